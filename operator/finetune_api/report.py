@@ -1,0 +1,172 @@
+"""What the trainer says: reports while it runs, and a final word in the pod's termination message.
+
+A report holds the whole present state, never a difference, so that a lost one costs nothing.
+"""
+
+from datetime import datetime
+from enum import IntEnum
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from finetune_api.base import JsonObject, LenientModel
+from finetune_api.status import (
+    MAX_CHECKPOINTS,
+    MAX_EVALUATIONS,
+    BestCheckpoint,
+    Checkpoint,
+    Evaluation,
+    ExportedModel,
+    Failure,
+    MetricValue,
+    Metrics,
+    Progress,
+    Provenance,
+    Step,
+)
+
+AUDIENCE = "reports.finetune.dev"
+"""Audience of the pod's projected service-account token."""
+ENV_SERVER_URL = "KUBEFLOW_TRAINER_SERVER_URL"
+ENV_CA_CERT = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
+ENV_TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"
+"""Stock transformers reports by these three, so a user's own image does with no code of ours. The last two are paths."""
+ENV_TERMINATION_LOG = "FINETUNE_TERMINATION_LOG"
+"""Path of the file that becomes the pod's termination message."""
+MAX_REPORT_BYTES = 64 * 1024
+MAX_TERMINATION_BYTES = 4096
+"""Kubernetes cuts a termination message there."""
+
+
+class ExitCode(IntEnum):
+    """How the trainer's process ends. The Job's podFailurePolicy depends on these numbers."""
+
+    SUCCESS = 0
+    INTERNAL = 1
+    """Anything unforeseen; Python's own code for an uncaught exception. Retried."""
+    BAD_CONFIGURATION = 10
+    DATA = 11
+    """Data not found, a column missing, or rows that cannot be used."""
+    MODEL = 12
+    """Model not found, gated, or not fit for the task."""
+    OUT_OF_MEMORY = 13
+    LOSS_NOT_FINITE = 14
+    OUTPUT = 15
+    """The output cannot be written, or holds another run."""
+    DEVICE = 16
+    """A GPU was asked for and none is usable. Retried, since another node may do."""
+    STOPPED = 143
+    """Stopped by SIGTERM after saving: 128 + 15. Retried, and resumes."""
+
+
+NOT_RETRIED: tuple[ExitCode, ...] = (
+    ExitCode.BAD_CONFIGURATION,
+    ExitCode.DATA,
+    ExitCode.MODEL,
+    ExitCode.OUT_OF_MEMORY,
+    ExitCode.LOSS_NOT_FINITE,
+    ExitCode.OUTPUT,
+)
+"""The same manifest would fail in the same way again."""
+
+Stage: TypeAlias = Literal["Preparing", "Training", "Evaluating", "Saving", "Exporting", "Finished"]
+
+
+class TrainerState(LenientModel):
+    """The state of a run, common to a report and to the final word."""
+
+    progress: Progress | None = None
+    metrics: Metrics = []
+    """The newest value of each metric: loss, learning_rate, eval_accuracy, …"""
+    evaluations: Annotated[list[Evaluation], Field(max_length=MAX_EVALUATIONS)] = []
+    checkpoints: Annotated[list[Checkpoint], Field(max_length=MAX_CHECKPOINTS)] = []
+    """The checkpoints that are there now, oldest first; the newest is the latest."""
+    best_checkpoint: BestCheckpoint | None = None
+    model: ExportedModel | None = None
+    resumed_from_step: Step = 0
+    provenance: Provenance | None = None
+
+
+class Report(TrainerState):
+    """What our trainer sends: POST as `{"report": {...}}`."""
+
+    sequence: Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
+    """Counts up in one process; an older report than the last is dropped."""
+    stage: Stage
+    message: Annotated[str, Field(max_length=256)] | None = None
+    """What it is doing, for people: "tokenizing 1000 rows"."""
+
+
+class TrainerStatus(LenientModel):
+    """What stock transformers sends: POST as `{"trainerStatus": {...}}`.
+
+    Protocol: Kubeflow Trainer's runtime status, as `transformers.integrations.KubeflowCallback` speaks it. Its 100 %
+    is sent on any end, so it never means success here.
+    """
+
+    progress_percentage: Annotated[int, Field(ge=0, le=100)] | None = None
+    estimated_remaining_seconds: Annotated[int, Field(ge=0)] | None = None
+    metrics: Annotated[list[MetricValue], Field(max_length=256)] = []
+    last_updated_time: datetime | None = None
+
+
+class ReportBody(LenientModel):
+    """Body of a report's POST: at least one of the two."""
+
+    report: Report | None = None
+    trainer_status: TrainerStatus | None = None
+
+
+class FinalReport(TrainerState):
+    """The trainer's last word: it survives an outage of the operator in the pod's termination message."""
+
+    exit_code: Annotated[int, Field(ge=0, le=255)]
+    failure: Failure | None = None
+    """Set unless the exit code is SUCCESS or STOPPED."""
+
+    def to_termination_message(self) -> str:
+        """JSON of at most 4,096 bytes in UTF-8; what matters least is left out first until it fits."""
+        message = self.to_wire()
+        for shorten in (
+            _no_change,
+            _drop_log_tail,
+            _drop_evaluations,
+            _drop_old_checkpoints,
+            _drop_provenance,
+            _only_failure,
+        ):
+            message = shorten(message)
+            text = FinalReport.model_validate(message).model_dump_json(
+                by_alias=True, exclude_none=True, exclude_defaults=True
+            )
+            if len(text.encode()) <= MAX_TERMINATION_BYTES:
+                return text
+        return f'{{"exitCode":{self.exit_code}}}'
+
+
+def _no_change(message: JsonObject) -> JsonObject:
+    return message
+
+
+def _drop_evaluations(message: JsonObject) -> JsonObject:
+    return {**message, "evaluations": message["evaluations"][-1:]}
+
+
+def _drop_old_checkpoints(message: JsonObject) -> JsonObject:
+    newest = [{**checkpoint, "metrics": []} for checkpoint in message["checkpoints"][-1:]]
+    return {**message, "checkpoints": newest}
+
+
+def _drop_provenance(message: JsonObject) -> JsonObject:
+    return {**message, "provenance": None, "metrics": message["metrics"][:8]}
+
+
+def _drop_log_tail(message: JsonObject) -> JsonObject:
+    failure = message.get("failure")
+    return {**message, "failure": {**failure, "logTail": None}} if failure else message
+
+
+def _only_failure(message: JsonObject) -> JsonObject:
+    failure = message.get("failure")
+    short = failure and {**failure, "message": failure["message"][:400], "hint": (failure.get("hint") or "")[:400]}
+    return {"exitCode": message["exitCode"], "failure": short}

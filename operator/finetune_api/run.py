@@ -1,0 +1,50 @@
+"""`run.yaml`, the one file that the trainer reads: in the cluster from a ConfigMap, on a laptop as you wrote it."""
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from finetune_api.base import ApiModel
+from finetune_api.v1alpha1 import API_VERSION, OutputUri, RunSettings
+
+
+class JobReference(ApiModel):
+    """The FineTuneJob that a run belongs to."""
+
+    namespace: Annotated[str, Field(max_length=63)]
+    name: Annotated[str, Field(max_length=253)]
+    uid: Annotated[str, Field(max_length=64)]
+
+
+class RunOutput(ApiModel):
+    """Where everything that the run makes goes."""
+
+    uri: OutputUri | Annotated[str, Field(pattern=r"^file:///\S+$", max_length=1024)]
+    """pvc://claim/path or file:///path: `checkpoints/`, `model/` and `history.jsonl` come to stand below."""
+
+
+class Reporting(ApiModel):
+    """How often to report; where to is in the environment, see `finetune_api.report`."""
+
+    interval_seconds: Annotated[float, Field(gt=0, le=3600)] = 2
+    """Least time between two reports, in seconds."""
+
+
+class RunConfig(RunSettings):
+    """One run, as the trainer needs to know it."""
+
+    api_version: Literal["finetune.dev/v1alpha1"] = API_VERSION
+    kind: Literal["RunConfig"] = "RunConfig"
+    job: JobReference | None = None
+    """Absent on a laptop."""
+    output: RunOutput
+    gpus: Annotated[int, Field(ge=0, le=1)] | None = None
+    """GPUs that must be there; 0 trains on the CPU. On a laptop leave it out to use what there is."""
+    reporting: Reporting = Reporting()
+
+    def digest(self) -> str:
+        """`sha256:…` of the settings that shape the result; a checkpoint is only resumed under the same digest."""
+        shaping = RunSettings.model_validate(self.model_dump(include=set(RunSettings.model_fields))).to_wire()
+        return "sha256:" + hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,195 @@
+"""The status of a FineTuneJob: what the operator observed and what the trainer reported. Every list is bounded."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field, PlainSerializer
+
+from finetune_api.base import LenientModel
+
+MAX_METRICS = 32
+MAX_EVALUATIONS = 20
+MAX_CHECKPOINTS = 20
+MAX_ATTEMPTS = 10
+MAX_MESSAGE = 1024
+MAX_LOG_TAIL = 2048
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 in UTC to the second, as Kubernetes writes times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Time: TypeAlias = Annotated[datetime, PlainSerializer(format_time, return_type=str)]
+Decimal: TypeAlias = Annotated[str, Field(max_length=32)]
+Uri: TypeAlias = Annotated[str, Field(max_length=1024)]
+Reason: TypeAlias = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9]*)$")]
+Message: TypeAlias = Annotated[str, Field(max_length=MAX_MESSAGE)]
+Identifier: TypeAlias = Annotated[str, Field(max_length=253)]
+Step: TypeAlias = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
+Bytes: TypeAlias = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
+Digest: TypeAlias = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+
+Phase: TypeAlias = Literal["Pending", "Queued", "Preparing", "Running", "Suspended", "Succeeded", "Failed"]
+
+
+class MetricValue(LenientModel):
+    """One number. It is a string, as numbers with a fraction are in the Kubernetes API."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    value: Decimal
+
+
+Metrics: TypeAlias = Annotated[
+    list[MetricValue],
+    Field(max_length=MAX_METRICS, json_schema_extra={"x-kubernetes-list-type": "atomic"}),
+]
+
+
+class Progress(LenientModel):
+    """How far the training is."""
+
+    step: Step = 0
+    """Optimizer steps done."""
+    total_steps: Step | None = None
+    """Optimizer steps of the whole run."""
+    epoch: Decimal | None = None
+    """Passes over the training rows, such as "1.12"."""
+    percent: Annotated[int, Field(ge=0, le=100)] = 0
+    eta_seconds: Annotated[int, Field(ge=0, le=3_153_600_000)] | None = None
+    """Estimated time to the end of training, in seconds."""
+    samples_per_second: Decimal | None = None
+    """Training rows per second since the attempt began."""
+    last_report_time: Time | None = None
+    """When the trainer last reported."""
+
+
+class Evaluation(LenientModel):
+    """Metrics on the evaluation rows after a step."""
+
+    step: Step
+    epoch: Decimal | None = None
+    metrics: Metrics = []
+
+
+class Checkpoint(LenientModel):
+    """A checkpoint that is complete and was verified after it was written."""
+
+    step: Step
+    epoch: Decimal | None = None
+    uri: Uri
+    size_bytes: Bytes | None = None
+    digest: Digest | None = None
+    """SHA-256 of the checkpoint's manifest, which holds the SHA-256 of each file."""
+    metrics: Metrics = []
+    time: Time | None = None
+
+
+class LatestCheckpoint(LenientModel):
+    """The checkpoint that a new attempt resumes from."""
+
+    step: Step
+    uri: Uri
+
+
+class BestCheckpoint(LenientModel):
+    """The checkpoint with the best value of `evaluation.bestMetric`."""
+
+    step: Step
+    uri: Uri
+    metric: Annotated[str, Field(max_length=64)]
+    value: Decimal
+
+
+class ExportedModel(LenientModel):
+    """The model at the end, as `from_pretrained` loads it."""
+
+    uri: Uri
+    digest: Digest | None = None
+    size_bytes: Bytes | None = None
+
+
+class Attempt(LenientModel):
+    """One pod of the job."""
+
+    number: Annotated[int, Field(ge=1, le=1_000_000)]
+    pod: Identifier
+    node: Identifier | None = None
+    start_time: Time | None = None
+    end_time: Time | None = None
+    exit_code: Annotated[int, Field(ge=-255, le=255)] | None = None
+    reason: Reason | None = None
+    resumed_from_step: Step | None = None
+    """The step of the checkpoint that this attempt went on from; 0 for a start from the pretrained model."""
+
+
+class Provenance(LenientModel):
+    """What the result was made of."""
+
+    model_revision: Annotated[str, Field(max_length=256)] | None = None
+    """Commit of the model on the Hub, or the SHA-256 of the weights of a local one."""
+    dataset_fingerprint: Annotated[str, Field(max_length=256)] | None = None
+    """Fingerprint that `datasets` gives to the training rows."""
+    config_digest: Digest | None = None
+    """SHA-256 of the run's settings."""
+    image: Annotated[str, Field(max_length=512)] | None = None
+    versions: Annotated[
+        dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=64)]], Field(max_length=16)
+    ] = {}
+    """Versions of the libraries that trained."""
+    seed: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
+
+
+class Failure(LenientModel):
+    """Why the job failed, and what to do about it."""
+
+    reason: Reason
+    message: Message
+    hint: Message | None = None
+    exit_code: Annotated[int, Field(ge=-255, le=255)] | None = None
+    log_tail: Annotated[str, Field(max_length=MAX_LOG_TAIL)] | None = None
+    """The last lines that the container wrote, where the trainer itself could say nothing."""
+
+
+class Condition(LenientModel):
+    """As everywhere in Kubernetes. Types: Running, Suspended, Complete, Failed, and kstatus's Ready, Reconciling, Stalled."""
+
+    type: Annotated[str, Field(max_length=64)]
+    status: Literal["True", "False", "Unknown"]
+    reason: Reason
+    message: Message = ""
+    last_transition_time: Time
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+
+
+class FineTuneJobStatus(LenientModel):
+    """What stands of the job. Written by the operator alone."""
+
+    model_config = ConfigDict(validate_default=False)
+
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    phase: Phase | None = None
+    message: Message | None = None
+    """One line that answers "why is it so"."""
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
+    ] = []
+    start_time: Time | None = None
+    completion_time: Time | None = None
+    progress: Progress | None = None
+    metrics: Metrics = []
+    evaluations: Annotated[list[Evaluation], Field(max_length=MAX_EVALUATIONS)] = []
+    """The newest 20."""
+    checkpoints: Annotated[list[Checkpoint], Field(max_length=MAX_CHECKPOINTS)] = []
+    """The checkpoints that are there to resume from, oldest first."""
+    latest_checkpoint: LatestCheckpoint | None = None
+    best_checkpoint: BestCheckpoint | None = None
+    model: ExportedModel | None = None
+    attempts: Annotated[list[Attempt], Field(max_length=MAX_ATTEMPTS)] = []
+    """The newest 10."""
+    provenance: Provenance | None = None
+    failure: Failure | None = None
