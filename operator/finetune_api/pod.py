@@ -18,8 +18,8 @@ ObjectName: TypeAlias = Annotated[
 ]
 LabelKey: TypeAlias = Annotated[str, Field(max_length=317)]
 LabelValue: TypeAlias = Annotated[str, Field(max_length=63)]
-Labels: TypeAlias = Annotated[dict[LabelKey, LabelValue], Field(max_length=32)]
-Annotations: TypeAlias = Annotated[dict[LabelKey, Annotated[str, Field(max_length=1024)]], Field(max_length=32)]
+Labels: TypeAlias = Annotated[dict[str, LabelValue], Field(max_length=32)]
+Annotations: TypeAlias = Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=32)]
 
 _LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
@@ -98,8 +98,16 @@ class Toleration(ApiModel):
 
 
 _OWN_LABELS_RULE = (
-    "self.labels.all(key, !key.startsWith('finetune.dev/') && !key.startsWith('batch.kubernetes.io/'))",
-    "pod.labels: those under finetune.dev/ and batch.kubernetes.io/ are set by the operator and by Kubernetes",
+    " && ".join(
+        f"(!has(self.{field}) || self.{field}.all(key, key.matches('{_LABEL_KEY}'){value}))"
+        for field, value in (
+            ("labels", f" && self.labels[key].matches('{_LABEL_VALUE}')"),
+            ("nodeSelector", f" && self.nodeSelector[key].matches('{_LABEL_VALUE}')"),
+            ("annotations", ""),
+        )
+    ),
+    "pod.labels, pod.annotations and pod.nodeSelector take keys such as example.com/name; label values are at most 63 "
+    "letters, digits, '-', '_' and '.'",
 )
 _LABELS_RULE = (
     f"self.labels.all(key, key.matches('{_LABEL_KEY}') && self.labels[key].matches('{_LABEL_VALUE}'))"

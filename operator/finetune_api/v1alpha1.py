@@ -50,6 +50,7 @@ Steps: TypeAlias = Annotated[int, Field(ge=1, le=10_000_000)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, le=4_294_967_295)]
 
 Metric: TypeAlias = Literal["accuracy", "f1", "precision", "recall", "matthews_correlation"]
+BestMetric: TypeAlias = Literal[Metric, "loss"]
 
 
 class ModelSource(ApiModel):
@@ -123,7 +124,7 @@ class Training(ApiModel):
     """Highest learning rate of the schedule."""
     seed: Seed = 42
     """Seed of weights, shuffling and dropout."""
-    arguments: Annotated[dict[Annotated[str, Field(max_length=64)], Any], Field(max_length=64)] = {}
+    arguments: Annotated[dict[str, Any], Field(max_length=64)] = {}
     """Any other field of transformers.TrainingArguments by its own name, such as `warmup_steps: 100`. Fields that the operator sets itself (output_dir, report_to, the save and evaluation strategy, …) are refused."""
 
 
@@ -159,7 +160,7 @@ class Evaluation(_Interval):
 
     metrics: Annotated[list[Metric], Field(max_length=5)] = ["accuracy"]
     """Metrics of the `evaluate` library, reported as `eval_<metric>`. f1, precision and recall are those of the second class where there are two, and the mean over classes (macro) where there are more."""
-    best_metric: Metric | Literal["loss"] | None = None
+    best_metric: BestMetric | None = None
     """Which metric chooses the best checkpoint; that one is exported then. `loss` is the evaluation loss. If left out, the last one is exported."""
 
     @model_validator(mode="after")

@@ -1,0 +1,133 @@
+"""pydantic → CustomResourceDefinition: a structural schema with defaults and CEL rules.
+
+Kubernetes takes a subset of OpenAPI v3, see
+https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema.
+A keyword that this page does not know is an error, never left out in silence.
+"""
+
+from typing import Any, Final
+
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import CATEGORY, GROUP, KIND, PLURAL, SHORT_NAME, SINGULAR, VERSION, FineTuneJob
+
+_KEPT: Final = frozenset(
+    {
+        "type", "description", "format", "enum", "pattern", "required", "minimum", "maximum",
+        "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
+        "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys", "x-kubernetes-list-type", "x-kubernetes-validations",
+    }
+)  # fmt: skip
+_LEFT_OUT: Final = frozenset({"title", "$defs"})
+
+
+class NotStructural(ValueError):
+    """A model says something that a CRD cannot."""
+
+
+def structural(schema: JsonObject) -> JsonObject:
+    """The structural form of a JSON schema as pydantic makes it. Raises NotStructural for what Kubernetes cannot hold."""
+    return _convert(schema, schema.get("$defs", {}), "")
+
+
+def _convert(node: JsonObject, definitions: JsonObject, path: str) -> JsonObject:
+    node = _inline(node, definitions, path)
+    if not set(node) - {"title", "description", "default"}:
+        return {**_described(node), "x-kubernetes-preserve-unknown-fields": True}
+    result: JsonObject = {}
+    for keyword, value in node.items():
+        match keyword:
+            case "properties":
+                result[keyword] = {name: _convert(sub, definitions, f"{path}.{name}") for name, sub in value.items()}
+            case "items":
+                result[keyword] = _convert(value, definitions, f"{path}[]")
+            case "additionalProperties":
+                if value is not False:  # which says no more than pruning does
+                    result[keyword] = _convert({} if value is True else value, definitions, f"{path}[*]")
+            case "default":
+                result.update(_default(node, value))
+            case "const":
+                result["enum"] = [value]
+            case "exclusiveMinimum" | "exclusiveMaximum":
+                result[{"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}[keyword]] = value
+                result[keyword] = True
+            case _ if keyword in _KEPT:
+                result[keyword] = value
+            case _ if keyword not in _LEFT_OUT:
+                raise NotStructural(f"{path or 'the schema'}: a CRD has no {keyword!r}")
+    return result
+
+
+def _inline(node: JsonObject, definitions: JsonObject, path: str) -> JsonObject:
+    """Resolves `$ref` and `X | None`; what stands beside them (description, default) wins."""
+    if "$ref" in node:
+        beside = {key: value for key, value in node.items() if key != "$ref"}
+        return {**_inline(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions, path), **beside}
+    if "anyOf" in node:
+        options = [option for option in node["anyOf"] if option != {"type": "null"}]
+        if len(options) != 1:
+            raise NotStructural(f"{path}: use optional fields and a rule rather than a union")
+        beside = {key: value for key, value in node.items() if key != "anyOf"}
+        return {**_inline(options[0], definitions, path), **beside}
+    return node
+
+
+def _default(node: JsonObject, value: Any) -> JsonObject:
+    """Sections default to {}, and their fields to their own defaults; what is empty anyway needs no default."""
+    if node.get("type") == "object" and "properties" in node:
+        return {"default": {}}
+    return {} if value in (None, [], {}) else {"default": value}
+
+
+def _described(node: JsonObject) -> JsonObject:
+    return {"description": node["description"]} if "description" in node else {}
+
+
+def _column(name: str, kind: str, path: str, description: str, *, wide: bool = False) -> JsonObject:
+    column = {"name": name, "type": kind, "jsonPath": path, "description": description}
+    return {**column, "priority": 1} if wide else column
+
+
+PRINTER_COLUMNS: Final = [
+    _column("Phase", "string", ".status.phase", "Where the job stands."),
+    _column("Progress", "integer", ".status.progress.percent", "Training done, in percent."),
+    _column("Epoch", "string", ".status.progress.epoch", "Passes over the training rows."),
+    _column("Loss", "string", '.status.metrics[?(@.name=="loss")].value', "Training loss."),
+    _column("Best", "string", ".status.bestCheckpoint.value", "Best value of evaluation.bestMetric."),
+    _column("Age", "date", ".metadata.creationTimestamp", "Time since the job was created."),
+    _column("ETA", "integer", ".status.progress.etaSeconds", "Estimated time left, in seconds.", wide=True),
+    _column("Checkpoint", "integer", ".status.latestCheckpoint.step", "Step of the latest checkpoint.", wide=True),
+    _column("Message", "string", ".status.message", "Why it is so.", wide=True),
+]
+
+
+def custom_resource_definition() -> JsonObject:
+    """The CRD of FineTuneJob, as `kubectl apply` takes it."""
+    schema = structural(FineTuneJob.model_json_schema())
+    schema["properties"] = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+        **schema["properties"],
+    }
+    version = {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": schema},
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": PRINTER_COLUMNS,
+    }
+    names = {
+        "kind": KIND,
+        "listKind": f"{KIND}List",
+        "plural": PLURAL,
+        "singular": SINGULAR,
+        "shortNames": [SHORT_NAME],
+        "categories": [CATEGORY],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+    }
