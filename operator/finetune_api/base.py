@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError, core_schema
 
 JsonObject: TypeAlias = dict[str, Any]
@@ -36,12 +37,26 @@ class LenientModel(ApiModel):
     model_config = ConfigDict(extra="ignore")
 
 
-def rules(*pairs: tuple[str, str]) -> JsonObject:
-    """CEL rules for a schema, as (expression, message) pairs.
+@dataclass(frozen=True)
+class Rule:
+    """What the API server checks by CEL. See https://kubernetes.io/docs/reference/using-api/cel/ for the language.
 
-    See https://kubernetes.io/docs/reference/using-api/cel/ for the language.
+    The message stands after the path of the schema that holds the rule, or after that path and `field` (`.a.b`).
     """
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
+
+    rule: str
+    message: str
+    field: str | None = None
+
+
+def validations(*rules: Rule) -> JsonDict:
+    """The part of a schema that holds its rules."""
+    return {"x-kubernetes-validations": [_on_the_wire(rule) for rule in rules]}
+
+
+def _on_the_wire(rule: Rule) -> JsonDict:
+    wire: JsonDict = {"rule": rule.rule, "message": rule.message}
+    return {**wire, "fieldPath": rule.field} if rule.field else wire
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,11 @@ class Text:
         expressions = [f"self.matches({_cel_string(self.pattern)})"]
         if self.forbid:
             expressions.append(f"!self.matches({_cel_string(self.forbid)})")
-        return {"type": "string", "maxLength": self.max_length, **rules((" && ".join(expressions), self.message))}
+        return {
+            "type": "string",
+            "maxLength": self.max_length,
+            **validations(Rule(" && ".join(expressions), self.message)),
+        }
 
     def _check(self, value: str) -> str:
         # RE2 knows ASCII classes only, and its $ does not match before a final newline.

@@ -72,9 +72,13 @@ def _inline(node: JsonObject, definitions: JsonObject, path: str) -> JsonObject:
 
 
 def _default(node: JsonObject, value: Any) -> JsonObject:
-    """Sections default to {}, and their fields to their own defaults; what is empty anyway needs no default."""
-    if node.get("type") == "object" and "properties" in node:
-        return {"default": {}}
+    """What is empty needs no default, but a section does: only inside one that is there are its own defaults set.
+
+    Kubernetes checks the rules of a section on its default as it stands here, so that has to be whole.
+    """
+    is_section = node.get("type") == "object" and "properties" in node
+    if is_section and value is not None:
+        return {"default": {name: sub for name, sub in value.items() if sub not in (None, [], {})}}
     return {} if value in (None, [], {}) else {"default": value}
 
 

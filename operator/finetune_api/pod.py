@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from finetune_api.base import ApiModel, Text, rules
+from finetune_api.base import ApiModel, Rule, Text, validations
 
 ObjectName: TypeAlias = Annotated[
     str,
@@ -29,18 +29,21 @@ class LocalReference(ApiModel):
     """A Secret in the job's namespace."""
 
     name: ObjectName
+    """Its name."""
 
 
 class KeyReference(ApiModel):
     """A key of a Secret or ConfigMap in the job's namespace."""
 
     name: ObjectName
+    """Its name."""
     key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+    """The key in it."""
     optional: bool | None = None
     """Whether the pod starts without it."""
 
 
-_SOURCE_RULE = (
+_SOURCE_RULE = Rule(
     "has(self.secretKeyRef) != has(self.configMapKeyRef)",
     "needs exactly one of secretKeyRef and configMapKeyRef",
 )
@@ -49,20 +52,22 @@ _SOURCE_RULE = (
 class EnvVarSource(ApiModel):
     """Where the value of an environment variable comes from: exactly one of these."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_SOURCE_RULE))
+    model_config = ConfigDict(json_schema_extra=validations(_SOURCE_RULE))
 
     secret_key_ref: KeyReference | None = None
+    """A key of a Secret."""
     config_map_key_ref: KeyReference | None = None
+    """A key of a ConfigMap."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "EnvVarSource":
         if (self.secret_key_ref is None) == (self.config_map_key_ref is None):
-            raise PydanticCustomError("source", _SOURCE_RULE[1])
+            raise PydanticCustomError("source", _SOURCE_RULE.message)
         return self
 
 
-_VALUE_RULE = ("!(has(self.value) && has(self.valueFrom))", "takes value or valueFrom, not both")
-_OWN_RULE = (
+_VALUE_RULE = Rule("!(has(self.value) && has(self.valueFrom))", "takes value or valueFrom, not both")
+_OWN_RULE = Rule(
     "!self.name.startsWith('KUBEFLOW_TRAINER_') && !self.name.startsWith('FINETUNE_')",
     "variables that begin with FINETUNE_ or KUBEFLOW_TRAINER_ are set by the operator",
 )
@@ -71,18 +76,21 @@ _OWN_RULE = (
 class EnvVar(ApiModel):
     """An environment variable of the trainer, such as HF_TOKEN from a Secret."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_VALUE_RULE, _OWN_RULE))
+    model_config = ConfigDict(json_schema_extra=validations(_VALUE_RULE, _OWN_RULE))
 
     name: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    """Name of the variable."""
     value: Annotated[str, Field(max_length=4096)] | None = None
+    """Its value. Secrets do not belong here: use valueFrom."""
     value_from: EnvVarSource | None = None
+    """Where its value comes from."""
 
     @model_validator(mode="after")
     def _one_value(self) -> "EnvVar":
         if self.value is not None and self.value_from is not None:
-            raise PydanticCustomError("value", _VALUE_RULE[1])
+            raise PydanticCustomError("value", _VALUE_RULE.message)
         if self.name.startswith(("KUBEFLOW_TRAINER_", "FINETUNE_")):
-            raise PydanticCustomError("name", _OWN_RULE[1])
+            raise PydanticCustomError("name", _OWN_RULE.message)
         return self
 
 
@@ -90,14 +98,18 @@ class Toleration(ApiModel):
     """As on a Pod: lets the training pod run on nodes with a matching taint."""
 
     key: LabelKey | None = None
+    """Key of the taint; every key if left out, with operator Exists."""
     operator: Literal["Exists", "Equal"] = "Equal"
+    """Whether the value of the taint matters."""
     value: LabelValue | None = None
+    """Value of the taint, with operator Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; every effect if left out."""
     toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
     """How long, in seconds, a NoExecute taint is borne."""
 
 
-_OWN_LABELS_RULE = (
+_LABELS_RULE = Rule(
     " && ".join(
         f"(!has(self.{field}) || self.{field}.all(key, key.matches('{_LABEL_KEY}'){value}))"
         for field, value in (
@@ -109,29 +121,29 @@ _OWN_LABELS_RULE = (
     "pod.labels, pod.annotations and pod.nodeSelector take keys such as example.com/name; label values are at most 63 "
     "letters, digits, '-', '_' and '.'",
 )
-_LABELS_RULE = (
-    f"self.labels.all(key, key.matches('{_LABEL_KEY}') && self.labels[key].matches('{_LABEL_VALUE}'))"
-    f" && self.nodeSelector.all(key, key.matches('{_LABEL_KEY}') && self.nodeSelector[key].matches('{_LABEL_VALUE}'))"
-    f" && self.annotations.all(key, key.matches('{_LABEL_KEY}'))",
-    "pod.labels, pod.annotations and pod.nodeSelector take keys such as example.com/name; label values are at most 63 "
-    "letters, digits, '-', '_' and '.'",
+_OWN_LABELS_RULE = Rule(
+    "!has(self.labels) || self.labels.all(key, !key.startsWith('finetune.dev/') && !key.startsWith('batch.kubernetes.io/'))",
+    "pod.labels: those under finetune.dev/ and batch.kubernetes.io/ are set by the operator and by Kubernetes",
 )
 
 
 class PodSettings(ApiModel):
     """What the training pod needs on this cluster; all of it optional."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_OWN_LABELS_RULE, _LABELS_RULE))
+    model_config = ConfigDict(json_schema_extra=validations(_OWN_LABELS_RULE, _LABELS_RULE))
 
     image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^\S+$")] | None = None
     """Image of the trainer. The operator's default if left out."""
     service_account_name: ObjectName | None = None
     """ServiceAccount of the pod. It needs no rights on the Kubernetes API."""
     image_pull_secrets: Annotated[list[LocalReference], Field(max_length=8)] = []
+    """Secrets to pull the image with."""
     node_selector: Labels = {}
     """Labels that a node must have, such as nvidia.com/gpu.product."""
     tolerations: Annotated[list[Toleration], Field(max_length=16)] = []
+    """Taints that the pod bears."""
     priority_class_name: ObjectName | None = None
+    """PriorityClass of the pod."""
     env: Annotated[list[EnvVar], Field(max_length=64)] = []
     """Environment variables of the trainer."""
     labels: Labels = {}
@@ -141,14 +153,12 @@ class PodSettings(ApiModel):
 
     @model_validator(mode="after")
     def _labels_are_labels(self) -> "PodSettings":
-        import re
-
         pairs = [*self.labels.items(), *self.node_selector.items()]
         keys = [*self.labels, *self.node_selector, *self.annotations]
         if not all(re.fullmatch(_LABEL_KEY, key) for key in keys) or not all(
             re.fullmatch(_LABEL_VALUE, v) for _, v in pairs
         ):
-            raise PydanticCustomError("labels", _LABELS_RULE[1])
+            raise PydanticCustomError("labels", _LABELS_RULE.message)
         if any(key.startswith(("finetune.dev/", "batch.kubernetes.io/")) for key in self.labels):
-            raise PydanticCustomError("labels", _OWN_LABELS_RULE[1])
+            raise PydanticCustomError("labels", _OWN_LABELS_RULE.message)
         return self

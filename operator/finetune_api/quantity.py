@@ -1,11 +1,16 @@
 """Kubernetes resource quantities, such as 500m, 16Gi or a plain number."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from finetune_api.base import Rule, validations
 
 # The grammar is Kubernetes': https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|[eE][0-9]+)?$"
+_PATTERN: Final = "^([0-9]+([.][0-9]*)?|[.][0-9]+)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|[eE][0-9]{1,2})?$"
+_MESSAGE: Final = "must be a Kubernetes quantity, such as 4, 500m or 16Gi"
 
 
 def _as_text(value: Any) -> Any:
@@ -13,10 +18,22 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Quantity = Annotated[
+def _check(value: str) -> str:
+    if not re.fullmatch(_PATTERN, value):
+        raise PydanticCustomError("quantity", _MESSAGE)
+    return value
+
+
+Quantity: TypeAlias = Annotated[
     str,
-    Field(max_length=32, pattern=_PATTERN),
+    Field(max_length=32),
     BeforeValidator(_as_text),
-    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32, "pattern": _PATTERN}),
+    AfterValidator(_check),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "maxLength": 32,
+            **validations(Rule(f"string(self).matches('{_PATTERN}')", _MESSAGE)),
+        }
+    ),
 ]
-"""A quantity above zero is not asked for here: the pod's own validation says so where it matters."""

@@ -18,8 +18,8 @@ from finetune_api.status import (
     Evaluation,
     ExportedModel,
     Failure,
-    MetricValue,
     Metrics,
+    MetricValue,
     Progress,
     Provenance,
     Step,
@@ -29,7 +29,7 @@ AUDIENCE = "reports.finetune.dev"
 """Audience of the pod's projected service-account token."""
 ENV_SERVER_URL = "KUBEFLOW_TRAINER_SERVER_URL"
 ENV_CA_CERT = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
-ENV_TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"
+ENV_TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"  # noqa: S105 the name of a variable
 """Stock transformers reports by these three, so a user's own image does with no code of ours. The last two are paths."""
 ENV_TERMINATION_LOG = "FINETUNE_TERMINATION_LOG"
 """Path of the file that becomes the pod's termination message."""

@@ -4,19 +4,19 @@ The docstrings below become the CRD's descriptions, so that `kubectl explain ftj
 Only what works is here: the API server refuses any other field, engine or task.
 """
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from finetune_api.base import ApiModel, Text, rules
+from finetune_api.base import ApiModel, Rule, Text, validations
 from finetune_api.pod import PodSettings
 from finetune_api.quantity import Quantity
 from finetune_api.status import FineTuneJobStatus
 
 GROUP = "finetune.dev"
 VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
+API_VERSION: Final = "finetune.dev/v1alpha1"
 KIND = "FineTuneJob"
 PLURAL = "finetunejobs"
 SINGULAR = "finetunejob"
@@ -128,7 +128,7 @@ class Training(ApiModel):
     """Any other field of transformers.TrainingArguments by its own name, such as `warmup_steps: 100`. Fields that the operator sets itself (output_dir, report_to, the save and evaluation strategy, …) are refused."""
 
 
-_STEPS_RULE = (
+_STEPS_RULE = Rule(
     "(self.strategy == 'steps') == has(self.steps)",
     "steps is required with strategy 'steps', and only then",
 )
@@ -143,11 +143,11 @@ class _Interval(ApiModel):
     @model_validator(mode="after")
     def _steps_go_with_their_strategy(self) -> "_Interval":
         if (self.strategy == "steps") != (self.steps is not None):
-            raise PydanticCustomError("steps", _STEPS_RULE[1])
+            raise PydanticCustomError("steps", _STEPS_RULE.message)
         return self
 
 
-_BEST_RULE = (
+_BEST_RULE = Rule(
     "!has(self.bestMetric) || self.bestMetric == 'loss' || self.bestMetric in self.metrics",
     "bestMetric must be 'loss' or one of metrics",
 )
@@ -156,7 +156,7 @@ _BEST_RULE = (
 class Evaluation(_Interval):
     """When and by which metrics to evaluate. It takes rows in `dataset.evaluation`."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_STEPS_RULE, _BEST_RULE))
+    model_config = ConfigDict(json_schema_extra=validations(_STEPS_RULE, _BEST_RULE))
 
     metrics: Annotated[list[Metric], Field(max_length=5)] = ["accuracy"]
     """Metrics of the `evaluate` library, reported as `eval_<metric>`. f1, precision and recall are those of the second class where there are two, and the mean over classes (macro) where there are more."""
@@ -166,20 +166,20 @@ class Evaluation(_Interval):
     @model_validator(mode="after")
     def _best_metric_is_computed(self) -> "Evaluation":
         if self.best_metric not in (None, "loss", *self.metrics):
-            raise PydanticCustomError("best_metric", _BEST_RULE[1])
+            raise PydanticCustomError("best_metric", _BEST_RULE.message)
         return self
 
 
 class Checkpoints(_Interval):
     """When to save, and how many to keep."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_STEPS_RULE))
+    model_config = ConfigDict(json_schema_extra=validations(_STEPS_RULE))
 
     keep: Annotated[int, Field(ge=1, le=16)] = 3
     """How many of the newest checkpoints to keep. The best one is kept besides."""
 
 
-_VOLUME_RULE = (
+_VOLUME_RULE = Rule(
     "!has(self.uri) || (!has(self.size) && !has(self.storageClassName) && !has(self.retentionPolicy))",
     "size, storageClassName and retentionPolicy are for the volume that the operator makes: leave them out, or leave out uri",
 )
@@ -188,7 +188,7 @@ _VOLUME_RULE = (
 class Output(ApiModel):
     """Where checkpoints and the exported model go: `checkpoints/step-000125/`, `model/` and `history.jsonl` below one place."""
 
-    model_config = ConfigDict(json_schema_extra=rules(_VOLUME_RULE))
+    model_config = ConfigDict(json_schema_extra=validations(_VOLUME_RULE))
 
     uri: OutputUri | None = None
     """A folder on a PersistentVolumeClaim that is there: pvc://claim/path. If left out the operator makes a claim for the job."""
@@ -202,7 +202,7 @@ class Output(ApiModel):
     @model_validator(mode="after")
     def _volume_settings_need_our_volume(self) -> "Output":
         if self.uri and (self.size or self.storage_class_name or self.retention_policy):
-            raise PydanticCustomError("volume", _VOLUME_RULE[1])
+            raise PydanticCustomError("volume", _VOLUME_RULE.message)
         return self
 
 
@@ -230,17 +230,19 @@ class RunPolicy(ApiModel):
     """When to clean up pods and logs after the end, in seconds. The FineTuneJob itself stays, so that GitOps never runs it anew."""
 
 
-_FROZEN = "is immutable, since it shapes the run: delete the job and create it anew, or create one under another name"
-_BEST_CHECKPOINT_RULE = (
-    "!has(self.evaluation.bestMetric) || (has(self.dataset.evaluation)"
+_FROZEN = "immutable, since it shapes the run: delete the job and create it anew, or create one under another name"
+_BEST_CHECKPOINT_RULE = Rule(
+    rule="!has(self.evaluation.bestMetric) || (has(self.dataset.evaluation)"
     " && self.checkpoints.strategy == self.evaluation.strategy"
     " && (self.evaluation.strategy != 'steps' || self.checkpoints.steps % self.evaluation.steps == 0))",
-    "evaluation.bestMetric needs dataset.evaluation, and an evaluation at each checkpoint: give evaluation and checkpoints "
+    message="needs dataset.evaluation, and an evaluation at each checkpoint: give evaluation and checkpoints "
     "the same strategy, and make checkpoints.steps a multiple of evaluation.steps",
+    field=".evaluation.bestMetric",
 )
-_PADDING_RULE = (
-    "self.preprocessing.padding != 'max_length' || has(self.preprocessing.maxLength)",
-    "preprocessing.padding 'max_length' needs preprocessing.maxLength",
+_PADDING_RULE = Rule(
+    rule="self.preprocessing.padding != 'max_length' || has(self.preprocessing.maxLength)",
+    message="preprocessing.padding 'max_length' needs preprocessing.maxLength",
+    field=".preprocessing.maxLength",
 )
 
 
@@ -265,33 +267,26 @@ class RunSettings(ApiModel):
             evaluation.steps is None or checkpoints.steps is None or checkpoints.steps % evaluation.steps == 0
         )
         if self.dataset.evaluation is None or not aligned:
-            raise PydanticCustomError("best_checkpoint", _BEST_CHECKPOINT_RULE[1])
+            raise PydanticCustomError("best_checkpoint", f"evaluation.bestMetric {_BEST_CHECKPOINT_RULE.message}")
         return self
 
     @model_validator(mode="after")
     def _padding_has_a_length(self) -> "RunSettings":
         if self.preprocessing.padding == "max_length" and self.preprocessing.max_length is None:
-            raise PydanticCustomError("padding", _PADDING_RULE[1])
+            raise PydanticCustomError("padding", _PADDING_RULE.message)
         return self
 
 
-def _immutable(*fields: str) -> list[tuple[str, str]]:
-    return [(f"self.{field} == oldSelf.{field}", f"{field} {_FROZEN}") for field in fields]
+_IMMUTABLE = [
+    Rule(f"self.{field} == oldSelf.{field}", _FROZEN, field=f".{field}")
+    for field in (*RunSettings.model_fields, "output", "resources", "pod")
+]
 
 
 class FineTuneJobSpec(RunSettings):
     """One fine-tuning run. Fields that shape the run are immutable; `suspend` and `runPolicy` can change."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            *_immutable(
-                "task", "model", "dataset", "preprocessing", "training", "evaluation", "checkpoints",
-                "output", "resources", "pod",
-            ),
-            _BEST_CHECKPOINT_RULE,
-            _PADDING_RULE,
-        )
-    )  # fmt: skip
+    model_config = ConfigDict(json_schema_extra=validations(*_IMMUTABLE, _BEST_CHECKPOINT_RULE, _PADDING_RULE))
 
     output: Output = Output()
     resources: Resources = Resources()

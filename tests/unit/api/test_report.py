@@ -1,0 +1,44 @@
+"""The trainer's final word must always fit into a termination message."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finetune_api.report import MAX_TERMINATION_BYTES, FinalReport
+from finetune_api.status import Checkpoint, Evaluation, Failure, MetricValue, Provenance
+
+_TEXT = st.text(max_size=1024)
+_METRICS = st.lists(
+    st.builds(MetricValue, name=st.text(min_size=1, max_size=64), value=st.text(max_size=32)), max_size=32
+)
+_REPORTS = st.builds(
+    FinalReport,
+    exit_code=st.integers(0, 255),
+    metrics=_METRICS,
+    evaluations=st.lists(st.builds(Evaluation, step=st.integers(0, 10**9), metrics=_METRICS), max_size=20),
+    checkpoints=st.lists(st.builds(Checkpoint, step=st.integers(0, 10**9), uri=_TEXT, metrics=_METRICS), max_size=20),
+    provenance=st.none() | st.builds(Provenance, model_revision=st.text(max_size=256)),
+    failure=st.none()
+    | st.builds(
+        Failure, reason=st.just("LossNotFinite"), message=_TEXT, hint=st.none() | _TEXT, log_tail=st.text(max_size=2048)
+    ),
+)
+
+
+@given(_REPORTS)
+def test_any_final_report_fits_and_keeps_its_exit_code_and_the_reason_of_a_failure(report: FinalReport) -> None:
+    message = report.to_termination_message()
+
+    read = FinalReport.model_validate_json(message)
+    assert len(message.encode()) <= MAX_TERMINATION_BYTES
+    assert read.exit_code == report.exit_code
+    assert (read.failure and read.failure.reason) == (report.failure and report.failure.reason)
+
+
+def test_a_short_final_report_is_kept_whole() -> None:
+    report = FinalReport(
+        exit_code=0,
+        metrics=[MetricValue(name="eval_accuracy", value="0.91")],
+        checkpoints=[Checkpoint(step=125, uri="pvc://team-a/run/checkpoints/step-000125", size_bytes=10)],
+    )
+
+    assert FinalReport.model_validate_json(report.to_termination_message()) == report

@@ -1,0 +1,66 @@
+"""What pydantic refuses, so that the trainer on a laptop and the operator refuse what the API server refuses."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from finetune_api.run import RunConfig
+from finetune_api.v1alpha1 import FineTuneJobSpec
+
+SPEC: dict[str, Any] = {
+    "task": "text-classification",
+    "model": {"source": "google-bert/bert-base-cased"},
+    "dataset": {"source": "Yelp/yelp_review_full", "train": {"split": "train"}, "evaluation": {"split": "test"}},
+}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["bert-base-cased", "google-bert/bert-base-cased", "file:///models/bert", "pvc://claim", "pvc://claim/a/b.csv"],
+)
+def test_a_source_is_a_hub_id_a_file_or_a_claim(source: str) -> None:
+    assert FineTuneJobSpec.model_validate({**SPEC, "model": {"source": source}}).model.source == source
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["", "s3://bucket/x", "/models/bert", "file://host/x", "pvc://Claim/x", "pvc://a/../b", "a/b/c", "a b", "a/b\n"],
+)
+def test_any_other_source_is_refused_with_the_forms_that_are_taken(source: str) -> None:
+    with pytest.raises(ValidationError, match=r"must be a Hugging Face Hub id \(org/name\), file:///"):
+        FineTuneJobSpec.model_validate({**SPEC, "model": {"source": source}})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"evaluation": {"strategy": "steps"}}, "steps is required with strategy 'steps'"),
+        ({"checkpoints": {"steps": 10}}, "steps is required with strategy 'steps'"),
+        ({"evaluation": {"bestMetric": "f1"}}, "bestMetric must be 'loss' or one of metrics"),
+        (
+            {"evaluation": {"bestMetric": "loss"}, "checkpoints": {"strategy": "steps", "steps": 5}},
+            "evaluation.bestMetric needs dataset.evaluation",
+        ),
+        ({"preprocessing": {"padding": "max_length"}}, "needs preprocessing.maxLength"),
+        ({"output": {"uri": "pvc://a/b", "size": "1Gi"}}, "leave them out, or leave out uri"),
+        ({"resources": {"cpu": "lots"}}, "must be a Kubernetes quantity"),
+        ({"pod": {"env": [{"name": "A", "value": "b", "valueFrom": {}}]}}, "exactly one of secretKeyRef"),
+        ({"pod": {"env": [{"name": "FINETUNE_A", "value": "b"}]}}, "set by the operator"),
+        ({"pod": {"labels": {"finetune.dev/job-name": "b"}}}, "set by the operator"),
+        ({"pod": {"labels": {"a b": "c"}}}, "take keys such as example.com/name"),
+        ({"training": {"epochs": float("nan")}}, "finite number"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_refused_with_the_remedy(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        FineTuneJobSpec.model_validate({**SPEC, **change})
+
+
+def test_the_digest_of_a_run_changes_with_what_shapes_the_result_and_with_nothing_else() -> None:
+    here = RunConfig.model_validate({**SPEC, "output": {"uri": "file:///tmp/a"}})
+    elsewhere = RunConfig.model_validate({**SPEC, "output": {"uri": "pvc://claim"}, "gpus": 0})
+    longer = RunConfig.model_validate({**SPEC, "output": {"uri": "file:///tmp/a"}, "training": {"epochs": 4}})
+
+    assert here.digest() == elsewhere.digest()
+    assert here.digest() != longer.digest()
