@@ -1,0 +1,117 @@
+"""A cache of one kind, kept current by list and watch."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import ClientError
+from kubernetes.aio.client.exceptions import ApiException
+
+from devcluster.client import Client, Gone, Object, Resource
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Namespace (empty for cluster-scoped kinds) and name."""
+
+Handler = Callable[[Object | None, Object | None], None]
+"""Called with the object before and after a change; None stands for "not there"."""
+
+
+def key_of(obj: Object) -> Key:
+    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
+class Informer:
+    """Objects of one resource by key. Never change the objects it hands out: they are the cache itself."""
+
+    def __init__(self, client: Client, resource: Resource, **selectors: str) -> None:
+        """`selectors` are the query parameters `labelSelector` and `fieldSelector`."""
+        self.resource = resource
+        self.objects: dict[Key, Object] = {}
+        self.synced = asyncio.Event()
+        self._client = client
+        self._selectors = selectors
+        self._handlers: list[Handler] = []
+        self._resource_version = ""
+
+    def on_change(self, handler: Handler) -> None:
+        """Call `handler` for every later change; what is cached already is reported at once as added."""
+        self._handlers.append(handler)
+        for obj in list(self.objects.values()):
+            handler(None, obj)
+
+    async def run(self) -> None:
+        """List, then watch, and list again whenever the watch cannot resume. Endless."""
+        failures = 0
+        while True:
+            try:
+                if not self._resource_version:
+                    await self._list()
+                await self._watch()
+                failures = 0
+            except Gone:
+                self._resource_version = ""
+            except (ApiException, ClientError, TimeoutError, OSError) as error:
+                if isinstance(error, ApiException) and error.status in (404, 410):
+                    self._resource_version = ""
+                failures += 1
+                delay = min(0.2 * 2**failures, 10.0)
+                logger.debug("watch of %s failed, again in %.1f s: %s", self.resource.plural, delay, error)
+                await asyncio.sleep(delay)
+
+    async def _list(self) -> None:
+        answer = await self._client.get(self.resource.path(), **self._selectors)
+        found: dict[Key, Object] = {}
+        for item in answer["items"]:
+            # Items of a list do not repeat their kind.
+            item.setdefault("apiVersion", self.resource.api_version)
+            item.setdefault("kind", self.resource.kind)
+            found[key_of(item)] = item
+        for key in self.objects.keys() - found.keys():
+            self._store(key, None)
+        for key, item in found.items():
+            self._store(key, item)
+        self._resource_version = answer["metadata"]["resourceVersion"]
+        self.synced.set()
+
+    async def _watch(self) -> None:
+        path = self.resource.path()
+        async for event in self._client.watch(path, self._resource_version, timeoutSeconds="300", **self._selectors):
+            obj = event["object"]
+            if event["type"] != "BOOKMARK":
+                self._store(key_of(obj), None if event["type"] == "DELETED" else obj)
+            self._resource_version = obj["metadata"]["resourceVersion"]
+
+    def _store(self, key: Key, obj: Object | None) -> None:
+        old = self.objects.get(key)
+        if obj is None:
+            self.objects.pop(key, None)
+        else:
+            self.objects[key] = obj
+        if old is None and obj is None:
+            return
+        if old and obj and old["metadata"]["uid"] != obj["metadata"]["uid"]:
+            # Deleted and made anew between a list and the next: two changes for whoever listens.
+            self._tell(old, None)
+            old = None
+        if old != obj:
+            self._tell(old, obj)
+
+    def _tell(self, old: Object | None, new: Object | None) -> None:
+        for handler in self._handlers:
+            handler(old, new)
+
+
+@asynccontextmanager
+async def running(*informers: Informer) -> AsyncIterator[None]:
+    """Run informers for the length of a block, which begins once each has its first list."""
+    tasks = [asyncio.create_task(informer.run()) for informer in informers]
+    try:
+        await asyncio.gather(*(informer.synced.wait() for informer in informers))
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

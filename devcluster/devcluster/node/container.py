@@ -1,0 +1,218 @@
+"""One container of a pod: start it, watch it end, start it again as the pod's restartPolicy says."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import ClientError
+from kubernetes.aio.client.exceptions import ApiException
+
+from devcluster.client import Object
+from devcluster.node.environment import base_environment, command_line, container_environment
+from devcluster.node.process import ContainerProcess, ProcessSpec, StartError, termination_message
+from devcluster.node.rewriting import path_rewriter
+from devcluster.node.runtime import Runtime
+from devcluster.node.sources import UnresolvedReference, load_sources
+from devcluster.node.status import ContainerRecord, running, terminated, waiting
+from devcluster.node.volumes import mount_places
+
+logger = logging.getLogger(__name__)
+
+MISSING_IMAGE_SUFFIX = ":does-not-exist"
+"""Images are not used here, so all are there, except those whose name ends so: they show what a missing one does."""
+
+START_ERROR_EXIT_CODE = 128
+MAX_RESTART_DELAY = 300.0
+
+
+def restart_delay(base: float, restarts: int) -> float:
+    """Seconds before the next start: none before the first restart, then doubling from `base` to five minutes."""
+    return 0.0 if restarts == 0 else min(base * 2 ** min(restarts - 1, 16), MAX_RESTART_DELAY)
+
+
+def starts_again(restart_policy: str, exit_code: int, *, is_init: bool) -> bool:
+    """Whether a container that ended is started again; an init container that succeeded never is."""
+    if restart_policy == "Always":
+        return exit_code != 0 or not is_init
+    return restart_policy == "OnFailure" and exit_code != 0
+
+
+class Container:
+    """Runs one container until it is done or the pod stops."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        pod: Callable[[], Object],
+        record: ContainerRecord,
+        *,
+        is_init: bool,
+        stopping: asyncio.Event,
+        publish: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.record = record
+        self._runtime = runtime
+        self._pod = pod
+        self._is_init = is_init
+        self._stopping = stopping
+        self._publish = publish
+        self._process: ContainerProcess | None = None
+        self._folder = runtime.pod_dir(pod()) / "containers" / record.name
+
+    def terminate(self) -> None:
+        if self._process:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+
+    async def run(self, volumes: Mapping[str, Path]) -> None:
+        """Start the container, and again, until it is done for good or `stopping` is set."""
+        attempt = 0
+        while not self._stopping.is_set():
+            spec = await self._prepare(volumes, attempt)
+            if spec is None:
+                continue
+            code = await self._run_once(spec, attempt)
+            if self._stopping.is_set() or not starts_again(self._restart_policy(), code, is_init=self._is_init):
+                return
+            delay = restart_delay(self._runtime.restart_delay, self.record.restarts)
+            self.record.last_state = self.record.state
+            if delay:
+                await self._back_off(delay)
+            self.record.restarts += 1
+            attempt += 1
+
+    def log_file(self, *, previous: bool = False) -> Path | None:
+        """The log of the newest attempt, or of the one before it; None when there is no such attempt."""
+        logs = sorted(self._folder.glob("*.log"), key=lambda path: int(path.stem))
+        position = -2 if previous else -1
+        return logs[position] if len(logs) >= -position else None
+
+    def _restart_policy(self) -> str:
+        return str(self._pod()["spec"].get("restartPolicy", "Always"))
+
+    async def _back_off(self, delay: float) -> None:
+        name = self._pod()["metadata"]["name"]
+        message = f"back-off {delay:g}s restarting failed container={self.record.name} pod={name}"
+        self.record.state = waiting("CrashLoopBackOff", message)
+        await self._warn("BackOff", f"Back-off restarting failed container {self.record.name} in pod {name}")
+        await self._publish()
+        await self._pause(delay)
+
+    async def _prepare(self, volumes: Mapping[str, Path], attempt: int) -> ProcessSpec | None:
+        """Everything for a start; None after a pause, when something is missing that may come yet."""
+        image = str(self.record.spec.get("image", ""))
+        if image.endswith(MISSING_IMAGE_SUFFIX):
+            await self._fail_to_pull(image)
+            return None
+        try:
+            return await self._process_spec(volumes, attempt)
+        except UnresolvedReference as error:
+            reason = "CreateContainerConfigError" if self.record.spec.get("command") else "CreateContainerError"
+            await self._wait(reason, str(error))
+            await self._warn("Failed", f"Error: {error}")
+        except (ApiException, ClientError, TimeoutError) as error:
+            logger.warning("container %s cannot be prepared: %s", self.record.name, error)
+        await self._pause(self._runtime.retry_delay)
+        return None
+
+    async def _fail_to_pull(self, image: str) -> None:
+        message = f'failed to pull image "{image}": {image}: not found'
+        await self._tell("Pulling", f'Pulling image "{image}"')
+        await self._wait("ErrImagePull", message)
+        await self._warn("Failed", f"Failed to pull image: {message}")
+        await self._warn("Failed", "Error: ErrImagePull")
+        await self._pause(self._runtime.retry_delay)
+        await self._tell("BackOff", f'Back-off pulling image "{image}"')
+        await self._wait("ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {message}')
+        await self._pause(self._runtime.restart_delay)
+
+    async def _process_spec(self, volumes: Mapping[str, Path], attempt: int) -> ProcessSpec:
+        pod, spec = self._pod(), self.record.spec
+        home = self._folder / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        message_path = spec.get("terminationMessagePath") or "/dev/termination-log"
+        message_file = self._message_file(attempt)
+        message_file.touch()
+        rewrite = path_rewriter({message_path: str(message_file), **mount_places(spec, volumes)})
+        environment = container_environment(
+            pod,
+            spec,
+            await load_sources(self._runtime.client, pod),
+            base_environment(pod, home, *self._runtime.api_address()),
+            self._runtime.allocatable,
+            rewrite,
+        )
+        return ProcessSpec(
+            command=command_line(spec, environment, rewrite),
+            environment=environment,
+            folder=self._working_folder(rewrite(spec.get("workingDir") or ""), home),
+            log=self._folder / f"{attempt}.log",
+            marker=f"{self._folder}/{attempt}",
+        )
+
+    def _working_folder(self, wanted: str, home: Path) -> Path:
+        """`workingDir` where it lies in a volume or is there on this machine; a folder of the container's own otherwise."""
+        if wanted.startswith(str(self._runtime.state_dir)):
+            Path(wanted).mkdir(parents=True, exist_ok=True)
+        return Path(wanted) if wanted and Path(wanted).is_dir() else home
+
+    def _message_file(self, attempt: int) -> Path:
+        return self._folder / f"{attempt}.termination-log"
+
+    async def _run_once(self, spec: ProcessSpec, attempt: int) -> int:
+        """Run the process to its end and record how it ended; the exit code."""
+        self.record.container_id = f"devcluster://{self._pod()['metadata']['uid']}-{self.record.name}-{attempt}"
+        started = datetime.now(UTC)
+        try:
+            self._process = await ContainerProcess.start(spec)
+        except StartError as error:
+            await self._end(START_ERROR_EXIT_CODE, started, message=str(error), reason="StartError")
+            await self._warn("Failed", f"Error: failed to start container {self.record.name}: {error}")
+            return START_ERROR_EXIT_CODE
+        self.record.state = running(started)
+        if self._stopping.is_set():
+            # The pod was stopped while the process was being started, so nobody has signalled this one.
+            self._process.terminate()
+        try:
+            await self._tell("Started", f"Started container {self.record.name}")
+            await self._publish()
+            code = await self._process.wait()
+        except asyncio.CancelledError:
+            self._process.kill()
+            await self._process.wait()
+            raise
+        finally:
+            self._process = None
+        policy = self.record.spec.get("terminationMessagePolicy", "File")
+        message = termination_message(self._message_file(attempt), spec.log, policy, code)
+        await self._end(code, started, message=message)
+        return code
+
+    async def _end(self, code: int, started: datetime, *, message: str, reason: str | None = None) -> None:
+        container_id = self.record.container_id
+        self.record.state = terminated(
+            code, started, datetime.now(UTC), container_id=container_id, message=message, reason=reason
+        )
+        await self._publish()
+
+    async def _wait(self, reason: str, message: str) -> None:
+        self.record.state = waiting(reason, message)
+        await self._publish()
+
+    async def _tell(self, reason: str, message: str) -> None:
+        await self._runtime.recorder.record(self._pod(), reason, message)
+
+    async def _warn(self, reason: str, message: str) -> None:
+        await self._runtime.recorder.warn(self._pod(), reason, message)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but no longer than the pod goes on."""
+        try:
+            await asyncio.wait_for(self._stopping.wait(), timeout=seconds)
+        except TimeoutError:
+            return

@@ -1,0 +1,35 @@
+"""What all pods of a node share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from devcluster.client import Client, Object
+from devcluster.events import Recorder
+from devcluster.node.scheduling import Resources
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The node's surroundings. `restart_delay` and `retry_delay` are in seconds."""
+
+    client: Client
+    recorder: Recorder
+    node_name: str
+    state_dir: Path
+    allocatable: Resources
+    restart_delay: float
+    retry_delay: float
+
+    @property
+    def pods_dir(self) -> Path:
+        return self.state_dir / "pods"
+
+    def pod_dir(self, pod: Object) -> Path:
+        """Everything of one pod: `volumes/NAME`, and `containers/NAME` with a log for each attempt."""
+        return self.pods_dir / str(pod["metadata"]["uid"])
+
+    def api_address(self) -> tuple[str, str]:
+        """Host and port of the API server, for KUBERNETES_SERVICE_HOST and _PORT."""
+        address = urlsplit(self.client.server)
+        return address.hostname or "", str(address.port or 443)

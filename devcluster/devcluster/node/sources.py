@@ -1,0 +1,157 @@
+"""What a pod refers to: its own fields, its containers' resources, and the ConfigMaps and Secrets that it names."""
+
+import base64
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from kubernetes.aio.client.exceptions import ApiException
+
+from devcluster.client import CONFIG_MAPS, SECRETS, Client, Object, Resource
+from devcluster.node.scheduling import Resources, quantities
+
+HOST_IP = "127.0.0.1"
+
+
+class UnresolvedReference(Exception):
+    """A pod names something that is not there. The message is the kubelet's; the kubelet keeps trying."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """ConfigMaps and Secrets of one namespace by name, each as its content by key."""
+
+    namespace: str
+    config_maps: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+    secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
+
+    def config_map(self, name: str, *, optional: bool = False) -> Mapping[str, bytes]:
+        """All keys of a ConfigMap; none when it is missing and `optional`."""
+        if name not in self.config_maps and not optional:
+            raise UnresolvedReference(f'configmap "{name}" not found')
+        return self.config_maps.get(name, {})
+
+    def secret(self, name: str, *, optional: bool = False) -> Mapping[str, bytes]:
+        """All keys of a Secret; none when it is missing and `optional`."""
+        if name not in self.secrets and not optional:
+            raise UnresolvedReference(f'secret "{name}" not found')
+        return self.secrets.get(name, {})
+
+
+def _references(node: object, key: str) -> Iterator[Object]:
+    """Every mapping that stands under `key` anywhere in a pod's spec."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == key and isinstance(value, dict):
+                yield value
+            yield from _references(value, key)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _references(item, key)
+
+
+def config_map_names(pod: Object) -> set[str]:
+    """Names of the ConfigMaps that a pod's volumes and environment use."""
+    return {
+        reference["name"]
+        for key in ("configMap", "configMapRef", "configMapKeyRef")
+        for reference in _references(pod["spec"], key)
+    }
+
+
+def secret_names(pod: Object) -> set[str]:
+    """Names of the Secrets that a pod's volumes and environment use."""
+    return {
+        reference.get("name") or reference["secretName"]
+        for key in ("secret", "secretRef", "secretKeyRef")
+        for reference in _references(pod["spec"], key)
+    }
+
+
+async def load_sources(client: Client, pod: Object) -> Sources:
+    """Read what a pod refers to. What is missing is left out, since the reference may be optional."""
+    namespace = pod["metadata"]["namespace"]
+
+    async def read(resource: Resource, names: set[str]) -> dict[str, Object]:
+        found = {}
+        for name in sorted(names):
+            try:
+                found[name] = await client.get(resource.path(namespace, name))
+            except ApiException as error:
+                if error.status != 404:
+                    raise
+        return found
+
+    config_maps = await read(CONFIG_MAPS, config_map_names(pod))
+    secrets = await read(SECRETS, secret_names(pod))
+    return Sources(
+        namespace,
+        {name: config_map_content(config_map) for name, config_map in config_maps.items()},
+        {name: _decoded(secret.get("data")) for name, secret in secrets.items()},
+    )
+
+
+def config_map_content(config_map: Object) -> dict[str, bytes]:
+    """`data` and `binaryData` of a ConfigMap as bytes by key."""
+    text = {key: value.encode() for key, value in (config_map.get("data") or {}).items()}
+    return {**text, **_decoded(config_map.get("binaryData"))}
+
+
+def _decoded(data: Mapping[str, str] | None) -> dict[str, bytes]:
+    return {key: base64.b64decode(value) for key, value in (data or {}).items()}
+
+
+_SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(?P<key>[^']+)'\]")
+
+
+def field_value(pod: Object, path: str) -> str:
+    """The value of a downward API `fieldRef`, as text.
+
+    Raises:
+        UnresolvedReference: the downward API has no such field.
+    """
+    metadata, spec = pod["metadata"], pod["spec"]
+    if match := _SUBSCRIPT.fullmatch(path):
+        return str((metadata.get(match.group(1)) or {}).get(match.group("key"), ""))
+    if path in ("metadata.labels", "metadata.annotations"):
+        pairs = metadata.get(path.removeprefix("metadata.")) or {}
+        return "\n".join(f'{key}="{_escaped(value)}"' for key, value in sorted(pairs.items()))
+    values = {
+        "metadata.name": metadata["name"],
+        "metadata.namespace": metadata["namespace"],
+        "metadata.uid": metadata["uid"],
+        "spec.nodeName": spec.get("nodeName", ""),
+        "spec.serviceAccountName": spec.get("serviceAccountName", "default"),
+        "status.hostIP": HOST_IP,
+        "status.hostIPs": HOST_IP,
+        "status.podIP": HOST_IP,
+        "status.podIPs": HOST_IP,
+    }
+    if path not in values:
+        raise UnresolvedReference(f"unsupported fieldPath: {path}")
+    return str(values[path])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def resource_value(container: Object, reference: Object, allocatable: Resources) -> str:
+    """The value of a downward API `resourceFieldRef`: rounded up in units of its divisor.
+
+    A limit that is not set is what the node has, as the kubelet says it.
+
+    Raises:
+        UnresolvedReference: neither `limits.NAME` nor `requests.NAME`.
+    """
+    kind, _, name = reference["resource"].partition(".")
+    if kind not in ("limits", "requests") or not name:
+        raise UnresolvedReference(f"unsupported resource: {reference['resource']}")
+    resources = container.get("resources") or {}
+    amounts = quantities(resources.get(kind) or {})
+    absent = allocatable.get(name, Decimal(0)) if kind == "limits" else Decimal(0)
+    divisor = reference.get("divisor") or "1"
+    unit = quantities({"divisor": divisor})["divisor"] or Decimal(1)
+    return str(math.ceil(amounts.get(name, absent) / unit))
