@@ -1,0 +1,137 @@
+"""Who sends a report: the API server says it of the token, and the answer is kept for a short while.
+
+Protocol: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import aiohttp
+from cachetools import TLRUCache
+from kubernetes.aio.client import (
+    ApiClient,
+    ApiException,
+    AuthenticationV1Api,
+    V1TokenReview,
+    V1TokenReviewSpec,
+    V1TokenReviewStatus,
+)
+
+from finetune_api.report import AUDIENCE
+
+API_FAILURES = (ApiException, aiohttp.ClientError, OSError)
+"""What a request to the API server fails with; TimeoutError is an OSError."""
+
+_KEEP_SECONDS = 300.0
+_KEEP_REFUSED_SECONDS = 10.0
+_EXPIRY_MARGIN_SECONDS = 10.0
+_CACHED_TOKENS = 10_000
+_REVIEWS_AT_ONCE = 8
+_REVIEW_TIMEOUT_SECONDS = 10.0
+_USER_PREFIX = "system:serviceaccount:"
+_POD_NAME = "authentication.kubernetes.io/pod-name"
+_POD_UID = "authentication.kubernetes.io/pod-uid"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The pod that a token was made for. Name and uid are empty if the token is bound to no pod."""
+
+    namespace: str
+    pod_name: str
+    pod_uid: str
+
+
+def caller_of(status: V1TokenReviewStatus | None) -> Caller | None:
+    """The caller that a finished review vouches for; None if the token is not good for our audience."""
+    # An API server that knows no audiences leaves them out: its word is then about its own audience, not ours.
+    if status is None or not status.authenticated or AUDIENCE not in (status.audiences or []):
+        return None
+    username = (status.user and status.user.username) or ""
+    namespace, separator, _ = username.removeprefix(_USER_PREFIX).partition(":")
+    if not username.startswith(_USER_PREFIX) or not separator:
+        return None
+    extra = (status.user and status.user.extra) or {}
+    return Caller(namespace, _only(extra.get(_POD_NAME)), _only(extra.get(_POD_UID)))
+
+
+def _only(values: list[str] | None) -> str:
+    return values[0] if values and len(values) == 1 else ""
+
+
+def expiry_of(token: str) -> float | None:
+    """The `exp` claim, in seconds since 1970, of a JSON web token; None if it has none that can be read.
+
+    Nothing is verified: ask only for a token that a review has found good.
+    """
+    try:
+        payload = token.split(".")[1]
+        expiry = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
+        return float(expiry)
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
+        return None
+
+
+def keep_until(caller: Caller | None, token: str, now: float) -> float:
+    """Until when, in seconds since 1970, the outcome of a review may be used again."""
+    if caller is None:
+        return now + _KEEP_REFUSED_SECONDS
+    expiry = expiry_of(token)
+    longest = now + _KEEP_SECONDS
+    return longest if expiry is None else min(longest, expiry - _EXPIRY_MARGIN_SECONDS)
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    caller: Caller | None
+    keep_until: float
+
+
+class TokenReviews:
+    """Asks the API server about tokens. Only hashes of them are kept."""
+
+    def __init__(self, client: ApiClient, *, clock: Callable[[], float] = time.time) -> None:
+        self._api = AuthenticationV1Api(client)
+        self._clock = clock
+        self._verdicts: TLRUCache[str, _Verdict, float] = TLRUCache(
+            _CACHED_TOKENS, ttu=lambda _, verdict, __: verdict.keep_until, timer=clock
+        )
+        self._under_way: dict[str, asyncio.Task[Caller | None]] = {}
+        self._at_once = asyncio.Semaphore(_REVIEWS_AT_ONCE)
+
+    def knows(self, token: str) -> bool:
+        """Whether the next question about this token costs no request of its own."""
+        key = _hash(token)
+        return key in self._verdicts or key in self._under_way
+
+    async def caller(self, token: str) -> Caller | None:
+        """Who holds this token; None if it is not good for our audience. Questions at the same time share one request.
+
+        Raises one of `API_FAILURES` if the API server cannot be asked.
+        """
+        key = _hash(token)
+        if verdict := self._verdicts.get(key):
+            return verdict.caller
+        if key not in self._under_way:
+            task = asyncio.create_task(self._review(key, token))
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key))
+        # One caller that goes away must not take the answer from the others.
+        return await asyncio.shield(self._under_way[key])
+
+    async def _review(self, key: str, token: str) -> Caller | None:
+        review = V1TokenReview(spec=V1TokenReviewSpec(token=token, audiences=[AUDIENCE]))
+        async with self._at_once:
+            answer = await self._api.create_token_review(review, _request_timeout=_REVIEW_TIMEOUT_SECONDS)
+        caller = caller_of(answer.status)
+        self._verdicts[key] = _Verdict(caller, keep_until(caller, token, self._clock()))
+        return caller
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
