@@ -1,0 +1,131 @@
+"""An API server that knows TokenReviews and Secrets, over real HTTP, so that the real client speaks to it."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from kubernetes.aio.client import ApiClient, Configuration
+
+from finetune_api.report import AUDIENCE
+
+Json = dict[str, Any]
+
+
+class ApiServer:
+    """`reviews`, `secrets` and `failing` are what it answers from; `reviewed` holds each token that it was asked about."""
+
+    def __init__(self) -> None:
+        self.reviews: dict[str, Json] = {}
+        self.reviewed: list[str] = []
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.failing: int | None = None
+        self.secrets: dict[str, Json] = {}
+        self.before_write: list[Json] = []
+        """Secrets that somebody else writes just before our next write."""
+
+    def issue(
+        self,
+        pod: str,
+        namespace: str = "team-a",
+        *,
+        uid: str | None = None,
+        audience: str = AUDIENCE,
+        expires: int = 4_000_000_000,
+    ) -> str:
+        """A token bound to a pod, as a kubelet projects it."""
+        claims = base64.urlsafe_b64encode(json.dumps({"exp": expires, "pod": pod}).encode()).decode().rstrip("=")
+        token = f"header.{claims}.{'s' * 43}{len(self.reviews)}"
+        extra = {"pod-name": [pod], "pod-uid": [uid or f"uid-of-{pod}"]}
+        self.reviews[token] = {
+            "authenticated": True,
+            "audiences": [audience],
+            "user": {
+                "username": f"system:serviceaccount:{namespace}:default",
+                "extra": {
+                    f"authentication.kubernetes.io/{key}": value for key, value in extra.items() if value != [""]
+                },
+            },
+        }
+        return token
+
+    async def review(self, request: web.Request) -> web.Response:
+        review: Json = await request.json()
+        token = review["spec"]["token"]
+        self.reviewed.append(token)
+        self.asked.set()
+        assert review["spec"]["audiences"] == [AUDIENCE]
+        await self.may_answer.wait()
+        if self.failing:
+            return web.json_response({"kind": "Status", "code": self.failing, "message": token}, status=self.failing)
+        status = self.reviews.get(token, {"authenticated": False, "error": "invalid bearer token"})
+        if AUDIENCE not in status.get("audiences", []):
+            status = {"authenticated": False, "error": "token audiences are invalid for the target audiences"}
+        return web.json_response({**review, "status": status}, status=201)
+
+    def _store(self, secret: Json) -> Json:
+        version = str(
+            int(
+                self.secrets.get(secret["metadata"]["name"], {"metadata": {"resourceVersion": "0"}})["metadata"][
+                    "resourceVersion"
+                ]
+            )
+            + 1
+        )
+        stored = {**secret, "metadata": {**secret["metadata"], "resourceVersion": version}}
+        self.secrets[secret["metadata"]["name"]] = stored
+        return stored
+
+    def _somebody_else_writes(self) -> None:
+        if self.before_write:
+            self._store(self.before_write.pop())
+
+    async def get_secret(self, request: web.Request) -> web.Response:
+        secret = self.secrets.get(request.match_info["name"])
+        if self.failing or secret is None:
+            code = self.failing or 404
+            return web.json_response({"kind": "Status", "code": code}, status=code)
+        return web.json_response(secret)
+
+    async def create_secret(self, request: web.Request) -> web.Response:
+        secret: Json = await request.json()
+        self._somebody_else_writes()
+        if secret["metadata"]["name"] in self.secrets:
+            return web.json_response({"kind": "Status", "reason": "AlreadyExists", "code": 409}, status=409)
+        return web.json_response(self._store(secret), status=201)
+
+    async def replace_secret(self, request: web.Request) -> web.Response:
+        secret: Json = await request.json()
+        self._somebody_else_writes()
+        if (
+            secret["metadata"]["resourceVersion"]
+            != self.secrets[secret["metadata"]["name"]]["metadata"]["resourceVersion"]
+        ):
+            return web.json_response({"kind": "Status", "reason": "Conflict", "code": 409}, status=409)
+        return web.json_response(self._store(secret))
+
+
+@pytest.fixture
+def api_server() -> ApiServer:
+    return ApiServer()
+
+
+@pytest.fixture
+async def client(api_server: ApiServer) -> AsyncIterator[ApiClient]:
+    app = web.Application()
+    app.router.add_post("/apis/authentication.k8s.io/v1/tokenreviews", api_server.review)
+    app.router.add_get("/api/v1/namespaces/finetune/secrets/{name}", api_server.get_secret)
+    app.router.add_put("/api/v1/namespaces/finetune/secrets/{name}", api_server.replace_secret)
+    app.router.add_post("/api/v1/namespaces/finetune/secrets", api_server.create_secret)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    async with ApiClient(Configuration(host=f"http://127.0.0.1:{site.port}")) as client:
+        yield client
+    await runner.cleanup()
