@@ -1,0 +1,43 @@
+"""Which kinds the API server has, built-in and custom."""
+
+from dataclasses import dataclass, field
+
+from devcluster.client import Client, Object, Resource
+
+# Events are many, own nothing and are owned by nothing; the real collector leaves them out too.
+_IGNORED = {("", "events"), ("events.k8s.io", "events")}
+_NEEDED_VERBS = {"list", "watch", "delete"}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Resources by their group, version and kind; one version of each group that the server prefers."""
+
+    resources: frozenset[Resource] = field(default_factory=frozenset)
+
+    def of_kind(self, api_version: str, kind: str) -> Resource | None:
+        """The resource of a kind. Any version of its group will do, since they show the same objects."""
+        group = api_version.rpartition("/")[0]
+        found = (resource for resource in self.resources if (resource.group, resource.kind) == (group, kind))
+        return next(found, None)
+
+
+async def discover(client: Client) -> Catalogue:
+    """Every kind that can be listed, watched and deleted, Events excepted."""
+    found = _resources("", "v1", await client.get("/api/v1"))
+    groups = await client.get("/apis")
+    for group in groups["groups"]:
+        preferred = group["preferredVersion"]
+        listing = await client.get(f"/apis/{preferred['groupVersion']}")
+        found |= _resources(group["name"], preferred["version"], listing)
+    return Catalogue(frozenset(found))
+
+
+def _resources(group: str, version: str, listing: Object) -> set[Resource]:
+    return {
+        Resource(group, version, entry["name"], entry["kind"], namespaced=entry["namespaced"])
+        for entry in listing["resources"]
+        if "/" not in entry["name"]
+        and set(entry.get("verbs") or []) >= _NEEDED_VERBS
+        and (group, entry["name"]) not in _IGNORED
+    }

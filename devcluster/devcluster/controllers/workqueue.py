@@ -1,0 +1,71 @@
+"""Keys to look at, each at most once at a time."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from aiohttp import ClientError
+from kubernetes.aio.client.exceptions import ApiException
+
+logger = logging.getLogger(__name__)
+
+_FIRST_RETRY = 0.05
+_LAST_RETRY = 5.0
+
+K = TypeVar("K")
+
+
+class WorkQueue(Generic[K]):
+    """Calls `sync` for each key added, one after the other. `sync` may return seconds after which to look again."""
+
+    def __init__(self, sync: Callable[[K], Awaitable[float | None]]) -> None:
+        self._sync = sync
+        self._keys: dict[K, None] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._failures: dict[K, int] = {}
+        self._added = asyncio.Event()
+
+    def add(self, key: K) -> None:
+        """Look at a key soon. A key that waits already is looked at once."""
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
+        self._keys[key] = None
+        self._added.set()
+
+    def add_later(self, key: K, seconds: float) -> None:
+        """Look at a key after some time, unless something adds it before."""
+        if timer := self._timers.pop(key, None):
+            timer.cancel()
+        self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
+
+    async def run(self) -> None:
+        """Endless."""
+        while True:
+            await self._added.wait()
+            self._added.clear()
+            while self._keys:
+                key = next(iter(self._keys))
+                del self._keys[key]
+                await self._look_at(key)
+
+    async def _look_at(self, key: K) -> None:
+        try:
+            again = await self._sync(key)
+        except (ApiException, ClientError, TimeoutError) as error:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            delay = min(_FIRST_RETRY * 2 ** min(failures - 1, 10), _LAST_RETRY)
+            if not (isinstance(error, ApiException) and error.status == 409):
+                logger.warning("%s: %s, again in %.2f s", key, error, delay)
+            self._retry(key, delay)
+        except Exception:
+            # An object that this code cannot digest must not stop it from looking at the others.
+            logger.exception("%s was left as it is", key)
+        else:
+            self._failures.pop(key, None)
+            if again is not None:
+                self._retry(key, again)
+
+    def _retry(self, key: K, seconds: float) -> None:
+        if key not in self._keys:
+            self.add_later(key, seconds)
