@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from finetune_api.run import RunConfig
 from finetune_api.v1alpha1 import FineTuneJobSpec
 
 ROOT = Path(__file__).parents[3]
@@ -19,6 +20,18 @@ def test_the_quickstart_is_a_valid_job() -> None:
     spec = FineTuneJobSpec.model_validate(manifest["spec"])
 
     assert spec.training.learning_rate == 1e-4
+
+
+def test_the_laptop_s_run_is_the_quickstart_s() -> None:
+    load = YAML(typ="safe").load
+    job = load(ROOT / "examples/quickstart.yaml")["spec"]
+
+    run = RunConfig.model_validate(load(ROOT / "examples/run.yaml"))
+
+    in_cluster = RunConfig.model_validate(
+        {name: job[name] for name in job if name != "resources"} | {"output": {"uri": "pvc://anywhere"}}
+    )
+    assert run.digest() == in_cluster.digest()
 
 
 def test_the_docstrings_are_many_balanced_and_no_test_text_was_seen_in_training(tmp_path: Path) -> None:
