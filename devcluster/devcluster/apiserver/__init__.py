@@ -1,0 +1,1 @@
+"""A Kubernetes API server in memory, spoken to over HTTPS as the real one is."""

@@ -1,0 +1,215 @@
+"""Server-side apply, and the book of managers that every write keeps (metadata.managedFields)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from devcluster.apiserver.errors import ApiError
+from devcluster.apiserver.fieldsets import (
+    FieldSet,
+    Path,
+    children,
+    describe,
+    fields_of,
+    from_fields_v1,
+    is_atomic,
+    item_element,
+    leaves,
+    starting_with,
+    to_fields_v1,
+)
+from devcluster.apiserver.objects import Object, clone, timestamp
+from devcluster.apiserver.structural import child_schema
+
+
+@dataclass(frozen=True, order=True)
+class Manager:
+    """Who wrote: one entry of managedFields."""
+
+    name: str
+    operation: str  # Apply or Update
+    api_version: str
+    subresource: str = ""
+
+
+Book = dict[Manager, tuple[FieldSet, str]]  # the fields of each manager, and when it last changed them
+
+
+def read_book(obj: Object) -> Book:
+    """The managers of an object; an entry that cannot be read is left out."""
+    book: Book = {}
+    for entry in (obj.get("metadata") or {}).get("managedFields") or ():
+        manager = Manager(
+            entry.get("manager", ""),
+            entry.get("operation", ""),
+            entry.get("apiVersion", ""),
+            entry.get("subresource", ""),
+        )
+        book[manager] = (from_fields_v1(entry.get("fieldsV1") or {}), entry.get("time", ""))
+    return book
+
+
+def write_book(obj: Object, book: Book) -> None:
+    """Put the managers into the object, applying ones first, each by time and name as Kubernetes sorts them."""
+    entries = []
+    for manager, (fields, time) in sorted(book.items(), key=lambda item: (item[0].operation, item[1][1], item[0])):
+        if not fields and manager.operation != "Apply":
+            continue
+        entry: Object = {
+            "manager": manager.name,
+            "operation": manager.operation,
+            "apiVersion": manager.api_version,
+            "time": time,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": to_fields_v1(fields),
+        }
+        if manager.subresource:
+            entry["subresource"] = manager.subresource
+        entries.append(entry)
+    obj["metadata"].pop("managedFields", None)
+    if entries:
+        obj["metadata"]["managedFields"] = entries
+
+
+def record_update(
+    live: Object | None, new: Object, schema: Object, manager: Manager, ignored: tuple[Path, ...]
+) -> None:
+    """After a create, update or patch: what changed belongs to `manager` now, and to no other.
+
+    The book is read off `new`, which a client may have edited on purpose; an empty list there resets it.
+    Fields under `ignored` (the status for the main resource, all but the status for the status) do not count.
+    """
+    before = live if live is not None else {}
+    has_book = "managedFields" in new["metadata"] or live is None
+    book = read_book(new) if has_book else read_book(before)
+    changed, removed = _difference(before, new, schema)
+    changed, removed = _without(changed, ignored), _without(removed, ignored)
+    if not changed and not removed:
+        write_book(new, book)
+        return
+    own, _ = book.pop(manager, (frozenset(), ""))
+    others: Book = {}
+    for other, (fields, time) in book.items():
+        others[other] = (fields - changed - removed, time)
+    others[manager] = ((own | changed) - removed, timestamp())
+    write_book(new, others)
+
+
+def apply(
+    live: Object, config: Object, schema: Object, manager: Manager, *, force: bool, ignored: tuple[Path, ...]
+) -> Object:
+    """The object after `manager` applied `config`: merged, with what it owned and no longer sends removed.
+
+    Raises a 409 that names every field which another manager owns and which would change, unless `force`.
+    """
+    book = read_book(live)
+    applied = _without(fields_of(config, schema, containers=False), ignored)
+    before, old_time = book.pop(manager, (frozenset(), ""))
+    config = _kept(config, ignored)
+    merged: Object = merge(live, config, schema)
+    others = frozenset[Path]().union(*(fields for fields, _ in book.values())) if book else frozenset()
+    for path in sorted(before - applied, key=len, reverse=True):
+        if not starting_with(others | applied, path):
+            _remove(merged, schema, path)
+    changed, removed = _difference(live, merged, schema)
+    conflicts = {other: fields & (changed - removed) for other, (fields, _) in book.items()}
+    conflicts = {other: fields for other, fields in conflicts.items() if fields}
+    if conflicts and not force:
+        raise _conflict(conflicts)
+    book = {other: (fields - changed - removed, time) for other, (fields, time) in book.items()}
+    unchanged = applied == before and not changed and not removed
+    book[manager] = (applied, old_time if unchanged else timestamp())
+    write_book(merged, book)
+    return merged
+
+
+def merge(live: Any, config: Any, schema: Object) -> Any:
+    """`config` laid over `live`: maps by key, associative lists by their items' keys, sets as unions."""
+    if config is None or is_atomic(config, schema) or type(live) is not type(config):
+        return clone(config)
+    if isinstance(config, dict):
+        merged = {name: clone(value) for name, value in live.items() if name not in config}
+        for name, value in config.items():
+            merged[name] = merge(live.get(name), value, child_schema(schema, name) or {})
+        return {name: merged[name] for name in [*live, *(name for name in config if name not in live)]}
+    return _merge_lists(live, config, schema)
+
+
+def _merge_lists(live: list[Any], config: list[Any], schema: Object) -> list[Any]:
+    """Items of both in the order of `config`; items that only `live` has keep their place before the next one."""
+    items = schema.get("items") or {}
+    old = {item_element(item, schema): item for item in live}
+    wanted = {item_element(item, schema): item for item in config}
+    merged: list[Any] = []
+    placed: set[str] = set()
+    for element, item in wanted.items():
+        if element in old:
+            for earlier, kept in old.items():
+                if earlier == element:
+                    break
+                if earlier not in wanted and earlier not in placed:
+                    merged.append(clone(kept))
+                    placed.add(earlier)
+        merged.append(merge(old.get(element), item, items))
+    merged += [clone(kept) for element, kept in old.items() if element not in wanted and element not in placed]
+    return merged
+
+
+def _difference(before: Object, after: Object, schema: Object) -> tuple[FieldSet, FieldSet]:
+    """(fields that are new or have another value, fields that are gone)"""
+    old, new = fields_of(before, schema, containers=True), fields_of(after, schema, containers=True)
+    old_values, new_values = leaves(before, schema), leaves(after, schema)
+    modified = {
+        path
+        for path, value in new_values.items()
+        if path in new and path in old and (path not in old_values or old_values[path] != value)
+    }
+    return (new - old) | modified, old - new
+
+
+def _without(fields: FieldSet, prefixes: tuple[Path, ...]) -> FieldSet:
+    return frozenset(path for path in fields if not any(path[: len(p)] == p for p in prefixes))
+
+
+def _kept(config: Object, ignored: tuple[Path, ...]) -> Object:
+    """The applied configuration less the top-level parts that this endpoint does not write."""
+    dropped = {prefix[0].removeprefix("f:") for prefix in ignored if len(prefix) == 1}
+    return {name: value for name, value in config.items() if name not in dropped}
+
+
+def _remove(value: Any, schema: Object, path: Path) -> None:
+    """Delete the field at `path` in place, and the containers that this leaves empty."""
+    element, rest = path[0], path[1:]
+    for found, item, child, _ in list(children(value, schema)) if isinstance(value, dict | list) else ():
+        if found != element:
+            continue
+        if rest:
+            _remove(item, child, rest)
+        if not rest or item in ({}, []):
+            if isinstance(value, dict):
+                value.pop(element.removeprefix("f:"), None)
+            else:
+                value.remove(item)
+
+
+def _conflict(conflicts: dict[Manager, FieldSet]) -> ApiError:
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {_who(manager)}", "field": describe(path)}
+        for manager, fields in sorted(conflicts.items())
+        for path in sorted(fields)
+    ]
+    if len(causes) == 1:
+        text = f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+    else:
+        parts = [
+            f"conflicts with {_who(manager)}:\n" + "\n".join(f"- {describe(path)}" for path in sorted(fields))
+            for manager, fields in sorted(conflicts.items())
+        ]
+        text = f"Apply failed with {len(causes)} conflicts: " + "\n".join(parts)
+    return ApiError(409, "Conflict", text, {"causes": causes})
+
+
+def _who(manager: Manager) -> str:
+    quoted = f'"{manager.name}"'
+    if manager.subresource:
+        quoted += f' with subresource "{manager.subresource}"'
+    return f"{quoted} using {manager.api_version}"

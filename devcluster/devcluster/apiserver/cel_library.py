@@ -1,0 +1,111 @@
+"""The functions that Kubernetes adds to CEL, for the CEL of cel-expr-python.
+
+Quantities are doubles here: exact to 15 digits, which is more than anyone writes in a manifest.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_math, ext_optional, ext_strings
+
+_SUFFIXES = {
+    "": 1.0,
+    "n": 1e-9,
+    "u": 1e-6,
+    "m": 1e-3,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "P": 1e15,
+    "E": 1e18,
+    **{f"{letter}i": 1024.0**power for power, letter in enumerate("KMGTPE", start=1)},
+}
+_QUANTITY = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i)?)$")
+
+_T = cel.Type
+
+
+def parse_quantity(text: str) -> float | None:
+    """The value of a resource quantity such as `16Gi` or `250m`; None when it is none."""
+    match = _QUANTITY.match(text)
+    if not match:
+        return None
+    number, exponent, suffix = match.groups()
+    return float(number + (exponent or "")) * _SUFFIXES[suffix or ""]
+
+
+def environment(variables: dict[str, cel.Type]) -> cel.Env:
+    """A CEL environment with these variables, the standard library and Kubernetes' functions."""
+    extensions = [ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_math.ExtMath()]
+    return cel.NewEnv(variables=variables, extensions=extensions, functions=_functions())
+
+
+def _functions() -> list[cel.FunctionDecl]:
+    text, boolean, integer, double = _T.STRING, _T.BOOL, _T.INT, _T.DOUBLE
+    anything = _T.List(_T.DYN)
+    return [
+        _function("find", [(True, [text, text], text, _find)]),
+        _function(
+            "findAll",
+            [
+                (True, [text, text], _T.List(text), lambda value, pattern: _find_all(value, pattern, -1)),
+                (True, [text, text, integer], _T.List(text), _find_all),
+            ],
+        ),
+        _function("isQuantity", [(False, [text], boolean, lambda value: parse_quantity(value) is not None)]),
+        _function("quantity", [(False, [text], double, _quantity)]),
+        _function("isGreaterThan", [(True, [double, double], boolean, lambda a, b: a > b)]),
+        _function("isLessThan", [(True, [double, double], boolean, lambda a, b: a < b)]),
+        _function("compareTo", [(True, [double, double], integer, lambda a, b: (a > b) - (a < b))]),
+        _function("isInteger", [(True, [double], boolean, lambda value: value.is_integer())]),
+        _function("asInteger", [(True, [double], integer, int)]),
+        _function("asApproximateFloat", [(True, [double], double, float)]),
+        _function("sign", [(True, [double], integer, lambda value: (value > 0) - (value < 0))]),
+        _function("isURL", [(False, [text], boolean, _is_url)]),
+        _function("isSorted", [(True, [anything], boolean, lambda items: _plain(items) == sorted(_plain(items)))]),
+        _function("sum", [(True, [anything], _T.DYN, lambda items: sum(_plain(items)))]),
+        _function("min", [(True, [anything], _T.DYN, lambda items: min(_plain(items)))]),
+        _function("max", [(True, [anything], _T.DYN, lambda items: max(_plain(items)))]),
+    ]
+
+
+def _function(
+    name: str, overloads: list[tuple[bool, list[cel.Type], cel.Type, Callable[..., Any]]]
+) -> cel.FunctionDecl:
+    declared = [
+        cel.Overload(
+            id=f"kubernetes_{name}_{index}", return_type=result, parameters=parameters, is_member=member, impl=impl
+        )
+        for index, (member, parameters, result, impl) in enumerate(overloads)
+    ]
+    return cel.FunctionDecl(name, declared)
+
+
+def _plain(items: Any) -> list[Any]:
+    return [item.plain_value() if hasattr(item, "plain_value") else item for item in items]
+
+
+def _quantity(value: str) -> float:
+    parsed = parse_quantity(value)
+    if parsed is None:
+        raise ValueError("quantities must match the regular expression of resource quantities")
+    return parsed
+
+
+def _find(value: str, pattern: str) -> str:
+    found = re.search(pattern, value)
+    return found.group(0) if found else ""
+
+
+def _find_all(value: str, pattern: str, limit: int) -> list[str]:
+    found = [match.group(0) for match in re.finditer(pattern, value)]
+    return found if limit < 0 else found[:limit]
+
+
+def _is_url(value: str) -> bool:
+    parts = urlsplit(value)
+    return bool(parts.scheme and parts.netloc) or value.startswith("/")

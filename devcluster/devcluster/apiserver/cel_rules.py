@@ -1,0 +1,300 @@
+"""x-kubernetes-validations: CEL rules of custom resources, compiled with the definition, run on every write."""
+
+import base64
+import datetime
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from cel_expr_python import cel
+
+from devcluster.apiserver.cel_library import environment
+from devcluster.apiserver.errors import FieldError, invalid_value, show
+from devcluster.apiserver.fieldsets import list_keys
+from devcluster.apiserver.objects import Object
+from devcluster.apiserver.structural import child_schema
+
+_REASONS = {
+    "FieldValueInvalid": "Invalid value",
+    "FieldValueForbidden": "Forbidden",
+    "FieldValueRequired": "Required value",
+    "FieldValueDuplicate": "Duplicate value",
+}
+_RESERVED = set(
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
+)
+_CROSS_TYPE = re.compile(r"no matching overload for '_[<>]=?_' applied to '\((double, int|int, double)\)'")
+_TYPES = {
+    "string": cel.Type.STRING,
+    "integer": cel.Type.INT,
+    "number": cel.Type.DOUBLE,
+    "boolean": cel.Type.BOOL,
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One compiled rule; `old_self` says whether it looks at the value before the update."""
+
+    source: str
+    program: cel.Expression
+    message: str
+    message_program: cel.Expression | None
+    reason: str
+    field_path: str
+    old_self: bool
+    optional_old_self: bool
+
+
+@dataclass
+class RuleTree:
+    """The rules of a schema node and of the nodes below it that have any."""
+
+    rules: list[Rule] = field(default_factory=list)
+    properties: dict[str, "RuleTree"] = field(default_factory=dict)
+    items: "RuleTree | None" = None
+    additional: "RuleTree | None" = None
+
+    def __bool__(self) -> bool:
+        return bool(self.rules or self.properties or self.items or self.additional)
+
+
+def compile_rules(
+    schema: Object, path: str = "openAPIV3Schema", *, root: bool = True
+) -> tuple[RuleTree, list[FieldError]]:
+    """The compiled rules of a schema, and an error for each rule that does not compile."""
+    tree, errors = RuleTree(), []
+    typed = {**schema, "x-kubernetes-embedded-resource": True} if root else schema
+    for index, declared in enumerate(schema.get("x-kubernetes-validations") or ()):
+        where = f"{path}.x-kubernetes-validations[{index}]"
+        try:
+            tree.rules.append(_compile(declared, typed))
+        except RuntimeError as error:
+            detail = f"compilation failed: {_compiler_message(error)}"
+            errors.append(invalid_value(f"{where}.rule", declared.get("rule", ""), detail))
+    for name, child in (schema.get("properties") or {}).items():
+        below, wrong = compile_rules(child, f"{path}.properties[{name}]", root=False)
+        errors += wrong
+        if below:
+            tree.properties[name] = below
+    for word in ("items", "additionalProperties"):
+        if isinstance(child := schema.get(word), dict):
+            below, wrong = compile_rules(child, f"{path}.{word}", root=False)
+            errors += wrong
+            if below and word == "items":
+                tree.items = below
+            elif below:
+                tree.additional = below
+    return tree, errors
+
+
+def check_rules(tree: RuleTree, value: Any, old: Any, schema: Object, path: str = "") -> list[FieldError]:
+    """Run the rules on `value`; `old` is the value before the update, None when there was none."""
+    if value is None:
+        return []
+    errors: list[FieldError] = []
+    if tree.rules:
+        current, before = to_cel(value, schema, root=not path), to_cel(old, schema, root=not path)
+        for rule in tree.rules:
+            errors += _run(rule, current, before, value, path)
+    if isinstance(value, dict):
+        previous = old if isinstance(old, dict) else {}
+        for name, child in tree.properties.items():
+            if name in value:
+                here = f"{path}.{name}" if path else name
+                errors += check_rules(child, value[name], previous.get(name), child_schema(schema, name) or {}, here)
+        if tree.additional:
+            for name, item in value.items():
+                errors += check_rules(
+                    tree.additional, item, previous.get(name), schema["additionalProperties"], f"{path}[{name}]"
+                )
+    if isinstance(value, list) and tree.items:
+        for index, item in enumerate(value):
+            errors += check_rules(tree.items, item, _correlated(item, old, schema), schema["items"], f"{path}[{index}]")
+    return errors
+
+
+def to_cel(value: Any, schema: Object, *, root: bool = False) -> Any:
+    """A JSON value as CEL sees it by its schema: doubles for numbers, timestamps for date-times, escaped names."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        named = (schema.get("properties") or {}) | ({"apiVersion": {}, "kind": {}, "metadata": {}} if root else {})
+        converted: Object = {}
+        for name, item in value.items():
+            child = child_schema(schema, name) or {}
+            converted[escaped(name) if name in named else name] = to_cel(item, child)
+        return converted
+    if isinstance(value, list):
+        return [to_cel(item, schema.get("items") or {}) for item in value]
+    if schema.get("type") == "number":
+        return float(value)
+    if isinstance(value, str):
+        return _formatted(value, schema.get("format"))
+    return value
+
+
+def escaped(name: str) -> str:
+    """A property's name as an identifier of CEL: Kubernetes' escapes for what CEL could not read."""
+    if name in _RESERVED:
+        return f"__{name}__"
+    for character, escape in (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")):
+        name = name.replace(character, escape)
+    return name
+
+
+def _formatted(value: str, kind: str | None) -> Any:
+    try:
+        if kind in ("date-time", "date"):
+            moment = datetime.datetime.fromisoformat(value)
+            return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+        if kind == "byte":
+            return base64.b64decode(value)
+        if kind == "duration":
+            return _duration(value)
+    except ValueError:
+        return value  # its format is refused by the schema's own validation
+    return value
+
+
+def _duration(value: str) -> datetime.timedelta:
+    units = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", value)
+    seconds = sum(float(number) * units[unit] for number, unit in parts)
+    return datetime.timedelta(seconds=-seconds if value.startswith("-") else seconds)
+
+
+def _cel_type(schema: Object) -> cel.Type:
+    """The static type of a node. Objects are maps of anything: their fields' types are checked when a rule runs."""
+    if schema.get("x-kubernetes-int-or-string") or schema.get("nullable"):
+        return cel.Type.DYN
+    kind, text_format = schema.get("type"), schema.get("format")
+    if kind == "object":
+        additional = schema.get("additionalProperties")
+        return cel.Type.Map(cel.Type.STRING, _cel_type(additional) if isinstance(additional, dict) else cel.Type.DYN)
+    if kind == "array":
+        return cel.Type.List(_cel_type(schema.get("items") or {}))
+    if kind == "string" and text_format in ("date-time", "date"):
+        return cel.Type.TIMESTAMP
+    if kind == "string" and text_format == "duration":
+        return cel.Type.DURATION
+    if kind == "string" and text_format == "byte":
+        return cel.Type.BYTES
+    return _TYPES.get(kind or "", cel.Type.DYN)
+
+
+def _compile(declared: Object, schema: Object) -> Rule:
+    source = declared.get("rule", "")
+    optional = bool(declared.get("optionalOldSelf"))
+    env, program = _checked(source, _cel_type(schema), optional)
+    if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
+        raise RuntimeError("cel expression must evaluate to a bool")
+    wording = declared.get("messageExpression")
+    return Rule(
+        source=source,
+        program=program,
+        message=declared.get("message") or "",
+        message_program=env.compile(wording) if wording else None,
+        reason=declared.get("reason") or "FieldValueInvalid",
+        field_path=declared.get("fieldPath") or "",
+        old_self=re.search(r"\boldSelf\b", source) is not None,
+        optional_old_self=optional,
+    )
+
+
+def _checked(source: str, kind: cel.Type, optional: bool) -> tuple[cel.Env, cel.Expression]:
+    """Compile with static types. Kubernetes lets `<` and its like compare int with double, which the checker here
+    does not know: where that is all it complains of, the comparison is left to run time, which does."""
+    env = environment({"self": kind, "oldSelf": cel.Type.DYN if optional else kind})
+    try:
+        return env, env.compile(source)
+    except RuntimeError as error:
+        complaints = re.findall(r"ERROR: .*", str(error))
+        if not all(_CROSS_TYPE.search(complaint) for complaint in complaints):
+            raise
+    env = environment({"self": cel.Type.DYN, "oldSelf": cel.Type.DYN})
+    return env, env.compile(source)
+
+
+def _run(rule: Rule, current: Any, before: Any, value: Any, path: str) -> Iterator[FieldError]:
+    if rule.old_self and before is None and not rule.optional_old_self:
+        return
+    data = {"self": current}
+    if rule.old_self:
+        data["oldSelf"] = _optional(before) if rule.optional_old_self else before
+    result = rule.program.eval(data=data)
+    if result.type() == cel.Type.BOOL:
+        if result.value() is True:
+            return
+        message = _message(rule, data)
+    else:
+        message = f"{_rule_text(rule)}: {_evaluation_error(result.value())}"
+    where = path + rule.field_path if rule.field_path else path
+    where = where.removeprefix(".") or "<nil>"
+    yield FieldError(where, rule.reason, f"{_lead(rule.reason, value)}: {message}")
+
+
+def _lead(reason: str, value: Any) -> str:
+    words = _REASONS.get(reason, "Invalid value")
+    if reason not in ("FieldValueInvalid", "FieldValueDuplicate"):
+        return words
+    return f'{words}: "object"' if isinstance(value, dict) else f"{words}: {show(value)}"
+
+
+def _message(rule: Rule, data: Object) -> str:
+    if rule.message_program is not None:
+        result = rule.message_program.eval(data=data)
+        if result.type() == cel.Type.STRING and str(result.value()).strip():
+            return str(result.value())
+    return rule.message or f"failed rule: {rule.source.strip()}"
+
+
+def _rule_text(rule: Rule) -> str:
+    return f"{rule.message or 'failed rule: ' + rule.source.strip()}"
+
+
+def _evaluation_error(value: Any) -> str:
+    return re.sub(r"^[A-Z_]+: ", "", str(value))
+
+
+def _optional(value: Any) -> Any:
+    env = environment({"value": cel.Type.DYN})
+    source = "optional.none()" if value is None else "optional.of(value)"
+    return env.compile(source).eval(data={"value": value})
+
+
+def _correlated(item: Any, old: Any, schema: Object) -> Any:
+    """The old item that has the same keys; only items of associative lists have a past."""
+    keys = list_keys(schema)
+    if not keys or not isinstance(old, list) or not isinstance(item, dict):
+        return None
+    identity = json.dumps([item.get(key) for key in keys])
+    return next((one for one in old if json.dumps([one.get(key) for key in keys]) == identity), None)
+
+
+def _compiler_message(error: RuntimeError) -> str:
+    return re.sub(r"^[A-Z_]+: | \[[A-Z_]+\]$", "", str(error)).strip()

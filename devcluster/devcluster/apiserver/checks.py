@@ -1,0 +1,173 @@
+"""Checks and preparations that every write shares: type, names, unknown fields, defaults, validation."""
+
+import re
+
+from devcluster.apiserver import kinds
+from devcluster.apiserver.cel_rules import check_rules
+from devcluster.apiserver.errors import ApiError, FieldError, bad_request, invalid, invalid_value, required
+from devcluster.apiserver.objects import Object, metadata
+from devcluster.apiserver.resources import Resource
+from devcluster.apiserver.structural import apply_defaults, normalise_quantities, prune
+from devcluster.apiserver.targets import Target
+from devcluster.apiserver.validation import validate
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+_QUALIFIED_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_BLOCKING = (
+    "FieldValueRequired",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+    "FieldValueNotSupported",
+)
+_SUBDOMAIN_HELP = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start"
+    " and end with an alphanumeric character (e.g. 'example.com', regex used for validation is"
+    f" '{_SUBDOMAIN.pattern}')"
+)
+_LABEL_HELP = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end"
+    f" with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL.pattern}')"
+)
+_LABEL_VALUE_HELP = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and"
+    " end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is"
+    f" '{_LABEL_VALUE.pattern}')"
+)
+_QUALIFIED_HELP = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric"
+    " character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is"
+    f" '{_QUALIFIED_NAME.pattern}')"
+)
+
+
+def check_type(target: Target, obj: Object) -> None:
+    """400 unless the body is an object of the kind, version and namespace that the path names."""
+    resource = target.resource
+    version, kind = obj.setdefault("apiVersion", resource.api_version), obj.setdefault("kind", resource.kind)
+    if version != resource.api_version:
+        raise bad_request(
+            f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
+        )
+    if kind != resource.kind:
+        raise bad_request(
+            f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
+            f' no kind "{kind}" is registered for version "{resource.api_version}"'
+        )
+    try:
+        meta = metadata(obj)
+    except TypeError:
+        raise bad_request("metadata must be an object") from None
+    if target.name and meta.setdefault("name", target.name) != target.name:
+        raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({target.name})")
+    if not resource.namespaced:
+        meta.pop("namespace", None)
+    elif meta.setdefault("namespace", target.namespace) != target.namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+
+
+def drop_unknown(resource: Resource, obj: Object, duplicates: list[str], mode: str) -> list[str]:
+    """Prune in place what the schema does not know. 400 in mode Strict; the warnings to send in mode Warn."""
+    found = [f'unknown field "{path}"' for path in prune(obj, resource.schema)]
+    found = [f'duplicate field "{path}"' for path in duplicates] + found
+    if found and mode == "Strict":
+        raise bad_request(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
+            f" strict decoding error: {', '.join(found)}"
+        )
+    return found if mode == "Warn" else []
+
+
+def complete(resource: Resource, obj: Object) -> None:
+    """Fill in defaults in place."""
+    if resource.is_custom:
+        apply_defaults(obj, resource.schema)
+    else:
+        normalise_quantities(obj, resource.schema)
+        kinds.default(resource.kind, obj)
+
+
+def check_decodable(resource: Resource, obj: Object) -> None:
+    """400 for a built-in kind whose fields have the wrong type: the real server cannot even decode it."""
+    if resource.is_custom:
+        return
+    wrong = [error for error in validate(obj, resource.schema) if error.reason == "FieldValueTypeInvalid"]
+    if wrong:
+        raise bad_request(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
+            f" json: cannot unmarshal: {wrong[0]}"
+        )
+
+
+def check_valid(resource: Resource, obj: Object, old: Object | None, *, status_only: bool = False) -> None:
+    """422 with everything that is wrong with an object; `old` is the object before the update."""
+    errors = _check_metadata(resource, obj)
+    if resource.is_custom:
+        errors += _check_custom(resource, obj, old)
+    elif not status_only:
+        errors += kinds.check(resource.kind, obj)
+        if old is not None and not errors:
+            errors += kinds.check_update(resource.kind, obj, old)
+    if errors:
+        name = obj["metadata"].get("name") or obj["metadata"].get("generateName") or ""
+        raise invalid(resource.kind, resource.group, name, errors)
+
+
+def _check_custom(resource: Resource, obj: Object, old: Object | None) -> list[FieldError]:
+    errors = validate(obj, resource.schema)
+    if not resource.rules:
+        return errors
+    if any(error.reason in _BLOCKING for error in errors):
+        unchecked = (
+            "Invalid value: null: some validation rules were not checked because the object was invalid;"
+            " correct the existing errors to complete validation"
+        )
+        return [*errors, FieldError("<nil>", "FieldValueInvalid", unchecked)]
+    return errors + check_rules(resource.rules, obj, old, resource.schema)
+
+
+def check_name(resource: Resource, name: str) -> list[FieldError]:
+    """Why a name is refused for this resource."""
+    where = "metadata.name"
+    if not name:
+        return [required(where, "name or generateName is required")]
+    if resource.group == "rbac.authorization.k8s.io":
+        bad = "/" in name or "%" in name or name in (".", "..")
+        return [invalid_value(where, name, "may not contain '/'")] if bad else []
+    if resource.kind in ("Namespace", "Service"):
+        errors = [] if _LABEL.fullmatch(name) else [invalid_value(where, name, _LABEL_HELP)]
+        if len(name) > 63:
+            errors.append(invalid_value(where, name, "must be no more than 63 characters"))
+        return errors
+    errors = [] if _SUBDOMAIN.fullmatch(name) else [invalid_value(where, name, _SUBDOMAIN_HELP)]
+    if len(name) > 253:
+        errors.append(invalid_value(where, name, "must be no more than 253 characters"))
+    return errors
+
+
+def _check_metadata(resource: Resource, obj: Object) -> list[FieldError]:
+    meta = obj["metadata"]
+    wrong = validate(meta, resource.schema["properties"]["metadata"], "metadata")
+    if wrong:
+        raise ApiError(400, "BadRequest", f"metadata cannot be decoded: {wrong[0]}")
+    errors = check_name(resource, meta.get("name") or "")
+    for key, value in (meta.get("labels") or {}).items():
+        errors += _check_key(key, "metadata.labels")
+        if len(value) > 63:
+            errors.append(invalid_value("metadata.labels", value, "must be no more than 63 bytes"))
+        if not _LABEL_VALUE.fullmatch(value):
+            errors.append(invalid_value("metadata.labels", value, _LABEL_VALUE_HELP))
+    for key in meta.get("annotations") or {}:
+        errors += _check_key(key.lower(), "metadata.annotations")
+    return errors
+
+
+def _check_key(key: str, where: str) -> list[FieldError]:
+    prefix, slash, name = key.rpartition("/")
+    if slash and not _SUBDOMAIN.fullmatch(prefix):
+        return [invalid_value(where, key, f"prefix part {_SUBDOMAIN_HELP}")]
+    if not _QUALIFIED_NAME.fullmatch(name):
+        return [invalid_value(where, key, _QUALIFIED_HELP)]
+    return [invalid_value(where, key, "name part must be no more than 63 bytes")] if len(name) > 63 else []

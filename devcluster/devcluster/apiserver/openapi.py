@@ -1,0 +1,150 @@
+"""OpenAPI documents: what `kubectl explain`, `kubectl apply` and client-side validation read."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from devcluster.apiserver.errors import no_such_path
+from devcluster.apiserver.objects import Object
+from devcluster.apiserver.resources import Registry, Resource
+
+_INTERNAL = ("x-model", "x-quantity", "x-micro-time")
+_REFERENCES = "#/components/schemas/"
+_VERBS = {"get": "get", "put": "update", "patch": "patch", "delete": "delete"}
+
+
+def index(registry: Registry) -> Object:
+    """/openapi/v3: where the document of each group and version is; the hash changes with the schemas."""
+    paths = {}
+    for group, version in dict.fromkeys((resource.group, resource.version) for resource in registry):
+        path = _path_of(group, version)
+        mark = json.dumps([(r.plural, r.custom_schema) for r in _of(registry, group, version)], default=str)
+        digest = hashlib.sha256(mark.encode()).hexdigest().upper()
+        paths[path] = {"serverRelativeURL": f"/openapi/v3/{path}?hash={digest}"}
+    return {"paths": paths}
+
+
+def document_v3(registry: Registry, path: str) -> Object:
+    """/openapi/v3/api/v1 and /openapi/v3/apis/GROUP/VERSION"""
+    for group, version in dict.fromkeys((resource.group, resource.version) for resource in registry):
+        if _path_of(group, version) == path:
+            schemas: Object = {}
+            resources = list(_of(registry, group, version))
+            for resource in resources:
+                _define(resource, schemas)
+            paths = {url: item for resource in resources for url, item in _paths(resource, _content)}
+            info = {"title": "Kubernetes", "version": "v1.36.0"}
+            return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
+    raise no_such_path()
+
+
+def document_v2(registry: Registry) -> Object:
+    """/openapi/v2 as JSON"""
+    schemas: Object = {}
+    paths: Object = {}
+    for resource in registry:
+        _define(resource, schemas)
+        paths |= dict(_paths(resource, _plain))
+    text = json.dumps(schemas).replace(_REFERENCES, "#/definitions/")
+    info = {"title": "Kubernetes", "version": "v1.36.0"}
+    return {"swagger": "2.0", "info": info, "paths": paths, "definitions": json.loads(text)}
+
+
+def _of(registry: Registry, group: str, version: str) -> Iterator[Resource]:
+    return (resource for resource in registry if (resource.group, resource.version) == (group, version))
+
+
+def _path_of(group: str, version: str) -> str:
+    return f"apis/{group}/{version}" if group else f"api/{version}"
+
+
+def _definition_name(resource: Resource) -> str:
+    if resource.is_custom:
+        return ".".join([*reversed(resource.group.split(".")), resource.version, resource.kind])
+    return _model_name(resource.model)
+
+
+def _model_name(model: str) -> str:
+    """`V1JobSpec` as `io.k8s.api.v1.JobSpec`: kubectl shows the last part as the type."""
+    for prefix in ("V1", "CoreV1", "EventsV1"):
+        if model.startswith(prefix):
+            return f"io.k8s.api.{prefix.lower()}.{model.removeprefix(prefix)}"
+    return f"io.k8s.api.{model}"
+
+
+def _define(resource: Resource, schemas: Object) -> None:
+    """Add a resource's schema, and every model that it refers to."""
+    name = _definition_name(resource)
+    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    schema = _emitted(resource.schema, schemas, at_root=True)
+    schemas[name] = {**schema, "x-kubernetes-group-version-kind": [kind]}
+
+
+def _emitted(schema: Object, schemas: Object, *, at_root: bool = False) -> Object:
+    """A schema as OpenAPI has it: models by reference, our own words left out."""
+    model = schema.get("x-model")
+    if model and not at_root:
+        name = _model_name(model)
+        if name not in schemas:
+            schemas[name] = {}  # stands in for a model that refers to itself
+            whole = _emitted({word: item for word, item in schema.items() if word not in _OUTER}, schemas, at_root=True)
+            schemas[name] = whole
+        outer = {word: schema[word] for word in _OUTER if word in schema}
+        return {**outer, "allOf": [{"$ref": _REFERENCES + name}], "default": {}}
+    emitted: Object = {}
+    for word, value in schema.items():
+        if word in _INTERNAL:
+            continue
+        if word == "properties":
+            emitted[word] = {name: _emitted(child, schemas) for name, child in value.items()}
+        elif word in ("items", "additionalProperties") and isinstance(value, dict):
+            emitted[word] = _emitted(value, schemas)
+        elif word == "x-kubernetes-int-or-string":
+            emitted |= {"x-kubernetes-int-or-string": True}
+            emitted.setdefault("oneOf", [{"type": "integer"}, {"type": "string"}])
+        else:
+            emitted[word] = value
+    return emitted
+
+
+# Words that belong to the field, not to the model that it refers to.
+_OUTER = ("description", "x-kubernetes-patch-merge-key", "x-kubernetes-patch-strategy")
+
+
+def _paths(resource: Resource, body: Any) -> Iterator[tuple[str, Object]]:
+    scope = "/namespaces/{namespace}" if resource.namespaced else ""
+    base = f"/{_path_of(resource.group, resource.version)}{scope}/{resource.plural}"
+    yield base, _item(resource, {"get": "list", "post": "post"}, body)
+    if len(resource.verbs) > 1:
+        yield f"{base}/{{name}}", _item(resource, _VERBS, body)
+    for name in resource.subresources:
+        if name == "status":
+            yield f"{base}/{{name}}/status", _item(resource, {"get": "get", "put": "update", "patch": "patch"}, body)
+
+
+def _item(resource: Resource, verbs: dict[str, str], body: Any) -> Object:
+    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    item: Object = {}
+    for method, action in verbs.items():
+        parameters = [_parameter("fieldValidation"), _parameter("dryRun"), _parameter("fieldManager")]
+        item[method] = {
+            "operationId": f"{action}{resource.group}{resource.version}{resource.kind}",
+            "x-kubernetes-action": action,
+            "x-kubernetes-group-version-kind": kind,
+            "parameters": parameters if method in ("post", "put", "patch") else [],
+            "responses": {"200": {"description": "OK", **body(_definition_name(resource))}},
+        }
+    return item
+
+
+def _parameter(name: str) -> Object:
+    return {"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": True}}
+
+
+def _content(name: str) -> Object:
+    return {"content": {"application/json": {"schema": {"$ref": _REFERENCES + name}}}}
+
+
+def _plain(name: str) -> Object:
+    return {"schema": {"$ref": f"#/definitions/{name}"}}

@@ -1,0 +1,63 @@
+"""`kubectl logs`: the API server asks the pod's node, and passes on what it says."""
+
+import aiohttp
+from aiohttp import web
+
+from devcluster.apiserver.errors import ApiError, bad_request, not_found
+from devcluster.apiserver.objects import Object, lookup
+from devcluster.apiserver.store import Store
+from devcluster.apiserver.targets import Target
+
+_PASSED_ON = ("follow", "tailLines", "timestamps", "previous", "sinceSeconds", "sinceTime", "limitBytes")
+
+
+async def proxy(request: web.Request, store: Store, target: Target) -> web.StreamResponse:
+    """Stream the log of a container. 400 while there is none, or when the pod has several and none is named."""
+    pod = store.get("/pods", target.key)
+    if pod is None:
+        raise not_found("pods", "", target.name)
+    container = request.query.get("container") or _only_container(pod)
+    base = _node_address(store, pod)
+    if base is None:
+        return web.Response(content_type="text/plain")
+    url = f"{base}/containerLogs/{target.namespace}/{target.name}/{container}"
+    passed = {name: request.query[name] for name in _PASSED_ON if name in request.query}
+    timeout = aiohttp.ClientTimeout(total=None, connect=10)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(url, params=passed, ssl=False) as upstream,
+        ):
+            if upstream.status != 200:
+                raise bad_request((await upstream.text()).strip())
+            response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+            await response.prepare(request)
+            async for chunk in upstream.content.iter_any():
+                await response.write(chunk)
+            return response
+    except aiohttp.ClientConnectionError as error:
+        raise ApiError(500, "InternalError", f'Get "{url}": {error}') from error
+
+
+def _only_container(pod: Object) -> str:
+    names = [container["name"] for container in pod["spec"]["containers"]]
+    if len(names) == 1:
+        return str(names[0])
+    name = pod["metadata"]["name"]
+    raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]")
+
+
+def _node_address(store: Store, pod: Object) -> str | None:
+    """The address of the pod's node; None for a pod that has none yet."""
+    node_name = pod["spec"].get("nodeName")
+    if not node_name:
+        return None
+    node = store.get("/nodes", ("", node_name))
+    if node is None:
+        raise not_found("nodes", "", node_name)
+    addresses = {entry["type"]: entry["address"] for entry in lookup(node, "status.addresses") or ()}
+    port = lookup(node, "status.daemonEndpoints.kubeletEndpoint.Port")
+    host = addresses.get("InternalIP") or addresses.get("Hostname")
+    if not host or not port:
+        raise ApiError(500, "InternalError", f"node {node_name} does not say where its logs are served")
+    return f"https://{host}:{port}"

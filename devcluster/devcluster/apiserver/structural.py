@@ -1,0 +1,95 @@
+"""What the API server does to a value before it validates it: find unknown fields, prune, default."""
+
+from typing import Any
+
+from devcluster.apiserver.objects import Object, clone
+
+# Metadata and type are Kubernetes' own, in every object and every embedded resource.
+_TYPE_META: Object = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+
+
+def child_schema(schema: Object, name: str) -> Object | None:
+    """The schema of field or key `name`; None when the schema does not know it."""
+    known = (schema.get("properties") or {}).get(name)
+    if known is not None:
+        return dict_or_none(known)
+    if schema.get("x-kubernetes-embedded-resource") and name in _TYPE_META:
+        return dict_or_none(_TYPE_META[name])
+    additional = schema.get("additionalProperties")
+    if isinstance(additional, dict):
+        return additional
+    return {} if additional is True else None
+
+
+def dict_or_none(value: Any) -> Object | None:
+    return value if isinstance(value, dict) else None
+
+
+def keeps_unknown(schema: Object) -> bool:
+    """True where fields that the schema does not name are stored as they come."""
+    if schema.get("x-kubernetes-preserve-unknown-fields"):
+        return True
+    return "type" not in schema and "properties" not in schema and not schema.get("x-kubernetes-int-or-string")
+
+
+def prune(value: Any, schema: Object, path: str = "") -> list[str]:
+    """Drop in place every field that the schema does not know; returns their paths."""
+    dropped: list[str] = []
+    if isinstance(value, dict):
+        for name in list(value):
+            child = child_schema(schema, name)
+            here = f"{path}.{name}" if path else name
+            if child is not None:
+                dropped += prune(value[name], child, here)
+            elif schema.get("x-kubernetes-embedded-resource") and name == "metadata":
+                continue
+            elif not keeps_unknown(schema):
+                del value[name]
+                dropped.append(here)
+    elif isinstance(value, list):
+        items = schema.get("items")
+        if isinstance(items, dict):
+            for index, item in enumerate(value):
+                dropped += prune(item, items, f"{path}[{index}]")
+    return dropped
+
+
+def apply_defaults(value: Any, schema: Object) -> None:
+    """Fill in defaults in place; a null that is not allowed gives way to the default, as in Kubernetes."""
+    if isinstance(value, dict):
+        for name, child in (schema.get("properties") or {}).items():
+            absent = name not in value or (value[name] is None and not child.get("nullable"))
+            if absent and "default" in child:
+                value[name] = clone(child["default"])
+            if name in value:
+                apply_defaults(value[name], child)
+        additional = schema.get("additionalProperties")
+        if isinstance(additional, dict):
+            named = schema.get("properties") or {}
+            for name, item in value.items():
+                if item is None and "default" in additional and not additional.get("nullable"):
+                    value[name] = clone(additional["default"])
+                elif name not in named:
+                    apply_defaults(item, additional)
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        items = schema["items"]
+        for index, item in enumerate(value):
+            if item is None and "default" in items and not items.get("nullable"):
+                value[index] = clone(items["default"])
+            apply_defaults(value[index], items)
+
+
+def normalise_quantities(value: Any, schema: Object) -> None:
+    """Store numbers given for quantities as strings, as Kubernetes writes them back (`nvidia.com/gpu: 1` → "1")."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            child = child_schema(schema, name)
+            if child is None:
+                continue
+            if child.get("x-quantity") and isinstance(item, int | float):
+                value[name] = str(item)
+            else:
+                normalise_quantities(item, child)
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for item in value:
+            normalise_quantities(item, schema["items"])

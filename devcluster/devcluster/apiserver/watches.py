@@ -1,0 +1,113 @@
+"""Watches: the events of one resource as a client selected them, resumed where it left off."""
+
+import random
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from devcluster.apiserver.errors import ApiError, bad_request
+from devcluster.apiserver.objects import Object
+from devcluster.apiserver.selectors import Predicate
+from devcluster.apiserver.store import Event, Store
+from devcluster.apiserver.targets import Target
+
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+_BOOKMARK_EVERY = 30.0  # seconds; at least once a minute in Kubernetes
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """A watch's query: `since` is None to begin with the present state."""
+
+    since: int | None
+    bookmarks: bool
+    initial_events: bool
+    timeout: float
+    matches: Predicate
+
+
+def read_watch_options(query: dict[str, str], matches: Predicate) -> WatchOptions:
+    """400 for what is not a number, or asks for initial events without saying how they match."""
+    version = query.get("resourceVersion") or "0"
+    initial = query.get("sendInitialEvents") == "true"
+    if initial and query.get("resourceVersionMatch") != "NotOlderThan":
+        raise bad_request("resourceVersionMatch is required to be NotOlderThan when sendInitialEvents is set")
+    try:
+        since, timeout = int(version), float(query.get("timeoutSeconds") or 0)
+    except ValueError as error:
+        raise bad_request(f"invalid query: {error}") from error
+    return WatchOptions(
+        since=None if since == 0 or initial else since,
+        bookmarks=query.get("allowWatchBookmarks") == "true",
+        initial_events=initial,
+        timeout=timeout or random.uniform(1800, 3600),
+        matches=matches,
+    )
+
+
+async def watch(store: Store, target: Target, options: WatchOptions) -> AsyncIterator[tuple[str, Object]]:
+    """(event type, object) until the timeout; the caller has checked by `check_resumable` that it can resume."""
+    resource = target.resource.storage_key
+
+    def selected(obj: Object) -> bool:
+        meta = obj["metadata"]
+        if target.namespace and meta.get("namespace") != target.namespace:
+            return False
+        return (not target.name or meta["name"] == target.name) and options.matches(obj)
+
+    subscription, missed = store.subscribe(resource, options.since)
+    try:
+        if options.since is None:
+            present, revision = list(store.objects(resource, target.namespace)), store.revision
+            for obj in filter(selected, present):
+                yield "ADDED", obj
+            if options.initial_events and options.bookmarks:
+                yield "BOOKMARK", _bookmark(target, revision, {INITIAL_EVENTS_END: "true"})
+        for event in missed:
+            if shown := transition(event, selected):
+                yield shown
+        deadline = time.monotonic() + options.timeout
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                arrived = await subscription.next(min(left, _BOOKMARK_EVERY))
+            except TimeoutError:
+                if options.bookmarks:
+                    yield "BOOKMARK", _bookmark(target, store.revision, {})
+                continue
+            if arrived is None:
+                return
+            if shown := transition(arrived, selected):
+                yield shown
+    finally:
+        subscription.close()
+
+
+def check_resumable(store: Store, target: Target, options: WatchOptions) -> None:
+    """410 before the stream opens when the history does not reach back far enough."""
+    subscription, _ = store.subscribe(target.resource.storage_key, options.since)
+    subscription.close()
+
+
+def transition(event: Event, selected: Predicate) -> tuple[str, Object] | None:
+    """The event as a selection sees it: an object that comes into it is ADDED, one that leaves it DELETED."""
+    now = event.type != "DELETED" and selected(event.obj)
+    before = event.previous is not None and selected(event.previous)
+    if now:
+        return ("MODIFIED" if before else "ADDED"), event.obj
+    if before:
+        assert event.previous is not None
+        version = event.obj["metadata"]["resourceVersion"]
+        last = event.obj if event.type == "DELETED" else event.previous
+        return "DELETED", {**last, "metadata": {**last["metadata"], "resourceVersion": version}}
+    return None
+
+
+def error_event(error: ApiError) -> tuple[str, Object]:
+    return "ERROR", error.status()
+
+
+def _bookmark(target: Target, revision: int, annotations: dict[str, str]) -> Object:
+    meta: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if annotations:
+        meta["annotations"] = annotations
+    return {"kind": target.resource.kind, "apiVersion": target.resource.api_version, "metadata": meta}

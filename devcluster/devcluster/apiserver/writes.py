@@ -1,0 +1,335 @@
+"""Create, replace, patch, apply and delete: each is one transaction on the store."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from devcluster.apiserver import checks, crds, kinds
+from devcluster.apiserver.apply import Manager, apply, record_update
+from devcluster.apiserver.deletion import CLEANUP, DeleteOptions, check_preconditions, marked, may_go
+from devcluster.apiserver.errors import (
+    ApiError,
+    already_exists,
+    bad_request,
+    conflict,
+    forbidden,
+    forbidden_field,
+    invalid,
+    invalid_value,
+    not_found,
+)
+from devcluster.apiserver.fieldsets import Path
+from devcluster.apiserver.objects import Object, clone, generated_name, is_deleting, timestamp
+from devcluster.apiserver.resources import Registry, Resource
+from devcluster.apiserver.store import Key, Store
+from devcluster.apiserver.structural import prune
+from devcluster.apiserver.targets import Target
+from devcluster.apiserver.versions import served, stored
+
+NAMESPACES = "/namespaces"
+DEFINITIONS = f"{crds.GROUP}/{crds.PLURAL}"
+_SERVERS_OWN = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "namespace",
+)
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """What a request says about how to write. `duplicates` are fields that its body names twice."""
+
+    manager: str
+    field_validation: str = "Warn"
+    force: bool = False
+    dry_run: bool = False
+    duplicates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """The object as the client gets it back, whether it is new, and warnings to send along."""
+
+    obj: Object
+    created: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+class Writer:
+    """Every change of the cluster's state."""
+
+    def __init__(self, store: Store, registry: Registry) -> None:
+        self._store, self._registry = store, registry
+
+    def create(self, target: Target, body: Object, options: WriteOptions) -> Written:
+        resource = target.resource
+        checks.check_type(target, body)
+        self._check_namespace(target, body["metadata"])
+        checks.check_decodable(resource, body)
+        warnings = checks.drop_unknown(resource, body, list(options.duplicates), options.field_validation)
+        return Written(self._insert(target, body, options), created=True, warnings=tuple(warnings))
+
+    def replace(self, target: Target, body: Object, options: WriteOptions) -> Written:
+        checks.check_type(target, body)
+        live = self._live(target)
+        checks.check_decodable(target.resource, body)
+        warnings = checks.drop_unknown(target.resource, body, list(options.duplicates), options.field_validation)
+        if target.resource.is_custom and not body["metadata"].get("resourceVersion"):
+            why = [invalid_value("metadata.resourceVersion", 0, "must be specified for an update")]
+            raise invalid(target.resource.kind, target.resource.group, target.name, why)
+        return Written(self._update(target, live, body, options), warnings=tuple(warnings))
+
+    def patch(self, target: Target, change: Callable[[Object], Object], options: WriteOptions) -> Written:
+        """`change` turns the object as this version serves it into the patched one."""
+        live = self._live(target)
+        body = change(live)
+        checks.check_type(target, body)
+        checks.check_decodable(target.resource, body)
+        warnings = checks.drop_unknown(target.resource, body, list(options.duplicates), options.field_validation)
+        return Written(self._update(target, live, body, options), warnings=tuple(warnings))
+
+    def apply(self, target: Target, config: Object, options: WriteOptions) -> Written:
+        """Server-side apply; creates the object when there is none."""
+        resource = target.resource
+        if not options.manager:
+            raise bad_request(
+                'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
+            )
+        checks.check_type(target, config)
+        if config["metadata"].get("managedFields"):
+            raise bad_request("metadata.managedFields must be nil")
+        checks.check_decodable(resource, config)
+        if unknown := prune(clone(config), resource.schema):
+            which = f"{target.namespace}/{target.name}" if target.namespace else target.name
+            raise ApiError(
+                500,
+                "",
+                f"failed to create typed patch object ({which}; {resource.api_version}, Kind={resource.kind}):"
+                f" .{unknown[0]}: field not declared in schema",
+            )
+        kept = self._store.get(resource.storage_key, target.key)
+        if kept is None and target.subresource:
+            raise not_found(resource.plural, resource.group, target.name)
+        if kept is None:
+            self._check_namespace(target, config["metadata"])
+        live = served(resource, kept) if kept is not None else _type_only(config)
+        merged = apply(
+            live,
+            config,
+            resource.schema,
+            Manager(options.manager, "Apply", resource.api_version, target.subresource),
+            force=options.force,
+            ignored=_ignored(target),
+        )
+        if kept is None:
+            return Written(self._insert(target, merged, options, applied=True), created=True)
+        return Written(self._update(target, live, merged, options, applied=True))
+
+    def delete(self, target: Target, options: DeleteOptions) -> tuple[Object, bool]:
+        """(the object, whether it is gone)"""
+        resource, live = target.resource, self._live(target)
+        check_preconditions(resource, live, options)
+        left = marked(resource, live, options)
+        if resource.storage_key == DEFINITIONS and left is None and not options.dry_run:
+            left = self._cleaned_up(live)
+        if options.dry_run:
+            return left or live, left is None
+        if left is None:
+            return self._remove(target, live), True
+        if left != live:
+            left = self._store.put(resource.storage_key, target.key, stored(resource, left))
+        return left, False
+
+    def finalize_namespace(self, target: Target, body: Object) -> Object:
+        """PUT of namespaces/NAME/finalize: the namespace controller says what still holds the namespace."""
+        live = clone(self._live(target))
+        live.setdefault("spec", {})["finalizers"] = (body.get("spec") or {}).get("finalizers") or []
+        return self._remove(target, live) if may_go(live) else self._store.put(NAMESPACES, target.key, live)
+
+    def put_in_place(self, target: Target, obj: Object) -> Object:
+        """Store an object that the server itself changed (a binding, an eviction's condition)."""
+        return self._store.put(target.resource.storage_key, target.key, stored(target.resource, obj))
+
+    def _insert(self, target: Target, obj: Object, options: WriteOptions, *, applied: bool = False) -> Object:
+        resource, meta = target.resource, obj["metadata"]
+        if meta.get("resourceVersion"):
+            raise bad_request("resourceVersion should not be set on objects to be created")
+        if not meta.get("name") and meta.get("generateName"):
+            meta["name"] = generated_name(meta["generateName"])
+        if resource.has_status:
+            obj.pop("status", None)
+        for field in (*_SERVERS_OWN, "selfLink"):
+            if field != "namespace":
+                meta.pop(field, None)
+        meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": timestamp()}
+        if resource.has_generation:
+            meta["generation"] = 1
+        checks.complete(resource, obj)
+        checks.check_valid(resource, obj, None)
+        if not resource.is_custom:
+            kinds.admit(resource.kind, obj)
+        key = (meta.get("namespace") or "", meta["name"])
+        if self._store.get(resource.storage_key, key) is not None:
+            raise already_exists(resource.plural, resource.group, meta["name"])
+        if not applied:
+            manager = Manager(options.manager, "Update", resource.api_version)
+            record_update(None, obj, resource.schema, manager, _ignored(target))
+        if options.dry_run:
+            return obj
+        return served(resource, self._stored(resource, key, obj))
+
+    def _update(
+        self, target: Target, live: Object, new: Object, options: WriteOptions, *, applied: bool = False
+    ) -> Object:
+        resource = target.resource
+        self._check_unchanged(target, live, new)
+        new = _restricted(target, live, new)
+        checks.complete(resource, new)
+        checks.check_valid(resource, new, live, status_only=target.subresource == "status")
+        if is_deleting(live):
+            _check_finalizers(resource, live, new)
+        if resource.has_generation and _desired(resource, new) != _desired(resource, live):
+            new["metadata"]["generation"] = (live["metadata"].get("generation") or 0) + 1
+        if not applied:
+            manager = Manager(options.manager, "Update", resource.api_version, target.subresource)
+            record_update(live, new, resource.schema, manager, _ignored(target))
+        if _without_times(new) == _without_times(live) or options.dry_run:
+            return new if options.dry_run else live
+        if may_go(new):
+            return self._remove(target, new)
+        return served(resource, self._stored(resource, target.key, new))
+
+    def _stored(self, resource: Resource, key: Key, obj: Object) -> Object:
+        if resource.storage_key != DEFINITIONS:
+            return self._store.put(resource.storage_key, key, stored(resource, obj))
+        obj = self._store.put(DEFINITIONS, key, crds.established(obj))
+        self._registry.replace_custom(obj["spec"]["group"], obj["spec"]["names"]["plural"], crds.resources_of(obj))
+        return obj
+
+    def _remove(self, target: Target, last: Object) -> Object:
+        resource = target.resource
+        gone = self._store.remove(resource.storage_key, target.key, stored(resource, last))
+        if resource.storage_key == DEFINITIONS:
+            spec = gone["spec"]
+            self._registry.replace_custom(spec["group"], spec["names"]["plural"], [])
+            self._store.drop(f"{spec['group']}/{spec['names']['plural']}")
+        elif resource.is_custom:
+            self._finish_definition(resource)
+        return served(resource, gone)
+
+    def _cleaned_up(self, crd: Object) -> Object | None:
+        """Delete a definition's objects; the definition waits for those that finalizers hold."""
+        spec = crd["spec"]
+        key = f"{spec['group']}/{spec['names']['plural']}"
+        resource = next((r for r in self._registry if r.storage_key == key), None)
+        for obj in list(self._store.objects(key)) if resource else []:
+            meta = obj["metadata"]
+            self.delete(Target(resource, meta.get("namespace", ""), meta["name"]), DeleteOptions())  # type: ignore[arg-type]
+        if not any(True for _ in self._store.objects(key)):
+            return None
+        left = clone(crd)
+        left["metadata"] |= {"finalizers": [CLEANUP], "deletionTimestamp": timestamp()}
+        return left
+
+    def _finish_definition(self, resource: Resource) -> None:
+        """The last object of a definition that is being deleted takes the definition with it."""
+        key = ("", f"{resource.plural}.{resource.group}")
+        crd = self._store.get(DEFINITIONS, key)
+        if crd is None or CLEANUP not in (crd["metadata"].get("finalizers") or ()):
+            return
+        if not any(True for _ in self._store.objects(resource.storage_key)):
+            definitions = self._registry.find(crds.GROUP, "v1", crds.PLURAL)
+            assert definitions is not None
+            self._remove(Target(definitions, "", key[1]), crd)
+
+    def _live(self, target: Target) -> Object:
+        found = self._store.get(target.resource.storage_key, target.key)
+        if found is None:
+            raise not_found(target.resource.plural, target.resource.group, target.name)
+        return served(target.resource, found)
+
+    def _check_namespace(self, target: Target, meta: Object) -> None:
+        if not target.resource.namespaced:
+            return
+        namespace = self._store.get(NAMESPACES, ("", target.namespace))
+        if namespace is None:
+            raise not_found("namespaces", "", target.namespace)
+        if is_deleting(namespace):
+            name = meta.get("name") or meta.get("generateName") or ""
+            why = f"unable to create new content in namespace {target.namespace} because it is being terminated"
+            error = forbidden(target.resource.plural, target.resource.group, name, why)
+            message = f"namespace {target.namespace} is being terminated"
+            cause = {"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}
+            error.details = {**(error.details or {}), "causes": [cause]}
+            raise error
+
+    def _check_unchanged(self, target: Target, live: Object, new: Object) -> None:
+        """409 when the client's object is not the one that is stored."""
+        resource, meta = target.resource, new["metadata"]
+        if (version := meta.get("resourceVersion")) and version != live["metadata"]["resourceVersion"]:
+            raise conflict(resource.plural, resource.group, target.name)
+        uid = meta.get("uid")
+        if uid and uid != live["metadata"]["uid"]:
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {live['metadata']['uid']}"
+            raise conflict(resource.plural, resource.group, target.name, why)
+
+
+def _restricted(target: Target, live: Object, new: Object) -> Object:
+    """The new object with everything put back that this endpoint may not change."""
+    meta = {**new["metadata"]}
+    for field in (*_SERVERS_OWN, "name", "resourceVersion"):
+        meta.pop(field, None)
+        if field in live["metadata"]:
+            meta[field] = live["metadata"][field]
+    if target.subresource == "status":
+        if target.resource.is_custom:
+            managed = meta.get("managedFields")
+            meta = clone(live["metadata"]) | ({"managedFields": managed} if managed is not None else {})
+        body = clone({name: value for name, value in live.items() if name != "status"})
+        body |= {"status": clone(new["status"])} if "status" in new else {}
+    else:
+        body = clone({name: value for name, value in new.items() if name != "status"})
+        source = live if target.resource.has_status else new
+        body |= {"status": clone(source["status"])} if "status" in source else {}
+    return {**body, "metadata": clone(meta)}
+
+
+def _ignored(target: Target) -> tuple[Path, ...]:
+    """The fields that writes to this endpoint do not own."""
+    if target.subresource == "status":
+        dropped: tuple[Path, ...] = (("f:spec",),)
+        return (*dropped, ("f:metadata",)) if target.resource.is_custom else dropped
+    return (("f:status",),) if target.resource.has_status else ()
+
+
+def _check_finalizers(resource: Resource, live: Object, new: Object) -> None:
+    added = set(new["metadata"].get("finalizers") or ()) - set(live["metadata"].get("finalizers") or ())
+    if added:
+        names = ", ".join(f'"{name}"' for name in sorted(added))
+        why = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{names}}}"
+        error = forbidden_field("metadata.finalizers", why)
+        raise invalid(resource.kind, resource.group, live["metadata"]["name"], [error])
+
+
+def _desired(resource: Resource, obj: Object) -> Object:
+    left_out = ("metadata", "status") if resource.has_status else ("metadata",)
+    return {name: value for name, value in obj.items() if name not in left_out}
+
+
+def _without_times(obj: Object) -> Object:
+    """An object as it is compared for changes: when a manager last wrote is none."""
+    meta = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    managers = [
+        {name: value for name, value in entry.items() if name != "time"}
+        for entry in obj["metadata"].get("managedFields") or ()
+    ]
+    order = sorted(managers, key=lambda entry: (entry["manager"], entry["operation"], entry.get("subresource", "")))
+    return {**obj, "metadata": meta, "_managers": order}
+
+
+def _type_only(config: Object) -> Object:
+    """The empty object that a first apply is merged into."""
+    return {"apiVersion": config["apiVersion"], "kind": config["kind"], "metadata": {}}

@@ -1,0 +1,111 @@
+"""Starting and stopping a dev cluster: API server, controllers and one node in one event loop."""
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from devcluster.apiserver.server import serve
+from devcluster.controllers import run_controllers
+from devcluster.kubeconfig import write_kubeconfig
+from devcluster.node import run_node
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster to talk to: `kubeconfig` names its server, its CA and an administrator's token."""
+
+    kubeconfig: Path
+    url: str
+    state_dir: Path
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the one node of a cluster offers, and how patient it is.
+
+    `gpus` are counted, not looked for. `cpus` and `memory` (a quantity) are this machine's if None. The delays are
+    the first back-offs, in seconds, after a failed pod of a Job and a failed container; Kubernetes has 10 for both.
+    """
+
+    gpus: int = 0
+    cpus: int | None = None
+    memory: str | None = None
+    node_name: str = "devcluster"
+    job_backoff: float = 10.0
+    restart_delay: float = 10.0
+
+
+@contextlib.asynccontextmanager
+async def running(
+    state_dir: Path, options: Options, *, port: int = 0, kubeconfig: Path | None = None
+) -> AsyncIterator[Cluster]:
+    """A dev cluster while the context lasts; a part that fails cancels the body and raises."""
+    state_dir = state_dir.resolve()
+    state_dir.mkdir(parents=True, exist_ok=True)
+    async with serve(port) as server, asyncio.TaskGroup() as tasks:
+        path = kubeconfig or state_dir / "kubeconfig"
+        write_kubeconfig(path, url=server.url, ca=server.ca, token=server.token)
+        parts = [
+            tasks.create_task(run_controllers(path, job_backoff=options.job_backoff)),
+            tasks.create_task(
+                run_node(
+                    path,
+                    name=options.node_name,
+                    state_dir=state_dir,
+                    gpus=options.gpus,
+                    cpus=options.cpus,
+                    memory=options.memory,
+                    restart_delay=options.restart_delay,
+                )
+            ),
+        ]
+        try:
+            yield Cluster(path, server.url, state_dir)
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.wait(parts)
+
+
+@contextlib.contextmanager
+def start(state_dir: Path, options: Options | None = None) -> Iterator[Cluster]:
+    """A dev cluster in a thread of this process, for tests; it ends with the context, its pods' processes too."""
+    started: threading.Event = threading.Event()
+    found: list[Cluster] = []
+    failures: list[BaseException] = []
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def main() -> None:
+        async with running(state_dir, options or Options()) as cluster:
+            found.append(cluster)
+            started.set()
+            await stop.wait()
+
+    def run() -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                runner.run(main())
+        except Exception as error:
+            logger.exception("the dev cluster failed")
+            failures.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=run, name="devcluster", daemon=True)
+    thread.start()
+    started.wait()
+    if not found:
+        raise RuntimeError("the dev cluster did not start") from (failures[0] if failures else None)
+    try:
+        yield found[0]
+    finally:
+        with contextlib.suppress(RuntimeError):  # its loop is closed: it failed, and has logged why
+            loop.call_soon_threadsafe(stop.set)
+        thread.join()
