@@ -1,0 +1,153 @@
+"""`python -m finetune_trainer --config run.yaml [--volume CLAIM=FOLDER ...]`"""
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
+from finetune_api.run import RunConfig
+from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
+from finetune_trainer.config import load_config
+from finetune_trainer.failures import Stopped, TrainerError, bad_configuration
+from finetune_trainer.reporting import Endpoint, Reporter
+from finetune_trainer.state import RunState
+from finetune_trainer.stop import StopSignal
+from finetune_trainer.storage import Output
+
+logger = logging.getLogger("finetune_trainer")
+
+
+def main(arguments: list[str]) -> int:
+    """Run to the end and say how it went. Returns the exit code, one of `ExitCode`."""
+    stop, state = StopSignal(), RunState()
+    stop.listen()
+    stop.on_second(lambda: _write_final_word(state, ExitCode.STOPPED, None))
+    reporter: Reporter | None = None
+    code, failure = ExitCode.INTERNAL, None
+    try:
+        options = _parse(arguments)
+        config = load_config(options.config)
+        reporter = Reporter(state, Endpoint.from_environment(), config.reporting.interval_seconds)
+        reporter.start()
+        output = _run(config, _volumes(options.volume), state, stop)
+        code = ExitCode.SUCCESS
+        _print_summary(state, output)
+    except Stopped:
+        code = ExitCode.STOPPED
+        logger.warning("stopped; %s", _where(state))
+    except TrainerError as error:
+        code, failure = error.exit_code, _tell(error)
+    except Exception as error:  # noqa: BLE001 - the last word must be said in every end
+        code, failure = ExitCode.INTERNAL, _unforeseen(error)
+    stop.ending(lambda: None)
+    _write_final_word(state, code, failure)
+    if reporter:
+        reporter.finish()
+    return int(code)
+
+
+def _run(config: RunConfig, volumes: dict[str, Path], state: RunState, stop: StopSignal) -> Output:
+    _quiet_libraries()
+    # torch and transformers take seconds to import: a mistake in the configuration is told before.
+    from finetune_trainer.memory import memory_failures
+    from finetune_trainer.run import run
+
+    with memory_failures(config):
+        return run(config, volumes, state, stop)
+
+
+def _quiet_libraries() -> None:
+    """Set before the libraries are imported, since they read it then."""
+    os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"  # reports are ours
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="finetune_trainer", description="Fine-tunes a model as run.yaml says.")
+    parser.add_argument("--config", type=Path, required=True, help="the run's settings, YAML")
+    parser.add_argument(
+        "--volume",
+        action="append",
+        default=[],
+        metavar="CLAIM=FOLDER",
+        help="where pvc://CLAIM/... lies on this machine",
+    )
+    return parser.parse_args(arguments)
+
+
+def _volumes(pairs: list[str]) -> dict[str, Path]:
+    volumes = {}
+    for pair in pairs:
+        claim, equals, folder = pair.partition("=")
+        if not (claim and equals and folder):
+            raise bad_configuration(f"--volume {pair}: must be CLAIM=FOLDER")
+        volumes[claim] = Path(folder).absolute()
+    return volumes
+
+
+def _tell(error: TrainerError) -> Failure:
+    logger.error("error: %s", error.message)
+    if error.hint:
+        logger.error("hint: %s", error.hint)
+    return Failure(
+        reason=error.reason,
+        message=error.message[:MAX_MESSAGE],
+        hint=error.hint and error.hint[:MAX_MESSAGE],
+        exit_code=error.exit_code,
+    )
+
+
+def _unforeseen(error: Exception) -> Failure:
+    text = "".join(traceback.format_exception(error))
+    logger.error("%s", text)
+    return Failure(
+        reason="InternalError",
+        message=f"{type(error).__name__}: {error}"[:MAX_MESSAGE],
+        hint="the pod's log has the whole story; this is a fault of the trainer or of a library, please report it",
+        exit_code=ExitCode.INTERNAL,
+        log_tail=text[-MAX_LOG_TAIL:],
+    )
+
+
+def _write_final_word(state: RunState, code: ExitCode, failure: Failure | None) -> None:
+    path = os.environ.get(ENV_TERMINATION_LOG)
+    if not path:
+        return
+    try:
+        Path(path).write_text(state.final(code, failure).to_termination_message(), encoding="utf-8")
+    except OSError as error:
+        logger.warning("the final word cannot be written to %s: %s", path, error)
+
+
+def _where(state: RunState) -> str:
+    checkpoints = state.current.checkpoints
+    if not checkpoints:
+        return "nothing was trained yet"
+    return f"the same command goes on from step {checkpoints[-1].step} ({checkpoints[-1].uri})"
+
+
+def _print_summary(state: RunState, output: Output) -> None:
+    final, best = state.current, state.current.best_checkpoint
+    steps = ", ".join(str(checkpoint.step) for checkpoint in final.checkpoints)
+    lines = [
+        f"metrics:     {', '.join(f'{metric.name} {metric.value}' for metric in final.metrics)}",
+        *([f"best:        step {best.step}, {best.metric} {best.value}"] if best else []),
+        f"model:       {output.model}",
+        f"checkpoints: {output.checkpoints} (steps {steps})",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logger.setLevel(logging.INFO)
+    sys.exit(main(sys.argv[1:]))

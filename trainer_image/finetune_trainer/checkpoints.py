@@ -1,0 +1,166 @@
+"""Checkpoints that are complete or absent.
+
+A checkpoint is written to a scratch folder beside its place, synced, given a manifest with the SHA-256 of each file,
+and only then renamed to `step-000125`. What is read back is verified first.
+"""
+
+import hashlib
+import logging
+import shutil
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from finetune_api.base import JsonObject
+from finetune_trainer.failures import output_failures
+from finetune_trainer.storage import sync_file, sync_folder
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+_TEMPORARY = ".partial-"
+
+
+class FileEntry(BaseModel):
+    sha256: str
+    size: int
+    """Bytes."""
+
+
+class Manifest(BaseModel):
+    """`manifest.json`: what a checkpoint holds and whose it is. Written last."""
+
+    run: JsonObject
+    """Identity of the run, see `storage.identity`."""
+    step: int
+    epoch: float
+    time: datetime
+    files: dict[str, FileEntry]
+    """By path relative to the checkpoint, with `/`."""
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A complete checkpoint."""
+
+    step: int
+    epoch: float
+    path: Path
+    size_bytes: int
+    digest: str
+    """`sha256:…` of its manifest."""
+    time: datetime
+
+
+class CheckpointStore:
+    """The checkpoints of one run below one folder. All paths are on a local or mounted file system."""
+
+    def __init__(self, folder: Path, run: JsonObject, keep: int) -> None:
+        self.folder = folder
+        self.saved: list[SavedCheckpoint] = []
+        """Those that are complete, oldest first."""
+        self._run = run
+        self._keep = keep
+        self._scratch = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+
+    def open(self) -> None:
+        """Find the checkpoints that verify. Leftovers of a killed process are removed, broken ones left alone."""
+        with output_failures(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder.glob(f"{_TEMPORARY}*"):
+                shutil.rmtree(leftover)
+            self._scratch.mkdir()
+        found = []
+        for path in sorted(self.folder.glob("step-*")):
+            checkpoint, problem = verify(path, self._run)
+            if checkpoint:
+                found.append(checkpoint)
+            else:
+                logger.warning("checkpoint %s is not used: %s", path.name, problem)
+        self.saved = sorted(found, key=lambda checkpoint: checkpoint.step)
+
+    def close(self) -> None:
+        """Remove the scratch folder."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @property
+    def scratch(self) -> Path:
+        """Where an engine writes what `publish` shall take."""
+        return self._scratch
+
+    @property
+    def newest(self) -> SavedCheckpoint | None:
+        return self.saved[-1] if self.saved else None
+
+    def publish(self, written: Path, step: int, epoch: float) -> SavedCheckpoint:
+        """Make the folder `written`, below `scratch`, the checkpoint of `step`. It takes the place of a broken one."""
+        with output_failures(self.folder):
+            digest, size, time = _seal(written, self._run, step, epoch)
+            path = self.folder / f"step-{step:06d}"
+            if path.exists():
+                path.rename(self._scratch / f"replaced-{uuid.uuid4().hex}")
+            written.rename(path)
+            sync_folder(self.folder)
+        checkpoint = SavedCheckpoint(step, epoch, path, size, digest, time)
+        self.saved = sorted([*(kept for kept in self.saved if kept.step != step), checkpoint], key=lambda c: c.step)
+        return checkpoint
+
+    def rotate(self, best: SavedCheckpoint | None) -> None:
+        """Remove all but the newest `keep` and the best one."""
+        kept = {checkpoint.step for checkpoint in self.saved[-self._keep :]} | ({best.step} if best else set())
+        for checkpoint in self.saved:
+            if checkpoint.step not in kept:
+                # Renamed first: half of a removed checkpoint must never stand under its name.
+                doomed = self._scratch / f"removed-{uuid.uuid4().hex}"
+                with output_failures(self.folder):
+                    checkpoint.path.rename(doomed)
+                shutil.rmtree(doomed, ignore_errors=True)
+        self.saved = [checkpoint for checkpoint in self.saved if checkpoint.step in kept]
+
+
+def verify(path: Path, run: JsonObject) -> tuple[SavedCheckpoint | None, str]:
+    """The checkpoint at `path`, or what is wrong with it: each file must be there with its size and SHA-256."""
+    try:
+        text = (path / MANIFEST).read_bytes()
+        manifest = Manifest.model_validate_json(text)
+        for name, entry in manifest.files.items():
+            if (path / name).stat().st_size != entry.size:
+                return None, f"{name} has another size than its manifest says"
+            if sha256_of(path / name) != entry.sha256:
+                return None, f"{name} has another SHA-256 than its manifest says"
+    except FileNotFoundError as error:
+        return None, f"{Path(error.filename).name} is missing"
+    except (OSError, ValidationError) as error:
+        return None, f"it cannot be read: {str(error).splitlines()[0]}"
+    if manifest.run != run:
+        return None, "it belongs to another run"
+    size = len(text) + sum(entry.size for entry in manifest.files.values())
+    return SavedCheckpoint(manifest.step, manifest.epoch, path, size, _digest(text), manifest.time), ""
+
+
+def _seal(folder: Path, run: JsonObject, step: int, epoch: float) -> tuple[str, int, datetime]:
+    """Sync all files, then write the manifest. Returns its digest, the size of all in bytes, and its time."""
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        sync_file(path)
+        files[path.relative_to(folder).as_posix()] = FileEntry(sha256=sha256_of(path), size=path.stat().st_size)
+    time = datetime.now(UTC).replace(microsecond=0)
+    text = Manifest(run=run, step=step, epoch=epoch, time=time, files=files).model_dump_json(indent=2).encode()
+    (folder / MANIFEST).write_bytes(text)
+    sync_file(folder / MANIFEST)
+    for subfolder in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        sync_folder(subfolder)
+    return _digest(text), len(text) + sum(entry.size for entry in files.values()), time
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()

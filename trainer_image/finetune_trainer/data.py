@@ -1,0 +1,158 @@
+"""Reads the rows to train and evaluate on: from the Hub, from files, or from what `save_to_disk` wrote."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+from datasets.exceptions import DatasetsError
+
+from finetune_api.v1alpha1 import Dataset as DatasetSettings
+from finetune_api.v1alpha1 import Split
+from finetune_trainer.failures import TrainerError, bad_configuration, data_error, did_you_mean, listed
+from finetune_trainer.hub import causes, explain_hub_error
+from finetune_trainer.storage import Volumes, is_path, locate
+
+_READERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a split, and where each stood in it, so that a message can name the row that people see."""
+
+    dataset: datasets.Dataset
+    positions: npt.NDArray[np.int64]
+    """Of each row in its split; the first is 1."""
+    split: str
+
+    def name_row(self, index: int) -> str:
+        """How to call the row at `index` of `dataset`."""
+        return f"row {self.positions[index]} of split '{self.split}' (the first is row 1)"
+
+
+def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows | None]:
+    """The training rows, and the evaluation rows where asked for.
+
+    Raises:
+        TrainerError: DATA when the source, the split or rows are not there or cannot be read.
+    """
+    with _data_failures(settings):
+        splits = _load(settings, volumes)
+    train = _take(splits, settings.train)
+    return train, _take(splits, settings.evaluation) if settings.evaluation else None
+
+
+def check_columns(rows: Rows, columns: dict[str, str]) -> None:
+    """Each column must be there and hold no null. `columns` maps a field of dataset.columns to a column's name."""
+    there = rows.dataset.column_names
+    for field, column in columns.items():
+        if column not in there:
+            raise data_error(
+                "ColumnNotFound",
+                f"column '{column}' is not in split '{rows.split}'{did_you_mean(column, there)} "
+                f"Its columns are {listed(there)}",
+                f"set dataset.columns.{field} to the column that holds it",
+            )
+        if (index := _first_null(rows.dataset, column)) is not None:
+            raise data_error(
+                "ValueMissing",
+                f"column '{column}' is empty in {rows.name_row(index)}",
+                "fill it in or drop the row; in csv files NA, null and nan mean empty too",
+            )
+
+
+def _first_null(dataset: datasets.Dataset, column: str) -> int | None:
+    done = 0
+    for table in dataset.select_columns([column]).with_format("arrow").iter(batch_size=10_000):
+        values = table[column]
+        if values.null_count:
+            return done + int(pc.index(pc.is_null(values), True).as_py())
+        done += len(values)
+    return None
+
+
+def _load(settings: DatasetSettings, volumes: Volumes) -> datasets.DatasetDict:
+    if not is_path(settings.source):
+        return _as_splits(datasets.load_dataset(settings.source, name=settings.name, revision=settings.revision))
+    path = locate(settings.source, volumes)
+    if not path.exists():
+        raise data_error("DatasetNotFound", f"{settings.source}: there is nothing at {path}", "check dataset.source")
+    if path.is_file():
+        return _as_splits(datasets.load_dataset(_reader(path), data_files=str(path)))
+    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+        return _as_splits(datasets.load_from_disk(str(path)))
+    return _as_splits(datasets.load_dataset(str(path)))
+
+
+def _reader(path: Path) -> str:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise data_error(
+            "UnknownFileType",
+            f"{path} is of no type that can be read",
+            f"give a file that ends in {listed(_READERS)}, a folder of them, or a folder written by save_to_disk",
+        )
+    return reader
+
+
+def _as_splits(loaded: datasets.Dataset | datasets.DatasetDict) -> datasets.DatasetDict:
+    return datasets.DatasetDict({"train": loaded}) if isinstance(loaded, datasets.Dataset) else loaded
+
+
+@contextmanager
+def _data_failures(settings: DatasetSettings) -> Iterator[None]:
+    """Whatever a reader raises is told as a failure of the data: the file is not ours, nor are the readers."""
+    try:
+        yield
+    except (TrainerError, MemoryError):
+        raise
+    except Exception as error:
+        local = is_path(settings.source)
+        failure = None if local else explain_hub_error(error, "data set", settings.source, settings.revision)
+        raise (failure or _explain(settings.source, error)) from error
+
+
+def _explain(source: str, error: Exception) -> TrainerError:
+    text = str(error)
+    if "Config name is missing" in text or "BuilderConfig" in text:
+        return data_error("DatasetNameNeeded", f"{source}: {text.splitlines()[0]}", "set dataset.name to one of them")
+    if "Dataset scripts are no longer supported" in text or "trust_remote_code" in text:
+        return data_error(
+            "DatasetNeedsCode",
+            f"{source} would have to run code of its own, which is never done",
+            "use a data set in plain files (parquet, csv, jsonl), such as the one on the Hub's refs/convert/parquet",
+        )
+    innermost = next((cause for cause in reversed(list(causes(error))) if not isinstance(cause, DatasetsError)), error)
+    why = str(innermost).splitlines()[0] if str(innermost) else type(innermost).__name__
+    return data_error("DatasetUnreadable", f"{source} cannot be read: {why}", "check that it is what its name says")
+
+
+def _take(splits: datasets.DatasetDict, wanted: Split) -> Rows:
+    lengths = {name: len(split) for name, split in splits.items()}
+    try:
+        slices = datasets.ReadInstruction.from_spec(wanted.split).to_absolute(lengths)
+    except (ValueError, AssertionError) as error:
+        if wanted.split.split("[")[0] not in lengths:
+            raise data_error(
+                "SplitNotFound",
+                f"there is no split '{wanted.split}'{did_you_mean(wanted.split.split('[')[0], lengths)} "
+                f"There are {listed(lengths)}",
+                "a single file has the split train",
+            ) from error
+        raise bad_configuration(
+            f"split '{wanted.split}': {str(error).splitlines()[0]}", "slices look like train[:80%] or test[100:200]"
+        ) from error
+    parts = [splits[part.splitname].select(range(part.from_, part.to)) for part in slices if part.to > part.from_]
+    if not parts:
+        raise data_error("NoRows", f"split '{wanted.split}' has no rows")
+    dataset = parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+    positions = np.concatenate([np.arange(part.from_ + 1, part.to + 1) for part in slices])
+    if wanted.samples is None:
+        return Rows(dataset, positions, wanted.split)
+    # The same rows as dataset.shuffle(seed).select(range(samples)), with their positions known.
+    drawn = np.random.default_rng(wanted.seed).permutation(len(dataset))[: wanted.samples]
+    return Rows(dataset.select(drawn), positions[drawn], wanted.split)

@@ -1,0 +1,1 @@
+"""One file an engine. Each trains the same prepared run and tells the same recorder."""

@@ -1,0 +1,234 @@
+"""The engine `trainer`: transformers' Trainer, told when to save, when to stop, and whom to report to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from transformers import (
+    DataCollatorWithPadding,
+    EvalPrediction,
+    PrinterCallback,
+    SchedulerType,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from finetune_trainer.checkpoints import SavedCheckpoint
+from finetune_trainer.engines.arguments import build_arguments
+from finetune_trainer.engines.batching import LengthGroupedSampler
+from finetune_trainer.failures import bad_configuration, output_failures
+from finetune_trainer.metrics import compute_metrics
+from finetune_trainer.prepared import Prepared
+from finetune_trainer.recorder import Recorder
+
+STATE_FILES = (
+    "optimizer.pt",
+    "scheduler.pt",
+    "scaler.pt",
+    "rng_state.pth",
+    "trainer_state.json",
+    "training_args.bin",
+)
+"""What a checkpoint holds besides the model and its tokenizer."""
+
+_STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
+
+
+class Engine:
+    """One run by transformers' Trainer."""
+
+    def __init__(self, prepared: Prepared, recorder: Recorder) -> None:
+        self._recorder = recorder
+        rows = len(prepared.train.lengths)
+        arguments = build_arguments(prepared.config, recorder.store.scratch, rows, prepared.use_cpu)
+        self._trainer = _Trainer(prepared, recorder, arguments)
+        self._check_optimizer()
+        loader = self._trainer.get_train_dataloader()
+        self.total_steps: int = self._trainer.set_initial_training_values(arguments, loader)[-1]
+        """Optimizer steps of the whole run."""
+
+    def train(self, checkpoint: SavedCheckpoint | None) -> None:
+        """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop."""
+        if checkpoint:
+            self._trainer.args.eval_on_start = self._evaluation_was_cut(checkpoint)
+        try:
+            self._trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+        finally:
+            self._recorder.end()
+
+    def evaluate(self, checkpoint: SavedCheckpoint) -> None:
+        """Evaluate the weights that the model has now, as those of `checkpoint`."""
+        self._trainer.state.global_step, self._trainer.state.epoch = checkpoint.step, checkpoint.epoch
+        self._trainer.evaluate()
+
+    def _evaluation_was_cut(self, checkpoint: SavedCheckpoint) -> bool:
+        """Whether a stop came between the last step before `checkpoint` and the evaluation due after it."""
+        arguments = self._trainer.args
+        if arguments.eval_strategy == "no" or self._recorder.history.evaluation_at(checkpoint.step):
+            return False
+        if arguments.eval_strategy == "steps":
+            return arguments.eval_steps is not None and checkpoint.step % int(arguments.eval_steps) == 0
+        return float(checkpoint.epoch).is_integer()
+
+    def _check_optimizer(self) -> None:
+        """Make optimizer and schedule now: what is wrong with their arguments shall not come up after the loading."""
+        try:
+            self._trainer.create_optimizer_and_scheduler(num_training_steps=1000)
+        except (ValueError, TypeError, ImportError, KeyError, AttributeError) as error:
+            arguments = self._trainer.args
+            raise bad_configuration(
+                f"training.arguments: optim '{arguments.optim}' with lr_scheduler_type '{arguments.lr_scheduler_type}' "
+                f"is not possible: {error}",
+                "change optim, optim_args, lr_scheduler_type or lr_scheduler_kwargs",
+            ) from error
+
+
+class _EvaluationCut(Exception):
+    """A stop came in the middle of an evaluation."""
+
+
+class _Trainer(transformers.Trainer):
+    """Publishes checkpoints through the recorder, and keeps evaluation from touching the training's random numbers."""
+
+    def __init__(self, prepared: Prepared, recorder: Recorder, arguments: TrainingArguments) -> None:
+        self._prepared = prepared
+        self._recorder = recorder
+        self._bridge = _Bridge(recorder, len(prepared.train.lengths))
+        metrics, classes = prepared.config.evaluation.metrics, len(prepared.label_names)
+
+        def compute(prediction: EvalPrediction) -> dict[str, float]:
+            return compute_metrics(
+                metrics, np.asarray(prediction.predictions), np.asarray(prediction.label_ids), classes
+            )
+
+        super().__init__(
+            model=prepared.model,
+            args=arguments,
+            data_collator=_collator(prepared),
+            train_dataset=prepared.train.dataset,
+            eval_dataset=prepared.evaluation.dataset if prepared.evaluation else None,
+            processing_class=prepared.tokenizer,
+            compute_metrics=compute,
+            callbacks=[self._bridge],
+            preprocess_logits_for_metrics=_predicted_classes,
+        )
+        self.remove_callback(PrinterCallback)
+
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        rows = len(self._prepared.evaluation.lengths) if self._prepared.evaluation else 0
+        self._recorder.stage("Evaluating", f"evaluating {rows} rows")
+        try:
+            with torch.random.fork_rng():
+                return super().evaluate(*arguments, **options)
+        except _EvaluationCut:
+            self.control.should_save = True
+            self.control.should_training_stop = True
+            return {}
+        finally:
+            self._recorder.stage("Training")
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._recorder.stage("Saving", f"saving the checkpoint of step {self.state.global_step}")
+        written = self._recorder.store.scratch / f"checkpoint-{self.state.global_step}"
+        with output_failures(self._recorder.store.folder):
+            super()._save_checkpoint(model, trial)
+        self._recorder.save(written, self.state.global_step, self.state.epoch)
+        self._recorder.stage("Training")
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return LengthGroupedSampler(self._prepared.train.lengths, self.args.train_batch_size, seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        lengths = self._prepared.evaluation.lengths if self._prepared.evaluation else []
+        return sorted(range(len(lengths)), key=lambda index: -lengths[index])
+
+
+class _Bridge(TrainerCallback):
+    """Tells the recorder what happens, and the Trainer when to stop. Comes after the Trainer's own callbacks."""
+
+    def __init__(self, recorder: Recorder, rows: int) -> None:
+        self._recorder = recorder
+        self._rows = rows
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._recorder.begin(state.global_step, state.max_steps, state.epoch, self._rows)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._recorder.step(state.global_step, state.epoch)
+        if self._recorder.stop.requested:
+            self._stop(args, state, control)
+        if control.should_save:
+            control.should_log = True  # a loss that is not finite must be seen before anything is saved
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._recorder.stop.requested:
+            self._stop(args, state, control)
+        control.should_log = True
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._recorder.stop.requested and not _steered_by_evaluation(args):
+            raise _EvaluationCut
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if logs and "loss" in logs:
+            metrics = {name: value for name, value in logs.items() if name != "epoch"}
+            # Under fp16 a gradient that overflows is usual: the scaler skips that step.
+            finite: Sequence[str] = ("loss",) if args.fp16 else ("loss", "grad_norm")
+            self._recorder.log(state.global_step, state.epoch, metrics, tuple(finite))
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        timing = ("_runtime", "_per_second", "_preparation_time")
+        told = {n: v for n, v in (metrics or {}).items() if n.startswith("eval_") and not n.endswith(timing)}
+        self._recorder.evaluated(state.global_step, state.epoch, told)
+
+    def _stop(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
+        newest = self._recorder.store.newest
+        control.should_training_stop = True
+        control.should_save = newest is None or newest.step != state.global_step
+        control.should_evaluate = control.should_evaluate and _steered_by_evaluation(args)
+
+
+def _steered_by_evaluation(arguments: TrainingArguments) -> bool:
+    """Whether the learning rate follows the evaluations, so that none may be left out."""
+    return SchedulerType(arguments.lr_scheduler_type).value in _STEERED_BY_EVALUATION
+
+
+def _predicted_classes(logits: Any, labels: Any) -> torch.Tensor:
+    """Class ids of shape (rows,): some models give more than the logits, and nobody needs those kept."""
+    scores: torch.Tensor = logits[0] if isinstance(logits, tuple) else logits
+    return scores.argmax(dim=-1)
+
+
+def _collator(prepared: Prepared) -> DataCollatorWithPadding:
+    if prepared.config.preprocessing.padding == "max_length":
+        return DataCollatorWithPadding(prepared.tokenizer, padding="max_length", max_length=prepared.longest)
+    # Tensor cores like multiples of 8; a model's limit is never passed by it.
+    eights = not prepared.use_cpu and (prepared.longest is None or prepared.longest % 8 == 0)
+    return DataCollatorWithPadding(prepared.tokenizer, padding="longest", pad_to_multiple_of=8 if eights else None)

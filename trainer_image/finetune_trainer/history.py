@@ -1,0 +1,57 @@
+"""`history.jsonl`: one line a log or evaluation. It is where evaluations survive a restart."""
+
+import json
+import os
+from pathlib import Path
+
+from finetune_api.base import JsonObject
+from finetune_trainer.storage import write_atomically
+
+Metrics = dict[str, float]
+
+
+class History:
+    """The file, with no line twice: a resumed run drops what lies beyond its checkpoint."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lines: list[JsonObject] = []
+
+    def resume(self, step: int) -> None:
+        """Keep the lines up to `step`, those after it and a torn last one are dropped."""
+        self._lines = [line for line in _read(self._path) if line["step"] <= step]
+        write_atomically(self._path, "".join(json.dumps(line) + "\n" for line in self._lines))
+
+    def append(self, kind: str, step: int, epoch: float, metrics: Metrics) -> None:
+        """Add a line of `kind` log or evaluation. An evaluation is on the disk when this returns."""
+        line: JsonObject = {"kind": kind, "step": step, "epoch": round(epoch, 4), "metrics": metrics}
+        self._lines.append(line)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            if kind == "evaluation":
+                file.flush()
+                os.fsync(file.fileno())
+
+    def evaluations(self) -> list[JsonObject]:
+        """The evaluations, oldest first."""
+        return [line for line in self._lines if line["kind"] == "evaluation"]
+
+    def evaluation_at(self, step: int) -> Metrics:
+        """The metrics of the evaluation after `step`; empty where there was none."""
+        return next((line["metrics"] for line in self.evaluations() if line["step"] == step), {})
+
+    def newest(self) -> Metrics:
+        """The newest value of each metric."""
+        return {name: value for line in self._lines for name, value in line["metrics"].items()}
+
+
+def _read(path: Path) -> list[JsonObject]:
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and {"kind", "step", "epoch", "metrics"} <= line.keys():
+            lines.append(line)
+    return lines

@@ -1,0 +1,48 @@
+"""Running out of memory, told with the sizes that decide about it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from finetune_api.report import ExitCode
+from finetune_api.run import RunConfig
+from finetune_trainer.failures import TrainerError
+from finetune_trainer.hub import causes
+
+
+@contextmanager
+def memory_failures(config: RunConfig) -> Iterator[None]:
+    """Tell what torch and Python raise for want of memory as OUT_OF_MEMORY."""
+    try:
+        yield
+    except Exception as error:
+        if failure := explain_memory(error, config):
+            raise failure from error
+        raise
+
+
+def explain_memory(error: BaseException, config: RunConfig) -> TrainerError | None:
+    """The failure, if memory is the cause."""
+    for cause in causes(error):
+        text = str(cause)
+        if isinstance(cause, torch.OutOfMemoryError):
+            size = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
+            where = f"the GPU's {size:.0f} GiB" if size else "the GPU's memory"
+            return _failure("CudaOutOfMemory", f"{where} is not enough: {text.splitlines()[0]:.300}", config)
+        if isinstance(cause, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
+            return _failure(
+                "OutOfMemory", f"the memory is not enough: {text.splitlines()[0] if text else cause!r:.300}", config
+            )
+    return None
+
+
+def _failure(reason: str, message: str, config: RunConfig) -> TrainerError:
+    size, length = config.training.batch_size, config.preprocessing.max_length
+    accumulation = config.training.arguments.get("gradient_accumulation_steps", 1)
+    hint = (
+        f"training.batchSize is {size}: try {max(1, size // 2)} with training.arguments.gradient_accumulation_steps "
+        f"{accumulation * 2 if isinstance(accumulation, int) else 2}, which trains the same; or a preprocessing.maxLength "
+        f"below {length or 'that of the model'}, or training.arguments.activation_checkpointing: true"
+    )
+    return TrainerError(ExitCode.OUT_OF_MEMORY, reason, message, hint)

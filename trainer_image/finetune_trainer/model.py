@@ -1,0 +1,158 @@
+"""Finds the pretrained model and its tokenizer, and loads them."""
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from finetune_api.v1alpha1 import ModelSource
+from finetune_trainer.checkpoints import sha256_of
+from finetune_trainer.failures import TrainerError, model_error
+from finetune_trainer.hub import explain_hub_error
+from finetune_trainer.storage import Volumes, is_path, locate
+
+logger = logging.getLogger(__name__)
+
+_WEIGHTS = ("*.safetensors", "*.bin", "*.json")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model that is there, at one fixed revision."""
+
+    source: str
+    place: str
+    """What `from_pretrained` takes: a folder or an id on the Hub."""
+    revision: str
+    """Commit on the Hub; `sha256:…` of a local model's files."""
+    config: Any
+    """Its transformers configuration."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments for each `from_pretrained`. Code of the model's author is never run."""
+        local = self.revision.startswith("sha256:")
+        return {"trust_remote_code": False, **({} if local else {"revision": self.revision})}
+
+
+def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
+    """The model, with its revision resolved.
+
+    Raises:
+        TrainerError: MODEL when it is not there, gated, or not a model; INTERNAL when the Hub cannot be reached.
+    """
+    if is_path(settings.source):
+        folder = locate(settings.source, volumes)
+        if not (folder / "config.json").is_file():
+            raise model_error(
+                "ModelNotFound",
+                f"{settings.source}: there is no config.json in {folder}",
+                "model.source must be a folder as save_pretrained writes it",
+            )
+        with _model_failures(settings):
+            config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        return Pretrained(settings.source, str(folder), _digest(folder), config)
+    with _model_failures(settings):
+        config = AutoConfig.from_pretrained(settings.source, revision=settings.revision, trust_remote_code=False)
+    commit = getattr(config, "_commit_hash", None) or settings.revision
+    return Pretrained(settings.source, settings.source, commit, config)
+
+
+def load_tokenizer(pretrained: Pretrained, settings: ModelSource) -> Tokenizer:
+    """The tokenizer, with a padding token: where there is none, the end of text pads, as is usual for language models."""
+    with _model_failures(settings):
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(pretrained.place, **pretrained.arguments)
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise model_error(
+                "NoPaddingToken",
+                f"the tokenizer of {settings.source} has neither a padding token nor an end-of-text token",
+                "save it with one: tokenizer.add_special_tokens({'pad_token': '[PAD]'}), and resize the embeddings",
+            )
+        logger.info("%s has no padding token; its end-of-text token %r pads", settings.source, tokenizer.eos_token)
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_classifier(
+    pretrained: Pretrained, settings: ModelSource, names: Sequence[str], tokenizer: Tokenizer
+) -> PreTrainedModel:
+    """The model with a head for the classes `names`; a head of another shape is replaced by a new one.
+
+    Weights are in float32, also those that were saved in half precision: mixed precision is an argument of the training.
+    """
+    with _model_failures(settings):
+        model, loaded = AutoModelForSequenceClassification.from_pretrained(
+            pretrained.place,
+            num_labels=len(names),
+            id2label=dict(enumerate(names)),
+            label2id={name: number for number, name in enumerate(names)},
+            problem_type="single_label_classification",
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **pretrained.arguments,
+        )
+    _check_body_was_loaded(model, loaded, settings.source)
+    if model.config.get_text_config().pad_token_id is None:
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    return model  # type: ignore[no-any-return]
+
+
+def _check_body_was_loaded(model: PreTrainedModel, loaded: dict[str, Any], source: str) -> None:
+    prefix = f"{model.base_model_prefix}."
+    mismatched = [str(key[0]) for key in loaded["mismatched_keys"] if str(key[0]).startswith(prefix)]
+    body = [name for name in model.state_dict() if name.startswith(prefix)]
+    missing = set(loaded["missing_keys"]) & set(body)
+    if mismatched or (body and len(missing) > len(body) // 2):
+        what = f"of another shape ({mismatched[0]})" if mismatched else f"missing ({len(missing)} of {len(body)})"
+        raise model_error(
+            "WeightsDoNotFit",
+            f"{source}: weights are {what} for what its config.json describes",
+            "config.json and the weights must be of the same model",
+        )
+
+
+@contextmanager
+def _model_failures(settings: ModelSource) -> Iterator[None]:
+    try:
+        yield
+    except (TrainerError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        local = is_path(settings.source)
+        failure = None if local else explain_hub_error(error, "model", settings.source, settings.revision)
+        raise (failure or _explain(settings.source, error)) from error
+
+
+def _explain(source: str, error: Exception) -> TrainerError:
+    text = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if "custom code" in text or "trust_remote_code" in text:
+        return model_error(
+            "ModelNeedsCode",
+            f"{source} would have to run code of its own, which is never done",
+            "use a model whose architecture transformers knows",
+        )
+    if "AutoModelForSequenceClassification" in text:
+        return model_error(
+            "TaskNotSupported",
+            f"{source}: its architecture cannot classify text",
+            "use an encoder such as BERT, or a language model that transformers can classify with",
+        )
+    return model_error(
+        "ModelUnreadable", f"{source} cannot be loaded: {text:.400}", "check that its files are complete"
+    )
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)}):
+        digest.update(f"{sha256_of(path)}  {path.name}\n".encode())
+    return f"sha256:{digest.hexdigest()}"

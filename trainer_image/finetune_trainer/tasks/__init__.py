@@ -1,0 +1,1 @@
+"""One file a task: from rows to what an engine trains on."""
