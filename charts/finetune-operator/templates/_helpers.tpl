@@ -1,0 +1,53 @@
+{{/* Short name, in labels. */}}
+{{- define "finetune-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Name of what the chart makes. 52 characters, so that -reports and the like still fit into 63. */}}
+{{- define "finetune-operator.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- $name := include "finetune-operator.name" . }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Name of what is of no namespace: releases of one name in two namespaces must not meet. */}}
+{{- define "finetune-operator.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "finetune-operator.fullname" .) }}
+{{- end }}
+
+{{- define "finetune-operator.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "finetune-operator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
+{{- define "finetune-operator.labels" -}}
+{{ include "finetune-operator.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "finetune-operator.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "finetune-operator.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{/* Secret that the operator makes for the keys of its report endpoint. */}}
+{{- define "finetune-operator.secretName" -}}
+{{- printf "%s-reports" (include "finetune-operator.fullname" .) }}
+{{- end }}
+
+{{- define "finetune-operator.reportsUrl" -}}
+{{- $service := printf "%s.%s.svc" (include "finetune-operator.fullname" .) .Release.Namespace }}
+{{- default (printf "https://%s:%v" $service .Values.reports.port) .Values.reports.url }}
+{{- end }}

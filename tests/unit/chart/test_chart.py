@@ -1,0 +1,424 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import kubernetes_validate
+import pytest
+import yaml
+
+from finetune_operator.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "charts" / "finetune-operator"
+CRD = "CustomResourceDefinition/finetunejobs.finetune.dev"
+LABELS = {
+    "app.kubernetes.io/name": "finetune-operator",
+    "app.kubernetes.io/instance": "ft",
+    "app.kubernetes.io/version": "0.1.0",
+    "app.kubernetes.io/managed-by": "Helm",
+    "helm.sh/chart": "finetune-operator-0.1.0",
+}
+SELECTOR = {"app.kubernetes.io/name": "finetune-operator", "app.kubernetes.io/instance": "ft"}
+
+Json = dict[str, Any]
+Render = Callable[..., dict[str, Json]]
+
+EVERY_VALUE: Json = {
+    "fullnameOverride": "tuner",
+    "image": {"repository": "registry.example.com/operator", "tag": "1.2.3", "pullPolicy": "Always"},
+    "imagePullSecrets": [{"name": "pull"}],
+    "trainerImage": {"repository": "registry.example.com/trainer", "tag": "4.5.6"},
+    "watchNamespace": "team-a",
+    "serviceAccount": {"name": "tuner-account", "annotations": {"example.com/role": "tuner"}},
+    "reports": {"port": 443, "url": "https://reports.example.com"},
+    "log": {"level": "DEBUG", "format": "text"},
+    "extraEnv": [{"name": "FINETUNE_OPERATOR_WORKERS", "value": "16"}],
+    "resources": {"limits": {"memory": "1Gi"}},
+    "podLabels": {"team": "platform"},
+    "podAnnotations": {"example.com/scrape": "true"},
+    "nodeSelector": {"kubernetes.io/os": "linux"},
+    "tolerations": [{"key": "control", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "priorityClassName": "system-cluster-critical",
+}
+
+
+def test_helm_finds_nothing_wrong_with_the_chart() -> None:
+    found = helm_python.lint(CHART, strict=True)
+
+    assert (found["errors"], [each["error"] for each in found["messages"]]) == ([], ["icon is recommended"])
+
+
+def test_the_default_release_has_these_objects(render: Render) -> None:
+    assert sorted(render()) == [
+        "ClusterRole/ft-system:ft-finetune-operator",
+        "ClusterRole/ft-system:ft-finetune-operator:edit",
+        "ClusterRole/ft-system:ft-finetune-operator:view",
+        "ClusterRoleBinding/ft-system:ft-finetune-operator",
+        CRD,
+        "Deployment/ft-finetune-operator",
+        "Role/ft-finetune-operator-reports",
+        "RoleBinding/ft-finetune-operator-reports",
+        "Service/ft-finetune-operator",
+        "ServiceAccount/ft-finetune-operator",
+    ]
+
+
+def test_the_deployment_is_hardened_and_told_where_it_is(render: Render) -> None:
+    deployment = render()["Deployment/ft-finetune-operator"]
+
+    assert deployment == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "ft-finetune-operator", "namespace": "ft-system", "labels": LABELS},
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": SELECTOR},
+            "template": {
+                "metadata": {"labels": SELECTOR},
+                "spec": {
+                    "serviceAccountName": "ft-finetune-operator",
+                    "automountServiceAccountToken": True,
+                    "enableServiceLinks": False,
+                    "terminationGracePeriodSeconds": 30,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 65532,
+                        "runAsGroup": 65532,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [
+                        {
+                            "name": "operator",
+                            "image": "finetune-operator:0.1.0",
+                            "imagePullPolicy": "IfNotPresent",
+                            "env": [
+                                {
+                                    "name": "FINETUNE_OPERATOR_NAMESPACE",
+                                    "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}},
+                                },
+                                {"name": "FINETUNE_OPERATOR_TRAINER_IMAGE", "value": "finetune-trainer:0.1.0"},
+                                {"name": "FINETUNE_OPERATOR_WATCH_NAMESPACE", "value": ""},
+                                {"name": "FINETUNE_OPERATOR_SECRET_NAME", "value": "ft-finetune-operator-reports"},
+                                {
+                                    "name": "FINETUNE_OPERATOR_REPORTS_URL",
+                                    "value": "https://ft-finetune-operator.ft-system.svc:8443",
+                                },
+                                {"name": "FINETUNE_OPERATOR_REPORTS_PORT", "value": "8443"},
+                                {"name": "FINETUNE_OPERATOR_HEALTH_PORT", "value": "8080"},
+                                {"name": "FINETUNE_OPERATOR_LOG_LEVEL", "value": "INFO"},
+                                {"name": "FINETUNE_OPERATOR_LOG_FORMAT", "value": "json"},
+                            ],
+                            "ports": [
+                                {"name": "reports", "containerPort": 8443, "protocol": "TCP"},
+                                {"name": "health", "containerPort": 8080, "protocol": "TCP"},
+                            ],
+                            "livenessProbe": {
+                                "httpGet": {"path": "/healthz", "port": "health"},
+                                "initialDelaySeconds": 20,
+                                "periodSeconds": 20,
+                                "timeoutSeconds": 5,
+                                "failureThreshold": 3,
+                            },
+                            "readinessProbe": {
+                                "httpGet": {"path": "/readyz", "port": "health"},
+                                "periodSeconds": 5,
+                                "timeoutSeconds": 5,
+                            },
+                            "resources": {
+                                "requests": {"cpu": "50m", "memory": "160Mi"},
+                                "limits": {"memory": "512Mi"},
+                            },
+                            "securityContext": {
+                                "allowPrivilegeEscalation": False,
+                                "readOnlyRootFilesystem": True,
+                                "capabilities": {"drop": ["ALL"]},
+                            },
+                            "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+                        }
+                    ],
+                    "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}],
+                },
+            },
+        },
+    }
+
+
+def test_the_service_leads_to_the_report_endpoint(render: Render) -> None:
+    assert render()["Service/ft-finetune-operator"] == {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "ft-finetune-operator", "namespace": "ft-system", "labels": LABELS},
+        "spec": {
+            "selector": SELECTOR,
+            "publishNotReadyAddresses": True,
+            "ports": [{"name": "reports", "port": 8443, "targetPort": "reports", "protocol": "TCP"}],
+        },
+    }
+
+
+def test_every_value_reaches_its_place(render: Render) -> None:
+    objects = render(**EVERY_VALUE)
+
+    deployment = objects["Deployment/tuner"]
+    pod = deployment["spec"]["template"]
+    container = pod["spec"]["containers"][0]
+    env = {each["name"].removeprefix("FINETUNE_OPERATOR_"): each.get("value") for each in container["env"]}
+    assert (container["image"], container["imagePullPolicy"]) == ("registry.example.com/operator:1.2.3", "Always")
+    assert container["resources"] == {"limits": {"memory": "1Gi"}, "requests": {"cpu": "50m", "memory": "160Mi"}}
+    assert env == {
+        "NAMESPACE": None,
+        "TRAINER_IMAGE": "registry.example.com/trainer:4.5.6",
+        "WATCH_NAMESPACE": "team-a",
+        "SECRET_NAME": "tuner-reports",
+        "REPORTS_URL": "https://reports.example.com",
+        "REPORTS_PORT": "8443",
+        "HEALTH_PORT": "8080",
+        "LOG_LEVEL": "DEBUG",
+        "LOG_FORMAT": "text",
+        "WORKERS": "16",
+    }
+    assert pod["metadata"] == {
+        "labels": {**SELECTOR, "team": "platform"},
+        "annotations": {"example.com/scrape": "true"},
+    }
+    placement = (
+        "serviceAccountName",
+        "imagePullSecrets",
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "priorityClassName",
+    )
+    assert {name: pod["spec"][name] for name in placement} == {
+        "serviceAccountName": "tuner-account",
+        **{name: EVERY_VALUE[name] for name in placement[1:]},
+    }
+    assert objects["ServiceAccount/tuner-account"]["metadata"]["annotations"] == {"example.com/role": "tuner"}
+    assert objects["Service/tuner"]["spec"]["ports"][0]["port"] == 443
+
+
+def test_every_environment_variable_is_one_of_the_operator_s_settings(render: Render) -> None:
+    container = render(**EVERY_VALUE)["Deployment/tuner"]["spec"]["template"]["spec"]["containers"][0]
+
+    names = {each["name"].removeprefix("FINETUNE_OPERATOR_").lower() for each in container["env"]}
+
+    assert names <= set(Settings.model_fields)
+
+
+def test_the_default_values_are_settings_that_the_operator_takes(
+    render: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = render()["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]["containers"][0]
+    for each in container["env"]:
+        monkeypatch.setenv(each["name"], each.get("value", "ft-system"))
+
+    settings = Settings()
+
+    assert (settings.namespace, settings.watch_namespace, settings.report_hosts()) == (
+        "ft-system",
+        "",
+        ["ft-finetune-operator.ft-system.svc", "localhost", "127.0.0.1"],
+    )
+
+
+def test_the_crd_is_the_generated_one_and_outlives_the_release(render: Render) -> None:
+    generated = yaml.safe_load((ROOT / "crds" / "finetunejobs.yaml").read_text())
+
+    rendered = render()[CRD]
+
+    metadata = rendered.pop("metadata")
+    assert rendered == {key: value for key, value in generated.items() if key != "metadata"}
+    assert metadata == {
+        "name": "finetunejobs.finetune.dev",
+        "labels": LABELS,
+        "annotations": {"helm.sh/resource-policy": "keep"},
+    }
+
+
+def test_the_crd_can_be_left_to_somebody_else(render: Render) -> None:
+    assert CRD not in render(crds={"install": False})
+
+
+NAMESPACED_RULES = [
+    {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs/status"], "verbs": ["update"]},
+    {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs/finalizers"], "verbs": ["update"]},
+    {
+        "apiGroups": ["batch"],
+        "resources": ["jobs"],
+        "verbs": ["create", "delete", "get", "list", "patch", "watch"],
+    },
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "get", "patch"]},
+    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["create", "get"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "list"]},
+]
+TOKEN_RULE = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+SECRET_RULES = [
+    {
+        "apiGroups": [""],
+        "resources": ["secrets"],
+        "resourceNames": ["ft-finetune-operator-reports"],
+        "verbs": ["get", "update"],
+    },
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+]
+
+
+def test_the_operator_has_these_rights_in_all_namespaces_and_no_more(render: Render) -> None:
+    objects = render(rbac={"userRoles": False})
+
+    rules = {name: each["rules"] for name, each in objects.items() if "rules" in each}
+    assert rules == {
+        "ClusterRole/ft-system:ft-finetune-operator": [TOKEN_RULE, *NAMESPACED_RULES],
+        "Role/ft-finetune-operator-reports": SECRET_RULES,
+    }
+
+
+def test_with_one_namespace_all_but_the_token_s_check_is_given_there(render: Render) -> None:
+    objects = render(watchNamespace="team-a", rbac={"userRoles": False})
+
+    rules = {
+        (name, each["metadata"].get("namespace")): each["rules"] for name, each in objects.items() if "rules" in each
+    }
+    assert rules == {
+        ("ClusterRole/ft-system:ft-finetune-operator", None): [TOKEN_RULE],
+        ("Role/ft-finetune-operator", "team-a"): NAMESPACED_RULES,
+        ("Role/ft-finetune-operator-reports", "ft-system"): SECRET_RULES,
+    }
+
+
+@pytest.mark.parametrize("values", [{}, {"watchNamespace": "team-a"}])
+def test_every_role_is_bound_to_the_operator_alone(render: Render, values: Json) -> None:
+    objects = render(rbac={"userRoles": False}, **values)
+
+    roles = {name for name in objects if name.startswith(("Role/", "ClusterRole/"))}
+    bindings = [each for name, each in objects.items() if "Binding/" in name]
+    account = {"kind": "ServiceAccount", "name": "ft-finetune-operator", "namespace": "ft-system"}
+    assert {f"{each['roleRef']['kind']}/{each['roleRef']['name']}" for each in bindings} == roles
+    assert [each["subjects"] for each in bindings] == [[account]] * len(roles)
+    for binding in bindings:
+        role = objects[f"{binding['roleRef']['kind']}/{binding['roleRef']['name']}"]
+        assert binding["metadata"].get("namespace") == role["metadata"].get("namespace")
+
+
+def test_kubernetes_own_roles_gain_finetunejobs(render: Render) -> None:
+    objects = render()
+
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    gained = {
+        role: (
+            sorted(key.removeprefix(prefix) for key in each["metadata"]["labels"] if key.startswith(prefix)),
+            each["rules"],
+        )
+        for role in ("view", "edit")
+        for each in [objects[f"ClusterRole/ft-system:ft-finetune-operator:{role}"]]
+    }
+    api = {"apiGroups": ["finetune.dev"]}
+    assert gained == {
+        "view": (
+            ["admin", "edit", "view"],
+            [{**api, "resources": ["finetunejobs", "finetunejobs/status"], "verbs": ["get", "list", "watch"]}],
+        ),
+        "edit": (
+            ["admin", "edit"],
+            [
+                {
+                    **api,
+                    "resources": ["finetunejobs"],
+                    "verbs": ["create", "delete", "deletecollection", "patch", "update"],
+                }
+            ],
+        ),
+    }
+
+
+def test_rights_and_account_can_be_left_to_somebody_else(render: Render) -> None:
+    objects = render(
+        rbac={"create": False, "userRoles": False},
+        serviceAccount={"create": False, "name": "given"},
+        crds={"install": False},
+    )
+
+    assert sorted(objects) == ["Deployment/ft-finetune-operator", "Service/ft-finetune-operator"]
+    assert objects["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]["serviceAccountName"] == "given"
+
+
+def test_names_stay_within_their_bounds_and_of_different_releases_apart(render: Render) -> None:
+    long = "a" * 53
+    objects = render(release=long)
+
+    assert all(len(name.partition("/")[2]) <= 63 for name in objects if not name.startswith(("Cluster", "Custom")))
+    cluster_wide = [name for name in objects if name.startswith("Cluster")]
+    assert not set(cluster_wide) & set(render(release=long, namespace="other"))
+
+
+def test_a_release_that_looks_like_a_number_is_still_a_name(render: Render) -> None:
+    deployment = render(release="1e5")["Deployment/1e5-finetune-operator"]
+
+    assert deployment["spec"]["selector"]["matchLabels"]["app.kubernetes.io/instance"] == "1e5"
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.36", "1.37"])
+@pytest.mark.parametrize("values", [{}, EVERY_VALUE, {"watchNamespace": "team-a"}], ids=["default", "all", "one"])
+def test_every_object_is_what_the_kubernetes_api_takes(render: Render, values: Json, version: str) -> None:
+    for each in render(**values).values():
+        kubernetes_validate.validate(each, version, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"imagee": {}}, "imagee"),
+        ({"image": {"repository": ""}}, "/image/repository"),
+        ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+        ({"watchNamespace": "Team A"}, "/watchNamespace"),
+        ({"reports": {"port": 0}}, "/reports/port"),
+        ({"reports": {"url": "http://reports"}}, "/reports/url"),
+        ({"log": {"level": "LOUD"}}, "/log/level"),
+        ({"crds": {"install": "yes"}}, "/crds/install"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(chart: helm_python.Chart, values: Json, named: str) -> None:
+    with pytest.raises(helm_python.HelmValuesError) as refused:
+        chart.validate_schema(values)
+
+    assert named in str(refused.value)
+
+
+def test_every_value_is_in_the_schema_and_explained() -> None:
+    text = (CHART / "values.yaml").read_text()
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def keys(values: Json, properties: Json, path: str = "") -> list[tuple[str, bool]]:
+        found = []
+        for key, value in values.items():
+            nested = properties.get(key, {}).get("properties")
+            found.append((path + key, key in properties))
+            if isinstance(value, dict) and nested:
+                found += keys(value, nested, f"{path}{key}.")
+        return found
+
+    known = keys(yaml.safe_load(text), schema["properties"])
+    unknown = [key for key, is_known in known if not is_known]
+    assert unknown == []
+    assert {key for key in schema["properties"] if key != "global"} == set(yaml.safe_load(text))
+
+
+def test_the_notes_say_what_to_do_next(chart: helm_python.Chart) -> None:
+    notes = chart.render({}, name="ft", namespace="ft-system")["finetune-operator/templates/NOTES.txt"]
+
+    assert "kubectl -n ft-system rollout status deployment/ft-finetune-operator" in notes
+    assert "the Secret ft-finetune-operator-reports" in notes
+
+
+def test_the_chart_carries_the_version_of_the_program() -> None:
+    from importlib.metadata import version
+
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+
+    assert (chart["version"], chart["appVersion"]) == (version("finetune-operator"), version("finetune-operator"))
