@@ -1,0 +1,38 @@
+"""`python -m finetune_operator`: the operator as a process."""
+
+import asyncio
+import logging
+import sys
+
+from kubernetes.aio.config import ConfigException
+from pydantic import ValidationError
+
+from finetune_operator import logs
+from finetune_operator.app import Operator
+from finetune_operator.settings import Settings
+
+_log = logging.getLogger("finetune_operator")
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT. Gives the exit code."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            name = "_".join(["FINETUNE_OPERATOR", *map(str, problem["loc"])]).upper()
+            sys.stderr.write(f"error: {name}: {problem['msg']}\n")
+        return 2
+    logs.set_up(settings.log_format, settings.log_level)
+    try:
+        asyncio.run(Operator(settings).run())
+    except ConfigException as error:
+        _log.error("no way into a cluster, neither by a service account nor by a kubeconfig: %s", error)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

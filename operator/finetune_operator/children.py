@@ -1,0 +1,130 @@
+"""Makes the children of a FineTuneJob, and keeps to what may change of them."""
+
+from dataclasses import dataclass, replace
+
+from kubernetes.aio.client.exceptions import (
+    BadRequestException,
+    ConflictException,
+    ForbiddenException,
+    UnprocessableEntityException,
+)
+
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.kube import CONFIG_MAPS, JOBS, PVCS, Kind, Kube, api_message
+from finetune_operator.manifests import build_children
+from finetune_operator.manifests.config_map import CA_FILE, build_config_map
+from finetune_operator.manifests.job import changes, changes_after_the_end
+from finetune_operator.manifests.pod import Surroundings
+from finetune_operator.names import job_name
+from finetune_operator.observe import Cause, JobState, Observation, parse_job
+from finetune_operator.ownership import conflict, is_ours
+from finetune_operator.resource import Key, Resource
+
+_LATER = (ForbiddenException,)
+"""A quota, a namespace that goes away, or a policy: it may change."""
+_NEVER = (BadRequestException, UnprocessableEntityException)
+"""What the API server finds invalid stays so, since the spec is immutable."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What stands of the children: the Job, or why there is none."""
+
+    job: JobState | None = None
+    blocked: Cause | None = None
+    refused: Cause | None = None
+
+    def within(self, observed: Observation) -> Observation:
+        """The observation, with this in it."""
+        return replace(observed, job=self.job, blocked=self.blocked, refused=self.refused)
+
+
+class Children:
+    """Writes to ConfigMaps, claims and Jobs. Each is made once: only Job and ConfigMap change later, and little."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._bundles: dict[Key, str] = {}
+
+    def forget(self, key: Key) -> None:
+        """The job has ended or is gone."""
+        self._bundles.pop(key, None)
+
+    async def make(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> Made:
+        """Make what is missing, for a FineTuneJob of which the cache holds no Job."""
+        key = resource.key
+        # A cache is never trusted for absence: a second Job would be a second run.
+        live = await self._kube.get(JOBS, key.namespace, job_name(key.name))
+        if live is not None:
+            return self._found(resource, live)
+        children = build_children(resource, spec, surroundings)
+        wanted: list[tuple[Kind, JsonObject | None]] = [
+            (CONFIG_MAPS, children.config_map),
+            (PVCS, children.pvc),
+            (JOBS, children.job),
+        ]
+        try:
+            for kind, manifest in wanted:
+                if manifest is not None:
+                    made = await self._create(kind, manifest)
+                    if not is_ours(made, resource.uid):
+                        return Made(blocked=conflict(made, manifest["kind"]))
+        except _LATER as error:
+            return Made(blocked=Cause("CreateForbidden", api_message(error)))
+        except _NEVER as error:
+            return Made(refused=Cause("SpecRefused", api_message(error)))
+        self._bundles[key] = surroundings.ca
+        return Made(job=parse_job(made))
+
+    def _found(self, resource: Resource, live: JsonObject) -> Made:
+        if not is_ours(live, resource.uid):
+            return Made(blocked=conflict(live, "Job"))
+        return Made(job=parse_job(live))
+
+    async def _create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
+        """The object as it was created, or the one of that name that is there already."""
+        try:
+            return await self._kube.create(kind, manifest)
+        except ConflictException:
+            live = await self._kube.get(kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+            if live is None:
+                raise
+            return live
+
+    async def adjust(
+        self, resource: Resource, spec: FineTuneJobSpec, job: JobState, surroundings: Surroundings
+    ) -> JobState:
+        """Pass on what may change while the Job runs: suspension, limits, and the authority of the report endpoint."""
+        await self._refresh_bundle(resource, spec, surroundings)
+        patch = changes(job.requested, spec)
+        return await self._patch(resource, job, patch)
+
+    async def adjust_after_the_end(self, resource: Resource, job: JobState) -> None:
+        """Hand the time to live to a Job that has ended."""
+        if resource.spec is not None:
+            await self._patch(resource, job, changes_after_the_end(job.requested, resource.spec))
+
+    async def delete_job(self, resource: Resource, job: JobState) -> None:
+        """Delete the Job with its pods, so that nothing of it holds a GPU."""
+        await self._kube.delete(JOBS, resource.key.namespace, job_name(resource.key.name), job.uid)
+
+    async def _patch(self, resource: Resource, job: JobState, patch: JsonObject | None) -> JobState:
+        if patch is None:
+            return job
+        # The uid is a precondition: a Job of the same name that was made meanwhile is not touched.
+        patch = {**patch, "metadata": {**patch["metadata"], "uid": job.uid}}
+        name = job_name(resource.key.name)
+        return parse_job(await self._kube.merge(JOBS, resource.key.namespace, name, patch))
+
+    async def _refresh_bundle(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> None:
+        if self._bundles.get(resource.key) == surroundings.ca:
+            return
+        manifest = build_config_map(resource, spec, surroundings.ca)
+        metadata = manifest["metadata"]
+        live = await self._kube.get(CONFIG_MAPS, metadata["namespace"], metadata["name"])
+        if live is None:
+            await self._kube.create(CONFIG_MAPS, manifest)
+        elif is_ours(live, resource.uid) and live.get("data", {}).get(CA_FILE) != surroundings.ca:
+            await self._kube.apply(CONFIG_MAPS, manifest)
+        self._bundles[resource.key] = surroundings.ca

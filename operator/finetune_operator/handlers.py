@@ -1,0 +1,79 @@
+"""What Kopf does for us: it watches FineTuneJobs, logs in, and starts and stops. Nothing is decided here.
+
+Handlers of events keep no state on the objects: no finalizer and no annotation, so that GitOps sees no drift and
+deletion works while the operator is down.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+from kubernetes.aio.client import Configuration
+
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
+
+OnObject = Callable[[JsonObject], None]
+
+_REQUEST_SECONDS = 30
+_WATCH_SECONDS = 600
+_SILENCE_SECONDS = 90
+
+
+def build_registry(
+    configuration: Configuration,
+    *,
+    on_seen: OnObject,
+    on_gone: OnObject,
+) -> kopf.OperatorRegistry:
+    """Kopf's handlers. `on_seen` hears of each FineTuneJob that is there or has changed, `on_gone` of each deleted."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+        return await credentials(configuration)
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def on_event(event: kopf.RawEvent, **_: Any) -> None:
+        raw = dict(event["object"])
+        if event["type"] == "DELETED":
+            on_gone(raw)
+        else:
+            on_seen(raw)
+
+    return registry
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """Kopf's settings: watch one kind, and leave everything else alone."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.networking.request_timeout = _REQUEST_SECONDS
+    settings.networking.enforce_retry_after = True
+    settings.watching.server_timeout = _WATCH_SECONDS
+    settings.watching.inactivity_timeout = _SILENCE_SECONDS
+    return settings
+
+
+async def run(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, namespace: str | None) -> None:
+    """Watch until SIGTERM or SIGINT, in one namespace or in all."""
+    namespaces = [namespace] if namespace else []
+    await kopf.operator(registry=registry, settings=settings, namespaces=namespaces, clusterwide=not namespace)
+
+
+async def credentials(configuration: Configuration) -> kopf.ConnectionInfo:
+    """The official client's way into the cluster, for Kopf. Called again when the API server no longer takes it."""
+    header = await configuration.get_api_key_with_prefix("BearerToken")
+    scheme, _, token = (header or "").rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme=scheme.capitalize() or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        proxy_url=configuration.proxy,
+    )

@@ -1,0 +1,21 @@
+"""Logs on stderr: one JSON object a line for machines, or text for people."""
+
+import logging
+from typing import Literal
+
+from pythonjsonlogger.json import JsonFormatter
+
+
+def set_up(form: Literal["json", "text"], level: str) -> None:
+    """Send all logs of the process to stderr."""
+    handler = logging.StreamHandler()
+    if form == "json":
+        fields = "%(asctime)s %(levelname)s %(name)s %(message)s"
+        renamed = {"asctime": "time", "levelname": "level", "name": "logger"}
+        handler.setFormatter(JsonFormatter(fields, rename_fields=renamed, datefmt="%Y-%m-%dT%H:%M:%S%z"))
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Kopf tells of each event that it passes on.
+    logging.getLogger("kopf").setLevel(max(logging.getLogger().level, logging.WARNING))
+    logging.getLogger("asyncio").setLevel(logging.WARNING)

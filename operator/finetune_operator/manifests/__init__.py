@@ -1,0 +1,29 @@
+"""What we make for a FineTuneJob: pure builders, one file for each kind of child."""
+
+from dataclasses import dataclass
+
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.manifests.config_map import build_config_map
+from finetune_operator.manifests.job import build_job
+from finetune_operator.manifests.pod import Surroundings
+from finetune_operator.manifests.pvc import build_pvc
+from finetune_operator.resource import Resource
+
+
+@dataclass(frozen=True)
+class Children:
+    """Everything that a FineTuneJob needs, in the order in which it is made."""
+
+    config_map: JsonObject
+    pvc: JsonObject | None
+    job: JsonObject
+
+
+def build_children(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> Children:
+    """The children of one FineTuneJob. The same input gives the same manifests."""
+    return Children(
+        config_map=build_config_map(resource, spec, surroundings.ca),
+        pvc=build_pvc(resource, spec),
+        job=build_job(resource, spec, surroundings),
+    )

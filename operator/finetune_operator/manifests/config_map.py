@@ -1,0 +1,43 @@
+"""The ConfigMap that the pod mounts at /etc/finetune: `run.yaml`, and the CA of the report endpoint."""
+
+import json
+
+from finetune_api.base import JsonObject
+from finetune_api.run import JobReference, RunConfig, RunOutput
+from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
+from finetune_operator.manifests.metadata import child_metadata
+from finetune_operator.names import claim_name, config_map_name
+from finetune_operator.resource import Resource
+
+RUN_FILE = "run.yaml"
+CA_FILE = "ca.crt"
+
+
+def build_config_map(resource: Resource, spec: FineTuneJobSpec, ca: str) -> JsonObject:
+    """ConfigMap of one job. `ca` is the PEM bundle that the report endpoint's certificate verifies against."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": child_metadata(resource, config_map_name(resource.key.name)),
+        "data": {RUN_FILE: _text(run_config(resource, spec)), CA_FILE: ca},
+    }
+
+
+def run_config(resource: Resource, spec: FineTuneJobSpec) -> RunConfig:
+    """What the trainer reads."""
+    return RunConfig(
+        **{name: getattr(spec, name) for name in RunSettings.model_fields},
+        job=JobReference(namespace=resource.key.namespace, name=resource.key.name, uid=resource.uid),
+        output=RunOutput(uri=output_uri(resource, spec)),
+        gpus=spec.resources.gpus,
+    )
+
+
+def output_uri(resource: Resource, spec: FineTuneJobSpec) -> str:
+    """Where the run writes: the user's place, or the claim that we make."""
+    return spec.output.uri or f"pvc://{claim_name(resource.key.name, resource.uid)}"
+
+
+def _text(config: RunConfig) -> str:
+    # JSON is YAML, and a number in it is a number to every reader of YAML.
+    return json.dumps(config.to_wire(), indent=2) + "\n"

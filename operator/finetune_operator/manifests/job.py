@@ -1,0 +1,102 @@
+"""The batch/v1 Job, and what of it may change after it is made.
+
+A Job is made once and never applied again: Kueue and the Job controller own fields of it too. What we ask for later
+is remembered in an annotation, so that only a change of our own wish is sent, and what others did meanwhile stands.
+"""
+
+import json
+
+from finetune_api.base import JsonObject
+from finetune_api.report import NOT_RETRIED
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.manifests.metadata import child_metadata
+from finetune_operator.manifests.pod import Surroundings, build_pod_template
+from finetune_operator.names import ANNOTATION_REQUESTED, CONTAINER, job_name
+from finetune_operator.resource import Resource
+
+
+def build_job(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> JsonObject:
+    """The Job. Retries, deadlines, preemption and suspension are Kubernetes' own."""
+    wishes = requested(spec)
+    metadata = child_metadata(resource, job_name(resource.key.name))
+    # Kueue reads its queue from a label of the Job.
+    metadata["labels"] = {**spec.pod.labels, **metadata["labels"]}
+    metadata["annotations"] = {ANNOTATION_REQUESTED: _text(wishes)}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": {
+            "completions": 1,
+            "parallelism": 1,
+            **wishes,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {
+                            "containerName": CONTAINER,
+                            "operator": "In",
+                            "values": sorted(int(code) for code in NOT_RETRIED),
+                        },
+                    },
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                ]
+            },
+            "template": build_pod_template(resource, spec, surroundings),
+        },
+    }
+
+
+def requested(spec: FineTuneJobSpec) -> JsonObject:
+    """What we ask of the changeable fields of a Job that has not ended."""
+    wishes: JsonObject = {"suspend": spec.suspend, "backoffLimit": spec.run_policy.backoff_limit}
+    if spec.run_policy.active_deadline_seconds is not None:
+        wishes["activeDeadlineSeconds"] = spec.run_policy.active_deadline_seconds
+    return wishes
+
+
+def changes(asked_before: str | None, spec: FineTuneJobSpec) -> JsonObject | None:
+    """The merge patch that brings a running Job to our present wishes, or None where they are those of before.
+
+    `asked_before` is the annotation's text; where it is missing or cannot be read, all wishes are sent.
+    """
+    before, wishes = _read(asked_before), requested(spec)
+    changed = {name: value for name, value in wishes.items() if before.get(name) != value}
+    if "activeDeadlineSeconds" in before and "activeDeadlineSeconds" not in wishes:
+        changed["activeDeadlineSeconds"] = None
+    return _patch(wishes, changed)
+
+
+def changes_after_the_end(asked_before: str | None, spec: FineTuneJobSpec) -> JsonObject | None:
+    """The merge patch that hands the time to live to a Job whose end stands in the FineTuneJob's status.
+
+    Not before: a Job that is cleaned up before the operator has seen its end would look as if it had never run.
+    """
+    before, seconds = _read(asked_before), spec.run_policy.ttl_seconds_after_finished
+    if before.get(_TTL) == seconds:
+        return None
+    wishes = {**before, _TTL: seconds}
+    return _patch({name: value for name, value in wishes.items() if value is not None}, {_TTL: seconds})
+
+
+_TTL = "ttlSecondsAfterFinished"
+
+
+def _patch(wishes: JsonObject, changed: JsonObject) -> JsonObject | None:
+    if not changed:
+        return None
+    return {"metadata": {"annotations": {ANNOTATION_REQUESTED: _text(wishes)}}, "spec": changed}
+
+
+def _read(annotation: str | None) -> JsonObject:
+    try:
+        before = json.loads(annotation or "{}")
+    except ValueError:
+        return {}
+    return before if isinstance(before, dict) else {}
+
+
+def _text(wishes: JsonObject) -> str:
+    return json.dumps(wishes, sort_keys=True)

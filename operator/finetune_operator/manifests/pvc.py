@@ -1,0 +1,29 @@
+"""The PersistentVolumeClaim for checkpoints and the model, where the user names no place for them."""
+
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.manifests.metadata import child_metadata
+from finetune_operator.names import claim_name
+from finetune_operator.resource import Resource
+
+DEFAULT_SIZE = "10Gi"
+
+
+def build_pvc(resource: Resource, spec: FineTuneJobSpec) -> JsonObject | None:
+    """The claim, or None where `output.uri` is given. Without an owner it stays when the job is deleted."""
+    output = spec.output
+    if output.uri:
+        return None
+    claim: JsonObject = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": output.size or DEFAULT_SIZE}},
+    }
+    if output.storage_class_name is not None:
+        claim["storageClassName"] = output.storage_class_name
+    name = claim_name(resource.key.name, resource.uid)
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": child_metadata(resource, name, owned=output.retention_policy == "Delete"),
+        "spec": claim,
+    }

@@ -1,0 +1,58 @@
+"""Numbers of a run in words."""
+
+from finetune_api.report import Stage, TrainerState
+from finetune_api.v1alpha1 import FineTuneJobSpec
+
+_STAGES: dict[Stage, str] = {"Evaluating": "evaluating: ", "Saving": "saving: ", "Exporting": "exporting the model: "}
+
+
+def describe_progress(spec: FineTuneJobSpec, known: TrainerState, stage: Stage) -> str:
+    """Such as `epoch 1.1 of 3, loss 1.20, accuracy 0.58, about 5 min left`."""
+    parts = [_position(spec, known), *_values(spec, known)]
+    eta = known.progress.eta_seconds if known.progress else None
+    if eta and stage == "Training":
+        parts.append(f"about {duration(eta)} left")
+    return _STAGES.get(stage, "") + ", ".join(part for part in parts if part)
+
+
+def describe_end(spec: FineTuneJobSpec, known: TrainerState) -> str:
+    """Such as `finished after 375 steps, loss 0.52, accuracy 0.91`."""
+    steps = known.progress.step if known.progress else 0
+    return ", ".join(["finished" + (f" after {steps} steps" if steps else ""), *_values(spec, known)])
+
+
+def duration(seconds: int) -> str:
+    """A time span as people say it: `40 s`, `5 min`, `2.5 h`."""
+    if seconds < 90:
+        return f"{seconds} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _position(spec: FineTuneJobSpec, known: TrainerState) -> str:
+    progress = known.progress
+    if progress is None:
+        return "training"
+    epoch = _number(progress.epoch)
+    if epoch is not None:
+        return f"epoch {epoch:.1f} of {spec.training.epochs:g}"
+    return f"step {progress.step}" if progress.step else f"{progress.percent} % done"
+
+
+def _values(spec: FineTuneJobSpec, known: TrainerState) -> list[str]:
+    """The loss, and the metric that matters most to the user."""
+    values = {metric.name: metric.value for metric in known.metrics}
+    chosen = spec.evaluation.best_metric or next(iter(spec.evaluation.metrics), None)
+    wanted = [("loss", "loss")]
+    if chosen is not None:
+        wanted.append((f"eval_{chosen}", "evaluation loss" if chosen == "loss" else chosen))
+    found = [(label, _number(values.get(name))) for name, label in wanted]
+    return [f"{label} {value:.2f}" for label, value in found if value is not None]
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None

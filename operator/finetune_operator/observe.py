@@ -1,0 +1,199 @@
+"""What the cluster holds of a job, read from the API's dicts into frozen values. Nothing is decided here.
+
+A termination message is written by the training pod, so it is as untrusted as a report.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from finetune_api.base import JsonObject
+from finetune_api.report import FinalReport
+from finetune_operator.names import ANNOTATION_REQUESTED, CONTAINER
+from finetune_operator.reports import Received
+
+LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A reason in CamelCase and a message for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class End:
+    """How the Job ended, by its condition Complete or Failed."""
+
+    succeeded: bool
+    cause: Cause
+    time: datetime | None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """The batch/v1 Job."""
+
+    uid: str
+    suspended: bool
+    start_time: datetime | None = None
+    """When it was admitted: absent while it is suspended."""
+    created: datetime | None = None
+    queue: str | None = None
+    requested: str | None = None
+    """Our annotation: what we last asked for."""
+    deleting: bool = False
+    end: End | None = None
+
+
+@dataclass(frozen=True)
+class Terminated:
+    """How the trainer's container ended; without an exit code if it never ran."""
+
+    exit_code: int | None
+    reason: str
+    message: str = ""
+    finished: datetime | None = None
+
+
+@dataclass(frozen=True)
+class PodState:
+    """One pod of the Job: one attempt."""
+
+    name: str
+    uid: str
+    created: datetime | None = None
+    node: str | None = None
+    image: str | None = None
+    started: datetime | None = None
+    """When the container began to run."""
+    running: bool = False
+    waiting: Cause | None = None
+    """Why the container does not run yet."""
+    terminated: Terminated | None = None
+    disrupted: bool = False
+    """Preempted, evicted or drained: not counted as a failure."""
+    final: FinalReport | None = None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything that a status is computed from, besides the FineTuneJob itself and the time."""
+
+    job: JobState | None = None
+    pods: tuple[PodState, ...] = ()
+    """In the order of their creation; the last is the present attempt."""
+    received: Received | None = None
+    """The last report."""
+    blocked: Cause | None = None
+    """What keeps children from being made, or a pod from coming, as the API server or an Event says it."""
+    refused: Cause | None = None
+    """Why the API server will never take a child as the spec asks for it."""
+
+
+def parse_job(raw: JsonObject) -> JobState:
+    """Read a batch/v1 Job."""
+    metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    return JobState(
+        uid=metadata["uid"],
+        suspended=spec.get("suspend") is True,
+        start_time=_time(status.get("startTime")),
+        created=_time(metadata.get("creationTimestamp")),
+        queue=(metadata.get("labels") or {}).get(LABEL_QUEUE),
+        requested=(metadata.get("annotations") or {}).get(ANNOTATION_REQUESTED),
+        deleting="deletionTimestamp" in metadata,
+        end=_end(status),
+    )
+
+
+def _end(status: JsonObject) -> End | None:
+    for condition in status.get("conditions") or []:
+        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
+            succeeded = condition["type"] == "Complete"
+            cause = Cause(condition.get("reason") or condition["type"], condition.get("message") or "")
+            time = (succeeded and status.get("completionTime")) or condition.get("lastTransitionTime")
+            return End(succeeded, cause, _time(time))
+    return None
+
+
+def parse_pods(raw: Iterable[JsonObject]) -> tuple[PodState, ...]:
+    """Read the pods of one Job, oldest first."""
+    pods = sorted(raw, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
+    return tuple(map(_parse_pod, pods))
+
+
+def _parse_pod(raw: JsonObject) -> PodState:
+    metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    container = _named(status.get("containerStatuses")) or {}
+    state = container.get("state") or {}
+    terminated = _terminated(state, status)
+    started = (state.get("running") or state.get("terminated") or {}).get("startedAt")
+    return PodState(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        created=_time(metadata.get("creationTimestamp")),
+        node=spec.get("nodeName"),
+        image=(_named(spec.get("containers")) or {}).get("image"),
+        started=_time(started),
+        running="running" in state and terminated is None,
+        waiting=None if terminated or "running" in state else _waiting(state, status),
+        terminated=terminated,
+        disrupted=_condition(status, "DisruptionTarget", "True") is not None,
+        final=parse_final(terminated.message) if terminated else None,
+    )
+
+
+def _named(containers: list[JsonObject] | None) -> JsonObject | None:
+    # A webhook may have put a sidecar before ours.
+    return next((container for container in containers or [] if container.get("name") == CONTAINER), None)
+
+
+def _condition(status: JsonObject, kind: str, value: str) -> JsonObject | None:
+    conditions: list[JsonObject] = status.get("conditions") or []
+    return next((c for c in conditions if c.get("type") == kind and c.get("status") == value), None)
+
+
+def _terminated(state: JsonObject, status: JsonObject) -> Terminated | None:
+    ended = state.get("terminated")
+    if ended:
+        return Terminated(
+            exit_code=ended.get("exitCode"),
+            # An eviction stands on the pod; the container only knows that it was killed.
+            reason=status.get("reason") or ended.get("reason") or "",
+            message=ended.get("message") or status.get("message") or "",
+            finished=_time(ended.get("finishedAt")),
+        )
+    if status.get("phase") == "Failed":
+        return Terminated(None, status.get("reason") or "PodFailed", status.get("message") or "")
+    return None
+
+
+def _waiting(state: JsonObject, status: JsonObject) -> Cause:
+    unscheduled = _condition(status, "PodScheduled", "False")
+    if unscheduled:
+        return Cause(unscheduled.get("reason") or "Unschedulable", unscheduled.get("message") or "")
+    waiting = state.get("waiting") or {}
+    return Cause(waiting.get("reason") or "ContainerCreating", waiting.get("message") or "")
+
+
+def parse_final(message: str) -> FinalReport | None:
+    """The trainer's last word, or None where the message is something else, such as the end of a log."""
+    try:
+        return FinalReport.model_validate_json(message)
+    except ValidationError:
+        return None
+
+
+def _time(value: object) -> datetime | None:
+    """A time as Kubernetes writes it. A pod's status is open to whoever may write it, so anything else is no time."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None

@@ -1,0 +1,157 @@
+"""In which phase a job is, and the one line that says why: an ordered chain of questions to what was observed."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from finetune_api.report import NOT_RETRIED, TrainerState
+from finetune_api.status import Failure, Phase
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.failures import attempt_failure, cut, job_failure, to_reason, waiting_message
+from finetune_operator.knowledge import report_of
+from finetune_operator.messages import describe_end, describe_progress
+from finetune_operator.observe import Cause, End, JobState, Observation, PodState, Terminated
+from finetune_operator.resource import Resource
+
+PRE_RUNNING_DEADLINE = "PreRunningDeadlineExceeded"
+INVALID_SPEC = "InvalidSpec"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Phase, reason and message; with a time when the job has ended, and a failure when it failed."""
+
+    phase: Phase
+    reason: str
+    message: str
+    failure: Failure | None = None
+    ended: datetime | None = None
+
+
+def decide(
+    resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
+) -> Verdict:
+    """The first answer that fits."""
+    job = observed.job
+    if observed.refused is not None:
+        return _refused(observed.refused, now)
+    if job is None:
+        return _before_the_job(observed)
+    if job.end is not None:
+        return _ended(job.end, observed, spec, known, now)
+    if spec.suspend:
+        return _suspended(observed, known)
+    if job.suspended:
+        return _queued(job)
+    verdict = _by_newest_pod(resource, spec, observed, known)
+    due = pre_running_due(resource, spec, observed)
+    if due is not None and due <= now:
+        return _pre_running_deadline(spec, verdict, now)
+    return verdict
+
+
+def invalid_spec(problems: str, now: datetime) -> Verdict:
+    """For a spec that the API server let through and that we cannot read."""
+    message = cut(problems)
+    hint = "delete the job and create it anew with the named fields mended"
+    failure = Failure(reason=INVALID_SPEC, message=message, hint=hint)
+    return Verdict("Failed", INVALID_SPEC, message, failure, now)
+
+
+def pre_running_due(resource: Resource, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
+    """When `preRunningDeadlineSeconds` passes; None if it does not run, since no admission or a pod has run after it."""
+    seconds, job = spec.run_policy.pre_running_deadline_seconds, observed.job
+    if seconds is None or job is None or job.end is not None or job.suspended or job.start_time is None:
+        return None
+    seen = [attempt.start_time for attempt in resource.status.attempts] + [pod.started for pod in observed.pods]
+    if any(started is not None and started >= job.start_time for started in seen):
+        return None
+    return job.start_time + timedelta(seconds=seconds)
+
+
+def _pre_running_deadline(spec: FineTuneJobSpec, verdict: Verdict, now: datetime) -> Verdict:
+    seconds = spec.run_policy.pre_running_deadline_seconds
+    message = cut(f"no pod ran within {seconds} s (runPolicy.preRunningDeadlineSeconds): {verdict.message}")
+    hint = "mend what the message names, or raise runPolicy.preRunningDeadlineSeconds; then create the job anew"
+    failure = Failure(reason=PRE_RUNNING_DEADLINE, message=message, hint=hint)
+    return Verdict("Failed", PRE_RUNNING_DEADLINE, message, failure, now)
+
+
+def _refused(cause: Cause, now: datetime) -> Verdict:
+    message, reason = cut(cause.message), to_reason(cause.reason)
+    failure = Failure(reason=reason, message=message, hint="delete the job and create it anew with that mended")
+    return Verdict("Failed", reason, message, failure, now)
+
+
+def _before_the_job(observed: Observation) -> Verdict:
+    if observed.blocked is not None:
+        return Verdict("Pending", to_reason(observed.blocked.reason), cut(observed.blocked.message))
+    return Verdict("Pending", "Creating", "creating the Job")
+
+
+def _ended(end: End, observed: Observation, spec: FineTuneJobSpec, known: TrainerState, now: datetime) -> Verdict:
+    ended = end.time or now
+    if end.succeeded:
+        return Verdict("Succeeded", "Succeeded", cut(describe_end(spec, known)), None, ended)
+    failure = job_failure(end, observed.pods, spec)
+    return Verdict("Failed", failure.reason, failure.message, failure, ended)
+
+
+def _suspended(observed: Observation, known: TrainerState) -> Verdict:
+    if any(pod.running for pod in observed.pods):
+        return Verdict("Suspended", "Stopping", "suspended: the trainer saves a checkpoint and stops")
+    where = f" at step {known.checkpoints[-1].step}" if known.checkpoints else ""
+    return Verdict("Suspended", "Suspended", f"suspended{where}; set spec.suspend to false to go on")
+
+
+def _queued(job: JobState) -> Verdict:
+    if job.queue:
+        return Verdict("Queued", "WaitingForQuota", cut(f"waiting for quota in the queue {job.queue}"))
+    return Verdict("Queued", "WaitingForAdmission", "waiting: the Job is suspended, and not by spec.suspend")
+
+
+def _by_newest_pod(resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState) -> Verdict:
+    if not observed.pods:
+        if observed.blocked is not None:
+            return Verdict("Pending", to_reason(observed.blocked.reason), cut(waiting_message(observed.blocked, None)))
+        return Verdict("Pending", "WaitingForPod", "waiting for a pod")
+    pod = observed.pods[-1]
+    if pod.terminated is not None:
+        return _between_attempts(resource, pod, pod.terminated, spec)
+    if pod.running:
+        return _training(resource, spec, observed, known, pod)
+    cause = pod.waiting
+    if cause is None or (not cause.message and observed.blocked is not None):
+        cause = observed.blocked
+    if cause is None:
+        return Verdict("Pending", "ContainerCreating", "starting the container")
+    return Verdict("Pending", to_reason(cause.reason), cut(waiting_message(cause, pod.image)))
+
+
+def _between_attempts(resource: Resource, pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Verdict:
+    """The attempt has ended, and the Job controller has not yet said what comes of it."""
+    before = resource.status.phase
+    phase = before if before in ("Preparing", "Running") else "Running"
+    if ended.exit_code == 0:
+        return Verdict(phase, "Finishing", "the trainer has finished; waiting for the Job to complete")
+    failure = attempt_failure(pod, ended, spec)
+    if ended.exit_code in NOT_RETRIED:
+        return Verdict(phase, "Failing", cut(failure.message))
+    return Verdict("Pending", "Retrying", cut(f"the attempt failed: {failure.message}; a new one comes"))
+
+
+def _training(
+    resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, pod: PodState
+) -> Verdict:
+    body = report_of(pod, observed)
+    if body is None:
+        # Right after a start of the operator, what the status says of this very pod still holds.
+        status = resource.status
+        known_pod = bool(status.attempts) and status.attempts[-1].pod == pod.name
+        if status.phase == "Running" and known_pod:
+            return Verdict("Running", "Training", cut(describe_progress(spec, known, "Training")))
+        return Verdict("Preparing", "Preparing", "the pod runs; waiting for the trainer's first report")
+    report = body.report
+    if report is not None and report.stage == "Preparing":
+        return Verdict("Preparing", "Preparing", cut("preparing: " + (report.message or "loading model and data")))
+    stage = report.stage if report is not None else "Training"
+    return Verdict("Running", stage, cut(describe_progress(spec, known, stage)))

@@ -1,0 +1,58 @@
+"""Settings of the operator, from environment variables that begin with FINETUNE_OPERATOR_."""
+
+from importlib.metadata import version
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Times are in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FINETUNE_OPERATOR_", frozen=True, use_attribute_docstrings=True, env_ignore_empty=True
+    )
+
+    trainer_image: Annotated[str, Field(min_length=1)] = f"finetune-trainer:{version('finetune-operator')}"
+    """Image of the trainer for jobs that name none in pod.image."""
+    watch_namespace: str = ""
+    """The only namespace to serve; all of them if empty."""
+    namespace: str = "default"
+    """The operator's own namespace, where the report endpoint's keys are kept."""
+    secret_name: str = "finetune-operator-reports"  # noqa: S105 - a name
+    """Secret for the keys of the report endpoint."""
+
+    reports_host: str = "0.0.0.0"
+    """Address that the report endpoint listens on."""
+    reports_port: Port = 8443
+    """Its port; 0 takes a free one."""
+    reports_url: Annotated[str, Field(pattern=r"^https://[^/]+$")] | None = None
+    """Under which URL pods reach it, without a path. https://127.0.0.1 with the port in use if left out."""
+    health_host: str = "0.0.0.0"
+    """Address that /healthz and /readyz listen on."""
+    health_port: Port = 8080
+    """Their port; 0 takes a free one."""
+
+    workers: Annotated[int, Field(ge=1, le=256)] = 8
+    """Jobs that are worked on at the same time."""
+    kube_qps: Annotated[float, Field(gt=0)] = 50
+    """Requests a second to the Kubernetes API in the long run."""
+    kube_burst: Annotated[int, Field(ge=1)] = 100
+    """Requests to the Kubernetes API at once."""
+    status_interval: Annotated[float, Field(ge=0)] = 2
+    """Least time between two writes of new numbers into one job's status. A new phase is written at once."""
+    relist_interval: Annotated[float, Field(ge=1)] = 300
+    """Time between two full lists that heal what a watch has missed."""
+
+    log_format: Literal["json", "text"] = "json"
+    """One JSON object a line, or text for people."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    def report_hosts(self) -> list[str]:
+        """Names that the report endpoint's certificate is good for."""
+        named = urlsplit(self.reports_url).hostname if self.reports_url else None
+        return [*([named] if named else []), "localhost", "127.0.0.1"]
