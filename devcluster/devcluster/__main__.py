@@ -32,7 +32,7 @@ async def _serve(arguments: argparse.Namespace, state_dir: Path) -> None:
         loop.add_signal_handler(number, stop.set)
     options = Options(gpus=arguments.gpus)
     async with running(state_dir, options, port=arguments.port, kubeconfig=arguments.kubeconfig) as cluster:
-        print(f"export KUBECONFIG={cluster.kubeconfig}", flush=True)
+        print(f"export KUBECONFIG={cluster.kubeconfig}", flush=True)  # noqa: T201
         await stop.wait()
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,14 +76,19 @@ async def running(
 @contextlib.contextmanager
 def start(state_dir: Path, options: Options | None = None) -> Iterator[Cluster]:
     """A dev cluster in a thread of this process, for tests; it ends with the context, its pods' processes too."""
-    started: threading.Event = threading.Event()
+    with in_thread(lambda: running(state_dir, options or Options())) as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def in_thread(part: Callable[[], contextlib.AbstractAsyncContextManager[Cluster]]) -> Iterator[Cluster]:
+    """Run an asynchronous context in an event loop of its own. What fails at its start is raised here."""
+    started, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
     found: list[Cluster] = []
     failures: list[BaseException] = []
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
 
     async def main() -> None:
-        async with running(state_dir, options or Options()) as cluster:
+        async with part() as cluster:
             found.append(cluster)
             started.set()
             await stop.wait()
@@ -92,8 +97,8 @@ def start(state_dir: Path, options: Options | None = None) -> Iterator[Cluster]:
         try:
             with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 runner.run(main())
-        except Exception as error:
-            logger.exception("the dev cluster failed")
+        except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that waits
+            logger.exception("the cluster failed")
             failures.append(error)
         finally:
             started.set()
@@ -102,7 +107,7 @@ def start(state_dir: Path, options: Options | None = None) -> Iterator[Cluster]:
     thread.start()
     started.wait()
     if not found:
-        raise RuntimeError("the dev cluster did not start") from (failures[0] if failures else None)
+        raise RuntimeError("the cluster did not start") from (failures[0] if failures else None)
     try:
         yield found[0]
     finally:

@@ -1,0 +1,215 @@
+"""A real Kubernetes control plane from a folder of binaries, with the dev cluster's node to run its pods.
+
+The folder is envtest's (KUBEBUILDER_ASSETS): etcd, kube-apiserver and kube-controller-manager. Scheduler and
+kubelet are the dev cluster's node; authorization is RBAC, and the kubeconfig's user is in system:masters.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import trustme
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from devcluster.cluster import Cluster, Options, in_thread
+from devcluster.kubeconfig import write_kubeconfig
+from devcluster.node import run_node
+
+_START_SECONDS = 60
+_STOP_SECONDS = 20
+
+
+@contextlib.contextmanager
+def start(assets: Path, state_dir: Path, options: Options | None = None) -> Iterator[Cluster]:
+    """A control plane in processes of its own and a node in a thread of this one, until the context ends."""
+    with in_thread(lambda: running(assets, state_dir, options or Options())) as cluster:
+        yield cluster
+
+
+@contextlib.asynccontextmanager
+async def running(assets: Path, state_dir: Path, options: Options) -> AsyncIterator[Cluster]:
+    """As `start`, in the running event loop. Raises RuntimeError with the log's end when a part does not start."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    files = await asyncio.to_thread(_write_files, state_dir)
+    ports = _Ports(*_free_ports(5))
+    url = f"https://127.0.0.1:{ports.api}"
+    kubeconfig = write_kubeconfig(state_dir / "kubeconfig", url=url, ca=files.ca_pem, token=files.token)
+    async with contextlib.AsyncExitStack() as stack:
+        for program, arguments in _programs(files, ports, kubeconfig):
+            log = state_dir / f"{program}.log"
+            process = await stack.enter_async_context(_process(assets / program, arguments, log))
+            if program == "kube-apiserver":
+                await _wait_ready(process, url, log)
+        node = asyncio.create_task(
+            run_node(
+                kubeconfig,
+                name=options.node_name,
+                state_dir=state_dir,
+                gpus=options.gpus,
+                cpus=options.cpus,
+                memory=options.memory,
+                restart_delay=options.restart_delay,
+            )
+        )
+        try:
+            yield Cluster(kubeconfig, url, state_dir)
+        finally:
+            node.cancel()
+            await asyncio.wait([node])
+
+
+@dataclass(frozen=True)
+class _Files:
+    folder: Path
+    certificate: Path
+    private_key: Path
+    ca: Path
+    ca_pem: bytes
+    account_key: Path
+    account_public_key: Path
+    tokens: Path
+    token: str
+
+
+@dataclass(frozen=True)
+class _Ports:
+    api: int
+    etcd: int
+    etcd_peer: int
+    etcd_metrics: int
+    controllers: int
+
+
+def _write_files(folder: Path) -> _Files:
+    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    issued = authority.issue_cert("127.0.0.1", "localhost", "kubernetes.default.svc", key_type=trustme.KeyType.ECDSA)
+    token = secrets.token_urlsafe(32)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    files = _Files(
+        folder=folder,
+        certificate=folder / "tls.crt",
+        private_key=folder / "tls.key",
+        ca=folder / "ca.crt",
+        ca_pem=authority.cert_pem.bytes(),
+        account_key=folder / "sa.key",
+        account_public_key=folder / "sa.pub",
+        tokens=folder / "tokens.csv",
+        token=token,
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+    public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    for path, content in (
+        (files.certificate, b"".join(blob.bytes() for blob in issued.cert_chain_pems)),
+        (files.private_key, issued.private_key_pem.bytes()),
+        (files.ca, files.ca_pem),
+        (files.account_key, private),
+        (files.account_public_key, public),
+        (files.tokens, f'{token},admin,admin,"system:masters"\n'.encode()),
+    ):
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+    return files
+
+
+def _programs(files: _Files, ports: _Ports, kubeconfig: Path) -> list[tuple[str, list[str]]]:
+    etcd = f"http://127.0.0.1:{ports.etcd}"
+    peer = f"http://127.0.0.1:{ports.etcd_peer}"
+    return [
+        (
+            "etcd",
+            [
+                f"--data-dir={files.folder / 'etcd'}",
+                f"--listen-client-urls={etcd}",
+                f"--advertise-client-urls={etcd}",
+                f"--listen-peer-urls={peer}",
+                f"--initial-advertise-peer-urls={peer}",
+                f"--initial-cluster=default={peer}",
+                f"--listen-metrics-urls=http://127.0.0.1:{ports.etcd_metrics}",
+                "--unsafe-no-fsync",
+            ],
+        ),
+        (
+            "kube-apiserver",
+            [
+                f"--etcd-servers={etcd}",
+                "--bind-address=127.0.0.1",
+                "--advertise-address=127.0.0.1",
+                f"--secure-port={ports.api}",
+                f"--cert-dir={files.folder / 'apiserver'}",
+                f"--tls-cert-file={files.certificate}",
+                f"--tls-private-key-file={files.private_key}",
+                f"--token-auth-file={files.tokens}",
+                "--authorization-mode=Node,RBAC",
+                "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+                f"--service-account-key-file={files.account_public_key}",
+                f"--service-account-signing-key-file={files.account_key}",
+                "--service-cluster-ip-range=10.96.0.0/16",
+                "--kubelet-preferred-address-types=InternalIP",
+                "--endpoint-reconciler-type=none",
+            ],
+        ),
+        (
+            "kube-controller-manager",
+            [
+                f"--kubeconfig={kubeconfig}",
+                f"--authentication-kubeconfig={kubeconfig}",
+                f"--authorization-kubeconfig={kubeconfig}",
+                f"--service-account-private-key-file={files.account_key}",
+                f"--root-ca-file={files.ca}",
+                f"--secure-port={ports.controllers}",
+                f"--cert-dir={files.folder / 'controllers'}",
+                "--bind-address=127.0.0.1",
+                "--leader-elect=false",
+            ],
+        ),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _process(program: Path, arguments: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program that writes to `log` and is gone when the context ends: asked first, killed if it will not."""
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            program, *arguments, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _wait_ready(process: asyncio.subprocess.Process, url: str, log: Path) -> None:
+    timeout = aiohttp.ClientTimeout(total=2)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_START_SECONDS), aiohttp.ClientSession(timeout=timeout) as session:
+            while process.returncode is None:
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                    async with session.get(f"{url}/readyz", ssl=False) as response:
+                        if response.status == 200:
+                            return
+                await asyncio.sleep(0.1)
+    end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+    raise RuntimeError(f"kube-apiserver did not become ready; the end of {log}:\n{end}")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free now; all are held until the last is found, so that they differ."""
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]
