@@ -22,9 +22,9 @@ logger = logging.getLogger("finetune_trainer")
 
 def main(arguments: list[str]) -> int:
     """Run to the end and say how it went. Returns the exit code, one of `ExitCode`."""
-    stop, state = StopSignal(), RunState()
+    state = RunState()
+    stop = StopSignal(last_words=lambda: _write_final_word(state, ExitCode.STOPPED, None))
     stop.listen()
-    stop.on_second(lambda: _write_final_word(state, ExitCode.STOPPED, None))
     reporter: Reporter | None = None
     code, failure = ExitCode.INTERNAL, None
     try:
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         code, failure = error.exit_code, _tell(error)
     except Exception as error:  # noqa: BLE001 - the last word must be said in every end
         code, failure = ExitCode.INTERNAL, _unforeseen(error)
-    stop.ending(lambda: None)
+    stop.ignore()
     _write_final_word(state, code, failure)
     if reporter:
         reporter.finish()

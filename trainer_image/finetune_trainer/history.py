@@ -1,13 +1,23 @@
 """`history.jsonl`: one line a log or evaluation. It is where evaluations survive a restart."""
 
-import json
 import os
 from pathlib import Path
+from typing import Literal
 
-from finetune_api.base import JsonObject
+from pydantic import BaseModel, ValidationError
+
 from finetune_trainer.storage import write_atomically
 
 Metrics = dict[str, float]
+
+
+class Line(BaseModel):
+    """One line of the file."""
+
+    kind: Literal["log", "evaluation"]
+    step: int
+    epoch: float
+    metrics: Metrics
 
 
 class History:
@@ -15,43 +25,41 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lines: list[JsonObject] = []
+        self._lines: list[Line] = []
 
     def resume(self, step: int) -> None:
-        """Keep the lines up to `step`, those after it and a torn last one are dropped."""
-        self._lines = [line for line in _read(self._path) if line["step"] <= step]
-        write_atomically(self._path, "".join(json.dumps(line) + "\n" for line in self._lines))
+        """Keep the lines up to `step`; those after it and a torn last one are dropped."""
+        self._lines = [line for line in _read(self._path) if line.step <= step]
+        write_atomically(self._path, "".join(f"{line.model_dump_json()}\n" for line in self._lines))
 
-    def append(self, kind: str, step: int, epoch: float, metrics: Metrics) -> None:
-        """Add a line of `kind` log or evaluation. An evaluation is on the disk when this returns."""
-        line: JsonObject = {"kind": kind, "step": step, "epoch": round(epoch, 4), "metrics": metrics}
+    def append(self, kind: Literal["log", "evaluation"], step: int, epoch: float, metrics: Metrics) -> None:
+        """Add a line. An evaluation is on the disk when this returns."""
+        line = Line(kind=kind, step=step, epoch=round(epoch, 4), metrics=metrics)
         self._lines.append(line)
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(f"{line.model_dump_json()}\n")
             if kind == "evaluation":
                 file.flush()
                 os.fsync(file.fileno())
 
-    def evaluations(self) -> list[JsonObject]:
+    def evaluations(self) -> list[Line]:
         """The evaluations, oldest first."""
-        return [line for line in self._lines if line["kind"] == "evaluation"]
+        return [line for line in self._lines if line.kind == "evaluation"]
 
     def evaluation_at(self, step: int) -> Metrics:
         """The metrics of the evaluation after `step`; empty where there was none."""
-        return next((line["metrics"] for line in self.evaluations() if line["step"] == step), {})
+        return next((line.metrics for line in self.evaluations() if line.step == step), {})
 
     def newest(self) -> Metrics:
         """The newest value of each metric."""
-        return {name: value for line in self._lines for name, value in line["metrics"].items()}
+        return {name: value for line in self._lines for name, value in line.metrics.items()}
 
 
-def _read(path: Path) -> list[JsonObject]:
+def _read(path: Path) -> list[Line]:
     lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+    for text in path.read_bytes().splitlines() if path.exists() else []:
         try:
-            line = json.loads(text)
-        except ValueError:
+            lines.append(Line.model_validate_json(text))
+        except ValidationError:
             continue
-        if isinstance(line, dict) and {"kind", "step", "epoch", "metrics"} <= line.keys():
-            lines.append(line)
     return lines

@@ -38,7 +38,7 @@ def label_ids(rows: Rows, column: str, names: Sequence[str]) -> list[int]:
     feature = _checked_feature(rows, column)
     ids = {name: number for number, name in enumerate(names)}
     found = []
-    for index, value in enumerate(rows.dataset[column]):
+    for index, value in enumerate(rows.dataset[column][:]):
         if isinstance(feature, datasets.ClassLabel):
             name = feature.names[value] if 0 <= value < len(feature.names) else None
         else:

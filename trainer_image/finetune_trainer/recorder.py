@@ -62,6 +62,12 @@ class Recorder:
         self.stage("Training")
         self._tell_progress(step, epoch)
 
+    def nothing_left(self, last: SavedCheckpoint) -> None:
+        """The run was trained to its end before; `last` is the checkpoint of its last step."""
+        self._state.set_progress(
+            Progress(step=last.step, total_steps=last.step, epoch=format_epoch(last.epoch), percent=100, eta_seconds=0)
+        )
+
     def end(self) -> None:
         """No step comes any more."""
         if self._bar:

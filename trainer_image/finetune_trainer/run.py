@@ -63,6 +63,8 @@ def train(config: RunConfig, volumes: Volumes, use_cpu: bool, recorder: Recorder
             logger.info("resuming from step %d of %d", resumed.step, engine.total_steps)
         with recorder.stop.deferred():
             engine.train(resumed)
+    else:
+        recorder.nothing_left(resumed)
     last = recorder.store.newest
     if last is None or last.step != engine.total_steps:
         raise RuntimeError(f"training ended without a checkpoint of its last step, {engine.total_steps}")

@@ -72,11 +72,10 @@ class RunState:
         self._update(metrics=list({**known, **new}.values())[:MAX_METRICS])
 
     def set_evaluations(self, history: History) -> None:
-        rows = history.evaluations()[-MAX_EVALUATIONS:]
         self._update(
             evaluations=[
-                Evaluation(step=row["step"], epoch=format_epoch(row["epoch"]), metrics=metric_values(row["metrics"]))
-                for row in rows
+                Evaluation(step=line.step, epoch=format_epoch(line.epoch), metrics=metric_values(line.metrics))
+                for line in history.evaluations()[-MAX_EVALUATIONS:]
             ]
         )
 

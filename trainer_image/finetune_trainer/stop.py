@@ -9,49 +9,48 @@ from types import FrameType
 from finetune_api.report import ExitCode
 from finetune_trainer.failures import Stopped
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 
 class StopSignal:
     """Knows whether the run was asked to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_words: Callable[[], None]) -> None:
+        """`last_words` is called, in a signal handler, before a second signal ends the process."""
         self.requested = False
         self._deferred = False
-        self._ending = False
-        self._last_words: Callable[[], None] = _nothing
+        self._last_words = last_words
 
     def listen(self) -> None:
         """Take SIGTERM and SIGINT from now on. Only the main thread can."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             signal.signal(number, self._receive)
+
+    def ignore(self) -> None:
+        """The run is over, and what is left takes a few seconds."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+    def check(self) -> None:
+        """Raise Stopped if it was asked for. A library may have swallowed the first one, as some do while importing."""
+        if self.requested:
+            raise Stopped
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
         """Within, a first signal only sets `requested`; it is raised as Stopped at the end, unless something else is."""
+        self.check()
         self._deferred = True
         try:
             yield
         finally:
             self._deferred = False
-        if self.requested:
-            raise Stopped
-
-    def ending(self, last_words: Callable[[], None]) -> None:
-        """The run is over and only tidies up: a first signal is ignored."""
-        self._ending = True
-        self._last_words = last_words
-
-    def on_second(self, last_words: Callable[[], None]) -> None:
-        """What to do, in a signal handler, before a second signal ends the process."""
-        self._last_words = last_words
+        self.check()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             self._last_words()
             os._exit(ExitCode.STOPPED)
         self.requested = True
-        if not self._deferred and not self._ending:
+        if not self._deferred:
             raise Stopped
-
-
-def _nothing() -> None:
-    pass

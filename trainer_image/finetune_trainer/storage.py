@@ -103,16 +103,20 @@ def _claim(output: Output, mine: JsonObject) -> None:
     except ValueError:
         theirs = None
     if theirs != mine:
-        what = "a run with other settings" if theirs else "files that are not of a run of ours"
-        if theirs and theirs.get("configDigest") == mine["configDigest"]:
-            what = "the run of another job"
         raise output_error(
             "OutputInUse",
-            f"{output.uri} holds {what}",
+            f"{output.uri} holds {_whose(theirs, mine)}",
             f"give output.uri another folder, or delete {output.path} if it is not needed any more",
         )
     if not marker.exists():
         write_atomically(marker, json.dumps(mine, indent=2) + "\n")
+
+
+def _whose(theirs: object, mine: JsonObject) -> str:
+    if not isinstance(theirs, dict):
+        return "files that are not of a run of ours"
+    same_settings = theirs.get("configDigest") == mine["configDigest"]
+    return "the run of another job" if same_settings else "a run with other settings"
 
 
 def write_atomically(path: Path, text: str) -> None:

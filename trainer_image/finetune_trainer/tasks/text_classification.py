@@ -105,7 +105,7 @@ def tokenize(
         new_fingerprint=hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32],
         desc=f"tokenizing {rows.split}",
     )
-    lengths = list(encoded["length"])
+    lengths: list[int] = encoded["length"][:]
     _check_lengths(rows, lengths, longest)
     return Examples(encoded.remove_columns("length"), lengths)
 

@@ -1,0 +1,146 @@
+"""Checkpoints are complete or absent, at whatever moment the process dies."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_api.report import ExitCode
+from finetune_trainer.checkpoints import CheckpointStore, verify
+from finetune_trainer.failures import TrainerError, output_failures
+
+RUN = {"configDigest": "sha256:1", "jobUid": None}
+
+
+def opened(folder: Path, keep: int = 3, run: dict[str, Any] = RUN) -> CheckpointStore:
+    store = CheckpointStore(folder, run, keep)
+    store.open()
+    return store
+
+
+def publish(store: CheckpointStore, step: int, content: bytes = b"weights") -> None:
+    written = store.scratch / f"checkpoint-{step}"
+    (written / "sub").mkdir(parents=True)
+    (written / "model.bin").write_bytes(content)
+    (written / "sub" / "state.bin").write_bytes(b"state")
+    store.publish(written, step, step / 10)
+
+
+def steps(store: CheckpointStore) -> list[int]:
+    return [checkpoint.step for checkpoint in store.saved]
+
+
+def test_a_published_checkpoint_verifies(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    publish(store, 125)
+
+    found = opened(tmp_path).saved
+
+    assert found == store.saved
+    assert (found[0].path, found[0].epoch) == (tmp_path / "step-000125", 12.5)
+    assert found[0].size_bytes == sum(path.stat().st_size for path in found[0].path.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda path: (path / "model.bin").write_bytes(b"WEIGHTS"), "model.bin has another SHA-256"),
+        (lambda path: (path / "model.bin").write_bytes(b""), "model.bin has another size"),
+        (lambda path: (path / "sub" / "state.bin").unlink(), "state.bin is missing"),
+        (lambda path: (path / "manifest.json").unlink(), "manifest.json is missing"),
+        (lambda path: (path / "manifest.json").write_text("{}"), "it cannot be read"),
+    ],
+)
+def test_a_broken_checkpoint_is_passed_over_for_an_older_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Any, problem: str
+) -> None:
+    store = opened(tmp_path)
+    publish(store, 1)
+    publish(store, 2)
+    spoil(tmp_path / "step-000002")
+
+    found = opened(tmp_path)
+
+    assert steps(found) == [1]
+    assert f"checkpoint step-000002 is not used: {problem}" in caplog.text
+
+
+def test_a_checkpoint_of_another_run_is_not_used(tmp_path: Path) -> None:
+    publish(opened(tmp_path), 1)
+
+    assert steps(opened(tmp_path, run={"configDigest": "sha256:2", "jobUid": None})) == []
+
+
+def test_a_broken_checkpoint_is_replaced_by_the_same_step(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    publish(store, 1)
+    (tmp_path / "step-000001" / "model.bin").write_bytes(b"broken")
+
+    again = opened(tmp_path)
+    publish(again, 1, b"new")
+
+    assert (steps(again), (tmp_path / "step-000001" / "model.bin").read_bytes()) == ([1], b"new")
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
+    store = opened(tmp_path, keep=2)
+    for step in range(1, 6):
+        publish(store, step)
+        store.rotate(best=store.saved[0])
+
+    store.close()
+
+    assert steps(store) == [1, 4, 5]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000001", "step-000004", "step-000005"]
+
+
+def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(TrainerError) as caught, output_failures(tmp_path):
+        Path("/dev/full").write_text("x")
+
+    assert (caught.value.reason, caught.value.exit_code) == ("OutputFull", ExitCode.OUTPUT)
+
+
+def _dies_at(number: int, folder: Path) -> bool:
+    """Save steps 2 and 3 in a child that kills itself before its operation `number` on files. Whether it died."""
+    child = os.fork()
+    if child == 0:
+        store = opened(folder, keep=1)
+        count = 0
+
+        def kill(event: str, arguments: Any) -> None:
+            nonlocal count
+            if event in ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"):
+                count += 1
+                if count == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(kill)
+        for step in (2, 3):
+            publish(store, step)
+            store.rotate(best=None)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def test_killed_at_any_moment_a_complete_checkpoint_is_left(tmp_path: Path) -> None:
+    number, left = 0, set()
+    died = True
+    while died:
+        number += 1
+        folder = tmp_path / str(number)
+        publish(opened(folder, keep=1), 1)
+
+        died = _dies_at(number, folder)
+
+        for path in folder.glob("step-*"):
+            assert verify(path, RUN)[0] is not None, f"{path} is broken"
+        found = opened(folder)
+        assert found.newest is not None
+        assert not [path for path in folder.iterdir() if path.name.startswith(".") and path != found.scratch]
+        left.add(found.newest.step)
+    assert left == {1, 2, 3}
+    assert number > 20

@@ -1,0 +1,37 @@
+"""history.jsonl."""
+
+from pathlib import Path
+
+from finetune_trainer.history import History
+
+
+def test_a_resumed_run_has_no_line_twice_and_no_torn_one(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    killed = History(path)
+    killed.append("log", 1, 0.5, {"loss": 2.0})
+    killed.append("evaluation", 2, 1.0, {"eval_accuracy": 0.5})
+    killed.append("log", 3, 1.5, {"loss": 1.0})
+    with path.open("a") as file:
+        file.write('{"kind": "log", "st')
+
+    resumed = History(path)
+    resumed.resume(2)
+    resumed.append("log", 3, 1.5, {"loss": 0.9})
+
+    assert path.read_text().splitlines() == [
+        '{"kind":"log","step":1,"epoch":0.5,"metrics":{"loss":2.0}}',
+        '{"kind":"evaluation","step":2,"epoch":1.0,"metrics":{"eval_accuracy":0.5}}',
+        '{"kind":"log","step":3,"epoch":1.5,"metrics":{"loss":0.9}}',
+    ]
+    assert resumed.newest() == {"loss": 0.9, "eval_accuracy": 0.5}
+    assert (resumed.evaluation_at(2), resumed.evaluation_at(3)) == ({"eval_accuracy": 0.5}, {})
+
+
+def test_lines_that_are_not_ours_are_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('[]\n{"step": 1}\n{"kind": "log", "step": "x", "epoch": 1, "metrics": {}}\n')
+
+    history = History(path)
+    history.resume(5)
+
+    assert path.read_text() == ""
