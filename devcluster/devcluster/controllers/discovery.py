@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from devcluster.client import Client, Object, Resource
 
-# Events are many, own nothing and are owned by nothing; the real collector leaves them out too.
-_IGNORED = {("", "events"), ("events.k8s.io", "events")}
+# The same objects as the core group's Events.
+_DOUBLES = {("events.k8s.io", "events")}
 _NEEDED_VERBS = {"list", "watch", "delete"}
 
 
@@ -23,7 +23,7 @@ class Catalogue:
 
 
 async def discover(client: Client) -> Catalogue:
-    """Every kind that can be listed, watched and deleted, Events excepted."""
+    """Every kind that can be listed, watched and deleted."""
     found = _resources("", "v1", await client.get("/api/v1"))
     groups = await client.get("/apis")
     for group in groups["groups"]:
@@ -39,5 +39,5 @@ def _resources(group: str, version: str, listing: Object) -> set[Resource]:
         for entry in listing["resources"]
         if "/" not in entry["name"]
         and set(entry.get("verbs") or []) >= _NEEDED_VERBS
-        and (group, entry["name"]) not in _IGNORED
+        and (group, entry["name"]) not in _DOUBLES
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException
 
-from devcluster.client import Client, Object, Resource
+from devcluster.client import EVENTS, Client, Object, Resource
 from devcluster.controllers.discovery import Catalogue, discover
 from devcluster.controllers.ownership import OwnerState, decide, owner_references, waits_for_dependents
 from devcluster.controllers.workqueue import WorkQueue
@@ -61,9 +61,11 @@ class GarbageCollector:
 
     def _watch(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
-        for resource in self._informers.keys() - catalogue.resources:
+        # Events are many, own nothing and are owned by nothing.
+        wanted = catalogue.resources - {EVENTS}
+        for resource in self._informers.keys() - wanted:
             self._informers.pop(resource)[1].cancel()
-        for resource in catalogue.resources - self._informers.keys():
+        for resource in wanted - self._informers.keys():
             informer = Informer(self._client, resource)
             informer.on_change(lambda old, new, resource=resource: self._changed(resource, old, new))  # type: ignore[misc]
             self._informers[resource] = informer, asyncio.create_task(informer.run())

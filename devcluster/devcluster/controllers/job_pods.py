@@ -66,7 +66,7 @@ def pod_for(job: Object, index: int | None) -> Object:
 def _tell_index(container: Object) -> None:
     environment = container.setdefault("env", [])
     if not any(variable["name"] == "JOB_COMPLETION_INDEX" for variable in environment):
-        field = {"fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{INDEX}']"}}
+        field = {"fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.labels['{INDEX}']"}}
         environment.append({"name": "JOB_COMPLETION_INDEX", "valueFrom": field})
 
 

@@ -215,6 +215,7 @@ class _Sync:
     def _manage(self, suspended: bool) -> None:
         if suspended:
             self.actions.discard = list(self.active)
+            self.status.pop("startTime", None)
             if self._set_condition("Suspended", "True", "JobSuspended", "Job suspended"):
                 self.actions.events.append(Event("Normal", "Suspended", "Job suspended"))
             return

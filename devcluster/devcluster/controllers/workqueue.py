@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 from aiohttp import ClientError
 from kubernetes.aio.client.exceptions import ApiException
 
+from devcluster.client import status_message
+
 logger = logging.getLogger(__name__)
 
 _FIRST_RETRY = 0.05
@@ -52,12 +54,14 @@ class WorkQueue(Generic[K]):
     async def _look_at(self, key: K) -> None:
         try:
             again = await self._sync(key)
-        except (ApiException, ClientError, TimeoutError) as error:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = min(_FIRST_RETRY * 2 ** min(failures - 1, 10), _LAST_RETRY)
-            if not (isinstance(error, ApiException) and error.status == 409):
-                logger.warning("%s: %s, again in %.2f s", key, error, delay)
-            self._retry(key, delay)
+        except ApiException as error:
+            # Gone, changed or going while it was looked at: every-day life.
+            level = logging.DEBUG if error.status in (403, 404, 409) else logging.WARNING
+            logger.log(level, "%s: %s", key, status_message(error))
+            self._retry_after_failure(key)
+        except (ClientError, TimeoutError) as error:
+            logger.warning("%s: %s", key, error)
+            self._retry_after_failure(key)
         except Exception:
             # An object that this code cannot digest must not stop it from looking at the others.
             logger.exception("%s was left as it is", key)
@@ -65,6 +69,10 @@ class WorkQueue(Generic[K]):
             self._failures.pop(key, None)
             if again is not None:
                 self._retry(key, again)
+
+    def _retry_after_failure(self, key: K) -> None:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        self._retry(key, min(_FIRST_RETRY * 2 ** min(failures - 1, 10), _LAST_RETRY))
 
     def _retry(self, key: K, seconds: float) -> None:
         if key not in self._keys:
