@@ -19,7 +19,7 @@ def decode(body: bytes, content_type: str, accepted: tuple[str, ...] = _JSON) ->
     """(the value, paths of fields that it names twice). 415 for another media type, 400 for what does not parse."""
     media_type = content_type.partition(";")[0].strip() or "application/json"
     if media_type not in accepted:
-        raise unsupported_media_type(content_type, accepted)
+        raise unsupported_media_type(accepted)
     try:
         return _read_json(body)
     except ValueError as error:

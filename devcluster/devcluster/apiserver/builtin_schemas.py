@@ -9,7 +9,7 @@ import functools
 import importlib
 import types
 import typing
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -77,8 +77,7 @@ _ATOMIC_MAPS = {"V1PodSpec.nodeSelector", "V1ServiceSpec.selector"}
 _DEFAULTS = {"V1ContainerPort.protocol": "TCP", "V1ServicePort.protocol": "TCP"}
 _QUANTITY_MAPS = {"limits", "requests", "capacity", "allocatable", "overhead", "hard", "allocatedResources"}
 _QUANTITIES = {"sizeLimit", "divisor"}
-# JSON schemas nest within themselves and hold any value; webhooks' raw extensions hold any object.
-_FREE_FORM = {"V1JSONSchemaProps"}
+_JSON_SCHEMA = "V1JSONSchemaProps"
 
 _QUANTITY: Object = {"x-kubernetes-int-or-string": True, "x-quantity": True}
 
@@ -89,15 +88,31 @@ def schema_of(model: str) -> Object:
 
     Beside JSON Schema and x-kubernetes-* words a node says which model it is (`x-model`), for OpenAPI's `$ref`s.
     """
-    if model in _FREE_FORM:
-        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    return _object_schema(_model_class(model))
+    return _json_schema_props() if model == _JSON_SCHEMA else _object_schema(_model_class(model))
+
+
+@functools.cache
+def _json_schema_props() -> Object:
+    """The schema of schemas, which contains itself."""
+    free: Object = {"x-kubernetes-preserve-unknown-fields": True}
+    schema: Object = {"type": "object", "x-model": _JSON_SCHEMA}
+    properties: Object = {
+        info.serialization_alias or info.alias or attribute: free
+        for attribute, info in _model_class(_JSON_SCHEMA).model_fields.items()
+    }
+    untyped = {"properties": properties}  # a schema or a boolean
+    properties |= {word: {"type": "boolean"} for word in ("exclusiveMinimum", "exclusiveMaximum", "nullable")}
+    properties |= {word: {"type": "object", "additionalProperties": schema} for word in ("properties", "definitions")}
+    properties |= {word: {"type": "array", "items": schema} for word in ("allOf", "anyOf", "oneOf")}
+    properties |= {"not": schema, "items": untyped, "additionalProperties": untyped}
+    properties["required"] = {"type": "array", "items": {"type": "string"}}
+    properties["x-kubernetes-validations"] = {"type": "array", "items": schema_of("V1ValidationRule")}
+    schema["properties"] = properties
+    return schema
 
 
 def _model_class(name: str) -> type[BaseModel]:
-    found = getattr(importlib.import_module("kubernetes.client.models"), name)
-    assert issubclass(found, BaseModel)
-    return found
+    return cast("type[BaseModel]", getattr(importlib.import_module("kubernetes.client.models"), name))
 
 
 def _object_schema(model: type[BaseModel]) -> Object:

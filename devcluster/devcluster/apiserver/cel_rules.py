@@ -11,7 +11,7 @@ from typing import Any
 from cel_expr_python import cel
 
 from devcluster.apiserver.cel_library import environment
-from devcluster.apiserver.errors import FieldError, invalid_value, show
+from devcluster.apiserver.errors import FieldError, show
 from devcluster.apiserver.fieldsets import list_keys
 from devcluster.apiserver.objects import Object
 from devcluster.apiserver.structural import child_schema
@@ -94,8 +94,10 @@ def compile_rules(
         try:
             tree.rules.append(_compile(declared, typed))
         except RuntimeError as error:
-            detail = f"compilation failed: {_compiler_message(error)}"
-            errors.append(invalid_value(f"{where}.rule", declared.get("rule", ""), detail))
+            detail = _compiler_message(error)
+            errors.append(
+                FieldError(f"{where}.rule", "FieldValueInvalid", f"Invalid value: {_shown(declared)}: {detail}")
+            )
     for name, child in (schema.get("properties") or {}).items():
         below, wrong = compile_rules(child, f"{path}.properties[{name}]", root=False)
         errors += wrong
@@ -260,9 +262,9 @@ def _run(rule: Rule, current: Any, before: Any, value: Any, path: str) -> Iterat
 
 def _lead(reason: str, value: Any) -> str:
     words = _REASONS.get(reason, "Invalid value")
-    if reason not in ("FieldValueInvalid", "FieldValueDuplicate"):
+    if reason not in ("FieldValueInvalid", "FieldValueDuplicate") or isinstance(value, dict | list):
         return words
-    return f'{words}: "object"' if isinstance(value, dict) else f"{words}: {show(value)}"
+    return f"{words}: {show(value)}"
 
 
 def _message(rule: Rule, data: Object) -> str:
@@ -296,5 +298,15 @@ def _correlated(item: Any, old: Any, schema: Object) -> Any:
     return next((one for one in old if json.dumps([one.get(key) for key in keys]) == identity), None)
 
 
+def _shown(declared: Object) -> str:
+    """A rule as the real server prints it."""
+    words = {word[0].upper() + word[1:]: declared.get(word) for word in ("reason", "optionalOldSelf")}
+    texts = {word: declared.get(word, "") for word in ("rule", "message", "messageExpression", "fieldPath")}
+    both = {word[0].upper() + word[1:]: text for word, text in texts.items()} | words
+    order = ("Rule", "Message", "MessageExpression", "Reason", "FieldPath", "OptionalOldSelf")
+    return json.dumps({word: both[word] for word in order}, separators=(",", ":"), ensure_ascii=False)
+
+
 def _compiler_message(error: RuntimeError) -> str:
-    return re.sub(r"^[A-Z_]+: | \[[A-Z_]+\]$", "", str(error)).strip()
+    text = re.sub(r"^[A-Z_]+: | \[[A-Z_]+\]$", "", str(error)).strip()
+    return f"compilation failed: {text}" if text.startswith("ERROR") else text

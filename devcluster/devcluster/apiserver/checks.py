@@ -4,7 +4,7 @@ import re
 
 from devcluster.apiserver import kinds
 from devcluster.apiserver.cel_rules import check_rules
-from devcluster.apiserver.errors import ApiError, FieldError, bad_request, invalid, invalid_value, required
+from devcluster.apiserver.errors import FieldError, bad_request, invalid, invalid_value, required
 from devcluster.apiserver.objects import Object, metadata
 from devcluster.apiserver.resources import Resource
 from devcluster.apiserver.structural import apply_defaults, normalise_quantities, prune
@@ -47,14 +47,16 @@ def check_type(target: Target, obj: Object) -> None:
     """400 unless the body is an object of the kind, version and namespace that the path names."""
     resource = target.resource
     version, kind = obj.setdefault("apiVersion", resource.api_version), obj.setdefault("kind", resource.kind)
-    if version != resource.api_version:
+    if resource.is_custom:
+        name = (obj.get("metadata") or {}).get("name") or ""
+        for field, found, wanted in (("kind", kind, resource.kind), ("apiVersion", version, resource.api_version)):
+            if found != wanted:
+                wrong = [invalid_value(field, found, f"must be {wanted}")]
+                raise invalid(kind, resource.group, name, wrong)
+    elif (version, kind) != (resource.api_version, resource.kind):
         raise bad_request(
-            f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
-        )
-    if kind != resource.kind:
-        raise bad_request(
-            f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
-            f' no kind "{kind}" is registered for version "{resource.api_version}"'
+            f'{kind} in version "{version}" cannot be handled as a {resource.kind}:'
+            f' no kind "{kind}" is registered for version "{version}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
         )
     try:
         meta = metadata(obj)
@@ -93,12 +95,20 @@ def check_decodable(resource: Resource, obj: Object) -> None:
     """400 for a built-in kind whose fields have the wrong type: the real server cannot even decode it."""
     if resource.is_custom:
         return
-    wrong = [error for error in validate(obj, resource.schema) if error.reason == "FieldValueTypeInvalid"]
-    if wrong:
-        raise bad_request(
-            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
-            f" json: cannot unmarshal: {wrong[0]}"
-        )
+    _refuse_undecodable(resource, validate(obj, resource.schema), resource.kind)
+
+
+def _refuse_undecodable(resource: Resource, errors: list[FieldError], struct: str) -> None:
+    for error in errors:
+        found = re.search(r"must be of type (\S+): \"(\w+)\"$", error.message)
+        if error.reason == "FieldValueTypeInvalid" and found:
+            wanted, given = found.groups()
+            field = re.sub(r"\[\d+\]", "", error.field)
+            raise bad_request(
+                f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: json:'
+                f" cannot unmarshal {given.replace('integer', 'number')} into Go struct field {struct}.{field}"
+                f" of type {wanted}"
+            )
 
 
 def check_valid(resource: Resource, obj: Object, old: Object | None, *, status_only: bool = False) -> None:
@@ -149,10 +159,10 @@ def check_name(resource: Resource, name: str) -> list[FieldError]:
 
 def _check_metadata(resource: Resource, obj: Object) -> list[FieldError]:
     meta = obj["metadata"]
-    wrong = validate(meta, resource.schema["properties"]["metadata"], "metadata")
-    if wrong:
-        raise ApiError(400, "BadRequest", f"metadata cannot be decoded: {wrong[0]}")
+    _refuse_undecodable(resource, validate(meta, resource.schema["properties"]["metadata"]), "ObjectMeta")
     errors = check_name(resource, meta.get("name") or "")
+    for name in meta.get("finalizers") or ():
+        errors += _check_key(name, "metadata.finalizers")
     for key, value in (meta.get("labels") or {}).items():
         errors += _check_key(key, "metadata.labels")
         if len(value) > 63:

@@ -1,5 +1,6 @@
 """CustomResourceDefinitions: what Kubernetes refuses in them, and the resources that they define."""
 
+import dataclasses
 import re
 from typing import Any
 
@@ -53,16 +54,18 @@ def check_definition(crd: Object) -> list[FieldError]:
         detail = "must have exactly one version marked as storage version"
         errors.append(invalid_value("spec.versions", [v.get("name") for v in versions], detail))
     for index, version in enumerate(versions):
-        errors += _check_version(version, f"spec.versions[{index}]")
+        errors += _check_version(version, index, alone=len(versions) == 1)
     return errors
 
 
-def _check_version(version: Object, path: str) -> list[FieldError]:
+def _check_version(version: Object, index: int, *, alone: bool) -> list[FieldError]:
+    """A lone version's schema is called spec.validation, as in the real server's messages."""
+    path = f"spec.versions[{index}]"
     errors: list[FieldError] = []
     if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", version.get("name") or ""):
         errors.append(invalid_value(f"{path}.name", version.get("name"), "a DNS-1035 label must start with a letter"))
     schema = (version.get("schema") or {}).get("openAPIV3Schema")
-    where = f"{path}.schema.openAPIV3Schema"
+    where = "spec.validation.openAPIV3Schema" if alone else f"{path}.schema.openAPIV3Schema"
     if not isinstance(schema, dict):
         return [*errors, required(where, "schemas are required")]
     if schema.get("type") != "object":
@@ -84,13 +87,13 @@ def check_structural(schema: Object, path: str) -> list[FieldError]:
     errors = _check_words(schema, path)
     kind = schema.get("type")
     free = schema.get("x-kubernetes-int-or-string") or schema.get("x-kubernetes-preserve-unknown-fields")
-    if kind is None and not free:
+    if kind is None and not free and "$ref" not in schema:
         errors.append(required(f"{path}.type", "must not be empty for specified object fields"))
     elif kind is not None and kind not in _TYPES:
         errors.append(unsupported(f"{path}.type", kind, _TYPES))
-    if schema.get("properties") and schema.get("additionalProperties"):
+    if schema.get("properties") and "additionalProperties" in schema:
         errors.append(
-            forbidden_field(f"{path}.additionalProperties", "properties and additionalProperties are mutual exclusive")
+            forbidden_field(f"{path}.additionalProperties", "additionalProperties and properties are mutual exclusive")
         )
     if kind == "array" and not isinstance(schema.get("items"), dict):
         errors.append(required(f"{path}.items", "must be specified"))
@@ -117,12 +120,9 @@ def _check_words(schema: Object, path: str) -> list[FieldError]:
     if schema.get("uniqueItems"):
         detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         errors.append(forbidden_field(f"{path}.uniqueItems", detail))
-    if schema.get("additionalProperties") is False:
+    if schema.get("additionalProperties") is False and "properties" not in schema:
         detail = "additionalProperties cannot be set to false"
         errors.append(forbidden_field(f"{path}.additionalProperties", detail))
-    for word in ("exclusiveMinimum", "exclusiveMaximum"):
-        if word in schema and not isinstance(schema[word], bool):
-            errors.append(invalid_value(f"{path}.{word}", schema[word], "must be a boolean"))
     if "pattern" in schema:
         try:
             compiled(schema["pattern"])
@@ -185,7 +185,7 @@ def _check_default(schema: Object, path: str) -> list[FieldError]:
     if dropped := prune(value, schema):
         return [invalid_value(f"{path}.default", schema["default"], f"contains unknown fields: {', '.join(dropped)}")]
     apply_defaults(value, schema)
-    return validate(value, schema, f"{path}.default")
+    return [dataclasses.replace(error, field=f"{path}.default{error.field}") for error in validate(value, schema)]
 
 
 def established(crd: Object) -> Object:

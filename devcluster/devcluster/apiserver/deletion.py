@@ -48,8 +48,11 @@ def check_preconditions(resource: Resource, obj: Object, options: DeleteOptions)
         ("ResourceVersion", options.resource_version, meta["resourceVersion"]),
     ):
         if wanted is not None and wanted != found:
-            why = f"Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {found}"
-            raise conflict(resource.plural, resource.group, meta["name"], why)
+            why = (
+                f"the {word} in the precondition ({wanted}) does not match the {word} in record ({found})."
+                " The object might have been deleted and then recreated"
+            )
+            raise conflict(resource.kind, resource.group, meta["name"], why)
 
 
 def marked(resource: Resource, obj: Object, options: DeleteOptions) -> Object | None:

@@ -91,7 +91,7 @@ def _walk(value: Any, schema: Object, path: Path, containers: bool) -> Iterator[
     if is_atomic(value, schema) or not value:
         yield path
         return
-    if containers:
+    if containers and "x-model" not in schema:  # structs of built-in kinds are always there: nobody made them
         yield path
     for element, item, child, named in children(value, schema):
         here = (*path, element)

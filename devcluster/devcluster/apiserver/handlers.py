@@ -9,7 +9,7 @@ from aiohttp import web
 
 from devcluster.apiserver import bodies, patches, pod_logs
 from devcluster.apiserver.deletion import default_warning, read_options
-from devcluster.apiserver.errors import ApiError, bad_request, method_not_allowed, not_found
+from devcluster.apiserver.errors import ApiError, bad_request, method_not_allowed, not_found, unsupported_media_type
 from devcluster.apiserver.objects import Object
 from devcluster.apiserver.resources import Registry
 from devcluster.apiserver.reviews import Reviews
@@ -117,7 +117,7 @@ class Handlers:
             return _written(view, target, self._writer.apply(target, body, options))
         if kind == patches.STRATEGIC_PATCH and target.resource.is_custom:
             accepted = tuple(name for name in _PATCHES if name != kind)
-            raise bodies.unsupported_media_type(kind, accepted)
+            raise unsupported_media_type(accepted)
 
         def change(obj: Object) -> Object:
             if kind == patches.JSON_PATCH:

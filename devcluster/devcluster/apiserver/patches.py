@@ -24,9 +24,7 @@ def json_patch(obj: Object, operations: Any) -> Object:
     except jsonpatch.InvalidJsonPatch as error:
         raise bad_request(str(error)) from error
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
-        raise ApiError(
-            422, "Invalid", f"the server rejected our request due to an error in our request: {error}"
-        ) from error
+        raise ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {}) from error
     return _an_object(patched)
 
 

@@ -76,7 +76,9 @@ def field_selector(text: str, fields: tuple[str, ...]) -> Predicate:
             raise bad_request(f"invalid selector: '{part}'; can't understand '{part}'")
         path, operator, wanted = match.groups()
         if path not in ("metadata.name", "metadata.namespace", *fields):
-            raise bad_request(f"field label not supported: {path}")
+            if fields:
+                raise bad_request(f"field label not supported: {path}")
+            raise bad_request(f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"')
         checks.append(_field_check(path, wanted, operator != "!="))
     return lambda obj: all(check(obj) for check in checks)
 
@@ -114,7 +116,8 @@ def _label_check(part: str) -> Callable[[dict[str, str]], bool]:
     if match := _PRESENCE.match(part):
         absent, name = match.groups()
         return lambda labels: (name in labels) != bool(absent)
-    raise bad_request(f"unable to parse requirement: found '{part}', expected: a label requirement")
+    found = part.split()[1] if len(part.split()) > 1 else part
+    raise bad_request(f"unable to parse requirement: found '{found}', expected: in, notin, =, ==, !=, gt, lt")
 
 
 def _beyond(value: str, operator: str, bound: int) -> bool:

@@ -55,22 +55,25 @@ def prune(value: Any, schema: Object, path: str = "") -> list[str]:
 
 
 def apply_defaults(value: Any, schema: Object) -> None:
-    """Fill in defaults in place; a null that is not allowed gives way to the default, as in Kubernetes."""
+    """Fill in defaults in place; a null that is not allowed gives way to it, or goes."""
     if isinstance(value, dict):
         for name, child in (schema.get("properties") or {}).items():
-            absent = name not in value or (value[name] is None and not child.get("nullable"))
-            if absent and "default" in child:
+            if name in value and value[name] is None and not child.get("nullable"):
+                del value[name]
+            if name not in value and "default" in child:
                 value[name] = clone(child["default"])
             if name in value:
                 apply_defaults(value[name], child)
         additional = schema.get("additionalProperties")
         if isinstance(additional, dict):
             named = schema.get("properties") or {}
-            for name, item in value.items():
-                if item is None and "default" in additional and not additional.get("nullable"):
-                    value[name] = clone(additional["default"])
-                elif name not in named:
-                    apply_defaults(item, additional)
+            for name in [name for name in value if name not in named]:
+                if value[name] is None and not additional.get("nullable"):
+                    del value[name]
+                    if "default" in additional:
+                        value[name] = clone(additional["default"])
+                if name in value:
+                    apply_defaults(value[name], additional)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         items = schema["items"]
         for index, item in enumerate(value):

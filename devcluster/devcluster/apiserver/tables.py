@@ -65,7 +65,7 @@ def _cell(column: Column, obj: Object) -> Any:
     if column.type == "integer" and isinstance(value, int | float):
         return int(value)
     if column.type == "number" and isinstance(value, int | float):
-        return float(value)
+        return int(value) if float(value).is_integer() else float(value)
     return value if column.type == "boolean" and isinstance(value, bool) else None
 
 
@@ -287,10 +287,6 @@ _BUILT_IN: dict[str, tuple[tuple[tuple[str, str], ...], Cells]] = {
         lambda obj: [obj.get("type", ""), len(obj.get("data") or {}), _age(obj)],
     ),
     "Namespace": (_columns_of("Status, Age"), lambda obj: [lookup(obj, "status.phase"), _age(obj)]),
-    "ServiceAccount": (
-        _columns_of("Secrets, Age", integers=("Secrets",)),
-        lambda obj: [len(obj.get("secrets") or ()), _age(obj)],
-    ),
     "Pod": (_columns_of("Ready, Status, Restarts, Age, IP+, Node+, Nominated Node+, Readiness Gates+"), _pod),
     "Job": (_columns_of("Status, Completions, Duration, Age, Containers+, Images+, Selector+"), _job),
     "PersistentVolumeClaim": (

@@ -21,9 +21,9 @@ def validate(value: Any, schema: Object, path: str = "") -> list[FieldError]:
     """Every way in which `value` breaks `schema`; `path` is the field's name from the object's root."""
     if value is None and (schema.get("nullable") or not schema.get("type")):
         return []
-    if wrong := _check_type(value, schema, path):
-        return [wrong]
     errors = _check_enum(value, schema, path)
+    if wrong := _check_type(value, schema, path):
+        return [wrong, *errors]
     if isinstance(value, str):
         errors += _check_string(value, schema, path)
     elif isinstance(value, dict):
@@ -68,20 +68,20 @@ def _check_enum(value: Any, schema: Object, path: str) -> list[FieldError]:
 
 
 def _check_string(value: str, schema: Object, path: str) -> list[FieldError]:
-    errors = []
-    limit = schema.get("maxLength")
-    if limit is not None and len(value) > limit:
-        errors.append(FieldError(path, "FieldValueTooLong", f"Too long: may not be more than {limit} bytes"))
-    least = schema.get("minLength")
-    if least is not None and len(value) < least:
-        errors.append(invalid_value(path, value, f"{path} in body should be at least {least} chars long"))
-    pattern = schema.get("pattern")
-    if pattern and not compiled(pattern).search(value):
-        errors.append(invalid_value(path, value, f"{path} in body should match '{pattern}'"))
+    """The first of length and pattern that is wrong, and the format."""
+    most, least, pattern = schema.get("maxLength"), schema.get("minLength"), schema.get("pattern")
+    errors: list[FieldError] = []
+    if most is not None and len(value) > most:
+        errors = [FieldError(path, "FieldValueTooLong", f"Too long: may not be more than {most} bytes")]
+    elif least is not None and len(value) < least:
+        errors = [invalid_value(path, value, f"{path} in body should be at least {least} chars long")]
+    elif pattern and not compiled(pattern).search(value):
+        errors = [invalid_value(path, value, f"{path} in body should match '{pattern}'")]
     check = FORMATS.get(schema.get("format", ""))
     if check and not check(value):
-        detail = f"{path} in body must be of type {schema['format']}: {json.dumps(value)}"
-        errors.append(invalid_value(path, value, detail))
+        text = json.dumps(value)
+        detail = f"{path} in body must be of type {schema['format']}: {text}"
+        errors.append(FieldError(path, "FieldValueTypeInvalid", f"Invalid value: {text}: {detail}"))
     return errors
 
 

@@ -79,7 +79,7 @@ class Writer:
         warnings = checks.drop_unknown(target.resource, body, list(options.duplicates), options.field_validation)
         if target.resource.is_custom and not body["metadata"].get("resourceVersion"):
             why = [invalid_value("metadata.resourceVersion", 0, "must be specified for an update")]
-            raise invalid(target.resource.kind, target.resource.group, target.name, why)
+            raise invalid(target.resource.plural, target.resource.group, target.name, why)
         return Written(self._update(target, live, body, options), warnings=tuple(warnings))
 
     def patch(self, target: Target, change: Callable[[Object], Object], options: WriteOptions) -> Written:
@@ -306,6 +306,7 @@ def _ignored(target: Target) -> tuple[Path, ...]:
 
 
 def _check_finalizers(resource: Resource, live: Object, new: Object) -> None:
+    """What is being deleted takes no new finalizers."""
     added = set(new["metadata"].get("finalizers") or ()) - set(live["metadata"].get("finalizers") or ())
     if added:
         names = ", ".join(f'"{name}"' for name in sorted(added))
