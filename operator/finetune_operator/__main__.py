@@ -7,8 +7,7 @@ import sys
 from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
-from finetune_operator import logs
-from finetune_operator.app import Operator
+from finetune_operator import app, logs
 from finetune_operator.settings import Settings
 
 _log = logging.getLogger("finetune_operator")
@@ -25,7 +24,7 @@ def main() -> int:
         return 2
     logs.set_up(settings.log_format, settings.log_level)
     try:
-        asyncio.run(Operator(settings).run())
+        asyncio.run(app.run(settings))
     except ConfigException as error:
         _log.error("no way into a cluster, neither by a service account nor by a kubeconfig: %s", error)
         return 2

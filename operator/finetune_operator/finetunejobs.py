@@ -36,7 +36,7 @@ class FineTuneJobs:
         """The key of the FineTuneJob with this uid."""
         return self._keys.get(uid)
 
-    def keys(self) -> list[Key]:
+    def known(self) -> list[Key]:
         """All that are there."""
         return list(self._objects)
 

@@ -112,7 +112,7 @@ def _env(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) 
 def _resources(spec: FineTuneJobSpec) -> JsonObject:
     asked = {name: value for name, value in (("cpu", spec.resources.cpu), ("memory", spec.resources.memory)) if value}
     limits = {**asked, **({_GPU: str(spec.resources.gpus)} if spec.resources.gpus else {})}
-    return {"requests": asked, "limits": limits} if limits else {}
+    return {name: amounts for name, amounts in (("requests", asked), ("limits", limits)) if amounts}
 
 
 def _claims(resource: Resource, spec: FineTuneJobSpec) -> dict[str, bool]:
