@@ -123,14 +123,14 @@ class GarbageCollector:
             await self._patch(item, obj, {"ownerReferences": list(decision.references)})
         if decision.finish:
             rest = [finalizer for finalizer in obj["metadata"]["finalizers"] if finalizer != decision.finish]
-            await self._patch(item, obj, {"finalizers": rest})
+            await self._patch(item, obj, {"finalizers": rest or None})
         if decision.dependents == "delete":
             for dependent, _ in dependents:
                 self._queue.add(dependent)
         if decision.dependents == "orphan":
             for dependent, found in dependents:
                 left = [ref for ref in owner_references(found) if ref["uid"] != obj["metadata"]["uid"]]
-                await self._patch(dependent, found, {"ownerReferences": left})
+                await self._patch(dependent, found, {"ownerReferences": left or None})
         return None
 
     async def _owner_state(self, obj: Object, reference: Object) -> OwnerState:

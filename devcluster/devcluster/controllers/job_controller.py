@@ -110,7 +110,7 @@ class JobController:
         if not is_tracked(pod):
             return
         rest = [finalizer for finalizer in metadata["finalizers"] if finalizer != TRACKING_FINALIZER]
-        patch = {"metadata": {"uid": metadata["uid"], "finalizers": rest}}
+        patch = {"metadata": {"uid": metadata["uid"], "finalizers": rest or None}}
         try:
             await self._client.patch(PODS.path_of(pod), patch)
         except ApiException as error:

@@ -134,6 +134,10 @@ class _Sync:
         if not failure:
             self._succeed()
         self._finish()
+        for kind in ("active", "succeeded", "failed"):
+            # Zeros of these are left out, as Kubernetes does; `ready` and `terminating` always stand.
+            if not self.status.get(kind):
+                self.status.pop(kind, None)
 
     def _replacement_policy(self) -> str:
         default = "Failed" if self.spec.get("podFailurePolicy") else "TerminatingOrFailed"
