@@ -1,0 +1,83 @@
+"""Real training with a model of a few thousand weights, made on the spot; texts whose words tell their label."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+# Read when the libraries are imported. Nothing here may look at the Hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+
+import datasets
+import pytest
+import transformers
+from ruamel.yaml import YAML
+from transformers.utils import logging as transformers_logging
+
+from finetune_api.report import ENV_SERVER_URL, ENV_TERMINATION_LOG, FinalReport
+from finetune_trainer.__main__ import main
+from tests.trainer.tiny import LONGEST, VOCABULARY, Ended, Settings, Train, make_tokenizer, texts
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 13,000 weights, as save_pretrained writes it."""
+    folder = tmp_path_factory.mktemp("pretrained") / "bert"
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers.set_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(VOCABULARY), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=LONGEST, initializer_range=0.2, hidden_dropout_prob=0.0,
+    )  # fmt: skip
+    transformers.BertModel(config).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.csv (96 rows) and test.csv (30 rows)."""
+    folder = tmp_path_factory.mktemp("data")
+    datasets.Dataset.from_dict(texts(96)).to_csv(folder / "train.csv", index=False)
+    datasets.Dataset.from_dict(texts(30, seed=1)).to_csv(folder / "test.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def settings(model: Path, data: Path, tmp_path: Path) -> Settings:
+    """A run of 24 steps in two epochs that learns its data."""
+    return {
+        "task": "text-classification",
+        "model": {"source": f"file://{model}"},
+        "dataset": {"source": f"file://{data}", "train": {"split": "train"}, "evaluation": {"split": "test"}},
+        "training": {"epochs": 2, "batchSize": 8, "learningRate": 0.005},
+        "evaluation": {"metrics": ["accuracy"], "bestMetric": "accuracy"},
+        "output": {"uri": f"file://{tmp_path}/out"},
+        "gpus": 0,
+    }
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Train]:
+    """Runs the program's main in this process."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    environment = dict(os.environ)
+    termination = tmp_path / "termination-log"
+    monkeypatch.setenv(ENV_TERMINATION_LOG, str(termination))
+    monkeypatch.delenv(ENV_SERVER_URL, raising=False)
+    caplog.set_level(logging.INFO, "finetune_trainer")
+
+    def run(settings: Settings, *arguments: str) -> Ended:
+        config = tmp_path / "run.yaml"
+        YAML().dump(settings, config)
+        caplog.clear()
+        code = main(["--config", str(config), *arguments])
+        return Ended(code, FinalReport.model_validate_json(termination.read_text()), caplog.text)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    os.environ.clear()
+    os.environ.update(environment)
