@@ -14,11 +14,12 @@ import datasets
 import pytest
 import transformers
 from ruamel.yaml import YAML
+from tests.trainer.tiny import LONGEST, VOCABULARY, Ended, Settings, Train, make_tokenizer, texts
 from transformers.utils import logging as transformers_logging
 
 from finetune_api.report import ENV_SERVER_URL, ENV_TERMINATION_LOG, FinalReport
 from finetune_trainer.__main__ import main
-from tests.trainer.tiny import LONGEST, VOCABULARY, Ended, Settings, Train, make_tokenizer, texts
+
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -8,10 +8,10 @@ from typing import Any
 import datasets
 import pytest
 import transformers
+from tests.trainer.tiny import VOCABULARY, Settings, Train, make_tokenizer, texts
 
 from finetune_api.status import Progress
 from finetune_trainer.checkpoints import Manifest, verify
-from tests.trainer.tiny import VOCABULARY, Settings, Train, make_tokenizer, texts
 
 
 def classify(folder: Path, sentence: str) -> str:
@@ -42,15 +42,19 @@ def test_a_run_trains_evaluates_saves_and_exports(settings: Settings, train: Tra
     run = Manifest.model_validate_json((folder / "step-000024" / "manifest.json").read_text()).run
     for told in final.checkpoints:
         checkpoint, problem = verify(folder / f"step-{told.step:06d}", run)
-        assert checkpoint and not problem
+        assert checkpoint
+        assert not problem
         assert (checkpoint.digest, checkpoint.size_bytes, checkpoint.time) == (told.digest, told.size_bytes, told.time)
     assert sorted(path.name for path in folder.iterdir()) == ["step-000012", "step-000024"]
 
     provenance = final.provenance
-    assert provenance and provenance.model_revision and provenance.model_revision.startswith("sha256:")
+    assert provenance
+    assert provenance.model_revision
+    assert provenance.model_revision.startswith("sha256:")
     assert set(provenance.versions) >= {"python", "torch", "transformers", "datasets", "evaluate", "finetune-operator"}
 
-    assert final.model and final.model.uri == f"file://{tmp_path}/out/model"
+    assert final.model
+    assert final.model.uri == f"file://{tmp_path}/out/model"
     exported = sorted(path.name for path in (tmp_path / "out" / "model").iterdir())
     assert exported == ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
 
@@ -62,7 +66,8 @@ def test_the_exported_model_has_learnt_and_knows_the_names_of_its_labels(
 
     final = train(settings).final
 
-    assert final.best_checkpoint and float(final.best_checkpoint.value) > 0.9  # two thirds are the larger class
+    assert final.best_checkpoint
+    assert float(final.best_checkpoint.value) > 0.9
     model = tmp_path / "out" / "model"
     assert transformers.AutoModelForSequenceClassification.from_pretrained(model).config.id2label == {
         0: "bad",
@@ -98,7 +103,8 @@ def test_the_best_checkpoint_is_kept_and_exported(settings: Settings, train: Tra
     losses = {line["step"]: line["metrics"]["eval_loss"] for line in evaluations if line["kind"] == "evaluation"}
     best = min(losses, key=lambda step: (losses[step], step))
     assert best != 24, "the data of this test must overshoot"
-    assert final.best_checkpoint and final.best_checkpoint.step == best
+    assert final.best_checkpoint
+    assert final.best_checkpoint.step == best
     assert [checkpoint.step for checkpoint in final.checkpoints] == [best, 24]
     weights = "model.safetensors"
     exported = (tmp_path / "out" / "model" / weights).read_bytes()
@@ -112,7 +118,8 @@ def test_fractions_of_an_epoch_and_accumulation_count_right(settings: Settings, 
     final = train(settings).final
 
     # 50 rows are 7 batches, which are 2 steps an epoch.
-    assert final.progress and (final.progress.step, final.progress.total_steps, final.progress.percent) == (3, 3, 100)
+    assert final.progress
+    assert (final.progress.step, final.progress.total_steps, final.progress.percent) == (3, 3, 100)
     assert [checkpoint.step for checkpoint in final.checkpoints] == [2, 3]
 
 
@@ -210,7 +217,8 @@ def test_pairs_are_told_apart_by_the_second_text(settings: Settings, train: Trai
 
     final = train(settings).final
 
-    assert final.best_checkpoint and float(final.best_checkpoint.value) > 0.9
+    assert final.best_checkpoint
+    assert float(final.best_checkpoint.value) > 0.9
 
 
 def test_the_drawn_rows_are_those_of_the_tutorial(data: Path) -> None:

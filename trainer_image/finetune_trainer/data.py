@@ -53,8 +53,7 @@ def check_columns(rows: Rows, columns: dict[str, str]) -> None:
         if column not in there:
             raise data_error(
                 "ColumnNotFound",
-                f"column '{column}' is not in split '{rows.split}'{did_you_mean(column, there)} "
-                f"Its columns are {listed(there)}",
+                f"split '{rows.split}' has no column '{column}', only {listed(there)}{did_you_mean(column, there)}",
                 f"set dataset.columns.{field} to the column that holds it",
             )
         if (index := _first_null(rows.dataset, column)) is not None:
@@ -118,6 +117,8 @@ def _data_failures(settings: DatasetSettings) -> Iterator[None]:
 
 def _explain(source: str, error: Exception) -> TrainerError:
     text = str(error)
+    if "corresponds to no data" in text:
+        return data_error("NoRows", f"{source} has no rows")
     if "Config name is missing" in text or "BuilderConfig" in text:
         return data_error("DatasetNameNeeded", f"{source}: {text.splitlines()[0]}", "set dataset.name to one of them")
     if "Dataset scripts are no longer supported" in text or "trust_remote_code" in text:
@@ -139,8 +140,8 @@ def _take(splits: datasets.DatasetDict, wanted: Split) -> Rows:
         if wanted.split.split("[")[0] not in lengths:
             raise data_error(
                 "SplitNotFound",
-                f"there is no split '{wanted.split}'{did_you_mean(wanted.split.split('[')[0], lengths)} "
-                f"There are {listed(lengths)}",
+                f"there is no split '{wanted.split}', only {listed(lengths)}"
+                f"{did_you_mean(wanted.split.split('[')[0], lengths)}",
                 "a single file has the split train",
             ) from error
         raise bad_configuration(

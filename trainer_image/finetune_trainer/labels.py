@@ -19,7 +19,7 @@ def label_names(rows: Rows, column: str) -> list[str]:
     if isinstance(feature, datasets.ClassLabel):
         names = list(feature.names)
     else:
-        names = [_text(value) for value in sorted(rows.dataset.unique(column))]
+        names = [str(value) for value in sorted(rows.dataset.unique(column))]
     if len(names) < 2:
         raise data_error(
             "OneLabel",
@@ -42,16 +42,16 @@ def label_ids(rows: Rows, column: str, names: Sequence[str]) -> list[int]:
         if isinstance(feature, datasets.ClassLabel):
             name = feature.names[value] if 0 <= value < len(feature.names) else None
         else:
-            name = _text(value)
-        if name not in ids:
-            raise _unknown_label(rows, column, index, value, names)
+            name = str(value)
+        if name not in ids or not name.strip():
+            raise _unusable(rows, column, index, value, names)
         found.append(ids[name])
     return found
 
 
-def _unknown_label(rows: Rows, column: str, index: int, value: Any, names: Sequence[str]) -> Exception:
+def _unusable(rows: Rows, column: str, index: int, value: Any, names: Sequence[str]) -> Exception:
     where = f"column '{column}' in {rows.name_row(index)}"
-    if value == "":
+    if not str(value).strip():
         return data_error("ValueMissing", f"{where} is empty", "fill it in or drop the row")
     if value == -1:
         return data_error("NotLabelled", f"{where} is -1, which means not labelled", "use a split that has labels")
@@ -75,7 +75,3 @@ def _checked_feature(rows: Rows, column: str) -> Any:
         f"(row {rows.positions[0]}: {rows.dataset[0][column]!r:.80})",
         "labels are strings, whole numbers or a ClassLabel",
     )
-
-
-def _text(value: Any) -> str:
-    return str(value)

@@ -12,6 +12,7 @@ from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
 from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint
 from finetune_trainer.data import Rows, load_rows
+from finetune_trainer.engines.arguments import check_arguments
 from finetune_trainer.engines.trainer import STATE_FILES, Engine
 from finetune_trainer.export import export_model
 from finetune_trainer.failures import TrainerError
@@ -37,6 +38,7 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
         TrainerError: A failure that can be explained.
         Stopped: It was asked to stop; what was trained is saved.
     """
+    check_arguments(config.training.arguments)
     use_cpu = choose_device(config.gpus)
     output = open_output(config, volumes)
     store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep)

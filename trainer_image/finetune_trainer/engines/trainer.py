@@ -16,6 +16,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.training_args import OptimizerNames
 
 from finetune_trainer.checkpoints import SavedCheckpoint
 from finetune_trainer.engines.arguments import build_arguments
@@ -79,10 +80,10 @@ class Engine:
         try:
             self._trainer.create_optimizer_and_scheduler(num_training_steps=1000)
         except (ValueError, TypeError, ImportError, KeyError, AttributeError) as error:
-            arguments = self._trainer.args
+            optim = OptimizerNames(self._trainer.args.optim).value
+            schedule = SchedulerType(self._trainer.args.lr_scheduler_type).value
             raise bad_configuration(
-                f"training.arguments: optim '{arguments.optim}' with lr_scheduler_type '{arguments.lr_scheduler_type}' "
-                f"is not possible: {error}",
+                f"training.arguments: optim '{optim}' with lr_scheduler_type '{schedule}' is not possible: {error}",
                 "change optim, optim_args, lr_scheduler_type or lr_scheduler_kwargs",
             ) from error
 

@@ -1,0 +1,272 @@
+"""What users get wrong: each mistake has its exit code, reason and message with a name in it, and no traceback."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import pytest
+import transformers
+from tests.trainer.tiny import VOCABULARY, Settings, Train, make_tokenizer, texts
+
+from finetune_api.report import ExitCode
+
+Mistake = Callable[[Settings, Path], None]
+
+
+def rows(settings: Settings, folder: Path, **columns: list[object]) -> None:
+    """Train on these columns instead, each row four times."""
+    datasets.Dataset.from_dict({name: values * 4 for name, values in columns.items()}).save_to_disk(folder / "rows")
+    settings["dataset"] = {"source": f"file://{folder}/rows", "train": {"split": "train"}}
+    del settings["evaluation"]
+
+
+def file(settings: Settings, folder: Path, name: str, content: bytes) -> None:
+    (folder / name).write_bytes(content)
+    settings["dataset"] = {"source": f"file://{folder}/{name}", "train": {"split": "train"}}
+    del settings["evaluation"]
+
+
+def unseen_label(settings: Settings, folder: Path) -> None:
+    columns = texts(12)
+    columns["label"][9] = "ugly"
+    datasets.Dataset.from_dict(columns).save_to_disk(folder / "rows")
+    settings["dataset"] |= {
+        "source": f"file://{folder}/rows",
+        "train": {"split": "train[:6]"},
+        "evaluation": {"split": "train[6:]", "samples": 6, "seed": 1},
+    }
+
+
+def unlabelled(settings: Settings, folder: Path) -> None:
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["a", "b"])})
+    datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, -1]}, features).save_to_disk(folder / "rows")
+    settings["dataset"] |= {"source": f"file://{folder}/rows", "evaluation": {"split": "train"}}
+
+
+def other_weights(settings: Settings, folder: Path) -> None:
+    config = transformers.BertConfig(
+        vocab_size=len(VOCABULARY), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
+    )
+    transformers.BertModel(config).save_pretrained(folder / "model")
+    make_tokenizer().save_pretrained(folder / "model")
+    config.hidden_size = 32
+    config.save_pretrained(folder / "model")
+    settings["model"] = {"source": f"file://{folder}/model"}
+
+
+def torn_weights(settings: Settings, folder: Path) -> None:
+    other_weights(settings, folder)
+    (folder / "model" / "model.safetensors").write_bytes(b"torn")
+
+
+def own_code(settings: Settings, folder: Path) -> None:
+    other_weights(settings, folder)
+    config = {"model_type": "mine", "auto_map": {"AutoConfig": "code.Config"}}
+    (folder / "model" / "config.json").write_text(json.dumps(config))
+
+
+def argument(name: str, value: object) -> Mistake:
+    return lambda settings, folder: settings["training"].update(arguments={name: value})
+
+
+MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
+    "no such field": (
+        lambda s, f: s["training"].update(learning_rate=1), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "training.learning_rate: there is no such field; did you mean 'learningRate'?",
+    ),
+    "claim not given": (
+        lambda s, f: s["model"].update(source="pvc://models/bert"), ExitCode.BAD_CONFIGURATION, "VolumeNotGiven",
+        "pvc://models/bert: volume 'models' is not known here; none is given",
+    ),
+    "no such argument": (
+        argument("warmup_step", 1), ExitCode.BAD_CONFIGURATION, "UnknownArgument",
+        "training.arguments.warmup_step: transformers.TrainingArguments has no such field; "
+        "did you mean 'warmup_steps'?",
+    ),
+    "argument that is ours": (
+        argument("eval_strategy", "no"), ExitCode.BAD_CONFIGURATION, "ArgumentOwned",
+        "training.arguments.eval_strategy: is set by the operator",
+    ),
+    "argument of the wrong type": (
+        argument("warmup_steps", "many"), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "training.arguments.warmup_steps: should be a valid number, unable to parse string as a number, not 'many'",
+    ),
+    "argument that transformers refuses": (
+        argument("warmup_steps", -1), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "training.arguments.warmup_steps: Got warmup_steps = -1",
+    ),
+    "optimizer that does not exist": (
+        argument("optim", "adam"), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "training.arguments.optim: adam is not a valid OptimizerNames",
+    ),
+    "optimizer that is not installed": (
+        argument("optim", "adamw_bnb_8bit"), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "training.arguments: optim 'adamw_bnb_8bit'",
+    ),
+    "schedule with wrong arguments": (
+        argument("lr_scheduler_kwargs", {"wings": 2}), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "training.arguments: optim 'adamw_torch_fused' with lr_scheduler_type 'linear' is not possible",
+    ),
+    "too long for the model": (
+        lambda s, f: s.update(preprocessing={"maxLength": 64}), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "preprocessing.maxLength: 64 is more than the 32 tokens that the model takes",
+    ),
+    "no room for text": (
+        lambda s, f: s.update(preprocessing={"maxLength": 2}), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "preprocessing.maxLength: 2 leaves no room beside the 2 special tokens",
+    ),
+    "slice that is none": (
+        lambda s, f: s["dataset"]["train"].update(split="train[:x]"), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "split 'train[:x]'",
+    ),
+    "no such file": (
+        lambda s, f: s["dataset"].update(source="file:///nothing/here.csv"), ExitCode.DATA, "DatasetNotFound",
+        "file:///nothing/here.csv: there is nothing at /nothing/here.csv",
+    ),
+    "no such split": (
+        lambda s, f: s["dataset"]["evaluation"].update(split="tset"), ExitCode.DATA, "SplitNotFound",
+        "there is no split 'tset', only train, test; did you mean 'test'?",
+    ),
+    "no such column": (
+        lambda s, f: s["dataset"].update(columns={"label": "labels"}), ExitCode.DATA, "ColumnNotFound",
+        "split 'train' has no column 'labels', only text, label; did you mean 'label'?",
+    ),
+    "text of numbers": (
+        lambda s, f: rows(s, f, text=[1, 2], label=["a", "b"]), ExitCode.DATA, "ColumnType",
+        "column 'text' of split 'train' holds int64 and not text (row 1: 1)",
+    ),
+    "label of fractions": (
+        lambda s, f: rows(s, f, text=["a", "b"], label=[0.5, 1.5]), ExitCode.DATA, "ColumnType",
+        "column 'label' of split 'train' holds float64, which cannot be a class (row 1: 0.5)",
+    ),
+    "label of lists": (
+        lambda s, f: rows(s, f, text=["a", "b"], label=[[1], [2]]), ExitCode.DATA, "ColumnType",
+        "column 'label' of split 'train' holds List",
+    ),
+    "text that is missing": (
+        lambda s, f: rows(s, f, text=["a", "b", None], label=["x", "y", "z"]), ExitCode.DATA, "ValueMissing",
+        "column 'text' is empty in row 3 of split 'train' (the first is row 1)",
+    ),
+    "label that is missing": (
+        lambda s, f: rows(s, f, text=["a", "b"], label=["x", None]), ExitCode.DATA, "ValueMissing",
+        "column 'label' is empty in row 2 of split 'train'",
+    ),
+    "label that is empty": (
+        lambda s, f: rows(s, f, text=["a", "b", "c"], label=["x", "y", ""]), ExitCode.DATA, "ValueMissing",
+        "column 'label' in row 3 of split 'train' (the first is row 1) is empty",
+    ),
+    "one label only": (
+        lambda s, f: rows(s, f, text=["a", "b"], label=["x", "x"]), ExitCode.DATA, "OneLabel",
+        "column 'label' has only the label 'x'",
+    ),
+    "label unseen in training": (
+        unseen_label, ExitCode.DATA, "UnknownLabel",
+        "column 'label' in row 10 of split 'train[6:]' (the first is row 1) has the label 'ugly', "
+        "which the training rows do not have; they have bad, good",
+    ),
+    "row without a label": (unlabelled, ExitCode.DATA, "NotLabelled", "column 'label' in row 2 of split 'train'"),
+    "no rows": (
+        lambda s, f: s["dataset"]["train"].update(split="train[:0]"), ExitCode.DATA, "NoRows",
+        "split 'train[:0]' has no rows",
+    ),
+    "empty file": (lambda s, f: file(s, f, "a.csv", b""), ExitCode.DATA, "DatasetUnreadable", "a.csv cannot be read"),
+    "csv with a header alone": (
+        lambda s, f: file(s, f, "a.csv", b"text,label\n"), ExitCode.DATA, "NoRows", "a.csv has no rows",
+    ),
+    "text that is not UTF-8": (
+        lambda s, f: file(s, f, "a.csv", b"text,label\n\xff\xfe,x\n"), ExitCode.DATA, "DatasetUnreadable",
+        "a.csv cannot be read: Invalid UTF8 sequence",
+    ),
+    "not what its suffix says": (
+        lambda s, f: file(s, f, "a.parquet", b"text,label\na,b\n"), ExitCode.DATA, "DatasetUnreadable",
+        "a.parquet cannot be read",
+    ),
+    "json that is none": (
+        lambda s, f: file(s, f, "a.jsonl", b'{"text": "a"\n'), ExitCode.DATA, "DatasetUnreadable",
+        "a.jsonl cannot be read",
+    ),
+    "file of another type": (
+        lambda s, f: file(s, f, "a.xlsx", b"PK"), ExitCode.DATA, "UnknownFileType", "a.xlsx is of no type",
+    ),
+    "text too long to keep": (
+        lambda s, f: s.update(preprocessing={"maxLength": 4, "truncation": False}), ExitCode.DATA, "TextTooLong",
+        "tokens, more than 4",
+    ),
+    "no model there": (
+        lambda s, f: s["model"].update(source=f"file://{f}"), ExitCode.MODEL, "ModelNotFound", "no config.json in",
+    ),
+    "weights of another model": (
+        other_weights, ExitCode.MODEL, "WeightsDoNotFit", "weights are of another shape (bert.",
+    ),
+    "torn weights": (torn_weights, ExitCode.MODEL, "ModelUnreadable", "cannot be loaded"),
+    "model with code of its own": (own_code, ExitCode.MODEL, "ModelNeedsCode", "which is never done"),
+    "output that cannot be written": (
+        lambda s, f: s.update(output={"uri": "file:///proc/out"}), ExitCode.OUTPUT, "OutputFailed", "/proc/out",
+    ),
+    "no GPU": (
+        lambda s, f: s.update(gpus=1), ExitCode.DEVICE, "NoUsableGpu", "resources.gpus is 1",
+    ),
+    "loss not finite": (
+        lambda s, f: s["training"].update(learningRate=1, arguments={"max_grad_norm": 0, "optim": "sgd",
+            "lr_scheduler_type": "constant", "label_smoothing_factor": -1e38}),
+        ExitCode.LOSS_NOT_FINITE, "LossNotFinite", "at step 1; the last finite one was seen at step 0",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_with_its_reason_and_no_traceback(
+    settings: Settings, train: Train, tmp_path: Path, mistake: str
+) -> None:
+    make, code, reason, message = MISTAKES[mistake]
+    make(settings, tmp_path)
+
+    ended = train(settings)
+
+    failure = ended.final.failure
+    assert failure is not None
+    assert (ended.code, failure.exit_code, failure.reason) == (code, code, reason)
+    assert message in failure.message
+    assert f"error: {failure.message}" in ended.said
+    assert "Traceback" not in ended.said
+    assert not (tmp_path / "out" / "model").exists()
+    assert not list(tmp_path.glob("out/checkpoints/*"))
+
+
+def test_what_nobody_foresaw_is_told_with_the_end_of_its_traceback(
+    settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("nobody foresaw this")
+
+    monkeypatch.setattr("finetune_trainer.run.load_rows", broken)
+
+    ended = train(settings)
+
+    failure = ended.final.failure
+    assert failure is not None
+    assert (ended.code, failure.reason, failure.message) == (
+        ExitCode.INTERNAL, "InternalError", "ZeroDivisionError: nobody foresaw this",
+    )  # fmt: skip
+    assert failure.log_tail
+    assert failure.log_tail.rstrip().endswith("ZeroDivisionError: nobody foresaw this")
+
+
+def test_memory_that_does_not_suffice_is_told_with_the_sizes(
+    settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def too_large(*arguments: object, **options: object) -> torch.Tensor:
+        return torch.empty(2**60)
+
+    monkeypatch.setattr("finetune_trainer.engines.trainer.transformers.Trainer.training_step", too_large)
+
+    ended = train(settings)
+
+    failure = ended.final.failure
+    assert failure is not None
+    assert failure.hint is not None
+    assert (ended.code, failure.reason) == (ExitCode.OUT_OF_MEMORY, "OutOfMemory")
+    assert "training.batchSize is 8: try 4" in failure.hint
