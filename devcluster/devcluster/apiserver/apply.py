@@ -58,7 +58,7 @@ def write_book(obj: Object, book: Book) -> None:
             "manager": manager.name,
             "operation": manager.operation,
             "apiVersion": manager.api_version,
-            "time": time,
+            **({"time": time} if time else {}),
             "fieldsType": "FieldsV1",
             "fieldsV1": to_fields_v1(fields),
         }
@@ -107,8 +107,9 @@ def apply(
     config = _kept(config, ignored)
     merged: Object = merge(live, config, schema)
     others = frozenset[Path]().union(*(fields for fields, _ in book.values())) if book else frozenset()
-    for path in sorted(before - applied, key=len, reverse=True):
-        if not starting_with(others | applied, path):
+    kept = others | applied
+    for path in sorted(before - applied, key=len):
+        if not starting_with(kept, path):
             _remove(merged, schema, path)
     changed, removed = _difference(live, merged, schema)
     conflicts = {other: fields & (changed - removed) for other, (fields, _) in book.items()}
@@ -116,7 +117,7 @@ def apply(
     if conflicts and not force:
         raise _conflict(conflicts)
     book = {other: (fields - changed - removed, time) for other, (fields, time) in book.items()}
-    unchanged = applied == before and not changed and not removed
+    unchanged = not changed and not removed  # who only agrees with what stands there has written at no time
     book[manager] = (applied, old_time if unchanged else timestamp())
     write_book(merged, book)
     return merged
@@ -135,23 +136,21 @@ def merge(live: Any, config: Any, schema: Object) -> Any:
 
 
 def _merge_lists(live: list[Any], config: list[Any], schema: Object) -> list[Any]:
-    """Items of both in the order of `config`; items that only `live` has keep their place before the next one."""
+    """Items of both in the order of `config`; items that only `live` has go before the one that they stood before."""
     items = schema.get("items") or {}
     old = {item_element(item, schema): item for item in live}
     wanted = {item_element(item, schema): item for item in config}
     merged: list[Any] = []
     placed: set[str] = set()
+    waiting = list(old)
     for element, item in wanted.items():
-        if element in old:
-            for earlier, kept in old.items():
-                if earlier == element:
-                    break
-                if earlier not in wanted and earlier not in placed:
-                    merged.append(clone(kept))
-                    placed.add(earlier)
+        while waiting and (waiting[0] in placed or waiting[0] not in wanted):
+            earlier = waiting.pop(0)
+            if earlier not in placed:
+                merged.append(clone(old[earlier]))
         merged.append(merge(old.get(element), item, items))
-    merged += [clone(kept) for element, kept in old.items() if element not in wanted and element not in placed]
-    return merged
+        placed.add(element)
+    return merged + [clone(old[element]) for element in waiting if element not in placed]
 
 
 def _difference(before: Object, after: Object, schema: Object) -> tuple[FieldSet, FieldSet]:
@@ -212,4 +211,4 @@ def _who(manager: Manager) -> str:
     quoted = f'"{manager.name}"'
     if manager.subresource:
         quoted += f' with subresource "{manager.subresource}"'
-    return f"{quoted} using {manager.api_version}"
+    return f"{quoted} using {manager.api_version}" if manager.operation == "Update" else quoted

@@ -98,16 +98,26 @@ def check_decodable(resource: Resource, obj: Object) -> None:
     _refuse_undecodable(resource, validate(obj, resource.schema), resource.kind)
 
 
+def _undecodable(error: FieldError, struct: str) -> str:
+    """Why Go's decoder stops at a value of a wrong type."""
+    found = re.search(r"must be of type (\S+): \"(.*)\"$", error.message)
+    wanted, given = found.groups() if found else ("", "")
+    if wanted == "byte":
+        return "illegal base64 data at input byte 0"
+    if wanted.endswith("-time"):
+        layout = "2006-01-02T15:04:05.000000Z07:00" if wanted == "micro-time" else "2006-01-02T15:04:05Z07:00"
+        return f'parsing time "{given}" as "{layout}": cannot parse "{given}"'
+    field = re.sub(r"\[\d+\]", "", error.field)
+    given, wanted = given.replace("integer", "number"), wanted.replace("integer", "int32").replace("boolean", "bool")
+    return f"json: cannot unmarshal {given} into Go struct field {struct}.{field} of type {wanted}"
+
+
 def _refuse_undecodable(resource: Resource, errors: list[FieldError], struct: str) -> None:
     for error in errors:
-        found = re.search(r"must be of type (\S+): \"(\w+)\"$", error.message)
-        if error.reason == "FieldValueTypeInvalid" and found:
-            wanted, given = found.groups()
-            field = re.sub(r"\[\d+\]", "", error.field)
+        if error.reason == "FieldValueTypeInvalid":
             raise bad_request(
-                f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: json:'
-                f" cannot unmarshal {given.replace('integer', 'number')} into Go struct field {struct}.{field}"
-                f" of type {wanted}"
+                f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'
+                f" {_undecodable(error, struct)}"
             )
 
 

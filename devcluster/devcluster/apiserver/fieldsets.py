@@ -36,6 +36,9 @@ _NOBODYS: tuple[Path, ...] = (
 )
 
 
+_STANDING = {"f:metadata", "f:spec", "f:status", "f:template", "f:strategy", "f:names", "f:containers"}
+
+
 def list_keys(schema: Object) -> list[str]:
     """The keys of an associative list; empty for any other."""
     if schema.get("x-kubernetes-list-type") != "map":
@@ -91,7 +94,7 @@ def _walk(value: Any, schema: Object, path: Path, containers: bool) -> Iterator[
     if is_atomic(value, schema) or not value:
         yield path
         return
-    if containers and "x-model" not in schema:  # structs of built-in kinds are always there: nobody made them
+    if containers and not _always_there(path):
         yield path
     for element, item, child, named in children(value, schema):
         here = (*path, element)
@@ -99,6 +102,14 @@ def _walk(value: Any, schema: Object, path: Path, containers: bool) -> Iterator[
             yield here
         if not element.startswith("v:"):
             yield from _walk(item, child, here, containers)
+
+
+def _always_there(path: Path) -> bool:
+    """True for the parts of built-in kinds that stand in every object, if empty: nobody made them.
+
+    Custom resources' specs are made by who sends them, but whether their mere existence is owned changes nothing.
+    """
+    return not path or (path[-1] in _STANDING and all(element in _STANDING for element in path))
 
 
 def _leaves(value: Any, schema: Object, path: Path) -> Iterator[tuple[Path, Any]]:

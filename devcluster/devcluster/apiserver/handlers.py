@@ -1,6 +1,7 @@
 """The HTTP side: what each request asks for, and the answer."""
 
 import base64
+import contextlib
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -90,9 +91,11 @@ class Handlers:
             return response
         await response.prepare(request)
         first = True
-        async for kind, obj in watch(self._store, target, options):
-            await response.write(_line(kind, view.event(target.resource, kind, obj, first=first)))
-            first = False
+        async with contextlib.aclosing(watch(self._store, target, options)) as events:
+            with contextlib.suppress(ConnectionResetError):  # the client has gone, as watchers do
+                async for kind, obj in events:
+                    await response.write(_line(kind, view.event(target.resource, kind, obj, first=first)))
+                    first = False
         return response
 
     async def _create(self, request: web.Request, target: Target, view: View) -> web.Response:

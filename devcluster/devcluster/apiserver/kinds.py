@@ -26,10 +26,19 @@ def default(kind: str, obj: Object) -> None:
     if not isinstance(spec, dict):
         spec = {}
     match kind:
+        case "Namespace" if obj["metadata"].get("name"):
+            labels = obj["metadata"]["labels"] = obj["metadata"].get("labels") or {}
+            labels["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
         case "Pod":
             pods.default_pod_spec(spec)
         case "Job":
-            _default_job(spec)
+            _default_job_object(obj, spec)
+        case "Event" if obj["apiVersion"] == "v1":
+            for field in ("eventTime", "firstTimestamp", "lastTimestamp"):
+                obj.setdefault(field, None)
+            obj["source"] = obj.get("source") or {}
+            obj["reportingComponent"] = obj.get("reportingComponent") or ""
+            obj["reportingInstance"] = obj.get("reportingInstance") or ""
         case "Deployment":
             _default_deployment(spec)
         case "Service":
@@ -58,8 +67,6 @@ def admit(kind: str, obj: Object) -> None:
         case "Job":
             _admit_job(obj)
         case "Namespace":
-            labels = obj["metadata"].setdefault("labels", {})
-            labels["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
             obj["spec"] = {"finalizers": ["kubernetes"]}
             obj["status"] = {"phase": "Active"}
         case "PersistentVolumeClaim" | "PersistentVolume":
@@ -85,6 +92,8 @@ def check(kind: str, obj: Object) -> list[FieldError]:
             return crds.check_definition(obj)
         case "ConfigMap" | "Secret":
             return _check_data_keys(obj)
+        case "Event":
+            return _check_event(obj)
     return []
 
 
@@ -118,6 +127,25 @@ def _default_job(spec: Object) -> None:
         for pattern in rule.get("onPodConditions") or ():
             pattern.setdefault("status", "True")
     _default_template(spec)
+
+
+def _default_job_object(job: Object, spec: Object) -> None:
+    _default_job(spec)
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if labels and not job["metadata"].get("labels"):
+        # The very same map, as in Kubernetes: labels that creation adds to the template show on the job as well.
+        job["metadata"]["labels"] = labels
+    status = job.get("status") or {}
+    for count in ("active", "succeeded", "failed"):
+        if status.get(count) == 0:
+            del status[count]  # left out at zero, as Go's omitempty does
+
+
+def _check_event(event: Object) -> list[FieldError]:
+    namespace = (event.get("involvedObject") or event.get("regarding") or {}).get("namespace")
+    if namespace in (None, "", event["metadata"].get("namespace")):
+        return []
+    return [invalid_value("involvedObject.namespace", namespace, "does not match event.namespace")]
 
 
 def _default_template(spec: Object) -> None:
@@ -184,7 +212,7 @@ def _check_job(spec: Object) -> list[FieldError]:
     template = (spec.get("template") or {}).get("spec") or {}
     errors += pods.check_pod_spec(template, "spec.template.spec")
     if template.get("restartPolicy") == "Always":
-        errors.append(unsupported("spec.template.spec.restartPolicy", "Always", ("OnFailure", "Never")))
+        errors.append(required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"'))
     if spec.get("completionMode") == "Indexed" and spec.get("completions") is None:
         errors.append(required("spec.completions", "when completion mode is Indexed"))
     if spec.get("podFailurePolicy") and template.get("restartPolicy") != "Never":
@@ -205,7 +233,8 @@ def _check_job_update(new: Object, old: Object) -> list[FieldError]:
     if old.get("suspend"):
         template, before = _without_scheduling(template), _without_scheduling(before)
     if template != before:
-        errors.append(_immutable("spec.template", new["template"]))
+        part = "spec.template.spec" if old.get("suspend") else "spec.template"
+        errors.append(_immutable(part, template))
     return errors
 
 

@@ -9,7 +9,7 @@ from devcluster.apiserver.errors import no_such_path
 from devcluster.apiserver.objects import Object
 from devcluster.apiserver.resources import Registry, Resource
 
-_INTERNAL = ("x-model", "x-quantity", "x-micro-time")
+_INTERNAL = ("x-model", "x-quantity")
 _REFERENCES = "#/components/schemas/"
 _VERBS = {"get": "get", "put": "update", "patch": "patch", "delete": "delete"}
 
@@ -100,6 +100,8 @@ def _emitted(schema: Object, schemas: Object, *, at_root: bool = False) -> Objec
             emitted[word] = {name: _emitted(child, schemas) for name, child in value.items()}
         elif word in ("items", "additionalProperties") and isinstance(value, dict):
             emitted[word] = _emitted(value, schemas)
+        elif (word, value) == ("format", "micro-time"):
+            emitted[word] = "date-time"
         elif word == "x-kubernetes-int-or-string":
             emitted |= {"x-kubernetes-int-or-string": True}
             emitted.setdefault("oneOf", [{"type": "integer"}, {"type": "string"}])

@@ -83,38 +83,50 @@ def _strategic_value(current: Any, value: Any, schema: Object, order: list[Any] 
     if not isinstance(value, list) or "merge" not in schema.get("x-kubernetes-patch-strategy", ""):
         return clone(value)
     key = schema.get("x-kubernetes-patch-merge-key")
-    merged = list(current or [])
-    if key is None:
-        merged += [item for item in value if item not in merged]
-        return _in_order(merged, order, None)
+    live = list(current or [])
     if {"$patch": "replace"} in value:
         return [clone(item) for item in value if item != {"$patch": "replace"}]
+    merged = list(live)
+    patched: list[Any] = []
     for item in value:
-        index = next((i for i, old in enumerate(merged) if old.get(key) == item.get(key)), None)
-        if item.get("$patch") == "delete":
-            merged = [old for old in merged if old.get(key) != item.get(key)]
-        elif index is None:
-            merged.append(_strategic({}, item, schema.get("items") or {}))
-        else:
-            merged[index] = _strategic(merged[index], item, schema.get("items") or {})
-    return _in_order(merged, order, key)
+        old = next((one for one in live if _identity(one, key) == _identity(item, key)), None)
+        merged = [one for one in merged if _identity(one, key) != _identity(item, key)]
+        if isinstance(item, dict) and item.get("$patch") == "delete":
+            continue
+        if key:
+            item = _strategic(old or {}, item, schema.get("items") or {})
+        merged.append(item)
+        patched.append(_identity(item, key))
+    wanted = [_identity(item, key) for item in order] if order is not None else patched
+    return _in_order(merged, wanted, [_identity(item, key) for item in live], key)
 
 
 def _reordered(current: Object, patch: Object, schema: Object) -> Object:
     """Orders that come without changes to the list itself."""
     for name, order in patch.items():
         field = name.removeprefix("$setElementOrder/")
-        if field != name and field not in patch and isinstance(current.get(field), list):
+        if field != name and field not in patch and isinstance(items := current.get(field), list):
             key = (child_schema(schema, field) or {}).get("x-kubernetes-patch-merge-key")
-            current[field] = _in_order(current[field], order, key)
+            wanted, live = [_identity(item, key) for item in order], [_identity(item, key) for item in items]
+            current[field] = _in_order(items, wanted, live, key)
     return current
 
 
-def _in_order(items: list[Any], order: list[Any] | None, key: str | None) -> list[Any]:
-    """Items that `order` names in its order, each other item staying behind the one that it followed."""
-    if not order:
-        return items
-    wanted = [entry.get(key) if key else entry for entry in order]
-    named = {index: item for index, item in enumerate(items) if (item.get(key) if key else item) in wanted}
-    ranked = iter(sorted(named.values(), key=lambda item: wanted.index(item.get(key) if key else item)))
-    return [next(ranked) if index in named else item for index, item in enumerate(items)]
+def _identity(item: Any, key: str | None) -> Any:
+    return item.get(key) if key and isinstance(item, dict) else item
+
+
+def _in_order(items: list[Any], wanted: list[Any], live: list[Any], key: str | None) -> list[Any]:
+    """Items that the client ordered in its order, between those that only the server has in theirs.
+
+    Of the two that come next the server's goes first only if it stood before the client's in the live list.
+    """
+    by_identity = {_identity(item, key): item for item in items}
+    ordered = [identity for identity in wanted if identity in by_identity]
+    others = [identity for identity in by_identity if identity not in ordered]
+    result: list[Any] = []
+    while ordered and others:
+        first = ordered[0]
+        server_first = first in live and others[0] in live and live.index(others[0]) < live.index(first)
+        result.append(others.pop(0) if server_first else ordered.pop(0))
+    return [by_identity[identity] for identity in [*result, *ordered, *others]]

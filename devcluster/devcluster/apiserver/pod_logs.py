@@ -16,10 +16,10 @@ async def proxy(request: web.Request, store: Store, target: Target) -> web.Strea
     pod = store.get("/pods", target.key)
     if pod is None:
         raise not_found("pods", "", target.name)
-    container = request.query.get("container") or _only_container(pod)
+    container = _container(pod, request.query.get("container"))
     base = _node_address(store, pod)
     if base is None:
-        return web.Response(content_type="text/plain")
+        return web.Response(status=204)
     url = f"{base}/containerLogs/{target.namespace}/{target.name}/{container}"
     passed = {name: request.query[name] for name in _PASSED_ON if name in request.query}
     timeout = aiohttp.ClientTimeout(total=None, connect=10)
@@ -39,11 +39,15 @@ async def proxy(request: web.Request, store: Store, target: Target) -> web.Strea
         raise ApiError(500, "InternalError", f'Get "{url}": {error}') from error
 
 
-def _only_container(pod: Object) -> str:
-    names = [container["name"] for container in pod["spec"]["containers"]]
+def _container(pod: Object, asked: str | None) -> str:
+    name, spec = pod["metadata"]["name"], pod["spec"]
+    names = [container["name"] for container in spec["containers"]]
+    if asked:
+        if asked not in (*names, *(container["name"] for container in spec.get("initContainers") or ())):
+            raise bad_request(f"container {asked} is not valid for pod {name}")
+        return asked
     if len(names) == 1:
         return str(names[0])
-    name = pod["metadata"]["name"]
     raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{' '.join(names)}]")
 
 

@@ -19,7 +19,9 @@ _NAME_HELP = (
 
 def column_definitions(resource: Resource) -> list[Object]:
     """The columns that `row` fills, in its order."""
-    columns = [Column("Name", "string", "", _NAME_HELP, "name"), *_columns(resource)]
+    columns = list(_columns(resource))
+    if resource.kind != "Event":  # an event's name says nothing: it comes last
+        columns.insert(0, Column("Name", "string", "", _NAME_HELP, "name"))
     return [
         {
             "name": column.name,
@@ -37,7 +39,8 @@ def row(resource: Resource, obj: Object) -> list[Any]:
     """An object's cells."""
     name = obj["metadata"]["name"]
     if not resource.is_custom and resource.kind in _BUILT_IN:
-        return [name, *_BUILT_IN[resource.kind][1](obj)]
+        cells = _BUILT_IN[resource.kind][1](obj)
+        return cells if resource.kind == "Event" else [name, *cells]
     return [name, *(_cell(column, obj) for column in _columns(resource))]
 
 
@@ -46,7 +49,7 @@ def _columns(resource: Resource) -> tuple[Column, ...]:
         return resource.columns
     if resource.kind in _BUILT_IN:
         return tuple(
-            Column(name.removesuffix("+"), kind, "", name, priority=int(name.endswith("+")))
+            Column(name.removesuffix("+"), kind, "", name.removesuffix("+"), priority=int(name.endswith("+")))
             for name, kind in _BUILT_IN[resource.kind][0]
         )
     return (Column("Age", "date", ".metadata.creationTimestamp", "Age"),)
@@ -271,19 +274,19 @@ def _definition(crd: Object) -> list[Any]:
     return [crd["metadata"].get("creationTimestamp")]
 
 
-def _columns_of(text: str, *, integers: tuple[str, ...] = ()) -> tuple[tuple[str, str], ...]:
+def _columns_of(text: str) -> tuple[tuple[str, str], ...]:
     names = [name.strip() for name in text.split(",")]
-    return tuple((name, "integer" if name in integers else "string") for name in names)
+    return tuple((name, "string") for name in names)
 
 
 # Columns and cells by kind, the name left out; a trailing + marks what only `-o wide` shows.
 _BUILT_IN: dict[str, tuple[tuple[tuple[str, str], ...], Cells]] = {
     "ConfigMap": (
-        _columns_of("Data, Age", integers=("Data",)),
+        _columns_of("Data, Age"),
         lambda obj: [len(obj.get("data") or {}) + len(obj.get("binaryData") or {}), _age(obj)],
     ),
     "Secret": (
-        _columns_of("Type, Data, Age", integers=("Data",)),
+        _columns_of("Type, Data, Age"),
         lambda obj: [obj.get("type", ""), len(obj.get("data") or {}), _age(obj)],
     ),
     "Namespace": (_columns_of("Status, Age"), lambda obj: [lookup(obj, "status.phase"), _age(obj)]),
@@ -303,7 +306,6 @@ _BUILT_IN: dict[str, tuple[tuple[tuple[str, str], ...], Cells]] = {
     "Event": (
         _columns_of(
             "Last Seen, Type, Reason, Object, Subobject+, Source+, Message, First Seen+, Count+, Name+",
-            integers=("Count+",),
         ),
         _event,
     ),
@@ -315,7 +317,7 @@ _BUILT_IN: dict[str, tuple[tuple[tuple[str, str], ...], Cells]] = {
     ),
     "Service": (_columns_of("Type, Cluster-IP, External-IP, Port(s), Age, Selector+"), _service),
     "Deployment": (
-        _columns_of("Ready, Up-to-date, Available, Age", integers=("Up-to-date", "Available")),
+        _columns_of("Ready, Up-to-date, Available, Age"),
         _deployment,
     ),
     "CustomResourceDefinition": (_columns_of("Created At"), _definition),

@@ -54,7 +54,7 @@ class Tokens:
         if seconds < _SHORTEST:
             why = "may not specify a duration less than 10 minutes"
             errors = [invalid_value("spec.expirationSeconds", seconds, why)]
-            raise invalid("TokenRequest", "authentication.k8s.io", name, errors)
+            raise invalid("TokenRequest", "authentication.k8s.io", "", errors)
         now = datetime.datetime.now(datetime.UTC)
         expiry = now + datetime.timedelta(seconds=seconds)
         audiences = spec.get("audiences") or [ISSUER]
@@ -105,7 +105,7 @@ class Tokens:
             raise ValueError("invalid bearer token") from None
         shared = [audience for audience in audiences if audience in claims["aud"]]
         if not shared:
-            shown, wanted = " ".join(claims["aud"]), " ".join(audiences)
+            shown, wanted = (" ".join(f'"{one}"' for one in listed) for listed in (claims["aud"], audiences))
             why = f"token audiences [{shown}] is invalid for the target audiences [{wanted}]"
             raise ValueError(f"[invalid bearer token, {why}]")
         self._check_alive(claims["kubernetes.io"])
@@ -114,6 +114,8 @@ class Tokens:
     def review(self, body: Object) -> Object:
         """Answer a TokenReview."""
         spec = body.get("spec") or {}
+        if not spec.get("token"):
+            raise bad_request("token is required for TokenReview in authentication")
         wanted = spec.get("audiences") or [ISSUER]
         status: Object
         try:

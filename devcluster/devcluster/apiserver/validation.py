@@ -216,6 +216,7 @@ def _is_uri(text: str) -> bool:
 
 FORMATS: dict[str, Callable[[str], bool]] = {
     "date-time": _is_date_time,
+    "micro-time": _matches(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d\.\d{6}([Zz]|[+-]\d\d:\d\d)"),
     "date": _is_date,
     "uri": _is_uri,
     "byte": _matches(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"),

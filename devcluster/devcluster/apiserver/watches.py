@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from devcluster.apiserver.errors import ApiError, bad_request
@@ -45,7 +45,7 @@ def read_watch_options(query: dict[str, str], matches: Predicate) -> WatchOption
     )
 
 
-async def watch(store: Store, target: Target, options: WatchOptions) -> AsyncIterator[tuple[str, Object]]:
+async def watch(store: Store, target: Target, options: WatchOptions) -> AsyncGenerator[tuple[str, Object], None]:
     """(event type, object) until the timeout; the caller has checked by `check_resumable` that it can resume."""
     resource = target.resource.storage_key
 

@@ -17,6 +17,7 @@ from devcluster.apiserver.errors import (
     invalid,
     invalid_value,
     not_found,
+    required,
 )
 from devcluster.apiserver.fieldsets import Path
 from devcluster.apiserver.objects import Object, clone, generated_name, is_deleting, timestamp
@@ -95,20 +96,20 @@ class Writer:
         """Server-side apply; creates the object when there is none."""
         resource = target.resource
         if not options.manager:
-            raise bad_request(
-                'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch'
-            )
+            missing = [required("fieldManager", "is required for apply patch")]
+            raise invalid("PatchOptions", "meta.k8s.io", "", missing)
+        if not config.get("apiVersion") or not config.get("kind"):
+            raise bad_request(f"invalid object type: /, Kind={config.get('kind', '')}")
         checks.check_type(target, config)
         if config["metadata"].get("managedFields"):
             raise bad_request("metadata.managedFields must be nil")
         checks.check_decodable(resource, config)
         if unknown := prune(clone(config), resource.schema):
-            which = f"{target.namespace}/{target.name}" if target.namespace else target.name
             raise ApiError(
                 500,
                 "",
-                f"failed to create typed patch object ({which}; {resource.api_version}, Kind={resource.kind}):"
-                f" .{unknown[0]}: field not declared in schema",
+                f"failed to create typed patch object (/{target.name}; {resource.group}/{resource.version},"
+                f" Kind={resource.kind}): .{unknown[0]}: field not declared in schema",
             )
         kept = self._store.get(resource.storage_key, target.key)
         if kept is None and target.subresource:
@@ -168,15 +169,17 @@ class Writer:
         if resource.has_generation:
             meta["generation"] = 1
         checks.complete(resource, obj)
+        if resource.kind == "Pod" and not resource.group:
+            self._check_references(obj)
         checks.check_valid(resource, obj, None)
-        if not resource.is_custom:
-            kinds.admit(resource.kind, obj)
         key = (meta.get("namespace") or "", meta["name"])
         if self._store.get(resource.storage_key, key) is not None:
             raise already_exists(resource.plural, resource.group, meta["name"])
         if not applied:
             manager = Manager(options.manager, "Update", resource.api_version)
             record_update(None, obj, resource.schema, manager, _ignored(target))
+        if not resource.is_custom:
+            kinds.admit(resource.kind, obj)
         if options.dry_run:
             return obj
         return served(resource, self._stored(resource, key, obj))
@@ -265,6 +268,21 @@ class Writer:
             cause = {"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}
             error.details = {**(error.details or {}), "causes": [cause]}
             raise error
+
+    def _check_references(self, pod: Object) -> None:
+        """403 for a new pod whose service account or priority class is not there."""
+        meta, spec = pod["metadata"], pod.get("spec") or {}
+        namespace, name = meta["namespace"], meta.get("name") or meta.get("generateName") or ""
+        account = spec.get("serviceAccountName") or "default"
+        if self._store.get("/serviceaccounts", (namespace, account)) is None:
+            why = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
+            raise forbidden("pods", "", name, why)
+        priority = spec.get("priorityClassName")
+        if priority and not priority.startswith("system-"):
+            found = self._store.get("scheduling.k8s.io/priorityclasses", ("", priority))
+            if found is None:
+                raise forbidden("pods", "", name, f"no PriorityClass with name {priority} was found")
+            spec["priority"] = found.get("value", 0)
 
     def _check_unchanged(self, target: Target, live: Object, new: Object) -> None:
         """409 when the client's object is not the one that is stored."""
