@@ -1,0 +1,203 @@
+"""What a container's process is started with."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from devcluster.node.environment import base_environment, command_line, container_environment
+from devcluster.node.rewriting import expand, path_rewriter
+from devcluster.node.scheduling import quantities
+from devcluster.node.sources import Sources, UnresolvedReference, config_map_names, secret_names
+
+POD: dict[str, Any] = {
+    "metadata": {
+        "name": "a-1",
+        "namespace": "team",
+        "uid": "u-1",
+        "labels": {"app": "x"},
+        "annotations": {"index/of": "7"},
+    },
+    "spec": {
+        "nodeName": "dev",
+        "containers": [{"name": "main", "resources": {"limits": {"memory": "1500Mi", "nvidia.com/gpu": "2"}}}],
+    },
+}
+SOURCES = Sources(
+    "team",
+    config_maps={"settings": {"LEVEL": b"debug", "not a name": b"-"}},
+    secrets={"keys": {"token": b"s3cret"}},
+)
+ALLOCATABLE = quantities({"cpu": "3", "memory": "8Gi"})
+
+
+def environment_of(container: dict[str, Any], mounts: dict[str, str] | None = None) -> dict[str, str]:
+    whole = {**POD["spec"]["containers"][0], **container}
+    return container_environment(POD, whole, SOURCES, {"HOME": "/h"}, ALLOCATABLE, path_rewriter(mounts or {}))
+
+
+def test_the_base_holds_nothing_of_the_developers_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret of the developer")
+
+    base = base_environment(POD, Path("/state/home"), "127.0.0.1", "6443")
+
+    assert base == {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/state/home",
+        "LANG": "C.UTF-8",
+        "HOSTNAME": "a-1",
+        "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+        "KUBERNETES_SERVICE_PORT": "6443",
+        "KUBERNETES_SERVICE_PORT_HTTPS": "6443",
+    }
+
+
+def test_values_come_from_fields_resources_config_maps_and_secrets() -> None:
+    fields = {
+        "NAME": "metadata.name",
+        "SPACE": "metadata.namespace",
+        "LABEL": "metadata.labels['app']",
+        "NOTE": "metadata.annotations['index/of']",
+        "NODE": "spec.nodeName",
+        "IP": "status.podIP",
+    }
+    variables: list[dict[str, Any]] = [
+        {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()
+    ]
+    variables += [
+        {"name": "GPUS", "valueFrom": {"resourceFieldRef": {"resource": "limits.nvidia.com/gpu"}}},
+        {"name": "MIB", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Gi"}}},
+        {"name": "CORES", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
+        {"name": "LEVEL", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "LEVEL"}}},
+        {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "token"}}},
+        {"name": "NONE", "valueFrom": {"secretKeyRef": {"name": "other", "key": "x", "optional": True}}},
+    ]
+
+    environment = environment_of({"env": variables})
+
+    assert environment == {
+        "HOME": "/h",
+        "NAME": "a-1",
+        "SPACE": "team",
+        "LABEL": "x",
+        "NOTE": "7",
+        "NODE": "dev",
+        "IP": "127.0.0.1",
+        "GPUS": "2",
+        "MIB": "2",
+        "CORES": "3",
+        "LEVEL": "debug",
+        "TOKEN": "s3cret",
+    }
+
+
+def test_env_wins_over_env_from_and_keys_that_are_no_names_are_passed_over() -> None:
+    environment = environment_of(
+        {
+            "envFrom": [{"configMapRef": {"name": "settings"}}, {"prefix": "K_", "secretRef": {"name": "keys"}}],
+            "env": [{"name": "LEVEL", "value": "info"}, {"name": "BOTH", "value": "$(LEVEL)-$(K_token)"}],
+        }
+    )
+
+    assert environment == {"HOME": "/h", "LEVEL": "info", "K_token": "s3cret", "BOTH": "info-s3cret"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ({"configMapKeyRef": {"name": "nope", "key": "k"}}, 'configmap "nope" not found'),
+        ({"secretKeyRef": {"name": "keys", "key": "k"}}, "couldn't find key k in Secret team/keys"),
+        ({"fieldRef": {"fieldPath": "spec.what"}}, "unsupported fieldPath: spec.what"),
+    ],
+)
+def test_what_is_missing_is_named_as_the_kubelet_names_it(variable: dict[str, Any], message: str) -> None:
+    with pytest.raises(UnresolvedReference, match=f"^{message}$"):
+        environment_of({"env": [{"name": "X", "valueFrom": variable}]})
+
+
+def test_paths_of_mounts_are_those_of_this_machine_also_below_a_mounted_folder() -> None:
+    # The state folder lies below a path that the container mounts too.
+    mounts = {"/tmp": "/tmp/state/v/tmp", "/data": "/tmp/state/v/data"}
+
+    environment = environment_of(
+        {"env": [{"name": "OUT", "value": "file:///data/out"}, {"name": "LOG", "value": "$(OUT)/log:/tmp"}]}, mounts
+    )
+
+    assert environment == {
+        "HOME": "/h",
+        "OUT": "file:///tmp/state/v/data/out",
+        "LOG": "file:///tmp/state/v/data/out/log:/tmp/state/v/tmp",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/data", "/v/1"),
+        ("/data/", "/v/1/"),
+        ("/data/a b", "/v/1/a b"),
+        ("--out=/data/x", "--out=/v/1/x"),
+        ("open('/data/x')", "open('/v/1/x')"),
+        ("/data/deep/x", "/v/2/x"),
+        ("/data:/data/deep", "/v/1:/v/2"),
+        ("/database", "/database"),
+        ("/data-2", "/data-2"),
+        ("/data.txt", "/data.txt"),
+        ("/mnt/data", "/mnt/data"),
+        ("data", "data"),
+        ("https://host/data", "https://host/data"),
+        ("$(ROOT)/data", "$(ROOT)/data"),
+    ],
+)
+def test_only_whole_paths_are_rewritten_and_the_longest_first(text: str, expected: str) -> None:
+    rewrite = path_rewriter({"/data/": "/v/1", "/data/deep": "/v/2"})
+
+    assert rewrite(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$(A)", "1"),
+        ("$(A)$(B)", "1$(B)"),
+        ("$$(A)", "$(A)"),
+        ("$A $(A", "$A $(A"),
+        ("cost: 5$", "cost: 5$"),
+        ("$$$(A)", "$1"),
+    ],
+)
+def test_references_expand_as_in_kubernetes(text: str, expected: str) -> None:
+    assert expand(text, {"A": "1"}) == expected
+
+
+def test_python_is_the_interpreter_of_the_dev_cluster() -> None:
+    container = {"command": ["python", "-m", "x"], "args": ["--n=$(N)", "/etc/c/run.yaml"]}
+
+    line = command_line(container, {"N": "3"}, path_rewriter({"/etc/c": "/v"}))
+
+    assert line == [sys.executable, "-m", "x", "--n=3", "/v/run.yaml"]
+
+
+def test_a_container_that_leaves_its_command_to_the_image_is_refused() -> None:
+    with pytest.raises(UnresolvedReference, match="no command specified"):
+        command_line({"args": ["--x"]}, {}, str)
+
+
+def test_every_config_map_and_secret_of_a_pod_is_known() -> None:
+    pod = {
+        "spec": {
+            "containers": [
+                {
+                    "env": [{"valueFrom": {"configMapKeyRef": {"name": "c1"}}}],
+                    "envFrom": [{"secretRef": {"name": "s1"}}],
+                }
+            ],
+            "volumes": [
+                {"configMap": {"name": "c2"}},
+                {"secret": {"secretName": "s2"}},
+                {"projected": {"sources": [{"configMap": {"name": "c3"}}, {"secret": {"name": "s3"}}]}},
+            ],
+        }
+    }
+
+    assert (config_map_names(pod), secret_names(pod)) == ({"c1", "c2", "c3"}, {"s1", "s2", "s3"})
