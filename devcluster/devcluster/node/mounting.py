@@ -31,7 +31,7 @@ from devcluster.node.volumes import (
 logger = logging.getLogger(__name__)
 
 # The kubelet looks at ConfigMaps and Secrets about once a minute; somebody who waits for a demo would rather not.
-REFRESH_SECONDS = 10.0
+REFRESH_SECONDS = 2.0
 # The kubelet asks for a new token when 80 % of the old one's life is over.
 TOKEN_LIFE_USED = 0.8
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from devcluster.node.environment import base_environment, command_line, container_environment
 from devcluster.node.rewriting import expand, path_rewriter
 from devcluster.node.scheduling import quantities

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from devcluster.controllers.job_pods import format_indexes, parse_indexes, pod_for
 from devcluster.controllers.job_sync import Event, JobActions, sync_job
 from devcluster.events import timestamp

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from devcluster.controllers.ownership import Decision, OwnerState, decide
 
 SOLID, WAITING, ABSENT = OwnerState.SOLID, OwnerState.WAITING, OwnerState.ABSENT

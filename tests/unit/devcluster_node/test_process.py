@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from devcluster.node.process import (
     ContainerProcess,
     ProcessSpec,

@@ -3,15 +3,16 @@
 from typing import Any
 
 import pytest
+
 from devcluster.node.scheduling import Placement, is_schedulable, place, pod_requests, quantities
 
 
-def node(name: str = "one", labels: dict[str, str] | None = None, **allocatable: str) -> dict[str, Any]:
+def node(name: str = "one", *, gpu: str = "", pods: str = "10", disk: str = "hdd") -> dict[str, Any]:
     return {
-        "metadata": {"name": name, "labels": labels or {}},
+        "metadata": {"name": name, "labels": {"disk": disk}},
         "spec": {},
         "status": {
-            "allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10", **allocatable},
+            "allocatable": {"cpu": "4", "memory": "8Gi", "pods": pods, **({"nvidia.com/gpu": gpu} if gpu else {})},
             "conditions": [{"type": "Ready", "status": "True"}],
         },
     }
@@ -40,7 +41,7 @@ def test_a_pod_takes_the_sum_of_its_containers_or_its_hungriest_init_container()
 
 
 def test_a_pod_goes_where_there_is_room_for_it() -> None:
-    nodes = [node("full", **{"nvidia.com/gpu": "1"}), node("free", **{"nvidia.com/gpu": "1"})]
+    nodes = [node("full", gpu="1"), node("free", gpu="1")]
 
     placement = place(pod(gpu="1"), nodes, [pod("full", "Running", gpu="1")], {})
 
@@ -48,7 +49,7 @@ def test_a_pod_goes_where_there_is_room_for_it() -> None:
 
 
 def test_a_finished_pod_gives_its_room_back() -> None:
-    placement = place(pod(gpu="1"), [node(**{"nvidia.com/gpu": "1"})], [pod("one", "Succeeded", gpu="1")], {})
+    placement = place(pod(gpu="1"), [node(gpu="1")], [pod("one", "Succeeded", gpu="1")], {})
 
     assert placement == Placement("one")
 
@@ -73,7 +74,7 @@ def test_a_finished_pod_gives_its_room_back() -> None:
         ),
         pytest.param(
             pod(gpu="2"),
-            [node("a", **{"nvidia.com/gpu": "1"}), node("b", **{"nvidia.com/gpu": "1"})],
+            [node("a", gpu="1"), node("b", gpu="1")],
             [],
             "0/2 nodes are available: 2 Insufficient nvidia.com/gpu.",
             id="spread over two nodes",
@@ -87,7 +88,7 @@ def test_a_finished_pod_gives_its_room_back() -> None:
         ),
         pytest.param(
             {**pod(), "spec": {**pod()["spec"], "nodeSelector": {"disk": "ssd"}}},
-            [node(labels={"disk": "hdd"})],
+            [node(disk="hdd")],
             [],
             "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
             id="node selector",

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from devcluster.node.container import restart_delay, starts_again
 from devcluster.node.status import (
     ContainerRecord,

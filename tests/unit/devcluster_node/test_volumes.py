@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from devcluster.controllers.volume_binding import bound_claim, volume_phase
 from devcluster.node.provisioner import is_to_be_removed, needs_volume, volume_for
 from devcluster.node.scheduling import quantities
