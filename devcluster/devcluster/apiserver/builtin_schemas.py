@@ -100,7 +100,7 @@ def _json_schema_props() -> Object:
         info.serialization_alias or info.alias or attribute: free
         for attribute, info in _model_class(_JSON_SCHEMA).model_fields.items()
     }
-    untyped = {"properties": properties}  # a schema or a boolean
+    untyped = {"properties": properties, "x-model": "V1JSONSchemaPropsOrBool"}
     properties |= {word: {"type": "boolean"} for word in ("exclusiveMinimum", "exclusiveMaximum", "nullable")}
     properties |= {word: {"type": "object", "additionalProperties": schema} for word in ("properties", "definitions")}
     properties |= {word: {"type": "array", "items": schema} for word in ("allOf", "anyOf", "oneOf")}
