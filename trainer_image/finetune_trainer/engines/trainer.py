@@ -62,7 +62,8 @@ class Engine:
             self._recorder.end()
 
     def evaluate(self, checkpoint: SavedCheckpoint) -> None:
-        """Evaluate the weights that the model has now, as those of `checkpoint`."""
+        """Evaluate `checkpoint` where a stop came before its evaluation."""
+        self._trainer.load(checkpoint)
         self._trainer.state.global_step, self._trainer.state.epoch = checkpoint.step, checkpoint.epoch
         self._trainer.evaluate()
 
@@ -131,6 +132,10 @@ class _Trainer(transformers.Trainer):
             return {}
         finally:
             self._recorder.stage("Training")
+
+    def load(self, checkpoint: SavedCheckpoint) -> None:
+        """Take the weights of `checkpoint`."""
+        self._load_from_checkpoint(str(checkpoint.path))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self._recorder.stage("Saving", f"saving the checkpoint of step {self.state.global_step}")
