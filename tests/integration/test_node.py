@@ -1,11 +1,11 @@
 """What a pod finds on the node, and what the cluster says of it, as kubectl shows it."""
 
 import json
-import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -167,7 +167,7 @@ def test_a_claim_outlives_the_pods_that_use_it(pods: Pods) -> None:
     folder = pods.get(f"pv/{volume}")["spec"]["hostPath"]["path"]
     pods.kubectl("delete", "pod,pvc", "--all", "-n", pods.namespace)
     pods.kubectl("wait", "--for=delete", f"pv/{volume}", "--timeout=30s")
-    assert not os.path.exists(folder)
+    assert not Path(folder).exists()
 
 
 def test_a_failure_is_told_with_its_exit_code_and_the_end_of_the_log(pods: Pods) -> None:
