@@ -74,6 +74,8 @@ def _learn(known: TrainerState, told: TrainerState) -> TrainerState:
     if progress is not None and progress.step == 0 and known.progress is not None and progress.percent == 0:
         # A new attempt that prepares has done no step; where the last one came to is still the better answer.
         news.pop("progress")
+    elif progress is not None and progress.last_report_time is None and known.progress is not None:
+        news["progress"] = progress.model_copy(update={"last_report_time": known.progress.last_report_time})
     return known.model_copy(update=news)
 
 

@@ -67,10 +67,10 @@ class Reconciler:
         resource = parse_resource(raw)
         if resource.deleting:
             return None
+        now = datetime.now(UTC)
         if resource.terminal:
             await self._after_the_end(resource)
-            return None
-        now = datetime.now(UTC)
+            return await self._write(resource, compute_status(resource, Observation(), now), now)
         observed = await self._observe(resource, now)
         status = compute_status(resource, observed, now)
         held = await self._write(resource, status, now)

@@ -25,7 +25,8 @@ from finetune_operator.resource import Resource
 def compute_status(resource: Resource, observed: Observation, now: datetime) -> FineTuneJobStatus:
     """The status to write. What has ended stays as it is: terminal means terminal."""
     if resource.terminal:
-        return resource.status
+        # GitOps tools take an older observedGeneration for work that is still to come.
+        return resource.status.model_copy(update={"observed_generation": resource.generation})
     if resource.spec is None:
         verdict = invalid_spec(resource.problems, now)
         return _with_verdict(resource.status, resource, verdict, now)

@@ -84,7 +84,9 @@ def job(*, suspend: bool = False, start: float | None = 1, end: tuple[str, str, 
     }
 
 
-def pod(number: int = 1, *, state: dict[str, Any] | None = None, node: str | None = "n1", **status: Any) -> dict[str, Any]:
+def pod(
+    number: int = 1, *, state: dict[str, Any] | None = None, node: str | None = "n1", **status: Any
+) -> dict[str, Any]:
     """The pod of attempt `number`; `state` is that of its container."""
     containers = [] if state is None else [{"name": "trainer", "state": state}]
     return {
@@ -104,7 +106,9 @@ def running(since: float = 12) -> dict[str, Any]:
     return {"running": {"startedAt": stamp(since)}}
 
 
-def terminated(code: int, reason: str = "Error", message: str = "", *, since: float = 12, until: float = 90) -> dict[str, Any]:
+def terminated(
+    code: int, reason: str = "Error", message: str = "", *, since: float = 12, until: float = 90
+) -> dict[str, Any]:
     """State of a container that has ended."""
     return {
         "terminated": {

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from tests.unit.operator.samples import at, job, observation, pod, resource, terminated
 
 from finetune_operator.failures import cut, to_reason
 from finetune_operator.status import compute_status, to_manifest
-from tests.unit.operator.samples import at, job, observation, pod, resource, terminated
 
 WORD = {
     "exitCode": 11,

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.unit.operator.samples import UID, resource
 
 from finetune_api.run import RunConfig
 from finetune_operator.manifests import build_children
@@ -12,7 +13,6 @@ from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.manifests.pvc import build_pvc
 from finetune_operator.resource import Resource
-from tests.unit.operator.samples import UID, resource
 
 SURROUNDINGS = Surroundings(image="trainer:1", reports_url="https://operator:8443", ca="PEM")
 LABELS = {

@@ -1,10 +1,24 @@
 """Whole statuses, from what is observed and the time."""
 
+import json
 from typing import Any
 
+from tests.unit.operator.samples import (
+    at,
+    finetunejob,
+    job,
+    observation,
+    pod,
+    received,
+    resource,
+    running,
+    stamp,
+    terminated,
+)
+
 from finetune_operator.observe import Cause
+from finetune_operator.resource import parse_resource
 from finetune_operator.status import compare, compute_status, to_manifest
-from tests.unit.operator.samples import at, job, observation, pod, received, resource, running, stamp, terminated
 
 REPORT: dict[str, Any] = {
     "sequence": 4,
@@ -53,12 +67,6 @@ def line(status: dict[str, Any]) -> tuple[str, str, str]:
     return status["phase"], ready["reason"], status["message"]
 
 
-def json_of(value: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(value)
-
-
 def test_a_job_that_trains_shows_its_numbers() -> None:
     observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
 
@@ -103,14 +111,20 @@ def condition(kind: str, status: str, reason: str, message: str = "") -> dict[st
 def test_the_end_is_told_by_the_last_word_and_by_the_job() -> None:
     before = compute(resource(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
     end = job(end=("Complete", "CompletionsReached", ""))
-    observed = observation(end, pod(state=terminated(0, "Completed", json_of(FINAL))))
+    observed = observation(end, pod(state=terminated(0, "Completed", json.dumps(FINAL))))
 
     status = compute(resource(before), observed, 101)
 
     assert line(status) == ("Succeeded", "Succeeded", "finished after 375 steps, loss 0.52, accuracy 0.91")
     assert conditions(status) == {"Complete": "Succeeded", "Ready": "Succeeded"}
     assert status["completionTime"] == stamp(100)
-    assert status["progress"] == {"step": 375, "totalSteps": 375, "epoch": "3.0", "percent": 100}
+    assert status["progress"] == {
+        "step": 375,
+        "totalSteps": 375,
+        "epoch": "3.0",
+        "percent": 100,
+        "lastReportTime": stamp(50),
+    }
     assert [each["step"] for each in status["evaluations"]] == [125, 375]
     assert [each["step"] for each in status["checkpoints"]] == [125, 375]
     assert status["bestCheckpoint"] == REPORT["bestCheckpoint"]
@@ -134,6 +148,14 @@ def test_what_has_ended_stays_as_it_is_whatever_becomes_of_its_children() -> Non
 
     assert compute(resource(ended), observation(), 500) == ended
     assert compute(resource(ended), observation(job(), pod(2, state=running())), 500) == ended
+
+
+def test_a_change_of_the_spec_after_the_end_is_only_taken_note_of() -> None:
+    ended = compute(resource(), observation(job(end=("Complete", "", "")), pod(state=terminated(0))), 101)
+    edited = finetunejob(ended, suspend=True)
+    edited["metadata"]["generation"] = 2
+
+    assert compute(parse_resource(edited), observation(), 500) == {**ended, "observedGeneration": 2}
 
 
 def test_a_full_progress_bar_is_not_an_end() -> None:
@@ -200,7 +222,7 @@ def test_a_report_of_an_older_attempt_is_ignored() -> None:
 
 
 def test_the_last_word_of_an_ended_attempt_is_taken_in_once() -> None:
-    word = json_of({**FINAL, "exitCode": 143, "progress": {"step": 150}})
+    word = json.dumps({**FINAL, "exitCode": 143, "progress": {"step": 150}})
     pods = (pod(state=terminated(143, message=word)), pod(2, state=running(95)))
     first = compute(resource(), observation(job(), *pods), 96)
     newer = {**REPORT, "progress": {"step": 200}}
@@ -366,8 +388,7 @@ def test_a_pod_that_never_runs_after_admission_ends_the_job_at_its_deadline() ->
     assert line(after) == (
         "Failed",
         "PreRunningDeadlineExceeded",
-        "no pod ran within 60 s (runPolicy.preRunningDeadlineSeconds): "
-        "the image trainer:1 cannot be pulled: not found",
+        "no pod ran within 60 s (runPolicy.preRunningDeadlineSeconds): the image trainer:1 cannot be pulled: not found",
     )
     assert after["failure"]["reason"] == "PreRunningDeadlineExceeded"
 

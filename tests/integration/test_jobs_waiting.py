@@ -1,0 +1,83 @@
+"""Jobs that cannot run yet say why, and hold nothing when they give up."""
+
+from typing import Any
+
+from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
+
+MISSING_IMAGE = {"image": "example.invalid/trainer:does-not-exist"}
+
+
+def test_a_job_that_finds_no_gpu_waits_with_the_schedulers_words_and_runs_when_there_is_one(space: Space) -> None:
+    space.apply(finetunejob("no-gpu", resources={"gpus": 1}, pod={"nodeSelector": {"example.com/gpu": "a100"}}))
+
+    status = space.until("no-gpu", lambda s: "no node can take the pod" in s.get("message", ""), "a reason", 30)
+    space.kubectl("delete", "ftj", "no-gpu")
+
+    assert status["phase"] == "Pending"
+    assert "nodes are available" in status["message"]
+
+
+def test_a_job_that_asks_for_more_than_any_node_has_waits(space: Space) -> None:
+    space.apply(finetunejob("too-large", resources={"gpus": 0, "memory": "900Ti"}))
+
+    status = space.until("too-large", lambda s: "Insufficient memory" in s.get("message", ""), "a reason", 30)
+    space.kubectl("delete", "ftj", "too-large")
+
+    assert status["phase"] == "Pending"
+
+
+def test_an_image_that_cannot_be_pulled_is_named_and_the_deadline_frees_the_node(space: Space) -> None:
+    space.apply(finetunejob("no-image", pod=MISSING_IMAGE, runPolicy={"preRunningDeadlineSeconds": 4}))
+
+    waiting = space.until("no-image", lambda s: "cannot be pulled" in s.get("message", ""), "a reason", 30)
+    status = space.end_of("no-image", 60)
+    wait_for(lambda: space.get("job", "no-image"), lambda job: not job, "the Job to go", seconds=60)
+
+    assert waiting["message"].startswith(f"the image {MISSING_IMAGE['image']} cannot be pulled")
+    assert status["phase"] == "Failed"
+    assert status["failure"]["reason"] == "PreRunningDeadlineExceeded"
+    assert MISSING_IMAGE["image"] in status["failure"]["message"]
+    assert status["failure"]["hint"]
+
+
+def test_a_claim_that_is_not_there_is_named(space: Space) -> None:
+    space.apply(finetunejob("no-claim", model={"source": "pvc://nowhere/model"}))
+
+    status = space.until("no-claim", lambda s: "nowhere" in s.get("message", ""), "a reason", 40)
+    space.kubectl("delete", "ftj", "no-claim")
+
+    assert status["phase"] == "Pending"
+
+
+def test_a_secret_that_is_not_there_is_named(space: Space) -> None:
+    token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "missing-token", "key": "token"}}}
+    space.apply(finetunejob("no-secret", pod={"env": [token]}))
+
+    status = space.until("no-secret", lambda s: "missing-token" in s.get("message", ""), "a reason", 40)
+    space.kubectl("delete", "ftj", "no-secret")
+
+    assert status["phase"] == "Pending"
+
+
+def test_an_object_of_the_same_name_is_left_alone_and_named(space: Space) -> None:
+    foreign: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "taken-run"},
+        "data": {"a": "b"},
+    }
+    space.apply(foreign, finetunejob("taken"))
+
+    status = space.until("taken", lambda s: "taken-run" in s.get("message", ""), "a reason", 30)
+    untouched = space.get("configmap", "taken-run")
+    space.kubectl("delete", "ftj", "taken")
+
+    assert status["phase"] == "Pending"
+    assert next(each["reason"] for each in status["conditions"] if each["type"] == "Ready") == "NameConflict"
+    assert untouched["data"] == {"a": "b"}
+    assert "ownerReferences" not in untouched["metadata"]
+    assert space.get("job", "taken") == {}
+
+
+def test_nothing_of_this_was_an_error_of_the_operator(space: Space, operator_process: OperatorProcess) -> None:
+    assert "Traceback" not in operator_process.log.read_text()
