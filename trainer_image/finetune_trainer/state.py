@@ -45,6 +45,7 @@ class RunState:
 
     def __init__(self) -> None:
         self.changed = threading.Event()
+        self.changed.set()
         self._lock = threading.Lock()
         self._stage: Stage = "Preparing"
         self._message: str | None = "starting"
