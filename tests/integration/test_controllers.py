@@ -296,8 +296,9 @@ def test_a_custom_resource_owns_like_any_other(objects: Objects, kubectl: Kubect
 
 def test_a_deleted_namespace_takes_everything_with_it(kubectl: Kubectl) -> None:
     name = f"short-lived-{time.time_ns()}"
-    kubectl("create", "namespace", name)
     objects = Objects(kubectl, name)
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    kubectl("apply", "-f", "-", stdin=json.dumps(namespace))
     objects.until("namespace/" + name, lambda _: objects.exists("serviceaccount/default"))
     objects.apply(job("work", "sleep 60"))
     objects.running("work")

@@ -23,8 +23,8 @@ class Pods:
         self.kubectl, self.namespace = kubectl, namespace
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=json.dumps(listed))
+        documents = "\n---\n".join(json.dumps(obj) for obj in objects)
+        self.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=documents)
 
     def get(self, resource: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl("get", resource, "-n", self.namespace, "-o", "json").stdout)
@@ -274,7 +274,7 @@ def test_a_missing_image_and_a_missing_config_map_keep_a_pod_waiting(pods: Pods)
 
     imageless = pods.until("pod/imageless", lambda pod: "ImagePullBackOff" in json.dumps(pod["status"]))
     unsettled = pods.until("pod/unsettled", lambda pod: "CreateContainerConfigError" in json.dumps(pod["status"]))
-    pods.kubectl("create", "configmap", "later", "-n", pods.namespace)
+    pods.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}})
 
     assert (imageless["status"]["phase"], unsettled["status"]["phase"]) == ("Pending", "Pending")
     assert state_of(unsettled)["waiting"]["message"] == 'configmap "later" not found'
