@@ -1,0 +1,95 @@
+"""Wrong manifests are refused at `kubectl apply`, with the field and the remedy named."""
+
+import json
+from typing import Any
+
+import pytest
+from tests.integration.fixtures import Space, finetunejob
+
+from devcluster.cluster import Cluster
+
+DATA: dict[str, Any] = {"source": "pvc://seed/data", "train": {"split": "train"}}
+WRONG: list[tuple[str, dict[str, Any], str, str]] = [
+    ("a task that is not there", {"task": "sorting"}, "spec.task", '"text-classification"'),
+    ("no task", {"task": None}, "spec.task", "equired"),
+    ("no model", {"model": None}, "spec.model", "equired"),
+    ("a model without a source", {"model": {}}, "spec.model.source", "equired"),
+    ("a source with spaces", {"model": {"source": "a model"}}, "spec.model.source", "Hugging Face Hub id"),
+    ("a source that climbs out", {"model": {"source": "pvc://c/../x"}}, "spec.model.source", "without '..'"),
+    ("a scheme that is not there yet", {"dataset": {**DATA, "source": "s3://b/x"}}, "spec.dataset.source", "pvc://"),
+    ("data without a training split", {"dataset": {"source": "org/name"}}, "spec.dataset.train", "equired"),
+    ("no rows", {"dataset": {**DATA, "train": {"split": "train", "samples": 0}}}, "spec.dataset.train.samples", "1"),
+    ("an engine that is not there", {"training": {"engine": "keras"}}, "spec.training.engine", '"trainer"'),
+    ("no epochs", {"training": {"epochs": 0}}, "spec.training.epochs", "0"),
+    ("epochs in words", {"training": {"epochs": "three"}}, "spec.training.epochs", "string"),
+    ("half a batch", {"training": {"batchSize": 0.5}}, "spec.training.batchSize", "integer"),
+    ("a learning rate that is too high", {"training": {"learningRate": 5}}, "spec.training.learningRate", "1"),
+    ("a field with a typing error", {"training": {"epoch": 3}}, "spec.training.epoch", "not declared in schema"),
+    ("padding without a length", {"preprocessing": {"padding": "max_length"}}, "preprocessing", "maxLength"),
+    ("steps without a strategy", {"checkpoints": {"steps": 10}}, "spec.checkpoints", "strategy 'steps'"),
+    ("a strategy without steps", {"evaluation": {"strategy": "steps"}}, "spec.evaluation", "steps is required"),
+    ("a metric that is not there", {"evaluation": {"metrics": ["bleu"]}}, "spec.evaluation.metrics", '"accuracy"'),
+    ("a best metric that is not computed", {"evaluation": {"bestMetric": "f1"}}, "spec.evaluation", "one of metrics"),
+    ("a best metric without evaluation rows", {"dataset": DATA}, "evaluation.bestMetric", "dataset.evaluation"),
+    ("more checkpoints than fit", {"checkpoints": {"keep": 99}}, "spec.checkpoints.keep", "16"),
+    ("an output that is no claim", {"output": {"uri": "s3://b/x"}}, "spec.output.uri", "pvc://claim/path"),
+    ("a size for a claim that is there", {"output": {"uri": "pvc://c/x", "size": "1Gi"}}, "spec.output", "leave"),
+    ("two nodes' worth of GPUs", {"resources": {"gpus": 8}}, "spec.resources.gpus", "1"),
+    ("memory in words", {"resources": {"memory": "plenty"}}, "spec.resources.memory", "plenty"),
+    ("a variable of ours", {"pod": {"env": [{"name": "FINETUNE_X", "value": "1"}]}}, "spec.pod.env", "set by the operator"),
+    ("a variable with two values", {"pod": {"env": [{"name": "A", "value": "1", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}}, "spec.pod.env", "not both"),
+    ("a label of ours", {"pod": {"labels": {"finetune.dev/job-uid": "x"}}}, "pod.labels", "set by the operator"),
+    ("retries below none", {"runPolicy": {"backoffLimit": -1}}, "spec.runPolicy.backoffLimit", "0"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def default(finetune_crd: Cluster) -> Space:
+    return Space(finetune_crd, "default")
+
+
+@pytest.mark.parametrize(("spec", "field", "remedy"), [case[1:] for case in WRONG], ids=[case[0] for case in WRONG])
+def test_a_wrong_manifest_is_refused_and_the_field_is_named(
+    default: Space, spec: dict[str, Any], field: str, remedy: str
+) -> None:
+    manifest = finetunejob("wrong", **spec)
+    manifest["spec"] = {name: value for name, value in manifest["spec"].items() if value is not None}
+
+    answer = default.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(manifest), check=False)
+
+    assert "serverside-applied" not in answer
+    assert field in answer
+    assert remedy in answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training": {"epochs": 9}},
+        {"model": {"source": "pvc://seed/other"}},
+        {"dataset": {"train": {"samples": 5}}},
+        {"resources": {"gpus": 1}},
+        {"pod": {"image": "other:1"}},
+        {"output": {"size": "20Gi"}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_shapes_a_run_cannot_be_changed(default: Space, change: dict[str, Any]) -> None:
+    default.apply(finetunejob("fixed", suspend=True))
+
+    answer = default.kubectl("patch", "ftj", "fixed", "--type=merge", "-p", json.dumps({"spec": change}), check=False)
+
+    assert f"spec.{next(iter(change))}: " in answer
+    assert "immutable" in answer
+    assert "create it anew" in answer
+
+
+def test_suspension_and_limits_can_be_changed(default: Space) -> None:
+    default.apply(finetunejob("fixed", suspend=True))
+
+    default.patch("fixed", {"suspend": False, "runPolicy": {"activeDeadlineSeconds": 60}})
+    spec = default.get("ftj", "fixed")["spec"]
+    default.kubectl("delete", "ftj", "fixed")
+
+    assert spec["suspend"] is False
+    assert spec["runPolicy"]["activeDeadlineSeconds"] == 60
