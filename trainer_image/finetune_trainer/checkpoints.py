@@ -66,13 +66,8 @@ class CheckpointStore:
         self._keep = keep
         self._scratch = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
 
-    def open(self) -> None:
-        """Find the checkpoints that verify. Leftovers of a killed process are removed, broken ones left alone."""
-        with output_failures(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(f"{_TEMPORARY}*"):
-                shutil.rmtree(leftover)
-            self._scratch.mkdir()
+    def find(self) -> None:
+        """Find the checkpoints that verify; broken ones are left alone."""
         found = []
         for path in sorted(self.folder.glob("step-*")):
             checkpoint, problem = verify(path, self._run)
@@ -81,6 +76,14 @@ class CheckpointStore:
             else:
                 logger.warning("checkpoint %s is not used: %s", path.name, problem)
         self.saved = sorted(found, key=lambda checkpoint: checkpoint.step)
+
+    def begin(self) -> None:
+        """Make room to write. Leftovers of a killed process are removed."""
+        with output_failures(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder.glob(f"{_TEMPORARY}*"):
+                shutil.rmtree(leftover)
+            self._scratch.mkdir()
 
     def close(self) -> None:
         """Remove the scratch folder."""

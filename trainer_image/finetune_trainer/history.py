@@ -28,8 +28,11 @@ class History:
         self._lines: list[Line] = []
 
     def resume(self, step: int) -> None:
-        """Keep the lines up to `step`; those after it and a torn last one are dropped."""
+        """Take the lines up to `step`; those after it and a torn last one are not read."""
         self._lines = [line for line in _read(self._path) if line.step <= step]
+
+    def begin(self) -> None:
+        """Drop from the file what `resume` did not read; from here on lines are appended."""
         write_atomically(self._path, "".join(f"{line.model_dump_json()}\n" for line in self._lines))
 
     def append(self, kind: Literal["log", "evaluation"], step: int, epoch: float, metrics: Metrics) -> None:

@@ -21,7 +21,7 @@ from finetune_trainer.failures import TrainerError
 
 Kind = Literal["model", "data set"]
 
-_SIGN_IN = "set HF_SIGN_IN to a token of an account that may read it (pod.env with secretKeyRef in a cluster)"
+_SIGN_IN = "set HF_TOKEN to a token of an account that may read it (pod.env with secretKeyRef in a cluster)"
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

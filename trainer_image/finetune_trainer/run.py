@@ -23,7 +23,7 @@ from finetune_trainer.prepared import Prepared
 from finetune_trainer.recorder import Recorder
 from finetune_trainer.state import RunState
 from finetune_trainer.stop import StopSignal
-from finetune_trainer.storage import Output, Volumes, identity, open_output
+from finetune_trainer.storage import Output, Volumes, claim_output, identity, open_output
 from finetune_trainer.tasks.text_classification import Examples, check_rows, longest_sequence, tokenize
 
 logger = logging.getLogger(__name__)
@@ -42,10 +42,10 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
     use_cpu = choose_device(config.gpus)
     output = open_output(config, volumes)
     store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep)
-    store.open()
+    store.find()
     try:
         recorder = Recorder(config, output, store, History(output.history), state, stop)
-        last = train(config, volumes, use_cpu, recorder, state)
+        last = train(config, volumes, use_cpu, output, recorder, state)
         state.stage("Exporting", "writing the model")
         state.set_model(export_model(recorder.best() or last, output, STATE_FILES))
     finally:
@@ -54,11 +54,16 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
     return output
 
 
-def train(config: RunConfig, volumes: Volumes, use_cpu: bool, recorder: Recorder, state: RunState) -> SavedCheckpoint:
+def train(
+    config: RunConfig, volumes: Volumes, use_cpu: bool, output: Output, recorder: Recorder, state: RunState
+) -> SavedCheckpoint:
     """Train and evaluate up to the last step. Returns its checkpoint."""
     resumed = recorder.store.newest
     recorder.resume(resumed)
     prepared = prepare(config, volumes, use_cpu, state)
+    claim_output(output, config)
+    recorder.store.begin()
+    recorder.history.begin()
     engine = Engine(prepared, recorder)
     if resumed is None or resumed.step < engine.total_steps:
         if resumed:

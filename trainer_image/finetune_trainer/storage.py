@@ -77,7 +77,7 @@ def identity(config: RunConfig) -> JsonObject:
 
 
 def open_output(config: RunConfig, volumes: Volumes) -> Output:
-    """The output folder, made if need be, proven to be writable, and marked as this run's.
+    """The output folder, made if need be, and proven to be writable and free for this run.
 
     Raises:
         TrainerError: OUTPUT when it cannot be written or holds another run.
@@ -90,11 +90,19 @@ def open_output(config: RunConfig, volumes: Volumes) -> Output:
         probe = output.path / f".write-{uuid.uuid4().hex}"
         probe.write_bytes(b"x")
         probe.unlink()
-        _claim(output, identity(config))
+        _check_is_free(output, identity(config))
     return output
 
 
-def _claim(output: Output, mine: JsonObject) -> None:
+def claim_output(output: Output, config: RunConfig) -> None:
+    """Mark the output as this run's. Only done once model and data are good: a mistake shall not cost a folder."""
+    mine = identity(config)
+    with output_failures(output.path):
+        _check_is_free(output, mine)
+        write_atomically(output.path / _IDENTITY, json.dumps(mine, indent=2) + "\n")
+
+
+def _check_is_free(output: Output, mine: JsonObject) -> None:
     marker = output.path / _IDENTITY
     try:
         theirs = json.loads(marker.read_text(encoding="utf-8"))
@@ -108,8 +116,6 @@ def _claim(output: Output, mine: JsonObject) -> None:
             f"{output.uri} holds {_whose(theirs, mine)}",
             f"give output.uri another folder, or delete {output.path} if it is not needed any more",
         )
-    if not marker.exists():
-        write_atomically(marker, json.dumps(mine, indent=2) + "\n")
 
 
 def _whose(theirs: object, mine: JsonObject) -> str:

@@ -18,7 +18,8 @@ OPERATIONS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir")
 
 def opened(folder: Path) -> CheckpointStore:
     store = CheckpointStore(folder, RUN, keep=1)
-    store.open()
+    store.find()
+    store.begin()
     return store
 
 

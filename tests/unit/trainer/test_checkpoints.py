@@ -17,7 +17,8 @@ RUN = {"configDigest": "sha256:1", "jobUid": None}
 
 def opened(folder: Path, keep: int = 3, run: dict[str, Any] = RUN) -> CheckpointStore:
     store = CheckpointStore(folder, run, keep)
-    store.open()
+    store.find()
+    store.begin()
     return store
 
 

@@ -16,6 +16,7 @@ def test_a_resumed_run_has_no_line_twice_and_no_torn_one(tmp_path: Path) -> None
 
     resumed = History(path)
     resumed.resume(2)
+    resumed.begin()
     resumed.append("log", 3, 1.5, {"loss": 0.9})
 
     assert path.read_text().splitlines() == [
@@ -33,5 +34,6 @@ def test_lines_that_are_not_ours_are_dropped(tmp_path: Path) -> None:
 
     history = History(path)
     history.resume(5)
+    history.begin()
 
     assert path.read_text() == ""

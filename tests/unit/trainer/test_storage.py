@@ -8,7 +8,7 @@ import pytest
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.storage import locate, open_output
+from finetune_trainer.storage import claim_output, locate, open_output
 
 
 def config(uri: str, epochs: int = 3, job: str | None = None) -> RunConfig:
@@ -53,8 +53,8 @@ def test_no_path_leaves_its_claim() -> None:
 
 def test_the_same_run_may_come_back_and_another_may_not(tmp_path: Path) -> None:
     uri = f"file://{tmp_path}/out"
-    open_output(config(uri, job="1"), {})
-    open_output(config(uri, job="1"), {})
+    claim_output(open_output(config(uri, job="1"), {}), config(uri, job="1"))
+    claim_output(open_output(config(uri, job="1"), {}), config(uri, job="1"))
 
     assert failure_of(config(uri, epochs=4, job="1")) == (
         ExitCode.OUTPUT,
@@ -62,6 +62,14 @@ def test_the_same_run_may_come_back_and_another_may_not(tmp_path: Path) -> None:
         f"{uri} holds a run with other settings",
     )
     assert failure_of(config(uri, job="2"))[1:] == ("OutputInUse", f"{uri} holds the run of another job")
+
+
+def test_an_output_that_was_only_looked_at_is_free_for_another_run(tmp_path: Path) -> None:
+    open_output(config(f"file://{tmp_path}/out", epochs=3), {})
+
+    open_output(config(f"file://{tmp_path}/out", epochs=4), {})
+
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_foreign_files_are_never_taken_over(tmp_path: Path) -> None:
