@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import helm_python
+import kubernetes
 import pytest
 import yaml
 from tests.integration.fixtures import ROOT, OperatorProcess, Space, finetunejob, seeded
@@ -49,12 +50,15 @@ def rendered(values: Json, namespace: str) -> list[Json]:
 
 def account_kubeconfig(home: Space, folder: Path) -> Path:
     """The cluster's kubeconfig with a token of the chart's ServiceAccount in place of the administrator's."""
-    path = f"/api/v1/namespaces/{home.namespace}/serviceaccounts/{ACCOUNT}/token"
-    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
-    answer = json.loads(home.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(request)))
+    request = {"spec": {"audiences": [], "expirationSeconds": 3600}}
+    with kubernetes.config.new_client_from_config(str(home.cluster.kubeconfig)) as client:
+        core = kubernetes.client.CoreV1Api(client)
+        answer = core.create_namespaced_service_account_token(
+            ACCOUNT, home.namespace, request, _headers={"Content-Type": "application/json"}
+        )
     config = yaml.safe_load(home.cluster.kubeconfig.read_text())
     for user in config["users"]:
-        user["user"] = {"token": answer["status"]["token"]}
+        user["user"] = {"token": answer.status.token}
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_text(yaml.safe_dump(config))
     return kubeconfig
