@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 
 from kubernetes.aio.client import ApiClient, ApiException
 from kubernetes.aio.client.exceptions import NotFoundException
@@ -19,7 +20,7 @@ from finetune_operator.names import LABEL_JOB_UID
 from finetune_operator.ownership import PodOwners, key_of_job
 from finetune_operator.queue import WorkQueue
 from finetune_operator.reconcile import Reconciler
-from finetune_operator.reports import serve_reports
+from finetune_operator.reports import ReportServer, serve_reports
 from finetune_operator.resource import Key
 from finetune_operator.settings import Settings
 
@@ -96,14 +97,12 @@ class Operator:
                 port=settings.reports_port,
             )
             self._reports_url = settings.reports_url or f"https://127.0.0.1:{report_server.port}"
-            try:
-                await self._work()
-            finally:
-                await report_server.close()
+            await self._work(report_server)
         finally:
             await health.cleanup()
 
-    async def _work(self) -> None:
+    async def _work(self, report_server: ReportServer) -> None:
+        stop_kopf = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._heartbeat.run()),
@@ -116,14 +115,23 @@ class Operator:
             await self._jobs.synced.wait()
             await self._pods.synced.wait()
             tasks.append(group.create_task(self._queue.work(self._settings.workers)))
+            kopf_started = asyncio.Event()
+            group.create_task(self._run_kopf(kopf_started, stop_kopf))
+            await kopf_started.wait()
             self._started = True
             _log.info("serving %s; reports at %s", self._namespace or "all namespaces", self._reports_url)
-            registry = handlers.build_registry(
-                self._client.configuration, on_seen=self._finetunejobs.seen, on_gone=self._finetunejobs.gone
-            )
-            await handlers.run(registry, handlers.build_settings(), self._namespace)
+            await _signal_to_stop()
+            # Ours first: at its end Kopf waits for every task of the loop that came after it, such as open connections.
             for task in tasks:
                 task.cancel()
+            await report_server.close()
+            stop_kopf.set()
+
+    async def _run_kopf(self, started: asyncio.Event, stop: asyncio.Event) -> None:
+        registry = handlers.build_registry(
+            self._client.configuration, on_seen=self._finetunejobs.seen, on_gone=self._finetunejobs.gone
+        )
+        await handlers.run(registry, handlers.build_settings(), self._namespace, started=started, stop=stop)
 
     async def _reconcile(self, key: Key) -> float | None:
         return await self._reconciler.reconcile(key)
@@ -174,6 +182,14 @@ class Operator:
             except FAILURES as error:
                 _log.warning("list of FineTuneJobs failed: %s", type(error).__name__)
             await asyncio.sleep(_CHECK_SECONDS)
+
+
+async def _signal_to_stop() -> None:
+    """Wait for SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    await stopping.wait()
 
 
 def retry_after(error: Exception) -> float | None:

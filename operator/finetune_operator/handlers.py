@@ -4,6 +4,7 @@ Handlers of events keep no state on the objects: no finalizer and no annotation,
 deletion works while the operator is down.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -57,10 +58,23 @@ def build_settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def run(registry: kopf.OperatorRegistry, settings: kopf.OperatorSettings, namespace: str | None) -> None:
-    """Watch until SIGTERM or SIGINT, in one namespace or in all."""
-    namespaces = [namespace] if namespace else []
-    await kopf.operator(registry=registry, settings=settings, namespaces=namespaces, clusterwide=not namespace)
+async def run(
+    registry: kopf.OperatorRegistry,
+    settings: kopf.OperatorSettings,
+    namespace: str | None,
+    *,
+    started: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    """Watch in one namespace or in all until `stop` is set. Sets `started`; Kopf has taken SIGTERM and SIGINT then."""
+    await kopf.operator(
+        registry=registry,
+        settings=settings,
+        namespaces=[namespace] if namespace else [],
+        clusterwide=not namespace,
+        ready_flag=started,
+        stop_flag=stop,
+    )
 
 
 async def credentials(configuration: Configuration) -> kopf.ConnectionInfo:

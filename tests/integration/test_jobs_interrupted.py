@@ -1,0 +1,92 @@
+"""Jobs that are interrupted: by a pod that goes away, by their user, by an outage of the operator."""
+
+import signal
+from typing import Any
+
+from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
+
+STEPS = 480
+LONG: dict[str, Any] = {
+    "training": {"epochs": STEPS // 16, "batchSize": 8, "learningRate": 0.01},
+    "evaluation": {"strategy": "steps", "steps": 40, "metrics": ["accuracy"]},
+    "checkpoints": {"strategy": "steps", "steps": 40, "keep": 2},
+}
+"""480 steps: long enough to be interrupted."""
+
+
+def in_the_middle(status: dict[str, Any]) -> bool:
+    return status.get("phase") == "Running" and status["progress"]["step"] >= 80 and "latestCheckpoint" in status
+
+
+def test_a_pod_that_goes_away_is_replaced_and_the_new_one_resumes(space: Space) -> None:
+    space.apply(finetunejob("killed", **LONG))
+    before = space.until("killed", in_the_middle, "the middle of its training")
+    space.kubectl("delete", "pod", before["attempts"][0]["pod"], "--wait=false")
+
+    status = space.end_of("killed")
+
+    assert_resumed(status, before)
+    assert status["attempts"][0]["exitCode"] == 143
+
+
+def test_a_suspended_job_stops_with_a_checkpoint_and_goes_on_from_there(space: Space) -> None:
+    space.apply(finetunejob("paused", **LONG))
+    before = space.until("paused", in_the_middle, "the middle of its training")
+
+    space.patch("paused", {"suspend": True})
+    suspended = space.until("paused", lambda s: s["message"].startswith("suspended at step"), "its suspension")
+    pods = space.list("pods", "finetune.dev/job-name=paused")
+    space.patch("paused", {"suspend": False})
+    status = space.end_of("paused")
+
+    assert suspended["phase"] == "Suspended"
+    assert suspended["latestCheckpoint"]["step"] >= before["latestCheckpoint"]["step"]
+    assert [pod for pod in pods if pod["status"]["phase"] in ("Pending", "Running")] == []
+    assert_resumed(status, before)
+
+
+def test_an_outage_of_the_operator_loses_nothing_and_doubles_nothing(
+    space: Space, operator_process: OperatorProcess
+) -> None:
+    steps = 3 * STEPS
+    training = {**LONG["training"], "epochs": steps // 16}
+    space.apply(finetunejob("orphan", **{**LONG, "training": training}))
+    before = space.until("orphan", in_the_middle, "the middle of its training")
+    job = space.get("job", "orphan")["metadata"]["uid"]
+
+    operator_process.end(signal.SIGKILL)
+    operator_process.start()
+    after = space.until("orphan", lambda s: s["progress"]["step"] > before["progress"]["step"], "news of it", 30)
+    operator_process.end(signal.SIGTERM)
+    wait_for(lambda: _has_ended(space.get("job", "orphan")), bool, "the Job to end", seconds=60)
+    unseen = space.status("orphan")
+    operator_process.start()
+    status = space.end_of("orphan", 30)
+
+    assert after["phase"] == "Running"
+    assert unseen["phase"] == "Running"
+    assert status["phase"] == "Succeeded"
+    assert (status["progress"]["step"], status["progress"]["percent"]) == (steps, 100)
+    assert [(each["number"], each["exitCode"]) for each in status["attempts"]] == [(1, 0)]
+    assert status["latestCheckpoint"]["step"] == steps
+    assert status["evaluations"][-1]["step"] == steps
+    assert status["model"]["uri"]
+    assert space.get("job", "orphan")["metadata"]["uid"] == job
+    assert [each["metadata"]["name"] for each in space.list("jobs", "finetune.dev/job-name=orphan")] == ["orphan"]
+
+
+def assert_resumed(status: dict[str, Any], before: dict[str, Any]) -> None:
+    """It has ended as if it had never been interrupted."""
+    steps = [each["step"] for each in status["evaluations"]]
+
+    assert status["phase"] == "Succeeded", status
+    assert (status["progress"]["step"], status["progress"]["totalSteps"]) == (STEPS, STEPS)
+    assert steps == sorted(set(steps))
+    assert steps[-1] == STEPS
+    assert [each["number"] for each in status["attempts"]] == [1, 2]
+    assert status["attempts"][0]["pod"] == before["attempts"][0]["pod"]
+    assert status["attempts"][1]["resumedFromStep"] >= before["latestCheckpoint"]["step"] > 0
+
+
+def _has_ended(job: dict[str, Any]) -> bool:
+    return any(each["type"] == "Complete" and each["status"] == "True" for each in job["status"].get("conditions", []))
