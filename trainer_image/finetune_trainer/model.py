@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
@@ -60,9 +62,24 @@ def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
             config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
         return Pretrained(settings.source, str(folder), _digest(folder), config)
     with _model_failures(settings):
-        config = AutoConfig.from_pretrained(settings.source, revision=settings.revision, trust_remote_code=False)
-    commit = getattr(config, "_commit_hash", None) or settings.revision
+        commit = _commit(settings)
+        config = AutoConfig.from_pretrained(settings.source, revision=commit, trust_remote_code=False)
     return Pretrained(settings.source, settings.source, commit, config)
+
+
+def _commit(settings: ModelSource) -> str:
+    """The commit that the revision stands for now, so that all files are of the same one. Works from the cache too."""
+    try:
+        config = Path(hf_hub_download(settings.source, "config.json", revision=settings.revision))
+    except LocalEntryNotFoundError:
+        raise
+    except EntryNotFoundError as error:
+        raise model_error(
+            "ModelNotFound",
+            f"{settings.source} has no config.json: it is no model that transformers can load",
+            "use one with the tag Transformers on the Hub",
+        ) from error
+    return config.parent.name  # the cache has a folder for each commit
 
 
 def load_tokenizer(pretrained: Pretrained, settings: ModelSource) -> Tokenizer:

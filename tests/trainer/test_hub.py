@@ -1,0 +1,56 @@
+"""Models and data sets of the Hub: what is downloaded is trained on, and what is not there is told apart."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_api.report import ExitCode
+
+
+@pytest.fixture(scope="module")
+def runs(model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("hub")
+    shutil.copytree(model, folder / "model")
+    shutil.copytree(data, folder / "data")
+    script = Path(__file__).with_name("hub_runs.py")
+    environment = {name: value for name, value in os.environ.items() if name not in ("HF_TOKEN", "HF_HUB_OFFLINE")}
+    told = subprocess.run([sys.executable, script, folder], env=environment, stdout=subprocess.PIPE, check=True).stdout
+    found: dict[str, Any] = json.loads(told.splitlines()[-1])
+    return found
+
+
+def test_a_model_and_data_of_the_hub_are_trained_and_their_commit_is_told(runs: dict[str, Any]) -> None:
+    final = runs["good"]
+
+    assert (final["exitCode"], final["progress"]["percent"]) == (0, 100)
+    assert final["provenance"]["modelRevision"] == "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("run", "code", "reason", "message"),
+    [
+        ("no model", ExitCode.MODEL, "ModelNotFound", "model org/none is not on the Hub, or is private"),
+        ("gated model", ExitCode.MODEL, "ModelGated", "model org/gated is gated"),
+        ("no such revision of the model", ExitCode.MODEL, "RevisionNotFound", "org/model has no revision 'v9'"),
+        ("no model but data", ExitCode.MODEL, "ModelNotFound", "org/data has no config.json"),
+        ("no data", ExitCode.DATA, "DatasetNotFound", "data set org/none is not on the Hub, or is private"),
+        ("gated data", ExitCode.DATA, "DatasetGated", "data set org/gated is gated"),
+        ("no such revision of the data", ExitCode.DATA, "RevisionNotFound", "org/data has no revision 'v9'"),
+        ("unreachable model", ExitCode.INTERNAL, "HubUnreachable", "model org/other: the Hub cannot be reached"),
+        ("unreachable data", ExitCode.INTERNAL, "HubUnreachable", "data set org/other: the Hub cannot be reached"),
+    ],
+)
+def test_what_the_hub_does_not_give_is_told_apart(
+    runs: dict[str, Any], run: str, code: ExitCode, reason: str, message: str
+) -> None:
+    failure = runs[run]["failure"]
+
+    assert (failure["exitCode"], failure["reason"]) == (code, reason)
+    assert message in failure["message"]
+    assert failure["hint"]
