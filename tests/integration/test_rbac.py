@@ -45,7 +45,7 @@ def rendered(values: Json, namespace: str) -> list[Json]:
     with helm_python.Chart.load(CHART) as chart:
         files = chart.render({**values, "crds": {"install": False}}, name="ft", namespace=namespace)
     documents = [each for path, text in files.items() if path.endswith(".yaml") for each in yaml.safe_load_all(text)]
-    return [each for each in documents if each and each["kind"] not in BESIDE]
+    return [each for each in documents if each]
 
 
 def account_kubeconfig(home: Space, folder: Path) -> Path:
@@ -64,13 +64,21 @@ def account_kubeconfig(home: Space, folder: Path) -> Path:
     return kubeconfig
 
 
+def test_the_cluster_takes_every_object_of_the_chart(home: Space) -> None:
+    objects = rendered({}, home.namespace)
+
+    taken = home.kubectl("apply", "--dry-run=server", "-f", "-", stdin="\n---\n".join(map(json.dumps, objects)))
+
+    assert taken.count("created (server dry run)") == len(objects)
+
+
 @pytest.mark.parametrize("scope", ["all namespaces", "one namespace"])
 def test_a_job_goes_through_under_the_rights_of_the_chart(
     alone: OperatorProcess, home: Space, tmp_path: Path, scope: str
 ) -> None:
     job = "rights-in-" + scope.replace(" ", "-")
     watched = home.namespace if scope == "one namespace" else ""
-    objects = rendered({"watchNamespace": watched}, home.namespace)
+    objects = [each for each in rendered({"watchNamespace": watched}, home.namespace) if each["kind"] not in BESIDE]
     home.apply(*objects)
     settings = {
         "KUBECONFIG": str(account_kubeconfig(home, tmp_path)),
