@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from json import JSONDecodeError
 
 from aiohttp import ClientError
 from kubernetes.aio.client.exceptions import ApiException
@@ -53,7 +54,8 @@ class Informer:
                 failures = 0
             except Gone:
                 self._resource_version = ""
-            except (ApiException, ClientError, TimeoutError, OSError) as error:
+            # A server that dies in mid-line leaves half an event, which is no JSON.
+            except (ApiException, ClientError, TimeoutError, OSError, JSONDecodeError) as error:
                 if isinstance(error, ApiException) and error.status in (404, 410):
                     self._resource_version = ""
                 failures += 1

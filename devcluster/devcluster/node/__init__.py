@@ -2,7 +2,8 @@
 
 What it does not do: images (commands run from this machine's programs), mount, network and process namespaces (see
 `rewriting`), cgroups (requests are counted, limits are not enforced, nothing is ever OOMKilled), users and capabilities
-of a securityContext, probes and lifecycle hooks, init containers that go on running, host aliases and ports.
+of a securityContext, probes and lifecycle hooks, init containers that go on running, host aliases and ports, `kubectl
+exec` and `port-forward`.
 """
 
 from devcluster.node.node import run_node

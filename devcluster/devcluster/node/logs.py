@@ -1,7 +1,7 @@
 """The kubelet's HTTPS endpoint for container logs, which the API server reads for `kubectl logs`.
 
 It listens on the loopback address and asks for no credentials: whoever can open a connection on this machine can read
-the logs of its pods.
+the logs of its pods. Lines carry no time, so that `--timestamps` and `--since` change nothing.
 """
 
 import asyncio

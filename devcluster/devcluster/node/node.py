@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 from pathlib import Path
 
 from devcluster.client import (
@@ -61,8 +62,9 @@ async def run_node(
             restart_delay=restart_delay,
             retry_delay=retry_delay,
         )
-        # A node that was killed could not end its containers.
+        # A node that was killed could not end its containers, nor tidy up.
         await end_marked(f"{runtime.pods_dir}/")
+        await asyncio.to_thread(shutil.rmtree, runtime.pods_dir, ignore_errors=True)
         node = _Node(runtime)
         informers = nodes, pods, claims, volumes = (
             Informer(client, NODES),

@@ -21,12 +21,13 @@ RETRY_SECONDS = 1.0
 
 
 def needs_volume(claim: Object) -> bool:
-    """Whether a claim waits for a volume to be made; one that names its volume or selects it does not."""
+    """Whether a claim waits for a volume to be made; one that names or selects its volume, or no size, does not."""
     spec = claim["spec"]
     return (
         (claim.get("status") or {}).get("phase", "Pending") == "Pending"
         and not spec.get("volumeName")
         and not spec.get("selector")
+        and bool(((spec.get("resources") or {}).get("requests") or {}).get("storage"))
         and not claim["metadata"].get("deletionTimestamp")
     )
 

@@ -51,7 +51,11 @@ class Scheduler:
         }
         pending = [pod for pod in pods if is_schedulable(pod) and pod["metadata"]["uid"] not in self._bound]
         for pod in sorted(pending, key=_order):
-            placement = place(pod, self._nodes.objects.values(), self._assumed(pods), self._claims_of(pod))
+            try:
+                placement = place(pod, self._nodes.objects.values(), self._assumed(pods), self._claims_of(pod))
+            except ValueError as error:
+                # An amount that is no quantity: this pod never runs, the others must.
+                placement = Placement(None, str(error))
             if placement.node:
                 await self._bind(pod, placement.node)
             else:
