@@ -17,6 +17,7 @@ from finetune_operator.kube import FINETUNEJOBS, JOBS, PODS, Kind, Kube, connect
 from finetune_operator.latest_reports import LatestReports
 from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.names import LABEL_JOB_UID
+from finetune_operator.observe import has_ended
 from finetune_operator.ownership import PodOwners, key_of_job
 from finetune_operator.queue import WorkQueue
 from finetune_operator.reconcile import Reconciler
@@ -77,6 +78,7 @@ class Operator:
             label=LABEL_JOB_UID,
             on_change=on_change,
             relist_seconds=self._settings.relist_interval,
+            remember=has_ended,
         )
 
     async def run(self) -> None:

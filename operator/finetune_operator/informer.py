@@ -19,6 +19,8 @@ from finetune_operator.queue import backoff
 _WATCH_SECONDS = 290
 _SILENCE_SECONDS = 90.0
 """Kubernetes sends a bookmark a minute; a watch that says nothing for longer is dead."""
+_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 30.0
 _GONE = 410
 
 _log = logging.getLogger(__name__)
@@ -28,7 +30,10 @@ FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError)
 
 
 class Informer:
-    """Objects by (namespace, name). `on_change` hears each one that was added, changed or deleted."""
+    """Objects by (namespace, name). `on_change` hears each one that was added, changed or deleted.
+
+    `remember` chooses deleted objects that stay for a while: how a pod ended is worth more than that it is gone.
+    """
 
     def __init__(
         self,
@@ -39,6 +44,7 @@ class Informer:
         label: str,
         on_change: Callable[[JsonObject], None],
         relist_seconds: float,
+        remember: Callable[[JsonObject], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kube = kube
@@ -47,9 +53,11 @@ class Informer:
         self._label = label
         self._on_change = on_change
         self._relist_seconds = relist_seconds
+        self._remember = remember
         self._clock = clock
         self._objects: dict[tuple[str, str], JsonObject] = {}
         self._by_label: dict[str, set[tuple[str, str]]] = {}
+        self._departed: dict[tuple[str, str], JsonObject] = {}
         self._heard = clock()
         self._failures = 0
         self.synced = asyncio.Event()
@@ -69,8 +77,11 @@ class Informer:
         return self._objects.get((namespace, name))
 
     def labelled(self, value: str) -> list[JsonObject]:
-        """All objects whose label has this value."""
-        return [self._objects[key] for key in self._by_label.get(value, ())]
+        """All objects whose label has this value, and until the next list those of them to `remember`."""
+        departed = [
+            raw for key, raw in self._departed.items() if self._value(raw) == value and key not in self._objects
+        ]
+        return [self._objects[key] for key in self._by_label.get(value, ())] + departed
 
     async def run(self) -> None:
         """List and watch until cancelled; after a failure again, ever more slowly."""
@@ -78,11 +89,12 @@ class Informer:
             try:
                 await self._list_and_watch()
             except FAILURES as error:
-                if isinstance(error, ApiException) and error.status == _GONE:
-                    continue
                 self._failures += 1
-                _log.warning("watch of %s failed: %s", self._kind.plural, _brief(error))
-                await asyncio.sleep(backoff(self._failures, random.random()))  # noqa: S311
+                # A version that is too old by now is part of the protocol.
+                if not (isinstance(error, ApiException) and error.status == _GONE):
+                    _log.warning("watch of %s failed: %s", self._kind.plural, _brief(error))
+                pause = backoff(self._failures, random.random())  # noqa: S311
+                await asyncio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
 
     async def _list_and_watch(self) -> None:
         """One list, then watches until the next list is due, which heals what a watch may have missed."""
@@ -98,13 +110,15 @@ class Informer:
                 async for event in events:
                     silence.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
                     self._hear()
+                    self._failures = 0
                     self._take(event)
                     version = event["object"]["metadata"]["resourceVersion"]
             self._hear()
+            self._failures = 0
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     def _hear(self) -> None:
         self._heard = self._clock()
-        self._failures = 0
 
     def _take(self, event: JsonObject) -> None:
         raw = event["object"]
@@ -112,12 +126,15 @@ class Informer:
             self._store(raw)
         elif event["type"] == "DELETED" and _key(raw) in self._objects:
             self._drop(_key(raw))
+            if self._remember(raw):
+                self._departed[_key(raw)] = raw
         else:
             return
         self._on_change(raw)
 
     def _replace(self, items: list[JsonObject]) -> None:
         """Take a whole list: what is not in it any more was deleted while no watch ran."""
+        self._departed.clear()
         listed = {_key(raw): raw for raw in items}
         for key in self._objects.keys() - listed.keys():
             self._on_change(self._drop(key))

@@ -180,6 +180,11 @@ def _waiting(state: JsonObject, status: JsonObject) -> Cause:
     return Cause(waiting.get("reason") or "ContainerCreating", waiting.get("message") or "")
 
 
+def has_ended(raw: JsonObject) -> bool:
+    """Whether a pod has come to its end, so that it tells how."""
+    return (raw.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
 def parse_final(message: str) -> FinalReport | None:
     """The trainer's last word, or None where the message is something else, such as the end of a log."""
     try:

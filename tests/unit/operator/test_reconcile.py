@@ -123,7 +123,7 @@ async def test_the_first_pass_makes_each_child_once_and_the_next_pass_costs_noth
         "create events",
     ]
     assert world.api.requests == []
-    assert world.status()["phase"] == "Queued" or world.status()["phase"] == "Pending"
+    assert (world.status()["phase"], world.status()["message"]) == ("Pending", "waiting for a pod")
 
 
 async def test_a_job_that_the_cache_does_not_know_yet_is_not_made_twice(world: World) -> None:
