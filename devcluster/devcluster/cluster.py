@@ -46,8 +46,7 @@ async def running(
     state_dir: Path, options: Options, *, port: int = 0, kubeconfig: Path | None = None
 ) -> AsyncIterator[Cluster]:
     """A dev cluster while the context lasts; a part that fails cancels the body and raises."""
-    state_dir = state_dir.resolve()
-    state_dir.mkdir(parents=True, exist_ok=True)
+    state_dir = _made(state_dir)
     async with serve(port) as server, asyncio.TaskGroup() as tasks:
         path = kubeconfig or state_dir / "kubeconfig"
         write_kubeconfig(path, url=server.url, ca=server.ca, token=server.token)
@@ -71,6 +70,12 @@ async def running(
             for part in parts:
                 part.cancel()
             await asyncio.wait(parts)
+
+
+def _made(folder: Path) -> Path:
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @contextlib.contextmanager
@@ -97,7 +102,7 @@ def in_thread(part: Callable[[], contextlib.AbstractAsyncContextManager[Cluster]
         try:
             with asyncio.Runner(loop_factory=lambda: loop) as runner:
                 runner.run(main())
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the thread that waits
+        except BaseException as error:
             logger.exception("the cluster failed")
             failures.append(error)
         finally:

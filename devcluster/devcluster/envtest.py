@@ -35,7 +35,6 @@ def start(assets: Path, state_dir: Path, options: Options | None = None) -> Iter
 @contextlib.asynccontextmanager
 async def running(assets: Path, state_dir: Path, options: Options) -> AsyncIterator[Cluster]:
     """As `start`, in the running event loop. Raises RuntimeError with the log's end when a part does not start."""
-    state_dir.mkdir(parents=True, exist_ok=True)
     files = await asyncio.to_thread(_write_files, state_dir)
     ports = _Ports(*_free_ports(5))
     url = f"https://127.0.0.1:{ports.api}"
@@ -87,6 +86,7 @@ class _Ports:
 
 
 def _write_files(folder: Path) -> _Files:
+    folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
     issued = authority.issue_cert("127.0.0.1", "localhost", "kubernetes.default.svc", key_type=trustme.KeyType.ECDSA)
     token = secrets.token_urlsafe(32)
@@ -175,7 +175,7 @@ def _programs(files: _Files, ports: _Ports, kubeconfig: Path) -> list[tuple[str,
 @contextlib.asynccontextmanager
 async def _process(program: Path, arguments: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """A program that writes to `log` and is gone when the context ends: asked first, killed if it will not."""
-    with log.open("wb") as output:
+    with await asyncio.to_thread(log.open, "wb") as output:
         process = await asyncio.create_subprocess_exec(
             program, *arguments, stdout=output, stderr=output, start_new_session=True
         )
@@ -202,7 +202,8 @@ async def _wait_ready(process: asyncio.subprocess.Process, url: str, log: Path) 
                         if response.status == 200:
                             return
                 await asyncio.sleep(0.1)
-    end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+    text = await asyncio.to_thread(log.read_text, errors="replace")
+    end = "\n".join(text.splitlines()[-20:])
     raise RuntimeError(f"kube-apiserver did not become ready; the end of {log}:\n{end}")
 
 

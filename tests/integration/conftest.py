@@ -7,12 +7,14 @@ KUBEBUILDER_ASSETS names a folder with etcd, kube-apiserver and kube-controller-
 import json
 import os
 import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.integration.api import Api, eventually
+from tests.integration.fixtures import finetune_crd, operator_process, space  # noqa: F401
+
 from devcluster import cluster as dev_cluster
 from devcluster import envtest
 from devcluster.cluster import Cluster, Options
@@ -54,17 +56,21 @@ def kubectl(cluster: Cluster) -> Kubectl:
     return run
 
 
+@pytest.fixture(scope="session")
+def api(cluster: Cluster) -> Api:
+    """Plain requests to the cluster's API server."""
+    return Api(cluster.kubeconfig)
+
+
 @pytest.fixture
-def namespace(kubectl: Kubectl) -> Iterator[str]:
+def namespace(api: Api) -> Iterator[str]:
     """A fresh namespace whose default service account is there; deleted after the test."""
     name = f"test-{uuid.uuid4().hex[:8]}"
-    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
-    deadline = time.monotonic() + 30
-    while kubectl("get", "serviceaccount", "default", "-n", name, check=False).returncode != 0:
-        assert time.monotonic() < deadline, f"namespace {name} has no default service account"
-        time.sleep(0.1)
+    assert api("POST", "/api/v1/namespaces", {"metadata": {"name": name}}).code == 201
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    eventually(lambda: api("GET", account).code == 200, "the default service account", 30)
     yield name
-    kubectl("delete", "namespace", name, "--wait=false")
+    api("DELETE", f"/api/v1/namespaces/{name}")
 
 
 def _present_cluster(context: str, state_dir: Path) -> Cluster:

@@ -192,7 +192,7 @@ def _class_schema(annotation: type, name: str) -> Object:
         return schema_of(annotation.__name__)
     if issubclass(annotation, datetime.datetime):
         micro = name in ("acquireTime", "renewTime", "eventTime", "lastObservedTime")
-        return {"type": "string", "format": "micro-time" if micro else "date-time"}
+        return {"type": "string", "format": "micro-time" if micro else "date-time", "nullable": True}
     scalar = {str: "string", bool: "boolean", int: "integer", float: "number"}.get(annotation)
     if scalar:
         return {"type": scalar}

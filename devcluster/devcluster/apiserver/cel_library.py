@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_math, ext_optional, ext_strings
+from google.protobuf import descriptor_pool
 
 _SUFFIXES = {
     "": 1.0,
@@ -38,10 +39,13 @@ def parse_quantity(text: str) -> float | None:
     return float(number + (exponent or "")) * _SUFFIXES[suffix or ""]
 
 
-def environment(variables: dict[str, cel.Type]) -> cel.Env:
-    """A CEL environment with these variables, the standard library and Kubernetes' functions."""
+def environment(variables: dict[str, cel.Type], pool: descriptor_pool.DescriptorPool | None = None) -> cel.Env:
+    """A CEL environment with these variables, the standard library and Kubernetes' functions.
+
+    `pool` knows the message types that the variables' types name.
+    """
     extensions = [ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_math.ExtMath()]
-    return cel.NewEnv(variables=variables, extensions=extensions, functions=_functions())
+    return cel.NewEnv(pool, variables=variables, extensions=extensions, functions=_functions())
 
 
 def _functions() -> list[cel.FunctionDecl]:

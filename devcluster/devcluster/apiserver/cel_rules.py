@@ -11,6 +11,7 @@ from typing import Any
 from cel_expr_python import cel
 
 from devcluster.apiserver.cel_library import environment
+from devcluster.apiserver.cel_types import escaped, static_type
 from devcluster.apiserver.errors import FieldError, show
 from devcluster.apiserver.fieldsets import list_keys
 from devcluster.apiserver.objects import Object
@@ -22,38 +23,7 @@ _REASONS = {
     "FieldValueRequired": "Required value",
     "FieldValueDuplicate": "Duplicate value",
 }
-_RESERVED = set(
-    [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ]
-)
 _CROSS_TYPE = re.compile(r"no matching overload for '_[<>]=?_' applied to '\((double, int|int, double)\)'")
-_TYPES = {
-    "string": cel.Type.STRING,
-    "integer": cel.Type.INT,
-    "number": cel.Type.DOUBLE,
-    "boolean": cel.Type.BOOL,
-}
 
 
 @dataclass(frozen=True)
@@ -88,11 +58,10 @@ def compile_rules(
 ) -> tuple[RuleTree, list[FieldError]]:
     """The compiled rules of a schema, and an error for each rule that does not compile."""
     tree, errors = RuleTree(), []
-    typed = {**schema, "x-kubernetes-embedded-resource": True} if root else schema
     for index, declared in enumerate(schema.get("x-kubernetes-validations") or ()):
         where = f"{path}.x-kubernetes-validations[{index}]"
         try:
-            tree.rules.append(_compile(declared, typed))
+            tree.rules.append(_compile(declared, schema, root=root))
         except RuntimeError as error:
             detail = _compiler_message(error)
             errors.append(
@@ -160,15 +129,6 @@ def to_cel(value: Any, schema: Object, *, root: bool = False) -> Any:
     return value
 
 
-def escaped(name: str) -> str:
-    """A property's name as an identifier of CEL: Kubernetes' escapes for what CEL could not read."""
-    if name in _RESERVED:
-        return f"__{name}__"
-    for character, escape in (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")):
-        name = name.replace(character, escape)
-    return name
-
-
 def _formatted(value: str, kind: str | None) -> Any:
     try:
         if kind in ("date-time", "date"):
@@ -190,31 +150,12 @@ def _duration(value: str) -> datetime.timedelta:
     return datetime.timedelta(seconds=-seconds if value.startswith("-") else seconds)
 
 
-def _cel_type(schema: Object) -> cel.Type:
-    """The static type of a node. Objects are maps of anything: their fields' types are checked when a rule runs."""
-    if schema.get("x-kubernetes-int-or-string") or schema.get("nullable"):
-        return cel.Type.DYN
-    kind, text_format = schema.get("type"), schema.get("format")
-    if kind == "object":
-        additional = schema.get("additionalProperties")
-        return cel.Type.Map(cel.Type.STRING, _cel_type(additional) if isinstance(additional, dict) else cel.Type.DYN)
-    if kind == "array":
-        return cel.Type.List(_cel_type(schema.get("items") or {}))
-    if kind == "string" and text_format in ("date-time", "date"):
-        return cel.Type.TIMESTAMP
-    if kind == "string" and text_format == "duration":
-        return cel.Type.DURATION
-    if kind == "string" and text_format == "byte":
-        return cel.Type.BYTES
-    return _TYPES.get(kind or "", cel.Type.DYN)
-
-
-def _compile(declared: Object, schema: Object) -> Rule:
+def _compile(declared: Object, schema: Object, *, root: bool) -> Rule:
     source = declared.get("rule", "")
     optional = bool(declared.get("optionalOldSelf"))
-    env, program = _checked(source, _cel_type(schema), optional)
-    if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
-        raise RuntimeError("cel expression must evaluate to a bool")
+    _check(source, schema, root=root, optional=optional)
+    env = environment({"self": cel.Type.DYN, "oldSelf": cel.Type.DYN})
+    program = env.compile(source)
     wording = declared.get("messageExpression")
     return Rule(
         source=source,
@@ -228,18 +169,23 @@ def _compile(declared: Object, schema: Object) -> Rule:
     )
 
 
-def _checked(source: str, kind: cel.Type, optional: bool) -> tuple[cel.Env, cel.Expression]:
-    """Compile with static types. Kubernetes lets `<` and its like compare int with double, which the checker here
-    does not know: where that is all it complains of, the comparison is left to run time, which does."""
-    env = environment({"self": kind, "oldSelf": cel.Type.DYN if optional else kind})
+def _check(source: str, schema: Object, *, root: bool, optional: bool) -> None:
+    """Compile with static types; RuntimeError says what is wrong.
+
+    Kubernetes lets `<` and its like compare int with double, which the checker here does not know: it is the one
+    complaint that counts for nothing.
+    """
+    kind, pool = static_type(schema, root=root)
+    env = environment({"self": kind, "oldSelf": cel.Type.DYN if optional else kind}, pool)
     try:
-        return env, env.compile(source)
+        result = env.compile(source).return_type()
     except RuntimeError as error:
         complaints = re.findall(r"ERROR: .*", str(error))
-        if not all(_CROSS_TYPE.search(complaint) for complaint in complaints):
-            raise
-    env = environment({"self": cel.Type.DYN, "oldSelf": cel.Type.DYN})
-    return env, env.compile(source)
+        if complaints and all(_CROSS_TYPE.search(complaint) for complaint in complaints):
+            return
+        raise
+    if result not in (cel.Type.BOOL, cel.Type.DYN):
+        raise RuntimeError("cel expression must evaluate to a bool")
 
 
 def _run(rule: Rule, current: Any, before: Any, value: Any, path: str) -> Iterator[FieldError]:
@@ -309,4 +255,5 @@ def _shown(declared: Object) -> str:
 
 def _compiler_message(error: RuntimeError) -> str:
     text = re.sub(r"^[A-Z_]+: | \[[A-Z_]+\]$", "", str(error)).strip()
+    text = re.sub(r" not found in struct 'schema\.\w+'", "", text)
     return f"compilation failed: {text}" if text.startswith("ERROR") else text

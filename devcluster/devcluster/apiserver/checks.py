@@ -7,7 +7,7 @@ from devcluster.apiserver.cel_rules import check_rules
 from devcluster.apiserver.errors import FieldError, bad_request, invalid, invalid_value, required
 from devcluster.apiserver.objects import Object, metadata
 from devcluster.apiserver.resources import Resource
-from devcluster.apiserver.structural import apply_defaults, normalise_quantities, prune
+from devcluster.apiserver.structural import apply_defaults, drop_nulls, normalise_quantities, prune
 from devcluster.apiserver.targets import Target
 from devcluster.apiserver.validation import validate
 
@@ -95,6 +95,7 @@ def check_decodable(resource: Resource, obj: Object) -> None:
     """400 for a built-in kind whose fields have the wrong type: the real server cannot even decode it."""
     if resource.is_custom:
         return
+    drop_nulls(obj, resource.schema)
     _refuse_undecodable(resource, validate(obj, resource.schema), resource.kind)
 
 

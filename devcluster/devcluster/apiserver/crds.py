@@ -35,12 +35,8 @@ def check_definition(crd: Object) -> list[FieldError]:
     spec = crd.get("spec") or {}
     names = spec.get("names") or {}
     errors: list[FieldError] = []
-    for field in ("group", "scope", "versions"):
-        if not spec.get(field):
-            errors.append(required(f"spec.{field}"))
-    for field in ("plural", "kind"):
-        if not names.get(field):
-            errors.append(required(f"spec.names.{field}"))
+    errors += [required(f"spec.{field}") for field in ("group", "scope", "versions") if not spec.get(field)]
+    errors += [required(f"spec.names.{field}") for field in ("plural", "kind") if not names.get(field)]
     if errors:
         return errors
     wanted = f"{names['plural']}.{spec['group']}"
@@ -120,9 +116,6 @@ def _check_words(schema: Object, path: str) -> list[FieldError]:
     if schema.get("uniqueItems"):
         detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
         errors.append(forbidden_field(f"{path}.uniqueItems", detail))
-    if schema.get("additionalProperties") is False and "properties" not in schema:
-        detail = "additionalProperties cannot be set to false"
-        errors.append(forbidden_field(f"{path}.additionalProperties", detail))
     if "pattern" in schema:
         try:
             compiled(schema["pattern"])
@@ -185,7 +178,10 @@ def _check_default(schema: Object, path: str) -> list[FieldError]:
     if dropped := prune(value, schema):
         return [invalid_value(f"{path}.default", schema["default"], f"contains unknown fields: {', '.join(dropped)}")]
     apply_defaults(value, schema)
-    return [dataclasses.replace(error, field=f"{path}.default{error.field}") for error in validate(value, schema)]
+    return [
+        dataclasses.replace(error, field=f"{path}.default{error.field.removeprefix('<nil>')}")
+        for error in validate(value, schema)
+    ]
 
 
 def established(crd: Object) -> Object:

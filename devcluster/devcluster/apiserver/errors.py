@@ -79,6 +79,10 @@ def forbidden_field(field: str, detail: str) -> FieldError:
     return FieldError(field, "FieldValueForbidden", f"Forbidden: {detail}")
 
 
+def immutable(field: str, value: Any) -> FieldError:
+    return invalid_value(field, value, "field is immutable")
+
+
 def bad_request(message: str) -> ApiError:
     return ApiError(400, "BadRequest", message)
 

@@ -49,9 +49,9 @@ def list_keys(schema: Object) -> list[str]:
 def is_atomic(value: Any, schema: Object) -> bool:
     """True where a value is owned whole: scalars, atomic lists (the default) and atomic maps."""
     if isinstance(value, dict):
-        return schema.get("x-kubernetes-map-type") == "atomic"
+        return bool(schema.get("x-kubernetes-map-type") == "atomic")
     if isinstance(value, list):
-        return schema.get("x-kubernetes-list-type", "atomic") == "atomic"
+        return bool(schema.get("x-kubernetes-list-type", "atomic") == "atomic")
     return True
 
 

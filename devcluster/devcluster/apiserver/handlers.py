@@ -17,11 +17,14 @@ from devcluster.apiserver.reviews import Reviews
 from devcluster.apiserver.selectors import FIELDS, Predicate, field_selector, label_selector
 from devcluster.apiserver.store import Store
 from devcluster.apiserver.targets import Target, parse_target
+from devcluster.apiserver.tokens import User
 from devcluster.apiserver.views import View, read_view
 from devcluster.apiserver.watches import check_resumable, error_event, read_watch_options, watch
 from devcluster.apiserver.writes import WriteOptions, Writer, Written
 
 _PATCHES = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_PATCH, patches.APPLY_PATCH)
+
+USER = web.RequestKey("user", User)
 
 
 class Handlers:
@@ -161,7 +164,7 @@ class Handlers:
         if request.method != "POST":
             raise method_not_allowed()
         body, _ = bodies.decode_object(await request.read(), request.content_type)
-        return answer(self._reviews.answer(target, body, request["user"]), 201)
+        return answer(self._reviews.answer(target, body, request[USER]), 201)
 
 
 def answer(body: Object, status: int = 200, warnings: Iterable[str] = (), content_type: str = "") -> web.Response:

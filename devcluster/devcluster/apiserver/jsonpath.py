@@ -104,7 +104,7 @@ def _literal(text: str | None) -> Any:
 
 def _compare(found: Any, operator: str, wanted: Any) -> bool:
     if operator in ("==", "!="):
-        return (found == wanted) == (operator == "==")
+        return bool(found == wanted) == (operator == "==")
     if type(found) is not type(wanted) and not (isinstance(found, int | float) and isinstance(wanted, float)):
         return False
     return bool({"<": found < wanted, ">": found > wanted, "<=": found <= wanted, ">=": found >= wanted}[operator])

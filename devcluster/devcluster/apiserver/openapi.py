@@ -1,5 +1,6 @@
 """OpenAPI documents: what `kubectl explain`, `kubectl apply` and client-side validation read."""
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator
@@ -29,14 +30,18 @@ def document_v3(registry: Registry, path: str) -> Object:
     """/openapi/v3/api/v1 and /openapi/v3/apis/GROUP/VERSION"""
     for group, version in dict.fromkeys((resource.group, resource.version) for resource in registry):
         if _path_of(group, version) == path:
-            schemas: Object = {}
-            resources = list(_of(registry, group, version))
-            for resource in resources:
-                _define(resource, schemas)
-            paths = {url: item for resource in resources for url, item in _paths(resource, _content)}
-            info = {"title": "Kubernetes", "version": "v1.36.0"}
-            return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
+            return _document_v3(tuple(_of(registry, group, version)))
     raise no_such_path()
+
+
+@functools.lru_cache(maxsize=64)
+def _document_v3(resources: tuple[Resource, ...]) -> Object:
+    schemas: Object = {}
+    for resource in resources:
+        _define(resource, schemas)
+    paths = {url: item for resource in resources for url, item in _paths(resource, _content)}
+    info = {"title": "Kubernetes", "version": "v1.36.0"}
+    return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 
 
 def document_v2(registry: Registry) -> Object:

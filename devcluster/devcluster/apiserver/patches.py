@@ -2,8 +2,8 @@
 
 from typing import Any
 
-import jsonpatch  # type: ignore[import-untyped]
-import jsonpointer  # type: ignore[import-untyped]
+import jsonpatch
+import jsonpointer
 
 from devcluster.apiserver.errors import ApiError, bad_request
 from devcluster.apiserver.objects import Object, clone

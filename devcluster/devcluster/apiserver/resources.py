@@ -37,7 +37,7 @@ class Resource:
     subresources: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ALL_VERBS
     model: str = ""  # built-in kinds: the client's model that its schema is read from
-    custom_schema: Object | None = field(default=None, hash=False, compare=False)
+    custom_schema: Object | None = field(default=None, hash=False)
     rules: RuleTree | None = field(default=None, hash=False, compare=False)
     columns: tuple[Column, ...] = ()
     has_generation: bool = False

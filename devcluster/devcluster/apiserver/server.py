@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from devcluster.apiserver import discovery, openapi
 from devcluster.apiserver.errors import ApiError, no_such_path, unauthorized
-from devcluster.apiserver.handlers import Handlers, answer
+from devcluster.apiserver.handlers import USER, Handlers, answer
 from devcluster.apiserver.resources import Registry
 from devcluster.apiserver.reviews import Reviews
 from devcluster.apiserver.store import Store
@@ -66,12 +66,12 @@ class ApiServer:
         try:
             return await handler(request)
         except ApiError as error:
-            return answer(error.status(), error.code)
+            refusal = error
         except web.HTTPNotFound:
-            return answer(no_such_path().status(), 404)
+            refusal = no_such_path()
         except web.HTTPRequestEntityTooLarge:
-            error = ApiError(413, "RequestEntityTooLarge", "limit is 3145728")
-            return answer(error.status(), error.code)
+            refusal = ApiError(413, "RequestEntityTooLarge", "limit is 3145728")
+        return answer(refusal.status(), refusal.code)
 
     @web.middleware
     async def _authentication(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -79,11 +79,11 @@ class ApiServer:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
             try:
-                request["user"], _ = self.tokens.authenticate(token.strip(), [ISSUER])
+                request[USER], _ = self.tokens.authenticate(token.strip(), [ISSUER])
             except ValueError:
                 raise unauthorized() from None
         elif request.path in _OPEN:
-            request["user"] = ANONYMOUS
+            request[USER] = ANONYMOUS
         else:
             raise ApiError(403, "Forbidden", f'forbidden: User "{ANONYMOUS.username}" cannot get path "{request.path}"')
         return await handler(request)

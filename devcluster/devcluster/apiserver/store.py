@@ -40,9 +40,9 @@ class Subscription:
     def offer(self, event: Event | None) -> None:
         self._queue.put_nowait(event)
 
-    async def next(self, timeout: float) -> Event | None:
-        """The next event. TimeoutError when none came in `timeout` seconds; None when the resource is gone."""
-        return await asyncio.wait_for(self._queue.get(), timeout)
+    async def next(self) -> Event | None:
+        """The next event; None when the resource is gone."""
+        return await self._queue.get()
 
     def close(self) -> None:
         self._table.watchers.discard(self)

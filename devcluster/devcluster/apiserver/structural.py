@@ -57,29 +57,44 @@ def prune(value: Any, schema: Object, path: str = "") -> list[str]:
 def apply_defaults(value: Any, schema: Object) -> None:
     """Fill in defaults in place; a null that is not allowed gives way to it, or goes."""
     if isinstance(value, dict):
-        for name, child in (schema.get("properties") or {}).items():
-            if name in value and value[name] is None and not child.get("nullable"):
-                del value[name]
-            if name not in value and "default" in child:
-                value[name] = clone(child["default"])
-            if name in value:
-                apply_defaults(value[name], child)
+        named = schema.get("properties") or {}
+        for name, child in named.items():
+            _default_field(value, name, child)
         additional = schema.get("additionalProperties")
         if isinstance(additional, dict):
-            named = schema.get("properties") or {}
             for name in [name for name in value if name not in named]:
-                if value[name] is None and not additional.get("nullable"):
-                    del value[name]
-                    if "default" in additional:
-                        value[name] = clone(additional["default"])
-                if name in value:
-                    apply_defaults(value[name], additional)
+                _default_field(value, name, additional)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         items = schema["items"]
         for index, item in enumerate(value):
             if item is None and "default" in items and not items.get("nullable"):
                 value[index] = clone(items["default"])
             apply_defaults(value[index], items)
+
+
+def _default_field(holder: Object, name: str, schema: Object) -> None:
+    if name in holder and holder[name] is None and not schema.get("nullable"):
+        del holder[name]
+    if name not in holder and "default" in schema:
+        holder[name] = clone(schema["default"])
+    if name in holder:
+        apply_defaults(holder[name], schema)
+
+
+def drop_nulls(value: Any, schema: Object) -> None:
+    """Drop in place the nulls of a built-in kind, which Go's decoder takes for absent; times may be null."""
+    if isinstance(value, dict):
+        for name in list(value):
+            child = child_schema(schema, name)
+            if child is None:
+                continue
+            if value[name] is None and not child.get("nullable"):
+                del value[name]
+            else:
+                drop_nulls(value[name], child)
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for item in value:
+            drop_nulls(item, schema["items"])
 
 
 def normalise_quantities(value: Any, schema: Object) -> None:

@@ -87,15 +87,15 @@ def _check_string(value: str, schema: Object, path: str) -> list[FieldError]:
 
 def _check_number(value: float, schema: Object, path: str) -> list[FieldError]:
     errors = []
-    for word, exclusive, text, beyond in (
-        ("minimum", "exclusiveMinimum", "greater than", lambda bound: value < bound),
-        ("maximum", "exclusiveMaximum", "less than", lambda bound: value > bound),
+    for word, exclusive, text, sign in (
+        ("minimum", "exclusiveMinimum", "greater than", 1),
+        ("maximum", "exclusiveMaximum", "less than", -1),
     ):
         bound = schema.get(word)
         if bound is None:
             continue
         strict = bool(schema.get(exclusive))
-        if beyond(bound) or (strict and value == bound):
+        if sign * value < sign * bound or (strict and value == bound):
             words = f"should be {text} {'' if strict else 'or equal to '}{_number(bound)}"
             errors.append(invalid_value(path, value, f"{path} in body {words}"))
     factor = schema.get("multipleOf")

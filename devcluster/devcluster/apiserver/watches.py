@@ -1,5 +1,6 @@
 """Watches: the events of one resource as a client selected them, resumed where it left off."""
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator
@@ -40,14 +41,13 @@ def read_watch_options(query: dict[str, str], matches: Predicate) -> WatchOption
         since=None if since == 0 or initial else since,
         bookmarks=query.get("allowWatchBookmarks") == "true",
         initial_events=initial,
-        timeout=timeout or random.uniform(1800, 3600),
+        timeout=timeout or random.uniform(1800, 3600),  # noqa: S311 - spreads reconnects
         matches=matches,
     )
 
 
 async def watch(store: Store, target: Target, options: WatchOptions) -> AsyncGenerator[tuple[str, Object], None]:
     """(event type, object) until the timeout; the caller has checked by `check_resumable` that it can resume."""
-    resource = target.resource.storage_key
 
     def selected(obj: Object) -> bool:
         meta = obj["metadata"]
@@ -55,31 +55,37 @@ async def watch(store: Store, target: Target, options: WatchOptions) -> AsyncGen
             return False
         return (not target.name or meta["name"] == target.name) and options.matches(obj)
 
-    subscription, missed = store.subscribe(resource, options.since)
+    subscription, missed = store.subscribe(target.resource.storage_key, options.since)
     try:
         if options.since is None:
-            present, revision = list(store.objects(resource, target.namespace)), store.revision
-            for obj in filter(selected, present):
-                yield "ADDED", obj
-            if options.initial_events and options.bookmarks:
-                yield "BOOKMARK", _bookmark(target, revision, {INITIAL_EVENTS_END: "true"})
-        for event in missed:
-            if shown := transition(event, selected):
+            for shown in _present(store, target, options, selected):
                 yield shown
+        for event in missed:
+            if change := transition(event, selected):
+                yield change
         deadline = time.monotonic() + options.timeout
         while (left := deadline - time.monotonic()) > 0:
             try:
-                arrived = await subscription.next(min(left, _BOOKMARK_EVERY))
+                async with asyncio.timeout(min(left, _BOOKMARK_EVERY)):
+                    arrived = await subscription.next()
             except TimeoutError:
                 if options.bookmarks:
                     yield "BOOKMARK", _bookmark(target, store.revision, {})
                 continue
             if arrived is None:
                 return
-            if shown := transition(arrived, selected):
-                yield shown
+            if change := transition(arrived, selected):
+                yield change
     finally:
         subscription.close()
+
+
+def _present(store: Store, target: Target, options: WatchOptions, selected: Predicate) -> list[tuple[str, Object]]:
+    """What is there now as ADDED events, with the bookmark that ends them for a client that asked for it."""
+    events = [("ADDED", obj) for obj in store.objects(target.resource.storage_key, target.namespace) if selected(obj)]
+    if options.initial_events and options.bookmarks:
+        events.append(("BOOKMARK", _bookmark(target, store.revision, {INITIAL_EVENTS_END: "true"})))
+    return events
 
 
 def check_resumable(store: Store, target: Target, options: WatchOptions) -> None:
@@ -94,8 +100,7 @@ def transition(event: Event, selected: Predicate) -> tuple[str, Object] | None:
     before = event.previous is not None and selected(event.previous)
     if now:
         return ("MODIFIED" if before else "ADDED"), event.obj
-    if before:
-        assert event.previous is not None
+    if before and event.previous:
         version = event.obj["metadata"]["resourceVersion"]
         last = event.obj if event.type == "DELETED" else event.previous
         return "DELETED", {**last, "metadata": {**last["metadata"], "resourceVersion": version}}

@@ -227,13 +227,13 @@ class Writer:
         """Delete a definition's objects; the definition waits for those that finalizers hold."""
         spec = crd["spec"]
         key = f"{spec['group']}/{spec['names']['plural']}"
-        resource = next((r for r in self._registry if r.storage_key == key), None)
-        for obj in list(self._store.objects(key)) if resource else []:
-            meta = obj["metadata"]
-            self.delete(Target(resource, meta.get("namespace", ""), meta["name"]), DeleteOptions())  # type: ignore[arg-type]
+        for resource in [resource for resource in self._registry if resource.storage_key == key][:1]:
+            for obj in list(self._store.objects(key)):
+                meta = obj["metadata"]
+                self.delete(Target(resource, meta.get("namespace", ""), meta["name"]), DeleteOptions())
         if not any(True for _ in self._store.objects(key)):
             return None
-        left = clone(crd)
+        left: Object = clone(crd)
         left["metadata"] |= {"finalizers": [CLEANUP], "deletionTimestamp": timestamp()}
         return left
 
@@ -244,8 +244,7 @@ class Writer:
         if crd is None or CLEANUP not in (crd["metadata"].get("finalizers") or ()):
             return
         if not any(True for _ in self._store.objects(resource.storage_key)):
-            definitions = self._registry.find(crds.GROUP, "v1", crds.PLURAL)
-            assert definitions is not None
+            definitions = next(r for r in self._registry if r.storage_key == DEFINITIONS)
             self._remove(Target(definitions, "", key[1]), crd)
 
     def _live(self, target: Target) -> Object:

@@ -1,0 +1,161 @@
+"""Static types of CEL rules from schemas, so that a misspelt field is found when a definition is created.
+
+cel-expr-python checks the fields of protobuf messages only. So each object of a schema becomes a message type that
+exists for the check alone; rules run on plain maps.
+"""
+
+from typing import Any
+
+from cel_expr_python import cel
+from google.protobuf import descriptor_pool, duration_pb2, struct_pb2, timestamp_pb2, wrappers_pb2
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+
+from devcluster.apiserver.objects import Object
+
+_PACKAGE = "schema"
+_DYN = ".google.protobuf.Value"
+_WELL_KNOWN = (duration_pb2, struct_pb2, timestamp_pb2, wrappers_pb2)
+_SCALARS: dict[str, tuple[int, cel.Type, str]] = {
+    "string": (FieldDescriptorProto.TYPE_STRING, cel.Type.STRING, "StringValue"),
+    "integer": (FieldDescriptorProto.TYPE_INT64, cel.Type.INT, "Int64Value"),
+    "number": (FieldDescriptorProto.TYPE_DOUBLE, cel.Type.DOUBLE, "DoubleValue"),
+    "boolean": (FieldDescriptorProto.TYPE_BOOL, cel.Type.BOOL, "BoolValue"),
+    "byte": (FieldDescriptorProto.TYPE_BYTES, cel.Type.BYTES, "BytesValue"),
+}
+_MESSAGES = {
+    "timestamp": (".google.protobuf.Timestamp", cel.Type.TIMESTAMP),
+    "duration": (".google.protobuf.Duration", cel.Type.DURATION),
+}
+_RESERVED = frozenset(
+    [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+    ]
+)
+_ROOT_METADATA: Object = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "generateName": {"type": "string"}},
+}
+
+
+def escaped(name: str) -> str:
+    """A property's name as an identifier of CEL: Kubernetes' escapes for what CEL could not read."""
+    if name in _RESERVED:
+        return f"__{name}__"
+    for character, escape in (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")):
+        name = name.replace(character, escape)
+    return name
+
+
+def static_type(schema: Object, *, root: bool = False) -> tuple[cel.Type, descriptor_pool.DescriptorPool]:
+    """The type of a schema's values, and the pool that knows the messages in it. The root has a name besides."""
+    types = _Types()
+    if root:
+        texts = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _ROOT_METADATA}
+        schema = {**schema, "properties": {**(schema.get("properties") or {}), **texts}}
+    found = types.cel_type(schema)
+    return found, types.pool()
+
+
+class _Types:
+    """Collects the messages of one schema in one file."""
+
+    def __init__(self) -> None:
+        self._file = FileDescriptorProto(name="schema.proto", package=_PACKAGE, syntax="proto3")
+        self._file.dependency.extend(module.DESCRIPTOR.name for module in _WELL_KNOWN)
+
+    def pool(self) -> descriptor_pool.DescriptorPool:
+        pool = descriptor_pool.DescriptorPool()
+        for module in _WELL_KNOWN:
+            pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+        pool.AddSerializedFile(self._file.SerializeToString())
+        return pool
+
+    def cel_type(self, schema: Object) -> cel.Type:
+        """The type of a value by itself; lists and maps may nest."""
+        kind = _kind(schema)
+        if kind in _SCALARS:
+            return _SCALARS[kind][1]
+        if kind in _MESSAGES:
+            return _MESSAGES[kind][1]
+        if kind == "array":
+            return cel.Type.List(self.cel_type(schema.get("items") or {}))
+        if kind == "map":
+            return cel.Type.Map(cel.Type.STRING, self.cel_type(schema["additionalProperties"]))
+        return cel.Type(self._message(schema).lstrip(".")) if kind == "object" else cel.Type.DYN
+
+    def _message(self, schema: Object) -> str:
+        """Define the message of an object; its full name."""
+        name = f"Object{len(self._file.message_type)}"
+        message = self._file.message_type.add(name=name)
+        for number, (property_name, child) in enumerate((schema.get("properties") or {}).items(), start=1):
+            identifier = escaped(property_name)
+            if identifier.isidentifier() and _kind(child):
+                field = message.field.add(name=identifier, number=number, json_name=f"field{number}")
+                self._fill(message, field, child)
+        return f".{_PACKAGE}.{name}"
+
+    def _fill(self, message: DescriptorProto, field: FieldDescriptorProto, schema: Object) -> None:
+        """Give a field its type. Messages cannot hold lists of lists: what nests so is checked when a rule runs."""
+        kind = _kind(schema)
+        if kind == "array":
+            field.label = FieldDescriptorProto.LABEL_REPEATED
+            self._set_type(field, schema.get("items") or {})
+        elif kind == "map":
+            field.label = FieldDescriptorProto.LABEL_REPEATED
+            # The name that a map's hidden message must have.
+            words = [word[:1].upper() + word[1:] for word in field.name.split("_")]
+            entry = message.nested_type.add(name="".join(words) + "Entry")
+            entry.options.map_entry = True
+            entry.field.add(name="key", number=1, type=FieldDescriptorProto.TYPE_STRING, label=1)
+            self._set_type(entry.field.add(name="value", number=2, label=1), schema["additionalProperties"])
+            field.type, field.type_name = FieldDescriptorProto.TYPE_MESSAGE, f".{_PACKAGE}.{message.name}.{entry.name}"
+        else:
+            field.label = FieldDescriptorProto.LABEL_OPTIONAL
+            self._set_type(field, schema)
+
+    def _set_type(self, field: FieldDescriptorProto, schema: Object) -> None:
+        kind = _kind(schema)
+        if kind in _SCALARS and not schema.get("nullable"):
+            field.type = _SCALARS[kind][0]
+            return
+        field.type = FieldDescriptorProto.TYPE_MESSAGE
+        if kind in _SCALARS:
+            field.type_name = f".google.protobuf.{_SCALARS[kind][2]}"
+        elif kind in _MESSAGES:
+            field.type_name = _MESSAGES[kind][0]
+        else:
+            field.type_name = self._message(schema) if kind == "object" else _DYN
+
+
+def _kind(schema: Object) -> str:
+    """A schema's kind as CEL sees it; empty for what rules cannot see."""
+    if schema.get("x-kubernetes-int-or-string"):
+        return "dyn"
+    kind: Any = schema.get("type") or ""
+    if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
+        return "map"
+    if kind == "string":
+        return {"date": "timestamp", "date-time": "timestamp", "duration": "duration", "byte": "byte"}.get(
+            schema.get("format") or "", "string"
+        )
+    return str(kind)

@@ -1,0 +1,109 @@
+"""Defaults, checks and immutability of batch/v1 Jobs."""
+
+from devcluster.apiserver import pods
+from devcluster.apiserver.errors import FieldError, immutable, invalid_value, required, unsupported
+from devcluster.apiserver.objects import Object
+
+_IMMUTABLE = (
+    "selector",
+    "completionMode",
+    "podFailurePolicy",
+    "successPolicy",
+    "backoffLimitPerIndex",
+    "managedBy",
+)
+# What may change in a suspended job's template, so that a queue can place it.
+_SCHEDULING = ("nodeSelector", "tolerations", "affinity", "schedulingGates")
+
+
+def default_job(job: Object, spec: Object) -> None:
+    """Fill in the defaults of batch/v1's Job."""
+    _default_spec(spec)
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if labels and not job["metadata"].get("labels"):
+        # The very same map, as in Kubernetes: labels that creation adds to the template show on the job as well.
+        job["metadata"]["labels"] = labels
+    status = job.get("status") or {}
+    for count in ("active", "succeeded", "failed"):
+        if status.get(count) == 0:
+            del status[count]  # left out at zero, as Go's omitempty does
+
+
+def _default_spec(spec: Object) -> None:
+    if spec.get("completions") is None and spec.get("parallelism") is None:
+        spec["completions"] = 1
+    spec.setdefault("parallelism", 1)
+    per_index = spec.get("backoffLimitPerIndex") is not None
+    spec.setdefault("backoffLimit", 2147483647 if per_index else 6)
+    spec.setdefault("completionMode", "NonIndexed")
+    spec.setdefault("suspend", False)
+    spec.setdefault("manualSelector", False)
+    spec.setdefault("podReplacementPolicy", "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed")
+    for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
+        for pattern in rule.get("onPodConditions") or ():
+            pattern.setdefault("status", "True")
+    default_template(spec)
+
+
+def default_template(spec: Object) -> None:
+    """Defaults of the pod template that a Job's or Deployment's spec holds."""
+    template = spec.get("template")
+    if isinstance(template, dict) and isinstance(template.get("spec"), dict):
+        template.setdefault("metadata", {})
+        pods.default_pod_spec(template["spec"])
+
+
+def admit_job(job: Object) -> None:
+    """The selector and the labels by which a job knows its pods, unless it brings its own."""
+    spec, name, uid = job["spec"], job["metadata"]["name"], job["metadata"]["uid"]
+    job["status"] = {}
+    if spec.get("manualSelector"):
+        return
+    labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
+    for prefix in ("", "batch.kubernetes.io/"):
+        labels[f"{prefix}controller-uid"] = uid
+        labels[f"{prefix}job-name"] = name
+    spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+
+
+def check_job(spec: Object) -> list[FieldError]:
+    """What Kubernetes demands of a job beyond its schema."""
+    errors: list[FieldError] = []
+    for field in ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"):
+        value = spec.get(field)
+        if isinstance(value, int) and value < 0:
+            errors.append(invalid_value(f"spec.{field}", value, "must be greater than or equal to 0"))
+    template = (spec.get("template") or {}).get("spec") or {}
+    errors += pods.check_pod_spec(template, "spec.template.spec")
+    if template.get("restartPolicy") == "Always":
+        errors.append(required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"'))
+    if spec.get("completionMode") == "Indexed" and spec.get("completions") is None:
+        errors.append(required("spec.completions", "when completion mode is Indexed"))
+    if spec.get("podFailurePolicy") and template.get("restartPolicy") != "Never":
+        detail = 'only "Never" is supported when podFailurePolicy is specified'
+        errors.append(invalid_value("spec.template.spec.restartPolicy", template.get("restartPolicy"), detail))
+    if spec.get("podFailurePolicy") and spec.get("podReplacementPolicy") != "Failed":
+        errors.append(unsupported("spec.podReplacementPolicy", spec.get("podReplacementPolicy"), ("Failed",)))
+    return errors
+
+
+def check_job_update(new: Object, old: Object) -> list[FieldError]:
+    """What may not change in a job; while it is suspended its pods may be placed elsewhere."""
+    errors = [immutable(f"spec.{field}", new.get(field)) for field in _IMMUTABLE if new.get(field) != old.get(field)]
+    if new.get("completions") != old.get("completions") and new.get("completionMode") != "Indexed":
+        errors.append(immutable("spec.completions", new.get("completions")))
+    template, before = new["template"], old["template"]
+    if old.get("suspend"):
+        template, before = _without_scheduling(template), _without_scheduling(before)
+    if template != before:
+        part = "spec.template.spec" if old.get("suspend") else "spec.template"
+        errors.append(immutable(part, template))
+    return errors
+
+
+def _without_scheduling(template: Object) -> Object:
+    meta = {
+        key: value for key, value in (template.get("metadata") or {}).items() if key not in ("labels", "annotations")
+    }
+    spec = {key: value for key, value in template["spec"].items() if key not in _SCHEDULING}
+    return {"metadata": meta, "spec": spec}
