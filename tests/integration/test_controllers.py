@@ -1,5 +1,6 @@
 """Jobs, owners, namespaces and volumes: the same on the dev cluster as on a real controller manager."""
 
+import asyncio
 import json
 import subprocess
 import time
@@ -7,6 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from devcluster.client import PODS, connect
+from devcluster.cluster import Cluster
 
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -104,6 +108,13 @@ def counts(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+async def evict(cluster: Cluster, pod: dict[str, Any]) -> None:
+    metadata = {key: pod["metadata"][key] for key in ("name", "namespace")}
+    async with connect(cluster.kubeconfig) as client:
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        await client.create(PODS.path_of(pod, "eviction"), eviction)
+
+
 SETTLED: dict[str, Any] = {"ready": 0, "terminating": 0, "uncountedTerminatedPods": {}}
 
 
@@ -154,6 +165,20 @@ def test_a_pod_that_is_deleted_is_replaced(objects: Objects) -> None:
     replaced = objects.until("job/moved", lambda found: found["status"].get("ready") and found["status"].get("failed"))
     assert counts(replaced) == {**SETTLED, "active": 1, "ready": 1, "failed": 1}
     assert [pod["metadata"]["name"] != first["metadata"]["name"] for pod in objects.pods("moved")] == [True]
+
+
+def test_an_evicted_pod_is_replaced_and_not_counted(objects: Objects, cluster: Cluster) -> None:
+    rule = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    objects.apply(job("drained", "sleep 60", podFailurePolicy={"rules": [rule]}))
+    objects.running("drained")
+    [first] = objects.pods("drained")
+
+    asyncio.run(evict(cluster, first))
+
+    objects.gone(f"pod/{first['metadata']['name']}")
+    replaced = objects.running("drained")
+    assert counts(replaced) == {**SETTLED, "active": 1, "ready": 1}
+    assert len(objects.pods("drained")) == 1
 
 
 def test_an_indexed_job_tells_each_pod_its_index(objects: Objects) -> None:
