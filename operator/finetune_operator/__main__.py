@@ -28,6 +28,9 @@ def main() -> int:
     except ConfigException as error:
         _log.error("no way into a cluster, neither by a service account nor by a kubeconfig: %s", error)
         return 2
+    except OSError as error:
+        _log.error("cannot listen: %s", error)
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0

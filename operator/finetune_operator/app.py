@@ -3,16 +3,16 @@
 import asyncio
 import logging
 import signal
+from collections.abc import Awaitable, Callable
 
 from kubernetes.aio.client import ApiClient, ApiException
-from kubernetes.aio.client.exceptions import NotFoundException
 
 from finetune_api.base import JsonObject
 from finetune_operator import handlers
 from finetune_operator.certificates import Certificates
 from finetune_operator.finetunejobs import FineTuneJobs
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
-from finetune_operator.informer import FAILURES, Informer
+from finetune_operator.informer import FAILURES, Informer, brief
 from finetune_operator.kube import FINETUNEJOBS, JOBS, PODS, Kind, Kube, connect
 from finetune_operator.latest_reports import LatestReports
 from finetune_operator.manifests.pod import Surroundings
@@ -26,7 +26,7 @@ from finetune_operator.resource import Key
 from finetune_operator.settings import Settings
 
 _CHECK_SECONDS = 60.0
-_CRD_SECONDS = 2.0
+_RETRY_SECONDS = 2.0
 _LONGEST_BEHIND_SECONDS = 120.0
 
 _log = logging.getLogger(__name__)
@@ -87,9 +87,11 @@ class Operator:
         health = await serve_health(
             settings.health_host, settings.health_port, alive=self._alive_checks(), ready=[self._ready_check]
         )
+        heartbeat = asyncio.create_task(self._heartbeat.run())
         try:
-            await self._wait_for_the_crd()
-            await self._certificates.refresh()
+            # Kopf looks for its resource once, at its start, so the definition must be there by then.
+            await _patiently("FineTuneJobs cannot be listed; is their definition installed?", self._read_finetunejobs)
+            await _patiently("the keys of the report endpoint cannot be read", self._certificates.refresh)
             report_server = await serve_reports(
                 client=self._client,
                 lookup=PodOwners(self._kube, self._jobs, self._pods),
@@ -101,13 +103,13 @@ class Operator:
             self._reports_url = settings.reports_url or f"https://127.0.0.1:{report_server.port}"
             await self._work(report_server)
         finally:
+            heartbeat.cancel()
             await health.cleanup()
 
     async def _work(self, report_server: ReportServer) -> None:
         stop_kopf = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._heartbeat.run()),
                 group.create_task(self._jobs.run()),
                 group.create_task(self._pods.run()),
                 group.create_task(self._check()),
@@ -134,6 +136,8 @@ class Operator:
             self._client.configuration, on_seen=self._finetunejobs.seen, on_gone=self._finetunejobs.gone
         )
         await handlers.run(registry, handlers.build_settings(), self._namespace, started=started, stop=stop)
+        if not stop.is_set():
+            raise RuntimeError("Kopf has stopped by itself; its log says why")
 
     async def _reconcile(self, key: Key) -> float | None:
         return await self._reconciler.reconcile(key)
@@ -156,34 +160,41 @@ class Operator:
             self._queue.add(key)
 
     def _alive_checks(self) -> list[Check]:
+        def since_the_start(silence: Callable[[], float]) -> Callable[[], float]:
+            return lambda: silence() if self._started else 0.0
+
         return [
             self._heartbeat.check,
-            silence_check("watch of Jobs", self._jobs.silence),
-            silence_check("watch of Pods", self._pods.silence),
-            silence_check("list of FineTuneJobs", self._finetunejobs.silence),
+            silence_check("watch of Jobs", since_the_start(self._jobs.silence)),
+            silence_check("watch of Pods", since_the_start(self._pods.silence)),
+            silence_check("list of FineTuneJobs", since_the_start(self._finetunejobs.silence)),
             silence_check("Kopf's watch of FineTuneJobs", self._finetunejobs.behind, _LONGEST_BEHIND_SECONDS),
         ]
 
     def _ready_check(self) -> str | None:
         return None if self._started else "the first lists have not come yet"
 
-    async def _wait_for_the_crd(self) -> None:
-        """Kopf looks for its resource once, at its start."""
-        while True:
-            try:
-                await self._kube.list(FINETUNEJOBS, self._namespace)
-                return
-            except NotFoundException:
-                _log.warning("the CustomResourceDefinition is not installed yet; waiting for it")
-                await asyncio.sleep(_CRD_SECONDS)
+    async def _read_finetunejobs(self) -> None:
+        await self._kube.list(FINETUNEJOBS, self._namespace)
 
     async def _check(self) -> None:
         while True:
             try:
                 await self._finetunejobs.check(self._kube, self._namespace)
             except FAILURES as error:
-                _log.warning("list of FineTuneJobs failed: %s", type(error).__name__)
+                _log.warning("list of FineTuneJobs failed: %s", brief(error))
             await asyncio.sleep(_CHECK_SECONDS)
+
+
+async def _patiently(trouble: str, action: Callable[[], Awaitable[object]]) -> None:
+    """Do it as soon as the API server lets us; until then the operator is not ready, and says why."""
+    while True:
+        try:
+            await action()
+            return
+        except FAILURES as error:
+            _log.warning("%s (%s)", trouble, brief(error))
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _signal_to_stop() -> None:

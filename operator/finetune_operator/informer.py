@@ -92,7 +92,7 @@ class Informer:
                 self._failures += 1
                 # A version that is too old by now is part of the protocol.
                 if not (isinstance(error, ApiException) and error.status == _GONE):
-                    _log.warning("watch of %s failed: %s", self._kind.plural, _brief(error))
+                    _log.warning("watch of %s failed: %s", self._kind.plural, brief(error))
                 pause = backoff(self._failures, random.random())  # noqa: S311
                 await asyncio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
 
@@ -169,7 +169,8 @@ def _key(raw: JsonObject) -> tuple[str, str]:
     return raw["metadata"]["namespace"], raw["metadata"]["name"]
 
 
-def _brief(error: BaseException) -> str:
+def brief(error: BaseException) -> str:
+    """One of FAILURES on one line, without a request's headers."""
     if isinstance(error, ApiException):
         return f"{error.status} {error.reason}"
     return f"{type(error).__name__} {error}".strip()
