@@ -593,7 +593,7 @@ def test_a_namespace_that_is_being_deleted_takes_nothing_new(api: Api, kubectl: 
 
     assert (refused.code, refused.body["reason"]) == (403, "Forbidden")
     assert "because it is being terminated" in refused.message
-    eventually(lambda: api("GET", "/api/v1/namespaces/test-ending").code == 404, "the namespace to go")
+    eventually(lambda: api("GET", "/api/v1/namespaces/test-ending").code == 404, "the namespace to go", 60)
 
 
 def test_kubectl_applies_edits_and_shows(kubectl: Kubectl, namespace: str) -> None:
@@ -618,6 +618,19 @@ def test_kubectl_applies_edits_and_shows(kubectl: Kubectl, namespace: str) -> No
         '{"k":"v"}{"x":"y"}',
         f'configmap "a" deleted from {namespace} namespace\n',
     ]
+
+
+def test_kubectl_creates_by_its_own_commands(kubectl: Kubectl, namespace: str) -> None:
+    kubectl("create", "-n", namespace, "configmap", "a", "--from-literal=k=v")
+    kubectl("create", "-n", namespace, "secret", "generic", "a", "--from-literal=k=v")
+    kubectl("create", "-n", namespace, "serviceaccount", "a")
+
+    stored = kubectl("get", "-n", namespace, "configmap/a", "secret/a", "-o", "jsonpath={.items[*]['data', 'type']}")
+    token = kubectl("create", "-n", namespace, "token", "a", "--audience=reports").stdout
+
+    assert stored.stdout == '{"k":"v"} {"k":"dg=="} Opaque'
+    assert token.count(".") == 2
+    assert kubectl("auth", "can-i", "create", "pods").stdout == "yes\n"
 
 
 def test_kubectl_explains_built_in_kinds(kubectl: Kubectl) -> None:

@@ -136,21 +136,23 @@ def merge(live: Any, config: Any, schema: Object) -> Any:
 
 
 def _merge_lists(live: list[Any], config: list[Any], schema: Object) -> list[Any]:
-    """Items of both in the order of `config`; items that only `live` has go before the one that they stood before."""
+    """Items of `config` in its order; those that only `live` has stay before the common item that they stood before."""
     items = schema.get("items") or {}
     old = {item_element(item, schema): item for item in live}
     wanted = {item_element(item, schema): item for item in config}
+    common = [element for element in wanted if element in old]
     merged: list[Any] = []
-    placed: set[str] = set()
     waiting = list(old)
     for element, item in wanted.items():
-        while waiting and (waiting[0] in placed or waiting[0] not in wanted):
+        while waiting and waiting[0] != (common[0] if common else None):
             earlier = waiting.pop(0)
-            if earlier not in placed:
+            if earlier not in wanted:
                 merged.append(clone(old[earlier]))
+        if element in old:
+            common.pop(0)
+            waiting = waiting[1:] if waiting[:1] == [element] else waiting
         merged.append(merge(old.get(element), item, items))
-        placed.add(element)
-    return merged + [clone(old[element]) for element in waiting if element not in placed]
+    return merged + [clone(old[element]) for element in waiting if element not in wanted]
 
 
 def _difference(before: Object, after: Object, schema: Object) -> tuple[FieldSet, FieldSet]:

@@ -11,6 +11,7 @@ from ruamel.yaml.resolver import VersionedResolver
 
 from devcluster.apiserver.errors import bad_request, unsupported_media_type
 from devcluster.apiserver.objects import Object
+from devcluster.apiserver.protobuf import MEDIA_TYPE, decode_protobuf
 
 _JSON = ("application/json", "application/yaml")
 
@@ -32,6 +33,8 @@ def decode(body: bytes, content_type: str, accepted: tuple[str, ...] = _JSON) ->
 
 
 def decode_object(body: bytes, content_type: str, accepted: tuple[str, ...] = _JSON) -> tuple[Object, tuple[str, ...]]:
+    if content_type == MEDIA_TYPE:
+        return decode_protobuf(body), ()
     value, duplicates = decode(body, content_type, accepted)
     if not isinstance(value, dict):
         raise bad_request("the object provided is unrecognized (must be of type Object)")

@@ -8,7 +8,7 @@ from typing import Any
 Step = Callable[[Any], Iterator[Any]]
 
 _TOKEN = re.compile(
-    r"\.(?P<field>[A-Za-z_$][\w$-]*(?:\\\.[\w$-]+)*)"
+    r"\.(?P<field>[A-Za-z_$][\w$-]*(?:(?:\\\.|/)[\w$-]+)*)"
     r"|\.?\[\s*(?P<quote>['\"])(?P<quoted>.*?)(?P=quote)\s*\]"
     r"|\[(?P<index>-?\d+)\]"
     r"|\[(?P<start>-?\d*):(?P<end>-?\d*)\]"

@@ -98,7 +98,7 @@ def _default_service(spec: Object) -> None:
 
 
 def _default_secret(secret: Object) -> None:
-    secret.setdefault("type", "Opaque")
+    secret["type"] = secret.get("type") or "Opaque"
     plain = secret.pop("stringData", None)
     if isinstance(plain, dict):
         data = secret.setdefault("data", {})
