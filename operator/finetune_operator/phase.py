@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from finetune_api.report import NOT_RETRIED, TrainerState
+from finetune_api.report import NOT_RETRIED, ExitCode, TrainerState
 from finetune_api.status import Failure, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.failures import attempt_failure, cut, job_failure, to_reason, waiting_message
@@ -133,6 +133,10 @@ def _between_attempts(resource: Resource, pod: PodState, ended: Terminated, spec
     phase = before if before in ("Preparing", "Running") else "Running"
     if ended.exit_code == 0:
         return Verdict(phase, "Finishing", "the trainer has finished; waiting for the Job to complete")
+    if ended.exit_code == ExitCode.STOPPED:
+        return Verdict(
+            "Pending", "Resuming", "the pod was stopped and had saved a checkpoint; a new one goes on from there"
+        )
     failure = attempt_failure(pod, ended, spec)
     if ended.exit_code in NOT_RETRIED:
         return Verdict(phase, "Failing", cut(failure.message))

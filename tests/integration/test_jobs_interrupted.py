@@ -1,8 +1,12 @@
 """Jobs that are interrupted: by a pod that goes away, by their user, by an outage of the operator."""
 
 import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
 
 STEPS = 480
@@ -11,44 +15,74 @@ LONG: dict[str, Any] = {
     "evaluation": {"strategy": "steps", "steps": 40, "metrics": ["accuracy"]},
     "checkpoints": {"strategy": "steps", "steps": 40, "keep": 2},
 }
-"""480 steps: long enough to be interrupted."""
+"""Long enough to be interrupted."""
 
 
 def in_the_middle(status: dict[str, Any]) -> bool:
-    return status.get("phase") == "Running" and status["progress"]["step"] >= 80 and "latestCheckpoint" in status
+    return status.get("phase") == "Running" and status["progress"]["step"] >= 40 and "latestCheckpoint" in status
 
 
-def test_a_pod_that_goes_away_is_replaced_and_the_new_one_resumes(space: Space) -> None:
+@dataclass(frozen=True)
+class Interrupted:
+    """What was seen of a job: before it was interrupted, meanwhile, and at its end."""
+
+    before: dict[str, Any]
+    meanwhile: dict[str, Any]
+    pods_meanwhile: list[dict[str, Any]]
+    end: dict[str, Any]
+
+
+def lose_the_pod(space: Space) -> Interrupted:
     space.apply(finetunejob("killed", **LONG))
     before = space.until("killed", in_the_middle, "the middle of its training")
     space.kubectl("delete", "pod", before["attempts"][0]["pod"], "--wait=false")
-
-    status = space.end_of("killed")
-
-    assert_resumed(status, before)
-    assert status["attempts"][0]["exitCode"] == 143
+    meanwhile = space.until("killed", lambda s: "exitCode" in s["attempts"][0], "the end of its first attempt")
+    return Interrupted(before, meanwhile, [], space.end_of("killed"))
 
 
-def test_a_suspended_job_stops_with_a_checkpoint_and_goes_on_from_there(space: Space) -> None:
+def suspend_and_resume(space: Space) -> Interrupted:
     space.apply(finetunejob("paused", **LONG))
     before = space.until("paused", in_the_middle, "the middle of its training")
-
     space.patch("paused", {"suspend": True})
     suspended = space.until("paused", lambda s: s["message"].startswith("suspended at step"), "its suspension")
     pods = space.list("pods", "finetune.dev/job-name=paused")
     space.patch("paused", {"suspend": False})
-    status = space.end_of("paused")
+    return Interrupted(before, suspended, pods, space.end_of("paused"))
 
-    assert suspended["phase"] == "Suspended"
-    assert suspended["latestCheckpoint"]["step"] >= before["latestCheckpoint"]["step"]
-    assert [pod for pod in pods if pod["status"]["phase"] in ("Pending", "Running")] == []
-    assert_resumed(status, before)
+
+@pytest.fixture(scope="module")
+def interrupted(space: Space) -> Iterator[tuple[Interrupted, Interrupted]]:
+    """Two jobs at once: one that loses its pod, one that is suspended."""
+    with ThreadPoolExecutor() as threads:
+        lost, suspended = threads.submit(lose_the_pod, space), threads.submit(suspend_and_resume, space)
+        yield lost.result(), suspended.result()
+
+
+def test_a_pod_that_goes_away_is_replaced_and_the_new_one_resumes(
+    interrupted: tuple[Interrupted, Interrupted],
+) -> None:
+    lost = interrupted[0]
+
+    assert_resumed(lost.end, lost.before)
+    assert lost.meanwhile["attempts"][0]["exitCode"] == 143
+    assert lost.end["attempts"][0] == lost.meanwhile["attempts"][0]
+
+
+def test_a_suspended_job_stops_with_a_checkpoint_and_goes_on_from_there(
+    interrupted: tuple[Interrupted, Interrupted],
+) -> None:
+    paused = interrupted[1]
+
+    assert paused.meanwhile["phase"] == "Suspended"
+    assert paused.meanwhile["latestCheckpoint"]["step"] >= paused.before["latestCheckpoint"]["step"]
+    assert [pod for pod in paused.pods_meanwhile if pod["status"]["phase"] in ("Pending", "Running")] == []
+    assert_resumed(paused.end, paused.before)
 
 
 def test_an_outage_of_the_operator_loses_nothing_and_doubles_nothing(
     space: Space, operator_process: OperatorProcess
 ) -> None:
-    steps = 3 * STEPS
+    steps = 2 * STEPS
     training = {**LONG["training"], "epochs": steps // 16}
     space.apply(finetunejob("orphan", **{**LONG, "training": training}))
     before = space.until("orphan", in_the_middle, "the middle of its training")

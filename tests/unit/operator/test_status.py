@@ -265,6 +265,16 @@ def test_a_failed_attempt_is_followed_by_another() -> None:
     }
 
 
+def test_a_stopped_attempt_is_no_failure() -> None:
+    status = compute(resource(), observation(job(), pod(state=terminated(143))), 95)
+
+    assert line(status) == (
+        "Pending",
+        "Resuming",
+        "the pod was stopped and had saved a checkpoint; a new one goes on from there",
+    )
+
+
 def test_a_pod_that_vanished_has_ended() -> None:
     before = compute(resource(), observation(job(), pod(state=running())))
 
