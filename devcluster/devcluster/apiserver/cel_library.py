@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cel_expr_python import cel
-from cel_expr_python.ext import ext_math, ext_optional, ext_strings
+from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_strings
 from google.protobuf import descriptor_pool
 
 _SUFFIXES = {
@@ -44,7 +44,7 @@ def environment(variables: dict[str, cel.Type], pool: descriptor_pool.Descriptor
 
     `pool` knows the message types that the variables' types name.
     """
-    extensions = [ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_math.ExtMath()]
+    extensions = [ext_bindings.ExtBindings(), ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_math.ExtMath()]
     return cel.NewEnv(pool, variables=variables, extensions=extensions, functions=_functions())
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cel_expr_python import cel
+from google.protobuf import duration_pb2, timestamp_pb2
 
 from devcluster.apiserver.cel_library import environment
 from devcluster.apiserver.cel_types import escaped, static_type
@@ -23,6 +25,8 @@ _REASONS = {
     "FieldValueRequired": "Required value",
     "FieldValueDuplicate": "Duplicate value",
 }
+# With optionalOldSelf a rule asks whether there is an old value.
+_OPTIONAL_OLD_SELF = "cel.bind(oldSelf, before == null ? optional.none() : optional.of(before), %s)"
 _CROSS_TYPE = re.compile(r"no matching overload for '_[<>]=?_' applied to '\((double, int|int, double)\)'")
 
 
@@ -61,7 +65,7 @@ def compile_rules(
     for index, declared in enumerate(schema.get("x-kubernetes-validations") or ()):
         where = f"{path}.x-kubernetes-validations[{index}]"
         try:
-            tree.rules.append(_compile(declared, schema, root=root))
+            tree.rules.append(_compile(json.dumps(declared), json.dumps(schema), root=root))
         except RuntimeError as error:
             detail = _compiler_message(error)
             errors.append(
@@ -132,8 +136,9 @@ def to_cel(value: Any, schema: Object, *, root: bool = False) -> Any:
 def _formatted(value: str, kind: str | None) -> Any:
     try:
         if kind in ("date-time", "date"):
-            moment = datetime.datetime.fromisoformat(value)
-            return moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)
+            moment = timestamp_pb2.Timestamp()
+            moment.FromDatetime(datetime.datetime.fromisoformat(value))
+            return moment
         if kind == "byte":
             return base64.b64decode(value)
         if kind == "duration":
@@ -143,19 +148,24 @@ def _formatted(value: str, kind: str | None) -> Any:
     return value
 
 
-def _duration(value: str) -> datetime.timedelta:
+def _duration(value: str) -> duration_pb2.Duration:
     units = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
     parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", value)
     seconds = sum(float(number) * units[unit] for number, unit in parts)
-    return datetime.timedelta(seconds=-seconds if value.startswith("-") else seconds)
+    duration = duration_pb2.Duration()
+    duration.FromTimedelta(datetime.timedelta(seconds=-seconds if value.startswith("-") else seconds))
+    return duration
 
 
-def _compile(declared: Object, schema: Object, *, root: bool) -> Rule:
+@functools.lru_cache(maxsize=1024)
+def _compile(declared_text: str, schema_text: str, *, root: bool) -> Rule:
+    """A rule from JSON texts, by which it is remembered: a definition is checked first and used then."""
+    declared, schema = json.loads(declared_text), json.loads(schema_text)
     source = declared.get("rule", "")
     optional = bool(declared.get("optionalOldSelf"))
     _check(source, schema, root=root, optional=optional)
-    env = environment({"self": cel.Type.DYN, "oldSelf": cel.Type.DYN})
-    program = env.compile(source)
+    env = _untyped()
+    program = env.compile(_OPTIONAL_OLD_SELF % source if optional else source)
     wording = declared.get("messageExpression")
     return Rule(
         source=source,
@@ -167,6 +177,12 @@ def _compile(declared: Object, schema: Object, *, root: bool) -> Rule:
         old_self=re.search(r"\boldSelf\b", source) is not None,
         optional_old_self=optional,
     )
+
+
+@functools.cache
+def _untyped() -> cel.Env:
+    """The environment in which rules run; what they may name was checked with types."""
+    return environment({"self": cel.Type.DYN, "oldSelf": cel.Type.DYN, "before": cel.Type.DYN})
 
 
 def _check(source: str, schema: Object, *, root: bool, optional: bool) -> None:
@@ -193,7 +209,7 @@ def _run(rule: Rule, current: Any, before: Any, value: Any, path: str) -> Iterat
         return
     data = {"self": current}
     if rule.old_self:
-        data["oldSelf"] = _optional(before) if rule.optional_old_self else before
+        data["before" if rule.optional_old_self else "oldSelf"] = before
     result = rule.program.eval(data=data)
     if result.type() == cel.Type.BOOL:
         if result.value() is True:
@@ -227,12 +243,6 @@ def _rule_text(rule: Rule) -> str:
 
 def _evaluation_error(value: Any) -> str:
     return re.sub(r"^[A-Z_]+: ", "", str(value))
-
-
-def _optional(value: Any) -> Any:
-    env = environment({"value": cel.Type.DYN})
-    source = "optional.none()" if value is None else "optional.of(value)"
-    return env.compile(source).eval(data={"value": value})
 
 
 def _correlated(item: Any, old: Any, schema: Object) -> Any:
