@@ -9,9 +9,12 @@ from pathlib import Path
 # Read when the libraries are imported. Nothing here may look at the Hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+# A model this small is slower on many threads, most of all where other tests want the cores too.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import datasets
 import pytest
+import torch
 import transformers
 from ruamel.yaml import YAML
 from tests.trainer.tiny import LONGEST, VOCABULARY, Ended, Settings, Train, make_tokenizer, texts
@@ -27,6 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pretrained") / "bert"
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
+    torch.set_num_threads(1)
     transformers.set_seed(0)
     config = transformers.BertConfig(
         vocab_size=len(VOCABULARY), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,

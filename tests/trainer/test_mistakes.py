@@ -204,9 +204,6 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     "output that cannot be written": (
         lambda s, f: s.update(output={"uri": "file:///proc/out"}), ExitCode.OUTPUT, "OutputFailed", "/proc/out",
     ),
-    "no GPU": (
-        lambda s, f: s.update(gpus=1), ExitCode.DEVICE, "NoUsableGpu", "resources.gpus is 1",
-    ),
     "loss not finite": (
         lambda s, f: s["training"].update(learningRate=1, arguments={"max_grad_norm": 0, "optim": "sgd",
             "lr_scheduler_type": "constant", "label_smoothing_factor": -1e38}),
@@ -232,6 +229,15 @@ def test_a_mistake_is_told_with_its_reason_and_no_traceback(
     assert "Traceback" not in ended.said
     assert not (tmp_path / "out" / "model").exists()
     assert not list(tmp_path.glob("out/checkpoints/*"))
+
+
+def test_a_gpu_that_is_not_there_is_told(settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+    ended = train(settings | {"gpus": 1})
+
+    assert ended.final.failure is not None
+    assert (ended.code, ended.final.failure.reason) == (ExitCode.DEVICE, "NoUsableGpu")
 
 
 def test_what_nobody_foresaw_is_told_with_the_end_of_its_traceback(

@@ -95,14 +95,16 @@ def test_a_finished_run_only_exports_again(settings: Settings, train: Train, tmp
 def test_the_best_checkpoint_is_kept_and_exported(settings: Settings, train: Train, tmp_path: Path) -> None:
     settings["evaluation"] = {"strategy": "steps", "steps": 3, "bestMetric": "loss"}
     settings["checkpoints"] = {"strategy": "steps", "steps": 3, "keep": 1}
-    settings["training"] |= {"learningRate": 0.5, "arguments": {"lr_scheduler_type": "constant", "logging_steps": 3}}
+    # The rate grows with each step until training does harm.
+    rising = {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 24}
+    settings["training"] |= {"learningRate": 1, "arguments": rising}
 
     final = train(settings).final
 
     evaluations = [json.loads(line) for line in (tmp_path / "out" / "history.jsonl").read_text().splitlines()]
     losses = {line["step"]: line["metrics"]["eval_loss"] for line in evaluations if line["kind"] == "evaluation"}
     best = min(losses, key=lambda step: (losses[step], step))
-    assert best != 24, "the data of this test must overshoot"
+    assert best != 24, "the rate of this test must do harm"
     assert final.best_checkpoint
     assert final.best_checkpoint.step == best
     assert [checkpoint.step for checkpoint in final.checkpoints] == [best, 24]

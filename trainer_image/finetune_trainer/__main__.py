@@ -51,11 +51,13 @@ def main(arguments: list[str]) -> int:
 
 def _run(config: RunConfig, volumes: dict[str, Path], state: RunState, stop: StopSignal) -> Output:
     _quiet_libraries()
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     # torch and transformers take seconds to import: a mistake in the configuration is told before.
     from finetune_trainer.memory import memory_failures
     from finetune_trainer.run import run
 
-    with memory_failures(config):
+    with logging_redirect_tqdm(), memory_failures(config):
         return run(config, volumes, state, stop)
 
 

@@ -1,5 +1,6 @@
 """Reads the rows to train and evaluate on: from the Hub, from files, or from what `save_to_disk` wrote."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from finetune_api.v1alpha1 import Split
 from finetune_trainer.failures import TrainerError, bad_configuration, data_error, did_you_mean, listed
 from finetune_trainer.hub import causes, explain_hub_error
 from finetune_trainer.storage import Volumes, is_path, locate
+
+logger = logging.getLogger(__name__)
 
 _READERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
@@ -154,6 +157,8 @@ def _take(splits: datasets.DatasetDict, wanted: Split) -> Rows:
     positions = np.concatenate([np.arange(part.from_ + 1, part.to + 1) for part in slices])
     if wanted.samples is None:
         return Rows(dataset, positions, wanted.split)
+    if wanted.samples > len(dataset):
+        logger.info("split '%s' has only %d rows, all are taken", wanted.split, len(dataset))
     # The same rows as dataset.shuffle(seed).select(range(samples)), with their positions known.
     drawn = np.random.default_rng(wanted.seed).permutation(len(dataset))[: wanted.samples]
     return Rows(dataset.select(drawn), positions[drawn], wanted.split)

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import torch
 import transformers
+from transformers.utils.logging import disable_progress_bar
 
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
@@ -38,6 +39,7 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
         TrainerError: A failure that can be explained.
         Stopped: It was asked to stop; what was trained is saved.
     """
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # those of loading and saving would break our own
     check_arguments(config.training.arguments)
     use_cpu = choose_device(config.gpus)
     output = open_output(config, volumes)
