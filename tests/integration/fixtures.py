@@ -12,12 +12,16 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.client import CustomObjectsApi
+from kubernetes.config import new_client_from_config
 
 from devcluster.cluster import Cluster
+from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +95,11 @@ class Space:
         self.kubectl("patch", "ftj", name, "--type=merge", "-p", json.dumps({"spec": spec}))
 
     def status(self, name: str) -> dict[str, Any]:
-        status: dict[str, Any] = self.get("ftj", name).get("status", {})
+        """The status, or {} if there is none. Not by kubectl: it is asked for again and again."""
+        found = _objects(self.cluster.kubeconfig).get_namespaced_custom_object(
+            GROUP, VERSION, self.namespace, PLURAL, name
+        )
+        status: dict[str, Any] = found.get("status", {})
         return status
 
     def until(
@@ -103,6 +111,11 @@ class Space:
     def end_of(self, name: str, seconds: float = 120) -> dict[str, Any]:
         """The status at the end of the job, good or bad."""
         return self.until(name, lambda status: status.get("phase") in ("Succeeded", "Failed"), "an end", seconds)
+
+
+@cache
+def _objects(kubeconfig: Path) -> CustomObjectsApi:
+    return CustomObjectsApi(new_client_from_config(str(kubeconfig)))
 
 
 def wait_for(get: Callable[[], Any], test: Callable[[Any], Any], what: str, *, seconds: float) -> Any:
