@@ -95,16 +95,19 @@ def test_a_finished_run_only_exports_again(settings: Settings, train: Train, tmp
 def test_the_best_checkpoint_is_kept_and_exported(settings: Settings, train: Train, tmp_path: Path) -> None:
     settings["evaluation"] = {"strategy": "steps", "steps": 3, "bestMetric": "loss"}
     settings["checkpoints"] = {"strategy": "steps", "steps": 3, "keep": 1}
-    # The rate grows with each step until training does harm.
-    rising = {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 24}
-    settings["training"] |= {"learningRate": 1, "arguments": rising}
+    # The evaluation rows have each other's labels: the more is learnt, the worse.
+    rows, opposite = texts(96), texts(30, seed=1)
+    opposite["label"] = ["bad" if label == "good" else "good" for label in opposite["label"]]
+    splits = {"train": datasets.Dataset.from_dict(rows), "test": datasets.Dataset.from_dict(opposite)}
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "rows")
+    settings["dataset"]["source"] = f"file://{tmp_path}/rows"
 
     final = train(settings).final
 
     evaluations = [json.loads(line) for line in (tmp_path / "out" / "history.jsonl").read_text().splitlines()]
     losses = {line["step"]: line["metrics"]["eval_loss"] for line in evaluations if line["kind"] == "evaluation"}
     best = min(losses, key=lambda step: (losses[step], step))
-    assert best != 24, "the rate of this test must do harm"
+    assert best != 24, "the last step must not be the best"
     assert final.best_checkpoint
     assert final.best_checkpoint.step == best
     assert [checkpoint.step for checkpoint in final.checkpoints] == [best, 24]
