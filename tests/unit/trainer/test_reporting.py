@@ -143,9 +143,11 @@ def test_a_foreign_certificate_is_not_trusted(operator: Operator, tmp_path: Path
 def test_on_a_laptop_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENV_SERVER_URL, raising=False)
 
+    before = set(threading.enumerate())
+
     reporter = Reporter(RunState(), Endpoint.from_environment(), 1)
     reporter.start()
+    started = set(threading.enumerate()) - before
     reporter.finish()
 
-    assert Endpoint.from_environment() is None
-    assert not [thread for thread in threading.enumerate() if thread.name == "reporter"]
+    assert (Endpoint.from_environment(), started) == (None, set())
