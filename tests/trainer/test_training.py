@@ -170,6 +170,22 @@ def test_every_kind_of_file_is_read(
     assert (ended.code, ended.final.progress and ended.final.progress.step) == (0, 2)
 
 
+def test_nothing_is_written_beside_the_data(settings: Settings, train: Train, tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    datasets.Dataset.from_dict(texts(40)).save_to_disk(folder)
+    there = sorted(folder.rglob("*"))
+    settings["dataset"] = {
+        "source": f"file://{folder}",
+        "train": {"split": "train", "samples": 16},
+        "evaluation": {"split": "train", "samples": 8},
+    }
+    settings["training"]["epochs"] = 1
+
+    ended = train(settings)
+
+    assert (ended.code, sorted(folder.rglob("*"))) == (0, there)
+
+
 @pytest.mark.parametrize(
     ("labels", "names"),
     [

@@ -19,7 +19,8 @@ def label_names(rows: Rows, column: str) -> list[str]:
     if isinstance(feature, datasets.ClassLabel):
         names = list(feature.names)
     else:
-        names = [str(value) for value in sorted(rows.dataset.unique(column))]
+        # Dataset.unique would write a file beside the data.
+        names = [str(value) for value in sorted(set(rows.dataset[column][:]))]
     if len(names) < 2:
         raise data_error(
             "OneLabel",

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -85,7 +86,7 @@ def tokenize(
     truncation: bool,
     revision: str,
 ) -> Examples:
-    """Tokenise once; `datasets` keeps the result by a fingerprint of rows, tokenizer (`revision`) and settings."""
+    """Tokenise once; the result is kept by a fingerprint of rows, tokenizer (`revision`) and settings."""
     labels = label_ids(rows, columns.label, names)
 
     def encode(batch: dict[str, list[str]], indices: list[int]) -> dict[str, Any]:
@@ -97,17 +98,26 @@ def tokenize(
         return encoded
 
     settings = [rows.dataset._fingerprint, columns.to_wire(), list(names), longest, truncation, revision]
+    fingerprint = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
     encoded = rows.dataset.map(
         encode,
         batched=True,
         with_indices=True,
         remove_columns=rows.dataset.column_names,
-        new_fingerprint=hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32],
+        cache_file_name=str(_cache_folder() / f"{fingerprint}.arrow"),
+        new_fingerprint=fingerprint,
         desc=f"tokenizing {rows.split}",
     )
     lengths: list[int] = encoded["length"][:]
     _check_lengths(rows, lengths, longest)
     return Examples(encoded.remove_columns("length"), lengths)
+
+
+def _cache_folder() -> Path:
+    """Not beside the rows, where `datasets` would put it: a user's folder is not ours, and may be read-only."""
+    folder = Path(datasets.config.HF_DATASETS_CACHE) / "tokenized"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _check_lengths(rows: Rows, lengths: list[int], longest: int | None) -> None:
