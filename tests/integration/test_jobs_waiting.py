@@ -4,17 +4,29 @@ from typing import Any
 
 from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
 
+from finetune_operator.settings import Settings
+
 MISSING_IMAGE = {"image": "example.invalid/trainer:does-not-exist"}
 
 
-def test_a_job_that_finds_no_gpu_waits_with_the_schedulers_words_and_runs_when_there_is_one(space: Space) -> None:
-    space.apply(finetunejob("no-gpu", resources={"gpus": 1}, pod={"nodeSelector": {"example.com/gpu": "a100"}}))
+def test_a_job_that_finds_no_free_gpu_waits_with_the_schedulers_words(space: Space) -> None:
+    holder = {
+        "name": "holder",
+        "image": Settings().trainer_image,
+        "command": ["python", "-c", "import time; time.sleep(300)"],
+        "resources": {"limits": {"nvidia.com/gpu": "2"}},
+    }
+    pod = {"terminationGracePeriodSeconds": 0, "restartPolicy": "Never", "containers": [holder]}
+    space.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "holder"}, "spec": pod})
+    scheduled = lambda: space.get("pod", "holder")["status"].get("conditions", [])  # noqa: E731
+    wait_for(scheduled, bool, "the scheduler's word on the other pod", seconds=30)
+    space.apply(finetunejob("no-gpu", resources={"gpus": 1}))
 
-    status = space.until("no-gpu", lambda s: "no node can take the pod" in s.get("message", ""), "a reason", 30)
-    space.kubectl("delete", "ftj", "no-gpu")
+    status = space.until("no-gpu", lambda s: "Insufficient nvidia.com/gpu" in s.get("message", ""), "a reason", 30)
+    space.kubectl("delete", "ftj/no-gpu", "pod/holder")
 
     assert status["phase"] == "Pending"
-    assert "nodes are available" in status["message"]
+    assert status["message"].startswith("no node can take the pod: ")
 
 
 def test_a_job_that_asks_for_more_than_any_node_has_waits(space: Space) -> None:
