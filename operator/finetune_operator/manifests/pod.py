@@ -104,9 +104,14 @@ def _env(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) 
         ENV_CA_CERT: f"{_CONFIG_DIR}/{CA_FILE}",
         ENV_TOKEN: f"{_TOKEN_DIR}/token",
     }
+    values: list[JsonObject] = [{"name": name, "value": value} for name, value in ours.items()]
+    if spec.resources.cpu:
+        # torch counts the node's cores. More threads than the limit lets run only wait for each other.
+        limit = {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}
+        values.append({"name": "OMP_NUM_THREADS", "valueFrom": limit})
     theirs = [variable.to_wire() for variable in spec.pod.env]
     replaced = {variable["name"] for variable in theirs}
-    return [{"name": name, "value": value} for name, value in ours.items() if name not in replaced] + theirs
+    return [variable for variable in values if variable["name"] not in replaced] + theirs
 
 
 def _resources(spec: FineTuneJobSpec) -> JsonObject:

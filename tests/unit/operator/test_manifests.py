@@ -253,6 +253,8 @@ def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_as_it_stands() -> None:
     assert env["HF_TOKEN"]["valueFrom"] == {"secretKeyRef": {"name": "hub", "key": "token"}}
     assert env["HF_HOME"] == {"name": "HF_HOME", "value": "/mnt/cache"}
     assert len(env) == len(pod["containers"][0]["env"])
+    # As many threads as cores that the limit leaves, rounded up by Kubernetes.
+    assert env["OMP_NUM_THREADS"]["valueFrom"] == {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}
 
 
 def test_a_claim_goes_with_the_job_only_where_that_is_asked_for() -> None:
