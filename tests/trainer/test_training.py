@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 import pytest
 import transformers
-from tests.trainer.tiny import VOCABULARY, Settings, Train, make_tokenizer, texts
+from tests.trainer.tiny import LONGEST, VOCABULARY, Settings, Train, make_tokenizer, texts
 
 from finetune_api.status import Progress
 from finetune_trainer.checkpoints import Manifest, verify
@@ -168,6 +168,30 @@ def test_every_kind_of_file_is_read(
     ended = train(settings, "--volume", f"claim={tmp_path}")
 
     assert (ended.code, ended.final.progress and ended.final.progress.step) == (0, 2)
+
+
+def test_long_texts_are_cut_to_what_a_model_takes_that_counts_positions_from_its_padding(
+    settings: Settings, train: Train, tmp_path: Path
+) -> None:
+    config = transformers.RobertaConfig(
+        vocab_size=len(VOCABULARY), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=LONGEST + 2, pad_token_id=1, type_vocab_size=1,
+    )  # fmt: skip
+    transformers.RobertaModel(config).save_pretrained(tmp_path / "roberta")
+    tokenizer = make_tokenizer()
+    tokenizer.model_max_length = 10**30  # as in many a repository, where nobody set it
+    tokenizer.save_pretrained(tmp_path / "roberta")
+    rows = texts(8)
+    rows["text"] = [text + " the" * 2 * LONGEST for text in rows["text"]]
+    datasets.Dataset.from_dict(rows).to_json(tmp_path / "long.jsonl")
+    settings["model"]["source"] = f"file://{tmp_path}/roberta"
+    settings["dataset"] = {"source": f"file://{tmp_path}/long.jsonl", "train": {"split": "train"}}
+    settings["evaluation"] = {}
+    settings["training"]["epochs"] = 1
+
+    ended = train(settings)
+
+    assert (ended.code, ended.final.failure) == (0, None)
 
 
 def test_nothing_is_written_beside_the_data(settings: Settings, train: Train, tmp_path: Path) -> None:

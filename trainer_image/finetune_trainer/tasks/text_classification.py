@@ -58,7 +58,7 @@ def longest_sequence(settings: Preprocessing, tokenizer: Tokenizer, model_config
     Raises:
         TrainerError: BAD_CONFIGURATION when maxLength is more than the model can take, or leaves no room for text.
     """
-    positions = getattr(model_config.get_text_config(), "max_position_embeddings", None)
+    positions = _positions(model_config.get_text_config())
     # A tokenizer that knows no limit says so by a huge number.
     own = [limit for limit in (tokenizer.model_max_length, positions) if limit is not None and 0 < limit < 10_000_000]
     if settings.max_length is None:
@@ -75,6 +75,21 @@ def longest_sequence(settings: Preprocessing, tokenizer: Tokenizer, model_config
             "set it to the length of your texts in tokens, such as 128",
         )
     return settings.max_length
+
+
+_COUNT_FROM_PADDING = {
+    "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
+"""Model types whose first token has the position after the padding token's id, so that 514 positions take 512 tokens."""
+
+
+def _positions(model_config: Any) -> int | None:
+    """How many tokens the model has positions for; None where it has no bound."""
+    positions: int | None = getattr(model_config, "max_position_embeddings", None)
+    if positions is None or model_config.model_type not in _COUNT_FROM_PADDING:
+        return positions
+    return positions - (1 if model_config.pad_token_id is None else model_config.pad_token_id) - 1
 
 
 def tokenize(
