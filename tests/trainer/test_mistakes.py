@@ -60,6 +60,13 @@ def torn_weights(settings: Settings, folder: Path) -> None:
     (folder / "model" / "model.safetensors").write_bytes(b"torn")
 
 
+def unreadable_weights(settings: Settings, folder: Path) -> None:
+    """A folder in their place: permissions would not keep root from reading."""
+    other_weights(settings, folder)
+    (folder / "model" / "model.safetensors").unlink()
+    (folder / "model" / "model.safetensors").mkdir()
+
+
 def own_code(settings: Settings, folder: Path) -> None:
     other_weights(settings, folder)
     config = {"model_type": "mine", "auto_map": {"AutoConfig": "code.Config"}}
@@ -200,6 +207,7 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
         other_weights, ExitCode.MODEL, "WeightsDoNotFit", "weights are of another shape (bert.",
     ),
     "torn weights": (torn_weights, ExitCode.MODEL, "ModelUnreadable", "cannot be loaded"),
+    "weights that cannot be read": (unreadable_weights, ExitCode.MODEL, "ModelUnreadable", "Is a directory"),
     "model with code of its own": (own_code, ExitCode.MODEL, "ModelNeedsCode", "which is never done"),
     "output that cannot be written": (
         lambda s, f: s.update(output={"uri": "file:///proc/out"}), ExitCode.OUTPUT, "OutputFailed", "/proc/out",

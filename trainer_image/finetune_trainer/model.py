@@ -60,7 +60,8 @@ def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
             )
         with _model_failures(settings):
             config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
-        return Pretrained(settings.source, str(folder), _digest(folder), config)
+            revision = _digest(folder)
+        return Pretrained(settings.source, str(folder), revision, config)
     with _model_failures(settings):
         commit = _commit(settings)
         config = AutoConfig.from_pretrained(settings.source, revision=commit, trust_remote_code=False)
@@ -164,7 +165,9 @@ def _explain(source: str, error: Exception) -> TrainerError:
             "use an encoder such as BERT, or a language model that transformers can classify with",
         )
     return model_error(
-        "ModelUnreadable", f"{source} cannot be loaded: {text:.400}", "check that its files are complete"
+        "ModelUnreadable",
+        f"{source} cannot be loaded: {text:.400}",
+        "check that its files are complete, and that the user that the trainer runs as may read them",
     )
 
 
