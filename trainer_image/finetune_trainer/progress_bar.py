@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from typing import TextIO
 
 from tqdm import tqdm
 
@@ -10,9 +11,14 @@ class ProgressBar:
     """Steps done of all steps. A log file gets a line now and then, a terminal a moving bar."""
 
     def __init__(self, total_steps: int, step: int) -> None:
-        interval = 0.2 if sys.stderr.isatty() else 10.0
+        terminal = sys.stderr.isatty()
         self._bar = tqdm(
-            total=total_steps, initial=step, unit="step", file=sys.stderr, dynamic_ncols=True, mininterval=interval
+            total=total_steps,
+            initial=step,
+            unit="step",
+            file=sys.stderr if terminal else _Lines(sys.stderr),
+            dynamic_ncols=True,
+            mininterval=0.2 if terminal else 10.0,
         )
 
     def to(self, step: int) -> None:
@@ -23,3 +29,17 @@ class ProgressBar:
 
     def close(self) -> None:
         self._bar.close()
+
+
+class _Lines:
+    """A stream for tqdm that makes a line of each state of the bar, which tqdm writes over the one before."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            self._stream.write(line + "\n")
+
+    def flush(self) -> None:
+        self._stream.flush()
