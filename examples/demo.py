@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import docstrings
+import yaml
 from kubernetes import client, config, watch
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError
@@ -68,7 +69,7 @@ def main() -> int:
         print()
         kubectl("get", "ftj", "-o", "wide")
         print()
-        kubectl("get", "ftj", "quickstart", "-o", "jsonpath-as-json={.status}")
+        print(yaml.safe_dump({"status": job.get("status", {})}, sort_keys=False))
         return tell_end(job)
 
 
@@ -149,7 +150,7 @@ def follow(api: client.CustomObjectsApi, processes: list[Process]) -> Job:
         for job in changes(api, processes, deadline):
             status = job.get("status", {})
             line = f"{status.get('phase', 'Pending')}: {status.get('message', '')}"
-            if status.get("phase") != "Running" and line != shown:
+            if status.get("phase") not in (None, "Running") and line != shown:
                 bar.write(line)
                 shown = line
             show(bar, status)
