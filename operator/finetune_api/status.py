@@ -133,7 +133,7 @@ class Provenance(LenientModel):
     config_digest: Digest | None = None
     """SHA-256 of the run's settings."""
     image: Annotated[str, Field(max_length=512)] | None = None
-    versions: Annotated[dict[str, Annotated[str, Field(max_length=64)]], Field(max_length=16)] = {}
+    versions: Annotated[dict[str, Annotated[str, Field(max_length=64)]], Field(max_length=16)] | None = None
     """Versions of the libraries that trained."""
     seed: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
 

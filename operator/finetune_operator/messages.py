@@ -32,8 +32,8 @@ def duration(seconds: int) -> str:
 
 def _position(spec: FineTuneJobSpec, known: TrainerState) -> str:
     progress = known.progress
-    if progress is None:
-        return "training"
+    if progress is None or not (progress.step or progress.percent):
+        return "the first step is under way"
     epoch = _number(progress.epoch)
     if epoch is not None:
         return f"epoch {epoch:.1f} of {spec.training.epochs:g}"

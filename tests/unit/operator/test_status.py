@@ -93,7 +93,7 @@ def test_a_job_that_trains_shows_its_numbers() -> None:
         "latestCheckpoint": {"step": 125, "uri": "pvc://c/checkpoints/step-000125"},
         "bestCheckpoint": REPORT["bestCheckpoint"],
         "attempts": [{"number": 1, "pod": "yelp-1", "node": "n1", "startTime": stamp(12), "resumedFromStep": 0}],
-        "provenance": {"modelRevision": "abc", "image": "trainer:1", "versions": {}},
+        "provenance": {"modelRevision": "abc", "image": "trainer:1"},
     }
 
 
@@ -156,6 +156,14 @@ def test_a_change_of_the_spec_after_the_end_is_only_taken_note_of() -> None:
     edited["metadata"]["generation"] = 2
 
     assert compute(parse_resource(edited), observation(), 500) == {**ended, "observedGeneration": 2}
+
+
+def test_before_the_first_step_there_are_no_numbers_to_tell() -> None:
+    begun = {"report": {"sequence": 2, "stage": "Training", "progress": {"step": 0, "totalSteps": 375, "epoch": "0.0"}}}
+
+    status = compute(resource(), observation(job(), pod(state=running()), report=received(begun)))
+
+    assert line(status) == ("Running", "Training", "the first step is under way")
 
 
 def test_a_full_progress_bar_is_not_an_end() -> None:
