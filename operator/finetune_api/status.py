@@ -129,7 +129,7 @@ class Provenance(LenientModel):
     model_revision: Annotated[str, Field(max_length=256)] | None = None
     """Commit of the model on the Hub, or the SHA-256 of the weights of a local one."""
     dataset_fingerprint: Annotated[str, Field(max_length=256)] | None = None
-    """Fingerprint that `datasets` gives to the training rows."""
+    """SHA-256 of the training rows' text and label columns, in their order."""
     config_digest: Digest | None = None
     """SHA-256 of the run's settings."""
     image: Annotated[str, Field(max_length=512)] | None = None

@@ -12,7 +12,7 @@ from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
 from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint
-from finetune_trainer.data import Rows, load_rows
+from finetune_trainer.data import Rows, fingerprint, load_rows
 from finetune_trainer.engines.arguments import check_arguments
 from finetune_trainer.engines.trainer import STATE_FILES, Engine
 from finetune_trainer.export import export_model
@@ -132,9 +132,12 @@ def choose_device(gpus: int | None) -> bool:
 
 
 def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows) -> Provenance:
+    columns = config.dataset.columns
     return Provenance(
         model_revision=pretrained.revision,
-        dataset_fingerprint=rows.dataset._fingerprint,
+        dataset_fingerprint=fingerprint(
+            rows, [name for name in (columns.text, columns.text_pair, columns.label) if name]
+        ),
         config_digest=config.digest(),
         versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         seed=config.training.seed,

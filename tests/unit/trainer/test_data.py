@@ -1,0 +1,38 @@
+"""Which data a run was made of."""
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from finetune_api.v1alpha1 import Dataset as DatasetSettings
+from finetune_trainer.data import fingerprint, load_rows
+
+ROWS = {"text": ["a film", "a book", "a day"], "label": ["good", "bad", "good"], "id": [1, 2, 3]}
+
+
+def fingerprint_of(path: Path, train: dict[str, Any]) -> str:
+    settings = DatasetSettings.model_validate({"source": f"file://{path}", "train": train})
+    return fingerprint(load_rows(settings, {})[0], ["text", "label"])
+
+
+def test_the_same_rows_have_the_same_fingerprint_in_every_format(tmp_path: Path) -> None:
+    rows = datasets.Dataset.from_dict(ROWS)
+    rows.to_csv(tmp_path / "a.csv")
+    rows.to_parquet(tmp_path / "b.parquet")
+    everything = {"split": "train"}
+
+    assert fingerprint_of(tmp_path / "a.csv", everything) == fingerprint_of(tmp_path / "b.parquet", everything)
+
+
+def test_other_rows_have_another_fingerprint(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict(ROWS).to_csv(tmp_path / "a.csv")
+    datasets.Dataset.from_dict({**ROWS, "label": ["good", "bad", "bad"]}).to_csv(tmp_path / "b.csv")
+
+    found = {
+        fingerprint_of(tmp_path / "a.csv", {"split": "train"}),
+        fingerprint_of(tmp_path / "a.csv", {"split": "train[:2]"}),
+        fingerprint_of(tmp_path / "b.csv", {"split": "train"}),
+    }
+
+    assert len(found) == 3
