@@ -41,6 +41,19 @@ class Options:
     restart_delay: float = 10.0
 
 
+async def run_own_node(kubeconfig: Path, state_dir: Path, options: Options) -> None:
+    """The one node of a cluster, until cancelled."""
+    await run_node(
+        kubeconfig,
+        name=options.node_name,
+        state_dir=state_dir,
+        gpus=options.gpus,
+        cpus=options.cpus,
+        memory=options.memory,
+        restart_delay=options.restart_delay,
+    )
+
+
 @contextlib.asynccontextmanager
 async def running(
     state_dir: Path, options: Options, *, port: int = 0, kubeconfig: Path | None = None
@@ -52,17 +65,7 @@ async def running(
         write_kubeconfig(path, url=server.url, ca=server.ca, token=server.token)
         parts = [
             tasks.create_task(run_controllers(path, job_backoff=options.job_backoff)),
-            tasks.create_task(
-                run_node(
-                    path,
-                    name=options.node_name,
-                    state_dir=state_dir,
-                    gpus=options.gpus,
-                    cpus=options.cpus,
-                    memory=options.memory,
-                    restart_delay=options.restart_delay,
-                )
-            ),
+            tasks.create_task(run_own_node(path, state_dir, options)),
         ]
         try:
             yield Cluster(path, server.url, state_dir)

@@ -17,9 +17,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from devcluster.cluster import Cluster, Options, in_thread
+from devcluster.cluster import Cluster, Options, in_thread, run_own_node
 from devcluster.kubeconfig import write_kubeconfig
-from devcluster.node import run_node
 
 _START_SECONDS = 60
 _STOP_SECONDS = 20
@@ -45,17 +44,7 @@ async def running(assets: Path, state_dir: Path, options: Options) -> AsyncItera
             process = await stack.enter_async_context(_process(assets / program, arguments, log))
             if program == "kube-apiserver":
                 await _wait_ready(process, url, log)
-        node = asyncio.create_task(
-            run_node(
-                kubeconfig,
-                name=options.node_name,
-                state_dir=state_dir,
-                gpus=options.gpus,
-                cpus=options.cpus,
-                memory=options.memory,
-                restart_delay=options.restart_delay,
-            )
-        )
+        node = asyncio.create_task(run_own_node(kubeconfig, state_dir, options))
         try:
             yield Cluster(kubeconfig, url, state_dir)
         finally:
