@@ -75,8 +75,6 @@ class PodState:
     waiting: Cause | None = None
     """Why the container does not run yet."""
     terminated: Terminated | None = None
-    disrupted: bool = False
-    """Preempted, evicted or drained: not counted as a failure."""
     final: FinalReport | None = None
 
 
@@ -142,7 +140,6 @@ def _parse_pod(raw: JsonObject) -> PodState:
         running="running" in state and terminated is None,
         waiting=None if terminated or "running" in state else _waiting(state, status),
         terminated=terminated,
-        disrupted=_condition(status, "DisruptionTarget", "True") is not None,
         final=parse_final(terminated.message) if terminated else None,
     )
 

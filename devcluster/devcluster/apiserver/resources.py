@@ -79,9 +79,6 @@ class Registry:
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         return self._resources.get((group, version, plural))
 
-    def has_group_version(self, group: str, version: str) -> bool:
-        return any((resource.group, resource.version) == (group, version) for resource in self)
-
     def replace_custom(self, group: str, plural: str, resources: list[Resource]) -> None:
         """Make `resources` the versions under which a custom resource is served; none to stop serving it."""
         for key in [key for key in self._resources if (key[0], key[2]) == (group, plural)]:

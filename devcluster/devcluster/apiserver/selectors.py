@@ -61,12 +61,6 @@ def label_selector(text: str) -> Predicate:
     return lambda obj: all(check(obj["metadata"].get("labels") or {}) for check in checks)
 
 
-def match_labels(selector: Object) -> Predicate:
-    """A LabelSelector object (matchLabels only) as a predicate."""
-    wanted = selector.get("matchLabels") or {}
-    return lambda obj: wanted.items() <= (obj["metadata"].get("labels") or {}).items()
-
-
 def field_selector(text: str, fields: tuple[str, ...]) -> Predicate:
     """`metadata.name=x,status.phase!=Failed` as a predicate; 400 for a field that the kind does not offer."""
     checks: list[Predicate] = []

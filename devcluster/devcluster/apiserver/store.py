@@ -101,12 +101,6 @@ class Store:
         missed = [event for event in table.history if since is not None and event.revision > since]
         return Subscription(table), missed
 
-    def compact(self) -> None:
-        """Forget all history, as etcd's compaction does every five minutes; for tests of 410."""
-        for table in self._tables.values():
-            table.history.clear()
-            table.forgotten = self.revision
-
     def _table(self, resource: str) -> _Table:
         return self._tables.setdefault(resource, _Table())
 
