@@ -11,8 +11,10 @@ from pydantic import Field
 
 from finetune_api.base import JsonObject, LenientModel
 from finetune_api.status import (
+    MAX_ADJUSTMENTS,
     MAX_CHECKPOINTS,
     MAX_EVALUATIONS,
+    Adjustment,
     BestCheckpoint,
     Checkpoint,
     Evaluation,
@@ -31,6 +33,11 @@ ENV_SERVER_URL = "KUBEFLOW_TRAINER_SERVER_URL"
 ENV_CA_CERT = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
 ENV_TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"  # noqa: S105 the name of a variable
 """Stock transformers reports by these three, so a user's own image does with no code of ours. The last two are paths."""
+ENV_SECRETS = "FINETUNE_SECRETS"
+"""Folder with one folder for each secretRef of the manifest, `model/`, `dataset/` and `output/`: a file for each key."""
+ENV_NODE_RANK = "FINETUNE_NODE_RANK"
+ENV_RENDEZVOUS = "FINETUNE_RENDEZVOUS"
+"""With more than one node: this pod's number from 0, and host:port of the first pod's."""
 ENV_TERMINATION_LOG = "FINETUNE_TERMINATION_LOG"
 """Path of the file that becomes the pod's termination message."""
 MAX_REPORT_BYTES = 64 * 1024
@@ -55,6 +62,8 @@ class ExitCode(IntEnum):
     """The output cannot be written, or holds another run."""
     DEVICE = 16
     """A GPU was asked for and none is usable. Retried, since another node may do."""
+    PEER_LOST = 17
+    """Another process of the same run was lost, so that this one could not go on. Retried, and not counted: the other one is."""
     STOPPED = 143
     """Stopped by SIGTERM after saving: 128 + 15. Retried, and resumes."""
 
@@ -83,6 +92,7 @@ class TrainerState(LenientModel):
     """The checkpoints that are there now, oldest first; the newest is the latest."""
     best_checkpoint: BestCheckpoint | None = None
     model: ExportedModel | None = None
+    adjustments: Annotated[list[Adjustment], Field(max_length=MAX_ADJUSTMENTS)] = []
     resumed_from_step: Step = 0
     provenance: Provenance | None = None
 

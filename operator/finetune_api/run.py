@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from finetune_api.base import ApiModel
-from finetune_api.v1alpha1 import API_VERSION, OutputUri, RunSettings
+from finetune_api.sources import OutputUri
+from finetune_api.v1alpha1 import API_VERSION, RunSettings
 
 
 class JobReference(ApiModel):
@@ -22,7 +23,7 @@ class RunOutput(ApiModel):
     """Where everything that the run makes goes."""
 
     uri: OutputUri | Annotated[str, Field(pattern=r"^file:///\S+$", max_length=1024)]
-    """pvc://claim/path or file:///path: `checkpoints/`, `model/` and `history.jsonl` come to stand below."""
+    """pvc://claim/path, file:///path, s3://, gs:// or az://bucket/path, or hf://org/name: `checkpoints/`, `model/` and `history.jsonl` come to stand below."""
 
 
 class Reporting(ApiModel):
@@ -40,9 +41,18 @@ class RunConfig(RunSettings):
     job: JobReference | None = None
     """Absent on a laptop."""
     output: RunOutput
-    gpus: Annotated[int, Field(ge=0, le=1)] | None = None
-    """GPUs that must be there; 0 trains on the CPU. On a laptop leave it out to use what there is."""
+    gpus: Annotated[int, Field(ge=0, le=64)] | None = None
+    """GPUs that must be there, on each node; 0 trains on the CPU. On a laptop leave it out to use the one that there is, or the CPU."""
+    nodes: Annotated[int, Field(ge=1, le=256)] = 1
+    """Machines that train together."""
+    processes_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Processes on each machine, on the CPU (gpus: 0); on GPUs there is one for each."""
     reporting: Reporting = Reporting()
+
+    @property
+    def processes(self) -> int:
+        """Training processes on each machine."""
+        return self.processes_per_node or self.gpus or 1
 
     def digest(self) -> str:
         """`sha256:…` of the settings that shape the result; a checkpoint is only resumed under the same digest."""

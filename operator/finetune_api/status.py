@@ -11,6 +11,7 @@ MAX_METRICS = 32
 MAX_EVALUATIONS = 20
 MAX_CHECKPOINTS = 20
 MAX_ATTEMPTS = 10
+MAX_ADJUSTMENTS = 8
 MAX_MESSAGE = 1024
 MAX_LOG_TAIL = 2048
 
@@ -109,8 +110,19 @@ class ExportedModel(LenientModel):
     size_bytes: Bytes | None = None
 
 
+class Adjustment(LenientModel):
+    """What the run changed by itself, such as a smaller batch after the GPU's memory was not enough."""
+
+    step: Step
+    """The first step that it holds for."""
+    reason: Reason
+    """CudaOutOfMemory or EarlyStopping."""
+    message: Annotated[str, Field(max_length=256)]
+    """What was changed from what to what."""
+
+
 class Attempt(LenientModel):
-    """One pod of the job."""
+    """One pod of the job; of many pods that train together the first one, which reports for all."""
 
     number: Annotated[int, Field(ge=1, le=1_000_000)]
     pod: Identifier
@@ -127,7 +139,9 @@ class Provenance(LenientModel):
     """What the result was made of."""
 
     model_revision: Annotated[str, Field(max_length=256)] | None = None
-    """Commit of the model on the Hub, or the SHA-256 of the weights of a local one."""
+    """Commit of the model on the Hub, or the SHA-256 of the weights of any other."""
+    dataset_revision: Annotated[str, Field(max_length=256)] | None = None
+    """Commit of the data set on the Hub."""
     dataset_fingerprint: Annotated[str, Field(max_length=256)] | None = None
     """SHA-256 of the training rows' text and label columns, in their order."""
     config_digest: Digest | None = None
@@ -187,6 +201,8 @@ class FineTuneJobStatus(LenientModel):
     latest_checkpoint: LatestCheckpoint | None = None
     best_checkpoint: BestCheckpoint | None = None
     model: ExportedModel | None = None
+    adjustments: Annotated[list[Adjustment], Field(max_length=MAX_ADJUSTMENTS)] = []
+    """What the run changed by itself, oldest first."""
     attempts: Annotated[list[Attempt], Field(max_length=MAX_ATTEMPTS)] = []
     """The newest 10."""
     provenance: Provenance | None = None

@@ -4,15 +4,17 @@ The docstrings below become the CRD's descriptions, so that `kubectl explain ftj
 Only what works is here: the API server refuses any other field, engine or task.
 """
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from finetune_api.base import ApiModel, Rule, Text, validations
+from finetune_api.base import ApiModel, Rule, validations
 from finetune_api.pod import PodSettings
 from finetune_api.quantity import Quantity
+from finetune_api.sources import Dataset, ModelSource, OutputUri, Preprocessing, SecretReference
 from finetune_api.status import FineTuneJobStatus
+from finetune_api.training import METRICS_OF_TASK, Checkpoints, Evaluation, Task, Training
 
 GROUP = "finetune.dev"
 VERSION = "v1alpha1"
@@ -23,161 +25,7 @@ SINGULAR = "finetunejob"
 SHORT_NAME = "ftj"
 CATEGORY = "finetune"
 
-_UP = r"(^|/)[.][.](/|$)"
-_CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^\s]*)?"
-
-Source: TypeAlias = Annotated[
-    str,
-    Text(
-        pattern=rf"^([A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?|file:///[^\s]+|{_CLAIM})$",
-        message="must be a Hugging Face Hub id (org/name), file:///path/in/the/container or pvc://claim/path, without '..'",
-        max_length=512,
-        forbid=_UP,
-    ),
-]
-OutputUri: TypeAlias = Annotated[
-    str,
-    Text(
-        pattern=rf"^{_CLAIM}$",
-        message="must be pvc://claim/path without '..'; leave it out and the operator makes a volume for the job",
-        max_length=512,
-        forbid=_UP,
-    ),
-]
-Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 Seconds: TypeAlias = Annotated[int, Field(ge=1, le=31_536_000)]
-Steps: TypeAlias = Annotated[int, Field(ge=1, le=10_000_000)]
-Seed: TypeAlias = Annotated[int, Field(ge=0, le=4_294_967_295)]
-
-Metric: TypeAlias = Literal["accuracy", "f1", "precision", "recall", "matthews_correlation"]
-BestMetric: TypeAlias = Literal[Metric, "loss"]
-
-
-class ModelSource(ApiModel):
-    """The pretrained model to start from."""
-
-    source: Source
-    """A model's id on the Hugging Face Hub, or a folder as `save_pretrained` writes it: file:///path or pvc://claim/path."""
-    revision: Name = "main"
-    """Branch, tag or commit on the Hub. A file:// or pvc:// source has none."""
-
-
-class Split(ApiModel):
-    """Which rows of the data set to take."""
-
-    split: Name
-    """Name of the split, with a slice if wanted: `train`, `train[:80%]`, `test[100:200]`. A single file has the split `train`."""
-    samples: Annotated[int, Field(ge=1, le=2_147_483_647)] | None = None
-    """How many rows, drawn after shuffling with `seed`. All of them, in their own order, if left out."""
-    seed: Seed = 42
-    """Seed of the shuffling."""
-
-
-class Columns(ApiModel):
-    """Which columns of the data set hold what."""
-
-    text: Name = "text"
-    """The text to classify, or the first text of a pair."""
-    text_pair: Name | None = None
-    """The second text, for tasks on pairs such as entailment."""
-    label: Name = "label"
-    """The class: an integer with names (ClassLabel), a plain integer, or a string."""
-
-
-class Dataset(ApiModel):
-    """The data to train and evaluate on."""
-
-    source: Source
-    """A data set's id on the Hub; or a csv, json, jsonl or parquet file, a folder of them, or a `save_to_disk` folder: file:///path or pvc://claim/path."""
-    name: Name | None = None
-    """The configuration of a data set on the Hub, such as `mrpc` of `nyu-mll/glue`."""
-    revision: Name = "main"
-    """Branch, tag or commit on the Hub. A file:// or pvc:// source has none."""
-    train: Split
-    """Rows to train on."""
-    evaluation: Split | None = None
-    """Rows to evaluate on. Without it nothing is evaluated."""
-    columns: Columns = Columns()
-
-
-class Preprocessing(ApiModel):
-    """How text becomes tokens."""
-
-    max_length: Annotated[int, Field(ge=1, le=1_048_576)] | None = None
-    """Longest sequence, in tokens. The model's own limit if left out."""
-    truncation: bool = True
-    """Cut longer texts. If false, a longer text is an error."""
-    padding: Literal["longest", "max_length"] = "longest"
-    """Pad each batch to its longest text, or every batch to `maxLength`."""
-
-
-class Training(ApiModel):
-    """How to train. The defaults are those of transformers' TrainingArguments."""
-
-    engine: Literal["trainer"] = "trainer"
-    """`trainer` is transformers' Trainer."""
-    epochs: Annotated[float, Field(gt=0, le=10_000)] = 3
-    """Passes over the training rows; may be a fraction."""
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 8
-    """Rows in a batch on each device."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
-    """Highest learning rate of the schedule."""
-    seed: Seed = 42
-    """Seed of weights, shuffling and dropout."""
-    arguments: Annotated[dict[str, Any], Field(max_length=64)] = {}
-    """Any other field of transformers.TrainingArguments by its own name, such as `warmup_steps: 100`. Fields that the operator sets itself (output_dir, report_to, the save and evaluation strategy, …) are refused."""
-
-
-_STEPS_RULE = Rule(
-    "(self.strategy == 'steps') == has(self.steps)",
-    "steps is required with strategy 'steps', and only then",
-)
-
-
-class _Interval(ApiModel):
-    strategy: Literal["epoch", "steps"] = "epoch"
-    """At the end of each epoch, or each `steps` steps."""
-    steps: Steps | None = None
-    """Optimizer steps from one time to the next, with strategy `steps`."""
-
-    @model_validator(mode="after")
-    def _steps_go_with_their_strategy(self) -> "_Interval":
-        if (self.strategy == "steps") != (self.steps is not None):
-            raise PydanticCustomError("steps", _STEPS_RULE.message)
-        return self
-
-
-_BEST_RULE = Rule(
-    "!has(self.bestMetric) || self.bestMetric == 'loss' || self.bestMetric in self.metrics",
-    "bestMetric must be 'loss' or one of metrics",
-)
-
-
-class Evaluation(_Interval):
-    """When and by which metrics to evaluate. It takes rows in `dataset.evaluation`."""
-
-    model_config = ConfigDict(json_schema_extra=validations(_STEPS_RULE, _BEST_RULE))
-
-    metrics: Annotated[list[Metric], Field(max_length=5)] = ["accuracy"]
-    """Metrics of the `evaluate` library, reported as `eval_<metric>`. f1, precision and recall are those of the second class where there are two, and the mean over classes (macro) where there are more."""
-    best_metric: BestMetric | None = None
-    """Which metric chooses the best checkpoint; that one is exported then. `loss` is the evaluation loss. If left out, the last one is exported."""
-
-    @model_validator(mode="after")
-    def _best_metric_is_computed(self) -> "Evaluation":
-        if self.best_metric not in (None, "loss", *self.metrics):
-            raise PydanticCustomError("best_metric", _BEST_RULE.message)
-        return self
-
-
-class Checkpoints(_Interval):
-    """When to save, and how many to keep."""
-
-    model_config = ConfigDict(json_schema_extra=validations(_STEPS_RULE))
-
-    keep: Annotated[int, Field(ge=1, le=16)] = 3
-    """How many of the newest checkpoints to keep. The best one is kept besides."""
-
 
 _VOLUME_RULE = Rule(
     "!has(self.uri) || (!has(self.size) && !has(self.storageClassName) && !has(self.retentionPolicy))",
@@ -191,7 +39,9 @@ class Output(ApiModel):
     model_config = ConfigDict(json_schema_extra=validations(_VOLUME_RULE))
 
     uri: OutputUri | None = None
-    """A folder on a PersistentVolumeClaim that is there: pvc://claim/path. If left out the operator makes a claim for the job."""
+    """A folder on a PersistentVolumeClaim that is there (pvc://claim/path), a place in object storage (s3://, gs:// or az://bucket/path), or a repository on the Hub (hf://org/name). If left out the operator makes a claim for the job."""
+    secret_ref: SecretReference | None = None
+    """Credentials to write there with."""
     size: Quantity | None = None
     """Size of the claim that the operator makes. 10Gi if left out."""
     storage_class_name: Annotated[str, Field(max_length=253)] | None = None
@@ -206,15 +56,34 @@ class Output(ApiModel):
         return self
 
 
-class Resources(ApiModel):
-    """What the training pod asks for."""
+_PROCESSES_RULE = Rule(
+    "!has(self.processesPerNode) || self.gpus == 0",
+    "processesPerNode is for training on the CPU (gpus: 0): on GPUs each has one process",
+    field=".processesPerNode",
+)
 
-    gpus: Annotated[int, Field(ge=0, le=1)] = 1
-    """GPUs (`nvidia.com/gpu`). 0 trains on the CPU."""
+
+class Resources(ApiModel):
+    """What each training pod asks for, and how many there are."""
+
+    model_config = ConfigDict(json_schema_extra=validations(_PROCESSES_RULE))
+
+    gpus: Annotated[int, Field(ge=0, le=64)] = 1
+    """GPUs (`nvidia.com/gpu`) of each pod. 0 trains on the CPU."""
+    nodes: Annotated[int, Field(ge=1, le=256)] = 1
+    """Pods that train together. More than one need an output that all of them can write to: object storage, or a volume with access mode ReadWriteMany."""
+    processes_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Training processes in each pod, on the CPU; 1 if left out. On GPUs there is one for each GPU."""
     cpu: Quantity | None = None
-    """CPU cores, such as "4" or 500m; request and limit."""
+    """CPU cores of each pod, such as "4" or 500m; request and limit."""
     memory: Quantity | None = None
-    """Memory, such as 16Gi; request and limit."""
+    """Memory of each pod, such as 16Gi; request and limit."""
+
+    @model_validator(mode="after")
+    def _processes_are_the_gpus(self) -> "Resources":
+        if self.processes_per_node is not None and self.gpus:
+            raise PydanticCustomError("processes", _PROCESSES_RULE.message)
+        return self
 
 
 class RunPolicy(ApiModel):
@@ -239,18 +108,39 @@ _BEST_CHECKPOINT_RULE = Rule(
     "the same strategy, and make checkpoints.steps a multiple of evaluation.steps",
     field=".evaluation.bestMetric",
 )
-_PADDING_RULE = Rule(
-    rule="self.preprocessing.padding != 'max_length' || has(self.preprocessing.maxLength)",
-    message="preprocessing.padding 'max_length' needs preprocessing.maxLength",
-    field=".preprocessing.maxLength",
+_TASK_METRICS_RULES = [
+    Rule(
+        rule=f"self.task != '{task}' || !has(self.evaluation.metrics) || "
+        f"self.evaluation.metrics.all(metric, metric in [{', '.join(repr(metric) for metric in metrics)}])",
+        message=f"metrics of {task} are {', '.join(metrics)}",
+        field=".evaluation.metrics",
+    )
+    for task, metrics in METRICS_OF_TASK.items()
+]
+_KERAS_RULE = Rule(
+    rule="self.training.engine != 'keras' || (self.task == 'text-classification' && !has(self.training.lora))",
+    message="engine 'keras' trains text-classification, without lora: use engine 'trainer' or 'pytorch'",
+    field=".training.engine",
 )
+_KERAS_DEVICE_RULE = Rule(
+    rule="self.training.engine != 'keras' || (self.resources.gpus <= 1 && self.resources.nodes == 1"
+    " && (!has(self.resources.processesPerNode) || self.resources.processesPerNode == 1))",
+    message="engine 'keras' trains on one device: use engine 'trainer' or 'pytorch', or one GPU on one node",
+    field=".resources",
+)
+_PROBLEM_RULE = Rule(
+    rule="!has(self.model.problemType) || self.task == 'text-classification'",
+    message="problemType is for text-classification",
+    field=".model.problemType",
+)
+_RULES = (_BEST_CHECKPOINT_RULE, *_TASK_METRICS_RULES, _KERAS_RULE, _PROBLEM_RULE)
 
 
 class RunSettings(ApiModel):
     """What shapes a run, the same for the operator and for the trainer alone on a laptop."""
 
-    task: Literal["text-classification"]
-    """What the model learns. `text-classification` takes one text or a pair and gives one class."""
+    task: Task
+    """What the model learns. `text-classification`: one text or a pair to a class, several classes or a number. `token-classification`: each word to a tag. `causal-lm`: to go on with a text, to answer a prompt, or to chat (supervised fine-tuning). `seq2seq`: from one text to another, such as translation or summarization."""
     model: ModelSource
     dataset: Dataset
     preprocessing: Preprocessing = Preprocessing()
@@ -271,9 +161,15 @@ class RunSettings(ApiModel):
         return self
 
     @model_validator(mode="after")
-    def _padding_has_a_length(self) -> "RunSettings":
-        if self.preprocessing.padding == "max_length" and self.preprocessing.max_length is None:
-            raise PydanticCustomError("padding", _PADDING_RULE.message)
+    def _task_and_engine_fit(self) -> "RunSettings":
+        allowed = METRICS_OF_TASK[self.task]
+        if any(metric not in allowed for metric in self.evaluation.metrics or []):
+            message = f"evaluation.metrics: metrics of {self.task} are {', '.join(allowed)}"
+            raise PydanticCustomError("metrics", "{message}", {"message": message})
+        if self.training.engine == "keras" and (self.task != "text-classification" or self.training.lora):
+            raise PydanticCustomError("engine", f"training.{_KERAS_RULE.message}")
+        if self.model.problem_type and self.task != "text-classification":
+            raise PydanticCustomError("problem", f"model.{_PROBLEM_RULE.message}")
         return self
 
 
@@ -286,7 +182,7 @@ _IMMUTABLE = [
 class FineTuneJobSpec(RunSettings):
     """One fine-tuning run. Fields that shape the run are immutable; `suspend` and `runPolicy` can change."""
 
-    model_config = ConfigDict(json_schema_extra=validations(*_IMMUTABLE, _BEST_CHECKPOINT_RULE, _PADDING_RULE))
+    model_config = ConfigDict(json_schema_extra=validations(*_IMMUTABLE, *_RULES, _KERAS_DEVICE_RULE))
 
     output: Output = Output()
     resources: Resources = Resources()
@@ -294,6 +190,14 @@ class FineTuneJobSpec(RunSettings):
     suspend: bool = False
     """True stops the job: the trainer saves a checkpoint and its pod goes. False lets it go on from there."""
     run_policy: RunPolicy = RunPolicy()
+
+    @model_validator(mode="after")
+    def _keras_has_one_device(self) -> "FineTuneJobSpec":
+        resources = self.resources
+        devices = resources.nodes * max(resources.gpus, resources.processes_per_node or 1)
+        if self.training.engine == "keras" and devices > 1:
+            raise PydanticCustomError("keras", f"resources: {_KERAS_DEVICE_RULE.message}")
+        return self
 
 
 class FineTuneJob(ApiModel):

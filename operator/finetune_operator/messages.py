@@ -43,7 +43,7 @@ def _position(spec: FineTuneJobSpec, known: TrainerState) -> str:
 def _values(spec: FineTuneJobSpec, known: TrainerState) -> list[str]:
     """The loss, and the metric that matters most to the user."""
     values = {metric.name: metric.value for metric in known.metrics}
-    chosen = spec.evaluation.best_metric or next(iter(spec.evaluation.metrics), None)
+    chosen = spec.evaluation.best_metric or next(iter(spec.evaluation.metrics or []), None)
     wanted = [("loss", "loss")]
     if chosen is not None:
         wanted.append((f"eval_{chosen}", "evaluation loss" if chosen == "loss" else chosen))

@@ -254,7 +254,7 @@ def test_what_nobody_foresaw_is_told_with_the_end_of_its_traceback(
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("nobody foresaw this")
 
-    monkeypatch.setattr("finetune_trainer.run.load_rows", broken)
+    monkeypatch.setattr("finetune_trainer.preparing.load_rows", broken)
 
     ended = train(settings)
 

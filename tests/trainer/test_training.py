@@ -267,7 +267,7 @@ def test_pairs_are_told_apart_by_the_second_text(settings: Settings, train: Trai
 
 
 def test_the_drawn_rows_are_those_of_the_tutorial(data: Path) -> None:
-    from finetune_api.v1alpha1 import Dataset
+    from finetune_api.sources import Dataset
     from finetune_trainer.data import load_rows
 
     source = f"file://{data}/train.csv"

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import shutil
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +54,16 @@ class SavedCheckpoint:
     digest: str
     """`sha256:…` of its manifest."""
     time: datetime
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a training after a step, which later steps do not change."""
+
+    step: int
+    epoch: float
+    write: Callable[[Path], None]
+    """Writes it into an empty folder, with the model as `save_pretrained` does."""
 
 
 class CheckpointStore:

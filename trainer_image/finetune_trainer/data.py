@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from datasets.exceptions import DatasetsError
 
-from finetune_api.v1alpha1 import Dataset as DatasetSettings
-from finetune_api.v1alpha1 import Split
+from finetune_api.sources import Dataset as DatasetSettings
+from finetune_api.sources import Split
 from finetune_trainer.failures import TrainerError, bad_configuration, data_error, did_you_mean, listed
 from finetune_trainer.hub import causes, explain_hub_error
 from finetune_trainer.storage import Volumes, is_path, locate

@@ -11,10 +11,20 @@ from finetune_trainer.checkpoints import MANIFEST, SavedCheckpoint, sha256_of
 from finetune_trainer.failures import output_failures
 from finetune_trainer.storage import Output, sync_file, sync_folder
 
+STATE_FILES = (
+    "optimizer.pt",
+    "scheduler.pt",
+    "scaler.pt",
+    "rng_state.pth",
+    "trainer_state.json",
+    "training_args.bin",
+)
+"""What a checkpoint holds besides the model and its tokenizer."""
 
-def export_model(checkpoint: SavedCheckpoint, output: Output, state_files: Sequence[str]) -> ExportedModel:
-    """Copy a checkpoint without the files that only a resumed training needs (`state_files`) to `model/`."""
-    left_out = {MANIFEST, *state_files}
+
+def export_model(checkpoint: SavedCheckpoint, output: Output) -> ExportedModel:
+    """Copy a checkpoint without the files that only a resumed training needs to `model/`."""
+    left_out = {MANIFEST, *STATE_FILES}
     with output_failures(output.path):
         for leftover in output.path.glob(".model-*"):
             shutil.rmtree(leftover)

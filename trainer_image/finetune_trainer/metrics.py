@@ -12,20 +12,28 @@ _MODULES = Path(__file__).parent / "evaluate_modules"
 _AVERAGED = ("f1", "precision", "recall")
 
 
-def compute_metrics(
-    names: Sequence[str], predictions: npt.NDArray[np.int64], references: npt.NDArray[np.int64], classes: int
-) -> dict[str, float]:
-    """Each metric of `names` over class ids of shape (rows,).
+class ClassScores:
+    """Metrics over class ids of shape (rows,).
 
     f1, precision and recall are those of class 1 where there are two classes, else the mean over classes.
     """
-    average = "binary" if classes == 2 else "macro"
-    computed: dict[str, float] = {}
-    for name in names:
-        options: dict[str, Any] = {"average": average} if name in _AVERAGED else {}
-        computed |= _load(name).compute(predictions=predictions, references=references, **options)
-    return {name: float(value) for name, value in computed.items()}
+
+    def __init__(self, names: Sequence[str], classes: int) -> None:
+        self._metrics = {name: load_metric(name) for name in names}
+        self._average = "binary" if classes == 2 else "macro"
+
+    def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
+        for metric in self._metrics.values():
+            metric.add_batch(predictions=predictions, references=references)
+
+    def compute(self, loss: float) -> dict[str, float]:
+        computed: dict[str, float] = {}
+        for name, metric in self._metrics.items():
+            options: dict[str, Any] = {"average": self._average} if name in _AVERAGED else {}
+            computed |= metric.compute(**options)
+        return {name: float(value) for name, value in computed.items()}
 
 
-def _load(name: str) -> Any:
+def load_metric(name: str) -> Any:
+    """A fresh metric of the `evaluate` library, to which batches can be added."""
     return evaluate.load(str(_MODULES / name), keep_in_memory=True)

@@ -14,7 +14,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from finetune_api.v1alpha1 import ModelSource
+from finetune_api.sources import ModelSource
 from finetune_trainer.checkpoints import sha256_of
 from finetune_trainer.failures import TrainerError, model_error
 from finetune_trainer.hub import explain_hub_error

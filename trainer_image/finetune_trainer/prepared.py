@@ -1,12 +1,85 @@
-"""What an engine needs to train: made once by `run.prepare`."""
+"""What an engine needs to train: made once by `preparing.prepare`, the same for every engine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
+import datasets
+import numpy as np
+import numpy.typing as npt
+import torch
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.run import RunConfig
-from finetune_trainer.tasks.text_classification import Examples
+from finetune_trainer.data import Rows
+from finetune_trainer.model import Pretrained
+
+Collate: TypeAlias = Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]
+"""Rows of `Examples` to one padded batch."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Tokenised rows: input_ids, labels and what else the model takes."""
+
+    dataset: datasets.Dataset
+    lengths: list[int]
+    """Tokens in each row, without padding."""
+
+
+class Scores(Protocol):
+    """Metrics over evaluation rows, batch by batch, as the `evaluate` library has them."""
+
+    def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
+        """Take what `Scoring.keep` (or generation) gave for some rows, and their labels. -100 is padding in both."""
+
+    def compute(self, loss: float) -> dict[str, float]:
+        """The metrics over all rows, by name. `loss` is the mean evaluation loss."""
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a task's evaluation is done."""
+
+    keep: Callable[[Any, torch.Tensor], torch.Tensor]
+    """From a batch's logits (as the model gives them) and labels to what `Scores` need of each row, shape (rows, …)."""
+    scores: Callable[[], Scores]
+    """Fresh scores for one evaluation."""
+    generation: dict[str, Any] | None = None
+    """Where predictions are written by the model and not read off its logits: arguments for `generate`."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a task gets."""
+
+    config: RunConfig
+    pretrained: Pretrained
+    tokenizer: Tokenizer
+    train: Rows
+    evaluation: Rows | None
+    use_cpu: bool
+    tell: Callable[[str], None]
+    """Says what is being done, for people."""
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """What a task makes of it."""
+
+    train: Examples
+    evaluation: Examples | None
+    collate: Collate
+    scoring: Scoring
+    load_model: Callable[[], PreTrainedModel]
+    """Loads the pretrained weights, with a head for the task. Called after the seed is set."""
+    columns: list[str]
+    """Columns of the rows that the run learns from: the fingerprint is of these."""
+    longest: int | None
+    """Most tokens in a row; None where nothing bounds it."""
+    label_names: list[str]
+    """Names of the classes in the order of their ids; empty where there are none."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +89,5 @@ class Prepared:
     config: RunConfig
     model: PreTrainedModel
     tokenizer: Tokenizer
-    label_names: list[str]
-    train: Examples
-    evaluation: Examples | None
-    longest: int | None
-    """Most tokens in a row; None where nothing bounds it."""
+    data: TaskData
     use_cpu: bool

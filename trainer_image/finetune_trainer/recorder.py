@@ -3,13 +3,12 @@
 import logging
 import math
 import time
-from pathlib import Path
 
 from finetune_api.report import ExitCode, Stage
 from finetune_api.run import RunConfig
 from finetune_api.status import BestCheckpoint, Progress
-from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint
-from finetune_trainer.failures import TrainerError
+from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint, Snapshot
+from finetune_trainer.failures import TrainerError, output_failures
 from finetune_trainer.history import History, Metrics
 from finetune_trainer.progress_bar import ProgressBar
 from finetune_trainer.state import RunState, format_epoch, format_number
@@ -102,12 +101,18 @@ class Recorder:
         shown = ", ".join(f"{name} {format_number(value)}" for name, value in metrics.items())
         logger.info("step %d, epoch %s: %s", step, format_epoch(epoch), shown)
 
-    def save(self, written: Path, step: int, epoch: float) -> None:
-        """The checkpoint of `step` lies in the folder `written`: publish it, and let older ones go."""
-        checkpoint = self.store.publish(written, step, epoch)
+    def save(self, snapshot: Snapshot) -> None:
+        """Make a checkpoint of `snapshot`, and let older ones go."""
+        self.stage("Saving", f"saving the checkpoint of step {snapshot.step}")
+        written = self.store.scratch / f"step-{snapshot.step}"
+        with output_failures(self.store.folder):
+            written.mkdir()
+            snapshot.write(written)
+        checkpoint = self.store.publish(written, snapshot.step, snapshot.epoch)
         self.store.rotate(self.best())
         self._tell_checkpoints()
-        logger.info("step %d: saved %s", step, checkpoint.path)
+        logger.info("step %d: saved %s", snapshot.step, checkpoint.path)
+        self.stage("Training")
 
     def best(self) -> SavedCheckpoint | None:
         """The checkpoint with the best value of evaluation.bestMetric; of equals the earliest."""

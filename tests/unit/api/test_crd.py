@@ -142,5 +142,6 @@ def test_the_smallest_job_gets_the_defaults_of_transformers() -> None:
         "batchSize": 8,
         "learningRate": 5e-05,
         "seed": 42,
+        "parallelism": "ddp",
         "arguments": {},
     }

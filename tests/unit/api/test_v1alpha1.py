@@ -17,7 +17,19 @@ SPEC: dict[str, Any] = {
 
 @pytest.mark.parametrize(
     "source",
-    ["bert-base-cased", "google-bert/bert-base-cased", "file:///models/bert", "pvc://claim", "pvc://claim/a/b.csv"],
+    [
+        "bert-base-cased",
+        "google-bert/bert-base-cased",
+        "hf://google-bert/bert-base-cased",
+        "file:///models/bert",
+        "pvc://claim",
+        "pvc://claim/a/b.csv",
+        "s3://bucket",
+        "s3://bucket/x/y",
+        "gs://bucket/x",
+        "az://container/x",
+        "https://host/data.csv",
+    ],
 )
 def test_a_source_is_a_hub_id_a_file_or_a_claim(source: str) -> None:
     assert FineTuneJobSpec.model_validate({**SPEC, "model": {"source": source}}).model.source == source
@@ -25,7 +37,20 @@ def test_a_source_is_a_hub_id_a_file_or_a_claim(source: str) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["", "s3://bucket/x", "/models/bert", "file://host/x", "pvc://Claim/x", "pvc://a/../b", "a/b/c", "a b", "a/b\n"],
+    [
+        "",
+        "s3://key:secret@bucket/x",
+        "s3:///x",
+        "s3://bucket/../x",
+        "http://host/x",
+        "/models/bert",
+        "file://host/x",
+        "pvc://Claim/x",
+        "pvc://a/../b",
+        "a/b/c",
+        "a b",
+        "a/b\n",
+    ],
 )
 def test_any_other_source_is_refused_with_the_forms_that_are_taken(source: str) -> None:
     with pytest.raises(ValidationError, match=r"must be a Hugging Face Hub id \(org/name\), file:///"):
@@ -37,13 +62,20 @@ def test_any_other_source_is_refused_with_the_forms_that_are_taken(source: str) 
     [
         ({"evaluation": {"strategy": "steps"}}, "steps is required with strategy 'steps'"),
         ({"checkpoints": {"steps": 10}}, "steps is required with strategy 'steps'"),
-        ({"evaluation": {"bestMetric": "f1"}}, "bestMetric must be 'loss' or one of metrics"),
+        ({"evaluation": {"metrics": ["accuracy"], "bestMetric": "f1"}}, "bestMetric must be 'loss' or one of metrics"),
         (
             {"evaluation": {"bestMetric": "loss"}, "checkpoints": {"strategy": "steps", "steps": 5}},
             "evaluation.bestMetric needs dataset.evaluation",
         ),
         ({"preprocessing": {"padding": "max_length"}}, "needs preprocessing.maxLength"),
         ({"output": {"uri": "pvc://a/b", "size": "1Gi"}}, "leave them out, or leave out uri"),
+        ({"evaluation": {"patience": 2}}, "patience needs bestMetric"),
+        ({"evaluation": {"metrics": ["rouge1"]}}, "metrics of text-classification are accuracy, "),
+        ({"task": "causal-lm", "model": {"source": "a", "problemType": "regression"}}, "is for text-classification"),
+        ({"training": {"engine": "keras", "lora": {}}}, "engine 'keras' trains text-classification, without lora"),
+        ({"training": {"engine": "keras"}, "resources": {"nodes": 2}}, "engine 'keras' trains on one device"),
+        ({"resources": {"gpus": 2, "processesPerNode": 2}}, "processesPerNode is for training on the CPU"),
+        ({"output": {"uri": "s3://key:secret@bucket/a"}}, "must be pvc://claim/path, s3://, gs://"),
         ({"resources": {"cpu": "lots"}}, "must be a Kubernetes quantity"),
         ({"pod": {"env": [{"name": "A", "value": "b", "valueFrom": {}}]}}, "exactly one of secretKeyRef"),
         ({"pod": {"env": [{"name": "FINETUNE_A", "value": "b"}]}}, "set by the operator"),

@@ -8,6 +8,7 @@ from finetune_api.report import ExitCode
 from finetune_trainer.config import load_config, parse_config
 from finetune_trainer.failures import TrainerError
 
+TASKS = "'text-classification', 'token-classification', 'causal-lm' or 'seq2seq'"
 GOOD = """
 task: text-classification
 model: {source: org/name}
@@ -41,7 +42,7 @@ def test_a_misspelt_field_is_named_with_the_one_that_was_meant() -> None:
 
     assert failure.message == (
         "training.learningrate: there is no such field; did you mean 'learningRate'? "
-        "(there are engine, epochs, batchSize, learningRate, seed, arguments)"
+        "(there are engine, epochs, batchSize, learningRate, seed, parallelism, lora, arguments)"
     )
 
 
@@ -49,7 +50,7 @@ def test_a_misspelt_field_is_named_with_the_one_that_was_meant() -> None:
     ("text", "message"),
     [
         (GOOD.replace("task: text-classification\n", ""), "task: is required"),
-        (GOOD.replace("text-classification", "poetry"), "task: must be 'text-classification', not 'poetry'"),
+        (GOOD.replace("text-classification", "poetry"), f"task: must be {TASKS}, not 'poetry'"),
         (GOOD.replace("5e-5", "five"), "training.learningRate: should be a valid number, unable to parse string"),
         (GOOD.replace("5e-5", "-1"), "training.learningRate: should be greater than 0, not -1"),
         (GOOD.replace("5e-5", "2024-01-01"), "training.learningRate: should be a valid number"),
@@ -69,7 +70,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     failure = failure_of(GOOD.replace("task: text-classification", "task: poetry").replace("5e-5", "-1"))
 
     assert failure.message == (
-        "task: must be 'text-classification', not 'poetry'; training.learningRate: should be greater than 0, not -1"
+        f"task: must be {TASKS}, not 'poetry'; training.learningRate: should be greater than 0, not -1"
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import datasets
 
-from finetune_api.v1alpha1 import Dataset as DatasetSettings
+from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.data import fingerprint, load_rows
 
 ROWS = {"text": ["a film", "a book", "a day"], "label": ["good", "bad", "good"], "id": [1, 2, 3]}

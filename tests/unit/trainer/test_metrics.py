@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from finetune_trainer.metrics import compute_metrics
+from finetune_trainer.metrics import ClassScores
 
 NAMES = ["accuracy", "f1", "precision", "recall", "matthews_correlation"]
 
@@ -14,7 +14,10 @@ def test_metrics_of_two_classes_are_of_the_second_and_of_more_the_mean(classes: 
     chance = np.random.default_rng(0)
     references, predictions = chance.integers(0, classes, 50), chance.integers(0, classes, 50)
 
-    computed = compute_metrics(NAMES, predictions, references, classes)
+    scores = ClassScores(NAMES, classes)
+    for half in (slice(0, 25), slice(25, 50)):
+        scores.add_batch(predictions[half], references[half])
+    computed = scores.compute(loss=0.0)
 
     assert computed == pytest.approx(
         {
@@ -30,4 +33,7 @@ def test_metrics_of_two_classes_are_of_the_second_and_of_more_the_mean(classes: 
 def test_a_model_that_always_says_the_same_has_numbers_too() -> None:
     zeros, ones = np.zeros(4, dtype=np.int64), np.ones(4, dtype=np.int64)
 
-    assert compute_metrics(NAMES, zeros, ones, 2) == dict.fromkeys(NAMES, 0.0)
+    scores = ClassScores(NAMES, 2)
+    scores.add_batch(zeros, ones)
+
+    assert scores.compute(loss=0.0) == dict.fromkeys(NAMES, 0.0)

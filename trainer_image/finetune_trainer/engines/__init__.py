@@ -1,1 +1,35 @@
 """One file an engine. Each trains the same prepared run and tells the same recorder."""
+
+from typing import Protocol
+
+from finetune_trainer.checkpoints import SavedCheckpoint
+from finetune_trainer.prepared import Prepared
+from finetune_trainer.recorder import Recorder
+
+
+class Engine(Protocol):
+    """What `run` asks of an engine."""
+
+    total_steps: int
+    """Optimizer steps of the whole run."""
+
+    def train(self, checkpoint: SavedCheckpoint | None) -> None:
+        """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop.
+
+        Tells the recorder: `begin`, then for each optimizer step `step`, with `log`, `evaluated` and `save` where they
+        are due, and `end` in any case. A stop that is asked for is honoured at the next step, with a save.
+        """
+
+    def evaluate(self, checkpoint: SavedCheckpoint) -> None:
+        """Evaluate `checkpoint` where a stop came before its evaluation, and tell the recorder."""
+
+
+def make_engine(prepared: Prepared, recorder: Recorder) -> Engine:
+    """The engine that training.engine names; its libraries are imported only then."""
+    match prepared.config.training.engine:
+        case "trainer":
+            from finetune_trainer.engines import trainer
+
+            return trainer.Engine(prepared, recorder)
+        case engine:
+            raise NotImplementedError(engine)

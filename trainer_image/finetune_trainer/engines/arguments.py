@@ -123,6 +123,7 @@ def _owned_values(config: RunConfig, scratch: Path, use_cpu: bool) -> dict[str, 
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "label_names": ["labels"],
+        "include_for_metrics": ["loss"],
     }
 
 

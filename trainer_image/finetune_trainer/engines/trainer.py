@@ -1,13 +1,13 @@
 """The engine `trainer`: transformers' Trainer, told when to save, when to stop, and whom to report to."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
 from transformers import (
-    DataCollatorWithPadding,
     EvalPrediction,
     PrinterCallback,
     SchedulerType,
@@ -18,23 +18,12 @@ from transformers import (
 )
 from transformers.training_args import OptimizerNames
 
-from finetune_trainer.checkpoints import SavedCheckpoint
+from finetune_trainer.checkpoints import SavedCheckpoint, Snapshot
 from finetune_trainer.engines.arguments import build_arguments
 from finetune_trainer.engines.batching import LengthGroupedSampler
-from finetune_trainer.failures import bad_configuration, output_failures
-from finetune_trainer.metrics import compute_metrics
+from finetune_trainer.failures import bad_configuration
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.recorder import Recorder
-
-STATE_FILES = (
-    "optimizer.pt",
-    "scheduler.pt",
-    "scaler.pt",
-    "rng_state.pth",
-    "trainer_state.json",
-    "training_args.bin",
-)
-"""What a checkpoint holds besides the model and its tokenizer."""
 
 _STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
 
@@ -44,7 +33,7 @@ class Engine:
 
     def __init__(self, prepared: Prepared, recorder: Recorder) -> None:
         self._recorder = recorder
-        rows = len(prepared.train.lengths)
+        rows = len(prepared.data.train.lengths)
         arguments = build_arguments(prepared.config, recorder.store.scratch, rows, prepared.use_cpu)
         self._trainer = _Trainer(prepared, recorder, arguments)
         self._check_optimizer()
@@ -99,29 +88,28 @@ class _Trainer(transformers.Trainer):
     def __init__(self, prepared: Prepared, recorder: Recorder, arguments: TrainingArguments) -> None:
         self._prepared = prepared
         self._recorder = recorder
-        self._bridge = _Bridge(recorder, len(prepared.train.lengths))
-        metrics, classes = prepared.config.evaluation.metrics, len(prepared.label_names)
+        self._bridge = _Bridge(recorder, len(prepared.data.train.lengths))
 
         def compute(prediction: EvalPrediction) -> dict[str, float]:
-            return compute_metrics(
-                metrics, np.asarray(prediction.predictions), np.asarray(prediction.label_ids), classes
-            )
+            scores = prepared.data.scoring.scores()
+            scores.add_batch(np.asarray(prediction.predictions), np.asarray(prediction.label_ids))
+            return scores.compute(float(np.mean(np.asarray(prediction.losses))))
 
         super().__init__(
             model=prepared.model,
             args=arguments,
-            data_collator=_collator(prepared),
-            train_dataset=prepared.train.dataset,
-            eval_dataset=prepared.evaluation.dataset if prepared.evaluation else None,
+            data_collator=prepared.data.collate,
+            train_dataset=prepared.data.train.dataset,
+            eval_dataset=prepared.data.evaluation.dataset if prepared.data.evaluation else None,
             processing_class=prepared.tokenizer,
             compute_metrics=compute,
             callbacks=[self._bridge],
-            preprocess_logits_for_metrics=_predicted_classes,
+            preprocess_logits_for_metrics=prepared.data.scoring.keep,
         )
         self.remove_callback(PrinterCallback)
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        rows = len(self._prepared.evaluation.lengths) if self._prepared.evaluation else 0
+        rows = len(self._prepared.data.evaluation.lengths) if self._prepared.data.evaluation else 0
         self._recorder.stage("Evaluating", f"evaluating {rows} rows")
         try:
             with torch.random.fork_rng():
@@ -138,21 +126,24 @@ class _Trainer(transformers.Trainer):
         self._load_from_checkpoint(str(checkpoint.path))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        self._recorder.stage("Saving", f"saving the checkpoint of step {self.state.global_step}")
-        written = self._recorder.store.scratch / f"checkpoint-{self.state.global_step}"
-        with output_failures(self._recorder.store.folder):
-            super()._save_checkpoint(model, trial)
-        self._recorder.save(written, self.state.global_step, self.state.epoch)
-        self._recorder.stage("Training")
+        step, folder = self.state.global_step, Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+
+        def write(into: Path) -> None:
+            into.rmdir()
+            super(_Trainer, self)._save_checkpoint(model, trial)
+            folder.rename(into)
+
+        self._recorder.save(Snapshot(step, self.state.epoch, write))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return LengthGroupedSampler(self._prepared.train.lengths, self.args.train_batch_size, seed)
+        return LengthGroupedSampler(self._prepared.data.train.lengths, self.args.train_batch_size, seed)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        lengths = self._prepared.evaluation.lengths if self._prepared.evaluation else []
+        evaluation = self._prepared.data.evaluation
+        lengths = evaluation.lengths if evaluation else []
         return sorted(range(len(lengths)), key=lambda index: -lengths[index])
 
 
@@ -224,17 +215,3 @@ class _Bridge(TrainerCallback):
 def _steered_by_evaluation(arguments: TrainingArguments) -> bool:
     """Whether the learning rate follows the evaluations, so that none may be left out."""
     return SchedulerType(arguments.lr_scheduler_type).value in _STEERED_BY_EVALUATION
-
-
-def _predicted_classes(logits: Any, labels: Any) -> torch.Tensor:
-    """Class ids of shape (rows,): some models give more than the logits, and nobody needs those kept."""
-    scores: torch.Tensor = logits[0] if isinstance(logits, tuple) else logits
-    return scores.argmax(dim=-1)
-
-
-def _collator(prepared: Prepared) -> DataCollatorWithPadding:
-    if prepared.config.preprocessing.padding == "max_length":
-        return DataCollatorWithPadding(prepared.tokenizer, padding="max_length", max_length=prepared.longest)
-    # Tensor cores like multiples of 8; a model's limit is never passed by it.
-    eights = not prepared.use_cpu and (prepared.longest is None or prepared.longest % 8 == 0)
-    return DataCollatorWithPadding(prepared.tokenizer, padding="longest", pad_to_multiple_of=8 if eights else None)

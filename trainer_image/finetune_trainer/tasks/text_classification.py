@@ -1,28 +1,53 @@
 """One text or a pair of texts, and one class."""
 
-import hashlib
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import datasets
-from transformers import PreTrainedTokenizerBase as Tokenizer
+import torch
+from transformers import DataCollatorWithPadding
 
-from finetune_api.v1alpha1 import Columns, Preprocessing
+from finetune_api.sources import Columns
 from finetune_trainer.data import Rows, check_columns
-from finetune_trainer.failures import bad_configuration, data_error
-from finetune_trainer.labels import label_ids
+from finetune_trainer.failures import data_error
+from finetune_trainer.labels import label_ids, label_names
+from finetune_trainer.metrics import ClassScores
+from finetune_trainer.model import load_classifier
+from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
+from finetune_trainer.tokenizing import check_lengths, cutting, longest_sequence, padding_multiple, tokenized
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Tokenised rows: input_ids and what else the model takes, and labels."""
+def prepare(inputs: Inputs) -> TaskData:
+    """Check the rows, tokenise them, and choose head and metrics.
 
-    dataset: datasets.Dataset
-    lengths: list[int]
-    """Tokens in each row, without padding."""
+    Raises:
+        TrainerError: DATA, MODEL or BAD_CONFIGURATION, naming the column, the row or the field.
+    """
+    config, tokenizer = inputs.config, inputs.tokenizer
+    columns, settings = config.dataset.columns, config.preprocessing
+    for rows in filter(None, (inputs.train, inputs.evaluation)):
+        check_rows(rows, columns)
+    names = label_names(inputs.train, columns.label)
+    special = tokenizer.num_special_tokens_to_add(pair=columns.text_pair is not None)
+    longest = longest_sequence(settings, tokenizer, inputs.pretrained.config, special)
+
+    def examples(rows: Rows) -> Examples:
+        inputs.tell(f"tokenizing {len(rows.positions)} rows of split {rows.split}")
+        return _examples(inputs, rows, names, longest)
+
+    return TaskData(
+        train=examples(inputs.train),
+        evaluation=examples(inputs.evaluation) if inputs.evaluation else None,
+        collate=_collator(inputs, longest),
+        scoring=Scoring(
+            keep=_predicted_classes,
+            scores=partial(ClassScores, config.evaluation.metrics or ["accuracy"], len(names)),
+        ),
+        load_model=lambda: load_classifier(inputs.pretrained, config.model, names, tokenizer),
+        columns=list(column_fields(columns).values()),
+        longest=longest,
+        label_names=names,
+    )
 
 
 def column_fields(columns: Columns) -> dict[str, str]:
@@ -52,96 +77,28 @@ def check_rows(rows: Rows, columns: Columns) -> None:
                 )
 
 
-def longest_sequence(settings: Preprocessing, tokenizer: Tokenizer, model_config: Any, pair: bool) -> int | None:
-    """How many tokens a row may have; None where neither the settings nor the model set a bound.
-
-    Raises:
-        TrainerError: BAD_CONFIGURATION when maxLength is more than the model can take, or leaves no room for text.
-    """
-    positions = _positions(model_config.get_text_config())
-    # A tokenizer that knows no limit says so by a huge number.
-    own = [limit for limit in (tokenizer.model_max_length, positions) if limit is not None and 0 < limit < 10_000_000]
-    if settings.max_length is None:
-        return min(own) if own else None
-    if positions is not None and 0 < positions < settings.max_length:
-        raise bad_configuration(
-            f"preprocessing.maxLength: {settings.max_length} is more than the {positions} tokens that the model takes",
-            f"set it to {min(own)} or less",
-        )
-    special = tokenizer.num_special_tokens_to_add(pair=pair)
-    if settings.max_length <= special:
-        raise bad_configuration(
-            f"preprocessing.maxLength: {settings.max_length} leaves no room beside the {special} special tokens",
-            "set it to the length of your texts in tokens, such as 128",
-        )
-    return settings.max_length
-
-
-_COUNT_FROM_PADDING = {
-    "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "mpnet", "roberta",
-    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
-}  # fmt: skip
-"""Model types whose first token has the position after the padding token's id, so that 514 positions take 512 tokens."""
-
-
-def _positions(model_config: Any) -> int | None:
-    """How many tokens the model has positions for; None where it has no bound."""
-    positions: int | None = getattr(model_config, "max_position_embeddings", None)
-    if positions is None or model_config.model_type not in _COUNT_FROM_PADDING:
-        return positions
-    return positions - (1 if model_config.pad_token_id is None else model_config.pad_token_id) - 1
-
-
-def tokenize(
-    rows: Rows,
-    columns: Columns,
-    names: Sequence[str],
-    tokenizer: Tokenizer,
-    longest: int | None,
-    truncation: bool,
-    revision: str,
-) -> Examples:
-    """Tokenise once; the result is kept by a fingerprint of rows, tokenizer (`revision`) and settings."""
+def _examples(inputs: Inputs, rows: Rows, names: list[str], longest: int | None) -> Examples:
+    columns, settings = inputs.config.dataset.columns, inputs.config.preprocessing
     labels = label_ids(rows, columns.label, names)
+    cut = cutting(settings, longest)
 
-    def encode(batch: dict[str, list[str]], indices: list[int]) -> dict[str, Any]:
+    def encode(batch: dict[str, list[Any]], indices: list[int]) -> dict[str, list[Any]]:
         pairs = batch[columns.text_pair] if columns.text_pair else None
-        cut = {"truncation": True, "max_length": longest} if truncation and longest else {"truncation": False}
-        encoded = dict(tokenizer(batch[columns.text], pairs, verbose=False, **cut))
-        encoded["labels"] = [labels[index] for index in indices]
-        encoded["length"] = [len(tokens) for tokens in encoded["input_ids"]]
-        return encoded
+        encoded = dict(inputs.tokenizer(batch[columns.text], pairs, verbose=False, **cut))
+        return {**encoded, "labels": [labels[index] for index in indices]}
 
-    settings = [rows.dataset._fingerprint, columns.to_wire(), list(names), longest, truncation, revision]
-    fingerprint = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32]
-    encoded = rows.dataset.map(
-        encode,
-        batched=True,
-        with_indices=True,
-        remove_columns=rows.dataset.column_names,
-        cache_file_name=str(_cache_folder() / f"{fingerprint}.arrow"),
-        new_fingerprint=fingerprint,
-        desc=f"tokenizing {rows.split}",
-    )
-    lengths: list[int] = encoded["length"][:]
-    _check_lengths(rows, lengths, longest)
-    return Examples(encoded.remove_columns("length"), lengths)
+    examples = tokenized(rows, encode, columns.to_wire(), names, cut, inputs.pretrained.revision)
+    check_lengths(rows, examples.lengths, longest)
+    return examples
 
 
-def _cache_folder() -> Path:
-    """Not beside the rows, where `datasets` would put it: a user's folder is not ours, and may be read-only."""
-    folder = Path(datasets.config.HF_DATASETS_CACHE) / "tokenized"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _predicted_classes(logits: Any, labels: torch.Tensor) -> torch.Tensor:
+    """Class ids of shape (rows,): some models give more than the logits, and nobody needs those kept."""
+    scores: torch.Tensor = logits[0] if isinstance(logits, tuple) else logits
+    return scores.argmax(dim=-1)
 
 
-def _check_lengths(rows: Rows, lengths: list[int], longest: int | None) -> None:
-    for index, length in enumerate(lengths):
-        if length == 0:
-            raise data_error("EmptyText", f"{rows.name_row(index)} has no tokens: its text is empty", "drop the row")
-        if longest is not None and length > longest:
-            raise data_error(
-                "TextTooLong",
-                f"{rows.name_row(index)} has {length} tokens, more than {longest}",
-                "set preprocessing.truncation to true, or raise preprocessing.maxLength if the model allows",
-            )
+def _collator(inputs: Inputs, longest: int | None) -> DataCollatorWithPadding:
+    if inputs.config.preprocessing.padding == "max_length":
+        return DataCollatorWithPadding(inputs.tokenizer, padding="max_length", max_length=longest)
+    return DataCollatorWithPadding(inputs.tokenizer, pad_to_multiple_of=padding_multiple(longest, inputs.use_cpu))

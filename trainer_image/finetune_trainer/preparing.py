@@ -1,0 +1,79 @@
+"""From settings to model and data. Everything that can be wrong with them comes up here, before the first step."""
+
+import platform
+from importlib.metadata import version
+
+import torch
+import transformers
+
+from finetune_api.report import ExitCode
+from finetune_api.run import RunConfig
+from finetune_api.status import Provenance
+from finetune_trainer.data import Rows, fingerprint, load_rows
+from finetune_trainer.failures import TrainerError
+from finetune_trainer.model import Pretrained, find_pretrained, load_tokenizer
+from finetune_trainer.prepared import Inputs, Prepared, TaskData
+from finetune_trainer.state import RunState
+from finetune_trainer.storage import Volumes
+from finetune_trainer.tasks import text_classification
+
+_LIBRARIES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "finetune-operator")
+
+
+def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState) -> Prepared:
+    """Find and check model and data, tokenise, and load the model.
+
+    Raises:
+        TrainerError: With the reason, what is wrong, and what to do about it.
+    """
+
+    def tell(message: str) -> None:
+        state.stage("Preparing", message)
+
+    tell(f"looking for model {config.model.source}")
+    pretrained = find_pretrained(config.model, volumes)
+    tokenizer = load_tokenizer(pretrained, config.model)
+    tell(f"reading data set {config.dataset.source}")
+    train_rows, evaluation_rows = load_rows(config.dataset, volumes)
+    data = _task(Inputs(config, pretrained, tokenizer, train_rows, evaluation_rows, use_cpu, tell))
+    state.set_provenance(_provenance(config, pretrained, train_rows, data.columns))
+    tell(f"loading model {config.model.source}")
+    transformers.set_seed(config.training.seed)
+    return Prepared(config, data.load_model(), tokenizer, data, use_cpu)
+
+
+def _task(inputs: Inputs) -> TaskData:
+    match inputs.config.task:
+        case "text-classification":
+            return text_classification.prepare(inputs)
+        case task:
+            raise NotImplementedError(task)
+
+
+def choose_device(gpus: int | None) -> bool:
+    """Whether to train on the CPU.
+
+    Raises:
+        TrainerError: DEVICE when a GPU was asked for and none is usable.
+    """
+    if gpus == 0:
+        return True
+    usable = torch.cuda.is_available()
+    if gpus and not usable:
+        raise TrainerError(
+            ExitCode.DEVICE,
+            "NoUsableGpu",
+            f"resources.gpus is {gpus}, and torch {torch.__version__} finds no usable GPU",
+            "check the node's driver and device plugin, or set resources.gpus to 0 to train on the CPU",
+        )
+    return not usable
+
+
+def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: list[str]) -> Provenance:
+    return Provenance(
+        model_revision=pretrained.revision,
+        dataset_fingerprint=fingerprint(rows, columns),
+        config_digest=config.digest(),
+        versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        seed=config.training.seed,
+    )

@@ -1,0 +1,118 @@
+"""Rows to tokens, once: what all tasks share."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import datasets
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from finetune_api.sources import Preprocessing
+from finetune_trainer.data import Rows
+from finetune_trainer.failures import bad_configuration, data_error
+from finetune_trainer.prepared import Examples
+
+Batch = dict[str, list[Any]]
+
+
+def tokenized(rows: Rows, encode: Callable[[Batch, list[int]], Batch], *settings: Any) -> Examples:
+    """Apply `encode` to batches of rows with their indices; the result is kept by a fingerprint of rows and `settings`.
+
+    `encode` gives input_ids and what else the model takes. All that its result depends on must be in `settings` (JSON).
+    """
+
+    def with_length(batch: Batch, indices: list[int]) -> Batch:
+        encoded = encode(batch, indices)
+        return {**encoded, "length": [len(tokens) for tokens in encoded["input_ids"]]}
+
+    text = json.dumps([rows.dataset._fingerprint, *settings], sort_keys=True, default=str)
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:32]
+    encoded = rows.dataset.map(
+        with_length,
+        batched=True,
+        with_indices=True,
+        remove_columns=rows.dataset.column_names,
+        cache_file_name=str(_cache_folder() / f"{fingerprint}.arrow"),
+        new_fingerprint=fingerprint,
+        desc=f"tokenizing {rows.split}",
+    )
+    lengths: list[int] = encoded["length"][:]
+    return Examples(encoded.remove_columns("length"), lengths)
+
+
+def _cache_folder() -> Path:
+    """Not beside the rows, where `datasets` would put it: a user's folder is not ours, and may be read-only."""
+    folder = Path(datasets.config.HF_DATASETS_CACHE) / "tokenized"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def cutting(settings: Preprocessing, longest: int | None) -> dict[str, Any]:
+    """Arguments for a tokenizer that cut what is longer than `longest` tokens, where that is wanted."""
+    return {"truncation": True, "max_length": longest} if settings.truncation and longest else {"truncation": False}
+
+
+def check_lengths(rows: Rows, lengths: Sequence[int], longest: int | None) -> None:
+    """Each row has tokens, and not too many.
+
+    Raises:
+        TrainerError: DATA, naming the row.
+    """
+    for index, length in enumerate(lengths):
+        if length == 0:
+            raise data_error("EmptyText", f"{rows.name_row(index)} has no tokens: its text is empty", "drop the row")
+        if longest is not None and length > longest:
+            raise data_error(
+                "TextTooLong",
+                f"{rows.name_row(index)} has {length} tokens, more than {longest}",
+                "set preprocessing.truncation to true, or raise preprocessing.maxLength if the model allows",
+            )
+
+
+def longest_sequence(settings: Preprocessing, tokenizer: Tokenizer, model_config: Any, special: int) -> int | None:
+    """How many tokens a row may have; None where neither the settings nor the model set a bound.
+
+    Args:
+        special: How many tokens the tokenizer adds to each row.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when maxLength is more than the model can take, or leaves no room for text.
+    """
+    positions = _positions(model_config.get_text_config())
+    # A tokenizer that knows no limit says so by a huge number.
+    own = [limit for limit in (tokenizer.model_max_length, positions) if limit is not None and 0 < limit < 10_000_000]
+    if settings.max_length is None:
+        return min(own) if own else None
+    if positions is not None and 0 < positions < settings.max_length:
+        raise bad_configuration(
+            f"preprocessing.maxLength: {settings.max_length} is more than the {positions} tokens that the model takes",
+            f"set it to {min(own)} or less",
+        )
+    if settings.max_length <= special:
+        raise bad_configuration(
+            f"preprocessing.maxLength: {settings.max_length} leaves no room beside the {special} special tokens",
+            "set it to the length of your texts in tokens, such as 128",
+        )
+    return settings.max_length
+
+
+_COUNT_FROM_PADDING = {
+    "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
+"""Model types whose first token has the position after the padding token's id, so that 514 positions take 512 tokens."""
+
+
+def _positions(model_config: Any) -> int | None:
+    """How many tokens the model has positions for; None where it has no bound."""
+    positions: int | None = getattr(model_config, "max_position_embeddings", None)
+    if positions is None or model_config.model_type not in _COUNT_FROM_PADDING:
+        return positions
+    return positions - (1 if model_config.pad_token_id is None else model_config.pad_token_id) - 1
+
+
+def padding_multiple(longest: int | None, use_cpu: bool) -> int | None:
+    """Tensor cores like multiples of 8; a model's limit is never passed by it."""
+    return 8 if not use_cpu and (longest is None or longest % 8 == 0) else None
