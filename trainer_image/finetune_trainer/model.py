@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,13 @@ from finetune_trainer.storage import Volumes, is_path, locate
 
 logger = logging.getLogger(__name__)
 
+_ABILITIES = {
+    "SequenceClassification": "classify text",
+    "TokenClassification": "classify tokens",
+    "CausalLM": "continue a text",
+    "Seq2SeqLM": "write one text from another",
+}
+"""What an AutoModelFor… class is for."""
 _WEIGHTS = ("*.safetensors", "*.bin", "*.json")
 
 
@@ -99,29 +107,57 @@ def load_tokenizer(pretrained: Pretrained, settings: ModelSource) -> Tokenizer:
     return tokenizer
 
 
-def load_classifier(
-    pretrained: Pretrained, settings: ModelSource, names: Sequence[str], tokenizer: Tokenizer
-) -> PreTrainedModel:
-    """The model with a head for the classes `names`; a head of another shape is replaced by a new one.
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its pretrained weights."""
+
+    model: PreTrainedModel
+    fresh: list[str]
+    """Parameters that the pretrained model does not have, such as those of a new head: they start at random."""
+
+
+def load_model(
+    kind: Any, pretrained: Pretrained, settings: ModelSource, tokenizer: Tokenizer, **options: Any
+) -> Loaded:
+    """The model by `kind`, one of transformers' AutoModelFor… classes; weights of another shape are made anew.
 
     Weights are in float32, also those that were saved in half precision: mixed precision is an argument of the training.
+
+    Args:
+        options: Fields of its configuration, such as num_labels.
+
+    Raises:
+        TrainerError: MODEL when the weights are not there, or not those of such a model.
     """
     with _model_failures(settings):
-        model, loaded = AutoModelForSequenceClassification.from_pretrained(
+        model, info = kind.from_pretrained(
             pretrained.place,
-            num_labels=len(names),
-            id2label=dict(enumerate(names)),
-            label2id={name: number for number, name in enumerate(names)},
-            problem_type="single_label_classification",
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
+            **options,
             **pretrained.arguments,
         )
-    _check_body_was_loaded(model, loaded, settings.source)
+    _check_body_was_loaded(model, info, settings.source)
     if model.config.get_text_config().pad_token_id is None:
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    return model  # type: ignore[no-any-return]
+    return Loaded(model, sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])}))
+
+
+def load_classifier(
+    pretrained: Pretrained, settings: ModelSource, names: Sequence[str], tokenizer: Tokenizer
+) -> Loaded:
+    """The model with a head for the classes `names`."""
+    return load_model(
+        AutoModelForSequenceClassification,
+        pretrained,
+        settings,
+        tokenizer,
+        num_labels=len(names),
+        id2label=dict(enumerate(names)),
+        label2id={name: number for number, name in enumerate(names)},
+        problem_type="single_label_classification",
+    )
 
 
 def _check_body_was_loaded(model: PreTrainedModel, loaded: dict[str, Any], source: str) -> None:
@@ -158,11 +194,11 @@ def _explain(source: str, error: Exception) -> TrainerError:
             f"{source} would have to run code of its own, which is never done",
             "use a model whose architecture transformers knows",
         )
-    if "AutoModelForSequenceClassification" in text:
+    if unfit := re.search(r"AutoModelFor(\w+)", text):
         return model_error(
             "TaskNotSupported",
-            f"{source}: its architecture cannot classify text",
-            "use an encoder such as BERT, or a language model that transformers can classify with",
+            f"{source}: its architecture cannot {_ABILITIES.get(unfit[1], 'do this task')}",
+            "use a model of an architecture that can; its page on the Hub names the task",
         )
     return model_error(
         "ModelUnreadable",

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.run import RunConfig
 from finetune_trainer.data import Rows
-from finetune_trainer.model import Pretrained
+from finetune_trainer.model import Loaded, Pretrained
 
 Collate: TypeAlias = Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]
 """Rows of `Examples` to one padded batch."""
@@ -72,7 +72,7 @@ class TaskData:
     evaluation: Examples | None
     collate: Collate
     scoring: Scoring
-    load_model: Callable[[], PreTrainedModel]
+    load_model: Callable[[], Loaded]
     """Loads the pretrained weights, with a head for the task. Called after the seed is set."""
     columns: list[str]
     """Columns of the rows that the run learns from: the fingerprint is of these."""
