@@ -58,12 +58,14 @@ class SavedCheckpoint:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a training after a step, which later steps do not change."""
+    """The state of a training after a step."""
 
     step: int
     epoch: float
     write: Callable[[Path], None]
     """Writes it into an empty folder, with the model as `save_pretrained` does."""
+    copied: bool = True
+    """False where `write` reads the training's own memory, so that it must be over before the next step."""
 
 
 class CheckpointStore:

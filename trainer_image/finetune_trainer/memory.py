@@ -1,7 +1,8 @@
-"""Running out of memory, told with the sizes that decide about it."""
+"""How much memory is free, and running out of it told with the sizes that decide about it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import torch
 
@@ -9,6 +10,30 @@ from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.failures import TrainerError
 from finetune_trainer.hub import causes
+
+_SYSTEM = Path("/")
+
+
+def available_memory(root: Path = _SYSTEM) -> int | None:
+    """Bytes of CPU memory that this process can still take: the machine's or the container's, whichever is less.
+
+    None where the system does not tell, as outside Linux. `root` is the folder that holds proc/ and sys/.
+    """
+    left = []
+    with suppress(OSError, ValueError, IndexError):
+        text = (root / "proc/meminfo").read_text(encoding="ascii")
+        left.append(int(text.partition("MemAvailable:")[2].split()[0]) * 1024)
+    with suppress(OSError, ValueError):  # cgroup v2; "max" means no limit
+        group = root / "sys/fs/cgroup"
+        limit, used = (int((group / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
+        left.append(limit - used + _reclaimable(group / "memory.stat"))
+    return max(0, min(left)) if left else None
+
+
+def _reclaimable(stat: Path) -> int:
+    """Bytes of files that the kernel keeps in memory and gives back before anything is killed."""
+    lines = (line.split() for line in stat.read_text(encoding="ascii").splitlines())
+    return sum(int(value) for name, value in lines if name in ("inactive_file", "active_file"))
 
 
 @contextmanager

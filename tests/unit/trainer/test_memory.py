@@ -1,0 +1,40 @@
+"""How much memory is free."""
+
+from pathlib import Path
+
+import pytest
+
+from finetune_trainer.memory import available_memory
+
+MEMINFO = "MemTotal: 2000 kB\nMemAvailable: 1000 kB\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"proc/meminfo": MEMINFO}, 1_024_000),
+        (
+            {"proc/meminfo": MEMINFO, "sys/fs/cgroup/memory.max": "max\n", "sys/fs/cgroup/memory.current": "5"},
+            1_024_000,
+        ),
+        (
+            {
+                "proc/meminfo": MEMINFO,
+                "sys/fs/cgroup/memory.max": "500000\n",
+                "sys/fs/cgroup/memory.current": "300000\n",
+                "sys/fs/cgroup/memory.stat": "anon 200000\ninactive_file 40000\nactive_file 60000\n",
+            },
+            300_000,
+        ),
+    ],
+    ids=["not told", "machine", "container without limit", "container with limit"],
+)
+def test_the_free_memory_is_that_of_machine_or_container(
+    tmp_path: Path, files: dict[str, str], expected: int | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    assert available_memory(tmp_path) == expected
