@@ -1,5 +1,6 @@
 """Finds the pretrained model and its tokenizer, and loads them."""
 
+import copy
 import hashlib
 import logging
 import re
@@ -44,6 +45,10 @@ class Pretrained:
     """Commit on the Hub; `sha256:…` of a local model's files."""
     config: Any
     """Its transformers configuration."""
+    quantization: Any = None
+    """transformers' settings to hold the weights in fewer bits, if so wanted."""
+    empty: bool = False
+    """Whether weights have shapes only: enough to count them, and no file is read."""
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -129,10 +134,13 @@ def load_model(
     Raises:
         TrainerError: MODEL when the weights are not there, or not those of such a model.
     """
+    if pretrained.empty:
+        return _load_empty(kind, pretrained, settings, options)
     with _model_failures(settings):
         model, info = kind.from_pretrained(
             pretrained.place,
             dtype=torch.float32,
+            quantization_config=pretrained.quantization,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             **options,
@@ -142,6 +150,17 @@ def load_model(
     if model.config.get_text_config().pad_token_id is None:
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return Loaded(model, sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])}))
+
+
+def _load_empty(kind: Any, pretrained: Pretrained, settings: ModelSource, options: dict[str, Any]) -> Loaded:
+    """As `load_model`, by the configuration alone. What is fresh is not known then: only the head counts as such."""
+    config = copy.deepcopy(pretrained.config)
+    config.update(options)
+    with _model_failures(settings), torch.device("meta"):
+        model = kind.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    head = f"{model.base_model_prefix}."
+    output = model.get_output_embeddings()
+    return Loaded(model, [] if output else [n for n, _ in model.named_parameters() if not n.startswith(head)])
 
 
 def load_classifier(

@@ -72,8 +72,8 @@ class TaskData:
     evaluation: Examples | None
     collate: Collate
     scoring: Scoring
-    load_model: Callable[[], Loaded]
-    """Loads the pretrained weights, with a head for the task. Called after the seed is set."""
+    load_model: Callable[[Pretrained], Loaded]
+    """Loads the pretrained weights, with a head for the task, by `model.load_model`. Called after the seed is set."""
     columns: list[str]
     """Columns of the rows that the run learns from: the fingerprint is of these."""
     longest: int | None

@@ -39,7 +39,7 @@ def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState)
     state.set_provenance(_provenance(config, pretrained, train_rows, data.columns))
     tell(f"loading model {config.model.source}")
     transformers.set_seed(config.training.seed)
-    return Prepared(config, data.load_model().model, tokenizer, data, use_cpu)
+    return Prepared(config, data.load_model(pretrained).model, tokenizer, data, use_cpu)
 
 
 def _task(inputs: Inputs) -> TaskData:

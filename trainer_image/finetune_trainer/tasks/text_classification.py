@@ -43,7 +43,7 @@ def prepare(inputs: Inputs) -> TaskData:
             keep=_predicted_classes,
             scores=partial(ClassScores, config.evaluation.metrics or ["accuracy"], len(names)),
         ),
-        load_model=lambda: load_classifier(inputs.pretrained, config.model, names, tokenizer),
+        load_model=lambda pretrained: load_classifier(pretrained, config.model, names, tokenizer),
         columns=list(column_fields(columns).values()),
         longest=longest,
         label_names=names,
