@@ -3,9 +3,9 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import datasets
@@ -33,10 +33,21 @@ class Rows:
     positions: npt.NDArray[np.int64]
     """Of each row in its split; the first is 1."""
     split: str
+    _fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False)
 
     def name_row(self, index: int) -> str:
         """How to call the row at `index` of `dataset`."""
         return f"row {self.positions[index]} of split '{self.split}' (the first is row 1)"
+
+    def fingerprint(self, columns: Sequence[str]) -> str:
+        """`sha256:…` of what the columns hold, row by row: the same wherever and in whatever format the data lies."""
+        key = tuple(sorted(columns))
+        if key not in self._fingerprints:
+            digest = hashlib.sha256()
+            for batch in self.dataset.select_columns(list(key)).iter(batch_size=1000):
+                digest.update(json.dumps(batch, sort_keys=True, default=str).encode())
+            self._fingerprints[key] = f"sha256:{digest.hexdigest()}"
+        return self._fingerprints[key]
 
 
 def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows | None]:
@@ -49,14 +60,6 @@ def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows |
         splits = _load(settings, volumes)
     train = _take(splits, settings.train)
     return train, _take(splits, settings.evaluation) if settings.evaluation else None
-
-
-def fingerprint(rows: Rows, columns: list[str]) -> str:
-    """`sha256:…` of what the columns hold, row by row: the same wherever and in whatever file format the data lies."""
-    digest = hashlib.sha256()
-    for batch in rows.dataset.select_columns(columns).iter(batch_size=1000):
-        digest.update(json.dumps(batch, sort_keys=True, default=str).encode())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def check_columns(rows: Rows, columns: dict[str, str]) -> None:

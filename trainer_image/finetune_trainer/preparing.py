@@ -9,7 +9,7 @@ import transformers
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
-from finetune_trainer.data import Rows, fingerprint, load_rows
+from finetune_trainer.data import Rows, load_rows
 from finetune_trainer.failures import TrainerError
 from finetune_trainer.model import Pretrained, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, Prepared, TaskData
@@ -72,7 +72,7 @@ def choose_device(gpus: int | None) -> bool:
 def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: list[str]) -> Provenance:
     return Provenance(
         model_revision=pretrained.revision,
-        dataset_fingerprint=fingerprint(rows, columns),
+        dataset_fingerprint=rows.fingerprint(columns),
         config_digest=config.digest(),
         versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
         seed=config.training.seed,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,24 @@ from finetune_trainer.failures import bad_configuration, data_error
 from finetune_trainer.prepared import Examples
 
 Batch = dict[str, list[Any]]
+_MAKERS = ("finetune-operator", "tokenizers", "transformers")
 
 
-def tokenized(rows: Rows, encode: Callable[[Batch, list[int]], Batch], *settings: Any) -> Examples:
-    """Apply `encode` to batches of rows with their indices; the result is kept by a fingerprint of rows and `settings`.
+def tokenized(
+    rows: Rows, columns: Sequence[str], encode: Callable[[Batch, list[int]], Batch], *settings: Any
+) -> Examples:
+    """Apply `encode` to batches of rows with their indices, once: the result is kept by what it was made of.
 
-    `encode` gives input_ids and what else the model takes. All that its result depends on must be in `settings` (JSON).
+    `encode` gives input_ids and what else the model takes. All that its result depends on must be in `columns`, of
+    which it is the contents that count, and in `settings` (JSON), tokenizer included.
     """
 
     def with_length(batch: Batch, indices: list[int]) -> Batch:
         encoded = encode(batch, indices)
         return {**encoded, "length": [len(tokens) for tokens in encoded["input_ids"]]}
 
-    text = json.dumps([rows.dataset._fingerprint, *settings], sort_keys=True, default=str)
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:32]
+    made_of = [rows.fingerprint(columns), [(name, version(name)) for name in _MAKERS], *settings]
+    fingerprint = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
     encoded = rows.dataset.map(
         with_length,
         batched=True,

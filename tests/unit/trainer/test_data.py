@@ -6,14 +6,14 @@ from typing import Any
 import datasets
 
 from finetune_api.sources import Dataset as DatasetSettings
-from finetune_trainer.data import fingerprint, load_rows
+from finetune_trainer.data import load_rows
 
 ROWS = {"text": ["a film", "a book", "a day"], "label": ["good", "bad", "good"], "id": [1, 2, 3]}
 
 
 def fingerprint_of(path: Path, train: dict[str, Any]) -> str:
     settings = DatasetSettings.model_validate({"source": f"file://{path}", "train": train})
-    return fingerprint(load_rows(settings, {})[0], ["text", "label"])
+    return load_rows(settings, {})[0].fingerprint(["text", "label"])
 
 
 def test_the_same_rows_have_the_same_fingerprint_in_every_format(tmp_path: Path) -> None:

@@ -87,7 +87,9 @@ def _examples(inputs: Inputs, rows: Rows, names: list[str], longest: int | None)
         encoded = dict(inputs.tokenizer(batch[columns.text], pairs, verbose=False, **cut))
         return {**encoded, "labels": [labels[index] for index in indices]}
 
-    examples = tokenized(rows, encode, columns.to_wire(), names, cut, inputs.pretrained.revision)
+    examples = tokenized(
+        rows, list(column_fields(columns).values()), encode, columns.to_wire(), names, cut, inputs.pretrained.revision
+    )
     check_lengths(rows, examples.lengths, longest)
     return examples
 

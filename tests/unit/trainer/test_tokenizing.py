@@ -1,0 +1,50 @@
+"""Rows become tokens once: what counts is what they hold, not where they lie."""
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+from finetune_api.sources import Dataset as DatasetSettings
+from finetune_trainer.data import load_rows
+from finetune_trainer.tokenizing import Batch, tokenized
+
+ROWS = {"text": ["a film", "a book and a day"], "note": ["x", "y"]}
+
+
+class Lengths:
+    """A tokenizer of a kind, and how often it was asked."""
+
+    def __init__(self, path: Path, *settings: Any) -> None:
+        self.asked = 0
+        source = DatasetSettings.model_validate({"source": f"file://{path}", "train": {"split": "train"}})
+        self.found = tokenized(load_rows(source, {})[0], ["text"], self.encode, *settings).lengths
+
+    def encode(self, batch: Batch, indices: list[int]) -> Batch:
+        self.asked += 1
+        return {"input_ids": [[1] * len(text.split()) for text in batch["text"]]}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def test_the_same_texts_in_another_file_with_other_notes_are_not_tokenised_again(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict(ROWS).to_csv(tmp_path / "a.csv")
+    datasets.Dataset.from_dict({**ROWS, "note": ["p", "q"]}).to_parquet(tmp_path / "b.parquet")
+
+    first, second = Lengths(tmp_path / "a.csv"), Lengths(tmp_path / "b.parquet")
+
+    assert (first.found, first.asked) == ([2, 5], 1)
+    assert (second.found, second.asked) == ([2, 5], 0)
+
+
+def test_other_texts_and_other_settings_are_tokenised_anew(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict(ROWS).to_csv(tmp_path / "a.csv")
+    datasets.Dataset.from_dict({**ROWS, "text": ["a film", "a book"]}).to_csv(tmp_path / "b.csv")
+
+    runs = [Lengths(tmp_path / "a.csv", 1), Lengths(tmp_path / "a.csv", 2), Lengths(tmp_path / "b.csv", 1)]
+
+    assert [(run.found, run.asked) for run in runs] == [([2, 5], 1), ([2, 5], 1), ([2, 2], 1)]
