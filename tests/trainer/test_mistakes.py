@@ -38,6 +38,13 @@ def unseen_label(settings: Settings, folder: Path) -> None:
     }
 
 
+def other_columns(settings: Settings, folder: Path) -> None:
+    (folder / "rows").mkdir()
+    (folder / "rows" / "train.csv").write_text("text,label\na,x\nb,y\n")
+    (folder / "rows" / "test.csv").write_text("text,klass\na,x\n")
+    settings["dataset"]["source"] = f"file://{folder}/rows"
+
+
 def unlabelled(settings: Settings, folder: Path) -> None:
     features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["a", "b"])})
     datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, -1]}, features).save_to_disk(folder / "rows")
@@ -149,7 +156,7 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "label of lists": (
         lambda s, f: rows(s, f, text=["a", "b"], label=[[1], [2]]), ExitCode.DATA, "ColumnType",
-        "column 'label' of split 'train' holds List",
+        "column 'label' of split 'train' holds list of int64",
     ),
     "text that is missing": (
         lambda s, f: rows(s, f, text=["a", "b", None], label=["x", "y", "z"]), ExitCode.DATA, "ValueMissing",
@@ -181,9 +188,24 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     "csv with a header alone": (
         lambda s, f: file(s, f, "a.csv", b"text,label\n"), ExitCode.DATA, "NoRows", "a.csv has no rows",
     ),
-    "text that is not UTF-8": (
-        lambda s, f: file(s, f, "a.csv", b"text,label\n\xff\xfe,x\n"), ExitCode.DATA, "DatasetUnreadable",
-        "a.csv cannot be read: Invalid UTF8 sequence",
+    "csv that is not UTF-8": (
+        lambda s, f: file(s, f, "a.csv", b"text,label\n\xff\xfe,x\n"), ExitCode.DATA, "NotUtf8", "a.csv is not UTF-8",
+    ),
+    "jsonl that is not UTF-8": (
+        lambda s, f: file(s, f, "a.jsonl", b'{"text": "a", "label": "x"}\n{"text": "\xe9", "label": "y"}\n'),
+        ExitCode.DATA, "NotUtf8", "column 'text' in row 2 of split 'train' (the first is row 1) is not UTF-8",
+    ),
+    "jsonl with a key twice": (
+        lambda s, f: file(s, f, "a.jsonl", b'{"text": "a", "text": "b", "label": "x"}\n'),
+        ExitCode.DATA, "DuplicateColumn", "a.jsonl has the column 'text' twice",
+    ),
+    "jsonl with labels of two types": (
+        lambda s, f: file(s, f, "a.jsonl", b'{"text": "a", "label": "x"}\n{"text": "b", "label": 3}\n'),
+        ExitCode.DATA, "ColumnType", "column 'label' of split 'train' holds values of several types",
+    ),
+    "splits with different columns": (
+        other_columns, ExitCode.DATA, "ColumnsDiffer",
+        "its files have different columns; one has text, label, another text, klass",
     ),
     "not what its suffix says": (
         lambda s, f: file(s, f, "a.parquet", b"text,label\na,b\n"), ExitCode.DATA, "DatasetUnreadable",

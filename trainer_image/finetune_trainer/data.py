@@ -11,14 +11,13 @@ from pathlib import Path
 import datasets
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc  # type: ignore[import-untyped]
-from datasets.exceptions import DatasetsError
 
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_api.sources import Split
 from finetune_trainer.failures import TrainerError, bad_configuration, data_error, did_you_mean, listed
-from finetune_trainer.hub import causes, explain_hub_error
+from finetune_trainer.hub import explain_hub_error
 from finetune_trainer.storage import Volumes, is_path, locate
+from finetune_trainer.unreadable import explain_unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -62,34 +61,6 @@ def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows |
     return train, _take(splits, settings.evaluation) if settings.evaluation else None
 
 
-def check_columns(rows: Rows, columns: dict[str, str]) -> None:
-    """Each column must be there and hold no null. `columns` maps a field of dataset.columns to a column's name."""
-    there = rows.dataset.column_names
-    for field, column in columns.items():
-        if column not in there:
-            raise data_error(
-                "ColumnNotFound",
-                f"split '{rows.split}' has no column '{column}', only {listed(there)}{did_you_mean(column, there)}",
-                f"set dataset.columns.{field} to the column that holds it",
-            )
-        if (index := _first_null(rows.dataset, column)) is not None:
-            raise data_error(
-                "ValueMissing",
-                f"column '{column}' is empty in {rows.name_row(index)}",
-                "fill it in or drop the row; in csv files NA, null and nan mean empty too",
-            )
-
-
-def _first_null(dataset: datasets.Dataset, column: str) -> int | None:
-    done = 0
-    for table in dataset.select_columns([column]).with_format("arrow").iter(batch_size=10_000):
-        values = table[column]
-        if values.null_count:
-            return done + int(pc.index(pc.is_null(values), True).as_py())
-        done += len(values)
-    return None
-
-
 def _load(settings: DatasetSettings, volumes: Volumes) -> datasets.DatasetDict:
     if not is_path(settings.source):
         return _as_splits(datasets.load_dataset(settings.source, name=settings.name, revision=settings.revision))
@@ -128,24 +99,7 @@ def _data_failures(settings: DatasetSettings) -> Iterator[None]:
     except Exception as error:
         local = is_path(settings.source)
         failure = None if local else explain_hub_error(error, "data set", settings.source, settings.revision)
-        raise (failure or _explain(settings.source, error)) from error
-
-
-def _explain(source: str, error: Exception) -> TrainerError:
-    text = str(error)
-    if "corresponds to no data" in text:
-        return data_error("NoRows", f"{source} has no rows")
-    if "Config name is missing" in text or "BuilderConfig" in text:
-        return data_error("DatasetNameNeeded", f"{source}: {text.splitlines()[0]}", "set dataset.name to one of them")
-    if "Dataset scripts are no longer supported" in text or "trust_remote_code" in text:
-        return data_error(
-            "DatasetNeedsCode",
-            f"{source} would have to run code of its own, which is never done",
-            "use a data set in plain files (parquet, csv, jsonl), such as the one on the Hub's refs/convert/parquet",
-        )
-    innermost = next((cause for cause in reversed(list(causes(error))) if not isinstance(cause, DatasetsError)), error)
-    why = str(innermost).splitlines()[0] if str(innermost) else type(innermost).__name__
-    return data_error("DatasetUnreadable", f"{source} cannot be read: {why}", "check that it is what its name says")
+        raise (failure or explain_unreadable(settings.source, error)) from error
 
 
 def _take(splits: datasets.DatasetDict, wanted: Split) -> Rows:

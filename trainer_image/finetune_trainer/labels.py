@@ -5,6 +5,7 @@ from typing import Any
 
 import datasets
 
+from finetune_trainer.columns import example, kind_of
 from finetune_trainer.data import Rows
 from finetune_trainer.failures import data_error, listed
 
@@ -67,12 +68,11 @@ def _checked_feature(rows: Rows, column: str) -> Any:
     feature = rows.dataset.features[column]
     if isinstance(feature, datasets.ClassLabel):
         return feature
-    kind = feature.dtype if isinstance(feature, datasets.Value) else type(feature).__name__
-    if kind in ("string", "large_string", "bool") or kind.startswith(("int", "uint")):
+    kind = kind_of(feature)
+    if kind in ("text", "bool") or kind.startswith(("int", "uint")):
         return feature
     raise data_error(
         "ColumnType",
-        f"column '{column}' of split '{rows.split}' holds {kind}, which cannot be a class "
-        f"(row {rows.positions[0]}: {rows.dataset[0][column]!r:.80})",
+        f"column '{column}' of split '{rows.split}' holds {kind}, which cannot be a class ({example(rows, column)})",
         "labels are strings, whole numbers or a ClassLabel",
     )

@@ -3,13 +3,12 @@
 from functools import partial
 from typing import Any
 
-import datasets
 import torch
 from transformers import DataCollatorWithPadding
 
 from finetune_api.sources import Columns
-from finetune_trainer.data import Rows, check_columns
-from finetune_trainer.failures import data_error
+from finetune_trainer.columns import check_columns, check_text
+from finetune_trainer.data import Rows
 from finetune_trainer.labels import label_ids, label_names
 from finetune_trainer.metrics import ClassScores
 from finetune_trainer.model import load_classifier
@@ -66,15 +65,7 @@ def check_rows(rows: Rows, columns: Columns) -> None:
     check_columns(rows, used)
     for field in ("text", "textPair"):
         if field in used:
-            feature = rows.dataset.features[used[field]]
-            kind = feature.dtype if isinstance(feature, datasets.Value) else type(feature).__name__
-            if kind not in ("string", "large_string"):
-                raise data_error(
-                    "ColumnType",
-                    f"column '{used[field]}' of split '{rows.split}' holds {kind} and not text "
-                    f"(row {rows.positions[0]}: {rows.dataset[0][used[field]]!r:.80})",
-                    f"set dataset.columns.{field} to a column of text",
-                )
+            check_text(rows, field, used[field])
 
 
 def _examples(inputs: Inputs, rows: Rows, names: list[str], longest: int | None) -> Examples:
