@@ -13,7 +13,13 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+)
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.sources import ModelSource
@@ -45,6 +51,8 @@ class Pretrained:
     """Commit on the Hub; `sha256:…` of a local model's files."""
     config: Any
     """Its transformers configuration."""
+    dtype: torch.dtype = torch.float32
+    """Of the weights that are loaded, whatever those on disk are: mixed precision is an argument of the training."""
     quantization: Any = None
     """transformers' settings to hold the weights in fewer bits, if so wanted."""
     empty: bool = False
@@ -126,8 +134,6 @@ def load_model(
 ) -> Loaded:
     """The model by `kind`, one of transformers' AutoModelFor… classes; weights of another shape are made anew.
 
-    Weights are in float32, also those that were saved in half precision: mixed precision is an argument of the training.
-
     Args:
         options: Fields of its configuration, such as num_labels.
 
@@ -139,7 +145,7 @@ def load_model(
     with _model_failures(settings):
         model, info = kind.from_pretrained(
             pretrained.place,
-            dtype=torch.float32,
+            dtype=pretrained.dtype,
             quantization_config=pretrained.quantization,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -147,6 +153,9 @@ def load_model(
             **pretrained.arguments,
         )
     _check_body_was_loaded(model, info, settings.source)
+    if kind is not AutoModelForCausalLM:
+        # Their losses are means over a batch, whatever their forward accepts: the Trainer has to divide by the accumulation.
+        model.accepts_loss_kwargs = False
     if model.config.get_text_config().pad_token_id is None:
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return Loaded(model, sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])}))
@@ -157,7 +166,7 @@ def _load_empty(kind: Any, pretrained: Pretrained, settings: ModelSource, option
     config = copy.deepcopy(pretrained.config)
     config.update(options)
     with _model_failures(settings), torch.device("meta"):
-        model = kind.from_config(config, dtype=torch.float32, trust_remote_code=False)
+        model = kind.from_config(config, dtype=pretrained.dtype, trust_remote_code=False)
     head = f"{model.base_model_prefix}."
     output = model.get_output_embeddings()
     return Loaded(model, [] if output else [n for n, _ in model.named_parameters() if not n.startswith(head)])

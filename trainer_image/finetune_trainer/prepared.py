@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import datasets
 import numpy as np
@@ -14,6 +14,9 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from finetune_api.run import RunConfig
 from finetune_trainer.data import Rows
 from finetune_trainer.model import Loaded, Pretrained
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 Collate: TypeAlias = Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]
 """Rows of `Examples` to one padded batch."""
@@ -87,7 +90,9 @@ class Prepared:
     """Model and data of one run."""
 
     config: RunConfig
-    model: PreTrainedModel
+    pretrained: Pretrained
+    model: "PreTrainedModel | PeftModel"
+    """Of a PEFT model only the adapter is trained and saved."""
     tokenizer: Tokenizer
     data: TaskData
     use_cpu: bool

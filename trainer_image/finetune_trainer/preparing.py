@@ -2,20 +2,26 @@
 
 import platform
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import torch
 import transformers
+from transformers import PreTrainedModel
 
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
 from finetune_trainer.data import Rows, load_rows
 from finetune_trainer.failures import TrainerError
+from finetune_trainer.lora import load_adapted
 from finetune_trainer.model import Pretrained, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, Prepared, TaskData
 from finetune_trainer.state import RunState
 from finetune_trainer.storage import Volumes
 from finetune_trainer.tasks import text_classification
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 _LIBRARIES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "finetune-operator")
 
@@ -39,7 +45,26 @@ def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState)
     state.set_provenance(_provenance(config, pretrained, train_rows, data.columns))
     tell(f"loading model {config.model.source}")
     transformers.set_seed(config.training.seed)
-    return Prepared(config, data.load_model(pretrained).model, tokenizer, data, use_cpu)
+    model = _load_model(config, data, pretrained, use_cpu)
+    return Prepared(config, pretrained, model, tokenizer, data, use_cpu)
+
+
+def _load_model(
+    config: RunConfig, data: TaskData, pretrained: Pretrained, use_cpu: bool
+) -> "PreTrainedModel | PeftModel":
+    """The model with all its weights to train, or with an adapter."""
+    lora = config.training.lora
+    if lora is None:
+        return data.load_model(pretrained).model
+    return load_adapted(data.load_model, pretrained, config.task, lora, bf16=trains_in_bf16(config, use_cpu))
+
+
+def trains_in_bf16(config: RunConfig, use_cpu: bool) -> bool:
+    """Whether the forward pass is in bfloat16: on GPUs that have it, unless training.arguments say otherwise."""
+    arguments = config.training.arguments
+    return bool(
+        not use_cpu and torch.cuda.is_bf16_supported() and arguments.get("bf16", not arguments.get("fp16", False))
+    )
 
 
 def _task(inputs: Inputs) -> TaskData:
@@ -74,6 +99,11 @@ def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: 
         model_revision=pretrained.revision,
         dataset_fingerprint=rows.fingerprint(columns),
         config_digest=config.digest(),
-        versions={"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}},
+        versions={"python": platform.python_version(), **{name: version(name) for name in _libraries(config)}},
         seed=config.training.seed,
     )
+
+
+def _libraries(config: RunConfig) -> list[str]:
+    lora = config.training.lora
+    return [*_LIBRARIES, *(["peft"] if lora else []), *(["bitsandbytes"] if lora and lora.quantization else [])]

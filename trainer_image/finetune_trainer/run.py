@@ -8,8 +8,11 @@ from finetune_api.run import RunConfig
 from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint
 from finetune_trainer.engines import make_engine
 from finetune_trainer.engines.arguments import check_arguments
+from finetune_trainer.engines.keras_arguments import check_keras
 from finetune_trainer.export import export_model
 from finetune_trainer.history import History
+from finetune_trainer.lora import check_lora
+from finetune_trainer.prepared import Prepared
 from finetune_trainer.preparing import choose_device, prepare
 from finetune_trainer.recorder import Recorder
 from finetune_trainer.state import RunState
@@ -28,15 +31,18 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]  # those of loading and saving would break our own
     check_arguments(config.training.arguments)
+    check_lora(config)
     use_cpu = choose_device(config.gpus)
+    if config.training.engine == "keras":
+        check_keras(config, use_cpu)
     output = open_output(config, volumes)
     store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep)
     store.find()
     try:
         recorder = Recorder(config, output, store, History(output.history), state, stop)
-        last = train(config, volumes, use_cpu, output, recorder, state)
+        last, prepared = train(config, volumes, use_cpu, output, recorder, state)
         state.stage("Exporting", "writing the model")
-        state.set_model(export_model(recorder.best() or last, output))
+        state.set_model(export_model(recorder.best() or last, prepared, output))
     finally:
         store.close()
     state.stage("Finished")
@@ -45,8 +51,8 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
 
 def train(
     config: RunConfig, volumes: Volumes, use_cpu: bool, output: Output, recorder: Recorder, state: RunState
-) -> SavedCheckpoint:
-    """Train and evaluate up to the last step. Returns its checkpoint."""
+) -> tuple[SavedCheckpoint, Prepared]:
+    """Train and evaluate up to the last step. Returns its checkpoint, and what was trained."""
     resumed = recorder.store.newest
     recorder.resume(resumed)
     prepared = prepare(config, volumes, use_cpu, state)
@@ -66,4 +72,4 @@ def train(
         raise RuntimeError(f"training ended without a checkpoint of its last step, {engine.total_steps}")
     if prepared.data.evaluation and not recorder.history.evaluation_at(last.step):
         engine.evaluate(last)
-    return last
+    return last, prepared

@@ -16,7 +16,7 @@ Volumes = Mapping[str, Path]
 """Where each claim of pvc://claim/... lies: in a pod its mount, on a laptop any folder."""
 
 _IDENTITY = "run.json"
-_OURS = ("checkpoints", "model", "history.jsonl")
+_OURS = ("checkpoints", "model", "adapter", "history.jsonl")
 
 
 def is_path(source: str) -> bool:
@@ -61,6 +61,10 @@ class Output:
     @property
     def model(self) -> Path:
         return self.path / "model"
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
 
     @property
     def history(self) -> Path:
