@@ -65,7 +65,7 @@ class ExitCode(IntEnum):
     PEER_LOST = 17
     """Another process of the same run was lost, so that this one could not go on. Retried, and not counted: the other one is."""
     STOPPED = 143
-    """Stopped by SIGTERM after saving: 128 + 15. Retried, and resumes."""
+    """Stopped by SIGTERM after saving: 128 + 15. Retried without being counted, and resumes."""
 
 
 NOT_RETRIED: tuple[ExitCode, ...] = (
@@ -77,6 +77,8 @@ NOT_RETRIED: tuple[ExitCode, ...] = (
     ExitCode.OUTPUT,
 )
 """The same manifest would fail in the same way again."""
+NOT_COUNTED: tuple[ExitCode, ...] = (ExitCode.PEER_LOST, ExitCode.STOPPED)
+"""No fault of the process that ends so: retried without using up `runPolicy.backoffLimit`."""
 
 Stage: TypeAlias = Literal["Preparing", "Training", "Evaluating", "Saving", "Exporting", "Finished"]
 

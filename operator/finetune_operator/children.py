@@ -11,7 +11,7 @@ from kubernetes.aio.client.exceptions import (
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.kube import CONFIG_MAPS, JOBS, PVCS, Kind, Kube, api_message
+from finetune_operator.kube import CONFIG_MAPS, JOBS, PVCS, SERVICES, Kind, Kube, api_message
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.config_map import CA_FILE, build_config_map
 from finetune_operator.manifests.job import changes, changes_after_the_end
@@ -41,7 +41,7 @@ class Made:
 
 
 class Children:
-    """Writes to ConfigMaps, claims and Jobs. Each is made once: only Job and ConfigMap change later, and little."""
+    """Writes to ConfigMaps, claims, Services and Jobs. Each is made once: only Job and ConfigMap change later, and little."""
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
@@ -62,6 +62,7 @@ class Children:
         wanted: list[tuple[Kind, JsonObject | None]] = [
             (CONFIG_MAPS, children.config_map),
             (PVCS, children.pvc),
+            (SERVICES, children.service),
             (JOBS, children.job),
         ]
         try:

@@ -47,6 +47,7 @@ JOBS = Kind("/apis/batch/v1", "jobs")
 PODS = Kind("/api/v1", "pods")
 CONFIG_MAPS = Kind("/api/v1", "configmaps")
 PVCS = Kind("/api/v1", "persistentvolumeclaims")
+SERVICES = Kind("/api/v1", "services")
 EVENTS = Kind("/api/v1", "events")
 
 

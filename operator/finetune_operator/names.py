@@ -7,9 +7,15 @@ MAX_LENGTH = 63
 """Kubernetes puts a Job's name into a label of its pods, and a label's value ends there."""
 _HASH_LENGTH = 10
 _PLAIN_LENGTH = MAX_LENGTH - _HASH_LENGTH - 1
+_HASHED = re.compile(rf"-[0-9a-f]{{{_HASH_LENGTH}}}$")
+
+_JOB_LENGTH = 59
+"""A pod of an Indexed Job has the Job's name and its index as hostname, such as `-255`: a DNS label, without a dot."""
 
 LABEL_JOB_NAME = "finetune.dev/job-name"
 LABEL_JOB_UID = "finetune.dev/job-uid"
+LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
+"""On the pods of an Indexed Job, by Kubernetes: the pod's number from 0. The annotation of that name says the same."""
 ANNOTATION_REQUESTED = "finetune.dev/requested"
 """On the Job: what we last asked of its changeable fields, so that what others change there is left alone."""
 MANAGER = "finetune-operator"
@@ -27,13 +33,27 @@ def child_name(name: str, suffix: str = "") -> str:
         return plain
     # A dot before the hyphen would make the name no DNS name.
     head = name[: _PLAIN_LENGTH - len(suffix)].replace(".", "-")
-    digest = hashlib.sha256(name.encode()).hexdigest()[:_HASH_LENGTH]
-    return f"{head}-{digest}{suffix}"
+    return f"{head}-{_digest(name)}{suffix}"
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:_HASH_LENGTH]
 
 
 def job_name(name: str) -> str:
-    """Name of the batch/v1 Job."""
-    return child_name(name)
+    """Name of the batch/v1 Job: that of the FineTuneJob, or with a hash where it is too long or no DNS label.
+
+    A plain name that looks as if it had a hash gets one too, so that no plain name meets a shortened one.
+    """
+    if len(name) <= _JOB_LENGTH and "." not in name and not _HASHED.search(name):
+        return name
+    head = name.replace(".", "-")[: _JOB_LENGTH - _HASH_LENGTH - 1]
+    return f"{head}-{_digest(name)}"
+
+
+def service_name(name: str) -> str:
+    """Name of the headless Service of a job of many pods: that begins with a letter, where a Job's may not."""
+    return f"ft-{job_name(name)}"
 
 
 def config_map_name(name: str) -> str:

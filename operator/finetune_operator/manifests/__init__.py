@@ -8,6 +8,7 @@ from finetune_operator.manifests.config_map import build_config_map
 from finetune_operator.manifests.job import build_job
 from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.manifests.pvc import build_pvc
+from finetune_operator.manifests.service import build_service
 from finetune_operator.resource import Resource
 
 
@@ -17,6 +18,7 @@ class Children:
 
     config_map: JsonObject
     pvc: JsonObject | None
+    service: JsonObject | None
     job: JsonObject
 
 
@@ -25,5 +27,6 @@ def build_children(resource: Resource, spec: FineTuneJobSpec, surroundings: Surr
     return Children(
         config_map=build_config_map(resource, spec, surroundings.ca),
         pvc=build_pvc(resource, spec),
+        service=build_service(resource, spec),
         job=build_job(resource, spec, surroundings),
     )

@@ -30,6 +30,8 @@ def run_config(resource: Resource, spec: FineTuneJobSpec) -> RunConfig:
         job=JobReference(namespace=resource.key.namespace, name=resource.key.name, uid=resource.uid),
         output=RunOutput(uri=output_uri(resource, spec)),
         gpus=spec.resources.gpus,
+        nodes=spec.resources.nodes,
+        processes_per_node=spec.resources.processes_per_node,
     )
 
 

@@ -7,7 +7,7 @@ is remembered in an annotation, so that only a change of our own wish is sent, a
 import json
 
 from finetune_api.base import JsonObject
-from finetune_api.report import NOT_RETRIED
+from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.pod import Surroundings, build_pod_template
@@ -27,25 +27,40 @@ def build_job(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundi
         "kind": "Job",
         "metadata": metadata,
         "spec": {
-            "completions": 1,
-            "parallelism": 1,
+            **_pods(spec.resources.nodes),
             **wishes,
             "podReplacementPolicy": "Failed",
-            "podFailurePolicy": {
-                "rules": [
-                    {
-                        "action": "FailJob",
-                        "onExitCodes": {
-                            "containerName": CONTAINER,
-                            "operator": "In",
-                            "values": sorted(int(code) for code in NOT_RETRIED),
-                        },
-                    },
-                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                ]
-            },
+            "podFailurePolicy": {"rules": _FAILURE_RULES},
             "template": build_pod_template(resource, spec, surroundings),
         },
+    }
+
+
+def _on_exit(action: str, codes: tuple[ExitCode, ...]) -> JsonObject:
+    values = sorted(int(code) for code in codes)
+    return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": values}}
+
+
+_FAILURE_RULES: list[JsonObject] = [
+    _on_exit("FailJob", NOT_RETRIED),
+    # What follows from something else is not counted: a lost peer is counted itself, a stop came from outside. Counted
+    # for each pod, one preemption in a run of four would use up a limit of three. A fault of the run itself has another
+    # code, on the pod where it happens, so that it cannot repeat uncounted. What can is a network that breaks each time
+    # after training began: the Job controller waits longer each time (up to 10 min), activeDeadlineSeconds ends it.
+    _on_exit("Ignore", NOT_COUNTED),
+    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+]
+
+
+def _pods(nodes: int) -> JsonObject:
+    """How many there are. The first of many writes what the run makes, so that its success is the success of all."""
+    if nodes == 1:
+        return {"completions": 1, "parallelism": 1}
+    return {
+        "completions": nodes,
+        "parallelism": nodes,
+        "completionMode": "Indexed",
+        "successPolicy": {"rules": [{"succeededIndexes": "0"}]},
     }
 
 

@@ -4,24 +4,28 @@ import re
 from dataclasses import dataclass
 
 from finetune_api.base import JsonObject
-from finetune_api.report import AUDIENCE, ENV_CA_CERT, ENV_SERVER_URL, ENV_TERMINATION_LOG, ENV_TOKEN
+from finetune_api.report import AUDIENCE
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.manifests.config_map import CA_FILE, RUN_FILE, output_uri
+from finetune_operator.manifests.config_map import RUN_FILE, output_uri
+from finetune_operator.manifests.environment import build_environment
 from finetune_operator.manifests.metadata import child_labels
-from finetune_operator.names import CONTAINER, config_map_name
-from finetune_operator.reports import report_path
+from finetune_operator.manifests.paths import (
+    CONFIG_DIR,
+    SCRATCH_DIR,
+    SHARED_MEMORY_DIR,
+    TEMPORARY_DIR,
+    TERMINATION_LOG,
+    TOKEN_DIR,
+    VOLUMES_DIR,
+)
+from finetune_operator.manifests.secrets import secret_mounts, secret_volumes
+from finetune_operator.names import CONTAINER, config_map_name, service_name
 from finetune_operator.resource import Resource
 
 GRACE_SECONDS = 120
 """Time to save a checkpoint after SIGTERM."""
 TOKEN_SECONDS = 3600
 USER = 65532
-
-_CONFIG_DIR = "/etc/finetune"
-_TOKEN_DIR = "/var/run/secrets/finetune.dev"  # noqa: S105 - a path
-_SCRATCH_DIR = "/scratch"
-_VOLUMES_DIR = "/mnt/volumes"
-_TERMINATION_LOG = "/dev/termination-log"
 _GPU = "nvidia.com/gpu"
 
 
@@ -55,9 +59,11 @@ def build_pod_template(resource: Resource, spec: FineTuneJobSpec, surroundings: 
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_container(resource, spec, surroundings, claims)],
-        "volumes": _volumes(resource, claims),
+        "volumes": [*_volumes(resource, claims), *secret_volumes(spec)],
         **_placement(spec),
     }
+    if spec.resources.nodes > 1:
+        pod["subdomain"] = service_name(resource.key.name)
     metadata: JsonObject = {"labels": {**spec.pod.labels, **child_labels(resource)}}
     if spec.pod.annotations:
         metadata["annotations"] = spec.pod.annotations
@@ -73,16 +79,16 @@ def _placement(spec: FineTuneJobSpec) -> JsonObject:
 def _container(
     resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, claims: dict[str, bool]
 ) -> JsonObject:
-    volumes = [argument for claim in claims for argument in ("--volume", f"{claim}={_VOLUMES_DIR}/{claim}")]
+    volumes = [argument for claim in claims for argument in ("--volume", f"{claim}={VOLUMES_DIR}/{claim}")]
     return {
         "name": CONTAINER,
         "image": spec.pod.image or surroundings.image,
         "command": ["python", "-m", "finetune_trainer"],
-        "args": ["--config", f"{_CONFIG_DIR}/{RUN_FILE}", *volumes],
-        "env": _env(resource, spec, surroundings),
+        "args": ["--config", f"{CONFIG_DIR}/{RUN_FILE}", *volumes],
+        "env": build_environment(resource, spec, surroundings.reports_url),
         "resources": _resources(spec),
-        "volumeMounts": _mounts(claims),
-        "terminationMessagePath": _TERMINATION_LOG,
+        "volumeMounts": [*_mounts(claims), *secret_mounts(spec)],
+        "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -90,28 +96,6 @@ def _container(
             "capabilities": {"drop": ["ALL"]},
         },
     }
-
-
-def _env(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> list[JsonObject]:
-    """Ours first; a variable of the user replaces ours. Stock transformers reads the three of KUBEFLOW_TRAINER_."""
-    key = resource.key
-    ours = {
-        "HOME": _SCRATCH_DIR,
-        "HF_HOME": f"{_SCRATCH_DIR}/huggingface",
-        "TMPDIR": "/tmp",  # noqa: S108 - the pod's own emptyDir
-        ENV_TERMINATION_LOG: _TERMINATION_LOG,
-        ENV_SERVER_URL: f"{surroundings.reports_url}{report_path(key.namespace, key.name)}",
-        ENV_CA_CERT: f"{_CONFIG_DIR}/{CA_FILE}",
-        ENV_TOKEN: f"{_TOKEN_DIR}/token",
-    }
-    values: list[JsonObject] = [{"name": name, "value": value} for name, value in ours.items()]
-    if spec.resources.cpu:
-        # torch counts the node's cores. More threads than the limit lets run only wait for each other.
-        limit = {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}
-        values.append({"name": "OMP_NUM_THREADS", "valueFrom": limit})
-    theirs = [variable.to_wire() for variable in spec.pod.env]
-    replaced = {variable["name"] for variable in theirs}
-    return [variable for variable in values if variable["name"] not in replaced] + theirs
 
 
 def _resources(spec: FineTuneJobSpec) -> JsonObject:
@@ -134,38 +118,26 @@ def _claim_of(uri: str) -> str | None:
 
 def _mounts(claims: dict[str, bool]) -> list[JsonObject]:
     fixed: list[JsonObject] = [
-        {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
-        {"name": "token", "mountPath": _TOKEN_DIR, "readOnly": True},
-        {"name": "scratch", "mountPath": _SCRATCH_DIR},
-        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
-        {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
+        {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
+        {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
+        {"name": "scratch", "mountPath": SCRATCH_DIR},
+        {"name": "tmp", "mountPath": TEMPORARY_DIR},
+        {"name": "shm", "mountPath": SHARED_MEMORY_DIR},
     ]
     return fixed + [
-        {"name": f"claim-{index}", "mountPath": f"{_VOLUMES_DIR}/{claim}", "readOnly": not writable}
+        {"name": f"claim-{index}", "mountPath": f"{VOLUMES_DIR}/{claim}", "readOnly": not writable}
         for index, (claim, writable) in enumerate(claims.items())
     ]
 
 
 def _volumes(resource: Resource, claims: dict[str, bool]) -> list[JsonObject]:
+    token = {"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     fixed: list[JsonObject] = [
         {"name": "config", "configMap": {"name": config_map_name(resource.key.name)}},
-        {
-            "name": "token",
-            "projected": {
-                "sources": [
-                    {
-                        "serviceAccountToken": {
-                            "audience": AUDIENCE,
-                            "expirationSeconds": TOKEN_SECONDS,
-                            "path": "token",
-                        }
-                    }
-                ]
-            },
-        },
+        {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "scratch", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},
-        # Workers of a data loader hand batches over in shared memory; a container's own 64 MiB are not enough.
+        # Processes hand batches and gradients over in shared memory; a container's own 64 MiB are not enough.
         {"name": "shm", "emptyDir": {"medium": "Memory"}},
     ]
     # A claim's name may hold dots, a volume's may not.

@@ -15,7 +15,8 @@ def build_pvc(resource: Resource, spec: FineTuneJobSpec) -> JsonObject | None:
     if output.uri:
         return None
     claim: JsonObject = {
-        "accessModes": ["ReadWriteOnce"],
+        # Each pod writes to it from the node that it is on.
+        "accessModes": ["ReadWriteOnce" if spec.resources.nodes == 1 else "ReadWriteMany"],
         "resources": {"requests": {"storage": output.size or DEFAULT_SIZE}},
     }
     if output.storage_class_name is not None:

@@ -1,0 +1,66 @@
+"""The environment of the trainer's container."""
+
+import math
+from decimal import Decimal
+
+from kubernetes.utils.quantity import parse_quantity
+
+from finetune_api.base import JsonObject
+from finetune_api.report import (
+    ENV_CA_CERT,
+    ENV_NODE_RANK,
+    ENV_RENDEZVOUS,
+    ENV_SECRETS,
+    ENV_SERVER_URL,
+    ENV_TERMINATION_LOG,
+    ENV_TOKEN,
+)
+from finetune_api.v1alpha1 import FineTuneJobSpec, Resources
+from finetune_operator.manifests.config_map import CA_FILE
+from finetune_operator.manifests.paths import (
+    CONFIG_DIR,
+    SCRATCH_DIR,
+    SECRETS_DIR,
+    TEMPORARY_DIR,
+    TERMINATION_LOG,
+    TOKEN_DIR,
+)
+from finetune_operator.manifests.secrets import secret_names
+from finetune_operator.manifests.service import rendezvous
+from finetune_operator.names import LABEL_INDEX
+from finetune_operator.reports import report_path
+from finetune_operator.resource import Resource
+
+
+def build_environment(resource: Resource, spec: FineTuneJobSpec, reports_url: str) -> list[JsonObject]:
+    """Ours first; a variable of the user replaces ours. Stock transformers reads the three of KUBEFLOW_TRAINER_."""
+    key, resources = resource.key, spec.resources
+    ours = {
+        "HOME": SCRATCH_DIR,
+        "HF_HOME": f"{SCRATCH_DIR}/huggingface",
+        "TMPDIR": TEMPORARY_DIR,
+        ENV_TERMINATION_LOG: TERMINATION_LOG,
+        ENV_SERVER_URL: f"{reports_url}{report_path(key.namespace, key.name)}",
+        ENV_CA_CERT: f"{CONFIG_DIR}/{CA_FILE}",
+        ENV_TOKEN: f"{TOKEN_DIR}/token",
+    }
+    if secret_names(spec):
+        ours[ENV_SECRETS] = SECRETS_DIR
+    if resources.cpu:
+        ours["OMP_NUM_THREADS"] = str(_threads(resources, resources.cpu))
+    if resources.nodes > 1:
+        ours[ENV_RENDEZVOUS] = rendezvous(resource)
+    values: list[JsonObject] = [{"name": name, "value": value} for name, value in ours.items()]
+    if resources.nodes > 1:
+        index = {"fieldRef": {"fieldPath": f"metadata.annotations['{LABEL_INDEX}']"}}
+        values.append({"name": ENV_NODE_RANK, "valueFrom": index})
+    theirs = [variable.to_wire() for variable in spec.pod.env]
+    replaced = {variable["name"] for variable in theirs}
+    return [variable for variable in values if variable["name"] not in replaced] + theirs
+
+
+def _threads(resources: Resources, cpu: str) -> int:
+    """Threads of each process. torch counts the node's cores; more threads than the limit lets run only wait."""
+    cores: Decimal = parse_quantity(cpu)  # type: ignore[no-untyped-call]
+    processes = resources.processes_per_node or resources.gpus or 1
+    return max(1, math.ceil(cores / processes))

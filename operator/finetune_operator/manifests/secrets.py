@@ -1,0 +1,34 @@
+"""Credentials: each Secret that the manifest names is a volume of the pod, and nothing of it stands anywhere else.
+
+Files rather than variables: an environment is inherited by each process that the trainer starts, and shown by many
+tools. A Secret that is not there keeps the pod from starting, and the kubelet's Event names it.
+"""
+
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.manifests.paths import SECRETS_DIR
+
+_MODE = 0o440
+"""For the pod's user by its group (fsGroup), and for nobody else."""
+
+
+def secret_names(spec: FineTuneJobSpec) -> dict[str, str]:
+    """Name of the Secret by what it is for: model, dataset, output."""
+    references = {"model": spec.model.secret_ref, "dataset": spec.dataset.secret_ref, "output": spec.output.secret_ref}
+    return {role: reference.name for role, reference in references.items() if reference}
+
+
+def secret_mounts(spec: FineTuneJobSpec) -> list[JsonObject]:
+    """Where the container sees them: a folder for each, a file for each key."""
+    return [
+        {"name": f"secret-{role}", "mountPath": f"{SECRETS_DIR}/{role}", "readOnly": True}
+        for role in secret_names(spec)
+    ]
+
+
+def secret_volumes(spec: FineTuneJobSpec) -> list[JsonObject]:
+    """The pod's volumes for `secret_mounts`."""
+    return [
+        {"name": f"secret-{role}", "secret": {"secretName": name, "defaultMode": _MODE}}
+        for role, name in secret_names(spec).items()
+    ]

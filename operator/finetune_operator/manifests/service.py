@@ -1,0 +1,47 @@
+"""The headless Service by which the pods of one run find the first of them.
+
+DNS gives each pod `<its hostname>.<the Service's name>.<namespace>.svc`: the Job sets the hostname to `<Job>-<index>`,
+and the pod template's `subdomain` names the Service.
+https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/#pod-s-hostname-and-subdomain-fields
+"""
+
+import hashlib
+
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.manifests.metadata import child_metadata
+from finetune_operator.names import LABEL_JOB_UID, job_name, service_name
+from finetune_operator.resource import Resource
+
+# Below the range that Linux takes for outgoing connections (32768–60999), and above the well-known ports.
+_FIRST_PORT = 20_000
+_PORTS = 10_000
+
+
+def build_service(resource: Resource, spec: FineTuneJobSpec) -> JsonObject | None:
+    """The Service, or None for a job of one pod, which has nobody to find."""
+    if spec.resources.nodes == 1:
+        return None
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": child_metadata(resource, service_name(resource.key.name)),
+        "spec": {
+            "clusterIP": "None",
+            # A pod is ready once its container runs; the others look for it before that.
+            "publishNotReadyAddresses": True,
+            "selector": {LABEL_JOB_UID: resource.uid},
+            "ports": [{"name": "rendezvous", "port": rendezvous_port(resource.uid)}],
+        },
+    }
+
+
+def rendezvous(resource: Resource) -> str:
+    """host:port of the first pod, under which the others find it."""
+    name, namespace = resource.key.name, resource.key.namespace
+    return f"{job_name(name)}-0.{service_name(name)}.{namespace}.svc:{rendezvous_port(resource.uid)}"
+
+
+def rendezvous_port(uid: str) -> int:
+    """The port of one run: its own, since pods share an address where they take that of the host."""
+    return _FIRST_PORT + int(hashlib.sha256(uid.encode()).hexdigest(), 16) % _PORTS
