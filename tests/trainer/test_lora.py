@@ -1,0 +1,157 @@
+"""LoRA: what is trained, saved, resumed and exported."""
+
+import json
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+import transformers
+from tests.trainer.test_stop_and_resume import at_step, stopped
+from tests.trainer.test_training import classify
+from tests.trainer.tiny import Settings, Train
+
+from finetune_api.report import ExitCode
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    settings["training"] |= {"lora": {"rank": 4}, "learningRate": 0.02}
+    return settings
+
+
+def test_an_adapter_is_trained_and_exported_with_the_head(
+    settings: Settings, train: Train, model: Path, tmp_path: Path
+) -> None:
+    settings["training"]["epochs"] = 6
+
+    ended = train(settings)
+
+    assert (ended.code, ended.final.failure) == (0, None)
+    assert ended.final.best_checkpoint
+    assert float(ended.final.best_checkpoint.value) > 0.9
+    assert ended.final.provenance
+    assert ended.final.provenance.versions
+    assert ended.final.provenance.versions["peft"] == peft.__version__
+    out = tmp_path / "out"
+    assert sorted(path.relative_to(out / "model").as_posix() for path in (out / "model").rglob("*.*")) == [
+        "adapter_config.json", "adapter_model.safetensors", "base/config.json", "tokenizer.json",
+        "tokenizer_config.json",
+    ]  # fmt: skip
+    config = json.loads((out / "model" / "adapter_config.json").read_text())
+    assert (config["base_model_name_or_path"], config["r"], config["modules_to_save"]) == (
+        str(model),
+        4,
+        ["classifier"],
+    )
+    newest = out / "checkpoints" / f"step-{ended.final.checkpoints[-1].step:06d}"
+    assert not (newest / "model.safetensors").exists()
+    assert (newest / "optimizer.pt").exists()
+
+    base = transformers.AutoModelForSequenceClassification.from_pretrained(
+        model, config=transformers.AutoConfig.from_pretrained(out / "model" / "base")
+    )
+    adapted = peft.PeftModel.from_pretrained(base, str(out / "model"))
+    tokens = transformers.AutoTokenizer.from_pretrained(out / "model")(["the film was awful"], return_tensors="pt")
+    assert base.config.id2label[int(adapted(**tokens).logits.argmax())] == "bad"
+
+
+def test_an_adapter_is_merged_on_demand(settings: Settings, train: Train, tmp_path: Path) -> None:
+    settings["training"] |= {"epochs": 6, "lora": {"rank": 4, "merge": True}}
+
+    ended = train(settings)
+
+    assert ended.code == 0
+    out = tmp_path / "out"
+    assert sorted(path.name for path in (out / "model").iterdir()) == [
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    ]  # fmt: skip
+    assert (out / "adapter" / "adapter_model.safetensors").exists()
+    assert [classify(out / "model", f"the film was {word}") for word in ("awful", "lovely")] == ["bad", "good"]
+    merged = transformers.AutoModelForSequenceClassification.from_pretrained(out / "model")
+    config = transformers.AutoConfig.from_pretrained(out / "adapter" / "base")
+    adapted = transformers.AutoModelForSequenceClassification.from_pretrained(out / "adapter", config=config)
+    tokens = {"input_ids": torch.tensor([[2, 10, 11, 4, 3]])}
+    torch.testing.assert_close(merged(**tokens).logits, adapted(**tokens).logits)
+
+
+@pytest.mark.parametrize("engine", ["trainer", "pytorch"])
+def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(
+    settings: Settings, train: Train, tmp_path: Path, engine: str
+) -> None:
+    settings["training"] |= {"engine": engine, "lora": {"dropout": 0.1}, "arguments": {"full_determinism": True}}
+    whole = train(settings | {"output": {"uri": f"file://{tmp_path}/whole"}}).final
+
+    assert stopped(settings, train, at_step(5)).code == ExitCode.STOPPED
+    resumed = train(settings).final
+
+    assert resumed.resumed_from_step == 5
+    assert resumed.evaluations == whole.evaluations
+    assert resumed.model
+    assert whole.model
+    assert resumed.model.digest == whole.model.digest
+
+
+@pytest.mark.parametrize("engine", ["trainer", "pytorch"])
+def test_activation_checkpointing_trains_the_same(
+    settings: Settings, train: Train, tmp_path: Path, engine: str
+) -> None:
+    settings["training"] |= {"engine": engine, "epochs": 0.5}
+    plain = train(settings).final
+    settings["training"]["arguments"] = {"activation_checkpointing": True}
+
+    final = train(settings | {"output": {"uri": f"file://{tmp_path}/checkpointing"}}).final
+
+    assert plain.model
+    assert final.model
+    assert final.model.digest == plain.model.digest
+
+
+@pytest.mark.parametrize(
+    ("targets", "message", "hint"),
+    [
+        (
+            ["value", "q_proj"],
+            "training.lora.targetModules: q_proj: the model has no such module",
+            "there are dense, key, query, value; leave targetModules out for all of them",
+        ),
+        (
+            ["querry"],
+            "training.lora.targetModules: querry: the model has no such module; did you mean 'query'?",
+            "there are dense, key, query, value; leave targetModules out for all of them",
+        ),
+    ],
+)
+def test_a_target_that_the_model_does_not_have_is_named(
+    settings: Settings, train: Train, tmp_path: Path, targets: list[str], message: str, hint: str
+) -> None:
+    settings["training"]["lora"] = {"targetModules": targets}
+
+    ended = train(settings)
+
+    assert ended.code == ExitCode.BAD_CONFIGURATION
+    assert ended.final.failure
+    assert (ended.final.failure.message, ended.final.failure.hint) == (message, hint)
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
+def test_a_target_that_cannot_be_adapted_is_refused(settings: Settings, train: Train) -> None:
+    settings["training"]["lora"] = {"targetModules": ["LayerNorm"]}
+
+    ended = train(settings)
+
+    assert ended.code == ExitCode.BAD_CONFIGURATION
+    assert ended.final.failure
+    assert ended.final.failure.message.startswith("training.lora.targetModules: Target module LayerNorm")
+    assert ended.final.failure.hint == "these can be adapted: dense, key, query, value"
+
+
+def test_quantization_without_bitsandbytes_is_told_before_anything_is_read(settings: Settings, train: Train) -> None:
+    settings["training"]["lora"] = {"quantization": "4bit"}
+    settings["model"]["source"] = "file:///nowhere"
+
+    ended = train(settings)
+
+    assert ended.code == ExitCode.BAD_CONFIGURATION
+    assert ended.final.failure
+    assert ended.final.failure.reason == "BitsAndBytesNotInstalled"
