@@ -2,9 +2,11 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+# TensorFlow, which KerasHub brings along, is kept out of the main environment.
+KERAS_VENV ?= .venv-keras
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test generate verify lint format clean
+.PHONY: help demo test test-keras generate verify lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -15,11 +17,20 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
 
+$(KERAS_VENV)/.installed: pyproject.toml
+	test -d $(KERAS_VENV) || $(PYTHON) -m venv $(KERAS_VENV)
+	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[trainer,keras]' pytest pytest-asyncio
+	touch $@
+
 demo: $(READY)  ## Fine-tune a real model on a cluster in this machine, from a manifest to its status
 	$(BIN)/python examples/demo.py
 
 test: $(READY)  ## Run the whole test suite
 	$(BIN)/python -m pytest
+
+test-keras: $(KERAS_VENV)/.installed  ## Run the tests of the Keras engine, in an environment of their own
+	$(KERAS_VENV)/bin/python -m pytest -m keras tests/keras
 
 generate: $(READY)  ## Write crds/ and the chart's copy from the pydantic models
 	$(BIN)/python -m finetune_operator.generate
@@ -41,4 +52,4 @@ format: $(READY)  ## Mend style where a machine can
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environment and what the demo made
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(KERAS_VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

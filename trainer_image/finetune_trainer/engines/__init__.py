@@ -31,5 +31,13 @@ def make_engine(prepared: Prepared, recorder: Recorder) -> Engine:
             from finetune_trainer.engines import trainer
 
             return trainer.Engine(prepared, recorder)
+        case "pytorch":
+            from finetune_trainer.engines import pytorch
+
+            return pytorch.Engine(prepared, recorder)
+        case "keras":
+            from finetune_trainer.engines import keras
+
+            return keras.Engine(prepared, recorder)
         case engine:
             raise NotImplementedError(engine)

@@ -1,0 +1,262 @@
+"""The engine `keras`: a KerasHub classifier, `compile` and `fit`. What it saves and exports is a transformers model.
+
+One item of the data set that `fit` goes through is one optimizer step, over all epochs: so a run can go on from any step.
+"""
+
+import math
+from collections.abc import Callable
+
+import keras
+import torch
+import transformers
+
+from finetune_trainer.checkpoints import SavedCheckpoint
+from finetune_trainer.engines.arguments import build_arguments
+from finetune_trainer.engines.batching import evaluation_order, train_sampler
+from finetune_trainer.engines.keras_model import KerasTwin
+from finetune_trainer.engines.schedule import Schedule
+from finetune_trainer.failures import bad_configuration, model_error
+from finetune_trainer.prepared import Examples, Prepared
+from finetune_trainer.recorder import Recorder
+from finetune_trainer.snapshot import OPTIMIZER, TrainingState, take_snapshot, weights_of
+
+Batch = dict[str, torch.Tensor]
+Step = tuple[list[Batch], list[torch.Tensor]]
+"""Inputs and labels of the batches of one optimizer step."""
+_LOSSES = {
+    "single_label_classification": lambda: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    "multi_label_classification": lambda: keras.losses.BinaryCrossentropy(from_logits=True),
+    "regression": lambda: keras.losses.MeanSquaredError(),
+}
+"""By transformers' problem type: the same losses as its models have."""
+
+
+class Engine:
+    """One run by Keras."""
+
+    def __init__(self, prepared: Prepared, recorder: Recorder) -> None:
+        self._prepared, self._recorder = prepared, recorder
+        config, rows = prepared.config, len(prepared.data.train.lengths)
+        arguments = build_arguments(config, recorder.store.scratch, rows, prepared.use_cpu)
+        self._eval_rows = arguments.per_device_eval_batch_size
+        self._sampler = train_sampler(prepared.data.train, arguments)
+        self._batches = math.ceil(rows / config.training.batch_size)
+        self._accumulation = arguments.gradient_accumulation_steps
+        self._plan = Schedule(config, math.ceil(self._batches / self._accumulation), arguments.logging_steps)
+        self.total_steps = self._plan.total_steps
+        """Optimizer steps of the whole run."""
+        self._step = 0
+        self._order: tuple[int, list[int]] = (-1, [])
+        self._losses: list[float] = []
+        transformers.set_seed(config.training.seed)  # Keras draws the seeds of its layers from Python's numbers
+        self._precision = "mixed_bfloat16" if arguments.bf16 else "float32"
+        self._twin = KerasTwin(prepared.model, self._precision)
+        self._rate = _learning_rates(arguments, self.total_steps)
+        self._model = _Classifier(self._twin.classifier.input, self._twin.classifier.output)
+        self._model.gradient_limit = arguments.max_grad_norm or float("inf")
+        optimizer = keras.optimizers.AdamW(
+            learning_rate=lambda: self._rate(self._step),
+            weight_decay=arguments.weight_decay,
+            beta_1=arguments.adam_beta1,
+            beta_2=arguments.adam_beta2,
+            epsilon=arguments.adam_epsilon,
+        )
+        optimizer.exclude_from_weight_decay(self._twin.not_decayed())
+        optimizer.build(self._model.trainable_variables)
+        self._model.compile(optimizer, loss=_LOSSES[prepared.model.config.problem_type]())
+        self._check_answers()
+
+    def train(self, checkpoint: SavedCheckpoint | None) -> None:
+        """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop."""
+        if checkpoint:
+            self._load(checkpoint)
+        first, recorder = self._step, self._recorder
+        recorder.begin(first, self.total_steps, self._epoch_after(first), len(self._prepared.data.train.lengths))
+        try:
+            if checkpoint and self._plan.evaluates(first):
+                self._evaluate()  # a stop may have come before this was done
+            if recorder.stop.requested:
+                return
+            self._model.fit(
+                _Steps(self.total_steps, first, self._step_after),
+                callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: self._after_step(logs))],
+                shuffle=False,
+                verbose=0,
+            )
+        finally:
+            recorder.end()
+
+    def evaluate(self, checkpoint: SavedCheckpoint) -> None:
+        """Evaluate `checkpoint` where a stop came before its evaluation."""
+        self._load(checkpoint)
+        self._evaluate()
+
+    def _step_after(self, done: int) -> Step:
+        """The batches of the step that follows `done` others, padded one by one."""
+        epoch, number = divmod(done, self._plan.steps_per_epoch)
+        if self._order[0] != epoch:
+            self._sampler.set_epoch(epoch)
+            self._order = epoch, list(self._sampler)
+        size, rows = self._prepared.config.training.batch_size, self._order[1]
+        first = number * self._accumulation
+        starts = range(first * size, min((first + self._accumulation) * size, len(rows)), size)
+        batches = [self._batch(self._prepared.data.train, rows[start : start + size]) for start in starts]
+        return [inputs for inputs, _ in batches], [labels for _, labels in batches]
+
+    def _epoch_after(self, done: int) -> float:
+        """Passes over the training rows after `done` steps."""
+        epochs, number = divmod(done, self._plan.steps_per_epoch)
+        return epochs + number * self._accumulation / self._batches
+
+    def _after_step(self, logs: dict[str, float]) -> None:
+        """Log, evaluate and save where it is due, and stop where it is asked for."""
+        self._step += 1
+        self._losses.append(logs["loss"])
+        step, plan, recorder = self._step, self._plan, self._recorder
+        epoch = self._epoch_after(step)
+        recorder.step(step, epoch)
+        stopping = recorder.stop.requested
+        if plan.logs(step) or stopping:
+            rate, losses = self._rate(step - 1), self._losses
+            metrics = {"loss": sum(losses) / len(losses), "grad_norm": logs["grad_norm"], "learning_rate": rate}
+            recorder.log(step, epoch, metrics)
+            self._losses = []
+        if not stopping and plan.evaluates(step):
+            self._evaluate()
+            stopping = recorder.stop.requested
+        if stopping or plan.saves(step):
+            self._save()
+        self._model.stop_training = stopping
+
+    def _evaluate(self) -> None:
+        """Evaluate the model as it is now, unless that was done; a stop cuts it short."""
+        data = self._prepared.data.evaluation
+        if data is None or self._recorder.history.evaluation_at(self._step):
+            return
+        self._recorder.stage("Evaluating", f"evaluating {len(data.lengths)} rows")
+        scoring, loss = self._prepared.data.scoring, 0.0
+        scores = scoring.scores()
+        by_length = evaluation_order(data)
+        for start in range(0, len(by_length), self._eval_rows):
+            if self._recorder.stop.requested:
+                return
+            inputs, labels = self._batch(data, by_length[start : start + self._eval_rows])
+            with torch.no_grad():
+                logits = self._model(inputs, training=False)
+                loss += float(self._model.compute_loss(y=labels, y_pred=logits)) * len(labels)
+            kept = scoring.keep(logits.float().cpu(), labels)
+            scores.add_batch(kept.numpy(), labels.numpy())
+        mean = loss / len(by_length)
+        metrics = {f"eval_{name}": value for name, value in {"loss": mean, **scores.compute(mean)}.items()}
+        self._recorder.evaluated(self._step, self._epoch_after(self._step), metrics)
+        self._recorder.stage("Training")
+
+    def _batch(self, examples: Examples, rows: list[int]) -> tuple[Batch, torch.Tensor]:
+        """Inputs by KerasHub's names, each of shape (rows, tokens), and labels, shape (rows,) or (rows, classes)."""
+        batch = self._prepared.data.collate([examples.dataset[row] for row in rows])
+        return self._twin.inputs(batch), batch["labels"]
+
+    def _save(self) -> None:
+        self._twin.give()
+        state = {
+            "optimizer": [variable.value for variable in self._model.optimizer.variables],
+            "dropout": [variable.value for variable in self._model.non_trainable_variables],
+        }
+        model, tokenizer = self._prepared.model, self._prepared.tokenizer
+        epoch = self._epoch_after(self._step)
+        saved = TrainingState(model, tokenizer, weights_of(model), {OPTIMIZER: state}, {})
+        self._recorder.save(take_snapshot(self._step, epoch, saved))
+
+    def _load(self, checkpoint: SavedCheckpoint) -> None:
+        model = self._prepared.model
+        saved = type(model).from_pretrained(checkpoint.path, dtype=torch.float32)
+        model.load_state_dict(saved.state_dict())
+        self._twin.take()
+        state = torch.load(checkpoint.path / OPTIMIZER, weights_only=True)
+        own = {"optimizer": self._model.optimizer.variables, "dropout": self._model.non_trainable_variables}
+        for part, variables in own.items():
+            for variable, value in zip(variables, state[part], strict=True):
+                variable.assign(value)
+        self._step = checkpoint.step
+
+    def _check_answers(self) -> None:
+        """The model must answer as that of transformers does: an architecture has more variants than a converter knows."""
+        data, model = self._prepared.data, self._prepared.model.eval()
+        rows = sorted({0, len(data.train.lengths) - 1})
+        inputs, labels = self._batch(data.train, rows)
+        with torch.no_grad():
+            expected = model(**data.collate([data.train.dataset[row] for row in rows]))
+            logits = self._model(inputs, training=False)
+            loss = self._model.compute_loss(y=labels, y_pred=logits)
+        tolerance = 1e-3 if self._precision == "float32" else 0.1
+        difference = float((expected.logits - logits.float().cpu()).abs().max() / (1 + expected.logits.abs().max()))
+        if max(difference, abs(float(loss) - float(expected.loss))) > tolerance:
+            raise model_error(
+                "ModelNotSupported",
+                f"KerasHub's {type(self._twin.classifier).__name__} answers other than {self._prepared.config.model.source}"
+                f" in transformers (by {difference:.2g})",
+                "use engine 'trainer' or 'pytorch'",
+            )
+
+
+class _Classifier(keras.Model):  # type: ignore[misc]
+    """A functional model with a training step that accumulates gradients, and that tells their norm before it is cut."""
+
+    gradient_limit: float
+
+    def train_step(self, data: Step) -> dict[str, torch.Tensor]:
+        """One optimizer step over batches whose gradients are summed up, each by its share of the rows."""
+        inputs, labels = data
+        rows = sum(len(part) for part in labels)
+        loss = torch.zeros((), device=labels[0].device)
+        self.zero_grad()
+        for batch, expected in zip(inputs, labels, strict=True):
+            share = self.compute_loss(y=expected, y_pred=self(batch, training=True)) * (len(expected) / rows)
+            share.backward()
+            loss += share.detach()
+        variables = self.trainable_variables
+        norm = torch.nn.utils.clip_grad_norm_([variable.value for variable in variables], self.gradient_limit)
+        with torch.no_grad():
+            self.optimizer.apply([variable.value.grad for variable in variables], variables)
+        return {"loss": loss, "grad_norm": norm}
+
+
+class _Steps(keras.utils.PyDataset):  # type: ignore[misc]
+    """The optimizer steps after the first `done` ones: each item is what `_Classifier.train_step` takes."""
+
+    def __init__(self, total: int, done: int, step: Callable[[int], Step]) -> None:
+        super().__init__()
+        self._total, self._done, self._step = total, done, step
+
+    def __len__(self) -> int:
+        return self._total - self._done
+
+    def __getitem__(self, index: int) -> Step:
+        return self._step(self._done + index)
+
+
+def _learning_rates(arguments: transformers.TrainingArguments, total_steps: int) -> Callable[[int], float]:
+    """The learning rate after a number of steps: that of transformers' schedule of the same name."""
+    carrier = torch.optim.SGD([torch.zeros(1)], lr=arguments.learning_rate)
+    try:
+        schedule = transformers.get_scheduler(
+            arguments.lr_scheduler_type,
+            carrier,
+            num_warmup_steps=arguments.get_warmup_steps(total_steps),
+            num_training_steps=total_steps,
+            scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
+        )
+    except (ValueError, TypeError) as error:
+        raise _bad_schedule(arguments, str(error)) from error
+    if not isinstance(schedule, torch.optim.lr_scheduler.LambdaLR):
+        raise _bad_schedule(arguments, "it depends on more than the number of steps")
+    factor = schedule.lr_lambdas[0]
+    return lambda steps: float(arguments.learning_rate * factor(steps))
+
+
+def _bad_schedule(arguments: transformers.TrainingArguments, why: str) -> Exception:
+    name = transformers.SchedulerType(arguments.lr_scheduler_type).value
+    return bad_configuration(
+        f"training.arguments: lr_scheduler_type '{name}' is not possible: {why}",
+        "change lr_scheduler_type or lr_scheduler_kwargs, such as to linear or cosine",
+    )
