@@ -34,6 +34,7 @@ OutputUri: TypeAlias = Annotated[
         forbid=_UP,
     ),
 ]
+Problem: TypeAlias = Literal["single_label_classification", "multi_label_classification", "regression"]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, le=4_294_967_295)]
 
@@ -51,7 +52,7 @@ class ModelSource(ApiModel):
     """Branch, tag or commit on the Hub. Other sources have none."""
     secret_ref: SecretReference | None = None
     """Credentials to read it with."""
-    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"] | None = None
+    problem_type: Problem | None = None
     """What text-classification predicts, as in transformers' configuration. If left out the label column tells: a list of labels is multi-label, a number with a fraction (float) is regression, all else is one class of several."""
 
 

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from finetune_api.base import ApiModel, Rule, validations
-from finetune_api.sources import Name, Seed
+from finetune_api.sources import Name, Problem, Seed
 
 Task: TypeAlias = Literal["text-classification", "token-classification", "causal-lm", "seq2seq"]
 Engine: TypeAlias = Literal["trainer", "pytorch", "keras"]
@@ -27,6 +27,11 @@ METRICS_OF_TASK: Final[dict[Task, tuple[Metric, ...]]] = {
     "causal-lm": ("accuracy", "perplexity"),
     "seq2seq": ("rouge1", "rouge2", "rougeL", "sacrebleu"),
 }  # fmt: skip
+METRICS_OF_PROBLEM: Final[dict[Problem, tuple[Metric, ...]]] = {
+    "single_label_classification": ("accuracy", "f1", "precision", "recall", "matthews_correlation"),
+    "multi_label_classification": ("accuracy", "f1", "precision", "recall"),
+    "regression": ("pearsonr", "spearmanr", "mse", "mae"),
+}
 LOWER_IS_BETTER: Final = ("loss", "mse", "mae", "perplexity")
 
 

@@ -14,7 +14,7 @@ from finetune_api.pod import PodSettings
 from finetune_api.quantity import Quantity
 from finetune_api.sources import Dataset, ModelSource, OutputUri, Preprocessing, SecretReference
 from finetune_api.status import FineTuneJobStatus
-from finetune_api.training import METRICS_OF_TASK, Checkpoints, Evaluation, Task, Training
+from finetune_api.training import METRICS_OF_PROBLEM, METRICS_OF_TASK, Checkpoints, Evaluation, Metric, Task, Training
 
 GROUP = "finetune.dev"
 VERSION = "v1alpha1"
@@ -108,14 +108,29 @@ _BEST_CHECKPOINT_RULE = Rule(
     "the same strategy, and make checkpoints.steps a multiple of evaluation.steps",
     field=".evaluation.bestMetric",
 )
-_TASK_METRICS_RULES = [
-    Rule(
-        rule=f"self.task != '{task}' || !has(self.evaluation.metrics) || "
-        f"self.evaluation.metrics.all(metric, metric in [{', '.join(repr(metric) for metric in metrics)}])",
-        message=f"metrics of {task} are {', '.join(metrics)}",
+
+
+def _metrics_rule(where: str, what: str, metrics: tuple[Metric, ...]) -> Rule:
+    known = f"[{', '.join(repr(metric) for metric in metrics)}]"
+    return Rule(
+        rule=f"!({where}) || ((!has(self.evaluation.metrics) || self.evaluation.metrics.all(metric, metric in {known}))"
+        " && (!has(self.evaluation.bestMetric) || self.evaluation.bestMetric == 'loss'"
+        f" || self.evaluation.bestMetric in {known}))",
+        message=_metrics_message(what, metrics),
         field=".evaluation.metrics",
     )
-    for task, metrics in METRICS_OF_TASK.items()
+
+
+def _metrics_message(what: str, metrics: tuple[Metric, ...]) -> str:
+    return f"metrics of {what} are {', '.join(metrics)}"
+
+
+_METRICS_RULES = [
+    *(_metrics_rule(f"self.task == '{task}'", task, metrics) for task, metrics in METRICS_OF_TASK.items()),
+    *(
+        _metrics_rule(f"has(self.model.problemType) && self.model.problemType == '{problem}'", problem, metrics)
+        for problem, metrics in METRICS_OF_PROBLEM.items()
+    ),
 ]
 _KERAS_RULE = Rule(
     rule="self.training.engine != 'keras' || (self.task == 'text-classification' && !has(self.training.lora))",
@@ -133,7 +148,7 @@ _PROBLEM_RULE = Rule(
     message="problemType is for text-classification",
     field=".model.problemType",
 )
-_RULES = (_BEST_CHECKPOINT_RULE, *_TASK_METRICS_RULES, _KERAS_RULE, _PROBLEM_RULE)
+_RULES = (_BEST_CHECKPOINT_RULE, *_METRICS_RULES, _KERAS_RULE, _PROBLEM_RULE)
 
 
 class RunSettings(ApiModel):
@@ -161,11 +176,19 @@ class RunSettings(ApiModel):
         return self
 
     @model_validator(mode="after")
+    def _metrics_fit(self) -> "RunSettings":
+        asked = {*(self.evaluation.metrics or []), self.evaluation.best_metric} - {"loss", None}
+        fitting: dict[str, tuple[Metric, ...]] = {self.task: METRICS_OF_TASK[self.task]}
+        if self.model.problem_type:
+            fitting[self.model.problem_type] = METRICS_OF_PROBLEM[self.model.problem_type]
+        for what, metrics in fitting.items():
+            if not asked <= set(metrics):
+                message = f"evaluation.metrics: {_metrics_message(what, metrics)}"
+                raise PydanticCustomError("metrics", "{message}", {"message": message})
+        return self
+
+    @model_validator(mode="after")
     def _task_and_engine_fit(self) -> "RunSettings":
-        allowed = METRICS_OF_TASK[self.task]
-        if any(metric not in allowed for metric in self.evaluation.metrics or []):
-            message = f"evaluation.metrics: metrics of {self.task} are {', '.join(allowed)}"
-            raise PydanticCustomError("metrics", "{message}", {"message": message})
         if self.training.engine == "keras" and (self.task != "text-classification" or self.training.lora):
             raise PydanticCustomError("engine", f"training.{_KERAS_RULE.message}")
         if self.model.problem_type and self.task != "text-classification":

@@ -71,6 +71,11 @@ def test_any_other_source_is_refused_with_the_forms_that_are_taken(source: str) 
         ({"output": {"uri": "pvc://a/b", "size": "1Gi"}}, "leave them out, or leave out uri"),
         ({"evaluation": {"patience": 2}}, "patience needs bestMetric"),
         ({"evaluation": {"metrics": ["rouge1"]}}, "metrics of text-classification are accuracy, "),
+        ({"evaluation": {"bestMetric": "rouge1"}}, "metrics of text-classification are accuracy, "),
+        (
+            {"model": {"source": "a", "problemType": "regression"}, "evaluation": {"metrics": ["accuracy"]}},
+            "metrics of regression are pearsonr, spearmanr, mse, mae",
+        ),
         ({"task": "causal-lm", "model": {"source": "a", "problemType": "regression"}}, "is for text-classification"),
         ({"training": {"engine": "keras", "lora": {}}}, "engine 'keras' trains text-classification, without lora"),
         ({"training": {"engine": "keras"}, "resources": {"nodes": 2}}, "engine 'keras' trains on one device"),
