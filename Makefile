@@ -4,9 +4,11 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 # TensorFlow, which KerasHub brings along, is kept out of the main environment.
 KERAS_VENV ?= .venv-keras
+# bitsandbytes alone, to stand beside the main environment.
+QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-keras generate verify lint format clean
+.PHONY: help demo test test-keras test-qlora generate verify lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -23,6 +25,10 @@ $(KERAS_VENV)/.installed: pyproject.toml
 	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[trainer,keras]' pytest pytest-asyncio
 	touch $@
 
+$(QLORA)/.installed: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(QLORA) 'bitsandbytes>=0.50'
+	touch $@
+
 demo: $(READY)  ## Fine-tune a real model on a cluster in this machine, from a manifest to its status
 	$(BIN)/python examples/demo.py
 
@@ -31,6 +37,9 @@ test: $(READY)  ## Run the whole test suite
 
 test-keras: $(KERAS_VENV)/.installed  ## Run the tests of the Keras engine, in an environment of their own
 	$(KERAS_VENV)/bin/python -m pytest -m keras tests/keras
+
+test-qlora: $(QLORA)/.installed  ## Run the tests of adapters on quantized weights, with bitsandbytes on the CPU
+	PYTHONPATH=$(QLORA) $(BIN)/python -m pytest -m qlora tests/trainer
 
 generate: $(READY)  ## Write crds/ and the chart's copy from the pydantic models
 	$(BIN)/python -m finetune_operator.generate
@@ -52,4 +61,4 @@ format: $(READY)  ## Mend style where a machine can
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environment and what the demo made
-	rm -rf $(VENV) $(KERAS_VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(KERAS_VENV) $(QLORA) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

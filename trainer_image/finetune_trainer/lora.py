@@ -4,6 +4,7 @@ What starts at random must be in the adapter as well, or nobody could load what 
 and any other weights that the pretrained model does not have.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -69,6 +70,9 @@ def load_adapted(
 
 def _load_quantized(load: Callable[[Pretrained], Loaded], base: Pretrained, bits: Literal["4bit", "8bit"]) -> Loaded:
     from peft import prepare_model_for_kbit_training
+
+    # It warns at each forward pass that the 8-bit product is made from float16.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
 
     def quantized(skipped: list[str] | None) -> Loaded:
         # NF4 with quantized constants, as in section 3 of https://arxiv.org/abs/2305.14314.
