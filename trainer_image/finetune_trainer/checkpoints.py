@@ -9,14 +9,16 @@ import logging
 import shutil
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
 from finetune_api.base import JsonObject
-from finetune_trainer.failures import output_failures
+from finetune_trainer.failures import TrainerError, output_failures
 from finetune_trainer.storage import sync_file, sync_folder
 
 logger = logging.getLogger(__name__)
@@ -56,16 +58,24 @@ class SavedCheckpoint:
     time: datetime
 
 
+Write: TypeAlias = Callable[[Path], None]
+"""Writes what a checkpoint shall hold into an empty folder, with the model as `save_pretrained` does."""
+
+
+def _no_copy() -> Write | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a training after a step."""
+    """The state of a training after a step. The training's next step changes it."""
 
     step: int
     epoch: float
-    write: Callable[[Path], None]
-    """Writes it into an empty folder, with the model as `save_pretrained` does."""
-    copied: bool = True
-    """False where `write` reads the training's own memory, so that it must be over before the next step."""
+    write: Write
+    """Writes the state as it is now."""
+    copy: Callable[[], Write | None] = _no_copy
+    """Copies the state, and returns what writes the copy; None where that is not possible, so that `write` is used."""
 
 
 class CheckpointStore:
@@ -74,7 +84,8 @@ class CheckpointStore:
     def __init__(self, folder: Path, run: JsonObject, keep: int) -> None:
         self.folder = folder
         self.saved: list[SavedCheckpoint] = []
-        """Those that are complete, oldest first."""
+        """Those that are complete, oldest first. Replaced as a whole by the thread that saves, so that any may read it."""
+        self._retired: list[SavedCheckpoint] = []
         self._run = run
         self._keep = keep
         self._scratch = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
@@ -99,7 +110,9 @@ class CheckpointStore:
             self._scratch.mkdir()
 
     def close(self) -> None:
-        """Remove the scratch folder."""
+        """Remove what `rotate` let go, and the scratch folder."""
+        with suppress(TrainerError, OSError):
+            self.sweep()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     @property
@@ -125,16 +138,22 @@ class CheckpointStore:
         return checkpoint
 
     def rotate(self, best: SavedCheckpoint | None) -> None:
-        """Remove all but the newest `keep` and the best one."""
+        """Let all go but the newest `keep` and the best one. `sweep` removes them.
+
+        What was told of them must be taken back before: after a kill in between, nothing is told that is not there.
+        """
         kept = {checkpoint.step for checkpoint in self.saved[-self._keep :]} | ({best.step} if best else set())
-        for checkpoint in self.saved:
-            if checkpoint.step not in kept:
-                # Renamed first: half of a removed checkpoint must never stand under its name.
-                doomed = self._scratch / f"removed-{uuid.uuid4().hex}"
-                with output_failures(self.folder):
-                    checkpoint.path.rename(doomed)
-                shutil.rmtree(doomed, ignore_errors=True)
+        self._retired += [checkpoint for checkpoint in self.saved if checkpoint.step not in kept]
         self.saved = [checkpoint for checkpoint in self.saved if checkpoint.step in kept]
+
+    def sweep(self) -> None:
+        """Remove what `rotate` let go."""
+        while self._retired:
+            # Renamed first: half of a removed checkpoint must never stand under its name.
+            doomed = self._scratch / f"removed-{uuid.uuid4().hex}"
+            with output_failures(self.folder):
+                self._retired.pop().path.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
 
 
 def verify(path: Path, run: JsonObject) -> tuple[SavedCheckpoint | None, str]:

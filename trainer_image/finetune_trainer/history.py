@@ -1,6 +1,7 @@
 """`history.jsonl`: one line a log or evaluation. It is where evaluations survive a restart."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Literal
 
@@ -21,10 +22,14 @@ class Line(BaseModel):
 
 
 class History:
-    """The file, with no line twice: a resumed run drops what lies beyond its checkpoint."""
+    """The file, with no line twice: a resumed run drops what lies beyond its checkpoint.
+
+    The training's thread writes it; the thread that saves checkpoints reads it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = threading.Lock()
         self._lines: list[Line] = []
 
     def resume(self, step: int) -> None:
@@ -38,7 +43,8 @@ class History:
     def append(self, kind: Literal["log", "evaluation"], step: int, epoch: float, metrics: Metrics) -> None:
         """Add a line. An evaluation is on the disk when this returns."""
         line = Line(kind=kind, step=step, epoch=round(epoch, 4), metrics=metrics)
-        self._lines.append(line)
+        with self._lock:
+            self._lines.append(line)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(f"{line.model_dump_json()}\n")
             if kind == "evaluation":
@@ -47,7 +53,8 @@ class History:
 
     def evaluations(self) -> list[Line]:
         """The evaluations, oldest first."""
-        return [line for line in self._lines if line.kind == "evaluation"]
+        with self._lock:
+            return [line for line in self._lines if line.kind == "evaluation"]
 
     def evaluation_at(self, step: int) -> Metrics:
         """The metrics of the evaluation after `step`; empty where there was none."""

@@ -2,15 +2,19 @@
 
 import logging
 import math
+import threading
 import time
+from functools import partial
 
 from finetune_api.report import ExitCode, Stage
 from finetune_api.run import RunConfig
-from finetune_api.status import BestCheckpoint, Progress
-from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint, Snapshot
+from finetune_api.status import Adjustment, BestCheckpoint, Progress
+from finetune_trainer.best import EarlyStop, best_of, early_stop
+from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint, Snapshot, Write
 from finetune_trainer.failures import TrainerError, output_failures
 from finetune_trainer.history import History, Metrics
 from finetune_trainer.progress_bar import ProgressBar
+from finetune_trainer.saving import BackgroundSaver
 from finetune_trainer.state import RunState, format_epoch, format_number
 from finetune_trainer.stop import StopSignal
 from finetune_trainer.storage import Output
@@ -38,9 +42,17 @@ class Recorder:
         self._state = state
         self._best_metric = f"eval_{config.evaluation.best_metric}" if config.evaluation.best_metric else None
         self._last_finite_step = 0
+        self._saver = BackgroundSaver()
+        self._telling = threading.Lock()
         self._bar: ProgressBar | None = None
+        self.current_stage: Stage = "Preparing"
+        self.saved_step: int | None = None
+        """Step of the newest checkpoint, also while it is being written."""
+        self.early_stop: EarlyStop | None = None
+        """Set by `evaluated` where the run ends early: no step comes after that one, and it is saved."""
 
     def stage(self, stage: Stage, message: str | None = None) -> None:
+        self.current_stage = stage
         self._state.stage(stage, message)
 
     def resume(self, checkpoint: SavedCheckpoint | None) -> None:
@@ -48,6 +60,8 @@ class Recorder:
         step = checkpoint.step if checkpoint else 0
         self.history.resume(step)
         self._last_finite_step = step
+        self.saved_step = checkpoint.step if checkpoint else None
+        self._decide_early_stop()
         self._state.set_resumed_from(step)
         self._state.set_metrics(self.history.newest())
         self._state.set_evaluations(self.history)
@@ -63,17 +77,29 @@ class Recorder:
 
     def nothing_left(self, last: SavedCheckpoint) -> None:
         """The run was trained to its end before; `last` is the checkpoint of its last step."""
-        self._state.set_progress(
-            Progress(step=last.step, total_steps=last.step, epoch=format_epoch(last.epoch), percent=100, eta_seconds=0)
-        )
+        self._tell_done(last.step, last.epoch)
 
     def end(self) -> None:
-        """No step comes any more."""
+        """No step comes any more. Returns when the last checkpoint is written; `check_saved` tells whether it was."""
+        self._saver.settle()
         if self._bar:
             self._bar.close()
 
+    def check_saved(self) -> None:
+        """Raise what the last save failed with."""
+        self._saver.wait()
+
+    def is_over(self, step: int, total_steps: int) -> bool:
+        """Whether no step comes after `step`, of the `total_steps` that the engine counts."""
+        return step >= (self.early_stop.step if self.early_stop else total_steps)
+
     def step(self, step: int, epoch: float) -> None:
-        """An optimizer step is done."""
+        """An optimizer step is done.
+
+        Raises:
+            TrainerError: The save that ran in the background failed.
+        """
+        self._saver.check()
         self._tell_progress(step, epoch)
         if self._bar:
             self._bar.to(step)
@@ -84,47 +110,105 @@ class Recorder:
         Raises:
             TrainerError: LOSS_NOT_FINITE when one of `finite` is nan or infinite.
         """
-        self._check_finite(step, {name: metrics[name] for name in finite if name in metrics})
-        self._last_finite_step = step
-        self.history.append("log", step, epoch, {n: value for n, value in metrics.items() if math.isfinite(value)})
-        self._state.set_metrics(metrics)
+        self.check_finite(step, {name: metrics[name] for name in finite if name in metrics})
+        self.history.append("log", step, epoch, _finite(metrics))
+        self._state.set_metrics(_finite(metrics))
         if self._bar:
             self._bar.show({"loss": metrics["loss"]})
 
     def evaluated(self, step: int, epoch: float, metrics: Metrics) -> None:
-        """Metrics on the evaluation rows, by names such as eval_loss and eval_accuracy."""
-        self._check_finite(step, metrics)
-        self.history.append("evaluation", step, epoch, metrics)
-        self._state.set_metrics(metrics)
+        """Metrics on the evaluation rows, by names such as eval_loss and eval_accuracy.
+
+        Afterwards `early_stop` says whether the run ends here.
+
+        Raises:
+            TrainerError: LOSS_NOT_FINITE when the loss is nan or infinite. Other metrics are left out then.
+        """
+        self.check_finite(step, {name: value for name, value in metrics.items() if name == "eval_loss"})
+        self.history.append("evaluation", step, epoch, _finite(metrics))
+        self._state.set_metrics(_finite(metrics))
         self._state.set_evaluations(self.history)
         self._tell_checkpoints()
         shown = ", ".join(f"{name} {format_number(value)}" for name, value in metrics.items())
         logger.info("step %d, epoch %s: %s", step, format_epoch(epoch), shown)
+        self._decide_early_stop()
+        if self.early_stop:
+            self._tell_done(step, epoch)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Make a checkpoint of `snapshot`, and let older ones go."""
+        """Make a checkpoint of `snapshot`, and let older ones go.
+
+        Returns once the state is copied; a thread writes it. One save at a time: this waits for the one before. A step
+        that is saved already is left as it is.
+
+        Raises:
+            TrainerError: The save before this one failed, or this one where no copy was possible.
+        """
+        if snapshot.step == self.saved_step:
+            return
         self.stage("Saving", f"saving the checkpoint of step {snapshot.step}")
-        written = self.store.scratch / f"step-{snapshot.step}"
-        with output_failures(self.store.folder):
-            written.mkdir()
-            snapshot.write(written)
-        checkpoint = self.store.publish(written, snapshot.step, snapshot.epoch)
-        self.store.rotate(self.best())
-        self._tell_checkpoints()
-        logger.info("step %d: saved %s", snapshot.step, checkpoint.path)
+        self._saver.wait()
+        copy = snapshot.copy()
+        self._saver.start(partial(self._publish, snapshot, copy or snapshot.write))
+        if copy is None:
+            self._saver.wait()
+        self.saved_step = snapshot.step
         self.stage("Training")
+
+    def check_finite(self, step: int, metrics: Metrics) -> None:
+        """Before a step is saved, and in each log.
+
+        Raises:
+            TrainerError: LOSS_NOT_FINITE when a value is nan or infinite.
+        """
+        broken = next(((name, value) for name, value in metrics.items() if not math.isfinite(value)), None)
+        if broken is None:
+            self._last_finite_step = step
+            return
+        name, value = broken
+        raise TrainerError(
+            ExitCode.LOSS_NOT_FINITE,
+            "LossNotFinite",
+            f"{name} is {value} at step {step}; the last finite one was seen at step {self._last_finite_step}",
+            f"lower training.learningRate ({self._config.training.learning_rate:g} now), add warmup_steps or a lower "
+            "max_grad_norm to training.arguments, or use bf16 instead of fp16",
+        )
 
     def best(self) -> SavedCheckpoint | None:
         """The checkpoint with the best value of evaluation.bestMetric; of equals the earliest."""
         if self._best_metric is None:
             return None
-        sign = 1 if self._best_metric == "eval_loss" else -1
-        rated = [
-            (sign * metrics[self._best_metric], checkpoint.step, checkpoint)
-            for checkpoint in self.store.saved
-            if self._best_metric in (metrics := self.history.evaluation_at(checkpoint.step))
-        ]
-        return min(rated, key=lambda entry: entry[:2])[2] if rated else None
+        saved = {checkpoint.step: checkpoint for checkpoint in self.store.saved}
+        rated = [line for line in self.history.evaluations() if line.step in saved]
+        best = best_of(rated, self._best_metric)
+        return saved[best.step] if best else None
+
+    def _publish(self, snapshot: Snapshot, write: Write) -> None:
+        """In the thread that saves."""
+        start = time.monotonic()
+        written = self.store.scratch / f"step-{snapshot.step}"
+        with output_failures(self.store.folder):
+            self.store.sweep()
+            written.mkdir()
+            write(written)
+        checkpoint = self.store.publish(written, snapshot.step, snapshot.epoch)
+        self.store.rotate(self.best())
+        self._tell_checkpoints()
+        logger.info("step %d: saved %s in %.1f s", snapshot.step, checkpoint.path, time.monotonic() - start)
+
+    def _decide_early_stop(self) -> None:
+        patience = self._config.evaluation.patience
+        if patience is None or self._best_metric is None:
+            return
+        self.early_stop = stop = early_stop(self.history.evaluations(), self._best_metric, patience)
+        if stop is None:
+            return
+        message = (
+            f"{self._best_metric} has not become better than {format_number(stop.best_value)} of step {stop.best_step} "
+            f"in {patience} evaluations"
+        )
+        logger.info("step %d: training ends early: %s", stop.step, message)
+        self._state.set_adjustments([Adjustment(step=stop.step, reason="EarlyStopping", message=message)])
 
     def _tell_progress(self, step: int, epoch: float) -> None:
         seconds = time.monotonic() - self._start
@@ -141,27 +225,24 @@ class Recorder:
             )
         )
 
-    def _tell_checkpoints(self) -> None:
-        best, told = self.best(), None
-        if best and self._best_metric:
-            value = self.history.evaluation_at(best.step)[self._best_metric]
-            told = BestCheckpoint(
-                step=best.step,
-                uri=self._output.uri_of(best.path),
-                metric=self._best_metric,
-                value=format_number(value),
-            )
-        self._state.set_checkpoints(self._output, self.store.saved, self.history, told)
-
-    def _check_finite(self, step: int, metrics: Metrics) -> None:
-        broken = next(((name, value) for name, value in metrics.items() if not math.isfinite(value)), None)
-        if broken is None:
-            return
-        name, value = broken
-        raise TrainerError(
-            ExitCode.LOSS_NOT_FINITE,
-            "LossNotFinite",
-            f"{name} is {value} at step {step}; the last finite one was seen at step {self._last_finite_step}",
-            f"lower training.learningRate ({self._config.training.learning_rate:g} now), add warmup_steps or a lower "
-            "max_grad_norm to training.arguments, or use bf16 instead of fp16",
+    def _tell_done(self, step: int, epoch: float) -> None:
+        self._state.set_progress(
+            Progress(step=step, total_steps=step, epoch=format_epoch(epoch), percent=100, eta_seconds=0)
         )
+
+    def _tell_checkpoints(self) -> None:
+        with self._telling:
+            best, told = self.best(), None
+            if best and self._best_metric:
+                value = self.history.evaluation_at(best.step)[self._best_metric]
+                told = BestCheckpoint(
+                    step=best.step,
+                    uri=self._output.uri_of(best.path),
+                    metric=self._best_metric,
+                    value=format_number(value),
+                )
+            self._state.set_checkpoints(self._output, self.store.saved, self.history, told)
+
+
+def _finite(metrics: Metrics) -> Metrics:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

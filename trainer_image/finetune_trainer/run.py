@@ -60,15 +60,16 @@ def train(
     recorder.store.begin()
     recorder.history.begin()
     engine = make_engine(prepared, recorder)
-    if resumed is None or resumed.step < engine.total_steps:
+    if resumed and recorder.is_over(resumed.step, engine.total_steps):
+        recorder.nothing_left(resumed)
+    else:
         if resumed:
             logger.info("resuming from step %d of %d", resumed.step, engine.total_steps)
         with recorder.stop.deferred():
             engine.train(resumed)
-    else:
-        recorder.nothing_left(resumed)
+            recorder.check_saved()
     last = recorder.store.newest
-    if last is None or last.step != engine.total_steps:
+    if last is None or not recorder.is_over(last.step, engine.total_steps):
         raise RuntimeError(f"training ended without a checkpoint of its last step, {engine.total_steps}")
     if prepared.data.evaluation and not recorder.history.evaluation_at(last.step):
         engine.evaluate(last)

@@ -8,8 +8,9 @@ import logging
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,8 +18,11 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.trainer_pt_utils import safe_globals
 
-from finetune_trainer.checkpoints import Snapshot
+from finetune_trainer.checkpoints import Snapshot, Write
 from finetune_trainer.memory import available_memory
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +37,7 @@ TRAINING_ARGUMENTS = "training_args.bin"
 class TrainingState:
     """What a checkpoint shall hold. Its tensors may still be those that the training goes on to change."""
 
-    model: PreTrainedModel
+    model: "PreTrainedModel | PeftModel"
     """The model without what wraps it (DDP, compile); of a PEFT model only the adapter is written."""
     tokenizer: Tokenizer
     weights: Mapping[str, torch.Tensor]
@@ -45,20 +49,23 @@ class TrainingState:
 
 
 def take_snapshot(step: int, epoch: float, state: TrainingState) -> Snapshot:
-    """Copy `state` to CPU memory. Where that has no room for it, the snapshot must be written before the next step."""
-    needed, free = bytes_of((state.weights, state.objects)), available_memory()
-    if free is not None and needed > free:
-        logger.warning(
-            "step %d: training waits until its checkpoint is written: a copy takes %.1f GiB of memory, %.1f GiB are free",
-            step, needed / 2**30, free / 2**30,
-        )  # fmt: skip
-        return Snapshot(step, epoch, lambda folder: _write(state, folder), copied=False)
-    weights, objects = copy_to_cpu((dict(state.weights), dict(state.objects)))
-    copy = replace(state, weights=weights, objects=objects, texts=dict(state.texts))
-    return Snapshot(step, epoch, lambda folder: _write(copy, folder))
+    """For `Recorder.save`, which has `state` copied to CPU memory, or written at once where that has no room for it."""
+
+    def copy() -> Write | None:
+        needed, free = bytes_of((state.weights, state.objects)), available_memory()
+        if free is not None and needed > free:
+            logger.warning(
+                "step %d: training waits for the checkpoint: a copy of it takes %.1f GiB of memory, %.1f GiB are free",
+                step, needed / 2**30, free / 2**30,
+            )  # fmt: skip
+            return None
+        weights, objects = copy_to_cpu((dict(state.weights), dict(state.objects)))
+        return partial(_write, replace(state, weights=weights, objects=objects, texts=dict(state.texts)))
+
+    return Snapshot(step, epoch, partial(_write, state), copy)
 
 
-def weights_of(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+def weights_of(model: "PreTrainedModel | PeftModel") -> dict[str, torch.Tensor]:
     """The state dict of an unwrapped model; of a PEFT model without the frozen weights, which no checkpoint holds."""
     weights: dict[str, torch.Tensor] = model.state_dict()
     if not hasattr(model, "peft_config"):
@@ -116,7 +123,9 @@ def bytes_of(state: Any) -> int:
 
 
 def _write(state: TrainingState, folder: Path) -> None:
-    state.model.save_pretrained(folder, state_dict=dict(state.weights))
+    # peft would else ask the Hub at each save whether the vocabulary grew: what it trains never holds the embeddings.
+    options: dict[str, Any] = {"save_embedding_layers": False} if hasattr(state.model, "peft_config") else {}
+    state.model.save_pretrained(str(folder), state_dict=dict(state.weights), **options)
     state.tokenizer.save_pretrained(folder)
     for name, value in state.objects.items():
         torch.save(value, folder / name)

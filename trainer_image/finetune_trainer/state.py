@@ -1,14 +1,16 @@
 """The present state of a run, as reports and the final word tell it."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from finetune_api.report import FinalReport, Report, Stage, TrainerState
 from finetune_api.status import (
+    MAX_ADJUSTMENTS,
     MAX_CHECKPOINTS,
     MAX_EVALUATIONS,
     MAX_METRICS,
+    Adjustment,
     BestCheckpoint,
     Checkpoint,
     Evaluation,
@@ -41,7 +43,7 @@ def metric_values(metrics: Mapping[str, float]) -> list[MetricValue]:
 
 
 class RunState:
-    """What is known of the run now. The training thread writes it, the reporter's thread reads it."""
+    """What is known of the run now. The threads that train and save write it, the reporter's thread reads it."""
 
     def __init__(self) -> None:
         self.changed = threading.Event()
@@ -68,7 +70,7 @@ class RunState:
 
     def set_metrics(self, metrics: Mapping[str, float]) -> None:
         """The newest value of each metric; names that are not given keep theirs."""
-        known = {metric.name: metric for metric in self._state.metrics}
+        known = {metric.name: metric for metric in self.current.metrics}
         new = {metric.name: metric for metric in metric_values(metrics)}
         self._update(metrics=list({**known, **new}.values())[:MAX_METRICS])
 
@@ -96,6 +98,10 @@ class RunState:
             for checkpoint in saved[-MAX_CHECKPOINTS:]
         ]
         self._update(checkpoints=ledger, best_checkpoint=best)
+
+    def set_adjustments(self, adjustments: Sequence[Adjustment]) -> None:
+        """What the run changed by itself; of too many the newest."""
+        self._update(adjustments=list(adjustments[-MAX_ADJUSTMENTS:]))
 
     def set_model(self, model: ExportedModel) -> None:
         self._update(model=model)

@@ -1,12 +1,13 @@
 """The engine `trainer`: transformers' Trainer, told when to save, when to stop, and whom to report to."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import dataclasses
+import json
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
+from accelerate.utils import gather_object
 from transformers import (
     EvalPrediction,
     PrinterCallback,
@@ -18,14 +19,28 @@ from transformers import (
 )
 from transformers.training_args import OptimizerNames
 
-from finetune_trainer.checkpoints import SavedCheckpoint, Snapshot
+from finetune_trainer.checkpoints import SavedCheckpoint
 from finetune_trainer.engines.arguments import build_arguments
 from finetune_trainer.engines.batching import LengthGroupedSampler
 from finetune_trainer.failures import bad_configuration
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.recorder import Recorder
+from finetune_trainer.snapshot import (
+    OPTIMIZER,
+    SCALER,
+    SCHEDULER,
+    TRAINER_STATE,
+    TRAINING_ARGUMENTS,
+    TrainingState,
+    random_state,
+    random_state_file,
+    take_snapshot,
+    weights_of,
+)
 
 _STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
+_UNLOGGED = "UnloggedLosses"
+"""Where the state of a checkpoint holds the losses that no log has yet."""
 
 
 class Engine:
@@ -43,10 +58,11 @@ class Engine:
 
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
         """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop."""
-        if checkpoint:
-            self._trainer.args.eval_on_start = self._evaluation_was_cut(checkpoint)
+        self._trainer.args.eval_on_start = bool(checkpoint and self._evaluation_was_cut(checkpoint))
         try:
             self._trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+        except _NothingLeft:
+            pass
         finally:
             self._recorder.end()
 
@@ -82,13 +98,17 @@ class _EvaluationCut(Exception):
     """A stop came in the middle of an evaluation."""
 
 
+class _NothingLeft(Exception):
+    """The evaluation that a stop had cut off shows that the run is over."""
+
+
 class _Trainer(transformers.Trainer):
     """Publishes checkpoints through the recorder, and keeps evaluation from touching the training's random numbers."""
 
     def __init__(self, prepared: Prepared, recorder: Recorder, arguments: TrainingArguments) -> None:
         self._prepared = prepared
         self._recorder = recorder
-        self._bridge = _Bridge(recorder, len(prepared.data.train.lengths))
+        self._grad_norm: Any = None
 
         def compute(prediction: EvalPrediction) -> dict[str, float]:
             scores = prepared.data.scoring.scores()
@@ -103,7 +123,7 @@ class _Trainer(transformers.Trainer):
             eval_dataset=prepared.data.evaluation.dataset if prepared.data.evaluation else None,
             processing_class=prepared.tokenizer,
             compute_metrics=compute,
-            callbacks=[self._bridge],
+            callbacks=[_Bridge(self, recorder, len(prepared.data.train.lengths))],
             preprocess_logits_for_metrics=prepared.data.scoring.keep,
         )
         self.remove_callback(PrinterCallback)
@@ -111,35 +131,72 @@ class _Trainer(transformers.Trainer):
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         rows = len(self._prepared.data.evaluation.lengths) if self._prepared.data.evaluation else 0
         self._recorder.stage("Evaluating", f"evaluating {rows} rows")
+        metrics: dict[str, float] = {}
         try:
             with torch.random.fork_rng():
-                return super().evaluate(*arguments, **options)
+                metrics = super().evaluate(*arguments, **options)
         except _EvaluationCut:
             self.control.should_save = True
             self.control.should_training_stop = True
-            return {}
-        finally:
-            self._recorder.stage("Training")
+        self._recorder.stage("Training")
+        if self.is_in_train and self._recorder.early_stop and self._recorder.saved_step == self.state.global_step:
+            raise _NothingLeft
+        return metrics
 
     def load(self, checkpoint: SavedCheckpoint) -> None:
         """Take the weights of `checkpoint`."""
         self._load_from_checkpoint(str(checkpoint.path))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        step, folder = self.state.global_step, Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        step, losses = self.state.global_step, self._gather(float(self._tr_loss))
+        values = {"loss": sum(losses), "grad_norm": float(self._grad_norm or 0)}
+        self._recorder.check_finite(step, {name: values[name] for name in _finite_values(self.args)})
+        self._recorder.save(take_snapshot(step, self.state.epoch, self._training_state(losses)))
 
-        def write(into: Path) -> None:
-            into.rmdir()
-            super(_Trainer, self)._save_checkpoint(model, trial)
-            folder.rename(into)
+    def _training_state(self, losses: list[float]) -> TrainingState:
+        """All that `train(resume_from_checkpoint=...)` reads, and the sum of each process's losses since the last log."""
+        processes = self.args.world_size
+        random_states = self._gather(random_state(processes))
+        optimizer: Any = self.optimizer
+        scheduler: Any = self.lr_scheduler
+        objects = {
+            OPTIMIZER: optimizer.state_dict(),
+            SCHEDULER: scheduler.state_dict(),
+            TRAINING_ARGUMENTS: self.args,
+            **{random_state_file(rank, processes): state for rank, state in enumerate(random_states)},
+        }
+        if self.accelerator.scaler is not None:
+            objects[SCALER] = self.accelerator.scaler.state_dict()
+        self.store_flos()
+        state = dataclasses.asdict(self.state)
+        state["stateful_callbacks"] = {_UNLOGGED: {"losses": losses, "since_step": self._globalstep_last_logged}}
+        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        text = json.dumps(state, indent=2, sort_keys=True) + "\n"
+        return TrainingState(model, self._prepared.tokenizer, weights_of(model), objects, {TRAINER_STATE: text})
 
-        self._recorder.save(Snapshot(step, self.state.epoch, write))
+    def resume_unlogged(self) -> None:
+        """Count the losses since the last log before the checkpoint, as if there had been no stop."""
+        callbacks: Any = self.state.stateful_callbacks
+        if unlogged := callbacks.pop(_UNLOGGED, None):
+            losses = unlogged["losses"]
+            own = losses[self.args.process_index] if len(losses) == self.args.world_size else sum(losses) / len(losses)
+            self._tr_loss += own
+            self._globalstep_last_logged = unlogged["since_step"]
+
+    def _get_grad_norm(self, *arguments: Any, **options: Any) -> Any:
+        self._grad_norm = super()._get_grad_norm(*arguments, **options)  # type: ignore[no-untyped-call]
+        return self._grad_norm
+
+    def _gather(self, value: Any) -> list[Any]:
+        """The value of each process, in the order of their ranks."""
+        return gather_object([value]) if self.args.world_size > 1 else [value]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return LengthGroupedSampler(self._prepared.data.train.lengths, self.args.train_batch_size, seed)
+        # By the rows of an optimizer step, so that a smaller batch with more accumulation meets them in the same order.
+        return LengthGroupedSampler(self._prepared.data.train.lengths, self.get_total_train_batch_size(self.args), seed)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         evaluation = self._prepared.data.evaluation
@@ -150,28 +207,29 @@ class _Trainer(transformers.Trainer):
 class _Bridge(TrainerCallback):
     """Tells the recorder what happens, and the Trainer when to stop. Comes after the Trainer's own callbacks."""
 
-    def __init__(self, recorder: Recorder, rows: int) -> None:
+    def __init__(self, trainer: _Trainer, recorder: Recorder, rows: int) -> None:
+        self._trainer = trainer
         self._recorder = recorder
         self._rows = rows
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        self._trainer.resume_unlogged()
         self._recorder.begin(state.global_step, state.max_steps, state.epoch, self._rows)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._recorder.step(state.global_step, state.epoch)
         if self._recorder.stop.requested:
             self._stop(args, state, control)
-        if control.should_save:
-            control.should_log = True  # a loss that is not finite must be seen before anything is saved
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self._recorder.stop.requested:
+        if control.should_training_stop or self._recorder.stop.requested:
             self._stop(args, state, control)
-        control.should_log = True
+        # Also called where a stop breaks the epoch off: a log there would be one that a whole run does not have.
+        control.should_log = float(state.epoch).is_integer() or state.global_step >= state.max_steps
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -189,9 +247,7 @@ class _Bridge(TrainerCallback):
     ) -> None:
         if logs and "loss" in logs:
             metrics = {name: value for name, value in logs.items() if name != "epoch"}
-            # Under fp16 a gradient that overflows is usual: the scaler skips that step.
-            finite: Sequence[str] = ("loss",) if args.fp16 else ("loss", "grad_norm")
-            self._recorder.log(state.global_step, state.epoch, metrics, tuple(finite))
+            self._recorder.log(state.global_step, state.epoch, metrics, _finite_values(args))
 
     def on_evaluate(
         self,
@@ -204,12 +260,19 @@ class _Bridge(TrainerCallback):
         timing = ("_runtime", "_per_second", "_preparation_time")
         told = {n: v for n, v in (metrics or {}).items() if n.startswith("eval_") and not n.endswith(timing)}
         self._recorder.evaluated(state.global_step, state.epoch, told)
+        if self._recorder.early_stop:
+            control.should_training_stop = True
+            control.should_save = True
 
     def _stop(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
-        newest = self._recorder.store.newest
         control.should_training_stop = True
-        control.should_save = newest is None or newest.step != state.global_step
+        control.should_save = True  # once: the recorder leaves a step alone that is saved
         control.should_evaluate = control.should_evaluate and _steered_by_evaluation(args)
+
+
+def _finite_values(arguments: TrainingArguments) -> tuple[str, ...]:
+    """What must be finite. Under fp16 a gradient that overflows is usual: the scaler skips that step."""
+    return ("loss",) if arguments.fp16 else ("loss", "grad_norm")
 
 
 def _steered_by_evaluation(arguments: TrainingArguments) -> bool:
