@@ -14,9 +14,11 @@ import numpy.typing as npt
 
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_api.sources import Split
+from finetune_trainer.credentials import hub_token
 from finetune_trainer.failures import TrainerError, bad_configuration, data_error, did_you_mean, listed
 from finetune_trainer.hub import explain_hub_error
-from finetune_trainer.storage import Volumes, is_path, locate
+from finetune_trainer.sources import find_source, hub_id, is_hub_id
+from finetune_trainer.storage import Volumes
 from finetune_trainer.unreadable import explain_unreadable
 
 logger = logging.getLogger(__name__)
@@ -62,9 +64,12 @@ def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows |
 
 
 def _load(settings: DatasetSettings, volumes: Volumes) -> datasets.DatasetDict:
-    if not is_path(settings.source):
-        return _as_splits(datasets.load_dataset(settings.source, name=settings.name, revision=settings.revision))
-    path = locate(settings.source, volumes)
+    if is_hub_id(settings.source):
+        repository, token = hub_id(settings.source), hub_token("dataset")
+        return _as_splits(
+            datasets.load_dataset(repository, name=settings.name, revision=settings.revision, token=token)
+        )
+    path = find_source(settings.source, "dataset", volumes)
     if not path.exists():
         raise data_error("DatasetNotFound", f"{settings.source}: there is nothing at {path}", "check dataset.source")
     if path.is_file():
@@ -97,8 +102,8 @@ def _data_failures(settings: DatasetSettings) -> Iterator[None]:
     except (TrainerError, MemoryError):
         raise
     except Exception as error:
-        local = is_path(settings.source)
-        failure = None if local else explain_hub_error(error, "data set", settings.source, settings.revision)
+        on_hub = is_hub_id(settings.source)
+        failure = explain_hub_error(error, "data set", settings.source, settings.revision) if on_hub else None
         raise (failure or explain_unreadable(settings.source, error)) from error
 
 

@@ -24,9 +24,11 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.sources import ModelSource
 from finetune_trainer.checkpoints import sha256_of
+from finetune_trainer.credentials import hub_token
 from finetune_trainer.failures import TrainerError, model_error
 from finetune_trainer.hub import explain_hub_error
-from finetune_trainer.storage import Volumes, is_path, locate
+from finetune_trainer.sources import find_source, hub_id, is_hub_id
+from finetune_trainer.storage import Volumes
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +64,8 @@ class Pretrained:
     def arguments(self) -> dict[str, Any]:
         """Arguments for each `from_pretrained`. Code of the model's author is never run."""
         local = self.revision.startswith("sha256:")
-        return {"trust_remote_code": False, **({} if local else {"revision": self.revision})}
+        hub = {} if local else {"revision": self.revision, "token": hub_token("model")}
+        return {"trust_remote_code": False, **hub}
 
 
 def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
@@ -71,8 +74,8 @@ def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
     Raises:
         TrainerError: MODEL when it is not there, gated, or not a model; INTERNAL when the Hub cannot be reached.
     """
-    if is_path(settings.source):
-        folder = locate(settings.source, volumes)
+    if not is_hub_id(settings.source):
+        folder = find_source(settings.source, "model", volumes)
         if not (folder / "config.json").is_file():
             raise model_error(
                 "ModelNotFound",
@@ -84,15 +87,21 @@ def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
             revision = _digest(folder)
         return Pretrained(settings.source, str(folder), revision, config)
     with _model_failures(settings):
-        commit = _commit(settings)
-        config = AutoConfig.from_pretrained(settings.source, revision=commit, trust_remote_code=False)
-    return Pretrained(settings.source, settings.source, commit, config)
+        commit, repository = _commit(settings), hub_id(settings.source)
+        config = AutoConfig.from_pretrained(
+            repository, revision=commit, trust_remote_code=False, token=hub_token("model")
+        )
+    return Pretrained(settings.source, repository, commit, config)
 
 
 def _commit(settings: ModelSource) -> str:
     """The commit that the revision stands for now, so that all files are of the same one. Works from the cache too."""
     try:
-        config = Path(hf_hub_download(settings.source, "config.json", revision=settings.revision))
+        config = Path(
+            hf_hub_download(
+                hub_id(settings.source), "config.json", revision=settings.revision, token=hub_token("model")
+            )
+        )
     except LocalEntryNotFoundError:
         raise
     except EntryNotFoundError as error:
@@ -209,8 +218,8 @@ def _model_failures(settings: ModelSource) -> Iterator[None]:
     except (TrainerError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        local = is_path(settings.source)
-        failure = None if local else explain_hub_error(error, "model", settings.source, settings.revision)
+        on_hub = is_hub_id(settings.source)
+        failure = explain_hub_error(error, "model", settings.source, settings.revision) if on_hub else None
         raise (failure or _explain(settings.source, error)) from error
 
 

@@ -34,6 +34,8 @@ class Place(Protocol):
     uri: str
     pause_seconds: float
     """Least time between two small writes that nothing depends on."""
+    model_folder: str
+    """Where an exported model stands; empty for the place itself."""
 
     def probe(self) -> None:
         """Prove that files may be written and deleted."""
@@ -70,9 +72,10 @@ class Place(Protocol):
 
 
 class Bucket:
-    """A folder of a bucket (s3, gs, az), or a folder of a web server to read from."""
+    """A folder or file of a bucket (s3, gs, az), or a file of a web server to read."""
 
     pause_seconds = 1.0
+    model_folder = "model"
 
     def __init__(self, uri: str, role: Role) -> None:
         self.uri = uri.rstrip("/")
@@ -152,7 +155,8 @@ class Bucket:
         with self._failures():
             for name in sorted(files, key=lambda name: name == last):
                 self._filesystem().cp_file(self._path(fresh[name]), self._path(name))
-        self.remove([*(old.keys() - files.keys()), *fresh.values()], first=fresh[last])
+        # More than `fresh` where an earlier attempt was cut.
+        self.remove([*(old.keys() - files.keys()), *self.entries(f".new-{folder}")], first=fresh[last])
 
     def remove(self, names: Collection[str], first: str) -> None:
         for name in sorted(names, key=lambda name: name != first):

@@ -1,16 +1,22 @@
-"""Where sources and the output lie on this machine."""
+"""Where things lie on this machine, and whose an output is."""
 
+import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
 from finetune_trainer.failures import bad_configuration, listed, output_error, output_failures
+
+if TYPE_CHECKING:
+    from finetune_trainer.mirror import Mirror
 
 Volumes = Mapping[str, Path]
 """Where each claim of pvc://claim/... lies: in a pod its mount, on a laptop any folder."""
@@ -47,12 +53,20 @@ def locate(uri: str, volumes: Volumes) -> Path:
     return volumes[claim] / path
 
 
+def cache_folder() -> Path:
+    """Where copies of what lies elsewhere are kept: `finetune` below XDG_CACHE_HOME, or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune"
+
+
 @dataclass(frozen=True)
 class Output:
     """The one place below which everything stands that the run makes."""
 
     uri: str
     path: Path
+    """The place itself; or, where it is away from this machine, where everything is written first."""
+    mirror: "Mirror | None" = None
+    """Brings it to the place, where that is away from this machine."""
 
     @property
     def checkpoints(self) -> Path:
@@ -72,7 +86,27 @@ class Output:
 
     def uri_of(self, path: Path) -> str:
         """The URI of something below the output."""
-        return f"{self.uri}/{path.relative_to(self.path).as_posix()}"
+        if self.mirror and path == self.model:
+            return self.mirror.model_uri
+        return f"{self.uri}/{path.relative_to(self.path).as_posix()}".removesuffix("/.")
+
+    def shown(self, path: Path) -> str:
+        """How to call something below the output: people know paths of this machine, and URIs of other places."""
+        return self.uri_of(path) if self.mirror else str(path)
+
+    def history_changed(self) -> None:
+        """Something was added to the history that shall not be lost."""
+        if self.mirror:
+            self.mirror.history_changed()
+
+    def publish_models(self) -> None:
+        """Bring what was exported to the place, and the history for the last time. Then nothing is needed here any more."""
+        if self.mirror:
+            for folder in (self.path / "adapter", self.model):
+                if folder.exists():
+                    self.mirror.publish_model(folder)
+            self.mirror.finish()
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
 def identity(config: RunConfig) -> JsonObject:
@@ -81,12 +115,13 @@ def identity(config: RunConfig) -> JsonObject:
 
 
 def open_output(config: RunConfig, volumes: Volumes) -> Output:
-    """The output folder, made if need be, and proven to be writable and free for this run.
+    """The output's place, made if need be, and proven to be writable and free for this run.
 
     Raises:
-        TrainerError: OUTPUT when it cannot be written or holds another run.
+        TrainerError: OUTPUT when it cannot be written or holds another run; INTERNAL when it cannot be reached.
     """
-    output = Output(config.output.uri.rstrip("/"), locate(config.output.uri, volumes))
+    uri = config.output.uri.rstrip("/")
+    output = Output(uri, locate(uri, volumes)) if is_path(uri) else _away(config, uri)
     with output_failures(output.path):
         if output.path.exists() and not output.path.is_dir():
             raise output_error("OutputNotWritable", f"{output.uri}: {output.path} is not a folder")
@@ -94,32 +129,58 @@ def open_output(config: RunConfig, volumes: Volumes) -> Output:
         probe = output.path / f".write-{uuid.uuid4().hex}"
         probe.write_bytes(b"x")
         probe.unlink()
-        _check_is_free(output, identity(config))
+    if output.mirror:
+        output.mirror.probe()
+        output.mirror.fetch_history()
+    _check_is_free(output, identity(config))
     return output
+
+
+def _away(config: RunConfig, uri: str) -> Output:
+    from finetune_trainer.mirror import Mirror, connect  # fsspec and the Hub's client: only where they are needed
+
+    name = hashlib.sha256(json.dumps([uri, identity(config)]).encode()).hexdigest()[:32]
+    folder = cache_folder() / "outputs" / name
+    return Output(uri, folder, Mirror(connect(uri), folder))
 
 
 def claim_output(output: Output, config: RunConfig) -> None:
     """Mark the output as this run's. Only done once model and data are good: a mistake shall not cost a folder."""
     mine = identity(config)
-    with output_failures(output.path):
-        _check_is_free(output, mine)
-        write_atomically(output.path / _IDENTITY, json.dumps(mine, indent=2) + "\n")
+    text = json.dumps(mine, indent=2) + "\n"
+    _check_is_free(output, mine)
+    if output.mirror:
+        output.mirror.create_mark(_IDENTITY, text.encode())
+        _check_is_free(output, mine)  # of two that come at the same time one was faster
+    else:
+        with output_failures(output.path):
+            write_atomically(output.path / _IDENTITY, text)
 
 
 def _check_is_free(output: Output, mine: JsonObject) -> None:
-    marker = output.path / _IDENTITY
-    try:
-        theirs = json.loads(marker.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        theirs = mine if not any((output.path / name).exists() for name in _OURS) else None
-    except ValueError:
-        theirs = None
+    mark = _read_mark(output)
+    if mark is None:
+        used = output.mirror.holds_files() if output.mirror else any((output.path / name).exists() for name in _OURS)
+        theirs = None if used else mine
+    else:
+        try:
+            theirs = json.loads(mark)
+        except ValueError:
+            theirs = None
     if theirs != mine:
         raise output_error(
             "OutputInUse",
             f"{output.uri} holds {_whose(theirs, mine)}",
-            f"give output.uri another folder, or delete {output.path} if it is not needed any more",
+            f"give output.uri another folder, or delete {output.shown(output.path)} if it is not needed any more",
         )
+
+
+def _read_mark(output: Output) -> bytes | None:
+    if output.mirror:
+        return output.mirror.read_mark(_IDENTITY)
+    with output_failures(output.path):
+        path = output.path / _IDENTITY
+        return path.read_bytes() if path.exists() else None
 
 
 def _whose(theirs: object, mine: JsonObject) -> str:
