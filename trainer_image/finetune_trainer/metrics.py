@@ -8,23 +8,49 @@ import evaluate
 import numpy as np
 import numpy.typing as npt
 
+from finetune_api.training import Evaluation, Metric
+from finetune_trainer.failures import bad_configuration, listed
+
 _MODULES = Path(__file__).parent / "evaluate_modules"
 _AVERAGED = ("f1", "precision", "recall")
+_IGNORED = -100
+
+
+def chosen_metrics(settings: Evaluation, what: str, fitting: Sequence[Metric], default: Sequence[Metric]) -> list[str]:
+    """The metrics to compute: those of the settings, or else `default`, and bestMetric with them.
+
+    Args:
+        what: What is learnt, for the message, such as `regression`.
+        fitting: All that can be computed for it.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION for a metric that is not among `fitting`.
+    """
+    names: list[str] = [*(default if settings.metrics is None else settings.metrics)]
+    if settings.best_metric not in (None, "loss", *names):
+        names.append(str(settings.best_metric))
+    if unfit := [name for name in names if name not in fitting]:
+        raise bad_configuration(
+            f"evaluation.metrics: {listed(unfit)} cannot be computed for {what}; its metrics are {listed(fitting)}",
+            "choose among these, or leave evaluation.metrics out",
+        )
+    return names
 
 
 class ClassScores:
-    """Metrics over class ids of shape (rows,).
+    """Metrics over class ids of shape (rows,), or, with `several`, over 0 and 1 of shape (rows, classes).
 
-    f1, precision and recall are those of class 1 where there are two classes, else the mean over classes.
+    f1, precision and recall are those of class 1 where a row has one of two classes, else the mean over classes. With
+    `several`, accuracy is the share of rows whose classes are all right.
     """
 
-    def __init__(self, names: Sequence[str], classes: int) -> None:
-        self._metrics = {name: load_metric(name) for name in names}
-        self._average = "binary" if classes == 2 else "macro"
+    def __init__(self, names: Sequence[str], classes: int, several: bool = False) -> None:
+        self._metrics = {name: load_metric(name, "multilabel" if several else None) for name in names}
+        self._average = "binary" if classes == 2 and not several else "macro"
 
     def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
         for metric in self._metrics.values():
-            metric.add_batch(predictions=predictions, references=references)
+            metric.add_batch(predictions=predictions.astype(np.int64), references=references.astype(np.int64))
 
     def compute(self, loss: float) -> dict[str, float]:
         computed: dict[str, float] = {}
@@ -34,6 +60,58 @@ class ClassScores:
         return {name: float(value) for name, value in computed.items()}
 
 
-def load_metric(name: str) -> Any:
-    """A fresh metric of the `evaluate` library, to which batches can be added."""
-    return evaluate.load(str(_MODULES / name), keep_in_memory=True)
+class NumberScores:
+    """Metrics over numbers of shape (rows,)."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._metrics = [load_metric(name) for name in names]
+
+    def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
+        for metric in self._metrics:
+            metric.add_batch(predictions=predictions, references=references)
+
+    def compute(self, loss: float) -> dict[str, float]:
+        return {name: float(value) for metric in self._metrics for name, value in metric.compute().items()}
+
+
+class EntityScores:
+    """Metrics over entities, by seqeval, from tag ids of shape (rows, tokens). References of -100 are left out."""
+
+    def __init__(self, names: Sequence[str], tags: Sequence[str]) -> None:
+        self._names = names
+        self._tags = np.array(tags, dtype=object)
+        self._metric = load_metric("seqeval")
+
+    def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
+        scored = references != _IGNORED
+        self._metric.add_batch(
+            predictions=[list(self._tags[row[kept]]) for row, kept in zip(predictions, scored, strict=True)],
+            references=[list(self._tags[row[kept]]) for row, kept in zip(references, scored, strict=True)],
+        )
+
+    def compute(self, loss: float) -> dict[str, float]:
+        computed = self._metric.compute()
+        return {name: float(computed[f"overall_{name}"]) for name in self._names}
+
+
+class WordScores:
+    """`ClassScores` over the tags of all words, from tag ids of shape (rows, tokens). References of -100 are left out."""
+
+    def __init__(self, names: Sequence[str], tags: int) -> None:
+        self._scores = ClassScores(names, tags)
+
+    def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
+        scored = references != _IGNORED
+        self._scores.add_batch(predictions[scored], references[scored])
+
+    def compute(self, loss: float) -> dict[str, float]:
+        return self._scores.compute(loss)
+
+
+def load_metric(name: str, config: str | None = None) -> Any:
+    """A fresh metric of the `evaluate` library, to which batches can be added.
+
+    Args:
+        config: `multilabel` where a row can have several classes.
+    """
+    return evaluate.load(str(_MODULES / name), config_name=config, keep_in_memory=True)

@@ -1,0 +1,22 @@
+"""Mean of the squared differences."""
+
+from typing import Any
+
+import datasets
+import evaluate
+from sklearn.metrics import mean_squared_error
+
+
+class MeanSquaredError(evaluate.Metric):  # type: ignore[misc]
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description="Mean of the squared differences.",
+            citation="",
+            inputs_description="predictions and references: numbers, one a row.",
+            features=datasets.Features(
+                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
+            ),
+        )
+
+    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+        return {"mse": float(mean_squared_error(references, predictions))}
