@@ -1,12 +1,13 @@
 """Why a job or an attempt failed, for people: a reason, what happened, and what to do about it."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from finetune_api.report import ExitCode
+from finetune_api.report import NOT_COUNTED, ExitCode
 from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.observe import Cause, End, PodState, Terminated
+from finetune_operator.observe import Cause, End, Observation, PodState, Terminated
 
 _KILLED = 137
 _CRASHED = 139
@@ -34,6 +35,9 @@ _EXIT_CODES: dict[int, _Known] = {
     ExitCode.OUTPUT: _Known("OutputError", "the output cannot be written", _SEE_LOG),
     ExitCode.DEVICE: _Known(
         "NoUsableGpu", "no GPU can be used on this node", "check the node's driver, or set resources.gpus to 0"
+    ),
+    ExitCode.PEER_LOST: _Known(
+        "PeerLost", "another process of the run was lost", "a new attempt goes on from the last checkpoint"
     ),
     ExitCode.STOPPED: _Known(
         "Stopped", "the pod was stopped from outside", "a new attempt goes on from the last checkpoint"
@@ -81,20 +85,47 @@ def _by_exit_code(ended: Terminated) -> _Known:
     return known or _Known("TrainerError", f"the trainer ended with exit code {ended.exit_code}", _SEE_LOG)
 
 
-def job_failure(end: End, pods: tuple[PodState, ...], spec: FineTuneJobSpec) -> Failure:
-    """Why the Job failed, by its condition Failed and the newest attempt that ended in an error."""
+def failed_pods(pods: Iterable[PodState]) -> list[tuple[PodState, Terminated]]:
+    """Those that ended in an error, in the order of their ends; one that never ran comes last."""
     failed = [(pod, pod.terminated) for pod in pods if pod.terminated and pod.terminated.exit_code != 0]
-    last = attempt_failure(*failed[-1], spec) if failed else None
+    return sorted(
+        failed, key=lambda each: (each[1].finished is None, each[1].finished and each[1].finished.timestamp())
+    )
+
+
+def culprit(pods: Iterable[PodState]) -> tuple[PodState, Terminated] | None:
+    """Of pods that trained together the one that failed first, rather than those that failed because of it."""
+    failed = failed_pods(pods)
+    own_fault = [each for each in failed if each[1].exit_code not in NOT_COUNTED]
+    return next(iter(own_fault or failed), None)
+
+
+def group_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Failure:
+    """Why a run failed, by the pod whose fault it is. The first pod speaks for all, another one is named."""
+    failure = attempt_failure(pod, ended, spec)
+    return (
+        failure
+        if pod.index == 0
+        else failure.model_copy(update={"message": cut(f"pod {pod.index}: {failure.message}")})
+    )
+
+
+def job_failure(end: End, observed: Observation, spec: FineTuneJobSpec) -> Failure:
+    """Why the Job failed, by its condition Failed and the newest pods that ended in an error."""
     if end.cause.reason == "DeadlineExceeded":
         return Failure(
             reason="DeadlineExceeded",
             message=f"the job ran longer than runPolicy.activeDeadlineSeconds ({spec.run_policy.active_deadline_seconds} s)",
             hint="raise runPolicy.activeDeadlineSeconds, or train for fewer epochs",
         )
-    if last is None:
+    blamed = culprit(observed.newest) or culprit(observed.pods)
+    if blamed is None:
         return Failure(reason=to_reason(end.cause.reason), message=cut(end.cause.message or "the Job failed"))
+    last = group_failure(*blamed, spec)
     if end.cause.reason == "BackoffLimitExceeded":
-        times = f"gave up after {len(failed)} attempt{'s' if len(failed) != 1 else ''}; the last one: "
+        counted = sum(ended.exit_code not in NOT_COUNTED for _, ended in failed_pods(observed.pods))
+        what = "attempt" if spec.resources.nodes == 1 else "failed pod"
+        times = f"gave up after {counted} {what}{'s' if counted != 1 else ''}; the last one: "
         return last.model_copy(update={"message": cut(times + last.message)})
     return last
 

@@ -29,7 +29,7 @@ def gather(previous: FineTuneJobStatus, observed: Observation, keep: int) -> Tra
     """
     known = TrainerState.model_validate(previous.model_dump(exclude_none=True))
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
-    for pod in observed.pods:
+    for pod in observed.attempts:
         if pod.name in ended:
             continue
         report = report_of(pod, observed)
@@ -43,9 +43,9 @@ def gather(previous: FineTuneJobStatus, observed: Observation, keep: int) -> Tra
 
 
 def report_of(pod: PodState, observed: Observation) -> ReportBody | None:
-    """The last report, if it is from this pod and this pod is the newest attempt."""
+    """The last report, if it is from this pod and this pod is the first of the newest attempt."""
     received = observed.received
-    if received is None or received.pod_uid != pod.uid or pod is not observed.pods[-1]:
+    if received is None or received.pod_uid != pod.uid or pod is not observed.attempts[-1]:
         return None
     return received.body
 

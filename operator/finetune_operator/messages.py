@@ -1,24 +1,46 @@
 """Numbers of a run in words."""
 
 from finetune_api.report import Stage, TrainerState
+from finetune_api.status import Adjustment
+from finetune_api.training import Metric, Task
 from finetune_api.v1alpha1 import FineTuneJobSpec
+
+EARLY_STOPPING = "EarlyStopping"
+_TELLING_METRICS: dict[Task, tuple[Metric, ...]] = {
+    "text-classification": ("accuracy", "f1", "pearsonr"),
+    "token-classification": ("f1",),
+    "causal-lm": ("perplexity",),
+    "seq2seq": ("rougeL",),
+}
+"""Which one says most, where the manifest names none: the first of these that the trainer computes."""
 
 _STAGES: dict[Stage, str] = {"Evaluating": "evaluating: ", "Saving": "saving: ", "Exporting": "exporting the model: "}
 
 
 def describe_progress(spec: FineTuneJobSpec, known: TrainerState, stage: Stage) -> str:
-    """Such as `epoch 1.1 of 3, loss 1.20, accuracy 0.58, about 5 min left`."""
+    """Such as `epoch 1.1 of 3, loss 1.20, accuracy 0.58, about 5 min left`; then what the run changed by itself last."""
     parts = [_position(spec, known), *_values(spec, known)]
     eta = known.progress.eta_seconds if known.progress else None
     if eta and stage == "Training":
         parts.append(f"about {duration(eta)} left")
-    return _STAGES.get(stage, "") + ", ".join(part for part in parts if part)
+    line = _STAGES.get(stage, "") + ", ".join(part for part in parts if part)
+    return "; ".join([line, *map(_describe_adjustment, known.adjustments[-1:])])
 
 
 def describe_end(spec: FineTuneJobSpec, known: TrainerState) -> str:
-    """Such as `finished after 375 steps, loss 0.52, accuracy 0.91`."""
+    """Such as `finished after 375 steps, loss 0.52, accuracy 0.91`, or why it stopped before."""
+    values = _values(spec, known)
+    stop = next((each for each in known.adjustments if each.reason == EARLY_STOPPING), None)
+    if stop is not None:
+        return "; ".join(filter(None, [_describe_adjustment(stop), ", ".join(values)]))
     steps = known.progress.step if known.progress else 0
-    return ", ".join(["finished" + (f" after {steps} steps" if steps else ""), *_values(spec, known)])
+    return ", ".join(["finished" + (f" after {steps} steps" if steps else ""), *values])
+
+
+def _describe_adjustment(adjustment: Adjustment) -> str:
+    if adjustment.reason == EARLY_STOPPING:
+        return f"stopped early at step {adjustment.step}: {adjustment.message}"
+    return f"since step {adjustment.step}: {adjustment.message}"
 
 
 def duration(seconds: int) -> str:
@@ -43,7 +65,11 @@ def _position(spec: FineTuneJobSpec, known: TrainerState) -> str:
 def _values(spec: FineTuneJobSpec, known: TrainerState) -> list[str]:
     """The loss, and the metric that matters most to the user."""
     values = {metric.name: metric.value for metric in known.metrics}
-    chosen = spec.evaluation.best_metric or next(iter(spec.evaluation.metrics or []), None)
+    evaluation = spec.evaluation
+    candidates = (
+        [evaluation.best_metric] if evaluation.best_metric else evaluation.metrics or _TELLING_METRICS[spec.task]
+    )
+    chosen = next((metric for metric in candidates if f"eval_{metric}" in values), None)
     wanted = [("loss", "loss")]
     if chosen is not None:
         wanted.append((f"eval_{chosen}", "evaluation loss" if chosen == "loss" else chosen))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from finetune_api.base import JsonObject
 from finetune_api.report import FinalReport
-from finetune_operator.names import ANNOTATION_REQUESTED, CONTAINER
+from finetune_operator.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX
 from finetune_operator.reports import Received
 
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
@@ -62,10 +62,12 @@ class Terminated:
 
 @dataclass(frozen=True)
 class PodState:
-    """One pod of the Job: one attempt."""
+    """One pod of the Job."""
 
     name: str
     uid: str
+    index: int = 0
+    """Its number among the pods that train together."""
     created: datetime | None = None
     node: str | None = None
     image: str | None = None
@@ -84,13 +86,33 @@ class Observation:
 
     job: JobState | None = None
     pods: tuple[PodState, ...] = ()
-    """In the order of their creation; the last is the present attempt."""
+    """In the order of their creation."""
     received: Received | None = None
     """The last report."""
     blocked: Cause | None = None
     """What keeps children from being made, or a pod from coming, as the API server or an Event says it."""
     refused: Cause | None = None
     """Why the API server will never take a child as the spec asks for it."""
+
+    @property
+    def attempts(self) -> tuple[PodState, ...]:
+        """The first pod of each attempt, which reports for all; the last is the present attempt."""
+        return tuple(pod for pod in self.pods if pod.index == 0)
+
+    @property
+    def newest(self) -> tuple[PodState, ...]:
+        """The newest pod of each index, in the order of their indexes: those that are to train together now."""
+        by_index = {pod.index: pod for pod in self.pods}
+        return tuple(by_index[index] for index in sorted(by_index))
+
+    def began(self, attempt: PodState, nodes: int) -> datetime | None:
+        """When an attempt began to run: with the last of its `nodes` pods, since none trains without the others."""
+        if nodes == 1:
+            return attempt.started
+        if attempt is not self.attempts[-1] or len(self.newest) < nodes:
+            return None
+        starts = [pod.started for pod in self.newest]
+        return None if None in starts else max(start for start in starts if start)
 
 
 def parse_job(raw: JsonObject) -> JobState:
@@ -133,6 +155,7 @@ def _parse_pod(raw: JsonObject) -> PodState:
     return PodState(
         name=metadata["name"],
         uid=metadata["uid"],
+        index=_index(metadata),
         created=_time(metadata.get("creationTimestamp")),
         node=spec.get("nodeName"),
         image=(_named(spec.get("containers")) or {}).get("image"),
@@ -142,6 +165,12 @@ def _parse_pod(raw: JsonObject) -> PodState:
         terminated=terminated,
         final=parse_final(terminated.message) if terminated else None,
     )
+
+
+def _index(metadata: JsonObject) -> int:
+    # The label and not the annotation of that name: a user can set annotations of the pod.
+    text = (metadata.get("labels") or {}).get(LABEL_INDEX, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _named(containers: list[JsonObject] | None) -> JsonObject | None:

@@ -4,7 +4,7 @@ from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, KIND
 from finetune_operator.informer import Informer
 from finetune_operator.kube import JOBS, PODS, Kind, Kube
-from finetune_operator.names import LABEL_JOB_UID, job_name
+from finetune_operator.names import LABEL_INDEX, LABEL_JOB_UID, job_name
 from finetune_operator.observe import Cause
 from finetune_operator.resource import Key, Resource
 
@@ -41,7 +41,10 @@ def conflict(raw: JsonObject, kind: str) -> Cause:
 
 
 class PodOwners:
-    """Finds the FineTuneJob of a pod by the owner references: pod → Job → FineTuneJob, each by its uid."""
+    """Finds the FineTuneJob that a pod speaks for, by the owner references: pod → Job → FineTuneJob, each by its uid.
+
+    Of the pods that train together only the first one speaks.
+    """
 
     def __init__(self, kube: Kube, jobs: Informer, pods: Informer) -> None:
         self._kube = kube
@@ -52,7 +55,7 @@ class PodOwners:
         """See `finetune_operator.reports.PodLookup`."""
         pod = await self._find(self._pods, PODS, namespace, pod_name, pod_uid)
         job_ref = controller(pod) if pod else None
-        if job_ref is None or job_ref.get("kind") != "Job":
+        if pod is None or job_ref is None or job_ref.get("kind") != "Job" or not _is_first(pod):
             return None
         job = await self._find(self._jobs, JOBS, namespace, job_ref["name"], job_ref["uid"])
         owner = controller(job) if job else None
@@ -66,6 +69,10 @@ class PodOwners:
             return cached
         live = await self._kube.get(kind, namespace, name)
         return live if live is not None and live["metadata"]["uid"] == uid else None
+
+
+def _is_first(pod: JsonObject) -> bool:
+    return bool((pod["metadata"].get("labels") or {}).get(LABEL_INDEX, "0") == "0")
 
 
 def key_of_job(raw: JsonObject) -> Key | None:

@@ -1,12 +1,12 @@
 """In which phase a job is, and the one line that says why: an ordered chain of questions to what was observed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from finetune_api.report import NOT_RETRIED, ExitCode, TrainerState
+from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode, TrainerState
 from finetune_api.status import Failure, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.failures import attempt_failure, cut, job_failure, to_reason, waiting_message
+from finetune_operator.failures import culprit, cut, group_failure, job_failure, to_reason, waiting_message
 from finetune_operator.knowledge import report_of
 from finetune_operator.messages import describe_end, describe_progress
 from finetune_operator.observe import Cause, End, JobState, Observation, PodState, Terminated
@@ -42,7 +42,7 @@ def decide(
         return _suspended(observed, known)
     if job.suspended:
         return _queued(job)
-    verdict = _by_newest_pod(resource, spec, observed, known)
+    verdict = _by_newest_pods(resource, spec, observed, known)
     due = pre_running_due(resource, spec, observed)
     if due is not None and due <= now:
         return _pre_running_deadline(spec, verdict, now)
@@ -58,11 +58,12 @@ def invalid_spec(problems: str, now: datetime) -> Verdict:
 
 
 def pre_running_due(resource: Resource, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
-    """When `preRunningDeadlineSeconds` passes; None if it does not run, since no admission or a pod has run after it."""
+    """When `preRunningDeadlineSeconds` passes; None if it does not run: there is no admission, or all pods ran after it."""
     seconds, job = spec.run_policy.pre_running_deadline_seconds, observed.job
     if seconds is None or job is None or job.end is not None or job.suspended or job.start_time is None:
         return None
-    seen = [attempt.start_time for attempt in resource.status.attempts] + [pod.started for pod in observed.pods]
+    seen = [attempt.start_time for attempt in resource.status.attempts]
+    seen += [observed.began(pod, spec.resources.nodes) for pod in observed.attempts]
     if any(started is not None and started >= job.start_time for started in seen):
         return None
     return job.start_time + timedelta(seconds=seconds)
@@ -70,7 +71,8 @@ def pre_running_due(resource: Resource, spec: FineTuneJobSpec, observed: Observa
 
 def _pre_running_deadline(spec: FineTuneJobSpec, verdict: Verdict, now: datetime) -> Verdict:
     seconds = spec.run_policy.pre_running_deadline_seconds
-    message = cut(f"no pod ran within {seconds} s (runPolicy.preRunningDeadlineSeconds): {verdict.message}")
+    what = "no pod ran" if spec.resources.nodes == 1 else "not all pods ran"
+    message = cut(f"{what} within {seconds} s (runPolicy.preRunningDeadlineSeconds): {verdict.message}")
     hint = "mend what the message names, or raise runPolicy.preRunningDeadlineSeconds; then create the job anew"
     failure = Failure(reason=PRE_RUNNING_DEADLINE, message=message, hint=hint)
     return Verdict("Failed", PRE_RUNNING_DEADLINE, message, failure, now)
@@ -92,7 +94,7 @@ def _ended(end: End, observed: Observation, spec: FineTuneJobSpec, known: Traine
     ended = end.time or now
     if end.succeeded:
         return Verdict("Succeeded", "Succeeded", cut(describe_end(spec, known)), None, ended)
-    failure = job_failure(end, observed.pods, spec)
+    failure = job_failure(end, observed, spec)
     return Verdict("Failed", failure.reason, failure.message, failure, ended)
 
 
@@ -109,37 +111,61 @@ def _queued(job: JobState) -> Verdict:
     return Verdict("Queued", "WaitingForAdmission", "waiting: the Job is suspended, and not by spec.suspend")
 
 
-def _by_newest_pod(resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState) -> Verdict:
-    if not observed.pods:
-        if observed.blocked is not None:
-            return Verdict("Pending", to_reason(observed.blocked.reason), cut(waiting_message(observed.blocked, None)))
-        return Verdict("Pending", "WaitingForPod", "waiting for a pod")
-    pod = observed.pods[-1]
-    if pod.terminated is not None:
-        return _between_attempts(resource, pod, pod.terminated, spec)
-    if pod.running:
-        return _training(resource, spec, observed, known, pod)
+def _by_newest_pods(resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState) -> Verdict:
+    pods, nodes = observed.newest, spec.resources.nodes
+    first = next((pod for pod in pods if pod.index == 0), None)
+    if first is not None and first.terminated is not None and first.terminated.exit_code == 0:
+        message = "the trainer has finished; waiting for the Job to complete"
+        return Verdict(_phase_before(resource), "Finishing", message)
+    if blamed := culprit(pods):
+        return _between_attempts(resource, *blamed, spec)
+    up = [pod for pod in pods if pod.running or pod.terminated]
+    if first is not None and len(up) >= nodes:
+        return _training(resource, spec, observed, known, first)
+    verdict = _waiting(observed, nodes)
+    if nodes == 1:
+        return verdict
+    return replace(verdict, message=cut(f"{len(up)} of {nodes} pods run; {verdict.message}"))
+
+
+def _waiting(observed: Observation, nodes: int) -> Verdict:
+    """Why not all pods run yet, by the one that says most about it."""
+    pod = laggard(observed)
+    if pod is None:
+        if observed.blocked is None:
+            return Verdict("Pending", "WaitingForPod", "waiting for a pod")
+        return Verdict("Pending", to_reason(observed.blocked.reason), cut(waiting_message(observed.blocked, None)))
     cause = pod.waiting
     if cause is None or (not cause.message and observed.blocked is not None):
         cause = observed.blocked
+    number = f"pod {pod.index}: " if nodes > 1 else ""
     if cause is None:
-        return Verdict("Pending", "ContainerCreating", "starting the container")
-    return Verdict("Pending", to_reason(cause.reason), cut(waiting_message(cause, pod.image)))
+        return Verdict("Pending", "ContainerCreating", f"{number}starting the container")
+    return Verdict("Pending", to_reason(cause.reason), cut(number + waiting_message(cause, pod.image)))
+
+
+def laggard(observed: Observation) -> PodState | None:
+    """The pod that the others wait for: the first that says why it does not run, or else the first that does not."""
+    waiting = [pod for pod in observed.newest if pod.waiting is not None]
+    return next((pod for pod in waiting if pod.waiting and pod.waiting.message), next(iter(waiting), None))
+
+
+def _phase_before(resource: Resource) -> Phase:
+    before = resource.status.phase
+    return before if before in ("Preparing", "Running") else "Running"
 
 
 def _between_attempts(resource: Resource, pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Verdict:
-    """The attempt has ended, and the Job controller has not yet said what comes of it."""
-    before = resource.status.phase
-    phase = before if before in ("Preparing", "Running") else "Running"
-    if ended.exit_code == 0:
-        return Verdict(phase, "Finishing", "the trainer has finished; waiting for the Job to complete")
+    """The attempt has failed, and the Job controller has not yet said what comes of it."""
     if ended.exit_code == ExitCode.STOPPED:
-        return Verdict(
-            "Pending", "Resuming", "the pod was stopped and had saved a checkpoint; a new one goes on from there"
-        )
-    failure = attempt_failure(pod, ended, spec)
+        message = "the pod was stopped and had saved a checkpoint; a new one goes on from there"
+        return Verdict("Pending", "Resuming", message)
+    if ended.exit_code in NOT_COUNTED:
+        message = "a process of the run was lost; a new attempt goes on from the last checkpoint"
+        return Verdict("Pending", "Resuming", message)
+    failure = group_failure(pod, ended, spec)
     if ended.exit_code in NOT_RETRIED:
-        return Verdict(phase, "Failing", cut(failure.message))
+        return Verdict(_phase_before(resource), "Failing", failure.message)
     return Verdict("Pending", "Retrying", cut(f"the attempt failed: {failure.message}; a new one comes"))
 
 

@@ -20,7 +20,7 @@ from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.names import LABEL_JOB_UID, job_name
 from finetune_operator.observe import Cause, JobState, Observation, parse_job, parse_pods
 from finetune_operator.ownership import is_ours, own_pods
-from finetune_operator.phase import PRE_RUNNING_DEADLINE, pre_running_due
+from finetune_operator.phase import PRE_RUNNING_DEADLINE, laggard, pre_running_due
 from finetune_operator.resource import Key, Resource, parse_resource
 from finetune_operator.status import compare, compute_status, to_manifest
 
@@ -124,15 +124,17 @@ class Reconciler:
 
     async def _why_no_pod(self, resource: Resource, observed: Observation, now: datetime) -> Cause | None:
         """The warning that explains a pod that does not come or does not start, where nothing else explains it."""
-        job = observed.job
-        if job is None or job.end is not None or job.suspended:
+        job, spec = observed.job, resource.spec
+        if spec is None or job is None or job.end is not None or job.suspended:
             return None
         uid, since = job.uid, job.start_time
-        if observed.pods:
-            pod = observed.pods[-1]
-            if pod.waiting is None or pod.waiting.message:
+        pod = laggard(observed)
+        if pod is not None and pod.waiting is not None:
+            if pod.waiting.message:
                 return None
             uid, since = pod.uid, pod.created
+        elif len(observed.newest) >= spec.resources.nodes:
+            return None
         if since is None or now - since < _NO_POD_YET:
             return None
         return await kube_events.latest_warning(self._kube, resource.key.namespace, uid)

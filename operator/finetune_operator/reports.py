@@ -56,7 +56,7 @@ class PodLookup(Protocol):
     """Tells whose pod a pod is."""
 
     async def job_of_pod(self, namespace: str, pod_name: str, pod_uid: str) -> tuple[str, str] | None:
-        """Namespace and name of the FineTuneJob that this very pod (by uid) trains for; None if there is none.
+        """Namespace and name of the FineTuneJob that this very pod (by uid) speaks for; None if there is none.
 
         Raises one of `finetune_operator.tokens.API_FAILURES` if the API server had to be asked and cannot be.
         """
@@ -167,7 +167,7 @@ class _Endpoint:
             _refuse_unavailable("the pod's look-up", error)
         if own != job:
             log.warning("refused a report for %s/%s from pod %s/%s", *job, caller.namespace, caller.pod_name)
-            _refuse(web.HTTPForbidden, "a pod may report for its own FineTuneJob only")
+            _refuse(web.HTTPForbidden, "a pod may report for its own FineTuneJob only, and of many pods the first")
 
 
 async def _read(request: web.Request) -> bytes:

@@ -42,6 +42,7 @@ def compute_status(resource: Resource, observed: Observation, now: datetime) -> 
             "latest_checkpoint": _latest(known),
             "best_checkpoint": known.best_checkpoint,
             "model": known.model,
+            "adjustments": known.adjustments,
             "attempts": _attempts(resource, resource.spec, observed, now),
             "provenance": _provenance(known, observed),
         }
@@ -88,14 +89,14 @@ def _provenance(known: TrainerState, observed: Observation) -> Provenance | None
 
 
 def _attempts(resource: Resource, spec: FineTuneJobSpec, observed: Observation, now: datetime) -> list[Attempt]:
-    """One for each pod that has a node, in order; those whose pods are gone are kept from before. The newest 10."""
+    """One for each first pod that has a node, in order; those whose pods are gone are kept from before. The newest 10."""
     attempts = {attempt.pod: attempt for attempt in resource.status.attempts}
     number = max((attempt.number for attempt in attempts.values()), default=0)
-    present = {pod.name for pod in observed.pods}
+    present = {pod.name for pod in observed.attempts}
     for name, attempt in attempts.items():
         if name not in present and attempt.end_time is None:
             attempts[name] = attempt.model_copy(update={"end_time": now, "reason": attempt.reason or "PodGone"})
-    for pod in observed.pods:
+    for pod in observed.attempts:
         before = attempts.get(pod.name)
         if before is None:
             if pod.node is None and pod.terminated is None:
@@ -107,7 +108,8 @@ def _attempts(resource: Resource, spec: FineTuneJobSpec, observed: Observation, 
 
 
 def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Observation, now: datetime) -> Attempt:
-    seen: dict[str, object] = {"node": pod.node or before.node, "start_time": pod.started or before.start_time}
+    began = observed.began(pod, spec.resources.nodes)
+    seen: dict[str, object] = {"node": pod.node or before.node, "start_time": began or before.start_time}
     body = report_of(pod, observed)
     told = pod.final or (body.report if body else None)
     if told is not None:

@@ -19,6 +19,8 @@ class FakeApi(Kube):
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
         self.requests: list[str] = []
+        self.selectors: list[dict[str, str]] = []
+        """What each list was narrowed by."""
         self.failures: dict[str, ApiException] = {}
         """What a request such as `create jobs` fails with."""
         self._versions = itertools.count(100)
@@ -66,6 +68,7 @@ class FakeApi(Kube):
 
     async def list(self, kind: Kind, namespace: str | None, **selectors: str) -> tuple[list[dict[str, Any]], str]:
         self._note("list", kind)
+        self.selectors.append(selectors)
         await asyncio.sleep(0)
         return [deepcopy(raw) for (plural, _), raw in self.objects.items() if plural == kind.plural], "1"
 

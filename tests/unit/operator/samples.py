@@ -101,6 +101,13 @@ def pod(
     }
 
 
+def member(index: int, number: int = 1, **others: Any) -> dict[str, Any]:
+    """Pod `index` of those that train together in attempt `number`; `others` is as for `pod`."""
+    metadata = {"name": f"yelp-{index}-{number}", "uid": f"pod-{index}-{number}"}
+    labels = {"batch.kubernetes.io/job-completion-index": str(index)}
+    return merged(pod(number, **others), {"metadata": {**metadata, "labels": labels}})
+
+
 def running(since: float = 12) -> dict[str, Any]:
     """State of a container that runs."""
     return {"running": {"startedAt": stamp(since)}}
@@ -121,9 +128,12 @@ def terminated(
     }
 
 
-def received(body: dict[str, Any], number: int = 1, seconds: float = 50) -> Received:
-    """A report of the pod of attempt `number`."""
-    return Received("team-a", "yelp", f"yelp-{number}", f"pod-{number}", ReportBody.model_validate(body), at(seconds))
+def received(
+    body: dict[str, Any], number: int = 1, seconds: float = 50, sender: dict[str, Any] | None = None
+) -> Received:
+    """A report of the pod of attempt `number`, or of `sender`."""
+    metadata = (sender or pod(number))["metadata"]
+    return Received("team-a", "yelp", metadata["name"], metadata["uid"], ReportBody.model_validate(body), at(seconds))
 
 
 def observation(

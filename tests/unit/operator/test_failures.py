@@ -72,6 +72,16 @@ def test_the_end_of_the_log_stands_in_for_the_last_word() -> None:
     assert found["logTail"] == "x" * 2048
 
 
+def test_attempts_that_were_stopped_or_lost_a_peer_are_not_among_those_that_were_given_up() -> None:
+    pods = [pod(1, state=terminated(143)), pod(2, state=terminated(17)), pod(3, state=terminated(1))]
+
+    found = failure(BACKOFF, *pods)
+    lost = failure(("Failed", "Evicted", "x"), pod(state=terminated(17)))
+
+    assert found["message"] == "gave up after 1 attempt; the last one: the trainer ended with an error of its own"
+    assert (lost["reason"], lost["message"]) == ("PeerLost", "another process of the run was lost")
+
+
 def test_an_evicted_pod_is_not_blamed_on_the_trainer() -> None:
     evicted = pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
 

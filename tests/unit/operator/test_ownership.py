@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tests.unit.operator.fake_api import FakeApi
-from tests.unit.operator.samples import UID, job, merged, pod
+from tests.unit.operator.samples import UID, job, member, merged, pod
 
 from finetune_operator.informer import Informer
 from finetune_operator.kube import JOBS, PODS, Kind
@@ -71,3 +71,12 @@ async def test_a_pod_that_is_not_there_is_nobodys() -> None:
     owners, _ = owners_in()
 
     assert await owners.job_of_pod("team-a", "yelp-1", "pod-1") is None
+
+
+@pytest.mark.parametrize(("index", "found"), [(0, ("team-a", "yelp")), (1, None)])
+async def test_of_many_pods_only_the_first_speaks(index: int, found: tuple[str, str] | None) -> None:
+    sender = owned(member(index), JOB)
+    owners, _ = owners_in((JOBS, owned(job(), FINETUNEJOB)), (PODS, sender))
+    metadata = sender["metadata"]
+
+    assert await owners.job_of_pod("team-a", metadata["name"], metadata["uid"]) == found

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from tests.unit.operator.fake_api import FakeApi, refusal
-from tests.unit.operator.samples import UID, finetunejob, job, merged, pod, received, running, terminated
+from tests.unit.operator.samples import UID, finetunejob, job, member, merged, pod, received, running, terminated
 
 from finetune_operator.finetunejobs import FineTuneJobs
 from finetune_operator.informer import Informer
-from finetune_operator.kube import CONFIG_MAPS, FINETUNEJOBS, JOBS, PODS, PVCS
+from finetune_operator.kube import CONFIG_MAPS, FINETUNEJOBS, JOBS, PODS, PVCS, SERVICES
 from finetune_operator.latest_reports import LatestReports
 from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.names import LABEL_JOB_UID
@@ -124,6 +124,16 @@ async def test_the_first_pass_makes_each_child_once_and_the_next_pass_costs_noth
     ]
     assert world.api.requests == []
     assert (world.status()["phase"], world.status()["message"]) == ("Pending", "waiting for a pod")
+
+
+async def test_the_service_of_a_job_of_many_pods_is_there_before_they_are(world: World) -> None:
+    world.edit(resources={"nodes": 2})
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.api.requests[1:5] == [f"create {kind.plural}" for kind in (CONFIG_MAPS, PVCS, SERVICES, JOBS)]
+    assert world.status()["message"] == "0 of 2 pods run; waiting for a pod"
 
 
 async def test_a_job_that_the_cache_does_not_know_yet_is_not_made_twice(world: World) -> None:
@@ -337,6 +347,32 @@ async def test_a_report_that_was_overtaken_is_dropped(world: World) -> None:
     assert latest is not None
     assert latest.body.report is not None
     assert latest.body.report.sequence == 2
+
+
+@pytest.mark.parametrize(
+    ("second", "asked_about", "told"),
+    [
+        ([], "job-uid", "1 of 2 pods run; the pod cannot be created: no room"),
+        ([member(1)], "pod-1-1", "1 of 2 pods run; pod 1: the pod cannot be created: no room"),
+    ],
+)
+async def test_a_warning_explains_why_one_of_many_pods_does_not_run(
+    world: World, second: list[dict[str, Any]], asked_about: str, told: str
+) -> None:
+    world.edit(resources={"nodes": 2})
+    world.api.put(JOBS, merged(job(start=-3600), OWNED))
+    for each in (member(0, state=running()), *second):
+        world.api.put(PODS, merged(each, OWNED_POD))
+    involved = {"involvedObject": {"uid": asked_about}, "type": "Warning"}
+    warning = {"reason": "FailedCreate", "message": "no room", "lastTimestamp": "2026-11-20T12:00:00Z"}
+    world.api.objects["events", "w"] = {"metadata": {"name": "w"}, **involved, **warning}
+    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.status()["message"] == told
+    assert world.api.selectors[-1]["fieldSelector"].startswith(f"involvedObject.uid={asked_about},")
 
 
 async def test_a_warning_explains_why_no_pod_comes(world: World) -> None:

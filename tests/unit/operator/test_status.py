@@ -40,7 +40,8 @@ REPORT: dict[str, Any] = {
         "metric": "eval_accuracy",
         "value": "0.5810",
     },
-    "provenance": {"modelRevision": "abc"},
+    "adjustments": [{"step": 3, "reason": "CudaOutOfMemory", "message": "batches of 4 rows for 8"}],
+    "provenance": {"modelRevision": "abc", "datasetRevision": "def", "datasetFingerprint": "123"},
 }
 FINAL: dict[str, Any] = {
     "exitCode": 0,
@@ -75,7 +76,7 @@ def test_a_job_that_trains_shows_its_numbers() -> None:
     assert status == {
         "observedGeneration": 1,
         "phase": "Running",
-        "message": "epoch 1.1 of 3, loss 1.20, accuracy 0.58, about 5 min left",
+        "message": "epoch 1.1 of 3, loss 1.20, accuracy 0.58, about 5 min left; since step 3: batches of 4 rows for 8",
         "conditions": [
             condition("Running", "True", "Training"),
             condition("Suspended", "False", "Running"),
@@ -93,7 +94,8 @@ def test_a_job_that_trains_shows_its_numbers() -> None:
         "latestCheckpoint": {"step": 125, "uri": "pvc://c/checkpoints/step-000125"},
         "bestCheckpoint": REPORT["bestCheckpoint"],
         "attempts": [{"number": 1, "pod": "yelp-1", "node": "n1", "startTime": stamp(12), "resumedFromStep": 0}],
-        "provenance": {"modelRevision": "abc", "image": "trainer:1"},
+        "adjustments": REPORT["adjustments"],
+        "provenance": {**REPORT["provenance"], "image": "trainer:1"},
     }
 
 
@@ -128,6 +130,7 @@ def test_the_end_is_told_by_the_last_word_and_by_the_job() -> None:
     assert [each["step"] for each in status["evaluations"]] == [125, 375]
     assert [each["step"] for each in status["checkpoints"]] == [125, 375]
     assert status["bestCheckpoint"] == REPORT["bestCheckpoint"]
+    assert status["adjustments"] == REPORT["adjustments"]
     assert status["model"] == FINAL["model"]
     assert status["attempts"] == [
         {
