@@ -13,13 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
 from finetune_api.base import JsonObject
 from finetune_trainer.failures import TrainerError, output_failures
 from finetune_trainer.storage import sync_file, sync_folder
+
+if TYPE_CHECKING:
+    from finetune_trainer.mirror import Mirror
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +83,14 @@ class Snapshot:
 
 
 class CheckpointStore:
-    """The checkpoints of one run below one folder. All paths are on a local or mounted file system."""
+    """The checkpoints of one run below one folder. All paths are on a local or mounted file system.
 
-    def __init__(self, folder: Path, run: JsonObject, keep: int) -> None:
+    With a mirror, those count that are there; here stand those that are needed: the newest and the best one.
+    """
+
+    def __init__(self, folder: Path, run: JsonObject, keep: int, mirror: "Mirror | None" = None) -> None:
         self.folder = folder
+        self._mirror = mirror
         self.saved: list[SavedCheckpoint] = []
         """Those that are complete, oldest first. Replaced as a whole by the thread that saves, so that any may read it."""
         self._retired: list[SavedCheckpoint] = []
@@ -91,7 +99,12 @@ class CheckpointStore:
         self._scratch = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
 
     def find(self) -> None:
-        """Find the checkpoints that verify; broken ones are left alone."""
+        """Find the checkpoints that verify; broken ones are left alone. The newest is on this machine then."""
+        if self._mirror:
+            self.saved = self._mirror.find(self._run)
+            while (newest := self.newest) and not self.fetch(newest):
+                pass
+            return
         found = []
         for path in sorted(self.folder.glob("step-*")):
             checkpoint, problem = verify(path, self._run)
@@ -101,6 +114,40 @@ class CheckpointStore:
                 logger.warning("checkpoint %s is not used: %s", path.name, problem)
         self.saved = sorted(found, key=lambda checkpoint: checkpoint.step)
 
+    def fetch(self, checkpoint: SavedCheckpoint) -> bool:
+        """Have the files of one of `saved` on this machine. False if they are broken: it is none of `saved` any more.
+
+        Raises:
+            TrainerError: The place cannot be read, or there is no space here.
+        """
+        if self._mirror is None:
+            return True
+        with output_failures(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / ".lock"):  # other processes of the run may want the same
+                problem = self._download(self._mirror, checkpoint)
+        if problem:
+            logger.warning("checkpoint %s is not used: %s", checkpoint.path.name, problem)
+            self.saved = [other for other in self.saved if other != checkpoint]
+        return not problem
+
+    def _download(self, mirror: "Mirror", checkpoint: SavedCheckpoint) -> str:
+        """What is wrong with it; empty if nothing is."""
+        here, problem = verify(checkpoint.path, self._run)
+        if here and here.digest == checkpoint.digest:
+            return ""
+        fresh = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        fresh.mkdir()
+        try:
+            mirror.download(checkpoint, fresh)
+            here, problem = verify(fresh, self._run)
+            if here:
+                shutil.rmtree(checkpoint.path, ignore_errors=True)
+                fresh.rename(checkpoint.path)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return problem
+
     def begin(self) -> None:
         """Make room to write. Leftovers of a killed process are removed."""
         with output_failures(self.folder):
@@ -108,6 +155,11 @@ class CheckpointStore:
             for leftover in self.folder.glob(f"{_TEMPORARY}*"):
                 shutil.rmtree(leftover)
             self._scratch.mkdir()
+        if self._mirror:
+            self._mirror.sweep()
+            for path in self.folder.glob("step-*"):
+                if not self.newest or path != self.newest.path:
+                    self._discard(path)
 
     def close(self) -> None:
         """Remove what `rotate` let go, and the scratch folder."""
@@ -134,6 +186,8 @@ class CheckpointStore:
             written.rename(path)
             sync_folder(self.folder)
         checkpoint = SavedCheckpoint(step, epoch, path, size, digest, time)
+        if self._mirror:
+            self._mirror.upload(checkpoint)
         self.saved = sorted([*(kept for kept in self.saved if kept.step != step), checkpoint], key=lambda c: c.step)
         return checkpoint
 
@@ -145,35 +199,60 @@ class CheckpointStore:
         kept = {checkpoint.step for checkpoint in self.saved[-self._keep :]} | ({best.step} if best else set())
         self._retired += [checkpoint for checkpoint in self.saved if checkpoint.step not in kept]
         self.saved = [checkpoint for checkpoint in self.saved if checkpoint.step in kept]
+        for checkpoint in self.saved if self._mirror else []:
+            if checkpoint not in (best, self.newest):
+                self._discard(checkpoint.path)
 
     def sweep(self) -> None:
         """Remove what `rotate` let go."""
-        while self._retired:
-            # Renamed first: half of a removed checkpoint must never stand under its name.
-            doomed = self._scratch / f"removed-{uuid.uuid4().hex}"
-            with output_failures(self.folder):
-                self._retired.pop().path.rename(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+        retired, self._retired = self._retired, []
+        for checkpoint in retired:
+            if self._mirror and not self._mirror.remove(checkpoint):
+                self._retired.append(checkpoint)
+            else:
+                self._discard(checkpoint.path)
+
+    def _discard(self, path: Path) -> None:
+        # Renamed first: half of a removed checkpoint must never stand under its name.
+        doomed = self._scratch / f"removed-{uuid.uuid4().hex}"
+        with output_failures(self.folder):
+            if path.exists():
+                path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def verify(path: Path, run: JsonObject) -> tuple[SavedCheckpoint | None, str]:
     """The checkpoint at `path`, or what is wrong with it: each file must be there with its size and SHA-256."""
     try:
         text = (path / MANIFEST).read_bytes()
-        manifest = Manifest.model_validate_json(text)
-        for name, entry in manifest.files.items():
+        manifest, problem = read_manifest(text, run)
+        for name, entry in manifest.files.items() if manifest else ():
             if (path / name).stat().st_size != entry.size:
                 return None, f"{name} has another size than its manifest says"
             if sha256_of(path / name) != entry.sha256:
                 return None, f"{name} has another SHA-256 than its manifest says"
     except FileNotFoundError as error:
         return None, f"{Path(error.filename).name} is missing"
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        return None, f"it cannot be read: {error}"
+    return (saved_as(path, manifest, text), "") if manifest else (None, problem)
+
+
+def read_manifest(text: bytes, run: JsonObject) -> tuple[Manifest | None, str]:
+    """The manifest of a checkpoint of `run`, or what is wrong with it."""
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
         return None, f"it cannot be read: {str(error).splitlines()[0]}"
     if manifest.run != run:
         return None, "it belongs to another run"
+    return manifest, ""
+
+
+def saved_as(path: Path, manifest: Manifest, text: bytes) -> SavedCheckpoint:
+    """The checkpoint at `path` whose manifest has this text."""
     size = len(text) + sum(entry.size for entry in manifest.files.values())
-    return SavedCheckpoint(manifest.step, manifest.epoch, path, size, _digest(text), manifest.time), ""
+    return SavedCheckpoint(manifest.step, manifest.epoch, path, size, _digest(text), manifest.time)
 
 
 def _seal(folder: Path, run: JsonObject, step: int, epoch: float) -> tuple[str, int, datetime]:

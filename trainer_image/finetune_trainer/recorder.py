@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from functools import partial
+from itertools import pairwise
 
 from finetune_api.report import ExitCode, Stage
 from finetune_api.run import RunConfig
@@ -12,6 +13,7 @@ from finetune_api.status import Adjustment, BestCheckpoint, Progress
 from finetune_trainer.best import EarlyStop, best_of, early_stop
 from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint, Snapshot, Write
 from finetune_trainer.failures import TrainerError, output_failures
+from finetune_trainer.fitting import Fit, describe, fit_of
 from finetune_trainer.history import History, Metrics
 from finetune_trainer.progress_bar import ProgressBar
 from finetune_trainer.saving import BackgroundSaver
@@ -42,7 +44,7 @@ class Recorder:
         self._state = state
         self._best_metric = f"eval_{config.evaluation.best_metric}" if config.evaluation.best_metric else None
         self._last_finite_step = 0
-        self._saver = BackgroundSaver()
+        self._saver = BackgroundSaver(output.hurried)
         self._telling = threading.Lock()
         self._bar: ProgressBar | None = None
         self.current_stage: Stage = "Preparing"
@@ -57,15 +59,33 @@ class Recorder:
 
     def resume(self, checkpoint: SavedCheckpoint | None) -> None:
         """Go on from `checkpoint`, or start anew."""
+        self._state.set_resumed_from(checkpoint.step if checkpoint else 0)
+        self.rewind(checkpoint)
+
+    def rewind(self, checkpoint: SavedCheckpoint | None) -> None:
+        """Take back what came after `checkpoint`."""
         step = checkpoint.step if checkpoint else 0
         self.history.resume(step)
         self._last_finite_step = step
         self.saved_step = checkpoint.step if checkpoint else None
         self._decide_early_stop()
-        self._state.set_resumed_from(step)
+        self._tell_adjustments()
         self._state.set_metrics(self.history.newest())
         self._state.set_evaluations(self.history)
         self._tell_checkpoints()
+
+    @property
+    def fit(self) -> Fit:
+        """How much is in memory at a time: what the settings ask for, or the newest adjustment."""
+        adjusted = self.history.adjustments()
+        return Fit.from_numbers(adjusted[-1].metrics) if adjusted else fit_of(self._config)
+
+    def adjust(self, fit: Fit) -> None:
+        """From the newest checkpoint on less is in memory at a time. Remembered with the output, for later attempts."""
+        last = self.store.newest
+        logger.warning("the GPU's memory is not enough; going on with %s", describe(self.fit, fit))
+        self.history.append("adjustment", last.step if last else 0, last.epoch if last else 0, fit.to_numbers())
+        self._tell_adjustments()
 
     def begin(self, step: int, total_steps: int, epoch: float, rows: int) -> None:
         """The first step comes next. `rows` is the number of training rows."""
@@ -133,7 +153,9 @@ class Recorder:
         logger.info("step %d, epoch %s: %s", step, format_epoch(epoch), shown)
         self._decide_early_stop()
         if self.early_stop:
+            logger.info("step %d: training ends early", step)
             self._tell_done(step, epoch)
+            self._tell_adjustments()
 
     def save(self, snapshot: Snapshot) -> None:
         """Make a checkpoint of `snapshot`, and let older ones go.
@@ -194,21 +216,32 @@ class Recorder:
         checkpoint = self.store.publish(written, snapshot.step, snapshot.epoch)
         self.store.rotate(self.best())
         self._tell_checkpoints()
-        logger.info("step %d: saved %s in %.1f s", snapshot.step, checkpoint.path, time.monotonic() - start)
+        where = self._output.shown(checkpoint.path)
+        logger.info("step %d: saved %s in %.1f s", snapshot.step, where, time.monotonic() - start)
 
     def _decide_early_stop(self) -> None:
         patience = self._config.evaluation.patience
-        if patience is None or self._best_metric is None:
-            return
-        self.early_stop = stop = early_stop(self.history.evaluations(), self._best_metric, patience)
-        if stop is None:
-            return
-        message = (
-            f"{self._best_metric} has not become better than {format_number(stop.best_value)} of step {stop.best_step} "
-            f"in {patience} evaluations"
-        )
-        logger.info("step %d: training ends early: %s", stop.step, message)
-        self._state.set_adjustments([Adjustment(step=stop.step, reason="EarlyStopping", message=message)])
+        if patience is not None and self._best_metric is not None:
+            self.early_stop = early_stop(self.history.evaluations(), self._best_metric, patience)
+
+    def _tell_adjustments(self) -> None:
+        lines = self.history.adjustments()
+        fits = [fit_of(self._config), *(Fit.from_numbers(line.metrics) for line in lines)]
+        told = [
+            Adjustment(step=line.step + 1, reason="CudaOutOfMemory", message=describe(before, after))
+            for line, (before, after) in zip(lines, pairwise(fits), strict=True)
+        ]
+        if stop := self.early_stop:
+            value = format_number(stop.best_value)
+            told.append(
+                Adjustment(
+                    step=stop.step,
+                    reason="EarlyStopping",
+                    message=f"{self._best_metric} has not become better than {value} of step {stop.best_step} "
+                    f"in {self._config.evaluation.patience} evaluations",
+                )
+            )
+        self._state.set_adjustments(told)
 
     def _tell_progress(self, step: int, epoch: float) -> None:
         seconds = time.monotonic() - self._start

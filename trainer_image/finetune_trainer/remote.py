@@ -101,7 +101,8 @@ class Bucket:
         return {
             path.removeprefix(self._root).lstrip("/"): _entry(info)
             for path, info in found.items()
-            if not path.endswith("/")  # consoles make such objects to show a folder
+            # Consoles make objects that end in / to show a folder; and no name may lead out of where we put it.
+            if not path.endswith("/") and ".." not in path.split("/")
         }
 
     def read(self, name: str) -> bytes | None:

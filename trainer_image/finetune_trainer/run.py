@@ -36,41 +36,105 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
     if config.training.engine == "keras":
         check_keras(config, use_cpu)
     output = open_output(config, volumes)
-    store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep)
+    store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep, output.mirror)
     store.find()
     try:
-        recorder = Recorder(config, output, store, History(output.history), state, stop)
+        recorder = Recorder(config, output, store, History(output.history, output.history_changed), state, stop)
         last, prepared = train(config, volumes, use_cpu, output, recorder, state)
         state.stage("Exporting", "writing the model")
-        state.set_model(export_model(recorder.best() or last, prepared, output))
+        model = export_model(_chosen(recorder) or last, prepared, output)
+        output.publish_models()
+        state.set_model(model)
     finally:
         store.close()
     state.stage("Finished")
     return output
 
 
+def _chosen(recorder: Recorder) -> SavedCheckpoint | None:
+    """The best checkpoint whose files can still be read."""
+    while (best := recorder.best()) and not recorder.store.fetch(best):
+        pass
+    return best
+
+
 def train(
     config: RunConfig, volumes: Volumes, use_cpu: bool, output: Output, recorder: Recorder, state: RunState
 ) -> tuple[SavedCheckpoint, Prepared]:
-    """Train and evaluate up to the last step. Returns its checkpoint, and what was trained."""
-    resumed = recorder.store.newest
-    recorder.resume(resumed)
+    """Train and evaluate up to the last step, with less in memory at a time where a GPU has not enough.
+
+    Returns:
+        The checkpoint of the last step, and what was trained.
+    """
+    recorder.resume(recorder.store.newest)
     prepared = prepare(config, volumes, use_cpu, state)
     claim_output(output, config)
     recorder.store.begin()
     recorder.history.begin()
-    engine = make_engine(prepared, recorder)
-    if resumed and recorder.is_over(resumed.step, engine.total_steps):
-        recorder.nothing_left(resumed)
-    else:
-        if resumed:
-            logger.info("resuming from step %d of %d", resumed.step, engine.total_steps)
-        with recorder.stop.deferred():
-            engine.train(resumed)
-            recorder.check_saved()
-    last = recorder.store.newest
-    if last is None or not recorder.is_over(last.step, engine.total_steps):
-        raise RuntimeError(f"training ended without a checkpoint of its last step, {engine.total_steps}")
-    if prepared.data.evaluation and not recorder.history.evaluation_at(last.step):
-        engine.evaluate(last)
-    return last, prepared
+    while True:
+        ended = attempt(replace(prepared, config=fitted(config, recorder.fit)), recorder)
+        if isinstance(ended, SavedCheckpoint):
+            return ended, prepared
+        recorder.check_saved()
+        recorder.rewind(recorder.store.newest)
+        recorder.history.begin()
+        recorder.adjust(_smaller(ended, recorder.fit, prepared))
+        prepared = _loaded_again(prepared)
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """A GPU ran out of memory."""
+
+    said: str
+    """CUDA's own words, with the sizes."""
+    evaluating: bool
+
+
+def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortage:
+    """Train and evaluate from the newest checkpoint, or from the pretrained model, up to the last step."""
+    resumed = recorder.store.newest
+    try:
+        engine = make_engine(prepared, recorder)
+        if resumed and recorder.is_over(resumed.step, engine.total_steps):
+            recorder.nothing_left(resumed)
+        else:
+            if resumed:
+                logger.info("resuming from step %d of %d", resumed.step, engine.total_steps)
+            with recorder.stop.deferred():
+                engine.train(resumed)
+                recorder.check_saved()
+        last = recorder.store.newest
+        if last is None or not recorder.is_over(last.step, engine.total_steps):
+            raise RuntimeError(f"training ended without a checkpoint of its last step, {engine.total_steps}")
+        if prepared.data.evaluation and not recorder.history.evaluation_at(last.step):
+            engine.evaluate(last)
+    except Exception as error:
+        # Only the words are kept: the error holds the frames, and with them what fills the memory.
+        said = next((str(cause) for cause in causes(error) if isinstance(cause, torch.OutOfMemoryError)), None)
+        if said is None:
+            raise
+        return Shortage(said, evaluating=recorder.current_stage == "Evaluating")
+    return last
+
+
+def _smaller(shortage: Shortage, fit: Fit, prepared: Prepared) -> Fit:
+    """What takes less memory than `fit`.
+
+    Raises:
+        TrainerError: OUT_OF_MEMORY when nothing is left to try.
+    """
+    less = smaller(fit, shortage.evaluating, can_checkpoint=prepared.config.training.engine != "keras")
+    if less is None:
+        sizes = sizes_of(prepared.model, prepared.data.longest)
+        raise nothing_smaller(shortage.said, shortage.evaluating, fit.activation_checkpointing, sizes)
+    return less
+
+
+def _loaded_again(prepared: Prepared) -> Prepared:
+    """The model as it was before any step. The memory of what was there is free before."""
+    load = partial(load_model, prepared.config, prepared.data, prepared.pretrained, prepared.use_cpu)
+    prepared = replace(prepared, model=torch.nn.Module())
+    gc.collect()
+    torch.cuda.empty_cache()
+    return replace(prepared, model=load())

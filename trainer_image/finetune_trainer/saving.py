@@ -1,6 +1,7 @@
 """Writes checkpoints from a thread of its own: the training waits for a copy in memory, not for the disk."""
 
 import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -10,7 +11,9 @@ logger = logging.getLogger(__name__)
 class BackgroundSaver:
     """One save at a time. A failure comes up where the training next asks, never in the thread alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, waited_for: threading.Event) -> None:
+        """`waited_for` is set while something waits for the save that is running, and tells it not to try for ever."""
+        self._waited_for = waited_for
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._running: Future[None] | None = None
 
@@ -21,6 +24,7 @@ class BackgroundSaver:
             Exception: What the save before this one failed with.
         """
         self.wait()
+        self._waited_for.clear()
         self._running = self._pool.submit(save)
 
     def wait(self) -> None:
@@ -30,6 +34,7 @@ class BackgroundSaver:
             Exception: What the last save failed with, once.
         """
         running, self._running = self._running, None
+        self._waited_for.set()
         if running:
             running.result()
 
@@ -40,5 +45,6 @@ class BackgroundSaver:
 
     def settle(self) -> None:
         """Return when no save is running. A failure is kept for `wait`."""
+        self._waited_for.set()
         if self._running and (error := self._running.exception()):
             logger.warning("a checkpoint could not be saved: %s", error)

@@ -71,8 +71,6 @@ def _download(bucket: Bucket, role: Role, entries: Mapping[str, Entry], partial:
     paths = {name: partial / (name or _file_name(bucket.uri)) for name in entries}
     size = sum(entry.size or 0 for entry in entries.values())
     logger.info("copying %s here: %d files, %d MB", bucket.uri, len(entries), round(size / 1e6))
-    if any(".." in path.parts for path in paths.values()):
-        raise bad_configuration(f"{FIELDS[role]} {bucket.uri} holds a file with '..' in its name")
 
     def copy(name: str) -> None:
         path = paths[name]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,6 +94,11 @@ class Output:
     def shown(self, path: Path) -> str:
         """How to call something below the output: people know paths of this machine, and URIs of other places."""
         return self.uri_of(path) if self.mirror else str(path)
+
+    @property
+    def hurried(self) -> threading.Event:
+        """To be set while something waits for a checkpoint to be saved."""
+        return self.mirror.hurried if self.mirror else threading.Event()
 
     def history_changed(self) -> None:
         """Something was added to the history that shall not be lost."""
