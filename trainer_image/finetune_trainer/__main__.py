@@ -11,7 +11,9 @@ from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
 from finetune_trainer.config import load_config
+from finetune_trainer.credentials import remember_secrets
 from finetune_trainer.failures import Stopped, TrainerError, bad_configuration
+from finetune_trainer.redaction import guard_logs, redact
 from finetune_trainer.reporting import Endpoint, Reporter
 from finetune_trainer.state import RunState
 from finetune_trainer.stop import StopSignal
@@ -22,6 +24,7 @@ logger = logging.getLogger("finetune_trainer")
 
 def main(arguments: list[str]) -> int:
     """Run to the end and say how it went. Returns the exit code, one of `ExitCode`."""
+    guard_logs()
     state = RunState()
     stop = StopSignal(last_words=lambda: _write_final_word(state, ExitCode.STOPPED, None))
     stop.listen()
@@ -29,6 +32,7 @@ def main(arguments: list[str]) -> int:
     code, failure = ExitCode.INTERNAL, None
     try:
         options = _parse(arguments)
+        remember_secrets()
         config = load_config(options.config)
         reporter = Reporter(state, Endpoint.from_environment(), config.reporting.interval_seconds)
         reporter.start()
@@ -97,23 +101,24 @@ def _volumes(pairs: list[str]) -> dict[str, Path]:
 
 
 def _tell(error: TrainerError) -> Failure:
-    logger.error("error: %s", error.message)
-    if error.hint:
-        logger.error("hint: %s", error.hint)
+    message, hint = redact(error.message), error.hint and redact(error.hint)
+    logger.error("error: %s", message)
+    if hint:
+        logger.error("hint: %s", hint)
     return Failure(
         reason=error.reason,
-        message=error.message[:MAX_MESSAGE],
-        hint=error.hint and error.hint[:MAX_MESSAGE],
+        message=message[:MAX_MESSAGE],
+        hint=hint and hint[:MAX_MESSAGE],
         exit_code=error.exit_code,
     )
 
 
 def _unforeseen(error: Exception) -> Failure:
-    text = "".join(traceback.format_exception(error))
+    text = redact("".join(traceback.format_exception(error)))
     logger.error("%s", text)
     return Failure(
         reason="InternalError",
-        message=f"{type(error).__name__}: {error}"[:MAX_MESSAGE],
+        message=redact(f"{type(error).__name__}: {error}")[:MAX_MESSAGE],
         hint="the pod's log has the whole story; this is a fault of the trainer or of a library, please report it",
         exit_code=ExitCode.INTERNAL,
         log_tail=text[-MAX_LOG_TAIL:],
@@ -143,8 +148,8 @@ def _print_summary(state: RunState, output: Output) -> None:
     lines = [
         f"metrics:     {', '.join(f'{metric.name} {metric.value}' for metric in final.metrics)}",
         *([f"best:        step {best.step}, {best.metric} {best.value}"] if best else []),
-        f"model:       {output.model}",
-        f"checkpoints: {output.checkpoints} (steps {steps})",
+        f"model:       {output.shown(output.model)}",
+        f"checkpoints: {output.shown(output.checkpoints)} (steps {steps})",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 

@@ -22,6 +22,7 @@ from finetune_api.status import (
 )
 from finetune_trainer.checkpoints import SavedCheckpoint
 from finetune_trainer.history import History
+from finetune_trainer.redaction import redact
 from finetune_trainer.storage import Output
 
 
@@ -62,7 +63,7 @@ class RunState:
         """What the run does now; `message` is for people."""
         with self._lock:
             self._stage = stage
-            self._message = message[:256] if message else None
+            self._message = redact(message)[:256] if message else None
         self.changed.set()
 
     def set_progress(self, progress: Progress) -> None:
