@@ -1,0 +1,123 @@
+"""How much memory a training will take, by the shapes of its weights alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from finetune_api.run import RunConfig
+
+_FULL, _HALF = 4, 2
+_OPTIMIZER_BYTES = {"sgd": 0, "adafactor": 0, "adagrad": 4, "rmsprop": 4, "lion_32bit": 4, "lion_8bit": 1,
+                    "adamw_8bit": 2, "adamw_bnb_8bit": 2, "paged_adamw_8bit": 2}  # fmt: skip
+"""Bytes of state for each trained weight, by `optim`, where it is not the 8 of AdamW: two numbers in float32."""
+_QUANTIZED_BYTES = {"4bit": 4.127 / 8, "8bit": 1.0}
+"""4 bits, and 0.127 for the constants of each block: https://arxiv.org/abs/2305.14314, section 3."""
+_SCORES_KEPT = 3
+"""Attention that is written out keeps its scores after the softmax, the mask of their dropout, and the product."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a model's memory depends on."""
+
+    parameters: int
+    """Weights, the adapter's included."""
+    trained: int
+    """Those that are trained."""
+    linear: int
+    """Those of linear layers that are not trained: quantization makes them small."""
+    kept: int
+    """Numbers kept of each token for the backward pass: what goes into and out of each linear layer but the output."""
+    layers: int
+    heads: int
+    hidden: int
+    """Width of what goes from one layer to the next."""
+    vocabulary: int
+    """Width of the output for each token; 0 where no tokens are written."""
+    dropout: bool
+    eager: bool
+    """Whether attention is written out, and not done by a kernel that keeps no scores."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one device."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.optimizer + self.activations
+
+
+def sizes_of(model: Any) -> Sizes:
+    """Read off a model of transformers, or off one that peft wraps. Its weights may be on the device `meta`."""
+    head = model.get_output_embeddings()
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
+    config = model.config.get_text_config()
+    return Sizes(
+        parameters=sum(weight.numel() for weight in model.parameters()),
+        trained=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+        linear=sum(layer.weight.numel() for layer in layers if not layer.weight.requires_grad),
+        kept=sum(sum(layer.weight.shape) for layer in layers),
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        hidden=config.hidden_size,
+        vocabulary=0 if head is None else head.weight.shape[0],
+        dropout=any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules()),
+        eager=config._attn_implementation == "eager",
+    )
+
+
+def estimate_memory(sizes: Sizes, config: RunConfig, batch_size: int, length: int, use_cpu: bool, bf16: bool) -> Memory:
+    """What one process will need on its device at the most, within about a third; the libraries' own memory is not in it.
+
+    Weights, gradients and the optimizer's state by the counts of
+    https://huggingface.co/docs/transformers/model_memory_anatomy. Activations as in https://arxiv.org/abs/2205.05198,
+    section 4, but counted by what goes into and out of all linear layers: for the layer of that paper, with attention
+    that keeps no scores, 36 bytes for each token and each number of its width, where the paper has 34.
+
+    Args:
+        batch_size: Rows in a batch.
+        length: Tokens in the longest row.
+        bf16: Whether the forward pass is in 16 bits.
+    """
+    lora, arguments = config.training.lora, config.training.arguments
+    number = _HALF if bf16 else _FULL
+    frozen = sizes.parameters - sizes.trained
+    small = sizes.linear if lora and lora.quantization else 0
+    bits = _QUANTIZED_BYTES[lora.quantization] if lora and lora.quantization else 0
+    # Under mixed precision a trained weight has a copy in 16 bits besides. Beside quantized weights the rest is in full.
+    trained = sizes.trained * (_FULL + (_HALF if bf16 else 0))
+    processes = config.processes * config.nodes
+    parts = processes if config.training.parallelism == "fsdp" else 1
+    buckets = 2 if processes > 1 and parts == 1 else 1  # DDP sends gradients from buffers of its own
+    return Memory(
+        weights=round((trained + (frozen - small) * (_FULL if small else number) + small * bits) / parts),
+        gradients=sizes.trained * _FULL * buckets // parts,
+        optimizer=sizes.trained * _OPTIMIZER_BYTES.get(str(arguments.get("optim")), 2 * _FULL) // parts,
+        activations=_activations(
+            sizes, batch_size, length, number, use_cpu, bool(arguments.get("activation_checkpointing"))
+        ),
+    )
+
+
+def _activations(sizes: Sizes, batch_size: int, length: int, number: int, use_cpu: bool, checkpointing: bool) -> int:
+    """Bytes that the backward pass needs, and those of the loss over a vocabulary.
+
+    Args:
+        number: Bytes of a number in the forward pass.
+    """
+    each = sizes.kept
+    if sizes.eager or (use_cpu and sizes.dropout):  # with dropout, torch on a CPU writes attention out too
+        each += _SCORES_KEPT * sizes.layers * sizes.heads * length
+    if checkpointing:  # each layer keeps its input; one at a time is computed again
+        each = sizes.layers * sizes.hidden + each // max(1, sizes.layers)
+    # The loss has the logits in float32, their softmax, and its gradient.
+    output = sizes.vocabulary * (3 * _FULL + (_HALF if number == _HALF else 0))
+    return batch_size * length * (each * number + output)
