@@ -31,6 +31,8 @@ _NOT_SECRET = ("AWS_REGION", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT")
 _MORE_VARIABLES = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_CLIENT_SECRET", "AZURE_STORAGE_CLIENT_SECRET")
 _PARTS_AT_ONCE = 4
 """Parts of one file in flight: each takes up to 50 MiB of memory while it is sent."""
+_RETRIES = {"mode": "standard", "total_max_attempts": 3}
+"""Of one request, by botocore; s3fs tries five times around it, which takes long enough together."""
 _BLOCK_BYTES = 16 * 2**20
 """A larger file is read in parts of this size, side by side."""
 
@@ -127,6 +129,7 @@ def _s3_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
         "token": secret.get("AWS_SESSION_TOKEN"),
         "endpoint_url": secret.get("AWS_ENDPOINT_URL"),
         "client_kwargs": {"region_name": region} if region else None,
+        "config_kwargs": None if "AWS_MAX_ATTEMPTS" in os.environ else {"retries": _RETRIES},
         "max_concurrency": _PARTS_AT_ONCE,
         "default_block_size": _BLOCK_BYTES,
     }
