@@ -1,45 +1,78 @@
-"""Batches of rows of like length: little padding, and still in random order."""
+"""The order in which rows are trained: random, with batches of like length, and the same for any number of processes."""
 
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch.utils.data import Sampler
+from transformers import TrainingArguments
+
+from finetune_trainer.prepared import Examples
 
 _BATCHES_TO_SORT = 50
 
 
-class LengthGroupedSampler(Sampler[int]):
-    """Shuffles the rows, sorts them by length within groups of 50 batches, and shuffles those batches.
+class EpochSampler(Sampler[int]):
+    """Shuffles the rows anew in each epoch, by `seed` and the number of the epoch alone.
 
-    The order depends on `seed` and the epoch alone, so that a run resumed within an epoch meets the rows that are left.
-    transformers' sampler draws from the global generator instead, and begins each group with its longest rows.
+    So a run resumed within an epoch meets the rows that are left. The samplers of torch and transformers draw from the
+    global generator, and accelerate does not tell its own the epoch after skipping batches in one of several processes.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self._lengths = lengths
-        self._batch_size = batch_size
+    def __init__(self, rows: int, seed: int) -> None:
+        self._rows = rows
         self._seed = seed
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate's data loader before each epoch."""
+        """To be called before each epoch."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return self._rows
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
-        shuffled: list[int] = torch.randperm(len(self._lengths), generator=generator).tolist()
-        group = self._batch_size * _BATCHES_TO_SORT
+        yield from self._order(torch.randperm(self._rows, generator=generator).tolist(), generator)
+
+    def _order(self, shuffled: list[int], generator: torch.Generator) -> list[int]:
+        return shuffled
+
+
+class LengthGroupedSampler(EpochSampler):
+    """Sorts the shuffled rows by length within groups of 50 steps, and shuffles the steps.
+
+    Those of one step follow each other, so that accelerate, which deals batches out in turn, gives each process some of
+    them: a step has the same rows whatever the number of processes and the size of their batches.
+    """
+
+    def __init__(self, lengths: Sequence[int], step_size: int, seed: int) -> None:
+        """`step_size` is the number of rows of one optimizer step, over all processes."""
+        super().__init__(len(lengths), seed)
+        self._lengths = lengths
+        self._step_size = step_size
+
+    def _order(self, shuffled: list[int], generator: torch.Generator) -> list[int]:
+        size, group = self._step_size, self._step_size * _BATCHES_TO_SORT
         ordered: list[int] = []
         for start in range(0, len(shuffled), group):
             ordered += sorted(shuffled[start : start + group], key=lambda index: -self._lengths[index])
-        batches = [ordered[start : start + self._batch_size] for start in range(0, len(ordered), self._batch_size)]
-        # A batch that is not full comes last: everywhere else it would shift the ones after it.
-        full = [batch for batch in batches if len(batch) == self._batch_size]
-        rest = [batch for batch in batches if len(batch) < self._batch_size]
-        for number in torch.randperm(len(full), generator=generator).tolist():
-            yield from full[number]
-        for batch in rest:
-            yield from batch
+        steps = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+        # A step that is not full comes last: everywhere else it would shift the ones after it.
+        full = [rows for rows in steps if len(rows) == size]
+        rest = [rows for rows in steps if len(rows) < size]
+        shuffle = torch.randperm(len(full), generator=generator).tolist()
+        return [row for rows in [*(full[number] for number in shuffle), *rest] for row in rows]
+
+
+def train_sampler(examples: Examples, arguments: TrainingArguments) -> EpochSampler:
+    """The sampler that train_sampling_strategy names, `random` or `group_by_length`."""
+    seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
+    if arguments.train_sampling_strategy != "group_by_length":
+        return EpochSampler(len(examples.lengths), seed)
+    rows = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
+    return LengthGroupedSampler(examples.lengths, rows, seed)
+
+
+def evaluation_order(examples: Examples) -> list[int]:
+    """The longest rows first: little padding, and what the memory does not suffice for shows at once."""
+    return sorted(range(len(examples.lengths)), key=lambda index: -examples.lengths[index])

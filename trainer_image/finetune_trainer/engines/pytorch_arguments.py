@@ -1,0 +1,62 @@
+"""The part of `training.arguments` that the engine `pytorch` honours."""
+
+from typing import Any
+
+from torch.optim import Optimizer
+from transformers import SchedulerType, TrainingArguments, get_scheduler
+
+from finetune_trainer.failures import bad_configuration, listed
+
+HONOURED = (
+    "activation_checkpointing", "adam_beta1", "adam_beta2", "adam_epsilon", "bf16", "data_seed",
+    "dataloader_num_workers", "dataloader_persistent_workers", "dataloader_pin_memory", "dataloader_prefetch_factor",
+    "fp16", "full_determinism", "gradient_accumulation_steps", "logging_steps", "lr_scheduler_kwargs",
+    "lr_scheduler_type", "max_grad_norm", "optim", "per_device_eval_batch_size", "tf32", "train_sampling_strategy",
+    "warmup_steps", "weight_decay",
+)  # fmt: skip
+STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
+"""Schedules whose learning rate follows the evaluations."""
+_CHOICES = {
+    "optim": ("adamw_torch", "adamw_torch_fused"),
+    "train_sampling_strategy": ("random", "group_by_length"),
+    "lr_scheduler_type": tuple(kind.value for kind in SchedulerType if kind.value not in STEERED_BY_EVALUATION),
+}
+
+
+def check_honoured(arguments: dict[str, Any]) -> None:
+    """Nothing in training.arguments is passed over in silence.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION, naming the argument.
+    """
+    for name, value in arguments.items():
+        if name not in HONOURED:
+            raise bad_configuration(
+                f"training.arguments.{name}: engine 'pytorch' does not know it",
+                f"it knows {listed(HONOURED, len(HONOURED))}; engine 'trainer' knows every field",
+                "ArgumentNotHonoured",
+            )
+        choices = _CHOICES.get(name)
+        if choices and value not in choices:
+            raise bad_configuration(
+                f"training.arguments.{name}: engine 'pytorch' takes {listed(choices)}, not {value!r:.80}",
+                "engine 'trainer' takes every value",
+                "ArgumentNotHonoured",
+            )
+
+
+def make_schedule(optimizer: Optimizer, arguments: TrainingArguments, steps: int) -> Any:
+    """The learning rate over `steps` optimizer steps.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when lr_scheduler_type and lr_scheduler_kwargs do not go together.
+    """
+    options: Any = arguments.lr_scheduler_kwargs
+    try:
+        return get_scheduler(arguments.lr_scheduler_type, optimizer, arguments.get_warmup_steps(steps), steps, options)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        kind = SchedulerType(arguments.lr_scheduler_type).value
+        raise bad_configuration(
+            f"training.arguments.lr_scheduler_type: '{kind}' is not possible: {error}",
+            "change lr_scheduler_type or lr_scheduler_kwargs",
+        ) from error
