@@ -14,11 +14,21 @@ from finetune_trainer.checkpoints import SavedCheckpoint
 from finetune_trainer.engines.arguments import build_arguments
 from finetune_trainer.engines.batching import evaluation_order, train_sampler
 from finetune_trainer.engines.keras_model import KerasTwin
+from finetune_trainer.engines.pytorch_arguments import make_schedule
 from finetune_trainer.engines.schedule import Schedule
+from finetune_trainer.engines.states import load_weights
 from finetune_trainer.failures import bad_configuration, model_error
 from finetune_trainer.prepared import Examples, Prepared
 from finetune_trainer.recorder import Recorder
-from finetune_trainer.snapshot import OPTIMIZER, TrainingState, take_snapshot, weights_of
+from finetune_trainer.snapshot import (
+    OPTIMIZER,
+    TrainingState,
+    random_state,
+    random_state_file,
+    restore_random_state,
+    take_snapshot,
+    weights_of,
+)
 
 Batch = dict[str, torch.Tensor]
 Step = tuple[list[Batch], list[torch.Tensor]]
@@ -42,10 +52,11 @@ class Engine:
         self._sampler = train_sampler(prepared.data.train, arguments)
         self._batches = math.ceil(rows / config.training.batch_size)
         self._accumulation = arguments.gradient_accumulation_steps
-        self._plan = Schedule(config, math.ceil(self._batches / self._accumulation), arguments.logging_steps)
-        self.total_steps = self._plan.total_steps
+        self._due = Schedule(config, math.ceil(self._batches / self._accumulation), int(arguments.logging_steps))
+        self.total_steps = self._due.total_steps
         """Optimizer steps of the whole run."""
         self._step = 0
+        self._resumed: SavedCheckpoint | None = None
         self._order: tuple[int, list[int]] = (-1, [])
         self._losses: list[float] = []
         transformers.set_seed(config.training.seed)  # Keras draws the seeds of its layers from Python's numbers
@@ -63,7 +74,7 @@ class Engine:
         )
         optimizer.exclude_from_weight_decay(self._twin.not_decayed())
         optimizer.build(self._model.trainable_variables)
-        self._model.compile(optimizer, loss=_LOSSES[prepared.model.config.problem_type]())
+        self._model.compile(optimizer, loss=_LOSSES[str(prepared.model.config.problem_type)]())
         self._check_answers()
 
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
@@ -73,9 +84,9 @@ class Engine:
         first, recorder = self._step, self._recorder
         recorder.begin(first, self.total_steps, self._epoch_after(first), len(self._prepared.data.train.lengths))
         try:
-            if checkpoint and self._plan.evaluates(first):
+            if checkpoint and self._due.evaluates(first):
                 self._evaluate()  # a stop may have come before this was done
-            if recorder.stop.requested:
+            if self._ends_here():
                 return
             self._model.fit(
                 _Steps(self.total_steps, first, self._step_after),
@@ -93,7 +104,11 @@ class Engine:
 
     def _step_after(self, done: int) -> Step:
         """The batches of the step that follows `done` others, padded one by one."""
-        epoch, number = divmod(done, self._plan.steps_per_epoch)
+        if self._resumed:
+            # Not before: torch's data loader too has drawn a random number.
+            restore_random_state(self._resumed.path)
+            self._resumed = None
+        epoch, number = divmod(done, self._due.steps_per_epoch)
         if self._order[0] != epoch:
             self._sampler.set_epoch(epoch)
             self._order = epoch, list(self._sampler)
@@ -105,28 +120,30 @@ class Engine:
 
     def _epoch_after(self, done: int) -> float:
         """Passes over the training rows after `done` steps."""
-        epochs, number = divmod(done, self._plan.steps_per_epoch)
+        epochs, number = divmod(done, self._due.steps_per_epoch)
         return epochs + number * self._accumulation / self._batches
 
     def _after_step(self, logs: dict[str, float]) -> None:
         """Log, evaluate and save where it is due, and stop where it is asked for."""
         self._step += 1
         self._losses.append(logs["loss"])
-        step, plan, recorder = self._step, self._plan, self._recorder
-        epoch = self._epoch_after(step)
-        recorder.step(step, epoch)
-        stopping = recorder.stop.requested
-        if plan.logs(step) or stopping:
-            rate, losses = self._rate(step - 1), self._losses
-            metrics = {"loss": sum(losses) / len(losses), "grad_norm": logs["grad_norm"], "learning_rate": rate}
-            recorder.log(step, epoch, metrics)
+        step, recorder = self._step, self._recorder
+        recorder.step(step, self._epoch_after(step))
+        if self._due.logs(step):
+            loss = sum(self._losses) / len(self._losses)
+            metrics = {"loss": loss, "grad_norm": logs["grad_norm"], "learning_rate": self._rate(step - 1)}
+            recorder.log(step, self._epoch_after(step), metrics)
             self._losses = []
-        if not stopping and plan.evaluates(step):
+        if self._due.evaluates(step) and not recorder.stop.requested:
             self._evaluate()
-            stopping = recorder.stop.requested
-        if stopping or plan.saves(step):
+        ends = self._ends_here()
+        if ends or self._due.saves(step):
+            recorder.check_finite(step, {"loss": logs["loss"], "grad_norm": logs["grad_norm"]})
             self._save()
-        self._model.stop_training = stopping
+        self._model.stop_training = ends
+
+    def _ends_here(self) -> bool:
+        return self._recorder.stop.requested or self._recorder.early_stop is not None
 
     def _evaluate(self) -> None:
         """Evaluate the model as it is now, unless that was done; a stop cuts it short."""
@@ -158,26 +175,26 @@ class Engine:
 
     def _save(self) -> None:
         self._twin.give()
-        state = {
-            "optimizer": [variable.value for variable in self._model.optimizer.variables],
-            "dropout": [variable.value for variable in self._model.non_trainable_variables],
+        objects = {
+            OPTIMIZER: {
+                "variables": [entry.value for entry in self._model.optimizer.variables],
+                "losses": self._losses,
+            },
+            random_state_file(0, 1): random_state(),
         }
         model, tokenizer = self._prepared.model, self._prepared.tokenizer
-        epoch = self._epoch_after(self._step)
-        saved = TrainingState(model, tokenizer, weights_of(model), {OPTIMIZER: state}, {})
-        self._recorder.save(take_snapshot(self._step, epoch, saved))
+        state = TrainingState(model, tokenizer, weights_of(model), objects, texts={})
+        self._recorder.save(take_snapshot(self._step, self._epoch_after(self._step), state))
 
     def _load(self, checkpoint: SavedCheckpoint) -> None:
-        model = self._prepared.model
-        saved = type(model).from_pretrained(checkpoint.path, dtype=torch.float32)
-        model.load_state_dict(saved.state_dict())
+        """Go on from `checkpoint`; the random numbers of dropout follow with the first batch."""
+        load_weights(self._prepared.model, checkpoint.path)
         self._twin.take()
-        state = torch.load(checkpoint.path / OPTIMIZER, weights_only=True)
-        own = {"optimizer": self._model.optimizer.variables, "dropout": self._model.non_trainable_variables}
-        for part, variables in own.items():
-            for variable, value in zip(variables, state[part], strict=True):
-                variable.assign(value)
-        self._step = checkpoint.step
+        saved = torch.load(checkpoint.path / OPTIMIZER, weights_only=True)
+        for variable, value in zip(self._model.optimizer.variables, saved["variables"], strict=True):
+            variable.assign(value)
+        self._losses = saved["losses"]
+        self._step, self._resumed = checkpoint.step, checkpoint
 
     def _check_answers(self) -> None:
         """The model must answer as that of transformers does: an architecture has more variants than a converter knows."""
@@ -237,26 +254,12 @@ class _Steps(keras.utils.PyDataset):  # type: ignore[misc]
 
 def _learning_rates(arguments: transformers.TrainingArguments, total_steps: int) -> Callable[[int], float]:
     """The learning rate after a number of steps: that of transformers' schedule of the same name."""
-    carrier = torch.optim.SGD([torch.zeros(1)], lr=arguments.learning_rate)
-    try:
-        schedule = transformers.get_scheduler(
-            arguments.lr_scheduler_type,
-            carrier,
-            num_warmup_steps=arguments.get_warmup_steps(total_steps),
-            num_training_steps=total_steps,
-            scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
-        )
-    except (ValueError, TypeError) as error:
-        raise _bad_schedule(arguments, str(error)) from error
+    schedule = make_schedule(torch.optim.SGD([torch.zeros(1)], arguments.learning_rate), arguments, total_steps)
     if not isinstance(schedule, torch.optim.lr_scheduler.LambdaLR):
-        raise _bad_schedule(arguments, "it depends on more than the number of steps")
+        kind = transformers.SchedulerType(arguments.lr_scheduler_type).value
+        raise bad_configuration(
+            f"training.arguments.lr_scheduler_type: '{kind}' depends on more than the step",
+            "use another, such as linear or cosine, or engine 'trainer'",
+        )
     factor = schedule.lr_lambdas[0]
     return lambda steps: float(arguments.learning_rate * factor(steps))
-
-
-def _bad_schedule(arguments: transformers.TrainingArguments, why: str) -> Exception:
-    name = transformers.SchedulerType(arguments.lr_scheduler_type).value
-    return bad_configuration(
-        f"training.arguments: lr_scheduler_type '{name}' is not possible: {why}",
-        "change lr_scheduler_type or lr_scheduler_kwargs, such as to linear or cosine",
-    )

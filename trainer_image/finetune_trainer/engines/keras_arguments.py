@@ -23,8 +23,8 @@ def check_keras(config: RunConfig, use_cpu: bool) -> None:
     for name in config.training.arguments:
         if name not in HONOURED:
             raise bad_configuration(
-                f"training.arguments.{name}: the engine keras does not know it{did_you_mean(name, HONOURED)}",
-                f"it takes {', '.join(HONOURED)}; engine 'trainer' takes the others too",
+                f"training.arguments.{name}: engine 'keras' does not know it{did_you_mean(name, HONOURED)}",
+                f"it knows {', '.join(HONOURED)}; engine 'trainer' knows every field",
                 "ArgumentNotHonoured",
             )
     if config.nodes * config.processes > 1:

@@ -14,7 +14,6 @@ import keras_hub
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import PreTrainedModel
 
 from finetune_trainer.failures import model_error
 
@@ -63,10 +62,11 @@ _ONE_SEGMENT = ("roberta", "xlm-roberta")
 class KerasTwin:
     """A classifier of KerasHub with the weights of `source`, which stays on the CPU and takes them back on demand."""
 
-    def __init__(self, source: PreTrainedModel, dtype: str) -> None:
+    def __init__(self, source: Any, dtype: str) -> None:
         """Build it.
 
         Args:
+            source: A PreTrainedModel for classification, in float32.
             dtype: Keras' policy: float32, or mixed_bfloat16 for computations in bfloat16 with weights in float32.
 
         Raises:
@@ -96,7 +96,7 @@ class KerasTwin:
         for variable, view, _ in self._weights:
             variable.assign(view)
 
-    def give(self) -> PreTrainedModel:
+    def give(self) -> Any:
         """Write the weights into `source`, and return it."""
         for variable, view, _ in self._weights:
             view[...] = keras.ops.convert_to_numpy(variable)
@@ -127,8 +127,10 @@ class KerasTwin:
 class _Views:
     """Stands for the checkpoint that a converter of KerasHub reads, and keeps what it asks for."""
 
-    def __init__(self, source: PreTrainedModel) -> None:
-        self._tensors = {name: tensor.numpy() for name, tensor in source.state_dict().items()}
+    def __init__(self, source: Any) -> None:
+        self._tensors: dict[str, npt.NDArray[Any]] = {
+            name: tensor.numpy() for name, tensor in source.state_dict().items()
+        }
         self._prefix = f"{source.base_model_prefix}."
         self.found: list[tuple[Any, npt.NDArray[Any], str]] = []
         """Keras' variable, the memory of its like in transformers seen in Keras' shape, and the name there."""
@@ -186,7 +188,7 @@ def _activation(name: str) -> Any:
         ) from error
 
 
-def _fold_segment(model: PreTrainedModel) -> None:
+def _fold_segment(model: Any) -> None:
     """RoBERTa has one segment, whose embedding is added everywhere: it can as well be a part of each position's."""
     embeddings = model.base_model.embeddings
     with torch.no_grad():
