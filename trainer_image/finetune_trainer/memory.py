@@ -1,7 +1,8 @@
 """How much memory is free, and running out of it told with the sizes that decide about it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -64,10 +65,64 @@ def explain_memory(error: BaseException, config: RunConfig) -> TrainerError | No
 
 def _failure(reason: str, message: str, config: RunConfig) -> TrainerError:
     size, length = config.training.batch_size, config.preprocessing.max_length
-    accumulation = config.training.arguments.get("gradient_accumulation_steps", 1)
     hint = (
-        f"training.batchSize is {size}: try {max(1, size // 2)} with training.arguments.gradient_accumulation_steps "
-        f"{accumulation * 2 if isinstance(accumulation, int) else 2}, which trains the same; or a preprocessing.maxLength "
-        f"below {length or 'that of the model'}, or training.arguments.activation_checkpointing: true"
+        f"a smaller training.batchSize ({size} now) with more training.arguments.gradient_accumulation_steps, a "
+        f"preprocessing.maxLength below {length or 'that of the model'}, or training.arguments.activation_checkpointing: true"
     )
     return TrainerError(ExitCode.OUT_OF_MEMORY, reason, message, hint)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What decides about the memory that a training takes."""
+
+    parameters: int
+    trained: int
+    """Parameters that are trained."""
+    longest: int | None
+    """Most tokens in a row."""
+    states: int
+    """Bytes of weights, gradients and optimizer states, without any activation."""
+    device: int | None
+    """Bytes of memory on the device, where it is a GPU."""
+
+
+def sizes_of(model: torch.nn.Module, longest: int | None) -> Sizes:
+    """The sizes of a model that AdamW trains: a gradient and two moments for each weight that is trained.
+
+    https://arxiv.org/abs/1910.02054, section 3.1
+    """
+    weights = list(model.parameters())
+    trained = [weight for weight in weights if weight.requires_grad]
+    return Sizes(
+        parameters=sum(weight.numel() for weight in weights),
+        trained=sum(weight.numel() for weight in trained),
+        longest=longest,
+        states=bytes_of(weights) + 3 * bytes_of(trained),
+        device=torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None,
+    )
+
+
+def nothing_smaller(text: str, evaluating: bool, checkpointing: bool, sizes: Sizes) -> TrainerError:
+    """The failure of a run that is already as small as can be. `text` is what CUDA said."""
+    where = f"the GPU's {sizes.device / 2**30:.0f} GiB are" if sizes.device else "the GPU's memory is"
+    how = " in the evaluation" if evaluating else " with activation checkpointing" if checkpointing else ""
+    rows = f"rows of up to {sizes.longest} tokens" if sizes.longest else "rows of any length"
+    return TrainerError(
+        ExitCode.OUT_OF_MEMORY,
+        "CudaOutOfMemory",
+        f"{where} not enough, not even for batches of 1 row{how}: {text.splitlines()[0]:.300}",
+        f"the model has {sizes.parameters:,} parameters, {sizes.trained:,} of them trained: weights, gradients and "
+        f"optimizer states alone take about {sizes.states / 2**30:.1f} GiB, and {rows} come on top; lower "
+        "preprocessing.maxLength, train an adapter (training.lora), spread the model over more GPUs "
+        "(training.parallelism: fsdp), or take a GPU with more memory or a smaller model",
+    )
+
+
+def bytes_of(state: object) -> int:
+    """Bytes of all tensors in nested dicts, lists and tuples."""
+    if isinstance(state, torch.Tensor):
+        return state.numel() * state.element_size()
+    if isinstance(state, Mapping):
+        return sum(bytes_of(inner) for inner in state.values())
+    return sum(bytes_of(inner) for inner in state) if isinstance(state, list | tuple) else 0

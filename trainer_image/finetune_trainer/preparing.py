@@ -44,15 +44,15 @@ def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState)
     data = _task(Inputs(config, pretrained, tokenizer, train_rows, evaluation_rows, use_cpu, tell))
     state.set_provenance(_provenance(config, pretrained, train_rows, data.columns))
     tell(f"loading model {config.model.source}")
-    transformers.set_seed(config.training.seed)
-    model = _load_model(config, data, pretrained, use_cpu)
+    model = load_model(config, data, pretrained, use_cpu)
     return Prepared(config, pretrained, model, tokenizer, data, use_cpu)
 
 
-def _load_model(
+def load_model(
     config: RunConfig, data: TaskData, pretrained: Pretrained, use_cpu: bool
 ) -> "PreTrainedModel | PeftModel":
-    """The model with all its weights to train, or with an adapter."""
+    """The model with all its weights to train, or with an adapter; the same each time."""
+    transformers.set_seed(config.training.seed)
     lora = config.training.lora
     if lora is None:
         return data.load_model(pretrained).model
@@ -71,6 +71,14 @@ def _task(inputs: Inputs) -> TaskData:
     match inputs.config.task:
         case "text-classification":
             return text_classification.prepare(inputs)
+        case "causal-lm":
+            from finetune_trainer.tasks import causal_lm  # with trl, which the others do without
+
+            return causal_lm.prepare(inputs)
+        case "seq2seq":
+            from finetune_trainer.tasks import seq2seq
+
+            return seq2seq.prepare(inputs)
         case task:
             raise NotImplementedError(task)
 

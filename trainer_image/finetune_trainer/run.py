@@ -1,7 +1,11 @@
 """One run from start to end: prepare, train, evaluate, export."""
 
+import gc
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import torch
 from transformers.utils.logging import disable_progress_bar
 
 from finetune_api.run import RunConfig
@@ -10,10 +14,13 @@ from finetune_trainer.engines import make_engine
 from finetune_trainer.engines.arguments import check_arguments
 from finetune_trainer.engines.keras_arguments import check_keras
 from finetune_trainer.export import export_model
+from finetune_trainer.fitting import Fit, fitted, smaller
 from finetune_trainer.history import History
+from finetune_trainer.hub import causes
 from finetune_trainer.lora import check_lora
+from finetune_trainer.memory import nothing_smaller, sizes_of
 from finetune_trainer.prepared import Prepared
-from finetune_trainer.preparing import choose_device, prepare
+from finetune_trainer.preparing import choose_device, load_model, prepare
 from finetune_trainer.recorder import Recorder
 from finetune_trainer.state import RunState
 from finetune_trainer.stop import StopSignal
@@ -79,7 +86,9 @@ def train(
         recorder.rewind(recorder.store.newest)
         recorder.history.begin()
         recorder.adjust(_smaller(ended, recorder.fit, prepared))
-        prepared = _loaded_again(prepared)
+        load = _loading(prepared)
+        del prepared  # its memory must be free before the model is loaded again
+        prepared = load()
 
 
 @dataclass(frozen=True)
@@ -131,10 +140,14 @@ def _smaller(shortage: Shortage, fit: Fit, prepared: Prepared) -> Fit:
     return less
 
 
-def _loaded_again(prepared: Prepared) -> Prepared:
-    """The model as it was before any step. The memory of what was there is free before."""
-    load = partial(load_model, prepared.config, prepared.data, prepared.pretrained, prepared.use_cpu)
-    prepared = replace(prepared, model=torch.nn.Module())
-    gc.collect()
-    torch.cuda.empty_cache()
-    return replace(prepared, model=load())
+def _loading(prepared: Prepared) -> Callable[[], Prepared]:
+    """Prepares the same with the model as it was before any step. Holds nothing of the model that `prepared` has."""
+    config, pretrained, tokenizer = prepared.config, prepared.pretrained, prepared.tokenizer
+    data, use_cpu = prepared.data, prepared.use_cpu
+
+    def load() -> Prepared:
+        gc.collect()
+        torch.cuda.empty_cache()
+        return Prepared(config, pretrained, load_model(config, data, pretrained, use_cpu), tokenizer, data, use_cpu)
+
+    return load

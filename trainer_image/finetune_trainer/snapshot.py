@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.trainer_pt_utils import safe_globals
 
 from finetune_trainer.checkpoints import Snapshot, Write
-from finetune_trainer.memory import available_memory
+from finetune_trainer.memory import available_memory, bytes_of
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -111,15 +111,6 @@ def _copied_tensor(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.device.type != "cuda":
         return tensor.to("cpu", copy=True)
     return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
-
-
-def bytes_of(state: Any) -> int:
-    """Bytes of all tensors in nested dicts, lists and tuples."""
-    if isinstance(state, torch.Tensor):
-        return state.numel() * state.element_size()
-    if isinstance(state, Mapping):
-        return sum(bytes_of(inner) for inner in state.values())
-    return sum(bytes_of(inner) for inner in state) if isinstance(state, list | tuple) else 0
 
 
 def _write(state: TrainingState, folder: Path) -> None:

@@ -1,10 +1,12 @@
 """One file an engine. Each trains the same prepared run and tells the same recorder."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from finetune_trainer.checkpoints import SavedCheckpoint
-from finetune_trainer.prepared import Prepared
-from finetune_trainer.recorder import Recorder
+
+if TYPE_CHECKING:
+    from finetune_trainer.prepared import Prepared
+    from finetune_trainer.recorder import Recorder
 
 
 class Engine(Protocol):
@@ -17,14 +19,18 @@ class Engine(Protocol):
         """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop.
 
         Tells the recorder: `begin`, then for each optimizer step `step`, with `log`, `evaluated` and `save` where they
-        are due, and `end` in any case. A stop that is asked for is honoured at the next step, with a save.
+        are due, and `end` in any case. A stop that is asked for is honoured at the next step, with a save; so is the
+        recorder's `early_stop` after an evaluation.
+
+        Raises:
+            torch.OutOfMemoryError: `run` makes another engine then, with smaller batches.
         """
 
     def evaluate(self, checkpoint: SavedCheckpoint) -> None:
         """Evaluate `checkpoint` where a stop came before its evaluation, and tell the recorder."""
 
 
-def make_engine(prepared: Prepared, recorder: Recorder) -> Engine:
+def make_engine(prepared: "Prepared", recorder: "Recorder") -> Engine:
     """The engine that training.engine names; its libraries are imported only then."""
     match prepared.config.training.engine:
         case "trainer":
