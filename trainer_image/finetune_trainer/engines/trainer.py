@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -142,6 +142,19 @@ class _Trainer(transformers.Trainer):
         if self.is_in_train and self._recorder.early_stop and self._recorder.saved_step == self.state.global_step:
             raise _NothingLeft
         return metrics
+
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[Any, Any, Any]:
+        generation = self._prepared.data.scoring.generation
+        if generation is None:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        loss, _, _ = super().prediction_step(model, inputs, True, ignore_keys)
+        batch, writer = self._prepare_inputs(inputs), cast(Any, self.model)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            texts = {name: batch[name] for name in ("input_ids", "attention_mask")}
+            written = writer.generate(**texts, **generation)
+        return loss, written, batch["labels"]
 
     def load(self, checkpoint: SavedCheckpoint) -> None:
         """Take the weights of `checkpoint`."""

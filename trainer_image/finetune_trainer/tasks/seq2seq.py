@@ -1,0 +1,108 @@
+"""One text to another: translation, summarization, …"""
+
+from functools import partial
+from typing import Any
+
+from transformers import AutoModelForSeq2SeqLM, DataCollatorForSeq2Seq
+
+from finetune_api.sources import Columns
+from finetune_trainer.columns import check_columns, check_text
+from finetune_trainer.data import Rows
+from finetune_trainer.failures import bad_configuration, data_error
+from finetune_trainer.model import Loaded, Pretrained, load_model
+from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
+from finetune_trainer.text_scores import TextScores
+from finetune_trainer.tokenizing import Batch, check_lengths, cutting, longest_sequence, padding_multiple, tokenized
+
+_TARGET_LENGTH = "target_length"
+
+
+def prepare(inputs: Inputs) -> TaskData:
+    """Check the rows and tokenise them; evaluation lets the model write.
+
+    Raises:
+        TrainerError: DATA, MODEL or BAD_CONFIGURATION, naming the column, the row or the field.
+    """
+    config, tokenizer, settings = inputs.config, inputs.tokenizer, inputs.config.preprocessing
+    used = column_fields(config.dataset.columns)
+    longest = longest_sequence(
+        settings, tokenizer, inputs.pretrained.config, tokenizer.num_special_tokens_to_add(pair=False)
+    )
+    _check_target_length(settings.max_target_length, inputs.pretrained.config)
+
+    def examples(rows: Rows) -> Examples:
+        inputs.tell(f"tokenizing {len(rows.positions)} rows of split {rows.split}")
+        return _examples(inputs, rows, used, longest)
+
+    collate = DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=padding_multiple(longest, inputs.use_cpu))
+
+    def load(pretrained: Pretrained) -> Loaded:
+        loaded = load_model(AutoModelForSeq2SeqLM, pretrained, config.model, tokenizer)
+        collate.model = loaded.model  # models shift their targets each in its own way to what the decoder reads
+        return loaded
+
+    return TaskData(
+        train=examples(inputs.train),
+        evaluation=examples(inputs.evaluation) if inputs.evaluation else None,
+        collate=collate,
+        scoring=Scoring(
+            keep=lambda written, labels: written,
+            scores=partial(TextScores, config.evaluation.metrics or ["rouge1", "rouge2", "rougeL"], tokenizer),
+            generation={"max_new_tokens": settings.max_target_length, "num_beams": 1, "do_sample": False},
+        ),
+        load_model=load,
+        columns=list(used.values()),
+        longest=longest,
+        label_names=[],
+    )
+
+
+def column_fields(columns: Columns) -> dict[str, str]:
+    """The columns in use, by their field in dataset.columns."""
+    return {"text": columns.text, "target": columns.target}
+
+
+def _check_target_length(wanted: int, model_config: Any) -> None:
+    positions: int | None = getattr(model_config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and positions < wanted:
+        raise bad_configuration(
+            f"preprocessing.maxTargetLength: {wanted} is more than the {positions} tokens that the model takes",
+            f"set it to {positions} or less",
+        )
+
+
+def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | None) -> Examples:
+    settings, tokenizer = inputs.config.preprocessing, inputs.tokenizer
+    prefix, most = settings.source_prefix or "", settings.max_target_length
+    # The collator would pad targets to the length of texts.
+    cut = {**cutting(settings, longest), **({"padding": "max_length"} if settings.padding == "max_length" else {})}
+    cut_target = cutting(settings, most)
+    check_columns(rows, used)
+    for field, column in used.items():
+        check_text(rows, field, column)
+
+    def encode(batch: Batch, indices: list[int]) -> Batch:
+        for column in used.values():
+            for text, index in zip(batch[column], indices, strict=True):
+                if not text.strip():
+                    raise data_error(
+                        "EmptyText", f"column '{column}' is empty in {rows.name_row(index)}", "drop the row"
+                    )
+        encoded = dict(tokenizer([prefix + text for text in batch[used["text"]]], verbose=False, **cut))
+        targets = tokenizer(text_target=batch[used["target"]], verbose=False, **cut_target)["input_ids"]
+        return {**encoded, "labels": targets, _TARGET_LENGTH: [len(target) for target in targets]}
+
+    examples = tokenized(rows, list(used.values()), encode, used, prefix, cut, cut_target, inputs.pretrained.revision)
+    check_lengths(rows, examples.lengths, longest)
+    _check_targets(rows, examples.dataset[_TARGET_LENGTH][:], most)
+    return Examples(examples.dataset.remove_columns(_TARGET_LENGTH), examples.lengths)
+
+
+def _check_targets(rows: Rows, lengths: list[int], most: int) -> None:
+    for index, length in enumerate(lengths):
+        if length > most:
+            raise data_error(
+                "TextTooLong",
+                f"the target in {rows.name_row(index)} has {length} tokens, more than {most}",
+                "set preprocessing.truncation to true, or raise preprocessing.maxTargetLength",
+            )
