@@ -1,6 +1,7 @@
 """What users get wrong: each mistake has its exit code, reason and message with a name in it, and no traceback."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.trainer.tiny import VOCABULARY, Settings, Train, make_tokenizer, text
 
 from finetune_api.report import ExitCode
 
-Mistake = Callable[[Settings, Path], None]
+Mistake = Callable[[Settings, Path], object]
 
 
 def rows(settings: Settings, folder: Path, **columns: list[object]) -> None:
@@ -36,6 +37,18 @@ def unseen_label(settings: Settings, folder: Path) -> None:
         "train": {"split": "train[:6]"},
         "evaluation": {"split": "train[6:]", "samples": 6, "seed": 1},
     }
+
+
+def unseen(settings: Settings, folder: Path, train: list[object], evaluation: list[object]) -> None:
+    """Labels of rows to train and to evaluate on, both of one file."""
+    labels = [*train, *evaluation]
+    datasets.Dataset.from_dict({"text": ["a"] * len(labels), "label": labels}).save_to_disk(folder / "rows")
+    settings["dataset"] |= {
+        "source": f"file://{folder}/rows",
+        "train": {"split": f"train[:{len(train)}]"},
+        "evaluation": {"split": f"train[{len(train)}:]"},
+    }
+    settings["evaluation"] = {}
 
 
 def other_columns(settings: Settings, folder: Path) -> None:
@@ -78,6 +91,14 @@ def own_code(settings: Settings, folder: Path) -> None:
     other_weights(settings, folder)
     config = {"model_type": "mine", "auto_map": {"AutoConfig": "code.Config"}}
     (folder / "model" / "config.json").write_text(json.dumps(config))
+
+
+def problem(name: str, label: list[object]) -> Mistake:
+    def make(settings: Settings, folder: Path) -> None:
+        rows(settings, folder, text=["a", "b"], label=label)
+        settings["model"]["problemType"] = name
+
+    return make
 
 
 def argument(name: str, value: object) -> Mistake:
@@ -150,13 +171,53 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
         lambda s, f: rows(s, f, text=[1, 2], label=["a", "b"]), ExitCode.DATA, "ColumnType",
         "column 'text' of split 'train' holds int64 and not text (row 1: 1)",
     ),
-    "label of fractions": (
-        lambda s, f: rows(s, f, text=["a", "b"], label=[0.5, 1.5]), ExitCode.DATA, "ColumnType",
+    "class of fractions": (
+        problem("single_label_classification", label=[0.5, 1.5]), ExitCode.DATA, "ColumnType",
         "column 'label' of split 'train' holds float64, which cannot be a class (row 1: 0.5)",
     ),
-    "label of lists": (
-        lambda s, f: rows(s, f, text=["a", "b"], label=[[1], [2]]), ExitCode.DATA, "ColumnType",
-        "column 'label' of split 'train' holds list of int64",
+    "class of lists": (
+        problem("single_label_classification", label=[[1], [2]]), ExitCode.DATA, "ColumnType",
+        "column 'label' of split 'train' holds list of int64, which cannot be a class (row 1: [1])",
+    ),
+    "several classes that are no list": (
+        problem("multi_label_classification", label=["a", "b"]), ExitCode.DATA, "ColumnType",
+        "column 'label' of split 'train' holds text, and a list is needed (row 1: 'a')",
+    ),
+    "number that is text": (
+        problem("regression", label=["1.5", "2"]), ExitCode.DATA, "ColumnType",
+        "column 'label' of split 'train' holds text, and regression needs numbers (row 1: '1.5')",
+    ),
+    "number that is none": (
+        lambda s, f: rows(s, f, text=["a", "b"], label=[1.5, math.inf]), ExitCode.DATA, "ValueMissing",
+        "column 'label' is inf in row 2 of split 'train'",
+    ),
+    "list of classes with a hole": (
+        lambda s, f: rows(s, f, text=["a", "b"], label=[["x"], ["y", None]]), ExitCode.DATA, "ValueMissing",
+        "column 'label' has a list with an empty entry in row 2 of split 'train'",
+    ),
+    "no class in any list": (
+        lambda s, f: rows(s, f, text=["a", "b"], label=[[], []]), ExitCode.DATA, "OneLabel",
+        "column 'label' has no label in split 'train'",
+    ),
+    "several classes unseen in training": (
+        lambda s, f: unseen(s, f, [["x"], ["x", "y"]], [["y"], ["y", "z"]]), ExitCode.DATA, "UnknownLabel",
+        "column 'label' in row 4 of split 'train[2:]' (the first is row 1) has the label 'z', "
+        "which the training rows do not have; they have x, y",
+    ),
+    "marks of another number of classes": (
+        lambda s, f: unseen(s, f, [[0, 1, 1], [1, 0, 0]], [[0, 1, 1], [0, 1]]), ExitCode.DATA, "UnknownLabel",
+        "column 'label' in row 4 of split 'train[2:]' (the first is row 1) holds [0, 1]; "
+        "the training rows have 0 or 1 for each of 3 classes",
+    ),
+    "metric of another problem": (
+        lambda s, f: (rows(s, f, text=["a", "b"], label=[1.5, 2.5]), s.update(evaluation={"metrics": ["f1", "mse"]})),
+        ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "evaluation.metrics: f1 cannot be computed for regression; its metrics are pearsonr, spearmanr, mse, mae",
+    ),
+    "smoothed number": (
+        lambda s, f: (rows(s, f, text=["a", "b"], label=[1.5, 2.5]), argument("label_smoothing_factor", 0.1)(s, f)),
+        ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "training.arguments.label_smoothing_factor: a label cannot be smoothed in regression",
     ),
     "text that is missing": (
         lambda s, f: rows(s, f, text=["a", "b", None], label=["x", "y", "z"]), ExitCode.DATA, "ValueMissing",

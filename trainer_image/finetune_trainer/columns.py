@@ -1,13 +1,17 @@
 """The columns that a task reads: they are there, no value is missing or torn, and their type is one that it can use."""
 
+import logging
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from finetune_trainer.data import Rows
 from finetune_trainer.failures import data_error, did_you_mean, listed
+
+logger = logging.getLogger(__name__)
 
 _AT_ONCE = 10_000
 _KINDS = {"large_string": "text", "string": "text", "Json": "values of several types"}
@@ -46,6 +50,15 @@ def check_text(rows: Rows, field: str, column: str) -> None:
             f"column '{column}' of split '{rows.split}' holds {kind} and not text ({example(rows, column)})",
             f"set dataset.columns.{field} to a column of text",
         )
+
+
+def tell_empty_texts(rows: Rows, column: str) -> None:
+    """Say how many texts are empty: that is no mistake where only some are, but seldom meant."""
+    texts = rows.dataset.select_columns([column]).with_format("arrow").iter(batch_size=_AT_ONCE)
+    empty = np.concatenate([pc.equal(pc.utf8_trim_whitespace(table[column]), "").to_numpy() for table in texts])
+    if empty.any():
+        first = rows.name_row(int(empty.argmax()))
+        logger.warning("column '%s' has %d empty texts, the first in %s", column, int(empty.sum()), first)
 
 
 def kind_of(feature: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -44,7 +45,8 @@ class Rows:
         """`sha256:…` of what the columns hold, row by row: the same wherever and in whatever format the data lies."""
         key = tuple(sorted(columns))
         if key not in self._fingerprints:
-            digest = hashlib.sha256()
+            names = {column: names for column in key if (names := _class_names(self.dataset.features[column]))}
+            digest = hashlib.sha256(json.dumps(names, sort_keys=True).encode() if names else b"")
             for batch in self.dataset.select_columns(list(key)).iter(batch_size=1000):
                 digest.update(json.dumps(batch, sort_keys=True, default=str).encode())
             self._fingerprints[key] = f"sha256:{digest.hexdigest()}"
@@ -61,6 +63,12 @@ def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows |
         splits = _load(settings, volumes)
     train = _take(splits, settings.train)
     return train, _take(splits, settings.evaluation) if settings.evaluation else None
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    """What the numbers of a column stand for, where it says so."""
+    inner = getattr(feature, "feature", feature)
+    return inner.names if isinstance(inner, datasets.ClassLabel) else None
 
 
 def _load(settings: DatasetSettings, volumes: Volumes) -> datasets.DatasetDict:

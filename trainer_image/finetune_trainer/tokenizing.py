@@ -16,6 +16,8 @@ from finetune_trainer.failures import bad_configuration, data_error
 from finetune_trainer.prepared import Examples
 
 Batch = dict[str, list[Any]]
+_CHARACTERS_A_TOKEN = 64
+"""Far more than any language has on average."""
 _MAKERS = ("finetune-operator", "tokenizers", "transformers")
 
 
@@ -52,6 +54,26 @@ def _cache_folder() -> Path:
     folder = Path(datasets.config.HF_DATASETS_CACHE) / "tokenized"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None, cut: dict[str, Any]) -> Batch:
+    """Texts, or pairs of them, as tokens; `cut` is from `cutting`.
+
+    Tokenizers read a text to its end before they cut it, which takes a GiB of memory for 5 MB. So of a huge text only
+    the beginning is given to them, unless its tokens do not fill the row.
+    """
+    options = {"verbose": False, **cut}
+    if not cut["truncation"] or tokenizer.truncation_side != "right":
+        return dict(tokenizer(texts, pairs, **options))
+    longest = cut["max_length"]
+    parts = [[text[: longest * _CHARACTERS_A_TOKEN] for text in side] for side in filter(None, (texts, pairs))]
+    encoded = dict(tokenizer(*parts, **options))
+    for index, tokens in enumerate(encoded["input_ids"]):
+        whole = [side[index] for side in filter(None, (texts, pairs))]
+        if len(tokens) < longest and [part[index] for part in parts] != whole:
+            for name, values in tokenizer(*whole, **options).items():
+                encoded[name][index] = values
+    return encoded
 
 
 def cutting(settings: Preprocessing, longest: int | None) -> dict[str, Any]:

@@ -5,10 +5,11 @@ from typing import Any
 
 import datasets
 import pytest
+from tests.trainer.tiny import make_tokenizer
 
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.data import load_rows
-from finetune_trainer.tokenizing import Batch, tokenized
+from finetune_trainer.tokenizing import Batch, encode_texts, tokenized
 
 ROWS = {"text": ["a film", "a book and a day"], "note": ["x", "y"]}
 
@@ -48,3 +49,29 @@ def test_other_texts_and_other_settings_are_tokenised_anew(tmp_path: Path) -> No
     runs = [Lengths(tmp_path / "a.csv", 1), Lengths(tmp_path / "a.csv", 2), Lengths(tmp_path / "b.csv", 1)]
 
     assert [(run.found, run.asked) for run in runs] == [([2, 5], 1), ([2, 5], 1), ([2, 2], 1)]
+
+
+def test_of_a_huge_text_the_tokenizer_reads_no_more_than_fills_the_row() -> None:
+    tokenizer, read = make_tokenizer(), []
+    cut = {"truncation": True, "max_length": 8}
+    huge = "the film was " * 5000
+
+    def spy(*sides: list[str], **options: Any) -> Any:
+        read.append(max(len(text) for side in sides for text in side))
+        return tokenizer(*sides, **options)
+
+    spy.truncation_side = "right"  # type: ignore[attr-defined]
+    encoded = encode_texts(spy, ["a book", huge], [huge, "a day"], cut)  # type: ignore[arg-type]
+
+    assert encoded == dict(tokenizer(["a book", huge], [huge, "a day"], **cut))
+    assert max(read) == 8 * 64
+
+
+def test_a_huge_text_that_begins_with_nothing_is_read_to_its_end() -> None:
+    tokenizer, cut = make_tokenizer(), {"truncation": True, "max_length": 8}
+    texts = [" " * 5000 + "the film was", "a book"]
+
+    encoded = encode_texts(tokenizer, texts, None, cut)
+
+    assert encoded == dict(tokenizer(texts, **cut))
+    assert len(encoded["input_ids"][0]) == 5

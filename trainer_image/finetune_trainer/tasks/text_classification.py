@@ -1,19 +1,50 @@
-"""One text or a pair of texts, and one class."""
+"""One text or a pair of texts, and one class, several classes, or a number."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from transformers import DataCollatorWithPadding
+from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
-from finetune_api.sources import Columns
-from finetune_trainer.columns import check_columns, check_text
+from finetune_api.run import RunConfig
+from finetune_api.sources import Columns, Problem
+from finetune_api.training import METRICS_OF_PROBLEM, Metric
+from finetune_trainer.columns import check_columns, check_text, tell_empty_texts
 from finetune_trainer.data import Rows
-from finetune_trainer.labels import label_ids, label_names
-from finetune_trainer.metrics import ClassScores
-from finetune_trainer.model import load_classifier
+from finetune_trainer.failures import bad_configuration
+from finetune_trainer.labels import label_ids, label_names, numbers, problem_of, several_labels, several_vectors
+from finetune_trainer.metrics import ClassScores, NumberScores, chosen_metrics
+from finetune_trainer.model import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
-from finetune_trainer.tokenizing import check_lengths, cutting, longest_sequence, padding_multiple, tokenized
+from finetune_trainer.tokenizing import (
+    Batch,
+    check_lengths,
+    cutting,
+    encode_texts,
+    longest_sequence,
+    padding_multiple,
+    tokenized,
+)
+
+_USUAL_METRICS: dict[Problem, tuple[Metric, ...]] = {
+    "single_label_classification": ("accuracy",),
+    "multi_label_classification": ("f1",),
+    "regression": ("pearsonr", "spearmanr"),
+}
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What a text is labelled with, and how predictions of it are scored."""
+
+    problem: Problem
+    names: list[str]
+    """Of the classes; empty where a number is learnt."""
+    labels: Callable[[Rows], list[Any]]
+    """For each row: a class id, 1.0 or 0.0 for each class, or a number."""
+    scoring: Scoring
 
 
 def prepare(inputs: Inputs) -> TaskData:
@@ -26,26 +57,27 @@ def prepare(inputs: Inputs) -> TaskData:
     columns, settings = config.dataset.columns, config.preprocessing
     for rows in filter(None, (inputs.train, inputs.evaluation)):
         check_rows(rows, columns)
-    names = label_names(inputs.train, columns.label)
+    target = _target(config, inputs.train)
     special = tokenizer.num_special_tokens_to_add(pair=columns.text_pair is not None)
     longest = longest_sequence(settings, tokenizer, inputs.pretrained.config, special)
 
     def examples(rows: Rows) -> Examples:
         inputs.tell(f"tokenizing {len(rows.positions)} rows of split {rows.split}")
-        return _examples(inputs, rows, names, longest)
+        return _examples(inputs, rows, target, longest)
+
+    def load(pretrained: Pretrained) -> Loaded:
+        kind = AutoModelForSequenceClassification
+        return load_model(kind, pretrained, config.model, tokenizer, **_head(target))
 
     return TaskData(
         train=examples(inputs.train),
         evaluation=examples(inputs.evaluation) if inputs.evaluation else None,
         collate=_collator(inputs, longest),
-        scoring=Scoring(
-            keep=_predicted_classes,
-            scores=partial(ClassScores, config.evaluation.metrics or ["accuracy"], len(names)),
-        ),
-        load_model=lambda pretrained: load_classifier(pretrained, config.model, names, tokenizer),
+        scoring=target.scoring,
+        load_model=load,
         columns=list(column_fields(columns).values()),
         longest=longest,
-        label_names=names,
+        label_names=target.names,
     )
 
 
@@ -66,29 +98,78 @@ def check_rows(rows: Rows, columns: Columns) -> None:
     for field in ("text", "textPair"):
         if field in used:
             check_text(rows, field, used[field])
+            tell_empty_texts(rows, used[field])
 
 
-def _examples(inputs: Inputs, rows: Rows, names: list[str], longest: int | None) -> Examples:
-    columns, settings = inputs.config.dataset.columns, inputs.config.preprocessing
-    labels = label_ids(rows, columns.label, names)
-    cut = cutting(settings, longest)
+def _target(config: RunConfig, rows: Rows) -> _Target:
+    column = config.dataset.columns.label
+    problem = problem_of(rows, column, config.model.problem_type)
+    metrics = chosen_metrics(config.evaluation, problem, METRICS_OF_PROBLEM[problem], _USUAL_METRICS[problem])
+    if problem != "single_label_classification" and config.training.arguments.get("label_smoothing_factor"):
+        raise bad_configuration(
+            f"training.arguments.label_smoothing_factor: a label cannot be smoothed in {problem}", "leave it out"
+        )
+    match problem:
+        case "regression":
+            scoring = Scoring(_number, partial(NumberScores, metrics))
+            return _Target(problem, [], lambda rows: numbers(rows, column), scoring)
+        case "multi_label_classification":
+            several = several_labels(rows, column)
+            scoring = Scoring(_several_classes, partial(ClassScores, metrics, len(several.names), several=True))
+            return _Target(problem, several.names, lambda rows: several_vectors(rows, column, several), scoring)
+        case "single_label_classification":
+            names = label_names(rows, column)
+            scoring = Scoring(_one_class, partial(ClassScores, metrics, len(names)))
+            return _Target(problem, names, lambda rows: label_ids(rows, column, names), scoring)
 
-    def encode(batch: dict[str, list[Any]], indices: list[int]) -> dict[str, list[Any]]:
+
+def _head(target: _Target) -> dict[str, Any]:
+    """Fields of the model's configuration."""
+    if target.problem == "regression":
+        return {"problem_type": target.problem, "num_labels": 1}
+    return {
+        "problem_type": target.problem,
+        "num_labels": len(target.names),
+        "id2label": dict(enumerate(target.names)),
+        "label2id": {name: number for number, name in enumerate(target.names)},
+    }
+
+
+def _examples(inputs: Inputs, rows: Rows, target: _Target, longest: int | None) -> Examples:
+    columns = inputs.config.dataset.columns
+    labels = target.labels(rows)
+    cut = cutting(inputs.config.preprocessing, longest)
+
+    def encode(batch: Batch, indices: list[int]) -> Batch:
         pairs = batch[columns.text_pair] if columns.text_pair else None
-        encoded = dict(inputs.tokenizer(batch[columns.text], pairs, verbose=False, **cut))
+        encoded = encode_texts(inputs.tokenizer, batch[columns.text], pairs, cut)
         return {**encoded, "labels": [labels[index] for index in indices]}
 
-    examples = tokenized(
-        rows, list(column_fields(columns).values()), encode, columns.to_wire(), names, cut, inputs.pretrained.revision
-    )
+    made_of = (columns.to_wire(), target.problem, target.names, cut, inputs.pretrained.revision)
+    examples = tokenized(rows, list(column_fields(columns).values()), encode, *made_of)
     check_lengths(rows, examples.lengths, longest)
     return examples
 
 
-def _predicted_classes(logits: Any, labels: torch.Tensor) -> torch.Tensor:
-    """Class ids of shape (rows,): some models give more than the logits, and nobody needs those kept."""
+def _one_class(logits: Any, labels: torch.Tensor) -> torch.Tensor:
+    """Class ids of shape (rows,)."""
+    return _scores(logits).argmax(dim=-1)
+
+
+def _several_classes(logits: Any, labels: torch.Tensor) -> torch.Tensor:
+    """1 or 0 of shape (rows, classes): those whose probability (the sigmoid) is above a half."""
+    return (_scores(logits) > 0).long()
+
+
+def _number(logits: Any, labels: torch.Tensor) -> torch.Tensor:
+    """Numbers of shape (rows,); numpy has no bfloat16."""
+    return _scores(logits).squeeze(-1).float()
+
+
+def _scores(logits: Any) -> torch.Tensor:
+    """Some models give more than the logits, and nobody needs those kept."""
     scores: torch.Tensor = logits[0] if isinstance(logits, tuple) else logits
-    return scores.argmax(dim=-1)
+    return scores
 
 
 def _collator(inputs: Inputs, longest: int | None) -> DataCollatorWithPadding:

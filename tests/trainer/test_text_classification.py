@@ -1,0 +1,111 @@
+"""The shapes of text classification: several classes a row, and numbers; one class is in test_training.py."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import transformers
+from tests.trainer.tiny import Settings, Train, texts
+
+MARKS = {"bad": [0, 1, 0], "good": [1, 1, 0]}
+
+
+def on(settings: Settings, folder: Path, labels: list[Any], feature: Any = None) -> None:
+    """Train and evaluate on the texts with other labels; words still tell them."""
+    rows = datasets.Dataset.from_dict({"text": texts(len(labels))["text"], "label": labels})
+    (rows.cast_column("label", feature) if feature else rows).save_to_disk(folder / "rows")
+    settings["dataset"] = {
+        "source": f"file://{folder}/rows",
+        "train": {"split": "train"},
+        "evaluation": {"split": "train[:40]"},
+    }
+    settings["evaluation"] = {}
+    settings["training"]["epochs"] = 1
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    config = json.loads((folder / "out" / "model" / "config.json").read_text())
+    return {name: config.get(name) for name in ("problem_type", "id2label")}
+
+
+@pytest.mark.parametrize(
+    ("labels", "feature", "names"),
+    [
+        ({"bad": ["film"], "good": ["film", "praise", "film"]}, None, ["film", "praise"]),
+        ({"bad": [7], "good": [9, 7]}, None, ["7", "9"]),
+        ({"bad": [], "good": [1, 0]}, datasets.List(datasets.ClassLabel(names=["x", "y", "z"])), ["x", "y", "z"]),
+        (MARKS, None, ["0", "1", "2"]),
+        (MARKS, datasets.List(datasets.Value("float32")), ["0", "1", "2"]),
+        (MARKS, datasets.List(datasets.Value("bool"), length=3), ["0", "1", "2"]),
+    ],
+)
+def test_a_list_of_labels_is_learnt_as_several_classes(
+    settings: Settings, train: Train, tmp_path: Path, labels: dict[str, list[Any]], feature: Any, names: list[str]
+) -> None:
+    on(settings, tmp_path, [labels[label] for label in texts(40)["label"]], feature)
+
+    ended = train(settings)
+
+    assert ended.code == 0
+    assert config_of(tmp_path) == {
+        "problem_type": "multi_label_classification",
+        "id2label": {str(number): name for number, name in enumerate(names)},
+    }
+    assert [metric.name for metric in ended.final.evaluations[-1].metrics] == ["eval_loss", "eval_f1"]
+
+
+def test_several_classes_are_found_where_their_words_stand(settings: Settings, train: Train, tmp_path: Path) -> None:
+    on(settings, tmp_path, [["text", label] for label in texts(96)["label"]])
+    settings["evaluation"] = {"metrics": ["accuracy", "f1", "precision", "recall"], "bestMetric": "accuracy"}
+    settings["training"]["epochs"] = 10
+
+    final = train(settings).final
+
+    assert {metric.name: float(metric.value) > 0.9 for metric in final.evaluations[-1].metrics[1:]} == {
+        "eval_accuracy": True, "eval_f1": True, "eval_precision": True, "eval_recall": True,
+    }  # fmt: skip
+    pipeline = transformers.pipeline("text-classification", str(tmp_path / "out" / "model"), device="cpu", top_k=None)
+    assert {found["label"] for found in pipeline(["the film was awful"])[0] if found["score"] > 0.5} == {"bad", "text"}
+
+
+@pytest.mark.parametrize(("good", "bad", "problem_type"), [(4.5, 1.5, None), (2, 1, "regression")])
+def test_a_number_is_learnt_as_one(
+    settings: Settings, train: Train, tmp_path: Path, good: float, bad: float, problem_type: str | None
+) -> None:
+    on(settings, tmp_path, [good if label == "good" else bad for label in texts(96)["label"]])
+    settings["training"]["epochs"] = 12
+    settings["evaluation"] = {"bestMetric": "mse"}
+    if problem_type:
+        settings["model"]["problemType"] = problem_type
+
+    ended = train(settings)
+
+    assert ended.code == 0
+    assert config_of(tmp_path) == {"problem_type": "regression", "id2label": {"0": "LABEL_0"}}
+    scores = {metric.name: float(metric.value) for metric in ended.final.evaluations[-1].metrics}
+    assert list(scores) == ["eval_loss", "eval_pearsonr", "eval_spearmanr", "eval_mse"]
+    assert scores["eval_pearsonr"] > 0.9
+    assert scores["eval_mse"] == pytest.approx(scores["eval_loss"], rel=1e-3)
+
+
+def test_one_row_is_enough_where_the_column_names_its_classes(settings: Settings, train: Train, tmp_path: Path) -> None:
+    on(settings, tmp_path, [1], datasets.ClassLabel(names=["no", "yes"]))
+
+    ended = train(settings)
+
+    assert (ended.code, ended.final.progress and ended.final.progress.step) == (0, 1)
+    assert config_of(tmp_path)["problem_type"] == "single_label_classification"
+
+
+def test_empty_texts_are_learnt_and_told(settings: Settings, train: Train, tmp_path: Path) -> None:
+    columns = {"text": ["the film", "", " \t", "a day"], "label": ["x", "y", "y", "x"]}
+    datasets.Dataset.from_dict(columns).save_to_disk(tmp_path / "rows")
+    settings["dataset"] = {"source": f"file://{tmp_path}/rows", "train": {"split": "train"}}
+    settings["evaluation"] = {}
+
+    ended = train(settings)
+
+    assert ended.code == 0
+    assert "column 'text' has 2 empty texts, the first in row 2 of split 'train' (the first is row 1)" in ended.said
