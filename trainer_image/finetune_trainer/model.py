@@ -181,22 +181,6 @@ def _load_empty(kind: Any, pretrained: Pretrained, settings: ModelSource, option
     return Loaded(model, [] if output else [n for n, _ in model.named_parameters() if not n.startswith(head)])
 
 
-def load_classifier(
-    pretrained: Pretrained, settings: ModelSource, names: Sequence[str], tokenizer: Tokenizer
-) -> Loaded:
-    """The model with a head for the classes `names`."""
-    return load_model(
-        AutoModelForSequenceClassification,
-        pretrained,
-        settings,
-        tokenizer,
-        num_labels=len(names),
-        id2label=dict(enumerate(names)),
-        label2id={name: number for number, name in enumerate(names)},
-        problem_type="single_label_classification",
-    )
-
-
 def _check_body_was_loaded(model: PreTrainedModel, loaded: dict[str, Any], source: str) -> None:
     prefix = f"{model.base_model_prefix}."
     mismatched = [str(key[0]) for key in loaded["mismatched_keys"] if str(key[0]).startswith(prefix)]
