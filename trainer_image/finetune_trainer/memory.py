@@ -73,49 +73,30 @@ def _failure(reason: str, message: str, config: RunConfig) -> TrainerError:
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """What decides about the memory that a training takes."""
+class Need:
+    """What decides about the memory of a training that is as small as can be."""
 
     parameters: int
     trained: int
     """Parameters that are trained."""
-    longest: int | None
-    """Most tokens in a row."""
-    states: int
-    """Bytes of weights, gradients and optimizer states, without any activation."""
-    device: int | None
-    """Bytes of memory on the device, where it is a GPU."""
+    longest: int
+    """Tokens in the longest row."""
+    estimate: int
+    """Bytes for one such row at a time."""
 
 
-def sizes_of(model: torch.nn.Module, longest: int | None) -> Sizes:
-    """The sizes of a model that AdamW trains: a gradient and two moments for each weight that is trained.
-
-    https://arxiv.org/abs/1910.02054, section 3.1
-    """
-    weights = list(model.parameters())
-    trained = [weight for weight in weights if weight.requires_grad]
-    return Sizes(
-        parameters=sum(weight.numel() for weight in weights),
-        trained=sum(weight.numel() for weight in trained),
-        longest=longest,
-        states=bytes_of(weights) + 3 * bytes_of(trained),
-        device=torch.cuda.get_device_properties(0).total_memory if torch.cuda.is_available() else None,
-    )
-
-
-def nothing_smaller(text: str, evaluating: bool, checkpointing: bool, sizes: Sizes) -> TrainerError:
-    """The failure of a run that is already as small as can be. `text` is what CUDA said."""
-    where = f"the GPU's {sizes.device / 2**30:.0f} GiB are" if sizes.device else "the GPU's memory is"
+def nothing_smaller(said: str, evaluating: bool, checkpointing: bool, need: Need) -> TrainerError:
+    """The failure of a run whose batches are of 1 row. `said` is what CUDA said."""
+    size = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
+    where = f"the GPU's {size:.0f} GiB are" if size else "the GPU's memory is"
     how = " in the evaluation" if evaluating else " with activation checkpointing" if checkpointing else ""
-    rows = f"rows of up to {sizes.longest} tokens" if sizes.longest else "rows of any length"
     return TrainerError(
         ExitCode.OUT_OF_MEMORY,
         "CudaOutOfMemory",
-        f"{where} not enough, not even for batches of 1 row{how}: {text.splitlines()[0]:.300}",
-        f"the model has {sizes.parameters:,} parameters, {sizes.trained:,} of them trained: weights, gradients and "
-        f"optimizer states alone take about {sizes.states / 2**30:.1f} GiB, and {rows} come on top; lower "
-        "preprocessing.maxLength, train an adapter (training.lora), spread the model over more GPUs "
-        "(training.parallelism: fsdp), or take a GPU with more memory or a smaller model",
+        f"{where} not enough, not even for batches of 1 row{how}: {said.splitlines()[0]:.300}",
+        f"{need.parameters:,} parameters, {need.trained:,} of them trained, with 1 row of {need.longest} tokens take about "
+        f"{need.estimate / 2**30:.1f} GiB: lower preprocessing.maxLength, train an adapter (training.lora), spread the "
+        "model over more GPUs (training.parallelism: fsdp), or take a larger GPU or a smaller model",
     )
 
 

@@ -13,14 +13,16 @@ from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint
 from finetune_trainer.engines import make_engine
 from finetune_trainer.engines.arguments import check_arguments
 from finetune_trainer.engines.keras_arguments import check_keras
+from finetune_trainer.engines.pytorch_arguments import check_honoured
+from finetune_trainer.estimate import estimate_memory, sizes_of
 from finetune_trainer.export import export_model
 from finetune_trainer.fitting import Fit, fitted, smaller
 from finetune_trainer.history import History
 from finetune_trainer.hub import causes
 from finetune_trainer.lora import check_lora
-from finetune_trainer.memory import nothing_smaller, sizes_of
+from finetune_trainer.memory import Need, nothing_smaller
 from finetune_trainer.prepared import Prepared
-from finetune_trainer.preparing import choose_device, load_model, prepare
+from finetune_trainer.preparing import choose_device, load_model, prepare, trains_in_bf16
 from finetune_trainer.recorder import Recorder
 from finetune_trainer.state import RunState
 from finetune_trainer.stop import StopSignal
@@ -37,11 +39,7 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
         Stopped: It was asked to stop; what was trained is saved.
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]  # those of loading and saving would break our own
-    check_arguments(config.training.arguments)
-    check_lora(config)
-    use_cpu = choose_device(config.gpus)
-    if config.training.engine == "keras":
-        check_keras(config, use_cpu)
+    use_cpu = check_settings(config)
     output = open_output(config, volumes)
     store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep, output.mirror)
     store.find()
@@ -56,6 +54,22 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
         store.close()
     state.stage("Finished")
     return output
+
+
+def check_settings(config: RunConfig) -> bool:
+    """What can be told before anything is read. Returns whether to train on the CPU.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION or DEVICE.
+    """
+    check_arguments(config.training.arguments)
+    check_lora(config)
+    use_cpu = choose_device(config.gpus)
+    if config.training.engine == "keras":
+        check_keras(config, use_cpu)
+    if config.training.engine == "pytorch":
+        check_honoured(config.training.arguments)
+    return use_cpu
 
 
 def _chosen(recorder: Recorder) -> SavedCheckpoint | None:
@@ -135,9 +149,17 @@ def _smaller(shortage: Shortage, fit: Fit, prepared: Prepared) -> Fit:
     """
     less = smaller(fit, shortage.evaluating, can_checkpoint=prepared.config.training.engine != "keras")
     if less is None:
-        sizes = sizes_of(prepared.model, prepared.data.longest)
-        raise nothing_smaller(shortage.said, shortage.evaluating, fit.activation_checkpointing, sizes)
+        raise nothing_smaller(shortage.said, shortage.evaluating, fit.activation_checkpointing, _need(fit, prepared))
     return less
+
+
+def _need(fit: Fit, prepared: Prepared) -> Need:
+    config, use_cpu, sizes = prepared.config, prepared.use_cpu, sizes_of(prepared.model)
+    longest = max(prepared.data.train.lengths)
+    memory = estimate_memory(
+        sizes, fitted(config, fit), fit.batch_size, longest, use_cpu, trains_in_bf16(config, use_cpu)
+    )
+    return Need(sizes.parameters, sizes.trained, longest, memory.total)
 
 
 def _loading(prepared: Prepared) -> Callable[[], Prepared]:
