@@ -52,7 +52,7 @@ def job_name(name: str) -> str:
 
 
 def service_name(name: str) -> str:
-    """Name of the headless Service of a job of many pods: that begins with a letter, where a Job's may not."""
+    """Name of the headless Service of a job of many pods. Older Kubernetes wants a letter first, which a Job's need not be."""
     return f"ft-{job_name(name)}"
 
 

@@ -1,5 +1,7 @@
 """Defaults, checks and immutability of batch/v1 Jobs."""
 
+import re
+
 from devcluster.apiserver import pods
 from devcluster.apiserver.errors import FieldError, immutable, invalid_value, required, unsupported
 from devcluster.apiserver.objects import Object
@@ -12,6 +14,7 @@ _IMMUTABLE = (
     "backoffLimitPerIndex",
     "managedBy",
 )
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 # What may change in a suspended job's template, so that a queue can place it.
 _SCHEDULING = ("nodeSelector", "tolerations", "affinity", "schedulingGates")
 
@@ -66,8 +69,8 @@ def admit_job(job: Object) -> None:
     spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
 
 
-def check_job(spec: Object) -> list[FieldError]:
-    """What Kubernetes demands of a job beyond its schema."""
+def check_job(spec: Object, name: str) -> list[FieldError]:
+    """What Kubernetes demands of a job of this name beyond its schema."""
     errors: list[FieldError] = []
     for field in ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"):
         value = spec.get(field)
@@ -77,14 +80,29 @@ def check_job(spec: Object) -> list[FieldError]:
     errors += pods.check_pod_spec(template, "spec.template.spec")
     if template.get("restartPolicy") == "Always":
         errors.append(required("spec.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"'))
-    if spec.get("completionMode") == "Indexed" and spec.get("completions") is None:
-        errors.append(required("spec.completions", "when completion mode is Indexed"))
+    errors += _check_indexes(spec, name)
     if spec.get("podFailurePolicy") and template.get("restartPolicy") != "Never":
         detail = 'only "Never" is supported when podFailurePolicy is specified'
         errors.append(invalid_value("spec.template.spec.restartPolicy", template.get("restartPolicy"), detail))
     if spec.get("podFailurePolicy") and spec.get("podReplacementPolicy") != "Failed":
         errors.append(unsupported("spec.podReplacementPolicy", spec.get("podReplacementPolicy"), ("Failed",)))
     return errors
+
+
+def _check_indexes(spec: Object, name: str) -> list[FieldError]:
+    if spec.get("completionMode") != "Indexed":
+        return [
+            invalid_value(f"spec.{field}", spec[field], "requires indexed completion mode")
+            for field in ("successPolicy", "backoffLimitPerIndex")
+            if spec.get(field) is not None
+        ]
+    completions = spec.get("completions")
+    if completions is None:
+        return [required("spec.completions", "when completion mode is Indexed")]
+    host = f"{name}-{completions - 1}"
+    if not completions or (_LABEL.fullmatch(host) and len(host) <= 63):
+        return []
+    return [invalid_value("metadata.name", name, f"will not able to create pod with invalid DNS label: {host}")]
 
 
 def check_job_update(new: Object, old: Object) -> list[FieldError]:

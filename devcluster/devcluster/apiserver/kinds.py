@@ -1,10 +1,9 @@
 """Defaults, checks and immutability of the built-in kinds: what the API server itself does, not its controllers."""
 
 import base64
-import uuid
 from collections.abc import Callable
 
-from devcluster.apiserver import crds, jobs, pods
+from devcluster.apiserver import crds, jobs, pods, services
 from devcluster.apiserver.errors import FieldError, forbidden_field, immutable, invalid_value, required
 from devcluster.apiserver.objects import Object
 
@@ -42,7 +41,9 @@ def check(kind: str, obj: Object) -> list[FieldError]:
         case "Pod":
             return pods.check_pod_spec(spec, "spec")
         case "Job":
-            return jobs.check_job(spec)
+            return jobs.check_job(spec, obj["metadata"].get("name") or "")
+        case "Service":
+            return services.check_service(spec)
         case "PersistentVolumeClaim":
             return _check_claim(spec)
         case "CustomResourceDefinition":
@@ -61,6 +62,8 @@ def check_update(kind: str, new: Object, old: Object) -> list[FieldError]:
             return pods.check_pod_update(new["spec"], old["spec"])
         case "Job":
             return jobs.check_job_update(new["spec"], old["spec"])
+        case "Service":
+            return services.check_service_update(new["spec"], old["spec"])
         case "ConfigMap" | "Secret":
             return _check_fixed_data(new, old)
         case "PersistentVolumeClaim":
@@ -80,21 +83,6 @@ def _default_deployment(spec: Object) -> None:
         rolling.setdefault("maxUnavailable", "25%")
         rolling.setdefault("maxSurge", "25%")
     jobs.default_template(spec)
-
-
-def _default_service(spec: Object) -> None:
-    spec.setdefault("type", "ClusterIP")
-    spec.setdefault("sessionAffinity", "None")
-    spec.setdefault("internalTrafficPolicy", "Cluster")
-    if "clusterIP" not in spec:
-        low = uuid.uuid4().int
-        spec["clusterIP"] = f"10.96.{low % 256}.{low // 256 % 254 + 1}"
-    spec.setdefault("clusterIPs", [spec["clusterIP"]])
-    spec.setdefault("ipFamilies", ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack")
-    for port in spec.get("ports") or ():
-        port.setdefault("protocol", "TCP")
-        port.setdefault("targetPort", port.get("port"))
 
 
 def _default_secret(secret: Object) -> None:
@@ -212,6 +200,6 @@ _DEFAULTS: dict[str, Callable[[Object, Object], None]] = {
     "PersistentVolumeClaim": _default_claim,
     "Pod": lambda pod, spec: pods.default_pod_spec(spec),
     "Secret": lambda secret, spec: _default_secret(secret),
-    "Service": lambda service, spec: _default_service(spec),
+    "Service": lambda service, spec: services.default_service(spec),
     "StorageClass": _default_storage_class,
 }

@@ -12,13 +12,11 @@ from itertools import islice
 
 from devcluster.client import Object
 from devcluster.controllers import job_failure_policy
+from devcluster.controllers.job_backoff import seconds_left, seconds_left_by_index
 from devcluster.controllers.job_pods import (
-    finish_time,
     format_indexes,
     index_of,
     is_active,
-    is_deleted,
-    is_finished,
     is_ready,
     is_terminating,
     is_tracked,
@@ -28,8 +26,6 @@ from devcluster.controllers.job_pods import (
     uid_of,
 )
 from devcluster.events import parse_timestamp, timestamp
-
-MAX_BACKOFF_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -125,13 +121,16 @@ class _Sync:
         if not self.status.get("startTime") and not suspended:
             self.status["startTime"] = timestamp(self.now)
         self._count()
-        failure = condition(self.status, "FailureTarget") or self._new_failure(suspended)
+        success = condition(self.status, "SuccessCriteriaMet")
+        failure = None if success else condition(self.status, "FailureTarget") or self._new_failure(suspended)
         if failure:
             self.actions.delete = list(self.active)
-        elif not condition(self.status, "SuccessCriteriaMet"):
+        elif success or self._meets_success_policy():
+            self.actions.discard = list(self.active)
+        else:
             self._manage(suspended)
         self._write_counts()
-        if not failure:
+        if not failure and not success:
             self._succeed()
         self._finish()
         for kind in ("active", "succeeded", "failed"):
@@ -235,11 +234,7 @@ class _Sync:
         taken = len(self.active) + (len(self.terminating) if self.waits_for_end else 0)
         if taken >= wanted:
             return
-        delay = self._back_off()
-        if delay > 0:
-            self._look_again(delay)
-        else:
-            self.actions.create = self._next_indexes(wanted - taken)
+        self.actions.create = self._rested(wanted - taken)
 
     def _wanted(self) -> int:
         """How many pods should be active now."""
@@ -250,27 +245,24 @@ class _Sync:
             return len(self.active) if succeeded else int(parallelism)
         return max(0, min(int(parallelism), int(completions) - succeeded))
 
-    def _next_indexes(self, count: int) -> list[int | None]:
-        if not self.is_indexed:
-            return [None] * count
+    def _rested(self, count: int) -> list[int | None]:
+        """Indexes of at most `count` pods that may be made now; for the others it will look again."""
+        if self.spec.get("backoffLimitPerIndex") is None:
+            delay = seconds_left(self.pods, self.now, self.base_delay)
+            if delay > 0:
+                self._look_again(delay)
+                return []
+            return [*self._next_indexes(count)] if self.is_indexed else [None] * count
+        delays = seconds_left_by_index(self.pods, self._next_indexes(count), self.now, self.base_delay)
+        for delay in delays.values():
+            if delay > 0:
+                self._look_again(delay)
+        return [index for index, delay in delays.items() if delay <= 0]
+
+    def _next_indexes(self, count: int) -> list[int]:
         busy = self.active + (self.terminating if self.waits_for_end else [])
         taken = self.indexes | {index_of(pod) for pod in busy}
         return list(islice((index for index in range(self.spec["completions"]) if index not in taken), count))
-
-    def _back_off(self) -> float:
-        """Seconds until the next pod may be made: longer after each failure since the last success."""
-        ends = sorted(
-            (finish_time(pod, self.now), phase_of(pod) == "Succeeded")
-            for pod in self.pods
-            if is_finished(pod) and not (is_deleted(pod) and phase_of(pod) != "Failed")
-        )
-        failures = 0
-        for _, succeeded in ends:
-            failures = 0 if succeeded else failures + 1
-        if failures == 0:
-            return 0.0
-        delay = min(self.base_delay * 2 ** min(failures - 1, 30), MAX_BACKOFF_SECONDS)
-        return (ends[-1][0] + timedelta(seconds=delay) - self.now).total_seconds()
 
     # --- finishing ----------------------------------------------------------------------------------------------
 
@@ -280,6 +272,16 @@ class _Sync:
         self.status["active"] = len(left) + len(self.actions.create)
         self.status["ready"] = sum(is_ready(pod) for pod in left)
         self.status["terminating"] = len(self.terminating) + len(gone)
+
+    def _meets_success_policy(self) -> bool:
+        """Whether the indexes that a rule names have succeeded; the pods of others are then not waited for."""
+        for number, rule in enumerate((self.spec.get("successPolicy") or {}).get("rules") or []):
+            named = parse_indexes(rule["succeededIndexes"]) if rule.get("succeededIndexes") else None
+            done = len(self.indexes if named is None else self.indexes & named)
+            if done >= rule.get("succeededCount", 1 if named is None else len(named)):
+                self._set_condition("SuccessCriteriaMet", "True", "SuccessPolicy", f"Matched rules at index {number}")
+                return True
+        return False
 
     def _succeed(self) -> None:
         completions = self.spec.get("completions")

@@ -9,14 +9,15 @@ from pathlib import Path
 from aiohttp import ClientError
 from kubernetes.aio.client.exceptions import ApiException
 
-from devcluster.client import Object
+from devcluster.client import SERVICES, Object
 from devcluster.node.environment import base_environment, command_line, container_environment
+from devcluster.node.hosts import governs, host_rewriter
 from devcluster.node.process import ContainerProcess, ProcessSpec, StartError, termination_message
 from devcluster.node.rewriting import path_rewriter
 from devcluster.node.runtime import Runtime
 from devcluster.node.sources import UnresolvedReference, load_sources
 from devcluster.node.status import ContainerRecord, running, terminated, waiting
-from devcluster.node.volumes import mount_places
+from devcluster.node.volumes import link_mounts, mount_places
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +139,15 @@ class Container:
         message_path = spec.get("terminationMessagePath") or "/dev/termination-log"
         message_file = self._message_file(attempt)
         message_file.touch()
-        rewrite = path_rewriter({message_path: str(message_file), **mount_places(spec, volumes)})
+        places = mount_places(spec, volumes)
+        rewrite_paths = path_rewriter(
+            {message_path: str(message_file), **places}, link_mounts(places, self._folder / "mounts")
+        )
+        rewrite_hosts = await self._host_rewriter(pod)
+
+        def rewrite(text: str) -> str:
+            return rewrite_hosts(rewrite_paths(text))
+
         environment = container_environment(
             pod,
             spec,
@@ -154,6 +163,13 @@ class Container:
             log=self._folder / f"{attempt}.log",
             marker=f"{self._folder}/{attempt}",
         )
+
+    async def _host_rewriter(self, pod: Object) -> Callable[[str], str]:
+        subdomain = pod["spec"].get("subdomain")
+        services = await self._runtime.client.get(SERVICES.path(pod["metadata"]["namespace"])) if subdomain else {}
+        if any(governs(service, pod) for service in services.get("items", [])):
+            return host_rewriter(pod)
+        return lambda text: text
 
     def _working_folder(self, wanted: str, home: Path) -> Path:
         """`workingDir` where it lies in a volume or is there on this machine; a folder of the container's own otherwise."""

@@ -3,7 +3,8 @@
 The node starts plain processes without a mount namespace, so that it works for any user on any machine. A process
 therefore sees `/data` as this machine's `/data`, not as the volume that its container mounts there. What a pod says in
 `command`, `args`, `env` and `terminationMessagePath` is rewritten to where the volume lies; what a program has
-written in its own code, and the text inside mounted files, is not.
+written in its own code, and the text inside mounted files, is not. A folder that only holds mounts is no volume: where
+a word names just this folder, it becomes one with links to the volumes.
 """
 
 import re
@@ -15,14 +16,18 @@ _BEFORE = r"(?:(?<![\w.~/)-])|(?<=://))"
 _AFTER = r"(?![\w.~-])"
 
 
-def path_rewriter(places: Mapping[str, str]) -> Callable[[str], str]:
-    """A function that replaces each path of `places` in a text, the longest first and only as a whole path."""
+def path_rewriter(places: Mapping[str, str], folders: Mapping[str, str] | None = None) -> Callable[[str], str]:
+    """A function that replaces each path of `places` in a text, the longest first and only as a whole path.
+
+    A text that is one of `folders`, and nothing else, is replaced too.
+    """
     known = {mount.rstrip("/"): place for mount, place in places.items() if mount.rstrip("/")}
     if not known:
         return lambda text: text
+    whole = folders or {}
     alternatives = "|".join(re.escape(mount) for mount in sorted(known, key=len, reverse=True))
     pattern = re.compile(f"{_BEFORE}(?:{alternatives}){_AFTER}")
-    return lambda text: pattern.sub(lambda match: known[match.group()], text)
+    return lambda text: whole.get(text) or pattern.sub(lambda match: known[match.group()], text)
 
 
 _REFERENCE = re.compile(r"\$(?:\$|\(([^()]*)\))")

@@ -162,3 +162,22 @@ def mount_places(container: Object, volumes: Mapping[str, Path]) -> dict[str, st
         mount["mountPath"]: str(volumes[mount["name"]] / (mount.get("subPath") or ""))
         for mount in container.get("volumeMounts") or []
     }
+
+
+def link_mounts(places: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Below `folder`, a folder of links for each folder of the container in which mounts lie, and which is none itself.
+
+    Returns where each of them lies on this machine.
+    """
+    parents: dict[str, str] = {}
+    for mount, place in places.items():
+        parent = PurePosixPath(mount).parent
+        if str(parent) in places or parent == PurePosixPath("/"):
+            continue
+        links = folder / parent.relative_to("/")
+        links.mkdir(parents=True, exist_ok=True)
+        link = links / PurePosixPath(mount).name
+        link.unlink(missing_ok=True)
+        link.symlink_to(place)
+        parents[str(parent)] = str(links)
+    return parents

@@ -41,6 +41,7 @@ def _on_exit(action: str, codes: tuple[ExitCode, ...]) -> JsonObject:
     return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": values}}
 
 
+_NO_LIMIT = 2_147_483_647
 _FAILURE_RULES: list[JsonObject] = [
     _on_exit("FailJob", NOT_RETRIED),
     # What follows from something else is not counted: a lost peer is counted itself, a stop came from outside. Counted
@@ -60,6 +61,9 @@ def _pods(nodes: int) -> JsonObject:
         "completions": nodes,
         "parallelism": nodes,
         "completionMode": "Indexed",
+        # The limit is backoffLimit, for all of them together. With this one, which is never reached before, Kubernetes
+        # delays each pod by its own failures: by those of all, eight pods that end as one come back after ten minutes.
+        "backoffLimitPerIndex": _NO_LIMIT,
         "successPolicy": {"rules": [{"succeededIndexes": "0"}]},
     }
 

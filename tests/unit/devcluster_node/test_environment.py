@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from devcluster.node.environment import base_environment, command_line, container_environment
+from devcluster.node.hosts import governs, host_rewriter
 from devcluster.node.rewriting import expand, path_rewriter
 from devcluster.node.scheduling import quantities
 from devcluster.node.sources import Sources, UnresolvedReference, config_map_names, secret_names
@@ -129,6 +130,54 @@ def test_paths_of_mounts_are_those_of_this_machine_also_below_a_mounted_folder()
         "OUT": "file:///tmp/state/v/data/out",
         "LOG": "file:///tmp/state/v/data/out/log:/tmp/state/v/tmp",
     }
+
+
+def test_a_folder_of_mounts_is_meant_only_where_it_is_the_whole_word() -> None:
+    rewrite = path_rewriter({"/run/keys/a": "/v/a"}, {"/run/keys": "/links"})
+
+    assert [rewrite(text) for text in ("/run/keys", "/run/keys/a/b", "/run/keys/c", "in /run/keys")] == [
+        "/links",
+        "/v/a/b",
+        "/run/keys/c",
+        "in /run/keys",
+    ]
+
+
+HOSTS = {"metadata": {"namespace": "team", "labels": {"app": "x"}}, "spec": {"subdomain": "ft-a"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a-0.ft-a.team.svc:29500", "127.0.0.1:29500"),
+        ("tcp://a-12.ft-a.team.svc.cluster.local:1", "tcp://127.0.0.1:1"),
+        ("a-0.ft-a,a-1.ft-a.team", "127.0.0.1,127.0.0.1"),
+        ("a-0.ft-a.", "127.0.0.1."),
+        ("a-0.ft-b.team.svc", "a-0.ft-b.team.svc"),
+        ("a-0.ft-a.other.svc", "a-0.ft-a.other.svc"),
+        ("a-0.ft-a.team.svc.example.com", "a-0.ft-a.team.svc.example.com"),
+        ("ft-a.team.svc", "ft-a.team.svc"),
+        ("x.a-0.ft-a", "x.a-0.ft-a"),
+    ],
+)
+def test_pods_of_the_same_subdomain_are_on_this_machine(text: str, expected: str) -> None:
+    assert host_rewriter(HOSTS)(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ({}, True),
+        ({"clusterIP": "10.96.0.9"}, False),
+        ({"selector": {"app": "y"}}, False),
+        ({"selector": {}}, False),
+    ],
+)
+def test_a_name_is_known_by_a_headless_service_that_selects_the_pod(change: dict[str, Any], known: bool) -> None:
+    spec = {"clusterIP": "None", "selector": {"app": "x"}, **change}
+
+    assert governs({"metadata": {"name": "ft-a"}, "spec": spec}, HOSTS) == known
+    assert not governs({"metadata": {"name": "ft-b"}, "spec": spec}, HOSTS)
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,36 @@ def test_an_indexed_job_makes_the_indexes_that_are_missing() -> None:
     assert actions == JobActions(base(active=3, succeeded=1, completedIndexes="0"), create=[2, 3], release=[done])
 
 
+def test_with_a_limit_for_each_index_a_failure_delays_its_own_index_only() -> None:
+    spec = {"completionMode": "Indexed", "completions": 3, "parallelism": 3, "backoffLimitPerIndex": 100}
+    twice = [pod("a", "Failed", exit=17, index=0, finalizers=[], finished=before(age)) for age in (60, 5)]
+    once = pod("b", "Failed", exit=17, index=1, finalizers=[], finished=before(11))
+
+    actions = sync(job(base(), **spec), *twice, once)
+
+    assert (actions.create, actions.again_in) == ([1, 2], 15.0)
+
+
+def test_the_success_of_the_indexes_that_a_rule_names_is_that_of_the_job() -> None:
+    policy = {"rules": [{"succeededIndexes": "0"}]}
+    spec = {"completionMode": "Indexed", "completions": 2, "parallelism": 2, "successPolicy": policy}
+    met = condition("SuccessCriteriaMet", "SuccessPolicy", "Matched rules at index 0")
+    first, other = pod("a", "Succeeded", exit=0, index=0, finalizers=[]), pod("b", index=1)
+    stopped = pod("b", "Failed", exit=1, deleted=True, index=1, finalizers=[])
+    waiting = base(active=2, completedIndexes="0", succeeded=1)
+
+    ending = sync(job(waiting, **spec), first, other)
+    ended = sync(job({**ending.status, "terminating": 1}, backoffLimit=0, **spec), first, stopped)
+
+    assert ending == JobActions(
+        base(terminating=1, completedIndexes="0", succeeded=1, conditions=[met]), discard=[other]
+    )
+    assert ended.status["conditions"] == [
+        met,
+        condition("Complete", "SuccessPolicy", "Matched rules at index 0"),
+    ]
+
+
 def test_a_work_queue_starts_no_more_after_the_first_success() -> None:
     work_queue = job(base(active=2), parallelism=2)
     del work_queue["spec"]["completions"]

@@ -9,7 +9,7 @@ from devcluster.controllers.volume_binding import bound_claim, volume_phase
 from devcluster.node.provisioner import is_to_be_removed, needs_volume, volume_for
 from devcluster.node.scheduling import quantities
 from devcluster.node.sources import Sources, UnresolvedReference
-from devcluster.node.volumes import File, mount_places, volume_files, wanted_tokens, write_files
+from devcluster.node.volumes import File, link_mounts, mount_places, volume_files, wanted_tokens, write_files
 
 SOURCES = Sources("team", {"c": {"a": b"1", "b": b"2"}}, {"s": {"k": b"\x00"}})
 POD: dict[str, Any] = {
@@ -118,6 +118,22 @@ CLAIM: dict[str, Any] = {
     },
     "status": {"phase": "Pending"},
 }
+
+
+def test_mounts_beside_each_other_are_found_by_the_folder_that_they_lie_in(tmp_path: Path) -> None:
+    for name in ("model", "output"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "TOKEN").write_text(name)
+    mounts = {f"/run/keys/{name}": str(tmp_path / name) for name in ("model", "output")}
+
+    links = link_mounts({**mounts, "/run/keys/model/inner": str(tmp_path), "/data": str(tmp_path)}, tmp_path / "links")
+    again = link_mounts(mounts, tmp_path / "links")
+
+    assert links == again == {"/run/keys": str(tmp_path / "links/run/keys")}
+    assert {path.name: (path / "TOKEN").read_text() for path in Path(links["/run/keys"]).iterdir()} == {
+        "model": "model",
+        "output": "output",
+    }
 
 
 def test_a_pending_claim_gets_a_volume_of_its_own() -> None:

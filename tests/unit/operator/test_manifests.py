@@ -282,10 +282,13 @@ def test_many_pods_find_the_first_of_them_by_a_headless_service() -> None:
     env = {each["name"]: each for each in pod["containers"][0]["env"]}
     port = made.service["spec"]["ports"][0]["port"]
 
-    assert {name: job[name] for name in ("completions", "parallelism", "completionMode", "successPolicy")} == {
+    how = ("completions", "parallelism", "completionMode", "backoffLimit", "backoffLimitPerIndex", "successPolicy")
+    assert {name: job[name] for name in how} == {
         "completions": 4,
         "parallelism": 4,
         "completionMode": "Indexed",
+        "backoffLimit": 3,
+        "backoffLimitPerIndex": 2_147_483_647,
         "successPolicy": {"rules": [{"succeededIndexes": "0"}]},
     }
     assert made.service == {

@@ -200,7 +200,10 @@ async def test_a_pod_reports_for_no_job_but_its_own(
 ) -> None:
     status, body = await endpoint.post(api_server.issue(pod, namespace, uid=uid), job=job)
 
-    assert (status, body) == (403, {"error": "a pod may report for its own FineTuneJob only, and of many pods the first"})
+    assert (status, body) == (
+        403,
+        {"error": "a pod may report for its own FineTuneJob only, and of many pods the first"},
+    )
     assert endpoint.received == []
 
 
