@@ -1,13 +1,15 @@
-"""`python -m finetune_trainer --config run.yaml [--volume CLAIM=FOLDER ...]`"""
+"""`python -m finetune_trainer [prepare] --config run.yaml [--volume CLAIM=FOLDER ...]`"""
 
 import argparse
+import json
 import logging
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 
-from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
+from finetune_api.report import ExitCode, FinalReport
 from finetune_api.run import RunConfig
 from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
 from finetune_trainer.config import load_config
@@ -18,6 +20,7 @@ from finetune_trainer.reporting import Endpoint, Reporter
 from finetune_trainer.state import RunState
 from finetune_trainer.stop import StopSignal
 from finetune_trainer.storage import Output
+from finetune_trainer.words import is_launched, is_main, place
 
 logger = logging.getLogger("finetune_trainer")
 
@@ -25,20 +28,26 @@ logger = logging.getLogger("finetune_trainer")
 def main(arguments: list[str]) -> int:
     """Run to the end and say how it went. Returns the exit code, one of `ExitCode`."""
     guard_logs()
+    options = _parse(arguments)
+    if options.command == "prepare":
+        return int(_prepare(options))
     state = RunState()
     stop = StopSignal(last_words=lambda: _write_final_word(state, ExitCode.STOPPED, None))
     stop.listen()
     reporter: Reporter | None = None
     code, failure = ExitCode.INTERNAL, None
     try:
-        options = _parse(arguments)
         remember_secrets()
         config = load_config(options.config)
+        volumes = _volumes(options.volume)
+        if config.nodes * config.processes > 1 and not is_launched():
+            return _launch(config, arguments, stop)
         reporter = Reporter(state, Endpoint.from_environment(), config.reporting.interval_seconds)
         reporter.start()
-        output = _run(config, _volumes(options.volume), state, stop)
+        output = _run(config, volumes, state, stop)
         code = ExitCode.SUCCESS
-        _print_summary(state, output)
+        if is_main():
+            _print_summary(state, output)
     except Stopped:
         code = ExitCode.STOPPED
         logger.warning("stopped; %s", _where(state))
@@ -51,6 +60,26 @@ def main(arguments: list[str]) -> int:
     if reporter:
         reporter.finish()
     return int(code)
+
+
+def _prepare(options: argparse.Namespace) -> ExitCode:
+    """Print what a run would be, or what is wrong with it. Nobody else is told: a run may be under way beside it."""
+    try:
+        remember_secrets()
+        config, volumes = load_config(options.config), _volumes(options.volume)
+        _quiet_libraries()
+        from finetune_trainer.survey import survey
+        from finetune_trainer.survey_table import table
+
+        found = survey(config, volumes, RunState())
+    except TrainerError as error:
+        _tell(error)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - as in `main`
+        _unforeseen(error)
+        return ExitCode.INTERNAL
+    sys.stdout.write((json.dumps(asdict(found), indent=2) if options.json else table(found)) + "\n")
+    return ExitCode.SUCCESS
 
 
 def _run(config: RunConfig, volumes: dict[str, Path], state: RunState, stop: StopSignal) -> Output:
@@ -81,6 +110,14 @@ def _quiet_libraries() -> None:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="finetune_trainer", description="Fine-tunes a model as run.yaml says.")
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=("train", "prepare"),
+        default="train",
+        help="prepare checks everything and foretells the run, without a step of training",
+    )
+    parser.add_argument("--json", action="store_true", help="with prepare: print JSON")
     parser.add_argument("--config", type=Path, required=True, help="the run's settings, YAML")
     parser.add_argument(
         "--volume",

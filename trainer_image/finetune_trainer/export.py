@@ -11,7 +11,8 @@ from finetune_trainer.checkpoints import MANIFEST, SavedCheckpoint, sha256_of
 from finetune_trainer.failures import output_failures
 from finetune_trainer.lora import merged
 from finetune_trainer.prepared import Prepared
-from finetune_trainer.storage import Output, is_path, sync_file, sync_folder
+from finetune_trainer.sources import is_hub_id
+from finetune_trainer.storage import Output, sync_file, sync_folder
 
 STATE_FILES = (
     "optimizer.pt",
@@ -61,7 +62,7 @@ def _write_adapter(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     config.save_pretrained(folder / BASE)
-    if is_path(prepared.pretrained.source):
+    if not is_hub_id(prepared.pretrained.source):
         (folder / _CARD).unlink()  # peft's card names the base model: here by a path that nobody else has
 
 

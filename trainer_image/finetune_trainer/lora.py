@@ -5,6 +5,7 @@ and any other weights that the pretrained model does not have.
 """
 
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ from finetune_api.run import RunConfig
 from finetune_api.training import Lora, Task
 from finetune_trainer.failures import bad_configuration, did_you_mean, listed
 from finetune_trainer.model import Loaded, Pretrained
-from finetune_trainer.storage import is_path
+from finetune_trainer.sources import is_hub_id
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -109,11 +110,13 @@ def _add_adapter(loaded: Loaded, base: Pretrained, task: Task, lora: Lora) -> "P
         lora_dropout=lora.dropout,
         target_modules=lora.target_modules or "all-linear",
         modules_to_save=fresh or None,
-        revision=None if is_path(base.source) else base.revision,
+        revision=base.revision if is_hub_id(base.source) else None,
     )
     paths = set(_paths(model))
     try:
-        adapted = get_peft_model(model, settings, low_cpu_mem_usage=base.empty)
+        with warnings.catch_warnings():  # peft asks transformers by a name that this has given up
+            warnings.simplefilter("ignore", FutureWarning)
+            adapted = get_peft_model(model, settings, low_cpu_mem_usage=base.empty)
     except ValueError as error:
         raise bad_configuration(
             f"training.lora.targetModules: {str(error).splitlines()[0]:.400}",
@@ -123,6 +126,8 @@ def _add_adapter(loaded: Loaded, base: Pretrained, task: Task, lora: Lora) -> "P
         if isinstance(module, ModulesToSaveWrapper):
             module.modules_to_save.float()
     kept: Any = adapted.peft_config["default"]
+    if not is_hub_id(base.source) and not base.source.startswith("file://"):
+        kept.base_model_name_or_path = base.source  # and not where it lies on this machine
     # Sets would be written in another order by each process, and the digest of the files with them.
     kept.target_modules = sorted(kept.target_modules)
     kept.modules_to_save = sorted(paths.intersection(kept.modules_to_save or ())) or None

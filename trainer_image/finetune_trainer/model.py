@@ -2,21 +2,21 @@
 
 import copy
 import hashlib
+import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download
+from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
 )
@@ -39,6 +39,8 @@ _ABILITIES = {
     "Seq2SeqLM": "write one text from another",
 }
 """What an AutoModelFor… class is for."""
+_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_WHOLE = ("model.safetensors", "pytorch_model.bin", *_INDEXES)
 _WEIGHTS = ("*.safetensors", "*.bin", "*.json")
 
 
@@ -111,6 +113,33 @@ def _commit(settings: ModelSource) -> str:
             "use one with the tag Transformers on the Hub",
         ) from error
     return config.parent.name  # the cache has a folder for each commit
+
+
+def check_weights(pretrained: Pretrained, settings: ModelSource) -> None:
+    """Whether files with weights are there; what they hold is only seen when they are loaded.
+
+    Raises:
+        TrainerError: MODEL when none is, or a part of them is missing.
+    """
+    on_hub = is_hub_id(settings.source)
+    with _model_failures(settings):
+        # What was fetched from the Hub lies in one folder for each commit.
+        config = hf_hub_download(pretrained.place, "config.json", revision=pretrained.revision) if on_hub else ""
+        folder = Path(config).parent if on_hub else Path(pretrained.place)
+        names = {path.name for path in folder.iterdir()}
+        if on_hub and not names.intersection(_WHOLE):
+            files = HfApi().model_info(pretrained.place, revision=pretrained.revision, token=hub_token("model"))
+            names = {sibling.rfilename for sibling in files.siblings or ()}
+    if not names.intersection(_WHOLE):
+        raise model_error(
+            "WeightsMissing",
+            f"{settings.source} has none of {', '.join(_WHOLE)}",
+            "model.source must hold weights as save_pretrained writes them",
+        )
+    for index in names.intersection(_INDEXES) if not on_hub else ():
+        parts = set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values())
+        if absent := sorted(parts - names):
+            raise model_error("WeightsMissing", f"{settings.source} lacks {absent[0]}, which its {index} names")
 
 
 def load_tokenizer(pretrained: Pretrained, settings: ModelSource) -> Tokenizer:

@@ -18,7 +18,7 @@ from finetune_trainer.model import Pretrained, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, Prepared, TaskData
 from finetune_trainer.state import RunState
 from finetune_trainer.storage import Volumes
-from finetune_trainer.tasks import text_classification
+from finetune_trainer.tasks import text_classification, token_classification
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -41,7 +41,7 @@ def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState)
     tokenizer = load_tokenizer(pretrained, config.model)
     tell(f"reading data set {config.dataset.source}")
     train_rows, evaluation_rows = load_rows(config.dataset, volumes)
-    data = _task(Inputs(config, pretrained, tokenizer, train_rows, evaluation_rows, use_cpu, tell))
+    data = prepare_task(Inputs(config, pretrained, tokenizer, train_rows, evaluation_rows, use_cpu, tell))
     state.set_provenance(_provenance(config, pretrained, train_rows, data.columns))
     tell(f"loading model {config.model.source}")
     model = load_model(config, data, pretrained, use_cpu)
@@ -62,12 +62,12 @@ def load_model(
 def trains_in_bf16(config: RunConfig, use_cpu: bool) -> bool:
     """Whether the forward pass is in bfloat16: on GPUs that have it, unless training.arguments say otherwise."""
     arguments = config.training.arguments
-    return bool(
-        not use_cpu and torch.cuda.is_bf16_supported() and arguments.get("bf16", not arguments.get("fp16", False))
-    )
+    usual = not use_cpu and torch.cuda.is_bf16_supported() and not arguments.get("fp16")
+    return bool(arguments.get("bf16", usual))
 
 
-def _task(inputs: Inputs) -> TaskData:
+def prepare_task(inputs: Inputs) -> TaskData:
+    """By the task of its settings."""
     match inputs.config.task:
         case "text-classification":
             return text_classification.prepare(inputs)
@@ -79,8 +79,8 @@ def _task(inputs: Inputs) -> TaskData:
             from finetune_trainer.tasks import seq2seq
 
             return seq2seq.prepare(inputs)
-        case task:
-            raise NotImplementedError(task)
+        case "token-classification":
+            return token_classification.prepare(inputs)
 
 
 def choose_device(gpus: int | None) -> bool:
