@@ -160,10 +160,10 @@ def _between_attempts(resource: Resource, pod: PodState, ended: Terminated, spec
     if ended.exit_code == ExitCode.STOPPED:
         message = "the pod was stopped and had saved a checkpoint; a new one goes on from there"
         return Verdict("Pending", "Resuming", message)
-    if ended.exit_code in NOT_COUNTED:
-        message = "a process of the run was lost; a new attempt goes on from the last checkpoint"
-        return Verdict("Pending", "Resuming", message)
     failure = group_failure(pod, ended, spec)
+    if ended.exit_code in NOT_COUNTED:
+        message = f"{failure.message}; a new attempt goes on from the last checkpoint"
+        return Verdict("Pending", "Resuming", cut(message))
     if ended.exit_code in NOT_RETRIED:
         return Verdict(_phase_before(resource), "Failing", failure.message)
     return Verdict("Pending", "Retrying", cut(f"the attempt failed: {failure.message}; a new one comes"))

@@ -123,7 +123,7 @@ def test_pods_that_end_because_of_others_are_no_failure() -> None:
     assert lost == (
         "Pending",
         "Resuming",
-        "a process of the run was lost; a new attempt goes on from the last checkpoint",
+        "another process of the run was lost; a new attempt goes on from the last checkpoint",
     )
     assert stopped == (
         "Pending",
