@@ -41,7 +41,8 @@ _ABILITIES = {
 """What an AutoModelFor… class is for."""
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _WHOLE = ("model.safetensors", "pytorch_model.bin", *_INDEXES)
-_WEIGHTS = ("*.safetensors", "*.bin", "*.json")
+_FILES = ("*.safetensors", "*.bin", "*.json", "*.model", "*.txt", "*.jinja")
+"""Weights, configurations, vocabularies and chat templates: a revision of a local model is of these."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +260,6 @@ def _explain(source: str, error: Exception) -> TrainerError:
 
 def _digest(folder: Path) -> str:
     digest = hashlib.sha256()
-    for path in sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)}):
+    for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         digest.update(f"{sha256_of(path)}  {path.name}\n".encode())
     return f"sha256:{digest.hexdigest()}"

@@ -18,7 +18,7 @@ from finetune_trainer.prepared import Examples
 Batch = dict[str, list[Any]]
 _CHARACTERS_A_TOKEN = 64
 """Far more than any language has on average."""
-_MAKERS = ("finetune-operator", "tokenizers", "transformers")
+_MAKERS = ("finetune-operator", "tokenizers", "transformers", "trl")
 
 
 def tokenized(
