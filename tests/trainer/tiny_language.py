@@ -25,7 +25,9 @@ MARKED_CHAT_TEMPLATE = (
 )
 
 
-def word_tokenizer(chat_template: str | None = None, ends: bool = False) -> transformers.PreTrainedTokenizerFast:
+def word_tokenizer(
+    chat_template: str | None = None, ends: bool = False, longest: int = LONGEST
+) -> transformers.PreTrainedTokenizerFast:
     """One token a word. With `ends` it puts `</s>` at the end itself, as encoder-decoders have it."""
     model = tokenizers.models.WordLevel({word: number for number, word in enumerate(VOCABULARY)}, unk_token="[UNK]")
     tokenizer = tokenizers.Tokenizer(model)
@@ -35,7 +37,7 @@ def word_tokenizer(chat_template: str | None = None, ends: bool = False) -> tran
             single="$A </s>", special_tokens=[("</s>", VOCABULARY.index("</s>"))]
         )
     fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=LONGEST, pad_token="[PAD]", unk_token="[UNK]", eos_token="</s>",
+        tokenizer_object=tokenizer, model_max_length=longest, pad_token="[PAD]", unk_token="[UNK]", eos_token="</s>",
         additional_special_tokens=SPECIAL[3:],
     )  # fmt: skip
     fast.chat_template = chat_template
@@ -46,15 +48,15 @@ def ids(text: str) -> list[int]:
     return [VOCABULARY.index(word) for word in text.split()]
 
 
-def save_llama(folder: Path, chat_template: str | None = None) -> Path:
+def save_llama(folder: Path, chat_template: str | None = None, longest: int = LONGEST) -> Path:
     """A Llama of 20,000 weights."""
     transformers.set_seed(0)
     config = transformers.LlamaConfig(
         vocab_size=len(VOCABULARY), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
-        max_position_embeddings=LONGEST, pad_token_id=0, bos_token_id=None, eos_token_id=2, initializer_range=0.1,
+        max_position_embeddings=longest, pad_token_id=0, bos_token_id=None, eos_token_id=2, initializer_range=0.1,
     )  # fmt: skip
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    word_tokenizer(chat_template).save_pretrained(folder)
+    word_tokenizer(chat_template, longest=longest).save_pretrained(folder)
     return folder
 
 

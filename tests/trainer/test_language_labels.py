@@ -1,0 +1,164 @@
+"""What exactly a language model is taught: tokens and labels of each kind of row, whole."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.trainer.tiny_language import (
+    CHAT_TEMPLATE,
+    MARKED_CHAT_TEMPLATE,
+    ids,
+    save_llama,
+    save_t5,
+    write_rows,
+)
+
+from finetune_api.run import RunConfig
+from finetune_trainer.data import load_rows
+from finetune_trainer.failures import TrainerError
+from finetune_trainer.model import find_pretrained, load_tokenizer
+from finetune_trainer.prepared import Inputs
+from finetune_trainer.tasks import causal_lm, seq2seq
+
+END = "</s>"
+
+
+def inputs(folder: Path, task: str, model: Path, rows: list[dict[str, Any]], **settings: Any) -> Inputs:
+    """What the task gets for these rows; `settings` are those of preprocessing, and columns."""
+    columns = settings.pop("columns", {})
+    source = f"file://{write_rows(folder / 'rows.jsonl', rows)}"
+    config = RunConfig.model_validate(
+        {
+            "task": task,
+            "model": {"source": f"file://{model}"},
+            "dataset": {"source": source, "train": {"split": "train"}, "columns": columns},
+            "preprocessing": settings,
+            "output": {"uri": f"file://{folder}/out"},
+        }
+    )
+    pretrained = find_pretrained(config.model, {})
+    train, evaluation = load_rows(config.dataset, {})
+    tokenizer = load_tokenizer(pretrained, config.model)
+    return Inputs(config, pretrained, tokenizer, train, evaluation, True, lambda message: None)
+
+
+def taught(
+    folder: Path, rows: list[dict[str, Any]], template: str | None = None, **settings: Any
+) -> list[tuple[list[int], list[int]]]:
+    """Tokens and labels of each row of causal-lm."""
+    model = save_llama(folder / "model", template)
+    examples = causal_lm.prepare(inputs(folder, "causal-lm", model, rows, packing=False, **settings)).train.dataset
+    assert set(examples.column_names) == {"input_ids", "labels"}
+    return list(zip(examples["input_ids"], examples["labels"], strict=True))
+
+
+def masked(text: str) -> list[int]:
+    return [-100] * len(text.split())
+
+
+def test_all_of_a_text_is_learnt_with_its_end(tmp_path: Path) -> None:
+    rows = [{"text": "the sky is blue"}, {"text": "the sea </s>"}]
+
+    assert taught(tmp_path, rows) == [
+        (ids(f"the sky is blue {END}"), [-100, *ids(f"sky is blue {END}")]),
+        (ids(f"the sea {END}"), [-100, *ids(f"sea {END}")]),
+    ]
+
+
+def test_of_a_prompt_and_its_completion_only_the_completion_is_learnt(tmp_path: Path) -> None:
+    rows = [{"prompt": "the sky is", "completion": " blue"}, {"prompt": "", "completion": "the sea is blue"}]
+
+    assert taught(tmp_path, rows) == [
+        (ids(f"the sky is blue {END}"), [*masked("the sky is"), *ids(f"blue {END}")]),
+        (ids(f"the sea is blue {END}"), [-100, *ids(f"sea is blue {END}")]),
+    ]
+
+
+def test_prompts_are_learnt_too_where_that_is_wanted(tmp_path: Path) -> None:
+    rows = [{"question": "the sky is", "completion": " blue"}]
+
+    assert taught(tmp_path, rows, columns={"prompt": "question"}, completionOnlyLoss=False) == [
+        (ids(f"the sky is blue {END}"), [-100, *ids(f"sky is blue {END}")])
+    ]
+
+
+def test_what_is_longer_than_max_length_is_cut(tmp_path: Path) -> None:
+    rows = [{"prompt": "the sky is", "completion": " blue and the sea"}]
+
+    assert taught(tmp_path, rows, maxLength=5) == [(ids("the sky is blue and"), [-100, -100, -100, *ids("blue and")])]
+
+
+CHAT = [
+    {"role": "system", "content": "colour"},
+    {"role": "user", "content": "the sky ?"},
+    {"role": "assistant", "content": "blue"},
+    {"role": "user", "content": "and the leaf ?"},
+    {"role": "assistant", "content": "green"},
+    {"role": "user", "content": "thanks"},
+]
+CHAT_IDS = ids(
+    f"<system> colour {END} <user> the sky ? {END} <assistant> blue {END} "
+    f"<user> and the leaf ? {END} <assistant> green {END} <user> thanks {END}"
+)
+
+
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, MARKED_CHAT_TEMPLATE])
+def test_of_a_chat_each_turn_of_the_assistant_is_learnt_with_its_end(tmp_path: Path, template: str) -> None:
+    answers = [
+        *masked(f"<system> colour {END} <user> the sky ? {END} <assistant>"), *ids(f"blue {END}"),
+        *masked(f"<user> and the leaf ? {END} <assistant>"), *ids(f"green {END}"), *masked(f"<user> thanks {END}"),
+    ]  # fmt: skip
+
+    assert taught(tmp_path, [{"messages": CHAT}], template=template) == [(CHAT_IDS, answers)]
+
+
+def test_all_of_a_chat_is_learnt_where_that_is_wanted(tmp_path: Path) -> None:
+    rows = [{"talk": CHAT}]
+
+    learnt = taught(tmp_path, rows, template=CHAT_TEMPLATE, columns={"messages": "talk"}, completionOnlyLoss=False)
+
+    assert learnt == [(CHAT_IDS, [-100, *CHAT_IDS[1:]])]
+
+
+def test_the_tokens_of_another_chat_template_are_not_taken_from_the_cache(tmp_path: Path) -> None:
+    taught(tmp_path, [{"messages": CHAT}], template=CHAT_TEMPLATE)
+
+    ((tokens, _),) = taught(tmp_path, [{"messages": CHAT}], template=CHAT_TEMPLATE.replace(" </s> ", " "))
+
+    assert tokens == [token for token in CHAT_IDS if token != ids(END)[0]]
+
+
+def test_a_template_that_rewrites_earlier_turns_must_mark_the_assistant_s(tmp_path: Path) -> None:
+    forgetful = "{% for m in messages %}{% if loop.last %}<{{ m.role }}> {% endif %}{{ m.content }} </s> {% endfor %}"
+
+    with pytest.raises(TrainerError, match="writes a turn in another way when more turns follow"):
+        taught(tmp_path, [{"messages": CHAT}], template=forgetful)
+
+
+@pytest.mark.parametrize(("model_s_own", "longest"), [(64, 64), (131_072, 1024)])
+def test_sequences_have_at_most_1024_tokens_where_nothing_is_said(
+    tmp_path: Path, model_s_own: int, longest: int
+) -> None:
+    model = save_llama(tmp_path / "model", longest=model_s_own)
+
+    data = causal_lm.prepare(inputs(tmp_path, "causal-lm", model, [{"text": "the sky"}]))
+
+    assert data.longest == longest
+
+
+def test_a_target_is_learnt_whole_and_the_decoder_reads_it_shifted(tmp_path: Path) -> None:
+    rows = [{"en": "the sky", "colour": "blue"}, {"en": "the sea and the snow", "colour": "blue and white"}]
+    columns = {"text": "en", "target": "colour"}
+    settings = {"columns": columns, "sourcePrefix": "what is ", "maxTargetLength": 3}
+    given = inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), rows, **settings)
+
+    data = seq2seq.prepare(given)
+    data.load_model(given.pretrained)
+    batch = data.collate(list(data.train.dataset))
+
+    assert {name: tensor.tolist() for name, tensor in batch.items()} == {
+        "input_ids": [[*ids(f"what is the sky {END}"), 0, 0, 0], ids(f"what is the sea and the snow {END}")],
+        "attention_mask": [[1] * 5 + [0] * 3, [1] * 8],
+        "labels": [[*ids(f"blue {END}"), -100], ids(f"blue and {END}")],
+        "decoder_input_ids": [[0, *ids(f"blue {END}")], [0, *ids("blue and")]],
+    }
