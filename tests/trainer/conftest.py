@@ -17,6 +17,8 @@ import pytest
 import torch
 import transformers
 from ruamel.yaml import YAML
+from s3fs import S3FileSystem
+from tests.trainer.s3_server import S3, start
 from tests.trainer.tiny import LONGEST, VOCABULARY, Ended, Settings, Train, make_tokenizer, texts
 from transformers.utils import logging as transformers_logging
 
@@ -86,3 +88,25 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
         signal.signal(number, handler)
     os.environ.clear()
     os.environ.update(environment)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    s3, server = start()
+    yield s3
+    s3.proxy.shutdown()
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """A live S3 server that works; this machine knows its keys and has no copy of anything."""
+    s3_server.proxy.work()
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "machine-1"))
+    # A dead server is given up at once.
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setattr(S3FileSystem, "retries", 1)
+    return s3_server

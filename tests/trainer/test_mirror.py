@@ -1,0 +1,339 @@
+"""What is at the place counts: checkpoints there are whole, or not there; against a live S3 server."""
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.trainer.s3_server import BUCKET, S3
+
+from finetune_api.report import ENV_SECRETS, ExitCode
+from finetune_api.run import RunConfig
+from finetune_trainer import mirror
+from finetune_trainer.checkpoints import CheckpointStore
+from finetune_trainer.failures import TrainerError
+from finetune_trainer.mirror import Mirror
+from finetune_trainer.remote import Bucket
+from finetune_trainer.storage import claim_output, open_output
+
+RUN: dict[str, Any] = {"configDigest": "sha256:1", "jobUid": None}
+
+
+class Machine:
+    """One machine with its copy of the output."""
+
+    def __init__(self, folder: Path, there: str, keep: int = 3, run: dict[str, Any] = RUN) -> None:
+        self.folder = folder
+        self.mirror = Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), folder)
+        self.store = CheckpointStore(folder / "checkpoints", run, keep, self.mirror)
+        self.store.find()
+
+    def begin(self) -> "Machine":
+        self.store.begin()
+        return self
+
+    def publish(self, step: int, content: bytes = b"weights") -> None:
+        written = self.store.scratch / f"written-{step}"
+        (written / "sub").mkdir(parents=True)
+        (written / "model.bin").write_bytes(content)
+        (written / "sub" / "state.bin").write_bytes(b"state")
+        self.store.publish(written, step, step / 10)
+
+    @property
+    def steps(self) -> list[int]:
+        return [checkpoint.step for checkpoint in self.store.saved]
+
+    @property
+    def here(self) -> list[str]:
+        return sorted(path.name for path in (self.folder / "checkpoints").glob("step-*"))
+
+
+@pytest.fixture
+def there(s3: S3, tmp_path: Path) -> str:
+    return f"mirror/{tmp_path.name}"
+
+
+def test_another_machine_finds_what_was_published_and_has_the_newest_at_hand(there: str, tmp_path: Path) -> None:
+    first = Machine(tmp_path / "1", there).begin()
+    first.publish(1)
+    first.publish(2, b"newer")
+
+    second = Machine(tmp_path / "2", there)
+
+    assert [(c.step, c.epoch, c.digest, c.size_bytes, c.time) for c in second.store.saved] == [
+        (c.step, c.epoch, c.digest, c.size_bytes, c.time) for c in first.store.saved
+    ]
+    assert second.here == ["step-000002"]
+    assert (tmp_path / "2/checkpoints/step-000002/model.bin").read_bytes() == b"newer"
+    assert second.store.fetch(second.store.saved[0])
+    assert second.here == ["step-000001", "step-000002"]
+
+
+def test_a_checkpoint_whose_bytes_changed_there_is_passed_over_for_an_older_one(
+    s3: S3, there: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = Machine(tmp_path / "1", there).begin()
+    first.publish(1)
+    first.publish(2)
+    s3.write(f"{there}/checkpoints/step-000002/model.bin", b"WEIGHTS")
+
+    second = Machine(tmp_path / "2", there)
+
+    assert (second.steps, second.here) == ([1], ["step-000001"])
+    assert "checkpoint step-000002 is not used: model.bin has another SHA-256 than its manifest says" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("manifest.json", None, "manifest.json is missing"),
+        ("manifest.json", b"{}", "it cannot be read"),
+        ("sub/state.bin", None, "sub/state.bin is missing"),
+        ("model.bin", b"short", "model.bin has another size than its manifest says"),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_there_is_passed_over(
+    s3: S3,
+    there: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    content: bytes | None,
+    problem: str,
+) -> None:
+    first = Machine(tmp_path / "1", there).begin()
+    first.publish(1)
+    first.publish(2)
+    key = f"{there}/checkpoints/step-000002/{name}"
+    s3.delete(key) if content is None else s3.write(key, content)
+
+    second = Machine(tmp_path / "2", there).begin()
+    second.publish(2, b"again")
+
+    assert f"checkpoint step-000002 is not used: {problem}" in caplog.text
+    assert Machine(tmp_path / "3", there).steps == [1, 2]
+    assert s3.read(f"{there}/checkpoints/step-000002/model.bin") == b"again"
+
+
+def test_a_checkpoint_of_another_run_is_not_used(there: str, tmp_path: Path) -> None:
+    Machine(tmp_path / "1", there).begin().publish(1)
+
+    assert Machine(tmp_path / "2", there, run={"configDigest": "sha256:2", "jobUid": None}).steps == []
+
+
+def test_the_newest_and_the_best_are_kept_there_and_here_only_what_is_needed(
+    s3: S3, there: str, tmp_path: Path
+) -> None:
+    machine = Machine(tmp_path / "1", there, keep=2).begin()
+    for step in range(1, 6):
+        machine.publish(step)
+        machine.store.rotate(best=machine.store.saved[0])
+        machine.store.sweep()
+
+    assert machine.steps == [1, 4, 5]
+    assert {name.split("/")[3] for name in s3.names(f"{there}/checkpoints/")} == {
+        "step-000001", "step-000004", "step-000005",
+    }  # fmt: skip
+    assert machine.here == ["step-000001", "step-000005"]
+
+
+def test_a_deletion_that_fails_costs_no_run_and_is_done_later(
+    s3: S3, there: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = Machine(tmp_path / "1", there, keep=1).begin()
+    machine.publish(1)
+    machine.publish(2)
+    machine.store.rotate(best=None)
+    s3.proxy.die()
+    machine.store.sweep()
+    assert "the checkpoint of step 1 cannot be deleted" in caplog.text
+
+    s3.proxy.work()
+    machine.store.sweep()
+
+    assert not s3.names(f"{there}/checkpoints/step-000001/")
+
+
+@pytest.mark.parametrize("sent", range(2_000, 26_000, 4_000))
+def test_wherever_an_upload_is_cut_the_last_whole_checkpoint_is_found(
+    s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: int
+) -> None:
+    monkeypatch.setattr(mirror, "HURRY_SECONDS", 0.0)
+    machine = Machine(tmp_path / "1", there).begin()
+    machine.publish(1, b"old" * 1000)
+    s3.proxy.die(after=sent)
+    with suppress(TrainerError):
+        machine.publish(2, b"new" * 3000)
+    told = machine.steps
+    s3.proxy.work()
+
+    found = Machine(tmp_path / "2", there)
+
+    # The answer to the last request may be what was cut: then the checkpoint is there though nobody was told.
+    assert told in ([1], [1, 2])
+    assert found.steps in ([1, 2], told)
+    newest = found.store.newest
+    assert newest is not None
+    assert (newest.path / "model.bin").read_bytes() == (b"new" * 3000 if newest.step == 2 else b"old" * 1000)
+
+
+def test_what_a_cut_upload_left_is_removed_when_the_run_goes_on(s3: S3, there: str, tmp_path: Path) -> None:
+    Machine(tmp_path / "1", there).begin().publish(1)
+    s3.write(f"{there}/checkpoints/step-000002/model.bin", b"half")
+
+    Machine(tmp_path / "2", there).begin()
+
+    assert not s3.names(f"{there}/checkpoints/step-000002/")
+
+
+def test_an_upload_is_tried_again_until_something_waits_for_it(
+    s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "HURRY_SECONDS", 0.0)
+    monkeypatch.setattr(mirror, "_FIRST_PAUSE_SECONDS", 0.01)
+    tries, enough = [], threading.Event()
+
+    def count(text: str, *values: object) -> None:
+        tries.append(text)
+        if len(tries) == 3:
+            enough.set()
+
+    monkeypatch.setattr(mirror.logger, "warning", count)
+    machine = Machine(tmp_path / "1", there).begin()
+    failures: list[TrainerError] = []
+
+    def publish() -> None:
+        try:
+            machine.publish(1)
+        except TrainerError as error:
+            failures.append(error)
+
+    s3.proxy.die()
+    machine.mirror.hurried.clear()
+    saving = threading.Thread(target=publish)
+    saving.start()
+    assert enough.wait(60)
+    assert saving.is_alive()
+    machine.mirror.hurried.set()
+    saving.join(60)
+
+    assert [failure.reason for failure in failures] == ["StorageUnreachable"]
+    assert machine.steps == []
+
+
+def test_a_secret_that_is_renewed_while_the_run_goes_on_is_read_again(
+    s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secrets" / "output"
+    secret.mkdir(parents=True)
+    for name, value in s3.variables.items():
+        (secret / name).write_text(value)
+    monkeypatch.setenv(ENV_SECRETS, str(tmp_path / "secrets"))
+    monkeypatch.setattr(mirror, "_FIRST_PAUSE_SECONDS", 0.01)
+    (secret / "AWS_SECRET_ACCESS_KEY").write_text("an-old-one-that-expired")
+    monkeypatch.setattr(
+        mirror.logger, "warning", lambda *said: (secret / "AWS_SECRET_ACCESS_KEY").write_text(s3.secret)
+    )
+    place = Bucket(f"s3://{BUCKET}/{there}", "output")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+
+    Mirror(place, tmp_path).publish_model(folder)
+
+    assert s3.names(there) == [f"{there}/model/config.json"]
+
+
+def test_an_old_model_stands_until_the_new_one_is_there_in_full(
+    s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "HURRY_SECONDS", 0.0)
+    place = Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path)
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("old")
+    (folder / "old.bin").write_text("old")
+    place.publish_model(folder)
+    (folder / "config.json").write_text("new")
+    (folder / "old.bin").unlink()
+    (folder / "new.bin").write_bytes(b"new" * 10_000)
+
+    s3.proxy.die(after=15_000)
+    with pytest.raises(TrainerError):
+        place.publish_model(folder)
+    old = {name: s3.read(name) for name in s3.names(f"{there}/model/")}
+    s3.proxy.work()
+    place.publish_model(folder)
+
+    assert old == {f"{there}/model/config.json": b"old", f"{there}/model/old.bin": b"old"}
+    assert {name: s3.read(name) for name in s3.names(there)} == {
+        f"{there}/model/config.json": b"new",
+        f"{there}/model/new.bin": b"new" * 10_000,
+    }
+
+
+def test_the_history_follows_each_evaluation(s3: S3, there: str, tmp_path: Path) -> None:
+    place = Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path)
+    (tmp_path / "history.jsonl").write_text("one line\n")
+    place.history_changed()
+    place.finish()
+
+    other = Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    other.fetch_history()
+
+    assert (tmp_path / "other" / "history.jsonl").read_text() == "one line\n"
+
+
+def config(there: str, epochs: int) -> RunConfig:
+    return RunConfig.model_validate(
+        {
+            "task": "text-classification",
+            "model": {"source": "org/name"},
+            "dataset": {"source": "org/data", "train": {"split": "train"}},
+            "training": {"epochs": epochs},
+            "output": {"uri": f"s3://{BUCKET}/{there}"},
+        }
+    )
+
+
+def test_the_same_run_may_come_back_to_a_bucket_and_another_may_not(s3: S3, there: str) -> None:
+    mine = config(there, 3)
+    claim_output(open_output(mine, {}), mine)
+    claim_output(open_output(mine, {}), mine)
+
+    with pytest.raises(TrainerError) as caught:
+        open_output(config(there, 4), {})
+
+    assert (caught.value.reason, caught.value.message) == (
+        "OutputInUse",
+        f"s3://{BUCKET}/{there} holds a run with other settings",
+    )
+    assert s3.names(there) == [f"{there}/run.json"]
+
+
+def test_of_two_runs_that_claim_a_bucket_at_once_one_has_it(there: str) -> None:
+    mine, other = config(there, 3), config(there, 4)
+    opened = open_output(mine, {}), open_output(other, {})
+    claim_output(opened[0], mine)
+
+    with pytest.raises(TrainerError, match="a run with other settings"):
+        claim_output(opened[1], other)
+
+
+def test_files_that_are_not_of_a_run_are_never_taken_over(s3: S3, there: str) -> None:
+    s3.write(f"{there}/model/config.json", b"{}")
+
+    with pytest.raises(TrainerError, match="files that are not of a run of ours"):
+        open_output(config(there, 3), {})
+
+
+def test_a_disk_without_space_for_a_copy_is_told_as_such(s3: S3, there: str) -> None:
+    s3.write(f"{there}/file", b"content")
+
+    with pytest.raises(TrainerError) as caught:
+        Bucket(f"s3://{BUCKET}/{there}", "model").download({"file": Path("/dev/full")})
+
+    assert (caught.value.exit_code, caught.value.reason) == (ExitCode.INTERNAL, "ScratchFull")
+    assert "model.source" in caught.value.message
