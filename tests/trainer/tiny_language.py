@@ -20,7 +20,7 @@ CHAT_TEMPLATE = (
 )
 MARKED_CHAT_TEMPLATE = (
     "{% for m in messages %}<{{ m.role }}> {% if m.role == 'assistant' %}"
-    "{% generation %}{{ m.content }} </s> {% endgeneration %}{% else %}{{ m.content }} </s> {% endif %}{% endfor %}"
+    "{% generation %}{{ m.content }} </s>{% endgeneration %} {% else %}{{ m.content }} </s> {% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<assistant> {% endif %}"
 )
 
