@@ -6,7 +6,8 @@ and any other weights that the pretrained model does not have.
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -114,8 +115,7 @@ def _add_adapter(loaded: Loaded, base: Pretrained, task: Task, lora: Lora) -> "P
     )
     paths = set(_paths(model))
     try:
-        with warnings.catch_warnings():  # peft asks transformers by a name that this has given up
-            warnings.simplefilter("ignore", FutureWarning)
+        with _outdated_names():
             adapted = get_peft_model(model, settings, low_cpu_mem_usage=base.empty)
     except ValueError as error:
         raise bad_configuration(
@@ -138,7 +138,16 @@ def merged(base: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """`base` with the adapter in a folder added to its weights."""
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()  # type: ignore[no-any-return]
+    with _outdated_names():
+        return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _outdated_names() -> Iterator[None]:
+    """peft uses names that transformers has given up, which no user can help."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def fresh_modules(loaded: Loaded) -> list[str]:

@@ -1,0 +1,170 @@
+"""`prepare`: what a run will be, or why it cannot be, before anything is trained."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+import transformers
+from ruamel.yaml import YAML
+from tests.trainer.tiny import Settings, Train, texts
+
+from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
+from finetune_trainer import survey
+from finetune_trainer.__main__ import main
+
+Prepare = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def prepare(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> Prepare:
+    """Runs the command in this process. Returns its exit code, and what it printed or logged."""
+    monkeypatch.setenv(ENV_TERMINATION_LOG, str(tmp_path / "termination-log"))
+    monkeypatch.setattr("finetune_trainer.survey.available_memory", lambda: 2**30)
+
+    def run(settings: Settings, *arguments: str) -> tuple[int, str]:
+        YAML().dump(settings, tmp_path / "run.yaml")
+        capsys.readouterr()
+        code = main(["prepare", "--config", str(tmp_path / "run.yaml"), *arguments])
+        return code, capsys.readouterr().out or caplog.text
+
+    return run
+
+
+def test_a_run_is_foretold_without_a_weight_being_read(
+    settings: Settings, prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformers.PreTrainedModel, "from_pretrained", None)
+
+    code, said = prepare(settings)
+
+    assert code == 0
+    assert re.sub(r"sha256:\w+", "sha256:…", said.replace(str(tmp_path.parent), "")).splitlines() == [
+        f"model:       {settings['model']['source'].replace(str(tmp_path.parent), '')} at sha256:…, 11.4 k parameters",
+        f"data:        {settings['dataset']['source'].replace(str(tmp_path.parent), '')}, 96 rows to train, 30 to evaluate",
+        "labels:      bad 32, good 64",
+        "tokens:      median 6, 95 % within 7, longest 7; at most 32, which 0.0% reach",
+        "steps:       24 of 8 rows",
+        "memory:      about 0.3 MiB (weights 0.0 MiB, gradients 0.0 MiB, optimizer 0.1 MiB, activations 0.1 MiB); "
+        "CPU has 1.0 GiB free",
+        f"output:      {settings['output']['uri'].replace(str(tmp_path.parent), '')} can be written",
+    ]
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "termination-log").exists()
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"epochs": 1.5, "arguments": {"gradient_accumulation_steps": 5}},
+        {"epochs": 1, "batchSize": 7},
+        {"arguments": {"max_steps": 3}},
+        {"epochs": 1, "lora": {"rank": 2}},
+    ],
+)
+def test_steps_and_parameters_are_those_of_the_run(
+    settings: Settings, prepare: Prepare, train: Train, training: dict[str, Any]
+) -> None:
+    settings["training"] |= training
+    settings["dataset"]["train"] = {"split": "train[:50]"}
+
+    code, said = prepare(settings, "--json")
+
+    found = json.loads(said)
+    final = train(settings).final
+    assert code == 0
+    assert final.progress
+    assert found["steps"] == final.progress.total_steps
+    # Seven linear layers of BERT's, their widths at rank 2; and the head once more, which is trained.
+    adapter = 2 * (5 * 64 + 2 * 96) + 66
+    expected = (11_394 + adapter, adapter) if "lora" in training else (11_394, 11_394)
+    assert (found["parameters"], found["trained"]) == expected
+
+
+def test_of_many_rows_a_sample_stands_for_all(
+    settings: Settings, prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = texts(500)
+    rows["text"][401] = "the film was a day and then " * 3
+    rows["label"][303] = "neither"
+    datasets.Dataset.from_dict(rows).to_json(tmp_path / "rows.jsonl")
+    settings["dataset"]["source"] = f"file://{tmp_path}/rows.jsonl"
+    settings["dataset"]["evaluation"] = {"split": "train[:100]"}
+    monkeypatch.setattr(survey, "SAMPLE", 50)
+
+    code, said = prepare(settings, "--json")
+
+    found = json.loads(said)
+    assert code == 0
+    assert (found["train_rows"], found["evaluation_rows"], found["steps"]) == (500, 100, 126)
+    assert 50 < found["tokenised"] < 60
+    assert found["labels"]["neither"] == 1
+    assert found["lengths"]["longest"] == 23
+
+
+def test_a_missing_label_among_many_is_found(
+    settings: Settings, prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = texts(500)
+    rows["label"][477] = None  # type: ignore[call-overload]
+    datasets.Dataset.from_dict(rows).to_json(tmp_path / "rows.jsonl")
+    settings["dataset"] = {"source": f"file://{tmp_path}/rows.jsonl", "train": {"split": "train"}}
+    del settings["evaluation"]
+    monkeypatch.setattr(survey, "SAMPLE", 50)
+
+    code, said = prepare(settings)
+
+    assert code == ExitCode.DATA
+    assert "column 'label' is empty in row 478 of split 'train'" in said
+
+
+def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune_trainer.survey.available_memory", lambda: 300_000)
+
+    code, said = prepare(settings)
+
+    assert code == 0
+    assert said.splitlines()[-1].startswith("warning:     the memory may not be enough: a smaller training.batchSize")
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ({"training": {"arguments": {"warmup_step": 1}}}, ExitCode.BAD_CONFIGURATION, "did you mean 'warmup_steps'?"),
+        ({"model": {"source": "file:///nowhere"}}, ExitCode.MODEL, "there is no config.json in /nowhere"),
+        ({"output": {"uri": "file:///proc/out"}}, ExitCode.OUTPUT, "/proc/out"),
+        ({"training": {"lora": {"targetModules": ["q"]}}}, ExitCode.BAD_CONFIGURATION, "the model has no such module"),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_exit_code_of_the_run(
+    settings: Settings, prepare: Prepare, change: Settings, code: ExitCode, message: str
+) -> None:
+    ended, said = prepare(settings | change)
+
+    assert ended == code
+    assert message in said
+
+
+def test_weights_that_are_not_there_are_missed(
+    settings: Settings, prepare: Prepare, model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    transformers.AutoModel.from_pretrained(model).save_pretrained(folder, max_shard_size=10_000)
+    transformers.AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    settings["model"]["source"] = f"file://{folder}"
+    assert prepare(settings)[0] == 0
+    first = min(folder.glob("model-*.safetensors"))
+    first.unlink()
+
+    code, said = prepare(settings)
+
+    assert code == ExitCode.MODEL
+    assert f"file://{folder} lacks {first.name}, which its model.safetensors.index.json names" in said
