@@ -8,7 +8,7 @@ KERAS_VENV ?= .venv-keras
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-keras test-qlora generate verify lint format clean
+.PHONY: help demo bench-trainer test bench-kill test-keras test-qlora generate verify lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -32,6 +32,9 @@ $(QLORA)/.installed: $(READY)
 demo: $(READY)  ## Fine-tune a real model on a cluster in this machine, from a manifest to its status
 	$(BIN)/python examples/demo.py
 
+bench-trainer: $(READY)  ## Compare our trainer with plain scripts, side by side; BENCH=--quick takes a minute or two
+	$(BIN)/python benchmarks/trainer.py $(BENCH)
+
 test: $(READY)  ## Run the whole test suite
 	$(BIN)/python -m pytest
 
@@ -40,6 +43,9 @@ test-keras: $(KERAS_VENV)/.installed  ## Run the tests of the Keras engine, in a
 
 test-qlora: $(QLORA)/.installed  ## Run the tests of adapters on quantized weights, with bitsandbytes on the CPU
 	PYTHONPATH=$(QLORA) $(BIN)/python -m pytest -m qlora tests/trainer
+
+bench-kill: $(READY)  ## Kill the trainer more than 200 times while it saves, to a disk and to a bucket
+	$(BIN)/python -m pytest -s -m bench tests/trainer/test_kills.py
 
 generate: $(READY)  ## Write crds/ and the chart's copy from the pydantic models
 	$(BIN)/python -m finetune_operator.generate

@@ -1,0 +1,259 @@
+"""One run of a benchmark: by the whole program of ours, or by a script as people write them."""
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, TrainingArguments
+
+from finetune_api.report import Stage
+from finetune_api.run import RunConfig
+from finetune_trainer.engines.arguments import build_arguments
+from finetune_trainer.reporting import Endpoint, Reporter
+from finetune_trainer.run import run
+from finetune_trainer.state import RunState
+from finetune_trainer.stop import StopSignal
+from finetune_trainer.tokenizing import padding_multiple
+
+_PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
+"""Dense bfloat16 operations a second, by NVIDIA's data sheets."""
+TEST_ROWS = 200
+Seconds = npt.NDArray[np.float64]
+"""On the clock, and of all cores."""
+_NONE = np.zeros(2)
+
+
+def _now() -> Seconds:
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run."""
+
+    rows: int
+    """Rows trained, over all epochs."""
+    steps: int
+    seconds: float
+    """Of training, saving included."""
+    cpu_seconds: float
+    """Of all cores and threads in the same time: what other programs on the machine disturb less."""
+    stall_seconds: float
+    """Of them, how long the training waited for checkpoints."""
+    score: float
+    """Accuracy on the test rows at the end."""
+
+    @property
+    def rows_per_second(self) -> float:
+        return self.rows / self.seconds
+
+    @property
+    def rows_per_cpu_second(self) -> float:
+        return self.rows / self.cpu_seconds
+
+    @property
+    def stall_share(self) -> float:
+        return self.stall_seconds / self.seconds
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is trained, on what."""
+
+    name: str
+    model: Path
+    data: Path
+    rows: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    length: int | None
+    """Tokens in each row, where all are alike."""
+
+    def config(self, engine: str, output: Path, rows: int) -> RunConfig:
+        """The run as a user of ours writes it."""
+        preprocessing = {"maxLength": self.length} if self.length else {}
+        return RunConfig.model_validate(
+            {
+                "task": "text-classification",
+                "model": {"source": f"file://{self.model}"},
+                "dataset": {
+                    "source": f"file://{self.data}",
+                    "train": {"split": "train", "samples": rows},
+                    "evaluation": {"split": "test", "samples": TEST_ROWS},
+                },
+                "preprocessing": preprocessing,
+                "training": {
+                    "engine": engine,
+                    "epochs": self.epochs,
+                    "batchSize": self.batch_size,
+                    "learningRate": self.learning_rate,
+                },
+                "output": {"uri": f"file://{output}"},
+                "reporting": {"intervalSeconds": 2},
+            }
+        )
+
+    def utilization(self) -> Callable[[float], float] | None:
+        """From rows a second to the share of the GPU's peak that the model's own operations take.
+
+        6 operations for each weight and token (2 forward, 4 backward), without attention and without embeddings, which
+        are looked up: Kaplan et al., "Scaling Laws for Neural Language Models", section 2.1, https://arxiv.org/abs/2001.08361;
+        over the peak as in Chowdhery et al., "PaLM", appendix B, https://arxiv.org/abs/2204.02311.
+        """
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+        peak = next((peak for name, peak in _PEAKS.items() if name in device.split() or name in device), None)
+        if peak is None or self.length is None:
+            return None
+        model = transformers.BertModel(transformers.AutoConfig.from_pretrained(self.model))
+        weights = sum(weight.numel() for weight in model.encoder.parameters())
+        length = self.length
+        return lambda rows_per_second: 6 * weights * length * rows_per_second / peak
+
+
+_LAST_WAIT = ("Training", "Exporting")
+
+
+class _Clock(RunState):
+    """The state of a run that notes when its stage changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moments: list[tuple[Seconds, Stage]] = []
+
+    def stage(self, stage: Stage, message: str | None = None) -> None:
+        self.moments.append((_now(), stage))
+        super().stage(stage, message)
+
+    def seconds(self, *wanted: Stage) -> Seconds:
+        """How long the run was in these stages."""
+        return sum(end - start for (start, stage), (end, _) in pairwise(self.moments) if stage in wanted) + _NONE
+
+    def stall_seconds(self) -> Seconds:
+        """How long the training waited for checkpoints: for the copies, and at its end until the last one is written."""
+        ends = (end - start for (start, stage), (end, next_) in pairwise(self.moments) if (stage, next_) == _LAST_WAIT)
+        return self.seconds("Saving") + sum(ends)
+
+
+def program(workload: Workload, engine: str, folder: Path, short: bool = False) -> Measured:
+    """A run of ours, from its settings to the exported model, with a thread that reports."""
+    output = folder / "ours"
+    rows = 2 * workload.batch_size if short else workload.rows
+    config = workload.config(engine, output, rows)
+    state = _Clock()
+    reporter = Reporter(state, Endpoint.from_environment(), config.reporting.interval_seconds)
+    reporter.start()
+    run(config, {}, state, StopSignal(last_words=lambda: None))
+    reporter.finish()
+    shutil.rmtree(output)
+    current, seconds = state.current, state.seconds("Training", "Saving")
+    accuracy = next(metric.value for metric in current.metrics if metric.name == "eval_accuracy")
+    return Measured(
+        rows=rows * workload.epochs,
+        steps=current.progress.step if current.progress else 0,
+        seconds=seconds[0],
+        cpu_seconds=seconds[1],
+        stall_seconds=state.stall_seconds()[0],
+        score=float(accuracy),
+    )
+
+
+class _Timed(transformers.Trainer):
+    """transformers' Trainer with two stop watches."""
+
+    evaluating = saving = _NONE
+
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        start = _now()
+        metrics = super().evaluate(*arguments, **options)
+        self.evaluating = self.evaluating + _now() - start
+        return metrics
+
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        start = _now()
+        super()._save_checkpoint(*arguments, **options)
+        self.saving = self.saving + _now() - start
+
+
+class _FirstStep(transformers.TrainerCallback):
+    def on_train_begin(self, *arguments: Any, **options: Any) -> None:
+        self.time = _now()
+
+
+def plain_script(workload: Workload, folder: Path, tutorial: bool) -> Measured:
+    """The tutorial's script, or one with the arguments that ours takes."""
+    output, splits = folder / "plain", _splits(workload)
+    names = sorted(set(splits["train"]["label"]))
+    tokenizer = AutoTokenizer.from_pretrained(workload.model)
+    longest = workload.length or tokenizer.model_max_length
+    padding = {"padding": "max_length"} if tutorial else {}
+
+    def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        encoded = dict(tokenizer(rows["text"], truncation=True, max_length=longest, **padding))
+        lengths = [len(tokens) for tokens in encoded["input_ids"]]
+        return {**encoded, "length": lengths, "labels": [names.index(label) for label in rows["label"]]}
+
+    encoded = {
+        name: split.map(encode, batched=True, remove_columns=split.column_names) for name, split in splits.items()
+    }
+    use_cpu = not torch.cuda.is_available()
+    arguments = _tutorial(workload, output) if tutorial else _as_ours(workload, output, use_cpu)
+    transformers.set_seed(arguments.seed)
+    clock = _FirstStep()
+    trainer = _Timed(
+        model=AutoModelForSequenceClassification.from_pretrained(
+            workload.model, num_labels=len(names), dtype=torch.float32
+        ),
+        args=arguments,
+        train_dataset=encoded["train"],
+        eval_dataset=encoded["test"],
+        processing_class=tokenizer,
+        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=padding_multiple(longest, use_cpu)),
+        compute_metrics=lambda prediction: {
+            "accuracy": float(np.mean(np.argmax(prediction.predictions, axis=-1) == prediction.label_ids))
+        },
+        callbacks=[clock],
+    )
+    trainer.train()
+    seconds = _now() - clock.time - trainer.evaluating
+    score = next(line["eval_accuracy"] for line in reversed(trainer.state.log_history) if "eval_accuracy" in line)
+    shutil.rmtree(output)
+    rows = len(encoded["train"]) * workload.epochs
+    return Measured(rows, trainer.state.global_step, *seconds, trainer.saving[0], score)
+
+
+def _tutorial(workload: Workload, output: Path) -> TrainingArguments:
+    """The Trainer's defaults, with what the tutorial gives; steps and learning rate are those of the others."""
+    return TrainingArguments(
+        output_dir=str(output),
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        num_train_epochs=workload.epochs,
+        per_device_train_batch_size=workload.batch_size,
+        learning_rate=workload.learning_rate,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def _as_ours(workload: Workload, output: Path, use_cpu: bool) -> TrainingArguments:
+    ours = build_arguments(workload.config("trainer", output, workload.rows), output, workload.rows, use_cpu)
+    return dataclasses.replace(ours, remove_unused_columns=True, include_for_metrics=[])
+
+
+def _splits(workload: Workload) -> dict[str, datasets.Dataset]:
+    """The rows that ours takes: those of the same seed."""
+    loaded = datasets.load_dataset(str(workload.data))
+    wanted = {"train": workload.rows, "test": TEST_ROWS}
+    drawn = {name: np.random.default_rng(42).permutation(len(loaded[name]))[:count] for name, count in wanted.items()}
+    return {name: loaded[name].select(rows) for name, rows in drawn.items()}
