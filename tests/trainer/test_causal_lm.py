@@ -1,5 +1,6 @@
 """Language models learn to go on with a text, to answer a prompt, and to chat."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -269,3 +270,17 @@ def test_a_chat_and_prompts_cannot_both_be_named(settings: Settings, train: Trai
         ExitCode.BAD_CONFIGURATION,
         "dataset.columns: messages cannot go with prompt and completion",
     )
+
+
+def test_a_model_whose_generation_settings_contradict_each_other_is_saved(
+    settings: Settings, train: Train, tmp_path: Path
+) -> None:
+    published = {"temperature": 0.6, "top_p": 0.9, "eos_token_id": [2, 1]}
+    (tmp_path / "llama/generation_config.json").write_text(json.dumps(published))
+    settings["training"]["epochs"] = 0.1
+
+    ended = train(settings)
+
+    assert ended.code == 0
+    exported = json.loads((tmp_path / "out/model/generation_config.json").read_text())
+    assert {**published, "do_sample": True, "pad_token_id": 0}.items() <= exported.items()

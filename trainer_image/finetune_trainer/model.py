@@ -197,7 +197,19 @@ def load_model(
         model.accepts_loss_kwargs = False
     if model.config.get_text_config().pad_token_id is None:
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    _mend_generation(model)
     return Loaded(model, sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])}))
+
+
+def _mend_generation(model: PreTrainedModel) -> None:
+    """Some models on the Hub give a temperature and do not say that they sample: transformers refuses to save those."""
+    settings = model.generation_config if model.can_generate() else None
+    if settings is None:
+        return
+    try:
+        settings.validate(strict=True)
+    except ValueError:
+        settings.do_sample = True
 
 
 def _load_empty(kind: Any, pretrained: Pretrained, settings: ModelSource, options: dict[str, Any]) -> Loaded:

@@ -48,7 +48,8 @@ def prepare(inputs: Inputs) -> TaskData:
         scoring=Scoring(
             keep=lambda written, labels: written,
             scores=partial(TextScores, config.evaluation.metrics or ["rouge1", "rouge2", "rougeL"], tokenizer),
-            generation={"max_new_tokens": settings.max_target_length, "num_beams": 1, "do_sample": False},
+            # One more than is wanted: what the decoder starts with counts.
+            generation={"max_length": settings.max_target_length + 1, "num_beams": 1, "do_sample": False},
         ),
         load_model=load,
         columns=list(used.values()),
