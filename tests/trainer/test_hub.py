@@ -29,7 +29,9 @@ def test_a_model_and_data_of_the_hub_are_trained_and_their_commit_is_told(runs: 
     final = runs["good"]
 
     assert (final["exitCode"], final["progress"]["percent"]) == (0, 100)
-    assert final["provenance"]["modelRevision"] == "0123456789abcdef0123456789abcdef01234567"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    told = final["provenance"]
+    assert (told["modelRevision"], told["datasetRevision"]) == (commit, commit)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,12 @@ class Rows:
     def name_row(self, index: int) -> str:
         """How to call the row at `index` of `dataset`."""
         return f"row {self.positions[index]} of split '{self.split}' (the first is row 1)"
+
+    @property
+    def revision(self) -> str | None:
+        """Commit on the Hub that the rows are of: `datasets` keeps each in a folder of that name."""
+        folders = [Path(file["filename"]).parent.name for file in self.dataset.cache_files]
+        return next((name for name in folders if re.fullmatch("[0-9a-f]{40}", name)), None)
 
     def fingerprint(self, columns: Sequence[str]) -> str:
         """`sha256:…` of what the columns hold, row by row: the same wherever and in whatever format the data lies."""

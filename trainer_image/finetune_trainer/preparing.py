@@ -16,6 +16,7 @@ from finetune_trainer.failures import TrainerError
 from finetune_trainer.lora import load_adapted
 from finetune_trainer.model import Pretrained, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, Prepared, TaskData
+from finetune_trainer.sources import is_hub_id
 from finetune_trainer.state import RunState
 from finetune_trainer.storage import Volumes
 from finetune_trainer.tasks import text_classification, token_classification
@@ -105,6 +106,7 @@ def choose_device(gpus: int | None) -> bool:
 def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: list[str]) -> Provenance:
     return Provenance(
         model_revision=pretrained.revision,
+        dataset_revision=rows.revision if is_hub_id(config.dataset.source) else None,
         dataset_fingerprint=rows.fingerprint(columns),
         config_digest=config.digest(),
         versions={"python": platform.python_version(), **{name: version(name) for name in _libraries(config)}},
