@@ -12,6 +12,8 @@ from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
 from finetune_trainer.data import Rows, load_rows
+from finetune_trainer.engines import speed
+from finetune_trainer.engines.arguments import check_arguments
 from finetune_trainer.failures import TrainerError
 from finetune_trainer.lora import load_adapted
 from finetune_trainer.model import Pretrained, find_pretrained, load_tokenizer
@@ -62,9 +64,8 @@ def load_model(
 
 def trains_in_bf16(config: RunConfig, use_cpu: bool) -> bool:
     """Whether the forward pass is in bfloat16: on GPUs that have it, unless training.arguments say otherwise."""
-    arguments = config.training.arguments
-    usual = not use_cpu and torch.cuda.is_bf16_supported() and not arguments.get("fp16")
-    return bool(arguments.get("bf16", usual))
+    given = check_arguments(config.training.arguments)
+    return speed.trains_in_bf16(given, speed.device_at_hand(use_cpu, config.processes))
 
 
 def prepare_task(inputs: Inputs) -> TaskData:

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
 from finetune_api.run import RunConfig
+from finetune_trainer.engines.speed import device_at_hand, speed_defaults
 from finetune_trainer.failures import TrainerError, bad_configuration, did_you_mean
 
 _EVALUATION = "evaluation.strategy and evaluation.steps"
@@ -70,7 +71,10 @@ def build_arguments(config: RunConfig, scratch: Path, rows: int, use_cpu: bool) 
     """
     given = check_arguments(config.training.arguments)
     fixed = _owned_values(config, scratch, use_cpu)
-    defaults = _defaults(config, given, rows)
+    defaults = {
+        **_defaults(config, given, rows),
+        **speed_defaults(given, device_at_hand(use_cpu, config.processes)),
+    }
     try:
         return TrainingArguments(**{**defaults, **given, **fixed})
     except Exception as error:  # it raises whatever its checks happen to meet
