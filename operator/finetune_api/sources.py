@@ -68,7 +68,7 @@ class Split(ApiModel):
 
 
 class Columns(ApiModel):
-    """Which columns of the data set hold what. A task reads its own and no others."""
+    """Which columns of the data set hold what. A task reads its own and no others. A field of a column is named as column.field, such as translation.en."""
 
     text: Name = "text"
     """text-classification: the text, or the first of a pair. causal-lm: plain text to learn. seq2seq: what is read."""
@@ -87,7 +87,7 @@ class Columns(ApiModel):
     prompt: Name | None = None
     """causal-lm: what is asked. If left out, columns `prompt` and `completion` are taken where there are both."""
     completion: Name | None = None
-    """causal-lm: what the model shall answer."""
+    """causal-lm: what the model shall answer. It follows the prompt as it stands: let it begin with the space or line break that parts them."""
 
 
 class Dataset(ApiModel):

@@ -162,3 +162,17 @@ def test_a_target_is_learnt_whole_and_the_decoder_reads_it_shifted(tmp_path: Pat
         "labels": [[*ids(f"blue {END}"), -100], ids(f"blue and {END}")],
         "decoder_input_ids": [[0, *ids(f"blue {END}")], [0, *ids("blue and")]],
     }
+
+
+def test_texts_may_be_fields_of_a_column(tmp_path: Path) -> None:
+    rows = [{"translation": {"en": "the sky", "colour": "blue"}}]
+    columns = {"text": "translation.en", "target": "translation.colour"}
+    given = inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), rows, columns=columns)
+
+    data = seq2seq.prepare(given)
+
+    assert data.train.dataset.to_list() == [
+        {"input_ids": ids(f"the sky {END}"), "attention_mask": [1, 1, 1], "labels": ids(f"blue {END}")}
+    ]
+    assert data.columns == ["translation.en", "translation.colour"]
+    assert given.train.fingerprint(data.columns).startswith("sha256:")

@@ -14,8 +14,8 @@ import datasets
 import numpy as np
 import numpy.typing as npt
 
+from finetune_api.sources import Columns, Split
 from finetune_api.sources import Dataset as DatasetSettings
-from finetune_api.sources import Split
 from finetune_trainer.credentials import hub_token
 from finetune_trainer.failures import TrainerError, bad_configuration, data_error, did_you_mean, listed
 from finetune_trainer.hub import explain_hub_error
@@ -67,9 +67,17 @@ def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows |
         TrainerError: DATA when the source, the split or rows are not there or cannot be read.
     """
     with _data_failures(settings):
-        splits = _load(settings, volumes)
+        splits = _with_fields(_load(settings, volumes), settings.columns)
     train = _take(splits, settings.train)
     return train, _take(splits, settings.evaluation) if settings.evaluation else None
+
+
+def _with_fields(splits: datasets.DatasetDict, columns: Columns) -> datasets.DatasetDict:
+    """With the fields of a column as columns of their own, such as translation.en, where one is asked for."""
+    dotted = {name for name in columns.model_dump().values() if name and "." in name}
+    return datasets.DatasetDict(
+        {name: split if dotted <= set(split.column_names) else split.flatten() for name, split in splits.items()}
+    )
 
 
 def _class_names(feature: Any) -> list[str] | None:
