@@ -42,7 +42,8 @@ def main(arguments: list[str]) -> int:
         volumes = _volumes(options.volume)
         if config.nodes * config.processes > 1 and not is_launched():
             return _launch(config, arguments, stop)
-        reporter = Reporter(state, Endpoint.from_environment(), config.reporting.interval_seconds)
+        endpoint = Endpoint.from_environment() if is_main() else None
+        reporter = Reporter(state, endpoint, config.reporting.interval_seconds)
         reporter.start()
         output = _run(config, volumes, state, stop)
         code = ExitCode.SUCCESS
@@ -60,6 +61,21 @@ def main(arguments: list[str]) -> int:
     if reporter:
         reporter.finish()
     return int(code)
+
+
+def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
+    """Run in several processes on this machine, and say how they ended."""
+    _quiet_libraries()
+    from finetune_trainer.launch import launch
+    from finetune_trainer.run import check_settings
+
+    check_settings(config)
+    final = launch(config, arguments)
+    stop.listen()
+    stop.ignore()
+    if path := place():
+        _write(path, final)
+    return final.exit_code
 
 
 def _prepare(options: argparse.Namespace) -> ExitCode:
@@ -100,6 +116,7 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     # What connections to buckets die of in the background is told by the calls that wanted them.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -141,9 +158,10 @@ def _volumes(pairs: list[str]) -> dict[str, Path]:
 
 def _tell(error: TrainerError) -> Failure:
     message, hint = redact(error.message), error.hint and redact(error.hint)
-    logger.error("error: %s", message)
-    if hint:
-        logger.error("hint: %s", hint)
+    if error.exit_code != ExitCode.PEER_LOST:  # that one has no cause here, and `launch` tells it if nobody has
+        logger.error("error: %s", message)
+        if hint:
+            logger.error("hint: %s", hint)
     return Failure(
         reason=error.reason,
         message=message[:MAX_MESSAGE],
@@ -165,11 +183,14 @@ def _unforeseen(error: Exception) -> Failure:
 
 
 def _write_final_word(state: RunState, code: ExitCode, failure: Failure | None) -> None:
-    path = os.environ.get(ENV_TERMINATION_LOG)
-    if not path:
-        return
+    """Those that are not main have no state of the run to tell."""
+    if path := place():
+        _write(path, (state if is_main() else RunState()).final(code, failure))
+
+
+def _write(path: Path, final: FinalReport) -> None:
     try:
-        Path(path).write_text(state.final(code, failure).to_termination_message(), encoding="utf-8")
+        path.write_text(final.to_termination_message(), encoding="utf-8")
     except OSError as error:
         logger.warning("the final word cannot be written to %s: %s", path, error)
 
@@ -195,5 +216,5 @@ def _print_summary(state: RunState, output: Output) -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if is_main() else logging.CRITICAL)  # `launch` tells what another one has to say
     sys.exit(main(sys.argv[1:]))

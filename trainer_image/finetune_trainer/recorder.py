@@ -15,6 +15,7 @@ from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint, Snaps
 from finetune_trainer.failures import TrainerError, output_failures
 from finetune_trainer.fitting import Fit, describe, fit_of
 from finetune_trainer.history import History, Metrics
+from finetune_trainer.processes import Processes
 from finetune_trainer.progress_bar import ProgressBar
 from finetune_trainer.saving import BackgroundSaver
 from finetune_trainer.state import RunState, format_epoch, format_number
@@ -35,10 +36,13 @@ class Recorder:
         history: History,
         state: RunState,
         stop: StopSignal,
+        processes: Processes | None = None,
     ) -> None:
+        """Of several processes each has one, but only that of the main one saves and shows anything."""
         self.store = store
         self.stop = stop
         self.history = history
+        self._processes = processes or Processes()
         self._config = config
         self._output = output
         self._state = state
@@ -91,7 +95,7 @@ class Recorder:
         """The first step comes next. `rows` is the number of training rows."""
         self._total_steps, self._rows = total_steps, rows
         self._first_step, self._first_epoch, self._start = step, epoch, time.monotonic()
-        self._bar = ProgressBar(total_steps, step)
+        self._bar = ProgressBar(total_steps, step) if self._processes.main else None
         self.stage("Training")
         self._tell_progress(step, epoch)
 
@@ -106,19 +110,22 @@ class Recorder:
             self._bar.close()
 
     def check_saved(self) -> None:
-        """Raise what the last save failed with."""
-        self._saver.wait()
+        """Raise what the last save failed with. Afterwards all processes know of all checkpoints."""
+        with self._processes.together():
+            self._saver.wait()
+        self.store.saved = self._processes.from_main(self.store.saved)
 
     def is_over(self, step: int, total_steps: int) -> bool:
         """Whether no step comes after `step`, of the `total_steps` that the engine counts."""
         return step >= (self.early_stop.step if self.early_stop else total_steps)
 
     def step(self, step: int, epoch: float) -> None:
-        """An optimizer step is done.
+        """An optimizer step is done. Afterwards `stop.requested` is the same in all processes.
 
         Raises:
             TrainerError: The save that ran in the background failed.
         """
+        self.stop.ask()
         self._saver.check()
         self._tell_progress(step, epoch)
         if self._bar:
@@ -167,6 +174,9 @@ class Recorder:
             TrainerError: The save before this one failed, or this one where no copy was possible.
         """
         if snapshot.step == self.saved_step:
+            return
+        if not self._processes.main:
+            self.saved_step = snapshot.step
             return
         self.stage("Saving", f"saving the checkpoint of step {snapshot.step}")
         self._saver.wait()

@@ -2,8 +2,10 @@
 
 import gc
 import logging
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from transformers.utils.logging import disable_progress_bar
@@ -16,6 +18,7 @@ from finetune_trainer.engines.keras_arguments import check_keras
 from finetune_trainer.engines.pytorch_arguments import check_honoured
 from finetune_trainer.estimate import estimate_memory, sizes_of
 from finetune_trainer.export import export_model
+from finetune_trainer.failures import output_error
 from finetune_trainer.fitting import Fit, fitted, smaller
 from finetune_trainer.history import History
 from finetune_trainer.hub import causes
@@ -23,10 +26,11 @@ from finetune_trainer.lora import check_lora
 from finetune_trainer.memory import Need, nothing_smaller
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.preparing import choose_device, load_model, prepare, trains_in_bf16
+from finetune_trainer.processes import Processes
 from finetune_trainer.recorder import Recorder
 from finetune_trainer.state import RunState
 from finetune_trainer.stop import StopSignal
-from finetune_trainer.storage import Output, Volumes, claim_output, identity, open_output
+from finetune_trainer.storage import Output, Volumes, claim_output, find_output, identity, open_output
 
 logger = logging.getLogger(__name__)
 
@@ -40,20 +44,49 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]  # those of loading and saving would break our own
     use_cpu = check_settings(config)
-    output = open_output(config, volumes)
-    store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep, output.mirror)
-    store.find()
-    try:
-        recorder = Recorder(config, output, store, History(output.history, output.history_changed), state, stop)
-        last, prepared = train(config, volumes, use_cpu, output, recorder, state)
-        state.stage("Exporting", "writing the model")
-        model = export_model(_chosen(recorder) or last, prepared, output)
-        output.publish_models()
-        state.set_model(model)
-    finally:
-        store.close()
+    with Processes.joined(use_cpu) as processes, tempfile.TemporaryDirectory() as own:
+        if processes.count > 1:
+            stop.agree_by(processes.any)
+        output, store, history = _open(config, volumes, processes, Path(own))
+        try:
+            recorder = Recorder(config, output, store, history, state, stop, processes)
+            last, prepared = train(config, volumes, use_cpu, output, recorder, state, processes)
+            state.stage("Exporting", "writing the model")
+            with processes.together():
+                if processes.main:
+                    model = export_model(_chosen(recorder) or last, prepared, output)
+                    output.publish_models()
+                    state.set_model(model)
+        finally:
+            store.close()
     state.stage("Finished")
     return output
+
+
+def _open(
+    config: RunConfig, volumes: Volumes, processes: Processes, own: Path
+) -> tuple[Output, CheckpointStore, History]:
+    """Where the run is written. The main process alone does that; the others, with a history below `own`, know of it."""
+    with processes.together():
+        output = open_output(config, volumes) if processes.main else find_output(config, volumes)
+        store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep, output.mirror)
+        if processes.main:
+            store.find()
+    store.saved = processes.from_main(store.saved)
+    there = processes.main and output.history.exists()
+    lines = processes.from_main(output.history.read_bytes() if there else b"")
+    with processes.together():
+        newest = store.newest if processes.local_rank == 0 else None
+        if newest and not processes.main and not (store.fetch(newest) and newest.path.is_dir()):
+            raise output_error(
+                "CheckpointNotHere",
+                f"{output.uri_of(newest.path)} cannot be read on this machine",
+                "the output of several machines must be on a volume that all of them mount, or in a bucket",
+            )
+    if processes.main:
+        return output, store, History(output.history, output.history_changed)
+    (own / "history.jsonl").write_bytes(lines)
+    return output, store, History(own / "history.jsonl")
 
 
 def check_settings(config: RunConfig) -> bool:
@@ -80,7 +113,13 @@ def _chosen(recorder: Recorder) -> SavedCheckpoint | None:
 
 
 def train(
-    config: RunConfig, volumes: Volumes, use_cpu: bool, output: Output, recorder: Recorder, state: RunState
+    config: RunConfig,
+    volumes: Volumes,
+    use_cpu: bool,
+    output: Output,
+    recorder: Recorder,
+    state: RunState,
+    processes: Processes,
 ) -> tuple[SavedCheckpoint, Prepared]:
     """Train and evaluate up to the last step, with less in memory at a time where a GPU has not enough.
 
@@ -88,12 +127,14 @@ def train(
         The checkpoint of the last step, and what was trained.
     """
     recorder.resume(recorder.store.newest)
-    prepared = prepare(config, volumes, use_cpu, state)
-    claim_output(output, config)
-    recorder.store.begin()
-    recorder.history.begin()
+    prepared = processes.in_turn(lambda: prepare(config, volumes, use_cpu, state))
+    with processes.together():
+        if processes.main:
+            claim_output(output, config)
+            recorder.store.begin()
+        recorder.history.begin()
     while True:
-        ended = attempt(replace(prepared, config=fitted(config, recorder.fit)), recorder)
+        ended = attempt(replace(prepared, config=fitted(config, recorder.fit)), recorder, processes)
         if isinstance(ended, SavedCheckpoint):
             return ended, prepared
         recorder.check_saved()
@@ -114,7 +155,7 @@ class Shortage:
     evaluating: bool
 
 
-def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortage:
+def attempt(prepared: Prepared, recorder: Recorder, processes: Processes) -> SavedCheckpoint | Shortage:
     """Train and evaluate from the newest checkpoint, or from the pretrained model, up to the last step."""
     resumed = recorder.store.newest
     try:
@@ -135,7 +176,7 @@ def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortag
     except Exception as error:
         # Only the words are kept: the error holds the frames, and with them what fills the memory.
         said = next((str(cause) for cause in causes(error) if isinstance(cause, torch.OutOfMemoryError)), None)
-        if said is None:
+        if said is None or processes.count > 1:  # the others are within the step, and cannot be called back
             raise
         return Shortage(said, evaluating=recorder.current_stage == "Evaluating")
     return last

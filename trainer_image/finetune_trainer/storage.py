@@ -120,14 +120,19 @@ def identity(config: RunConfig) -> JsonObject:
     return {"configDigest": config.digest(), "jobUid": config.job.uid if config.job else None}
 
 
+def find_output(config: RunConfig, volumes: Volumes) -> Output:
+    """The output's place, untouched."""
+    uri = config.output.uri.rstrip("/")
+    return Output(uri, locate(uri, volumes)) if is_path(uri) else _away(config, uri)
+
+
 def open_output(config: RunConfig, volumes: Volumes) -> Output:
     """The output's place, made if need be, and proven to be writable and free for this run.
 
     Raises:
         TrainerError: OUTPUT when it cannot be written or holds another run; INTERNAL when it cannot be reached.
     """
-    uri = config.output.uri.rstrip("/")
-    output = Output(uri, locate(uri, volumes)) if is_path(uri) else _away(config, uri)
+    output = find_output(config, volumes)
     with output_failures(output.path):
         if output.path.exists() and not output.path.is_dir():
             raise output_error("OutputNotWritable", f"{output.uri}: {output.path} is not a folder")

@@ -161,7 +161,7 @@ class Engine:
         scores, losses = self._prepared.data.scoring.scores(), []
         with torch.random.fork_rng(), torch.no_grad():  # the training goes on with the numbers it would have drawn
             for batch in self._evaluation_batches:
-                if self._recorder.stop.requested:
+                if self._recorder.stop.ask():
                     break
                 loss, predictions, labels = self._predict(batch)
                 losses.append(loss)

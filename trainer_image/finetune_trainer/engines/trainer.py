@@ -247,7 +247,7 @@ class _Bridge(TrainerCallback):
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self._recorder.stop.requested and not _steered_by_evaluation(args):
+        if self._recorder.stop.ask() and not _steered_by_evaluation(args):
             raise _EvaluationCut
 
     def on_log(
