@@ -26,6 +26,14 @@ from finetune_api.report import ENV_SERVER_URL, ENV_TERMINATION_LOG, FinalReport
 from finetune_trainer.__main__ import main
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fresh_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What an older version of the program tokenised shall not be trained on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of 13,000 weights, as save_pretrained writes it."""

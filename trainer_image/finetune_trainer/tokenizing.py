@@ -30,17 +30,21 @@ def tokenized(
     which it is the contents that count, and in `settings` (JSON), tokenizer included.
     """
 
+    # datasets gives a new column the type of an old one of its name: a user's `labels` shall not become that of ours.
+    renamed = {column: f"rows.{column}" for column in columns}
+
     def with_length(batch: Batch, indices: list[int]) -> Batch:
-        encoded = encode(batch, indices)
+        encoded = encode({column: batch[name] for column, name in renamed.items()}, indices)
         return {**encoded, "length": [len(tokens) for tokens in encoded["input_ids"]]}
 
     made_of = [rows.fingerprint(columns), [(name, version(name)) for name in _MAKERS], *settings]
     fingerprint = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
-    encoded = rows.dataset.map(
+    source = rows.dataset.select_columns(list(columns)).rename_columns(renamed)
+    encoded = source.map(
         with_length,
         batched=True,
         with_indices=True,
-        remove_columns=rows.dataset.column_names,
+        remove_columns=source.column_names,
         cache_file_name=str(_cache_folder() / f"{fingerprint}.arrow"),
         new_fingerprint=fingerprint,
         desc=f"tokenizing {rows.split}",

@@ -51,6 +51,21 @@ def test_other_texts_and_other_settings_are_tokenised_anew(tmp_path: Path) -> No
     assert [(run.found, run.asked) for run in runs] == [([2, 5], 1), ([2, 5], 1), ([2, 2], 1)]
 
 
+def test_a_column_of_ours_has_its_own_type_though_a_user_s_has_its_name(tmp_path: Path) -> None:
+    columns = {"length": ["a film", "a book"], "labels": [["x"], ["y"]]}
+    datasets.Dataset.from_dict(columns).save_to_disk(tmp_path / "rows")
+    source = DatasetSettings.model_validate({"source": f"file://{tmp_path}/rows", "train": {"split": "train"}})
+
+    def encode(batch: Batch, indices: list[int]) -> Batch:
+        return {"input_ids": [text.split() for text in batch["length"]], "labels": [[0.0, 1.0]] * len(indices)}
+
+    examples = tokenized(load_rows(source, {})[0], ["length", "labels"], encode)
+
+    assert examples.lengths == [2, 2]
+    assert examples.dataset["labels"][:] == [[0.0, 1.0]] * 2
+    assert examples.dataset.column_names == ["input_ids", "labels"]
+
+
 def test_of_a_huge_text_the_tokenizer_reads_no_more_than_fills_the_row() -> None:
     tokenizer, read = make_tokenizer(), []
     cut = {"truncation": True, "max_length": 8}
