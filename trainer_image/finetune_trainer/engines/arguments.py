@@ -18,7 +18,7 @@ _CHECKPOINTS = "checkpoints.strategy, checkpoints.steps and checkpoints.keep"
 _BEST = "evaluation.bestMetric"
 _REPORTS = "nothing: the operator gets the reports"
 _HUB = "output.uri: the model is written there and nowhere else"
-_ONE_DEVICE = "resources.gpus: a run has one device"
+_PROCESSES = "resources.gpus, resources.nodes and training.parallelism"
 _DATA = "dataset and preprocessing"
 
 OWNED: dict[str, str] = {
@@ -50,8 +50,8 @@ OWNED: dict[str, str] = {
          "hub_revision"), _HUB,
     ),
     **dict.fromkeys(
-        ("local_rank", "ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers", "ddp_static_graph",
-         "ddp_backend", "ddp_timeout", "fsdp", "fsdp_config", "deepspeed", "parallelism_config"), _ONE_DEVICE,
+        ("local_rank", "ddp_backend", "ddp_timeout", "fsdp", "fsdp_config", "deepspeed", "parallelism_config"),
+        _PROCESSES,
     ),
     **dict.fromkeys(("remove_unused_columns", "label_names", "length_column_name"), _DATA),
     "logging_nan_inf_filter": "nothing: a loss that is not finite always ends the run",
@@ -76,10 +76,13 @@ def build_arguments(config: RunConfig, scratch: Path, rows: int, use_cpu: bool) 
         **speed_defaults(given, device_at_hand(use_cpu, config.processes)),
     }
     try:
-        return TrainingArguments(**{**defaults, **given, **fixed})
+        arguments = TrainingArguments(**{**defaults, **given, **fixed})
     except Exception as error:  # it raises whatever its checks happen to meet
         culprit = _culprit(given, {**defaults, **fixed})
         raise _refused(culprit, error) from error
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # else one process would train on all GPUs that it sees, by DataParallel
+    return arguments
 
 
 def check_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -128,12 +131,14 @@ def _owned_values(config: RunConfig, scratch: Path, use_cpu: bool) -> dict[str, 
         "remove_unused_columns": False,
         "label_names": ["labels"],
         "include_for_metrics": ["loss"],
+        "fsdp": True if training.parallelism == "fsdp" and config.nodes * config.processes > 1 else None,
     }
 
 
 def _defaults(config: RunConfig, given: dict[str, Any], rows: int) -> dict[str, Any]:
     """What we choose where the user says nothing: about fifty logs a run at most ten steps apart, little padding."""
-    batch = config.training.batch_size * max(1, int(given.get("gradient_accumulation_steps") or 1))
+    accumulation = max(1, int(given.get("gradient_accumulation_steps") or 1))
+    batch = config.training.batch_size * accumulation * config.nodes * config.processes
     steps = math.ceil(rows / batch) * config.training.epochs
     return {
         "logging_steps": int(min(10, max(1, steps // 50))),
