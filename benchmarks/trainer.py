@@ -50,7 +50,7 @@ def main() -> None:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("finetune_trainer").setLevel(logging.WARNING)
-    print(_machine(options.threads))
+    print(_machine(options.threads), flush=True)
     with tempfile.TemporaryDirectory() as folder, _listening() as url:
         os.environ[ENV_SERVER_URL] = url
         for workload in _workloads(options, Path(folder)):
@@ -116,18 +116,29 @@ def _write_long_texts(folder: Path, rows: int, words: int) -> None:
 
 def _compare(workload: Workload, repetitions: int, folder: Path) -> None:
     program(workload, "trainer", folder, short=True)  # the first run of a process pays for what all have
-    runs: dict[str, list[Measured]] = {"a": [plain_script(workload, folder, tutorial=True)], "b": [], "c": [], "d": []}
+    runs: dict[str, list[Measured]] = {"a": [], "b": [], "c": [], "d": []}
     for turn in range(2 * repetitions):
-        for name in "bcd" if turn % 2 == 0 else "dcb":
-            if name == "b":
-                runs[name].append(plain_script(workload, folder, tutorial=False))
-            else:
-                runs[name].append(program(workload, {"c": "trainer", "d": "pytorch"}[name], folder))
+        for name in ("a" if turn == 0 else "") + ("bcd" if turn % 2 == 0 else "dcb"):
+            measured = _run(name, workload, folder)
+            runs[name].append(measured)
+            print(f"    {name}: {measured.rows_per_second:.1f} rows/s by the clock", file=sys.stderr, flush=True)
     _print_runs(workload, runs)
     for ratio in ("c/b", "d/b", "c/a"):
         _print_ratio(ratio, *(runs[name] for name in ratio.split("/")))
     stalls = [run.stall_share for run in runs["c"]]
     print(f"checkpoint stall of c: {statistics.median(stalls):.2%} of the time (goal at most {STALL_GOAL:.0%})")
+
+
+def _run(name: str, workload: Workload, folder: Path) -> Measured:
+    match name:
+        case "a":
+            return plain_script(workload, folder, tutorial=True)
+        case "b":
+            return plain_script(workload, folder, tutorial=False)
+        case "c":
+            return program(workload, "trainer", folder)
+        case _:
+            return program(workload, "pytorch", folder)
 
 
 def _print_runs(workload: Workload, runs: dict[str, list[Measured]]) -> None:

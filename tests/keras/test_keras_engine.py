@@ -56,6 +56,9 @@ def test_one_manifest_leads_all_three_engines_to_the_same_status_and_nearly_the_
 
     assert shape(ended["trainer"])["progress"].total_steps == 13
     assert shape(ended["keras"]) == shape(ended["pytorch"]) == shape(ended["trainer"])
+    provenance = ended["keras"].final.provenance
+    assert provenance
+    assert set(provenance.versions) >= {"keras", "keras-hub", "torch", "transformers"}
     assert files["keras"] == files["pytorch"] == files["trainer"]
     for engine in ("pytorch", "keras"):
         assert measured[engine] == pytest.approx(measured["trainer"], rel=1e-3, abs=1e-5)

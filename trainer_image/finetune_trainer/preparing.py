@@ -116,5 +116,10 @@ def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: 
 
 
 def _libraries(config: RunConfig) -> list[str]:
-    lora = config.training.lora
-    return [*_LIBRARIES, *(["peft"] if lora else []), *(["bitsandbytes"] if lora and lora.quantization else [])]
+    lora, engine = config.training.lora, config.training.engine
+    return [
+        *_LIBRARIES,
+        *(["peft"] if lora else []),
+        *(["bitsandbytes"] if lora and lora.quantization else []),
+        *(["keras", "keras-hub"] if engine == "keras" else []),
+    ]
