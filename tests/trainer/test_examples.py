@@ -84,7 +84,8 @@ STAND_INS = {
         {"text": TEXT, "label": ClassLabel(names=["sadness", "joy", "love", "anger", "fear", "surprise"])},
     ),
     "qlora.yaml": StandIn(
-        lambda folder: save_llama(folder, CHAT_TEMPLATE, longest=1024),
+        # bitsandbytes packs the weights of a row in blocks of 64.
+        lambda folder: save_llama(folder, CHAT_TEMPLATE, longest=1024, width=64),
         {"messages": [chat["messages"] for chat in chats()]},
         {"messages": List({"role": TEXT, "content": TEXT})},
     ),

@@ -48,11 +48,11 @@ def ids(text: str) -> list[int]:
     return [VOCABULARY.index(word) for word in text.split()]
 
 
-def save_llama(folder: Path, chat_template: str | None = None, longest: int = LONGEST) -> Path:
-    """A Llama of 20,000 weights."""
+def save_llama(folder: Path, chat_template: str | None = None, longest: int = LONGEST, width: int = 32) -> Path:
+    """A Llama of 20,000 weights, unless it is wider."""
     transformers.set_seed(0)
     config = transformers.LlamaConfig(
-        vocab_size=len(VOCABULARY), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
+        vocab_size=len(VOCABULARY), hidden_size=width, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
         max_position_embeddings=longest, pad_token_id=0, bos_token_id=None, eos_token_id=2, initializer_range=0.1,
     )  # fmt: skip
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
