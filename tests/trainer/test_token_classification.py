@@ -91,7 +91,7 @@ def test_tags_are_named_by_the_data(
 
 @pytest.mark.parametrize("padding", ["longest", "max_length"])
 def test_words_beyond_the_longest_sequence_are_not_used(run: Callable[..., Ended], padding: str) -> None:
-    rows = {"tokens": [["the", "film"], ["the"] * 9, ["a"] * 10], "tags": [["O", "B-x"], ["O"] * 9, ["O"] * 10]}
+    rows = {"tokens": [["the", "film"], ["the"] * 9, ["a"] * 99], "tags": [["O", "B-x"], ["O"] * 9, ["O"] * 99]}
 
     ended = run(rows, preprocessing={"maxLength": 8, "padding": padding})
 

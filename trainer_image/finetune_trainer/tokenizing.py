@@ -63,7 +63,7 @@ def _cache_folder() -> Path:
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None, cut: dict[str, Any]) -> Batch:
     """Texts, or pairs of them, as tokens; `cut` is from `cutting`.
 
-    Tokenizers read a text to its end before they cut it, which takes a GiB of memory for 5 MB. So of a huge text only
+    Tokenizers read a text to its end before they cut it, which takes 150 MB of memory for each MB. So of a huge text only
     the beginning is given to them, unless its tokens do not fill the row.
     """
     options = {"verbose": False, **cut}

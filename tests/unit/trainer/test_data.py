@@ -36,3 +36,22 @@ def test_other_rows_have_another_fingerprint(tmp_path: Path) -> None:
     }
 
     assert len(found) == 3
+
+
+def test_the_same_numbers_for_other_classes_have_another_fingerprint(tmp_path: Path) -> None:
+    for name, classes in (("a", ["no", "yes"]), ("b", ["yes", "no"])):
+        features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=classes)})
+        datasets.Dataset.from_dict({"text": ["x", "y"], "label": [0, 1]}, features).save_to_disk(tmp_path / name)
+
+    found = {fingerprint_of(tmp_path / name, {"split": "train"}) for name in ("a", "b")}
+
+    assert len(found) == 2
+
+
+def test_a_second_column_of_a_name_in_a_csv_file_is_numbered(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,text,label\na film,a book,good\n")
+    settings = DatasetSettings.model_validate({"source": f"file://{tmp_path}/a.csv", "train": {"split": "train"}})
+
+    rows, _ = load_rows(settings, {})
+
+    assert rows.dataset[0] == {"text": "a film", "text.1": "a book", "label": "good"}

@@ -118,9 +118,11 @@ def _examples(inputs: Inputs, rows: Rows, names: list[str], longest: int | None)
     _check_counts(rows, columns, tags)
     cut = cutting(inputs.config.preprocessing, longest)
     start = _word_start(tokenizer)
+    # Tokenizers read a row to its end before they cut it; a word that they make nothing of is rare.
+    most = cut["max_length"] * 4 if cut["truncation"] else None
 
     def encode(batch: Batch, indices: list[int]) -> Batch:
-        words = [[start + word for word in row] for row in batch[columns.tokens]]
+        words = [[start + word for word in row[:most]] for row in batch[columns.tokens]]
         encoded = tokenizer(words, is_split_into_words=True, verbose=False, **cut)
         labels = [first_tokens(encoded.word_ids(number), tags[index]) for number, index in enumerate(indices)]
         return {**encoded, "labels": labels, _TAGGED: [len(row) - row.count(IGNORED) for row in labels]}

@@ -1,0 +1,77 @@
+"""What a label column stands for."""
+
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+
+from finetune_api.sources import Problem
+from finetune_trainer.data import Rows
+from finetune_trainer.labels import Several, label_ids, label_names, problem_of, several_labels, several_vectors
+
+
+def rows(labels: list[Any], feature: Any = None) -> Rows:
+    features = datasets.Features({"label": feature}) if feature else None
+    return Rows(datasets.Dataset.from_dict({"label": labels}, features), np.arange(1, len(labels) + 1), "train")
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "problem"),
+    [
+        (["a", "b"], None, "single_label_classification"),
+        ([0, 1], None, "single_label_classification"),
+        ([True, False], None, "single_label_classification"),
+        ([0.0, 1.0], None, "regression"),
+        ([0, 1], "regression", "regression"),
+        ([["a"], ["b"]], None, "multi_label_classification"),
+        ([[0.0, 1.0]], None, "multi_label_classification"),
+    ],
+)
+def test_the_column_tells_the_problem_unless_the_settings_do(
+    labels: list[Any], wanted: Problem | None, problem: Problem
+) -> None:
+    assert problem_of(rows(labels), "label", wanted) == problem
+
+
+@pytest.mark.parametrize(
+    ("labels", "several"),
+    [
+        ([[0, 1], [1, 0]], Several(["0", "1"], marked=True)),
+        ([[0, 0, 1], [0, 0, 0]], Several(["0", "1", "2"], marked=True)),
+        ([[True, False], [False, False]], Several(["0", "1"], marked=True)),
+        ([[1.0, 0.0]], Several(["0", "1"], marked=True)),
+        ([[0], [1]], Several(["0", "1"], marked=False)),
+        ([[0, 1], [1]], Several(["0", "1"], marked=False)),
+        ([[10, 2], [2, 9]], Several(["2", "9", "10"], marked=False)),
+        ([["b", "a"], []], Several(["a", "b"], marked=False)),
+    ],
+)
+def test_lists_of_one_length_of_zeros_and_ones_are_marks_and_others_are_classes(
+    labels: list[Any], several: Several
+) -> None:
+    assert several_labels(rows(labels), "label") == several
+
+
+def test_zeros_and_ones_that_have_names_are_classes() -> None:
+    named = rows([[0, 1], [1, 0]], datasets.List(datasets.ClassLabel(names=["no", "yes"])))
+
+    assert several_labels(named, "label") == Several(["no", "yes"], marked=False)
+    assert several_vectors(named, "label", Several(["no", "yes"], marked=False)) == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_each_class_of_a_row_counts_once() -> None:
+    several = Several(["a", "b", "c"], marked=False)
+
+    assert several_vectors(rows([["c", "a", "c"], [], ["b"]]), "label", several) == [
+        [1.0, 0.0, 1.0],
+        [0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0],
+    ]
+
+
+def test_splits_that_count_their_classes_apart_are_brought_together_by_name() -> None:
+    train = rows([0, 1], datasets.ClassLabel(names=["no", "yes"]))
+    evaluation = rows([0, 1], datasets.ClassLabel(names=["yes", "no"]))
+
+    assert label_ids(evaluation, "label", label_names(train, "label")) == [1, 0]
