@@ -128,6 +128,4 @@ def check_messages(messages: Any) -> list[Message]:
         roles = ", ".join(dict.fromkeys(message["role"] for message in messages))
         said = f"only turns of {roles}" if roles else "no turns"
         raise ChatError(f"the assistant says nothing in it: there are {said}", "drop the row")
-    return [
-        {key: value for key, value in {"content": "", **message}.items() if value is not None} for message in messages
-    ]
+    return [{key: value for key, value in message.items() if value is not None} for message in messages]

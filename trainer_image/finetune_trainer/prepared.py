@@ -38,7 +38,7 @@ class Scores(Protocol):
         """Take what `Scoring.keep` (or generation) gave for some rows, and their labels. -100 is padding in both."""
 
     def compute(self, loss: float) -> dict[str, float]:
-        """The metrics over all rows, by name. `loss` is the mean evaluation loss."""
+        """The metrics over all rows, by name. `loss` is the mean over batches; a metric `loss` takes its place."""
 
 
 @dataclass(frozen=True)
