@@ -71,6 +71,29 @@ def test_a_secret_that_is_not_there_is_named(space: Space) -> None:
     assert status["phase"] == "Pending"
 
 
+def test_credentials_that_are_not_there_are_named(space: Space) -> None:
+    output = {"uri": "s3://models/x", "secretRef": {"name": "missing-keys"}}
+    space.apply(finetunejob("no-keys", output=output))
+
+    status = space.until("no-keys", lambda s: "missing-keys" in s.get("message", ""), "a reason", 40)
+    space.kubectl("delete", "ftj", "no-keys")
+
+    assert status["phase"] == "Pending"
+    assert status["message"].startswith("a volume cannot be mounted: ")
+
+
+def test_a_job_whose_second_pod_finds_no_room_says_so(space: Space) -> None:
+    space.apply(finetunejob("half", resources={"gpus": 2, "nodes": 2}))
+
+    status = space.until("half", lambda s: "1 of 2 pods run" in s.get("message", ""), "a reason", 60)
+    space.kubectl("delete", "ftj", "half")
+
+    assert status["phase"] == "Pending"
+    assert status["message"].startswith("1 of 2 pods run; pod 1: no node can take the pod: ")
+    assert "Insufficient nvidia.com/gpu" in status["message"]
+    assert "startTime" not in status["attempts"][0]
+
+
 def test_an_object_of_the_same_name_is_left_alone_and_named(space: Space) -> None:
     foreign: dict[str, Any] = {
         "apiVersion": "v1",

@@ -89,14 +89,18 @@ def test_a_job_goes_through_under_the_rights_of_the_chart(
     operator = OperatorProcess(alone.environment | settings, tmp_path / "operator.log")
     operator.start()
     try:
-        home.apply(finetunejob(job, training={"epochs": 2, "batchSize": 8}))
+        many = finetunejob(f"{job}-many", resources={"gpus": 0, "nodes": 2}, suspend=True)
+        home.apply(finetunejob(job, training={"epochs": 2, "batchSize": 8}), many)
         status = home.end_of(job)
+        suspended = home.until(f"{job}-many", lambda status: status.get("phase") == "Suspended", "its Job", 30)
         events = [event for event in home.list("events") if event["involvedObject"]["name"] == job]
     finally:
         operator.end()
         home.kubectl("delete", *(f"{each['kind']}/{each['metadata']['name']}" for each in objects))
 
     assert status["phase"] == "Succeeded", json.dumps(status, indent=1)
+    # Its Job is made after its Service.
+    assert suspended["message"] == "suspended; set spec.suspend to false to go on"
     # Only a report makes a job Running, so TokenReviews are allowed; and only an Event that was allowed is seen.
     assert {"Running", "Succeeded"} <= {event["reason"] for event in events}
     log = operator.log.read_text()
