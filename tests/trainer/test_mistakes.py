@@ -7,6 +7,7 @@ from pathlib import Path
 
 import datasets
 import pytest
+import tokenizers
 import transformers
 from tests.trainer.tiny import VOCABULARY, Settings, Train, make_tokenizer, texts
 
@@ -26,6 +27,15 @@ def file(settings: Settings, folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
     settings["dataset"] = {"source": f"file://{folder}/{name}", "train": {"split": "train"}}
     del settings["evaluation"]
+
+
+def no_token(settings: Settings, folder: Path) -> None:
+    """A tokenizer that puts nothing around a text."""
+    other_weights(settings, folder)
+    tokenizer = make_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = tokenizers.processors.TemplateProcessing(single="$A")
+    tokenizer.save_pretrained(folder / "model")
+    rows(settings, folder, text=["a", "", "b"], label=["x", "y", "x"])
 
 
 def unseen_label(settings: Settings, folder: Path) -> None:
@@ -222,6 +232,9 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     "text that is missing": (
         lambda s, f: rows(s, f, text=["a", "b", None], label=["x", "y", "z"]), ExitCode.DATA, "ValueMissing",
         "column 'text' is empty in row 3 of split 'train' (the first is row 1)",
+    ),
+    "text without a token": (
+        no_token, ExitCode.DATA, "EmptyText", "row 2 of split 'train' (the first is row 1) has no tokens: its text is empty",
     ),
     "label that is missing": (
         lambda s, f: rows(s, f, text=["a", "b"], label=["x", None]), ExitCode.DATA, "ValueMissing",

@@ -115,7 +115,7 @@ def several_vectors(rows: Rows, column: str, classes: Several) -> list[list[floa
         return [_marked(rows, column, index, value, len(classes.names)) for index, value in values]
     count = range(len(classes.names))
     lists = label_id_lists(rows, column, classes.names)
-    return [[float(number in ids) for number in count] for ids in map(set, lists)]
+    return [[1.0 if number in ids else 0.0 for number in count] for ids in map(set, lists)]
 
 
 def numbers(rows: Rows, column: str) -> list[float]:

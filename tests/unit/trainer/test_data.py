@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pytest
 
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.data import load_rows
@@ -55,3 +56,15 @@ def test_a_second_column_of_a_name_in_a_csv_file_is_numbered(tmp_path: Path) -> 
     rows, _ = load_rows(settings, {})
 
     assert rows.dataset[0] == {"text": "a film", "text.1": "a book", "label": "good"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.csv", "text,label\na film,x\n"), ("a.jsonl", '{"text": "a film", "label": "x"}\n')]
+)
+def test_a_byte_order_mark_is_taken_away(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    settings = DatasetSettings.model_validate({"source": f"file://{tmp_path}/{name}", "train": {"split": "train"}})
+
+    rows, _ = load_rows(settings, {})
+
+    assert rows.dataset[0] == {"text": "a film", "label": "x"}
