@@ -90,7 +90,7 @@ class RunPolicy(ApiModel):
     """Retries and deadlines. Unlike the rest of the spec, these can change while the job runs."""
 
     backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
-    """How often a failed pod is replaced. A preempted pod is not counted; a mistake in the manifest or the data is not retried."""
+    """How often a failed pod is replaced. One that was preempted or stopped, or that ended because another was lost, is not counted; a mistake in the manifest or the data is not retried."""
     active_deadline_seconds: Seconds | None = None
     """Longest time, in seconds, that the job may run, all attempts together, not counting time suspended or queued."""
     pre_running_deadline_seconds: Seconds | None = None
