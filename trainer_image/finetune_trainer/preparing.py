@@ -22,6 +22,7 @@ from finetune_trainer.sources import is_hub_id
 from finetune_trainer.state import RunState
 from finetune_trainer.storage import Volumes
 from finetune_trainer.tasks import text_classification, token_classification
+from finetune_trainer.tokenizing import as_loaded
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -44,7 +45,8 @@ def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState)
     tokenizer = load_tokenizer(pretrained, config.model)
     tell(f"reading data set {config.dataset.source}")
     train_rows, evaluation_rows = load_rows(config.dataset, volumes)
-    data = prepare_task(Inputs(config, pretrained, tokenizer, train_rows, evaluation_rows, use_cpu, tell))
+    with as_loaded(tokenizer):
+        data = prepare_task(Inputs(config, pretrained, tokenizer, train_rows, evaluation_rows, use_cpu, tell))
     state.set_provenance(_provenance(config, pretrained, train_rows, data.columns))
     tell(f"loading model {config.model.source}")
     model = load_model(config, data, pretrained, use_cpu)

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,20 @@ def tokenized(
     )
     lengths: list[int] = encoded["length"][:]
     return Examples(encoded.remove_columns("length"), lengths)
+
+
+@contextmanager
+def as_loaded(tokenizer: Tokenizer) -> Iterator[None]:
+    """Leave a tokenizer as it is: it keeps how it was last told to cut and pad, and is saved so.
+
+    What is exported shall not depend on whether rows were tokenised in this process or kept from another.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    truncation, padding = (backend.truncation, backend.padding) if backend else (None, None)
+    yield
+    if backend:
+        backend.enable_truncation(**truncation) if truncation else backend.no_truncation()
+        backend.enable_padding(**padding) if padding else backend.no_padding()
 
 
 def _cache_folder() -> Path:

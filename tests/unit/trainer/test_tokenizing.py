@@ -9,7 +9,7 @@ from tests.trainer.tiny import make_tokenizer
 
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.data import load_rows
-from finetune_trainer.tokenizing import Batch, encode_texts, tokenized
+from finetune_trainer.tokenizing import Batch, as_loaded, encode_texts, tokenized
 
 ROWS = {"text": ["a film", "a book and a day"], "note": ["x", "y"]}
 
@@ -90,3 +90,16 @@ def test_a_huge_text_that_begins_with_nothing_is_read_to_its_end() -> None:
 
     assert encoded == dict(tokenizer(texts, **cut))
     assert len(encoded["input_ids"][0]) == 5
+
+
+@pytest.mark.parametrize("longest", [None, 7])
+def test_a_tokenizer_is_saved_as_it_was_loaded_whatever_was_tokenised_with_it(longest: int | None) -> None:
+    tokenizer = make_tokenizer()
+    if longest:
+        tokenizer.backend_tokenizer.enable_truncation(longest)
+    before = tokenizer.backend_tokenizer.to_str()
+
+    with as_loaded(tokenizer):
+        tokenizer(["the film was fine"], truncation=True, max_length=3, padding="max_length")
+
+    assert tokenizer.backend_tokenizer.to_str() == before
