@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from tests.trainer.conftest import data, model, settings, train
+from tests.trainer.conftest import data, fresh_cache, model, settings, train
 from tests.trainer.tiny import LONGEST, VOCABULARY, Settings, make_tokenizer
 
-__all__ = ["data", "model", "settings", "train"]
+__all__ = ["data", "fresh_cache", "model", "settings", "train"]
 
 # Read when Keras is imported.
 os.environ |= {"KERAS_BACKEND": "torch", "KERAS_TORCH_DEVICE": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
