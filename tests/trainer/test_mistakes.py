@@ -61,10 +61,11 @@ def unseen(settings: Settings, folder: Path, train: list[object], evaluation: li
     settings["evaluation"] = {}
 
 
-def other_columns(settings: Settings, folder: Path) -> None:
+def splits(settings: Settings, folder: Path, train: str, evaluation: str) -> None:
+    """A file of one row for each."""
     (folder / "rows").mkdir()
-    (folder / "rows" / "train.csv").write_text("text,label\na,x\nb,y\n")
-    (folder / "rows" / "test.csv").write_text("text,klass\na,x\n")
+    (folder / "rows" / "train.jsonl").write_text(train)
+    (folder / "rows" / "test.jsonl").write_text(evaluation)
     settings["dataset"]["source"] = f"file://{folder}/rows"
 
 
@@ -277,9 +278,13 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
         lambda s, f: file(s, f, "a.jsonl", b'{"text": "a", "label": "x"}\n{"text": "b", "label": 3}\n'),
         ExitCode.DATA, "ColumnType", "column 'label' of split 'train' holds values of several types",
     ),
+    "splits with different types": (
+        lambda s, f: splits(s, f, '{"text": "a", "label": ["x"]}', '{"text": "a", "label": "x"}'),
+        ExitCode.DATA, "DatasetUnreadable", "Couldn't cast array of type string to List(Value('string'))",
+    ),
     "splits with different columns": (
-        other_columns, ExitCode.DATA, "ColumnsDiffer",
-        "its files have different columns; one has text, label, another text, klass",
+        lambda s, f: splits(s, f, '{"text": "a", "label": "x"}', '{"text": "a", "klass": "x"}'),
+        ExitCode.DATA, "ColumnsDiffer", "its files have different columns; one has text, label, another text, klass",
     ),
     "not what its suffix says": (
         lambda s, f: file(s, f, "a.parquet", b"text,label\na,b\n"), ExitCode.DATA, "DatasetUnreadable",
@@ -379,4 +384,4 @@ def test_memory_that_does_not_suffice_is_told_with_the_sizes(
     assert failure is not None
     assert failure.hint is not None
     assert (ended.code, failure.reason) == (ExitCode.OUT_OF_MEMORY, "OutOfMemory")
-    assert "training.batchSize is 8: try 4" in failure.hint
+    assert "a smaller training.batchSize (8 now)" in failure.hint

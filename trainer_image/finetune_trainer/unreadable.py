@@ -9,6 +9,7 @@ from datasets.table import CastError
 from finetune_trainer.failures import TrainerError, data_error, listed
 from finetune_trainer.hub import causes
 
+_LONGEST_REASON = 300
 _TWICE = re.compile(
     r"Column\(/(?P<json>.+)\) was specified twice|Multiple matches for FieldRef\.Name\((?P<parquet>.+?)\)"
 )
@@ -41,19 +42,16 @@ def explain_unreadable(source: str, error: Exception) -> TrainerError:
         cause for cause in reversed(chain) if not isinstance(cause, DatasetsError)
     ]
     innermost = told[0] if told else error
-    why = str(innermost).splitlines()[0] if str(innermost) else type(innermost).__name__
+    why = " ".join(str(innermost).split())[:_LONGEST_REASON] or type(innermost).__name__
     if any("Invalid UTF8" in str(cause) or isinstance(cause, UnicodeDecodeError) for cause in chain):
         return data_error("NotUtf8", f"{source} is not UTF-8: {why}", "convert it, as by iconv -f latin1 -t utf-8")
     return data_error("DatasetUnreadable", f"{source} cannot be read: {why}", "check that it is what its name says")
 
 
 def _columns_differ(source: str, error: CastError) -> TrainerError:
-    one, other = error.requested_column_names, error.table_column_names
-    if set(one) == set(other):
-        why = str(error).splitlines()[-1] or "their columns are of different types"
-        return data_error("ColumnsDiffer", f"{source}: one file does not go with another: {why}", "give them one type")
     return data_error(
         "ColumnsDiffer",
-        f"{source}: its files have different columns; one has {listed(one)}, another {listed(other)}",
+        f"{source}: its files have different columns; one has {listed(error.requested_column_names)}, "
+        f"another {listed(error.table_column_names)}",
         "give all files the same columns, or put those with others into a folder of their own",
     )
