@@ -137,17 +137,21 @@ class Engine:
             loader = skip_first_batches(self._batches, done) if done else self._batches
             loader.set_epoch(epoch)
             self._sampler.set_epoch(epoch)  # after skipping, a loader of one of several processes does not reach it
+            if checkpoint and not done:
+                self._restore_random_numbers(checkpoint)
             batches = iter(loader)
             while self._step < self.total_steps and (group := list(islice(batches, self._accumulation))):
-                if checkpoint:
-                    # Not before: making the iterator, too, has drawn a random number.
-                    rank, processes = self._accelerator.process_index, self._accelerator.num_processes
-                    restore_random_state(checkpoint.path, rank, processes)
-                    checkpoint = None
+                if checkpoint and done:
+                    # Not before: the first batch has drawn a random number, which within an epoch came long before.
+                    self._restore_random_numbers(checkpoint)
+                checkpoint = None
                 done += len(group)
                 self._epoch = epoch + done / len(self._batches)
                 yield group
             epoch, done = epoch + 1, 0
+
+    def _restore_random_numbers(self, checkpoint: SavedCheckpoint) -> None:
+        restore_random_state(checkpoint.path, self._accelerator.process_index, self._accelerator.num_processes)
 
     def _ends_here(self) -> bool:
         return self._recorder.stop.requested or self._recorder.early_stop is not None
