@@ -1,5 +1,6 @@
 """Each example runs: as it is written, but for model and data, which are small ones of the same shape made on the spot."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.trainer.tiny import VOCABULARY, Train, make_tokenizer, texts
 from tests.trainer.tiny_language import CHAT_TEMPLATE, chats, questions, save_llama, save_t5
 
 from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
+from finetune_trainer.__main__ import main
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 OF_OTHER_TESTS = {"quickstart.yaml", "quickstart-volume.yaml", "run.yaml"}
@@ -121,7 +123,9 @@ def test_each_example_has_a_stand_in() -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.qlora if name == "qlora.yaml" else ()) for name in STAND_INS]
 )
-def test_an_example_trains_and_its_metrics_stand_in_the_final_state(name: str, train: Train, tmp_path: Path) -> None:
+def test_an_example_trains_as_foretold_and_its_metrics_stand_in_the_final_state(
+    name: str, train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     stand_in, manifest = STAND_INS[name], YAML(typ="safe").load(EXAMPLES / name)
     spec = FineTuneJobSpec.model_validate(manifest["spec"])
     stand_in.save_model(tmp_path / "model")
@@ -145,3 +149,7 @@ def test_an_example_trains_and_its_metrics_stand_in_the_final_state(name: str, t
     told = {metric.name for metric in ended.final.metrics}
     assert told >= {f"eval_{metric}" for metric in spec.evaluation.metrics or []}
     assert (tmp_path / "out" / "model").is_dir()
+    capsys.readouterr()
+    assert main(["prepare", "--json", "--config", str(tmp_path / "run.yaml")]) == 0
+    assert ended.final.progress
+    assert json.loads(capsys.readouterr().out)["steps"] == ended.final.progress.total_steps

@@ -146,6 +146,16 @@ def test_a_target_that_cannot_be_adapted_is_refused(settings: Settings, train: T
     assert ended.final.failure.hint == "these can be adapted: dense, key, query, value"
 
 
+def test_quantized_weights_are_not_spread_over_processes(settings: Settings, train: Train) -> None:
+    settings["training"] |= {"parallelism": "fsdp", "lora": {"quantization": "4bit"}}
+
+    ended = train({**settings, "processesPerNode": 2})
+
+    assert ended.code == ExitCode.BAD_CONFIGURATION
+    assert ended.final.failure
+    assert ended.final.failure.message.startswith("training.lora.quantization: quantized weights cannot be spread")
+
+
 def test_quantization_without_bitsandbytes_is_told_before_anything_is_read(settings: Settings, train: Train) -> None:
     settings["training"]["lora"] = {"quantization": "4bit"}
     settings["model"]["source"] = "file:///nowhere"

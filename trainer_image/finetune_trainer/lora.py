@@ -39,10 +39,17 @@ def check_lora(config: RunConfig) -> None:
     """What can be told before anything is loaded.
 
     Raises:
-        TrainerError: BAD_CONFIGURATION when bitsandbytes is needed and not there.
+        TrainerError: BAD_CONFIGURATION when bitsandbytes is needed and not there, or cannot do what is asked.
     """
-    lora = config.training.lora
-    if lora and lora.quantization and find_spec("bitsandbytes") is None:
+    lora, processes = config.training.lora, config.nodes * config.processes
+    if lora is None or lora.quantization is None:
+        return
+    if config.training.parallelism == "fsdp" and processes > 1:
+        raise bad_configuration(
+            "training.lora.quantization: quantized weights cannot be spread over processes by fsdp",
+            "set training.parallelism to ddp, where each device holds all of them, or leave quantization out",
+        )
+    if find_spec("bitsandbytes") is None:
         raise bad_configuration(
             f"training.lora.quantization: {lora.quantization} needs bitsandbytes, which is not in this image",
             "add it to the image: pip install 'finetune-operator[trainer,qlora]'; or leave quantization out",
