@@ -39,10 +39,12 @@ class Rendezvous(RendezvousHandler):
         return RendezvousInfo(PrefixStore("workers", store), self._node, self._nodes, address)
 
     def _connect(self, deadline: float) -> TCPStore:
+        # The first machine serves the store itself: DNS may not know its name yet, seconds after its pod began.
+        host = "127.0.0.1" if self._node == 0 else self._host
         while True:
             try:
                 return TCPStore(
-                    self._host,
+                    host,
                     self._port,
                     is_master=self._node == 0,
                     wait_for_workers=False,
