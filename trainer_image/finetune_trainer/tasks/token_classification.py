@@ -147,7 +147,8 @@ def _tagged_rows(rows: Rows, examples: Examples, words: list[int]) -> Examples:
     tagged = np.array(examples.dataset[_TAGGED][:])
     dataset = examples.dataset.remove_columns(_TAGGED)
     if cut := int(np.sum(tagged < words)):
-        logger.info("split '%s': %d rows have words beyond the longest sequence; they are not used", rows.split, cut)
+        why = "beyond the longest sequence, or the tokenizer makes nothing of them"
+        logger.info("split '%s': %d rows have words that are not used: %s", rows.split, cut, why)
     if tagged.all():
         return Examples(dataset, examples.lengths)
     kept = np.flatnonzero(tagged)
