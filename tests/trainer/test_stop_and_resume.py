@@ -1,5 +1,6 @@
 """A run that is stopped or killed goes on where it was, and ends as if nothing had happened."""
 
+import importlib
 import json
 import os
 import signal
@@ -146,23 +147,23 @@ def test_a_broken_newest_checkpoint_is_passed_over(settings: Settings, train: Tr
     assert evaluations_and_steps(own_history)[0] == evaluations_and_steps(history)[0]
 
 
+@pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 def test_a_loss_that_is_not_finite_is_never_saved(
-    settings: Settings, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    import torch
-    from transformers import Trainer
+    module = importlib.import_module(f"finetune_trainer.engines.{engine}")
+    original, losses = module.share_of_step, []
 
-    original = Trainer.compute_loss
+    def share_of_step(*arguments: Any) -> Any:
+        losses.append(original(*arguments))
+        return losses[-1] * float("nan") if len(losses) > 8 else losses[-1]
 
-    def compute_loss(self: Trainer, *arguments: Any, **options: Any) -> Any:
-        loss = original(self, *arguments, **options)
-        spoilt = self.model.training and self.state.global_step >= 8
-        return loss * torch.tensor(float("nan")) if spoilt else loss
-
-    monkeypatch.setattr(Trainer, "compute_loss", compute_loss)
+    monkeypatch.setattr(module, "share_of_step", share_of_step)
+    settings["training"]["engine"] = engine
     settings["training"]["arguments"] = {"logging_steps": 100}
     settings["checkpoints"] = {"strategy": "steps", "steps": 4}
     del settings["evaluation"]
+    del settings["dataset"]["evaluation"]
 
     ended = train(settings)
 

@@ -39,7 +39,7 @@ def load_weights(model: Any, folder: Path) -> None:
         model.load_state_dict(fresh.state_dict())
 
 
-def is_sharded(model: torch.nn.Module) -> bool:
+def is_sharded(model: object) -> bool:
     """Whether each process holds a part of the model (FSDP)."""
     return isinstance(model, FSDPModule)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +22,15 @@ from transformers.training_args import OptimizerNames
 
 from finetune_trainer.checkpoints import SavedCheckpoint
 from finetune_trainer.engines.arguments import build_arguments
-from finetune_trainer.engines.batching import LengthGroupedSampler
+from finetune_trainer.engines.batching import EpochSampler, evaluation_order, train_sampler
+from finetune_trainer.engines.losses import count_labels, share_of_step
+from finetune_trainer.engines.states import (
+    is_sharded,
+    load_optimizer,
+    load_weights,
+    whole_optimizer,
+    whole_weights,
+)
 from finetune_trainer.failures import bad_configuration
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.recorder import Recorder
@@ -35,7 +44,6 @@ from finetune_trainer.snapshot import (
     random_state,
     random_state_file,
     take_snapshot,
-    weights_of,
 )
 
 _STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
@@ -59,6 +67,8 @@ class Engine:
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
         """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop."""
         self._trainer.args.eval_on_start = bool(checkpoint and self._evaluation_was_cut(checkpoint))
+        if checkpoint:
+            self._trainer.load(checkpoint)
         try:
             self._trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
         except _NothingLeft:
@@ -109,6 +119,7 @@ class _Trainer(transformers.Trainer):
         self._prepared = prepared
         self._recorder = recorder
         self._grad_norm: Any = None
+        self.sampler: EpochSampler | None = None
 
         def compute(prediction: EvalPrediction) -> dict[str, float]:
             scores = prepared.data.scoring.scores()
@@ -127,6 +138,19 @@ class _Trainer(transformers.Trainer):
             preprocess_logits_for_metrics=prepared.data.scoring.keep,
         )
         self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = True  # has the labels of a step counted, for `compute_loss`
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        if num_items_in_batch is None:
+            return super().compute_loss(model, inputs, return_outputs)
+        own = count_labels(inputs, self._loss_shifts_labels)
+        mean, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        loss = share_of_step(mean, own, num_items_in_batch)
+        if self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # the gradients become the mean over them
+        return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         rows = len(self._prepared.data.evaluation.lengths) if self._prepared.data.evaluation else 0
@@ -157,8 +181,20 @@ class _Trainer(transformers.Trainer):
         return loss, written, batch["labels"]
 
     def load(self, checkpoint: SavedCheckpoint) -> None:
-        """Take the weights of `checkpoint`."""
-        self._load_from_checkpoint(str(checkpoint.path))
+        """Take the weights of `checkpoint`. A model that is spread over processes has trained them just now."""
+        if not is_sharded(self.model):
+            load_weights(self.accelerator.unwrap_model(self.model), checkpoint.path)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """`load` has done it, before the model was spread."""
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not is_sharded(self.model):
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        optimizer, scheduler = cast(Any, self.optimizer), cast(Any, self.lr_scheduler)
+        load_optimizer(self.model, optimizer.optimizer, torch.load(Path(checkpoint) / OPTIMIZER, weights_only=True))
+        scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         step, losses = self.state.global_step, self._gather(float(self._tr_loss))
@@ -172,8 +208,9 @@ class _Trainer(transformers.Trainer):
         random_states = self._gather(random_state(processes))
         optimizer: Any = self.optimizer
         scheduler: Any = self.lr_scheduler
+        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         objects = {
-            OPTIMIZER: optimizer.state_dict(),
+            OPTIMIZER: whole_optimizer(model, optimizer.optimizer),
             SCHEDULER: scheduler.state_dict(),
             TRAINING_ARGUMENTS: self.args,
             **{random_state_file(rank, processes): state for rank, state in enumerate(random_states)},
@@ -183,9 +220,8 @@ class _Trainer(transformers.Trainer):
         self.store_flos()
         state = dataclasses.asdict(self.state)
         state["stateful_callbacks"] = {_UNLOGGED: {"losses": losses, "since_step": self._globalstep_last_logged}}
-        model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         text = json.dumps(state, indent=2, sort_keys=True) + "\n"
-        return TrainingState(model, self._prepared.tokenizer, weights_of(model), objects, {TRAINER_STATE: text})
+        return TrainingState(model, self._prepared.tokenizer, whole_weights(model), objects, {TRAINER_STATE: text})
 
     def resume_unlogged(self) -> None:
         """Count the losses since the last log before the checkpoint, as if there had been no stop."""
@@ -205,16 +241,14 @@ class _Trainer(transformers.Trainer):
         return gather_object([value]) if self.args.world_size > 1 else [value]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        if self.args.train_sampling_strategy != "group_by_length":
+        if self.args.train_sampling_strategy not in ("random", "group_by_length"):
             return super()._get_train_sampler(train_dataset)
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        # By the rows of an optimizer step, so that a smaller batch with more accumulation meets them in the same order.
-        return LengthGroupedSampler(self._prepared.data.train.lengths, self.get_total_train_batch_size(self.args), seed)
+        self.sampler = train_sampler(self._prepared.data.train, self.args)
+        return self.sampler
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         evaluation = self._prepared.data.evaluation
-        lengths = evaluation.lengths if evaluation else []
-        return sorted(range(len(lengths)), key=lambda index: -lengths[index])
+        return evaluation_order(evaluation) if evaluation else []
 
 
 class _Bridge(TrainerCallback):
@@ -230,6 +264,13 @@ class _Bridge(TrainerCallback):
     ) -> None:
         self._trainer.resume_unlogged()
         self._recorder.begin(state.global_step, state.max_steps, state.epoch, self._rows)
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._trainer.sampler:
+            # After a resume the loader of one of several processes does not reach it.
+            self._trainer.sampler.set_epoch(int(state.epoch))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._recorder.step(state.global_step, state.epoch)

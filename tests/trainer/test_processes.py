@@ -1,0 +1,115 @@
+"""Two processes train as one does, and end together. By gloo, on the CPU."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file
+from tests.trainer.crowd import Signal, run_together
+from tests.trainer.test_stop_and_resume import outcome
+from tests.trainer.tiny import Settings, Train
+
+from finetune_api.report import ExitCode
+
+BOTH = pytest.mark.parametrize("engine", ["trainer", "pytorch"])
+
+
+@pytest.fixture
+def settings(settings: Settings, model: Path, tmp_path: Path) -> Settings:
+    """As that of one process, of 12 steps, with nothing left to chance."""
+    config = transformers.AutoConfig.from_pretrained(model, attention_probs_dropout_prob=0.0)
+    transformers.AutoModel.from_pretrained(model, config=config).save_pretrained(tmp_path / "model")
+    transformers.AutoTokenizer.from_pretrained(model).save_pretrained(tmp_path / "model")
+    return {**settings, "model": {"source": f"file://{tmp_path}/model"}}
+
+
+def shared(settings: Settings, folder: Path, processes: int, **training: Any) -> Settings:
+    """The same steps by that many processes."""
+    arguments = {"logging_steps": 2, "per_device_eval_batch_size": 10 // processes}
+    training = {**settings["training"], "epochs": 1, "batchSize": 8 // processes, "arguments": arguments, **training}
+    return {
+        **settings, "training": training, "processesPerNode": processes, "output": {"uri": f"file://{folder}"},
+    }  # fmt: skip
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    """Those that the data decides about: the gradient of a key's bias is nothing but rounding."""
+    exported = load_file(out / "model" / "model.safetensors")
+    return {name: weight for name, weight in exported.items() if not name.endswith("key.bias")}
+
+
+@BOTH
+@pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
+def test_two_processes_have_the_loss_curve_and_the_weights_of_one(
+    settings: Settings, train: Train, tmp_path: Path, engine: str, parallelism: str
+) -> None:
+    train(shared(settings, tmp_path / "one", 1, engine=engine))
+
+    ended = run_together(
+        shared(settings, tmp_path / "two", 2, engine=engine, parallelism=parallelism), tmp_path / "words"
+    )
+
+    assert ended.codes == [0, 0]
+    alone, crowd = outcome(tmp_path / "one")[1], outcome(tmp_path / "two")[1]
+    assert [line["metrics"] for line in crowd] == [pytest.approx(line["metrics"], rel=1e-3) for line in alone]
+    torch.testing.assert_close(weights(tmp_path / "two"), weights(tmp_path / "one"), atol=1e-3, rtol=1e-2)
+    assert (ended.words[0].model is None, ended.words[1].model is None) == (False, True)
+
+
+@pytest.mark.parametrize(("engine", "parallelism"), [("trainer", "ddp"), ("trainer", "fsdp"), ("pytorch", "fsdp")])
+def test_a_signal_to_one_process_stops_both_which_then_go_on_as_if_nothing_had_been(
+    settings: Settings, tmp_path: Path, engine: str, parallelism: str
+) -> None:
+    training = {"engine": engine, "parallelism": parallelism, "epochs": 2}
+    whole = shared(settings, tmp_path / "whole", 2, **training)
+    run_together(whole, tmp_path / "words")
+    cut = shared(settings, tmp_path / "cut", 2, **training)
+
+    stopped = run_together(cut, tmp_path / "words", sent=Signal(rank=1, step=17, number=signal.SIGTERM))
+    resumed = run_together(cut, tmp_path / "words")
+
+    assert (stopped.codes, resumed.codes) == ([ExitCode.STOPPED] * 2, [0, 0])
+    assert [checkpoint.step for checkpoint in stopped.words[0].checkpoints] == [12, 17]
+    assert resumed.words[0].resumed_from_step == 17
+    assert outcome(tmp_path / "cut")[1] == outcome(tmp_path / "whole")[1]
+    torch.testing.assert_close(weights(tmp_path / "cut"), weights(tmp_path / "whole"), atol=0, rtol=0)
+
+
+@BOTH
+def test_one_process_goes_on_from_what_several_saved(
+    settings: Settings, train: Train, tmp_path: Path, engine: str
+) -> None:
+    training = {"engine": engine, "parallelism": "fsdp", "batchSize": 4, "epochs": 2}
+    arguments = {"logging_steps": 2, "per_device_eval_batch_size": 5}
+    settings = shared(settings, tmp_path / "out", 2, **training, arguments=arguments)
+    run_together(settings, tmp_path / "words", sent=Signal(rank=0, step=5, number=signal.SIGTERM))
+
+    ended = train(settings | {"processesPerNode": 1})
+
+    assert (ended.code, ended.final.resumed_from_step) == (0, 5)
+
+
+@BOTH
+def test_a_process_whose_peer_is_killed_ends_and_says_so(settings: Settings, tmp_path: Path, engine: str) -> None:
+    ended = run_together(
+        shared(settings, tmp_path / "out", 2, engine=engine),
+        tmp_path / "words",
+        sent=Signal(rank=1, step=3, number=signal.SIGKILL),
+    )
+
+    assert ended.codes == [ExitCode.PEER_LOST, -signal.SIGKILL]
+    assert ended.words[0].failure is not None
+    assert ended.words[0].failure.reason == "PeerLost"
+
+
+def test_a_mistake_in_the_data_is_told_by_the_process_that_found_it(settings: Settings, tmp_path: Path) -> None:
+    settings["dataset"]["columns"] = {"text": "txt", "label": "label"}
+
+    ended = run_together(shared(settings, tmp_path / "out", 2), tmp_path / "words")
+
+    assert ended.codes == [ExitCode.DATA, ExitCode.PEER_LOST]
+    assert ended.words[0].failure is not None
+    assert "txt" in ended.words[0].failure.message
