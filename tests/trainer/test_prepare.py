@@ -28,7 +28,7 @@ def prepare(
 ) -> Prepare:
     """Runs the command in this process. Returns its exit code, and what it printed or logged."""
     monkeypatch.setenv(ENV_TERMINATION_LOG, str(tmp_path / "termination-log"))
-    monkeypatch.setattr("finetune_trainer.survey.available_memory", lambda: 2**30)
+    monkeypatch.setattr("finetune_trainer.memory.available_memory", lambda: 2**30)
 
     def run(settings: Settings, *arguments: str) -> tuple[int, str]:
         YAML().dump(settings, tmp_path / "run.yaml")
@@ -127,12 +127,24 @@ def test_a_missing_label_among_many_is_found(
 
 
 def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune_trainer.survey.available_memory", lambda: 300_000)
+    monkeypatch.setattr("finetune_trainer.memory.available_memory", lambda: 300_000)
 
     code, said = prepare(settings)
 
     assert code == 0
-    assert said.splitlines()[-1].startswith("warning:     the memory may not be enough: a smaller training.batchSize")
+    assert said.splitlines()[-1].startswith("warning:     the memory may not be enough: about 0.0 GiB are needed")
+
+
+def test_a_run_with_too_little_memory_warns_and_tries(
+    settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune_trainer.memory.available_memory", lambda: 300_000)
+    settings["training"]["epochs"] = 0.1
+
+    ended = train(settings)
+
+    assert ended.code == 0
+    assert "the memory may not be enough: about 0.0 GiB are needed on each device, 0.0 GiB are free" in ended.said
 
 
 @pytest.mark.parametrize(

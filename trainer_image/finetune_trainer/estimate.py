@@ -9,6 +9,7 @@ from transformers.pytorch_utils import Conv1D
 from finetune_api.run import RunConfig
 
 _FULL, _HALF = 4, 2
+_GIB = 2**30
 _OPTIMIZER_BYTES = {"sgd": 0, "adafactor": 0, "adagrad": 4, "rmsprop": 4, "lion_32bit": 4, "lion_8bit": 1,
                     "adamw_8bit": 2, "adamw_bnb_8bit": 2, "paged_adamw_8bit": 2}  # fmt: skip
 """Bytes of state for each trained weight, by `optim`, where it is not the 8 of AdamW: two numbers in float32."""
@@ -65,9 +66,10 @@ def sizes_of(model: Any) -> Sizes:
         trained=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
         linear=sum(layer.weight.numel() for layer in layers if not layer.weight.requires_grad),
         kept=sum(sum(layer.weight.shape) for layer in layers),
-        layers=config.num_hidden_layers,
-        heads=config.num_attention_heads,
-        hidden=config.hidden_size,
+        # Not every architecture has these; it is an estimate.
+        layers=getattr(config, "num_hidden_layers", 1),
+        heads=getattr(config, "num_attention_heads", 1),
+        hidden=getattr(config, "hidden_size", 0),
         vocabulary=0 if head is None else head.weight.shape[0],
         dropout=any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules()),
         eager=config._attn_implementation == "eager",
@@ -104,6 +106,17 @@ def estimate_memory(sizes: Sizes, config: RunConfig, batch_size: int, length: in
         activations=_activations(
             sizes, batch_size, length, number, use_cpu, bool(arguments.get("activation_checkpointing"))
         ),
+    )
+
+
+def shortage(memory: Memory, free: int | None) -> str | None:
+    """What to tell people where `free` bytes are thought not to be enough."""
+    if free is None or memory.total <= free:
+        return None
+    return (
+        f"the memory may not be enough: about {memory.total / _GIB:.1f} GiB are needed on each device, {free / _GIB:.1f} GiB "
+        "are free; a smaller training.batchSize with more training.arguments.gradient_accumulation_steps trains the "
+        "same, activation_checkpointing: true takes time instead, training.lora trains less"
     )
 
 

@@ -31,6 +31,14 @@ def available_memory(root: Path = _SYSTEM) -> int | None:
     return max(0, min(left)) if left else None
 
 
+def free_memory(use_cpu: bool, processes: int) -> int | None:
+    """Bytes that one of `processes` on this machine can still take: of its GPU's memory, or as its share of the CPU's."""
+    if not use_cpu:
+        return int(torch.cuda.mem_get_info()[0])
+    free = available_memory()
+    return None if free is None else free // processes
+
+
 def _reclaimable(stat: Path) -> int:
     """Bytes of files that the kernel keeps in memory and gives back before anything is killed."""
     lines = (line.split() for line in stat.read_text(encoding="ascii").splitlines())
@@ -97,6 +105,16 @@ def nothing_smaller(said: str, evaluating: bool, checkpointing: bool, need: Need
         f"{need.parameters:,} parameters, {need.trained:,} of them trained, with 1 row of {need.longest} tokens take about "
         f"{need.estimate / 2**30:.1f} GiB: lower preprocessing.maxLength, train an adapter (training.lora), spread the "
         "model over more GPUs (training.parallelism: fsdp), or take a larger GPU or a smaller model",
+    )
+
+
+def left_for_next(said: str, change: str) -> TrainerError:
+    """The failure of one of several processes, which ends so that the next attempt can begin with smaller batches."""
+    return TrainerError(
+        ExitCode.INTERNAL,
+        "CudaOutOfMemory",
+        f"the GPU's memory is not enough: {said.splitlines()[0]:.300}",
+        f"the next attempt goes on from the newest checkpoint with {change}",
     )
 
 

@@ -1,5 +1,6 @@
 """From settings to model and data. Everything that can be wrong with them comes up here, before the first step."""
 
+import logging
 import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -14,8 +15,10 @@ from finetune_api.status import Provenance
 from finetune_trainer.data import Rows, load_rows
 from finetune_trainer.engines import speed
 from finetune_trainer.engines.arguments import check_arguments
+from finetune_trainer.estimate import estimate_memory, shortage, sizes_of
 from finetune_trainer.failures import TrainerError
 from finetune_trainer.lora import load_adapted
+from finetune_trainer.memory import free_memory
 from finetune_trainer.model import Pretrained, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, Prepared, TaskData
 from finetune_trainer.sources import is_hub_id
@@ -26,6 +29,8 @@ from finetune_trainer.tokenizing import as_loaded
 
 if TYPE_CHECKING:
     from peft import PeftModel
+
+logger = logging.getLogger(__name__)
 
 _LIBRARIES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "finetune-operator")
 
@@ -49,7 +54,13 @@ def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState)
         data = prepare_task(Inputs(config, pretrained, tokenizer, train_rows, evaluation_rows, use_cpu, tell))
     state.set_provenance(_provenance(config, pretrained, train_rows, data.columns))
     tell(f"loading model {config.model.source}")
+    free = free_memory(use_cpu, config.processes)
     model = load_model(config, data, pretrained, use_cpu)
+    size, longest, bf16 = config.training.batch_size, max(data.train.lengths), trains_in_bf16(config, use_cpu)
+    memory = estimate_memory(sizes_of(model), config, size, longest, use_cpu, bf16)
+    if warning := shortage(memory, free):
+        logger.warning("%s", warning)
+        tell(warning)
     return Prepared(config, pretrained, model, tokenizer, data, use_cpu)
 
 

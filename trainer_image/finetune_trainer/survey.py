@@ -12,7 +12,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.data import load_rows
 from finetune_trainer.engines.arguments import build_arguments
 from finetune_trainer.estimate import Memory, estimate_memory, sizes_of
-from finetune_trainer.memory import available_memory
+from finetune_trainer.memory import free_memory
 from finetune_trainer.model import check_weights, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, TaskData
 from finetune_trainer.preparing import load_model, prepare_task, trains_in_bf16
@@ -63,11 +63,6 @@ class Survey:
     """Bytes of memory on a device that are free now; None where the system does not tell."""
     output: str
 
-    @property
-    def fits(self) -> bool:
-        """Whether the memory is thought to be enough."""
-        return self.available is None or self.memory.total <= self.available
-
 
 def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
     """Check everything that a run needs, and foretell what it will be. Of many rows only a sample is tokenised.
@@ -111,7 +106,7 @@ def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
         batch_size=config.training.batch_size * arguments.gradient_accumulation_steps * devices,
         device="CPU" if use_cpu else torch.cuda.get_device_name(0),
         memory=memory,
-        available=_available(config, use_cpu),
+        available=free_memory(use_cpu, config.processes),
         output=config.output.uri,
     )
 
@@ -151,11 +146,3 @@ def count_steps(rows: int, devices: int, arguments: TrainingArguments) -> int:
     batches = math.ceil(rows / (arguments.per_device_train_batch_size * devices))
     epoch = math.ceil(batches / arguments.gradient_accumulation_steps)
     return math.ceil(epoch * arguments.num_train_epochs)
-
-
-def _available(config: RunConfig, use_cpu: bool) -> int | None:
-    """Free memory for one process: a GPU's, or its share of the machine's."""
-    if not use_cpu:
-        return int(torch.cuda.mem_get_info(0)[0])
-    free = available_memory()
-    return free and free // config.processes

@@ -1,5 +1,6 @@
 """A survey as people read it."""
 
+from finetune_trainer.estimate import shortage
 from finetune_trainer.survey import Survey
 
 _MIB, _GIB = 2**20, 2**30
@@ -31,11 +32,8 @@ def table(found: Survey) -> str:
     if found.tokenised < found.train_rows:
         lines["tokens"] += f" (of a sample of {found.tokenised:,} rows)"
     text = [f"{name + ':':<13}{line}" for name, line in lines.items() if line]
-    if not found.fits:
-        text.append(
-            "warning:     the memory may not be enough: a smaller training.batchSize with more training.arguments."
-            "gradient_accumulation_steps trains the same; so does activation_checkpointing: true, but slower"
-        )
+    if warning := shortage(memory, found.available):
+        text.append(f"{'warning:':<13}{warning}")
     return "\n".join(text)
 
 
