@@ -7,6 +7,8 @@ import peft
 import pytest
 import torch
 import transformers
+from tests.trainer.s3_server import BUCKET, S3
+from tests.trainer.test_buckets import move_to_another_machine
 from tests.trainer.test_stop_and_resume import at_step, stopped
 from tests.trainer.test_training import classify
 from tests.trainer.tiny import Settings, Train
@@ -165,3 +167,22 @@ def test_quantization_without_bitsandbytes_is_told_before_anything_is_read(setti
     assert ended.code == ExitCode.BAD_CONFIGURATION
     assert ended.final.failure
     assert ended.final.failure.reason == "BitsAndBytesNotInstalled"
+
+
+def test_adapter_and_merged_model_reach_a_bucket_from_another_machine_than_began(
+    settings: Settings, train: Train, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path.name
+    settings |= {"output": {"uri": f"s3://{BUCKET}/{there}"}}
+    settings["training"]["lora"] = {"rank": 4, "merge": True}
+    assert stopped(settings, train, at_step(5)).code == ExitCode.STOPPED
+    move_to_another_machine(monkeypatch, tmp_path)
+
+    ended = train(settings)
+
+    assert (ended.code, ended.final.resumed_from_step) == (0, 5)
+    assert [name.removeprefix(f"{there}/") for name in s3.names(f"{there}/") if "/checkpoints/" not in name] == [
+        "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "adapter/base/config.json",
+        "adapter/tokenizer.json", "adapter/tokenizer_config.json", "history.jsonl", "model/config.json",
+        "model/model.safetensors", "model/tokenizer.json", "model/tokenizer_config.json", "run.json",
+    ]  # fmt: skip
