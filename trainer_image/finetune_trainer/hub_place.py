@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from finetune_trainer.credentials import hub_token
@@ -54,6 +54,8 @@ class HubRepository:
         with remote_failures(self.uri, "output"), tempfile.TemporaryDirectory() as folder:
             try:
                 return Path(self._fetch(name, Path(folder))).read_bytes()
+            except LocalEntryNotFoundError:  # what the library calls it when the Hub was not reached
+                raise
             except EntryNotFoundError:
                 return None
 
