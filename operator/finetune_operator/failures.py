@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from finetune_api.report import NOT_COUNTED, ExitCode
 from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
@@ -11,6 +12,7 @@ from finetune_operator.observe import Cause, End, Observation, PodState, Termina
 
 _KILLED = 137
 _CRASHED = 139
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,7 @@ def _by_exit_code(ended: Terminated) -> _Known:
 def failed_pods(pods: Iterable[PodState]) -> list[tuple[PodState, Terminated]]:
     """Those that ended in an error, in the order of their ends; one that never ran comes last."""
     failed = [(pod, pod.terminated) for pod in pods if pod.terminated and pod.terminated.exit_code != 0]
-    return sorted(
-        failed, key=lambda each: (each[1].finished is None, each[1].finished and each[1].finished.timestamp())
-    )
+    return sorted(failed, key=lambda each: each[1].finished or _LATEST)
 
 
 def culprit(pods: Iterable[PodState]) -> tuple[PodState, Terminated] | None:
@@ -103,11 +103,9 @@ def culprit(pods: Iterable[PodState]) -> tuple[PodState, Terminated] | None:
 def group_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Failure:
     """Why a run failed, by the pod whose fault it is. The first pod speaks for all, another one is named."""
     failure = attempt_failure(pod, ended, spec)
-    return (
-        failure
-        if pod.index == 0
-        else failure.model_copy(update={"message": cut(f"pod {pod.index}: {failure.message}")})
-    )
+    if pod.index == 0:
+        return failure
+    return failure.model_copy(update={"message": cut(f"pod {pod.index}: {failure.message}")})
 
 
 def job_failure(end: End, observed: Observation, spec: FineTuneJobSpec) -> Failure:
@@ -123,7 +121,7 @@ def job_failure(end: End, observed: Observation, spec: FineTuneJobSpec) -> Failu
         return Failure(reason=to_reason(end.cause.reason), message=cut(end.cause.message or "the Job failed"))
     last = group_failure(*blamed, spec)
     if end.cause.reason == "BackoffLimitExceeded":
-        counted = sum(ended.exit_code not in NOT_COUNTED for _, ended in failed_pods(observed.pods))
+        counted = max(1, sum(ended.exit_code not in NOT_COUNTED for _, ended in failed_pods(observed.pods)))
         what = "attempt" if spec.resources.nodes == 1 else "failed pod"
         times = f"gave up after {counted} {what}{'s' if counted != 1 else ''}; the last one: "
         return last.model_copy(update={"message": cut(times + last.message)})
