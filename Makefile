@@ -22,7 +22,7 @@ $(READY): pyproject.toml
 $(KERAS_VENV)/.installed: pyproject.toml
 	test -d $(KERAS_VENV) || $(PYTHON) -m venv $(KERAS_VENV)
 	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[trainer,keras]' pytest pytest-asyncio 'moto[s3,server]'
+	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[trainer,keras]' pytest pytest-asyncio
 	touch $@
 
 $(QLORA)/.installed: $(READY)

@@ -224,6 +224,7 @@ def plain_script(workload: Workload, folder: Path, tutorial: bool) -> Measured:
         },
         callbacks=[clock],
     )
+    trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
     seconds = _now() - clock.time - trainer.evaluating
     score = next(line["eval_accuracy"] for line in reversed(trainer.state.log_history) if "eval_accuracy" in line)

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Read when the libraries are imported. Nothing here may look at the Hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -18,12 +19,14 @@ import torch
 import transformers
 from ruamel.yaml import YAML
 from s3fs import S3FileSystem
-from tests.trainer.s3_server import S3, start
 from tests.trainer.tiny import LONGEST, VOCABULARY, Ended, Settings, Train, make_tokenizer, texts
 from transformers.utils import logging as transformers_logging
 
 from finetune_api.report import ENV_SERVER_URL, ENV_TERMINATION_LOG, FinalReport
 from finetune_trainer.__main__ import main
+
+if TYPE_CHECKING:
+    from tests.trainer.s3_server import S3
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -99,8 +102,10 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
 
 
 @pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3]:
+def s3_server() -> Iterator["S3"]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    from tests.trainer.s3_server import start  # with moto, which the environment of the Keras tests has not
+
     s3, server = start()
     yield s3
     s3.proxy.shutdown()
@@ -108,7 +113,7 @@ def s3_server() -> Iterator[S3]:
 
 
 @pytest.fixture
-def s3(s3_server: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S3:
+def s3(s3_server: "S3", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "S3":
     """A live S3 server that works; this machine knows its keys and has no copy of anything."""
     s3_server.proxy.work()
     for name, value in s3_server.variables.items():
