@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -39,14 +40,22 @@ class Crowd:
     """Of those that were not killed."""
 
 
-def run_together(settings: Settings, folder: Path, count: int = 2, sent: Signal | None = None) -> Crowd:
-    """Run `settings` in `count` processes."""
+def run_together(
+    settings: Settings,
+    folder: Path,
+    count: int = 2,
+    sent: Signal | None = None,
+    arm: Callable[[int], None] | None = None,
+) -> Crowd:
+    """Run `settings` in `count` processes. `arm`, a function of a module, is first called in each with its rank."""
     folder.mkdir(parents=True, exist_ok=True)
     YAML().dump(settings, folder / "run.yaml")
     for old in folder.glob("*.json"):
         old.unlink()
     store: Any = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))  # type: ignore[attr-defined]
-    processes = [CONTEXT.Process(target=_work, args=(rank, count, store.port, folder, sent)) for rank in range(count)]
+    processes = [
+        CONTEXT.Process(target=_work, args=(rank, count, store.port, folder, sent, arm)) for rank in range(count)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -55,7 +64,9 @@ def run_together(settings: Settings, folder: Path, count: int = 2, sent: Signal 
     return Crowd([process.exitcode for process in processes], words)
 
 
-def _work(rank: int, count: int, port: int, folder: Path, sent: Signal | None) -> None:
+def _work(
+    rank: int, count: int, port: int, folder: Path, sent: Signal | None, arm: Callable[[int], None] | None
+) -> None:
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True",
@@ -65,6 +76,8 @@ def _work(rank: int, count: int, port: int, folder: Path, sent: Signal | None) -
 
     if sent and sent.rank == rank:
         _arm(sent)
+    if arm:
+        arm(rank)
     sys.exit(main(["--config", str(folder / "run.yaml")]))
 
 

@@ -11,10 +11,16 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tests.trainer.crowd import run_together
+from tests.trainer.s3_server import BUCKET, S3
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
+from finetune_api.run import RunConfig
 from finetune_api.status import Adjustment
+from finetune_trainer import handover
+from finetune_trainer.fitting import Fit
+from finetune_trainer.storage import open_output
 
 CUDA_SAYS = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB.\nSee documentation"
@@ -170,3 +176,55 @@ def test_a_stop_is_honoured_between_two_tries(
     ended = train(settings)
 
     assert (ended.code, ended.final.failure) == (ExitCode.STOPPED, None)
+
+
+def small_gpu_of_second_process(rank: int) -> None:
+    """More than two rows at a time are too many for the process of rank 1, from its sixth batch on."""
+    original = transformers.BertForSequenceClassification.forward
+    batches = []
+
+    def forward(self: Any, input_ids: torch.Tensor, **inputs: Any) -> Any:
+        batches.append(len(input_ids))
+        if rank == 1 and self.training and len(batches) > 5 and len(input_ids) > 2:
+            raise torch.OutOfMemoryError(CUDA_SAYS)
+        return original(self, input_ids=input_ids, **inputs)
+
+    transformers.BertForSequenceClassification.forward = forward
+
+
+def test_one_of_several_processes_ends_and_the_next_attempt_begins_with_what_fits(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings["training"] |= {"engine": "pytorch", "epochs": 1, "batchSize": 4}
+    settings["checkpoints"] = {"strategy": "steps", "steps": 3}
+    settings["evaluation"] = {}
+    settings["processesPerNode"] = 2
+
+    ended = run_together(settings, tmp_path / "words", arm=small_gpu_of_second_process)
+    again = run_together(settings, tmp_path / "words", arm=small_gpu_of_second_process)
+
+    assert ended.codes == [ExitCode.PEER_LOST, ExitCode.INTERNAL]
+    failure = ended.words[1].failure
+    assert failure is not None
+    assert (failure.reason, failure.message) == (
+        "CudaOutOfMemory",
+        "the GPU's memory is not enough: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of "
+        "79.11 GiB.",
+    )
+    assert failure.hint is not None
+    assert "goes on from the newest checkpoint with batch size 4 → 2 on each device" in failure.hint
+    assert (again.codes, again.words[0].resumed_from_step) == ([0, 0], 3)
+    assert again.words[0].adjustments == [smaller_batch(4, 4, 2, 1, 2)]
+    assert not (tmp_path / "out" / "adjustment.json").exists()
+
+
+def test_what_is_left_for_the_next_attempt_can_be_left_in_a_bucket(settings: Settings, tmp_path: Path, s3: S3) -> None:
+    config = RunConfig.model_validate(settings | {"output": {"uri": f"s3://{BUCKET}/{tmp_path.name}"}})
+    output, fit = open_output(config, {}), Fit(4, 2, 8, True)
+
+    handover.leave(output, Fit(8, 1, 8, False))
+    handover.leave(output, fit)
+    found = handover.left(output)
+    handover.clear(output)
+
+    assert (found, handover.left(output)) == (fit, None)

@@ -63,6 +63,14 @@ class Mirror:
         """Write the mark if there is none. Another run may have been faster: read it back."""
         self._place.create(name, content)
 
+    def write_mark(self, name: str, content: bytes) -> None:
+        """Write a mark in place of any other of that name."""
+        self._place.write(name, content)
+
+    def remove_mark(self, name: str) -> None:
+        """Delete a mark that is there."""
+        self._place.remove([name], first=name)
+
     def holds_files(self) -> bool:
         """Whether something is there that a run may have made."""
         return any(

@@ -11,6 +11,7 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from finetune_api.run import RunConfig
+from finetune_trainer import handover
 from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint
 from finetune_trainer.engines import make_engine
 from finetune_trainer.engines.arguments import check_arguments
@@ -19,11 +20,11 @@ from finetune_trainer.engines.pytorch_arguments import check_honoured
 from finetune_trainer.estimate import estimate_memory, sizes_of
 from finetune_trainer.export import export_model
 from finetune_trainer.failures import output_error
-from finetune_trainer.fitting import Fit, fitted, smaller
+from finetune_trainer.fitting import Fit, describe, fitted, smaller
 from finetune_trainer.history import History
 from finetune_trainer.hub import causes
 from finetune_trainer.lora import check_lora
-from finetune_trainer.memory import Need, nothing_smaller
+from finetune_trainer.memory import Need, left_for_next, nothing_smaller
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.preparing import choose_device, load_model, prepare, trains_in_bf16
 from finetune_trainer.processes import Processes
@@ -133,17 +134,34 @@ def train(
             claim_output(output, config)
             recorder.store.begin()
         recorder.history.begin()
+    _take_over(output, recorder, processes)
     while True:
-        ended = attempt(replace(prepared, config=fitted(config, recorder.fit)), recorder, processes)
+        ended = attempt(replace(prepared, config=fitted(config, recorder.fit)), recorder)
         if isinstance(ended, SavedCheckpoint):
             return ended, prepared
+        less = _smaller(ended, recorder.fit, prepared)
+        if processes.count > 1:
+            handover.leave(output, less)
+            raise left_for_next(ended.said, describe(recorder.fit, less))
         recorder.check_saved()
         recorder.rewind(recorder.store.newest)
         recorder.history.begin()
-        recorder.adjust(_smaller(ended, recorder.fit, prepared))
+        recorder.adjust(less)
         load = _loading(prepared)
         del prepared  # its memory must be free before the model is loaded again
         prepared = load()
+
+
+def _take_over(output: Output, recorder: Recorder, processes: Processes) -> None:
+    """Begin with less in memory at a time, where an attempt of several processes ran out of it."""
+    with processes.together():
+        found = handover.left(output) if processes.main else None
+    fit = processes.from_main(found)
+    if fit and fit != recorder.fit:
+        recorder.adjust(fit)
+    with processes.together():
+        if fit and processes.main:
+            handover.clear(output)
 
 
 @dataclass(frozen=True)
@@ -155,7 +173,7 @@ class Shortage:
     evaluating: bool
 
 
-def attempt(prepared: Prepared, recorder: Recorder, processes: Processes) -> SavedCheckpoint | Shortage:
+def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortage:
     """Train and evaluate from the newest checkpoint, or from the pretrained model, up to the last step."""
     resumed = recorder.store.newest
     try:
@@ -176,7 +194,7 @@ def attempt(prepared: Prepared, recorder: Recorder, processes: Processes) -> Sav
     except Exception as error:
         # Only the words are kept: the error holds the frames, and with them what fills the memory.
         said = next((str(cause) for cause in causes(error) if isinstance(cause, torch.OutOfMemoryError)), None)
-        if said is None or processes.count > 1:  # the others are within the step, and cannot be called back
+        if said is None:
             raise
         return Shortage(said, evaluating=recorder.current_stage == "Evaluating")
     return last
