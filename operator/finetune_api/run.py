@@ -23,7 +23,7 @@ class RunOutput(ApiModel):
     """Where everything that the run makes goes."""
 
     uri: OutputUri | Annotated[str, Field(pattern=r"^file:///\S+$", max_length=1024)]
-    """pvc://claim/path, file:///path, s3://, gs:// or az://bucket/path, or hf://org/name: `checkpoints/`, `model/` and `history.jsonl` come to stand below."""
+    """pvc://claim/path, file:///path, s3://, gs:// or az://bucket/path, or hf://org/name: `checkpoints/`, `model/` and `history.jsonl` come to stand below. On the Hub the model stands at the top of the repository."""
 
 
 class Reporting(ApiModel):

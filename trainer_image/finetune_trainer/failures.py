@@ -87,7 +87,7 @@ def output_failures(folder: Path) -> Iterator[None]:
             raise output_error(
                 "OutputFull",
                 f"no space is left in {folder}",
-                "give the output a larger volume, or keep fewer checkpoints (checkpoints.keep)",
+                "give it more room (output.size; for a bucket or the Hub a node with more disk), or lower checkpoints.keep",
             ) from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise output_error(
