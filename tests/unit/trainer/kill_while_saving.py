@@ -24,6 +24,7 @@ def opened(folder: Path) -> CheckpointStore:
 
 
 def save(store: CheckpointStore, step: int) -> None:
+    store.sweep()
     written = store.scratch / f"checkpoint-{step}"
     (written / "sub").mkdir(parents=True)
     (written / "model.bin").write_bytes(b"weights")
