@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch.distributed import DistError
 from torch.distributed.elastic.agent.server.api import WorkerSpec
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
@@ -22,6 +23,7 @@ from finetune_api.report import ENV_NODE_RANK, ENV_RENDEZVOUS, ExitCode, FinalRe
 from finetune_api.run import RunConfig
 from finetune_api.status import Failure
 from finetune_trainer.failures import TrainerError, bad_configuration
+from finetune_trainer.processes import peer_lost
 from finetune_trainer.rendezvous import Rendezvous
 from finetune_trainer.words import ENV_WORDS
 
@@ -67,11 +69,14 @@ def launch(config: RunConfig, arguments: Sequence[str]) -> FinalReport:
             stopped = True
         except TrainerError as error:
             lost = error
+        except DistError as error:
+            lost = peer_lost(f"another machine of the run was lost: {error}")
         finally:
             del os.environ[ENV_WORDS]
         words = _read_words(Path(folder))
     final = verdict(words, _ends(failures), stopped, lost)
-    if final.failure and (final.exit_code == ExitCode.PEER_LOST or 0 not in words or not words[0].failure):
+    told = 0 in words and words[0].failure == final.failure and final.exit_code != ExitCode.PEER_LOST
+    if final.failure and not told:
         logger.error("error: %s", final.failure.message)
         logger.error("hint: %s", final.failure.hint)
     return final

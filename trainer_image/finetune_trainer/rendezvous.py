@@ -1,5 +1,6 @@
 """Where the machines of a run meet, by their number and the address of the first one."""
 
+import socket
 import time
 from datetime import timedelta
 
@@ -39,22 +40,22 @@ class Rendezvous(RendezvousHandler):
         return RendezvousInfo(PrefixStore("workers", store), self._node, self._nodes, address)
 
     def _connect(self, deadline: float) -> TCPStore:
+        # A store that cannot connect tries on by itself, and no signal is heard meanwhile.
+        while self._node != 0 and (problem := self._unreachable()):
+            if time.monotonic() > deadline:
+                raise peer_lost(f"{self._host}:{self._port} cannot be reached: {problem}")
+            time.sleep(_PAUSE)
         # The first machine serves the store itself: DNS may not know its name yet, seconds after its pod began.
-        host = "127.0.0.1" if self._node == 0 else self._host
-        while True:
-            try:
-                return TCPStore(
-                    host,
-                    self._port,
-                    is_master=self._node == 0,
-                    wait_for_workers=False,
-                    timeout=_CALL,
-                    multi_tenant=True,
-                )
-            except DistError as error:
-                if self._node == 0 or time.monotonic() > deadline:
-                    raise peer_lost(f"{self._host}:{self._port} cannot be reached: {error}") from error
-                time.sleep(_PAUSE)
+        first = self._node == 0
+        host = "127.0.0.1" if first else self._host
+        return TCPStore(host, self._port, None, first, _CALL, wait_for_workers=False, multi_tenant=True)
+
+    def _unreachable(self) -> OSError | None:
+        try:
+            socket.create_connection((self._host, self._port), timeout=2).close()
+        except OSError as error:
+            return error
+        return None
 
     def num_nodes_waiting(self) -> int:
         """Asked again and again while the workers run. They would wait in vain for those of a machine that is gone.

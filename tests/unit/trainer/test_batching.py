@@ -2,7 +2,10 @@
 
 import random
 
-from finetune_trainer.engines.batching import LengthGroupedSampler
+from accelerate.data_loader import BatchSamplerShard
+from torch.utils.data import BatchSampler
+
+from finetune_trainer.engines.batching import EpochSampler, LengthGroupedSampler
 
 CHANCE = random.Random(0)
 LENGTHS = [CHANCE.randrange(5, 500) for _ in range(1003)]
@@ -40,3 +43,28 @@ def test_batches_do_not_come_by_length() -> None:
     longest = [max(LENGTHS[row] for row in order(0)[start : start + 8]) for start in range(0, 400, 8)]
 
     assert longest not in (sorted(longest), sorted(longest, reverse=True))
+
+
+def test_a_step_has_the_same_rows_whatever_the_size_and_number_of_batches_that_share_it() -> None:
+    def steps(batch: int, processes: int) -> list[set[int]]:
+        dealt = BatchSampler(LengthGroupedSampler(LENGTHS, 8, seed=1), batch, drop_last=False)
+        shards = [list(BatchSamplerShard(dealt, processes, rank)) for rank in range(processes)]
+        rounds = 8 // (batch * processes)
+        return [
+            {row for shard in shards for batch in shard[start : start + rounds] for row in batch}
+            for start in range(0, len(LENGTHS) // 8 * rounds, rounds)
+        ]
+
+    alone = steps(8, 1)
+
+    assert [steps(4, 2), steps(2, 2), steps(2, 4), steps(1, 1)] == [alone] * 4
+
+
+def test_the_random_order_too_depends_on_seed_and_epoch_alone() -> None:
+    sampler = EpochSampler(50, seed=3)
+    first, again = list(sampler), list(sampler)
+    sampler.set_epoch(1)
+
+    assert first == again
+    assert sorted(first) == sorted(sampler) == list(range(50))
+    assert list(sampler) != first

@@ -1,6 +1,32 @@
-"""Where the machines of a run meet."""
+"""Machines meet, and notice when one of them is lost."""
 
+import threading
+
+import pytest
+
+from finetune_api.report import ExitCode
+from finetune_trainer.failures import TrainerError
 from finetune_trainer.rendezvous import Rendezvous
+
+
+def machine(node: int, port: int, patience: float = 20.0) -> Rendezvous:
+    return Rendezvous("127.0.0.1", port, node, nodes=2, patience=patience)
+
+
+@pytest.fixture
+def port() -> int:
+    """A free one; taken by a meeting of one machine that is over."""
+    alone = Rendezvous("127.0.0.1", 0, node=0, nodes=1, patience=5.0)
+    return alone.next_rendezvous().bootstrap_store_info.master_port
+
+
+def meet(first: Rendezvous, second: Rendezvous) -> tuple[int, int]:
+    ranks: list[int] = []
+    late = threading.Thread(target=lambda: ranks.append(second.next_rendezvous().rank))
+    late.start()
+    info = first.next_rendezvous()
+    late.join()
+    return info.rank, ranks[0]
 
 
 def test_the_first_machine_does_not_need_its_own_name_in_dns() -> None:
@@ -10,3 +36,32 @@ def test_the_first_machine_does_not_need_its_own_name_in_dns() -> None:
 
     assert (found.rank, found.world_size) == (0, 1)
     assert found.bootstrap_store_info.master_addr == "first.example.invalid"
+
+
+def test_machines_meet_by_their_numbers_whoever_comes_first(port: int) -> None:
+    first, second = machine(0, port), machine(1, port)
+
+    assert meet(first, second) == (0, 1)
+    assert (first.num_nodes_waiting(), second.num_nodes_waiting()) == (0, 0)
+
+
+def test_a_machine_that_comes_a_second_time_has_lost_its_processes(port: int) -> None:
+    first = machine(0, port)
+    meet(first, machine(1, port))
+    machine(1, port).next_rendezvous()
+
+    with pytest.raises(TrainerError) as caught:
+        first.num_nodes_waiting()
+
+    assert (caught.value.exit_code, caught.value.message) == (
+        ExitCode.PEER_LOST,
+        "another machine of the run has started anew",
+    )
+
+
+@pytest.mark.parametrize("node", [0, 1])
+def test_a_machine_that_waits_in_vain_says_so(port: int, node: int) -> None:
+    with pytest.raises(TrainerError) as caught:
+        machine(node, port, patience=0.3).next_rendezvous()
+
+    assert caught.value.exit_code == ExitCode.PEER_LOST

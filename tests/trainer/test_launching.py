@@ -1,0 +1,58 @@
+"""The program itself, where the settings ask for two processes."""
+
+import signal
+from pathlib import Path
+
+import psutil
+from tests.trainer.test_stop_and_resume import start, wait_for
+from tests.trainer.tiny import Settings, Train
+
+from finetune_api.report import ExitCode, FinalReport
+from finetune_api.status import Failure
+
+
+def final(folder: Path) -> FinalReport:
+    return FinalReport.model_validate_json((folder / "final").read_text())
+
+
+def test_two_processes_are_started_watched_and_stopped_as_one_program(settings: Settings, tmp_path: Path) -> None:
+    settings["training"] |= {"epochs": 100, "batchSize": 4}
+    settings |= {"processesPerNode": 2, "checkpoints": {"strategy": "steps", "steps": 1}, "evaluation": {}}
+    checkpoints = tmp_path / "out" / "checkpoints"
+
+    program = start(settings, tmp_path)
+    wait_for(checkpoints / "step-000003", program)
+    started = psutil.Process(program.pid).children()
+    next(child for child in started if child.environ()["RANK"] == "1").kill()
+    said = program.communicate()[1]
+
+    assert program.returncode == 128 + signal.SIGKILL
+    assert final(tmp_path).failure == Failure(
+        reason="ProcessKilled",
+        message="process 1 was killed by SIGKILL",
+        hint="the memory may not have sufficed: raise resources.memory, or lower training.batchSize",
+        exit_code=137,
+    )
+    assert "error: process 1 was killed by SIGKILL" in said
+
+    program = start(settings, tmp_path)
+    wait_for(checkpoints / "step-000020", program)
+    program.send_signal(signal.SIGTERM)
+    said += program.communicate()[1]
+
+    word = final(tmp_path)
+    assert (program.returncode, word.exit_code, word.failure) == (ExitCode.STOPPED, ExitCode.STOPPED, None)
+    assert word.resumed_from_step >= 3
+    assert f"stopped; the same command goes on from step {word.checkpoints[-1].step}" in said
+    assert "Traceback" not in said
+    assert not any(child.is_running() for child in started)
+
+
+def test_a_mistake_in_the_configuration_is_told_before_any_process_is_started(
+    settings: Settings, train: Train, tmp_path: Path
+) -> None:
+    settings["training"]["arguments"] = {"warmup_stepz": 3}
+
+    ended = train(settings | {"processesPerNode": 2})
+
+    assert (ended.code, ended.said.count("did you mean 'warmup_steps'?")) == (ExitCode.BAD_CONFIGURATION, 1)
