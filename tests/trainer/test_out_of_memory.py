@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.trainer.tiny import Settings, Train
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Adjustment
-from finetune_trainer import handover
+from finetune_trainer import handover, preparing, run
 from finetune_trainer.fitting import Fit
 from finetune_trainer.storage import open_output
 
@@ -157,6 +158,27 @@ def test_a_run_that_nothing_makes_fit_names_the_sizes(settings: Settings, train:
         "11,394 parameters, 11,394 of them trained, with 1 row of 7 tokens take about 0.0 GiB: lower"
     )
     assert "Traceback" not in ended.said
+
+
+@pytest.mark.parametrize("engine", ["trainer", "pytorch"])
+def test_nothing_of_the_model_that_did_not_fit_is_left_when_it_is_loaded_again(
+    settings: Settings, train: Train, limit: Limit, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    settings["training"] |= {"engine": engine, "epochs": 0.5}
+    original, models, alive = preparing.load_model, [], []
+
+    def load_model(*arguments: Any) -> Any:
+        alive.append([model() is not None for model in models])
+        loaded = original(*arguments)
+        models.append(weakref.ref(loaded))
+        return loaded
+
+    for module in (preparing, run):
+        monkeypatch.setattr(module, "load_model", load_model)
+    limit(training=2, after=2)
+
+    assert train(settings).code == 0
+    assert alive == [[], [False], [False, False]]
 
 
 def test_a_stop_is_honoured_between_two_tries(
