@@ -16,7 +16,6 @@ from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
     AutoTokenizer,
     PreTrainedModel,
 )
@@ -192,9 +191,6 @@ def load_model(
             **pretrained.arguments,
         )
     _check_body_was_loaded(model, info, settings.source)
-    if kind is not AutoModelForCausalLM:
-        # Their losses are means over a batch, whatever their forward accepts: the Trainer has to divide by the accumulation.
-        model.accepts_loss_kwargs = False
     if model.config.get_text_config().pad_token_id is None:
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     _mend_generation(model)
