@@ -5,6 +5,7 @@ from pathlib import Path
 
 import peft
 import pytest
+import safetensors.torch
 import torch
 import transformers
 from tests.trainer.s3_server import BUCKET, S3
@@ -75,6 +76,25 @@ def test_an_adapter_is_merged_on_demand(settings: Settings, train: Train, tmp_pa
     adapted = transformers.AutoModelForSequenceClassification.from_pretrained(out / "adapter", config=config)
     tokens = {"input_ids": torch.tensor([[2, 10, 11, 4, 3]])}
     torch.testing.assert_close(merged(**tokens).logits, adapted(**tokens).logits)
+    assert train(settings).final.model == ended.final.model
+
+
+def test_what_the_pretrained_model_lacks_is_trained_and_saved_with_the_adapter(
+    settings: Settings, train: Train, model: Path, tmp_path: Path
+) -> None:
+    bare = transformers.BertModel.from_pretrained(model, add_pooling_layer=False)
+    bare.save_pretrained(tmp_path / "bare")
+    transformers.AutoTokenizer.from_pretrained(model).save_pretrained(tmp_path / "bare")
+    settings["model"]["source"] = f"file://{tmp_path}/bare"
+    settings["training"]["epochs"] = 0.1
+
+    assert train(settings).code == 0
+
+    exported = tmp_path / "out" / "model"
+    kept = ["bert.pooler.dense", "classifier"]
+    assert json.loads((exported / "adapter_config.json").read_text())["modules_to_save"] == kept
+    names = safetensors.torch.load_file(exported / "adapter_model.safetensors")
+    assert {f"base_model.model.{name}.weight" for name in kept} <= names.keys()
 
 
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])

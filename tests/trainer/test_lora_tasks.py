@@ -14,6 +14,10 @@ from tests.trainer.test_token_classification import tagged
 from tests.trainer.tiny import Settings, Train
 from tests.trainer.tiny_language import COLOUR_OF, questions, save_llama, save_t5, write_rows
 
+from finetune_trainer import run
+from finetune_trainer.engines import Engine, make_engine
+from finetune_trainer.prepared import Prepared
+
 ENGINES = ["trainer", "pytorch"]
 
 
@@ -67,17 +71,26 @@ def test_a_task_trains_by_an_adapter(settings: Settings, train: Train, tmp_path:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_in_sixteen_bits_only_the_weights_that_are_not_trained_are_held_so(
-    settings: Settings, train: Train, tmp_path: Path, engine: str
+    settings: Settings, train: Train, tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    held: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+
+    def look(prepared: Prepared, *others: Any) -> Engine:
+        for weight in prepared.model.parameters():
+            held[weight.requires_grad].add(weight.dtype)
+        return make_engine(prepared, *others)
+
+    monkeypatch.setattr(run, "make_engine", look)
     settings["training"] = {
-        "engine": engine, "epochs": 3, "learningRate": 0.02, "arguments": {"bf16": True},
+        "engine": engine, "epochs": 5, "learningRate": 0.02, "arguments": {"bf16": True},
         "lora": {"rank": 8, "merge": True},
     }  # fmt: skip
 
     ended = train(settings)
 
+    assert held == {True: {torch.float32}, False: {torch.bfloat16}}
     assert ended.final.best_checkpoint
-    assert float(ended.final.best_checkpoint.value) > 0.9
+    assert float(ended.final.best_checkpoint.value) > 0.8, "two thirds have the same label"
     out = tmp_path / "out"
     for weights in (out / "adapter/adapter_model.safetensors", out / "model/model.safetensors"):
         assert {weight.dtype for weight in safetensors.torch.load_file(weights).values()} == {torch.float32}
