@@ -1,5 +1,6 @@
 """Places away from this machine where files lie: buckets by fsspec. The Hub is in `hub_place`."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 import fsspec
 
 from finetune_trainer.credentials import Role, storage_options
-from finetune_trainer.remote_errors import problem_of, remote_failures
+from finetune_trainer.remote_errors import bucket_not_found, problem_of, remote_failures
 
 _FILES_AT_ONCE = 4
 _NO_CONDITIONS = ("NotImplemented", "InvalidArgument", "InvalidRequest")
@@ -89,7 +90,10 @@ class Bucket:
         # Not a name of its own each time: in a bucket with versions each would stay for ever.
         name = ".write-probe"
         with self._failures():
-            self._filesystem().pipe_file(self._path(name), b"x")
+            try:
+                self._filesystem().pipe_file(self._path(name), b"x")
+            except FileNotFoundError as error:  # gcsfs says no more
+                raise bucket_not_found(self.uri, self._role) from error
             self._filesystem().rm_file(self._path(name))
 
     def entries(self, folder: str = "") -> dict[str, Entry]:
@@ -98,6 +102,8 @@ class Bucket:
                 found = {self._path(folder): self._filesystem().info(self._path(folder))}
             else:
                 found = self._filesystem().find(self._path(folder), detail=True)
+                if isinstance(found, list):  # adlfs, where the path is that of a file
+                    found = {path: self._filesystem().info(path) for path in found}
         return {
             path.removeprefix(self._root).lstrip("/"): _entry(info)
             for path, info in found.items()
@@ -173,6 +179,8 @@ class Bucket:
 
     def _filesystem(self) -> Any:
         if self._fs is None:
+            # Else gcsfs asks by gRPC which kind of bucket it is: one right more, and a minute where that is not reached.
+            os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
             options = {} if self._scheme == "https" else storage_options(self._scheme, self._role)
             # Neither shared with another role, nor trusting a listing of a moment ago.
             self._fs = fsspec.filesystem(self._scheme, skip_instance_cache=True, use_listings_cache=False, **options)

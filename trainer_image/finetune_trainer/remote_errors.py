@@ -65,14 +65,12 @@ def problem_of(error: BaseException) -> Problem:
 
 def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
     """The failure to tell people. What may pass by itself has the exit code INTERNAL: the next attempt may do."""
-    scheme, _, rest = uri.partition("://")
-    bucket, where = rest.partition("/")[0], f"{FIELDS[role]} {uri}"
+    scheme, where = uri.partition("://")[0], f"{FIELDS[role]} {uri}"
     code, why = _EXIT_CODES[role], _first_line(error)
     verb = "written" if role == "output" else "read"
     match problem_of(error):
         case "no bucket":
-            hint = "check the spelling, the account and the endpoint, or make it: the trainer makes no buckets"
-            return TrainerError(code, "BucketNotFound", f"{where}: there is no bucket '{bucket}'", hint)
+            return bucket_not_found(uri, role)
         case "refused":
             message = f"{where}: the credentials are refused: {why}"
             return TrainerError(code, "CredentialsRefused", message, how_to_give(scheme, role))
@@ -87,6 +85,16 @@ def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
             message = f"{where} cannot be reached: {why}"
             return TrainerError(ExitCode.INTERNAL, "StorageUnreachable", message, hint if scheme == "s3" else None)
     return TrainerError(code, "StorageFailed", f"{where} cannot be {verb}: {type(error).__name__}: {why}")
+
+
+def bucket_not_found(uri: str, role: Role) -> TrainerError:
+    bucket = uri.partition("://")[2].partition("/")[0]
+    return TrainerError(
+        _EXIT_CODES[role],
+        "BucketNotFound",
+        f"{FIELDS[role]} {uri}: there is no bucket '{bucket}'",
+        "check the spelling, the account and the endpoint, or make it: the trainer makes no buckets",
+    )
 
 
 @contextmanager
