@@ -8,6 +8,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
+import torch
 import transformers
 from tests.trainer.test_stop_and_resume import at_step, in_stage, outcome, stopped
 from tests.trainer.tiny import Ended, Settings, Train, texts
@@ -188,3 +189,24 @@ def test_a_model_that_kerashub_would_change_is_refused_before_the_first_step(
     assert ended.final.failure is not None
     assert (ended.code, ended.final.failure.reason) == (ExitCode.MODEL, "ModelNotSupported")
     assert "BertTextClassifier answers other than" in ended.final.failure.message
+
+
+def test_a_batch_that_the_memory_does_not_take_is_halved_and_the_steps_stay(
+    keras_settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from finetune_trainer.engines.keras import _Classifier
+
+    original = _Classifier.train_step
+
+    def train_step(self: Any, data: Any) -> Any:
+        if max(len(labels) for labels in data[1]) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return original(self, data)
+
+    monkeypatch.setattr(_Classifier, "train_step", train_step)
+
+    ended = train(keras_settings)
+
+    assert ended.final.progress
+    assert (ended.code, ended.final.progress.total_steps) == (0, 24)
+    assert [(change.step, change.reason) for change in ended.final.adjustments] == [(1, "CudaOutOfMemory")]
