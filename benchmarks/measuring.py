@@ -230,7 +230,7 @@ def plain_script(workload: Workload, folder: Path, tutorial: bool) -> Measured:
     score = next(line["eval_accuracy"] for line in reversed(trainer.state.log_history) if "eval_accuracy" in line)
     shutil.rmtree(output)
     rows = len(encoded["train"]) * workload.epochs
-    return Measured(rows, trainer.state.global_step, *seconds, trainer.saving[0], score)
+    return Measured(rows, trainer.state.global_step, seconds[0], seconds[1], trainer.saving[0], score)
 
 
 def _tutorial(workload: Workload, output: Path) -> TrainingArguments:
