@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
@@ -54,6 +55,8 @@ def problem_of(error: BaseException) -> Problem:
         return "refused"
     if statuses & {403} or any(isinstance(cause, PermissionError) for cause in chain):
         return "not allowed"
+    if any(_is_of_tls(cause) for cause in chain):
+        return "other"
     # Before what is missing: for fsspec a web server that does not answer has no such file.
     network = (ConnectionError, TimeoutError, socket.gaierror)
     if names & _UNREACHABLE or statuses & set(_PASSING) or any(isinstance(cause, network) for cause in chain):
@@ -66,7 +69,8 @@ def problem_of(error: BaseException) -> Problem:
 def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
     """The failure to tell people. What may pass by itself has the exit code INTERNAL: the next attempt may do."""
     scheme, where = uri.partition("://")[0], f"{FIELDS[role]} {uri}"
-    code, why = _EXIT_CODES[role], _first_line(error)
+    tls = next((cause for cause in causes(error) if _is_of_tls(cause)), None)
+    code, why = _EXIT_CODES[role], _first_line(tls or error)
     verb = "written" if role == "output" else "read"
     match problem_of(error):
         case "no bucket":
@@ -124,6 +128,11 @@ def _scratch_full(uri: str, role: Role) -> TrainerError:
         f"{FIELDS[role]} {uri}: no space is left on this machine's disk to keep a copy of it",
         "copies lie below XDG_CACHE_HOME (in a pod: the node's disk); free some, or use a node with more",
     )
+
+
+def _is_of_tls(error: BaseException) -> bool:
+    """A certificate that is not trusted, or no TLS at all, does not pass by itself. botocore has a class of its own."""
+    return isinstance(error, ssl.SSLError) or type(error).__name__ == "SSLError"
 
 
 def _missing(role: Role) -> str:
