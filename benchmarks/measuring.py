@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import transformers
+from torch.utils.data import Sampler
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, TrainingArguments
 
 from finetune_api.report import Stage
 from finetune_api.run import RunConfig
 from finetune_trainer.engines.arguments import build_arguments
+from finetune_trainer.engines.batching import LengthGroupedSampler
 from finetune_trainer.reporting import Endpoint, Reporter
 from finetune_trainer.run import run
 from finetune_trainer.state import RunState
@@ -172,6 +174,10 @@ class _Timed(transformers.Trainer):
     """transformers' Trainer with two stop watches."""
 
     evaluating = saving = _NONE
+    order: Sampler[int] | None = None
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return self.order or super()._get_train_sampler(train_dataset)
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         start = _now()
@@ -190,8 +196,8 @@ class _FirstStep(transformers.TrainerCallback):
         self.time = _now()
 
 
-def plain_script(workload: Workload, folder: Path, tutorial: bool) -> Measured:
-    """The tutorial's script, or one with the arguments that ours takes."""
+def plain_script(workload: Workload, folder: Path, tutorial: bool = False, our_order: bool = False) -> Measured:
+    """The tutorial's script, or one with the arguments that ours takes; `our_order`: with the rows in our order too."""
     output, splits = folder / "plain", _splits(workload)
     names = sorted(set(splits["train"]["label"]))
     tokenizer = AutoTokenizer.from_pretrained(workload.model)
@@ -224,6 +230,9 @@ def plain_script(workload: Workload, folder: Path, tutorial: bool) -> Measured:
         },
         callbacks=[clock],
     )
+    if our_order:
+        lengths = encoded["train"]["length"][:]
+        trainer.order = LengthGroupedSampler(lengths, workload.batch_size, arguments.seed)
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
     seconds = _now() - clock.time - trainer.evaluating
