@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from finetune_api.report import ReportBody
+from finetune_operator.manifests import build_children
+from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.observe import Observation, parse_job, parse_pods
 from finetune_operator.reports import Received
 from finetune_operator.resource import Resource, parse_resource
@@ -143,3 +145,29 @@ def observation(
     return Observation(
         job=None if raw_job is None else parse_job(raw_job), pods=parse_pods(pods), received=report, **others
     )
+
+
+SURROUNDINGS = Surroundings(image="trainer:1", reports_url="https://operator:8443", ca="PEM")
+LABELS = {
+    "app.kubernetes.io/name": "finetune",
+    "app.kubernetes.io/component": "trainer",
+    "app.kubernetes.io/managed-by": "finetune-operator",
+    "finetune.dev/job-name": "yelp",
+    "finetune.dev/job-uid": UID,
+}
+OWNERS = [
+    {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "name": "yelp",
+        "uid": UID,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+]
+
+
+def children(given: Resource) -> Any:
+    """The manifests of all children."""
+    assert given.spec is not None
+    return build_children(given, given.spec, SURROUNDINGS)
