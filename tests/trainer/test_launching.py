@@ -48,6 +48,20 @@ def test_two_processes_are_started_watched_and_stopped_as_one_program(settings: 
     assert not any(child.is_running() for child in started)
 
 
+def test_processes_do_not_outlive_the_program_that_started_them(settings: Settings, tmp_path: Path) -> None:
+    settings["training"] |= {"epochs": 1000, "batchSize": 4}
+    settings |= {"processesPerNode": 2, "checkpoints": {"strategy": "steps", "steps": 1}, "evaluation": {}}
+
+    program = start(settings, tmp_path)
+    wait_for(tmp_path / "out" / "checkpoints" / "step-000003", program)
+    started = psutil.Process(program.pid).children()
+    program.kill()
+    gone, alive = psutil.wait_procs(started, timeout=60)
+    program.communicate()
+
+    assert (len(gone), alive) == (2, [])
+
+
 def test_a_mistake_in_the_configuration_is_told_before_any_process_is_started(
     settings: Settings, train: Train, tmp_path: Path
 ) -> None:

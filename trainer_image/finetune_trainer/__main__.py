@@ -20,7 +20,7 @@ from finetune_trainer.reporting import Endpoint, Reporter
 from finetune_trainer.state import RunState
 from finetune_trainer.stop import StopSignal
 from finetune_trainer.storage import Output
-from finetune_trainer.words import is_launched, is_main, place
+from finetune_trainer.words import is_launched, is_main, place, stop_with_launcher
 
 logger = logging.getLogger("finetune_trainer")
 
@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> int:
     reporter: Reporter | None = None
     code, failure = ExitCode.INTERNAL, None
     try:
+        stop_with_launcher()
         remember_secrets()
         config = load_config(options.config)
         volumes = _volumes(options.volume)

@@ -102,19 +102,19 @@ def choose_device(gpus: int | None) -> bool:
     """Whether to train on the CPU.
 
     Raises:
-        TrainerError: DEVICE when a GPU was asked for and none is usable.
+        TrainerError: DEVICE when GPUs were asked for and not as many are usable.
     """
     if gpus == 0:
         return True
-    usable = torch.cuda.is_available()
-    if gpus and not usable:
+    usable = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if gpus and usable < gpus:
         raise TrainerError(
             ExitCode.DEVICE,
             "NoUsableGpu",
-            f"resources.gpus is {gpus}, and torch {torch.__version__} finds no usable GPU",
+            f"resources.gpus is {gpus}, and torch {torch.__version__} finds {usable or 'no'} usable GPU",
             "check the node's driver and device plugin, or set resources.gpus to 0 to train on the CPU",
         )
-    return not usable
+    return usable == 0
 
 
 def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: list[str]) -> Provenance:

@@ -1,6 +1,9 @@
 """Where this process leaves its final word: in the pod's termination message, or with `launch`, which started it."""
 
+import ctypes
 import os
+import signal
+import sys
 from pathlib import Path
 
 from finetune_api.report import ENV_TERMINATION_LOG
@@ -12,6 +15,15 @@ ENV_WORDS = "FINETUNE_WORDS"
 def is_launched() -> bool:
     """Whether this is one of several processes, started by `launch`."""
     return ENV_WORDS in os.environ
+
+
+def stop_with_launcher() -> None:
+    """Have this process get SIGTERM when the one that launched it is gone: nobody would stop it, and it would go on
+    writing to an output that the next attempt writes to as well.
+    """
+    if is_launched() and sys.platform == "linux":
+        parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
 
 
 def is_main() -> bool:

@@ -15,6 +15,7 @@ import torch
 import transformers
 from accelerate import Accelerator, DistributedDataParallelKwargs, FullyShardedDataParallelPlugin, skip_first_batches
 from accelerate.utils import gather_object
+from torch.distributed.fsdp import register_fsdp_forward_method
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
@@ -25,7 +26,15 @@ from finetune_trainer.engines.batching import evaluation_order, train_sampler
 from finetune_trainer.engines.losses import count_labels, share_of_step, shifts_labels
 from finetune_trainer.engines.pytorch_arguments import check_honoured, make_schedule
 from finetune_trainer.engines.schedule import Schedule
-from finetune_trainer.engines.states import load_optimizer, load_weights, whole_optimizer, whole_weights
+from finetune_trainer.engines.states import (
+    is_sharded,
+    load_optimizer,
+    load_weights,
+    sharding_units,
+    spread_over_cpus,
+    whole_optimizer,
+    whole_weights,
+)
 from finetune_trainer.prepared import Examples, Prepared
 from finetune_trainer.recorder import Recorder
 from finetune_trainer.snapshot import (
@@ -55,7 +64,7 @@ class Engine:
         self._finite = ("loss",) if arguments.fp16 else ("loss", "grad_norm")
         determine = transformers.enable_full_determinism if arguments.full_determinism else transformers.set_seed
         determine(arguments.seed)
-        self._accelerator = _accelerator(arguments)
+        self._accelerator = _accelerator(prepared.model, arguments)
 
         self._plain_model: Any = prepared.model
         if arguments.activation_checkpointing:
@@ -222,6 +231,8 @@ class Engine:
         if checkpoint:
             load_weights(self._plain_model, checkpoint.path)
         self._model, self._optimizer = self._accelerator.prepare(self._plain_model, self._optimizer)
+        if is_sharded(self._plain_model) and self._prepared.data.scoring.generation is not None:
+            register_fsdp_forward_method(self._plain_model, "generate")  # gathers the weights for it, too
         if checkpoint:
             load_optimizer(self._plain_model, self._optimizer.optimizer, _read(checkpoint.path / OPTIMIZER))
             self._schedule.load_state_dict(_read(checkpoint.path / SCHEDULER))
@@ -254,15 +265,15 @@ class Engine:
         return total
 
 
-def _accelerator(arguments: TrainingArguments) -> Accelerator:
+def _accelerator(model: torch.nn.Module, arguments: TrainingArguments) -> Accelerator:
     sharding = arguments.fsdp_plugin_args
+    plugin = FullyShardedDataParallelPlugin(**{**sharding, **sharding_units(model)}) if sharding else None
     # Some models have weights that a task does not use, which DDP must be told.
     unused = DistributedDataParallelKwargs(find_unused_parameters=not arguments.activation_checkpointing)
-    return Accelerator(
-        mixed_precision=arguments.mixed_precision,
-        fsdp_plugin=FullyShardedDataParallelPlugin(**sharding) if sharding else None,
-        kwargs_handlers=[unused],
-    )
+    accelerator = Accelerator(mixed_precision=arguments.mixed_precision, fsdp_plugin=plugin, kwargs_handlers=[unused])
+    if plugin:
+        spread_over_cpus(accelerator, plugin)
+    return accelerator
 
 
 def _optimizer(model: torch.nn.Module, arguments: TrainingArguments) -> AdamW:

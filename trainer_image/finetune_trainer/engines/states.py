@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator, DistributedType, FullyShardedDataParallelPlugin, PartialState
 from peft import PeftModel, load_peft_weights, set_peft_model_state_dict
 from safetensors.torch import load_file
 from torch.distributed.checkpoint.state_dict import (
@@ -48,6 +49,7 @@ def whole_weights(model: Any) -> Mapping[str, torch.Tensor]:
     """The weights that a checkpoint holds, on the process of rank 0. All processes must call it at once."""
     if not is_sharded(model):
         return weights_of(model)
+    _reshard(model)
     whole: Mapping[str, Any] = get_model_state_dict(model, options=_WHOLE)
     kept = weights_of(model).keys()
     return {name: weight for name, weight in whole.items() if name in kept}
@@ -57,6 +59,7 @@ def whole_optimizer(model: Any, optimizer: torch.optim.Optimizer) -> Any:
     """`optimizer.state_dict()` of the whole model, on the process of rank 0. All processes must call it at once."""
     if not is_sharded(model):
         return optimizer.state_dict()
+    _reshard(model)
     named = get_optimizer_state_dict(model, optimizer, options=_WHOLE)
     return _numbered(named) if named else {}
 
@@ -69,6 +72,13 @@ def load_optimizer(model: Any, optimizer: torch.optim.Optimizer, state: Any) -> 
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
     set_optimizer_state_dict(model, optimizer, _named(state, order), options=_FROM_FIRST)
+
+
+def _reshard(model: torch.nn.Module) -> None:
+    """After a forward pass without a backward one some weights stand whole in the model, unknown to the optimizer."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
 
 
 def _numbered(state: Any) -> dict[str, Any]:
@@ -90,3 +100,28 @@ def _named(state: Any, order: list[str]) -> dict[str, Any]:
             {**group, "params": [order[number] for number in group["params"]]} for group in state["param_groups"]
         ],
     }
+
+
+def sharding_units(model: Any) -> dict[str, Any]:
+    """Arguments for accelerate's FSDP plugin: which modules are gathered one at a time.
+
+    Those that the model names as never to be split, but for one that holds the embeddings, as in BERT: accelerate makes
+    a unit of the embeddings itself, and would shard their weights twice.
+    """
+    embeddings = model.get_input_embeddings()
+    named = set(getattr(model, "_no_split_modules", None) or ())
+    layers = [module for module in model.modules() if type(module).__name__ in named]
+    inside = {type(layer).__name__ for layer in layers if any(module is embeddings for module in layer.modules())}
+    units = sorted({type(layer).__name__ for layer in layers} - inside)
+    return {"transformer_cls_names_to_wrap": units} if units else {"auto_wrap_policy": "NO_WRAP"}
+
+
+def spread_over_cpus(accelerator: Accelerator, plugin: FullyShardedDataParallelPlugin) -> None:
+    """Have FSDP where accelerate, which knows it for GPUs alone, would take DDP without a word."""
+    if accelerator.distributed_type != DistributedType.MULTI_CPU:
+        return
+    if accelerator.mixed_precision != "no":
+        plugin.set_mixed_precision(accelerator.mixed_precision)
+    accelerator.state.fsdp_plugin = plugin
+    for state in (accelerator.state, PartialState()):
+        state.distributed_type = DistributedType.FSDP

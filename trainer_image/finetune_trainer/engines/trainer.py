@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 import transformers
+from accelerate import FullyShardedDataParallelPlugin
 from accelerate.utils import gather_object
 from transformers import (
     EvalPrediction,
@@ -28,6 +29,8 @@ from finetune_trainer.engines.states import (
     is_sharded,
     load_optimizer,
     load_weights,
+    sharding_units,
+    spread_over_cpus,
     whole_optimizer,
     whole_weights,
 )
@@ -139,6 +142,14 @@ class _Trainer(transformers.Trainer):
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True  # has the labels of a step counted, for `compute_loss`
+
+    def create_accelerator_and_postprocess(self) -> None:
+        if self.args.fsdp_plugin_args:
+            self.args.fsdp_plugin_args |= sharding_units(self._prepared.model)
+        super().create_accelerator_and_postprocess()
+        if self.args.fsdp_plugin_args:
+            spread_over_cpus(self.accelerator, FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args))
+            self.is_fsdp_enabled = True
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
