@@ -11,6 +11,7 @@ MAX_METRICS = 32
 MAX_EVALUATIONS = 20
 MAX_CHECKPOINTS = 20
 MAX_ATTEMPTS = 10
+MAX_ATTEMPT_NUMBER = 1_000_000
 MAX_ADJUSTMENTS = 8
 MAX_MESSAGE = 1024
 MAX_LOG_TAIL = 2048
@@ -124,7 +125,7 @@ class Adjustment(LenientModel):
 class Attempt(LenientModel):
     """One pod of the job; of many pods that train together the first one, which reports for all."""
 
-    number: Annotated[int, Field(ge=1, le=1_000_000)]
+    number: Annotated[int, Field(ge=1, le=MAX_ATTEMPT_NUMBER)]
     pod: Identifier
     node: Identifier | None = None
     start_time: Time | None = None

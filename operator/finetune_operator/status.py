@@ -6,6 +6,7 @@ from datetime import datetime
 from finetune_api.base import JsonObject
 from finetune_api.report import TrainerState
 from finetune_api.status import (
+    MAX_ATTEMPT_NUMBER,
     MAX_ATTEMPTS,
     Attempt,
     FineTuneJobStatus,
@@ -101,7 +102,7 @@ def _attempts(resource: Resource, spec: FineTuneJobSpec, observed: Observation, 
         if before is None:
             if pod.node is None and pod.terminated is None:
                 continue
-            number += 1
+            number = min(number + 1, MAX_ATTEMPT_NUMBER)
             before = Attempt(number=number, pod=pod.name)
         attempts[pod.name] = _attempt(before, pod, spec, observed, now)
     return sorted(attempts.values(), key=lambda attempt: attempt.number)[-MAX_ATTEMPTS:]

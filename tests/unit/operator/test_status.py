@@ -448,6 +448,17 @@ def test_a_status_that_somebody_spoiled_is_read_as_far_as_it_goes() -> None:
     assert [(each["number"], each["pod"]) for each in status["attempts"]] == [(1, "yelp-1"), (2, "yelp-2")]
 
 
+def test_an_attempt_that_somebody_numbered_as_high_as_can_be_is_followed_by_another() -> None:
+    last = {"attempts": [{"number": 1_000_000, "pod": "yelp-1"}]}
+
+    status = compute(resource(last), observation(job(), pod(2, state=running())))
+
+    assert [(each["number"], each["pod"]) for each in status["attempts"]] == [
+        (1_000_000, "yelp-1"),
+        (1_000_000, "yelp-2"),
+    ]
+
+
 def test_nothing_changes_where_nothing_happened() -> None:
     observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
     given = resource(compute(resource(), observed, 60))
