@@ -58,16 +58,17 @@ def deterministic(settings: Settings, model: Path, tmp_path: Path, whole: Path, 
 
 def stop_at(number: int) -> Disturbance:
     def arm(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        at_step(number, lambda: os.kill(os.getpid(), signal.SIGTERM), monkeypatch)
+        at_step(number, lambda recorder: os.kill(os.getpid(), signal.SIGTERM), monkeypatch)
 
     return arm
 
 
 def kill_at(number: int) -> Disturbance:
-    """The disk as it is at that moment is what the next attempt finds."""
+    """The disk as it is at that moment, while nothing is being saved, is what the next attempt finds."""
 
     def arm(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        def die() -> None:
+        def die(recorder: Recorder) -> None:
+            recorder.check_saved()
             shutil.copytree(out, left := out.with_name("left"), ignore=shutil.ignore_patterns(".partial-*"))
             monkeypatch.setattr(Recorder, "end", lambda self: (shutil.rmtree(out), left.rename(out)))
             raise KeyboardInterrupt
@@ -77,13 +78,13 @@ def kill_at(number: int) -> Disturbance:
     return arm
 
 
-def at_step(number: int, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def at_step(number: int, act: Callable[[Recorder], None], monkeypatch: pytest.MonkeyPatch) -> None:
     original = Recorder.step
 
     def step(self: Recorder, step: int, epoch: float) -> None:
         original(self, step, epoch)
         if step == number:
-            act()
+            act(self)
 
     monkeypatch.setattr(Recorder, "step", step)
 
