@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from tests.trainer.crowd import Signal, run_together
 from tests.trainer.test_stop_and_resume import outcome
 from tests.trainer.tiny import Settings, Train
+from tests.trainer.tiny_language import COLOUR_OF, save_llama, write_rows
 
 from finetune_api.report import ExitCode
 
@@ -113,3 +114,21 @@ def test_a_mistake_in_the_data_is_told_by_the_process_that_found_it(settings: Se
     assert ended.codes == [ExitCode.DATA, ExitCode.PEER_LOST]
     assert ended.words[0].failure is not None
     assert "txt" in ended.words[0].failure.message
+
+
+def test_an_adapter_of_a_model_that_is_spread_over_processes_is_resumed(tmp_path: Path) -> None:
+    rows = [{"text": f"what colour is the {thing} ? {colour}"} for thing, colour in COLOUR_OF.items()]
+    settings: Settings = {
+        "task": "causal-lm",
+        "model": {"source": f"file://{save_llama(tmp_path / 'llama')}"},
+        "dataset": {"source": f"file://{write_rows(tmp_path / 'rows.jsonl', rows * 16)}", "train": {"split": "train"}},
+        "training": {"epochs": 2, "batchSize": 2, "parallelism": "fsdp", "lora": {"rank": 4}},
+        "output": {"uri": f"file://{tmp_path}/out"}, "gpus": 0, "processesPerNode": 2,
+    }  # fmt: skip
+
+    stopped = run_together(settings, tmp_path / "words", sent=Signal(rank=0, step=3, number=signal.SIGTERM))
+    resumed = run_together(settings, tmp_path / "words")
+
+    assert (stopped.codes, resumed.codes) == ([ExitCode.STOPPED] * 2, [0, 0])
+    assert resumed.words[0].resumed_from_step == 3
+    assert (tmp_path / "out" / "model" / "adapter_model.safetensors").is_file()

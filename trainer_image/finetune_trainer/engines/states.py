@@ -20,6 +20,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.fsdp import FSDPModule
 
+from finetune_trainer.failures import bad_configuration
 from finetune_trainer.snapshot import weights_of
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -107,8 +108,18 @@ def sharding_units(model: Any) -> dict[str, Any]:
 
     Those that the model names as never to be split, but for one that holds the embeddings, as in BERT: accelerate makes
     a unit of the embeddings itself, and would shard their weights twice.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION for a model whose embeddings stand in more places than at its input and output.
     """
     embeddings = model.get_input_embeddings()
+    owners = [module for module in model.modules() if any(p is embeddings.weight for p in module._parameters.values())]
+    if not {id(owner) for owner in owners} <= {id(embeddings), id(model.get_output_embeddings())}:
+        raise bad_configuration(
+            "training.parallelism: fsdp cannot shard this model, whose encoder and decoder have their embeddings in common",
+            "set training.parallelism to ddp",
+            "ShardingNotPossible",
+        )
     named = set(getattr(model, "_no_split_modules", None) or ())
     layers = [module for module in model.modules() if type(module).__name__ in named]
     inside = {type(layer).__name__ for layer in layers if any(module is embeddings for module in layer.modules())}
