@@ -19,13 +19,13 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Data
 
 from finetune_api.report import Stage
 from finetune_api.run import RunConfig
+from finetune_trainer.data.tokenizing import padding_multiple
 from finetune_trainer.engines.arguments import build_arguments
 from finetune_trainer.engines.batching import LengthGroupedSampler
-from finetune_trainer.reporting import Endpoint, Reporter
+from finetune_trainer.reporting.reporter import Endpoint, Reporter
+from finetune_trainer.reporting.state import RunState
 from finetune_trainer.run import run
-from finetune_trainer.state import RunState
 from finetune_trainer.stop import StopSignal
-from finetune_trainer.tokenizing import padding_multiple
 
 _PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
 """Dense bfloat16 operations a second, by NVIDIA's data sheets."""

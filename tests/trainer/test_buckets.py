@@ -11,8 +11,8 @@ from tests.trainer.s3_server import BUCKET, S3
 from tests.trainer.tiny import Ended, Settings, Train
 
 from finetune_api.report import ENV_SECRETS, ExitCode
-from finetune_trainer import mirror
 from finetune_trainer.recorder import Recorder
+from finetune_trainer.storage import mirror
 
 
 @pytest.fixture

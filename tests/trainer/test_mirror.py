@@ -10,12 +10,12 @@ from tests.trainer.s3_server import BUCKET, S3
 
 from finetune_api.report import ENV_SECRETS, ExitCode
 from finetune_api.run import RunConfig
-from finetune_trainer import mirror
-from finetune_trainer.checkpoints import CheckpointStore
+from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.mirror import Mirror
-from finetune_trainer.remote import Bucket
-from finetune_trainer.storage import claim_output, open_output
+from finetune_trainer.storage import mirror
+from finetune_trainer.storage.mirror import Mirror
+from finetune_trainer.storage.output import claim_output, open_output
+from finetune_trainer.storage.remote import Bucket
 
 RUN: dict[str, Any] = {"configDigest": "sha256:1", "jobUid": None}
 

@@ -20,8 +20,8 @@ from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Adjustment
 from finetune_trainer import handover, preparing, run
-from finetune_trainer.fitting import Fit
-from finetune_trainer.storage import open_output
+from finetune_trainer.memory.fitting import Fit
+from finetune_trainer.storage.output import open_output
 
 CUDA_SAYS = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB.\nSee documentation"

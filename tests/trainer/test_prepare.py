@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 from tests.trainer.tiny import Settings, Train, texts
 
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
-from finetune_trainer import survey
 from finetune_trainer.__main__ import main
+from finetune_trainer.survey import survey
 
 Prepare = Callable[..., tuple[int, str]]
 
@@ -28,7 +28,7 @@ def prepare(
 ) -> Prepare:
     """Runs the command in this process. Returns its exit code, and what it printed or logged."""
     monkeypatch.setenv(ENV_TERMINATION_LOG, str(tmp_path / "termination-log"))
-    monkeypatch.setattr("finetune_trainer.memory.available_memory", lambda: 2**30)
+    monkeypatch.setattr("finetune_trainer.memory.failures.available_memory", lambda: 2**30)
 
     def run(settings: Settings, *arguments: str) -> tuple[int, str]:
         YAML().dump(settings, tmp_path / "run.yaml")
@@ -127,7 +127,7 @@ def test_a_missing_label_among_many_is_found(
 
 
 def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune_trainer.memory.available_memory", lambda: 300_000)
+    monkeypatch.setattr("finetune_trainer.memory.failures.available_memory", lambda: 300_000)
 
     code, said = prepare(settings)
 
@@ -138,7 +138,7 @@ def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, mo
 def test_a_run_with_too_little_memory_warns_and_tries(
     settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetune_trainer.memory.available_memory", lambda: 300_000)
+    monkeypatch.setattr("finetune_trainer.memory.failures.available_memory", lambda: 300_000)
     settings["training"]["epochs"] = 0.1
 
     ended = train(settings)

@@ -17,7 +17,7 @@ from tests.trainer.tiny import Ended, Settings, Train
 
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode, FinalReport
 from finetune_trainer.recorder import Recorder
-from finetune_trainer.state import RunState
+from finetune_trainer.reporting.state import RunState
 
 
 def outcome(out: Path) -> tuple[bytes, list[dict[str, Any]]]:

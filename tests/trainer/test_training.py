@@ -11,7 +11,7 @@ import transformers
 from tests.trainer.tiny import LONGEST, VOCABULARY, Settings, Train, make_tokenizer, texts
 
 from finetune_api.status import Progress
-from finetune_trainer.checkpoints import Manifest, verify
+from finetune_trainer.checkpoints.store import Manifest, verify
 
 
 def classify(folder: Path, sentence: str) -> str:
@@ -268,7 +268,7 @@ def test_pairs_are_told_apart_by_the_second_text(settings: Settings, train: Trai
 
 def test_the_drawn_rows_are_those_of_the_tutorial(data: Path) -> None:
     from finetune_api.sources import Dataset
-    from finetune_trainer.data import load_rows
+    from finetune_trainer.data.rows import load_rows
 
     source = f"file://{data}/train.csv"
     rows, _ = load_rows(Dataset(source=source, train={"split": "train", "samples": 10, "seed": 7}), {})

@@ -13,14 +13,14 @@ from finetune_api.report import ExitCode, FinalReport
 from finetune_api.run import RunConfig
 from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
 from finetune_trainer.config import load_config
-from finetune_trainer.credentials import remember_secrets
 from finetune_trainer.failures import Stopped, TrainerError, bad_configuration
-from finetune_trainer.redaction import guard_logs, redact
-from finetune_trainer.reporting import Endpoint, Reporter
-from finetune_trainer.state import RunState
+from finetune_trainer.reporting.final_word import is_launched, is_main, place, stop_with_launcher
+from finetune_trainer.reporting.redaction import guard_logs, redact
+from finetune_trainer.reporting.reporter import Endpoint, Reporter
+from finetune_trainer.reporting.state import RunState
 from finetune_trainer.stop import StopSignal
-from finetune_trainer.storage import Output
-from finetune_trainer.words import is_launched, is_main, place, stop_with_launcher
+from finetune_trainer.storage.credentials import remember_secrets
+from finetune_trainer.storage.output import Output
 
 logger = logging.getLogger("finetune_trainer")
 
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
 def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
     """Run in several processes on this machine, and say how they ended."""
     _quiet_libraries()
-    from finetune_trainer.launch import launch
+    from finetune_trainer.processes.launch import launch
     from finetune_trainer.run import check_settings
 
     check_settings(config)
@@ -85,8 +85,8 @@ def _prepare(options: argparse.Namespace) -> ExitCode:
         remember_secrets()
         config, volumes = load_config(options.config), _volumes(options.volume)
         _quiet_libraries()
-        from finetune_trainer.survey import survey
-        from finetune_trainer.survey_table import table
+        from finetune_trainer.survey.survey import survey
+        from finetune_trainer.survey.table import table
 
         found = survey(config, volumes, RunState())
     except TrainerError as error:
@@ -104,7 +104,7 @@ def _run(config: RunConfig, volumes: dict[str, Path], state: RunState, stop: Sto
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     # torch and transformers take seconds to import: a mistake in the configuration is told before.
-    from finetune_trainer.memory import memory_failures
+    from finetune_trainer.memory.failures import memory_failures
     from finetune_trainer.run import run
 
     with logging_redirect_tqdm(), memory_failures(config):

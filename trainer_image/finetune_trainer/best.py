@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetune_api.training import LOWER_IS_BETTER
-from finetune_trainer.history import Line
+from finetune_trainer.reporting.history import Line
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ for it in vain. So it says in the output what shall be tried, and ends.
 import json
 
 from finetune_trainer.failures import output_failures
-from finetune_trainer.fitting import Fit
-from finetune_trainer.storage import Output, write_atomically
+from finetune_trainer.memory.fitting import Fit
+from finetune_trainer.storage.output import Output, write_atomically
 
 _FILE = "adjustment.json"
 

@@ -12,8 +12,8 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.run import RunConfig
-from finetune_trainer.data import Rows
-from finetune_trainer.model import Loaded, Pretrained
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.models.pretrained import Loaded, Pretrained
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -12,20 +12,20 @@ from transformers import PreTrainedModel
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
-from finetune_trainer.data import Rows, load_rows
+from finetune_trainer.data.rows import Rows, load_rows
+from finetune_trainer.data.tokenizing import as_loaded
 from finetune_trainer.engines import speed
 from finetune_trainer.engines.arguments import check_arguments
-from finetune_trainer.estimate import estimate_memory, shortage, sizes_of
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.lora import load_adapted
-from finetune_trainer.memory import free_memory
-from finetune_trainer.model import Pretrained, find_pretrained, load_tokenizer
+from finetune_trainer.memory.estimate import estimate_memory, shortage, sizes_of
+from finetune_trainer.memory.failures import free_memory
+from finetune_trainer.models.lora import load_adapted
+from finetune_trainer.models.pretrained import Pretrained, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, Prepared, TaskData
-from finetune_trainer.sources import is_hub_id
-from finetune_trainer.state import RunState
-from finetune_trainer.storage import Volumes
+from finetune_trainer.reporting.state import RunState
+from finetune_trainer.storage.output import Volumes
+from finetune_trainer.storage.sources import is_hub_id
 from finetune_trainer.tasks import text_classification, token_classification
-from finetune_trainer.tokenizing import as_loaded
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -11,16 +11,16 @@ from finetune_api.report import ExitCode, Stage
 from finetune_api.run import RunConfig
 from finetune_api.status import Adjustment, BestCheckpoint, Progress
 from finetune_trainer.best import EarlyStop, best_of, early_stop
-from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint, Snapshot, Write
+from finetune_trainer.checkpoints.saving import BackgroundSaver
+from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint, Snapshot, Write
 from finetune_trainer.failures import TrainerError, output_failures
-from finetune_trainer.fitting import Fit, describe, fit_of
-from finetune_trainer.history import History, Metrics
-from finetune_trainer.processes import Processes
-from finetune_trainer.progress_bar import ProgressBar
-from finetune_trainer.saving import BackgroundSaver
-from finetune_trainer.state import RunState, format_epoch, format_number
+from finetune_trainer.memory.fitting import Fit, describe, fit_of
+from finetune_trainer.processes.group import Processes
+from finetune_trainer.reporting.history import History, Metrics
+from finetune_trainer.reporting.progress_bar import ProgressBar
+from finetune_trainer.reporting.state import RunState, format_epoch, format_number
 from finetune_trainer.stop import StopSignal
-from finetune_trainer.storage import Output
+from finetune_trainer.storage.output import Output
 
 logger = logging.getLogger(__name__)
 

@@ -12,26 +12,26 @@ from transformers.utils.logging import disable_progress_bar
 
 from finetune_api.run import RunConfig
 from finetune_trainer import handover
-from finetune_trainer.checkpoints import CheckpointStore, SavedCheckpoint
+from finetune_trainer.checkpoints.export import export_model
+from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint
 from finetune_trainer.engines import make_engine
 from finetune_trainer.engines.arguments import check_arguments
 from finetune_trainer.engines.keras_arguments import check_keras
 from finetune_trainer.engines.pytorch_arguments import check_honoured
-from finetune_trainer.estimate import estimate_memory, sizes_of
-from finetune_trainer.export import export_model
 from finetune_trainer.failures import output_error
-from finetune_trainer.fitting import Fit, describe, fitted, smaller
-from finetune_trainer.history import History
-from finetune_trainer.hub import causes
-from finetune_trainer.lora import check_lora
-from finetune_trainer.memory import Need, left_for_next, nothing_smaller
+from finetune_trainer.memory.estimate import estimate_memory, sizes_of
+from finetune_trainer.memory.failures import Need, left_for_next, nothing_smaller
+from finetune_trainer.memory.fitting import Fit, describe, fitted, smaller
+from finetune_trainer.models.lora import check_lora
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.preparing import choose_device, load_model, prepare, trains_in_bf16
-from finetune_trainer.processes import Processes
+from finetune_trainer.processes.group import Processes
 from finetune_trainer.recorder import Recorder
-from finetune_trainer.state import RunState
+from finetune_trainer.reporting.history import History
+from finetune_trainer.reporting.state import RunState
 from finetune_trainer.stop import StopSignal
-from finetune_trainer.storage import Output, Volumes, claim_output, find_output, identity, open_output
+from finetune_trainer.storage.hub_errors import causes
+from finetune_trainer.storage.output import Output, Volumes, claim_output, find_output, identity, open_output
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from finetune_trainer.best import EarlyStop, best_of, early_stop
-from finetune_trainer.history import Line
+from finetune_trainer.reporting.history import Line
 
 
 def evaluations(metric: str, *values: float | None) -> list[Line]:

@@ -7,7 +7,7 @@ import tokenizers
 import transformers
 import trl
 
-from finetune_trainer.chat import ChatError, ChatTemplate, check_messages, find_chat_template, learns_to_stop
+from finetune_trainer.data.chat import ChatError, ChatTemplate, check_messages, find_chat_template, learns_to_stop
 
 TEMPLATES = Path(trl.__file__).parent / "chat_templates"
 CHAT = [

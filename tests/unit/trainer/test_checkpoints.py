@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from finetune_api.report import ExitCode
-from finetune_trainer.checkpoints import CheckpointStore
+from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.failures import TrainerError, output_failures
 
 RUN = {"configDigest": "sha256:1", "jobUid": None}

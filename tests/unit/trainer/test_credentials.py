@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from finetune_api.report import ENV_SECRETS, ExitCode
-from finetune_trainer.credentials import Role, hub_token, remember_secrets, storage_options
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.redaction import redact
+from finetune_trainer.reporting.redaction import redact
+from finetune_trainer.storage.credentials import Role, hub_token, remember_secrets, storage_options
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import datasets
 import pytest
 
 from finetune_api.sources import Dataset as DatasetSettings
-from finetune_trainer.data import load_rows
+from finetune_trainer.data.rows import load_rows
 
 ROWS = {"text": ["a film", "a book", "a day"], "label": ["good", "bad", "good"], "id": [1, 2, 3]}
 

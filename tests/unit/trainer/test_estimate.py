@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from finetune_api.run import RunConfig
-from finetune_trainer.estimate import Memory, Sizes, estimate_memory, sizes_of
+from finetune_trainer.memory.estimate import Memory, Sizes, estimate_memory, sizes_of
 
 SIZES = Sizes(
     parameters=1_000_000, trained=1_000_000, linear=0, kept=1000, layers=4, heads=2, hidden=50, vocabulary=0,

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_api.run import RunConfig
-from finetune_trainer.fitting import Fit, describe, fit_of, fitted, smaller
+from finetune_trainer.memory.fitting import Fit, describe, fit_of, fitted, smaller
 
 
 def config(batch_size: int = 8, **arguments: object) -> RunConfig:

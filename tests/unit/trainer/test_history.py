@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from finetune_trainer.history import History
+from finetune_trainer.reporting.history import History
 
 
 def test_a_resumed_run_has_no_line_twice_and_no_torn_one(tmp_path: Path) -> None:

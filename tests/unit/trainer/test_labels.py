@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from finetune_api.sources import Problem
-from finetune_trainer.data import Rows
-from finetune_trainer.labels import Several, label_ids, label_names, problem_of, several_labels, several_vectors
+from finetune_trainer.data.labels import Several, label_ids, label_names, problem_of, several_labels, several_vectors
+from finetune_trainer.data.rows import Rows
 
 
 def rows(labels: list[Any], feature: Any = None) -> Rows:

@@ -9,8 +9,8 @@ import torch
 from rouge_score.rouge_scorer import RougeScorer
 from tests.trainer.tiny_language import ids, word_tokenizer
 
-from finetune_trainer.text_scores import TextScores
-from finetune_trainer.token_scores import TokenScores, count_tokens
+from finetune_trainer.metrics.texts import TextScores
+from finetune_trainer.metrics.tokens import TokenScores, count_tokens
 
 
 def test_tokens_are_counted_where_there_is_a_label() -> None:

@@ -6,8 +6,8 @@ from finetune_api.report import ENV_NODE_RANK, ENV_RENDEZVOUS, ExitCode, FinalRe
 from finetune_api.run import RunConfig
 from finetune_api.status import Failure, Progress
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.launch import End, launch, verdict
-from finetune_trainer.processes import peer_lost
+from finetune_trainer.processes.group import peer_lost
+from finetune_trainer.processes.launch import End, launch, verdict
 
 PROGRESS = Progress(step=3, total_steps=9, epoch="0.33", percent=33)
 LOST = Failure(reason="PeerLost", message="another process of the run was lost", exit_code=ExitCode.PEER_LOST)

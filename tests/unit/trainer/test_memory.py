@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.memory import available_memory
+from finetune_trainer.memory.failures import available_memory
 
 MEMINFO = "MemTotal: 2000 kB\nMemAvailable: 1000 kB\n"
 

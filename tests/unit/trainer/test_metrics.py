@@ -11,7 +11,7 @@ from sklearn import metrics as sklearn_metrics
 from finetune_api.report import ExitCode
 from finetune_api.training import METRICS_OF_PROBLEM, Evaluation
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.metrics import ClassScores, EntityScores, NumberScores, WordScores, chosen_metrics
+from finetune_trainer.metrics.scores import ClassScores, EntityScores, NumberScores, WordScores, chosen_metrics
 from finetune_trainer.prepared import Scores
 
 NAMES = METRICS_OF_PROBLEM["single_label_classification"]

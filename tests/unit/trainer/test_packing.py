@@ -11,8 +11,8 @@ import transformers
 from tests.trainer.tiny_language import LONGEST, word_tokenizer
 
 from finetune_api.sources import Preprocessing
+from finetune_trainer.data.packing import KEEPS_APART, collator, pack, packs
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.packing import KEEPS_APART, collator, pack, packs
 from finetune_trainer.prepared import Examples
 
 # Each configuration takes those of its own names.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_trainer.progress_bar import ProgressBar
+from finetune_trainer.reporting.progress_bar import ProgressBar
 
 
 def test_in_a_log_each_state_of_the_bar_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

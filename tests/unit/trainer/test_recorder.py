@@ -10,13 +10,13 @@ import pytest
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Adjustment
-from finetune_trainer.checkpoints import CheckpointStore, Snapshot, Write
+from finetune_trainer.checkpoints.store import CheckpointStore, Snapshot, Write
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.history import History
 from finetune_trainer.recorder import Recorder
-from finetune_trainer.state import RunState
+from finetune_trainer.reporting.history import History
+from finetune_trainer.reporting.state import RunState
 from finetune_trainer.stop import StopSignal
-from finetune_trainer.storage import Output
+from finetune_trainer.storage.output import Output
 
 RUN: dict[str, Any] = {"configDigest": "sha256:1", "jobUid": None}
 

@@ -9,8 +9,8 @@ import pytest
 
 from finetune_trainer.__main__ import _tell, _unforeseen
 from finetune_trainer.failures import output_error
-from finetune_trainer.redaction import Redactor, guard_logs, redact
-from finetune_trainer.state import RunState
+from finetune_trainer.reporting.redaction import Redactor, guard_logs, redact
+from finetune_trainer.reporting.state import RunState
 
 SECRET = "wJalr/XUtnFEMI+K7MDENG=bPxRfi"
 KEY_LINES = ["-----BEGIN PRIVATE KEY-----", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "-----END PRIVATE KEY-----"]

@@ -15,9 +15,9 @@ from gcsfs.retry import HttpError
 from google.auth.exceptions import DefaultCredentialsError
 
 from finetune_api.report import ExitCode
-from finetune_trainer.credentials import Role
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.remote_errors import explain, passes_by_itself, problem_of, remote_failures
+from finetune_trainer.storage.credentials import Role
+from finetune_trainer.storage.remote_errors import explain, passes_by_itself, problem_of, remote_failures
 
 
 def of_s3(code: str, status: int) -> OSError:

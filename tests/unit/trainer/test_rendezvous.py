@@ -6,7 +6,7 @@ import pytest
 
 from finetune_api.report import ExitCode
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.rendezvous import Rendezvous
+from finetune_trainer.processes.rendezvous import Rendezvous
 
 
 def machine(node: int, port: int, patience: float = 20.0) -> Rendezvous:

@@ -14,8 +14,8 @@ import pytest
 import trustme
 
 from finetune_api.report import ENV_CA_CERT, ENV_SERVER_URL, ENV_TOKEN, ReportBody
-from finetune_trainer.reporting import Endpoint, Reporter
-from finetune_trainer.state import RunState
+from finetune_trainer.reporting.reporter import Endpoint, Reporter
+from finetune_trainer.reporting.state import RunState
 
 
 @dataclass
@@ -120,7 +120,7 @@ def test_after_an_outage_the_newest_state_arrives(operator: Operator, caplog: py
 def test_an_operator_that_never_answers_costs_the_end_a_few_seconds_at_most(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetune_trainer.reporting.FLUSH_SECONDS", 0.2)
+    monkeypatch.setattr("finetune_trainer.reporting.reporter.FLUSH_SECONDS", 0.2)
     operator.answer = 500
     reporter = Reporter(RunState(), Endpoint.from_environment(), 0.01)
     reporter.start()

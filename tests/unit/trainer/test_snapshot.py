@@ -9,8 +9,8 @@ import torch
 import transformers
 from tests.trainer.tiny import make_tokenizer
 
-from finetune_trainer import snapshot
-from finetune_trainer.snapshot import (
+from finetune_trainer.checkpoints import snapshot
+from finetune_trainer.checkpoints.snapshot import (
     OPTIMIZER,
     TRAINER_STATE,
     TrainingState,

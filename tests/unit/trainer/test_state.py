@@ -4,7 +4,7 @@ import pytest
 
 from finetune_api.report import Report
 from finetune_api.status import MetricValue, Progress
-from finetune_trainer.state import RunState, format_epoch, format_number
+from finetune_trainer.reporting.state import RunState, format_epoch, format_number
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.storage import claim_output, locate, open_output
+from finetune_trainer.storage.output import claim_output, locate, open_output
 
 
 def config(uri: str, epochs: int = 3, job: str | None = None) -> RunConfig:

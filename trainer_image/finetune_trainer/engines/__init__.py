@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Protocol
 
-from finetune_trainer.checkpoints import SavedCheckpoint
+from finetune_trainer.checkpoints.store import SavedCheckpoint
 
 if TYPE_CHECKING:
     from finetune_trainer.prepared import Prepared

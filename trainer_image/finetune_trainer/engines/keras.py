@@ -10,7 +10,16 @@ import keras
 import torch
 import transformers
 
-from finetune_trainer.checkpoints import SavedCheckpoint
+from finetune_trainer.checkpoints.snapshot import (
+    OPTIMIZER,
+    TrainingState,
+    random_state,
+    random_state_file,
+    restore_random_state,
+    take_snapshot,
+    weights_of,
+)
+from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.engines.arguments import build_arguments
 from finetune_trainer.engines.batching import evaluation_order, train_sampler
 from finetune_trainer.engines.keras_model import KerasTwin
@@ -20,15 +29,6 @@ from finetune_trainer.engines.states import load_weights
 from finetune_trainer.failures import bad_configuration, model_error
 from finetune_trainer.prepared import Examples, Prepared
 from finetune_trainer.recorder import Recorder
-from finetune_trainer.snapshot import (
-    OPTIMIZER,
-    TrainingState,
-    random_state,
-    random_state_file,
-    restore_random_state,
-    take_snapshot,
-    weights_of,
-)
 
 Batch = dict[str, torch.Tensor]
 Step = tuple[list[Batch], list[torch.Tensor]]

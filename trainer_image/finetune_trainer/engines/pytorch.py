@@ -20,7 +20,18 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 
-from finetune_trainer.checkpoints import SavedCheckpoint
+from finetune_trainer.checkpoints.snapshot import (
+    OPTIMIZER,
+    SCALER,
+    SCHEDULER,
+    TRAINER_STATE,
+    TrainingState,
+    random_state,
+    random_state_file,
+    restore_random_state,
+    take_snapshot,
+)
+from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.engines.arguments import build_arguments
 from finetune_trainer.engines.batching import evaluation_order, train_sampler
 from finetune_trainer.engines.losses import count_labels, share_of_step, shifts_labels
@@ -37,17 +48,6 @@ from finetune_trainer.engines.states import (
 )
 from finetune_trainer.prepared import Examples, Prepared
 from finetune_trainer.recorder import Recorder
-from finetune_trainer.snapshot import (
-    OPTIMIZER,
-    SCALER,
-    SCHEDULER,
-    TRAINER_STATE,
-    TrainingState,
-    random_state,
-    random_state_file,
-    restore_random_state,
-    take_snapshot,
-)
 
 
 class Engine:

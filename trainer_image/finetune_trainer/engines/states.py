@@ -20,8 +20,8 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.fsdp import FSDPModule
 
+from finetune_trainer.checkpoints.snapshot import weights_of
 from finetune_trainer.failures import bad_configuration
-from finetune_trainer.snapshot import weights_of
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 _FROM_FIRST = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)

@@ -21,7 +21,18 @@ from transformers import (
 )
 from transformers.training_args import OptimizerNames
 
-from finetune_trainer.checkpoints import SavedCheckpoint
+from finetune_trainer.checkpoints.snapshot import (
+    OPTIMIZER,
+    SCALER,
+    SCHEDULER,
+    TRAINER_STATE,
+    TRAINING_ARGUMENTS,
+    TrainingState,
+    random_state,
+    random_state_file,
+    take_snapshot,
+)
+from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.engines.arguments import build_arguments
 from finetune_trainer.engines.batching import EpochSampler, evaluation_order, train_sampler
 from finetune_trainer.engines.losses import count_labels, share_of_step
@@ -37,17 +48,6 @@ from finetune_trainer.engines.states import (
 from finetune_trainer.failures import bad_configuration
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.recorder import Recorder
-from finetune_trainer.snapshot import (
-    OPTIMIZER,
-    SCALER,
-    SCHEDULER,
-    TRAINER_STATE,
-    TRAINING_ARGUMENTS,
-    TrainingState,
-    random_state,
-    random_state_file,
-    take_snapshot,
-)
 
 _STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
 _UNLOGGED = "UnloggedLosses"

@@ -10,15 +10,15 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 from trl.data_utils import common_prefix_length
 
 from finetune_api.sources import Columns
-from finetune_trainer.chat import ChatError, check_messages, find_chat_template, learns_to_stop
-from finetune_trainer.columns import check_columns, check_text
-from finetune_trainer.data import Rows
+from finetune_trainer.data.chat import ChatError, check_messages, find_chat_template, learns_to_stop
+from finetune_trainer.data.columns import check_columns, check_text
+from finetune_trainer.data.packing import collator, pack, packs
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.data.tokenizing import Batch, check_lengths, longest_sequence, padding_multiple, tokenized
 from finetune_trainer.failures import TrainerError, bad_configuration, data_error, model_error
-from finetune_trainer.model import Loaded, Pretrained, load_model
-from finetune_trainer.packing import collator, pack, packs
+from finetune_trainer.metrics.tokens import TokenScores, count_tokens
+from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
-from finetune_trainer.token_scores import TokenScores, count_tokens
-from finetune_trainer.tokenizing import Batch, check_lengths, longest_sequence, padding_multiple, tokenized
 
 logger = logging.getLogger(__name__)
 

@@ -6,13 +6,20 @@ from typing import Any
 from transformers import AutoModelForSeq2SeqLM, DataCollatorForSeq2Seq
 
 from finetune_api.sources import Columns
-from finetune_trainer.columns import check_columns, check_text
-from finetune_trainer.data import Rows
+from finetune_trainer.data.columns import check_columns, check_text
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.data.tokenizing import (
+    Batch,
+    check_lengths,
+    cutting,
+    longest_sequence,
+    padding_multiple,
+    tokenized,
+)
 from finetune_trainer.failures import bad_configuration, data_error
-from finetune_trainer.model import Loaded, Pretrained, load_model
+from finetune_trainer.metrics.texts import TextScores
+from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
-from finetune_trainer.text_scores import TextScores
-from finetune_trainer.tokenizing import Batch, check_lengths, cutting, longest_sequence, padding_multiple, tokenized
 
 _TARGET_LENGTH = "target_length"
 

@@ -11,14 +11,10 @@ from transformers import AutoModelForSequenceClassification, DataCollatorWithPad
 from finetune_api.run import RunConfig
 from finetune_api.sources import Columns, Problem
 from finetune_api.training import METRICS_OF_PROBLEM, Metric
-from finetune_trainer.columns import check_columns, check_text, tell_empty_texts
-from finetune_trainer.data import Rows
-from finetune_trainer.failures import bad_configuration
-from finetune_trainer.labels import label_ids, label_names, numbers, problem_of, several_labels, several_vectors
-from finetune_trainer.metrics import ClassScores, NumberScores, chosen_metrics
-from finetune_trainer.model import Loaded, Pretrained, load_model
-from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
-from finetune_trainer.tokenizing import (
+from finetune_trainer.data.columns import check_columns, check_text, tell_empty_texts
+from finetune_trainer.data.labels import label_ids, label_names, numbers, problem_of, several_labels, several_vectors
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.data.tokenizing import (
     Batch,
     check_lengths,
     cutting,
@@ -27,6 +23,10 @@ from finetune_trainer.tokenizing import (
     padding_multiple,
     tokenized,
 )
+from finetune_trainer.failures import bad_configuration
+from finetune_trainer.metrics.scores import ClassScores, NumberScores, chosen_metrics
+from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
+from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
 
 _USUAL_METRICS: dict[Problem, tuple[Metric, ...]] = {
     "single_label_classification": ("accuracy",),

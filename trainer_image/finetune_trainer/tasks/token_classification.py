@@ -15,14 +15,21 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.sources import Columns
 from finetune_api.training import METRICS_OF_TASK, Metric
-from finetune_trainer.columns import check_columns, example, kind_of
-from finetune_trainer.data import Rows
+from finetune_trainer.data.columns import check_columns, example, kind_of
+from finetune_trainer.data.labels import label_id_lists, label_names
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.data.tokenizing import (
+    Batch,
+    check_lengths,
+    cutting,
+    longest_sequence,
+    padding_multiple,
+    tokenized,
+)
 from finetune_trainer.failures import data_error, model_error
-from finetune_trainer.labels import label_id_lists, label_names
-from finetune_trainer.metrics import EntityScores, WordScores, chosen_metrics
-from finetune_trainer.model import Loaded, Pretrained, load_model
+from finetune_trainer.metrics.scores import EntityScores, WordScores, chosen_metrics
+from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
-from finetune_trainer.tokenizing import Batch, check_lengths, cutting, longest_sequence, padding_multiple, tokenized
 
 logger = logging.getLogger(__name__)
 

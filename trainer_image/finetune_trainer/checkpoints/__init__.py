@@ -1,0 +1,1 @@
+"""What a run leaves behind: checkpoints and the exported model, complete or absent."""

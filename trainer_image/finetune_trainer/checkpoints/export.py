@@ -1,0 +1,99 @@
+"""Writes the model as `from_pretrained` loads it: whole, or not at all."""
+
+import hashlib
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from finetune_api.status import ExportedModel
+from finetune_trainer.checkpoints.store import MANIFEST, SavedCheckpoint, sha256_of
+from finetune_trainer.failures import output_failures
+from finetune_trainer.models.lora import merged
+from finetune_trainer.prepared import Prepared
+from finetune_trainer.storage.output import Output, sync_file, sync_folder
+from finetune_trainer.storage.sources import is_hub_id
+
+STATE_FILES = (
+    "optimizer.pt",
+    "scheduler.pt",
+    "scaler.pt",
+    "rng_state*.pth",
+    "trainer_state.json",
+    "training_args.bin",
+)
+"""What a checkpoint holds besides the model and its tokenizer."""
+BASE = "base"
+"""In an adapter's folder: the configuration of the model that it belongs to, which names the classes."""
+_CARD = "README.md"
+
+
+def export_model(checkpoint: SavedCheckpoint, prepared: Prepared, output: Output) -> ExportedModel:
+    """Write what was trained to `model/`: the model; or the adapter; or, with `training.lora.merge`, the model that
+    it was merged into, and the adapter to `adapter/`.
+    """
+    lora = prepared.config.training.lora
+    with output_failures(output.path):
+        for leftover in output.path.glob(".export-*"):
+            shutil.rmtree(leftover)
+        if lora is None:
+            files = _replace(output.model, lambda folder: _copy(checkpoint.path, folder))
+        elif not lora.merge:
+            files = _replace(output.model, lambda folder: _write_adapter(checkpoint, prepared, folder))
+        else:
+            _replace(output.adapter, lambda folder: _write_adapter(checkpoint, prepared, folder))
+            files = _replace(output.model, lambda folder: _write_merged(checkpoint, prepared, folder))
+        return ExportedModel(
+            uri=output.uri_of(output.model),
+            digest=_digest(output.model, files),
+            size_bytes=sum(path.stat().st_size for path in files),
+        )
+
+
+def _copy(checkpoint: Path, folder: Path) -> None:
+    """A checkpoint without the files that only a resumed training needs."""
+    shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns(MANIFEST, *STATE_FILES))
+
+
+def _write_adapter(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) -> None:
+    _copy(checkpoint.path, folder)
+    # Not beside the adapter: a config.json there would say that a whole model is.
+    config = prepared.model.config.__class__.from_dict(prepared.model.config.to_dict())
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.save_pretrained(folder / BASE)
+    if not is_hub_id(prepared.pretrained.source):
+        (folder / _CARD).unlink()  # peft's card names the base model: here by a path that nobody else has
+
+
+def _write_merged(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) -> None:
+    """The base in full precision, whatever it was trained with, and the adapter added to it."""
+    base = prepared.data.load_model(prepared.pretrained).model
+    merged(base, checkpoint.path).save_pretrained(folder)
+    prepared.tokenizer.save_pretrained(folder)
+
+
+def _replace(place: Path, write: Callable[[Path], None]) -> list[Path]:
+    """Have `write` fill a folder, which then takes the place of the one at `place`. Returns its files by their names."""
+    fresh = place.with_name(f".export-{uuid.uuid4().hex}")
+    write(fresh)
+    names = sorted(path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file())
+    for name in names:
+        sync_file(fresh / name)
+    for folder in (fresh, *(path for path in fresh.rglob("*") if path.is_dir())):
+        sync_folder(folder)
+    if place.exists():
+        old = place.with_name(f".export-{uuid.uuid4().hex}")
+        place.rename(old)
+        fresh.rename(place)
+        shutil.rmtree(old)
+    else:
+        fresh.rename(place)
+    sync_folder(place.parent)
+    return [place / name for name in names]
+
+
+def _digest(folder: Path, files: list[Path]) -> str:
+    """SHA-256 over the lines that `sha256sum` prints for the files in order of their names."""
+    lines = "".join(f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"

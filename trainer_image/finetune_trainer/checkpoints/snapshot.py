@@ -1,0 +1,155 @@
+"""The state of a training, copied to CPU memory so that it can be written while the training goes on.
+
+A checkpoint holds the model as `save_pretrained` writes it, its tokenizer, and what only a resumed training needs, under
+the names that transformers' Trainer gives these files.
+"""
+
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.trainer_pt_utils import safe_globals
+
+from finetune_trainer.checkpoints.store import Snapshot, Write
+from finetune_trainer.memory.failures import available_memory, bytes_of
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+logger = logging.getLogger(__name__)
+
+OPTIMIZER = "optimizer.pt"
+SCHEDULER = "scheduler.pt"
+SCALER = "scaler.pt"
+TRAINER_STATE = "trainer_state.json"
+TRAINING_ARGUMENTS = "training_args.bin"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What a checkpoint shall hold. Its tensors may still be those that the training goes on to change."""
+
+    model: "PreTrainedModel | PeftModel"
+    """The model without what wraps it (DDP, compile); of a PEFT model only the adapter is written."""
+    tokenizer: Tokenizer
+    weights: Mapping[str, torch.Tensor]
+    """Its state dict; gathered, where each process holds a part. `weights_of` makes it."""
+    objects: Mapping[str, Any]
+    """By file name: what `torch.save` writes, such as OPTIMIZER, SCHEDULER and `random_state_file(rank)`."""
+    texts: Mapping[str, str]
+    """By file name: what is written as text, such as TRAINER_STATE."""
+
+
+def take_snapshot(step: int, epoch: float, state: TrainingState) -> Snapshot:
+    """For `Recorder.save`, which has `state` copied to CPU memory, or written at once where that has no room for it."""
+
+    def copy() -> Write | None:
+        needed, free = bytes_of((state.weights, state.objects)), available_memory()
+        if free is not None and needed > free:
+            logger.warning(
+                "step %d: training waits for the checkpoint: a copy of it takes %.1f GiB of memory, %.1f GiB are free",
+                step, needed / 2**30, free / 2**30,
+            )  # fmt: skip
+            return None
+        weights, objects = copy_to_cpu((dict(state.weights), dict(state.objects)))
+        return partial(_write, replace(state, weights=weights, objects=objects, texts=dict(state.texts)))
+
+    return Snapshot(step, epoch, partial(_write, state), copy)
+
+
+def weights_of(model: "PreTrainedModel | PeftModel") -> dict[str, torch.Tensor]:
+    """The state dict of an unwrapped model; of a PEFT model without the frozen weights, which no checkpoint holds."""
+    weights: dict[str, torch.Tensor] = model.state_dict()
+    if not hasattr(model, "peft_config"):
+        return weights
+    frozen = {name for name, weight in model.named_parameters(remove_duplicate=False) if not weight.requires_grad}
+    # A quantized weight has entries besides its own, such as `weight.absmax`.
+    return {
+        name: weight
+        for name, weight in weights.items()
+        if name not in frozen and name.partition("weight.")[0] + "weight" not in frozen
+    }
+
+
+def copy_to_cpu(state: Any) -> Any:
+    """A copy of nested dicts, lists and tuples in which no tensor shares memory with `state`.
+
+    A tensor that stands in `state` more than once, as tied weights do, is one in the copy too. From a GPU all go at once
+    into pinned memory; values that are no tensors are taken as they are.
+    """
+    copies: dict[tuple[Any, ...], torch.Tensor] = {}
+    copy = _copied(state, copies)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return copy
+
+
+def _copied(value: Any, copies: dict[tuple[Any, ...], torch.Tensor]) -> Any:
+    if isinstance(value, torch.Tensor):
+        key = (value.device, value.data_ptr(), value.dtype, value.shape, value.stride())
+        if key not in copies or not value.numel():
+            copies[key] = _copied_tensor(value.detach())
+        return copies[key]
+    if isinstance(value, dict):
+        return {key: _copied(inner, copies) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_copied(inner, copies) for inner in value]
+    if type(value) is tuple:
+        return tuple(_copied(inner, copies) for inner in value)
+    return value
+
+
+def _copied_tensor(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.device.type != "cuda":
+        return tensor.to("cpu", copy=True)
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
+
+
+def _write(state: TrainingState, folder: Path) -> None:
+    # peft would else ask the Hub at each save whether the vocabulary grew: what it trains never holds the embeddings.
+    options: dict[str, Any] = {"save_embedding_layers": False} if hasattr(state.model, "peft_config") else {}
+    state.model.save_pretrained(str(folder), state_dict=dict(state.weights), **options)
+    state.tokenizer.save_pretrained(folder)
+    for name, value in state.objects.items():
+        torch.save(value, folder / name)
+    for name, text in state.texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def random_state_file(rank: int, processes: int) -> str:
+    """Where the random state of the process `rank` stands."""
+    return "rng_state.pth" if processes <= 1 else f"rng_state_{rank}.pth"
+
+
+def random_state(processes: int = 1) -> dict[str, Any]:
+    """State of this process's random numbers, as transformers' Trainer saves it."""
+    state = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.random.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.random.get_rng_state_all() if processes > 1 else torch.cuda.random.get_rng_state()
+    return state
+
+
+def restore_random_state(folder: Path, rank: int = 0, processes: int = 1) -> None:
+    """Go on with the random numbers of a checkpoint. One that other processes made has none for this one."""
+    path = folder / random_state_file(rank, processes)
+    if not path.exists():
+        logger.warning("%s has no random state for process %d of %d", folder.name, rank, processes)
+        return
+    with safe_globals():  # type: ignore[no-untyped-call]
+        state = torch.load(path, weights_only=True)
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.random.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        if processes > 1:
+            torch.cuda.random.set_rng_state_all(state["cuda"])
+        else:
+            torch.cuda.random.set_rng_state(state["cuda"])

@@ -1,0 +1,280 @@
+"""Checkpoints that are complete or absent.
+
+A checkpoint is written to a scratch folder beside its place, synced, given a manifest with the SHA-256 of each file,
+and only then renamed to `step-000125`. What is read back is verified first.
+"""
+
+import hashlib
+import logging
+import shutil
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from filelock import FileLock
+from pydantic import BaseModel, ValidationError
+
+from finetune_api.base import JsonObject
+from finetune_trainer.failures import TrainerError, output_failures
+from finetune_trainer.storage.output import sync_file, sync_folder
+
+if TYPE_CHECKING:
+    from finetune_trainer.storage.mirror import Mirror
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+_TEMPORARY = ".partial-"
+
+
+class FileEntry(BaseModel):
+    sha256: str
+    size: int
+    """Bytes."""
+
+
+class Manifest(BaseModel):
+    """`manifest.json`: what a checkpoint holds and whose it is. Written last."""
+
+    run: JsonObject
+    """Identity of the run, see `storage.identity`."""
+    step: int
+    epoch: float
+    time: datetime
+    files: dict[str, FileEntry]
+    """By path relative to the checkpoint, with `/`."""
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A complete checkpoint."""
+
+    step: int
+    epoch: float
+    path: Path
+    size_bytes: int
+    digest: str
+    """`sha256:…` of its manifest."""
+    time: datetime
+
+
+Write: TypeAlias = Callable[[Path], None]
+"""Writes what a checkpoint shall hold into an empty folder, with the model as `save_pretrained` does."""
+
+
+def _no_copy() -> Write | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a training after a step. The training's next step changes it."""
+
+    step: int
+    epoch: float
+    write: Write
+    """Writes the state as it is now."""
+    copy: Callable[[], Write | None] = _no_copy
+    """Copies the state, and returns what writes the copy; None where that is not possible, so that `write` is used."""
+
+
+class CheckpointStore:
+    """The checkpoints of one run below one folder. All paths are on a local or mounted file system.
+
+    With a mirror, those count that are there; here stand those that are needed: the newest and the best one.
+    """
+
+    def __init__(self, folder: Path, run: JsonObject, keep: int, mirror: "Mirror | None" = None) -> None:
+        self.folder = folder
+        self._mirror = mirror
+        self.saved: list[SavedCheckpoint] = []
+        """Those that are complete, oldest first. Replaced as a whole by the thread that saves, so that any may read it."""
+        self._retired: list[SavedCheckpoint] = []
+        self._run = run
+        self._keep = keep
+        self._scratch = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+
+    def find(self) -> None:
+        """Find the checkpoints that verify; broken ones are left alone. The newest is on this machine then."""
+        if self._mirror:
+            self.saved = self._mirror.find(self._run)
+            while (newest := self.newest) and not self.fetch(newest):
+                pass
+            return
+        found = []
+        for path in sorted(self.folder.glob("step-*")):
+            checkpoint, problem = verify(path, self._run)
+            if checkpoint:
+                found.append(checkpoint)
+            else:
+                logger.warning("checkpoint %s is not used: %s", path.name, problem)
+        self.saved = sorted(found, key=lambda checkpoint: checkpoint.step)
+
+    def fetch(self, checkpoint: SavedCheckpoint) -> bool:
+        """Have the files of one of `saved` on this machine. False if they are broken: it is none of `saved` any more.
+
+        Raises:
+            TrainerError: The place cannot be read, or there is no space here.
+        """
+        if self._mirror is None:
+            return True
+        with output_failures(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / ".lock"):  # other processes of the run may want the same
+                problem = self._download(self._mirror, checkpoint)
+        if problem:
+            logger.warning("checkpoint %s is not used: %s", checkpoint.path.name, problem)
+            self.saved = [other for other in self.saved if other != checkpoint]
+        return not problem
+
+    def _download(self, mirror: "Mirror", checkpoint: SavedCheckpoint) -> str:
+        """What is wrong with it; empty if nothing is."""
+        here, problem = verify(checkpoint.path, self._run)
+        if here and here.digest == checkpoint.digest:
+            return ""
+        fresh = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        fresh.mkdir()
+        try:
+            mirror.download(checkpoint, fresh)
+            here, problem = verify(fresh, self._run)
+            if here:
+                shutil.rmtree(checkpoint.path, ignore_errors=True)
+                fresh.rename(checkpoint.path)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return problem
+
+    def begin(self) -> None:
+        """Make room to write. Leftovers of a killed process are removed."""
+        with output_failures(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder.glob(f"{_TEMPORARY}*"):
+                shutil.rmtree(leftover)
+            self._scratch.mkdir()
+        if self._mirror:
+            self._mirror.sweep()
+            for path in self.folder.glob("step-*"):
+                if not self.newest or path != self.newest.path:
+                    self._discard(path)
+
+    def close(self) -> None:
+        """Remove what `rotate` let go, and the scratch folder."""
+        with suppress(TrainerError, OSError):
+            self.sweep()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    @property
+    def scratch(self) -> Path:
+        """Where an engine writes what `publish` shall take."""
+        return self._scratch
+
+    @property
+    def newest(self) -> SavedCheckpoint | None:
+        return self.saved[-1] if self.saved else None
+
+    def publish(self, written: Path, step: int, epoch: float) -> SavedCheckpoint:
+        """Make the folder `written`, below `scratch`, the checkpoint of `step`. It takes the place of a broken one."""
+        with output_failures(self.folder):
+            digest, size, time = _seal(written, self._run, step, epoch)
+            path = self.folder / f"step-{step:06d}"
+            if path.exists():
+                path.rename(self._scratch / f"replaced-{uuid.uuid4().hex}")
+            written.rename(path)
+            sync_folder(self.folder)
+        checkpoint = SavedCheckpoint(step, epoch, path, size, digest, time)
+        if self._mirror:
+            self._mirror.upload(checkpoint)
+        self.saved = sorted([*(kept for kept in self.saved if kept.step != step), checkpoint], key=lambda c: c.step)
+        return checkpoint
+
+    def rotate(self, best: SavedCheckpoint | None) -> None:
+        """Let all go but the newest `keep` and the best one. `sweep` removes them.
+
+        What was told of them must be taken back before: after a kill in between, nothing is told that is not there.
+        """
+        kept = {checkpoint.step for checkpoint in self.saved[-self._keep :]} | ({best.step} if best else set())
+        self._retired += [checkpoint for checkpoint in self.saved if checkpoint.step not in kept]
+        self.saved = [checkpoint for checkpoint in self.saved if checkpoint.step in kept]
+        for checkpoint in self.saved if self._mirror else []:
+            if checkpoint not in (best, self.newest):
+                self._discard(checkpoint.path)
+
+    def sweep(self) -> None:
+        """Remove what `rotate` let go."""
+        retired, self._retired = self._retired, []
+        for checkpoint in retired:
+            if self._mirror and not self._mirror.remove(checkpoint):
+                self._retired.append(checkpoint)
+            else:
+                self._discard(checkpoint.path)
+
+    def _discard(self, path: Path) -> None:
+        # Renamed first: half of a removed checkpoint must never stand under its name.
+        doomed = self._scratch / f"removed-{uuid.uuid4().hex}"
+        with output_failures(self.folder):
+            if path.exists():
+                path.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def verify(path: Path, run: JsonObject) -> tuple[SavedCheckpoint | None, str]:
+    """The checkpoint at `path`, or what is wrong with it: each file must be there with its size and SHA-256."""
+    try:
+        text = (path / MANIFEST).read_bytes()
+        manifest, problem = read_manifest(text, run)
+        for name, entry in manifest.files.items() if manifest else ():
+            if (path / name).stat().st_size != entry.size:
+                return None, f"{name} has another size than its manifest says"
+            if sha256_of(path / name) != entry.sha256:
+                return None, f"{name} has another SHA-256 than its manifest says"
+    except FileNotFoundError as error:
+        return None, f"{Path(error.filename).name} is missing"
+    except OSError as error:
+        return None, f"it cannot be read: {error}"
+    return (saved_as(path, manifest, text), "") if manifest else (None, problem)
+
+
+def read_manifest(text: bytes, run: JsonObject) -> tuple[Manifest | None, str]:
+    """The manifest of a checkpoint of `run`, or what is wrong with it."""
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        return None, f"it cannot be read: {str(error).splitlines()[0]}"
+    if manifest.run != run:
+        return None, "it belongs to another run"
+    return manifest, ""
+
+
+def saved_as(path: Path, manifest: Manifest, text: bytes) -> SavedCheckpoint:
+    """The checkpoint at `path` whose manifest has this text."""
+    size = len(text) + sum(entry.size for entry in manifest.files.values())
+    return SavedCheckpoint(manifest.step, manifest.epoch, path, size, _digest(text), manifest.time)
+
+
+def _seal(folder: Path, run: JsonObject, step: int, epoch: float) -> tuple[str, int, datetime]:
+    """Sync all files, then write the manifest. Returns its digest, the size of all in bytes, and its time."""
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        sync_file(path)
+        files[path.relative_to(folder).as_posix()] = FileEntry(sha256=sha256_of(path), size=path.stat().st_size)
+    time = datetime.now(UTC).replace(microsecond=0)
+    text = Manifest(run=run, step=step, epoch=epoch, time=time, files=files).model_dump_json(indent=2).encode()
+    (folder / MANIFEST).write_bytes(text)
+    sync_file(folder / MANIFEST)
+    for subfolder in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        sync_folder(subfolder)
+    return _digest(text), len(text) + sum(entry.size for entry in files.values()), time
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()

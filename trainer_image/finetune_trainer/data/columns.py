@@ -1,0 +1,121 @@
+"""The columns that a task reads: they are there, no value is missing or torn, and their type is one that it can use."""
+
+import logging
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.failures import data_error, did_you_mean, listed
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 10_000
+_KINDS = {"large_string": "text", "string": "text", "Json": "values of several types"}
+
+
+def check_columns(rows: Rows, columns: dict[str, str]) -> None:
+    """Each column must be there, hold no null, also not within lists, and its texts must be UTF-8.
+
+    Args:
+        columns: From fields of dataset.columns, as the manifest has them, to names of columns.
+
+    Raises:
+        TrainerError: DATA, naming the column, and the row where there is one.
+    """
+    there = rows.dataset.column_names
+    for field, column in columns.items():
+        if column not in there:
+            raise data_error(
+                "ColumnNotFound",
+                f"split '{rows.split}' has no column '{column}', only {listed(there)}{did_you_mean(column, there)}",
+                f"set dataset.columns.{field} to the column that holds it",
+            )
+        _check_values(rows, column)
+
+
+def check_text(rows: Rows, field: str, column: str) -> None:
+    """The column must hold text.
+
+    Raises:
+        TrainerError: DATA, naming the column and what it holds.
+    """
+    kind = kind_of(rows.dataset.features[column])
+    if kind != "text":
+        raise data_error(
+            "ColumnType",
+            f"column '{column}' of split '{rows.split}' holds {kind} and not text ({example(rows, column)})",
+            f"set dataset.columns.{field} to a column of text",
+        )
+
+
+def tell_empty_texts(rows: Rows, column: str) -> None:
+    """Say how many texts are empty: that is no mistake where only some are, but seldom meant."""
+    texts = rows.dataset.select_columns([column]).with_format("arrow").iter(batch_size=_AT_ONCE)
+    empty = np.concatenate([pc.equal(pc.utf8_trim_whitespace(table[column]), "").to_numpy() for table in texts])
+    if empty.any():
+        first = rows.name_row(int(empty.argmax()))
+        logger.warning("column '%s' has %d empty texts, the first in %s", column, int(empty.sum()), first)
+
+
+def kind_of(feature: Any) -> str:
+    """What a column holds, for people: `text`, `int64`, `list of text`, …"""
+    if isinstance(feature, datasets.List | datasets.LargeList):
+        return f"list of {kind_of(feature.feature)}"
+    name = feature.dtype if isinstance(feature, datasets.Value) else type(feature).__name__
+    return _KINDS.get(name, name)
+
+
+def example(rows: Rows, column: str) -> str:
+    """The first row's value, for a message."""
+    return f"row {rows.positions[0]}: {rows.dataset[0][column]!r:.80}"
+
+
+def _check_values(rows: Rows, column: str) -> None:
+    done = 0
+    for table in rows.dataset.select_columns([column]).with_format("arrow").iter(batch_size=_AT_ONCE):
+        values = table[column]
+        if values.null_count:
+            index = done + int(pc.index(pc.is_null(values), True).as_py())
+            raise data_error(
+                "ValueMissing",
+                f"column '{column}' is empty in {rows.name_row(index)}",
+                "fill it in or drop the row; in csv files NA, null and nan mean empty too",
+            )
+        if _is_list(values.type) and pc.list_flatten(values).null_count:
+            index = done + next(i for i, row in enumerate(values) if row.values.null_count)
+            raise data_error(
+                "ValueMissing",
+                f"column '{column}' has a list with an empty entry in {rows.name_row(index)}",
+                "fill it in or drop the row",
+            )
+        _check_encoding(rows, column, values, done)
+        done += len(values)
+
+
+def _check_encoding(rows: Rows, column: str, values: Any, done: int) -> None:
+    """Readers of json and parquet let through what is not UTF-8; it would come up only when the row is used."""
+    try:
+        values.validate(full=True)
+    except pa.ArrowInvalid as error:
+        index = done + next(i for i, value in enumerate(values) if not _readable(value))
+        raise data_error(
+            "NotUtf8",
+            f"column '{column}' in {rows.name_row(index)} is not UTF-8",
+            "convert the file, as by iconv -f latin1 -t utf-8",
+        ) from error
+
+
+def _readable(value: Any) -> bool:
+    try:
+        value.as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_list(kind: Any) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))

@@ -1,0 +1,217 @@
+"""What rows are labelled with: one class, several classes, or a number; and what the classes are called."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import datasets
+
+from finetune_api.sources import Problem
+from finetune_trainer.data.columns import example, kind_of
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.failures import TrainerError, data_error, listed
+
+_LISTS = (datasets.List, datasets.LargeList)
+
+
+@dataclass(frozen=True)
+class Several:
+    """Classes of which a row can have none, one or more."""
+
+    names: list[str]
+    marked: bool
+    """Whether a row holds 0 or 1 for each class, and not the classes that it has."""
+
+
+def problem_of(rows: Rows, column: str, wanted: Problem | None) -> Problem:
+    """What is predicted: as `wanted`, else what the column tells."""
+    if wanted:
+        return wanted
+    feature = rows.dataset.features[column]
+    if isinstance(feature, _LISTS):
+        return "multi_label_classification"
+    return "regression" if kind_of(feature).startswith("float") else "single_label_classification"
+
+
+def label_names(rows: Rows, column: str) -> list[str]:
+    """The classes' names in the order of their ids, from the training rows: those of a ClassLabel, else the distinct values.
+
+    The column holds a class for each row, or a list of them.
+
+    Raises:
+        TrainerError: DATA when the column cannot be a class, or has fewer than two.
+    """
+    feature = _class_feature(rows, column)
+    if isinstance(feature, datasets.ClassLabel):
+        names = list(feature.names)
+    else:
+        # Dataset.unique would write a file beside the data.
+        names = [str(value) for value in sorted(set(_entries(rows, column)))]
+    if len(names) < 2:
+        only = f"only the label '{names[0]}'" if names else "no label"
+        raise data_error(
+            "OneLabel",
+            f"column '{column}' has {only} in split '{rows.split}'; it takes two to tell apart",
+            "take more rows, or another column",
+        )
+    return names
+
+
+def label_ids(rows: Rows, column: str, names: Sequence[str]) -> list[int]:
+    """The id of each row's class.
+
+    Raises:
+        TrainerError: DATA, naming the row, for a label that is not among `names`.
+    """
+    if isinstance(rows.dataset.features[column], _LISTS):
+        raise _not_a_class(rows, column)
+    find = _finder(_class_feature(rows, column), names)
+    return [_id(find, rows, column, index, value, names) for index, value in enumerate(rows.dataset[column][:])]
+
+
+def label_id_lists(rows: Rows, column: str, names: Sequence[str]) -> list[list[int]]:
+    """The ids of each row's list of classes, in its order.
+
+    Raises:
+        TrainerError: DATA when the column holds no lists; naming the row, for a label that is not among `names`.
+    """
+    if not isinstance(rows.dataset.features[column], _LISTS):
+        raise _not_a_list(rows, column)
+    find = _finder(_class_feature(rows, column), names)
+    return [
+        [_id(find, rows, column, index, value, names) for value in values]
+        for index, values in enumerate(rows.dataset[column][:])
+    ]
+
+
+def several_labels(rows: Rows, column: str) -> Several:
+    """The classes of a column of lists, from the training rows.
+
+    Lists of 0 and 1, all of one length, mark each class; so do lists of booleans and of floats. Their classes are
+    called 0, 1, …
+
+    Raises:
+        TrainerError: DATA when the column holds no lists of classes, or has fewer than two.
+    """
+    feature = rows.dataset.features[column]
+    if not isinstance(feature, _LISTS):
+        raise _not_a_list(rows, column)
+    kind = kind_of(feature.feature)
+    if kind.startswith("float") or kind == "bool" or _marks(kind, rows.dataset[column][:]):
+        return Several([str(number) for number in range(len(rows.dataset[0][column]))], marked=True)
+    return Several(label_names(rows, column), marked=False)
+
+
+def several_vectors(rows: Rows, column: str, classes: Several) -> list[list[float]]:
+    """For each row 1.0 or 0.0 for each class, as transformers' multi-label loss takes it.
+
+    Raises:
+        TrainerError: DATA, naming the row, for a label that the training rows do not have.
+    """
+    if classes.marked:
+        values = enumerate(rows.dataset[column][:])
+        return [_marked(rows, column, index, value, len(classes.names)) for index, value in values]
+    count = range(len(classes.names))
+    lists = label_id_lists(rows, column, classes.names)
+    return [[1.0 if number in ids else 0.0 for number in count] for ids in map(set, lists)]
+
+
+def numbers(rows: Rows, column: str) -> list[float]:
+    """Each row's number.
+
+    Raises:
+        TrainerError: DATA when the column holds no numbers; naming the row, for one that is not finite.
+    """
+    kind = kind_of(rows.dataset.features[column])
+    if not kind.startswith(("float", "int", "uint")):
+        raise data_error(
+            "ColumnType",
+            f"column '{column}' of split '{rows.split}' holds {kind}, and regression needs numbers "
+            f"({example(rows, column)})",
+            "set dataset.columns.label to a column of numbers, or leave model.problemType out",
+        )
+    found = [float(value) for value in rows.dataset[column][:]]
+    broken = next((index for index, value in enumerate(found) if not math.isfinite(value)), None)
+    if broken is not None:
+        raise data_error(
+            "ValueMissing", f"column '{column}' is {found[broken]} in {rows.name_row(broken)}", "drop the row"
+        )
+    return found
+
+
+def _entries(rows: Rows, column: str) -> Iterable[Any]:
+    values = rows.dataset[column][:]
+    return chain.from_iterable(values) if isinstance(rows.dataset.features[column], _LISTS) else values
+
+
+def _marks(kind: str, lists: list[list[int]]) -> bool:
+    lengths = {len(values) for values in lists}
+    return kind.startswith(("int", "uint")) and len(lengths) == 1 and min(lengths) > 1 and {*chain(*lists)} <= {0, 1}
+
+
+def _marked(rows: Rows, column: str, index: int, values: Any, classes: int) -> list[float]:
+    if not isinstance(values, list) or len(values) != classes or not {*values} <= {0, 1}:
+        raise data_error(
+            "UnknownLabel",
+            f"column '{column}' in {rows.name_row(index)} holds {values!r:.80}; the training rows have 0 or 1 for each "
+            f"of {classes} classes",
+            "give each row as many zeros and ones, or lists of names",
+        )
+    return [float(value) for value in values]
+
+
+def _finder(feature: Any, names: Sequence[str]) -> Callable[[Any], int | None]:
+    """From a value of the column to the id of its class among `names`; by name, since two splits may count apart."""
+    ids = {name: number for number, name in enumerate(names)}
+    if isinstance(feature, datasets.ClassLabel):
+        own = dict(enumerate(feature.names))
+        return lambda value: ids.get(own.get(value, ""))
+    return lambda value: ids.get(str(value)) if str(value).strip() else None
+
+
+def _id(
+    find: Callable[[Any], int | None], rows: Rows, column: str, index: int, value: Any, names: Sequence[str]
+) -> int:
+    found = find(value)
+    if found is not None:
+        return found
+    where = f"column '{column}' in {rows.name_row(index)}"
+    if not str(value).strip():
+        raise data_error("ValueMissing", f"{where} is empty", "fill it in or drop the row")
+    if value == -1:
+        raise data_error("NotLabelled", f"{where} is -1, which means not labelled", "use a split that has labels")
+    raise data_error(
+        "UnknownLabel",
+        f"{where} has the label '{value}', which the training rows do not have; they have {listed(names)}",
+        "train on rows that have each label, or drop such rows",
+    )
+
+
+def _class_feature(rows: Rows, column: str) -> Any:
+    """The type of a class: of the column, or of what its lists hold."""
+    feature = rows.dataset.features[column]
+    inner = feature.feature if isinstance(feature, _LISTS) else feature
+    kind = kind_of(inner)
+    if isinstance(inner, datasets.ClassLabel) or kind in ("text", "bool", "null") or kind.startswith(("int", "uint")):
+        return inner
+    raise _not_a_class(rows, column)
+
+
+def _not_a_class(rows: Rows, column: str) -> TrainerError:
+    kind = kind_of(rows.dataset.features[column])
+    return data_error(
+        "ColumnType",
+        f"column '{column}' of split '{rows.split}' holds {kind}, which cannot be a class ({example(rows, column)})",
+        "labels are strings, whole numbers or a ClassLabel",
+    )
+
+
+def _not_a_list(rows: Rows, column: str) -> TrainerError:
+    kind = kind_of(rows.dataset.features[column])
+    return data_error(
+        "ColumnType",
+        f"column '{column}' of split '{rows.split}' holds {kind}, and a list is needed ({example(rows, column)})",
+        "csv files cannot hold lists: use jsonl or parquet",
+    )

@@ -1,0 +1,159 @@
+"""Reads the rows to train and evaluate on: from the Hub, from files, or from what `save_to_disk` wrote."""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import numpy.typing as npt
+
+from finetune_api.sources import Columns, Split
+from finetune_api.sources import Dataset as DatasetSettings
+from finetune_trainer.data.unreadable import explain_unreadable
+from finetune_trainer.failures import TrainerError, bad_configuration, data_error, did_you_mean, listed
+from finetune_trainer.storage.credentials import hub_token
+from finetune_trainer.storage.hub_errors import explain_hub_error
+from finetune_trainer.storage.output import Volumes
+from finetune_trainer.storage.sources import find_source, hub_id, is_hub_id
+
+logger = logging.getLogger(__name__)
+
+_READERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a split, and where each stood in it, so that a message can name the row that people see."""
+
+    dataset: datasets.Dataset
+    positions: npt.NDArray[np.int64]
+    """Of each row in its split; the first is 1."""
+    split: str
+    _fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False)
+
+    def name_row(self, index: int) -> str:
+        """How to call the row at `index` of `dataset`."""
+        return f"row {self.positions[index]} of split '{self.split}' (the first is row 1)"
+
+    @property
+    def revision(self) -> str | None:
+        """Commit on the Hub that the rows are of: `datasets` keeps each in a folder of that name."""
+        folders = [Path(file["filename"]).parent.name for file in self.dataset.cache_files]
+        return next((name for name in folders if re.fullmatch("[0-9a-f]{40}", name)), None)
+
+    def fingerprint(self, columns: Sequence[str]) -> str:
+        """`sha256:…` of what the columns hold, row by row: the same wherever and in whatever format the data lies."""
+        key = tuple(sorted(columns))
+        if key not in self._fingerprints:
+            names = {column: names for column in key if (names := _class_names(self.dataset.features[column]))}
+            digest = hashlib.sha256(json.dumps(names, sort_keys=True).encode() if names else b"")
+            for batch in self.dataset.select_columns(list(key)).iter(batch_size=1000):
+                digest.update(json.dumps(batch, sort_keys=True, default=str).encode())
+            self._fingerprints[key] = f"sha256:{digest.hexdigest()}"
+        return self._fingerprints[key]
+
+
+def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows | None]:
+    """The training rows, and the evaluation rows where asked for.
+
+    Raises:
+        TrainerError: DATA when the source, the split or rows are not there or cannot be read.
+    """
+    with _data_failures(settings):
+        splits = _with_fields(_load(settings, volumes), settings.columns)
+    train = _take(splits, settings.train)
+    return train, _take(splits, settings.evaluation) if settings.evaluation else None
+
+
+def _with_fields(splits: datasets.DatasetDict, columns: Columns) -> datasets.DatasetDict:
+    """With the fields of a column as columns of their own, such as translation.en, where one is asked for."""
+    dotted = {name for name in columns.model_dump().values() if name and "." in name}
+    return datasets.DatasetDict(
+        {name: split if dotted <= set(split.column_names) else split.flatten() for name, split in splits.items()}
+    )
+
+
+def _class_names(feature: Any) -> list[str] | None:
+    """What the numbers of a column stand for, where it says so."""
+    inner = getattr(feature, "feature", feature)
+    return inner.names if isinstance(inner, datasets.ClassLabel) else None
+
+
+def _load(settings: DatasetSettings, volumes: Volumes) -> datasets.DatasetDict:
+    if is_hub_id(settings.source):
+        repository, token = hub_id(settings.source), hub_token("dataset")
+        return _as_splits(
+            datasets.load_dataset(repository, name=settings.name, revision=settings.revision, token=token)
+        )
+    path = find_source(settings.source, "dataset", volumes)
+    if not path.exists():
+        raise data_error("DatasetNotFound", f"{settings.source}: there is nothing at {path}", "check dataset.source")
+    if path.is_file():
+        return _as_splits(datasets.load_dataset(_reader(path), data_files=str(path)))
+    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+        return _as_splits(datasets.load_from_disk(str(path)))
+    return _as_splits(datasets.load_dataset(str(path)))
+
+
+def _reader(path: Path) -> str:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise data_error(
+            "UnknownFileType",
+            f"{path} is of no type that can be read",
+            f"give a file that ends in {listed(_READERS)}, a folder of them, or a folder written by save_to_disk",
+        )
+    return reader
+
+
+def _as_splits(loaded: datasets.Dataset | datasets.DatasetDict) -> datasets.DatasetDict:
+    return datasets.DatasetDict({"train": loaded}) if isinstance(loaded, datasets.Dataset) else loaded
+
+
+@contextmanager
+def _data_failures(settings: DatasetSettings) -> Iterator[None]:
+    """Whatever a reader raises is told as a failure of the data: the file is not ours, nor are the readers."""
+    try:
+        yield
+    except (TrainerError, MemoryError):
+        raise
+    except Exception as error:
+        on_hub = is_hub_id(settings.source)
+        failure = explain_hub_error(error, "data set", settings.source, settings.revision) if on_hub else None
+        raise (failure or explain_unreadable(settings.source, error)) from error
+
+
+def _take(splits: datasets.DatasetDict, wanted: Split) -> Rows:
+    lengths = {name: len(split) for name, split in splits.items()}
+    try:
+        slices = datasets.ReadInstruction.from_spec(wanted.split).to_absolute(lengths)
+    except (ValueError, AssertionError) as error:
+        if wanted.split.split("[")[0] not in lengths:
+            raise data_error(
+                "SplitNotFound",
+                f"there is no split '{wanted.split}', only {listed(lengths)}"
+                f"{did_you_mean(wanted.split.split('[')[0], lengths)}",
+                "a single file has the split train",
+            ) from error
+        raise bad_configuration(
+            f"split '{wanted.split}': {str(error).splitlines()[0]}", "slices look like train[:80%] or test[100:200]"
+        ) from error
+    parts = [splits[part.splitname].select(range(part.from_, part.to)) for part in slices if part.to > part.from_]
+    if not parts:
+        raise data_error("NoRows", f"split '{wanted.split}' has no rows")
+    dataset = parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+    positions = np.concatenate([np.arange(part.from_ + 1, part.to + 1) for part in slices])
+    if wanted.samples is None:
+        return Rows(dataset, positions, wanted.split)
+    if wanted.samples > len(dataset):
+        logger.info("split '%s' has only %d rows, all are taken", wanted.split, len(dataset))
+    # The same rows as dataset.shuffle(seed).select(range(samples)), with their positions known.
+    drawn = np.random.default_rng(wanted.seed).permutation(len(dataset))[: wanted.samples]
+    return Rows(dataset.select(drawn), positions[drawn], wanted.split)

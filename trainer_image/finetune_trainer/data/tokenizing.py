@@ -1,0 +1,164 @@
+"""Rows to tokens, once: what all tasks share."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import datasets
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from finetune_api.sources import Preprocessing
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.failures import bad_configuration, data_error
+from finetune_trainer.prepared import Examples
+
+Batch = dict[str, list[Any]]
+_CHARACTERS_A_TOKEN = 64
+"""Far more than any language has on average."""
+_MAKERS = ("finetune-operator", "tokenizers", "transformers", "trl")
+
+
+def tokenized(
+    rows: Rows, columns: Sequence[str], encode: Callable[[Batch, list[int]], Batch], *settings: Any
+) -> Examples:
+    """Apply `encode` to batches of rows with their indices, once: the result is kept by what it was made of.
+
+    `encode` gives input_ids and what else the model takes. All that its result depends on must be in `columns`, of
+    which it is the contents that count, and in `settings` (JSON), tokenizer included.
+    """
+
+    # datasets gives a new column the type of an old one of its name: a user's `labels` shall not become that of ours.
+    renamed = {column: f"rows.{column}" for column in columns}
+
+    def with_length(batch: Batch, indices: list[int]) -> Batch:
+        encoded = encode({column: batch[name] for column, name in renamed.items()}, indices)
+        return {**encoded, "length": [len(tokens) for tokens in encoded["input_ids"]]}
+
+    made_of = [rows.fingerprint(columns), [(name, version(name)) for name in _MAKERS], *settings]
+    fingerprint = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    source = rows.dataset.select_columns(list(columns)).rename_columns(renamed)
+    encoded = source.map(
+        with_length,
+        batched=True,
+        with_indices=True,
+        remove_columns=source.column_names,
+        cache_file_name=str(_cache_folder() / f"{fingerprint}.arrow"),
+        new_fingerprint=fingerprint,
+        desc=f"tokenizing {rows.split}",
+    )
+    lengths: list[int] = encoded["length"][:]
+    return Examples(encoded.remove_columns("length"), lengths)
+
+
+@contextmanager
+def as_loaded(tokenizer: Tokenizer) -> Iterator[None]:
+    """Leave a tokenizer as it is: it keeps how it was last told to cut and pad, and is saved so.
+
+    What is exported shall not depend on whether rows were tokenised in this process or kept from another.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    truncation, padding = (backend.truncation, backend.padding) if backend else (None, None)
+    yield
+    if backend:
+        backend.enable_truncation(**truncation) if truncation else backend.no_truncation()
+        backend.enable_padding(**padding) if padding else backend.no_padding()
+
+
+def _cache_folder() -> Path:
+    """Not beside the rows, where `datasets` would put it: a user's folder is not ours, and may be read-only."""
+    folder = Path(datasets.config.HF_DATASETS_CACHE) / "tokenized"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None, cut: dict[str, Any]) -> Batch:
+    """Texts, or pairs of them, as tokens; `cut` is from `cutting`.
+
+    Tokenizers read a text to its end before they cut it, which takes 150 MB of memory for each MB. So of a huge text only
+    the beginning is given to them, unless its tokens do not fill the row.
+    """
+    options = {"verbose": False, **cut}
+    if not cut["truncation"] or tokenizer.truncation_side != "right":
+        return dict(tokenizer(texts, pairs, **options))
+    longest = cut["max_length"]
+    parts = [[text[: longest * _CHARACTERS_A_TOKEN] for text in side] for side in filter(None, (texts, pairs))]
+    encoded = dict(tokenizer(*parts, **options))
+    for index, tokens in enumerate(encoded["input_ids"]):
+        whole = [side[index] for side in filter(None, (texts, pairs))]
+        if len(tokens) < longest and [part[index] for part in parts] != whole:
+            for name, values in tokenizer(*whole, **options).items():
+                encoded[name][index] = values
+    return encoded
+
+
+def cutting(settings: Preprocessing, longest: int | None) -> dict[str, Any]:
+    """Arguments for a tokenizer that cut what is longer than `longest` tokens, where that is wanted."""
+    return {"truncation": True, "max_length": longest} if settings.truncation and longest else {"truncation": False}
+
+
+def check_lengths(rows: Rows, lengths: Sequence[int], longest: int | None) -> None:
+    """Each row has tokens, and not too many.
+
+    Raises:
+        TrainerError: DATA, naming the row.
+    """
+    for index, length in enumerate(lengths):
+        if length == 0:
+            raise data_error("EmptyText", f"{rows.name_row(index)} has no tokens: its text is empty", "drop the row")
+        if longest is not None and length > longest:
+            raise data_error(
+                "TextTooLong",
+                f"{rows.name_row(index)} has {length} tokens, more than {longest}",
+                "set preprocessing.truncation to true, or raise preprocessing.maxLength if the model allows",
+            )
+
+
+def longest_sequence(settings: Preprocessing, tokenizer: Tokenizer, model_config: Any, special: int) -> int | None:
+    """How many tokens a row may have; None where neither the settings nor the model set a bound.
+
+    Args:
+        special: How many tokens the tokenizer adds to each row.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when maxLength is more than the model can take, or leaves no room for text.
+    """
+    positions = _positions(model_config.get_text_config())
+    # A tokenizer that knows no limit says so by a huge number.
+    own = [limit for limit in (tokenizer.model_max_length, positions) if limit is not None and 0 < limit < 10_000_000]
+    if settings.max_length is None:
+        return min(own) if own else None
+    if positions is not None and 0 < positions < settings.max_length:
+        raise bad_configuration(
+            f"preprocessing.maxLength: {settings.max_length} is more than the {positions} tokens that the model takes",
+            f"set it to {min(own)} or less",
+        )
+    if settings.max_length <= special:
+        raise bad_configuration(
+            f"preprocessing.maxLength: {settings.max_length} leaves no room beside the {special} special tokens",
+            "set it to the length of your texts in tokens, such as 128",
+        )
+    return settings.max_length
+
+
+_COUNT_FROM_PADDING = {
+    "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "mpnet", "roberta",
+    "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
+"""Model types whose first token has the position after the padding token's id, so that 514 positions take 512 tokens."""
+
+
+def _positions(model_config: Any) -> int | None:
+    """How many tokens the model has positions for; None where it has no bound."""
+    positions: int | None = getattr(model_config, "max_position_embeddings", None)
+    if positions is None or model_config.model_type not in _COUNT_FROM_PADDING:
+        return positions
+    return positions - (1 if model_config.pad_token_id is None else model_config.pad_token_id) - 1
+
+
+def padding_multiple(longest: int | None, use_cpu: bool) -> int | None:
+    """Tensor cores like multiples of 8; a model's limit is never passed by it."""
+    return 8 if not use_cpu and (longest is None or longest % 8 == 0) else None

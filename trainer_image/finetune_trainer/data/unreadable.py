@@ -1,0 +1,57 @@
+"""Why data could not be read, told so that its owner can mend it."""
+
+import re
+
+import pyarrow as pa  # type: ignore[import-untyped]
+from datasets.exceptions import DatasetsError
+from datasets.table import CastError
+
+from finetune_trainer.failures import TrainerError, data_error, listed
+from finetune_trainer.storage.hub_errors import causes
+
+_LONGEST_REASON = 300
+_TWICE = re.compile(
+    r"Column\(/(?P<json>.+)\) was specified twice|Multiple matches for FieldRef\.Name\((?P<parquet>.+?)\)"
+)
+
+
+def explain_unreadable(source: str, error: Exception) -> TrainerError:
+    """The failure that an exception of a reader stands for: the file is not ours, nor are the readers."""
+    text = str(error)
+    chain = list(causes(error))
+    if "corresponds to no data" in text:
+        return data_error("NoRows", f"{source} has no rows")
+    if "Config name is missing" in text or "BuilderConfig" in text:
+        return data_error("DatasetNameNeeded", f"{source}: {text.splitlines()[0]}", "set dataset.name to one of them")
+    if "Dataset scripts are no longer supported" in text or "trust_remote_code" in text:
+        return data_error(
+            "DatasetNeedsCode",
+            f"{source} would have to run code of its own, which is never done",
+            "use a data set in plain files (parquet, csv, jsonl), such as the one on the Hub's refs/convert/parquet",
+        )
+    if cast := next((cause for cause in chain if isinstance(cause, CastError)), None):
+        return _columns_differ(source, cast)
+    if twice := next((found for cause in chain if (found := _TWICE.search(str(cause)))), None):
+        return data_error(
+            "DuplicateColumn",
+            f"{source} has the column '{twice['json'] or twice['parquet']}' twice",
+            "give each column a name of its own",
+        )
+    # pandas has the last word in a chain about json, and only Arrow says what is wrong.
+    told = [cause for cause in chain if isinstance(cause, pa.ArrowInvalid)] or [
+        cause for cause in reversed(chain) if not isinstance(cause, DatasetsError)
+    ]
+    innermost = told[0] if told else error
+    why = " ".join(str(innermost).split())[:_LONGEST_REASON] or type(innermost).__name__
+    if any("Invalid UTF8" in str(cause) or isinstance(cause, UnicodeDecodeError) for cause in chain):
+        return data_error("NotUtf8", f"{source} is not UTF-8: {why}", "convert it, as by iconv -f latin1 -t utf-8")
+    return data_error("DatasetUnreadable", f"{source} cannot be read: {why}", "check that it is what its name says")
+
+
+def _columns_differ(source: str, error: CastError) -> TrainerError:
+    return data_error(
+        "ColumnsDiffer",
+        f"{source}: its files have different columns; one has {listed(error.requested_column_names)}, "
+        f"another {listed(error.table_column_names)}",
+        "give all files the same columns, or put those with others into a folder of their own",
+    )

@@ -1,0 +1,127 @@
+"""How much memory is free, and running out of it told with the sizes that decide about it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from finetune_api.report import ExitCode
+from finetune_api.run import RunConfig
+from finetune_trainer.failures import TrainerError
+from finetune_trainer.storage.hub_errors import causes
+
+_SYSTEM = Path("/")
+
+
+def available_memory(root: Path = _SYSTEM) -> int | None:
+    """Bytes of CPU memory that this process can still take: the machine's or the container's, whichever is less.
+
+    None where the system does not tell, as outside Linux. `root` is the folder that holds proc/ and sys/.
+    """
+    left = []
+    with suppress(OSError, ValueError, IndexError):
+        text = (root / "proc/meminfo").read_text(encoding="ascii")
+        left.append(int(text.partition("MemAvailable:")[2].split()[0]) * 1024)
+    with suppress(OSError, ValueError):  # cgroup v2; "max" means no limit
+        group = root / "sys/fs/cgroup"
+        limit, used = (int((group / f"memory.{name}").read_text(encoding="ascii")) for name in ("max", "current"))
+        left.append(limit - used + _reclaimable(group / "memory.stat"))
+    return max(0, min(left)) if left else None
+
+
+def free_memory(use_cpu: bool, processes: int) -> int | None:
+    """Bytes that one of `processes` on this machine can still take: of its GPU's memory, or as its share of the CPU's."""
+    if not use_cpu:
+        return int(torch.cuda.mem_get_info()[0])
+    free = available_memory()
+    return None if free is None else free // processes
+
+
+def _reclaimable(stat: Path) -> int:
+    """Bytes of files that the kernel keeps in memory and gives back before anything is killed."""
+    lines = (line.split() for line in stat.read_text(encoding="ascii").splitlines())
+    return sum(int(value) for name, value in lines if name in ("inactive_file", "active_file"))
+
+
+@contextmanager
+def memory_failures(config: RunConfig) -> Iterator[None]:
+    """Tell what torch and Python raise for want of memory as OUT_OF_MEMORY."""
+    try:
+        yield
+    except Exception as error:
+        if failure := explain_memory(error, config):
+            raise failure from error
+        raise
+
+
+def explain_memory(error: BaseException, config: RunConfig) -> TrainerError | None:
+    """The failure, if memory is the cause."""
+    for cause in causes(error):
+        text = str(cause)
+        if isinstance(cause, torch.OutOfMemoryError):
+            size = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
+            where = f"the GPU's {size:.0f} GiB" if size else "the GPU's memory"
+            return _failure("CudaOutOfMemory", f"{where} is not enough: {text.splitlines()[0]:.300}", config)
+        if isinstance(cause, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
+            return _failure(
+                "OutOfMemory", f"the memory is not enough: {text.splitlines()[0] if text else cause!r:.300}", config
+            )
+    return None
+
+
+def _failure(reason: str, message: str, config: RunConfig) -> TrainerError:
+    size, length = config.training.batch_size, config.preprocessing.max_length
+    hint = (
+        f"a smaller training.batchSize ({size} now) with more training.arguments.gradient_accumulation_steps, a "
+        f"preprocessing.maxLength below {length or 'that of the model'}, or training.arguments.activation_checkpointing: true"
+    )
+    return TrainerError(ExitCode.OUT_OF_MEMORY, reason, message, hint)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What decides about the memory of a training that is as small as can be."""
+
+    parameters: int
+    trained: int
+    """Parameters that are trained."""
+    longest: int
+    """Tokens in the longest row."""
+    estimate: int
+    """Bytes for one such row at a time."""
+
+
+def nothing_smaller(said: str, evaluating: bool, checkpointing: bool, need: Need) -> TrainerError:
+    """The failure of a run whose batches are of 1 row. `said` is what CUDA said."""
+    size = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
+    where = f"the GPU's {size:.0f} GiB are" if size else "the GPU's memory is"
+    how = " in the evaluation" if evaluating else " with activation checkpointing" if checkpointing else ""
+    return TrainerError(
+        ExitCode.OUT_OF_MEMORY,
+        "CudaOutOfMemory",
+        f"{where} not enough, not even for batches of 1 row{how}: {said.splitlines()[0]:.300}",
+        f"{need.parameters:,} parameters, {need.trained:,} of them trained, with 1 row of {need.longest} tokens take about "
+        f"{need.estimate / 2**30:.1f} GiB: lower preprocessing.maxLength, train an adapter (training.lora), spread the "
+        "model over more GPUs (training.parallelism: fsdp), or take a larger GPU or a smaller model",
+    )
+
+
+def left_for_next(said: str, change: str) -> TrainerError:
+    """The failure of one of several processes, which ends so that the next attempt can begin with smaller batches."""
+    return TrainerError(
+        ExitCode.INTERNAL,
+        "CudaOutOfMemory",
+        f"the GPU's memory is not enough: {said.splitlines()[0]:.300}",
+        f"the next attempt goes on from the newest checkpoint with {change}",
+    )
+
+
+def bytes_of(state: object) -> int:
+    """Bytes of all tensors in nested dicts, lists and tuples."""
+    if isinstance(state, torch.Tensor):
+        return state.numel() * state.element_size()
+    if isinstance(state, Mapping):
+        return sum(bytes_of(inner) for inner in state.values())
+    return sum(bytes_of(inner) for inner in state) if isinstance(state, list | tuple) else 0

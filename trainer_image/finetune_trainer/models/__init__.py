@@ -1,0 +1,1 @@
+"""Pretrained models and tokenizers, and the adapters beside them."""

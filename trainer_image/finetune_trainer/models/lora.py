@@ -1,0 +1,194 @@
+"""LoRA: a small adapter is trained beside a model that stays as it is. By peft.
+
+What starts at random must be in the adapter as well, or nobody could load what was trained: the head of a classifier,
+and any other weights that the pretrained model does not have.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from transformers import BitsAndBytesConfig, PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from finetune_api.run import RunConfig
+from finetune_api.training import Lora, Task
+from finetune_trainer.failures import bad_configuration, did_you_mean, listed
+from finetune_trainer.models.pretrained import Loaded, Pretrained
+from finetune_trainer.storage.sources import is_hub_id
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+_TASK_TYPES: dict[Task, str] = {
+    "text-classification": "SEQ_CLS",
+    "token-classification": "TOKEN_CLS",
+    "causal-lm": "CAUSAL_LM",
+    "seq2seq": "SEQ_2_SEQ_LM",
+}
+"""peft's names for the tasks."""
+
+
+def check_lora(config: RunConfig) -> None:
+    """What can be told before anything is loaded.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when bitsandbytes is needed and not there, or cannot do what is asked.
+    """
+    lora, processes = config.training.lora, config.nodes * config.processes
+    if lora is None or lora.quantization is None:
+        return
+    if config.training.parallelism == "fsdp" and processes > 1:
+        raise bad_configuration(
+            "training.lora.quantization: quantized weights cannot be spread over processes by fsdp",
+            "set training.parallelism to ddp, where each device holds all of them, or leave quantization out",
+        )
+    if find_spec("bitsandbytes") is None:
+        raise bad_configuration(
+            f"training.lora.quantization: {lora.quantization} needs bitsandbytes, which is not in this image",
+            "add it to the image: pip install 'finetune-operator[trainer,qlora]'; or leave quantization out",
+            "BitsAndBytesNotInstalled",
+        )
+
+
+def load_adapted(
+    load: Callable[[Pretrained], Loaded], pretrained: Pretrained, task: Task, lora: Lora, bf16: bool
+) -> "PeftModel":
+    """The model with an adapter that starts as no change; only the adapter, and what starts at random, is trained.
+
+    Args:
+        load: As `TaskData.load_model`.
+        bf16: Whether the forward pass is in bfloat16: weights that are not trained need no more bits than it has.
+
+    Raises:
+        TrainerError: MODEL as for any model; BAD_CONFIGURATION for target modules that it does not have.
+    """
+    base = replace(pretrained, dtype=torch.bfloat16 if bf16 else torch.float32)
+    if lora.quantization and not pretrained.empty:
+        loaded = _load_quantized(load, base, lora.quantization)
+    else:
+        loaded = load(base)
+    return _add_adapter(loaded, base, task, lora)
+
+
+def _load_quantized(load: Callable[[Pretrained], Loaded], base: Pretrained, bits: Literal["4bit", "8bit"]) -> Loaded:
+    from peft import prepare_model_for_kbit_training
+
+    # It warns at each forward pass that the 8-bit product is made from float16.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+
+    def quantized(skipped: list[str] | None) -> Loaded:
+        # NF4 with quantized constants, as in section 3 of https://arxiv.org/abs/2305.14314.
+        settings = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_4bit=bits == "4bit",
+            load_in_8bit=bits == "8bit",
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=base.dtype,
+            llm_int8_skip_modules=skipped,
+        )
+        return load(replace(base, quantization=settings))
+
+    loaded = quantized(None)
+    if fresh := fresh_modules(loaded):  # these are trained, which quantized weights cannot be
+        output = loaded.model.get_output_embeddings()  # type: ignore[no-untyped-call]
+        kept = [name for name, module in loaded.model.named_modules() if module is output]
+        loaded = quantized(fresh + kept)
+    # Activation checkpointing is switched on by the engine, from its arguments.
+    model = prepare_model_for_kbit_training(loaded.model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
+    return replace(loaded, model=model)
+
+
+def _add_adapter(loaded: Loaded, base: Pretrained, task: Task, lora: Lora) -> "PeftModel":
+    from peft import LoraConfig, get_peft_model
+    from peft.utils import ModulesToSaveWrapper
+
+    model, fresh = loaded.model, fresh_modules(loaded)
+    _check_targets(model, lora.target_modules, fresh)
+    settings = LoraConfig(
+        task_type=_TASK_TYPES[task],
+        r=lora.rank,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # any number will do
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules or "all-linear",
+        modules_to_save=fresh or None,
+        revision=base.revision if is_hub_id(base.source) else None,
+    )
+    paths = set(_paths(model))
+    try:
+        with _outdated_names():
+            adapted = get_peft_model(model, settings, low_cpu_mem_usage=base.empty)
+    except ValueError as error:
+        raise bad_configuration(
+            f"training.lora.targetModules: {str(error).splitlines()[0]:.400}",
+            f"these can be adapted: {listed(sorted(_linear_names(model, fresh)))}",
+        ) from error
+    for module in adapted.modules():
+        if isinstance(module, ModulesToSaveWrapper):
+            module.modules_to_save.float()
+    kept: Any = adapted.peft_config["default"]
+    if not is_hub_id(base.source) and not base.source.startswith("file://"):
+        kept.base_model_name_or_path = base.source  # and not where it lies on this machine
+    # Sets would be written in another order by each process, and the digest of the files with them.
+    kept.target_modules = sorted(kept.target_modules)
+    kept.modules_to_save = sorted(paths.intersection(kept.modules_to_save or ())) or None
+    return adapted
+
+
+def merged(base: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    """`base` with the adapter in a folder added to its weights."""
+    from peft import PeftModel
+
+    with _outdated_names():
+        return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _outdated_names() -> Iterator[None]:
+    """peft uses names that transformers has given up, which no user can help."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def fresh_modules(loaded: Loaded) -> list[str]:
+    """The modules that hold what starts at random: whole heads, and within the pretrained part as little as possible."""
+    body = f"{loaded.model.base_model_prefix}."
+    return sorted(
+        {name.rpartition(".")[0] if name.startswith(body) else name.partition(".")[0] for name in loaded.fresh}
+    )
+
+
+def _check_targets(model: PreTrainedModel, wanted: list[str] | None, fresh: list[str]) -> None:
+    """Each name is that of a module, or the end of one's path.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION, with the names that there are.
+    """
+    paths = _paths(model)
+    for target in wanted or ():
+        if not any(path == target or path.endswith(f".{target}") for path in paths):
+            known = sorted(_linear_names(model, fresh))
+            raise bad_configuration(
+                f"training.lora.targetModules: {target}: the model has no such module{did_you_mean(target, known)}",
+                f"there are {listed(known)}; leave targetModules out for all of them",
+            )
+
+
+def _paths(model: PreTrainedModel) -> list[str]:
+    return [name for name, _ in model.named_modules()]
+
+
+def _linear_names(model: PreTrainedModel, fresh: list[str]) -> set[str]:
+    """Last names of the linear layers."""
+    return {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and not any(f"{name}.".startswith(f"{m}.") for m in fresh)
+    }

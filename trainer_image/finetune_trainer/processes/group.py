@@ -1,0 +1,131 @@
+"""The processes that train one run together, as one of them sees it.
+
+They decide alike: whatever could differ between them, such as a signal that only one got, is asked of all. These
+questions go over gloo, by the CPU's memory, and not over what the gradients take.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+from finetune_api.report import ExitCode
+from finetune_trainer.failures import TrainerError
+from finetune_trainer.storage.hub_errors import causes
+
+T = TypeVar("T")
+
+_PATIENCE = timedelta(hours=24)
+"""How long one may prepare or export while the others wait. One that dies is noticed at once."""
+_SIGNS_OF_LOSS = (
+    "connection closed by peer", "connection reset by peer", "broken pipe", "connection refused", "socket closed",
+    "remote process exited", "application timeout", "gloo", "nccl",
+)  # fmt: skip
+
+
+class Processes:
+    """One of `count` processes, counted by `rank` from 0. The one of rank 0 is `main`: it writes and reports."""
+
+    def __init__(self, rank: int = 0, count: int = 1, local_rank: int = 0) -> None:
+        """`local_rank` counts those on this machine."""
+        self.rank = rank
+        self.count = count
+        self.local_rank = local_rank
+        self._patient = dist.new_group(backend="gloo", timeout=_PATIENCE) if count > 1 else None
+
+    @classmethod
+    @contextmanager
+    def joined(cls, use_cpu: bool) -> Iterator["Processes"]:
+        """Meet the others, whom `launch` has started. On GPUs this process takes the one of its local rank.
+
+        Raises:
+            TrainerError: PEER_LOST for whatever comes up because another process is gone.
+        """
+        rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        if count == 1:
+            yield cls()
+            return
+        local_rank = int(os.environ["LOCAL_RANK"])
+        if not use_cpu:
+            torch.cuda.set_device(local_rank)
+        try:
+            dist.init_process_group("gloo" if use_cpu else "cpu:gloo,cuda:nccl")
+            yield cls(rank, count, local_rank)
+            dist.destroy_process_group()
+        except Exception as error:
+            if lost := explain_loss(error):
+                raise lost from error
+            raise
+
+    @property
+    def main(self) -> bool:
+        return self.rank == 0
+
+    def any(self, own: bool) -> bool:
+        """Whether it is so in any of them. All must ask at the same time, as with all that follows."""
+        if self._patient is None:
+            return own
+        flag = torch.tensor(int(own))
+        asked = dist.all_reduce(flag, dist.ReduceOp.MAX, group=self._patient, async_op=True)
+        while not asked.is_completed():  # a signal is heard between two naps, and not within a call of gloo
+            time.sleep(0.0001)
+        asked.wait()
+        return bool(flag)
+
+    def from_main(self, value: T) -> T:
+        """The value that `main` has."""
+        if self._patient is None:
+            return value
+        self.any(False)  # waits for `main`, where a signal is heard
+        values = [value]
+        dist.broadcast_object_list(values, src=0, group=self._patient)
+        return values[0]
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """No process goes on before all are through; what fails in one fails in all. Nothing within may ask the others.
+
+        Raises:
+            TrainerError: PEER_LOST where it failed in another one, which tells why.
+        """
+        try:
+            yield
+        except BaseException:
+            self.any(True)
+            raise
+        if self.any(False):
+            raise peer_lost("another process failed")
+
+    def in_turn(self, work: Callable[[], T]) -> T:
+        """`work`, on each machine first by one process, which downloads and tokenises, then by the others."""
+        results = []
+        with self.together():
+            if self.local_rank == 0:
+                results.append(work())
+        with self.together():
+            if self.local_rank != 0:
+                results.append(work())
+        return results[0]
+
+
+def peer_lost(message: str) -> TrainerError:
+    return TrainerError(
+        ExitCode.PEER_LOST,
+        "PeerLost",
+        message,
+        "the process that was lost, or its pod, tells the cause; the run goes on from its newest checkpoint",
+    )
+
+
+def explain_loss(error: BaseException) -> TrainerError | None:
+    """The failure PEER_LOST, if an exception came up because another process is gone."""
+    for cause in causes(error):
+        text = str(cause)
+        if isinstance(cause, dist.DistError | RuntimeError) and any(sign in text.lower() for sign in _SIGNS_OF_LOSS):
+            return peer_lost(f"another process of the run was lost: {text.splitlines()[0]:.300}")
+    return None

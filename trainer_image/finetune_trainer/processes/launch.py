@@ -1,0 +1,180 @@
+"""Starts the processes of a run on this machine, and tells how they ended, by torch's elastic agent.
+
+Each is this program again, with its rank in the environment, and leaves its final word in a folder. Nothing is started
+a second time here: that is for Kubernetes, which counts.
+"""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.distributed import DistError
+from torch.distributed.elastic.agent.server.api import WorkerSpec
+from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+
+from finetune_api.report import ENV_NODE_RANK, ENV_RENDEZVOUS, ExitCode, FinalReport
+from finetune_api.run import RunConfig
+from finetune_api.status import Failure
+from finetune_trainer.failures import TrainerError, bad_configuration
+from finetune_trainer.processes.group import peer_lost
+from finetune_trainer.processes.rendezvous import Rendezvous
+from finetune_trainer.reporting.final_word import ENV_WORDS
+
+logger = logging.getLogger(__name__)
+
+_GRACE = 110
+"""Seconds for saving after SIGTERM; Kubernetes kills the pod after 120."""
+_PATIENCE = 900.0
+"""Seconds to wait for the pods of the other machines."""
+_POLL = 0.2
+"""Seconds between two looks at the processes."""
+
+
+def launch(config: RunConfig, arguments: Sequence[str]) -> FinalReport:
+    """Run the program with `arguments` in all processes of this machine. Returns the final word of them all.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when the environment does not say where the machines meet.
+    """
+    meeting = _rendezvous(config)
+    cores = len(os.sched_getaffinity(0))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // config.processes)))
+    _quiet_agent()
+    with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
+        os.environ[ENV_WORDS] = folder
+        agent = LocalElasticAgent(
+            WorkerSpec(
+                role="trainer",
+                local_world_size=config.processes,
+                rdzv_handler=meeting,
+                entrypoint=sys.executable,
+                args=("-m", "finetune_trainer", *arguments),
+                max_restarts=0,
+                monitor_interval=_POLL,
+            ),
+            DefaultLogsSpecs(log_dir=folder),
+            shutdown_timeout=_GRACE,
+        )
+        stopped, lost, failures = False, None, dict[int, ProcessFailure]()
+        try:
+            failures = agent.run().failures
+        except SignalException:
+            stopped = True
+        except TrainerError as error:
+            lost = error
+        except DistError as error:
+            lost = peer_lost(f"another machine of the run was lost: {error}")
+        finally:
+            del os.environ[ENV_WORDS]
+        words = _read_words(Path(folder))
+    final = verdict(words, _ends(failures), stopped, lost)
+    told = 0 in words and words[0].failure == final.failure and final.exit_code != ExitCode.PEER_LOST
+    if final.failure and not told:
+        logger.error("error: %s", final.failure.message)
+        logger.error("hint: %s", final.failure.hint)
+    return final
+
+
+@dataclass(frozen=True)
+class End:
+    """How a process ended that did not end well."""
+
+    exit_code: int
+    """Negative: the number of the signal that killed it."""
+    time: float
+
+
+def verdict(
+    words: Mapping[int, FinalReport], ends: Mapping[int, End], stopped: bool, lost: TrainerError | None
+) -> FinalReport:
+    """The final word for all processes: with the state that the first one told, and the cause where one failed.
+
+    Args:
+        words: What the processes said last, by rank. One that was killed said nothing.
+        ends: Those that failed, as far as it is known.
+        stopped: Whether this program was asked to stop.
+        lost: Why the other machines cannot be waited for.
+    """
+    state = words[min(words)] if words else FinalReport(exit_code=0)
+    causes = [word for _, word in sorted(words.items()) if word.exit_code not in _FOLLOWS]
+    if causes:
+        return state.model_copy(update={"exit_code": causes[0].exit_code, "failure": causes[0].failure})
+    silent = sorted((end.time, rank) for rank, end in ends.items() if rank not in words)
+    if silent and not stopped:
+        death = _died(silent[0][1], ends[silent[0][1]].exit_code)
+        return state.model_copy(update={"exit_code": death.exit_code, "failure": death})
+    codes = {word.exit_code for word in words.values()}
+    if stopped or ExitCode.STOPPED in codes or (lost is None and codes == {ExitCode.SUCCESS}):
+        code = ExitCode.SUCCESS if codes == {ExitCode.SUCCESS} else ExitCode.STOPPED
+        return state.model_copy(update={"exit_code": code, "failure": None})
+    told = next((word.failure for word in words.values() if word.failure), None)
+    failure = told or (lost and _failure(lost))
+    return state.model_copy(update={"exit_code": ExitCode.PEER_LOST, "failure": failure})
+
+
+_FOLLOWS = (ExitCode.SUCCESS, ExitCode.STOPPED, ExitCode.PEER_LOST)
+"""Exit codes that are no cause by themselves."""
+
+
+def _died(rank: int, exit_code: int) -> Failure:
+    if exit_code >= 0:
+        return Failure(
+            reason="ProcessDied",
+            message=f"process {rank} ended with exit code {exit_code} and told nothing",
+            hint="the pod's log may tell why",
+            exit_code=exit_code,
+        )
+    name = signal.Signals(-exit_code).name
+    hint = "the memory may not have sufficed: raise resources.memory, or lower training.batchSize"
+    return Failure(
+        reason="ProcessKilled",
+        message=f"process {rank} was killed by {name}",
+        hint=hint if name == "SIGKILL" else "the pod's log may tell why",
+        exit_code=128 - exit_code,
+    )
+
+
+def _failure(error: TrainerError) -> Failure:
+    return Failure(reason=error.reason, message=error.message, hint=error.hint, exit_code=error.exit_code)
+
+
+def _rendezvous(config: RunConfig) -> Rendezvous:
+    if config.nodes == 1:
+        return Rendezvous("127.0.0.1", 0, node=0, nodes=1, patience=_PATIENCE)
+    host, _, port = os.environ.get(ENV_RENDEZVOUS, "").rpartition(":")
+    node = os.environ.get(ENV_NODE_RANK, "")
+    if not (host and port.isdigit() and node.isdigit() and int(node) < config.nodes):
+        raise bad_configuration(
+            f"nodes: {config.nodes} machines must know where they meet, and {ENV_RENDEZVOUS} is "
+            f"'{os.environ.get(ENV_RENDEZVOUS, '')}', {ENV_NODE_RANK} is '{node}'",
+            f"set {ENV_RENDEZVOUS} to host:port of the first one and {ENV_NODE_RANK} to 0, 1, …; or set nodes to 1",
+        )
+    return Rendezvous(host, int(port), int(node), config.nodes, _PATIENCE)
+
+
+def _quiet_agent() -> None:
+    """What it logs, with tracebacks, is told by the processes themselves and by `verdict`."""
+    agent = logging.getLogger("torch.distributed.elastic")
+    agent.addHandler(logging.NullHandler())
+    agent.propagate = False
+
+
+def _ends(failures: Mapping[int, ProcessFailure]) -> dict[int, End]:
+    return {rank: End(failure.exitcode, float(failure.timestamp)) for rank, failure in failures.items()}
+
+
+def _read_words(folder: Path) -> dict[int, FinalReport]:
+    words = {}
+    for path in folder.glob("*.json"):
+        try:
+            words[int(path.stem)] = FinalReport.model_validate_json(path.read_bytes())
+        except ValueError:
+            logger.warning("the final word of process %s cannot be read", path.stem)
+    return words

@@ -1,0 +1,93 @@
+"""Where the machines of a run meet, by their number and the address of the first one."""
+
+import socket
+import time
+from datetime import timedelta
+
+from torch.distributed import DistError, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+from torch.distributed.elastic.rendezvous import RendezvousHandler, RendezvousInfo, RendezvousStoreInfo
+
+from finetune_trainer.processes.group import peer_lost
+
+_PAUSE = 0.2  # seconds
+_CALL = timedelta(seconds=20)
+
+
+class Rendezvous(RendezvousHandler):
+    """Meets once. In contrast to torch's static one, waiting can be interrupted, and a machine that comes anew is seen."""
+
+    def __init__(self, host: str, port: int, node: int, nodes: int, patience: float) -> None:
+        """`patience` is how long to wait for the other machines, in seconds. A `port` of 0 takes a free one."""
+        self._host, self._port, self._node, self._nodes = host, port, node, nodes
+        self._patience = patience
+        self._store: Store | None = None
+
+    def next_rendezvous(self) -> RendezvousInfo:
+        """Wait until all machines are there.
+
+        Raises:
+            TrainerError: PEER_LOST when they do not come in time.
+        """
+        deadline = time.monotonic() + self._patience
+        store = self._connect(deadline)
+        self._store = PrefixStore("machines", store)
+        self._store.add(str(self._node), 1)
+        while not self._store.check([str(node) for node in range(self._nodes)]):
+            if time.monotonic() > deadline:
+                raise peer_lost(f"not all of the {self._nodes} machines came within {self._patience:.0f} s")
+            time.sleep(_PAUSE)
+        address = RendezvousStoreInfo(self._host, store.port)
+        return RendezvousInfo(PrefixStore("workers", store), self._node, self._nodes, address)
+
+    def _connect(self, deadline: float) -> TCPStore:
+        # A store that cannot connect tries on by itself, and no signal is heard meanwhile.
+        while self._node != 0 and (problem := self._unreachable()):
+            if time.monotonic() > deadline:
+                raise peer_lost(f"{self._host}:{self._port} cannot be reached: {problem}")
+            time.sleep(_PAUSE)
+        # The first machine serves the store itself: DNS may not know its name yet, seconds after its pod began.
+        first = self._node == 0
+        host = "127.0.0.1" if first else self._host
+        return TCPStore(host, self._port, None, first, _CALL, wait_for_workers=False, multi_tenant=True)
+
+    def _unreachable(self) -> OSError | None:
+        try:
+            socket.create_connection((self._host, self._port), timeout=2).close()
+        except OSError as error:
+            return error
+        return None
+
+    def num_nodes_waiting(self) -> int:
+        """Asked again and again while the workers run. They would wait in vain for those of a machine that is gone.
+
+        Raises:
+            TrainerError: PEER_LOST when the first machine is gone, or one has come a second time.
+        """
+        if self._store is None or self._nodes == 1:
+            return 0
+        try:
+            again = any(self._store.add(str(node), 0) > 1 for node in range(self._nodes))
+        except DistError as error:
+            raise peer_lost(f"the first machine of the run was lost: {error}") from error
+        if again:
+            raise peer_lost("another machine of the run has started anew")
+        return 0
+
+    @property
+    def use_agent_store(self) -> bool:
+        return True
+
+    def get_backend(self) -> str:
+        return "static"
+
+    def get_run_id(self) -> str:
+        return "finetune"
+
+    def is_closed(self) -> bool:
+        return False
+
+    def set_closed(self) -> None:
+        """There is no second meeting that it could prevent."""
+
+    def shutdown(self) -> bool:
+        return True

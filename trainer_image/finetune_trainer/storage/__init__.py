@@ -1,0 +1,1 @@
+"""Where models, data and the output lie: on this machine, in buckets, on the Hub."""

@@ -1,0 +1,178 @@
+"""Credentials of buckets and of the Hub: from the Secrets that the manifest names, else as each library finds its own."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from finetune_api.report import ENV_SECRETS
+from finetune_trainer.failures import bad_configuration, listed
+from finetune_trainer.reporting.redaction import redact
+
+Role: TypeAlias = Literal["model", "dataset", "output"]
+"""Whose credentials: each may have a Secret of its own."""
+
+FIELDS: dict[Role, str] = {"model": "model.source", "dataset": "dataset.source", "output": "output.uri"}
+"""The field of the manifest that names the place."""
+
+_KEYS: dict[str, tuple[str, ...]] = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"),
+    "gs": ("GOOGLE_APPLICATION_CREDENTIALS_JSON",),
+    "az": (
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "AZURE_STORAGE_ACCOUNT",
+        "AZURE_STORAGE_KEY",
+        "AZURE_STORAGE_SAS_TOKEN",
+    ),
+    "hf": ("HF_TOKEN",),
+}
+_NOT_SECRET = ("AWS_REGION", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT")
+_MORE_VARIABLES = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_CLIENT_SECRET", "AZURE_STORAGE_CLIENT_SECRET")
+_PARTS_AT_ONCE = 4
+"""Parts of one file in flight: each takes up to 50 MiB of memory while it is sent."""
+_RETRIES = {"mode": "standard", "total_max_attempts": 3}
+"""Of one request, by botocore; s3fs tries five times around it, which takes long enough together."""
+_BLOCK_BYTES = 16 * 2**20
+"""A larger file is read in parts of this size, side by side."""
+
+
+def remember_secrets() -> None:
+    """Have every secret that is there now kept out of what the trainer says."""
+    names = [name for keys in _KEYS.values() for name in keys if name not in _NOT_SECRET]
+    redact.remember(os.environ[name] for name in (*names, *_MORE_VARIABLES) if name in os.environ)
+    for role in FIELDS:
+        _read(role, names)
+
+
+def storage_options(scheme: str, role: Role) -> dict[str, Any]:
+    """Options for the fsspec file system of `scheme` (s3, gs, az). They are read anew each time: Kubernetes renews Secrets.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when the Secret lacks what the scheme needs. No message holds a value.
+    """
+    secret = _secret(scheme, role)
+    match scheme:
+        case "s3":
+            return _s3_options(secret, role)
+        case "gs":
+            return _gs_options(secret, role)
+        case "az":
+            return _az_options(secret, role)
+        case other:
+            raise ValueError(f"no credentials are known for {other}://")
+
+
+def hub_token(role: Role) -> str | None:
+    """The Hub's token from the role's Secret; None lets huggingface_hub look (HF_TOKEN, or a login on a laptop)."""
+    return _read(role, _KEYS["hf"]).get("HF_TOKEN")
+
+
+def has_secret(role: Role) -> bool:
+    """Whether the manifest's Secret for `role` is mounted."""
+    folder = _folder(role)
+    return folder is not None and folder.is_dir()
+
+
+def how_to_give(scheme: str, role: Role) -> str:
+    """What to do about credentials, for people."""
+    if scheme not in _KEYS:
+        return "https:// takes no credentials: put the file into a bucket or on a volume"
+    keys = " and ".join(_KEYS[scheme][:2]) if scheme == "s3" else " or ".join(_KEYS[scheme][:2])
+    if has_secret(role):
+        return f"check {keys} in the Secret that {role}.secretRef names"
+    return f"name a Secret with {keys} in {role}.secretRef (outside a cluster set them as environment variables)"
+
+
+def _secret(scheme: str, role: Role) -> dict[str, str]:
+    """The keys of the scheme in the role's Secret; none where no Secret is named."""
+    values = _read(role, _KEYS[scheme])
+    if has_secret(role) and not values:
+        raise bad_configuration(
+            f"the Secret of {role}.secretRef has no key for {scheme}://, such as {_KEYS[scheme][0]}",
+            f"its keys may be {listed(_KEYS[scheme])}",
+            "SecretIncomplete",
+        )
+    return values
+
+
+def _read(role: Role, names: Iterable[str]) -> dict[str, str]:
+    folder, values = _folder(role), {}
+    if folder is None:
+        return {}
+    for name in names:
+        try:
+            values[name] = (folder / name).read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            continue
+        except (OSError, UnicodeDecodeError) as error:
+            raise bad_configuration(
+                f"key {name} of the Secret of {role}.secretRef cannot be read: {type(error).__name__}",
+                reason="SecretUnreadable",
+            ) from None
+    redact.remember(value for name, value in values.items() if name not in _NOT_SECRET)
+    return values
+
+
+def _folder(role: Role) -> Path | None:
+    root = os.environ.get(ENV_SECRETS)
+    return Path(root) / role if root else None
+
+
+def _s3_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
+    _need(secret, role, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    # botocore itself looks for AWS_DEFAULT_REGION only.
+    region = secret.get("AWS_REGION") or os.environ.get("AWS_REGION")
+    options = {
+        "key": secret.get("AWS_ACCESS_KEY_ID"),
+        "secret": secret.get("AWS_SECRET_ACCESS_KEY"),
+        "token": secret.get("AWS_SESSION_TOKEN"),
+        "endpoint_url": secret.get("AWS_ENDPOINT_URL"),
+        "client_kwargs": {"region_name": region} if region else None,
+        "config_kwargs": None if "AWS_MAX_ATTEMPTS" in os.environ else {"retries": _RETRIES},
+        "max_concurrency": _PARTS_AT_ONCE,
+        "default_block_size": _BLOCK_BYTES,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _gs_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
+    text = secret.get("GOOGLE_APPLICATION_CREDENTIALS_JSON")
+    if text is None:
+        return {}
+    try:
+        key = json.loads(text)
+    except ValueError:
+        key = None
+    if not isinstance(key, dict):
+        raise bad_configuration(
+            f"GOOGLE_APPLICATION_CREDENTIALS_JSON in the Secret of {role}.secretRef is not JSON",
+            "it must hold the whole key file of a service account",
+            "SecretIncomplete",
+        )
+    return {"token": key}
+
+
+def _az_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
+    if connection := secret.get("AZURE_STORAGE_CONNECTION_STRING"):
+        return {"connection_string": connection}
+    if not secret:
+        account = os.environ.get("AZURE_STORAGE_ACCOUNT")
+        key = os.environ.get("AZURE_STORAGE_KEY")
+        return {name: value for name, value in (("account_name", account), ("account_key", key)) if value}
+    if "AZURE_STORAGE_SAS_TOKEN" in secret:
+        _need(secret, role, "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_SAS_TOKEN")
+        return {"account_name": secret["AZURE_STORAGE_ACCOUNT"], "sas_token": secret["AZURE_STORAGE_SAS_TOKEN"]}
+    _need(secret, role, "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY")
+    return {"account_name": secret["AZURE_STORAGE_ACCOUNT"], "account_key": secret["AZURE_STORAGE_KEY"]}
+
+
+def _need(secret: Mapping[str, str], role: Role, *names: str) -> None:
+    """Either all of them or none."""
+    missing = [name for name in names if name not in secret]
+    if missing and len(missing) < len(names):
+        raise bad_configuration(
+            f"the Secret of {role}.secretRef lacks {listed(missing)}",
+            f"it needs {' and '.join(names)}",
+            "SecretIncomplete",
+        )

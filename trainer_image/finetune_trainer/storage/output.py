@@ -1,0 +1,230 @@
+"""Where things lie on this machine, and whose an output is."""
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from finetune_api.base import JsonObject
+from finetune_api.run import RunConfig
+from finetune_trainer.failures import bad_configuration, listed, output_error, output_failures
+
+if TYPE_CHECKING:
+    from finetune_trainer.storage.mirror import Mirror
+
+Volumes = Mapping[str, Path]
+"""Where each claim of pvc://claim/... lies: in a pod its mount, on a laptop any folder."""
+
+_IDENTITY = "run.json"
+_OURS = ("checkpoints", "model", "adapter", "history.jsonl")
+
+
+def is_path(source: str) -> bool:
+    """Whether `source` is a place in a file system and not an id on the Hub."""
+    return source.startswith(("file://", "pvc://"))
+
+
+def locate(uri: str, volumes: Volumes) -> Path:
+    """The path of a file:// or pvc:// URI.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when the claim is not mounted, or the path would leave it.
+    """
+    scheme, _, rest = uri.partition("://")
+    rest = unquote(rest)
+    if scheme == "file":
+        return Path(rest)
+    claim, _, path = rest.partition("/")
+    if claim not in volumes:
+        known = f"those given are {listed(volumes)}" if volumes else "none is given"
+        raise bad_configuration(
+            f"{uri}: volume '{claim}' is not known here; {known}",
+            f"say where it lies: --volume {claim}=/some/folder",
+            "VolumeNotGiven",
+        )
+    if ".." in Path(path).parts:
+        raise bad_configuration(f"{uri}: the path must not hold '..'")
+    return volumes[claim] / path
+
+
+def cache_folder() -> Path:
+    """Where copies of what lies elsewhere are kept: `finetune` below XDG_CACHE_HOME, or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune"
+
+
+@dataclass(frozen=True)
+class Output:
+    """The one place below which everything stands that the run makes."""
+
+    uri: str
+    path: Path
+    """The place itself; or, where it is away from this machine, where everything is written first."""
+    mirror: "Mirror | None" = None
+    """Brings it to the place, where that is away from this machine."""
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.jsonl"
+
+    def uri_of(self, path: Path) -> str:
+        """The URI of something below the output."""
+        if self.mirror and path == self.model:
+            return self.mirror.model_uri
+        return f"{self.uri}/{path.relative_to(self.path).as_posix()}".removesuffix("/.")
+
+    def shown(self, path: Path) -> str:
+        """How to call something below the output: people know paths of this machine, and URIs of other places."""
+        return self.uri_of(path) if self.mirror else str(path)
+
+    @property
+    def hurried(self) -> threading.Event:
+        """To be set while something waits for a checkpoint to be saved."""
+        return self.mirror.hurried if self.mirror else threading.Event()
+
+    def history_changed(self) -> None:
+        """Something was added to the history that shall not be lost."""
+        if self.mirror:
+            self.mirror.history_changed()
+
+    def publish_models(self) -> None:
+        """Bring what was exported to the place, and the history for the last time. Then nothing is needed here any more."""
+        if self.mirror:
+            for folder in (self.path / "adapter", self.model):
+                if folder.exists():
+                    self.mirror.publish_model(folder)
+            self.mirror.finish()
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def identity(config: RunConfig) -> JsonObject:
+    """What makes two runs the same: a checkpoint is only resumed where it is equal."""
+    return {"configDigest": config.digest(), "jobUid": config.job.uid if config.job else None}
+
+
+def find_output(config: RunConfig, volumes: Volumes) -> Output:
+    """The output's place, untouched."""
+    uri = config.output.uri.rstrip("/")
+    return Output(uri, locate(uri, volumes)) if is_path(uri) else _away(config, uri)
+
+
+def open_output(config: RunConfig, volumes: Volumes) -> Output:
+    """The output's place, made if need be, and proven to be writable and free for this run.
+
+    Raises:
+        TrainerError: OUTPUT when it cannot be written or holds another run; INTERNAL when it cannot be reached.
+    """
+    output = find_output(config, volumes)
+    with output_failures(output.path):
+        if output.path.exists() and not output.path.is_dir():
+            raise output_error("OutputNotWritable", f"{output.uri}: {output.path} is not a folder")
+        output.path.mkdir(parents=True, exist_ok=True)
+        probe = output.path / f".write-{uuid.uuid4().hex}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    if output.mirror:
+        output.mirror.probe()
+        output.mirror.fetch_history()
+    _check_is_free(output, identity(config))
+    return output
+
+
+def _away(config: RunConfig, uri: str) -> Output:
+    from finetune_trainer.storage.mirror import (
+        Mirror,
+        connect,
+    )  # fsspec and the Hub's client: only where they are needed
+
+    name = hashlib.sha256(json.dumps([uri, identity(config)]).encode()).hexdigest()[:32]
+    folder = cache_folder() / "outputs" / name
+    return Output(uri, folder, Mirror(connect(uri), folder))
+
+
+def claim_output(output: Output, config: RunConfig) -> None:
+    """Mark the output as this run's. Only done once model and data are good: a mistake shall not cost a folder."""
+    mine = identity(config)
+    text = json.dumps(mine, indent=2) + "\n"
+    _check_is_free(output, mine)
+    if output.mirror:
+        output.mirror.create_mark(_IDENTITY, text.encode())
+        _check_is_free(output, mine)  # of two that come at the same time one was faster
+    else:
+        with output_failures(output.path):
+            write_atomically(output.path / _IDENTITY, text)
+
+
+def _check_is_free(output: Output, mine: JsonObject) -> None:
+    mark = _read_mark(output)
+    if mark is None:
+        used = output.mirror.holds_files() if output.mirror else any((output.path / name).exists() for name in _OURS)
+        theirs = None if used else mine
+    else:
+        try:
+            theirs = json.loads(mark)
+        except ValueError:
+            theirs = None
+    if theirs != mine:
+        raise output_error(
+            "OutputInUse",
+            f"{output.uri} holds {_whose(theirs, mine)}",
+            f"give output.uri another folder, or delete {output.shown(output.path)} if it is not needed any more",
+        )
+
+
+def _read_mark(output: Output) -> bytes | None:
+    if output.mirror:
+        return output.mirror.read_mark(_IDENTITY)
+    with output_failures(output.path):
+        path = output.path / _IDENTITY
+        return path.read_bytes() if path.exists() else None
+
+
+def _whose(theirs: object, mine: JsonObject) -> str:
+    if not isinstance(theirs, dict):
+        return "files that are not of a run of ours"
+    same_settings = theirs.get("configDigest") == mine["configDigest"]
+    return "the run of another job" if same_settings else "a run with other settings"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a crash leaves the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Have the contents of a file on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and new names in `folder` survive a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""`prepare`: what can be known of a run in seconds."""
