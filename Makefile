@@ -8,7 +8,7 @@ KERAS_VENV ?= .venv-keras
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer test bench-kill test-keras test-qlora generate verify lint format clean
+.PHONY: help demo bench-trainer test test-slow bench-kill test-keras test-qlora generate verify lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,8 +35,11 @@ demo: $(READY)  ## Fine-tune a real model on a cluster in this machine, from a m
 bench-trainer: $(READY)  ## Compare our trainer with plain scripts, side by side; BENCH=--quick takes a minute or two
 	$(BIN)/python benchmarks/trainer.py $(BENCH)
 
-test: $(READY)  ## Run the whole test suite
+test: $(READY)  ## Run the test suite
 	$(BIN)/python -m pytest
+
+test-slow: $(READY)  ## Run the tests that `make test` leaves out because each takes half a minute
+	$(BIN)/python -m pytest -m slow
 
 test-keras: $(KERAS_VENV)/.installed  ## Run the tests of the Keras engine, in an environment of their own
 	$(KERAS_VENV)/bin/python -m pytest -m keras tests/keras

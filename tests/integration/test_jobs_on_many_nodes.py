@@ -41,6 +41,7 @@ def test_two_pods_of_two_processes_learn_what_one_process_learns(space: Space, s
     assert {pod["spec"]["hostname"] for pod in pods} >= {"pair-0"}
 
 
+@pytest.mark.slow
 def test_when_one_of_the_pods_goes_away_all_go_on_from_the_last_checkpoint(space: Space) -> None:
     checkpoints = {"strategy": "steps", "steps": 16, "keep": 2}
     resources = {"gpus": 0, "nodes": 2}

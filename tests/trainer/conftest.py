@@ -77,11 +77,19 @@ def settings(model: Path, data: Path, tmp_path: Path) -> Settings:
     }
 
 
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """What a run in this process sets for its libraries is gone when the test ends."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Train]:
     """Runs the program's main in this process."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    environment = dict(os.environ)
     termination = tmp_path / "termination-log"
     monkeypatch.setenv(ENV_TERMINATION_LOG, str(termination))
     monkeypatch.delenv(ENV_SERVER_URL, raising=False)
@@ -97,8 +105,6 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    os.environ.clear()
-    os.environ.update(environment)
 
 
 @pytest.fixture(scope="session")

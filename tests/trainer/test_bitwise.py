@@ -20,11 +20,8 @@ Disturbance = Callable[[Path, pytest.MonkeyPatch], None]
 
 @pytest.fixture
 def restored_determinism() -> Iterator[None]:
-    environment = dict(os.environ)
     yield
     torch.use_deterministic_algorithms(False)
-    os.environ.clear()
-    os.environ.update(environment)
 
 
 @pytest.fixture(scope="module", params=["trainer", "pytorch"])

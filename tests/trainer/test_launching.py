@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
 from tests.trainer.test_stop_and_resume import start, wait_for
 from tests.trainer.tiny import Settings, Train
 
@@ -48,6 +49,7 @@ def test_two_processes_are_started_watched_and_stopped_as_one_program(settings: 
     assert not any(child.is_running() for child in started)
 
 
+@pytest.mark.slow
 def test_processes_do_not_outlive_the_program_that_started_them(settings: Settings, tmp_path: Path) -> None:
     settings["training"] |= {"epochs": 1000, "batchSize": 4}
     settings |= {"processesPerNode": 2, "checkpoints": {"strategy": "steps", "steps": 1}, "evaluation": {}}
