@@ -45,5 +45,3 @@ def make_engine(prepared: "Prepared", recorder: "Recorder") -> Engine:
             from finetune_trainer.engines import keras
 
             return keras.Engine(prepared, recorder)
-        case engine:
-            raise NotImplementedError(engine)
