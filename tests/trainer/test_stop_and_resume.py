@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from tests.trainer.tiny import Ended, Settings, Train
 
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode, FinalReport
+from finetune_trainer.metrics.scores import ClassScores
 from finetune_trainer.recorder import Recorder
 from finetune_trainer.reporting.state import RunState
 
@@ -70,6 +71,13 @@ def in_stage(wanted: str, times: int = 1) -> Callable[[pytest.MonkeyPatch], None
     return arm
 
 
+def no_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def break_off(self: ClassScores, predictions: object, references: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ClassScores, "add_batch", break_off)
+
+
 def stopped(settings: Settings, train: Train, arm: Callable[[pytest.MonkeyPatch], None]) -> Ended:
     with pytest.MonkeyPatch.context() as monkeypatch:
         arm(monkeypatch)
@@ -82,7 +90,7 @@ def stopped(settings: Settings, train: Train, arm: Callable[[pytest.MonkeyPatch]
         pytest.param(at_step(5), 5, id="within an epoch"),
         pytest.param(at_step(12), 12, id="at the last step of an epoch"),
         pytest.param(in_stage("Evaluating"), 12, id="in an evaluation"),
-        pytest.param(in_stage("Saving"), 13, id="while saving"),
+        pytest.param(in_stage("Saving"), 12, id="while saving"),
         pytest.param(at_step(24), 24, id="at the last step"),
         pytest.param(in_stage("Evaluating", times=2), 24, id="in the last evaluation"),
         pytest.param(in_stage("Exporting"), 24, id="while exporting"),
@@ -115,6 +123,23 @@ def test_a_run_stopped_while_it_prepares_leaves_at_once(settings: Settings, trai
 
     assert (ended.code, ended.final.checkpoints, ended.final.failure) == (ExitCode.STOPPED, [], None)
     assert "stopped; nothing was trained yet" in ended.said
+
+
+@pytest.mark.parametrize("engine", ["trainer", "pytorch"])
+def test_an_evaluation_that_breaks_the_run_costs_no_step(
+    settings: Settings, train: Train, tmp_path: Path, engine: str
+) -> None:
+    settings["training"]["engine"] = engine
+    train(settings | {"output": {"uri": f"file://{tmp_path}/whole"}})
+
+    broken = stopped(settings, train, no_evaluation)
+    resumed = train(settings)
+
+    assert [checkpoint.step for checkpoint in broken.final.checkpoints] == [12]
+    assert (resumed.code, resumed.final.resumed_from_step) == (0, 12)
+    (weights, history), (own_weights, own_history) = outcome(tmp_path / "whole"), outcome(tmp_path / "out")
+    assert own_weights == weights
+    assert evaluations_and_steps(own_history) == evaluations_and_steps(history)
 
 
 def test_a_stop_within_an_epoch_resumes_the_order_of_rows_also_with_accumulation(

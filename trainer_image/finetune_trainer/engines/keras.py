@@ -134,13 +134,13 @@ class Engine:
             metrics = {"loss": loss, "grad_norm": logs["grad_norm"], "learning_rate": self._rate(step - 1)}
             recorder.log(step, self._epoch_after(step), metrics)
             self._losses = []
+        if self._due.saves(step):
+            self._save(logs)  # before an evaluation, which takes long and may break
         if self._due.evaluates(step) and not recorder.stop.requested:
             self._evaluate()
-        ends = self._ends_here()
-        if ends or self._due.saves(step):
-            recorder.check_finite(step, {"loss": logs["loss"], "grad_norm": logs["grad_norm"]})
-            self._save()
-        self._model.stop_training = ends
+        if self._ends_here():
+            self._save(logs)
+            self._model.stop_training = True
 
     def _ends_here(self) -> bool:
         return self._recorder.stop.requested or self._recorder.early_stop is not None
@@ -173,7 +173,11 @@ class Engine:
         batch = self._prepared.data.collate([examples.dataset[row] for row in rows])
         return self._twin.inputs(batch), batch["labels"]
 
-    def _save(self) -> None:
+    def _save(self, logs: dict[str, float]) -> None:
+        """Have a checkpoint made of the state as it is now, unless that was done."""
+        if self._step == self._recorder.saved_step:
+            return
+        self._recorder.check_finite(self._step, {"loss": logs["loss"], "grad_norm": logs["grad_norm"]})
         self._twin.give()
         objects = {
             OPTIMIZER: {

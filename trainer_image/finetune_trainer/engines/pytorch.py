@@ -131,11 +131,12 @@ class Engine:
             self._recorder.step(self._step, self._epoch)
             if self._due.logs(self._step):
                 self._log(learning_rate)
+            if self._due.saves(self._step):
+                self._save()  # before an evaluation, which takes long and may break
             if self._due.evaluates(self._step) and not self._recorder.stop.requested:
                 self._evaluate()
-            if self._due.saves(self._step) or self._ends_here():
-                self._save()
             if self._ends_here():
+                self._save()
                 return
 
     def _steps(self, checkpoint: SavedCheckpoint | None) -> Iterator[list[dict[str, torch.Tensor]]]:
@@ -208,7 +209,9 @@ class Engine:
         self._logged_step = self._step
 
     def _save(self) -> None:
-        """Have a checkpoint made of the state as it is now."""
+        """Have a checkpoint made of the state as it is now, unless that was done."""
+        if self._step == self._recorder.saved_step:
+            return
         losses = gather_object([float(self._loss)])
         values = {"loss": sum(losses), "grad_norm": float(self._gradient_norm)}
         self._recorder.check_finite(self._step, {name: values[name] for name in self._finite})

@@ -112,7 +112,7 @@ class _EvaluationCut(Exception):
 
 
 class _NothingLeft(Exception):
-    """The evaluation that a stop had cut off shows that the run is over."""
+    """An evaluation shows that the run is over, and its last step is saved."""
 
 
 class _Trainer(transformers.Trainer):
@@ -164,6 +164,10 @@ class _Trainer(transformers.Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        if self.is_in_train and self.control.should_save and not _steered_by_evaluation(self.args):
+            self._save_checkpoint(
+                self.model, None
+            )  # an evaluation takes long and may break: no step shall be lost by it
         rows = len(self._prepared.data.evaluation.lengths) if self._prepared.data.evaluation else 0
         self._recorder.stage("Evaluating", f"evaluating {rows} rows")
         metrics: dict[str, float] = {}
@@ -208,6 +212,8 @@ class _Trainer(transformers.Trainer):
         scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.state.global_step == self._recorder.saved_step:
+            return  # by `evaluate`
         step, losses = self.state.global_step, self._gather(float(self._tr_loss))
         values = {"loss": sum(losses), "grad_norm": float(self._grad_norm or 0)}
         self._recorder.check_finite(step, {name: values[name] for name in _finite_values(self.args)})
