@@ -17,7 +17,7 @@ def final(folder: Path) -> FinalReport:
 
 
 def test_two_processes_are_started_watched_and_stopped_as_one_program(settings: Settings, tmp_path: Path) -> None:
-    settings["training"] |= {"epochs": 100, "batchSize": 4}
+    settings["training"] |= {"epochs": 100, "batchSize": 4, "arguments": {"dataloader_num_workers": 1}}
     settings |= {"processesPerNode": 2, "checkpoints": {"strategy": "steps", "steps": 1}, "evaluation": {}}
     checkpoints = tmp_path / "out" / "checkpoints"
 

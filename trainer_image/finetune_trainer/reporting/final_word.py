@@ -20,10 +20,14 @@ def is_launched() -> bool:
 def stop_with_launcher() -> None:
     """Have this process get SIGTERM when the one that launched it is gone: nobody would stop it, and it would go on
     writing to an output that the next attempt writes to as well.
+
+    The launcher signals process groups. What this process forks leaves its group: workers that load data would die of
+    a SIGTERM, and the save that it asks for with them. They end when they find their parent gone.
     """
     if is_launched() and sys.platform == "linux":
         parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
         ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
+        os.register_at_fork(after_in_child=lambda: os.setpgid(0, 0))
 
 
 def is_main() -> bool:
