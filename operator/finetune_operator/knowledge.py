@@ -29,7 +29,7 @@ def gather(previous: FineTuneJobStatus, observed: Observation, keep: int) -> Tra
     """
     known = TrainerState.model_validate(previous.model_dump(exclude_none=True))
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
-    for pod in observed.attempts:
+    for pod in unforgotten(previous, observed):
         if pod.name in ended:
             continue
         report = report_of(pod, observed)
@@ -40,6 +40,17 @@ def gather(previous: FineTuneJobStatus, observed: Observation, keep: int) -> Tra
         if pod.final is not None:
             known = _learn_last_word(known, pod.final, keep)
     return known
+
+
+def unforgotten(previous: FineTuneJobStatus, observed: Observation) -> tuple[PodState, ...]:
+    """The first pods of the attempts without those that the status had and has dropped for newer ones.
+
+    Kubernetes keeps a failed pod until the Job goes, and the status the newest ten attempts: both in the order in which
+    they came, so that a pod before one that the status knows is old, and one after it is new.
+    """
+    known = {attempt.pod for attempt in previous.attempts}
+    first = next((place for place, pod in enumerate(observed.attempts) if pod.name in known), 0)
+    return observed.attempts[first:]
 
 
 def report_of(pod: PodState, observed: Observation) -> ReportBody | None:

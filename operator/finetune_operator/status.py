@@ -17,7 +17,7 @@ from finetune_api.status import (
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.conditions import build_conditions
 from finetune_operator.failures import attempt_failure, to_reason
-from finetune_operator.knowledge import gather, report_of
+from finetune_operator.knowledge import gather, report_of, unforgotten
 from finetune_operator.observe import Observation, PodState
 from finetune_operator.phase import Verdict, decide, invalid_spec
 from finetune_operator.resource import Resource
@@ -97,7 +97,7 @@ def _attempts(resource: Resource, spec: FineTuneJobSpec, observed: Observation, 
     for name, attempt in attempts.items():
         if name not in present and attempt.end_time is None:
             attempts[name] = attempt.model_copy(update={"end_time": now, "reason": attempt.reason or "PodGone"})
-    for pod in observed.attempts:
+    for pod in unforgotten(resource.status, observed):
         before = attempts.get(pod.name)
         if before is None:
             if pod.node is None and pod.terminated is None:

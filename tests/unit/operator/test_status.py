@@ -306,6 +306,19 @@ def test_only_the_newest_ten_attempts_are_kept_and_numbers_go_on() -> None:
     assert [each["number"] for each in status["attempts"]] == list(range(4, 14))
 
 
+def test_attempts_that_were_dropped_do_not_come_back_while_their_pods_are_kept() -> None:
+    words = [{**FINAL, "exitCode": 1, "progress": {"step": number}} for number in range(1, 14)]
+    pods = [pod(number, state=terminated(1, message=json.dumps(word))) for number, word in enumerate(words, 1)]
+
+    first = compute(resource(), observation(job(), *pods), 200)
+    second = compute(resource(first), observation(job(), *pods), 210)
+    third = compute(resource(second), observation(job(), *pods, pod(14, state=terminated(1))), 220)
+
+    assert second == first
+    assert first["progress"]["step"] == 13
+    assert [(each["number"], each["pod"]) for each in third["attempts"]] == [(n, f"yelp-{n}") for n in range(5, 15)]
+
+
 def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
     before = compute(resource(), observation(job(), pod(state=running())), 60)
     later = compute(resource(before), observation(job(), pod(state=running()), report=received({"report": REPORT})), 70)
