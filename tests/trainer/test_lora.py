@@ -15,6 +15,8 @@ from tests.trainer.test_training import classify
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
+from finetune_trainer.models.lora import fresh_modules
+from finetune_trainer.models.pretrained import Loaded
 
 
 @pytest.fixture
@@ -95,6 +97,16 @@ def test_what_the_pretrained_model_lacks_is_trained_and_saved_with_the_adapter(
     assert json.loads((exported / "adapter_config.json").read_text())["modules_to_save"] == kept
     names = safetensors.torch.load_file(exported / "adapter_model.safetensors")
     assert {f"base_model.model.{name}.weight" for name in kept} <= names.keys()
+
+
+def test_of_a_model_that_does_not_part_body_and_head_only_the_lacking_layer_is_saved_whole() -> None:
+    with torch.device("meta"):
+        t5 = transformers.T5ForConditionalGeneration(transformers.T5Config(num_layers=1))
+
+    assert fresh_modules(Loaded(t5, ["decoder.block.0.layer.0.SelfAttention.q.weight", "lm_head.weight"])) == [
+        "decoder.block.0.layer.0.SelfAttention.q",
+        "lm_head",
+    ]
 
 
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])

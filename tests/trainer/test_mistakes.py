@@ -7,9 +7,11 @@ from pathlib import Path
 
 import datasets
 import pytest
+import safetensors.torch
 import tokenizers
 import transformers
 from tests.trainer.tiny import VOCABULARY, Settings, Train, make_tokenizer, texts
+from tests.trainer.tiny_language import save_t5
 
 from finetune_api.report import ExitCode
 
@@ -84,6 +86,19 @@ def other_weights(settings: Settings, folder: Path) -> None:
     config.hidden_size = 32
     config.save_pretrained(folder / "model")
     settings["model"] = {"source": f"file://{folder}/model"}
+
+
+def unlike_t5(settings: Settings, folder: Path, config: Settings, prefix: str = "") -> None:
+    """A model that does not part body and head, whose weights are not what its config.json says."""
+    there = save_t5(folder / "model")
+    weights = safetensors.torch.load_file(there / "model.safetensors")
+    named = {f"{prefix}{name}": weight for name, weight in weights.items()}
+    safetensors.torch.save_file(named, there / "model.safetensors", {"format": "pt"})
+    described = json.loads((there / "config.json").read_text())
+    (there / "config.json").write_text(json.dumps(described | config))
+    settings["task"], settings["model"] = "seq2seq", {"source": f"file://{there}"}
+    settings["dataset"]["columns"] = {"target": "label"}
+    del settings["evaluation"]
 
 
 def torn_weights(settings: Settings, folder: Path) -> None:
@@ -306,6 +321,12 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "weights of another model": (
         other_weights, ExitCode.MODEL, "WeightsDoNotFit", "weights are of another shape (bert.",
+    ),
+    "weights of another model without a head": (
+        lambda s, f: unlike_t5(s, f, {"d_model": 64}), ExitCode.MODEL, "WeightsDoNotFit", "weights are of another shape (",
+    ),
+    "weights by other names": (
+        lambda s, f: unlike_t5(s, f, {}, prefix="module."), ExitCode.MODEL, "WeightsDoNotFit", "weights are missing (",
     ),
     "torn weights": (torn_weights, ExitCode.MODEL, "ModelUnreadable", "cannot be loaded"),
     "weights that cannot be read": (unreadable_weights, ExitCode.MODEL, "ModelUnreadable", "Is a directory"),

@@ -20,7 +20,7 @@ from transformers.pytorch_utils import Conv1D
 from finetune_api.run import RunConfig
 from finetune_api.training import Lora, Task
 from finetune_trainer.failures import bad_configuration, did_you_mean, listed
-from finetune_trainer.models.pretrained import Loaded, Pretrained
+from finetune_trainer.models.pretrained import Loaded, Pretrained, in_body
 from finetune_trainer.storage.sources import is_hub_id
 
 if TYPE_CHECKING:
@@ -159,9 +159,8 @@ def _outdated_names() -> Iterator[None]:
 
 def fresh_modules(loaded: Loaded) -> list[str]:
     """The modules that hold what starts at random: whole heads, and within the pretrained part as little as possible."""
-    body = f"{loaded.model.base_model_prefix}."
     return sorted(
-        {name.rpartition(".")[0] if name.startswith(body) else name.partition(".")[0] for name in loaded.fresh}
+        {name.rpartition(".")[0] if in_body(loaded.model, name) else name.partition(".")[0] for name in loaded.fresh}
     )
 
 

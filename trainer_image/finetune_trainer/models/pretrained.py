@@ -214,17 +214,21 @@ def _load_empty(kind: Any, pretrained: Pretrained, settings: ModelSource, option
     config.update(options)
     with _model_failures(settings), torch.device("meta"):
         model = kind.from_config(config, dtype=pretrained.dtype, trust_remote_code=False)
-    head = f"{model.base_model_prefix}."
     output = model.get_output_embeddings()
-    return Loaded(model, [] if output else [n for n, _ in model.named_parameters() if not n.startswith(head)])
+    return Loaded(model, [] if output else [name for name, _ in model.named_parameters() if not in_body(model, name)])
+
+
+def in_body(model: PreTrainedModel, name: str) -> bool:
+    """Whether a weight is of the pretrained part, and not of a head on it. All are where the two are not parted, as in T5."""
+    body = model.base_model_prefix
+    return name.startswith(f"{body}.") or not hasattr(model, body)
 
 
 def _check_body_was_loaded(model: PreTrainedModel, loaded: dict[str, Any], source: str) -> None:
-    prefix = f"{model.base_model_prefix}."
-    mismatched = [str(key[0]) for key in loaded["mismatched_keys"] if str(key[0]).startswith(prefix)]
-    body = [name for name in model.state_dict() if name.startswith(prefix)]
+    mismatched = [str(key[0]) for key in loaded["mismatched_keys"] if in_body(model, str(key[0]))]
+    body = [name for name in model.state_dict() if in_body(model, name)]
     missing = set(loaded["missing_keys"]) & set(body)
-    if mismatched or (body and len(missing) > len(body) // 2):
+    if mismatched or len(missing) > len(body) // 2:
         what = f"of another shape ({mismatched[0]})" if mismatched else f"missing ({len(missing)} of {len(body)})"
         raise model_error(
             "WeightsDoNotFit",
