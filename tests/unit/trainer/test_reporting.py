@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from finetune_api.report import ENV_CA_CERT, ENV_SERVER_URL, ENV_TOKEN, ReportBody
-from finetune_trainer.reporting.reporter import Endpoint, Reporter
+from finetune_trainer.reporting.reporter import Endpoint, Reporter, pause
 from finetune_trainer.reporting.state import RunState
 
 
@@ -129,6 +129,14 @@ def test_an_operator_that_never_answers_costs_the_end_a_few_seconds_at_most(
     reporter.finish()
 
     assert operator.received == []
+
+
+def test_pauses_grow_with_the_failures_up_to_a_minute_however_long_an_outage_lasts() -> None:
+    after = [pause(5.0, failures) for failures in (0, 1, 2, 3, 4, 5000)]
+
+    assert [shortest for shortest, _ in after] == [5.0] * 6
+    assert [longest for _, longest in after] == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
+    assert pause(120.0, 3) == (120.0, 120.0)
 
 
 def test_a_foreign_certificate_is_not_trusted(operator: Operator, tmp_path: Path) -> None:

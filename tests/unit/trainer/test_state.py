@@ -1,8 +1,11 @@
 """The state that reports and the final word tell."""
 
+import threading
+from typing import Any
+
 import pytest
 
-from finetune_api.report import Report
+from finetune_api.report import FinalReport, Report, TrainerState
 from finetune_api.status import MetricValue, Progress
 from finetune_trainer.reporting.state import RunState, format_epoch, format_number
 
@@ -47,3 +50,20 @@ def test_a_report_holds_the_whole_state_and_counts_up() -> None:
         metrics=[MetricValue(name="loss", value="0.5"), MetricValue(name="learning_rate", value="0.00005")],
     )
     assert second == first.model_copy(update={"sequence": 2})
+
+
+def test_the_last_word_of_a_signal_does_not_wait_for_the_update_that_it_came_into() -> None:
+    class Interrupted(TrainerState):
+        def model_copy(self, *arguments: Any, **options: Any) -> Any:
+            words.append(state.final(143, None))  # as a signal handler does, in the same thread
+            return super().model_copy(*arguments, **options)
+
+    state, words = RunState(), list[FinalReport]()
+    state._state = Interrupted()
+
+    update = threading.Thread(target=state.set_metrics, args=({"loss": 0.5},), daemon=True)
+    update.start()
+    update.join(10)
+
+    assert [word.exit_code for word in words] == [143]
+    assert state.current.metrics == [MetricValue(name="loss", value="0.5")]

@@ -84,7 +84,8 @@ class Reporter:
             self._state.changed.wait(HEARTBEAT_SECONDS)
             if not self._over.is_set():
                 self._send(endpoint, TIMEOUT_SECONDS)
-                self._over.wait(self._pause())
+                # At random, so that many pods do not come at once.
+                self._over.wait(random.uniform(*pause(self._interval, self._failures)))  # noqa: S311
         deadline = time.monotonic() + FLUSH_SECONDS
         while (left := deadline - time.monotonic()) > 0 and not self._send(endpoint, left):
             time.sleep(min(0.2, left))
@@ -111,8 +112,8 @@ class Reporter:
             raise ValueError(f"the report has {len(text)} bytes, more than {MAX_REPORT_BYTES}")
         endpoint.post(text, timeout)
 
-    def _pause(self) -> float:
-        if not self._failures:
-            return self._interval
-        longest = max(self._interval, min(LONGEST_PAUSE_SECONDS, self._interval * 2.0**self._failures))
-        return random.uniform(self._interval, longest)  # noqa: S311 - so that many pods do not come at once
+
+def pause(interval: float, failures: int) -> tuple[float, float]:
+    """Seconds to wait after so many failures one after the other, at least and at most."""
+    doublings = min(failures, 16)  # far beyond the longest pause; of many more there is no float
+    return interval, max(interval, min(LONGEST_PAUSE_SECONDS, interval * 2.0**doublings))

@@ -49,7 +49,7 @@ class RunState:
     def __init__(self) -> None:
         self.changed = threading.Event()
         self.changed.set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a second signal has the last word told, perhaps in the middle of an update
         self._stage: Stage = "Preparing"
         self._message: str | None = "starting"
         self._state = TrainerState()
