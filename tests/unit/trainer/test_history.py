@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from finetune_trainer.failures import TrainerError
 from finetune_trainer.reporting.history import History
 
 
@@ -37,3 +40,20 @@ def test_lines_that_are_not_ours_are_dropped(tmp_path: Path) -> None:
     history.begin()
 
     assert path.read_text() == ""
+
+
+def test_a_full_disk_is_told_as_such_by_whatever_line_meets_it(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").symlink_to("/dev/full")
+
+    with pytest.raises(TrainerError) as caught:
+        History(tmp_path / "history.jsonl").append("log", 1, 0.5, {"loss": 2.0})
+
+    assert caught.value.reason == "OutputFull"
+    assert caught.value.hint
+
+
+def test_a_folder_that_is_gone_is_a_failure_of_the_output(tmp_path: Path) -> None:
+    with pytest.raises(TrainerError) as caught:
+        History(tmp_path / "gone" / "history.jsonl").begin()
+
+    assert caught.value.reason == "OutputFailed"

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
+from finetune_trainer.failures import output_failures
 from finetune_trainer.storage.output import write_atomically
 
 Metrics = dict[str, float]
@@ -44,14 +45,15 @@ class History:
 
     def begin(self) -> None:
         """Drop from the file what `resume` did not read; from here on lines are appended."""
-        write_atomically(self._path, "".join(f"{line.model_dump_json()}\n" for line in self._lines))
+        with output_failures(self._path.parent):
+            write_atomically(self._path, "".join(f"{line.model_dump_json()}\n" for line in self._lines))
 
     def append(self, kind: Kind, step: int, epoch: float, metrics: Metrics) -> None:
         """Add a line. An evaluation or adjustment is on the disk when this returns."""
         line = Line(kind=kind, step=step, epoch=round(epoch, 4), metrics=metrics)
         with self._lock:
             self._lines.append(line)
-        with self._path.open("a", encoding="utf-8") as file:
+        with output_failures(self._path.parent), self._path.open("a", encoding="utf-8") as file:
             file.write(f"{line.model_dump_json()}\n")
             if kind != "log":
                 file.flush()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from finetune_api.base import JsonObject
 from finetune_trainer.checkpoints.store import MANIFEST, SavedCheckpoint, read_manifest, saved_as
-from finetune_trainer.failures import TrainerError
+from finetune_trainer.failures import TrainerError, output_failures
 from finetune_trainer.storage.hub_place import HubRepository
 from finetune_trainer.storage.remote import Bucket, Entry, Place
 from finetune_trainer.storage.remote_errors import passes_by_itself
@@ -163,10 +163,11 @@ class Mirror:
         """Take over the history that is there, in place of any older one on this machine."""
         content = self._place.read(HISTORY)
         path = self._folder / HISTORY
-        if content is None:
-            path.unlink(missing_ok=True)
-        else:
-            path.write_bytes(content)
+        with output_failures(self._folder):
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                path.write_bytes(content)
 
     def history_changed(self) -> None:
         """Have the history sent soon, by a thread: the training does not wait, and a failure costs nothing yet."""
