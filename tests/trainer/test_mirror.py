@@ -313,6 +313,27 @@ def test_the_same_run_may_come_back_to_a_bucket_and_another_may_not(s3: S3, ther
     assert s3.names(there) == [f"{there}/run.json"]
 
 
+def test_to_look_at_an_output_leaves_the_history_of_a_run_under_way_on_this_machine(there: str) -> None:
+    mine = config(there, 3)
+    output = open_output(mine, {})
+    claim_output(output, mine)
+    output.history.write_text("not there yet\n")
+
+    open_output(mine, {})
+
+    assert output.history.read_text() == "not there yet\n"
+
+
+def test_a_history_that_has_no_room_on_this_machine_is_told_as_such(s3: S3, there: str, tmp_path: Path) -> None:
+    s3.write(f"{there}/history.jsonl", b"one line\n")
+    (tmp_path / "history.jsonl").symlink_to("/dev/full")
+
+    with pytest.raises(TrainerError) as caught:
+        Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path).fetch_history()
+
+    assert caught.value.reason == "OutputFull"
+
+
 def test_of_two_runs_that_claim_a_bucket_at_once_one_has_it(there: str) -> None:
     mine, other = config(there, 3), config(there, 4)
     opened = open_output(mine, {}), open_output(other, {})

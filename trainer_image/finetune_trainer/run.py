@@ -72,6 +72,7 @@ def _open(
         output = open_output(config, volumes) if processes.main else find_output(config, volumes)
         store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep, output.mirror)
         if processes.main:
+            output.fetch_history()
             store.find()
     store.saved = processes.from_main(store.saved)
     there = processes.main and output.history.exists()

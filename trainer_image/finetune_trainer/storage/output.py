@@ -100,6 +100,11 @@ class Output:
         """To be set while something waits for a checkpoint to be saved."""
         return self.mirror.hurried if self.mirror else threading.Event()
 
+    def fetch_history(self) -> None:
+        """Have the history that the run has so far on this machine. Only for the run itself: it drops what stands here."""
+        if self.mirror:
+            self.mirror.fetch_history()
+
     def history_changed(self) -> None:
         """Something was added to the history that shall not be lost."""
         if self.mirror:
@@ -142,7 +147,6 @@ def open_output(config: RunConfig, volumes: Volumes) -> Output:
         probe.unlink()
     if output.mirror:
         output.mirror.probe()
-        output.mirror.fetch_history()
     _check_is_free(output, identity(config))
     return output
 
