@@ -1,5 +1,6 @@
 """Models and data from buckets and web servers: copied here once for each content, whole or not at all."""
 
+import os
 import ssl
 import threading
 from collections.abc import Iterator
@@ -114,6 +115,18 @@ def test_a_file_of_a_web_server_is_copied_with_the_ending_of_its_name(web: tuple
     path = find_source(f"{url}/my%20rows.csv?download=true", "dataset", {})
 
     assert (path.name, path.read_text()) == ("my rows.csv", "text,label\na,b\n")
+
+
+def test_a_file_of_a_web_server_is_read_anew_when_it_has_changed_there(web: tuple[str, Path]) -> None:
+    url, folder = web
+    (folder / "rows.csv").write_text("text,label\na,0\n")
+    find_source(f"{url}/rows.csv", "dataset", {})
+    (folder / "rows.csv").write_text("text,label\na,1\n")
+    os.utime(folder / "rows.csv", (1e9, 1e9))
+
+    path = find_source(f"{url}/rows.csv", "dataset", {})
+
+    assert path.read_text() == "text,label\na,1\n"
 
 
 def test_a_file_that_a_web_server_has_not_is_told_as_such(web: tuple[str, Path]) -> None:

@@ -197,5 +197,8 @@ class Bucket:
 
 
 def _entry(info: Mapping[str, Any]) -> Entry:
-    tags = ("ETag", "etag", "md5Hash", "content_md5", "content_settings", "LastModified", "last_modified", "mtime")
+    tags = (
+        "ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "Digest", "content_settings",
+        "LastModified", "last_modified", "Last-Modified", "mtime",
+    )  # fmt: skip
     return Entry(info.get("size"), next((str(info[name]) for name in tags if info.get(name)), ""))
