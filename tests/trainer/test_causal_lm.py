@@ -272,15 +272,23 @@ def test_a_chat_and_prompts_cannot_both_be_named(settings: Settings, train: Trai
     )
 
 
-def test_a_model_whose_generation_settings_contradict_each_other_is_saved(
-    settings: Settings, train: Train, tmp_path: Path
+@pytest.mark.parametrize(
+    ("published", "kept"),
+    [
+        ({"temperature": 0.6, "top_p": 0.9}, {"temperature": 0.6, "top_p": 0.9, "do_sample": True}),
+        ({"temperature": 0.6, "do_sample": False, "length_penalty": 2.0}, {"do_sample": False}),
+        ({"early_stopping": True, "num_beams": 1, "temperature": 0.6}, {"num_beams": 1, "temperature": 0.6, "do_sample": True}),
+    ],
+)  # fmt: skip
+def test_a_model_whose_generation_settings_contradict_each_other_is_saved_without_those_that_have_no_effect(
+    settings: Settings, train: Train, tmp_path: Path, published: dict[str, Any], kept: dict[str, Any]
 ) -> None:
-    published = {"temperature": 0.6, "top_p": 0.9, "eos_token_id": [2, 1]}
-    (tmp_path / "llama/generation_config.json").write_text(json.dumps(published))
+    (tmp_path / "llama/generation_config.json").write_text(json.dumps({**published, "eos_token_id": [2, 1]}))
     settings["training"]["epochs"] = 0.1
 
     ended = train(settings)
 
     assert ended.code == 0
     exported = json.loads((tmp_path / "out/model/generation_config.json").read_text())
-    assert {**published, "do_sample": True, "pad_token_id": 0}.items() <= exported.items()
+    del exported["transformers_version"]
+    assert exported == {**kept, "eos_token_id": [2, 1], "pad_token_id": 0}

@@ -17,6 +17,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers import (
     AutoConfig,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
 )
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -198,14 +199,29 @@ def load_model(
 
 
 def _mend_generation(model: PreTrainedModel) -> None:
-    """Some models on the Hub give a temperature and do not say that they sample: transformers refuses to save those."""
+    """Leave out what has no effect, or transformers would refuse to save the model once it was changed otherwise.
+
+    Some models on the Hub give a temperature and do not say whether they sample: they do.
+    """
     settings = model.generation_config if model.can_generate() else None
     if settings is None:
         return
+    without_effect = _without_effect(settings)
+    if settings.do_sample is None:
+        settings.do_sample = True
+        if _without_effect(settings) == without_effect:
+            settings.do_sample = None
+    for name in _without_effect(settings):
+        setattr(settings, name, None)
+
+
+def _without_effect(settings: GenerationConfig) -> set[str]:
+    """Settings that others make void, such as a length penalty without beams. transformers tells them in a text alone."""
     try:
         settings.validate(strict=True)
-    except ValueError:
-        settings.do_sample = True
+    except ValueError as error:
+        return set(re.findall(r"^- `(\w+)`:", str(error), re.MULTILINE))
+    return set()
 
 
 def _load_empty(kind: Any, pretrained: Pretrained, settings: ModelSource, options: dict[str, Any]) -> Loaded:
