@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,10 @@ import transformers
 from tests.trainer.tiny import VOCABULARY, Settings, Train, make_tokenizer, texts
 from tests.trainer.tiny_language import save_t5
 
+import finetune_trainer.__main__
 from finetune_api.report import ExitCode
+from finetune_api.status import Failure
+from finetune_trainer.failures import TrainerError
 
 Mistake = Callable[[Settings, Path], object]
 
@@ -387,6 +392,23 @@ def test_what_nobody_foresaw_is_told_with_the_end_of_its_traceback(
     )  # fmt: skip
     assert failure.log_tail
     assert failure.log_tail.rstrip().endswith("ZeroDivisionError: nobody foresaw this")
+
+
+def test_a_signal_while_a_mistake_is_told_does_not_hide_it(
+    settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(error: TrainerError) -> Failure:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(error)
+
+    original = finetune_trainer.__main__._tell
+    monkeypatch.setattr(finetune_trainer.__main__, "_tell", tell)
+    settings["training"]["learning_rate"] = 1
+
+    ended = train(settings)
+
+    assert ended.final.failure is not None
+    assert (ended.code, ended.final.failure.reason) == (ExitCode.BAD_CONFIGURATION, "BadConfiguration")
 
 
 def test_memory_that_does_not_suffice_is_told_with_the_sizes(

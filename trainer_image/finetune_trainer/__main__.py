@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
     stop = StopSignal(last_words=lambda: _write_final_word(state, ExitCode.STOPPED, None))
     stop.listen()
     reporter: Reporter | None = None
-    code, failure = ExitCode.INTERNAL, None
+    code, failure = ExitCode.SUCCESS, None
     try:
         stop_with_launcher()
         remember_secrets()
@@ -47,17 +48,12 @@ def main(arguments: list[str]) -> int:
         reporter = Reporter(state, endpoint, config.reporting.interval_seconds)
         reporter.start()
         output = _run(config, volumes, state, stop)
-        code = ExitCode.SUCCESS
+        stop.ignore()
         if is_main():
             _print_summary(state, output)
-    except Stopped:
-        code = ExitCode.STOPPED
-        logger.warning("stopped; %s", _where(state))
-    except TrainerError as error:
-        code, failure = error.exit_code, _tell(error)
-    except Exception as error:  # noqa: BLE001 - the last word must be said in every end
-        code, failure = ExitCode.INTERNAL, _unforeseen(error)
-    stop.ignore()
+    except (Stopped, Exception) as error:  # noqa: BLE001 - the last word must be said in every end
+        stop.ignore()  # before anything is told: a signal now would leave the end of the run untold
+        code, failure = _explain(error, state)
     _write_final_word(state, code, failure)
     if reporter:
         reporter.finish()
@@ -72,7 +68,6 @@ def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
 
     check_settings(config)
     final = launch(config, arguments)
-    stop.listen()
     stop.ignore()
     if path := place():
         _write(path, final)
@@ -89,12 +84,8 @@ def _prepare(options: argparse.Namespace) -> ExitCode:
         from finetune_trainer.survey.table import table
 
         found = survey(config, volumes, RunState())
-    except TrainerError as error:
-        _tell(error)
-        return error.exit_code
     except Exception as error:  # noqa: BLE001 - as in `main`
-        _unforeseen(error)
-        return ExitCode.INTERNAL
+        return _explain(error, RunState())[0]
     sys.stdout.write((json.dumps(asdict(found), indent=2) if options.json else table(found)) + "\n")
     return ExitCode.SUCCESS
 
@@ -118,7 +109,9 @@ def _quiet_libraries() -> None:
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+        os.environ["PYTHONWARNINGS"] = "ignore"  # for processes started from here, as `launch` does
     # What connections to buckets die of in the background is told by the calls that wanted them.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     if not sys.stderr.isatty():
@@ -157,6 +150,16 @@ def _volumes(pairs: list[str]) -> dict[str, Path]:
     return volumes
 
 
+def _explain(error: BaseException, state: RunState) -> tuple[ExitCode, Failure | None]:
+    """What an end that is no success is called; people are told."""
+    if isinstance(error, Stopped):
+        logger.warning("stopped; %s", _where(state))
+        return ExitCode.STOPPED, None
+    if isinstance(error, TrainerError):
+        return error.exit_code, _tell(error)
+    return ExitCode.INTERNAL, _unforeseen(error)
+
+
 def _tell(error: TrainerError) -> Failure:
     message, hint = redact(error.message), error.hint and redact(error.hint)
     if error.exit_code != ExitCode.PEER_LOST:  # that one has no cause here, and `launch` tells it if nobody has
@@ -171,7 +174,7 @@ def _tell(error: TrainerError) -> Failure:
     )
 
 
-def _unforeseen(error: Exception) -> Failure:
+def _unforeseen(error: BaseException) -> Failure:
     text = redact("".join(traceback.format_exception(error)))
     logger.error("%s", text)
     return Failure(
