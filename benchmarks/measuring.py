@@ -19,9 +19,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Data
 
 from finetune_api.report import Stage
 from finetune_api.run import RunConfig
+from finetune_api.status import Progress
 from finetune_trainer.data.tokenizing import padding_multiple
 from finetune_trainer.engines.arguments import build_arguments
-from finetune_trainer.engines.batching import LengthGroupedSampler
+from finetune_trainer.engines.batching import LengthGroupedSampler, evaluation_order
+from finetune_trainer.prepared import Examples
 from finetune_trainer.reporting.reporter import Endpoint, Reporter
 from finetune_trainer.reporting.state import RunState
 from finetune_trainer.run import run
@@ -54,6 +56,9 @@ class Measured:
     """Of them, how long the training waited for checkpoints."""
     score: float
     """Accuracy on the test rows at the end."""
+    intervals: list[float]
+    """Seconds from each step to the next one, saves and evaluations between them included; last, from the last step to
+    the end of the training."""
 
     @property
     def rows_per_second(self) -> float:
@@ -127,11 +132,20 @@ _LAST_WAIT = ("Training", "Exporting")
 
 
 class _Clock(RunState):
-    """The state of a run that notes when its stage changed."""
+    """The state of a run that notes when its stage changed, and when each step was done."""
 
     def __init__(self) -> None:
         super().__init__()
         self.moments: list[tuple[Seconds, Stage]] = []
+        self._steps: dict[int, float] = {}
+
+    def set_progress(self, progress: Progress) -> None:
+        self._steps.setdefault(progress.step, time.perf_counter())
+        super().set_progress(progress)
+
+    def intervals(self) -> list[float]:
+        end = next(moment[0] for moment, stage in self.moments if stage == "Exporting")
+        return [after - before for before, after in pairwise([*self._steps.values(), end])]
 
     def stage(self, stage: Stage, message: str | None = None) -> None:
         self.moments.append((_now(), stage))
@@ -167,6 +181,7 @@ def program(workload: Workload, engine: str, folder: Path, short: bool = False) 
         cpu_seconds=seconds[1],
         stall_seconds=state.stall_seconds()[0],
         score=float(accuracy),
+        intervals=state.intervals(),
     )
 
 
@@ -175,9 +190,13 @@ class _Timed(transformers.Trainer):
 
     evaluating = saving = _NONE
     order: Sampler[int] | None = None
+    evaluation_order: list[int] | None = None
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.order or super()._get_train_sampler(train_dataset)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        return self.evaluation_order or super()._get_eval_sampler(eval_dataset)
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         start = _now()
@@ -191,9 +210,15 @@ class _Timed(transformers.Trainer):
         self.saving = self.saving + _now() - start
 
 
-class _FirstStep(transformers.TrainerCallback):
+class _Steps(transformers.TrainerCallback):
+    """Notes when the first step began, and when each was done."""
+
     def on_train_begin(self, *arguments: Any, **options: Any) -> None:
-        self.time = _now()
+        self.start = _now()
+        self.moments: list[float] = [self.start[0]]
+
+    def on_step_end(self, *arguments: Any, **options: Any) -> None:
+        self.moments.append(time.perf_counter())
 
 
 def plain_script(workload: Workload, folder: Path, tutorial: bool = False, our_order: bool = False) -> Measured:
@@ -215,7 +240,7 @@ def plain_script(workload: Workload, folder: Path, tutorial: bool = False, our_o
     use_cpu = not torch.cuda.is_available()
     arguments = _tutorial(workload, output) if tutorial else _as_ours(workload, output, use_cpu)
     transformers.set_seed(arguments.seed)
-    clock = _FirstStep()
+    clock = _Steps()
     trainer = _Timed(
         model=AutoModelForSequenceClassification.from_pretrained(
             workload.model, num_labels=len(names), dtype=torch.float32
@@ -231,15 +256,18 @@ def plain_script(workload: Workload, folder: Path, tutorial: bool = False, our_o
         callbacks=[clock],
     )
     if our_order:
-        lengths = encoded["train"]["length"][:]
-        trainer.order = LengthGroupedSampler(lengths, workload.batch_size, arguments.seed)
+        lengths = {name: rows["length"][:] for name, rows in encoded.items()}
+        trainer.order = LengthGroupedSampler(lengths["train"], workload.batch_size, arguments.seed)
+        trainer.evaluation_order = evaluation_order(Examples(encoded["test"], lengths["test"]))
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
-    seconds = _now() - clock.time - trainer.evaluating
+    end = _now()
+    seconds = end - clock.start - trainer.evaluating
+    intervals = [after - before for before, after in pairwise([*clock.moments, end[0]])]
     score = next(line["eval_accuracy"] for line in reversed(trainer.state.log_history) if "eval_accuracy" in line)
     shutil.rmtree(output)
     rows = len(encoded["train"]) * workload.epochs
-    return Measured(rows, trainer.state.global_step, seconds[0], seconds[1], trainer.saving[0], score)
+    return Measured(rows, trainer.state.global_step, seconds[0], seconds[1], trainer.saving[0], score, intervals)
 
 
 def _tutorial(workload: Workload, output: Path) -> TrainingArguments:
