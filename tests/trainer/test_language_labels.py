@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.trainer.tiny_language import (
     CHAT_TEMPLATE,
@@ -24,15 +25,21 @@ END = "</s>"
 
 
 def inputs(folder: Path, task: str, model: Path, rows: list[dict[str, Any]], **settings: Any) -> Inputs:
-    """What the task gets for these rows; `settings` are those of preprocessing, and columns."""
-    columns = settings.pop("columns", {})
+    """What the task gets for these rows; `settings` are those of preprocessing, columns and evaluation."""
+    columns, evaluation = settings.pop("columns", {}), settings.pop("evaluation", {})
     source = f"file://{write_rows(folder / 'rows.jsonl', rows)}"
     config = RunConfig.model_validate(
         {
             "task": task,
             "model": {"source": f"file://{model}"},
-            "dataset": {"source": source, "train": {"split": "train"}, "columns": columns},
+            "dataset": {
+                "source": source,
+                "train": {"split": "train"},
+                "evaluation": {"split": "train"},
+                "columns": columns,
+            },
             "preprocessing": settings,
+            "evaluation": evaluation,
             "output": {"uri": f"file://{folder}/out"},
         }
     )
@@ -176,3 +183,26 @@ def test_texts_may_be_fields_of_a_column(tmp_path: Path) -> None:
     ]
     assert data.columns == ["translation.en", "translation.colour"]
     assert given.train.fingerprint(data.columns).startswith("sha256:")
+
+
+@pytest.mark.parametrize(
+    ("task", "evaluation", "names"),
+    [
+        ("causal-lm", {}, ["perplexity"]),
+        ("causal-lm", {"bestMetric": "accuracy"}, ["perplexity", "accuracy"]),
+        ("causal-lm", {"metrics": []}, []),
+        ("seq2seq", {}, ["rouge1", "rouge2", "rougeL"]),
+        ("seq2seq", {"bestMetric": "sacrebleu"}, ["rouge1", "rouge2", "rougeL", "sacrebleu"]),
+        ("seq2seq", {"metrics": []}, []),
+    ],
+)
+def test_the_best_metric_is_computed_though_no_metrics_are_named(
+    tmp_path: Path, task: str, evaluation: dict[str, Any], names: list[str]
+) -> None:
+    prepare, save = {"causal-lm": (causal_lm.prepare, save_llama), "seq2seq": (seq2seq.prepare, save_t5)}[task]
+    rows = [{"text": "the sky", "target": "blue"}]
+
+    scores = prepare(inputs(tmp_path, task, save(tmp_path / "model"), rows, evaluation=evaluation)).scoring.scores()
+    scores.add_batch(np.ones((1, 3), dtype=np.int64), np.ones((1, 3), dtype=np.int64))
+
+    assert [name for name in scores.compute(loss=0.0) if name != "loss"] == names

@@ -10,12 +10,14 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 from trl.data_utils import common_prefix_length
 
 from finetune_api.sources import Columns
+from finetune_api.training import METRICS_OF_TASK, Metric
 from finetune_trainer.data.chat import ChatError, check_messages, find_chat_template, learns_to_stop
 from finetune_trainer.data.columns import check_columns, check_text
 from finetune_trainer.data.packing import collator, pack, packs
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import Batch, check_lengths, longest_sequence, padding_multiple, tokenized
 from finetune_trainer.failures import TrainerError, bad_configuration, data_error, model_error
+from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.tokens import TokenScores, count_tokens
 from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 LONGEST = 1024
 """Most tokens in a sequence where preprocessing.maxLength is left out: newer models take more than memories do."""
+_USUAL_METRICS: tuple[Metric, ...] = ("perplexity",)
 _IGNORED = -100
 _LEARNT = "learnt"
 
@@ -41,6 +44,7 @@ def prepare(inputs: Inputs) -> TaskData:
     config, tokenizer, settings = inputs.config, inputs.tokenizer, inputs.config.preprocessing
     _check_model(inputs)
     used = choose_columns(config.dataset.columns, inputs.train.dataset.column_names)
+    metrics = chosen_metrics(config.evaluation, config.task, METRICS_OF_TASK[config.task], _USUAL_METRICS)
     packed = packs(settings, inputs.pretrained.config.model_type)
     special = tokenizer.num_special_tokens_to_add(pair=False) + 1
     bound = longest_sequence(settings, tokenizer, inputs.pretrained.config, special)
@@ -68,7 +72,7 @@ def prepare(inputs: Inputs) -> TaskData:
         train=examples(inputs.train),
         evaluation=examples(inputs.evaluation) if inputs.evaluation else None,
         collate=collator(tokenizer, packed, multiple),
-        scoring=Scoring(count_tokens, partial(TokenScores, config.evaluation.metrics or ["perplexity"])),
+        scoring=Scoring(count_tokens, partial(TokenScores, metrics)),
         load_model=load,
         columns=list(used.values()),
         longest=longest,

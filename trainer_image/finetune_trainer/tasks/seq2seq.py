@@ -6,6 +6,7 @@ from typing import Any
 from transformers import AutoModelForSeq2SeqLM, DataCollatorForSeq2Seq
 
 from finetune_api.sources import Columns
+from finetune_api.training import METRICS_OF_TASK, Metric
 from finetune_trainer.data.columns import check_columns, check_text
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import (
@@ -17,10 +18,12 @@ from finetune_trainer.data.tokenizing import (
     tokenized,
 )
 from finetune_trainer.failures import bad_configuration, data_error
+from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.texts import TextScores
 from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
 
+_USUAL_METRICS: tuple[Metric, ...] = ("rouge1", "rouge2", "rougeL")
 _TARGET_LENGTH = "target_length"
 
 
@@ -32,6 +35,7 @@ def prepare(inputs: Inputs) -> TaskData:
     """
     config, tokenizer, settings = inputs.config, inputs.tokenizer, inputs.config.preprocessing
     used = column_fields(config.dataset.columns)
+    metrics = chosen_metrics(config.evaluation, config.task, METRICS_OF_TASK[config.task], _USUAL_METRICS)
     longest = longest_sequence(
         settings, tokenizer, inputs.pretrained.config, tokenizer.num_special_tokens_to_add(pair=False)
     )
@@ -54,7 +58,7 @@ def prepare(inputs: Inputs) -> TaskData:
         collate=collate,
         scoring=Scoring(
             keep=lambda written, labels: written,
-            scores=partial(TextScores, config.evaluation.metrics or ["rouge1", "rouge2", "rougeL"], tokenizer),
+            scores=partial(TextScores, metrics, tokenizer),
             # One more than is wanted: what the decoder starts with counts.
             generation={"max_length": settings.max_target_length + 1, "num_beams": 1, "do_sample": False},
         ),
