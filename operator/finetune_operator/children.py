@@ -16,6 +16,7 @@ from finetune_operator.manifests import build_children
 from finetune_operator.manifests.config_map import CA_FILE, build_config_map
 from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.manifests.pod import Surroundings
+from finetune_operator.manifests.service import build_service
 from finetune_operator.names import job_name
 from finetune_operator.observe import Cause, JobState, Observation, parse_job
 from finetune_operator.ownership import conflict, is_ours
@@ -41,15 +42,16 @@ class Made:
 
 
 class Children:
-    """Writes to ConfigMaps, claims, Services and Jobs. Each is made once: only Job and ConfigMap change later, and little."""
+    """Writes to ConfigMaps, claims, Services and Jobs. Only Job and ConfigMap change after they are made, and little."""
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
-        self._bundles: dict[Key, str] = {}
+        self._prepared: dict[Key, tuple[str, str | None]] = {}
+        """The authority that the ConfigMap was last seen to hold, and the uid of the first pod at that time."""
 
     def forget(self, key: Key) -> None:
         """The job has ended or is gone."""
-        self._bundles.pop(key, None)
+        self._prepared.pop(key, None)
 
     async def make(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> Made:
         """Make what is missing, for a FineTuneJob of which the cache holds no Job."""
@@ -75,7 +77,7 @@ class Children:
             return Made(blocked=Cause("CreateForbidden", api_message(error)))
         except _NEVER as error:
             return Made(refused=Cause("SpecRefused", api_message(error)))
-        self._bundles[key] = surroundings.ca
+        self._prepared[key] = surroundings.ca, None
         return Made(job=parse_job(made))
 
     def _found(self, resource: Resource, live: JsonObject) -> Made:
@@ -94,12 +96,22 @@ class Children:
             return live
 
     async def adjust(
-        self, resource: Resource, spec: FineTuneJobSpec, job: JobState, surroundings: Surroundings
+        self,
+        resource: Resource,
+        spec: FineTuneJobSpec,
+        job: JobState,
+        first_pod: str | None,
+        surroundings: Surroundings,
     ) -> JobState:
-        """Pass on what may change while the Job runs: suspension, limits, and the authority of the report endpoint."""
-        await self._refresh_bundle(resource, spec, surroundings)
-        patch = changes(job.requested, spec)
-        return await self._patch(resource, job, patch)
+        """Pass on what may change while the Job runs: suspension, limits, and the authority of the report endpoint.
+
+        `first_pod` is the uid of the newest attempt's: for each new one, what its pods need is there again.
+        """
+        prepared = surroundings.ca, first_pod
+        if self._prepared.get(resource.key) != prepared:
+            await self._prepare(resource, spec, surroundings)
+            self._prepared[resource.key] = prepared
+        return await self._patch(resource, job, changes(job.requested, spec))
 
     async def adjust_after_the_end(self, resource: Resource, job: JobState) -> None:
         """Hand the time to live to a Job that has ended."""
@@ -118,14 +130,18 @@ class Children:
         name = job_name(resource.key.name)
         return parse_job(await self._kube.merge(JOBS, resource.key.namespace, name, patch))
 
-    async def _refresh_bundle(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> None:
-        if self._bundles.get(resource.key) == surroundings.ca:
-            return
-        manifest = build_config_map(resource, spec, surroundings.ca)
+    async def _prepare(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> None:
+        """Make ConfigMap and Service again where somebody deleted them, and keep the authority up to date."""
+        config_map = build_config_map(resource, spec, surroundings.ca)
+        live = await self._find_or_create(CONFIG_MAPS, config_map)
+        if is_ours(live, resource.uid) and live.get("data", {}).get(CA_FILE) != surroundings.ca:
+            await self._kube.apply(CONFIG_MAPS, config_map)
+        service = build_service(resource, spec)
+        if service is not None:
+            await self._find_or_create(SERVICES, service)
+
+    async def _find_or_create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
+        # Asked for before: a quota that is used up refuses to create even what is there.
         metadata = manifest["metadata"]
-        live = await self._kube.get(CONFIG_MAPS, metadata["namespace"], metadata["name"])
-        if live is None:
-            await self._kube.create(CONFIG_MAPS, manifest)
-        elif is_ours(live, resource.uid) and live.get("data", {}).get(CA_FILE) != surroundings.ca:
-            await self._kube.apply(CONFIG_MAPS, manifest)
-        self._bundles[resource.key] = surroundings.ca
+        live = await self._kube.get(kind, metadata["namespace"], metadata["name"])
+        return live or await self._kube.create(kind, manifest)

@@ -109,7 +109,8 @@ class Reconciler:
             # Somebody deleted it; once it is gone a new one is made, and resumes.
             return replace(observed, job=None, blocked=Cause("JobDeleted", "the Job is being deleted; a new one comes"))
         if job.end is None:
-            job = await self._children.adjust(resource, spec, job, self._surroundings())
+            first_pod = observed.attempts[-1].uid if observed.attempts else None
+            job = await self._children.adjust(resource, spec, job, first_pod, self._surroundings())
         observed = replace(observed, job=job)
         if job.end is not None:
             # The Job's end may be seen before the pods': the last word is taken from what stands now.

@@ -289,6 +289,28 @@ async def test_a_new_authority_reaches_the_pod_in_its_config_map(world: World) -
     assert world.api.requests.count("apply configmaps") == 1
 
 
+async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(world: World) -> None:
+    world.edit(resources={"nodes": 2})
+    await world.see()
+    await world.reconcile()
+    world.api.put(PODS, merged(member(0, state=terminated(17)), OWNED_POD))
+    await world.see()
+    await world.reconcile()
+    del world.api.objects[CONFIG_MAPS.plural, "yelp-run"], world.api.objects[SERVICES.plural, "ft-yelp"]
+    world.api.put(PODS, merged(member(0, 2), OWNED_POD))
+    await world.see()
+
+    await world.reconcile()
+    await world.reconcile()
+
+    assert [each for each in world.api.requests if "configmaps" in each or "services" in each] == [
+        "get configmaps",
+        "create configmaps",
+        "get services",
+        "create services",
+    ]
+
+
 async def test_a_finished_job_gets_its_time_to_live_once(world: World) -> None:
     status = {"phase": "Succeeded", "observedGeneration": 1}
     world.api.put(FINETUNEJOBS, finetunejob(status, runPolicy={"ttlSecondsAfterFinished": 60}))
