@@ -172,6 +172,8 @@ def test_weights_that_are_not_there_are_missed(
     transformers.AutoModel.from_pretrained(model).save_pretrained(folder, max_shard_size=10_000)
     transformers.AutoTokenizer.from_pretrained(model).save_pretrained(folder)
     settings["model"]["source"] = f"file://{folder}"
+    # Of weights in another format, which were not fetched since nothing reads them where safetensors are.
+    (folder / "pytorch_model.bin.index.json").write_text('{"weight_map": {"a": "pytorch_model-00001-of-00002.bin"}}')
     assert prepare(settings)[0] == 0
     first = min(folder.glob("model-*.safetensors"))
     first.unlink()
@@ -180,3 +182,9 @@ def test_weights_that_are_not_there_are_missed(
 
     assert code == ExitCode.MODEL
     assert f"file://{folder} lacks {first.name}, which its model.safetensors.index.json names" in said
+    (folder / "model.safetensors.index.json").write_text("{")
+
+    code, said = prepare(settings)
+
+    assert code == ExitCode.MODEL
+    assert f"file://{folder} cannot be loaded: " in said

@@ -39,8 +39,9 @@ _ABILITIES = {
     "Seq2SeqLM": "write one text from another",
 }
 """What an AutoModelFor… class is for."""
-_INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-_WHOLE = ("model.safetensors", "pytorch_model.bin", *_INDEXES)
+_INDEX = ".index.json"
+_WEIGHTS = tuple(f"{name}{end}" for name in ("model.safetensors", "pytorch_model.bin") for end in ("", _INDEX))
+"""Files that `from_pretrained` looks for; it takes the first that is there."""
 _FILES = ("*.safetensors", "*.bin", "*.json", "*.model", "*.txt", "*.jinja")
 """Weights, configurations, vocabularies and chat templates: a revision of a local model is of these."""
 
@@ -128,19 +129,21 @@ def check_weights(pretrained: Pretrained, settings: ModelSource) -> None:
         config = hf_hub_download(pretrained.place, "config.json", revision=pretrained.revision) if on_hub else ""
         folder = Path(config).parent if on_hub else Path(pretrained.place)
         names = {path.name for path in folder.iterdir()}
-        if on_hub and not names.intersection(_WHOLE):
+        if on_hub and not names.intersection(_WEIGHTS):
             files = HfApi().model_info(pretrained.place, revision=pretrained.revision, token=hub_token("model"))
             names = {sibling.rfilename for sibling in files.siblings or ()}
-    if not names.intersection(_WHOLE):
-        raise model_error(
-            "WeightsMissing",
-            f"{settings.source} has none of {', '.join(_WHOLE)}",
-            "model.source must hold weights as save_pretrained writes them",
-        )
-    for index in names.intersection(_INDEXES) if not on_hub else ():
-        parts = set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values())
+        read = next((name for name in _WEIGHTS if name in names), None)
+        if read is None:
+            raise model_error(
+                "WeightsMissing",
+                f"{settings.source} has none of {', '.join(_WEIGHTS)}",
+                "model.source must hold weights as save_pretrained writes them",
+            )
+        if on_hub or not read.endswith(_INDEX):
+            return
+        parts = set(json.loads((folder / read).read_text(encoding="utf-8"))["weight_map"].values())
         if absent := sorted(parts - names):
-            raise model_error("WeightsMissing", f"{settings.source} lacks {absent[0]}, which its {index} names")
+            raise model_error("WeightsMissing", f"{settings.source} lacks {absent[0]}, which its {read} names")
 
 
 def load_tokenizer(pretrained: Pretrained, settings: ModelSource) -> Tokenizer:
