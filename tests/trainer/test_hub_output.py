@@ -1,7 +1,10 @@
 """Output in a repository of the Hub: one commit for each checkpoint and model."""
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import constants
@@ -10,6 +13,7 @@ from tests.trainer.hub_server import READER, TOKEN, HubServer
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ENV_SECRETS, ExitCode
+from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.failures import TrainerError
 from finetune_trainer.storage import mirror
 from finetune_trainer.storage.hub_place import HubRepository
@@ -156,6 +160,71 @@ def test_a_commit_that_is_refused_is_told_as_such(hub: HubServer) -> None:
 
     assert (refused.value.exit_code, refused.value.reason) == (ExitCode.OUTPUT, "StorageFailed")
     assert (denied.value.exit_code, denied.value.reason) == (ExitCode.OUTPUT, "AccessDenied")
+
+
+def saved(folder: Path) -> SavedCheckpoint:
+    path = folder / "checkpoints" / "step-000001"
+    path.mkdir(parents=True)
+    (path / "manifest.json").write_text("{}")
+    return SavedCheckpoint(1, 0.1, path, 2, "sha256:1", datetime.now(UTC))
+
+
+@pytest.mark.parametrize("status", [400, 409, 412, 520])
+def test_a_commit_that_is_refused_while_the_run_goes_on_is_tried_again(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    place = HubRepository("hf://team/stars")
+    place.probe()
+    checkpoint = saved(tmp_path)
+    (tmp_path / "history.jsonl").write_text("one line\n")
+    monkeypatch.setattr(mirror, "_FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(mirror.logger, "warning", lambda *said: setattr(hub, "refuse_commits", 0))
+    hub.refuse_commits = status
+
+    mirror.Mirror(place, tmp_path).upload(checkpoint)
+
+    assert hub.repositories["team/stars"].files == {
+        "checkpoints/step-000001/manifest.json": b"{}",
+        "history.jsonl": b"one line\n",
+    }
+
+
+def test_what_is_refused_for_too_long_is_for_the_next_attempt(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = HubRepository("hf://team/stars")
+    place.probe()
+    monkeypatch.setattr(mirror, "HURRY_SECONDS", 0.0)
+    hub.refuse_commits = 400
+
+    with pytest.raises(TrainerError) as caught:
+        mirror.Mirror(place, tmp_path).upload(saved(tmp_path))
+
+    assert (caught.value.exit_code, caught.value.reason) == (ExitCode.INTERNAL, "StorageFailed")
+
+
+def test_the_history_waits_until_a_checkpoint_is_committed(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = HubRepository("hf://team/stars")
+    place.probe()
+    checkpoint, put = saved(tmp_path), HubRepository.put
+    (tmp_path / "history.jsonl").write_text("older\n")
+    mirrored = mirror.Mirror(place, tmp_path)
+
+    def put_while_the_history_grows(self: HubRepository, *arguments: Any, **named: Any) -> None:
+        (tmp_path / "history.jsonl").write_text("newer\n")
+        mirrored.history_changed()
+        time.sleep(0.2)  # enough for the history to overtake, if it could
+        put(self, *arguments, **named)
+
+    monkeypatch.setattr(HubRepository, "put", put_while_the_history_grows)
+    mirrored.upload(checkpoint)
+    mirrored.finish()
+
+    titles = [title for title, written, deleted in hub.repositories["team/stars"].commits]
+    assert titles[0] == "Write checkpoints/step-000001"
+    assert hub.repositories["team/stars"].files["history.jsonl"] == b"newer\n"
 
 
 def test_a_hub_that_is_away_is_never_taken_for_a_file_that_is_not_there(

@@ -17,7 +17,7 @@ from google.auth.exceptions import DefaultCredentialsError
 from finetune_api.report import ExitCode
 from finetune_trainer.failures import TrainerError
 from finetune_trainer.storage.credentials import Role
-from finetune_trainer.storage.remote_errors import explain, passes_by_itself, problem_of, remote_failures
+from finetune_trainer.storage.remote_errors import explain, may_pass, problem_of, remote_failures
 
 
 def of_s3(code: str, status: int) -> OSError:
@@ -87,14 +87,23 @@ def test_the_role_decides_the_exit_code_and_the_field_that_is_named(role: Role, 
     assert f"{role}.secretRef" in told.hint
 
 
+@pytest.mark.parametrize("status", [408, 409, 412, 429, 500, 503, 507, 522])
+def test_what_a_service_answers_in_passing_is_tried_again(status: int) -> None:
+    told = explain(HttpError({"code": status, "message": "text"}), "gs://bucket/x", "dataset")
+
+    assert (told.exit_code, told.reason) == (ExitCode.INTERNAL, "StorageUnreachable")
+
+
 def test_what_may_pass_is_retried_by_kubernetes_and_refusals_are_not() -> None:
     unreachable = explain(TimeoutError(), "gs://bucket/x", "output")
     refused = explain(NoCredentialsError(), "s3://bucket/x", "output")
     denied = explain(of_s3("AccessDenied", 403), "s3://bucket/x", "output")
+    unknown = explain(of_s3("MalformedXML", 400), "s3://bucket/x", "output")
 
-    assert (unreachable.exit_code, passes_by_itself(unreachable)) == (ExitCode.INTERNAL, True)
-    assert (refused.exit_code, passes_by_itself(refused)) == (ExitCode.OUTPUT, True)
-    assert (denied.exit_code, passes_by_itself(denied)) == (ExitCode.OUTPUT, False)
+    assert (unreachable.exit_code, may_pass(unreachable)) == (ExitCode.INTERNAL, True)
+    assert (refused.exit_code, may_pass(refused)) == (ExitCode.OUTPUT, True)
+    assert (unknown.exit_code, may_pass(unknown)) == (ExitCode.OUTPUT, True)
+    assert (denied.exit_code, may_pass(denied)) == (ExitCode.OUTPUT, False)
 
 
 def test_an_explained_failure_is_not_explained_again() -> None:

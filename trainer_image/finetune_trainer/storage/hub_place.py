@@ -84,9 +84,10 @@ class HubRepository:
             raise
         return True
 
-    def put(self, files: Mapping[str, Path], last: str, removed: Collection[str] = ()) -> None:
+    def put(self, files: Mapping[str, Path | bytes], last: str, removed: Collection[str] = ()) -> None:
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            CommitOperationAdd(name, str(path)) for name, path in files.items()
+            CommitOperationAdd(name, content if isinstance(content, bytes) else str(content))
+            for name, content in files.items()
         ]
         operations += [CommitOperationDelete(name) for name in sorted(set(removed) - files.keys())]
         self._commit(f"Write {last.rpartition('/')[0] or 'the model'}", operations)

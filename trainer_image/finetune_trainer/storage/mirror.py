@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from finetune_api.base import JsonObject
+from finetune_api.report import ExitCode
 from finetune_trainer.checkpoints.store import MANIFEST, SavedCheckpoint, read_manifest, saved_as
 from finetune_trainer.failures import TrainerError, output_failures
 from finetune_trainer.storage.hub_place import HubRepository
 from finetune_trainer.storage.remote import Bucket, Entry, Place
-from finetune_trainer.storage.remote_errors import passes_by_itself
+from finetune_trainer.storage.remote_errors import may_pass
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,9 @@ class Mirror:
         self.hurried = threading.Event()
         """Set while something waits for the upload that is running, or would."""
         self.hurried.set()
-        self._history = _HistoryUpload(place, folder / HISTORY)
+        self._writing = threading.Lock()
+        """One writes at a time: the Hub refuses commits that meet, and no older history may come after a newer one."""
+        self._history = _HistoryUpload(place, folder / HISTORY, self._writing)
 
     @property
     def model_uri(self) -> str:
@@ -61,15 +64,17 @@ class Mirror:
 
     def create_mark(self, name: str, content: bytes) -> None:
         """Write the mark if there is none. Another run may have been faster: read it back."""
-        self._place.create(name, content)
+        with self._writing:
+            self._place.create(name, content)
 
     def write_mark(self, name: str, content: bytes) -> None:
         """Write a mark in place of any other of that name."""
-        self._place.write(name, content)
+        self._keep_trying(name, lambda: self._place.write(name, content))
 
     def remove_mark(self, name: str) -> None:
         """Delete a mark that is there."""
-        self._place.remove([name], first=name)
+        with self._writing:
+            self._place.remove([name], first=name)
 
     def holds_files(self) -> bool:
         """Whether something is there that a run may have made."""
@@ -128,13 +133,15 @@ class Mirror:
     def upload(self, checkpoint: SavedCheckpoint) -> None:
         """Have a complete checkpoint of this machine there, with the history so far."""
         folder = self._name(checkpoint)
-        files = {f"{folder}/{path.relative_to(checkpoint.path).as_posix()}": path for path in _files(checkpoint.path)}
-        if (self._folder / HISTORY).exists():
-            files[HISTORY] = self._folder / HISTORY
+        files: dict[str, Path | bytes] = {
+            f"{folder}/{path.relative_to(checkpoint.path).as_posix()}": path for path in _files(checkpoint.path)
+        }
 
         def send() -> None:
             stale = self._place.entries(folder).keys() - files.keys()
-            self._place.put(files, last=f"{folder}/{MANIFEST}", removed=stale)
+            # Read now: the training goes on to write the file, and a service is told the size before it gets the bytes.
+            history = {HISTORY: self._history.read()} if self._history.exists() else {}
+            self._place.put(files | history, last=f"{folder}/{MANIFEST}", removed=stale)
 
         self._keep_trying(f"the checkpoint of step {checkpoint.step}", send)
 
@@ -142,7 +149,8 @@ class Mirror:
         """Delete a checkpoint there. False if that was not possible: it costs space, which is not worth a run."""
         folder = self._name(checkpoint)
         try:
-            self._place.remove(list(self._place.entries(folder)), first=f"{folder}/{MANIFEST}")
+            with self._writing:
+                self._place.remove(list(self._place.entries(folder)), first=f"{folder}/{MANIFEST}")
         except TrainerError as error:
             logger.warning("the checkpoint of step %d cannot be deleted: %s", checkpoint.step, error)
             return False
@@ -152,7 +160,8 @@ class Mirror:
         """Delete what an upload or a deletion that was cut left behind."""
         for folder, names in self._halves.items():
             try:
-                self._place.remove(names, first=names[0])
+                with self._writing:
+                    self._place.remove(names, first=names[0])
             except TrainerError as error:
                 logger.warning("half of a checkpoint, %s, cannot be deleted: %s", folder, error)
         self._halves = {}
@@ -173,6 +182,16 @@ class Mirror:
         """Have the history sent soon, by a thread: the training does not wait, and a failure costs nothing yet."""
         self._history.changed()
 
+    def send_history(self) -> None:
+        """Have the history of this machine there.
+
+        Raises:
+            TrainerError: It cannot be written.
+        """
+        if self._history.exists():
+            self.hurried.set()
+            self._keep_trying("the history", self._history.send)
+
     def publish_model(self, folder: Path) -> None:
         """Have the exported model in `folder` there. An older one stands until the new one is there in full."""
         prefix = self._place.model_folder if folder.name == "model" else folder.name
@@ -188,25 +207,27 @@ class Mirror:
             TrainerError: It cannot be written.
         """
         self._history.stop()
-        if (self._folder / HISTORY).exists():
-            self.hurried.set()
-            self._keep_trying("the history", self._history.send)
+        self.send_history()
 
     def _keep_trying(self, what: str, send: Callable[[], None]) -> None:
         """Try until it is done, or for `HURRY_SECONDS` from when something waits for it.
 
         Raises:
-            TrainerError: OUTPUT when the place refuses, INTERNAL when it was not reached: the next attempt may do.
+            TrainerError: OUTPUT when the place refuses, else INTERNAL: it could be written when the run began, and
+                the next attempt looks anew whether it can.
         """
         pause, late = _FIRST_PAUSE_SECONDS, None
         while True:
             try:
-                return send()
+                with self._writing:
+                    return send()
             except TrainerError as error:
                 if self.hurried.is_set() and late is None:
                     late = time.monotonic() + HURRY_SECONDS
-                if not passes_by_itself(error) or (late is not None and time.monotonic() >= late):
+                if not may_pass(error):
                     raise
+                if late is not None and time.monotonic() >= late:
+                    raise TrainerError(ExitCode.INTERNAL, error.reason, error.message, error.hint) from error
                 logger.warning("%s cannot be uploaded yet, trying again: %s", what, error)
             if late is None:
                 self.hurried.wait(pause)
@@ -221,9 +242,11 @@ class Mirror:
 class _HistoryUpload:
     """Sends the history from a thread when it has changed, with a pause between two times."""
 
-    def __init__(self, place: Place, path: Path) -> None:
+    def __init__(self, place: Place, path: Path, writing: threading.Lock) -> None:
+        """`writing` is held while something is written at the place."""
         self._place = place
         self._path = path
+        self._writing = writing
         self._changed, self._over = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -233,9 +256,16 @@ class _HistoryUpload:
             self._thread = threading.Thread(target=self._run, name="history", daemon=True)
             self._thread.start()
 
+    def exists(self) -> bool:
+        return self._path.exists()
+
+    def read(self) -> bytes:
+        """As it is now. A line that is just being written may be cut: readers drop such a last line."""
+        return self._path.read_bytes()
+
     def send(self) -> None:
-        """Send it now. A line that is just being written may be cut: readers drop such a last line."""
-        self._place.write(HISTORY, self._path.read_bytes())
+        """Send it now. Only with `writing` held."""
+        self._place.write(HISTORY, self.read())
 
     def stop(self) -> None:
         """End the thread, once it has sent what it is sending."""
@@ -248,7 +278,8 @@ class _HistoryUpload:
         while self._changed.wait() and not self._over.is_set():
             self._changed.clear()
             try:
-                self.send()
+                with self._writing:
+                    self.send()
             except TrainerError as error:
                 logger.warning("the history cannot be uploaded yet: %s", error)
             self._over.wait(self._place.pause_seconds)

@@ -56,8 +56,8 @@ class Place(Protocol):
     def create(self, name: str, content: bytes) -> bool:
         """Write a small file if there is none of that name. False if there is, as far as the service can tell."""
 
-    def put(self, files: Mapping[str, Path], last: str, removed: Collection[str] = ()) -> None:
-        """Copy files from this machine. `last` is one of `files`: while it is there so are all others.
+    def put(self, files: Mapping[str, Path | bytes], last: str, removed: Collection[str] = ()) -> None:
+        """Copy files from this machine, or write what they shall hold. `last` is one of `files`: while it is there so are all others.
 
         What stood under that name before is gone first, and so are the files `removed`.
         """
@@ -144,12 +144,15 @@ class Bucket:
                 self._filesystem().pipe_file(self._path(name), content)
         return True
 
-    def put(self, files: Mapping[str, Path], last: str, removed: Collection[str] = ()) -> None:
+    def put(self, files: Mapping[str, Path | bytes], last: str, removed: Collection[str] = ()) -> None:
         self.remove({last, *removed}, first=last)
         with self._failures():
             for name in sorted(files, key=lambda name: name == last):
                 # One after the other: a large file is sent in several parts at once, which takes memory enough.
-                self._filesystem().put_file(str(files[name]), self._path(name))
+                if isinstance(content := files[name], bytes):
+                    self._filesystem().pipe_file(self._path(name), content)
+                else:
+                    self._filesystem().put_file(str(content), self._path(name))
 
     def replace(self, folder: str, files: Mapping[str, Path], last: str) -> None:
         old = self.entries(folder)

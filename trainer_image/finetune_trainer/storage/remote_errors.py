@@ -41,7 +41,8 @@ _EXIT_CODES: dict[Role, ExitCode] = {
     "dataset": ExitCode.DATA,
     "output": ExitCode.OUTPUT,
 }
-_PASSING = (429, 500, 502, 503, 504)
+_PASSING = frozenset((408, 409, 412, 429, *range(500, 600))) - {501}
+"""Too slow, at the same time as another, too often, or the service's own fault."""
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -59,7 +60,7 @@ def problem_of(error: BaseException) -> Problem:
         return "other"
     # Before what is missing: for fsspec a web server that does not answer has no such file.
     network = (ConnectionError, TimeoutError, socket.gaierror)
-    if names & _UNREACHABLE or statuses & set(_PASSING) or any(isinstance(cause, network) for cause in chain):
+    if names & _UNREACHABLE or statuses & _PASSING or any(isinstance(cause, network) for cause in chain):
         return "unreachable"
     if statuses & {404} or any(isinstance(cause, FileNotFoundError) for cause in chain):
         return "missing"
@@ -116,9 +117,12 @@ def remote_failures(uri: str, role: Role) -> Iterator[None]:
         raise explain(error, uri, role) from error
 
 
-def passes_by_itself(error: TrainerError) -> bool:
-    """Whether the same may do later: the service was not reached, or a Secret is renewed in the meantime."""
-    return error.reason in ("StorageUnreachable", "HubUnreachable", "CredentialsRefused")
+def may_pass(error: TrainerError) -> bool:
+    """Whether the same may do later at a place that could be written before: a Secret is renewed, a service comes back.
+
+    What no table of ours knows counts as such: a run is worth another try.
+    """
+    return error.reason not in ("AccessDenied", "BucketNotFound")
 
 
 def _scratch_full(uri: str, role: Role) -> TrainerError:
