@@ -10,11 +10,14 @@ from tests.trainer.s3_server import BUCKET, S3
 
 from finetune_api.report import ENV_SECRETS, ExitCode
 from finetune_api.run import RunConfig
+from finetune_trainer import handover
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.failures import TrainerError
+from finetune_trainer.memory.fitting import Fit
+from finetune_trainer.reporting.history import History
 from finetune_trainer.storage import mirror
 from finetune_trainer.storage.mirror import Mirror
-from finetune_trainer.storage.output import claim_output, open_output
+from finetune_trainer.storage.output import Output, claim_output, open_output
 from finetune_trainer.storage.remote import Bucket
 
 RUN: dict[str, Any] = {"configDigest": "sha256:1", "jobUid": None}
@@ -284,6 +287,27 @@ def test_the_history_follows_each_evaluation(s3: S3, there: str, tmp_path: Path)
     other.fetch_history()
 
     assert (tmp_path / "other" / "history.jsonl").read_text() == "one line\n"
+
+
+def test_an_adjustment_is_only_taken_away_when_the_history_that_has_it_is_there(
+    s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "HURRY_SECONDS", 0.0)
+    monkeypatch.setattr(Mirror, "history_changed", lambda mirror: None)  # the thread that would send it comes too late
+    output = Output(f"s3://{BUCKET}/{there}", tmp_path, Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path))
+    fit = Fit(batch_size=2, accumulation=4, evaluation_batch_size=8, activation_checkpointing=False)
+    handover.leave(output, fit)
+    History(output.history, output.history_changed).append("adjustment", 0, 0, fit.to_numbers())
+
+    s3.proxy.die()
+    with pytest.raises(TrainerError):
+        handover.clear(output)
+    s3.proxy.work()
+    left = handover.left(output)
+    handover.clear(output)
+
+    assert (left, handover.left(output)) == (fit, None)
+    assert s3.read(f"{there}/history.jsonl") == output.history.read_bytes()
 
 
 def config(there: str, epochs: int) -> RunConfig:

@@ -34,8 +34,9 @@ def left(output: Output) -> Fit | None:
 
 
 def clear(output: Output) -> None:
-    """Take away what was left, once it stands in the history."""
+    """Take away what was left: it stands in the history, which is at the place before this is gone."""
     if output.mirror:
+        output.mirror.send_history()
         output.mirror.remove_mark(_FILE)
     else:
         (output.path / _FILE).unlink(missing_ok=True)
