@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import transformers
 from tests.trainer.tiny_language import (
     CHAT_TEMPLATE,
     MARKED_CHAT_TEMPLATE,
@@ -22,6 +23,10 @@ from finetune_trainer.prepared import Inputs
 from finetune_trainer.tasks import causal_lm, seq2seq
 
 END = "</s>"
+TASKS: dict[str, tuple[Any, Any]] = {
+    "causal-lm": (causal_lm.prepare, save_llama),
+    "seq2seq": (seq2seq.prepare, save_t5),
+}
 
 
 def inputs(folder: Path, task: str, model: Path, rows: list[dict[str, Any]], **settings: Any) -> Inputs:
@@ -93,6 +98,34 @@ def test_what_is_longer_than_max_length_is_cut(tmp_path: Path) -> None:
     rows = [{"prompt": "the sky is", "completion": " blue and the sea"}]
 
     assert taught(tmp_path, rows, maxLength=5) == [(ids("the sky is blue and"), [-100, -100, -100, *ids("blue and")])]
+
+
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        ("causal-lm", {"text": "the sky is " * 999}),
+        ("causal-lm", {"prompt": "the sky is ", "completion": "blue and " * 999}),
+        ("seq2seq", {"text": "the sky is " * 999, "target": "blue and " * 999}),
+    ],
+)
+def test_of_a_huge_text_only_the_beginning_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, row: dict[str, Any]
+) -> None:
+    prepare, save = TASKS[task]
+    given = inputs(tmp_path, task, save(tmp_path / "model"), [row], maxLength=6, maxTargetLength=6)
+    tokenize, read = transformers.PreTrainedTokenizerBase.__call__, []
+
+    def spy(self: Any, *texts: Any, **options: Any) -> Any:
+        sides = [side for side in (*texts, options.get("text"), options.get("text_target")) if side]
+        read.extend(len(text) for side in sides for text in side)
+        return tokenize(self, *texts, **options)
+
+    monkeypatch.setattr(transformers.PreTrainedTokenizerBase, "__call__", spy)
+
+    data = prepare(given)
+
+    assert data.train.lengths == [6]
+    assert max(read) == 6 * 64
 
 
 CHAT = [
@@ -199,7 +232,7 @@ def test_texts_may_be_fields_of_a_column(tmp_path: Path) -> None:
 def test_the_best_metric_is_computed_though_no_metrics_are_named(
     tmp_path: Path, task: str, evaluation: dict[str, Any], names: list[str]
 ) -> None:
-    prepare, save = {"causal-lm": (causal_lm.prepare, save_llama), "seq2seq": (seq2seq.prepare, save_t5)}[task]
+    prepare, save = TASKS[task]
     rows = [{"text": "the sky", "target": "blue"}]
 
     scores = prepare(inputs(tmp_path, task, save(tmp_path / "model"), rows, evaluation=evaluation)).scoring.scores()

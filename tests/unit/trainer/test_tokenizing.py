@@ -66,29 +66,56 @@ def test_a_column_of_ours_has_its_own_type_though_a_user_s_has_its_name(tmp_path
     assert examples.dataset.column_names == ["input_ids", "labels"]
 
 
-def test_of_a_huge_text_the_tokenizer_reads_no_more_than_fills_the_row() -> None:
-    tokenizer, read = make_tokenizer(), []
-    cut = {"truncation": True, "max_length": 8}
-    huge = "the film was " * 5000
+class Spy:
+    """A tokenizer, and how many characters of a text it was given at the most."""
 
-    def spy(*sides: list[str], **options: Any) -> Any:
-        read.append(max(len(text) for side in sides for text in side))
-        return tokenizer(*sides, **options)
+    truncation_side = "right"
 
-    spy.truncation_side = "right"  # type: ignore[attr-defined]
-    encoded = encode_texts(spy, ["a book", huge], [huge, "a day"], cut)  # type: ignore[arg-type]
+    def __init__(self) -> None:
+        self.tokenizer = make_tokenizer()
+        self.read = 0
 
-    assert encoded == dict(tokenizer(["a book", huge], [huge, "a day"], **cut))
-    assert max(read) == 8 * 64
+    def __call__(self, **options: Any) -> Any:
+        sides = [value for name, value in options.items() if name.startswith("text")]
+        self.read = max(self.read, *(len(text) for side in sides for text in side))
+        return self.tokenizer(**options)
 
 
-def test_a_huge_text_that_begins_with_nothing_is_read_to_its_end() -> None:
-    tokenizer, cut = make_tokenizer(), {"truncation": True, "max_length": 8}
+HUGE = "the film was " * 5000
+CUT = {"truncation": True, "max_length": 8}
+
+
+@pytest.mark.parametrize(
+    "sides", [{"text": ["a book", HUGE], "text_pair": [HUGE, "a day"]}, {"text_target": ["a book", HUGE]}]
+)
+def test_of_a_huge_text_the_tokenizer_reads_no_more_than_fills_the_row(sides: dict[str, list[str]]) -> None:
+    spy = Spy()
+
+    encoded = encode_texts(spy, sides, CUT)  # type: ignore[arg-type]
+
+    assert encoded == dict(spy.tokenizer(**sides, **CUT))
+    assert spy.read == 8 * 64
+
+
+def test_of_a_huge_text_that_is_cut_later_no_more_is_read_either() -> None:
+    spy = Spy()
+
+    encoded = encode_texts(spy, {"text": ["a book", HUGE]}, {"truncation": False}, used=8)  # type: ignore[arg-type]
+
+    assert [tokens[:8] for tokens in encoded["input_ids"]] == [
+        tokens[:8] for tokens in spy.tokenizer(["a book", HUGE], verbose=False)["input_ids"]
+    ]
+    assert spy.read == 8 * 64
+
+
+@pytest.mark.parametrize("options", [{"cut": CUT}, {"cut": {"truncation": False}, "used": 8}])
+def test_a_huge_text_that_begins_with_nothing_is_read_to_its_end(options: dict[str, Any]) -> None:
+    tokenizer = make_tokenizer()
     texts = [" " * 5000 + "the film was", "a book"]
 
-    encoded = encode_texts(tokenizer, texts, None, cut)
+    encoded = encode_texts(tokenizer, {"text": texts}, **options)
 
-    assert encoded == dict(tokenizer(texts, **cut))
+    assert encoded == dict(tokenizer(texts, **CUT))
     assert len(encoded["input_ids"][0]) == 5
 
 

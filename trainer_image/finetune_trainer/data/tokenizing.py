@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -75,22 +75,30 @@ def _cache_folder() -> Path:
     return folder
 
 
-def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None, cut: dict[str, Any]) -> Batch:
-    """Texts, or pairs of them, as tokens; `cut` is from `cutting`.
+def encode_texts(
+    tokenizer: Tokenizer, sides: Mapping[str, Sequence[str]], cut: Mapping[str, Any], used: int | None = None
+) -> Batch:
+    """Texts as tokens.
 
     Tokenizers read a text to its end before they cut it, which takes 150 MB of memory for each MB. So of a huge text only
     the beginning is given to them, unless its tokens do not fill the row.
+
+    Args:
+        sides: The texts by the tokenizer's argument: `text`, and `text_pair` for pairs; or `text_target`.
+        cut: From `cutting`.
+        used: How many tokens of a row are used, where the tokenizer is not to cut.
     """
     options = {"verbose": False, **cut}
-    if not cut["truncation"] or tokenizer.truncation_side != "right":
-        return dict(tokenizer(texts, pairs, **options))
-    longest = cut["max_length"]
-    parts = [[text[: longest * _CHARACTERS_A_TOKEN] for text in side] for side in filter(None, (texts, pairs))]
-    encoded = dict(tokenizer(*parts, **options))
+    if cut["truncation"] and tokenizer.truncation_side == "right":
+        used = cut["max_length"]
+    if used is None:
+        return dict(tokenizer(**sides, **options))
+    parts = {side: [text[: used * _CHARACTERS_A_TOKEN] for text in texts] for side, texts in sides.items()}
+    encoded = dict(tokenizer(**parts, **options))
     for index, tokens in enumerate(encoded["input_ids"]):
-        whole = [side[index] for side in filter(None, (texts, pairs))]
-        if len(tokens) < longest and [part[index] for part in parts] != whole:
-            for name, values in tokenizer(*whole, **options).items():
+        whole = {side: texts[index] for side, texts in sides.items()}
+        if len(tokens) < used and {side: texts[index] for side, texts in parts.items()} != whole:
+            for name, values in tokenizer(**whole, **options).items():
                 encoded[name][index] = values
     return encoded
 

@@ -15,7 +15,14 @@ from finetune_trainer.data.chat import ChatError, check_messages, find_chat_temp
 from finetune_trainer.data.columns import check_columns, check_text
 from finetune_trainer.data.packing import collator, pack, packs
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.data.tokenizing import Batch, check_lengths, longest_sequence, padding_multiple, tokenized
+from finetune_trainer.data.tokenizing import (
+    Batch,
+    check_lengths,
+    encode_texts,
+    longest_sequence,
+    padding_multiple,
+    tokenized,
+)
 from finetune_trainer.failures import TrainerError, bad_configuration, data_error, model_error
 from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.tokens import TokenScores, count_tokens
@@ -127,7 +134,7 @@ def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int) ->
     settings = inputs.config.preprocessing
     cut = longest if settings.truncation else None
     check_columns(rows, used)
-    encode_rows = _encoder(inputs, rows, used)
+    encode_rows = _encoder(inputs, rows, used, cut)
 
     def encode(batch: Batch, indices: list[int]) -> Batch:
         encoded = [labelled(tokens, marks, cut) for tokens, marks in encode_rows(batch, indices)]
@@ -172,7 +179,7 @@ def labelled(tokens: list[int], marks: list[bool], cut: int | None) -> tuple[lis
     return tokens[:cut], [_IGNORED, *labels[1:cut]]
 
 
-def _encoder(inputs: Inputs, rows: Rows, used: dict[str, str]) -> Encode:
+def _encoder(inputs: Inputs, rows: Rows, used: dict[str, str], cut: int | None) -> Encode:
     answers_only = inputs.config.preprocessing.completion_only_loss
     if "messages" in used:
         return _chat_encoder(inputs, rows, used["messages"], answers_only)
@@ -182,15 +189,15 @@ def _encoder(inputs: Inputs, rows: Rows, used: dict[str, str]) -> Encode:
 
     def text(batch: Batch, indices: list[int]) -> list[Marked]:
         _check_filled(rows, used["text"], batch, indices)
-        whole = _tokens(inputs.tokenizer, batch[used["text"]], end)
+        whole = _tokens(inputs.tokenizer, batch[used["text"]], cut, end)
         return [(tokens, [True] * len(tokens)) for tokens in whole]
 
     def answers(batch: Batch, indices: list[int]) -> list[Marked]:
         _check_filled(rows, used["completion"], batch, indices)
         prompts, completions = batch[used["prompt"]], batch[used["completion"]]
-        asked = _tokens(inputs.tokenizer, prompts, None)
+        asked = _tokens(inputs.tokenizer, prompts, cut, None)
         # In one piece, as the model meets it when it answers: the tokens at the seam may be others.
-        whole = _tokens(inputs.tokenizer, [p + c for p, c in zip(prompts, completions, strict=True)], end)
+        whole = _tokens(inputs.tokenizer, [p + c for p, c in zip(prompts, completions, strict=True)], cut, end)
         starts = [common_prefix_length(*pair) if answers_only else 0 for pair in zip(asked, whole, strict=True)]
         return [(tokens, [n >= start for n in range(len(tokens))]) for tokens, start in zip(whole, starts, strict=True)]
 
@@ -223,9 +230,9 @@ def _bad_chat(rows: Rows, column: str, index: int, error: ChatError) -> TrainerE
     return data_error("BadChat", f"column '{column}', {rows.name_row(index)}: {error.problem}", error.hint)
 
 
-def _tokens(tokenizer: Tokenizer, texts: list[str], end: int | None) -> list[list[int]]:
-    """Tokens of each text, with `end` as the last one."""
-    encoded: list[list[int]] = tokenizer(texts, verbose=False, truncation=False)["input_ids"]
+def _tokens(tokenizer: Tokenizer, texts: list[str], cut: int | None, end: int | None) -> list[list[int]]:
+    """Tokens of each text, at least `cut` of them where there are as many, with `end` as the last one."""
+    encoded: list[list[int]] = encode_texts(tokenizer, {"text": texts}, {"truncation": False}, cut)["input_ids"]
     return [tokens if end is None or tokens[-1:] == [end] else [*tokens, end] for tokens in encoded]
 
 

@@ -13,6 +13,7 @@ from finetune_trainer.data.tokenizing import (
     Batch,
     check_lengths,
     cutting,
+    encode_texts,
     longest_sequence,
     padding_multiple,
     tokenized,
@@ -100,8 +101,8 @@ def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | N
                     raise data_error(
                         "EmptyText", f"column '{column}' is empty in {rows.name_row(index)}", "drop the row"
                     )
-        encoded = dict(tokenizer([prefix + text for text in batch[used["text"]]], verbose=False, **cut))
-        targets = tokenizer(text_target=batch[used["target"]], verbose=False, **cut_target)["input_ids"]
+        encoded = encode_texts(tokenizer, {"text": [prefix + text for text in batch[used["text"]]]}, cut)
+        targets = encode_texts(tokenizer, {"text_target": batch[used["target"]]}, cut_target)["input_ids"]
         return {**encoded, "labels": targets, _TARGET_LENGTH: [len(target) for target in targets]}
 
     examples = tokenized(rows, list(used.values()), encode, used, prefix, cut, cut_target, inputs.pretrained.revision)

@@ -57,7 +57,7 @@ def prepare(inputs: Inputs) -> TaskData:
     columns, settings = config.dataset.columns, config.preprocessing
     for rows in filter(None, (inputs.train, inputs.evaluation)):
         check_rows(rows, columns)
-    target = _target(config, inputs.train)
+    target = _target(config, inputs.train, inputs.pretrained.classes)
     special = tokenizer.num_special_tokens_to_add(pair=columns.text_pair is not None)
     longest = longest_sequence(settings, tokenizer, inputs.pretrained.config, special)
 
@@ -101,7 +101,7 @@ def check_rows(rows: Rows, columns: Columns) -> None:
             tell_empty_texts(rows, used[field])
 
 
-def _target(config: RunConfig, rows: Rows) -> _Target:
+def _target(config: RunConfig, rows: Rows, known: list[str]) -> _Target:
     column = config.dataset.columns.label
     problem = problem_of(rows, column, config.model.problem_type)
     metrics = chosen_metrics(config.evaluation, problem, METRICS_OF_PROBLEM[problem], _USUAL_METRICS[problem])
@@ -114,11 +114,11 @@ def _target(config: RunConfig, rows: Rows) -> _Target:
             scoring = Scoring(_number, partial(NumberScores, metrics))
             return _Target(problem, [], lambda rows: numbers(rows, column), scoring)
         case "multi_label_classification":
-            several = several_labels(rows, column)
+            several = several_labels(rows, column, known)
             scoring = Scoring(_several_classes, partial(ClassScores, metrics, len(several.names), several=True))
             return _Target(problem, several.names, lambda rows: several_vectors(rows, column, several), scoring)
         case "single_label_classification":
-            names = label_names(rows, column)
+            names = label_names(rows, column, known)
             scoring = Scoring(_one_class, partial(ClassScores, metrics, len(names)))
             return _Target(problem, names, lambda rows: label_ids(rows, column, names), scoring)
 
@@ -141,8 +141,8 @@ def _examples(inputs: Inputs, rows: Rows, target: _Target, longest: int | None) 
     cut = cutting(inputs.config.preprocessing, longest)
 
     def encode(batch: Batch, indices: list[int]) -> Batch:
-        pairs = batch[columns.text_pair] if columns.text_pair else None
-        encoded = encode_texts(inputs.tokenizer, batch[columns.text], pairs, cut)
+        pair = {"text_pair": batch[columns.text_pair]} if columns.text_pair else {}
+        encoded = encode_texts(inputs.tokenizer, {"text": batch[columns.text], **pair}, cut)
         return {**encoded, "labels": [labels[index] for index in indices]}
 
     made_of = (columns.to_wire(), target.problem, target.names, cut, inputs.pretrained.revision)

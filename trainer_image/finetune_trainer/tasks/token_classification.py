@@ -52,7 +52,7 @@ def prepare(inputs: Inputs) -> TaskData:
     metrics = chosen_metrics(config.evaluation, config.task, METRICS_OF_TASK[config.task], _USUAL_METRICS)
     for rows in filter(None, (inputs.train, inputs.evaluation)):
         _check_words(rows, columns)
-    names = label_names(inputs.train, columns.tags)
+    names = label_names(inputs.train, columns.tags, inputs.pretrained.classes)
     special = tokenizer.num_special_tokens_to_add(pair=False)
     longest = longest_sequence(config.preprocessing, tokenizer, inputs.pretrained.config, special)
 
