@@ -56,10 +56,15 @@ async def post(kube: Kube, event: JsonObject) -> None:
         _log.warning("an Event was lost: %s", type(error).__name__)
 
 
-async def latest_warning(kube: Kube, namespace: str, uid: str) -> Cause | None:
-    """The newest Warning about an object, such as that a quota keeps a Job's pods from being made."""
+async def latest_warning(kube: Kube, namespace: str, uid: str, since: datetime) -> Cause | None:
+    """The newest Warning about an object since a time, such as that a quota keeps a Job's pods from being made."""
     events, _ = await kube.list(EVENTS, namespace, fieldSelector=f"involvedObject.uid={uid},type=Warning")
-    if not events:
+    newest = max(events, key=_seen, default=None)
+    if newest is None or _seen(newest) < format_time(since).rstrip("Z"):
         return None
-    newest = max(events, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
     return Cause(newest.get("reason") or "Warning", newest.get("message") or "")
+
+
+def _seen(event: JsonObject) -> str:
+    """When an Event was last seen, in UTC to the second or finer: text of which the later sorts after the earlier."""
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "").rstrip("Z")

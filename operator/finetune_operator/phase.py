@@ -118,7 +118,7 @@ def _by_newest_pods(resource: Resource, spec: FineTuneJobSpec, observed: Observa
         message = "the trainer has finished; waiting for the Job to complete"
         return Verdict(_phase_before(resource), "Finishing", message)
     if blamed := culprit(pods):
-        return _between_attempts(resource, *blamed, spec)
+        return _between_attempts(resource, spec, observed, *blamed)
     up = [pod for pod in pods if pod.running or pod.terminated]
     if first is not None and len(up) >= nodes:
         return _training(resource, spec, observed, known, first)
@@ -135,12 +135,10 @@ def _waiting(observed: Observation, nodes: int) -> Verdict:
         if observed.blocked is None:
             return Verdict("Pending", "WaitingForPod", "waiting for a pod")
         return Verdict("Pending", to_reason(observed.blocked.reason), cut(waiting_message(observed.blocked, None)))
-    cause = pod.waiting
-    if cause is None or (not cause.message and observed.blocked is not None):
+    cause = pod.waiting or Cause("ContainerCreating", "")
+    if not cause.message and observed.blocked is not None:
         cause = observed.blocked
     number = f"pod {pod.index}: " if nodes > 1 else ""
-    if cause is None:
-        return Verdict("Pending", "ContainerCreating", f"{number}starting the container")
     return Verdict("Pending", to_reason(cause.reason), cut(number + waiting_message(cause, pod.image)))
 
 
@@ -150,23 +148,37 @@ def laggard(observed: Observation) -> PodState | None:
     return next((pod for pod in waiting if pod.waiting and pod.waiting.message), next(iter(waiting), None))
 
 
+def _held_up(observed: Observation) -> bool:
+    """Whether anything says why a pod does not come or does not run, so that it is not just on its way."""
+    pod = laggard(observed)
+    return observed.blocked is not None or bool(pod and pod.waiting and pod.waiting.message)
+
+
 def _phase_before(resource: Resource) -> Phase:
     before = resource.status.phase
     return before if before in ("Preparing", "Running") else "Running"
 
 
-def _between_attempts(resource: Resource, pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Verdict:
+def _between_attempts(
+    resource: Resource, spec: FineTuneJobSpec, observed: Observation, pod: PodState, ended: Terminated
+) -> Verdict:
     """The attempt has failed, and the Job controller has not yet said what comes of it."""
-    if ended.exit_code == ExitCode.STOPPED:
-        message = "the pod was stopped and had saved a checkpoint; a new one goes on from there"
-        return Verdict("Pending", "Resuming", message)
     failure = group_failure(pod, ended, spec)
-    if ended.exit_code in NOT_COUNTED:
-        message = f"{failure.message}; a new attempt goes on from the last checkpoint"
-        return Verdict("Pending", "Resuming", cut(message))
     if ended.exit_code in NOT_RETRIED:
         return Verdict(_phase_before(resource), "Failing", failure.message)
-    return Verdict("Pending", "Retrying", cut(f"the attempt failed: {failure.message}; a new one comes"))
+    if ended.exit_code == ExitCode.STOPPED:
+        reason, what, then = (
+            "Resuming",
+            "the pod was stopped and had saved a checkpoint",
+            "a new one goes on from there",
+        )
+    elif ended.exit_code in NOT_COUNTED:
+        reason, what, then = "Resuming", failure.message, "a new attempt goes on from the last checkpoint"
+    else:
+        reason, what, then = "Retrying", f"the attempt failed: {failure.message}", "a new one comes"
+    if _held_up(observed):
+        then = _waiting(observed, spec.resources.nodes).message
+    return Verdict("Pending", reason, cut(f"{what}; {then}"))
 
 
 def _training(
@@ -179,7 +191,11 @@ def _training(
         known_pod = bool(status.attempts) and status.attempts[-1].pod == pod.name
         if status.phase == "Running" and known_pod:
             return Verdict("Running", "Training", cut(describe_progress(spec, known, "Training")))
-        return Verdict("Preparing", "Preparing", "the pod runs; waiting for the trainer's first report")
+        nodes = spec.resources.nodes
+        waits = (
+            "the pod runs; waiting for" if nodes == 1 else f"all {nodes} pods run; waiting for them to meet, and for"
+        )
+        return Verdict("Preparing", "Preparing", f"{waits} the trainer's first report")
     report = body.report
     if report is not None and report.stage == "Preparing":
         return Verdict("Preparing", "Preparing", cut("preparing: " + (report.message or "loading model and data")))

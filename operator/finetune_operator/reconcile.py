@@ -12,6 +12,7 @@ from kubernetes.aio.client.exceptions import ConflictException, NotFoundExceptio
 from finetune_api.status import FineTuneJobStatus
 from finetune_operator import kube_events
 from finetune_operator.children import Children
+from finetune_operator.failures import failed_pods
 from finetune_operator.finetunejobs import FineTuneJobs
 from finetune_operator.informer import Informer
 from finetune_operator.kube import FINETUNEJOBS, PODS, Kube
@@ -134,11 +135,15 @@ class Reconciler:
             if pod.waiting.message:
                 return None
             uid, since = pod.uid, pod.created
-        elif len(observed.newest) >= spec.resources.nodes:
-            return None
+        else:
+            failed = failed_pods(observed.newest)
+            if len(observed.newest) - len(failed) >= spec.resources.nodes:
+                return None
+            # What kept earlier pods from coming is no reason for the one that is to replace these.
+            since = max((time for pod, end in failed if (time := end.finished or pod.created)), default=since)
         if since is None or now - since < _NO_POD_YET:
             return None
-        return await kube_events.latest_warning(self._kube, resource.key.namespace, uid)
+        return await kube_events.latest_warning(self._kube, resource.key.namespace, uid, since)
 
     async def _write(self, resource: Resource, status: FineTuneJobStatus, now: datetime) -> float | None:
         """Write the status where it differs. Gives the seconds to wait if numbers alone have to wait their turn."""

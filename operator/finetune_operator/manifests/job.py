@@ -46,9 +46,7 @@ _FAILURE_RULES: list[JsonObject] = [
     _on_exit("FailJob", NOT_RETRIED),
     # What follows from something else is not counted: a lost peer is counted itself, a stop came from outside. Counted
     # for each pod, one preemption in a run of four would use up a limit of three. A fault of the run itself has another
-    # code on the pod where it happens, so that it cannot repeat uncounted. A network can, where pods never find each
-    # other or lose each other each time: the Job controller then waits longer and longer (up to 10 min), attempts in the
-    # status name the cause, and activeDeadlineSeconds ends it.
+    # code on the pod where it happens, and so have pods that run and cannot reach each other: neither repeats uncounted.
     _on_exit("Ignore", NOT_COUNTED),
     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
 ]

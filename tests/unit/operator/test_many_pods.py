@@ -95,7 +95,11 @@ def test_only_the_first_pods_word_is_taken() -> None:
 
     status = compute(observation(job(), first, second, report=received(REPORT, sender=second)))
 
-    assert line(status) == ("Preparing", "Preparing", "the pod runs; waiting for the trainer's first report")
+    assert line(status) == (
+        "Preparing",
+        "Preparing",
+        "all 2 pods run; waiting for them to meet, and for the trainer's first report",
+    )
     assert "progress" not in status
 
 
@@ -129,6 +133,19 @@ def test_pods_that_end_because_of_others_are_no_failure() -> None:
         "Pending",
         "Resuming",
         "the pod was stopped and had saved a checkpoint; a new one goes on from there",
+    )
+
+
+def test_a_pod_that_cannot_run_is_named_also_after_the_others_have_waited_in_vain() -> None:
+    message = "not all of the 2 machines came within 900 s"
+    word = {"exitCode": 17, "failure": {"reason": "PeerLost", "message": message}}
+    waited = member(0, state=terminated(17, message=json.dumps(word)))
+    observed = observation(job(), waited, member(1, node=None, conditions=UNSCHEDULED))
+
+    assert line(compute(observed, 95)) == (
+        "Pending",
+        "Resuming",
+        f"{message}; pod 1: no node can take the pod: 0/2 nodes are available.",
     )
 
 

@@ -386,7 +386,7 @@ async def test_a_warning_explains_why_one_of_many_pods_does_not_run(
     for each in (member(0, state=running()), *second):
         world.api.put(PODS, merged(each, OWNED_POD))
     involved = {"involvedObject": {"uid": asked_about}, "type": "Warning"}
-    warning = {"reason": "FailedCreate", "message": "no room", "lastTimestamp": "2026-11-20T12:00:00Z"}
+    warning = {"reason": "FailedCreate", "message": "no room", "lastTimestamp": "2026-11-20T12:00:10Z"}
     world.api.objects["events", "w"] = {"metadata": {"name": "w"}, **involved, **warning}
     world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
     await world.see()
@@ -395,6 +395,22 @@ async def test_a_warning_explains_why_one_of_many_pods_does_not_run(
 
     assert world.status()["message"] == told
     assert world.api.selectors[-1]["fieldSelector"].startswith(f"involvedObject.uid={asked_about},")
+
+
+@pytest.mark.parametrize(
+    ("when", "then"),
+    [("2026-11-20T12:01:30Z", "the pod cannot be created: no room"), ("2026-11-20T12:01:29Z", "a new one comes")],
+)
+async def test_a_warning_explains_why_a_failed_pod_is_not_replaced(world: World, when: str, then: str) -> None:
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.put(PODS, merged(pod(state=terminated(137, until=90)), OWNED_POD))
+    warning = {"reason": "FailedCreate", "message": "no room", "lastTimestamp": when}
+    world.api.objects["events", "w"] = {"metadata": {"name": "w"}, **warning}
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.status()["message"] == f"the attempt failed: the trainer was killed (SIGKILL); {then}"
 
 
 async def test_a_warning_explains_why_no_pod_comes(world: World) -> None:
