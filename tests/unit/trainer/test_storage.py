@@ -1,6 +1,8 @@
 """Where things lie, and whose an output is."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,34 @@ def test_the_same_run_may_come_back_and_another_may_not(tmp_path: Path) -> None:
         f"{uri} holds a run with other settings",
     )
     assert failure_of(config(uri, job="2"))[1:] == ("OutputInUse", f"{uri} holds the run of another job")
+
+
+def test_of_two_jobs_that_claim_a_volume_at_once_one_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, theirs = (config(f"file://{tmp_path}/out", job=uid) for uid in ("1", "2"))
+    output, sync = open_output(mine, {}), os.fsync
+
+    def the_other_is_faster(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", sync)
+        claim_output(open_output(theirs, {}), theirs)
+
+    monkeypatch.setattr(os, "fsync", the_other_is_faster)
+    with pytest.raises(TrainerError, match="holds the run of another job"):
+        claim_output(output, mine)
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["jobUid"] == "2"
+
+
+def test_a_volume_without_links_can_be_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*arguments: object) -> None:
+        raise PermissionError(errno.EPERM, "not here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    mine = config(f"file://{tmp_path}/out", job="1")
+    claim_output(open_output(mine, {}), mine)
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["jobUid"] == "1"
 
 
 def test_an_output_that_was_only_looked_at_is_free_for_another_run(tmp_path: Path) -> None:

@@ -169,10 +169,10 @@ def claim_output(output: Output, config: RunConfig) -> None:
     _check_is_free(output, mine)
     if output.mirror:
         output.mirror.create_mark(_IDENTITY, text.encode())
-        _check_is_free(output, mine)  # of two that come at the same time one was faster
     else:
         with output_failures(output.path):
-            write_atomically(output.path / _IDENTITY, text)
+            _create(output.path / _IDENTITY, text)
+    _check_is_free(output, mine)  # of two that come at the same time one was faster
 
 
 def _check_is_free(output: Output, mine: JsonObject) -> None:
@@ -210,13 +210,30 @@ def _whose(theirs: object, mine: JsonObject) -> str:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that a crash leaves the old one or the new one."""
+    _write_beside(path, text).replace(path)
+    sync_folder(path.parent)
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a file if there is none of that name, as far as the file system can tell, so that a crash leaves all or nothing."""
+    temporary = _write_beside(path, text)
+    try:
+        os.link(temporary, path)
+        temporary.unlink()
+    except FileExistsError:
+        temporary.unlink()
+    except OSError:  # SMB and some FUSE file systems have no links
+        temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def _write_beside(path: Path, text: str) -> Path:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+    return temporary
 
 
 def sync_file(path: Path) -> None:
