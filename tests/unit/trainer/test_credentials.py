@@ -14,7 +14,8 @@ from finetune_trainer.storage.credentials import Role, hub_token, remember_secre
 
 @pytest.fixture
 def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("AWS_REGION", "AWS_MAX_ATTEMPTS", "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY"):
+    google = "GOOGLE_APPLICATION_CREDENTIALS_JSON"
+    for name in ("AWS_REGION", "AWS_MAX_ATTEMPTS", "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY", google):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(ENV_SECRETS, str(tmp_path))
     return tmp_path
@@ -109,7 +110,9 @@ def test_without_a_secret_each_library_looks_by_itself(secrets: Path, monkeypatc
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "acc")
     monkeypatch.setenv("AZURE_STORAGE_KEY", "key")
     assert storage_options("s3", "model")["client_kwargs"] == {"region_name": "eu-central-1"}
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS_JSON", json.dumps(KEY_FILE))
     assert storage_options("az", "model") == {"account_name": "acc", "account_key": "key"}
+    assert storage_options("gs", "model") == {"token": KEY_FILE}
 
 
 def test_each_role_has_its_own_secret(secrets: Path) -> None:

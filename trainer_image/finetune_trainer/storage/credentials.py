@@ -137,7 +137,8 @@ def _s3_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
 
 
 def _gs_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
-    text = secret.get("GOOGLE_APPLICATION_CREDENTIALS_JSON")
+    # No library looks for this variable: they know of files, and of the identity of the machine.
+    text = (secret or os.environ).get("GOOGLE_APPLICATION_CREDENTIALS_JSON")
     if text is None:
         return {}
     try:
@@ -146,7 +147,7 @@ def _gs_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
         key = None
     if not isinstance(key, dict):
         raise bad_configuration(
-            f"GOOGLE_APPLICATION_CREDENTIALS_JSON in the Secret of {role}.secretRef is not JSON",
+            f"GOOGLE_APPLICATION_CREDENTIALS_JSON{f' in the Secret of {role}.secretRef' if secret else ''} is not JSON",
             "it must hold the whole key file of a service account",
             "SecretIncomplete",
         )
