@@ -6,6 +6,7 @@ from typing import Any
 
 import datasets
 import pytest
+import torch
 import transformers
 from tests.trainer.tiny import Settings, Train, texts
 
@@ -109,3 +110,34 @@ def test_empty_texts_are_learnt_and_told(settings: Settings, train: Train, tmp_p
 
     assert ended.code == 0
     assert "column 'text' has 2 empty texts, the first in row 2 of split 'train' (the first is row 1)" in ended.said
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "rows", "columns"),
+    [
+        ("SequenceClassification", "text-classification", {"text": ["a", "b", "a"], "label": ["x", "y", "x"]}, {}),
+        ("SequenceClassification", "text-classification", {"text": ["a", "b", "a"], "label": [["x"], ["y"], ["x"]]}, {}),
+        ("TokenClassification", "token-classification", {"text": [["a"]] * 3, "label": [["x"], ["y"], ["x"]]},
+            {"tokens": "text", "tags": "label"}),
+    ],
+)  # fmt: skip
+def test_a_head_that_knows_the_classes_goes_on_with_them(
+    settings: Settings, train: Train, model: Path, tmp_path: Path, kind: str, task: str, rows: Any, columns: Settings
+) -> None:
+    names = {0: "y", 1: "x"}
+    known = getattr(transformers, f"BertFor{kind}").from_pretrained(model, id2label=names)
+    torch.nn.init.zeros_(known.classifier.weight)
+    known.classifier.bias.data = torch.tensor([-5.0, 5.0])
+    known.save_pretrained(tmp_path / "known")
+    transformers.AutoTokenizer.from_pretrained(model).save_pretrained(tmp_path / "known")
+    datasets.Dataset.from_dict(rows).save_to_disk(tmp_path / "rows")
+    split = {"split": "train"}
+    dataset = {"source": f"file://{tmp_path}/rows", "train": split, "evaluation": split, "columns": columns}
+    settings |= {"task": task, "model": {"source": f"file://{tmp_path}/known"}, "dataset": dataset}
+    settings["training"] |= {"epochs": 1, "learningRate": 1e-12}
+
+    ended = train(settings)
+
+    metrics = {metric.name: float(metric.value) for metric in ended.final.evaluations[-1].metrics}
+    assert metrics["eval_accuracy"] == pytest.approx(2 / 3, abs=1e-4)
+    assert config_of(tmp_path)["id2label"] == {"0": "y", "1": "x"}

@@ -35,10 +35,11 @@ def problem_of(rows: Rows, column: str, wanted: Problem | None) -> Problem:
     return "regression" if kind_of(feature).startswith("float") else "single_label_classification"
 
 
-def label_names(rows: Rows, column: str) -> list[str]:
+def label_names(rows: Rows, column: str, known: Sequence[str] = ()) -> list[str]:
     """The classes' names in the order of their ids, from the training rows: those of a ClassLabel, else the distinct values.
 
-    The column holds a class for each row, or a list of them.
+    The column holds a class for each row, or a list of them. A model that has a head for these very classes, `known` in
+    the order of their ids, goes on with it: then theirs is the order.
 
     Raises:
         TrainerError: DATA when the column cannot be a class, or has fewer than two.
@@ -56,7 +57,7 @@ def label_names(rows: Rows, column: str) -> list[str]:
             f"column '{column}' has {only} in split '{rows.split}'; it takes two to tell apart",
             "take more rows, or another column",
         )
-    return names
+    return list(known) if sorted(known) == sorted(names) else names
 
 
 def label_ids(rows: Rows, column: str, names: Sequence[str]) -> list[int]:
@@ -86,8 +87,8 @@ def label_id_lists(rows: Rows, column: str, names: Sequence[str]) -> list[list[i
     ]
 
 
-def several_labels(rows: Rows, column: str) -> Several:
-    """The classes of a column of lists, from the training rows.
+def several_labels(rows: Rows, column: str, known: Sequence[str] = ()) -> Several:
+    """The classes of a column of lists, from the training rows; `known` as for `label_names`.
 
     Lists of 0 and 1, all of one length, mark each class; so do lists of booleans and of floats. Their classes are
     called 0, 1, …
@@ -101,7 +102,7 @@ def several_labels(rows: Rows, column: str) -> Several:
     kind = kind_of(feature.feature)
     if kind.startswith("float") or kind == "bool" or _marks(kind, rows.dataset[column][:]):
         return Several([str(number) for number in range(len(rows.dataset[0][column]))], marked=True)
-    return Several(label_names(rows, column), marked=False)
+    return Several(label_names(rows, column, known), marked=False)
 
 
 def several_vectors(rows: Rows, column: str, classes: Several) -> list[list[float]]:

@@ -65,6 +65,11 @@ class Pretrained:
     """Whether weights have shapes only: enough to count them, and no file is read."""
 
     @property
+    def classes(self) -> list[str]:
+        """Names of what its head tells apart, in the order of their ids; `LABEL_0` and so on where it has none."""
+        return [name for _, name in sorted((self.config.id2label or {}).items())]
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """Arguments for each `from_pretrained`. Code of the model's author is never run."""
         local = self.revision.startswith("sha256:")
