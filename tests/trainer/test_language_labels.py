@@ -204,6 +204,19 @@ def test_a_target_is_learnt_whole_and_the_decoder_reads_it_shifted(tmp_path: Pat
     }
 
 
+@pytest.mark.parametrize("truncation", [True, False])
+def test_every_batch_can_be_padded_to_max_length(tmp_path: Path, truncation: bool) -> None:
+    rows = [{"text": "the sky", "target": "blue"}, {"text": "the sea and the snow", "target": "blue and white"}]
+    settings = {"padding": "max_length", "maxLength": 10, "maxTargetLength": 12, "truncation": truncation}
+
+    data = seq2seq.prepare(inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), rows, **settings))
+    batch = data.collate(list(data.train.dataset))
+
+    assert data.train.lengths == [3, 6]
+    assert batch["attention_mask"].tolist() == [[1] * 3 + [0] * 7, [1] * 6 + [0] * 4]
+    assert (batch["input_ids"].shape, batch["labels"].shape) == ((2, 10), (2, 4))
+
+
 def test_texts_may_be_fields_of_a_column(tmp_path: Path) -> None:
     rows = [{"translation": {"en": "the sky", "colour": "blue"}}]
     columns = {"text": "translation.en", "target": "translation.colour"}

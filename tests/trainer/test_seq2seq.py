@@ -97,13 +97,6 @@ def test_arguments_that_need_the_decoder_s_inputs_or_other_batches_work(
     )
 
 
-def test_every_batch_can_be_padded_to_max_length(settings: Settings, train: Train) -> None:
-    settings["preprocessing"] |= {"padding": "max_length", "maxLength": 10, "maxTargetLength": 12}
-    settings["training"]["epochs"] = 1
-
-    assert train(settings).code == 0
-
-
 @pytest.mark.parametrize(
     ("row", "preprocessing", "reason", "told"),
     [

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import torch
 from transformers import AutoModelForSeq2SeqLM, DataCollatorForSeq2Seq
 
 from finetune_api.sources import Columns
@@ -46,17 +47,17 @@ def prepare(inputs: Inputs) -> TaskData:
         inputs.tell(f"tokenizing {len(rows.positions)} rows of split {rows.split}")
         return _examples(inputs, rows, used, longest)
 
-    collate = DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=padding_multiple(longest, inputs.use_cpu))
+    pad = DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=padding_multiple(longest, inputs.use_cpu))
 
     def load(pretrained: Pretrained) -> Loaded:
         loaded = load_model(AutoModelForSeq2SeqLM, pretrained, config.model, tokenizer)
-        collate.model = loaded.model  # models shift their targets each in its own way to what the decoder reads
+        pad.model = loaded.model  # models shift their targets each in its own way to what the decoder reads
         return loaded
 
     return TaskData(
         train=examples(inputs.train),
         evaluation=examples(inputs.evaluation) if inputs.evaluation else None,
-        collate=collate,
+        collate=partial(_collate, pad, longest if settings.padding == "max_length" else None),
         scoring=Scoring(
             keep=lambda written, labels: written,
             scores=partial(TextScores, metrics, tokenizer),
@@ -87,9 +88,7 @@ def _check_target_length(wanted: int, model_config: Any) -> None:
 def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | None) -> Examples:
     settings, tokenizer = inputs.config.preprocessing, inputs.tokenizer
     prefix, most = settings.source_prefix or "", settings.max_target_length
-    # The collator would pad targets to the length of texts.
-    cut = {**cutting(settings, longest), **({"padding": "max_length"} if settings.padding == "max_length" else {})}
-    cut_target = cutting(settings, most)
+    cut, cut_target = cutting(settings, longest), cutting(settings, most)
     check_columns(rows, used)
     for field, column in used.items():
         check_text(rows, field, column)
@@ -109,6 +108,14 @@ def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | N
     check_lengths(rows, examples.lengths, longest)
     _check_targets(rows, examples.dataset[_TARGET_LENGTH][:], most)
     return Examples(examples.dataset.remove_columns(_TARGET_LENGTH), examples.lengths)
+
+
+def _collate(pad: DataCollatorForSeq2Seq, longest: int | None, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """One batch; its texts are padded to `longest` where that is given. The collator alone would pad targets to it too."""
+    if longest is not None:
+        rows = [dict(pad.tokenizer.pad(row, padding="max_length", max_length=longest)) for row in rows]
+    batch: dict[str, torch.Tensor] = pad(rows)
+    return batch
 
 
 def _check_targets(rows: Rows, lengths: list[int], most: int) -> None:
