@@ -67,8 +67,7 @@ def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
     from finetune_trainer.run import check_settings
 
     check_settings(config)
-    final = launch(config, arguments)
-    stop.ignore()
+    final = launch(config, arguments, stop)
     if path := place():
         _write(path, final)
     return final.exit_code

@@ -45,23 +45,33 @@ def test_machines_meet_by_their_numbers_whoever_comes_first(port: int) -> None:
     assert (first.num_nodes_waiting(), second.num_nodes_waiting()) == (0, 0)
 
 
-def test_a_machine_that_comes_a_second_time_has_lost_its_processes(port: int) -> None:
+def test_a_machine_that_comes_a_second_time_has_lost_its_processes_and_waits_for_the_others_to_start_anew(
+    port: int,
+) -> None:
     first = machine(0, port)
     meet(first, machine(1, port))
-    machine(1, port).next_rendezvous()
 
-    with pytest.raises(TrainerError) as caught:
+    with pytest.raises(TrainerError, match="the attempt before this one does not end") as waiting:
+        machine(1, port, patience=0.3).next_rendezvous()
+    with pytest.raises(TrainerError, match="another machine of the run has started anew") as left:
         first.num_nodes_waiting()
 
-    assert (caught.value.exit_code, caught.value.message) == (
-        ExitCode.PEER_LOST,
-        "another machine of the run has started anew",
-    )
+    assert (waiting.value.exit_code, left.value.exit_code) == (ExitCode.PEER_LOST, ExitCode.PEER_LOST)
 
 
-@pytest.mark.parametrize("node", [0, 1])
-def test_a_machine_that_waits_in_vain_says_so(port: int, node: int) -> None:
+@pytest.mark.parametrize(
+    ("node", "host", "code"),
+    [
+        pytest.param(0, "127.0.0.1", ExitCode.PEER_LOST, id="another one does not come"),
+        pytest.param(1, "127.0.0.1", ExitCode.INTERNAL, id="the first one is there and cannot be reached"),
+        pytest.param(2, "127.0.0.1", ExitCode.PEER_LOST, id="nor can a third one reach it"),
+        pytest.param(1, "first.example.invalid", ExitCode.PEER_LOST, id="the first one is not there"),
+    ],
+)
+def test_waiting_in_vain_counts_once_and_not_where_it_is_for_a_machine_that_does_not_run(
+    port: int, node: int, host: str, code: ExitCode
+) -> None:
     with pytest.raises(TrainerError) as caught:
-        machine(node, port, patience=0.3).next_rendezvous()
+        Rendezvous(host, port, node, nodes=3, patience=0.3).next_rendezvous()
 
-    assert caught.value.exit_code == ExitCode.PEER_LOST
+    assert caught.value.exit_code == code

@@ -23,9 +23,11 @@ T = TypeVar("T")
 _PATIENCE = timedelta(hours=24)
 """How long one may prepare or export while the others wait. One that dies is noticed at once."""
 _SIGNS_OF_LOSS = (
-    "connection closed by peer", "connection reset by peer", "broken pipe", "connection refused", "socket closed",
-    "remote process exited", "application timeout", "gloo", "nccl",
+    "connection closed by", "closed the connection", "connection was likely closed", "connection reset by peer",
+    "broken pipe", "connection refused", "connection timed out", "no route to host", "connectfullmesh failed",
+    "remote process exited",
 )  # fmt: skip
+"""What gloo, NCCL and the store say of a connection that broke. Other errors of theirs are faults of the run itself."""
 
 
 class Processes:
@@ -44,7 +46,8 @@ class Processes:
         """Meet the others, whom `launch` has started. On GPUs this process takes the one of its local rank.
 
         Raises:
-            TrainerError: PEER_LOST for whatever comes up because another process is gone.
+            TrainerError: PEER_LOST for whatever comes up because another process is gone; INTERNAL in the first process
+                where they cannot even meet, so that this is counted, and once.
         """
         rank, count = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
         if count == 1:
@@ -53,13 +56,19 @@ class Processes:
         local_rank = int(os.environ["LOCAL_RANK"])
         if not use_cpu:
             torch.cuda.set_device(local_rank)
+        met = False
         try:
             dist.init_process_group("gloo" if use_cpu else "cpu:gloo,cuda:nccl")
-            yield cls(rank, count, local_rank)
+            processes = cls(rank, count, local_rank)
+            dist.all_reduce(torch.zeros(1, device="cpu" if use_cpu else "cuda"))  # NCCL connects at the first one
+            met = True
+            yield processes
             dist.destroy_process_group()
+        except TrainerError:
+            raise
         except Exception as error:
             if lost := explain_loss(error):
-                raise lost from error
+                raise (lost if met or rank != 0 else peers_unreachable(lost.message)) from error
             raise
 
     @property
@@ -119,6 +128,17 @@ def peer_lost(message: str) -> TrainerError:
         "PeerLost",
         message,
         "the process that was lost, or its pod, tells the cause; the run goes on from its newest checkpoint",
+    )
+
+
+def peers_unreachable(message: str) -> TrainerError:
+    """In contrast to a lost peer this is counted: it would come up in each attempt."""
+    return TrainerError(
+        ExitCode.INTERNAL,
+        "PeersUnreachable",
+        message,
+        "the pods with the job's label finetune.dev/job-uid must reach each other on any port: look for a NetworkPolicy "
+        "or a service mesh that keeps them from it",
     )
 
 

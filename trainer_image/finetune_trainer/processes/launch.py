@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch.distributed import DistError
-from torch.distributed.elastic.agent.server.api import WorkerSpec
+from torch.distributed.elastic.agent.server.api import WorkerGroup, WorkerSpec
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -26,6 +26,7 @@ from finetune_trainer.failures import TrainerError, bad_configuration
 from finetune_trainer.processes.group import peer_lost
 from finetune_trainer.processes.rendezvous import Rendezvous
 from finetune_trainer.reporting.final_word import ENV_WORDS
+from finetune_trainer.stop import StopSignal
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +38,20 @@ _POLL = 0.2
 """Seconds between two looks at the processes."""
 
 
-def launch(config: RunConfig, arguments: Sequence[str]) -> FinalReport:
+class _Agent(LocalElasticAgent):
+    def _stop_workers(self, worker_group: WorkerGroup) -> None:
+        # When one process has failed, the main one may still be uploading a checkpoint: torch leaves it 30 s.
+        self._shutdown(timeout=_GRACE)
+
+
+def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> FinalReport:
     """Run the program with `arguments` in all processes of this machine. Returns the final word of them all.
 
+    Afterwards signals are ignored.
+
     Raises:
-        TrainerError: BAD_CONFIGURATION when the environment does not say where the machines meet.
+        TrainerError: BAD_CONFIGURATION when the environment does not say where the machines meet; what keeps them from
+            it, where that is to be counted.
     """
     meeting = _rendezvous(config)
     cores = len(os.sched_getaffinity(0))
@@ -49,7 +59,7 @@ def launch(config: RunConfig, arguments: Sequence[str]) -> FinalReport:
     _quiet_agent()
     with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
         os.environ[ENV_WORDS] = folder
-        agent = LocalElasticAgent(
+        agent = _Agent(
             WorkerSpec(
                 role="trainer",
                 local_world_size=config.processes,
@@ -68,18 +78,28 @@ def launch(config: RunConfig, arguments: Sequence[str]) -> FinalReport:
         except SignalException:
             stopped = True
         except TrainerError as error:
+            if error.exit_code != ExitCode.PEER_LOST:
+                raise
             lost = error
         except DistError as error:
             lost = peer_lost(f"another machine of the run was lost: {error}")
         finally:
+            stop.ignore()  # torch's own handlers would raise now where nobody expects it
             del os.environ[ENV_WORDS]
         words = _read_words(Path(folder))
-    final = verdict(words, _ends(failures), stopped, lost)
-    told = 0 in words and words[0].failure == final.failure and final.exit_code != ExitCode.PEER_LOST
-    if final.failure and not told:
-        logger.error("error: %s", final.failure.message)
-        logger.error("hint: %s", final.failure.hint)
+    final = verdict(words, _ends(failures), stopped, lost, config.nodes)
+    tell(words, final)
     return final
+
+
+def tell(words: Mapping[int, FinalReport], final: FinalReport) -> None:
+    """Log the failure of them all, unless the first process has: the others are silent."""
+    failure = final.failure
+    if failure is None or (0 in words and words[0].failure == failure and final.exit_code != ExitCode.PEER_LOST):
+        return
+    logger.error("%s", failure.log_tail or f"error: {failure.message}")
+    if failure.hint:
+        logger.error("hint: %s", failure.hint)
 
 
 @dataclass(frozen=True)
@@ -92,7 +112,7 @@ class End:
 
 
 def verdict(
-    words: Mapping[int, FinalReport], ends: Mapping[int, End], stopped: bool, lost: TrainerError | None
+    words: Mapping[int, FinalReport], ends: Mapping[int, End], stopped: bool, lost: TrainerError | None, nodes: int
 ) -> FinalReport:
     """The final word for all processes: with the state that the first one told, and the cause where one failed.
 
@@ -101,6 +121,7 @@ def verdict(
         ends: Those that failed, as far as it is known.
         stopped: Whether this program was asked to stop.
         lost: Why the other machines cannot be waited for.
+        nodes: How many machines there are.
     """
     state = words[min(words)] if words else FinalReport(exit_code=0)
     causes = [word for _, word in sorted(words.items()) if word.exit_code not in _FOLLOWS]
@@ -116,7 +137,10 @@ def verdict(
         return state.model_copy(update={"exit_code": code, "failure": None})
     told = next((word.failure for word in words.values() if word.failure), None)
     failure = told or (lost and _failure(lost))
-    return state.model_copy(update={"exit_code": ExitCode.PEER_LOST, "failure": failure})
+    # On one machine there is nobody else whose fault could be counted.
+    code = ExitCode.PEER_LOST if nodes > 1 else ExitCode.INTERNAL
+    failure = failure and failure.model_copy(update={"exit_code": code})
+    return state.model_copy(update={"exit_code": code, "failure": failure})
 
 
 _FOLLOWS = (ExitCode.SUCCESS, ExitCode.STOPPED, ExitCode.PEER_LOST)

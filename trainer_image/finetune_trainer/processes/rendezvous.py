@@ -7,7 +7,7 @@ from datetime import timedelta
 from torch.distributed import DistError, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.rendezvous import RendezvousHandler, RendezvousInfo, RendezvousStoreInfo
 
-from finetune_trainer.processes.group import peer_lost
+from finetune_trainer.processes.group import peer_lost, peers_unreachable
 
 _PAUSE = 0.2  # seconds
 _CALL = timedelta(seconds=20)
@@ -26,36 +26,44 @@ class Rendezvous(RendezvousHandler):
         """Wait until all machines are there.
 
         Raises:
-            TrainerError: PEER_LOST when they do not come in time.
+            TrainerError: PEER_LOST when they do not come in time; INTERNAL, which is counted, on the second machine
+                where the first one is there and cannot be reached.
         """
         deadline = time.monotonic() + self._patience
-        store = self._connect(deadline)
-        self._store = PrefixStore("machines", store)
-        self._store.add(str(self._node), 1)
-        while not self._store.check([str(node) for node in range(self._nodes)]):
+        store, machines = self._join(deadline)
+        while not machines.check([str(node) for node in range(self._nodes)]):
             if time.monotonic() > deadline:
                 raise peer_lost(f"not all of the {self._nodes} machines came within {self._patience:.0f} s")
             time.sleep(_PAUSE)
+        self._store = machines
         address = RendezvousStoreInfo(self._host, store.port)
         return RendezvousInfo(PrefixStore("workers", store), self._node, self._nodes, address)
 
-    def _connect(self, deadline: float) -> TCPStore:
-        # A store that cannot connect tries on by itself, and no signal is heard meanwhile.
-        while self._node != 0 and (problem := self._unreachable()):
+    def _join(self, deadline: float) -> tuple[TCPStore, Store]:
+        """The first machine's store, and the part of it where this one has just told that it is there."""
+        while True:
+            try:
+                store = self._connect()
+                machines = PrefixStore("machines", store)
+                if machines.add(str(self._node), 1) == 1:
+                    return store, machines
+                problem = peer_lost("the attempt before this one does not end on the first machine")
+            except socket.gaierror as error:  # it does not run yet
+                problem = peer_lost(f"the first machine is not there: {self._host}: {error}")
+            except (OSError, DistError) as error:
+                explain = peers_unreachable if self._node < 2 else peer_lost  # counted, and once for all that wait
+                problem = explain(f"{self._host}:{self._port} cannot be reached: {error}")
             if time.monotonic() > deadline:
-                raise peer_lost(f"{self._host}:{self._port} cannot be reached: {problem}")
+                raise problem
             time.sleep(_PAUSE)
+
+    def _connect(self) -> TCPStore:
         # The first machine serves the store itself: DNS may not know its name yet, seconds after its pod began.
         first = self._node == 0
         host = "127.0.0.1" if first else self._host
+        if not first:  # a store that cannot connect tries on by itself, and no signal is heard meanwhile
+            socket.create_connection((host, self._port), timeout=2).close()
         return TCPStore(host, self._port, None, first, _CALL, wait_for_workers=False, multi_tenant=True)
-
-    def _unreachable(self) -> OSError | None:
-        try:
-            socket.create_connection((self._host, self._port), timeout=2).close()
-        except OSError as error:
-            return error
-        return None
 
     def num_nodes_waiting(self) -> int:
         """Asked again and again while the workers run. They would wait in vain for those of a machine that is gone.
