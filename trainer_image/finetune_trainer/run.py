@@ -14,10 +14,9 @@ from finetune_api.run import RunConfig
 from finetune_trainer import handover
 from finetune_trainer.checkpoints.export import export_model
 from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint
-from finetune_trainer.engines import make_engine
-from finetune_trainer.engines.arguments import check_arguments
+from finetune_trainer.engines import keras_arguments, make_engine, pytorch_arguments
+from finetune_trainer.engines.arguments import check_arguments, check_honoured
 from finetune_trainer.engines.keras_arguments import check_keras
-from finetune_trainer.engines.pytorch_arguments import check_honoured
 from finetune_trainer.failures import output_error
 from finetune_trainer.memory.estimate import estimate_memory, sizes_of
 from finetune_trainer.memory.failures import Need, left_for_next, nothing_smaller
@@ -97,13 +96,15 @@ def check_settings(config: RunConfig) -> bool:
     Raises:
         TrainerError: BAD_CONFIGURATION or DEVICE.
     """
-    check_arguments(config.training.arguments)
+    arguments = check_arguments(config.training.arguments)
     check_lora(config)
     use_cpu = choose_device(config.gpus)
-    if config.training.engine == "keras":
-        check_keras(config, use_cpu)
-    if config.training.engine == "pytorch":
-        check_honoured(config.training.arguments)
+    match config.training.engine:
+        case "keras":
+            check_honoured(arguments, "keras", keras_arguments.HONOURED, keras_arguments.CHOICES)
+            check_keras(config, use_cpu)
+        case "pytorch":
+            check_honoured(arguments, "pytorch", pytorch_arguments.HONOURED, pytorch_arguments.CHOICES)
     return use_cpu
 
 

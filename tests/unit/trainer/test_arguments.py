@@ -8,7 +8,7 @@ import pytest
 from transformers import TrainingArguments
 
 from finetune_api.run import RunConfig
-from finetune_trainer.engines.arguments import OWNED, build_arguments
+from finetune_trainer.engines.arguments import OWNED, build_arguments, check_arguments
 from finetune_trainer.failures import TrainerError
 
 
@@ -71,3 +71,34 @@ def test_of_several_arguments_the_refused_one_is_named(tmp_path: Path) -> None:
         build_arguments(config(arguments=arguments), tmp_path, 10, use_cpu=True)
 
     assert caught.value.message.startswith("training.arguments.dataloader_prefetch_factor: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("gradient_accumulation_steps", 0, "should be greater than or equal to 1, not 0"),
+        ("per_device_eval_batch_size", -1, "should be greater than or equal to 1, not -1"),
+        ("max_steps", 0, "should be greater than or equal to 1, not 0"),
+        ("logging_steps", -0.1, "should be greater than 0, not -0.1"),
+        ("dataloader_num_workers", -1, "should be greater than or equal to 0, not -1"),
+        ("adam_beta1", 1, "should be less than 1, not 1"),
+        (
+            "train_sampling_strategy",
+            "grouped",
+            "should be 'random', 'sequential', 'group_by_length' or 'batch_rebalance', not 'grouped'",
+        ),
+        ("dataloader_persistent_workers", True, "there are no workers here that could stay"),
+        ("dataloader_drop_last", True, "drops all of the 10 rows, which do not fill a batch of 16"),
+    ],
+)
+def test_what_only_a_step_or_an_evaluation_would_show_is_refused_at_once(
+    tmp_path: Path, name: str, value: object, problem: str
+) -> None:
+    with pytest.raises(TrainerError) as caught:
+        build_arguments(config(batchSize=16, arguments={name: value}), tmp_path, 10, use_cpu=True)
+
+    assert caught.value.message == f"training.arguments.{name}: {problem}"
+
+
+def test_a_field_has_one_name_however_the_user_calls_it() -> None:
+    assert check_arguments({"gradient_checkpointing": "yes"}) == {"activation_checkpointing": True}

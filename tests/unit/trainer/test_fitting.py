@@ -23,6 +23,7 @@ def config(batch_size: int = 8, **arguments: object) -> RunConfig:
 def test_the_settings_say_what_is_tried_first() -> None:
     assert fit_of(config(6, gradient_accumulation_steps="2")) == Fit(6, 2, 6, False)
     assert fit_of(config(6, per_device_eval_batch_size=32, activation_checkpointing=True)) == Fit(6, 1, 32, True)
+    assert fit_of(config(6, gradient_checkpointing=True)) == Fit(6, 1, 6, True)
 
 
 def test_settings_that_fit_stay_as_they_are() -> None:
@@ -44,6 +45,7 @@ def test_less_at_a_time_becomes_settings_of_every_engine() -> None:
         activation_checkpointing=True,
     )
     assert fit_of(less) == Fit(1, 6, 6, True)
+    assert fit_of(fitted(config(1, gradient_checkpointing=False), Fit(1, 1, 1, True))).activation_checkpointing
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.engines import keras_arguments
 from finetune_trainer.engines.keras_arguments import check_keras
 from finetune_trainer.failures import TrainerError
+from finetune_trainer.run import check_settings
 
 
 def config(arguments: dict[str, Any] | None = None, **fields: Any) -> RunConfig:
@@ -46,14 +47,23 @@ def test_where_keras_is_missing_the_error_says_how_to_get_it(monkeypatch: pytest
     )
 
 
-def test_an_argument_that_keras_does_not_honour_is_refused_by_name(installed: None) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"weight_decay": 0.1, "optim": "adafactor"}, "optim: engine 'keras' does not know it"),
+        (
+            {"train_sampling_strategy": "sequential"},
+            "train_sampling_strategy: engine 'keras' takes random, group_by_length, not 'sequential'",
+        ),
+    ],
+)
+def test_an_argument_that_keras_does_not_honour_is_refused_by_name(
+    installed: None, arguments: dict[str, Any], problem: str
+) -> None:
     with pytest.raises(TrainerError) as refused:
-        check_keras(config({"weight_decay": 0.1, "warmup_step": 3}), use_cpu=True)
+        check_settings(config(arguments, gpus=0))
 
-    assert refused.value.reason == "ArgumentNotHonoured"
-    assert refused.value.message == (
-        "training.arguments.warmup_step: engine 'keras' does not know it; did you mean 'warmup_steps'?"
-    )
+    assert (refused.value.reason, refused.value.message) == ("ArgumentNotHonoured", f"training.arguments.{problem}")
 
 
 @pytest.mark.parametrize("fields", [{"nodes": 2}, {"gpus": 2}, {"gpus": 0, "processesPerNode": 2}])

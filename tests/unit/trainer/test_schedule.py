@@ -7,7 +7,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.engines.schedule import Schedule
 
 
-def schedule(epochs: float = 2, steps_per_epoch: int = 4, logging_steps: int = 3, **settings: Any) -> Schedule:
+def schedule(epochs: float = 2, steps_per_epoch: int = 4, logging_steps: float = 3, **settings: Any) -> Schedule:
     config = RunConfig.model_validate(
         {
             "task": "text-classification", "model": {"source": "org/name"}, "training": {"epochs": epochs},
@@ -29,6 +29,10 @@ def test_by_default_epochs_end_with_a_log_an_evaluation_and_a_checkpoint() -> No
     assert steps(plan.logs, 8) == [3, 4, 6, 8]
     assert steps(plan.evaluates, 8) == [4, 8]
     assert steps(plan.saves, 8) == [4, 8]
+
+
+def test_a_logging_interval_may_be_a_share_of_the_run() -> None:
+    assert steps(schedule(epochs=1, steps_per_epoch=10, logging_steps=0.25).logs, 10) == [3, 6, 9, 10]
 
 
 def test_what_is_due_each_few_steps_is_also_due_after_the_last_one() -> None:

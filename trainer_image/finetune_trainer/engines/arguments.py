@@ -3,10 +3,11 @@
 import dataclasses
 import math
 import typing
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
 from finetune_api.run import RunConfig
@@ -58,6 +59,22 @@ OWNED: dict[str, str] = {
 }  # fmt: skip
 """Fields that we set ourselves, and what a user sets instead."""
 
+_BOUNDS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("dataloader_prefetch_factor", "eval_accumulation_steps", "gradient_accumulation_steps", "max_steps",
+         "per_device_eval_batch_size"), Field(ge=1),
+    ),
+    **dict.fromkeys(("adam_epsilon", "dataloader_num_workers", "weight_decay"), Field(ge=0)),
+    **dict.fromkeys(("adam_beta1", "adam_beta2"), Field(ge=0, lt=1)),
+    "logging_steps": Field(gt=0),
+}  # fmt: skip
+"""What TrainingArguments leaves unchecked, so that it would only come up in the middle of a run."""
+_OLD_NAMES = {
+    "gradient_checkpointing": "activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
+}
+"""Aliases that TrainingArguments still takes; whatever looks at arguments shall know one name."""
+
 
 def build_arguments(config: RunConfig, scratch: Path, rows: int, use_cpu: bool) -> TrainingArguments:
     """The arguments for transformers' Trainer.
@@ -80,16 +97,20 @@ def build_arguments(config: RunConfig, scratch: Path, rows: int, use_cpu: bool) 
     except Exception as error:  # it raises whatever its checks happen to meet
         culprit = _culprit(given, {**defaults, **fixed})
         raise _refused(culprit, error) from error
+    _check_loading(arguments, rows, config.nodes * config.processes)
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # else one process would train on all GPUs that it sees, by DataParallel
     return arguments
 
 
-def check_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with values of the types that TrainingArguments declares."""
+def check_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with values of the types that TrainingArguments declares, by the names of transformers 5.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION, naming the argument.
+    """
     fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
     free = [name for name in fields if name not in OWNED]
-    types = typing.get_type_hints(TrainingArguments)
     checked = {}
     for name, value in arguments.items():
         if name in OWNED:
@@ -103,13 +124,63 @@ def check_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
                 "UnknownArgument",
             )
         try:
-            checked[name] = TypeAdapter(types[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(
-                value
-            )
+            checked[_OLD_NAMES.get(name, name)] = _type_of(fields[name]).validate_python(value)
         except ValidationError as error:
             problem = error.errors()[0]["msg"].removeprefix("Input ")
             raise bad_configuration(f"training.arguments.{name}: {problem}, not {value!r:.80}") from error
     return checked
+
+
+def check_honoured(
+    arguments: Mapping[str, Any], engine: str, honoured: Sequence[str], choices: Mapping[str, Sequence[str]]
+) -> None:
+    """Nothing in training.arguments is passed over in silence.
+
+    Args:
+        arguments: As `check_arguments` gave them.
+        choices: Of some arguments the values that the engine takes.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION, naming the argument.
+    """
+    for name, value in arguments.items():
+        if name not in honoured:
+            raise bad_configuration(
+                f"training.arguments.{name}: engine '{engine}' does not know it{did_you_mean(name, honoured)}",
+                f"it knows {', '.join(honoured)}; engine 'trainer' knows every field",
+                "ArgumentNotHonoured",
+            )
+        if name in choices and value not in choices[name]:
+            raise bad_configuration(
+                f"training.arguments.{name}: engine '{engine}' takes {', '.join(choices[name])}, not {value!r:.80}",
+                "engine 'trainer' takes every value",
+                "ArgumentNotHonoured",
+            )
+
+
+def _type_of(field: "dataclasses.Field[Any]") -> TypeAdapter[Any]:
+    """What a field of TrainingArguments takes: its type, of those in its `choices` where it has some."""
+    kind = typing.get_type_hints(TrainingArguments)[field.name]
+    if choices := field.metadata.get("choices"):
+        kind = Literal[*choices, None] if type(None) in typing.get_args(kind) else Literal[*choices]
+    if field.name in _BOUNDS:
+        kind = Annotated[kind, _BOUNDS[field.name]]
+    return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def _check_loading(arguments: TrainingArguments, rows: int, processes: int) -> None:
+    """What torch's data loader would refuse, perhaps only when the first evaluation begins."""
+    if arguments.dataloader_persistent_workers and not arguments.dataloader_num_workers:
+        raise bad_configuration(
+            "training.arguments.dataloader_persistent_workers: there are no workers here that could stay",
+            "set dataloader_num_workers as well, or leave both to the trainer",
+        )
+    batch = arguments.per_device_train_batch_size * processes
+    if arguments.dataloader_drop_last and rows < batch:
+        raise bad_configuration(
+            f"training.arguments.dataloader_drop_last: drops all of the {rows} rows, which do not fill a batch of {batch}",
+            "lower training.batchSize, or leave it out",
+        )
 
 
 def _owned_values(config: RunConfig, scratch: Path, use_cpu: bool) -> dict[str, Any]:
@@ -137,7 +208,7 @@ def _owned_values(config: RunConfig, scratch: Path, use_cpu: bool) -> dict[str, 
 
 def _defaults(config: RunConfig, given: dict[str, Any], rows: int) -> dict[str, Any]:
     """What we choose where the user says nothing: about fifty logs a run at most ten steps apart, little padding."""
-    accumulation = max(1, int(given.get("gradient_accumulation_steps") or 1))
+    accumulation = given.get("gradient_accumulation_steps", 1)
     batch = config.training.batch_size * accumulation * config.nodes * config.processes
     steps = math.ceil(rows / batch) * config.training.epochs
     return {

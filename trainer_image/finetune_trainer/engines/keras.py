@@ -52,7 +52,7 @@ class Engine:
         self._sampler = train_sampler(prepared.data.train, arguments)
         self._batches = math.ceil(rows / config.training.batch_size)
         self._accumulation = arguments.gradient_accumulation_steps
-        self._due = Schedule(config, math.ceil(self._batches / self._accumulation), int(arguments.logging_steps))
+        self._due = Schedule(config, math.ceil(self._batches / self._accumulation), arguments.logging_steps)
         self.total_steps = self._due.total_steps
         """Optimizer steps of the whole run."""
         self._step = 0

@@ -4,7 +4,7 @@ import os
 from importlib.util import find_spec
 
 from finetune_api.run import RunConfig
-from finetune_trainer.failures import bad_configuration, did_you_mean
+from finetune_trainer.failures import bad_configuration
 
 HONOURED = (
     "adam_beta1", "adam_beta2", "adam_epsilon", "bf16", "data_seed", "gradient_accumulation_steps", "logging_steps",
@@ -12,6 +12,7 @@ HONOURED = (
     "train_sampling_strategy", "warmup_steps", "weight_decay",
 )  # fmt: skip
 """Fields of training.arguments that mean the same to this engine as to transformers' Trainer."""
+CHOICES = {"train_sampling_strategy": ("random", "group_by_length")}
 
 
 def check_keras(config: RunConfig, use_cpu: bool) -> None:
@@ -20,13 +21,6 @@ def check_keras(config: RunConfig, use_cpu: bool) -> None:
     Raises:
         TrainerError: BAD_CONFIGURATION, with the remedy.
     """
-    for name in config.training.arguments:
-        if name not in HONOURED:
-            raise bad_configuration(
-                f"training.arguments.{name}: engine 'keras' does not know it{did_you_mean(name, HONOURED)}",
-                f"it knows {', '.join(HONOURED)}; engine 'trainer' knows every field",
-                "ArgumentNotHonoured",
-            )
     if config.nodes * config.processes > 1:
         raise bad_configuration(
             f"training.engine: keras trains on one device, not on {config.nodes * config.processes}",

@@ -35,7 +35,7 @@ from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.engines.arguments import build_arguments
 from finetune_trainer.engines.batching import evaluation_order, train_sampler
 from finetune_trainer.engines.losses import count_labels, share_of_step, shifts_labels
-from finetune_trainer.engines.pytorch_arguments import check_honoured, make_schedule
+from finetune_trainer.engines.pytorch_arguments import make_schedule
 from finetune_trainer.engines.schedule import Schedule
 from finetune_trainer.engines.states import (
     is_sharded,
@@ -56,7 +56,6 @@ class Engine:
     def __init__(self, prepared: Prepared, recorder: Recorder) -> None:
         self._prepared, self._recorder = prepared, recorder
         config, data = prepared.config, prepared.data
-        check_honoured(config.training.arguments)
         self._arguments = arguments = build_arguments(
             config, recorder.store.scratch, len(data.train.lengths), prepared.use_cpu
         )
@@ -79,7 +78,7 @@ class Engine:
 
         self._accumulation = arguments.gradient_accumulation_steps
         steps_per_epoch = math.ceil(len(self._batches) / self._accumulation)
-        self._due = Schedule(config, steps_per_epoch, int(arguments.logging_steps))
+        self._due = Schedule(config, steps_per_epoch, arguments.logging_steps)
         self.total_steps: int = self._due.total_steps
         """Optimizer steps of the whole run."""
         self._optimizer: Any = _optimizer(self._plain_model, arguments)

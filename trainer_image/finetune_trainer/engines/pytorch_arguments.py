@@ -5,7 +5,7 @@ from typing import Any
 from torch.optim import Optimizer
 from transformers import SchedulerType, TrainingArguments, get_scheduler
 
-from finetune_trainer.failures import bad_configuration, listed
+from finetune_trainer.failures import bad_configuration
 
 HONOURED = (
     "activation_checkpointing", "adam_beta1", "adam_beta2", "adam_epsilon", "bf16", "data_seed",
@@ -16,33 +16,11 @@ HONOURED = (
 )  # fmt: skip
 STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
 """Schedules whose learning rate follows the evaluations."""
-_CHOICES = {
+CHOICES = {
     "optim": ("adamw_torch", "adamw_torch_fused"),
     "train_sampling_strategy": ("random", "group_by_length"),
     "lr_scheduler_type": tuple(kind.value for kind in SchedulerType if kind.value not in STEERED_BY_EVALUATION),
 }
-
-
-def check_honoured(arguments: dict[str, Any]) -> None:
-    """Nothing in training.arguments is passed over in silence.
-
-    Raises:
-        TrainerError: BAD_CONFIGURATION, naming the argument.
-    """
-    for name, value in arguments.items():
-        if name not in HONOURED:
-            raise bad_configuration(
-                f"training.arguments.{name}: engine 'pytorch' does not know it",
-                f"it knows {listed(HONOURED, len(HONOURED))}; engine 'trainer' knows every field",
-                "ArgumentNotHonoured",
-            )
-        choices = _CHOICES.get(name)
-        if choices and value not in choices:
-            raise bad_configuration(
-                f"training.arguments.{name}: engine 'pytorch' takes {listed(choices)}, not {value!r:.80}",
-                "engine 'trainer' takes every value",
-                "ArgumentNotHonoured",
-            )
 
 
 def make_schedule(optimizer: Optimizer, arguments: TrainingArguments, steps: int) -> Any:

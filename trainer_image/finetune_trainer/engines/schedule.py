@@ -13,14 +13,16 @@ class Schedule:
 
     config: RunConfig
     steps_per_epoch: int
-    logging_steps: int
+    logging_steps: float
+    """Below 1 a share of all steps."""
 
     @property
     def total_steps(self) -> int:
         return math.ceil(self.config.training.epochs * self.steps_per_epoch)
 
     def logs(self, step: int) -> bool:
-        return step % self.logging_steps == 0 or self._ends_epoch(step)
+        interval = self.logging_steps if self.logging_steps >= 1 else math.ceil(self.total_steps * self.logging_steps)
+        return step % interval == 0 or self._ends_epoch(step)
 
     def evaluates(self, step: int) -> bool:
         return self.config.dataset.evaluation is not None and self._due(self.config.evaluation, step)

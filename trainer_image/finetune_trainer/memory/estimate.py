@@ -7,6 +7,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from finetune_api.run import RunConfig
+from finetune_trainer.memory.fitting import fit_of
 
 _FULL, _HALF = 4, 2
 _GIB = 2**30
@@ -103,9 +104,7 @@ def estimate_memory(sizes: Sizes, config: RunConfig, batch_size: int, length: in
         weights=round((trained + (frozen - small) * (_FULL if small else number) + small * bits) / parts),
         gradients=sizes.trained * _FULL * buckets // parts,
         optimizer=sizes.trained * _OPTIMIZER_BYTES.get(str(arguments.get("optim")), 2 * _FULL) // parts,
-        activations=_activations(
-            sizes, batch_size, length, number, use_cpu, bool(arguments.get("activation_checkpointing"))
-        ),
+        activations=_activations(sizes, batch_size, length, number, use_cpu, fit_of(config).activation_checkpointing),
     )
 
 

@@ -50,7 +50,7 @@ def fit_of(config: RunConfig) -> Fit:
 
 def fitted(config: RunConfig, fit: Fit) -> RunConfig:
     """The settings with what `fit` has otherwise than they ask for."""
-    asked, changed = fit_of(config), dict(config.training.arguments)
+    asked, changed = fit_of(config), check_arguments(config.training.arguments)
     if fit.accumulation != asked.accumulation:
         changed["gradient_accumulation_steps"] = fit.accumulation
     if fit.evaluation_batch_size != asked.evaluation_batch_size or fit.batch_size != asked.batch_size:
