@@ -175,17 +175,21 @@ class Recorder:
         """
         if snapshot.step == self.saved_step:
             return
-        if not self._processes.main:
-            self.saved_step = snapshot.step
-            return
         self.stage("Saving", f"saving the checkpoint of step {snapshot.step}")
-        self._saver.wait()
+        # An upload may take longer than the exchange of gradients, where the others would wait, allows.
+        with self._processes.together():
+            self._saver.wait()
+        with self._processes.together():
+            if self._processes.main:
+                self._start_saving(snapshot)
+        self.saved_step = snapshot.step
+        self.stage("Training")
+
+    def _start_saving(self, snapshot: Snapshot) -> None:
         copy = snapshot.copy()
         self._saver.start(partial(self._publish, snapshot, copy or snapshot.write))
         if copy is None:
             self._saver.wait()
-        self.saved_step = snapshot.step
-        self.stage("Training")
 
     def check_finite(self, step: int, metrics: Metrics) -> None:
         """Before a step is saved, and in each log.

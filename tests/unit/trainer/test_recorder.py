@@ -1,9 +1,10 @@
 """Checkpoints are written beside the training, one at a time, and nothing that goes wrong there is lost."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -117,6 +118,42 @@ def test_a_second_checkpoint_waits_for_the_first(run: Run) -> None:
 
     assert (before, copied.is_set()) == (False, True)
     assert run.told == [2]
+
+
+class Pair:
+    """One of two processes, which wait for each other."""
+
+    def __init__(self, barrier: threading.Barrier, main: bool) -> None:
+        self._barrier = barrier
+        self.main = main
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        yield
+        self._barrier.wait(20)
+
+
+def test_where_a_save_waits_all_processes_do(run: Run, tmp_path: Path) -> None:
+    barrier, disk, waited = threading.Barrier(2), threading.Event(), threading.Event()
+    other = Run(tmp_path / "other", configure())
+    run.recorder._processes, other.recorder._processes = (cast(Any, Pair(barrier, main)) for main in (True, False))
+
+    def save() -> None:
+        other.recorder.save(snapshot(1))
+        other.recorder.save(snapshot(2))
+        waited.set()
+
+    follower = in_thread(save)
+    run.recorder.save(snapshot(1, after(disk)))
+    main = in_thread(lambda: run.recorder.save(snapshot(2)))
+    before = waited.wait(0.05)
+    disk.set()
+    for thread in (main, follower):
+        thread.join(20)
+    run.recorder.end()
+
+    assert (before, waited.is_set()) == (False, True)
+    assert (run.told, other.told) == ([2], [])
 
 
 def test_without_a_copy_the_training_waits(run: Run) -> None:
