@@ -1,10 +1,12 @@
 """What exactly a language model is taught: tokens and labels of each kind of row, whole."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from tests.trainer.tiny_language import (
     CHAT_TEMPLATE,
@@ -202,6 +204,24 @@ def test_a_target_is_learnt_whole_and_the_decoder_reads_it_shifted(tmp_path: Pat
         "labels": [[*ids(f"blue {END}"), -100], ids(f"blue and {END}")],
         "decoder_input_ids": [[0, *ids(f"blue {END}")], [0, *ids("blue and")]],
     }
+
+
+@pytest.mark.parametrize("own", [{}, {"max_new_tokens": 9}, {"max_length": 9}, {"max_new_tokens": 9, "max_length": 7}])
+def test_the_model_writes_up_to_max_target_length_whatever_its_own_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: dict[str, int]
+) -> None:
+    folder = save_t5(tmp_path / "t5")
+    (folder / "generation_config.json").write_text(json.dumps({"decoder_start_token_id": 0, "pad_token_id": 0, **own}))
+    given = inputs(tmp_path, "seq2seq", folder, [{"text": "the sky", "target": "blue"}], maxTargetLength=3)
+
+    monkeypatch.setattr("transformers.generation.utils.logger.warning", pytest.fail)
+
+    data = seq2seq.prepare(given)
+    written = data.load_model(given.pretrained).model.generate(
+        torch.tensor([ids("the sky")]), **data.scoring.generation
+    )
+
+    assert written.shape == (1, 1 + 3)
 
 
 @pytest.mark.parametrize("truncation", [True, False])

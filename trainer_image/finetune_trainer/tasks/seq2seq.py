@@ -61,8 +61,13 @@ def prepare(inputs: Inputs) -> TaskData:
         scoring=Scoring(
             keep=lambda written, labels: written,
             scores=partial(TextScores, metrics, tokenizer),
-            # One more than is wanted: what the decoder starts with counts.
-            generation={"max_length": settings.max_target_length + 1, "num_beams": 1, "do_sample": False},
+            # A model may bring either limit of its own, and a max_length beside ours would be warned of in each batch.
+            generation={
+                "max_new_tokens": settings.max_target_length,
+                "max_length": None,
+                "num_beams": 1,
+                "do_sample": False,
+            },
         ),
         load_model=load,
         columns=list(used.values()),
