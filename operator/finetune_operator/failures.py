@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from finetune_api.report import NOT_COUNTED, ExitCode
+from finetune_api.report import ExitCode
 from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.observe import Cause, End, Observation, PodState, Terminated
@@ -77,8 +77,9 @@ def _seen_by_kubernetes(ended: Terminated, spec: FineTuneJobSpec) -> _Known | No
     if ended.reason in ("StartError", "ContainerCannotRun"):
         hint = "pod.image must hold `python` and the module finetune_trainer"
         return _Known("ContainerCannotRun", ended.message or "the container cannot start", hint)
-    if ended.exit_code is None or ended.reason == "Evicted":
-        return _Known(to_reason(ended.reason), ended.message or "the pod was ended by Kubernetes", "")
+    if ended.disrupted or ended.exit_code is None or ended.reason == "Evicted":
+        cause = ended.disrupted or ended
+        return _Known(to_reason(cause.reason), cause.message or "the pod was ended by Kubernetes", "")
     return None
 
 
@@ -94,10 +95,12 @@ def failed_pods(pods: Iterable[PodState]) -> list[tuple[PodState, Terminated]]:
 
 
 def culprit(pods: Iterable[PodState]) -> tuple[PodState, Terminated] | None:
-    """Of pods that trained together the one that failed first, rather than those that failed because of it."""
+    """Of pods that trained together the one that failed first by itself, rather than those that failed because of it.
+
+    Where none did, one that was ended from outside rather than those that lost it.
+    """
     failed = failed_pods(pods)
-    own_fault = [each for each in failed if each[1].exit_code not in NOT_COUNTED]
-    return next(iter(own_fault or failed), None)
+    return min(failed, key=lambda each: (not each[1].counted, each[1].exit_code == ExitCode.PEER_LOST), default=None)
 
 
 def group_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Failure:
@@ -110,18 +113,20 @@ def group_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Fa
 
 def job_failure(end: End, observed: Observation, spec: FineTuneJobSpec) -> Failure:
     """Why the Job failed, by its condition Failed and the newest pods that ended in an error."""
-    if end.cause.reason == "DeadlineExceeded":
-        return Failure(
-            reason="DeadlineExceeded",
-            message=f"the job ran longer than runPolicy.activeDeadlineSeconds ({spec.run_policy.active_deadline_seconds} s)",
-            hint="raise runPolicy.activeDeadlineSeconds, or train for fewer epochs",
-        )
     blamed = culprit(observed.newest) or culprit(observed.pods)
+    if end.cause.reason == "DeadlineExceeded":
+        limit = spec.run_policy.active_deadline_seconds
+        message = f"the job ran longer than runPolicy.activeDeadlineSeconds ({limit} s)"
+        # The deadline itself stops the last pods; a time that failures took is not won by a longer one.
+        if blamed and blamed[1].exit_code != ExitCode.STOPPED:
+            message += f"; the last failure: {group_failure(*blamed, spec).message}"
+        hint = "raise runPolicy.activeDeadlineSeconds, or train for fewer epochs"
+        return Failure(reason="DeadlineExceeded", message=cut(message), hint=hint)
     if blamed is None:
         return Failure(reason=to_reason(end.cause.reason), message=cut(end.cause.message or "the Job failed"))
     last = group_failure(*blamed, spec)
     if end.cause.reason == "BackoffLimitExceeded":
-        counted = max(1, sum(ended.exit_code not in NOT_COUNTED for _, ended in failed_pods(observed.pods)))
+        counted = max(1, sum(ended.counted for _, ended in failed_pods(observed.pods)))
         what = "attempt" if spec.resources.nodes == 1 else "failed pod"
         times = f"gave up after {counted} {what}{'s' if counted != 1 else ''}; the last one: "
         return last.model_copy(update={"message": cut(times + last.message)})

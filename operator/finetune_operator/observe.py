@@ -10,7 +10,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from finetune_api.base import JsonObject
-from finetune_api.report import FinalReport
+from finetune_api.report import NOT_COUNTED, FinalReport
 from finetune_operator.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX
 from finetune_operator.reports import Received
 
@@ -58,6 +58,13 @@ class Terminated:
     reason: str
     message: str = ""
     finished: datetime | None = None
+    disrupted: Cause | None = None
+    """Why Kubernetes ended the pod, which is no fault of the trainer: preemption, eviction, a node that goes away."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether such a failure uses up `runPolicy.backoffLimit`, as the Job's podFailurePolicy has it."""
+        return self.disrupted is None and self.exit_code not in NOT_COUNTED
 
 
 @dataclass(frozen=True)
@@ -192,10 +199,21 @@ def _terminated(state: JsonObject, status: JsonObject) -> Terminated | None:
             reason=status.get("reason") or ended.get("reason") or "",
             message=ended.get("message") or status.get("message") or "",
             finished=_time(ended.get("finishedAt")),
+            disrupted=_disrupted(status),
         )
     if status.get("phase") == "Failed":
-        return Terminated(None, status.get("reason") or "PodFailed", status.get("message") or "")
+        reason, message = status.get("reason") or "PodFailed", status.get("message") or ""
+        return Terminated(None, reason, message, disrupted=_disrupted(status))
     return None
+
+
+def _disrupted(status: JsonObject) -> Cause | None:
+    # https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+    target = _condition(status, "DisruptionTarget", "True")
+    if target is None:
+        return None
+    reason = status.get("reason") or target.get("reason") or "Disrupted"
+    return Cause(reason, status.get("message") or target.get("message") or "")
 
 
 def _waiting(state: JsonObject, status: JsonObject) -> Cause:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode, TrainerState
+from finetune_api.report import NOT_RETRIED, ExitCode, TrainerState
 from finetune_api.status import Failure, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.failures import culprit, cut, group_failure, job_failure, to_reason, waiting_message
@@ -164,7 +164,7 @@ def _between_attempts(
 ) -> Verdict:
     """The attempt has failed, and the Job controller has not yet said what comes of it."""
     failure = group_failure(pod, ended, spec)
-    if ended.exit_code in NOT_RETRIED:
+    if ended.counted and ended.exit_code in NOT_RETRIED:
         return Verdict(_phase_before(resource), "Failing", failure.message)
     if ended.exit_code == ExitCode.STOPPED:
         reason, what, then = (
@@ -172,7 +172,7 @@ def _between_attempts(
             "the pod was stopped and had saved a checkpoint",
             "a new one goes on from there",
         )
-    elif ended.exit_code in NOT_COUNTED:
+    elif not ended.counted:
         reason, what, then = "Resuming", failure.message, "a new attempt goes on from the last checkpoint"
     else:
         reason, what, then = "Retrying", f"the attempt failed: {failure.message}", "a new one comes"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from finetune_api.base import JsonObject
-from finetune_api.report import TrainerState
+from finetune_api.report import ExitCode, TrainerState
 from finetune_api.status import (
     MAX_ATTEMPT_NUMBER,
     MAX_ATTEMPTS,
@@ -16,9 +16,9 @@ from finetune_api.status import (
 )
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.conditions import build_conditions
-from finetune_operator.failures import attempt_failure, to_reason
+from finetune_operator.failures import attempt_failure, culprit, to_reason
 from finetune_operator.knowledge import gather, report_of, unforgotten
-from finetune_operator.observe import Observation, PodState
+from finetune_operator.observe import Observation, PodState, Terminated
 from finetune_operator.phase import Verdict, decide, invalid_spec
 from finetune_operator.resource import Resource
 
@@ -118,12 +118,29 @@ def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Ob
     if pod.terminated is not None:
         seen["exit_code"] = pod.terminated.exit_code
         seen["end_time"] = before.end_time or pod.terminated.finished or now
-        seen["reason"] = (
-            "Completed"
-            if pod.terminated.exit_code == 0
-            else to_reason(attempt_failure(pod, pod.terminated, spec).reason)
-        )
+        seen["reason"] = _why_it_ended(before, pod, pod.terminated, spec, observed)
     return before.model_copy(update=seen)
+
+
+def _why_it_ended(
+    before: Attempt, pod: PodState, ended: Terminated, spec: FineTuneJobSpec, observed: Observation
+) -> str:
+    """The reason of an attempt. Where its first pod lost another one, that one's: told now, since it may soon be gone."""
+    if ended.exit_code == 0:
+        return "Completed"
+    blamed = pod, ended
+    if ended.exit_code == ExitCode.PEER_LOST:
+        if pod is observed.attempts[-1]:
+            since = pod.started or pod.created
+            together = [each for each in observed.pods if each.terminated and _ended_since(each.terminated, since)]
+            blamed = culprit(together) or blamed
+        if before.reason and blamed[1].exit_code == ExitCode.PEER_LOST:
+            return before.reason
+    return to_reason(attempt_failure(*blamed, spec).reason)
+
+
+def _ended_since(ended: Terminated, since: datetime | None) -> bool:
+    return ended.finished is not None and since is not None and ended.finished >= since
 
 
 def to_manifest(status: FineTuneJobStatus) -> JsonObject:

@@ -43,12 +43,14 @@ def _on_exit(action: str, codes: tuple[ExitCode, ...]) -> JsonObject:
 
 _NO_LIMIT = 2_147_483_647
 _FAILURE_RULES: list[JsonObject] = [
+    # The first rule that fits decides. A pod that is taken away may lose its volume or its memory before it ends: what
+    # it says then is no mistake of the user's yet. If it is, the next attempt says so again.
+    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     _on_exit("FailJob", NOT_RETRIED),
     # What follows from something else is not counted: a lost peer is counted itself, a stop came from outside. Counted
     # for each pod, one preemption in a run of four would use up a limit of three. A fault of the run itself has another
     # code on the pod where it happens, and so have pods that run and cannot reach each other: neither repeats uncounted.
     _on_exit("Ignore", NOT_COUNTED),
-    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
 ]
 
 

@@ -91,6 +91,45 @@ def test_an_evicted_pod_is_not_blamed_on_the_trainer() -> None:
     assert found["message"] == "gave up after 1 attempt; the last one: The node was low on resource: memory."
 
 
+DISRUPTED = [
+    {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "reason": "PreemptionByScheduler",
+        "message": "preempting to accommodate a higher priority pod",
+    }
+]
+
+
+@pytest.mark.parametrize("code", [137, 15])
+def test_a_preempted_pod_is_not_blamed_on_the_trainer_whatever_it_ended_with(code: int) -> None:
+    status = to_manifest(
+        compute_status(resource(), observation(job(), pod(state=terminated(code), conditions=DISRUPTED)), at(95))
+    )
+
+    assert (status["phase"], status["attempts"][0]["reason"]) == ("Pending", "PreemptionByScheduler")
+    assert status["message"] == (
+        "preempting to accommodate a higher priority pod; a new attempt goes on from the last checkpoint"
+    )
+
+
+def test_a_preempted_pod_is_not_among_the_attempts_that_were_given_up() -> None:
+    found = failure(BACKOFF, pod(state=terminated(137), conditions=DISRUPTED), pod(2, state=terminated(1)))
+
+    assert found["message"] == "gave up after 1 attempt; the last one: the trainer ended with an error of its own"
+
+
+def test_a_deadline_names_what_took_the_time_where_attempts_failed() -> None:
+    end = ("Failed", "DeadlineExceeded", "Job was active longer than specified deadline")
+
+    found = failure(end, pod(state=terminated(137, "OOMKilled")), runPolicy={"activeDeadlineSeconds": 60})
+
+    assert found["message"] == (
+        "the job ran longer than runPolicy.activeDeadlineSeconds (60 s); "
+        "the last failure: the container went over its memory limit"
+    )
+
+
 def test_a_deadline_names_its_field() -> None:
     end = ("Failed", "DeadlineExceeded", "Job was active longer than specified deadline")
 

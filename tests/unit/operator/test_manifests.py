@@ -39,6 +39,7 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {
                 "rules": [
+                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                     {
                         "action": "FailJob",
                         "onExitCodes": {
@@ -51,7 +52,6 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
                         "action": "Ignore",
                         "onExitCodes": {"containerName": "trainer", "operator": "In", "values": [17, 143]},
                     },
-                    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                 ]
             },
             "template": {

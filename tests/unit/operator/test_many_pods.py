@@ -115,7 +115,20 @@ def test_a_failed_attempt_is_blamed_on_the_pod_that_failed_first_by_itself() -> 
         "Retrying",
         "the attempt failed: pod 1: the container went over its memory limit; a new one comes",
     )
-    assert [(each["exitCode"], each["reason"]) for each in status["attempts"]] == [(17, "PeerLost")]
+    assert [(each["exitCode"], each["reason"]) for each in status["attempts"]] == [(17, "OOMKilled")]
+
+
+def test_an_attempt_keeps_the_reason_of_the_pod_that_it_lost_when_that_one_is_gone_or_another_follows() -> None:
+    lost, back = member(0, state=terminated(17, until=95)), member(0, 2, state=running(100))
+    disruption = [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}]
+    preempted = member(1, state=terminated(137), conditions=disruption)
+    new = member(1, 2, state=terminated(1, since=93, until=110))
+
+    first = compute(observation(job(), lost, preempted, member(1, 2, state=running(93))), 96)
+    gone = compute(observation(job(), lost, member(1, 2, state=running(93))), 97, first)
+    after = compute(observation(job(), lost, back, new), 111, gone)
+
+    assert [status["attempts"][0]["reason"] for status in (first, gone, after)] == ["PreemptionByScheduler"] * 3
 
 
 def test_pods_that_end_because_of_others_are_no_failure() -> None:
