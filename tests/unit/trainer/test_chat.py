@@ -63,6 +63,30 @@ def test_answers_are_learnt_with_their_ends_whether_or_not_the_template_marks_th
     assert learnt(ChatTemplate(tokenizer, template.text, marked=False)) == [f"Red.{end}", f"It is warm.{end}"]
 
 
+@pytest.mark.parametrize("file", ["phi3.jinja", "phi3_5.jinja"])
+def test_what_a_template_writes_after_the_last_turn_alone_is_learnt_there(file: str) -> None:
+    tokenizer = byte_tokenizer((TEMPLATES / file).read_text())
+
+    assert learnt(find_chat_template(tokenizer, "a model")) == ["Red.<|end|>\n", "It is warm.<|end|>\n<eos>"]
+    assert learnt(ChatTemplate(tokenizer, None, marked=False)) == ["Red.<|end|>\n", "It is warm.<|end|>\n<eos>"]
+
+
+def test_turns_that_are_rewritten_when_more_follow_cannot_be_told_apart() -> None:
+    tokenizer = byte_tokenizer((TEMPLATES / "qwen3.jinja").read_text())
+
+    with pytest.raises(ChatError, match="in another way when more turns follow"):
+        ChatTemplate(tokenizer, None, marked=False).render_marked(CHAT)
+
+
+def test_marks_of_a_template_are_taken_though_it_writes_tools_in_its_own_way() -> None:
+    tokenizer = byte_tokenizer(
+        "{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{{ m.tool_calls }}"
+        "<eos>{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}{{ 'over' if not add_generation_prompt }}"
+    )
+
+    assert learnt(find_chat_template(tokenizer, "a model")) == ["Red.<eos>", "It is warm.<eos>"]
+
+
 def test_thoughts_that_the_template_writes_are_learnt_with_the_answer() -> None:
     template = find_chat_template(byte_tokenizer((TEMPLATES / "qwen3.jinja").read_text()), "a model")
 

@@ -6,7 +6,11 @@ from typing import Any
 
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase as Tokenizer
-from trl.chat_template_utils import get_training_chat_template, is_chat_template_stop_token_trained
+from trl.chat_template_utils import (
+    get_training_chat_template,
+    has_generation_markers,
+    is_chat_template_stop_token_trained,
+)
 from trl.data_utils import common_prefix_length
 
 from finetune_trainer.failures import model_error
@@ -58,14 +62,15 @@ class ChatTemplate:
                 continue
             before = self._apply(messages[:turn], add_generation_prompt=True)["input_ids"] if turn else []
             after = self.render(messages[: turn + 1])
-            if common_prefix_length(after, whole) < len(after):
+            start, end = common_prefix_length(before, whole), common_prefix_length(after, whole)
+            # Some templates end the text, with special tokens, after whatever turn is the last one.
+            if not set(after[end:]) <= set(self.tokenizer.all_special_ids):
                 raise ChatError(
                     "the model's chat template writes a turn in another way when more turns follow",
                     "set preprocessing.completionOnlyLoss to false, or put {% generation %} around what the assistant "
                     "says in the model's chat template",
                 )
-            start = common_prefix_length(before, whole)
-            marks[start : len(after)] = [True] * (len(after) - start)
+            marks[start:end] = [True] * (end - start)
         return whole, marks
 
     def _apply(self, messages: Sequence[Message], **options: Any) -> dict[str, list[int]]:
@@ -96,8 +101,14 @@ def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
         )
     try:
         text = get_training_chat_template(tokenizer) if tokenizer.is_fast else None
-    except (TemplateError, ValueError, TypeError, KeyError):  # not one that trl knows
-        return ChatTemplate(tokenizer, None, marked=False)
+    except (
+        TemplateError,
+        ValueError,
+        TypeError,
+        KeyError,
+    ):  # not one that trl knows, nor one whose calls of tools it likes
+        marked = tokenizer.is_fast and has_generation_markers(str(tokenizer.chat_template))
+        return ChatTemplate(tokenizer, None, marked)
     return ChatTemplate(tokenizer, text, marked=tokenizer.is_fast)
 
 
