@@ -118,6 +118,16 @@ def unreadable_weights(settings: Settings, folder: Path) -> None:
     (folder / "model" / "model.safetensors").mkdir()
 
 
+def checkpointed_albert(settings: Settings, folder: Path) -> None:
+    config = transformers.AlbertConfig(
+        vocab_size=len(VOCABULARY), embedding_size=16, hidden_size=16, num_attention_heads=2, intermediate_size=16
+    )
+    transformers.AlbertModel(config).save_pretrained(folder / "model")
+    make_tokenizer().save_pretrained(folder / "model")
+    settings["model"] = {"source": f"file://{folder}/model"}
+    settings["training"]["arguments"] = {"gradient_checkpointing": True}
+
+
 def own_code(settings: Settings, folder: Path) -> None:
     other_weights(settings, folder)
     config = {"model_type": "mine", "auto_map": {"AutoConfig": "code.Config"}}
@@ -336,6 +346,10 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     "torn weights": (torn_weights, ExitCode.MODEL, "ModelUnreadable", "cannot be loaded"),
     "weights that cannot be read": (unreadable_weights, ExitCode.MODEL, "ModelUnreadable", "Is a directory"),
     "model with code of its own": (own_code, ExitCode.MODEL, "ModelNeedsCode", "which is never done"),
+    "model that cannot compute activations again": (
+        checkpointed_albert, ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "training.arguments.activation_checkpointing: models of type albert cannot compute activations again",
+    ),
     "output that cannot be written": (
         lambda s, f: s.update(output={"uri": "file:///proc/out"}), ExitCode.OUTPUT, "OutputFailed", "/proc/out",
     ),

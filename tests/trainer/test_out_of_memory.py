@@ -141,7 +141,11 @@ def test_one_row_at_a_time_is_tried_with_activation_checkpointing(
     )
 
 
-def test_a_run_that_nothing_makes_fit_names_the_sizes(settings: Settings, train: Train, limit: Limit) -> None:
+@pytest.mark.parametrize(("can_checkpoint", "how"), [(True, " with activation checkpointing"), (False, "")])
+def test_a_run_that_nothing_makes_fit_names_the_sizes(
+    settings: Settings, train: Train, limit: Limit, monkeypatch: pytest.MonkeyPatch, can_checkpoint: bool, how: str
+) -> None:
+    monkeypatch.setattr(transformers.BertForSequenceClassification, "supports_gradient_checkpointing", can_checkpoint)
     limit(training=0)
 
     ended = train(settings)
@@ -150,7 +154,7 @@ def test_a_run_that_nothing_makes_fit_names_the_sizes(settings: Settings, train:
     assert failure is not None
     assert (ended.code, failure.reason) == (ExitCode.OUT_OF_MEMORY, "CudaOutOfMemory")
     assert failure.message == (
-        "the GPU's memory is not enough, not even for batches of 1 row with activation checkpointing: "
+        f"the GPU's memory is not enough, not even for batches of 1 row{how}: "
         "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB."
     )
     assert failure.hint is not None

@@ -16,9 +16,10 @@ from finetune_trainer.data.rows import Rows, load_rows
 from finetune_trainer.data.tokenizing import as_loaded
 from finetune_trainer.engines import speed
 from finetune_trainer.engines.arguments import check_arguments
-from finetune_trainer.failures import TrainerError
+from finetune_trainer.failures import TrainerError, bad_configuration
 from finetune_trainer.memory.estimate import estimate_memory, shortage, sizes_of
 from finetune_trainer.memory.failures import free_memory
+from finetune_trainer.memory.fitting import fit_of
 from finetune_trainer.models.lora import load_adapted
 from finetune_trainer.models.pretrained import Pretrained, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, Prepared, TaskData
@@ -67,12 +68,25 @@ def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState)
 def load_model(
     config: RunConfig, data: TaskData, pretrained: Pretrained, use_cpu: bool
 ) -> "PreTrainedModel | PeftModel":
-    """The model with all its weights to train, or with an adapter; the same each time."""
+    """The model with all its weights to train, or with an adapter; the same each time.
+
+    Raises:
+        TrainerError: MODEL, or BAD_CONFIGURATION where the model cannot be trained as it is asked for.
+    """
     transformers.set_seed(config.training.seed)
     lora = config.training.lora
+    model: PreTrainedModel | PeftModel
     if lora is None:
-        return data.load_model(pretrained).model
-    return load_adapted(data.load_model, pretrained, config.task, lora, bf16=trains_in_bf16(config, use_cpu))
+        model = data.load_model(pretrained).model
+    else:
+        model = load_adapted(data.load_model, pretrained, config.task, lora, bf16=trains_in_bf16(config, use_cpu))
+    if fit_of(config).activation_checkpointing and not model.supports_gradient_checkpointing:
+        raise bad_configuration(
+            f"training.arguments.activation_checkpointing: models of type {model.config.model_type} cannot compute "
+            "activations again",
+            "leave it out; a smaller training.batchSize with more gradient_accumulation_steps takes less memory too",
+        )
+    return model
 
 
 def trains_in_bf16(config: RunConfig, use_cpu: bool) -> bool:

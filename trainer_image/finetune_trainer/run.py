@@ -208,7 +208,8 @@ def _smaller(shortage: Shortage, fit: Fit, prepared: Prepared) -> Fit:
     Raises:
         TrainerError: OUT_OF_MEMORY when nothing is left to try.
     """
-    less = smaller(fit, shortage.evaluating, can_checkpoint=prepared.config.training.engine != "keras")
+    can_checkpoint = prepared.config.training.engine != "keras" and prepared.model.supports_gradient_checkpointing
+    less = smaller(fit, shortage.evaluating, can_checkpoint)
     if less is None:
         raise nothing_smaller(shortage.said, shortage.evaluating, fit.activation_checkpointing, _need(fit, prepared))
     return less
