@@ -31,10 +31,12 @@ def test_both_engines_have_the_same_state_and_history(settings: Settings, train:
         "per_device_eval_batch_size": 10, "gradient_accumulation_steps": 2, "weight_decay": 0.1, "warmup_steps": 3,
         "lr_scheduler_type": "cosine", "max_grad_norm": 0.5, "logging_steps": 4,
     }  # fmt: skip
+    settings["evaluation"]["bestMetric"], settings["checkpoints"] = "loss", {"keep": 1}
 
     ended = {e: train(by_engine(settings, e, tmp_path, **arguments)) for e in ("trainer", "pytorch")}
 
     assert ended["pytorch"].code == 0
+    assert [checkpoint.step for checkpoint in ended["pytorch"].final.checkpoints] == [12]
     assert told(ended["pytorch"].final, tmp_path, "pytorch") == told(ended["trainer"].final, tmp_path, "trainer")
     lines = {engine: outcome(tmp_path / engine)[1] for engine in ended}
     assert [line["metrics"] for line in lines["pytorch"]] == [

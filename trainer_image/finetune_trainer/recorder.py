@@ -113,7 +113,12 @@ class Recorder:
         """Raise what the last save failed with. Afterwards all processes know of all checkpoints."""
         with self._processes.together():
             self._saver.wait()
-        self.store.saved = self._processes.from_main(self.store.saved)
+        self.store.adopt(self._processes.from_main(self.store.saved))
+
+    def rotate(self) -> None:
+        """Let all checkpoints go but the newest and the best one, by the evaluations that are known now."""
+        self.store.rotate(self.best())
+        self._tell_checkpoints()
 
     def is_over(self, step: int, total_steps: int) -> bool:
         """Whether no step comes after `step`, of the `total_steps` that the engine counts."""
@@ -228,8 +233,7 @@ class Recorder:
             written.mkdir()
             write(written)
         checkpoint = self.store.publish(written, snapshot.step, snapshot.epoch)
-        self.store.rotate(self.best())
-        self._tell_checkpoints()
+        self.rotate()
         where = self._output.shown(checkpoint.path)
         logger.info("step %d: saved %s in %.1f s", snapshot.step, where, time.monotonic() - start)
 

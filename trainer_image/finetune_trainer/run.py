@@ -57,6 +57,7 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
                     model = export_model(_chosen(recorder) or last, prepared, output)
                     output.publish_models()
                     state.set_model(model)
+                    recorder.rotate()  # once more: the last evaluation came after the last save
         finally:
             store.close()
     state.stage("Finished")

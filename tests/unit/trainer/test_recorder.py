@@ -215,6 +215,20 @@ def test_a_checkpoint_is_there_for_as_long_as_it_is_told(run: Run) -> None:
     assert sorted(path.name for path in run.store.folder.iterdir()) == ["step-000001", "step-000004"]
 
 
+def test_an_evaluation_after_the_last_save_decides_too_which_checkpoints_stay(run: Run) -> None:
+    for step, f1 in ((1, 0.5), (2, 0.9)):
+        run.recorder.save(snapshot(step))
+        run.recorder.check_saved()
+        run.evaluate(step, f1)
+    before = run.told
+
+    run.recorder.rotate()
+    run.store.close()
+
+    assert (before, run.told) == ([1, 2], [2])
+    assert [path.name for path in run.store.folder.iterdir()] == ["step-000002"]
+
+
 def test_a_run_ends_where_patience_ends_and_so_does_every_later_attempt(tmp_path: Path) -> None:
     config = configure(patience=2)
     run = Run(tmp_path, config)
