@@ -14,6 +14,7 @@ from tests.trainer.tiny import Settings, Train, texts
 
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
 from finetune_trainer.__main__ import main
+from finetune_trainer.storage.output import Output
 from finetune_trainer.survey import survey
 
 Prepare = Callable[..., tuple[int, str]]
@@ -55,7 +56,7 @@ def test_a_run_is_foretold_without_a_weight_being_read(
         "steps:       24 of 8 rows",
         "memory:      about 0.3 MiB (weights 0.0 MiB, gradients 0.0 MiB, optimizer 0.1 MiB, activations 0.1 MiB); "
         "CPU has 1.0 GiB free",
-        f"output:      {settings['output']['uri'].replace(str(tmp_path.parent), '')} can be written",
+        f"output:      {settings['output']['uri'].replace(str(tmp_path.parent), '')} can be written, and takes up to 0.3 MiB",
     ]
     assert list((tmp_path / "out").iterdir()) == []
     assert not (tmp_path / "termination-log").exists()
@@ -133,6 +134,22 @@ def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, mo
 
     assert code == 0
     assert said.splitlines()[-1].startswith("warning:     the memory may not be enough: about 0.0 GiB are needed")
+
+
+def test_too_little_room_for_the_output_is_a_warning(
+    settings: Settings, prepare: Prepare, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Output, "free", 300_000)
+    settings["training"]["epochs"] = 2
+
+    _, said = prepare(settings)
+    ended = train(settings)
+
+    assert said.splitlines()[-1].startswith(
+        "warning:     the output may become full: its checkpoints and the model take"
+    )
+    assert ended.said.count("the output may become full") == 1
+    assert "the output may become full" not in train(settings).said
 
 
 def test_a_run_with_too_little_memory_warns_and_tries(

@@ -18,7 +18,7 @@ from finetune_trainer.engines import keras_arguments, make_engine, pytorch_argum
 from finetune_trainer.engines.arguments import check_arguments, check_honoured
 from finetune_trainer.engines.keras_arguments import check_keras
 from finetune_trainer.failures import output_error
-from finetune_trainer.memory.estimate import estimate_memory, sizes_of
+from finetune_trainer.memory.estimate import estimate_memory, estimate_output, output_shortage, sizes_of
 from finetune_trainer.memory.failures import Need, left_for_next, nothing_smaller
 from finetune_trainer.memory.fitting import Fit, describe, fitted, smaller
 from finetune_trainer.models.lora import check_lora
@@ -136,6 +136,8 @@ def train(
         if processes.main:
             claim_output(output, config)
             recorder.store.begin()
+            if recorder.store.newest is None:
+                _tell_shortage(output, prepared, state)
         recorder.history.begin()
     _take_over(output, recorder, processes)
     while True:
@@ -153,6 +155,14 @@ def train(
         load = _loading(prepared)
         del prepared  # its memory must be free before the model is loaded again
         prepared = load()
+
+
+def _tell_shortage(output: Output, prepared: Prepared, state: RunState) -> None:
+    """Say where the output is thought to become full. It is tried all the same: who knows how long the run will be?"""
+    needed = estimate_output(sizes_of(prepared.model), prepared.config)
+    if warning := output_shortage(needed, output.free):
+        logger.warning("%s", warning)
+        state.stage("Preparing", warning)
 
 
 def _take_over(output: Output, recorder: Recorder, processes: Processes) -> None:

@@ -6,12 +6,27 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from kubernetes.utils.quantity import parse_quantity
 from ruamel.yaml import YAML
 
 from finetune_api.run import RunConfig
-from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
+from finetune_operator.manifests.pvc import DEFAULT_SIZE
+from finetune_trainer.memory.estimate import Sizes, estimate_output
 
 ROOT = Path(__file__).parents[3]
+PARAMETERS = {
+    "pvc://quickstart/minilm": 22_700_000,
+    "google-t5/t5-small": 60_500_000,
+    "google-bert/bert-base-cased": 108_300_000,
+    "google-bert/bert-base-uncased": 109_500_000,
+    "HuggingFaceTB/SmolLM2-135M": 134_500_000,
+    "FacebookAI/roberta-large": 355_400_000,
+    "Qwen/Qwen2.5-0.5B": 494_000_000,
+    "Qwen/Qwen2.5-0.5B-Instruct": 494_000_000,
+    "Qwen/Qwen2.5-7B-Instruct": 7_616_000_000,
+}
+"""Weights of the examples' models."""
 
 
 def test_the_quickstart_is_a_valid_job() -> None:
@@ -32,6 +47,29 @@ def test_the_laptop_s_run_is_the_quickstart_s() -> None:
         {name: job[name] for name in job if name != "resources"} | {"output": {"uri": "pvc://anywhere"}}
     )
     assert run.digest() == in_cluster.digest()
+
+
+def test_the_volumes_that_examples_ask_for_hold_their_checkpoints_and_models() -> None:
+    manifests = [YAML(typ="safe").load(path) for path in (ROOT / "examples").glob("*.yaml")]
+    too_small = []
+
+    for manifest in manifests:
+        if manifest["kind"] == "FineTuneJob":
+            spec = FineTuneJobSpec.model_validate(manifest["spec"])
+            run = {field: manifest["spec"][field] for field in RunSettings.model_fields if field in manifest["spec"]}
+            config = RunConfig.model_validate({**run, "output": {"uri": "file:///out"}})
+            needed = estimate_output(sizes(PARAMETERS[spec.model.source], adapted=bool(spec.training.lora)), config)
+            if needed > parse_quantity(spec.output.size or DEFAULT_SIZE):
+                too_small.append((manifest["metadata"]["name"], needed))
+
+    assert too_small == []
+
+
+def sizes(parameters: int, adapted: bool) -> Sizes:
+    trained = parameters // 100 if adapted else parameters
+    return Sizes(
+        parameters, trained, linear=0, kept=0, layers=0, heads=0, hidden=0, vocabulary=0, dropout=False, eager=False
+    )
 
 
 def test_the_docstrings_are_many_balanced_and_no_test_text_was_seen_in_training(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from finetune_api.run import RunConfig
-from finetune_trainer.memory.estimate import Memory, Sizes, estimate_memory, sizes_of
+from finetune_trainer.memory.estimate import Memory, Sizes, estimate_memory, estimate_output, sizes_of
 
 SIZES = Sizes(
     parameters=1_000_000, trained=1_000_000, linear=0, kept=1000, layers=4, heads=2, hidden=50, vocabulary=0,
@@ -17,6 +17,9 @@ ADAPTED = Sizes(
     parameters=1_010_000, trained=10_000, linear=800_000, kept=1000, layers=4, heads=2, hidden=50, vocabulary=0,
     dropout=True, eager=False,
 )  # fmt: skip
+
+
+BEST_OF_STEPS = {"strategy": "steps", "steps": 5, "bestMetric": "loss"}
 
 
 def config(**training: Any) -> RunConfig:
@@ -86,6 +89,27 @@ def test_many_processes_share_the_weights_under_fsdp_and_copy_the_gradients_unde
 
     assert ddp == Memory(weights=4_000_000, gradients=8_000_000, optimizer=8_000_000, activations=4000)
     assert fsdp == Memory(weights=1_000_000, gradients=1_000_000, optimizer=2_000_000, activations=4000)
+
+
+@pytest.mark.parametrize(
+    ("model", "training", "checkpoints", "evaluation", "needed"),
+    [
+        # The newest and the one being written, of weights and two numbers of AdamW for each; and the model.
+        (SIZES, {}, {"strategy": "steps", "steps": 5, "keep": 1}, {}, 2 * 12_000_000 + 4_000_000),
+        (SIZES, {}, {"strategy": "steps", "steps": 5, "keep": 1}, BEST_OF_STEPS, 3 * 12_000_000 + 4_000_000),
+        (SIZES, {"epochs": 1.5, "arguments": {"optim": "sgd"}}, {}, {}, 2 * 4_000_000 + 4_000_000),
+        (ADAPTED, {"epochs": 1, "lora": {}}, {}, {}, 120_000 + 40_000),
+        (ADAPTED, {"epochs": 1, "lora": {"merge": True}}, {}, {}, 120_000 + 4_040_000),
+    ],
+)
+def test_an_output_holds_the_checkpoints_that_are_kept_and_the_model(
+    model: Sizes, training: Any, checkpoints: Any, evaluation: Any, needed: int
+) -> None:
+    settings = config(**training).model_dump(mode="json", by_alias=True, exclude_none=True)
+    settings |= {"checkpoints": checkpoints, "evaluation": evaluation}
+    settings["dataset"] |= {"evaluation": {"split": "train"}}
+
+    assert estimate_output(model, RunConfig.model_validate(settings)) == needed
 
 
 WIDE = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3, "vocab_size": 500}

@@ -1,5 +1,6 @@
-"""How much memory a training will take, by the shapes of its weights alone."""
+"""How much memory a training will take, and how much room its output, by the shapes of its weights alone."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,7 @@ def estimate_memory(sizes: Sizes, config: RunConfig, batch_size: int, length: in
         length: Tokens in the longest row.
         bf16: Whether the forward pass is in 16 bits.
     """
-    lora, arguments = config.training.lora, config.training.arguments
+    lora = config.training.lora
     number = _HALF if bf16 else _FULL
     frozen = sizes.parameters - sizes.trained
     small = sizes.linear if lora and lora.quantization else 0
@@ -103,7 +104,7 @@ def estimate_memory(sizes: Sizes, config: RunConfig, batch_size: int, length: in
     return Memory(
         weights=round((trained + (frozen - small) * (_FULL if small else number) + small * bits) / parts),
         gradients=sizes.trained * _FULL * buckets // parts,
-        optimizer=sizes.trained * _OPTIMIZER_BYTES.get(str(arguments.get("optim")), 2 * _FULL) // parts,
+        optimizer=sizes.trained * _optimizer_bytes(config) // parts,
         activations=_activations(sizes, batch_size, length, number, use_cpu, fit_of(config).activation_checkpointing),
     )
 
@@ -117,6 +118,30 @@ def shortage(memory: Memory, free: int | None) -> str | None:
         "are free; a smaller training.batchSize with more training.arguments.gradient_accumulation_steps trains the "
         "same, activation_checkpointing: true takes time instead, training.lora trains less"
     )
+
+
+def estimate_output(sizes: Sizes, config: RunConfig) -> int:
+    """Bytes that the checkpoints, one being written among them, and the model will take, where no stop adds checkpoints."""
+    checkpoints, lora = config.checkpoints, config.training.lora
+    count = checkpoints.keep + 1 + (config.evaluation.best_metric is not None)
+    if checkpoints.strategy == "epoch":
+        count = min(count, math.ceil(config.training.epochs))
+    exported = sizes.trained if lora and not lora.merge else sizes.parameters
+    return count * sizes.trained * (_FULL + _optimizer_bytes(config)) + exported * _FULL
+
+
+def output_shortage(needed: int, free: int | None) -> str | None:
+    """What to tell people where `free` bytes at the output are thought not to be enough."""
+    if free is None or needed <= free:
+        return None
+    return (
+        f"the output may become full: its checkpoints and the model take up to {needed / _GIB:.1f} GiB, {free / _GIB:.1f} GiB "
+        "are free; set a larger output.size, or a smaller checkpoints.keep"
+    )
+
+
+def _optimizer_bytes(config: RunConfig) -> int:
+    return _OPTIMIZER_BYTES.get(str(config.training.arguments.get("optim")), 2 * _FULL)
 
 
 def _activations(sizes: Sizes, batch_size: int, length: int, number: int, use_cpu: bool, checkpointing: bool) -> int:

@@ -85,6 +85,11 @@ class Output:
     def history(self) -> Path:
         return self.path / "history.jsonl"
 
+    @property
+    def free(self) -> int | None:
+        """Bytes that can still be written there; None where the place is away from this machine."""
+        return None if self.mirror else shutil.disk_usage(self.path).free
+
     def uri_of(self, path: Path) -> str:
         """The URI of something below the output."""
         if self.mirror and path == self.model:

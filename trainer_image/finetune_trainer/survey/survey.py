@@ -12,7 +12,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.data.rows import load_rows
 from finetune_trainer.data.sampling import sample_rows
 from finetune_trainer.engines.arguments import build_arguments
-from finetune_trainer.memory.estimate import Memory, estimate_memory, sizes_of
+from finetune_trainer.memory.estimate import Memory, estimate_memory, estimate_output, sizes_of
 from finetune_trainer.memory.failures import free_memory
 from finetune_trainer.models.pretrained import check_weights, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, TaskData
@@ -62,6 +62,10 @@ class Survey:
     available: int | None
     """Bytes of memory on a device that are free now; None where the system does not tell."""
     output: str
+    output_bytes: int
+    """What checkpoints and model take there at the most."""
+    output_free: int | None
+    """Bytes that can be written there; None where it is no volume."""
 
 
 def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
@@ -108,6 +112,8 @@ def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
         memory=memory,
         available=free_memory(use_cpu, config.processes),
         output=config.output.uri,
+        output_bytes=estimate_output(sizes, config),
+        output_free=output.free,
     )
 
 

@@ -1,6 +1,6 @@
 """A survey as people read it."""
 
-from finetune_trainer.memory.estimate import shortage
+from finetune_trainer.memory.estimate import output_shortage, shortage
 from finetune_trainer.survey.survey import Survey
 
 _MIB, _GIB = 2**20, 2**30
@@ -8,7 +8,7 @@ _MOST_LABELS = 12
 
 
 def table(found: Survey) -> str:
-    """Lines of a name and what is to be said of it; a warning comes last."""
+    """Lines of a name and what is to be said of it; warnings come last."""
     lengths, memory = found.lengths, found.memory
     trained = "" if found.trained == found.parameters else f", {shown_count(found.trained)} of them trained"
     evaluated = f", {found.evaluation_rows:,} to evaluate" if found.evaluation_rows else ", none to evaluate"
@@ -27,13 +27,13 @@ def table(found: Survey) -> str:
         "memory": f"about {shown_bytes(memory.total)} ("
         + ", ".join(f"{name} {shown_bytes(size)}" for name, size in parts.items())
         + f"){free}",
-        "output": f"{found.output} can be written",
+        "output": f"{found.output} can be written, and takes up to {shown_bytes(found.output_bytes)}",
     }
     if found.tokenised < found.train_rows:
         lines["tokens"] += f" (of a sample of {found.tokenised:,} rows)"
     text = [f"{name + ':':<13}{line}" for name, line in lines.items() if line]
-    if warning := shortage(memory, found.available):
-        text.append(f"{'warning:':<13}{warning}")
+    warnings = (shortage(memory, found.available), output_shortage(found.output_bytes, found.output_free))
+    text += [f"{'warning:':<13}{warning}" for warning in filter(None, warnings)]
     return "\n".join(text)
 
 
