@@ -1,6 +1,8 @@
 """Two processes train as one does, and end together. By gloo, on the CPU."""
 
+import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 from tests.trainer.crowd import Signal, run_together
+from tests.trainer.s3_server import BUCKET, S3
 from tests.trainer.test_stop_and_resume import outcome
 from tests.trainer.tiny import Settings, Train
 from tests.trainer.tiny_language import COLOUR_OF, save_llama, write_rows
@@ -77,6 +80,27 @@ def test_a_signal_to_one_process_stops_both_which_then_go_on_as_if_nothing_had_b
     assert resumed.words[0].resumed_from_step == 17
     assert outcome(tmp_path / "cut")[1] == outcome(tmp_path / "whole")[1]
     torch.testing.assert_close(weights(tmp_path / "cut"), weights(tmp_path / "whole"), atol=0, rtol=0)
+
+
+def on_a_machine_of_its_own(caches: Path, variables: dict[str, str], rank: int) -> None:
+    os.environ |= {**variables, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "XDG_CACHE_HOME": f"{caches}/{rank}"}
+
+
+@pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
+def test_a_run_stopped_before_its_last_evaluation_makes_up_for_it_on_machines_with_nothing_but_a_bucket_in_common(
+    settings: Settings, s3: S3, tmp_path: Path, parallelism: str
+) -> None:
+    lora = {"rank": 2} if parallelism == "ddp" else None
+    settings = shared(settings, tmp_path, 2, parallelism=parallelism, lora=lora, epochs=1)
+    settings |= {"nodes": 2, "processesPerNode": 1, "output": {"uri": f"s3://{BUCKET}/{tmp_path.name}"}}
+    own = partial(on_a_machine_of_its_own, tmp_path, s3.variables)
+
+    stopped = run_together(settings, tmp_path / "words", sent=Signal(rank=1, step=12, number=signal.SIGTERM), arm=own)
+    resumed = run_together(settings, tmp_path / "words", arm=own)
+
+    assert (stopped.codes, resumed.codes) == ([ExitCode.STOPPED] * 2, [0, 0])
+    assert (stopped.words[0].evaluations, resumed.words[0].resumed_from_step) == ([], 12)
+    assert [evaluation.step for evaluation in resumed.words[0].evaluations] == [12]
 
 
 @BOTH

@@ -74,7 +74,7 @@ def _open(
         if processes.main:
             output.fetch_history()
             store.find()
-    store.saved = processes.from_main(store.saved)
+    store.adopt(processes.from_main(store.saved))
     there = processes.main and output.history.exists()
     lines = processes.from_main(output.history.read_bytes() if there else b"")
     with processes.together():
@@ -191,7 +191,7 @@ def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortag
     resumed = recorder.store.newest
     try:
         engine = make_engine(prepared, recorder)
-        if resumed and recorder.is_over(resumed.step, engine.total_steps):
+        if resumed and _is_done(resumed, engine.total_steps, prepared, recorder):
             recorder.nothing_left(resumed)
         else:
             if resumed:
@@ -200,10 +200,8 @@ def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortag
                 engine.train(resumed)
                 recorder.check_saved()
         last = recorder.store.newest
-        if last is None or not recorder.is_over(last.step, engine.total_steps):
-            raise RuntimeError(f"training ended without a checkpoint of its last step, {engine.total_steps}")
-        if prepared.data.evaluation and not recorder.history.evaluation_at(last.step):
-            engine.evaluate(last)
+        if last is None or not _is_done(last, engine.total_steps, prepared, recorder):
+            raise RuntimeError(f"training ended before its last step, {engine.total_steps}, was saved and evaluated")
     except Exception as error:
         # Only the words are kept: the error holds the frames, and with them what fills the memory.
         said = next((str(cause) for cause in causes(error) if isinstance(cause, torch.OutOfMemoryError)), None)
@@ -211,6 +209,12 @@ def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortag
             raise
         return Shortage(said, evaluating=recorder.current_stage == "Evaluating")
     return last
+
+
+def _is_done(last: SavedCheckpoint, total_steps: int, prepared: Prepared, recorder: Recorder) -> bool:
+    """Whether no step comes after `last`, and it is evaluated."""
+    evaluated = prepared.data.evaluation is None or bool(recorder.history.evaluation_at(last.step))
+    return evaluated and recorder.is_over(last.step, total_steps)
 
 
 def _smaller(shortage: Shortage, fit: Fit, prepared: Prepared) -> Fit:

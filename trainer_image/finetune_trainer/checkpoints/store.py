@@ -10,7 +10,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -97,6 +97,10 @@ class CheckpointStore:
         self._run = run
         self._keep = keep
         self._scratch = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+
+    def adopt(self, saved: list[SavedCheckpoint]) -> None:
+        """Know of the same checkpoints as the process that writes them, at their places on this machine."""
+        self.saved = [replace(checkpoint, path=self.folder / checkpoint.path.name) for checkpoint in saved]
 
     def find(self) -> None:
         """Find the checkpoints that verify; broken ones are left alone. The newest is on this machine then."""

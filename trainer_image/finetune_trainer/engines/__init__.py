@@ -18,6 +18,7 @@ class Engine(Protocol):
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
         """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop.
 
+        Where a stop came before the evaluation of `checkpoint`, that is done first; also where no step is left.
         Tells the recorder: `begin`, then for each optimizer step `step`, with `log`, `evaluated` and `save` where they
         are due, and `end` in any case. A stop that is asked for is honoured at the next step, with a save; so is the
         recorder's `early_stop` after an evaluation.
@@ -25,9 +26,6 @@ class Engine(Protocol):
         Raises:
             torch.OutOfMemoryError: `run` makes another engine then, with smaller batches.
         """
-
-    def evaluate(self, checkpoint: SavedCheckpoint) -> None:
-        """Evaluate `checkpoint` where a stop came before its evaluation, and tell the recorder."""
 
 
 def make_engine(prepared: "Prepared", recorder: "Recorder") -> Engine:

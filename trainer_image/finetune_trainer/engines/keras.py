@@ -97,11 +97,6 @@ class Engine:
         finally:
             recorder.end()
 
-    def evaluate(self, checkpoint: SavedCheckpoint) -> None:
-        """Evaluate `checkpoint` where a stop came before its evaluation."""
-        self._load(checkpoint)
-        self._evaluate()
-
     def _step_after(self, done: int) -> Step:
         """The batches of the step that follows `done` others, padded one by one."""
         if self._resumed:
@@ -143,7 +138,7 @@ class Engine:
             self._model.stop_training = True
 
     def _ends_here(self) -> bool:
-        return self._recorder.stop.requested or self._recorder.early_stop is not None
+        return self._recorder.stop.requested or self._recorder.is_over(self._step, self.total_steps)
 
     def _evaluate(self) -> None:
         """Evaluate the model as it is now, unless that was done; a stop cuts it short."""

@@ -99,12 +99,6 @@ class Engine:
         finally:
             self._recorder.end()
 
-    def evaluate(self, checkpoint: SavedCheckpoint) -> None:
-        """Evaluate `checkpoint` where a stop came before its evaluation."""
-        if self._step != checkpoint.step:
-            self._begin(checkpoint)
-        self._evaluate()
-
     def _train(self, checkpoint: SavedCheckpoint | None) -> None:
         """All steps that are left."""
         for batches in self._steps(checkpoint):

@@ -71,7 +71,7 @@ class Engine:
         """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop."""
         self._trainer.args.eval_on_start = bool(checkpoint and self._evaluation_was_cut(checkpoint))
         if checkpoint:
-            self._trainer.load(checkpoint)
+            load_weights(self._trainer.model, checkpoint.path)  # before the model is spread over processes
         try:
             self._trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
         except _NothingLeft:
@@ -79,17 +79,13 @@ class Engine:
         finally:
             self._recorder.end()
 
-    def evaluate(self, checkpoint: SavedCheckpoint) -> None:
-        """Evaluate `checkpoint` where a stop came before its evaluation."""
-        self._trainer.load(checkpoint)
-        self._trainer.state.global_step, self._trainer.state.epoch = checkpoint.step, checkpoint.epoch
-        self._trainer.evaluate()
-
     def _evaluation_was_cut(self, checkpoint: SavedCheckpoint) -> bool:
         """Whether a stop came between the last step before `checkpoint` and the evaluation due after it."""
         arguments = self._trainer.args
         if arguments.eval_strategy == "no" or self._recorder.history.evaluation_at(checkpoint.step):
             return False
+        if checkpoint.step >= self.total_steps:
+            return True
         if arguments.eval_strategy == "steps":
             return arguments.eval_steps is not None and checkpoint.step % int(arguments.eval_steps) == 0
         return float(checkpoint.epoch).is_integer()
@@ -112,7 +108,7 @@ class _EvaluationCut(Exception):
 
 
 class _NothingLeft(Exception):
-    """An evaluation shows that the run is over, and its last step is saved."""
+    """After the evaluation that a resumed run begins with, no step is to come. transformers would do one."""
 
 
 class _Trainer(transformers.Trainer):
@@ -164,10 +160,8 @@ class _Trainer(transformers.Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        if self.is_in_train and self.control.should_save and not _steered_by_evaluation(self.args):
-            self._save_checkpoint(
-                self.model, None
-            )  # an evaluation takes long and may break: no step shall be lost by it
+        if self.control.should_save and not _steered_by_evaluation(self.args):
+            self._publish()  # an evaluation takes long and may break: no step shall be lost by it
         rows = len(self._prepared.data.evaluation.lengths) if self._prepared.data.evaluation else 0
         self._recorder.stage("Evaluating", f"evaluating {rows} rows")
         metrics: dict[str, float] = {}
@@ -178,7 +172,8 @@ class _Trainer(transformers.Trainer):
             self.control.should_save = True
             self.control.should_training_stop = True
         self._recorder.stage("Training")
-        if self.is_in_train and self._recorder.early_stop and self._recorder.saved_step == self.state.global_step:
+        over = self.control.should_training_stop or self.state.global_step >= self.state.max_steps
+        if over and self.state.global_step == self._initial_global_step:
             raise _NothingLeft
         return metrics
 
@@ -195,13 +190,8 @@ class _Trainer(transformers.Trainer):
             written = writer.generate(**texts, **generation)
         return loss, written, batch["labels"]
 
-    def load(self, checkpoint: SavedCheckpoint) -> None:
-        """Take the weights of `checkpoint`. A model that is spread over processes has trained them just now."""
-        if not is_sharded(self.model):
-            load_weights(self.accelerator.unwrap_model(self.model), checkpoint.path)
-
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """`load` has done it, before the model was spread."""
+        """The engine has done it, before the model was spread."""
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or not is_sharded(self.model):
@@ -212,6 +202,9 @@ class _Trainer(transformers.Trainer):
         scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self._publish()
+
+    def _publish(self) -> None:
         if self.state.global_step == self._recorder.saved_step:
             return  # by `evaluate`
         step, losses = self.state.global_step, self._gather(float(self._tr_loss))
@@ -297,7 +290,7 @@ class _Bridge(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if control.should_training_stop or self._recorder.stop.requested:
+        if self._recorder.stop.requested:
             self._stop(args, state, control)
         # Also called where a stop breaks the epoch off: a log there would be one that a whole run does not have.
         control.should_log = float(state.epoch).is_integer() or state.global_step >= state.max_steps
