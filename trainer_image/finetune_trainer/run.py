@@ -19,7 +19,7 @@ from finetune_trainer.engines.arguments import check_arguments, check_honoured
 from finetune_trainer.engines.keras_arguments import check_keras
 from finetune_trainer.failures import output_error
 from finetune_trainer.memory.estimate import estimate_memory, estimate_output, output_shortage, sizes_of
-from finetune_trainer.memory.failures import Need, left_for_next, nothing_smaller
+from finetune_trainer.memory.failures import Need, gpu_shortage, left_for_next, nothing_smaller
 from finetune_trainer.memory.fitting import Fit, describe, fitted, smaller
 from finetune_trainer.models.lora import check_lora
 from finetune_trainer.prepared import Prepared
@@ -29,7 +29,6 @@ from finetune_trainer.recorder import Recorder
 from finetune_trainer.reporting.history import History
 from finetune_trainer.reporting.state import RunState
 from finetune_trainer.stop import StopSignal
-from finetune_trainer.storage.hub_errors import causes
 from finetune_trainer.storage.output import Output, Volumes, claim_output, find_output, identity, open_output
 
 logger = logging.getLogger(__name__)
@@ -204,7 +203,7 @@ def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortag
             raise RuntimeError(f"training ended before its last step, {engine.total_steps}, was saved and evaluated")
     except Exception as error:
         # Only the words are kept: the error holds the frames, and with them what fills the memory.
-        said = next((str(cause) for cause in causes(error) if isinstance(cause, torch.OutOfMemoryError)), None)
+        said = gpu_shortage(error)
         if said is None:
             raise
         return Shortage(said, evaluating=recorder.current_stage == "Evaluating")

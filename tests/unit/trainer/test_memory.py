@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from finetune_trainer.memory.failures import available_memory
+from finetune_trainer.memory.failures import available_memory, gpu_shortage
 
 MEMINFO = "MemTotal: 2000 kB\nMemAvailable: 1000 kB\n"
 
@@ -38,3 +39,21 @@ def test_the_free_memory_is_that_of_machine_or_container(
         (tmp_path / name).write_text(text)
 
     assert available_memory(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (torch.AcceleratorError("CUDA error: device-side assert triggered"), False),
+        (MemoryError(), False),
+    ],
+)
+def test_a_full_gpu_is_known_by_what_cuda_and_its_libraries_say(error: Exception, said: bool) -> None:
+    outer = RuntimeError("training failed")
+    outer.__cause__ = error
+
+    assert gpu_shortage(outer) == (str(error) if said else None)

@@ -13,6 +13,8 @@ from finetune_trainer.failures import TrainerError
 from finetune_trainer.storage.hub_errors import causes
 
 _SYSTEM = Path("/")
+_GPU_IS_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What CUDA and its libraries say where it was not torch's own allocator that found no memory."""
 
 
 def available_memory(root: Path = _SYSTEM) -> int | None:
@@ -56,14 +58,23 @@ def memory_failures(config: RunConfig) -> Iterator[None]:
         raise
 
 
-def explain_memory(error: BaseException, config: RunConfig) -> TrainerError | None:
-    """The failure, if memory is the cause."""
+def gpu_shortage(error: BaseException) -> str | None:
+    """What was said where the memory of a GPU was not enough; None if that is not the cause of `error`."""
     for cause in causes(error):
         text = str(cause)
-        if isinstance(cause, torch.OutOfMemoryError):
-            size = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
-            where = f"the GPU's {size:.0f} GiB" if size else "the GPU's memory"
-            return _failure("CudaOutOfMemory", f"{where} is not enough: {text.splitlines()[0]:.300}", config)
+        if isinstance(cause, torch.OutOfMemoryError) or any(words in text for words in _GPU_IS_FULL):
+            return text
+    return None
+
+
+def explain_memory(error: BaseException, config: RunConfig) -> TrainerError | None:
+    """The failure, if memory is the cause."""
+    if said := gpu_shortage(error):
+        size = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
+        where = f"the GPU's {size:.0f} GiB" if size else "the GPU's memory"
+        return _failure("CudaOutOfMemory", f"{where} is not enough: {said.splitlines()[0]:.300}", config)
+    for cause in causes(error):
+        text = str(cause)
         if isinstance(cause, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
             return _failure(
                 "OutOfMemory", f"the memory is not enough: {text.splitlines()[0] if text else cause!r:.300}", config
