@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from finetune_api.status import Condition
-from finetune_operator.phase import Verdict
+from finetune_operator.phase import INVALID_SPEC, Verdict
 
 
 def build_conditions(
@@ -16,8 +16,10 @@ def build_conditions(
     """All seven conditions. The time of one moves only when its status does."""
     before = {condition.type: condition for condition in previous}
     true = _true_of(verdict)
+    if verdict.reason == INVALID_SPEC:
+        true = true - {"Reconciling"} | {"Stalled"}
     # Progress in a condition's message would change it with each report; it has its place in status.message.
-    message = "" if verdict.phase == "Running" else verdict.message
+    message = "" if verdict.phase == "Running" and "Stalled" not in true else verdict.message
     conditions = []
     for kind in ("Running", "Suspended", "Complete", "Failed", "Ready", "Reconciling", "Stalled"):
         holds = kind in true

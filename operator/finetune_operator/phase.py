@@ -38,20 +38,30 @@ def decide(
         return _before_the_job(observed)
     if job.end is not None:
         return _ended(job.end, observed, spec, known, now)
-    if spec.suspend:
-        return _suspended(observed, known)
     if job.suspended:
-        return _queued(job)
+        return _suspended(observed, known) if spec.suspend else _queued(job)
     verdict = _by_newest_pods(resource, spec, observed, known)
+    if spec.suspend:
+        # Our patch was sent before this was asked: a Job that runs was started by another.
+        again = "spec.suspend is set, and somebody started the Job again (with Kueue, deactivate its Workload instead)"
+        verdict = replace(verdict, message=cut(f"{again}: {verdict.message}"))
     due = pre_running_due(resource, spec, observed)
     if due is not None and due <= now:
         return _pre_running_deadline(spec, verdict, now)
     return verdict
 
 
-def invalid_spec(problems: str, now: datetime) -> Verdict:
-    """For a spec that the API server let through and that we cannot read."""
-    message = cut(problems)
+def invalid_spec(resource: Resource, now: datetime) -> Verdict:
+    """For a spec that the API server let through and that we cannot read.
+
+    One that an operator has read before is no mistake of the user's: this operator is older than the CRD, or stricter
+    than the one before. Its pods may be running, so the job has not failed.
+    """
+    before, message = resource.status.phase, cut(resource.problems)
+    if before is not None:
+        return Verdict(
+            before, INVALID_SPEC, cut(f"this operator cannot read the spec, and leaves the job alone: {message}")
+        )
     hint = "delete the job and create it anew with the named fields mended"
     failure = Failure(reason=INVALID_SPEC, message=message, hint=hint)
     return Verdict("Failed", INVALID_SPEC, message, failure, now)

@@ -104,8 +104,10 @@ class Reconciler:
         if spec is None:
             return observed
         if observed.job is None:
-            return (await self._children.make(resource, spec, self._surroundings())).within(observed)
+            observed = (await self._children.make(resource, spec, self._surroundings())).within(observed)
         job = observed.job
+        if job is None:
+            return observed
         if job.deleting:
             # Somebody deleted it; once it is gone a new one is made, and resumes.
             return replace(observed, job=None, blocked=Cause("JobDeleted", "the Job is being deleted; a new one comes"))

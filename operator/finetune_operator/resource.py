@@ -57,7 +57,9 @@ def parse_resource(raw: JsonObject) -> Resource:
     spec: FineTuneJobSpec | None = None
     problems = ""
     try:
-        spec = FineTuneJobSpec.model_validate(raw.get("spec"))
+        # The API server drops what its CRD does not know: what we do not know is from a CRD newer than this operator,
+        # and may be a default that no user wrote.
+        spec = FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore")
     except ValidationError as error:
         problems = _describe(error)
     return Resource(

@@ -29,7 +29,7 @@ def compute_status(resource: Resource, observed: Observation, now: datetime) -> 
         # GitOps tools take an older observedGeneration for work that is still to come.
         return resource.status.model_copy(update={"observed_generation": resource.generation})
     if resource.spec is None:
-        verdict = invalid_spec(resource.problems, now)
+        verdict = invalid_spec(resource, now)
         return _with_verdict(resource.status, resource, verdict, now)
     known = gather(resource.status, observed, resource.spec.checkpoints.keep)
     verdict = decide(resource, resource.spec, observed, known, now)

@@ -365,13 +365,31 @@ def test_a_spec_that_we_cannot_read_is_a_failure_that_names_the_field() -> None:
     assert "spec.training.epochs: " in status["failure"]["message"]
 
 
+def test_a_field_of_a_newer_crd_is_nothing_to_an_older_operator() -> None:
+    given = resource(preprocessing={"newerDefault": 128})
+
+    assert line(compute(given, observation(job(), pod())))[:2] == ("Pending", "ContainerCreating")
+
+
+def test_a_spec_that_was_read_before_and_is_not_any_more_is_no_failure() -> None:
+    before = compute(resource(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
+
+    status = compute(resource(before, task="sorting"), observation(job(), pod(state=running())), 70)
+
+    assert status["phase"] == "Running"
+    assert status["message"].startswith("this operator cannot read the spec, and leaves the job alone: spec.task: ")
+    assert conditions(status) == {"Running": "InvalidSpec", "Stalled": "InvalidSpec"}
+    assert "failure" not in status
+    assert status["progress"] == before["progress"]
+
+
 def test_suspension_is_told_apart_by_who_asked_for_it() -> None:
     suspended = job(suspend=True, start=None)
     queued = {**suspended, "metadata": {**suspended["metadata"], "labels": {"kueue.x-k8s.io/queue-name": "team-a"}}}
     with_checkpoint = {"checkpoints": [{"step": 125, "uri": "pvc://c/x"}]}
 
     lines = [
-        line(compute(resource(suspend=True), observation(job(), pod(state=running())))),
+        line(compute(resource(suspend=True), observation(suspended, pod(state=running())))),
         line(compute(resource(with_checkpoint, suspend=True), observation(suspended))),
         line(compute(resource(), observation(suspended))),
         line(compute(resource(), observation(queued))),
@@ -383,6 +401,17 @@ def test_suspension_is_told_apart_by_who_asked_for_it() -> None:
         ("Queued", "WaitingForAdmission", "waiting: the Job is suspended, and not by spec.suspend"),
         ("Queued", "WaitingForQuota", "waiting for quota in the queue team-a"),
     ]
+
+
+def test_a_job_that_somebody_started_again_despite_spec_suspend_is_told_as_it_is() -> None:
+    observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
+
+    status = compute(resource(suspend=True), observed)
+
+    assert line(status)[:2] == ("Running", "Training")
+    assert status["message"].startswith(
+        "spec.suspend is set, and somebody started the Job again (with Kueue, deactivate its Workload instead): epoch 1.1"
+    )
 
 
 def test_a_pod_that_does_not_run_yet_says_why() -> None:
