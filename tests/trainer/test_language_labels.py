@@ -96,10 +96,14 @@ def test_prompts_are_learnt_too_where_that_is_wanted(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_longer_than_max_length_is_cut(tmp_path: Path) -> None:
-    rows = [{"prompt": "the sky is", "completion": " blue and the sea"}]
+def test_what_is_longer_than_max_length_is_cut_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "finetune_trainer")
+    rows = [{"prompt": "the sky is", "completion": " blue and the sea"}, {"prompt": "the", "completion": " sea"}]
 
-    assert taught(tmp_path, rows, maxLength=5) == [(ids("the sky is blue and"), [-100, -100, -100, *ids("blue and")])]
+    learnt = taught(tmp_path, rows, maxLength=5)
+
+    assert learnt[0] == (ids("the sky is blue and"), [-100, -100, -100, *ids("blue and")])
+    assert "split 'train': 1 of 2 rows fill the 5 tokens of maxLength; what was beyond is cut away" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -188,12 +192,15 @@ def test_sequences_have_at_most_1024_tokens_where_nothing_is_said(
     assert data.longest == longest
 
 
-def test_a_target_is_learnt_whole_and_the_decoder_reads_it_shifted(tmp_path: Path) -> None:
+def test_a_target_is_learnt_up_to_its_length_and_the_decoder_reads_it_shifted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = [{"en": "the sky", "colour": "blue"}, {"en": "the sea and the snow", "colour": "blue and white"}]
     columns = {"text": "en", "target": "colour"}
     settings = {"columns": columns, "sourcePrefix": "what is ", "maxTargetLength": 3}
     given = inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), rows, **settings)
 
+    caplog.set_level("INFO", "finetune_trainer")
     data = seq2seq.prepare(given)
     data.load_model(given.pretrained)
     batch = data.collate(list(data.train.dataset))
@@ -204,6 +211,7 @@ def test_a_target_is_learnt_whole_and_the_decoder_reads_it_shifted(tmp_path: Pat
         "labels": [[*ids(f"blue {END}"), -100], ids(f"blue and {END}")],
         "decoder_input_ids": [[0, *ids(f"blue {END}")], [0, *ids("blue and")]],
     }
+    assert "1 of 2 rows fill the 3 tokens of maxTargetLength; what was beyond is cut away" in caplog.text
 
 
 @pytest.mark.parametrize("own", [{}, {"max_new_tokens": 9}, {"max_length": 9}, {"max_new_tokens": 9, "max_length": 7}])

@@ -9,8 +9,9 @@ from typing import Any
 import datasets
 import pytest
 import transformers
-from tests.trainer.tiny import LONGEST, WORDS, Ended, Settings, Train, texts
+from tests.trainer.tiny import LONGEST, WORDS, Ended, Settings, Train, make_tokenizer, texts
 from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import TemplateProcessing
 
 from finetune_api.report import ExitCode
 from finetune_trainer.tasks.token_classification import first_tokens
@@ -99,10 +100,17 @@ def test_words_beyond_the_longest_sequence_are_not_used(run: Callable[..., Ended
     assert "split 'train': 2 rows have words that are not used: beyond the longest sequence, or " in ended.said
 
 
-def test_rows_without_words_are_left_out(run: Callable[..., Ended]) -> None:
+@pytest.mark.parametrize("around", ["[CLS] $A [SEP]", "$A"])
+def test_rows_without_words_are_left_out(run: Callable[..., Ended], model: Path, tmp_path: Path, around: str) -> None:
+    shutil.copytree(model, tmp_path / "model")
+    tokenizer = make_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=around, special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.save_pretrained(tmp_path / "model")
     rows = {"tokens": [["the", "film"], [], ["a"], []] * 4, "tags": [["O", "B-x"], [], ["O"], []] * 4}
 
-    ended = run(rows, training={"batchSize": 1})
+    ended = run(rows, training={"batchSize": 1}, model={"source": f"file://{tmp_path}/model"})
 
     assert ended.code == 0
     assert ended.final.progress

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -15,6 +16,8 @@ from finetune_api.sources import Preprocessing
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.failures import bad_configuration, data_error
 from finetune_trainer.prepared import Examples
+
+logger = logging.getLogger(__name__)
 
 Batch = dict[str, list[Any]]
 _CHARACTERS_A_TOKEN = 64
@@ -108,21 +111,43 @@ def cutting(settings: Preprocessing, longest: int | None) -> dict[str, Any]:
     return {"truncation": True, "max_length": longest} if settings.truncation and longest else {"truncation": False}
 
 
-def check_lengths(rows: Rows, lengths: Sequence[int], longest: int | None) -> None:
-    """Each row has tokens, and not too many.
+def check_filled(rows: Rows, lengths: Sequence[int]) -> None:
+    """Each row has tokens.
 
     Raises:
         TrainerError: DATA, naming the row.
     """
+    if 0 in lengths:
+        empty = rows.name_row(lengths.index(0))
+        raise data_error("EmptyText", f"{empty} has no tokens: its text is empty", "drop the row")
+
+
+def check_lengths(
+    rows: Rows, lengths: Sequence[int], longest: int | None, field: str = "maxLength", whose: str = ""
+) -> None:
+    """No row has too many tokens. Says how many have as many as they may, as those that were cut have.
+
+    Args:
+        field: Of `preprocessing`: what sets the bound.
+        whose: What of the row has the tokens, such as `the target in `.
+
+    Raises:
+        TrainerError: DATA, naming the row.
+    """
+    if longest is None:
+        return
     for index, length in enumerate(lengths):
-        if length == 0:
-            raise data_error("EmptyText", f"{rows.name_row(index)} has no tokens: its text is empty", "drop the row")
-        if longest is not None and length > longest:
+        if length > longest:
             raise data_error(
                 "TextTooLong",
-                f"{rows.name_row(index)} has {length} tokens, more than {longest}",
-                "set preprocessing.truncation to true, or raise preprocessing.maxLength if the model allows",
+                f"{whose}{rows.name_row(index)} has {length} tokens, more than {longest}",
+                f"set preprocessing.truncation to true, or raise preprocessing.{field} if the model allows",
             )
+    if full := sum(length == longest for length in lengths):
+        logger.info(
+            "split '%s': %d of %d rows fill the %d tokens of %s; what was beyond is cut away",
+            rows.split, full, len(lengths), longest, field,
+        )  # fmt: skip
 
 
 def longest_sequence(settings: Preprocessing, tokenizer: Tokenizer, model_config: Any, special: int) -> int | None:

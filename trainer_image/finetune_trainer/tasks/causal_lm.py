@@ -17,6 +17,7 @@ from finetune_trainer.data.packing import collator, pack, packs
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import (
     Batch,
+    check_filled,
     check_lengths,
     encode_texts,
     longest_sequence,
@@ -147,6 +148,7 @@ def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int) ->
     examples = tokenized(
         rows, list(used.values()), encode, used, settings.completion_only_loss, cut, inputs.pretrained.revision
     )
+    check_filled(rows, examples.lengths)
     check_lengths(rows, examples.lengths, longest)
     return _with_answers(rows, examples, longest)
 

@@ -12,6 +12,7 @@ from finetune_trainer.data.columns import check_columns, check_text
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import (
     Batch,
+    check_filled,
     check_lengths,
     cutting,
     encode_texts,
@@ -110,8 +111,9 @@ def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | N
         return {**encoded, "labels": targets, _TARGET_LENGTH: [len(target) for target in targets]}
 
     examples = tokenized(rows, list(used.values()), encode, used, prefix, cut, cut_target, inputs.pretrained.revision)
+    check_filled(rows, examples.lengths)
     check_lengths(rows, examples.lengths, longest)
-    _check_targets(rows, examples.dataset[_TARGET_LENGTH][:], most)
+    check_lengths(rows, examples.dataset[_TARGET_LENGTH][:], most, "maxTargetLength", "the target in ")
     return Examples(examples.dataset.remove_columns(_TARGET_LENGTH), examples.lengths)
 
 
@@ -121,13 +123,3 @@ def _collate(pad: DataCollatorForSeq2Seq, longest: int | None, rows: list[dict[s
         rows = [dict(pad.tokenizer.pad(row, padding="max_length", max_length=longest)) for row in rows]
     batch: dict[str, torch.Tensor] = pad(rows)
     return batch
-
-
-def _check_targets(rows: Rows, lengths: list[int], most: int) -> None:
-    for index, length in enumerate(lengths):
-        if length > most:
-            raise data_error(
-                "TextTooLong",
-                f"the target in {rows.name_row(index)} has {length} tokens, more than {most}",
-                "set preprocessing.truncation to true, or raise preprocessing.maxTargetLength",
-            )

@@ -16,6 +16,7 @@ from finetune_trainer.data.labels import label_ids, label_names, numbers, proble
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import (
     Batch,
+    check_filled,
     check_lengths,
     cutting,
     encode_texts,
@@ -147,6 +148,7 @@ def _examples(inputs: Inputs, rows: Rows, target: _Target, longest: int | None) 
 
     made_of = (columns.to_wire(), target.problem, target.names, cut, inputs.pretrained.revision)
     examples = tokenized(rows, list(column_fields(columns).values()), encode, *made_of)
+    check_filled(rows, examples.lengths)
     check_lengths(rows, examples.lengths, longest)
     return examples
 

@@ -142,10 +142,9 @@ def _examples(inputs: Inputs, rows: Rows, names: list[str], longest: int | None)
 
 def first_tokens(word_ids: Sequence[int | None], tags: Sequence[int]) -> list[int]:
     """For each token its word's tag where it is the word's first token, else -100, which no loss or metric counts."""
-    before = [None, *word_ids[:-1]]
     return [
         IGNORED if word is None or word == previous else tags[word]
-        for word, previous in zip(word_ids, before, strict=True)
+        for word, previous in zip(word_ids, [None, *word_ids], strict=False)
     ]
 
 
