@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import torch
 
+from finetune_trainer.machine import available_cores
+
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where torch's workers put their batches
 _ENOUGH_SHARED_MEMORY: Final = 1 << 30
 _MOST_WORKERS: Final = 4
@@ -38,7 +40,7 @@ def device_at_hand(use_cpu: bool, processes: int) -> Device:
     return Device(
         gpu=gpu,
         capability=torch.cuda.get_device_capability()[0] if gpu else 0,
-        cores=max(1, len(os.sched_getaffinity(0)) // processes),
+        cores=max(1, available_cores() // processes),
         shared_memory=free,
     )
 

@@ -23,6 +23,7 @@ from finetune_api.report import ENV_NODE_RANK, ENV_RENDEZVOUS, ExitCode, FinalRe
 from finetune_api.run import RunConfig
 from finetune_api.status import Failure
 from finetune_trainer.failures import TrainerError, bad_configuration
+from finetune_trainer.machine import available_cores
 from finetune_trainer.processes.group import peer_lost
 from finetune_trainer.processes.rendezvous import Rendezvous
 from finetune_trainer.reporting.final_word import ENV_WORDS
@@ -54,8 +55,7 @@ def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> Fin
             it, where that is to be counted.
     """
     meeting = _rendezvous(config)
-    cores = len(os.sched_getaffinity(0))
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // config.processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // config.processes)))
     _quiet_agent()
     with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
         os.environ[ENV_WORDS] = folder
