@@ -128,12 +128,16 @@ def test_a_missing_label_among_many_is_found(
 
 
 def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune_trainer.memory.failures.available_memory", lambda: 300_000)
+    for module in ("memory.failures", "survey.survey"):
+        monkeypatch.setattr(f"finetune_trainer.{module}.available_memory", lambda: 80_000)
+    settings["training"]["lora"] = {"rank": 2, "merge": True}
 
     code, said = prepare(settings)
 
     assert code == 0
-    assert said.splitlines()[-1].startswith("warning:     the memory may not be enough: about 0.0 GiB are needed")
+    warnings = said.splitlines()[-2:]
+    assert warnings[0].startswith("warning:     the memory may not be enough: about 0.0 GiB are needed")
+    assert warnings[1].startswith("warning:     the memory may not be enough to merge the adapter at the end")
 
 
 def test_too_little_room_for_the_output_is_a_warning(

@@ -17,8 +17,8 @@ from finetune_trainer.data.tokenizing import as_loaded
 from finetune_trainer.engines import speed
 from finetune_trainer.engines.arguments import check_arguments
 from finetune_trainer.failures import TrainerError, bad_configuration
-from finetune_trainer.memory.estimate import estimate_memory, shortage, sizes_of
-from finetune_trainer.memory.failures import free_memory
+from finetune_trainer.memory.estimate import estimate_memory, merge_shortage, shortage, sizes_of
+from finetune_trainer.memory.failures import available_memory, free_memory
 from finetune_trainer.memory.fitting import fit_of
 from finetune_trainer.models.lora import load_adapted
 from finetune_trainer.models.pretrained import Pretrained, find_pretrained, load_tokenizer
@@ -55,11 +55,12 @@ def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState)
         data = prepare_task(Inputs(config, pretrained, tokenizer, train_rows, evaluation_rows, use_cpu, tell))
     state.set_provenance(_provenance(config, pretrained, train_rows, data.columns))
     tell(f"loading model {config.model.source}")
-    free = free_memory(use_cpu, config.processes)
+    free, free_of_cpu = free_memory(use_cpu, config.processes), available_memory()
     model = load_model(config, data, pretrained, use_cpu)
     size, longest, bf16 = config.training.batch_size, max(data.train.lengths), trains_in_bf16(config, use_cpu)
-    memory = estimate_memory(sizes_of(model), config, size, longest, use_cpu, bf16)
-    if warning := shortage(memory, free):
+    sizes = sizes_of(model)
+    memory = estimate_memory(sizes, config, size, longest, use_cpu, bf16)
+    for warning in filter(None, (shortage(memory, free), merge_shortage(sizes, config, use_cpu, free_of_cpu))):
         logger.warning("%s", warning)
         tell(warning)
     return Prepared(config, pretrained, model, tokenizer, data, use_cpu)

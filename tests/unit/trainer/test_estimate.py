@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from finetune_api.run import RunConfig
-from finetune_trainer.memory.estimate import Memory, Sizes, estimate_memory, estimate_output, sizes_of
+from finetune_trainer.memory.estimate import Memory, Sizes, estimate_memory, estimate_output, merge_shortage, sizes_of
 
 SIZES = Sizes(
     parameters=1_000_000, trained=1_000_000, linear=0, kept=1000, layers=4, heads=2, hidden=50, vocabulary=0,
@@ -110,6 +110,23 @@ def test_an_output_holds_the_checkpoints_that_are_kept_and_the_model(
     settings["dataset"] |= {"evaluation": {"split": "train"}}
 
     assert estimate_output(model, RunConfig.model_validate(settings)) == needed
+
+
+@pytest.mark.parametrize(
+    ("lora", "use_cpu", "free", "short"),
+    [
+        ({"merge": True}, False, 4_040_000, False),
+        ({"merge": True}, False, 4_030_000, True),
+        ({"merge": True}, True, 8_080_000, False),  # beside the one that is trained
+        ({"merge": True}, True, 8_070_000, True),
+        ({"merge": True}, True, None, False),
+        ({}, True, 0, False),
+    ],
+)
+def test_a_merge_takes_the_whole_model_in_the_memory_of_the_cpu(
+    lora: dict[str, Any], use_cpu: bool, free: int | None, short: bool
+) -> None:
+    assert bool(merge_shortage(ADAPTED, config(lora=lora), use_cpu, free)) == short
 
 
 WIDE = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3, "vocab_size": 500}

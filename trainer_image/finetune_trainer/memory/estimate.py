@@ -120,6 +120,23 @@ def shortage(memory: Memory, free: int | None) -> str | None:
     )
 
 
+def merge_shortage(sizes: Sizes, config: RunConfig, use_cpu: bool, free: int | None) -> str | None:
+    """What to tell people where an adapter is to be merged at the end, and the CPU's memory is thought not to be enough:
+    it takes the model in float32, beside those that are trained on the CPU.
+
+    Args:
+        free: Bytes of it before any model is loaded.
+    """
+    lora = config.training.lora
+    needed = sizes.parameters * _FULL * (1 + (config.processes if use_cpu else 0))
+    if not (lora and lora.merge) or free is None or needed <= free:
+        return None
+    return (
+        f"the memory may not be enough to merge the adapter at the end: about {needed / _GIB:.1f} GiB are needed beside the "
+        f"GPU's, {free / _GIB:.1f} GiB are free; raise resources.memory, or leave training.lora.merge out"
+    )
+
+
 def estimate_output(sizes: Sizes, config: RunConfig) -> int:
     """Bytes that the checkpoints, one being written among them, and the model will take, where no stop adds checkpoints."""
     checkpoints, lora = config.checkpoints, config.training.lora

@@ -12,8 +12,16 @@ from finetune_api.run import RunConfig
 from finetune_trainer.data.rows import load_rows
 from finetune_trainer.data.sampling import sample_rows
 from finetune_trainer.engines.arguments import build_arguments
-from finetune_trainer.memory.estimate import Memory, estimate_memory, estimate_output, sizes_of
-from finetune_trainer.memory.failures import free_memory
+from finetune_trainer.memory.estimate import (
+    Memory,
+    estimate_memory,
+    estimate_output,
+    merge_shortage,
+    output_shortage,
+    shortage,
+    sizes_of,
+)
+from finetune_trainer.memory.failures import available_memory, free_memory
 from finetune_trainer.models.pretrained import check_weights, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, TaskData
 from finetune_trainer.preparing import load_model, prepare_task, trains_in_bf16
@@ -64,8 +72,8 @@ class Survey:
     output: str
     output_bytes: int
     """What checkpoints and model take there at the most."""
-    output_free: int | None
-    """Bytes that can be written there; None where it is no volume."""
+    warnings: list[str]
+    """Of what may not be enough."""
 
 
 def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
@@ -95,6 +103,12 @@ def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
     devices = config.processes * config.nodes
     bf16 = trains_in_bf16(config, use_cpu)
     memory = estimate_memory(sizes, config, config.training.batch_size, lengths.longest, use_cpu, bf16)
+    available, output_bytes = free_memory(use_cpu, config.processes), estimate_output(sizes, config)
+    warnings = (
+        shortage(memory, available),
+        merge_shortage(sizes, config, use_cpu, available_memory()),
+        output_shortage(output_bytes, output.free),
+    )
     return Survey(
         model=config.model.source,
         revision=pretrained.revision,
@@ -110,10 +124,10 @@ def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
         batch_size=config.training.batch_size * arguments.gradient_accumulation_steps * devices,
         device="CPU" if use_cpu else torch.cuda.get_device_name(0),
         memory=memory,
-        available=free_memory(use_cpu, config.processes),
+        available=available,
         output=config.output.uri,
-        output_bytes=estimate_output(sizes, config),
-        output_free=output.free,
+        output_bytes=output_bytes,
+        warnings=[warning for warning in warnings if warning],
     )
 
 

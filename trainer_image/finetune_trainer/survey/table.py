@@ -1,6 +1,5 @@
 """A survey as people read it."""
 
-from finetune_trainer.memory.estimate import output_shortage, shortage
 from finetune_trainer.survey.survey import Survey
 
 _MIB, _GIB = 2**20, 2**30
@@ -32,9 +31,7 @@ def table(found: Survey) -> str:
     if found.tokenised < found.train_rows:
         lines["tokens"] += f" (of a sample of {found.tokenised:,} rows)"
     text = [f"{name + ':':<13}{line}" for name, line in lines.items() if line]
-    warnings = (shortage(memory, found.available), output_shortage(found.output_bytes, found.output_free))
-    text += [f"{'warning:':<13}{warning}" for warning in filter(None, warnings)]
-    return "\n".join(text)
+    return "\n".join([*text, *(f"{'warning:':<13}{warning}" for warning in found.warnings)])
 
 
 def _labels(found: Survey) -> str:
