@@ -1,6 +1,11 @@
 """Options of the whole suite."""
 
+import os
+
 import pytest
+
+# As `storage.remote` sets it before gcsfs is imported, which some test does earlier.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,5 +1,6 @@
 """What the libraries below fsspec raise, told in our words."""
 
+import json
 from typing import Any
 
 import aiohttp
@@ -11,7 +12,7 @@ from azure.core.exceptions import (
     ServiceRequestError,
 )
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
-from gcsfs.retry import HttpError
+from gcsfs.retry import HttpError, validate_response
 from google.auth.exceptions import DefaultCredentialsError
 
 from finetune_api.report import ExitCode
@@ -26,6 +27,16 @@ def of_s3(code: str, status: int) -> OSError:
     error = OSError(5, "text")
     error.__cause__ = ClientError(response, "PutObject")
     return error
+
+
+def of_gcs(status: int, message: str) -> Exception:
+    """What gcsfs makes of an answer: of some it keeps no status."""
+    answer = json.dumps({"error": {"code": status, "message": message}}).encode()
+    try:
+        validate_response(status, answer, "b/{}/o", ["bucket"])
+    except Exception as error:  # noqa: BLE001 - of many classes
+        return error
+    raise AssertionError(f"{status} is no failure")
 
 
 def of_azure(kind: type[HttpResponseError], status: int, code: str) -> HttpResponseError:
@@ -49,8 +60,10 @@ def of_azure(kind: type[HttpResponseError], status: int, code: str) -> HttpRespo
         (EndpointConnectionError(endpoint_url="http://x"), "unreachable"),
         (of_s3("MalformedXML", 400), "other"),
         (HttpError({"code": 401, "message": "Anonymous caller"}), "refused"),
-        (HttpError({"code": 403, "message": "no permission"}), "not allowed"),
-        (HttpError({"code": 404, "message": "The specified bucket does not exist."}), "no bucket"),
+        (of_gcs(403, "no permission"), "not allowed"),
+        (of_gcs(404, "The specified bucket does not exist."), "missing"),
+        (of_gcs(429, "slow down"), "unreachable"),
+        (of_gcs(400, "bad request"), "other"),
         (HttpError({"code": 503, "message": "backend"}), "unreachable"),
         (DefaultCredentialsError("none"), "refused"),
         (of_azure(ClientAuthenticationError, 401, "NoAuthenticationInformation"), "refused"),

@@ -94,7 +94,7 @@ class Bucket:
                 self._filesystem().pipe_file(self._path(name), b"x")
             except FileNotFoundError as error:  # gcsfs says no more
                 raise bucket_not_found(self.uri, self._role) from error
-            self._filesystem().rm_file(self._path(name))
+        self.remove([name], first=name)  # another that looks at the same time may have done that
 
     def entries(self, folder: str = "") -> dict[str, Entry]:
         with self._failures():

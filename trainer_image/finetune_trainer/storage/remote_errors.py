@@ -54,7 +54,7 @@ def problem_of(error: BaseException) -> Problem:
         return "no bucket"
     if names & _REFUSED or 401 in statuses:
         return "refused"
-    if statuses & {403} or any(isinstance(cause, PermissionError) for cause in chain):
+    if 403 in statuses or any(isinstance(cause, PermissionError) or _is_refusal_of_gcsfs(cause) for cause in chain):
         return "not allowed"
     if any(_is_of_tls(cause) for cause in chain):
         return "other"
@@ -84,7 +84,8 @@ def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
             hint = f"let them list, read{', write and delete' if role == 'output' else ''} there; {how_to_give(scheme, role)}"
             return TrainerError(code, "AccessDenied", message, hint)
         case "missing":
-            return TrainerError(code, _missing(role), f"{where}: there is nothing", f"check {FIELDS[role]}")
+            hint = f"check {FIELDS[role]}{', and that there is such a bucket' if scheme == 'gs' else ''}"
+            return TrainerError(code, _missing(role), f"{where}: there is nothing", hint)
         case "unreachable":
             hint = "let the pod reach the service, and check AWS_ENDPOINT_URL where it is not Amazon's"
             message = f"{where} cannot be reached: {why}"
@@ -137,6 +138,11 @@ def _scratch_full(uri: str, role: Role) -> TrainerError:
 def _is_of_tls(error: BaseException) -> bool:
     """A certificate that is not trusted, or no TLS at all, does not pass by itself. botocore has a class of its own."""
     return isinstance(error, ssl.SSLError) or type(error).__name__ == "SSLError"
+
+
+def _is_refusal_of_gcsfs(error: BaseException) -> bool:
+    """It makes a bare OSError of a 403."""
+    return isinstance(error, OSError) and str(error).startswith("Forbidden: ")
 
 
 def _missing(role: Role) -> str:
