@@ -66,7 +66,7 @@ def test_a_run_is_foretold_without_a_weight_being_read(
     "training",
     [
         {"epochs": 1.5, "arguments": {"gradient_accumulation_steps": 5}},
-        {"epochs": 1, "batchSize": 7},
+        {"epochs": 1, "batchSize": 7, "arguments": {"dataloader_drop_last": True}},
         {"arguments": {"max_steps": 3}},
         {"epochs": 1, "lora": {"rank": 2}},
     ],

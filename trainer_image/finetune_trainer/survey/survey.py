@@ -163,6 +163,7 @@ def count_steps(rows: int, devices: int, arguments: TrainingArguments) -> int:
     """Optimizer steps of a run, as transformers' Trainer counts them."""
     if arguments.max_steps > 0:
         return int(arguments.max_steps)
-    batches = math.ceil(rows / (arguments.per_device_train_batch_size * devices))
+    batch = arguments.per_device_train_batch_size * devices
+    batches = rows // batch if arguments.dataloader_drop_last else math.ceil(rows / batch)
     epoch = math.ceil(batches / arguments.gradient_accumulation_steps)
     return math.ceil(epoch * arguments.num_train_epochs)
