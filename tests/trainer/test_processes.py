@@ -117,6 +117,27 @@ def test_one_process_goes_on_from_what_several_saved(
     assert (ended.code, ended.final.resumed_from_step) == (0, 5)
 
 
+def with_weights_that_nothing_uses(rank: int) -> None:
+    original = transformers.BertForSequenceClassification.__init__
+
+    def begin(self: Any, config: Any) -> None:
+        original(self, config)
+        self.spare = torch.nn.Parameter(torch.zeros(2, 2))
+
+    transformers.BertForSequenceClassification.__init__ = begin  # type: ignore[method-assign]
+
+
+@BOTH
+def test_activations_can_be_computed_again_where_a_task_does_not_use_all_weights(
+    settings: Settings, tmp_path: Path, engine: str
+) -> None:
+    settings = shared(settings, tmp_path / "out", 2, engine=engine, arguments={"activation_checkpointing": True})
+
+    ended = run_together(settings, tmp_path / "words", arm=with_weights_that_nothing_uses)
+
+    assert ended.codes == [0, 0]
+
+
 @BOTH
 def test_a_process_whose_peer_is_killed_ends_and_says_so(settings: Settings, tmp_path: Path, engine: str) -> None:
     ended = run_together(

@@ -214,6 +214,8 @@ def _defaults(config: RunConfig, given: dict[str, Any], rows: int) -> dict[str, 
     return {
         "logging_steps": int(min(10, max(1, steps // 50))),
         "per_device_eval_batch_size": config.training.batch_size,
+        # Some models have weights that a task does not use. With activation checkpointing, too, which transformers leaves out.
+        "ddp_find_unused_parameters": True,
         "train_sampling_strategy": "group_by_length" if config.preprocessing.padding == "longest" else "random",
     }
 

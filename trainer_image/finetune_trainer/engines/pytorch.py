@@ -265,7 +265,7 @@ def _accelerator(model: torch.nn.Module, arguments: TrainingArguments) -> Accele
     sharding = arguments.fsdp_plugin_args
     plugin = FullyShardedDataParallelPlugin(**{**sharding, **sharding_units(model)}) if sharding else None
     # Some models have weights that a task does not use, which DDP must be told.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=not arguments.activation_checkpointing)
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     accelerator = Accelerator(mixed_precision=arguments.mixed_precision, fsdp_plugin=plugin, kwargs_handlers=[unused])
     if plugin:
         spread_over_cpus(accelerator, plugin)
