@@ -4,11 +4,12 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from finetune_api.base import ApiModel
 from finetune_api.sources import OutputUri
-from finetune_api.v1alpha1 import API_VERSION, RunSettings
+from finetune_api.v1alpha1 import API_VERSION, PROCESSES_RULE, RunSettings
 
 
 class JobReference(ApiModel):
@@ -48,6 +49,12 @@ class RunConfig(RunSettings):
     processes_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
     """Processes on each machine, on the CPU (gpus: 0); on GPUs there is one for each."""
     reporting: Reporting = Reporting()
+
+    @model_validator(mode="after")
+    def _processes_are_the_gpus(self) -> "RunConfig":
+        if self.processes_per_node is not None and self.gpus != 0:
+            raise PydanticCustomError("processes", PROCESSES_RULE.message)
+        return self
 
     @property
     def processes(self) -> int:

@@ -56,7 +56,7 @@ class Output(ApiModel):
         return self
 
 
-_PROCESSES_RULE = Rule(
+PROCESSES_RULE = Rule(
     "!has(self.processesPerNode) || self.gpus == 0",
     "processesPerNode is for training on the CPU (gpus: 0): on GPUs each has one process",
     field=".processesPerNode",
@@ -66,7 +66,7 @@ _PROCESSES_RULE = Rule(
 class Resources(ApiModel):
     """What each training pod asks for, and how many there are."""
 
-    model_config = ConfigDict(json_schema_extra=validations(_PROCESSES_RULE))
+    model_config = ConfigDict(json_schema_extra=validations(PROCESSES_RULE))
 
     gpus: Annotated[int, Field(ge=0, le=64)] = 1
     """GPUs (`nvidia.com/gpu`) of each pod. 0 trains on the CPU."""
@@ -82,7 +82,7 @@ class Resources(ApiModel):
     @model_validator(mode="after")
     def _processes_are_the_gpus(self) -> "Resources":
         if self.processes_per_node is not None and self.gpus:
-            raise PydanticCustomError("processes", _PROCESSES_RULE.message)
+            raise PydanticCustomError("processes", PROCESSES_RULE.message)
         return self
 
 

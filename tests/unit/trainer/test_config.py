@@ -54,6 +54,8 @@ def test_a_misspelt_field_is_named_with_the_one_that_was_meant() -> None:
         (GOOD.replace("5e-5", "five"), "training.learningRate: should be a valid number, unable to parse string"),
         (GOOD.replace("5e-5", "-1"), "training.learningRate: should be greater than 0, not -1"),
         (GOOD.replace("5e-5", "2024-01-01"), "training.learningRate: should be a valid number"),
+        (GOOD + "gpus: 2\nprocessesPerNode: 4", "the settings: processesPerNode is for training on the CPU (gpus: 0)"),
+        (GOOD + "processesPerNode: 2", "the settings: processesPerNode is for training on the CPU (gpus: 0)"),
         (GOOD + "evaluation: {strategy: steps}", "evaluation: steps is required with strategy 'steps', and only then"),
         (GOOD + "output: {uri: file:///twice}", 'run.yaml line 7 is not YAML: found duplicate key "output"'),
         (GOOD + "checkpoints: [", "run.yaml line 7 is not YAML"),

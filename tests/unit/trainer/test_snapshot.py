@@ -93,3 +93,17 @@ def test_random_numbers_go_on_from_a_checkpoint(tmp_path: Path, processes: int) 
     restore_random_state(tmp_path, 0, processes)
 
     assert (random.random(), np.random.rand(), torch.rand(1).item()) == expected
+
+
+def test_random_numbers_of_more_gpus_than_there_are_here_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, restored = torch.zeros(16, dtype=torch.uint8), list[torch.Tensor]()
+    torch.save(random_state() | {"cuda": [state, state + 1, state + 2]}, tmp_path / random_state_file(0, 2))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda.random, "set_rng_state", lambda new, device: restored.append(new))
+
+    restore_random_state(tmp_path, rank=0, processes=2)
+
+    assert [int(new[0]) for new in restored] == [0, 1]

@@ -41,9 +41,9 @@ class TrainingState:
     """The model without what wraps it (DDP, compile); of a PEFT model only the adapter is written."""
     tokenizer: Tokenizer
     weights: Mapping[str, torch.Tensor]
-    """Its state dict; gathered, where each process holds a part. `weights_of` makes it."""
+    """Its state dict; gathered, where each process holds a part, as by `states.whole_weights`."""
     objects: Mapping[str, Any]
-    """By file name: what `torch.save` writes, such as OPTIMIZER, SCHEDULER and `random_state_file(rank)`."""
+    """By file name: what `torch.save` writes, such as OPTIMIZER, SCHEDULER and a `random_state_file`."""
     texts: Mapping[str, str]
     """By file name: what is written as text, such as TRAINER_STATE."""
 
@@ -150,6 +150,7 @@ def restore_random_state(folder: Path, rank: int = 0, processes: int = 1) -> Non
     torch.random.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         if processes > 1:
-            torch.cuda.random.set_rng_state_all(state["cuda"])
+            # The machine that saved it may have had more GPUs than this one.
+            torch.cuda.random.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
         else:
             torch.cuda.random.set_rng_state(state["cuda"])
