@@ -147,7 +147,7 @@ class PodSettings(ApiModel):
     env: Annotated[list[EnvVar], Field(max_length=64)] = []
     """Environment variables of the trainer."""
     labels: Labels = {}
-    """Labels of Job and pod besides our own, such as kueue.x-k8s.io/queue-name."""
+    """Labels of Job and pod besides our own, such as kueue.x-k8s.io/queue-name. Those under app.kubernetes.io/ take the place of ours."""
     annotations: Annotations = {}
     """Annotations of the pod."""
 

@@ -99,7 +99,10 @@ class RunPolicy(ApiModel):
     """When to clean up pods and logs after the end, in seconds. The FineTuneJob itself stays, so that GitOps never runs it anew."""
 
 
-_FROZEN = "immutable, since it shapes the run: delete the job and create it anew, or create one under another name"
+_FROZEN = (
+    "immutable, since it shapes the run: delete the job and create it anew, or create one under another name; "
+    "with another output.uri, if it has one, since that one holds this run"
+)
 _BEST_CHECKPOINT_RULE = Rule(
     rule="!has(self.evaluation.bestMetric) || (has(self.dataset.evaluation)"
     " && self.checkpoints.strategy == self.evaluation.strategy"
@@ -132,6 +135,11 @@ _METRICS_RULES = [
         for problem, metrics in METRICS_OF_PROBLEM.items()
     ),
 ]
+_METRICS_ROWS_RULE = Rule(
+    rule="!has(self.evaluation.metrics) || has(self.dataset.evaluation)",
+    message="metrics need dataset.evaluation, the rows to compute them on",
+    field=".evaluation.metrics",
+)
 _KERAS_RULE = Rule(
     rule="self.training.engine != 'keras' || (self.task == 'text-classification' && !has(self.training.lora))",
     message="engine 'keras' trains text-classification, without lora: use engine 'trainer' or 'pytorch'",
@@ -143,12 +151,16 @@ _KERAS_DEVICE_RULE = Rule(
     message="engine 'keras' trains on one device: use engine 'trainer' or 'pytorch', or one GPU on one node",
     field=".resources",
 )
-_PROBLEM_RULE = Rule(
-    rule="!has(self.model.problemType) || self.task == 'text-classification'",
-    message="problemType is for text-classification",
-    field=".model.problemType",
-)
-_RULES = (_BEST_CHECKPOINT_RULE, *_METRICS_RULES, _KERAS_RULE, _PROBLEM_RULE)
+_FIELDS_OF_TASK: list[tuple[str, str, Task]] = [
+    ("model", "problemType", "text-classification"),
+    ("preprocessing", "packing", "causal-lm"),
+    ("preprocessing", "sourcePrefix", "seq2seq"),
+]
+_TASK_RULES = [
+    Rule(f"!has(self.{section}.{name}) || self.task == '{task}'", f"{name} is for {task}", field=f".{section}.{name}")
+    for section, name, task in _FIELDS_OF_TASK
+]
+_RULES = (_BEST_CHECKPOINT_RULE, _METRICS_ROWS_RULE, *_METRICS_RULES, _KERAS_RULE, *_TASK_RULES)
 
 
 class RunSettings(ApiModel):
@@ -177,6 +189,8 @@ class RunSettings(ApiModel):
 
     @model_validator(mode="after")
     def _metrics_fit(self) -> "RunSettings":
+        if self.evaluation.metrics is not None and self.dataset.evaluation is None:
+            raise PydanticCustomError("metrics", f"evaluation.{_METRICS_ROWS_RULE.message}")
         asked = {*(self.evaluation.metrics or []), self.evaluation.best_metric} - {"loss", None}
         fitting: dict[str, tuple[Metric, ...]] = {self.task: METRICS_OF_TASK[self.task]}
         if self.model.problem_type:
@@ -191,8 +205,10 @@ class RunSettings(ApiModel):
     def _task_and_engine_fit(self) -> "RunSettings":
         if self.training.engine == "keras" and (self.task != "text-classification" or self.training.lora):
             raise PydanticCustomError("engine", f"training.{_KERAS_RULE.message}")
-        if self.model.problem_type and self.task != "text-classification":
-            raise PydanticCustomError("problem", f"model.{_PROBLEM_RULE.message}")
+        wire = self.to_wire()
+        for (section, name, task), rule in zip(_FIELDS_OF_TASK, _TASK_RULES, strict=True):
+            if name in wire[section] and self.task != task:
+                raise PydanticCustomError("task", "{message}", {"message": f"{section}.{rule.message}"})
         return self
 
 

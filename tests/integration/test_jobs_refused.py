@@ -29,6 +29,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("a learning rate that is too high", {"training": {"learningRate": 5}}, "spec.training.learningRate", "1"),
     ("a field with a typing error", {"training": {"epoch": 3}}, "spec.training.epoch", "not declared in schema"),
     ("padding without a length", {"preprocessing": {"padding": "max_length"}}, "preprocessing", "maxLength"),
+    ("packing of what is no language model", {"preprocessing": {"packing": True}}, "spec.preprocessing.packing", "is for causal-lm"),
     ("steps without a strategy", {"checkpoints": {"steps": 10}}, "spec.checkpoints", "strategy 'steps'"),
     ("a strategy without steps", {"evaluation": {"strategy": "steps"}}, "spec.evaluation", "steps is required"),
     ("a metric that is not there", {"evaluation": {"metrics": ["bleu"]}}, "spec.evaluation.metrics", '"accuracy"'),
@@ -92,6 +93,7 @@ def test_what_shapes_a_run_cannot_be_changed(default: Space, change: dict[str, A
     assert f"spec.{next(iter(change))}: " in answer
     assert "immutable" in answer
     assert "create it anew" in answer
+    assert "another output.uri" in answer
 
 
 def test_suspension_and_limits_can_be_changed(default: Space) -> None:

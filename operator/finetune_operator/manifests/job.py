@@ -20,7 +20,7 @@ def build_job(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundi
     wishes = requested(spec)
     metadata = child_metadata(resource, job_name(resource.key.name))
     # Kueue reads its queue from a label of the Job.
-    metadata["labels"] = {**spec.pod.labels, **metadata["labels"]}
+    metadata["labels"] = {**metadata["labels"], **spec.pod.labels}
     metadata["annotations"] = {ANNOTATION_REQUESTED: _text(wishes)}
     return {
         "apiVersion": "batch/v1",

@@ -64,7 +64,7 @@ def build_pod_template(resource: Resource, spec: FineTuneJobSpec, surroundings: 
     }
     if spec.resources.nodes > 1:
         pod["subdomain"] = service_name(resource.key.name)
-    metadata: JsonObject = {"labels": {**spec.pod.labels, **child_labels(resource)}}
+    metadata: JsonObject = {"labels": {**child_labels(resource), **spec.pod.labels}}
     if spec.pod.annotations:
         metadata["annotations"] = spec.pod.annotations
     return {"metadata": metadata, "spec": pod}

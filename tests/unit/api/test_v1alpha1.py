@@ -70,6 +70,10 @@ def test_any_other_source_is_refused_with_the_forms_that_are_taken(source: str) 
         ({"preprocessing": {"padding": "max_length"}}, "needs preprocessing.maxLength"),
         ({"output": {"uri": "pvc://a/b", "size": "1Gi"}}, "leave them out, or leave out uri"),
         ({"evaluation": {"patience": 2}}, "patience needs bestMetric"),
+        (
+            {"dataset": {"source": "a", "train": {"split": "train"}}, "evaluation": {"metrics": ["accuracy"]}},
+            "evaluation.metrics need dataset.evaluation",
+        ),
         ({"evaluation": {"metrics": ["rouge1"]}}, "metrics of text-classification are accuracy, "),
         ({"evaluation": {"bestMetric": "rouge1"}}, "metrics of text-classification are accuracy, "),
         (
@@ -77,6 +81,8 @@ def test_any_other_source_is_refused_with_the_forms_that_are_taken(source: str) 
             "metrics of regression are pearsonr, spearmanr, mse, mae",
         ),
         ({"task": "causal-lm", "model": {"source": "a", "problemType": "regression"}}, "is for text-classification"),
+        ({"preprocessing": {"packing": True}}, "preprocessing.packing is for causal-lm"),
+        ({"preprocessing": {"sourcePrefix": "x"}}, "preprocessing.sourcePrefix is for seq2seq"),
         ({"training": {"engine": "keras", "lora": {}}}, "engine 'keras' trains text-classification, without lora"),
         ({"training": {"engine": "keras"}, "resources": {"nodes": 2}}, "engine 'keras' trains on one device"),
         ({"resources": {"gpus": 2, "processesPerNode": 2}}, "processesPerNode is for training on the CPU"),

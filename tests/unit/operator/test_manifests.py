@@ -200,7 +200,7 @@ def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_as_it_stands() -> None:
                 {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}},
                 {"name": "HF_HOME", "value": "/mnt/cache"},
             ],
-            "labels": {"kueue.x-k8s.io/queue-name": "team-a"},
+            "labels": {"kueue.x-k8s.io/queue-name": "team-a", "app.kubernetes.io/name": "theirs"},
             "annotations": {"example.com/note": "x"},
         },
         resources={"gpus": 1, "cpu": "4", "memory": "16Gi"},
@@ -210,9 +210,10 @@ def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_as_it_stands() -> None:
     pod = job["spec"]["template"]["spec"]
     env = {each["name"]: each for each in pod["containers"][0]["env"]}
 
-    assert job["metadata"]["labels"] == {**LABELS, "kueue.x-k8s.io/queue-name": "team-a"}
+    labels = {**LABELS, "kueue.x-k8s.io/queue-name": "team-a", "app.kubernetes.io/name": "theirs"}
+    assert job["metadata"]["labels"] == labels
     assert job["spec"]["template"]["metadata"] == {
-        "labels": {**LABELS, "kueue.x-k8s.io/queue-name": "team-a"},
+        "labels": labels,
         "annotations": {"example.com/note": "x"},
     }
     assert pod["containers"][0]["image"] == "mine:2"
