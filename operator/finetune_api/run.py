@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from finetune_api.base import ApiModel
-from finetune_api.sources import OutputUri
+from finetune_api.sources import RunOutputUri
 from finetune_api.v1alpha1 import API_VERSION, PROCESSES_RULE, RunSettings
 
 
@@ -23,7 +23,7 @@ class JobReference(ApiModel):
 class RunOutput(ApiModel):
     """Where everything that the run makes goes."""
 
-    uri: OutputUri | Annotated[str, Field(pattern=r"^file:///\S+$", max_length=1024)]
+    uri: RunOutputUri
     """pvc://claim/path, file:///path, s3://, gs:// or az://bucket/path, or hf://org/name: `checkpoints/`, `model/` and `history.jsonl` come to stand below. On the Hub the model stands at the top of the repository."""
 
 

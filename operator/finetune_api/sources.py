@@ -34,6 +34,15 @@ OutputUri: TypeAlias = Annotated[
         forbid=_UP,
     ),
 ]
+RunOutputUri: TypeAlias = Annotated[
+    str,
+    Text(
+        pattern=rf"^(file:///[^\s]+|{_CLAIM}|{_BUCKET}|{_HUB_OUTPUT})$",
+        message="must be file:///path, pvc://claim/path, s3://, gs:// or az://bucket/path, or hf://org/name, without '..'",
+        max_length=1024,
+        forbid=_UP,
+    ),
+]
 Problem: TypeAlias = Literal["single_label_classification", "multi_label_classification", "regression"]
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=256)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, le=4_294_967_295)]

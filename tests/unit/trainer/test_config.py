@@ -54,6 +54,11 @@ def test_a_misspelt_field_is_named_with_the_one_that_was_meant() -> None:
         (GOOD.replace("5e-5", "five"), "training.learningRate: should be a valid number, unable to parse string"),
         (GOOD.replace("5e-5", "-1"), "training.learningRate: should be greater than 0, not -1"),
         (GOOD.replace("5e-5", "2024-01-01"), "training.learningRate: should be a valid number"),
+        (
+            GOOD.replace("file:///out", "/out"),
+            "output.uri: must be file:///path, pvc://claim/path, s3://, gs:// or az://bucket/path, ",
+        ),
+        (GOOD.replace("file:///out", "file:///a/../b"), "output.uri: must be file:///path, pvc://claim/path, s3://, "),
         (GOOD + "gpus: 2\nprocessesPerNode: 4", "the settings: processesPerNode is for training on the CPU (gpus: 0)"),
         (GOOD + "processesPerNode: 2", "the settings: processesPerNode is for training on the CPU (gpus: 0)"),
         (GOOD + "evaluation: {strategy: steps}", "evaluation: steps is required with strategy 'steps', and only then"),
