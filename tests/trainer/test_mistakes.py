@@ -208,6 +208,10 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
         lambda s, f: s["dataset"].update(columns={"label": "labels"}), ExitCode.DATA, "ColumnNotFound",
         "split 'train' has no column 'labels', only text, label; did you mean 'label'?",
     ),
+    "one column for two fields": (
+        lambda s, f: s["dataset"].update(columns={"text": "label"}), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
+        "dataset.columns: text and label are both 'label'",
+    ),
     "text of numbers": (
         lambda s, f: rows(s, f, text=[1, 2], label=["a", "b"]), ExitCode.DATA, "ColumnType",
         "column 'text' of split 'train' holds int64 and not text (row 1: 1)",
@@ -292,6 +296,17 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     "empty file": (lambda s, f: file(s, f, "a.csv", b""), ExitCode.DATA, "DatasetUnreadable", "a.csv cannot be read"),
     "csv with a header alone": (
         lambda s, f: file(s, f, "a.csv", b"text,label\n"), ExitCode.DATA, "NoRows", "a.csv has no rows",
+    ),
+    "jsonl without a line": (
+        lambda s, f: file(s, f, "a.jsonl", b""), ExitCode.DATA, "NoRows", "a.jsonl has no rows",
+    ),
+    "evaluation file without a line": (
+        lambda s, f: splits(s, f, '{"text": "a", "label": "x"}', ""), ExitCode.DATA, "NoRows",
+        "rows has no rows in split 'test'",
+    ),
+    "folder without a file": (
+        lambda s, f: ((f / "rows").mkdir(), s["dataset"].update(source=f"file://{f}/rows")), ExitCode.DATA,
+        "DatasetUnreadable", "rows cannot be read: there is no csv, json, jsonl or parquet file in it",
     ),
     "csv that is not UTF-8": (
         lambda s, f: file(s, f, "a.csv", b"text,label\n\xff\xfe,x\n"), ExitCode.DATA, "NotUtf8", "a.csv is not UTF-8",

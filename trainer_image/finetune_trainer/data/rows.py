@@ -140,7 +140,7 @@ def _take(splits: datasets.DatasetDict, wanted: Split) -> Rows:
                 "SplitNotFound",
                 f"there is no split '{wanted.split}', only {listed(lengths)}"
                 f"{did_you_mean(wanted.split.split('[')[0], lengths)}",
-                "a single file has the split train",
+                "set split of dataset.train or dataset.evaluation to one that is there; a single file has the split train",
             ) from error
         raise bad_configuration(
             f"split '{wanted.split}': {str(error).splitlines()[0]}", "slices look like train[:80%] or test[100:200]"

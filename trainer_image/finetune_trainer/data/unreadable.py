@@ -3,13 +3,15 @@
 import re
 
 import pyarrow as pa  # type: ignore[import-untyped]
-from datasets.exceptions import DatasetsError
+from datasets.data_files import EmptyDatasetError
+from datasets.exceptions import DataFilesNotFoundError, DatasetsError
 from datasets.table import CastError
 
 from finetune_trainer.failures import TrainerError, data_error, listed
 from finetune_trainer.storage.hub_errors import causes
 
 _LONGEST_REASON = 300
+_EMPTY_SPLIT = re.compile(r'Instruction "(?P<split>.+)" corresponds to no data')
 _TWICE = re.compile(
     r"Column\(/(?P<json>.+)\) was specified twice|Multiple matches for FieldRef\.Name\((?P<parquet>.+?)\)"
 )
@@ -19,8 +21,16 @@ def explain_unreadable(source: str, error: Exception) -> TrainerError:
     """The failure that an exception of a reader stands for: the file is not ours, nor are the readers."""
     text = str(error)
     chain = list(causes(error))
-    if "corresponds to no data" in text:
+    if empty := _EMPTY_SPLIT.search(text):
+        return data_error("NoRows", f"{source} has no rows in split '{empty['split']}'")
+    if isinstance(error, StopIteration):  # what the reader of jsonl says of files without a line
         return data_error("NoRows", f"{source} has no rows")
+    if isinstance(error, EmptyDatasetError | DataFilesNotFoundError):
+        return data_error(
+            "DatasetUnreadable",
+            f"{source} cannot be read: there is no csv, json, jsonl or parquet file in it",
+            "check dataset.source",
+        )
     if "Config name is missing" in text or "BuilderConfig" in text:
         return data_error("DatasetNameNeeded", f"{source}: {text.splitlines()[0]}", "set dataset.name to one of them")
     if "Dataset scripts are no longer supported" in text or "trust_remote_code" in text:
