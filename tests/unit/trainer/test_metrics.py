@@ -81,6 +81,18 @@ def test_what_is_constant_goes_along_with_nothing(predictions: list[float], refe
     assert scores.compute(loss=0.0) == {"pearsonr": 0.0, "spearmanr": 0.0}
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_of_predictions_that_are_no_numbers_the_metrics_are_none_either(broken: float) -> None:
+    scores = NumberScores(METRICS_OF_PROBLEM["regression"])
+    for predictions in ([1.0, broken], [2.0, 3.0]):
+        scores.add_batch(np.array(predictions), np.array([1.0, 2.0]))
+
+    computed = scores.compute(loss=0.0)
+
+    assert list(computed) == list(METRICS_OF_PROBLEM["regression"])
+    assert np.isnan(list(computed.values())).all()
+
+
 def test_entities_are_whole_and_padding_is_left_out() -> None:
     predictions = [[0, 1, 2, 3], [1, 1, 0, 0], [3, 0, 2, 1]]
     references = [[-100, 1, 2, 3], [1, 2, 0, -100], [3, 0, 0, -100]]

@@ -1,5 +1,6 @@
 """Metrics of the `evaluate` library, from modules that the image carries: `evaluate.load` by name would download them."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,17 +62,21 @@ class ClassScores:
 
 
 class NumberScores:
-    """Metrics over numbers of shape (rows,)."""
+    """Metrics over numbers of shape (rows,); not numbers themselves where a prediction is none, which scikit-learn refuses."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._metrics = [load_metric(name) for name in names]
+        self._metrics = {name: load_metric(name) for name in names}
+        self._finite = True
 
     def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
-        for metric in self._metrics:
+        self._finite &= bool(np.isfinite(predictions.astype(np.float64)).all())
+        for metric in self._metrics.values():
             metric.add_batch(predictions=predictions, references=references)
 
     def compute(self, loss: float) -> dict[str, float]:
-        return {name: float(value) for metric in self._metrics for name, value in metric.compute().items()}
+        if not self._finite:
+            return dict.fromkeys(self._metrics, math.nan)
+        return {name: float(metric.compute()[name]) for name, metric in self._metrics.items()}
 
 
 class EntityScores:
