@@ -44,3 +44,7 @@ def test_a_loss_that_is_not_a_number_stays_so() -> None:
 def test_of_a_language_model_the_first_label_of_a_row_is_not_counted() -> None:
     assert int(count_labels({"labels": LABELS}, shifted=True)) == 2
     assert int(count_labels({"labels": LABELS, "shift_labels": LABELS}, shifted=True)) == 5
+
+
+def test_a_number_to_learn_that_looks_like_padding_counts() -> None:
+    assert int(count_labels({"labels": torch.tensor([-100.0, 100.0])}, shifted=False)) == 2

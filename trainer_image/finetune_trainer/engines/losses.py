@@ -26,7 +26,8 @@ def count_labels(batch: Mapping[str, Any], shifted: bool) -> torch.Tensor:
         labels = batch["shift_labels"]
     else:
         labels = batch["labels"][..., 1:] if shifted else batch["labels"]
-    count: torch.Tensor = labels.ne(_IGNORED).sum()
+    # Of numbers to learn each counts, -100 too.
+    count: torch.Tensor = (labels.ne(_IGNORED) if not labels.is_floating_point() else torch.ones_like(labels)).sum()
     return count
 
 
