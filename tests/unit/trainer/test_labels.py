@@ -9,6 +9,7 @@ import pytest
 from finetune_api.sources import Problem
 from finetune_trainer.data.labels import Several, label_ids, label_names, problem_of, several_labels, several_vectors
 from finetune_trainer.data.rows import Rows
+from finetune_trainer.failures import TrainerError
 
 
 def rows(labels: list[Any], feature: Any = None) -> Rows:
@@ -51,6 +52,21 @@ def test_lists_of_one_length_of_zeros_and_ones_are_marks_and_others_are_classes(
     labels: list[Any], several: Several
 ) -> None:
     assert several_labels(rows(labels), "label") == several
+
+
+@pytest.mark.parametrize(("labels", "only"), [([[1.0], [0.0]], "only the label '0'"), ([[], []], "no label")])
+def test_marks_of_fewer_than_two_classes_are_refused(labels: list[Any], only: str) -> None:
+    marks = rows(labels, datasets.List(datasets.Value("float64")))
+
+    with pytest.raises(TrainerError, match=f"column 'label' has {only} in split 'train'"):
+        several_labels(marks, "label")
+
+
+def test_a_row_without_marks_is_told_and_not_the_others() -> None:
+    marks = rows([[1.0, 0.0], [], [0.0, 1.0]])
+
+    with pytest.raises(TrainerError, match=r"row 2 of split 'train' .* holds \[\]; .* 0 or 1 for each of 2 classes"):
+        several_vectors(marks, "label", several_labels(marks, "label"))
 
 
 def test_zeros_and_ones_that_have_names_are_classes() -> None:

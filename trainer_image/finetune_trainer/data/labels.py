@@ -50,13 +50,7 @@ def label_names(rows: Rows, column: str, known: Sequence[str] = ()) -> list[str]
     else:
         # Dataset.unique would write a file beside the data.
         names = [str(value) for value in sorted(set(_entries(rows, column)))]
-    if len(names) < 2:
-        only = f"only the label '{names[0]}'" if names else "no label"
-        raise data_error(
-            "OneLabel",
-            f"column '{column}' has {only} in split '{rows.split}'; it takes two to tell apart",
-            "take more rows, or another column",
-        )
+    _check_two(rows, column, names)
     return list(known) if sorted(known) == sorted(names) else names
 
 
@@ -100,8 +94,11 @@ def several_labels(rows: Rows, column: str, known: Sequence[str] = ()) -> Severa
     if not isinstance(feature, _LISTS):
         raise _not_a_list(rows, column)
     kind = kind_of(feature.feature)
-    if kind.startswith("float") or kind == "bool" or _marks(kind, rows.dataset[column][:]):
-        return Several([str(number) for number in range(len(rows.dataset[0][column]))], marked=True)
+    lists = rows.dataset[column][:]
+    if kind.startswith("float") or kind == "bool" or _marks(kind, lists):
+        names = [str(number) for number in range(max(map(len, lists)))]
+        _check_two(rows, column, names)
+        return Several(names, marked=True)
     return Several(label_names(rows, column, known), marked=False)
 
 
@@ -140,6 +137,16 @@ def numbers(rows: Rows, column: str) -> list[float]:
             "ValueMissing", f"column '{column}' is {found[broken]} in {rows.name_row(broken)}", "drop the row"
         )
     return found
+
+
+def _check_two(rows: Rows, column: str, names: Sequence[str]) -> None:
+    if len(names) < 2:
+        only = f"only the label '{names[0]}'" if names else "no label"
+        raise data_error(
+            "OneLabel",
+            f"column '{column}' has {only} in split '{rows.split}'; it takes two to tell apart",
+            "take more rows, or another column",
+        )
 
 
 def _entries(rows: Rows, column: str) -> Iterable[Any]:
