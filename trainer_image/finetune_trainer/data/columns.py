@@ -9,7 +9,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.failures import data_error, did_you_mean, listed
+from finetune_trainer.failures import bad_configuration, data_error, did_you_mean, listed
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,15 @@ def check_columns(rows: Rows, columns: dict[str, str]) -> None:
         columns: From fields of dataset.columns, as the manifest has them, to names of columns.
 
     Raises:
-        TrainerError: DATA, naming the column, and the row where there is one.
+        TrainerError: DATA, naming the column, and the row where there is one; BAD_CONFIGURATION when two fields name
+            the same column.
     """
+    fields = {column: field for field, column in columns.items()}
+    for field, column in columns.items():
+        if fields[column] != field:
+            raise bad_configuration(
+                f"dataset.columns: {field} and {fields[column]} are both '{column}'", "give each a column of its own"
+            )
     there = rows.dataset.column_names
     for field, column in columns.items():
         if column not in there:
