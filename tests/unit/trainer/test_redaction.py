@@ -11,6 +11,7 @@ from finetune_trainer.__main__ import _tell, _unforeseen
 from finetune_trainer.failures import output_error
 from finetune_trainer.reporting.redaction import Redactor, guard_logs, redact
 from finetune_trainer.reporting.state import RunState
+from finetune_trainer.storage.remote import Bucket
 
 SECRET = "wJalr/XUtnFEMI+K7MDENG=bPxRfi"
 KEY_LINES = ["-----BEGIN PRIVATE KEY-----", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "-----END PRIVATE KEY-----"]
@@ -57,6 +58,7 @@ def test_the_key_within_a_connection_string_is_replaced() -> None:
         ("token hf_abcdefghijklmnopqrstuvwx is bad", "token *** is bad"),
         ("?sv=2024&sig=abc%2Bdef&se=1", "?sv=2024&sig=***&se=1"),
         ("X-Amz-Signature=0123abcd&X-Amz-Date=1", "X-Amz-Signature=***&X-Amz-Date=1"),
+        ("X-Goog-Signature=0123abcd&X-Goog-Date=1", "X-Goog-Signature=***&X-Goog-Date=1"),
         ("AccountName=a;AccountKey=Zm9vYmFy;x", "AccountName=a;AccountKey=***;x"),
         ("Authorization: Bearer eyJhbGciOi.J9", "Authorization: Bearer ***"),
         ("\n".join(KEY_LINES), "***"),
@@ -65,6 +67,12 @@ def test_the_key_within_a_connection_string_is_replaced() -> None:
 )
 def test_what_looks_like_a_secret_is_replaced_though_it_is_not_known(text: str, clean: str) -> None:
     assert Redactor()(text) == clean
+
+
+def test_the_query_of_a_source_at_a_web_address_is_replaced() -> None:
+    Bucket("https://host/x.csv?token=0123abcd", "dataset")
+
+    assert redact("cannot read https://host/x.csv?token=0123abcd") == "cannot read https://host/x.csv?***"
 
 
 def test_short_values_and_usual_text_are_left_alone() -> None:

@@ -23,6 +23,7 @@ _SHAPES = tuple(
         r"(?i)(?<=SharedAccessSignature=)[^;\s'\"]+",
         r"(?i)(?<=[?&;]sig=)[^&;\s'\"]+",
         r"(?i)(?<=X-Amz-Signature=)[^&\s'\"]+",
+        r"(?i)(?<=X-Goog-Signature=)[^&\s'\"]+",
         r"(?i)(?<=X-Amz-Security-Token=)[^&\s'\"]+",
         r"(?i)(?<=Bearer )[A-Za-z0-9._~+/=-]{8,}",
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",

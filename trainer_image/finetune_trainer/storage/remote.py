@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import fsspec
 
+from finetune_trainer.reporting.redaction import redact
 from finetune_trainer.storage.credentials import Role, storage_options
 from finetune_trainer.storage.remote_errors import bucket_not_found, problem_of, remote_failures
 
@@ -84,6 +86,8 @@ class Bucket:
         self._scheme, _, self._root = self.uri.partition("://")
         if self._scheme == "https":
             self._root = self.uri
+            # Of a signed link, this is what lets one read.
+            redact.remember([urlsplit(self.uri).query])
         self._fs: Any = None
 
     def probe(self) -> None:
