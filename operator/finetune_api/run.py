@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from finetune_api.base import ApiModel
+from finetune_api.base import ApiModel, JsonObject
 from finetune_api.sources import RunOutputUri
 from finetune_api.v1alpha1 import API_VERSION, PROCESSES_RULE, RunSettings
 
@@ -61,7 +61,18 @@ class RunConfig(RunSettings):
         """Training processes on each machine."""
         return self.processes_per_node or self.gpus or 1
 
+    def to_file(self) -> JsonObject:
+        """What `run.yaml` holds, without what is as by default: a trainer that is older than a field reads it too."""
+        return {"apiVersion": self.api_version, "kind": self.kind, **self._told(set(RunConfig.model_fields))}
+
     def digest(self) -> str:
-        """`sha256:…` of the settings that shape the result; a checkpoint is only resumed under the same digest."""
-        shaping = RunSettings.model_validate(self.model_dump(include=set(RunSettings.model_fields))).to_wire()
-        return "sha256:" + hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+        """`sha256:…` of the settings that shape the result; a checkpoint is only resumed under the same digest.
+
+        Of what is not as by default, so that a new field does not keep a newer trainer from resuming. For that, and for
+        `to_file`, a default never changes within a version of the API.
+        """
+        told = self._told(set(RunSettings.model_fields))
+        return "sha256:" + hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+    def _told(self, fields: set[str]) -> JsonObject:
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True, include=fields)

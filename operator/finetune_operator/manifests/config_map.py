@@ -42,4 +42,4 @@ def output_uri(resource: Resource, spec: FineTuneJobSpec) -> str:
 
 def _text(config: RunConfig) -> str:
     # JSON is YAML, and a number in it is a number to every reader of YAML.
-    return json.dumps(config.to_wire(), indent=2) + "\n"
+    return json.dumps(config.to_file(), indent=2) + "\n"

@@ -107,3 +107,15 @@ def test_the_digest_of_a_run_changes_with_what_shapes_the_result_and_with_nothin
 
     assert here.digest() == elsewhere.digest()
     assert here.digest() != longer.digest()
+
+
+def test_a_run_is_told_by_what_is_not_as_by_default_so_that_other_versions_read_and_resume_it() -> None:
+    plain = RunConfig.model_validate({**SPEC, "output": {"uri": "pvc://claim"}})
+    every_default_named = plain.model_dump()
+
+    assert RunConfig.model_validate(every_default_named).digest() == plain.digest()
+    assert RunConfig.model_validate(every_default_named).to_file() == {
+        "apiVersion": "finetune.dev/v1alpha1", "kind": "RunConfig", **SPEC, "output": {"uri": "pvc://claim"},
+    }  # fmt: skip
+    # Of SPEC as it is: a version that has another one resumes no run of the versions before.
+    assert plain.digest() == "sha256:decce3fc48525d821ec71eba5c06601ed5185570ebb604b97e78d8256babeb91"
