@@ -145,6 +145,8 @@ class FinalReport(TrainerState):
             _drop_evaluations,
             _drop_old_checkpoints,
             _drop_provenance,
+            _drop_old_adjustments,
+            _essentials,
             _only_failure,
         ):
             message = shorten(message)
@@ -171,6 +173,15 @@ def _drop_old_checkpoints(message: JsonObject) -> JsonObject:
 
 def _drop_provenance(message: JsonObject) -> JsonObject:
     return {**message, "provenance": None, "metrics": message["metrics"][:8]}
+
+
+def _drop_old_adjustments(message: JsonObject) -> JsonObject:
+    return {**message, "adjustments": message["adjustments"][-2:]}
+
+
+def _essentials(message: JsonObject) -> JsonObject:
+    names = ("exitCode", "failure", "progress", "model", "checkpoints")
+    return {name: message[name] for name in names if name in message}
 
 
 def _drop_log_tail(message: JsonObject) -> JsonObject:

@@ -1,10 +1,21 @@
 """The trainer's final word must always fit into a termination message."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_api.report import MAX_TERMINATION_BYTES, FinalReport
-from finetune_api.status import Checkpoint, Evaluation, Failure, MetricValue, Provenance
+from finetune_api.status import (
+    Adjustment,
+    BestCheckpoint,
+    Checkpoint,
+    Evaluation,
+    ExportedModel,
+    Failure,
+    MetricValue,
+    Progress,
+    Provenance,
+)
 
 _TEXT = st.text(max_size=1024)
 _METRICS = st.lists(
@@ -32,6 +43,27 @@ def test_any_final_report_fits_and_keeps_its_exit_code_and_the_reason_of_a_failu
     assert len(message.encode()) <= MAX_TERMINATION_BYTES
     assert read.exit_code == report.exit_code
     assert (read.failure and read.failure.reason) == (report.failure and report.failure.reason)
+
+
+@pytest.mark.parametrize(("text", "adjustments"), [(0, 2), (1000, 0)])
+def test_the_model_and_the_newest_checkpoint_are_kept_longest(text: int, adjustments: int) -> None:
+    uri = "s3://bucket/" + "x" * 800
+    report = FinalReport(
+        exit_code=0,
+        progress=Progress(step=9, percent=100),
+        adjustments=[Adjustment(step=n, reason="CudaOutOfMemory", message="m" * 256) for n in range(8)],
+        checkpoints=[Checkpoint(step=n, uri=uri) for n in range(9)],
+        best_checkpoint=BestCheckpoint(step=8, uri=uri, metric="eval_loss", value="1"),
+        model=ExportedModel(uri=uri),
+        provenance=Provenance(image="i" * 512),
+        failure=Failure(reason="LossNotFinite", message="m" * text),
+    )
+
+    read = FinalReport.model_validate_json(report.to_termination_message())
+
+    assert (read.model, read.checkpoints, read.progress) == (report.model, report.checkpoints[-1:], report.progress)
+    assert read.failure == report.failure
+    assert len(read.adjustments) == adjustments
 
 
 def test_a_short_final_report_is_kept_whole() -> None:
