@@ -10,6 +10,12 @@ import torch
 import transformers
 from tests.trainer.tiny import Settings, Train, texts
 
+from finetune_api.run import RunConfig
+from finetune_trainer.data.rows import load_rows
+from finetune_trainer.models.pretrained import find_pretrained, load_tokenizer
+from finetune_trainer.prepared import Inputs
+from finetune_trainer.tasks import text_classification
+
 MARKS = {"bad": [0, 1, 0], "good": [1, 1, 0]}
 
 
@@ -141,3 +147,22 @@ def test_a_head_that_knows_the_classes_goes_on_with_them(
     metrics = {metric.name: float(metric.value) for metric in ended.final.evaluations[-1].metrics}
     assert metrics["eval_accuracy"] == pytest.approx(2 / 3, abs=1e-4)
     assert config_of(tmp_path)["id2label"] == {"0": "y", "1": "x"}
+
+
+def test_the_same_lists_read_as_marks_and_as_classes_are_not_taken_for_each_other(
+    settings: Settings, tmp_path: Path
+) -> None:
+    on(settings, tmp_path, [[0, 1], [1, 0], [0], [1], [0, 1], [1, 0]])
+
+    def labels(train: str) -> list[list[float]]:
+        settings["dataset"] |= {"train": {"split": train}, "evaluation": {"split": "train[4:]"}}
+        config = RunConfig.model_validate(settings)
+        pretrained = find_pretrained(config.model, {})
+        tokenizer = load_tokenizer(pretrained, config.model)
+        rows = load_rows(config.dataset, {})
+        evaluation = text_classification.prepare(Inputs(config, pretrained, tokenizer, *rows, True, print)).evaluation
+        assert evaluation
+        return list(evaluation.dataset["labels"])
+
+    assert labels("train[:2]") == [[0.0, 1.0], [1.0, 0.0]]
+    assert labels("train[2:4]") == [[1.0, 1.0], [1.0, 1.0]]

@@ -46,6 +46,8 @@ class _Target:
     labels: Callable[[Rows], list[Any]]
     """For each row: a class id, 1.0 or 0.0 for each class, or a number."""
     scoring: Scoring
+    marked: bool = False
+    """Whether rows hold a mark for each class, and not the classes that they have."""
 
 
 def prepare(inputs: Inputs) -> TaskData:
@@ -117,7 +119,8 @@ def _target(config: RunConfig, rows: Rows, known: list[str]) -> _Target:
         case "multi_label_classification":
             several = several_labels(rows, column, known)
             scoring = Scoring(_several_classes, partial(ClassScores, metrics, len(several.names), several=True))
-            return _Target(problem, several.names, lambda rows: several_vectors(rows, column, several), scoring)
+            names, marked = several.names, several.marked
+            return _Target(problem, names, lambda rows: several_vectors(rows, column, several), scoring, marked)
         case "single_label_classification":
             names = label_names(rows, column, known)
             scoring = Scoring(_one_class, partial(ClassScores, metrics, len(names)))
@@ -146,7 +149,7 @@ def _examples(inputs: Inputs, rows: Rows, target: _Target, longest: int | None) 
         encoded = encode_texts(inputs.tokenizer, {"text": batch[columns.text], **pair}, cut)
         return {**encoded, "labels": [labels[index] for index in indices]}
 
-    made_of = (columns.to_wire(), target.problem, target.names, cut, inputs.pretrained.revision)
+    made_of = (columns.to_wire(), target.problem, target.names, target.marked, cut, inputs.pretrained.revision)
     examples = tokenized(rows, list(column_fields(columns).values()), encode, *made_of)
     check_filled(rows, examples.lengths)
     check_lengths(rows, examples.lengths, longest)
