@@ -75,7 +75,7 @@ class Resources(ApiModel):
     processes_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
     """Training processes in each pod, on the CPU; 1 if left out. On GPUs there is one for each GPU."""
     cpu: Quantity | None = None
-    """CPU cores of each pod, such as "4" or 500m; request and limit."""
+    """CPU cores of each pod, such as 4 or 500m; a fraction in quotes, such as "0.5". Request and limit."""
     memory: Quantity | None = None
     """Memory of each pod, such as 16Gi; request and limit."""
 

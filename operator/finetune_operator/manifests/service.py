@@ -43,5 +43,5 @@ def rendezvous(resource: Resource) -> str:
 
 
 def rendezvous_port(uid: str) -> int:
-    """The port of one run: its own, since pods share an address where they take that of the host."""
+    """The port of one run: its own, since all pods of the dev cluster have one address."""
     return _FIRST_PORT + int(hashlib.sha256(uid.encode()).hexdigest(), 16) % _PORTS
