@@ -12,6 +12,7 @@ _UP = r"(^|/)[.][.](/|$)"
 _HUB_ID = r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?"
 _CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^\s]*)?"
 _BUCKET = r"(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(/[^\s?#@]*)?"
+_NO_OUTPUT = _UP + r"|^hf://(datasets|spaces)/"
 _HUB_OUTPUT = r"hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
 
 Source: TypeAlias = Annotated[
@@ -31,7 +32,7 @@ OutputUri: TypeAlias = Annotated[
         message="must be pvc://claim/path, s3://, gs:// or az://bucket/path, or hf://org/name, without '..'; "
         "leave it out and the operator makes a volume for the job",
         max_length=512,
-        forbid=_UP,
+        forbid=_NO_OUTPUT,
     ),
 ]
 RunOutputUri: TypeAlias = Annotated[
@@ -40,7 +41,7 @@ RunOutputUri: TypeAlias = Annotated[
         pattern=rf"^(file:///[^\s]+|{_CLAIM}|{_BUCKET}|{_HUB_OUTPUT})$",
         message="must be file:///path, pvc://claim/path, s3://, gs:// or az://bucket/path, or hf://org/name, without '..'",
         max_length=1024,
-        forbid=_UP,
+        forbid=_NO_OUTPUT,
     ),
 ]
 Problem: TypeAlias = Literal["single_label_classification", "multi_label_classification", "regression"]

@@ -87,6 +87,7 @@ def test_any_other_source_is_refused_with_the_forms_that_are_taken(source: str) 
         ({"training": {"engine": "keras"}, "resources": {"nodes": 2}}, "engine 'keras' trains on one device"),
         ({"resources": {"gpus": 2, "processesPerNode": 2}}, "processesPerNode is for training on the CPU"),
         ({"output": {"uri": "s3://key:secret@bucket/a"}}, "must be pvc://claim/path, s3://, gs://"),
+        ({"output": {"uri": "hf://datasets/name"}}, "or hf://org/name, without"),
         ({"resources": {"cpu": "lots"}}, "must be a Kubernetes quantity"),
         ({"pod": {"env": [{"name": "A", "value": "b", "valueFrom": {}}]}}, "exactly one of secretKeyRef"),
         ({"pod": {"env": [{"name": "FINETUNE_A", "value": "b"}]}}, "set by the operator"),
