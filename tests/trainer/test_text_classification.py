@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 from tests.trainer.tiny import Settings, Train, texts
+from tests.trainer.tiny_language import save_t5
 
 from finetune_api.run import RunConfig
 from finetune_trainer.data.rows import load_rows
@@ -166,3 +167,15 @@ def test_the_same_lists_read_as_marks_and_as_classes_are_not_taken_for_each_othe
 
     assert labels("train[:2]") == [[0.0, 1.0], [1.0, 0.0]]
     assert labels("train[2:4]") == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_a_model_that_gives_more_than_logits_is_evaluated_by_those(
+    settings: Settings, train: Train, tmp_path: Path
+) -> None:
+    settings["model"]["source"] = f"file://{save_t5(tmp_path / 't5')}"
+    settings["training"]["epochs"] = 0.1
+
+    ended = train(settings)
+
+    assert ended.code == 0
+    assert [metric.name for metric in ended.final.evaluations[-1].metrics] == ["eval_loss", "eval_accuracy"]

@@ -45,8 +45,8 @@ class Scores(Protocol):
 class Scoring:
     """How a task's evaluation is done."""
 
-    keep: Callable[[Any, torch.Tensor], torch.Tensor]
-    """From a batch's logits (as the model gives them) and labels to what `Scores` need of each row, shape (rows, …)."""
+    keep: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    """From a batch's logits and labels to what `Scores` need of each row, shape (rows, …)."""
     scores: Callable[[], Scores]
     """Fresh scores for one evaluation."""
     generation: dict[str, Any] | None = None
@@ -74,6 +74,7 @@ class TaskData:
     train: Examples
     evaluation: Examples | None
     collate: Collate
+    """To be called once a model is loaded: that of seq2seq has the model shift its targets."""
     scoring: Scoring
     load_model: Callable[[Pretrained], Loaded]
     """Loads the pretrained weights, with a head for the task, by `model.load_model`. Called after the seed is set."""

@@ -125,6 +125,10 @@ class _Trainer(transformers.Trainer):
             scores.add_batch(np.asarray(prediction.predictions), np.asarray(prediction.label_ids))
             return scores.compute(float(np.mean(np.asarray(prediction.losses))))
 
+        def keep(logits: torch.Tensor | tuple[torch.Tensor, ...], labels: torch.Tensor) -> torch.Tensor:
+            first = logits[0] if isinstance(logits, tuple) else logits  # some models give more
+            return prepared.data.scoring.keep(first, labels)
+
         super().__init__(
             model=prepared.model,
             args=arguments,
@@ -134,7 +138,7 @@ class _Trainer(transformers.Trainer):
             processing_class=prepared.tokenizer,
             compute_metrics=compute,
             callbacks=[_Bridge(self, recorder, len(prepared.data.train.lengths))],
-            preprocess_logits_for_metrics=prepared.data.scoring.keep,
+            preprocess_logits_for_metrics=keep,
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True  # has the labels of a step counted, for `compute_loss`

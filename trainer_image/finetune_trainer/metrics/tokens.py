@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +11,16 @@ from torch.nn.functional import cross_entropy
 _IGNORED = -100
 
 
-def count_tokens(logits: Any, labels: torch.Tensor) -> torch.Tensor:
+def count_tokens(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """What `TokenScores` need, of shape (rows, 3): tokens foretold right, sum of the loss, and tokens in all.
 
     Args:
-        logits: Of shape (rows, tokens, vocabulary), or a tuple that begins with them.
+        logits: Of shape (rows, tokens, vocabulary).
         labels: Of shape (rows, tokens), -100 where nothing is learnt.
     """
-    scores: torch.Tensor = logits[0] if isinstance(logits, tuple) else logits
     counts = []
     # Row by row: in float32 the logits of a whole batch may be the largest thing in memory.
-    for row, wanted in zip(scores[:, :-1], labels[:, 1:], strict=True):
+    for row, wanted in zip(logits[:, :-1], labels[:, 1:], strict=True):
         counted = wanted != _IGNORED
         foretold, wanted = row[counted].float(), wanted[counted]
         right = (foretold.argmax(dim=-1) == wanted).sum()

@@ -37,7 +37,7 @@ def prepare(inputs: Inputs) -> TaskData:
         TrainerError: DATA, MODEL or BAD_CONFIGURATION, naming the column, the row or the field.
     """
     config, tokenizer, settings = inputs.config, inputs.tokenizer, inputs.config.preprocessing
-    used = column_fields(config.dataset.columns)
+    used = _column_fields(config.dataset.columns)
     metrics = chosen_metrics(config.evaluation, config.task, METRICS_OF_TASK[config.task], _USUAL_METRICS)
     longest = longest_sequence(
         settings, tokenizer, inputs.pretrained.config, tokenizer.num_special_tokens_to_add(pair=False)
@@ -77,7 +77,7 @@ def prepare(inputs: Inputs) -> TaskData:
     )
 
 
-def column_fields(columns: Columns) -> dict[str, str]:
+def _column_fields(columns: Columns) -> dict[str, str]:
     """The columns in use, by their field in dataset.columns."""
     return {"text": columns.text, "target": columns.target}
 

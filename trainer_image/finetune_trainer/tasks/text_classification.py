@@ -59,7 +59,7 @@ def prepare(inputs: Inputs) -> TaskData:
     config, tokenizer = inputs.config, inputs.tokenizer
     columns, settings = config.dataset.columns, config.preprocessing
     for rows in filter(None, (inputs.train, inputs.evaluation)):
-        check_rows(rows, columns)
+        _check_rows(rows, columns)
     target = _target(config, inputs.train, inputs.pretrained.classes)
     special = tokenizer.num_special_tokens_to_add(pair=columns.text_pair is not None)
     longest = longest_sequence(settings, tokenizer, inputs.pretrained.config, special)
@@ -78,25 +78,25 @@ def prepare(inputs: Inputs) -> TaskData:
         collate=_collator(inputs, longest),
         scoring=target.scoring,
         load_model=load,
-        columns=list(column_fields(columns).values()),
+        columns=list(_column_fields(columns).values()),
         longest=longest,
         label_names=target.names,
     )
 
 
-def column_fields(columns: Columns) -> dict[str, str]:
+def _column_fields(columns: Columns) -> dict[str, str]:
     """The columns in use, by their field in dataset.columns."""
     used = {"text": columns.text, "textPair": columns.text_pair, "label": columns.label}
     return {field: column for field, column in used.items() if column is not None}
 
 
-def check_rows(rows: Rows, columns: Columns) -> None:
+def _check_rows(rows: Rows, columns: Columns) -> None:
     """All columns are there, and those for text hold text.
 
     Raises:
         TrainerError: DATA, naming the column, and the row where there is one.
     """
-    used = column_fields(columns)
+    used = _column_fields(columns)
     check_columns(rows, used)
     for field in ("text", "textPair"):
         if field in used:
@@ -150,31 +150,25 @@ def _examples(inputs: Inputs, rows: Rows, target: _Target, longest: int | None) 
         return {**encoded, "labels": [labels[index] for index in indices]}
 
     made_of = (columns.to_wire(), target.problem, target.names, target.marked, cut, inputs.pretrained.revision)
-    examples = tokenized(rows, list(column_fields(columns).values()), encode, *made_of)
+    examples = tokenized(rows, list(_column_fields(columns).values()), encode, *made_of)
     check_filled(rows, examples.lengths)
     check_lengths(rows, examples.lengths, longest)
     return examples
 
 
-def _one_class(logits: Any, labels: torch.Tensor) -> torch.Tensor:
+def _one_class(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Class ids of shape (rows,)."""
-    return _scores(logits).argmax(dim=-1)
+    return logits.argmax(dim=-1)
 
 
-def _several_classes(logits: Any, labels: torch.Tensor) -> torch.Tensor:
+def _several_classes(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """1 or 0 of shape (rows, classes): those whose probability (the sigmoid) is above a half."""
-    return (_scores(logits) > 0).long()
+    return (logits > 0).long()
 
 
-def _number(logits: Any, labels: torch.Tensor) -> torch.Tensor:
+def _number(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Numbers of shape (rows,); numpy has no bfloat16."""
-    return _scores(logits).squeeze(-1).float()
-
-
-def _scores(logits: Any) -> torch.Tensor:
-    """Some models give more than the logits, and nobody needs those kept."""
-    scores: torch.Tensor = logits[0] if isinstance(logits, tuple) else logits
-    return scores
+    return logits.squeeze(-1).float()
 
 
 def _collator(inputs: Inputs, longest: int | None) -> DataCollatorWithPadding:

@@ -5,7 +5,6 @@ import logging
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc  # type: ignore[import-untyped]
@@ -178,10 +177,9 @@ def _scoring(metrics: list[str], names: list[str]) -> Scoring:
     return Scoring(_predicted_tags, partial(WordScores, metrics, len(names)))
 
 
-def _predicted_tags(logits: Any, labels: torch.Tensor) -> torch.Tensor:
+def _predicted_tags(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Tag ids of shape (rows, tokens)."""
-    scores: torch.Tensor = logits[0] if isinstance(logits, tuple) else logits
-    return scores.argmax(dim=-1)
+    return logits.argmax(dim=-1)
 
 
 def _collator(inputs: Inputs, longest: int | None) -> DataCollatorForTokenClassification:
