@@ -55,6 +55,16 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     return ", ".join(every[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that led to it, the outermost first."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
 _NO_SPACE = ("no space left", "disk quota exceeded")
 _TORCH_WRITER = ("inline_container", "pytorchstreamwriter")
 _PROBE_BYTES = 1 << 20

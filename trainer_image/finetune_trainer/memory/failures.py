@@ -9,8 +9,7 @@ import torch
 
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
-from finetune_trainer.failures import TrainerError
-from finetune_trainer.storage.hub_errors import causes
+from finetune_trainer.failures import TrainerError, causes
 
 _SYSTEM = Path("/")
 _GPU_IS_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")

@@ -15,8 +15,7 @@ import torch
 import torch.distributed as dist
 
 from finetune_api.report import ExitCode
-from finetune_trainer.failures import TrainerError
-from finetune_trainer.storage.hub_errors import causes
+from finetune_trainer.failures import TrainerError, causes
 
 T = TypeVar("T")
 

@@ -1,7 +1,6 @@
 """What went wrong between us and the Hugging Face Hub, told the same way for models and data sets."""
 
 import socket
-from collections.abc import Iterator
 from typing import Literal
 
 from datasets.exceptions import DatasetNotFoundError
@@ -17,21 +16,11 @@ from huggingface_hub.errors import (
 )
 
 from finetune_api.report import ExitCode
-from finetune_trainer.failures import TrainerError
+from finetune_trainer.failures import TrainerError, causes
 
 Kind = Literal["model", "data set"]
 
 _SIGN_IN = "set HF_TOKEN to a token of an account that may read it (pod.env with secretKeyRef in a cluster)"
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that led to it, the outermost first."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        yield current
-        current = current.__cause__ or current.__context__
 
 
 def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: str) -> TrainerError | None:

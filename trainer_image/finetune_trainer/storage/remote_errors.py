@@ -8,10 +8,9 @@ from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
 from finetune_api.report import ExitCode
-from finetune_trainer.failures import TrainerError
+from finetune_trainer.failures import TrainerError, causes
 from finetune_trainer.reporting.redaction import redact
 from finetune_trainer.storage.credentials import FIELDS, Role, how_to_give
-from finetune_trainer.storage.hub_errors import causes
 
 Problem: TypeAlias = Literal["refused", "not allowed", "no bucket", "missing", "unreachable", "other"]
 
