@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import peft
 import pytest
 import torch
 import transformers
@@ -30,7 +31,7 @@ def tiny_model() -> transformers.PreTrainedModel:
     return transformers.BertForMaskedLM(config)
 
 
-def training_state(model: transformers.PreTrainedModel) -> TrainingState:
+def training_state(model: transformers.PreTrainedModel | peft.PeftModel) -> TrainingState:
     momentum = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.ones(4)}}, "param_groups": [{"lr": 0.1}]}
     return TrainingState(model, make_tokenizer(), weights_of(model), {OPTIMIZER: momentum}, {TRAINER_STATE: "{}"})
 
@@ -54,6 +55,32 @@ def test_a_snapshot_is_not_changed_by_later_steps(tmp_path: Path) -> None:
     assert torch.load(tmp_path / OPTIMIZER)["state"][0]["exp_avg"].tolist() == [1, 1, 1, 1]
     assert (tmp_path / TRAINER_STATE).read_text() == "{}"
     assert transformers.AutoTokenizer.from_pretrained(tmp_path).get_vocab() == make_tokenizer().get_vocab()
+
+
+def test_an_adapter_is_written_without_asking_the_model_that_trains_on(tmp_path: Path) -> None:
+    config = transformers.BertConfig(
+        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
+    )
+    settings = peft.LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["query"], modules_to_save=["classifier"])
+    model = peft.get_peft_model(transformers.BertForSequenceClassification(config), settings)
+    state = training_state(model)
+    by_peft = copy_to_cpu(peft.get_peft_model_state_dict(model))
+
+    write = take_snapshot(3, 0.5, state).copy()
+    for module in model.modules():  # where FSDP has hooks that take its parts away from a forward pass under way
+        module.register_state_dict_pre_hook(_refuse)
+    assert write is not None
+    write(tmp_path)
+
+    written = peft.load_peft_weights(str(tmp_path))
+    assert written.keys() == by_peft.keys()
+    assert all(torch.equal(written[name], by_peft[name]) for name in by_peft)
+    assert peft.PeftConfig.from_pretrained(tmp_path).inference_mode
+    assert not model.peft_config["default"].inference_mode
+
+
+def _refuse(*_: object) -> None:
+    raise AssertionError("state_dict() of a model that trains")
 
 
 def test_a_copy_keeps_its_shape_and_what_was_tied() -> None:

@@ -4,16 +4,18 @@ A checkpoint holds the model as `save_pretrained` writes it, its tokenizer, and 
 the names that transformers' Trainer gives these files.
 """
 
+import copy
 import logging
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.trainer_pt_utils import safe_globals
@@ -51,7 +53,7 @@ class TrainingState:
 def take_snapshot(step: int, epoch: float, state: TrainingState) -> Snapshot:
     """For `Recorder.save`, which has `state` copied to CPU memory, or written at once where that has no room for it."""
 
-    def copy() -> Write | None:
+    def make_copy() -> Write | None:
         needed, free = bytes_of((state.weights, state.objects)), available_memory()
         if free is not None and needed > free:
             logger.warning(
@@ -59,10 +61,11 @@ def take_snapshot(step: int, epoch: float, state: TrainingState) -> Snapshot:
                 step, needed / 2**30, free / 2**30,
             )  # fmt: skip
             return None
-        weights, objects = copy_to_cpu((dict(state.weights), dict(state.objects)))
-        return partial(_write, replace(state, weights=weights, objects=objects, texts=dict(state.texts)))
+        weights, objects = copy_to_cpu((_weights_to_write(state), dict(state.objects)))
+        copied = replace(state, weights=weights, objects=objects, texts=dict(state.texts))
+        return partial(_write, copied, weights)
 
-    return Snapshot(step, epoch, partial(_write, state), copy)
+    return Snapshot(step, epoch, lambda folder: _write(state, _weights_to_write(state), folder), make_copy)
 
 
 def weights_of(model: "PreTrainedModel | PeftModel") -> dict[str, torch.Tensor]:
@@ -113,10 +116,37 @@ def _copied_tensor(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
 
 
-def _write(state: TrainingState, folder: Path) -> None:
-    # peft would else ask the Hub at each save whether the vocabulary grew: what it trains never holds the embeddings.
-    options: dict[str, Any] = {"save_embedding_layers": False} if hasattr(state.model, "peft_config") else {}
-    state.model.save_pretrained(str(folder), state_dict=dict(state.weights), **options)
+def _weights_to_write(state: TrainingState) -> dict[str, torch.Tensor]:
+    """The weights by the names of their file. peft asks modules for their state, upon which FSDP splits them again at
+    once: never beside a step."""
+    if not hasattr(state.model, "peft_config"):
+        return dict(state.weights)
+    from peft import get_peft_model_state_dict
+
+    # Else peft would ask the Hub at each save whether the vocabulary grew: what it trains never holds the embeddings.
+    adapter: dict[str, torch.Tensor] = get_peft_model_state_dict(
+        state.model, state_dict=dict(state.weights), save_embedding_layers=False
+    )
+    return adapter
+
+
+def _write_adapter(model: "PeftModel", weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """What `PeftModel.save_pretrained` writes, without a look at the modules."""
+    from peft.utils import SAFETENSORS_WEIGHTS_NAME
+
+    model.create_or_update_model_card(str(folder))
+    contiguous = {name: weight.contiguous() for name, weight in weights.items()}
+    save_file(contiguous, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
+    settings = copy.copy(model.active_peft_config)
+    settings.inference_mode = True
+    settings.save_pretrained(str(folder))
+
+
+def _write(state: TrainingState, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    if hasattr(state.model, "peft_config"):
+        _write_adapter(cast("PeftModel", state.model), weights, folder)
+    else:
+        state.model.save_pretrained(str(folder), state_dict=weights)
     state.tokenizer.save_pretrained(folder)
     for name, value in state.objects.items():
         torch.save(value, folder / name)
