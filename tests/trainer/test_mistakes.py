@@ -246,12 +246,12 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "several classes unseen in training": (
         lambda s, f: unseen(s, f, [["x"], ["x", "y"]], [["y"], ["y", "z"]]), ExitCode.DATA, "UnknownLabel",
-        "column 'label' in row 4 of split 'train[2:]' (the first is row 1) has the label 'z', "
+        "column 'label' in row 4 of split 'train' (the first is row 1) has the label 'z', "
         "which the training rows do not have; they have x, y",
     ),
     "marks of another number of classes": (
         lambda s, f: unseen(s, f, [[0, 1, 1], [1, 0, 0]], [[0, 1, 1], [0, 1]]), ExitCode.DATA, "UnknownLabel",
-        "column 'label' in row 4 of split 'train[2:]' (the first is row 1) holds [0, 1]; "
+        "column 'label' in row 4 of split 'train' (the first is row 1) holds [0, 1]; "
         "the training rows have 0 or 1 for each of 3 classes",
     ),
     "metric of another problem": (
@@ -285,7 +285,7 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "label unseen in training": (
         unseen_label, ExitCode.DATA, "UnknownLabel",
-        "column 'label' in row 10 of split 'train[6:]' (the first is row 1) has the label 'ugly', "
+        "column 'label' in row 10 of split 'train' (the first is row 1) has the label 'ugly', "
         "which the training rows do not have; they have bad, good",
     ),
     "row without a label": (unlabelled, ExitCode.DATA, "NotLabelled", "column 'label' in row 2 of split 'train'"),

@@ -204,7 +204,7 @@ def test_tags_unseen_in_training_are_told(run: Callable[..., Ended]) -> None:
 
     assert ended.final.failure is not None
     assert (ended.code, ended.final.failure.reason) == (ExitCode.DATA, "UnknownLabel")
-    assert "column 'tags' in row 2 of split 'train[1:]' (the first is row 1) has the label 'B-y'" in (
+    assert "column 'tags' in row 2 of split 'train' (the first is row 1) has the label 'B-y'" in (
         ended.final.failure.message
     )
 

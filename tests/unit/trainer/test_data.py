@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 
 from finetune_api.sources import Dataset as DatasetSettings
-from finetune_trainer.data.rows import load_rows
+from finetune_trainer.data.rows import Rows, load_rows
+from finetune_trainer.data.sampling import sample_rows
 
 ROWS = {"text": ["a film", "a book", "a day"], "label": ["good", "bad", "good"], "id": [1, 2, 3]}
 
@@ -68,3 +70,39 @@ def test_a_byte_order_mark_is_taken_away(tmp_path: Path, name: str, content: str
     rows, _ = load_rows(settings, {})
 
     assert rows.dataset[0] == {"text": "a film", "label": "x"}
+
+
+def test_a_row_is_named_as_it_stands_in_its_own_split(tmp_path: Path) -> None:
+    for name in ("train", "validation"):
+        datasets.Dataset.from_dict(ROWS).to_csv(tmp_path / f"{name}.csv")
+    train = {"split": "train[2:]+validation[1:]", "samples": 3, "seed": 0}
+    settings = DatasetSettings.model_validate({"source": f"file://{tmp_path}", "train": train})
+
+    rows, _ = load_rows(settings, {})
+
+    assert sorted(rows.name_row(index) for index in range(3)) == [
+        "row 2 of split 'validation' (the first is row 1)",
+        "row 3 of split 'train' (the first is row 1)",
+        "row 3 of split 'validation' (the first is row 1)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("label_column", "columns"),
+    [
+        (None, {"label": list(range(500))}),
+        ("label", {"label": [[{"a": number}] for number in range(500)]}),
+        ("label", {"label": [{"a": number} for number in range(500)]}),
+        ("label", {"label": [[f"tag {number}", "all"] for number in range(500)]}),
+        ("label", {"label": list(range(500))}),
+    ],
+)
+def test_whatever_a_column_holds_a_sample_stays_one(label_column: str | None, columns: dict[str, list[Any]]) -> None:
+    texts = ["a film"] * 499 + ["   "]
+    dataset = datasets.Dataset.from_dict({"text": texts, **columns})
+    rows = Rows(dataset, np.arange(1, 501), np.full(500, "train", object), "train")
+
+    sample = sample_rows(rows, 50, label_column)
+
+    assert 50 < len(sample.dataset) <= 100 + 2
+    assert "   " in sample.dataset["text"][:]

@@ -14,7 +14,9 @@ from finetune_trainer.failures import TrainerError
 
 def rows(labels: list[Any], feature: Any = None) -> Rows:
     features = datasets.Features({"label": feature}) if feature else None
-    return Rows(datasets.Dataset.from_dict({"label": labels}, features), np.arange(1, len(labels) + 1), "train")
+    count = len(labels)
+    dataset = datasets.Dataset.from_dict({"label": labels}, features)
+    return Rows(dataset, np.arange(1, count + 1), np.full(count, "train", object), "train")
 
 
 @pytest.mark.parametrize(

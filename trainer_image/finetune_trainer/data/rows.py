@@ -35,12 +35,19 @@ class Rows:
     dataset: datasets.Dataset
     positions: npt.NDArray[np.int64]
     """Of each row in its split; the first is 1."""
+    splits: npt.NDArray[np.object_]
+    """Of each row: the name of that split, without a slice."""
     split: str
+    """As it is asked for: `train[:80%]`, `train+validation`."""
     _fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False)
 
     def name_row(self, index: int) -> str:
         """How to call the row at `index` of `dataset`."""
-        return f"row {self.positions[index]} of split '{self.split}' (the first is row 1)"
+        return f"row {self.positions[index]} of split '{self.splits[index]}' (the first is row 1)"
+
+    def select(self, indices: npt.NDArray[np.int64]) -> "Rows":
+        """The rows at these indices of `dataset`."""
+        return Rows(self.dataset.select(indices), self.positions[indices], self.splits[indices], self.split)
 
     @property
     def revision(self) -> str | None:
@@ -145,15 +152,17 @@ def _take(splits: datasets.DatasetDict, wanted: Split) -> Rows:
         raise bad_configuration(
             f"split '{wanted.split}': {str(error).splitlines()[0]}", "slices look like train[:80%] or test[100:200]"
         ) from error
-    parts = [splits[part.splitname].select(range(part.from_, part.to)) for part in slices if part.to > part.from_]
+    slices = [part for part in slices if part.to > part.from_]
+    parts = [splits[part.splitname].select(range(part.from_, part.to)) for part in slices]
     if not parts:
         raise data_error("NoRows", f"split '{wanted.split}' has no rows")
     dataset = parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
     positions = np.concatenate([np.arange(part.from_ + 1, part.to + 1) for part in slices])
+    names = np.repeat(np.array([part.splitname for part in slices], object), [part.to - part.from_ for part in slices])
+    rows = Rows(dataset, positions, names, wanted.split)
     if wanted.samples is None:
-        return Rows(dataset, positions, wanted.split)
+        return rows
     if wanted.samples > len(dataset):
         logger.info("split '%s' has only %d rows, all are taken", wanted.split, len(dataset))
     # The same rows as dataset.shuffle(seed).select(range(samples)), with their positions known.
-    drawn = np.random.default_rng(wanted.seed).permutation(len(dataset))[: wanted.samples]
-    return Rows(dataset.select(drawn), positions[drawn], wanted.split)
+    return rows.select(np.random.default_rng(wanted.seed).permutation(len(dataset))[: wanted.samples])

@@ -90,9 +90,9 @@ def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
     tokenizer = load_tokenizer(pretrained, config.model)
     state.stage("Preparing", f"reading data set {config.dataset.source}")
     train, evaluation = load_rows(config.dataset, volumes)
-    columns = config.dataset.columns
-    some = sample_rows(train, SAMPLE, [columns.label, columns.tags])
-    some_more = sample_rows(evaluation, SAMPLE, [columns.label, columns.tags]) if evaluation else None
+    column = label_column(config)
+    some = sample_rows(train, SAMPLE, column)
+    some_more = sample_rows(evaluation, SAMPLE, column) if evaluation else None
     data = prepare_task(
         Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, lambda text: state.stage("Preparing", text))
     )
@@ -129,6 +129,18 @@ def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
         output_bytes=output_bytes,
         warnings=[warning for warning in warnings if warning],
     )
+
+
+def label_column(config: RunConfig) -> str | None:
+    """The column that holds classes, if one does."""
+    columns = config.dataset.columns
+    match config.task:
+        case "text-classification" if config.model.problem_type != "regression":
+            return columns.label
+        case "token-classification":
+            return columns.tags
+        case _:
+            return None
 
 
 def measure_lengths(data: TaskData, config: RunConfig) -> Lengths:
