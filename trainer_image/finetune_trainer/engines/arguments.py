@@ -74,6 +74,8 @@ _OLD_NAMES = {
     "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
 }
 """Aliases that TrainingArguments still takes; whatever looks at arguments shall know one name."""
+STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
+"""Schedules whose learning rate follows the evaluations."""
 
 
 def build_arguments(config: RunConfig, scratch: Path, rows: int, use_cpu: bool) -> TrainingArguments:

@@ -5,6 +5,7 @@ from typing import Any
 from torch.optim import Optimizer
 from transformers import SchedulerType, TrainingArguments, get_scheduler
 
+from finetune_trainer.engines.arguments import STEERED_BY_EVALUATION
 from finetune_trainer.failures import bad_configuration
 
 HONOURED = (
@@ -14,8 +15,6 @@ HONOURED = (
     "lr_scheduler_type", "max_grad_norm", "optim", "per_device_eval_batch_size", "tf32", "train_sampling_strategy",
     "warmup_steps", "weight_decay",
 )  # fmt: skip
-STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
-"""Schedules whose learning rate follows the evaluations."""
 CHOICES = {
     "optim": ("adamw_torch", "adamw_torch_fused"),
     "train_sampling_strategy": ("random", "group_by_length"),

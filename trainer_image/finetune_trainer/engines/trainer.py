@@ -33,7 +33,7 @@ from finetune_trainer.checkpoints.snapshot import (
     take_snapshot,
 )
 from finetune_trainer.checkpoints.store import SavedCheckpoint
-from finetune_trainer.engines.arguments import build_arguments
+from finetune_trainer.engines.arguments import STEERED_BY_EVALUATION, build_arguments
 from finetune_trainer.engines.batching import EpochSampler, evaluation_order, train_sampler
 from finetune_trainer.engines.losses import count_labels, share_of_step
 from finetune_trainer.engines.states import (
@@ -49,7 +49,6 @@ from finetune_trainer.failures import bad_configuration
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.recorder import Recorder
 
-_STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
 _UNLOGGED = "UnloggedLosses"
 """Where the state of a checkpoint holds the losses that no log has yet."""
 
@@ -345,4 +344,4 @@ def _finite_values(arguments: TrainingArguments) -> tuple[str, ...]:
 
 def _steered_by_evaluation(arguments: TrainingArguments) -> bool:
     """Whether the learning rate follows the evaluations, so that none may be left out."""
-    return SchedulerType(arguments.lr_scheduler_type).value in _STEERED_BY_EVALUATION
+    return SchedulerType(arguments.lr_scheduler_type).value in STEERED_BY_EVALUATION
