@@ -17,7 +17,6 @@ from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint
 from finetune_trainer.engines import keras_arguments, make_engine, pytorch_arguments
 from finetune_trainer.engines.arguments import check_arguments, check_honoured
 from finetune_trainer.engines.keras_arguments import check_keras
-from finetune_trainer.failures import output_error
 from finetune_trainer.memory.estimate import estimate_memory, estimate_output, output_shortage, sizes_of
 from finetune_trainer.memory.failures import Need, gpu_shortage, left_for_next, nothing_smaller
 from finetune_trainer.memory.fitting import Fit, describe, fitted, smaller
@@ -77,13 +76,8 @@ def _open(
     there = processes.main and output.history.exists()
     lines = processes.from_main(output.history.read_bytes() if there else b"")
     with processes.together():
-        newest = store.newest if processes.local_rank == 0 else None
-        if newest and not processes.main and not (store.fetch(newest) and newest.path.is_dir()):
-            raise output_error(
-                "CheckpointNotHere",
-                f"{output.uri_of(newest.path)} cannot be read on this machine",
-                "the output of several machines must be on a volume that all of them mount, or in a bucket",
-            )
+        if processes.local_rank == 0 and not processes.main:
+            store.fetch_newest()
     if processes.main:
         return output, store, History(output.history, output.history_changed)
     (own / "history.jsonl").write_bytes(lines)

@@ -49,6 +49,18 @@ def test_a_published_checkpoint_verifies(tmp_path: Path) -> None:
     assert found[0].size_bytes == sum(path.stat().st_size for path in found[0].path.rglob("*") if path.is_file())
 
 
+def test_a_checkpoint_that_only_another_machine_has_is_told_with_the_remedy(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    publish(store, 125)
+    (tmp_path / "step-000125").rename(tmp_path / "elsewhere")
+
+    with pytest.raises(TrainerError) as caught:
+        store.fetch_newest()
+
+    assert (caught.value.exit_code, caught.value.reason) == (ExitCode.OUTPUT, "CheckpointNotHere")
+    assert "a volume that all of them mount" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [

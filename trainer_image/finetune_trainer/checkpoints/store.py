@@ -19,7 +19,8 @@ from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
 from finetune_api.base import JsonObject
-from finetune_trainer.failures import TrainerError, output_failures
+from finetune_api.report import ExitCode
+from finetune_trainer.failures import TrainerError, output_error, output_failures
 from finetune_trainer.storage.output import sync_file, sync_folder
 
 if TYPE_CHECKING:
@@ -128,12 +129,33 @@ class CheckpointStore:
             return True
         with output_failures(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock"):  # other processes of the run may want the same
+            with FileLock(self.folder / ".lock"):  # pods on one machine may share the folder
                 problem = self._download(self._mirror, checkpoint)
         if problem:
             logger.warning("checkpoint %s is not used: %s", checkpoint.path.name, problem)
             self.saved = [other for other in self.saved if other != checkpoint]
         return not problem
+
+    def fetch_newest(self) -> None:
+        """Have the newest of `saved`, which another machine has found to be whole, on this one.
+
+        Raises:
+            TrainerError: OUTPUT when it is not here, INTERNAL when it came broken: the next attempt may do.
+        """
+        newest = self.newest
+        if newest and not self.fetch(newest):
+            raise TrainerError(
+                ExitCode.INTERNAL,
+                "CheckpointBroken",
+                f"{newest.path.name} came to this machine otherwise than its manifest says, though not to another",
+                "the next attempt reads it anew",
+            )
+        if newest and not newest.path.is_dir():
+            raise output_error(
+                "CheckpointNotHere",
+                f"{newest.path} cannot be read on this machine",
+                "the output of several machines must be on a volume that all of them mount, or in a bucket",
+            )
 
     def _download(self, mirror: "Mirror", checkpoint: SavedCheckpoint) -> str:
         """What is wrong with it; empty if nothing is."""
