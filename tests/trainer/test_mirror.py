@@ -1,5 +1,7 @@
 """What is at the place counts: checkpoints there are whole, or not there; against a live S3 server."""
 
+import json
+import shutil
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +19,7 @@ from finetune_trainer.memory.fitting import Fit
 from finetune_trainer.reporting.history import History
 from finetune_trainer.storage import mirror
 from finetune_trainer.storage.mirror import Mirror
-from finetune_trainer.storage.output import Output, claim_output, open_output
+from finetune_trainer.storage.output import Output, claim_output, identity, open_output
 from finetune_trainer.storage.remote import Bucket
 
 RUN: dict[str, Any] = {"configDigest": "sha256:1", "jobUid": None}
@@ -85,6 +87,20 @@ def test_a_checkpoint_whose_bytes_changed_there_is_passed_over_for_an_older_one(
 
     assert (second.steps, second.here) == ([1], ["step-000001"])
     assert "checkpoint step-000002 is not used: model.bin has another SHA-256 than its manifest says" in caplog.text
+
+
+def test_a_checkpoint_that_comes_broken_to_one_machine_of_several_is_for_the_next_attempt(
+    s3: S3, there: str, tmp_path: Path
+) -> None:
+    Machine(tmp_path / "1", there).begin().publish(1)
+    second = Machine(tmp_path / "2", there)
+    shutil.rmtree(tmp_path / "2/checkpoints/step-000001")
+    s3.write(f"{there}/checkpoints/step-000001/model.bin", b"WEIGHTS")
+
+    with pytest.raises(TrainerError) as caught:
+        second.store.fetch_newest()
+
+    assert (caught.value.exit_code, caught.value.reason) == (ExitCode.INTERNAL, "CheckpointBroken")
 
 
 @pytest.mark.parametrize(
@@ -276,17 +292,29 @@ def test_an_old_model_stands_until_the_new_one_is_there_in_full(
     }
 
 
-def test_the_history_follows_each_evaluation(s3: S3, there: str, tmp_path: Path) -> None:
+def test_the_history_follows_each_evaluation(
+    s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path)
+    sent, write = threading.Event(), Bucket.write
+
+    def write_and_tell(self: Bucket, name: str, content: bytes) -> None:
+        write(self, name, content)
+        sent.set()
+
+    monkeypatch.setattr(Bucket, "write", write_and_tell)
     (tmp_path / "history.jsonl").write_text("one line\n")
     place.history_changed()
-    place.finish()
+    assert sent.wait(60)
+    assert s3.read(f"{there}/history.jsonl") == b"one line\n"
 
+    (tmp_path / "history.jsonl").write_text("one line\nthe last\n")
+    place.finish()
     other = Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path / "other")
     (tmp_path / "other").mkdir()
     other.fetch_history()
 
-    assert (tmp_path / "other" / "history.jsonl").read_text() == "one line\n"
+    assert (tmp_path / "other" / "history.jsonl").read_text() == "one line\nthe last\n"
 
 
 def test_an_adjustment_is_only_taken_away_when_the_history_that_has_it_is_there(
@@ -358,17 +386,27 @@ def test_a_history_that_has_no_room_on_this_machine_is_told_as_such(s3: S3, ther
     assert caught.value.reason == "OutputFull"
 
 
-def test_of_two_runs_that_claim_a_bucket_at_once_one_has_it(there: str) -> None:
+def test_of_two_runs_that_claim_a_bucket_at_once_one_has_it(
+    s3: S3, there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine, other = config(there, 3), config(there, 4)
-    opened = open_output(mine, {}), open_output(other, {})
-    claim_output(opened[0], mine)
+    output, create = open_output(mine, {}), Bucket.create
 
+    def the_other_is_faster(self: Bucket, name: str, content: bytes) -> None:
+        monkeypatch.setattr(Bucket, "create", create)
+        claim_output(open_output(other, {}), other)
+        create(self, name, content)
+
+    monkeypatch.setattr(Bucket, "create", the_other_is_faster)
     with pytest.raises(TrainerError, match="a run with other settings"):
-        claim_output(opened[1], other)
+        claim_output(output, mine)
+
+    assert json.loads(s3.read(f"{there}/run.json")) == identity(other)
 
 
-def test_files_that_are_not_of_a_run_are_never_taken_over(s3: S3, there: str) -> None:
-    s3.write(f"{there}/model/config.json", b"{}")
+@pytest.mark.parametrize("name", ["model/config.json", "adapter/adapter_config.json"])
+def test_files_that_are_not_of_a_run_are_never_taken_over(s3: S3, there: str, name: str) -> None:
+    s3.write(f"{there}/{name}", b"{}")
 
     with pytest.raises(TrainerError, match="files that are not of a run of ours"):
         open_output(config(there, 3), {})

@@ -70,19 +70,17 @@ class HubRepository:
     def write(self, name: str, content: bytes) -> None:
         self._commit(f"Write {name}", [CommitOperationAdd(name, content)])
 
-    def create(self, name: str, content: bytes) -> bool:
+    def create(self, name: str, content: bytes) -> None:
         with remote_failures(self.uri, "output"):
             parent = self._api().repo_info(self._repository).sha
         if name in self.entries():
-            return False
+            return
         try:
             self._commit(f"Write {name}", [CommitOperationAdd(name, content)], parent)
         except Exception as error:
             cause = error.__cause__
-            if isinstance(cause, HfHubHTTPError) and cause.response.status_code == _PRECONDITION_FAILED:
-                return False
-            raise
-        return True
+            if not (isinstance(cause, HfHubHTTPError) and cause.response.status_code == _PRECONDITION_FAILED):
+                raise
 
     def put(self, files: Mapping[str, Path | bytes], last: str, removed: Collection[str] = ()) -> None:
         operations: list[CommitOperationAdd | CommitOperationDelete] = [

@@ -80,7 +80,7 @@ class Mirror:
         """Whether something is there that a run may have made."""
         return any(
             _STEP.match(name) or name == HISTORY or name.rpartition("/")[2] in _MODEL_MARKS
-            for folder in (_CHECKPOINTS, self._place.model_folder, HISTORY)
+            for folder in (_CHECKPOINTS, self._place.model_folder, "adapter", HISTORY)
             for name in self._place.entries(folder)
         )
 

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -100,7 +101,7 @@ class Output:
         """How to call something below the output: people know paths of this machine, and URIs of other places."""
         return self.uri_of(path) if self.mirror else str(path)
 
-    @property
+    @cached_property
     def hurried(self) -> threading.Event:
         """To be set while something waits for a checkpoint to be saved."""
         return self.mirror.hurried if self.mirror else threading.Event()

@@ -55,8 +55,8 @@ class Place(Protocol):
     def write(self, name: str, content: bytes) -> None:
         """Write a small file: readers see the old content or the new."""
 
-    def create(self, name: str, content: bytes) -> bool:
-        """Write a small file if there is none of that name. False if there is, as far as the service can tell."""
+    def create(self, name: str, content: bytes) -> None:
+        """Write a small file, unless there is one of that name, as far as the service can tell."""
 
     def put(self, files: Mapping[str, Path | bytes], last: str, removed: Collection[str] = ()) -> None:
         """Copy files from this machine, or write what they shall hold. `last` is one of `files`: while it is there so are all others.
@@ -135,18 +135,17 @@ class Bucket:
         with self._failures():
             self._filesystem().pipe_file(self._path(name), content)
 
-    def create(self, name: str, content: bytes) -> bool:
+    def create(self, name: str, content: bytes) -> None:
         with self._failures():
             try:
                 self._filesystem().pipe_file(self._path(name), content, mode="create")
             except FileExistsError:
-                return False
+                pass
             except OSError as error:
                 # Not every S3 server knows conditional writes.
                 if not any(word in repr((error, error.__cause__)) for word in _NO_CONDITIONS):
                     raise
                 self._filesystem().pipe_file(self._path(name), content)
-        return True
 
     def put(self, files: Mapping[str, Path | bytes], last: str, removed: Collection[str] = ()) -> None:
         self.remove({last, *removed}, first=last)
