@@ -230,7 +230,7 @@ class Engine:
         if is_sharded(self._plain_model) and self._prepared.data.scoring.generation is not None:
             register_fsdp_forward_method(self._plain_model, "generate")  # gathers the weights for it, too
         if checkpoint:
-            load_optimizer(self._plain_model, self._optimizer.optimizer, _read(checkpoint.path / OPTIMIZER))
+            load_optimizer(self._plain_model, self._optimizer.optimizer, checkpoint.path / OPTIMIZER)
             self._schedule.load_state_dict(_read(checkpoint.path / SCHEDULER))
             if self._accelerator.scaler is not None:
                 self._accelerator.scaler.load_state_dict(_read(checkpoint.path / SCALER))

@@ -65,11 +65,13 @@ def whole_optimizer(model: Any, optimizer: torch.optim.Optimizer) -> Any:
     return _numbered(named) if named else {}
 
 
-def load_optimizer(model: Any, optimizer: torch.optim.Optimizer, state: Any) -> None:
-    """Go on with what `whole_optimizer` gave; with FSDP only that of rank 0 counts."""
+def load_optimizer(model: Any, optimizer: torch.optim.Optimizer, path: Path) -> None:
+    """Go on with what `whole_optimizer` gave and `torch.save` wrote to `path`."""
     if not is_sharded(model):
-        optimizer.load_state_dict(state)
+        optimizer.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         return
+    # Only that of rank 0 counts. Mapped, since all processes of a machine together have no memory for it whole.
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     order = [names[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
     set_optimizer_state_dict(model, optimizer, _named(state, order), options=_FROM_FIRST)

@@ -201,7 +201,7 @@ class _Trainer(transformers.Trainer):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         optimizer, scheduler = cast(Any, self.optimizer), cast(Any, self.lr_scheduler)
-        load_optimizer(self.model, optimizer.optimizer, torch.load(Path(checkpoint) / OPTIMIZER, weights_only=True))
+        load_optimizer(self.model, optimizer.optimizer, Path(checkpoint) / OPTIMIZER)
         scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
