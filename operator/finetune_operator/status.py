@@ -110,7 +110,7 @@ def _attempts(resource: Resource, spec: FineTuneJobSpec, observed: Observation, 
 
 def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Observation, now: datetime) -> Attempt:
     began = observed.began(pod, spec.resources.nodes)
-    seen: dict[str, object] = {"node": pod.node or before.node, "start_time": began or before.start_time}
+    seen: dict[str, object] = {"node": pod.node or before.node, "start_time": before.start_time or began}
     body = report_of(pod, observed)
     told = pod.final or (body.report if body else None)
     if told is not None:

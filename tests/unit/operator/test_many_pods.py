@@ -80,6 +80,9 @@ def test_an_attempt_begins_with_the_last_of_its_pods_and_the_deadline_waits_for_
     waits = compute(observation(job(), up, late), 60, runPolicy=policy)
     ends = compute(observation(job(), up, late), 61, runPolicy=policy)
     replaced = compute(observation(job(), up, late), 900, whole, runPolicy=policy)
+    lost = compute(
+        observation(job(), member(0, state=terminated(17, until=95)), member(1, 2, state=running(98))), 99, whole
+    )
 
     assert waits["phase"] == "Pending"
     assert waits["attempts"] == [{"number": 1, "pod": "yelp-0-1", "node": "n1"}]
@@ -88,6 +91,7 @@ def test_an_attempt_begins_with_the_last_of_its_pods_and_the_deadline_waits_for_
         "1 of 2 pods run; pod 1: no node can take the pod: 0/2 nodes are available."
     )
     assert replaced["phase"] == "Pending"
+    assert [whole["attempts"][0]["startTime"], lost["attempts"][0]["startTime"]] == [stamp(20), stamp(20)]
 
 
 def test_only_the_first_pods_word_is_taken() -> None:
