@@ -181,6 +181,26 @@ def test_a_template_that_rewrites_earlier_turns_must_mark_the_assistant_s(tmp_pa
         taught(tmp_path, [{"messages": CHAT}], template=forgetful)
 
 
+def test_what_is_learnt_from_and_what_is_not_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "finetune_trainer")
+
+    taught(tmp_path, [{"text": "the sky", "messages": CHAT, "tools": []}], template=CHAT_TEMPLATE)
+
+    assert "learning from the columns messages" in caplog.text
+    assert "column 'tools' is not read" in caplog.text
+
+
+def test_the_languages_of_a_tokenizer_that_marks_them_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), [{"text": "the sky", "target": "blue"}])
+    given.tokenizer.src_lang, given.tokenizer.tgt_lang = "eng_Latn", None
+
+    seq2seq.prepare(given)
+
+    assert "it takes texts as eng_Latn and targets as None" in caplog.text
+
+
 @pytest.mark.parametrize(("model_s_own", "longest"), [(64, 64), (131_072, 1024)])
 def test_sequences_have_at_most_1024_tokens_where_nothing_is_said(
     tmp_path: Path, model_s_own: int, longest: int

@@ -24,7 +24,7 @@ from finetune_trainer.data.tokenizing import (
     padding_multiple,
     tokenized,
 )
-from finetune_trainer.failures import TrainerError, bad_configuration, data_error, model_error
+from finetune_trainer.failures import TrainerError, bad_configuration, data_error, listed, model_error
 from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.tokens import TokenScores, count_tokens
 from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
@@ -51,7 +51,11 @@ def prepare(inputs: Inputs) -> TaskData:
     """
     config, tokenizer, settings = inputs.config, inputs.tokenizer, inputs.config.preprocessing
     _check_model(inputs)
-    used = choose_columns(config.dataset.columns, inputs.train.dataset.column_names)
+    there = inputs.train.dataset.column_names
+    used = choose_columns(config.dataset.columns, there)
+    logger.info("learning from the columns %s", listed(used.values()))
+    if "messages" in used and "tools" in there:
+        logger.warning("column 'tools' is not read: calls of functions are learnt without their descriptions")
     metrics = chosen_metrics(config.evaluation, config.task, METRICS_OF_TASK[config.task], _USUAL_METRICS)
     packed = packs(settings, inputs.pretrained.config.model_type)
     special = tokenizer.num_special_tokens_to_add(pair=False) + 1

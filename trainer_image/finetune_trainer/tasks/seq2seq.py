@@ -1,5 +1,6 @@
 """One text to another: translation, summarization, …"""
 
+import logging
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,8 @@ from finetune_trainer.metrics.texts import TextScores
 from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
 
+logger = logging.getLogger(__name__)
+
 _USUAL_METRICS: tuple[Metric, ...] = ("rouge1", "rouge2", "rougeL")
 _TARGET_LENGTH = "target_length"
 
@@ -43,6 +46,11 @@ def prepare(inputs: Inputs) -> TaskData:
         settings, tokenizer, inputs.pretrained.config, tokenizer.num_special_tokens_to_add(pair=False)
     )
     _check_target_length(settings.max_target_length, inputs.pretrained.config)
+    if hasattr(tokenizer, "src_lang"):
+        logger.warning(
+            "the tokenizer marks languages, for which there is no field: it takes texts as %s and targets as %s",
+            tokenizer.src_lang, getattr(tokenizer, "tgt_lang", None),
+        )  # fmt: skip
 
     def examples(rows: Rows) -> Examples:
         inputs.tell(f"tokenizing {len(rows.positions)} rows of split {rows.split}")
