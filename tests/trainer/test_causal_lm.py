@@ -123,6 +123,8 @@ def test_texts_are_packed_where_nothing_is_said_and_the_model_keeps_them_apart(
     assert "split 'train': 6 texts packed into 1 sequences of at most 64 tokens" in ended.said
     assert ended.final.progress
     assert ended.final.progress.total_steps == 1
+    assert ended.final.provenance
+    assert "trl" in (ended.final.provenance.versions or {})
 
 
 def test_packed_texts_are_evaluated_as_they_are_alone(settings: Settings, train: Train, tmp_path: Path) -> None:

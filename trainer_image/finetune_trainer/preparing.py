@@ -147,6 +147,7 @@ def _libraries(config: RunConfig) -> list[str]:
     lora, engine = config.training.lora, config.training.engine
     return [
         *_LIBRARIES,
+        *(["trl"] if config.task == "causal-lm" else []),
         *(["peft"] if lora else []),
         *(["bitsandbytes"] if lora and lora.quantization else []),
         *(["keras", "keras-hub"] if engine == "keras" else []),
