@@ -255,7 +255,7 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
         "the training rows have 0 or 1 for each of 3 classes",
     ),
     "metric of another problem": (
-        lambda s, f: (rows(s, f, text=["a", "b"], label=[1.5, 2.5]), s.update(evaluation={"metrics": ["f1", "mse"]})),
+        lambda s, f: (unseen(s, f, [1.5, 2.5], [1.5]), s.update(evaluation={"metrics": ["f1", "mse"]})),
         ExitCode.BAD_CONFIGURATION, "BadConfiguration",
         "evaluation.metrics: f1 cannot be computed for regression; its metrics are pearsonr, spearmanr, mse, mae",
     ),
