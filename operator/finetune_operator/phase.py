@@ -173,19 +173,14 @@ def _between_attempts(
     resource: Resource, spec: FineTuneJobSpec, observed: Observation, pod: PodState, ended: Terminated
 ) -> Verdict:
     """The attempt has failed, and the Job controller has not yet said what comes of it."""
-    failure = group_failure(pod, ended, spec)
+    what = group_failure(pod, ended, spec).message
     if ended.counted and ended.exit_code in NOT_RETRIED:
-        return Verdict(_phase_before(resource), "Failing", failure.message)
+        return Verdict(_phase_before(resource), "Failing", what)
+    reason, then = "Resuming", "a new attempt goes on from the last checkpoint"
     if ended.exit_code == ExitCode.STOPPED:
-        reason, what, then = (
-            "Resuming",
-            "the pod was stopped and had saved a checkpoint",
-            "a new one goes on from there",
-        )
-    elif not ended.counted:
-        reason, what, then = "Resuming", failure.message, "a new attempt goes on from the last checkpoint"
-    else:
-        reason, what, then = "Retrying", f"the attempt failed: {failure.message}", "a new one comes"
+        what, then = "the pod was stopped and had saved a checkpoint", "a new one goes on from there"
+    elif ended.counted:
+        reason, what, then = "Retrying", f"the attempt failed: {what}", "a new one comes"
     if _held_up(observed):
         then = _waiting(observed, spec.resources.nodes).message
     return Verdict("Pending", reason, cut(f"{what}; {then}"))

@@ -66,19 +66,6 @@ def test_a_column_of_ours_has_its_own_type_though_a_user_s_has_its_name(tmp_path
     assert examples.dataset.column_names == ["input_ids", "labels"]
 
 
-def test_one_column_may_be_both_texts_of_a_pair(tmp_path: Path) -> None:
-    datasets.Dataset.from_dict(ROWS).save_to_disk(tmp_path / "rows")
-    source = DatasetSettings.model_validate({"source": f"file://{tmp_path}/rows", "train": {"split": "train"}})
-
-    examples = tokenized(
-        load_rows(source, {})[0],
-        ["text", "text"],
-        lambda batch, indices: {"input_ids": [(text + " " + text).split() for text in batch["text"]]},
-    )
-
-    assert examples.lengths == [4, 10]
-
-
 class Spy:
     """A tokenizer, and how many characters of a text it was given at the most."""
 

@@ -101,12 +101,8 @@ def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
         )
     try:
         text = get_training_chat_template(tokenizer) if tokenizer.is_fast else None
-    except (
-        TemplateError,
-        ValueError,
-        TypeError,
-        KeyError,
-    ):  # not one that trl knows, nor one whose calls of tools it likes
+    except (TemplateError, ValueError, TypeError, KeyError):
+        # Not one that trl knows, or one with calls of tools that it does not like.
         marked = tokenizer.is_fast and has_generation_markers(str(tokenizer.chat_template))
         return ChatTemplate(tokenizer, None, marked)
     return ChatTemplate(tokenizer, text, marked=tokenizer.is_fast)

@@ -43,7 +43,7 @@ def tokenized(
 
     made_of = [rows.fingerprint(columns), [(name, version(name)) for name in _MAKERS], *settings]
     fingerprint = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
-    source = rows.dataset.select_columns(list(renamed)).rename_columns(renamed)
+    source = rows.dataset.select_columns(list(columns)).rename_columns(renamed)
     encoded = source.map(
         with_length,
         batched=True,
