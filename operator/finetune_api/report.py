@@ -64,6 +64,8 @@ class ExitCode(IntEnum):
     """A GPU was asked for and none is usable. Retried, since another node may do."""
     PEER_LOST = 17
     """Another process of the same run was lost, so that this one could not go on. Retried, and not counted: the other one is."""
+    SMALLER_BATCHES = 18
+    """A GPU of one of several processes had not enough memory. Retried with smaller batches, and not counted: they soon end."""
     STOPPED = 143
     """Stopped by SIGTERM after saving: 128 + 15. Retried without being counted, and resumes."""
 
@@ -77,7 +79,7 @@ NOT_RETRIED: tuple[ExitCode, ...] = (
     ExitCode.OUTPUT,
 )
 """The same manifest would fail in the same way again."""
-NOT_COUNTED: tuple[ExitCode, ...] = (ExitCode.PEER_LOST, ExitCode.STOPPED)
+NOT_COUNTED: tuple[ExitCode, ...] = (ExitCode.PEER_LOST, ExitCode.SMALLER_BATCHES, ExitCode.STOPPED)
 """No fault of the process that ends so: retried without using up `runPolicy.backoffLimit`."""
 
 Stage: TypeAlias = Literal["Preparing", "Training", "Evaluating", "Saving", "Exporting", "Finished"]

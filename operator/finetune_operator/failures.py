@@ -41,6 +41,9 @@ _EXIT_CODES: dict[int, _Known] = {
     ExitCode.PEER_LOST: _Known(
         "PeerLost", "another process of the run was lost", "a new attempt goes on from the last checkpoint"
     ),
+    ExitCode.SMALLER_BATCHES: _Known(
+        "CudaOutOfMemory", "a GPU's memory is not enough", "a new attempt goes on with smaller batches"
+    ),
     ExitCode.STOPPED: _Known(
         "Stopped", "the pod was stopped from outside", "a new attempt goes on from the last checkpoint"
     ),

@@ -39,12 +39,13 @@ def test_two_processes_are_started_watched_and_stopped_as_one_program(settings: 
     program = start(settings, tmp_path)
     wait_for(checkpoints / "step-000020", program)
     program.send_signal(signal.SIGTERM)
-    said += program.communicate()[1]
+    said = program.communicate()[1]
 
     word = final(tmp_path)
     assert (program.returncode, word.exit_code, word.failure) == (ExitCode.STOPPED, ExitCode.STOPPED, None)
     assert word.resumed_from_step >= 3
     assert f"stopped; the same command goes on from step {word.checkpoints[-1].step}" in said
+    assert "Traceback" not in said
     assert not any(child.is_running() for child in started)
 
 

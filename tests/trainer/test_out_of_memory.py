@@ -229,7 +229,7 @@ def test_one_of_several_processes_ends_and_the_next_attempt_begins_with_what_fit
     ended = run_together(settings, tmp_path / "words", arm=small_gpu_of_second_process)
     again = run_together(settings, tmp_path / "words", arm=small_gpu_of_second_process)
 
-    assert ended.codes == [ExitCode.PEER_LOST, ExitCode.INTERNAL]
+    assert ended.codes == [ExitCode.PEER_LOST, ExitCode.SMALLER_BATCHES]
     failure = ended.words[1].failure
     assert failure is not None
     assert (failure.reason, failure.message) == (

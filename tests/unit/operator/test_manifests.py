@@ -50,7 +50,7 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
                     },
                     {
                         "action": "Ignore",
-                        "onExitCodes": {"containerName": "trainer", "operator": "In", "values": [17, 143]},
+                        "onExitCodes": {"containerName": "trainer", "operator": "In", "values": [17, 18, 143]},
                     },
                 ]
             },

@@ -121,7 +121,7 @@ def nothing_smaller(said: str, evaluating: bool, checkpointing: bool, need: Need
 def left_for_next(said: str, change: str) -> TrainerError:
     """The failure of one of several processes, which ends so that the next attempt can begin with smaller batches."""
     return TrainerError(
-        ExitCode.INTERNAL,
+        ExitCode.SMALLER_BATCHES,
         "CudaOutOfMemory",
         f"the GPU's memory is not enough: {said.splitlines()[0]:.300}",
         f"the next attempt goes on from the newest checkpoint with {change}",
