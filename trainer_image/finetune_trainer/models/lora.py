@@ -100,6 +100,11 @@ def _load_quantized(load: Callable[[Pretrained], Loaded], base: Pretrained, bits
         output = loaded.model.get_output_embeddings()  # type: ignore[no-untyped-call]
         kept = [name for name, module in loaded.model.named_modules() if module is output]
         loaded = quantized(fresh + kept)
+    module: Any
+    for module in loaded.model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # An evaluation on such a CPU would pack the weights in a way that has no gradients in the next step.
+            module.support_avx512bf16_for_cpu = False
     # Activation checkpointing is switched on by the engine, from its arguments.
     model = prepare_model_for_kbit_training(loaded.model, use_gradient_checkpointing=False)  # type: ignore[no-untyped-call]
     return replace(loaded, model=model)
