@@ -14,6 +14,7 @@ from finetune_api.status import (
     MAX_ADJUSTMENTS,
     MAX_CHECKPOINTS,
     MAX_EVALUATIONS,
+    MAX_WARNINGS,
     Adjustment,
     BestCheckpoint,
     Checkpoint,
@@ -22,8 +23,10 @@ from finetune_api.status import (
     Failure,
     Metrics,
     MetricValue,
+    Preflight,
     Progress,
     Provenance,
+    RunWarning,
     Step,
 )
 
@@ -97,6 +100,8 @@ class TrainerState(LenientModel):
     best_checkpoint: BestCheckpoint | None = None
     model: ExportedModel | None = None
     adjustments: Annotated[list[Adjustment], Field(max_length=MAX_ADJUSTMENTS)] = []
+    warnings: Annotated[list[RunWarning], Field(max_length=MAX_WARNINGS)] = []
+    preflight: Preflight | None = None
     resumed_from_step: Step = 0
     provenance: Provenance | None = None
 
@@ -144,8 +149,10 @@ class FinalReport(TrainerState):
         for shorten in (
             _no_change,
             _drop_log_tail,
+            _drop_preflight,
             _drop_evaluations,
             _drop_old_checkpoints,
+            _drop_last_warnings,
             _drop_provenance,
             _drop_old_adjustments,
             _essentials,
@@ -162,6 +169,14 @@ class FinalReport(TrainerState):
 
 def _no_change(message: JsonObject) -> JsonObject:
     return message
+
+
+def _drop_preflight(message: JsonObject) -> JsonObject:
+    return {**message, "preflight": None}
+
+
+def _drop_last_warnings(message: JsonObject) -> JsonObject:
+    return {**message, "warnings": message["warnings"][:3]}
 
 
 def _drop_evaluations(message: JsonObject) -> JsonObject:

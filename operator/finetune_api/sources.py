@@ -100,6 +100,9 @@ class Columns(ApiModel):
     """causal-lm: what the model shall answer. It follows the prompt as it stands: let it begin with the space or line break that parts them."""
 
 
+Format: TypeAlias = Literal["auto", "text", "prompt-completion", "messages", "sharegpt", "alpaca"]
+
+
 class Dataset(ApiModel):
     """The data to train and evaluate on."""
 
@@ -115,6 +118,8 @@ class Dataset(ApiModel):
     """Rows to train on."""
     evaluation: Split | None = None
     """Rows to evaluate on. Without it nothing is evaluated."""
+    format: Format = "auto"
+    """causal-lm: how rows are written. `text`: plain text. `prompt-completion`: a question and its answer. `messages`: a chat as OpenAI writes it, with `tools` and `system` beside it. `sharegpt`: a chat of {from, value} in `conversations`. `alpaca`: `instruction`, `input` and `output`. `auto` tells by `columns` and by the columns that are there; the log says which was taken."""
     columns: Columns = Columns()
 
 

@@ -13,6 +13,8 @@ MAX_CHECKPOINTS = 20
 MAX_ATTEMPTS = 10
 MAX_ATTEMPT_NUMBER = 1_000_000
 MAX_ADJUSTMENTS = 8
+MAX_WARNINGS = 16
+MAX_CLASSES = 24
 MAX_MESSAGE = 1024
 MAX_LOG_TAIL = 2048
 
@@ -29,6 +31,7 @@ Reason: TypeAlias = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z]([A-Z
 Message: TypeAlias = Annotated[str, Field(max_length=MAX_MESSAGE)]
 Identifier: TypeAlias = Annotated[str, Field(max_length=253)]
 Step: TypeAlias = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
+Count: TypeAlias = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
 Bytes: TypeAlias = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
 Digest: TypeAlias = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 
@@ -122,6 +125,71 @@ class Adjustment(LenientModel):
     """What was changed from what to what."""
 
 
+class RunWarning(LenientModel):
+    """What is probably not meant, and is done all the same. Model, data and settings are worth a second look."""
+
+    reason: Reason
+    """In CamelCase, such as EmptyTexts."""
+    message: Annotated[str, Field(max_length=512)]
+    """What was seen, where, and what to do about it."""
+
+
+class ClassRows(LenientModel):
+    """How many training rows (for tags: words) are of one class."""
+
+    name: Annotated[str, Field(max_length=64)]
+    rows: Count
+
+
+class TokenLengths(LenientModel):
+    """Tokens in a training row."""
+
+    median: Count
+    p95: Count
+    """19 of 20 rows have at most as many."""
+    longest: Count
+    limit: Count | None = None
+    """Most tokens that a row may have."""
+    at_limit: Decimal | None = None
+    """Share of the rows that are as long as that, such as "0.216"; they may have been cut."""
+
+
+class MemoryEstimate(LenientModel):
+    """Bytes that the training needs on each device."""
+
+    weights: Bytes
+    gradients: Bytes
+    optimizer: Bytes
+    activations: Bytes
+    total: Bytes
+    available: Bytes | None = None
+    """Free on the device where this was found out; absent where the system does not tell."""
+
+
+class Preflight(LenientModel):
+    """What was found out before the first step: what the run reads, and what it will take."""
+
+    train_rows: Count
+    evaluation_rows: Count = 0
+    class_count: Count = 0
+    """How many classes there are; 0 where the task has none."""
+    classes: Annotated[list[ClassRows], Field(max_length=MAX_CLASSES)] = []
+    """Of many classes the first 24."""
+    lengths: TokenLengths | None = None
+    sampled_rows: Count | None = None
+    """Training rows of which classes and lengths were taken, where not of all."""
+    steps: Step
+    """Optimizer steps of the whole run."""
+    batch_size: Count
+    """Rows of an optimizer step, on all devices."""
+    parameters: Count
+    trained_parameters: Count
+    device: Annotated[str, Field(max_length=64)] | None = None
+    memory: MemoryEstimate | None = None
+    output_bytes: Bytes | None = None
+    """What checkpoints and model take at the most."""
+
+
 class Attempt(LenientModel):
     """One pod of the job; of many pods that train together the first one, which reports for all."""
 
@@ -204,6 +272,9 @@ class FineTuneJobStatus(LenientModel):
     model: ExportedModel | None = None
     adjustments: Annotated[list[Adjustment], Field(max_length=MAX_ADJUSTMENTS)] = []
     """What the run changed by itself, oldest first."""
+    warnings: Annotated[list[RunWarning], Field(max_length=MAX_WARNINGS)] = []
+    """What is probably not meant in model, data or settings, and is done all the same."""
+    preflight: Preflight | None = None
     attempts: Annotated[list[Attempt], Field(max_length=MAX_ATTEMPTS)] = []
     """The newest 10."""
     provenance: Provenance | None = None

@@ -160,7 +160,12 @@ _TASK_RULES = [
     Rule(f"!has(self.{section}.{name}) || self.task == '{task}'", f"{name} is for {task}", field=f".{section}.{name}")
     for section, name, task in _FIELDS_OF_TASK
 ]
-_RULES = (_BEST_CHECKPOINT_RULE, _METRICS_ROWS_RULE, *_METRICS_RULES, _KERAS_RULE, *_TASK_RULES)
+_FORMAT_RULE = Rule(
+    rule="self.dataset.format == 'auto' || self.task == 'causal-lm'",
+    message="format is for causal-lm",
+    field=".dataset.format",
+)
+_RULES = (_BEST_CHECKPOINT_RULE, _METRICS_ROWS_RULE, *_METRICS_RULES, _KERAS_RULE, *_TASK_RULES, _FORMAT_RULE)
 
 
 class RunSettings(ApiModel):
@@ -209,6 +214,8 @@ class RunSettings(ApiModel):
         for (section, name, task), rule in zip(_FIELDS_OF_TASK, _TASK_RULES, strict=True):
             if name in wire[section] and self.task != task:
                 raise PydanticCustomError("task", "{message}", {"message": f"{section}.{rule.message}"})
+        if self.dataset.format != "auto" and self.task != "causal-lm":
+            raise PydanticCustomError("task", f"dataset.{_FORMAT_RULE.message}")
         return self
 
 

@@ -44,6 +44,8 @@ def compute_status(resource: Resource, observed: Observation, now: datetime) -> 
             "best_checkpoint": known.best_checkpoint,
             "model": known.model,
             "adjustments": known.adjustments,
+            "warnings": known.warnings,
+            "preflight": known.preflight,
             "attempts": _attempts(resource, resource.spec, observed, now),
             "provenance": _provenance(known, observed),
         }

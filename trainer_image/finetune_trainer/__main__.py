@@ -19,6 +19,7 @@ from finetune_trainer.reporting.final_word import is_launched, is_main, place, s
 from finetune_trainer.reporting.redaction import guard_logs, redact
 from finetune_trainer.reporting.reporter import Endpoint, Reporter
 from finetune_trainer.reporting.state import RunState
+from finetune_trainer.run_warnings import collected
 from finetune_trainer.stop import StopSignal
 from finetune_trainer.storage.credentials import remember_secrets
 from finetune_trainer.storage.output import Output
@@ -97,7 +98,7 @@ def _run(config: RunConfig, volumes: dict[str, Path], state: RunState, stop: Sto
     from finetune_trainer.memory.failures import memory_failures
     from finetune_trainer.run import run
 
-    with logging_redirect_tqdm(), memory_failures(config):
+    with logging_redirect_tqdm(), memory_failures(config), collected(state.add_warning):
         return run(config, volumes, state, stop)
 
 

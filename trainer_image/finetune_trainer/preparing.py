@@ -24,6 +24,7 @@ from finetune_trainer.models.lora import load_adapted
 from finetune_trainer.models.pretrained import Pretrained, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, Prepared, TaskData
 from finetune_trainer.reporting.state import RunState
+from finetune_trainer.run_warnings import warn
 from finetune_trainer.storage.output import Volumes
 from finetune_trainer.storage.sources import is_hub_id
 from finetune_trainer.tasks import text_classification, token_classification
@@ -61,7 +62,7 @@ def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState)
     sizes = sizes_of(model)
     memory = estimate_memory(sizes, config, size, longest, use_cpu, bf16)
     for warning in filter(None, (shortage(memory, free), merge_shortage(sizes, config, use_cpu, free_of_cpu))):
-        logger.warning("%s", warning)
+        warn("MemoryShort", warning)
         tell(warning)
     return Prepared(config, pretrained, model, tokenizer, data, use_cpu)
 

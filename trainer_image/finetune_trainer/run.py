@@ -27,6 +27,7 @@ from finetune_trainer.processes.group import Processes
 from finetune_trainer.recorder import Recorder
 from finetune_trainer.reporting.history import History
 from finetune_trainer.reporting.state import RunState
+from finetune_trainer.run_warnings import warn
 from finetune_trainer.stop import StopSignal
 from finetune_trainer.storage.output import Output, Volumes, claim_output, find_output, identity, open_output
 
@@ -154,7 +155,7 @@ def _tell_shortage(output: Output, prepared: Prepared, state: RunState) -> None:
     """Say where the output is thought to become full. It is tried all the same: who knows how long the run will be?"""
     needed = estimate_output(sizes_of(prepared.model), prepared.config)
     if warning := output_shortage(needed, output.free):
-        logger.warning("%s", warning)
+        warn("OutputShort", warning)
         state.stage("Preparing", warning)
 
 

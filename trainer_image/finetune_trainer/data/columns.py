@@ -10,6 +10,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.failures import bad_configuration, data_error, did_you_mean, listed
+from finetune_trainer.run_warnings import warn
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def tell_empty_texts(rows: Rows, column: str) -> None:
     empty = np.concatenate([pc.equal(pc.utf8_trim_whitespace(table[column]), "").to_numpy() for table in texts])
     if empty.any():
         first = rows.name_row(int(empty.argmax()))
-        logger.warning("column '%s' has %d empty texts, the first in %s", column, int(empty.sum()), first)
+        warn("EmptyTexts", f"column '{column}' has {int(empty.sum())} empty texts, the first in {first}")
 
 
 def kind_of(feature: Any) -> str:

@@ -10,6 +10,7 @@ from finetune_api.status import (
     MAX_CHECKPOINTS,
     MAX_EVALUATIONS,
     MAX_METRICS,
+    MAX_WARNINGS,
     Adjustment,
     BestCheckpoint,
     Checkpoint,
@@ -17,8 +18,10 @@ from finetune_api.status import (
     ExportedModel,
     Failure,
     MetricValue,
+    Preflight,
     Progress,
     Provenance,
+    RunWarning,
 )
 from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.reporting.history import History
@@ -103,6 +106,16 @@ class RunState:
     def set_adjustments(self, adjustments: Sequence[Adjustment]) -> None:
         """What the run changed by itself; of too many the newest."""
         self._update(adjustments=list(adjustments[-MAX_ADJUSTMENTS:]))
+
+    def add_warning(self, reason: str, message: str) -> None:
+        """Something that is probably not meant; the same again, or more than the API takes, changes nothing."""
+        warning = RunWarning(reason=reason, message=redact(message)[:512])
+        with self._lock:
+            if warning not in self._state.warnings and len(self._state.warnings) < MAX_WARNINGS:
+                self._update(warnings=[*self._state.warnings, warning])
+
+    def set_preflight(self, preflight: Preflight) -> None:
+        self._update(preflight=preflight)
 
     def set_model(self, model: ExportedModel) -> None:
         self._update(model=model)

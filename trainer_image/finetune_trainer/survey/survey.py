@@ -27,6 +27,7 @@ from finetune_trainer.prepared import Inputs, TaskData
 from finetune_trainer.preparing import load_model, prepare_task, trains_in_bf16
 from finetune_trainer.reporting.state import RunState
 from finetune_trainer.run import check_settings
+from finetune_trainer.run_warnings import collected
 from finetune_trainer.storage.output import Volumes, open_output
 
 SAMPLE = 5_000
@@ -73,7 +74,7 @@ class Survey:
     output_bytes: int
     """What checkpoints and model take there at the most."""
     warnings: list[str]
-    """Of what may not be enough."""
+    """Of what is probably not meant, and of what may not be enough."""
 
 
 def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
@@ -82,6 +83,11 @@ def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
     Raises:
         TrainerError: What the run would fail with before its first step.
     """
+    with collected(state.add_warning):
+        return _survey(config, volumes, state)
+
+
+def _survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
     use_cpu = check_settings(config)
     output = open_output(config, volumes)
     state.stage("Preparing", f"looking for model {config.model.source}")
@@ -127,7 +133,10 @@ def survey(config: RunConfig, volumes: Volumes, state: RunState) -> Survey:
         available=available,
         output=config.output.uri,
         output_bytes=output_bytes,
-        warnings=[warning for warning in warnings if warning],
+        warnings=[
+            *(warning.message for warning in state.current.warnings),
+            *(warning for warning in warnings if warning),
+        ],
     )
 
 

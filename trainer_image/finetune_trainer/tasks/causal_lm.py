@@ -29,6 +29,7 @@ from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.tokens import TokenScores, count_tokens
 from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
+from finetune_trainer.run_warnings import warn
 
 logger = logging.getLogger(__name__)
 
@@ -171,10 +172,11 @@ def _with_answers(rows: Rows, examples: Examples, longest: int) -> Examples:
             f"each prompt of split '{rows.split}' is longer than {longest} tokens, so that no answer is left",
             "raise preprocessing.maxLength, or shorten the prompts",
         )
-    logger.warning(
-        "split '%s': %d of %d rows are left out, since what is asked fills the %d tokens of maxLength; the first is %s",
-        rows.split, len(learnt) - len(kept), len(learnt), longest, first,
-    )  # fmt: skip
+    warn(
+        "PromptsTooLong",
+        f"split '{rows.split}': {len(learnt) - len(kept)} of {len(learnt)} rows are left out, since what is asked fills "
+        f"the {longest} tokens of maxLength; the first is {first}",
+    )
     return Examples(dataset.select(kept), [examples.lengths[index] for index in kept])
 
 
@@ -213,7 +215,10 @@ def _encoder(inputs: Inputs, rows: Rows, used: dict[str, str], cut: int | None) 
 def _chat_encoder(inputs: Inputs, rows: Rows, column: str, answers_only: bool) -> Encode:
     template = find_chat_template(inputs.tokenizer, inputs.pretrained.source)
     if answers_only and not learns_to_stop(template):
-        logger.warning("the model's chat template ends no turn of the assistant: the model will not learn to stop")
+        warn(
+            "TurnsHaveNoEnd",
+            "the model's chat template ends no turn of the assistant: the model will not learn to stop",
+        )
 
     def chats(batch: Batch, indices: list[int]) -> list[Marked]:
         marked = []

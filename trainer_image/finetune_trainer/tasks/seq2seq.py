@@ -26,6 +26,7 @@ from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.texts import TextScores
 from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
+from finetune_trainer.run_warnings import warn
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +48,12 @@ def prepare(inputs: Inputs) -> TaskData:
     )
     _check_target_length(settings.max_target_length, inputs.pretrained.config)
     if hasattr(tokenizer, "src_lang"):
-        logger.warning(
-            "the tokenizer marks languages, for which there is no field: it takes texts as %s and targets as %s",
-            tokenizer.src_lang, getattr(tokenizer, "tgt_lang", None),
-        )  # fmt: skip
+        target = getattr(tokenizer, "tgt_lang", None)
+        warn(
+            "LanguagesNotGiven",
+            "the tokenizer marks languages, for which there is no field: it takes texts as "
+            f"{tokenizer.src_lang} and targets as {target}",
+        )
 
     def examples(rows: Rows) -> Examples:
         inputs.tell(f"tokenizing {len(rows.positions)} rows of split {rows.split}")

@@ -29,6 +29,7 @@ from finetune_trainer.failures import data_error, model_error
 from finetune_trainer.metrics.scores import EntityScores, WordScores, chosen_metrics
 from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
+from finetune_trainer.run_warnings import warn
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ def _tagged_rows(rows: Rows, examples: Examples, words: list[int]) -> Examples:
     if not len(kept):
         raise data_error("NoRows", f"no row of split '{rows.split}' has a word", "check dataset.columns.tokens")
     first = rows.name_row(int(np.argmin(tagged)))
-    logger.warning("%d rows have no words and are left out, the first is %s", len(tagged) - len(kept), first)
+    warn("EmptyRows", f"{len(tagged) - len(kept)} rows have no words and are left out, the first is {first}")
     return Examples(dataset.select(kept), [examples.lengths[index] for index in kept])
 
 
