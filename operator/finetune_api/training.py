@@ -15,7 +15,7 @@ Steps: TypeAlias = Annotated[int, Field(ge=1, le=10_000_000)]
 Metric: TypeAlias = Literal[
     "accuracy", "f1", "precision", "recall", "matthews_correlation",
     "pearsonr", "spearmanr", "mse", "mae",
-    "perplexity", "rouge1", "rouge2", "rougeL", "sacrebleu",
+    "perplexity", "rouge1", "rouge2", "rougeL", "sacrebleu", "chrf",
 ]  # fmt: skip
 BestMetric: TypeAlias = Literal[Metric, "loss"]
 
@@ -25,7 +25,7 @@ METRICS_OF_TASK: Final[dict[Task, tuple[Metric, ...]]] = {
     ),
     "token-classification": ("accuracy", "f1", "precision", "recall"),
     "causal-lm": ("accuracy", "perplexity"),
-    "seq2seq": ("rouge1", "rouge2", "rougeL", "sacrebleu"),
+    "seq2seq": ("rouge1", "rouge2", "rougeL", "sacrebleu", "chrf"),
 }  # fmt: skip
 METRICS_OF_PROBLEM: Final[dict[Problem, tuple[Metric, ...]]] = {
     "single_label_classification": ("accuracy", "f1", "precision", "recall", "matthews_correlation"),

@@ -30,7 +30,11 @@ def settings(tmp_path: Path) -> Settings:
         },
         "preprocessing": {"sourcePrefix": PREFIX, "maxTargetLength": 8},
         "training": {"epochs": 60, "batchSize": 2, "learningRate": 0.005},
-        "evaluation": {"strategy": "steps", "steps": 180, "metrics": ["rouge1", "rouge2", "rougeL", "sacrebleu"]},
+        "evaluation": {
+            "strategy": "steps",
+            "steps": 180,
+            "metrics": ["rouge1", "rouge2", "rougeL", "sacrebleu", "chrf"],
+        },
         "checkpoints": {"strategy": "steps", "steps": 180},
         "output": {"uri": f"file://{tmp_path}/out"},
         "gpus": 0,
@@ -51,7 +55,9 @@ def test_a_model_learns_to_write_and_is_evaluated_by_what_it_writes(
 
     metrics = {metric.name: float(metric.value) for metric in ended.final.evaluations[-1].metrics}
     assert metrics.pop("eval_loss") < 0.2
-    assert metrics == pytest.approx({"eval_rouge1": 1, "eval_rouge2": 1, "eval_rougeL": 1, "eval_sacrebleu": 100})
+    assert metrics == pytest.approx(
+        {"eval_rouge1": 1, "eval_rouge2": 1, "eval_rougeL": 1, "eval_sacrebleu": 100, "eval_chrf": 100}
+    )
     model = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "out/model")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "out/model")
     written = model.generate(**tokenizer([f"{PREFIX}rose ?"], return_tensors="pt"), max_new_tokens=8)

@@ -1,6 +1,7 @@
 """Texts that a model wrote, compared with those that were wanted."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +14,16 @@ _ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
 class TextScores:
-    """rouge1, rouge2, rougeL and sacrebleu over token ids of shape (rows, tokens), padded with -100."""
+    """rouge1, rouge2, rougeL, sacrebleu and chrf over token ids of shape (rows, tokens), padded with -100."""
 
-    def __init__(self, names: Sequence[str], tokenizer: Tokenizer) -> None:
+    def __init__(self, names: Sequence[str], tokenizer: Tokenizer, bleu_tokenizer: str | None = None) -> None:
+        """`bleu_tokenizer` is that of sacrebleu, such as `zh`; if left out, it goes by the script of the references."""
         self._tokenizer = tokenizer
-        self._rouge = [name for name in names if name in _ROUGE]
+        rouge = [name for name in names if name in _ROUGE]
+        self._options: dict[str, dict[str, Any]] = {
+            "rouge": {"rouge_types": rouge},
+            "sacrebleu": {"tokenize": bleu_tokenizer},
+        }
         self._metrics = {name: load_metric(name) for name in dict.fromkeys(_module(name) for name in names)}
 
     def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
@@ -28,7 +34,7 @@ class TextScores:
     def compute(self, loss: float) -> dict[str, float]:
         computed: dict[str, float] = {}
         for name, metric in self._metrics.items():
-            computed |= metric.compute(**({"rouge_types": self._rouge} if name == "rouge" else {}))
+            computed |= metric.compute(**self._options.get(name, {}))
         return computed
 
     def _texts(self, ids: npt.NDArray[np.generic]) -> list[str]:

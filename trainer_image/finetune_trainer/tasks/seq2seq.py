@@ -24,6 +24,7 @@ from finetune_trainer.data.tokenizing import (
 from finetune_trainer.failures import bad_configuration, data_error
 from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.texts import TextScores
+from finetune_trainer.metrics.words import bleu_tokenizer
 from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
 from finetune_trainer.run_warnings import warn
@@ -66,13 +67,16 @@ def prepare(inputs: Inputs) -> TaskData:
         pad.model = loaded.model  # models shift their targets each in its own way to what the decoder reads
         return loaded
 
+    train = examples(inputs.train)
+    evaluation = examples(inputs.evaluation) if inputs.evaluation else None
+    bleu = _bleu_tokenizer(inputs.evaluation, used["target"]) if inputs.evaluation and "sacrebleu" in metrics else None
     return TaskData(
-        train=examples(inputs.train),
-        evaluation=examples(inputs.evaluation) if inputs.evaluation else None,
+        train=train,
+        evaluation=evaluation,
         collate=partial(_collate, pad, longest if settings.padding == "max_length" else None),
         scoring=Scoring(
             keep=lambda written, labels: written,
-            scores=partial(TextScores, metrics, tokenizer),
+            scores=partial(TextScores, metrics, tokenizer, bleu),
             # A model may bring either limit of its own, and a max_length beside ours would be warned of in each batch.
             generation={
                 "max_new_tokens": settings.max_target_length,
@@ -91,6 +95,15 @@ def prepare(inputs: Inputs) -> TaskData:
 def _column_fields(columns: Columns) -> dict[str, str]:
     """The columns in use, by their field in dataset.columns."""
     return {"text": columns.text, "target": columns.target}
+
+
+def _bleu_tokenizer(rows: Rows, column: str) -> str:
+    """That of sacrebleu which fits the targets' script, by about a thousand of them."""
+    count = len(rows.dataset)
+    some = rows.dataset.select(range(0, count, 1 + count // 1000))
+    name = bleu_tokenizer(some[column][:])
+    logger.info("sacrebleu splits texts by its tokenizer '%s', which fits the script of the targets", name)
+    return name
 
 
 def _check_target_length(wanted: int, model_config: Any) -> None:
