@@ -8,7 +8,7 @@ import pytest
 from transformers import TrainingArguments
 
 from finetune_api.run import RunConfig
-from finetune_trainer.engines.arguments import OWNED, build_arguments, check_arguments
+from finetune_trainer.engines.arguments import OWNED, build_arguments, check_arguments, name_here
 from finetune_trainer.failures import TrainerError
 
 
@@ -102,3 +102,14 @@ def test_what_only_a_step_or_an_evaluation_would_show_is_refused_at_once(
 
 def test_a_field_has_one_name_however_the_user_calls_it() -> None:
     assert check_arguments({"gradient_checkpointing": "yes"}) == {"activation_checkpointing": True}
+
+
+def test_a_field_is_set_by_the_name_that_an_older_transformers_has_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    former = dataclasses.make_dataclass("Former", [("gradient_checkpointing", bool, dataclasses.field(default=False))])
+    monkeypatch.setattr("finetune_trainer.engines.arguments.TrainingArguments", former)
+
+    checked = check_arguments({"activation_checkpointing": "yes"})
+
+    assert checked == {"activation_checkpointing": True}
+    assert name_here("activation_checkpointing") == "gradient_checkpointing"
+    assert name_here("warmup_steps") == "warmup_steps"

@@ -74,6 +74,8 @@ _OLD_NAMES = {
     "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
 }
 """Aliases that TrainingArguments still takes; whatever looks at arguments shall know one name."""
+_FORMER_NAMES = {new: old for old, new in _OLD_NAMES.items()}
+"""The only names in transformers before 5.23, which an image of one's own may have."""
 STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
 """Schedules whose learning rate follows the evaluations."""
 
@@ -95,7 +97,7 @@ def build_arguments(config: RunConfig, scratch: Path, rows: int, use_cpu: bool) 
         **speed_defaults(given, device_at_hand(use_cpu, config.processes)),
     }
     try:
-        arguments = TrainingArguments(**{**defaults, **given, **fixed})
+        arguments = TrainingArguments(**_named_as_here({**defaults, **given, **fixed}))
     except Exception as error:  # it raises whatever its checks happen to meet
         culprit = _culprit(given, {**defaults, **fixed})
         raise _refused(culprit, error) from error
@@ -111,7 +113,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TrainerError: BAD_CONFIGURATION, naming the argument.
     """
-    fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
+    fields = _fields()
     free = [name for name in fields if name not in OWNED]
     checked = {}
     for name, value in arguments.items():
@@ -158,6 +160,21 @@ def check_honoured(
                 "engine 'trainer' takes every value",
                 "ArgumentNotHonoured",
             )
+
+
+def _fields() -> dict[str, "dataclasses.Field[Any]"]:
+    """Those of TrainingArguments, by the names of today too."""
+    fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
+    return {new: fields[old] for old, new in _OLD_NAMES.items() if old in fields} | fields
+
+
+def name_here(name: str) -> str:
+    """The name that the transformers at hand has for an argument, and for the method of a model that goes with it."""
+    return name if name in TrainingArguments.__dataclass_fields__ else _FORMER_NAMES.get(name, name)
+
+
+def _named_as_here(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name_here(name): value for name, value in arguments.items()}
 
 
 def _type_of(field: "dataclasses.Field[Any]") -> TypeAdapter[Any]:
@@ -226,7 +243,8 @@ def _culprit(given: dict[str, Any], others: dict[str, Any]) -> str:
     """The argument without which the rest is accepted."""
     for name in given:
         try:
-            TrainingArguments(**{**{key: value for key, value in given.items() if key != name}, **others})
+            rest = {key: value for key, value in given.items() if key != name}
+            TrainingArguments(**_named_as_here({**rest, **others}))
         except Exception:  # noqa: BLE001, S112 - as in build_arguments
             continue
         return f"training.arguments.{name}"

@@ -32,7 +32,7 @@ from finetune_trainer.checkpoints.snapshot import (
     take_snapshot,
 )
 from finetune_trainer.checkpoints.store import SavedCheckpoint
-from finetune_trainer.engines.arguments import build_arguments
+from finetune_trainer.engines.arguments import build_arguments, name_here
 from finetune_trainer.engines.batching import evaluation_order, train_sampler
 from finetune_trainer.engines.losses import count_labels, share_of_step, shifts_labels
 from finetune_trainer.engines.pytorch_arguments import make_schedule
@@ -66,8 +66,8 @@ class Engine:
         self._accelerator = _accelerator(prepared.model, arguments)
 
         self._plain_model: Any = prepared.model
-        if arguments.activation_checkpointing:
-            self._plain_model.activation_checkpointing_enable()
+        if getattr(arguments, name_here("activation_checkpointing")):
+            getattr(self._plain_model, f"{name_here('activation_checkpointing')}_enable")()
         self._shifted = shifts_labels(self._plain_model)
         self._sampler = train_sampler(data.train, arguments)
         self._batches = self._load(data.train, arguments.per_device_train_batch_size, self._sampler)

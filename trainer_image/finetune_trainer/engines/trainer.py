@@ -117,6 +117,7 @@ class _Trainer(transformers.Trainer):
         self._prepared = prepared
         self._recorder = recorder
         self._grad_norm: Any = None
+        self._first_step = 0
         self.sampler: EpochSampler | None = None
 
         def compute(prediction: EvalPrediction) -> dict[str, float]:
@@ -176,7 +177,7 @@ class _Trainer(transformers.Trainer):
             self.control.should_training_stop = True
         self._recorder.stage("Training")
         over = self.control.should_training_stop or self.state.global_step >= self.state.max_steps
-        if over and self.state.global_step == self._initial_global_step:
+        if over and self.state.global_step == self._first_step:
             raise _NothingLeft
         return metrics
 
@@ -236,7 +237,12 @@ class _Trainer(transformers.Trainer):
         text = json.dumps(state, indent=2, sort_keys=True) + "\n"
         return TrainingState(model, self._prepared.tokenizer, whole_weights(model), objects, {TRAINER_STATE: text})
 
-    def resume_unlogged(self) -> None:
+    def begin(self) -> None:
+        """The first step of this attempt comes next."""
+        self._first_step = self.state.global_step
+        self._resume_unlogged()
+
+    def _resume_unlogged(self) -> None:
         """Count the losses since the last log before the checkpoint, as if there had been no stop."""
         callbacks: Any = self.state.stateful_callbacks
         if unlogged := callbacks.pop(_UNLOGGED, None):
@@ -275,7 +281,7 @@ class _Bridge(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._trainer.resume_unlogged()
+        self._trainer.begin()
         self._recorder.begin(state.global_step, state.max_steps, state.epoch, self._rows)
 
     def on_epoch_begin(
