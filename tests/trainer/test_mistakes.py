@@ -218,7 +218,7 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "class of fractions": (
         problem("single_label_classification", label=[0.5, 1.5]), ExitCode.DATA, "ColumnType",
-        "column 'label' of split 'train' holds float64, which cannot be a class (row 1: 0.5)",
+        "column 'label' in row 1 of split 'train' (the first is row 1) holds 0.5, which cannot be a class",
     ),
     "class of lists": (
         problem("single_label_classification", label=[[1], [2]]), ExitCode.DATA, "ColumnType",

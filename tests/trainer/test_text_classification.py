@@ -43,6 +43,7 @@ def config_of(folder: Path) -> dict[str, Any]:
     [
         ({"bad": ["film"], "good": ["film", "praise", "film"]}, None, ["film", "praise"]),
         ({"bad": [7], "good": [9, 7]}, None, ["7", "9"]),
+        ({"bad": [7.0], "good": [9.0, 7.0]}, None, ["7", "9"]),
         ({"bad": [], "good": [1, 0]}, datasets.List(datasets.ClassLabel(names=["x", "y", "z"])), ["x", "y", "z"]),
         (MARKS, None, ["0", "1", "2"]),
         (MARKS, datasets.List(datasets.Value("float32")), ["0", "1", "2"]),
@@ -96,6 +97,30 @@ def test_a_number_is_learnt_as_one(
     assert list(scores) == ["eval_loss", "eval_pearsonr", "eval_spearmanr", "eval_mse"]
     assert scores["eval_pearsonr"] > 0.9
     assert scores["eval_mse"] == pytest.approx(scores["eval_loss"], rel=1e-3)
+
+
+def test_whole_numbers_that_are_floats_are_learnt_as_classes_and_told(
+    settings: Settings, train: Train, tmp_path: Path
+) -> None:
+    on(settings, tmp_path, [1.0 if label == "good" else 0.0 for label in texts(96)["label"]])
+    settings["training"]["epochs"] = 4
+
+    final = train(settings).final
+
+    assert config_of(tmp_path) == {"problem_type": "single_label_classification", "id2label": {"0": "0", "1": "1"}}
+    assert {metric.name: float(metric.value) > 0.9 for metric in final.evaluations[-1].metrics[1:]} == {
+        "eval_accuracy": True
+    }
+    assert "WholeNumbers" in [warning.reason for warning in final.warnings]
+
+
+def test_a_slice_of_one_class_is_told_before_it_is_learnt(settings: Settings, train: Train, tmp_path: Path) -> None:
+    on(settings, tmp_path, [0] * 20 + [1] * 20, datasets.ClassLabel(names=["no", "yes"]))
+    settings["dataset"] |= {"train": {"split": "train[:50%]"}, "evaluation": {"split": "train[:25%]"}}
+
+    final = train(settings).final
+
+    assert [warning.reason for warning in final.warnings] == ["OneClass", "OneClassEvaluated"]
 
 
 def test_one_row_is_enough_where_the_column_names_its_classes(settings: Settings, train: Train, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ MISTAKES: dict[str, tuple[dict[str, list[Any]], str, str]] = {
     ),
     "tags of fractions": (
         {"tokens": [["a", "film"]], "tags": [[0.5, 1.5]]}, "ColumnType",
-        "column 'tags' of split 'train' holds list of float64, which cannot be a class (row 1: [0.5, 1.5])",
+        "column 'tags' in row 1 of split 'train' (the first is row 1) holds 0.5, which cannot be a class",
     ),
     "a word that is missing": (
         {"tokens": [["a", None]], "tags": [["O", "B-x"]]}, "ValueMissing",

@@ -10,6 +10,7 @@ from finetune_api.sources import Problem
 from finetune_trainer.data.labels import Several, label_ids, label_names, problem_of, several_labels, several_vectors
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.failures import TrainerError
+from finetune_trainer.run_warnings import collected
 
 
 def rows(labels: list[Any], feature: Any = None) -> Rows:
@@ -25,7 +26,7 @@ def rows(labels: list[Any], feature: Any = None) -> Rows:
         (["a", "b"], None, "single_label_classification"),
         ([0, 1], None, "single_label_classification"),
         ([True, False], None, "single_label_classification"),
-        ([0.0, 1.0], None, "regression"),
+        ([0.5, 1.0], None, "regression"),
         ([0, 1], "regression", "regression"),
         ([["a"], ["b"]], None, "multi_label_classification"),
         ([[0.0, 1.0]], None, "multi_label_classification"),
@@ -47,6 +48,7 @@ def test_the_column_tells_the_problem_unless_the_settings_do(
         ([[0], [1]], Several(["0", "1"], marked=False)),
         ([[0, 1], [1]], Several(["0", "1"], marked=False)),
         ([[10, 2], [2, 9]], Several(["2", "9", "10"], marked=False)),
+        ([[10.0, 2.0], [2.0]], Several(["2", "10"], marked=False)),
         ([["b", "a"], []], Several(["a", "b"], marked=False)),
     ],
 )
@@ -93,3 +95,52 @@ def test_splits_that_count_their_classes_apart_are_brought_together_by_name() ->
     evaluation = rows([0, 1], datasets.ClassLabel(names=["yes", "no"]))
 
     assert label_ids(evaluation, "label", label_names(train, "label")) == [1, 0]
+
+
+def warned(labels: list[Any], wanted: Problem | None = None) -> tuple[Problem, str]:
+    told: list[tuple[str, str]] = []
+    with collected(lambda *warning: told.append(warning)):
+        problem = problem_of(rows(labels), "label", wanted)
+    assert {reason for reason, _ in told} <= {"WholeNumbers"}
+    return problem, "".join(message for _, message in told)
+
+
+def test_floats_that_are_all_whole_are_classes_where_they_are_few_and_that_is_told() -> None:
+    problem, told = warned([0.0, 1.0, 1.0])
+
+    assert problem == "single_label_classification"
+    assert "column 'label' of split 'train' holds floats that are all whole, 2 different ones from 0 to 1" in told
+    assert "if this is not meant, to regression" in told
+
+
+def test_many_whole_floats_are_numbers_to_learn_and_that_is_told() -> None:
+    problem, told = warned([float(number) for number in range(100)])
+
+    assert problem == "regression"
+    assert "100 different ones from 0 to 99: they are taken as numbers to learn" in told
+    assert "if this is not meant, to single_label_classification" in told
+
+
+@pytest.mark.parametrize("labels", [[0.0, 5.0, 2.5], [0.1, 0.9], [1.0, float("nan")]])
+def test_floats_with_fractions_are_numbers_without_a_word(labels: list[float]) -> None:
+    assert warned(labels) == ("regression", "")
+
+
+@pytest.mark.parametrize("wanted", ["regression", "single_label_classification"])
+def test_what_the_settings_say_of_floats_is_taken_without_a_word(wanted: Problem) -> None:
+    assert warned([0.0, 1.0], wanted) == (wanted, "")
+
+
+def test_classes_of_floats_are_called_as_whole_numbers_in_whatever_form_a_split_has_them() -> None:
+    train = rows([2.0, 0.0, 1.0, 10.0])
+
+    assert label_names(train, "label") == ["0", "1", "2", "10"]
+    assert label_ids(rows([10, 2]), "label", ["0", "1", "2", "10"]) == [3, 2]
+    assert label_ids(rows(["10", "2"]), "label", ["0", "1", "2", "10"]) == [3, 2]
+
+
+def test_a_class_that_is_a_fraction_is_told_with_its_row() -> None:
+    with pytest.raises(
+        TrainerError, match=r"column 'label' in row 3 of split 'train' .* holds 0.5, which cannot be a class"
+    ):
+        label_names(rows([0.0, 1.0, 0.5]), "label")

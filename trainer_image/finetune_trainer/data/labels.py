@@ -12,8 +12,11 @@ from finetune_api.sources import Problem
 from finetune_trainer.data.columns import example, kind_of
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.failures import TrainerError, data_error, listed
+from finetune_trainer.run_warnings import warn
 
 _LISTS = (datasets.List, datasets.LargeList)
+_MOST_FLOATS = 20
+"""So many different whole numbers are taken as classes where a column holds floats, as a table with gaps makes of ids."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,26 @@ class Several:
 
 
 def problem_of(rows: Rows, column: str, wanted: Problem | None) -> Problem:
-    """What is predicted: as `wanted`, else what the column tells."""
+    """What is predicted: as `wanted`, else what the column tells. Says so where floats may be meant either way."""
     if wanted:
         return wanted
     feature = rows.dataset.features[column]
     if isinstance(feature, _LISTS):
         return "multi_label_classification"
-    return "regression" if kind_of(feature).startswith("float") else "single_label_classification"
+    if not kind_of(feature).startswith("float"):
+        return "single_label_classification"
+    values = set(rows.dataset[column][:])
+    if not all(map(float.is_integer, values)):
+        return "regression"
+    classes = 1 < len(values) <= _MOST_FLOATS
+    taken, other = ("classes", "regression") if classes else ("numbers to learn", "single_label_classification")
+    warn(
+        "WholeNumbers",
+        f"column '{column}' of split '{rows.split}' holds floats that are all whole, {len(values)} different ones from "
+        f"{min(values):g} to {max(values):g}: they are taken as {taken}. Set model.problemType to say which they are; if "
+        f"this is not meant, to {other}",
+    )
+    return "single_label_classification" if classes else "regression"
 
 
 def label_names(rows: Rows, column: str, known: Sequence[str] = ()) -> list[str]:
@@ -49,7 +65,7 @@ def label_names(rows: Rows, column: str, known: Sequence[str] = ()) -> list[str]
         names = list(feature.names)
     else:
         # Dataset.unique would write a file beside the data.
-        names = [str(value) for value in sorted(set(_entries(rows, column)))]
+        names = [_name(value) for value in sorted(set(_entries(rows, column)))]
     _check_two(rows, column, names)
     return list(known) if sorted(known) == sorted(names) else names
 
@@ -95,7 +111,9 @@ def several_labels(rows: Rows, column: str, known: Sequence[str] = ()) -> Severa
         raise _not_a_list(rows, column)
     kind = kind_of(feature.feature)
     lists = rows.dataset[column][:]
-    if kind.startswith("float") or kind == "bool" or _marks(kind, lists):
+    if kind.startswith("float") and _ids_as_floats(lists):
+        warn("WholeNumbers", f"column '{column}' holds lists of floats that are all whole: they are taken as classes")
+    elif kind.startswith("float") or kind == "bool" or _marks(kind, lists):
         names = [str(number) for number in range(max(map(len, lists)))]
         _check_two(rows, column, names)
         return Several(names, marked=True)
@@ -114,6 +132,12 @@ def several_vectors(rows: Rows, column: str, classes: Several) -> list[list[floa
     count = range(len(classes.names))
     lists = label_id_lists(rows, column, classes.names)
     return [[1.0 if number in ids else 0.0 for number in count] for ids in map(set, lists)]
+
+
+def names_its_classes(rows: Rows, column: str) -> bool:
+    """Whether the column is of ClassLabels or lists of them."""
+    feature = rows.dataset.features[column]
+    return isinstance(feature.feature if isinstance(feature, _LISTS) else feature, datasets.ClassLabel)
 
 
 def numbers(rows: Rows, column: str) -> list[float]:
@@ -145,7 +169,8 @@ def _check_two(rows: Rows, column: str, names: Sequence[str]) -> None:
         raise data_error(
             "OneLabel",
             f"column '{column}' has {only} in split '{rows.split}'; it takes two to tell apart",
-            "take more rows, or another column",
+            "take more rows, or another column; a slice of rows that are sorted by label has one class only, where "
+            "`samples` of the whole split has all",
         )
 
 
@@ -157,6 +182,12 @@ def _entries(rows: Rows, column: str) -> Iterable[Any]:
 def _marks(kind: str, lists: list[list[int]]) -> bool:
     lengths = {len(values) for values in lists}
     return kind.startswith(("int", "uint")) and len(lengths) == 1 and min(lengths) > 1 and {*chain(*lists)} <= {0, 1}
+
+
+def _ids_as_floats(lists: list[list[float]]) -> bool:
+    """Marks are 0 and 1; what is above, and whole, is the number of a class."""
+    values = {*chain(*lists)}
+    return not values <= {0, 1} and all(map(float.is_integer, values))
 
 
 def _marked(rows: Rows, column: str, index: int, values: Any, classes: int) -> list[float]:
@@ -176,7 +207,12 @@ def _finder(feature: Any, names: Sequence[str]) -> Callable[[Any], int | None]:
     if isinstance(feature, datasets.ClassLabel):
         own = dict(enumerate(feature.names))
         return lambda value: ids.get(own.get(value, ""))
-    return lambda value: ids.get(str(value)) if str(value).strip() else None
+    return lambda value: ids.get(_name(value)) if str(value).strip() else None
+
+
+def _name(value: Any) -> str:
+    """What a class is called that has no name of its own: by number, without the fraction that a float shows."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _id(
@@ -204,7 +240,21 @@ def _class_feature(rows: Rows, column: str) -> Any:
     kind = kind_of(inner)
     if isinstance(inner, datasets.ClassLabel) or kind in ("text", "bool", "null") or kind.startswith(("int", "uint")):
         return inner
+    if kind.startswith("float"):
+        _check_whole(rows, column)
+        return inner
     raise _not_a_class(rows, column)
+
+
+def _check_whole(rows: Rows, column: str) -> None:
+    for index, value in enumerate(rows.dataset[column][:]):
+        broken = [entry for entry in (value if isinstance(value, list) else [value]) if not entry.is_integer()]
+        if broken:
+            raise data_error(
+                "ColumnType",
+                f"column '{column}' in {rows.name_row(index)} holds {broken[0]}, which cannot be a class",
+                "labels are strings, whole numbers or a ClassLabel; numbers are learnt with model.problemType: regression",
+            )
 
 
 def _not_a_class(rows: Rows, column: str) -> TrainerError:

@@ -11,6 +11,7 @@ from transformers import AutoModelForSequenceClassification, DataCollatorWithPad
 from finetune_api.run import RunConfig
 from finetune_api.sources import Columns, Problem
 from finetune_api.training import METRICS_OF_PROBLEM, Metric
+from finetune_trainer.data.classes import Labels, tell_odd_classes
 from finetune_trainer.data.columns import check_columns, check_text, tell_empty_texts
 from finetune_trainer.data.labels import label_ids, label_names, numbers, problem_of, several_labels, several_vectors
 from finetune_trainer.data.rows import Rows
@@ -64,17 +65,23 @@ def prepare(inputs: Inputs) -> TaskData:
     special = tokenizer.num_special_tokens_to_add(pair=columns.text_pair is not None)
     longest = longest_sequence(settings, tokenizer, inputs.pretrained.config, special)
 
-    def examples(rows: Rows) -> Examples:
-        inputs.tell(f"tokenizing {len(rows.positions)} rows of split {rows.split}")
-        return _examples(inputs, rows, target, longest)
+    train = Labels(inputs.train, target.labels(inputs.train))
+    evaluation = Labels(inputs.evaluation, target.labels(inputs.evaluation)) if inputs.evaluation else None
+    if target.names:
+        in_order = config.training.arguments.get("train_sampling_strategy") == "sequential"
+        tell_odd_classes(columns.label, target.names, train, evaluation, in_order)
+
+    def examples(labels: Labels) -> Examples:
+        inputs.tell(f"tokenizing {len(labels.rows.positions)} rows of split {labels.rows.split}")
+        return _examples(inputs, labels, target, longest)
 
     def load(pretrained: Pretrained) -> Loaded:
         kind = AutoModelForSequenceClassification
         return load_model(kind, pretrained, config.model, tokenizer, **_head(target))
 
     return TaskData(
-        train=examples(inputs.train),
-        evaluation=examples(inputs.evaluation) if inputs.evaluation else None,
+        train=examples(train),
+        evaluation=examples(evaluation) if evaluation else None,
         collate=_collator(inputs, longest),
         scoring=target.scoring,
         load_model=load,
@@ -139,15 +146,14 @@ def _head(target: _Target) -> dict[str, Any]:
     }
 
 
-def _examples(inputs: Inputs, rows: Rows, target: _Target, longest: int | None) -> Examples:
-    columns = inputs.config.dataset.columns
-    labels = target.labels(rows)
+def _examples(inputs: Inputs, labels: Labels, target: _Target, longest: int | None) -> Examples:
+    columns, rows = inputs.config.dataset.columns, labels.rows
     cut = cutting(inputs.config.preprocessing, longest)
 
     def encode(batch: Batch, indices: list[int]) -> Batch:
         pair = {"text_pair": batch[columns.text_pair]} if columns.text_pair else {}
         encoded = encode_texts(inputs.tokenizer, {"text": batch[columns.text], **pair}, cut)
-        return {**encoded, "labels": [labels[index] for index in indices]}
+        return {**encoded, "labels": [labels.each[index] for index in indices]}
 
     made_of = (columns.to_wire(), target.problem, target.names, target.marked, cut, inputs.pretrained.revision)
     examples = tokenized(rows, list(_column_fields(columns).values()), encode, *made_of)

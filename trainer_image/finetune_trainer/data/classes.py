@@ -1,0 +1,179 @@
+"""What is odd about the classes of a column and the rows that have them: each is learnt as it stands, and told."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from finetune_trainer.data.labels import names_its_classes
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.failures import listed
+from finetune_trainer.run_warnings import warn
+
+_MANY = 20
+"""Up to so many classes are not thought to be too many for any number of rows."""
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
+_FROM_ALL = "take rows of the whole split with `samples`, which takes them at random, or shuffle the file"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What some rows are labelled with."""
+
+    rows: Rows
+    each: Sequence[Any]
+    """Of each row: its class id, a list of ids, or a list of 1.0 and 0.0 for each class."""
+
+    @property
+    def single(self) -> bool:
+        """Whether each row has exactly one class."""
+        return not isinstance(self.each[0], list)
+
+    @cached_property
+    def lists(self) -> list[npt.NDArray[np.int64]]:
+        """The class ids of each row."""
+        if self.single:
+            return list(np.array(self.each, np.int64)[:, None])
+        marked = any(isinstance(row[0], float) for row in self.each if row)
+        return [np.flatnonzero(row) if marked else np.array(row, np.int64) for row in self.each]
+
+    @cached_property
+    def ids(self) -> npt.NDArray[np.int64]:
+        """Of all rows, one after the other."""
+        return np.array(self.each, np.int64) if self.single else np.concatenate(self.lists)
+
+    @property
+    def present(self) -> npt.NDArray[np.int64]:
+        """The ids that some row has, in order."""
+        return np.unique(self.ids)
+
+    def first_row(self, number: int) -> str:
+        """How to call the first row of a class."""
+        return self.rows.name_row(next(index for index, ids in enumerate(self.lists) if number in ids))
+
+
+def tell_odd_classes(
+    column: str, names: Sequence[str], train: Labels, evaluation: Labels | None, in_order: bool = False
+) -> None:
+    """Warn of classes that are probably not meant so.
+
+    Args:
+        names: Of the classes, in the order of their ids.
+        in_order: Whether rows are learnt in the order in which they stand.
+    """
+    found = chain(
+        _one_class(names, train, evaluation),
+        _absent(names, train, evaluation),
+        _alike(names, train),
+        _many(names, train, names_its_classes(train.rows, column)),
+        _sorted(names, train, in_order),
+        _sorted(names, evaluation, False) if evaluation else (),
+    )
+    for reason, message in found:
+        warn(reason, f"column '{column}': {message}")
+
+
+def _one_class(names: Sequence[str], train: Labels, evaluation: Labels | None) -> Iterator[tuple[str, str]]:
+    if len(train.present) == 1:
+        yield (
+            "OneClass",
+            f"all {len(train.ids)} labels of split '{train.rows.split}' are '{names[train.present[0]]}', of the classes "
+            f"{listed(names)}: nothing is learnt of telling them apart. If the rows are sorted, {_FROM_ALL}",
+        )
+    if evaluation and len(evaluation.present) == 1:
+        yield (
+            "OneClassEvaluated",
+            f"all {len(evaluation.ids)} labels of split '{evaluation.rows.split}' are '{names[evaluation.present[0]]}': its "
+            f"metrics are the best for a model that always answers so. If the rows are sorted, {_FROM_ALL}",
+        )
+
+
+def _absent(names: Sequence[str], train: Labels, evaluation: Labels | None) -> Iterator[tuple[str, str]]:
+    absent = np.setdiff1d(np.arange(len(names)), train.present)
+    if not len(absent) or len(train.present) == 1:
+        return
+    met = int(np.isin(evaluation.ids, absent).sum()) if evaluation else 0
+    met_in = f", and {met} labels in split '{evaluation.rows.split}' are of these" if evaluation and met else ""
+    yield (
+        "ClassesWithoutRows",
+        f"no row of split '{train.rows.split}' has {listed(repr(names[number]) for number in absent)}: "
+        f"such classes are not learnt{met_in}. Take more rows, or rows of the whole split",
+    )
+
+
+def _alike(names: Sequence[str], train: Labels) -> Iterator[tuple[str, str]]:
+    by_key: dict[str, list[int]] = defaultdict(list)
+    for number, name in enumerate(names):
+        by_key[_key(name)].append(number)
+    alike = [numbers for numbers in by_key.values() if len(numbers) > 1]
+    if not alike:
+        return
+    counts = np.bincount(train.ids, minlength=len(names))
+    groups = [
+        " and ".join(f"{_shown(names[number])} ({_where(train, number, int(counts[number]))})" for number in numbers)
+        for numbers in alike[:3]
+    ]
+    more = f"; and {len(alike) - 3} more such groups" if len(alike) > 3 else ""
+    yield (
+        "ClassesAlike",
+        f"classes that look alike are learnt as different ones: {'; '.join(groups)}{more}. Spell them in one way where they "
+        "are the same",
+    )
+
+
+def _where(labels: Labels, number: int, count: int) -> str:
+    return f"{count}, the first in {labels.first_row(number).split(' (')[0]}" if count else "none"
+
+
+def _shown(name: str) -> str:
+    """In quotes, with what cannot be seen as a number: `'pos\\u200b'`, and the Unicode form where it is not the usual one."""
+    seen = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in name[:40])
+    return f"'{seen}'" + ("" if unicodedata.is_normalized("NFC", name) else " in decomposed form")
+
+
+def _key(name: str) -> str:
+    """The same for names that differ in case, white space, Unicode form, invisible characters or how a number is written."""
+    visible = "".join(letter for letter in name if unicodedata.category(letter) not in ("Cf", "Cc") or letter.isspace())
+    folded = " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).split())
+    return repr(float(folded)) if _NUMBER.fullmatch(folded) else folded
+
+
+def _many(names: Sequence[str], train: Labels, declared: bool) -> Iterator[tuple[str, str]]:
+    rows = len(train.each)
+    if train.single and not declared and len(names) > _MANY and len(names) * 2 > rows:
+        yield (
+            "ManyClasses",
+            f"{len(names)} classes in {rows} training rows, such as {_shown(names[0])}. If it holds an id, a text or a number, "
+            "set dataset.columns.label to another column, or model.problemType to regression",
+        )
+
+
+def _sorted(names: Sequence[str], labels: Labels, in_order: bool) -> Iterator[tuple[str, str]]:
+    if not _is_sorted(labels) or not (in_order or "[" in labels.rows.split):
+        return
+    counts = np.bincount(labels.ids, minlength=len(names))
+    shares = listed(f"'{names[number]}' {counts[number]}" for number in labels.present)
+    why = "batches have one class each" if in_order else "a slice has another share of each class than the rest"
+    yield (
+        "SortedByLabel",
+        f"the rows of split '{labels.rows.split}' are sorted by it, and {why}; it has {shares}. To mend it, {_FROM_ALL}",
+    )
+
+
+def _is_sorted(labels: Labels) -> bool:
+    """Whether equal labels stand together in the file, which is no chance; with one class only there is nothing to tell."""
+    if not labels.single or len(labels.ids) < _MANY:
+        return False
+    _, splits = np.unique(labels.rows.splits.astype(str), return_inverse=True)
+    ids = labels.ids[np.lexsort((labels.rows.positions, splits))]
+    classes = len(labels.present)
+    others = len(ids) - int(np.bincount(ids).max())
+    changes = int(np.count_nonzero(ids[1:] != ids[:-1]))
+    return classes > 1 and others >= max(5, classes) and changes == classes - 1
