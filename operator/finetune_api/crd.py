@@ -14,7 +14,8 @@ _KEPT: Final = frozenset(
     {
         "type", "description", "format", "enum", "pattern", "required", "minimum", "maximum",
         "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
-        "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys", "x-kubernetes-list-type", "x-kubernetes-validations",
+        "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys", "x-kubernetes-list-type", "x-kubernetes-preserve-unknown-fields",
+        "x-kubernetes-validations",
     }
 )  # fmt: skip
 _LEFT_OUT: Final = frozenset({"title", "$defs"})

@@ -3,7 +3,6 @@
 A report holds the whole present state, never a difference, so that a lost one costs nothing.
 """
 
-from datetime import datetime
 from enum import IntEnum
 from typing import Annotated, Literal, TypeAlias
 
@@ -27,6 +26,7 @@ from finetune_api.status import (
     Progress,
     Provenance,
     RunWarning,
+    Seconds,
     Step,
 )
 
@@ -124,9 +124,8 @@ class TrainerStatus(LenientModel):
     """
 
     progress_percentage: Annotated[int, Field(ge=0, le=100)] | None = None
-    estimated_remaining_seconds: Annotated[int, Field(ge=0)] | None = None
+    estimated_remaining_seconds: Seconds | None = None
     metrics: Annotated[list[MetricValue], Field(max_length=256)] = []
-    last_updated_time: datetime | None = None
 
 
 class ReportBody(LenientModel):

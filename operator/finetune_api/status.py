@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
 
 from finetune_api.base import LenientModel
 
@@ -17,6 +18,10 @@ MAX_WARNINGS = 16
 MAX_CLASSES = 24
 MAX_MESSAGE = 1024
 MAX_LOG_TAIL = 2048
+MAX_SECONDS = 3_153_600_000
+"""A hundred years."""
+FIRST_YEAR, LAST_YEAR = 1970, 8999
+"""Years of a time that can be meant: not Go's zero time, and none that another time zone takes out of what Python holds."""
 
 
 def format_time(moment: datetime) -> str:
@@ -24,7 +29,25 @@ def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-Time: TypeAlias = Annotated[datetime, PlainSerializer(format_time, return_type=str)]
+def is_sane(moment: datetime) -> bool:
+    """Whether a time lies in the years that can be meant."""
+    return FIRST_YEAR <= moment.year <= LAST_YEAR
+
+
+def _sane(moment: datetime) -> datetime:
+    if not is_sane(moment):
+        message = "must lie in the years {first} to {last}"
+        raise PydanticCustomError("time", message, {"first": FIRST_YEAR, "last": LAST_YEAR})
+    return moment
+
+
+def _at_most_a_century(seconds: object) -> object:
+    """An estimate after a slow first step may be any number: more than a century is as good as a century."""
+    return min(seconds, MAX_SECONDS) if isinstance(seconds, int | float) else seconds
+
+
+Time: TypeAlias = Annotated[datetime, AfterValidator(_sane), PlainSerializer(format_time, return_type=str)]
+Seconds: TypeAlias = Annotated[int, Field(ge=0, le=MAX_SECONDS), BeforeValidator(_at_most_a_century)]
 Decimal: TypeAlias = Annotated[str, Field(max_length=32)]
 Uri: TypeAlias = Annotated[str, Field(max_length=1024)]
 Reason: TypeAlias = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9]*)$")]
@@ -61,7 +84,7 @@ class Progress(LenientModel):
     epoch: Decimal | None = None
     """Passes over the training rows, such as "1.12"."""
     percent: Annotated[int, Field(ge=0, le=100)] = 0
-    eta_seconds: Annotated[int, Field(ge=0, le=3_153_600_000)] | None = None
+    eta_seconds: Seconds | None = None
     """Estimated time to the end of training, in seconds."""
     samples_per_second: Decimal | None = None
     """Training rows per second since the attempt began."""

@@ -1,10 +1,11 @@
 """How to train, when to evaluate and when to save."""
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from finetune_api.arguments import Arguments
 from finetune_api.base import ApiModel, Rule, validations
 from finetune_api.sources import Name, Problem, Seed
 
@@ -69,8 +70,8 @@ class Training(ApiModel):
     """With more than one process: `ddp` holds the whole model on each device, `fsdp` a part of it."""
     lora: Lora | None = None
     """Train an adapter instead of the whole model."""
-    arguments: Annotated[dict[str, Any], Field(max_length=64)] = {}
-    """Any other field of transformers.TrainingArguments by its own name, such as `warmup_steps: 100`. Fields that the operator sets itself (output_dir, report_to, the save and evaluation strategy, …) are refused."""
+    arguments: Arguments = {}
+    """Any other field of transformers.TrainingArguments by its own name, such as `warmup_steps: 100`: text, a number, a boolean, or a flat list or map of such; 16 KiB in all. Fields that the operator sets itself (output_dir, report_to, the save and evaluation strategy, …) are refused."""
 
 
 _STEPS_RULE = Rule(

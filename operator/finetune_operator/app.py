@@ -96,6 +96,7 @@ class Operator:
                 client=self._client,
                 lookup=PodOwners(self._kube, self._jobs, self._pods),
                 on_report=self._reports.take,
+                on_refused=self._reports.refuse,
                 context=self._certificates.context,
                 host=settings.reports_host,
                 port=settings.reports_port,

@@ -1,5 +1,6 @@
 """What is known of the training: told by reports and last words, kept in the status, never lost by silence."""
 
+import logging
 from typing import TypeVar
 
 from finetune_api.report import FinalReport, ReportBody, TrainerState
@@ -7,15 +8,20 @@ from finetune_api.status import (
     MAX_CHECKPOINTS,
     MAX_EVALUATIONS,
     MAX_METRICS,
+    MAX_WARNINGS,
     Checkpoint,
     Evaluation,
     FineTuneJobStatus,
     Progress,
+    RunWarning,
 )
 from finetune_operator.observe import Observation, PodState
 
 _Row = TypeVar("_Row", Evaluation, Checkpoint)
 
+_log = logging.getLogger(__name__)
+
+REPORT_NOT_UNDERSTOOD = "ReportNotUnderstood"
 _METRICS_OF_A_ROW = 8
 """Metrics kept of one evaluation or checkpoint, so that the whole object stays small."""
 
@@ -29,17 +35,42 @@ def gather(previous: FineTuneJobStatus, observed: Observation, keep: int) -> Tra
     """
     known = TrainerState.model_validate(previous.model_dump(exclude_none=True))
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
+    unread = observed.unread
     for pod in unforgotten(previous, observed):
         if pod.name in ended:
             continue
-        report = report_of(pod, observed)
-        if report is not None and observed.received is not None:
-            known = _learn(known, state_of(report))
-            progress = (known.progress or Progress()).model_copy(update={"last_report_time": observed.received.time})
-            known = known.model_copy(update={"progress": progress})
-        if pod.final is not None:
-            known = _learn_last_word(known, pod.final, keep)
+        try:
+            known = _hear(known, pod, observed, keep)
+        except (ValueError, ArithmeticError) as error:
+            # What a pod tells must never keep its job from ending as the Job says.
+            _log.warning("dropped what pod %s told, since it cannot be digested: %s", pod.name, error)
+            unread = unread or f"pod {pod.name}: all of it"
+        if pod.unread:
+            unread = unread or f"pod {pod.name}: {pod.unread} of its last word"
+    return known.model_copy(update={"warnings": _warnings(previous, known, unread)})
+
+
+def _hear(known: TrainerState, pod: PodState, observed: Observation, keep: int) -> TrainerState:
+    """What is known after a pod's report and its last word."""
+    report = report_of(pod, observed)
+    if report is not None and observed.received is not None:
+        known = _learn(known, state_of(report))
+        progress = (known.progress or Progress()).model_copy(update={"last_report_time": observed.received.time})
+        known = known.model_copy(update={"progress": progress})
+    if pod.final is not None:
+        known = _learn_last_word(known, pod.final, keep)
     return known
+
+
+def _warnings(previous: FineTuneJobStatus, known: TrainerState, unread: str) -> list[RunWarning]:
+    """The trainer's warnings, and one of ours at most: the first that had to be said stays."""
+    ours = [warning for warning in previous.warnings if warning.reason == REPORT_NOT_UNDERSTOOD]
+    if unread and not ours:
+        printable = "".join(letter if letter.isprintable() else "?" for letter in unread)
+        message = f"what the trainer reported could not be read and was left out: {printable}"
+        ours = [RunWarning(reason=REPORT_NOT_UNDERSTOOD, message=message[:512])]
+    theirs = [warning for warning in known.warnings if warning.reason != REPORT_NOT_UNDERSTOOD]
+    return [*theirs[: MAX_WARNINGS - len(ours[:1])], *ours[:1]]
 
 
 def unforgotten(previous: FineTuneJobStatus, observed: Observation) -> tuple[PodState, ...]:

@@ -12,6 +12,7 @@ class LatestReports:
     def __init__(self, on_change: Callable[[Key], None]) -> None:
         self._on_change = on_change
         self._latest: dict[Key, Received] = {}
+        self._refused: dict[Key, str] = {}
 
     def take(self, received: Received) -> None:
         """Keep a report, unless it was overtaken by a later one of the same pod."""
@@ -22,6 +23,17 @@ class LatestReports:
         self._latest[key] = received
         self._on_change(key)
 
+    def refuse(self, namespace: str, name: str, why: str) -> None:
+        """A pod of the job sent what is no report. The first time is worth telling, the others are the same again."""
+        key = Key(namespace, name)
+        if key not in self._refused:
+            self._refused[key] = why
+            self._on_change(key)
+
+    def refused(self, key: Key) -> str:
+        """What was wrong with the first report that could not be read; empty if there was none."""
+        return self._refused.get(key, "")
+
     def get(self, key: Key) -> Received | None:
         """The last report of the job, of whichever pod."""
         return self._latest.get(key)
@@ -29,6 +41,7 @@ class LatestReports:
     def forget(self, key: Key) -> None:
         """The job has ended or is gone."""
         self._latest.pop(key, None)
+        self._refused.pop(key, None)
 
 
 def _overtaken(received: Received, known: Received) -> bool:

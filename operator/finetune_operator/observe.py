@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from finetune_api.base import JsonObject
 from finetune_api.report import NOT_COUNTED, FinalReport
+from finetune_api.status import is_sane
 from finetune_operator.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX
 from finetune_operator.reports import Received
 
@@ -85,6 +87,8 @@ class PodState:
     """Why the container does not run yet."""
     terminated: Terminated | None = None
     final: FinalReport | None = None
+    unread: str = ""
+    """Fields of its last word that cannot be read, and were left out."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ class Observation:
     """In the order of their creation."""
     received: Received | None = None
     """The last report."""
+    unread: str = ""
+    """What was wrong with a report that could not be read, and was dropped."""
     blocked: Cause | None = None
     """What keeps children from being made, or a pod from coming, as the API server or an Event says it."""
     refused: Cause | None = None
@@ -159,6 +165,7 @@ def _parse_pod(raw: JsonObject) -> PodState:
     state = container.get("state") or {}
     terminated = _terminated(state, status)
     started = (state.get("running") or state.get("terminated") or {}).get("startedAt")
+    final, unread = parse_final(terminated.message) if terminated else (None, "")
     return PodState(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -170,7 +177,8 @@ def _parse_pod(raw: JsonObject) -> PodState:
         running="running" in state and terminated is None,
         waiting=None if terminated or "running" in state else _waiting(state, status),
         terminated=terminated,
-        final=parse_final(terminated.message) if terminated else None,
+        final=final,
+        unread=unread,
     )
 
 
@@ -194,7 +202,7 @@ def _terminated(state: JsonObject, status: JsonObject) -> Terminated | None:
     ended = state.get("terminated")
     if ended:
         return Terminated(
-            exit_code=ended.get("exitCode"),
+            exit_code=_exit_code(ended.get("exitCode")),
             # An eviction stands on the pod; the container only knows that it was killed.
             reason=status.get("reason") or ended.get("reason") or "",
             message=ended.get("message") or status.get("message") or "",
@@ -229,20 +237,45 @@ def has_ended(raw: JsonObject) -> bool:
     return (raw.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def parse_final(message: str) -> FinalReport | None:
-    """The trainer's last word, or None where the message is something else, such as the end of a log."""
+def parse_final(message: str) -> tuple[FinalReport | None, str]:
+    """The trainer's last word, and the names of its fields that could not be read and are left out.
+
+    (None, "") where the message is something else, such as the end of a log.
+    """
     try:
-        return FinalReport.model_validate_json(message)
+        return FinalReport.model_validate_json(message), ""
+    except ValidationError as error:
+        wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+    try:
+        # Not json: that dies of a message that is nested deep, which this refuses.
+        content = from_json(message)
+    except ValueError:
+        return None, ""
+    if not isinstance(content, dict) or "exitCode" not in content:
+        return None, ""
+    unread = ", ".join(sorted(wrong))
+    try:
+        return FinalReport.model_validate({name: content[name] for name in content.keys() - wrong}), unread
     except ValidationError:
+        return None, unread
+
+
+def _exit_code(value: object) -> int | None:
+    """What a process can end with. Kubernetes takes any 32 bits, and a foreign kubelet or hand may write them."""
+    if not isinstance(value, int):
         return None
+    return value if -255 <= value <= 255 else 255
 
 
 def _time(value: object) -> datetime | None:
-    """A time as Kubernetes writes it. A pod's status is open to whoever may write it, so anything else is no time."""
+    """A time as Kubernetes writes it. A pod's status is open to whoever may write it, so anything else is no time.
+
+    Nor is Go's zero time (year 1), which stands where none was set.
+    """
     if not isinstance(value, str):
         return None
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return moment if moment.tzinfo else None
+    return moment if moment.tzinfo and is_sane(moment) else None

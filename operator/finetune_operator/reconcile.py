@@ -100,6 +100,7 @@ class Reconciler:
             job=self._cached_job(resource),
             pods=parse_pods(own_pods(resource, self._pods.labelled(resource.uid))),
             received=self._reports.get(resource.key),
+            unread=self._reports.refused(resource.key),
         )
         if spec is None:
             return observed

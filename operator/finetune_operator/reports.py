@@ -87,6 +87,7 @@ async def serve_reports(
     client: ApiClient,
     lookup: PodLookup,
     on_report: Callable[[Received], None],
+    on_refused: Callable[[str, str, str], None],
     context: ssl.SSLContext,
     host: str,
     port: int,
@@ -95,11 +96,12 @@ async def serve_reports(
     """Serves reports until `close()`.
 
     `context` is that of `finetune_operator.certificates.Certificates`, which renews it in place. `on_report` is called
-    for each good report, and must not block. `rate` is how often one pod may report: by default 10 at once and 1 a
+    for each good report, and must not block; `on_refused` with namespace and name of the job and what is wrong, for each
+    that a pod of it sent and that is no report. `rate` is how often one pod may report: by default 10 at once and 1 a
     second in the long run. Raises OSError if the address cannot be had.
     """
     rate = rate or RateLimit(per_second=1, burst=10)
-    endpoint = _Endpoint(TokenReviews(client), lookup, on_report, rate)
+    endpoint = _Endpoint(TokenReviews(client), lookup, on_report, on_refused, rate)
     app = web.Application(client_max_size=MAX_REPORT_BYTES)
     app.router.add_post(PATH, endpoint.post)
     runner = web.AppRunner(
@@ -124,11 +126,17 @@ class _Endpoint:
     """One request at a time; what is cheapest to refuse is refused first, and the body is read last."""
 
     def __init__(
-        self, reviews: TokenReviews, lookup: PodLookup, on_report: Callable[[Received], None], rate: RateLimit
+        self,
+        reviews: TokenReviews,
+        lookup: PodLookup,
+        on_report: Callable[[Received], None],
+        on_refused: Callable[[str, str, str], None],
+        rate: RateLimit,
     ) -> None:
         self._reviews = reviews
         self._lookup = lookup
         self._on_report = on_report
+        self._on_refused = on_refused
         self._rate = rate
         # A stranger with a new wrong token each time must not make us flood the API server with reviews.
         self._review_rate = RateLimit(per_second=10, burst=100)
@@ -138,7 +146,12 @@ class _Endpoint:
         caller = await self._authenticate(request)
         _refuse_if_early(self._rate.wait(caller.pod_uid), "this pod reports too often")
         await self._authorize(caller, job)
-        body = parse_body(await _read(request))
+        raw = await _read(request)
+        try:
+            body = parse_body(raw)
+        except NotAReport as error:
+            self._on_refused(*job, str(error))
+            _refuse(web.HTTPBadRequest, error.message, fields=error.fields)
         self._on_report(Received(*job, caller.pod_name, caller.pod_uid, body, datetime.now(UTC)))
         # Exactly 200: stock transformers takes any other status for a failure.
         return web.json_response({})
@@ -182,19 +195,26 @@ async def _read(request: web.Request) -> bytes:
         _refuse(web.HTTPBadRequest, "the body is cut off or wrongly framed")
 
 
-def parse_body(body: bytes) -> ReportBody:
-    """The report in a request's body.
+class NotAReport(ValueError):
+    """The body is no report. `fields` names what is wrong; what the fields hold is not repeated."""
 
-    Raises web.HTTPBadRequest that names each wrong field; what the fields hold is not repeated.
-    """
+    def __init__(self, message: str, fields: list[dict[str, str]] | None = None) -> None:
+        told = [f"{each['field']}: {each['message']}" if each["field"] else each["message"] for each in fields or ()]
+        super().__init__("; ".join(told) or message)
+        self.message = message
+        self.fields = fields
+
+
+def parse_body(body: bytes) -> ReportBody:
+    """The report in a request's body. Raises NotAReport."""
     try:
         parsed = ReportBody.model_validate_json(body)
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_context=False, include_input=False)[:_MAX_FIELDS_NAMED]
         fields = [{"field": _path(each["loc"]), "message": each["msg"]} for each in wrong]
-        _refuse(web.HTTPBadRequest, "not a report", fields=fields)
+        raise NotAReport("not a report", fields) from None
     if parsed.report is None and parsed.trainer_status is None:
-        _refuse(web.HTTPBadRequest, "needs report or trainerStatus")
+        raise NotAReport("needs report or trainerStatus")
     return parsed
 
 

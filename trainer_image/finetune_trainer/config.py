@@ -13,6 +13,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.failures import TrainerError, bad_configuration, did_you_mean, listed
 
 _HINT = "`kubectl explain ftj.spec` says what each field takes"
+_FLAT = "no setting needs more than a few levels; training.arguments takes flat lists and maps"
 
 
 def load_config(path: Path) -> RunConfig:
@@ -41,6 +42,11 @@ def parse_config(text: str, name: str) -> RunConfig:
         raise bad_configuration(f"{name}{line} is not YAML: {error.problem}") from error
     except YAMLError as error:
         raise bad_configuration(f"{name} is not YAML: {error}") from error
+    except RecursionError:
+        # Not chained: a traceback of a thousand frames tells nobody anything.
+        raise bad_configuration(f"{name} is nested too deep to be read", _FLAT) from None
+    except ValueError as error:
+        raise bad_configuration(f"{name} holds a value that cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise bad_configuration(f"{name} holds no settings; it must be a mapping with task, model, dataset and output")
     try:

@@ -1,6 +1,7 @@
 """Whatever the API server lets through, and whatever somebody writes into a status, is never an exception of ours."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.operator.samples import START, at, finetunejob, job, pod, received, running, terminated
 
+from devcluster.apiserver.validation import validate
+from finetune_api.report import ReportBody, TrainerStatus
 from finetune_operator.kube_events import phase_event
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.observe import Observation, parse_job, parse_pods
+from finetune_operator.reports import NotAReport, Received, parse_body
 from finetune_operator.resource import parse_resource
 from finetune_operator.status import compare, compute_status, to_manifest
 
@@ -54,7 +58,12 @@ def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
             return junk_values
 
 
-junk_values = st.none() | st.booleans() | st.floats(allow_nan=False) | st.lists(st.text(max_size=3), max_size=2)
+junk_values = (
+    st.none()
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.lists(st.text(max_size=3), max_size=2)
+)
 specs = values(SCHEMA["spec"])
 quantities = st.sampled_from(["1", "500m", "16Gi", "1e3"]) | st.integers(1, 64)
 sources = st.sampled_from(["org/name", "pvc://claim.v1/x", "file:///data", "pvc://c"])
@@ -69,7 +78,7 @@ good_specs = st.fixed_dictionaries(
             {},
             optional={
                 "epochs": st.floats(0.01, 10_000),
-                "arguments": st.dictionaries(st.text(max_size=9), junk_values),
+                "arguments": st.dictionaries(st.from_regex(r"[a-z_]{1,9}", fullmatch=True), junk_values),
             },
         ),
         "output": st.fixed_dictionaries(
@@ -93,9 +102,66 @@ junk = st.recursive(
     ),
     max_leaves=8,
 )
-final_words = (
-    st.text(max_size=40) | junk.map(json.dumps) | statuses.map(lambda status: json.dumps({"exitCode": 0, **status}))
+times = st.sampled_from(
+    [
+        "0001-01-01T00:00:00+14:00",
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-14:00",
+        "1969-12-31T23:59:59Z",
+        "",
+        "now",
+        "2026-11-20T12:00:00Z",
+        "8999-12-31T23:59:59+14:00",
+        "1970-01-01T00:00:00-14:00",
+        "-1",
+        "1e30",
+        "NaN",
+    ]
 )
+numbers = st.sampled_from([-(10**30), -1, 0, 1, 1.5, 101, 2**31, 3_153_600_001, 2**53, 2**63, 10**30, 1e300, True])
+odd = st.recursive(
+    st.none() | times | numbers | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def oddly(good: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """An object of which some fields, at any depth, are not as they should be."""
+
+    @st.composite
+    def changed(draw: st.DrawFn) -> Any:
+        value = draw(good)
+        for _ in range(draw(st.integers(0, 2))):
+            place = value
+            while isinstance(place, dict) and place:
+                name = draw(st.sampled_from(sorted(place)))
+                inner = place[name][0] if isinstance(place[name], list) and place[name] else place[name]
+                if not (isinstance(inner, dict) and inner) or draw(st.booleans()):
+                    place[name] = draw(odd)
+                    break
+                place = inner
+        return value
+
+    return changed()
+
+
+final_words = (
+    st.text(max_size=40)
+    | junk.map(json.dumps)
+    | statuses.map(lambda status: json.dumps({"exitCode": 0, **status}))
+    | oddly(statuses.map(lambda status: {"exitCode": 1, **status})).map(json.dumps)
+    | st.sampled_from(["[" * 2000 + "]" * 2000, '{"exitCode":1,"x":' * 200 + "1" + "}" * 200])
+)
+trainer_reports = st.builds(lambda state: {"report": {"sequence": 1, "stage": "Training", **state}}, statuses)
+stock_reports = st.fixed_dictionaries(
+    {
+        "trainerStatus": st.fixed_dictionaries(
+            {"progressPercentage": st.integers(0, 100), "estimatedRemainingSeconds": numbers, "lastUpdatedTime": times}
+        )
+    }
+)
+reports = oddly(trainer_reports | stock_reports)
 
 thorough = settings(
     max_examples=150,
@@ -104,32 +170,42 @@ thorough = settings(
 )
 
 
-def observations(word: str) -> list[Observation]:
+REPORT = ReportBody.model_validate({"report": {"sequence": 1, "stage": "Training"}})
+
+
+def observations(word: str, body: ReportBody = REPORT, unread: str = "") -> list[Observation]:
     pods = [
         parse_pods([pod()]),
         parse_pods([pod(state=running())]),
         parse_pods([pod(state=terminated(1, message=word)), pod(2, state=running())]),
     ]
     ends = [None, ("Complete", "", ""), ("Failed", "BackoffLimitExceeded", "")]
-    report = received({"report": {"sequence": 1, "stage": "Training"}}, 2)
-    observed = [Observation(job=parse_job(job(end=end)), pods=each, received=report) for end in ends for each in pods]
+    told = replace(received({}, 2), body=body)
+    observed = [
+        Observation(job=parse_job(job(end=end)), pods=each, received=told, unread=unread)
+        for end in ends
+        for each in pods
+    ]
     return [Observation(), *observed]
 
 
-def everything(raw: dict[str, Any], word: str = "") -> None:
-    """All that is pure of a pass, for all that may be observed."""
+def everything(raw: dict[str, Any], word: str = "", body: ReportBody = REPORT, unread: str = "") -> None:
+    """All that is pure of a pass, for all that may be observed; what comes of it is what the API server takes."""
     resource = parse_resource(raw)
     if resource.spec is not None:
         json.dumps(build_children(resource, resource.spec, Surroundings("i", "https://o", "PEM")).job)
         changes(None, resource.spec)
         changes_after_the_end(None, resource.spec)
-    for observed in observations(word):
+    for observed in observations(word, body, unread):
         status = compute_status(resource, observed, at(3600))
+        if resource.spec is not None and not resource.terminal and observed.job and observed.job.end:
+            assert status.phase == ("Succeeded" if observed.job.end.succeeded else "Failed")
         compare(resource.status, status)
         phase_event(resource, status, START + timedelta(hours=1))
         written = json.loads(json.dumps(to_manifest(status)))
         again = parse_resource({**raw, "status": written})
         assert to_manifest(again.status) == written
+        assert validate(written, SCHEMA["status"]) == []
 
 
 @thorough
@@ -157,3 +233,44 @@ def test_any_status_of_the_schema_and_any_last_word(status: dict[str, Any], word
 @given(junk, final_words)
 def test_any_nonsense_in_the_status(status: Any, word: str) -> None:
     everything({**finetunejob(), "status": status}, word)
+
+
+@thorough
+@given(reports, final_words)
+def test_any_report_and_any_last_word_let_the_job_end_as_the_job_says(told: Any, word: str) -> None:
+    try:
+        body, unread = parse_body(json.dumps(told).encode()), ""
+    except NotAReport as error:
+        body, unread = REPORT, str(error)
+
+    everything(finetunejob(), word, body, unread)
+
+
+@thorough
+@given(times, times, times, numbers)
+def test_any_times_and_numbers_of_pods_and_jobs(first: str, second: str, third: str, number: Any) -> None:
+    ended = {"exitCode": number, "startedAt": first, "finishedAt": second, "message": "", "reason": "Error"}
+    raw_pod = pod(state={"terminated": ended})
+    raw_pod["metadata"]["creationTimestamp"] = third
+    raw_job = job(end=("Failed", "BackoffLimitExceeded", ""))
+    raw_job["status"] |= {"startTime": first, "completionTime": second}
+    raw_job["status"]["conditions"][0]["lastTransitionTime"] = third
+    observed = Observation(job=parse_job(raw_job), pods=parse_pods([raw_pod]))
+
+    status = compute_status(parse_resource(finetunejob()), observed, at(3600))
+
+    assert status.phase == "Failed"
+    assert validate(json.loads(json.dumps(to_manifest(status))), SCHEMA["status"]) == []
+
+
+def test_what_cannot_be_digested_after_all_is_a_warning_and_the_job_ends() -> None:
+    stock = TrainerStatus.model_construct(progress_percentage=10**6, estimated_remaining_seconds=None, metrics=[])
+    told = Received("team-a", "yelp", "yelp-2", "pod-2", ReportBody.model_construct(trainer_status=stock), START)
+    observed = replace(observations("")[-1], received=told)
+
+    status = compute_status(parse_resource(finetunejob()), observed, at(3600))
+
+    assert status.phase == "Failed"
+    assert [(each.reason, each.message) for each in status.warnings] == [
+        ("ReportNotUnderstood", "what the trainer reported could not be read and was left out: pod yelp-2: all of it")
+    ]

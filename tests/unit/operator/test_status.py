@@ -1,6 +1,7 @@
 """Whole statuses, from what is observed and the time."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from tests.unit.operator.samples import (
@@ -193,6 +194,31 @@ def test_stock_transformers_reports_give_progress_and_metrics() -> None:
 
     assert line(status) == ("Running", "Training", "42 % done, loss 0.25, accuracy 0.88, about 40 s left")
     assert status["progress"] == {"step": 0, "percent": 42, "etaSeconds": 40, "lastReportTime": stamp(50)}
+
+
+def test_of_a_last_word_that_can_be_read_in_part_the_rest_is_a_warning() -> None:
+    odd = {**FINAL, "checkpoints": [{"step": 375, "uri": "pvc://c/x", "time": "9999-12-31T23:59:59-14:00"}]}
+    ended = pod(state=terminated(0, "Completed", json.dumps(odd)))
+
+    status = compute(resource(), observation(job(end=("Complete", "", "")), ended), 120)
+
+    assert (status["phase"], status["model"]) == ("Succeeded", {"uri": "pvc://c/model", "sizeBytes": 9})
+    assert "checkpoints" not in status
+    message = "what the trainer reported could not be read and was left out: pod yelp-1: checkpoints of its last word"
+    assert status["warnings"] == [{"reason": "ReportNotUnderstood", "message": message}]
+
+
+def test_a_report_that_could_not_be_read_is_said_once_beside_the_trainer_s_warnings() -> None:
+    told = {**REPORT, "warnings": [{"reason": "EmptyTexts", "message": f"{n} rows are empty"} for n in range(16)]}
+    observed = observation(job(), pod(state=running()), report=received({"report": told}), unread="report.stage: odd\n")
+
+    first = compute(resource(), observed)
+    again = compute(resource(first), replace(observed, unread="report.step: odder"), 70)
+
+    message = "what the trainer reported could not be read and was left out: report.stage: odd?"
+    assert len(first["warnings"]) == 16
+    assert first["warnings"][-1] == {"reason": "ReportNotUnderstood", "message": message}
+    assert again["warnings"] == first["warnings"]
 
 
 def test_a_new_attempt_keeps_what_is_known_until_it_knows_more() -> None:

@@ -54,6 +54,7 @@ class Endpoint:
     trust: ssl.SSLContext
     pods: Pods
     received: list[Received]
+    refused: list[tuple[str, str, str]]
 
     @property
     def root(self) -> str:
@@ -93,11 +94,12 @@ async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer
     async def start_server(rate: RateLimit | None = None) -> Endpoint:
         certificates = Certificates(client, namespace="finetune", secret="reports-tls", hosts=["localhost"])
         await certificates.refresh()
-        pods, received = Pods(), []
+        pods, received, refused = Pods(), [], []
         server = await serve_reports(
             client=client,
             lookup=pods,
             on_report=received.append,
+            on_refused=lambda *refusal: refused.append(refusal),
             context=certificates.context,
             host="127.0.0.1",
             port=0,
@@ -105,7 +107,7 @@ async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer
         )
         trust = ssl.create_default_context(cadata=certificates.bundle)
         session = ClientSession(connector=TCPConnector(ssl=trust))
-        endpoints.append(Endpoint(server, session, trust, pods, received))
+        endpoints.append(Endpoint(server, session, trust, pods, received, refused))
         return endpoints[-1]
 
     yield start_server
@@ -153,10 +155,34 @@ async def test_what_stock_transformers_sends_is_taken(
 
     assert taken is True
     sent = endpoint.received[0].body.trainer_status
-    assert sent is not None
-    assert sent.model_copy(update={"last_updated_time": None}) == TrainerStatus(
+    assert sent == TrainerStatus(
         progress_percentage=37, estimated_remaining_seconds=312, metrics=[MetricValue(name="loss", value="1.25")]
     )
+
+
+async def test_what_is_wrong_with_a_report_of_the_job_s_own_pod_is_told_and_of_nobody_else_s(
+    endpoint: Endpoint, api_server: Any
+) -> None:
+    checkpoint = {"step": 1, "uri": "pvc://c/x", "time": "0001-01-01T00:00:00+14:00"}
+    wrong = {"report": {"sequence": 1, "stage": "Training", "checkpoints": [checkpoint]}}
+
+    status, body = await endpoint.post(api_server.issue("train-abc"), json=wrong)
+    stranger, _ = await endpoint.post(api_server.issue("train-abc"), json=wrong, job=("team-a", "other"))
+
+    message = "must lie in the years 1970 to 8999"
+    assert (status, body["fields"]) == (400, [{"field": "report.checkpoints[0].time", "message": message}])
+    assert stranger == 403
+    assert endpoint.refused == [(*JOB, f"report.checkpoints[0].time: {message}")]
+    assert endpoint.received == []
+
+
+async def test_an_estimate_of_more_than_a_century_is_a_century(endpoint: Endpoint, api_server: Any) -> None:
+    stock = {"trainerStatus": {"progressPercentage": 0, "estimatedRemainingSeconds": 10**12, "lastUpdatedTime": "?"}}
+
+    assert await endpoint.post(api_server.issue("train-abc"), json=stock) == (200, {})
+
+    sent = endpoint.received[0].body.trainer_status
+    assert sent == TrainerStatus(progress_percentage=0, estimated_remaining_seconds=3_153_600_000)
 
 
 @pytest.mark.parametrize("header", ["", "Basic dXNlcjpwYXNz", "Bearer", "Bearer ", "Token abc"])
