@@ -30,21 +30,30 @@ def engine(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture(scope="module", params=[0, 2], ids=["no workers", "two workers"])
+def workers(request: pytest.FixtureRequest) -> int:
+    """Processes that load batches; where there are any they stay for all epochs, as on a GPU by default."""
+    number: int = request.param
+    return number
+
+
 @pytest.fixture(scope="module")
-def whole(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(engine: str, workers: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output of the run that nothing disturbed; the first test that needs it makes it."""
-    return tmp_path_factory.mktemp(f"whole-{engine}")
+    return tmp_path_factory.mktemp(f"whole-{engine}-{workers}")
 
 
 @pytest.fixture
-def deterministic(settings: Settings, model: Path, tmp_path: Path, whole: Path, engine: str) -> Settings:
+def deterministic(settings: Settings, model: Path, tmp_path: Path, whole: Path, engine: str, workers: int) -> Settings:
     """24 steps of two batches with dropout, a save each 4 steps, and logs at other ones."""
     folder = whole.parent / f"{whole.name}-model"
     if not folder.exists():
         shutil.copytree(model, folder)
         config = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(config | {"hidden_dropout_prob": 0.1}))
-    arguments = {"full_determinism": True, "gradient_accumulation_steps": 2, "logging_steps": 3}
+    arguments = {
+        "full_determinism": True, "gradient_accumulation_steps": 2, "logging_steps": 3, "dataloader_num_workers": workers,
+    }  # fmt: skip
     return settings | {
         "model": {"source": f"file://{folder}"},
         "training": settings["training"] | {"engine": engine, "batchSize": 4, "arguments": arguments},

@@ -82,6 +82,25 @@ def test_a_signal_to_one_process_stops_both_which_then_go_on_as_if_nothing_had_b
     torch.testing.assert_close(weights(tmp_path / "cut"), weights(tmp_path / "whole"), atol=0, rtol=0)
 
 
+@BOTH
+def test_two_processes_with_loading_workers_and_accumulation_go_on_to_the_bit(
+    settings: Settings, model: Path, tmp_path: Path, engine: str
+) -> None:
+    config = transformers.AutoConfig.from_pretrained(model, hidden_dropout_prob=0.1)
+    config.save_pretrained(tmp_path / "model")
+    arguments = {"gradient_accumulation_steps": 2, "dataloader_num_workers": 1, "logging_steps": 3}
+    training = {"engine": engine, "epochs": 2, "batchSize": 4, "arguments": arguments}
+    run_together(whole := shared(settings, tmp_path / "whole", 2, **training), tmp_path / "words")
+    cut = {**whole, "output": {"uri": f"file://{tmp_path}/cut"}}
+
+    stopped = run_together(cut, tmp_path / "words", sent=Signal(rank=1, step=4, number=signal.SIGTERM))
+    resumed = run_together(cut, tmp_path / "words")
+
+    assert (stopped.codes, resumed.codes) == ([ExitCode.STOPPED] * 2, [0, 0])
+    assert resumed.words[0].resumed_from_step == 4
+    assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
+
+
 def on_a_machine_of_its_own(caches: Path, variables: dict[str, str], rank: int) -> None:
     os.environ |= {**variables, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "XDG_CACHE_HOME": f"{caches}/{rank}"}
 

@@ -241,3 +241,35 @@ def test_the_program_itself_survives_sigkill_and_answers_sigterm(
     assert sorted(path.name for path in checkpoints.iterdir()) == [
         f"step-{checkpoint.step:06d}" for checkpoint in final.checkpoints
     ]
+
+
+@pytest.mark.parametrize("saved", range(1, 6))
+@pytest.mark.parametrize("engine", ["trainer", "pytorch"])
+def test_every_log_of_a_run_that_goes_on_is_that_of_one_that_was_never_killed(
+    settings: Settings, train: Train, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, engine: str, saved: int
+) -> None:
+    settings |= {"checkpoints": {"strategy": "steps", "steps": 1}, "evaluation": {}}
+    settings["dataset"] |= {"train": {"split": "train[:24]"}, "evaluation": None}
+    settings["training"] |= {"engine": engine, "arguments": {"logging_steps": 2}}  # two epochs of three steps
+    whole = tmp_path_factory.getbasetemp() / f"logs-{engine}"
+    if not whole.exists():
+        assert train(settings | {"output": {"uri": f"file://{whole}"}}).code == 0
+    original = Recorder.step
+
+    def step(self: Recorder, step: int, epoch: float) -> None:
+        original(self, step, epoch)
+        if step == saved + 1:
+            self.check_saved()
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "step", step)
+        with pytest.raises(KeyboardInterrupt):
+            train(settings)
+
+    resumed = train(settings)
+
+    assert (resumed.code, resumed.final.resumed_from_step) == (0, saved)
+    logs = outcome(tmp_path / "out")[1]
+    assert [line["step"] for line in logs] == [2, 3, 4, 6]
+    assert logs == outcome(whole)[1]

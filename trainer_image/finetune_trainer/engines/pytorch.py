@@ -134,20 +134,16 @@ class Engine:
 
     def _steps(self, checkpoint: SavedCheckpoint | None) -> Iterator[list[dict[str, torch.Tensor]]]:
         """The batches of each step that is left; keeps count of the epoch."""
+        if checkpoint:
+            self._restore_random_numbers(checkpoint)
         epoch, steps_done = divmod(self._step, self._due.steps_per_epoch)
         done = steps_done * self._accumulation
         while self._step < self.total_steps:
             loader = skip_first_batches(self._batches, done) if done else self._batches
             loader.set_epoch(epoch)
             self._sampler.set_epoch(epoch)  # after skipping, a loader of one of several processes does not reach it
-            if checkpoint and not done:
-                self._restore_random_numbers(checkpoint)
             batches = iter(loader)
             while self._step < self.total_steps and (group := list(islice(batches, self._accumulation))):
-                if checkpoint and done:
-                    # Not before: the first batch has drawn a random number, which within an epoch came long before.
-                    self._restore_random_numbers(checkpoint)
-                checkpoint = None
                 done += len(group)
                 self._epoch = epoch + done / len(self._batches)
                 yield group
@@ -252,6 +248,9 @@ class Engine:
             pin_memory=self._arguments.dataloader_pin_memory,
             persistent_workers=self._arguments.dataloader_persistent_workers,
             prefetch_factor=self._arguments.dataloader_prefetch_factor,
+            # torch draws a seed for each iterator, and persistent workers have one for all epochs: from the common
+            # numbers, a resumed run would draw once more.
+            generator=torch.Generator(),
         )
         return self._accelerator.prepare_data_loader(loader)
 

@@ -245,7 +245,9 @@ class _Trainer(transformers.Trainer):
     def _resume_unlogged(self) -> None:
         """Count the losses since the last log before the checkpoint, as if there had been no stop."""
         callbacks: Any = self.state.stateful_callbacks
-        if unlogged := callbacks.pop(_UNLOGGED, None):
+        unlogged = callbacks.pop(_UNLOGGED, None)
+        # Older checkpoints of an epoch's last step were made before its log, and hold what that has counted.
+        if unlogged and not self._recorder.history.log_at(self.state.global_step):
             losses = unlogged["losses"]
             own = losses[self.args.process_index] if len(losses) == self.args.world_size else sum(losses) / len(losses)
             self._tr_loss += own
@@ -258,6 +260,13 @@ class _Trainer(transformers.Trainer):
     def _gather(self, value: Any) -> list[Any]:
         """The value of each process, in the order of their ranks."""
         return gather_object([value]) if self.args.world_size > 1 else [value]
+
+    def _get_dataloader(self, *arguments: Any, **options: Any) -> Any:
+        loader: Any = super()._get_dataloader(*arguments, **options)
+        loader.base_dataloader.generator = (
+            torch.Generator()
+        )  # torch draws a seed for each iterator: not from the common
+        return loader
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy not in ("random", "group_by_length"):
@@ -293,6 +302,8 @@ class _Bridge(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._recorder.step(state.global_step, state.epoch)
+        # Not only in `on_epoch_end`: a checkpoint of this step must come after the log, or its losses are logged twice.
+        control.should_log |= float(state.epoch).is_integer() or state.global_step >= state.max_steps
         if self._recorder.stop.requested:
             self._stop(args, state, control)
 
@@ -301,8 +312,9 @@ class _Bridge(TrainerCallback):
     ) -> None:
         if self._recorder.stop.requested:
             self._stop(args, state, control)
-        # Also called where a stop breaks the epoch off: a log there would be one that a whole run does not have.
-        control.should_log = float(state.epoch).is_integer() or state.global_step >= state.max_steps
+        control.should_log = (
+            False  # the last step has; where a stop breaks the epoch off, a whole run has no log either
+        )
 
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -73,6 +73,10 @@ class History:
         """The metrics of the evaluation after `step`; empty where there was none."""
         return next((line.metrics for line in self.evaluations() if line.step == step), {})
 
+    def log_at(self, step: int) -> Metrics:
+        """The metrics of the log after `step`; empty where there was none."""
+        return next((line.metrics for line in self._of_kind("log") if line.step == step), {})
+
     def newest(self) -> Metrics:
         """The newest value of each metric."""
         with self._lock:
