@@ -1,31 +1,23 @@
 """Chats to tokens by the model's own template, with a mark on what the assistant says."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase as Tokenizer
-from trl.chat_template_utils import (
-    get_training_chat_template,
-    has_generation_markers,
-    is_chat_template_stop_token_trained,
-)
+from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 from trl.data_utils import common_prefix_length
 
+from finetune_trainer.data.conversations import ASSISTANT, SYSTEM, Chat, ChatError, Message
 from finetune_trainer.failures import model_error
 
-Message = dict[str, Any]
-ASSISTANT = "assistant"
-
-
-class ChatError(Exception):
-    """A chat that cannot be learnt, with the reason for people and a remedy."""
-
-    def __init__(self, problem: str, hint: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.hint = hint
+_REFUSALS = (TemplateError, TypeError, ValueError, KeyError)
+_ASKED: Message = {"role": "user", "content": "why"}
+_PROBES = ("yes", "no")
+"""Two answers without a letter in common at either end."""
 
 
 @dataclass(frozen=True)
@@ -38,52 +30,206 @@ class ChatTemplate:
     marked: bool
     """Whether it tells the assistant's words itself, by `{% generation %}`."""
 
-    def render(self, messages: Sequence[Message]) -> list[int]:
+    def render(self, chat: Chat) -> list[int]:
         """The tokens of the whole chat."""
-        return self._apply(messages)["input_ids"]
+        return self._tokens(chat)
 
-    def render_marked(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
-        """The tokens of the whole chat, and which of them the assistant says, the end of each turn included.
+    def render_marked(self, chat: Chat) -> tuple[list[int], list[bool]]:
+        """The tokens of the whole chat, and which are learnt: what the assistant says in the turns that are to be
+        learnt, up to the token that ends the turn. What a template writes after that, such as a line break, the model
+        never has to write.
 
         Raises:
-            ChatError: When the template does not let its turns be told apart.
+            ChatError: When the template refuses the chat, or does not let its turns be told apart.
         """
-        if self.marked:
-            encoded = self._apply(messages, return_assistant_tokens_mask=True)
-            return encoded["input_ids"], [bool(mark) for mark in encoded["assistant_masks"]]
-        return self._marked_by_turns(messages)
+        whole, marks = self._marked(chat)
+        kept = [False] * len(whole)
+        for start, end in _runs(marks):
+            begins, ends = self._start_of(whole, start), self._end_of(whole, start, end)
+            kept[begins:ends] = marks[begins:ends]
+        return whole, kept
 
-    def _marked_by_turns(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
-        """The assistant says what comes after the prompt for each of its turns, up to where the next turn begins."""
-        whole = self.render(messages)
-        marks = [False] * len(whole)
-        for turn, message in enumerate(messages):
-            if message["role"] != ASSISTANT:
-                continue
-            before = self._apply(messages[:turn], add_generation_prompt=True)["input_ids"] if turn else []
-            after = self.render(messages[: turn + 1])
-            start, end = common_prefix_length(before, whole), common_prefix_length(after, whole)
-            # Some templates end the text, with special tokens, after whatever turn is the last one.
-            if not set(after[end:]) <= set(self.tokenizer.all_special_ids):
-                raise ChatError(
-                    "the model's chat template writes a turn in another way when more turns follow",
-                    "set preprocessing.completionOnlyLoss to false, or put {% generation %} around what the assistant "
-                    "says in the model's chat template",
-                )
-            marks[start:end] = [True] * (end - start)
+    def render_without(self, chat: Chat) -> tuple[list[int], list[bool]]:
+        """The tokens of the whole chat, and all of them marked but for the assistant's turns that are not to be learnt.
+
+        Raises:
+            ChatError: As `render_marked`.
+        """
+        whole = self._tokens(chat)
+        marks = [True] * len(whole)
+        self._unmark(chat, whole, marks)
         return whole, marks
 
-    def _apply(self, messages: Sequence[Message], **options: Any) -> dict[str, list[int]]:
+    @cached_property
+    def end_of_turn(self) -> int | None:
+        """The token by which the assistant ends a turn that others follow; None where none is learnt."""
         try:
-            encoded: Any = self.tokenizer.apply_chat_template(
-                list(messages), chat_template=self.text, tokenize=True, return_dict=True, **options
+            ends = self._marked_end() if self.marked else self._written_end()
+        except ChatError:
+            return None
+        return next((token for token in reversed(ends) if not self._is_blank(token)), None)
+
+    @cached_property
+    def prompt(self) -> list[int]:
+        """What is written to ask for an answer."""
+        asked = Chat([_ASKED], [False])
+        try:
+            prompted = self._tokens(asked, add_generation_prompt=True)
+            return prompted[common_prefix_length(self._tokens(asked), prompted) :]
+        except ChatError:
+            return []
+
+    def named(self, chat: Chat) -> Chat:
+        """With a system turn where OpenAI says developer and the template does not know that."""
+        if "developer" in str(self.text or self.tokenizer.chat_template):
+            return chat
+        turns = [{**turn, "role": "system"} if turn["role"] == "developer" else turn for turn in chat.messages]
+        return replace(chat, messages=turns)
+
+    def writes(self, chat: Chat, part: str) -> bool:
+        """Whether it does not pass over one of `parts_of` the chat in silence."""
+        try:
+            return self._tokens(_without(chat, part)) != self._tokens(chat)
+        except ChatError:
+            return True
+
+    def _marked(self, chat: Chat) -> tuple[list[int], list[bool]]:
+        if self.marked:
+            encoded = self._apply(chat, return_assistant_tokens_mask=True)
+            whole, marks = encoded["input_ids"], [bool(mark) for mark in encoded["assistant_masks"]]
+            self._unmark(chat, whole, marks)
+            return whole, marks
+        whole = self._tokens(chat)
+        marks = [False] * len(whole)
+        for turn, learnt in enumerate(chat.learnt):
+            if learnt:
+                start, end = self._place(chat, turn, whole)
+                marks[start:end] = [True] * (end - start)
+        return whole, marks
+
+    def _unmark(self, chat: Chat, whole: list[int], marks: list[bool]) -> None:
+        for turn, message in enumerate(chat.messages):
+            if message["role"] == ASSISTANT and not chat.learnt[turn]:
+                start, end = self._place(chat, turn, whole)
+                marks[start:end] = [False] * (end - start)
+
+    def _place(self, chat: Chat, turn: int, whole: list[int]) -> tuple[int, int]:
+        """Where the assistant's words of a turn begin, and where the next turn does.
+
+        Raises:
+            ChatError: When the template does not let it be told.
+        """
+        return self._begin(chat, turn, whole), self._next(chat, turn, whole)
+
+    def _begin(self, chat: Chat, turn: int, whole: list[int]) -> int:
+        """After the prompt for the turn; where there is no such prompt, where another answer would be written."""
+        try:
+            before = self._tokens(_up_to(chat, turn), add_generation_prompt=True) if turn else []
+        except ChatError:  # such as for a system turn alone
+            before = []
+        begin = common_prefix_length(before, whole)
+        if before and begin >= len(before) - len(self.prompt):
+            return begin
+        return common_prefix_length(self._tokens(_with_other(chat, turn)), whole)
+
+    def _next(self, chat: Chat, turn: int, whole: list[int]) -> int:
+        """Where a chat ends that ends with the turn; where that is written in another way, after the next end of turn."""
+        try:
+            after = self._tokens(_up_to(chat, turn + 1))
+        except ChatError:  # such as of a chat in which no user speaks
+            after = None
+        if after is not None:
+            end = common_prefix_length(after, whole)
+            # Some templates end the text, with special tokens, after whatever turn is the last one.
+            if set(after[end:]) <= set(self.tokenizer.all_special_ids):
+                return end
+        words = len(whole) - len(_shared_end(self._tokens(_with_other(chat, turn)), whole))
+        if self.end_of_turn in whole[words:]:
+            return whole.index(self.end_of_turn, words) + 1
+        raise ChatError(
+            "the model's chat template writes a turn in another way when more turns follow",
+            "set preprocessing.completionOnlyLoss to false (and take weight and train from the turns), or put "
+            "{% generation %} around what the assistant says in the model's chat template",
+        )
+
+    def _marked_end(self) -> list[int]:
+        """What is marked after an answer."""
+        turns = [[_ASKED, {"role": ASSISTANT, "content": answer}, _ASKED] for answer in _PROBES]
+        (first, marks), (second, others) = (self._marked(Chat(messages, [False, True, False])) for messages in turns)
+        words = common_prefix_length(first, second)
+        until, other = (
+            next((end for start, end in _runs(of) if start <= words < end), words) for of in (marks, others)
+        )
+        return _shared_end(first[words:until], second[words:other])
+
+    def _written_end(self) -> list[int]:
+        """What is written after an answer whether or not a question follows."""
+        first, second = ([_ASKED, {"role": ASSISTANT, "content": answer}] for answer in _PROBES)
+        last = _shared_end(*(self._tokens(Chat(turns, [False, True])) for turns in (first, second)))
+        followed = _shared_end(
+            *(self._tokens(Chat([*turns, _ASKED], [False, True, False])) for turns in (first, second))
+        )
+        return last[: common_prefix_length(last, followed)]
+
+    def _start_of(self, whole: list[int], start: int) -> int:
+        """Where the words begin that are marked from `start` on: after the prompt for them, of which some templates mark
+        a part."""
+        for before in range(min(len(self.prompt), start), -1, -1):
+            if whole[start - before : start] == self.prompt[:before]:
+                return start - before + max(before, common_prefix_length(self.prompt, whole[start - before :]))
+        return start
+
+    def _end_of(self, whole: list[int], start: int, end: int) -> int:
+        """Where a turn ends that is marked from `start` to `end`: after the last token that ends turns, if but blanks
+        and special tokens follow it."""
+        for place in range(end - 1, start - 1, -1):
+            if whole[place] == self.end_of_turn:
+                return place + 1
+            if whole[place] not in self.tokenizer.all_special_ids and not self._is_blank(whole[place]):
+                break
+        return end
+
+    def _is_blank(self, token: int) -> bool:
+        return not str(self.tokenizer.decode([token])).strip()
+
+    @cached_property
+    def _wants_parts(self) -> bool:
+        """Whether it takes contents as lists of parts alone, as those of models that see."""
+
+        def written(*turns: Message) -> set[str]:
+            texts = (
+                self.tokenizer.apply_chat_template([turn], chat_template=self.text, tokenize=False) for turn in turns
             )
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
-            raise ChatError(
-                f"the model's chat template refuses it: {error}",
-                "give turns as the model expects them, or drop the row",
-            ) from error
-        return dict(encoded)
+            return {str(text) for text in texts}
+
+        texts = [{"role": "user", "content": answer} for answer in _PROBES]
+        try:
+            if len(written(*texts)) > 1:
+                return False
+        except _REFUSALS:
+            pass
+        try:
+            return len(written(*(_in_parts(turn) for turn in texts))) > 1
+        except _REFUSALS:
+            return False
+
+    def _tokens(self, chat: Chat, **options: Any) -> list[int]:
+        return self._apply(chat, **options)["input_ids"]
+
+    def _apply(self, chat: Chat, **options: Any) -> dict[str, list[int]]:
+        refused: Exception | None = None
+        for messages in _spellings(chat.messages):
+            tools: Any = chat.tools
+            turns = [_in_parts(message) for message in messages] if self._wants_parts else messages
+            try:
+                encoded: Any = self.tokenizer.apply_chat_template(
+                    turns, chat_template=self.text, tools=tools, tokenize=True, return_dict=True, **options
+                )
+            except _REFUSALS as error:
+                refused = refused or error
+            else:
+                return dict(encoded)
+        raise ChatError(f"the model's chat template refuses it: {refused}", _remedy(str(refused))) from refused
 
 
 def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
@@ -101,38 +247,98 @@ def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
         )
     try:
         text = get_training_chat_template(tokenizer) if tokenizer.is_fast else None
-    except (TemplateError, ValueError, TypeError, KeyError):
+    except _REFUSALS:
         # Not one that trl knows, or one with calls of tools that it does not like.
-        marked = tokenizer.is_fast and has_generation_markers(str(tokenizer.chat_template))
+        marked = tokenizer.is_fast and has_generation_markers(tokenizer.chat_template)
         return ChatTemplate(tokenizer, None, marked)
     return ChatTemplate(tokenizer, text, marked=tokenizer.is_fast)
 
 
-def learns_to_stop(template: ChatTemplate) -> bool:
-    """Whether the end of the assistant's turn is among its words, so that the model learns to end an answer."""
-    return not template.marked or is_chat_template_stop_token_trained(template.tokenizer, template.text)
+def parts_of(chat: Chat) -> set[str]:
+    """What a template may pass over: `tools`, `tool_calls`, and the roles that speak beside user and assistant."""
+    roles = {turn["role"] for turn in chat.messages if turn.get("content")} - {"user", ASSISTANT}
+    calls = {"tool_calls"} if any("tool_calls" in turn for turn in chat.messages) else set()
+    return roles | calls | ({"tools"} if chat.tools else set())
 
 
-def check_messages(messages: Any) -> list[Message]:
-    """The messages of a row, without the fields that are empty.
+def _without(chat: Chat, part: str) -> Chat:
+    """The chat with one of `parts_of` left out, or saying something else."""
+    if part == "tools":
+        return replace(chat, tools=None)
+    if part == "tool_calls":
+        left = [{key: value for key, value in turn.items() if key != part} for turn in chat.messages]
+        return replace(chat, messages=[{**turn, "content": turn.get("content", "")} for turn in left])
+    return replace(
+        chat, messages=[{**turn, "content": "?"} if turn["role"] == part else turn for turn in chat.messages]
+    )
 
-    Raises:
-        ChatError: When they are no list of {role, content}, or the assistant says nothing.
-    """
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise ChatError("it is not a list of {role, content}", "see dataset.columns.messages")
-    for number, message in enumerate(messages, start=1):
-        if not isinstance(message.get("role"), str):
-            keys = ", ".join(message)
-            raise ChatError(
-                f"message {number} has no role, only {keys}", "rename them to role (user, assistant, …) and content"
-            )
-        if not isinstance(message.get("content"), str) and not message.get("tool_calls"):
-            raise ChatError(
-                f"message {number} ({message['role']}) has no content that is text", "fill it in or drop the row"
-            )
-    if not any(message["role"] == ASSISTANT for message in messages):
-        roles = ", ".join(dict.fromkeys(message["role"] for message in messages))
-        said = f"only turns of {roles}" if roles else "no turns"
-        raise ChatError(f"the assistant says nothing in it: there are {said}", "drop the row")
-    return [{key: value for key, value in message.items() if value is not None} for message in messages]
+
+def _up_to(chat: Chat, turn: int) -> Chat:
+    return replace(chat, messages=chat.messages[:turn], learnt=chat.learnt[:turn])
+
+
+def _shared_end(first: list[int], second: list[int]) -> list[int]:
+    return first[len(first) - common_prefix_length(first[::-1], second[::-1]) :]
+
+
+def _runs(marks: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """Where marks begin and end that stand beside each other."""
+    start = None
+    for place, mark in enumerate([*marks, False]):
+        if mark and start is None:
+            start = place
+        elif not mark and start is not None:
+            yield start, place
+            start = None
+
+
+def _spellings(messages: list[Message]) -> Iterator[list[Message]]:
+    """The turns, and how other templates want turns that call functions: with an empty content, with arguments as text
+    (DeepSeek's), or both."""
+    yield messages
+    if not any("tool_calls" in message for message in messages):
+        return
+    filled = [{**message, "content": message.get("content", "")} for message in messages]
+    yield filled
+    yield [_with_text_arguments(message) for message in messages]
+    yield [_with_text_arguments(message) for message in filled]
+
+
+def _with_other(chat: Chat, turn: int) -> Chat:
+    """The chat with another answer, that has no letter in common with that of the turn at either end."""
+    said = str(chat.messages[turn].get("content", "")).strip()
+    words = "".join("1" if letter == "0" else "0" for letter in (said[:1], said[-1:]))
+    return replace(
+        chat, messages=[*chat.messages[:turn], {"role": ASSISTANT, "content": words}, *chat.messages[turn + 1 :]]
+    )
+
+
+def _in_parts(message: Message) -> Message:
+    if not isinstance(message.get("content"), str):
+        return message
+    return {**message, "content": [{"type": "text", "text": message["content"]}]}
+
+
+def _with_text_arguments(message: Message) -> Message:
+    if "tool_calls" not in message:
+        return message
+    calls = [
+        {
+            **call,
+            "function": {
+                **call["function"],
+                "arguments": json.dumps(call["function"]["arguments"], ensure_ascii=False),
+            },
+        }
+        for call in message["tool_calls"]
+    ]
+    return {**message, "tool_calls": calls}
+
+
+def _remedy(refusal: str) -> str:
+    said = refusal.lower()
+    if any(role in said for role in SYSTEM):
+        return "put what the system says into the first turn of the user, or leave it out"
+    if "alternat" in said:
+        return "let user and assistant take turns, the user first: join turns of one that follow each other, or drop the row"
+    return "give turns as the model expects them, or drop the row"

@@ -1,6 +1,7 @@
 """The columns that a task reads: they are there, no value is missing or torn, and their type is one that it can use."""
 
 import logging
+from collections.abc import Collection
 from typing import Any
 
 import datasets
@@ -18,11 +19,12 @@ _AT_ONCE = 10_000
 _KINDS = {"large_string": "text", "string": "text", "Json": "values of several types"}
 
 
-def check_columns(rows: Rows, columns: dict[str, str]) -> None:
+def check_columns(rows: Rows, columns: dict[str, str], beside: Collection[str] = ()) -> None:
     """Each column must be there, hold no null, also not within lists, and its texts must be UTF-8.
 
     Args:
         columns: From fields of dataset.columns, as the manifest has them, to names of columns.
+        beside: Other columns that are read, whose values may be missing.
 
     Raises:
         TrainerError: DATA, naming the column, and the row where there is one; BAD_CONFIGURATION when two fields name
@@ -43,6 +45,8 @@ def check_columns(rows: Rows, columns: dict[str, str]) -> None:
                 f"set dataset.columns.{field} to the column that holds it",
             )
         _check_values(rows, column)
+    for column in beside:
+        _check_values(rows, column, may_be_missing=True)
 
 
 def check_text(rows: Rows, field: str, column: str) -> None:
@@ -82,18 +86,18 @@ def example(rows: Rows, column: str) -> str:
     return f"row {rows.positions[0]}: {rows.dataset[0][column]!r:.80}"
 
 
-def _check_values(rows: Rows, column: str) -> None:
+def _check_values(rows: Rows, column: str, may_be_missing: bool = False) -> None:
     done = 0
     for table in rows.dataset.select_columns([column]).with_format("arrow").iter(batch_size=_AT_ONCE):
         values = table[column]
-        if values.null_count:
+        if values.null_count and not may_be_missing:
             index = done + int(pc.index(pc.is_null(values), True).as_py())
             raise data_error(
                 "ValueMissing",
                 f"column '{column}' is empty in {rows.name_row(index)}",
                 "fill it in or drop the row; in csv files NA, null and nan mean empty too",
             )
-        if _is_list(values.type) and pc.list_flatten(values).null_count:
+        if _is_list(values.type) and pc.list_flatten(values).null_count and not may_be_missing:
             index = done + next(i for i, row in enumerate(values) if row.values.null_count)
             raise data_error(
                 "ValueMissing",

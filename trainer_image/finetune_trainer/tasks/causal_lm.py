@@ -1,30 +1,29 @@
 """A text to go on with, a prompt to answer, or a chat."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
 
 from transformers import AutoModelForCausalLM
-from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
-from trl.data_utils import common_prefix_length
 
-from finetune_api.sources import Columns
 from finetune_api.training import METRICS_OF_TASK, Metric
-from finetune_trainer.data.chat import ChatError, check_messages, find_chat_template, learns_to_stop
-from finetune_trainer.data.columns import check_columns, check_text
+from finetune_trainer.data.columns import check_columns
+from finetune_trainer.data.encoding import Settings, encoder
+from finetune_trainer.data.formats import Layout, find_layout, tell_layout
+from finetune_trainer.data.notes import NOT_LEARNT, tell_notes
 from finetune_trainer.data.packing import collator, pack, packs
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import (
     Batch,
     check_filled,
     check_lengths,
-    encode_texts,
     longest_sequence,
     padding_multiple,
     tokenized,
 )
-from finetune_trainer.failures import TrainerError, bad_configuration, data_error, listed, model_error
+from finetune_trainer.failures import TrainerError, data_error, model_error
 from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.tokens import TokenScores, count_tokens
 from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
@@ -38,10 +37,7 @@ LONGEST = 1024
 _USUAL_METRICS: tuple[Metric, ...] = ("perplexity",)
 _IGNORED = -100
 _LEARNT = "learnt"
-
-Marked = tuple[list[int], list[bool]]
-"""Tokens of a row, and which of them are learnt."""
-Encode = Callable[[Batch, list[int]], list[Marked]]
+_NOTES = "notes"
 
 
 def prepare(inputs: Inputs) -> TaskData:
@@ -52,11 +48,8 @@ def prepare(inputs: Inputs) -> TaskData:
     """
     config, tokenizer, settings = inputs.config, inputs.tokenizer, inputs.config.preprocessing
     _check_model(inputs)
-    there = inputs.train.dataset.column_names
-    used = choose_columns(config.dataset.columns, there)
-    logger.info("learning from the columns %s", listed(used.values()))
-    if "messages" in used and "tools" in there:
-        logger.warning("column 'tools' is not read: calls of functions are learnt without their descriptions")
+    layout = find_layout(config.dataset, inputs.train)
+    tell_layout(layout, config.dataset, inputs.train)
     metrics = chosen_metrics(config.evaluation, config.task, METRICS_OF_TASK[config.task], _USUAL_METRICS)
     packed = packs(settings, inputs.pretrained.config.model_type)
     special = tokenizer.num_special_tokens_to_add(pair=False) + 1
@@ -65,7 +58,7 @@ def prepare(inputs: Inputs) -> TaskData:
 
     def examples(rows: Rows) -> Examples:
         inputs.tell(f"tokenizing {len(rows.positions)} rows of split {rows.split}")
-        tokens = _examples(inputs, rows, used, longest)
+        tokens = _examples(inputs, rows, layout, longest)
         if not packed:
             return tokens
         sequences = pack(tokens, longest)
@@ -87,36 +80,10 @@ def prepare(inputs: Inputs) -> TaskData:
         collate=collator(tokenizer, packed, multiple),
         scoring=Scoring(count_tokens, partial(TokenScores, metrics)),
         load_model=load,
-        columns=list(used.values()),
+        columns=layout.all_columns,
         longest=longest,
         label_names=[],
     )
-
-
-def choose_columns(columns: Columns, there: Sequence[str]) -> dict[str, str]:
-    """The columns that are learnt from, by their field of dataset.columns: messages; prompt and completion; or text.
-
-    Those that are named come first, then those that are there.
-
-    Raises:
-        TrainerError: BAD_CONFIGURATION when both a chat and prompts are named.
-    """
-    prompts = {"prompt": columns.prompt or "prompt", "completion": columns.completion or "completion"}
-    asked = columns.prompt or columns.completion
-    if columns.messages and asked:
-        raise bad_configuration(
-            "dataset.columns: messages cannot go with prompt and completion", "leave out one or the other"
-        )
-    if columns.messages:
-        return {"messages": columns.messages}
-    if asked:
-        return prompts
-    if columns.text == Columns().text:
-        if "messages" in there:
-            return {"messages": "messages"}
-        if set(prompts.values()) <= set(there):
-            return prompts
-    return {"text": columns.text}
 
 
 def _check_model(inputs: Inputs) -> None:
@@ -136,48 +103,71 @@ def _check_model(inputs: Inputs) -> None:
         )
 
 
-def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int) -> Examples:
+def _examples(inputs: Inputs, rows: Rows, layout: Layout, longest: int) -> Examples:
     settings = inputs.config.preprocessing
     cut = longest if settings.truncation else None
-    check_columns(rows, used)
-    encode_rows = _encoder(inputs, rows, used, cut)
+    there = rows.dataset.column_names
+    layout = replace(layout, beside={name: column for name, column in layout.beside.items() if column in there})
+    check_columns(rows, layout.columns, layout.beside.values())
+    how = Settings(inputs.tokenizer, inputs.pretrained.source, settings.completion_only_loss, cut)
+    encode_rows = encoder(rows, layout, how)
 
     def encode(batch: Batch, indices: list[int]) -> Batch:
-        encoded = [labelled(tokens, marks, cut) for tokens, marks in encode_rows(batch, indices)]
+        encoded = encode_rows(batch, indices)
+        labels = [labelled(row.tokens, row.marks, cut) for row in encoded]
         return {
-            "input_ids": [tokens for tokens, _ in encoded],
-            "labels": [labels for _, labels in encoded],
-            _LEARNT: [any(label != _IGNORED for label in labels) for _, labels in encoded],
+            "input_ids": [tokens for tokens, _ in labels],
+            "labels": [values for _, values in labels],
+            _LEARNT: [any(label != _IGNORED for label in values) for _, values in labels],
+            _NOTES: [",".join(row.notes) for row in encoded],
         }
 
-    examples = tokenized(
-        rows, list(used.values()), encode, used, settings.completion_only_loss, cut, inputs.pretrained.revision
-    )
+    made_by = (asdict(layout), settings.completion_only_loss, cut, inputs.pretrained.revision)
+    examples = tokenized(rows, layout.all_columns, encode, *made_by)
     check_filled(rows, examples.lengths)
     check_lengths(rows, examples.lengths, longest)
-    return _with_answers(rows, examples, longest)
+    notes = [note.split(",") for note in examples.dataset[_NOTES][:]]
+    tell_notes(rows, notes, layout)
+    return _with_answers(rows, examples, [NOT_LEARNT in note for note in notes], longest)
 
 
-def _with_answers(rows: Rows, examples: Examples, longest: int) -> Examples:
-    """The rows of which something is learnt: where the prompt alone fills the sequence, nothing is left to learn."""
+def _with_answers(rows: Rows, examples: Examples, unwanted: Sequence[bool], longest: int) -> Examples:
+    """The rows of which something is learnt: where the prompt alone fills the sequence, or each turn has a weight of 0,
+    nothing is left to learn."""
     learnt: list[bool] = examples.dataset[_LEARNT][:]
-    dataset = examples.dataset.remove_columns(_LEARNT)
+    dataset = examples.dataset.remove_columns([_LEARNT, _NOTES])
     if all(learnt):
         return Examples(dataset, examples.lengths)
     kept = [index for index, any_learnt in enumerate(learnt) if any_learnt]
-    first = rows.name_row(learnt.index(False))
+    too_long = [i for i, any_learnt in enumerate(learnt) if not any_learnt and not unwanted[i]]
+    weightless = [i for i, any_learnt in enumerate(learnt) if not any_learnt and unwanted[i]]
     if not kept:
-        raise data_error(
+        raise _nothing_to_learn(rows, bool(too_long), longest)
+    for reason, left_out, why in (
+        ("PromptsTooLong", too_long, f"what is asked fills the {longest} tokens of maxLength"),
+        ("NothingWeighted", weightless, "each turn of the assistant has a weight of 0, or train: false"),
+    ):
+        if left_out:
+            first = rows.name_row(left_out[0])
+            warn(
+                reason,
+                f"split '{rows.split}': {len(left_out)} of {len(learnt)} rows are left out, since {why}; the first is {first}",
+            )
+    return Examples(dataset.select(kept), [examples.lengths[index] for index in kept])
+
+
+def _nothing_to_learn(rows: Rows, too_long: bool, longest: int) -> TrainerError:
+    if too_long:
+        return data_error(
             "NothingToLearn",
             f"each prompt of split '{rows.split}' is longer than {longest} tokens, so that no answer is left",
             "raise preprocessing.maxLength, or shorten the prompts",
         )
-    warn(
-        "PromptsTooLong",
-        f"split '{rows.split}': {len(learnt) - len(kept)} of {len(learnt)} rows are left out, since what is asked fills "
-        f"the {longest} tokens of maxLength; the first is {first}",
+    return data_error(
+        "NothingToLearn",
+        f"each turn of the assistant in split '{rows.split}' has a weight of 0, or train: false",
+        "give those that are to be learnt a weight of 1",
     )
-    return Examples(dataset.select(kept), [examples.lengths[index] for index in kept])
 
 
 def labelled(tokens: list[int], marks: list[bool], cut: int | None) -> tuple[list[int], list[int]]:
@@ -185,83 +175,3 @@ def labelled(tokens: list[int], marks: list[bool], cut: int | None) -> tuple[lis
     nothing foretells it, and where texts are packed the one before must not."""
     labels = [token if mark else _IGNORED for token, mark in zip(tokens, marks, strict=True)]
     return tokens[:cut], [_IGNORED, *labels[1:cut]]
-
-
-def _encoder(inputs: Inputs, rows: Rows, used: dict[str, str], cut: int | None) -> Encode:
-    answers_only = inputs.config.preprocessing.completion_only_loss
-    if "messages" in used:
-        return _chat_encoder(inputs, rows, used["messages"], answers_only)
-    for field, column in used.items():
-        check_text(rows, field, column)
-    end = _end_of_text(inputs)
-
-    def text(batch: Batch, indices: list[int]) -> list[Marked]:
-        _check_filled(rows, used["text"], batch, indices)
-        whole = _tokens(inputs.tokenizer, batch[used["text"]], cut, end)
-        return [(tokens, [True] * len(tokens)) for tokens in whole]
-
-    def answers(batch: Batch, indices: list[int]) -> list[Marked]:
-        _check_filled(rows, used["completion"], batch, indices)
-        prompts, completions = batch[used["prompt"]], batch[used["completion"]]
-        asked = _tokens(inputs.tokenizer, prompts, cut, None)
-        # In one piece, as the model meets it when it answers: the tokens at the seam may be others.
-        whole = _tokens(inputs.tokenizer, [p + c for p, c in zip(prompts, completions, strict=True)], cut, end)
-        starts = [common_prefix_length(*pair) if answers_only else 0 for pair in zip(asked, whole, strict=True)]
-        return [(tokens, [n >= start for n in range(len(tokens))]) for tokens, start in zip(whole, starts, strict=True)]
-
-    return text if "text" in used else answers
-
-
-def _chat_encoder(inputs: Inputs, rows: Rows, column: str, answers_only: bool) -> Encode:
-    template = find_chat_template(inputs.tokenizer, inputs.pretrained.source)
-    if answers_only and not learns_to_stop(template):
-        warn(
-            "TurnsHaveNoEnd",
-            "the model's chat template ends no turn of the assistant: the model will not learn to stop",
-        )
-
-    def chats(batch: Batch, indices: list[int]) -> list[Marked]:
-        marked = []
-        for messages, index in zip(batch[column], indices, strict=True):
-            try:
-                turns = check_messages(messages)
-                if answers_only:
-                    marked.append(template.render_marked(turns))
-                else:
-                    tokens = template.render(turns)
-                    marked.append((tokens, [True] * len(tokens)))
-            except ChatError as error:
-                raise _bad_chat(rows, column, index, error) from error
-        return marked
-
-    return chats
-
-
-def _bad_chat(rows: Rows, column: str, index: int, error: ChatError) -> TrainerError:
-    return data_error("BadChat", f"column '{column}', {rows.name_row(index)}: {error.problem}", error.hint)
-
-
-def _tokens(tokenizer: Tokenizer, texts: list[str], cut: int | None, end: int | None) -> list[list[int]]:
-    """Tokens of each text, at least `cut` of them where there are as many, with `end` as the last one."""
-    encoded: list[list[int]] = encode_texts(tokenizer, {"text": texts}, {"truncation": False}, cut)["input_ids"]
-    return [tokens if end is None or tokens[-1:] == [end] else [*tokens, end] for tokens in encoded]
-
-
-def _check_filled(rows: Rows, column: str, batch: Batch, indices: list[int]) -> None:
-    for text, index in zip(batch[column], indices, strict=True):
-        if not text.strip():
-            raise data_error(
-                "EmptyText", f"column '{column}' has nothing to learn in {rows.name_row(index)}", "drop the row"
-            )
-
-
-def _end_of_text(inputs: Inputs) -> int:
-    """The token by which a model learns to stop."""
-    end: int | None = inputs.tokenizer.eos_token_id
-    if end is None:
-        raise model_error(
-            "NoEndOfText",
-            f"the tokenizer of {inputs.pretrained.source} has no end-of-text token, so that the model cannot learn to stop",
-            "save it with one: tokenizer.eos_token = '</s>'",
-        )
-    return end

@@ -1,0 +1,273 @@
+"""Chats as people write them (OpenAI, ShareGPT, Alpaca), brought into the one form that chat templates know."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, time
+from typing import Any, Final
+
+import datasets
+
+Message = dict[str, Any]
+ASSISTANT: Final = "assistant"
+SYSTEM: Final = ("system", "developer")
+_ROLES: Final = {
+    **dict.fromkeys(("system", "developer", "user", "assistant", "tool"), ""),
+    **dict.fromkeys(("human", "prompter"), "user"),
+    **dict.fromkeys(("gpt", "chatgpt", "bing", "bard", "bot", "model", "ai", "chatbot"), ASSISTANT),
+    **dict.fromkeys(("function", "observation", "function_response", "tool_response"), "tool"),
+    **dict.fromkeys(("function_call", "tool_call"), "function_call"),
+}
+"""Names of roles, and what templates call them; empty where they call them so."""
+_NOT_FOR_TEMPLATES: Final = ("weight", "train", "function_call", "from", "value")
+_FUNCTION: Final = ("function", "name", "arguments")
+_ALPACA = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.",
+    "Below is an instruction that describes a task, paired with an input that provides further context. Write a response "
+    "that appropriately completes the request.",
+)  # fmt: skip
+
+
+class ChatError(Exception):
+    """A chat that cannot be learnt, with the reason for people and a remedy."""
+
+    def __init__(self, problem: str, hint: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Chat:
+    """Turns, the functions that may be called, and which turns are learnt."""
+
+    messages: list[Message]
+    learnt: list[bool]
+    """Of each turn. Whose are not the assistant's never are."""
+    tools: list[dict[str, Any]] | None = None
+
+
+def read_chat(value: Any, tools: Any = None, system: str | None = None) -> Chat:
+    """A row's chat.
+
+    Args:
+        value: A list of {role, content} or {from, value}, or such a list as JSON.
+        tools: Descriptions of functions, as a list or as JSON; None where there are none.
+        system: Put first where the chat has no such turn of its own.
+
+    Raises:
+        ChatError: When it is no chat, or the assistant says nothing.
+    """
+    entries = _from_json(value)
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise ChatError("it is not a list of {role, content}", "see dataset.columns.messages")
+    messages = [_turn(number, entry) for number, entry in enumerate(entries, start=1)]
+    if not any(message["role"] == ASSISTANT for message in messages):
+        roles = ", ".join(dict.fromkeys(str(message["role"]) for message in messages))
+        raise ChatError(
+            f"the assistant says nothing in it: there are {f'only turns of {roles}' if roles else 'no turns'}",
+            "drop the row; or, where one of them is the assistant by another name, call the roles user and assistant",
+        )
+    learnt = [
+        _is_learnt(number, message["role"], entry)
+        for number, (message, entry) in enumerate(zip(messages, entries, strict=True), start=1)
+    ]
+    return with_system(Chat(messages, learnt, read_tools(tools)), system)
+
+
+def with_system(chat: Chat, system: str | None) -> Chat:
+    """With a first turn that says so, unless the chat has one or there is nothing to say."""
+    if not (system and system.strip()) or has_system(chat):
+        return chat
+    return replace(chat, messages=[{"role": "system", "content": system}, *chat.messages], learnt=[False, *chat.learnt])
+
+
+def has_system(chat: Chat) -> bool:
+    return any(message["role"] in SYSTEM for message in chat.messages)
+
+
+def read_answer(prompt: Any, completion: Any, whole: bool, tools: Any = None, system: str | None = None) -> Chat:
+    """The chat of a prompt and a completion that are turns: of what the assistant says the completion's is learnt.
+
+    Args:
+        whole: Learn what it says in the prompt as well.
+
+    Raises:
+        ChatError: When it is no chat, or the completion is no turn of the assistant.
+    """
+    if not isinstance(prompt, list) or not isinstance(completion, list):
+        raise ChatError("prompt and completion are not both lists of {role, content}", "write both as text or as turns")
+    chat = read_chat([*prompt, *completion], tools)
+    if not any(message["role"] == ASSISTANT for message in chat.messages[len(prompt) :]):
+        raise ChatError("the assistant says nothing in the completion", "drop the row")
+    if prompt and chat.messages[len(prompt) - 1]["role"] == ASSISTANT:
+        raise ChatError(
+            "the prompt ends in a turn of the assistant", "put what it says there at the beginning of the completion"
+        )
+    learnt = [wanted and (whole or turn >= len(prompt)) for turn, wanted in enumerate(chat.learnt)]
+    return with_system(replace(chat, learnt=learnt), system)
+
+
+def instruction_chat(instruction: str, given: str | None, output: str, system: str | None) -> Chat:
+    """An instruction and its input, parted by an empty line, as what the user says."""
+    asked = f"{instruction}\n\n{given}" if given and given.strip() else instruction
+    messages = [{"role": "user", "content": asked}, {"role": ASSISTANT, "content": output}]
+    return with_system(Chat(messages, [False, True]), system)
+
+
+def instruction_prompt(instruction: str, given: str | None, system: str | None) -> str:
+    """The prompt that Stanford's Alpaca was trained with (github.com/tatsu-lab/stanford_alpaca); `system` in place of
+    its first sentences."""
+    filled = bool(given and given.strip())
+    intro = system if system and system.strip() else _ALPACA[filled]
+    between = f"\n\n### Input:\n{given}" if filled else ""
+    return f"{intro}\n\n### Instruction:\n{instruction}{between}\n\n### Response:\n"
+
+
+def without_filler(value: Any, feature: Any) -> Any:
+    """A value without the nulls that Arrow puts into a structure for keys that only other rows have.
+
+    What is kept as JSON has no such nulls, so that those in it are meant.
+
+    Raises:
+        ChatError: When the reader took a text for a time.
+    """
+    if isinstance(value, date | time):
+        raise ChatError(
+            f"the reader of the file took a text in it for a time ({value})",
+            "write the arguments of a call as a JSON string, and other texts so that they are not dates alone",
+        )
+    if isinstance(feature, dict) and isinstance(value, Mapping):
+        kept = {key: inner for key, inner in value.items() if inner is not None}
+        return {key: without_filler(inner, feature.get(key)) for key, inner in kept.items()}
+    if isinstance(value, list) and isinstance(feature, datasets.List | datasets.LargeList):
+        return [without_filler(inner, feature.feature) for inner in value]
+    return value
+
+
+def read_tools(value: Any) -> list[dict[str, Any]] | None:
+    """Descriptions of functions as templates expect them: {type: function, function: {name, description, parameters}}.
+
+    Raises:
+        ChatError: When they are no list of objects.
+    """
+    tools = _from_json(value)
+    if tools is None or tools == "":
+        return None
+    read = [_from_json(tool) for tool in tools] if isinstance(tools, list) else [tools]
+    if not all(isinstance(tool, dict) for tool in read):
+        raise ChatError(
+            f"its tools are no list of descriptions of functions: {value!r:.80}", "see OpenAI's form of tools"
+        )
+    return [
+        {"type": "function", "function": tool} if "name" in tool and "parameters" in tool else tool for tool in read
+    ] or None
+
+
+def _turn(number: int, entry: Mapping[str, Any]) -> Message:
+    """A turn with `role`, and `content` or `tool_calls`, without fields that are empty or not for templates."""
+    filled = {key: value for key, value in entry.items() if value is not None}
+    role, content = _role(number, filled), filled.get("content", filled.get("value"))
+    turn = {key: value for key, value in filled.items() if key not in (*_NOT_FOR_TEMPLATES, "content", "tool_calls")}
+    turn["role"] = role
+    calls = _from_json(filled.get("tool_calls"))
+    if role == "function_call":
+        turn["role"], calls, content = ASSISTANT, _from_json(content), None
+        calls = calls if isinstance(calls, list) else [calls]
+    elif not calls and filled.get("function_call"):
+        calls = [filled["function_call"]]
+    if calls:
+        turn["tool_calls"] = [_call(number, call) for call in calls]
+    text = _text(number, turn["role"], content)
+    if text is None and not calls:
+        raise ChatError(f"message {number} ({turn['role']}) has no content that is text", "fill it in or drop the row")
+    # Not empty beside calls: templates ask whether there is any.
+    return {"role": turn.pop("role"), **({} if text is None else {"content": text}), **turn}
+
+
+def _role(number: int, entry: Mapping[str, Any]) -> str:
+    written = entry.get("role", entry.get("from"))
+    if not isinstance(written, str):
+        keys = ", ".join(entry)
+        raise ChatError(
+            f"message {number} has no role, only {keys}", "rename them to role (user, assistant, …) and content"
+        )
+    known = _ROLES.get(written.lower())
+    if known is None and "role" not in entry:
+        raise ChatError(
+            f"message {number} is from '{written}', which is none of {', '.join(_ROLES)}", "rename it to one of them"
+        )
+    return written if known is None else known or written.lower()
+
+
+def _is_learnt(number: int, role: str, entry: Mapping[str, Any]) -> bool:
+    """By OpenAI's `weight`, which is 0 or 1, and by `train`, where the assistant speaks."""
+    if role != ASSISTANT:
+        return False
+    for key in ("weight", "train"):
+        value = entry.get(key)
+        if value is None or (isinstance(value, float) and math.isnan(value)):  # as pandas writes what is missing
+            continue
+        if value not in (0, 1):
+            raise ChatError(
+                f"message {number} has {key} {value!r}, which is neither 0 nor 1",
+                f"set {key} to 1, or to 0 for a turn that is not to be learnt",
+            )
+        if not value:
+            return False
+    return True
+
+
+def _text(number: int, role: str, content: Any) -> str | None:
+    """Content as text: a string, the texts of a list of parts, or what a function gave, as JSON."""
+    if content is None or isinstance(content, str):
+        return content
+    if isinstance(content, list) and all(isinstance(part, str) or _kind(part) for part in content):
+        return "".join(_part(number, role, part) for part in content)
+    return json.dumps(content, ensure_ascii=False) if role == "tool" else None
+
+
+def _kind(part: Any) -> str | None:
+    if not isinstance(part, Mapping):
+        return None
+    return part.get("type") or ("text" if "text" in part else None)
+
+
+def _part(number: int, role: str, part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if _kind(part) not in ("text", "input_text", "output_text") or not isinstance(part.get("text"), str):
+        raise ChatError(
+            f"message {number} ({role}) has a part of type {_kind(part)}, and only text can be learnt", "drop the row"
+        )
+    return str(part["text"])
+
+
+def _call(number: int, call: Any) -> dict[str, Any]:
+    """A call of a function whose arguments are an object, as templates want them."""
+    call = _from_json(call)
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise ChatError(
+            f"message {number} has a call without the name of a function: {call!r:.80}",
+            "write calls as {type: function, function: {name, arguments}}",
+        )
+    arguments = _from_json(function.get("arguments") or {})
+    if not isinstance(arguments, Mapping):
+        raise ChatError(
+            f"message {number}: the arguments of {function['name']} are no JSON object: {arguments!r:.80}",
+            "mend them or drop the row",
+        )
+    outer = {key: value for key, value in call.items() if value is not None and key not in _FUNCTION}
+    return {"type": "function", **outer, "function": {"name": function["name"], "arguments": dict(arguments)}}
+
+
+def _from_json(value: Any) -> Any:
+    """What a JSON string holds, where it is one of an object or a list."""
+    if not isinstance(value, str) or value.strip()[:1] not in ("{", "["):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

@@ -1,0 +1,223 @@
+"""Rows of causal-lm to tokens, with a mark on those that are learnt."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase as Tokenizer
+from trl.data_utils import common_prefix_length
+
+from finetune_trainer.data.chat import find_chat_template, parts_of
+from finetune_trainer.data.columns import check_text
+from finetune_trainer.data.conversations import (
+    Chat,
+    ChatError,
+    has_system,
+    instruction_chat,
+    instruction_prompt,
+    read_answer,
+    read_chat,
+    without_filler,
+)
+from finetune_trainer.data.formats import Layout, is_chat
+from finetune_trainer.data.notes import NOT_LEARNT, RENAMED, SYSTEM_TWICE
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.data.tokenizing import Batch, encode_texts
+from finetune_trainer.failures import data_error, model_error
+from finetune_trainer.run_warnings import warn
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A row."""
+
+    tokens: list[int]
+    marks: list[bool]
+    """Of each token: whether it is learnt."""
+    notes: Sequence[str] = ()
+    """What is to be told of the row: constants of `notes`, or what of a chat its template passes over."""
+
+
+Encode = Callable[[Batch, list[int]], list[Encoded]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How rows are written and what of them is learnt."""
+
+    tokenizer: Tokenizer
+    model: str
+    """Its source, for messages."""
+    answers_only: bool
+    cut: int | None
+    """So many tokens of a row are used; None for all."""
+
+
+def encoder(rows: Rows, layout: Layout, settings: Settings) -> Encode:
+    """What makes tokens of the rows.
+
+    Raises:
+        TrainerError: DATA for a column of another type; MODEL for a model that lacks what the form needs.
+    """
+    features = rows.dataset.features
+    if layout.format in ("messages", "sharegpt"):
+        return _chats(rows, layout, settings)
+    if layout.format == "prompt-completion" and is_chat(features[layout.columns["prompt"]]):
+        return _chats(rows, layout, settings)
+    for field, column in layout.columns.items():
+        check_text(rows, field, column)
+    if layout.format == "alpaca" and settings.tokenizer.chat_template:
+        return _chats(rows, layout, settings)
+    return _texts(rows, layout, settings) if layout.format == "text" else _answers(rows, layout, settings)
+
+
+def _texts(rows: Rows, layout: Layout, settings: Settings) -> Encode:
+    column, tokens_of = layout.columns["text"], _Tokens(settings)
+
+    def encode(batch: Batch, indices: list[int]) -> list[Encoded]:
+        _check_filled(rows, column, batch, indices)
+        return [Encoded(tokens, [True] * len(tokens)) for tokens in tokens_of(batch[column], ends=True)]
+
+    return encode
+
+
+def _answers(rows: Rows, layout: Layout, settings: Settings) -> Encode:
+    columns, tokens_of = layout.columns, _Tokens(settings)
+
+    def encode(batch: Batch, indices: list[int]) -> list[Encoded]:
+        _check_filled(rows, columns["completion"], batch, indices)
+        prompts = _prompts(batch, layout)
+        asked = tokens_of(prompts, ends=False)
+        # In one piece, as the model meets it when it answers: the tokens at the seam may be others.
+        texts = [prompt + answer for prompt, answer in zip(prompts, batch[columns["completion"]], strict=True)]
+        whole = tokens_of(texts, ends=True)
+        starts = [
+            common_prefix_length(*pair) if settings.answers_only else 0 for pair in zip(asked, whole, strict=True)
+        ]
+        return [
+            Encoded(tokens, [n >= start for n in range(len(tokens))])
+            for tokens, start in zip(whole, starts, strict=True)
+        ]
+
+    return encode
+
+
+def _prompts(batch: Batch, layout: Layout) -> list[str]:
+    prompts: list[str] = batch[layout.columns["prompt"]]
+    if layout.format != "alpaca":
+        return prompts
+    beside = zip(_beside(batch, layout, "input"), _beside(batch, layout, "system"), strict=True)
+    return [instruction_prompt(asked, *given) for asked, given in zip(prompts, beside, strict=True)]
+
+
+def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
+    template = find_chat_template(settings.tokenizer, settings.model)
+    if settings.answers_only and template.end_of_turn is None:
+        warn(
+            "TurnsHaveNoEnd",
+            "the model's chat template ends no turn of the assistant: the model will not learn to stop",
+        )
+    features = rows.dataset.features
+    read, written = _reader(layout, settings), set[str]()
+
+    def encode_one(row: Mapping[str, Any]) -> Encoded:
+        values = {column: without_filler(value, features[column]) for column, value in row.items()}
+        read_as = read(values)
+        chat = template.named(read_as)
+        tokens, marks = template.render_marked(chat) if settings.answers_only else template.render_without(chat)
+        passed_over = [part for part in parts_of(chat) - written if not template.writes(chat, part)]
+        written.update(parts_of(chat) - set(passed_over))
+        return Encoded(tokens, marks, [*sorted(passed_over), *_notes(read_as, values, layout)])
+
+    def encode(batch: Batch, indices: list[int]) -> list[Encoded]:
+        encoded = []
+        for row, index in enumerate(indices):
+            try:
+                encoded.append(encode_one({column: values[row] for column, values in batch.items()}))
+            except ChatError as error:
+                where = f"column '{next(iter(layout.columns.values()))}', {rows.name_row(index)}"
+                raise data_error("BadChat", f"{where}: {error.problem}", error.hint) from error
+        return encoded
+
+    return encode
+
+
+def _reader(layout: Layout, settings: Settings) -> Callable[[Mapping[str, Any]], Chat]:
+    columns, beside = layout.columns, layout.beside
+
+    def read(row: Mapping[str, Any]) -> Chat:
+        tools, system = (row.get(beside.get(name, "")) for name in ("tools", "system"))
+        if layout.format == "alpaca":
+            given = row.get(beside.get("input", ""))
+            return instruction_chat(row[columns["prompt"]], given, row[columns["completion"]], system)
+        if layout.format == "prompt-completion":
+            prompt, completion = row[columns["prompt"]], row[columns["completion"]]
+            return read_answer(prompt, completion, not settings.answers_only, tools, system)
+        return read_chat(row[columns["messages"]], tools, system)
+
+    return read
+
+
+def _notes(chat: Chat, row: Mapping[str, Any], layout: Layout) -> list[str]:
+    system = row.get(layout.beside.get("system", ""))
+    first = chat.messages[0]
+    notes = [NOT_LEARNT] if not any(chat.learnt) else []
+    if system and has_system(chat) and first != {"role": "system", "content": system}:
+        notes.append(SYSTEM_TWICE)
+    turns = row.get(layout.columns.get("messages", ""))
+    if layout.format == "messages" and isinstance(turns, list):
+        roles = {turn["role"] for turn in chat.messages} | {"function"}
+        notes += [RENAMED] if any(turn.get("role", "user") not in roles for turn in turns) else []
+    return notes
+
+
+def _beside(batch: Batch, layout: Layout, name: str) -> list[Any]:
+    """The values of a column beside, None where there is none."""
+    rows = len(next(iter(batch.values())))
+    return batch[layout.beside[name]] if name in layout.beside else [None] * rows
+
+
+def _check_filled(rows: Rows, column: str, batch: Batch, indices: list[int]) -> None:
+    for text, index in zip(batch[column], indices, strict=True):
+        if not text.strip():
+            raise data_error(
+                "EmptyText", f"column '{column}' has nothing to learn in {rows.name_row(index)}", "drop the row"
+            )
+
+
+class _Tokens:
+    """Texts to tokens, each with one beginning and one end of text at the most, whether the text has them already."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._tokenizer, self._cut = settings.tokenizer, settings.cut
+        end: int | None = self._tokenizer.eos_token_id
+        if end is None:
+            raise model_error(
+                "NoEndOfText",
+                f"the tokenizer of {settings.model} has no end-of-text token, so that the model cannot learn to stop",
+                "save it with one: tokenizer.eos_token = '</s>'",
+            )
+        self._end = end
+        added: list[int] = self._tokenizer("")["input_ids"]
+        self._begin = self._tokenizer.bos_token_id if added[:1] == [self._tokenizer.bos_token_id] else None
+
+    def __call__(self, texts: Sequence[str], ends: bool) -> list[list[int]]:
+        """Tokens of each text, at least as many as are used where there are so many; with `ends` the last one is the end
+        of text, by which a model learns to stop."""
+        cut = {"truncation": False}
+        given = [self._without_tail(text) for text in texts] if ends else list(texts)
+        encoded: list[list[int]] = encode_texts(self._tokenizer, {"text": given}, cut, self._cut)["input_ids"]
+        once = [
+            tokens[1:] if self._begin is not None and tokens[:2] == [self._begin] * 2 else tokens for tokens in encoded
+        ]
+        return [self._ended(tokens) for tokens in once] if ends else once
+
+    def _without_tail(self, text: str) -> str:
+        """Without the blanks after an end of text that stands in the text."""
+        stripped = text.rstrip()
+        return stripped if stripped.endswith(str(self._tokenizer.eos_token)) else text
+
+    def _ended(self, tokens: list[int]) -> list[int]:
+        while tokens[-2:] == [self._end] * 2:
+            tokens = tokens[:-1]
+        return tokens if tokens[-1:] == [self._end] else [*tokens, self._end]

@@ -1,0 +1,179 @@
+"""In which of the usual forms rows of causal-lm are written, and in which columns."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import datasets
+
+from finetune_api.sources import Columns, Format
+from finetune_api.sources import Dataset as DatasetSettings
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.failures import TrainerError, bad_configuration, data_error, did_you_mean, listed
+from finetune_trainer.run_warnings import warn
+
+logger = logging.getLogger(__name__)
+
+CHATS: Final = ("messages", "conversations", "conversation")
+SYSTEMS: Final = ("system", "system_prompt")
+_USUAL: Final[dict[Format, dict[str, tuple[str, ...]]]] = {
+    "text": {"text": ("text",)},
+    "prompt-completion": {"prompt": ("prompt",), "completion": ("completion",)},
+    "messages": {"messages": CHATS},
+    "sharegpt": {"messages": ("conversations", "conversation", "messages")},
+    "alpaca": {"prompt": ("instruction",), "completion": ("output",)},
+}
+"""Of each format: its fields of dataset.columns, and the columns that they are where none is named."""
+_ELSE = "name the columns in dataset.columns, and say by dataset.format how they are written"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The form of the rows, and the columns that are read."""
+
+    format: Format
+    """Never `auto`."""
+    columns: dict[str, str]
+    """By field of dataset.columns; no value may be missing."""
+    beside: dict[str, str] = field(default_factory=dict)
+    """`system`, `tools` and `input`, by what they are: columns whose values may be missing."""
+
+    @property
+    def all_columns(self) -> list[str]:
+        return [*self.columns.values(), *self.beside.values()]
+
+
+def find_layout(settings: DatasetSettings, rows: Rows) -> Layout:
+    """The form that is asked for; else the one that the named columns have, and then the columns that are there.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when columns are named that the form does not have; DATA when no column is there
+            that can be learnt from.
+    """
+    features = rows.dataset.features
+    form = _from_columns(settings.columns, features) if settings.format == "auto" else settings.format
+    if form is None:
+        raise _no_columns(rows)
+    _check_named(form, settings)
+    named = settings.columns.model_dump()
+    columns: dict[str, str] = {
+        name: named[name] or next((column for column in usual if column in features), usual[0])
+        for name, usual in _USUAL[form].items()
+    }
+    missing = {name: column for name, column in columns.items() if column not in features}
+    if missing and settings.format != "auto":
+        raise _missing(settings.format, missing, rows)
+    if form == "messages" and settings.format == "auto" and _is_sharegpt(rows, columns["messages"]):
+        form = "sharegpt"
+    return Layout(form, columns, _beside(form, columns, features))
+
+
+def is_chat(feature: Any) -> bool:
+    """Whether a column holds turns: dictionaries in a list."""
+    return isinstance(feature, datasets.List | datasets.LargeList) and isinstance(feature.feature, dict | datasets.Json)
+
+
+def is_text(feature: Any) -> bool:
+    """Whether a column holds text, or nothing."""
+    return isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string", "null")
+
+
+def unread(layout: Layout, features: Mapping[str, Any]) -> list[str]:
+    """Columns that are not read though their names say that they belong to what is learnt."""
+    meant = {*CHATS, *SYSTEMS, "tools", "functions", "instruction", "input", "output", "context", "history"}
+    return [column for column in features if column in meant - set(layout.all_columns)]
+
+
+def tell_layout(layout: Layout, settings: DatasetSettings, rows: Rows) -> None:
+    """Say which form was taken and what is read, and what is not though it looks as if it were to be learnt."""
+    chosen = f"dataset.format {layout.format}" + (", told by the columns" if settings.format == "auto" else "")
+    logger.info("learning from the columns %s (%s)", listed(layout.all_columns), chosen)
+    if left := unread(layout, rows.dataset.features):
+        warn(
+            "ColumnsNotRead",
+            f"split '{rows.split}' is read as {layout.format}, without its {_columns(left)}; if they are to be learnt from, "
+            "set dataset.format to the format that has them",
+        )
+
+
+def _from_columns(columns: Columns, there: Mapping[str, Any]) -> Format | None:
+    if columns.messages:
+        return "messages"
+    if columns.prompt or columns.completion:
+        return "alpaca" if columns.prompt == "instruction" and "input" in there else "prompt-completion"
+    if columns.text != Columns().text:
+        return "text"
+    if "messages" in there:
+        return "messages"
+    if {"prompt", "completion"} <= set(there):
+        return "prompt-completion"
+    if columns.text in there:
+        return "text"
+    if any(column in there for column in CHATS):
+        return "messages"
+    return "alpaca" if {"instruction", "output"} <= set(there) else None
+
+
+def _check_named(form: Format, settings: DatasetSettings) -> None:
+    """Only columns that the form has are named."""
+    named = [name for name in ("messages", "prompt", "completion") if getattr(settings.columns, name)]
+    others = [name for name in named if name not in _USUAL[form]]
+    if others and settings.format != "auto":
+        raise bad_configuration(
+            f"dataset.columns: {listed(others)} cannot go with dataset.format: {settings.format}",
+            f"leave out one or the other; {settings.format} has {listed(_USUAL[form])}",
+        )
+    if others:
+        raise bad_configuration(
+            "dataset.columns: messages cannot go with prompt and completion", "leave out one or the other"
+        )
+
+
+def _beside(form: Format, columns: dict[str, str], there: Mapping[str, Any]) -> dict[str, str]:
+    """The columns beside a chat or an instruction that are read too, where they are there."""
+    if form == "text" or (form == "prompt-completion" and not is_chat(there.get(columns["prompt"]))):
+        return {}
+    texts = {"system": SYSTEMS, "input": ("input",)} if form == "alpaca" else {"system": SYSTEMS}
+    found = {name: next((c for c in usual if is_text(there.get(c))), None) for name, usual in texts.items()}
+    if form != "alpaca":
+        found["tools"] = next((c for c in ("tools", "functions") if c in there), None)
+    return {name: column for name, column in found.items() if column and column not in columns.values()}
+
+
+def _is_sharegpt(rows: Rows, column: str) -> bool:
+    chat = rows.dataset[0][column] if column in rows.dataset.features and len(rows.dataset) else None
+    return isinstance(chat, list) and bool(chat) and isinstance(chat[0], dict) and chat[0].get("from") is not None
+
+
+def _missing(form: Format, missing: dict[str, str], rows: Rows) -> TrainerError:
+    there = rows.dataset.column_names
+    return data_error(
+        "ColumnNotFound",
+        f"dataset.format: {form} needs {_columns(missing.values())}, and split '{rows.split}' has only {listed(there)}"
+        f"{did_you_mean(next(iter(missing.values())), there)}",
+        f"set {listed(f'dataset.columns.{name}' for name in missing)} to where it is, or choose another dataset.format",
+    )
+
+
+def _columns(names: Iterable[str]) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return f"column{'s' if quoted[1:] else ''} {listed(quoted)}"
+
+
+def _no_columns(rows: Rows) -> TrainerError:
+    features = rows.dataset.features
+    there = rows.dataset.column_names
+    hint = f"{_ELSE}: text, prompt-completion, messages, sharegpt or alpaca"
+    if "chosen" in features:
+        learnt = "dataset.columns.messages" if is_chat(features["chosen"]) and "prompt" not in features else ""
+        hint = (
+            "pairs of a chosen and a rejected answer are not compared; to learn the chosen ones alone set "
+            f"{learnt or 'dataset.columns.prompt to the question and dataset.columns.completion'} to chosen"
+        )
+    return data_error(
+        "ColumnNotFound",
+        f"split '{rows.split}' has no column 'text', only {listed(there)}{did_you_mean('text', there)}; nor columns of "
+        "another format (prompt and completion, messages, conversations, instruction and output)",
+        hint,
+    )

@@ -1,0 +1,42 @@
+"""What is told of rows of causal-lm: once for all that it is true of."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from finetune_trainer.data.formats import Layout
+from finetune_trainer.data.rows import Rows
+from finetune_trainer.run_warnings import warn
+
+logger = logging.getLogger(__name__)
+
+NOT_LEARNT: Final = "not learnt"
+SYSTEM_TWICE: Final = "system twice"
+RENAMED: Final = "renamed"
+
+
+def tell_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> None:
+    """Say what was noted of rows.
+
+    Args:
+        notes: Of each row: constants from above, or what of its chat the model's template passes over in silence.
+    """
+    for note in sorted({note for row in notes for note in row} - {"", NOT_LEARNT}):
+        where = [index for index, row in enumerate(notes) if note in row]
+        told = f"split '{rows.split}', {len(where)} rows, the first is {rows.name_row(where[0])}"
+        if note == RENAMED:
+            logger.info("%s: roles are called as the model's chat template knows them (user, assistant, tool)", told)
+        elif note == SYSTEM_TWICE:
+            column = layout.beside.get("system")
+            warn("SystemTwice", f"{told}: the chat's own system turn is taken, and not column '{column}'")
+        else:
+            warn("NotInTemplate", f"{told}: {_PASSED_OVER.get(note, f'turns of {note} are')} {_BY_TEMPLATE}")
+
+
+_PASSED_OVER: Final = {
+    "tools": "tools are",
+    "tool_calls": "calls of functions (tool_calls) are",
+}
+_BY_TEMPLATE: Final = (
+    "not written by the model's chat template, so that the model does not see them; use a model whose template has them"
+)
