@@ -93,9 +93,9 @@ class Columns(ApiModel):
     target: Name = "target"
     """seq2seq: what is to be written."""
     messages: Name | None = None
-    """causal-lm: a chat, a list of {role, content}; the model's own template makes text of it. If left out, a column `messages` is taken where there is one."""
+    """causal-lm: a chat, a list of {role, content} or {from, value}; the model's own template makes text of it. If left out, a column `messages` is taken where there is one, else `conversations`."""
     prompt: Name | None = None
-    """causal-lm: what is asked. If left out, columns `prompt` and `completion` are taken where there are both."""
+    """causal-lm: what is asked. If left out, columns `prompt` and `completion` are taken where there are both. Of format alpaca it names the instruction."""
     completion: Name | None = None
     """causal-lm: what the model shall answer. It follows the prompt as it stands: let it begin with the space or line break that parts them."""
 

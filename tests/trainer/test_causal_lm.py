@@ -198,7 +198,16 @@ def messages(*turns: tuple[str, Any]) -> dict[str, Any]:
             "BadChat",
             "row 2 of split 'train' (the first is row 1): message 2 (assistant) has no content that is text",
         ),
-        ([{"messages": [{"from": "human", "value": "what"}]}], "BadChat", "message 1 has no role, only from, value"),
+        (
+            [{"messages": [{"speaker": "human", "text": "what"}]}],
+            "BadChat",
+            "message 1 has no role, only speaker, text",
+        ),
+        (
+            [{"messages": [{"from": "critic", "value": "what"}]}],
+            "BadChat",
+            "message 1 is from 'critic', which is none of",
+        ),
         (
             [messages(("tool", "what"), ("assistant", "red"))],
             "BadChat",

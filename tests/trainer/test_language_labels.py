@@ -31,19 +31,21 @@ TASKS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def inputs(folder: Path, task: str, model: Path, rows: list[dict[str, Any]], **settings: Any) -> Inputs:
-    """What the task gets for these rows; `settings` are those of preprocessing, columns and evaluation."""
+def inputs(folder: Path, task: str, model: Path, rows: list[dict[str, Any]] | Path, **settings: Any) -> Inputs:
+    """What the task gets for these rows, or for those of a file; `settings` are those of preprocessing, columns, format and evaluation."""
     columns, evaluation = settings.pop("columns", {}), settings.pop("evaluation", {})
-    source = f"file://{write_rows(folder / 'rows.jsonl', rows)}"
+    form = {"format": settings.pop("format")} if "format" in settings else {}
+    path = rows if isinstance(rows, Path) else write_rows(folder / "rows.jsonl", rows)
     config = RunConfig.model_validate(
         {
             "task": task,
             "model": {"source": f"file://{model}"},
             "dataset": {
-                "source": source,
+                "source": f"file://{path}",
                 "train": {"split": "train"},
                 "evaluation": {"split": "train"},
                 "columns": columns,
+                **form,
             },
             "preprocessing": settings,
             "evaluation": evaluation,
@@ -174,8 +176,8 @@ def test_the_tokens_of_another_chat_template_are_not_taken_from_the_cache(tmp_pa
     assert tokens == [token for token in CHAT_IDS if token != ids(END)[0]]
 
 
-def test_a_template_that_rewrites_earlier_turns_must_mark_the_assistant_s(tmp_path: Path) -> None:
-    forgetful = "{% for m in messages %}{% if loop.last %}<{{ m.role }}> {% endif %}{{ m.content }} </s> {% endfor %}"
+def test_a_template_that_rewrites_earlier_turns_and_ends_none_must_mark_the_assistant_s(tmp_path: Path) -> None:
+    forgetful = "{% for m in messages %}{% if loop.last %}<{{ m.role }}> {% endif %}{{ m.content }} {% endfor %}"
 
     with pytest.raises(TrainerError, match="writes a turn in another way when more turns follow"):
         taught(tmp_path, [{"messages": CHAT}], template=forgetful)
@@ -184,10 +186,10 @@ def test_a_template_that_rewrites_earlier_turns_must_mark_the_assistant_s(tmp_pa
 def test_what_is_learnt_from_and_what_is_not_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "finetune_trainer")
 
-    taught(tmp_path, [{"text": "the sky", "messages": CHAT, "tools": []}], template=CHAT_TEMPLATE)
+    taught(tmp_path, [{"text": "the sky", "messages": CHAT, "instruction": "x"}], template=CHAT_TEMPLATE)
 
-    assert "learning from the columns messages" in caplog.text
-    assert "column 'tools' is not read" in caplog.text
+    assert "learning from the columns messages (dataset.format messages, told by the columns)" in caplog.text
+    assert "split 'train' is read as messages, without its column 'instruction'" in caplog.text
 
 
 def test_the_languages_of_a_tokenizer_that_marks_them_are_told(

@@ -1,6 +1,7 @@
 """Tiny language models, made on the spot, and what they are to learn: which colour a thing has."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ MARKED_CHAT_TEMPLATE = (
     "{% for m in messages %}<{{ m.role }}> {% if m.role == 'assistant' %}"
     "{% generation %}{{ m.content }} </s>{% endgeneration %} {% else %}{{ m.content }} </s> {% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<assistant> {% endif %}"
+)
+CHATML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' + '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 
 
@@ -69,6 +74,34 @@ def save_t5(folder: Path) -> Path:
     )  # fmt: skip
     transformers.T5ForConditionalGeneration(config).save_pretrained(folder)
     word_tokenizer(ends=True).save_pretrained(folder)
+    return folder
+
+
+def byte_tokenizer(chat_template: str | None = None, special: Sequence[str] = (), begins: bool = False) -> Any:
+    """A token for each byte and for each special text, so that any template can be read back. With `begins` it puts
+    `<bos>` at the beginning itself."""
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({byte: number for number, byte in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<bos>", "<eos>", *special])
+    if begins:
+        tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+            single="<bos> $A", special_tokens=[("<bos>", tokenizer.token_to_id("<bos>"))]
+        )
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", bos_token="<bos>")
+    fast.chat_template = chat_template
+    return fast
+
+
+def save_byte_llama(folder: Path, tokenizer: Any) -> Path:
+    """A Llama for a tokenizer of bytes."""
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        max_position_embeddings=2048, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+    )  # fmt: skip
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return folder
 
 

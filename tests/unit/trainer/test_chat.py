@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tokenizers
-import transformers
 import trl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.trainer.tiny_language import CHATML, byte_tokenizer
 
 from finetune_trainer.data.chat import ChatTemplate, find_chat_template, parts_of
 from finetune_trainer.data.conversations import ChatError, read_chat
@@ -22,22 +21,7 @@ CHAT: list[dict[str, Any]] = [
 ]
 
 
-def byte_tokenizer(template: str) -> transformers.PreTrainedTokenizerFast:
-    """A token for each byte, so that any template can be read back."""
-    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({byte: number for number, byte in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", bos_token="<bos>")
-    fast.chat_template = template
-    return fast
-
-
 # Written by hand, as many models have it: ChatML, a system prompt of its own, a plain text, and one that looks back.
-CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' + '\\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
 OWN_SYSTEM = "{% if messages[0].role != 'system' %}<|im_start|>system\nbe good<|im_end|>\n{% endif %}" + CHATML
 MARKED_CHATML = CHATML.replace(
     "{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' + '\\n' }}",

@@ -89,11 +89,11 @@ def tell_layout(layout: Layout, settings: DatasetSettings, rows: Rows) -> None:
     """Say which form was taken and what is read, and what is not though it looks as if it were to be learnt."""
     chosen = f"dataset.format {layout.format}" + (", told by the columns" if settings.format == "auto" else "")
     logger.info("learning from the columns %s (%s)", listed(layout.all_columns), chosen)
-    if left := unread(layout, rows.dataset.features):
+    if settings.format == "auto" and (left := unread(layout, rows.dataset.features)):
         warn(
             "ColumnsNotRead",
-            f"split '{rows.split}' is read as {layout.format}, without its {_columns(left)}; if they are to be learnt from, "
-            "set dataset.format to the format that has them",
+            f"split '{rows.split}' is read as {layout.format}, without its {_columns(left)}; set dataset.format to the "
+            f"format that has what is to be learnt from, or to {layout.format}",
         )
 
 

@@ -1,0 +1,505 @@
+"""What is learnt of rows as people write them: OpenAI's chats, ShareGPT's, Alpaca's, and texts with their own special tokens."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
+from tests.trainer.test_language_labels import inputs
+from tests.trainer.tiny_language import CHATML, byte_tokenizer, save_byte_llama
+
+from finetune_api.report import ExitCode
+from finetune_trainer.failures import TrainerError
+from finetune_trainer.run_warnings import collected
+from finetune_trainer.tasks import causal_lm
+
+TURNS = ("<|im_start|>", "<|im_end|>")
+TOOLS_CHATML = (
+    "{% if tools %}<|im_start|>tools\n{% for t in tools %}{{ t | tojson }}\n{% endfor %}<|im_end|>\n{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% for c in m.tool_calls %}"
+    "<call>{{ c.function | tojson }}</call>{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+Told = list[tuple[str, str]]
+
+
+def user(text: str) -> str:
+    return f"<|im_start|>user\n{text}<|im_end|>\n"
+
+
+def assistant(text: str) -> str:
+    return f"<|im_start|>assistant\n{text}<|im_end|>\n"
+
+
+def taught(
+    folder: Path, rows: Any, template: str | None = CHATML, begins: bool = False, **settings: Any
+) -> tuple[list[tuple[str, str]], Told]:
+    """Of each row its text and what of it is learnt, with `|` between what is not together; and what was warned of."""
+    tokenizer = byte_tokenizer(template, TURNS, begins)
+    model = save_byte_llama(folder / "model", tokenizer)
+    told: Told = []
+    with collected(lambda reason, message: told.append((reason, message))):
+        data = causal_lm.prepare(inputs(folder, "causal-lm", model, rows, packing=False, **settings))
+    # The rows are evaluated on as well, so that all is said twice.
+    return [
+        (tokenizer.decode(row["input_ids"]), _learnt(tokenizer, row["labels"])) for row in data.train.dataset
+    ], list(dict.fromkeys(told))
+
+
+def _learnt(tokenizer: Any, labels: list[int]) -> str:
+    parts: list[list[int]] = [[]]
+    for label in labels:
+        if label == -100:
+            parts.append([])
+        else:
+            parts[-1].append(label)
+    return "|".join(tokenizer.decode(part) for part in parts if part)
+
+
+def refused(folder: Path, rows: Any, **settings: Any) -> TrainerError:
+    with pytest.raises(TrainerError) as error:
+        taught(folder, rows, **settings)
+    return error.value
+
+
+def write_parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def chat(*turns: tuple[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"messages": [{"role": role, "content": content} for role, content in turns], **fields}
+
+
+ASKED, ANSWERED = ("user", "why?"), ("assistant", "so.")
+
+
+# --- OpenAI's form
+
+
+def test_the_line_break_after_a_turn_is_read_and_not_learnt(tmp_path: Path) -> None:
+    rows, told = taught(tmp_path, [chat(ASKED, ANSWERED, ASKED, ("assistant", "no."))])
+
+    assert rows == [(user("why?") + assistant("so.") + user("why?") + assistant("no."), "so.<|im_end|>|no.<|im_end|>")]
+    assert told == []
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"city": "berlin", "day": null}'}}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"city": {}}}}}
+CALLS = [
+    {"role": "user", "content": "x"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "1", "name": "f", "content": "warm"},
+    {"role": "assistant", "content": "It is warm."},
+]
+CALLED = '<call>{"name": "f", "arguments": {"city": "berlin", "day": null}}</call><|im_end|>|It is warm.<|im_end|>'
+
+
+@pytest.mark.parametrize("tools", [[TOOL], json.dumps([TOOL]), [json.dumps(TOOL)], [TOOL["function"]]])
+def test_tools_reach_the_template_and_arguments_are_objects(tmp_path: Path, tools: Any) -> None:
+    rows, told = taught(tmp_path, [{"messages": CALLS, "tools": tools}], TOOLS_CHATML)
+
+    assert rows == [
+        (
+            f"<|im_start|>tools\n{json.dumps(TOOL)}\n<|im_end|>\n"
+            + user("x")
+            + assistant('<call>{"name": "f", "arguments": {"city": "berlin", "day": null}}</call>')
+            + "<|im_start|>tool\nwarm<|im_end|>\n"
+            + assistant("It is warm."),
+            CALLED,
+        )
+    ]
+    assert told == []
+
+
+def test_openai_s_old_form_of_calls_is_read(tmp_path: Path) -> None:
+    old = [
+        {"role": "user", "content": "x"},
+        {"role": "assistant", "content": None, "function_call": CALL["function"]},
+        {"role": "function", "name": "f", "content": "warm"},
+        {"role": "assistant", "content": "It is warm."},
+    ]
+
+    rows, _ = taught(tmp_path, [{"messages": old, "functions": [TOOL["function"]]}], TOOLS_CHATML)
+
+    assert rows == taught(tmp_path, [{"messages": CALLS, "tools": [TOOL]}], TOOLS_CHATML)[0]
+
+
+def test_rows_have_tools_and_arguments_of_their_own(tmp_path: Path) -> None:
+    def row(name: str, arguments: Any) -> dict[str, Any]:
+        call = {"type": "function", "function": {"name": name, "arguments": arguments}}
+        tool = {"type": "function", "function": {"name": name, "parameters": {key: {} for key in arguments}}}
+        return {
+            "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call, call]}],
+            "tools": [tool],
+        }
+
+    wanted = [{"city": "berlin"}, {"numbers": [1, 2], "deep": {"a": "b"}}, {"numbers": "none"}]
+
+    rows, _ = taught(tmp_path, [row(f"f{n}", arguments) for n, arguments in enumerate(wanted)], TOOLS_CHATML)
+
+    assert [learnt for _, learnt in rows] == [
+        2 * f'<call>{{"name": "f{n}", "arguments": {json.dumps(arguments)}}}</call>' + "<|im_end|>"
+        for n, arguments in enumerate(wanted)
+    ]
+    assert [text.splitlines()[1] for text, _ in rows] == [
+        json.dumps({"type": "function", "function": {"name": f"f{n}", "parameters": {key: {} for key in arguments}}})
+        for n, arguments in enumerate(wanted)
+    ]
+
+
+def test_nulls_that_parquet_puts_into_structures_are_taken_out_at_every_depth(tmp_path: Path) -> None:
+    def row(arguments: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
+        call = {"function": {"name": "f", "arguments": arguments}}
+        turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "so.", "tool_calls": [call]}]
+        return {"messages": turns, "tools": [{"type": "function", "function": {"name": "f", "properties": properties}}]}
+
+    path = write_parquet(
+        tmp_path / "rows.parquet",
+        [
+            row({"city": "berlin", "near": {"a": 1}}, {"city": {"type": "string"}}),
+            row({"day": "monday", "near": {"b": [2]}}, {"day": {"type": "string", "enum": ["monday"]}}),
+        ],
+    )
+
+    rows, _ = taught(tmp_path, path, TOOLS_CHATML)
+
+    assert [learnt for _, learnt in rows] == [
+        'so.<call>{"name": "f", "arguments": {"city": "berlin", "near": {"a": 1}}}</call><|im_end|>',
+        'so.<call>{"name": "f", "arguments": {"near": {"b": [2]}, "day": "monday"}}</call><|im_end|>',
+    ]
+    assert "null" not in "".join(text for text, _ in rows)
+
+
+def test_what_the_template_passes_over_in_silence_is_warned_of_with_its_rows(tmp_path: Path) -> None:
+    rows, told = taught(tmp_path, [chat(ASKED, ANSWERED), {"messages": CALLS, "tools": [TOOL]}])
+
+    assert len(rows) == 2
+    assert [reason for reason, _ in told] == ["NotInTemplate", "NotInTemplate"]
+    assert "1 rows, the first is row 2 of split 'train'" in told[0][1]
+    assert "calls of functions (tool_calls) are not written by the model's chat template" in told[0][1]
+    assert "tools are not written by the model's chat template" in told[1][1]
+
+
+def test_parts_that_are_text_are_joined(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "wh"}, {"type": "text", "text": "y?"}]
+
+    rows, _ = taught(tmp_path, [chat(("user", parts), ANSWERED)])
+
+    assert rows == [(user("why?") + assistant("so."), "so.<|im_end|>")]
+
+
+@pytest.mark.parametrize(
+    ("turns", "told"),
+    [
+        (
+            [("user", [{"type": "image_url", "image_url": {"url": "x"}}]), ANSWERED],
+            "message 1 (user) has a part of type image_url, and only text can be learnt",
+        ),
+        (
+            [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{city: "}}]}],
+            "message 1: the arguments of f are no JSON object: '{city: '",
+        ),
+        (
+            [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": '["berlin"]'}}]}],
+            "message 1: the arguments of f are no JSON object: ['berlin']",
+        ),
+        (
+            [{"role": "assistant", "tool_calls": [{"function": {"arguments": "{}"}}]}],
+            "message 1 has a call without the name of a function",
+        ),
+        (
+            [ASKED, {"role": "assistant", "content": "so.", "weight": 0.5}],
+            "message 2 has weight 0.5, which is neither 0 nor 1",
+        ),
+        ([ASKED, ("critic", "bad")], "the assistant says nothing in it: there are only turns of user, critic"),
+    ],
+)
+def test_a_chat_that_cannot_be_learnt_is_named(tmp_path: Path, turns: list[Any], told: str) -> None:
+    messages = [turn if isinstance(turn, dict) else {"role": turn[0], "content": turn[1]} for turn in turns]
+
+    error = refused(tmp_path, [{"messages": messages}], template=TOOLS_CHATML)
+
+    assert (error.exit_code, error.reason) == (ExitCode.DATA, "BadChat")
+    assert error.message == f"column 'messages', row 1 of split 'train' (the first is row 1): {told}" or (
+        error.message.startswith(f"column 'messages', row 1 of split 'train' (the first is row 1): {told}")
+    )
+    assert error.hint
+
+
+# --- Weights
+
+
+@pytest.mark.parametrize("off", [{"weight": 0}, {"train": False}])
+@pytest.mark.parametrize("parquet", [False, True])
+def test_a_turn_without_weight_is_read_and_not_learnt(tmp_path: Path, off: dict[str, Any], parquet: bool) -> None:
+    turns = [
+        {"role": "user", "content": "1", "weight": 1},
+        {"role": "assistant", "content": "bad", **off},
+        {"role": "user", "content": "2"},
+        {"role": "assistant", "content": "good", "weight": 1, "train": True},
+    ]
+    given = write_parquet(tmp_path / "rows.parquet", [{"messages": turns}]) if parquet else [{"messages": turns}]
+
+    rows, told = taught(tmp_path, given)
+
+    assert rows == [(user("1") + assistant("bad") + user("2") + assistant("good"), "good<|im_end|>")]
+    assert told == []
+
+
+def test_rows_in_which_no_turn_has_weight_are_left_out_and_told(tmp_path: Path) -> None:
+    unwanted = {"messages": [{"role": "user", "content": "1"}, {"role": "assistant", "content": "bad", "weight": 0}]}
+
+    rows, told = taught(tmp_path, [unwanted, chat(ASKED, ANSWERED)])
+    error = refused(tmp_path, [unwanted])
+
+    assert rows == [(user("why?") + assistant("so."), "so.<|im_end|>")]
+    assert told == [
+        (
+            "NothingWeighted",
+            "split 'train': 1 of 2 rows are left out, since each turn of the assistant has a weight of 0, or train: false; "
+            "the first is row 1 of split 'train' (the first is row 1)",
+        )
+    ]
+    assert (error.exit_code, error.reason) == (ExitCode.DATA, "NothingToLearn")
+
+
+# --- System prompts
+
+
+@pytest.mark.parametrize("name", ["system", "system_prompt"])
+@pytest.mark.parametrize("form", ["messages", "sharegpt"])
+def test_a_column_system_is_the_first_turn(tmp_path: Path, name: str, form: str) -> None:
+    turns = [{"from": "human", "value": "why?"}, {"from": "gpt", "value": "so."}]
+    row = {"conversations": turns} if form == "sharegpt" else chat(ASKED, ANSWERED)
+
+    rows, told = taught(tmp_path, [{**row, name: "be"}, {**row, name: ""}, {**row, name: None}])
+
+    whole = user("why?") + assistant("so.")
+    assert [text for text, _ in rows] == ["<|im_start|>system\nbe<|im_end|>\n" + whole, whole, whole]
+    assert {learnt for _, learnt in rows} == {"so.<|im_end|>"}
+    assert told == []
+
+
+def test_a_chat_s_own_system_turn_wins_and_that_is_told(tmp_path: Path) -> None:
+    rows, told = taught(tmp_path, [chat(("system", "own"), ASKED, ANSWERED, system="be")])
+
+    assert rows[0][0].startswith("<|im_start|>system\nown<|im_end|>\n<|im_start|>user")
+    assert [reason for reason, _ in told] == ["SystemTwice"]
+    assert "the chat's own system turn is taken, and not column 'system'" in told[0][1]
+
+
+# --- ShareGPT and other names of roles
+
+
+@pytest.mark.parametrize("column", ["conversations", "conversation", "messages", "talk"])
+def test_sharegpt_s_chats_are_read_as_they_are(tmp_path: Path, column: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "finetune_trainer")
+    turns = [
+        {"from": "system", "value": "be"},
+        {"from": "human", "value": "why?"},
+        {"from": "gpt", "value": "bad", "weight": 0},
+        {"from": "user", "value": "2"},
+        {"from": "chatgpt", "value": "so."},
+    ]
+    named = {"columns": {"messages": "talk"}} if column == "talk" else {}
+
+    rows, _ = taught(tmp_path, [{column: turns}], **named)
+
+    whole = "<|im_start|>system\nbe<|im_end|>\n" + user("why?") + assistant("bad") + user("2") + assistant("so.")
+    assert rows == [(whole, "so.<|im_end|>")]
+    assert f"learning from the columns {column} (dataset.format sharegpt, told by the columns)" in caplog.text
+
+
+def test_sharegpt_s_calls_of_functions_are_read(tmp_path: Path) -> None:
+    turns = [
+        {"from": "human", "value": "x"},
+        {"from": "function_call", "value": '{"name": "f", "arguments": {"city": "berlin", "day": null}}'},
+        {"from": "observation", "value": "warm"},
+        {"from": "gpt", "value": "It is warm."},
+    ]
+
+    rows, _ = taught(tmp_path, [{"conversations": turns, "tools": json.dumps([TOOL["function"]])}], TOOLS_CHATML)
+
+    assert [learnt for _, learnt in rows] == [CALLED]
+    assert json.dumps(TOOL) in rows[0][0]
+
+
+def test_roles_by_other_names_are_read_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "finetune_trainer")
+
+    rows, _ = taught(tmp_path, [chat(("human", "why?"), ("gpt", "so."))])
+
+    assert rows == [(user("why?") + assistant("so."), "so.<|im_end|>")]
+    assert "roles are called as the model's chat template knows them" in caplog.text
+
+
+def test_a_speaker_that_nobody_knows_is_named_with_those_that_are_known(tmp_path: Path) -> None:
+    error = refused(tmp_path, [{"conversations": [{"from": "narrator", "value": "once"}]}])
+
+    assert (error.exit_code, error.reason) == (ExitCode.DATA, "BadChat")
+    assert "row 1 of split 'train' (the first is row 1): message 1 is from 'narrator'" in error.message
+    assert "human" in error.message
+    assert "gpt" in error.message
+
+
+# --- Alpaca
+
+ALPACA = [
+    {"instruction": "translate", "input": "hello", "output": "bonjour"},
+    {"instruction": "say 1", "input": "", "output": "1"},
+    {"instruction": "say 2", "input": None, "output": "2"},
+]
+STANFORD = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. Write a response "
+    "that appropriately completes the request.\n\n### Instruction:\ntranslate\n\n### Input:\nhello\n\n### Response:\n",
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\nsay 1\n\n### Response:\n",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "named", [{}, {"columns": {"prompt": "instruction", "completion": "output"}}, {"format": "alpaca"}]
+)
+def test_alpaca_s_input_is_part_of_the_prompt(tmp_path: Path, named: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "finetune_trainer")
+
+    rows, told = taught(tmp_path, ALPACA, None, **named)
+
+    assert rows[:2] == [(f"{STANFORD[0]}bonjour<eos>", "bonjour<eos>"), (f"{STANFORD[1]}1<eos>", "1<eos>")]
+    assert rows[2][1] == "2<eos>"
+    assert "### Input" not in rows[2][0]
+    assert "learning from the columns instruction, output, input (dataset.format alpaca" in caplog.text
+    assert told == []
+
+
+def test_with_a_chat_template_an_instruction_is_what_the_user_says(tmp_path: Path) -> None:
+    rows, _ = taught(tmp_path, [{**ALPACA[0], "system": "be"}, {**ALPACA[1], "system": None}])
+
+    assert rows == [
+        (
+            "<|im_start|>system\nbe<|im_end|>\n" + user("translate\n\nhello") + assistant("bonjour"),
+            "bonjour<|im_end|>",
+        ),
+        (user("say 1") + assistant("1"), "1<|im_end|>"),
+    ]
+
+
+def test_a_column_of_text_is_taken_before_alpaca_s_and_what_is_left_out_is_told(tmp_path: Path) -> None:
+    rows, told = taught(tmp_path, [{**ALPACA[0], "text": "all of it"}], None)
+
+    assert rows == [("all of it<eos>", "ll of it<eos>")]
+    assert told[0][0] == "ColumnsNotRead"
+    assert "is read as text, without its columns 'instruction', 'input', 'output'" in told[0][1]
+
+
+def test_an_input_beside_other_prompts_is_not_read_and_told(tmp_path: Path) -> None:
+    given = [{"question": "a", "answer": " b", "context": "c"}]
+
+    rows, told = taught(tmp_path, given, None, columns={"prompt": "question", "completion": "answer"})
+
+    assert rows == [("a b<eos>", " b<eos>")]
+    assert [reason for reason, _ in told] == ["ColumnsNotRead"]
+    assert "is read as prompt-completion, without its column 'context'" in told[0][1]
+
+
+# --- Prompts and completions that are turns
+
+
+def test_of_a_prompt_and_a_completion_that_are_turns_the_completion_is_learnt(tmp_path: Path) -> None:
+    row = {
+        "prompt": chat(ASKED, ANSWERED, ("user", "really?"))["messages"],
+        "completion": chat(("assistant", "yes."))["messages"],
+    }
+
+    rows, _ = taught(tmp_path, [row])
+    whole, _ = taught(tmp_path, [row], completionOnlyLoss=False)
+
+    text = user("why?") + assistant("so.") + user("really?") + assistant("yes.")
+    assert rows == [(text, "yes.<|im_end|>")]
+    assert whole == [(text, text.removeprefix("<|im_start|>"))]
+
+
+# --- Beginning and end of text
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("<bos>[INST] a [/INST] b<eos>", "<bos>[INST] a [/INST] b<eos>"),
+        ("[INST] a [/INST] b", "<bos>[INST] a [/INST] b<eos>"),
+        ("<bos>a<eos>\n", "<bos>a<eos>"),
+        ("<bos>a<eos><bos>b<eos>", "<bos>a<eos><bos>b<eos>"),
+    ],
+)
+@pytest.mark.parametrize("prompted", [False, True])
+def test_a_text_has_one_beginning_and_one_end(tmp_path: Path, text: str, tokens: str, prompted: bool) -> None:
+    middle = text.index("a")
+    row = {"prompt": text[:middle], "completion": text[middle:]} if prompted else {"text": text}
+
+    rows, _ = taught(tmp_path, [row], None, begins=True)
+
+    assert rows == [(tokens, tokens[tokens.index("a") :] if prompted else tokens.removeprefix("<bos>"))]
+
+
+def test_a_chat_begins_once_though_tokenizer_and_template_both_write_the_beginning(tmp_path: Path) -> None:
+    rows, _ = taught(tmp_path, [chat(ASKED, ANSWERED)], "<bos>" + CHATML, begins=True)
+
+    assert rows == [("<bos>" + user("why?") + assistant("so."), "so.<|im_end|>")]
+
+
+# --- The format that is asked for
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "code", "told", "hint"),
+    [
+        (
+            {"instructions": "a", "output": "b"}, {"format": "alpaca"}, ExitCode.DATA,
+            "dataset.format: alpaca needs column 'instruction', and split 'train' has only instructions, output; "
+            "did you mean 'instructions'?",
+            "dataset.columns.prompt",
+        ),
+        (
+            {"text": "a"}, {"format": "sharegpt"}, ExitCode.DATA,
+            "dataset.format: sharegpt needs column 'conversations', and split 'train' has only text", "dataset.columns.messages",
+        ),
+        (
+            {"text": "a"}, {"format": "text", "columns": {"messages": "text"}}, ExitCode.BAD_CONFIGURATION,
+            "dataset.columns: messages cannot go with dataset.format: text", "leave out one or the other",
+        ),
+        (
+            {"prompt": "a", "chosen": "b", "rejected": "c"}, {}, ExitCode.DATA,
+            "split 'train' has no column 'text', only prompt, chosen, rejected", "pairs of a chosen and a rejected answer",
+        ),
+        (
+            {"question": "a", "answer": "b"}, {}, ExitCode.DATA,
+            "split 'train' has no column 'text', only question, answer", "text, prompt-completion, messages, sharegpt or alpaca",
+        ),
+    ],
+)  # fmt: skip
+def test_columns_that_do_not_fit_the_format_are_named(
+    tmp_path: Path, row: dict[str, Any], settings: dict[str, Any], code: ExitCode, told: str, hint: str
+) -> None:
+    error = refused(tmp_path, [row], **settings)
+
+    assert error.exit_code == code
+    assert error.message.startswith(told)
+    assert hint in (error.hint or "")
+
+
+def test_the_format_that_is_asked_for_is_taken(tmp_path: Path) -> None:
+    row = {**ALPACA[0], **chat(ASKED, ANSWERED), "text": "all"}
+
+    assert taught(tmp_path, [row], None, format="text")[0] == [("all<eos>", "ll<eos>")]
+    assert taught(tmp_path, [row], None, format="alpaca")[0] == [(f"{STANFORD[0]}bonjour<eos>", "bonjour<eos>")]
+    assert taught(tmp_path, [row], format="messages")[0] == [(user("why?") + assistant("so."), "so.<|im_end|>")]
+
+
+def test_a_time_in_which_the_reader_saw_a_text_is_named(tmp_path: Path) -> None:
+    error = refused(tmp_path, [chat(("user", "2024-01-01"), ("assistant", "2024-01-02"))])
+
+    assert (error.exit_code, error.reason) == (ExitCode.DATA, "BadChat")
+    assert "took a text in it for a time (2024-01-01 00:00:00)" in error.message
