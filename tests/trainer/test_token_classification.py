@@ -69,6 +69,45 @@ def test_entities_are_found_where_their_words_stand(run: Callable[..., Ended], t
 
 
 @pytest.mark.parametrize(
+    ("marks", "form", "scheme"), [("SBIE", "{}-{}", "BIOES"), ("UBIL", "{1}-{0}", "BILOU"), ("BBII", "{}_{}", "IOB")]
+)
+def test_entities_are_found_in_whatever_scheme_they_are_tagged(
+    run: Callable[..., Ended], tmp_path: Path, marks: str, form: str, scheme: str
+) -> None:
+    rows = tagged(96)
+    for tags in rows["tags"]:
+        for index, tag in enumerate(tags):
+            longer = tag.startswith("I-") or (tags[index + 1 : index + 2] or ["O"])[0].startswith("I-")
+            mark = marks[3] if tag.startswith("I-") else marks[1] if longer else marks[0]
+            tags[index] = tag if tag == "O" else form.format(mark, tag[2:])
+
+    ended = run(rows, training={"epochs": 12}, evaluation={"bestMetric": "f1"})
+
+    assert f"the tags are of the scheme {scheme}" in ended.said
+    assert ended.final.best_checkpoint
+    assert float(ended.final.best_checkpoint.value) > 0.7
+    assert ended.final.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "warnings"),
+    [
+        ([["3", "4"], ["0", "3"]], ["TagsNotOfEntities"]),
+        ([["PER", "LOC"], ["O", "LOC"]], ["TagsNotOfEntities"]),
+        ([["DET", "NOUN"], ["PRON", "VERB"]], []),
+        ([["B-per", "O"], ["B-PER", "O"]], ["ClassesAlike"]),
+    ],
+)
+def test_tags_that_may_be_of_entities_and_are_not_scored_so_are_told_in_status(
+    run: Callable[..., Ended], tags: list[list[str]], warnings: list[str]
+) -> None:
+    ended = run({"tokens": [["film", "the"]] * 16, "tags": tags * 8})
+
+    assert ended.code == 0
+    assert [warning.reason for warning in ended.final.warnings] == warnings
+
+
+@pytest.mark.parametrize(
     ("tags", "feature", "names"),
     [
         ([0, 2], datasets.ClassLabel(names=["O", "B-x", "B-y"]), ["O", "B-x", "B-y"]),
@@ -151,7 +190,7 @@ def test_words_of_a_byte_level_tokenizer_begin_with_a_space(
     ended = run({"tokens": [["a", "b"]], "tags": [["O", "B-x"]]}, model={"source": f"file://{tmp_path}/roberta"})
 
     assert ended.code == 0
-    assert tokenizer.convert_ids_to_tokens(read[0]) == ["<s>", "Ġa", "Ġb", "</s>"]
+    assert tokenizer.convert_ids_to_tokens(read[0]) == ["<s>", "a", "Ġb", "</s>"]
 
 
 MISTAKES: dict[str, tuple[dict[str, list[Any]], str, str]] = {

@@ -1,10 +1,9 @@
 """A tag for each word: names in a text, parts of speech."""
 
-import json
 import logging
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc  # type: ignore[import-untyped]
@@ -14,6 +13,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.sources import Columns
 from finetune_api.training import METRICS_OF_TASK, Metric
+from finetune_trainer.data.classes import Labels, tell_odd_classes
 from finetune_trainer.data.columns import check_columns, example, kind_of
 from finetune_trainer.data.labels import label_id_lists, label_names
 from finetune_trainer.data.rows import Rows
@@ -25,8 +25,9 @@ from finetune_trainer.data.tokenizing import (
     padding_multiple,
     tokenized,
 )
-from finetune_trainer.failures import data_error, model_error
+from finetune_trainer.failures import data_error, listed, model_error
 from finetune_trainer.metrics.scores import EntityScores, WordScores, chosen_metrics
+from finetune_trainer.metrics.tags import doubt_of, entity_tags
 from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
 from finetune_trainer.run_warnings import warn
@@ -36,7 +37,6 @@ logger = logging.getLogger(__name__)
 IGNORED = -100
 """Label of a token that is neither learnt nor scored."""
 _TAGGED = "tagged"
-_ENTITY_TAG = re.compile(r"O|[BIES]-.+")
 _USUAL_METRICS: tuple[Metric, ...] = ("precision", "recall", "f1", "accuracy")
 
 
@@ -56,9 +56,13 @@ def prepare(inputs: Inputs) -> TaskData:
     special = tokenizer.num_special_tokens_to_add(pair=False)
     longest = longest_sequence(config.preprocessing, tokenizer, inputs.pretrained.config, special)
 
-    def examples(rows: Rows) -> Examples:
-        inputs.tell(f"tokenizing {len(rows.positions)} rows of split {rows.split}")
-        return _examples(inputs, rows, names, longest)
+    train = _labels(inputs.train, columns, names)
+    evaluation = _labels(inputs.evaluation, columns, names) if inputs.evaluation else None
+    tell_odd_classes(columns.tags, names, train, evaluation)
+
+    def examples(labels: Labels) -> Examples:
+        inputs.tell(f"tokenizing {len(labels.rows.positions)} rows of split {labels.rows.split}")
+        return _examples(inputs, labels, names, longest)
 
     def load(pretrained: Pretrained) -> Loaded:
         return load_model(
@@ -72,10 +76,10 @@ def prepare(inputs: Inputs) -> TaskData:
         )
 
     return TaskData(
-        train=examples(inputs.train),
-        evaluation=examples(inputs.evaluation) if inputs.evaluation else None,
+        train=examples(train),
+        evaluation=examples(evaluation) if evaluation else None,
         collate=_collator(inputs, longest),
-        scoring=_scoring(metrics, names),
+        scoring=_scoring(metrics, names, columns.tags),
         load_model=load,
         columns=[columns.tokens, columns.tags],
         longest=longest,
@@ -105,6 +109,12 @@ def _check_words(rows: Rows, columns: Columns) -> None:
         )
 
 
+def _labels(rows: Rows, columns: Columns, names: list[str]) -> Labels:
+    tags = label_id_lists(rows, columns.tags, names)
+    _check_counts(rows, columns, tags)
+    return Labels(rows, tags)
+
+
 def _check_counts(rows: Rows, columns: Columns, tags: Sequence[Sequence[int]]) -> None:
     """Each row has as many tags as words."""
     batches = rows.dataset.select_columns([columns.tokens]).with_format("arrow").iter(batch_size=10_000)
@@ -119,25 +129,52 @@ def _check_counts(rows: Rows, columns: Columns, tags: Sequence[Sequence[int]]) -
             )
 
 
-def _examples(inputs: Inputs, rows: Rows, names: list[str], longest: int | None) -> Examples:
-    columns, tokenizer = inputs.config.dataset.columns, inputs.tokenizer
-    tags = label_id_lists(rows, columns.tags, names)
-    _check_counts(rows, columns, tags)
+def _examples(inputs: Inputs, labels: Labels, names: list[str], longest: int | None) -> Examples:
+    columns, tokenizer, rows = inputs.config.dataset.columns, inputs.tokenizer, labels.rows
     cut = cutting(inputs.config.preprocessing, longest)
-    start = _word_start(tokenizer)
     # Tokenizers read a row to its end before they cut it; a word that they make nothing of is rare.
-    most = cut["max_length"] * 4 if cut["truncation"] else None
+    most = cut["max_length"] * 4 if cut["truncation"] and tokenizer.truncation_side == "right" else None
 
     def encode(batch: Batch, indices: list[int]) -> Batch:
-        words = [[start + word for word in row[:most]] for row in batch[columns.tokens]]
-        encoded = tokenizer(words, is_split_into_words=True, verbose=False, **cut)
-        labels = [first_tokens(encoded.word_ids(number), tags[index]) for number, index in enumerate(indices)]
-        return {**encoded, "labels": labels, _TAGGED: [len(row) - row.count(IGNORED) for row in labels]}
+        sentences = [row[:most] for row in batch[columns.tokens]]
+        encoded, words = encode_words(tokenizer, sentences, cut)
+        tags = [first_tokens(row, labels.each[index]) for row, index in zip(words, indices, strict=True)]
+        return {**encoded, "labels": tags, _TAGGED: [len(row) - row.count(IGNORED) for row in tags]}
 
-    made_of = (columns.to_wire(), names, cut, inputs.pretrained.revision)
+    made_of = (columns.to_wire(), names, cut, inputs.pretrained.revision, "as one sentence")
     examples = tokenized(rows, [columns.tokens, columns.tags], encode, *made_of)
     check_lengths(rows, examples.lengths, longest)
-    return _tagged_rows(rows, examples, [len(row) for row in tags])
+    return _tagged_rows(rows, examples, [len(row) for row in labels.each])
+
+
+def encode_words(
+    tokenizer: Tokenizer, sentences: Sequence[Sequence[str]], cut: Mapping[str, Any]
+) -> tuple[Batch, list[list[int | None]]]:
+    """Sentences as tokens, the same as those of their words with a space between two, as the model will meet them.
+
+    Whether a tokenizer marks the beginnings of words, and how, shows in a sentence only: word by word, many would make
+    one word of all, or mark the first one too.
+
+    Args:
+        cut: From `cutting`.
+
+    Returns:
+        What the model takes, and of each row the index of the word that each token begins in; None where it is of none.
+    """
+    encoded = tokenizer([" ".join(words) for words in sentences], return_offsets_mapping=True, verbose=False, **cut)
+    offsets = encoded.pop("offset_mapping")
+    found = []
+    for number, words in enumerate(sentences):
+        # A space goes with the word behind it, which some tokenizers begin by it.
+        owners = np.repeat(np.arange(len(words)), [len(word) + (index > 0) for index, word in enumerate(words)])
+        own = [sequence is not None for sequence in encoded.sequence_ids(number)]
+        found.append(
+            [
+                int(owners[start]) if inside and start < len(owners) else None
+                for inside, (start, _) in zip(own, offsets[number], strict=True)
+            ]
+        )
+    return dict(encoded), found
 
 
 def first_tokens(word_ids: Sequence[int | None], tags: Sequence[int]) -> list[int]:
@@ -165,16 +202,18 @@ def _tagged_rows(rows: Rows, examples: Examples, words: list[int]) -> Examples:
     return Examples(dataset.select(kept), [examples.lengths[index] for index in kept])
 
 
-def _word_start(tokenizer: Tokenizer) -> str:
-    """A space where the tokenizer knows the beginnings of words by it (byte-level BPE): else all words would be one."""
-    marks_spaces = '"ByteLevel"' in json.dumps(json.loads(tokenizer.backend_tokenizer.to_str())["pre_tokenizer"])
-    return " " if marks_spaces else ""
-
-
-def _scoring(metrics: list[str], names: list[str]) -> Scoring:
-    if all(_ENTITY_TAG.fullmatch(name) for name in names):
-        return Scoring(_predicted_tags, partial(EntityScores, metrics, names))
-    logger.info("the tags are not of entities (such as B-PER, I-PER, O): metrics are those of single words")
+def _scoring(metrics: list[str], names: list[str], column: str) -> Scoring:
+    if entities := entity_tags(names):
+        logger.info("metrics are those of whole entities, by seqeval: the tags are of the scheme %s", entities.scheme)
+        return Scoring(_predicted_tags, partial(EntityScores, metrics, entities.read_as))
+    if doubt := doubt_of(names):
+        warn(
+            "TagsNotOfEntities",
+            f"column '{column}': metrics are those of single words, since the tags are of no scheme of entities: {doubt}. "
+            f"Name them as B-PER, I-PER and O if they are of entities; they are {listed(names, 6)}",
+        )
+    else:
+        logger.info("the tags are not of entities (such as B-PER, I-PER, O): metrics are those of single words")
     return Scoring(_predicted_tags, partial(WordScores, metrics, len(names)))
 
 
