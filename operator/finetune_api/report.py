@@ -43,6 +43,8 @@ ENV_RENDEZVOUS = "FINETUNE_RENDEZVOUS"
 """With more than one node: this pod's number from 0, and host:port of the first pod's."""
 ENV_TERMINATION_LOG = "FINETUNE_TERMINATION_LOG"
 """Path of the file that becomes the pod's termination message."""
+ENV_TOKENS = "FINETUNE_TOKENS"
+"""Folder on a volume where the stages and attempts of one job leave tokenized rows for each other."""
 MAX_REPORT_BYTES = 64 * 1024
 MAX_TERMINATION_BYTES = 4096
 """Kubernetes cuts a termination message there."""

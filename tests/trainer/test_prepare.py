@@ -14,8 +14,8 @@ from tests.trainer.tiny import Settings, Train, texts
 
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
 from finetune_trainer.__main__ import main
+from finetune_trainer.preflight import prepare as preflight
 from finetune_trainer.storage.output import Output
-from finetune_trainer.survey import survey
 
 Prepare = Callable[..., tuple[int, str]]
 
@@ -99,7 +99,7 @@ def test_of_many_rows_a_sample_stands_for_all(
     datasets.Dataset.from_dict(rows).to_json(tmp_path / "rows.jsonl")
     settings["dataset"]["source"] = f"file://{tmp_path}/rows.jsonl"
     settings["dataset"]["evaluation"] = {"split": "train[:100]"}
-    monkeypatch.setattr(survey, "SAMPLE", 50)
+    monkeypatch.setattr(preflight, "SAMPLE", 50)
 
     code, said = prepare(settings, "--json")
 
@@ -119,7 +119,7 @@ def test_a_missing_label_among_many_is_found(
     datasets.Dataset.from_dict(rows).to_json(tmp_path / "rows.jsonl")
     settings["dataset"] = {"source": f"file://{tmp_path}/rows.jsonl", "train": {"split": "train"}}
     del settings["evaluation"]
-    monkeypatch.setattr(survey, "SAMPLE", 50)
+    monkeypatch.setattr(preflight, "SAMPLE", 50)
 
     code, said = prepare(settings)
 
@@ -128,7 +128,7 @@ def test_a_missing_label_among_many_is_found(
 
 
 def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("memory.failures", "survey.survey"):
+    for module in ("memory.failures", "preflight.foretell"):
         monkeypatch.setattr(f"finetune_trainer.{module}.available_memory", lambda: 80_000)
     settings["training"]["lora"] = {"rank": 2, "merge": True}
 

@@ -9,8 +9,9 @@ import traceback
 import warnings
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from finetune_api.report import ExitCode, FinalReport
+from finetune_api.report import NOT_RETRIED, ExitCode, FinalReport
 from finetune_api.run import RunConfig
 from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
 from finetune_trainer.config import load_config
@@ -21,8 +22,12 @@ from finetune_trainer.reporting.reporter import Endpoint, Reporter
 from finetune_trainer.reporting.state import RunState
 from finetune_trainer.run_warnings import collected
 from finetune_trainer.stop import StopSignal
+from finetune_trainer.storage import shared_tokens
 from finetune_trainer.storage.credentials import remember_secrets
 from finetune_trainer.storage.output import Output
+
+if TYPE_CHECKING:
+    from finetune_trainer.preflight.findings import Findings
 
 logger = logging.getLogger("finetune_trainer")
 
@@ -31,7 +36,7 @@ def main(arguments: list[str]) -> int:
     """Run to the end and say how it went. Returns the exit code, one of `ExitCode`."""
     guard_logs()
     options = _parse(arguments)
-    if options.command == "prepare":
+    if options.command == "prepare" and not options.for_job:
         return int(_prepare(options))
     state = RunState()
     stop = StopSignal(last_words=lambda: _write_final_word(state, ExitCode.STOPPED, None))
@@ -43,22 +48,38 @@ def main(arguments: list[str]) -> int:
         remember_secrets()
         config = load_config(options.config)
         volumes = _volumes(options.volume)
-        if config.nodes * config.processes > 1 and not is_launched():
+        alone = options.command == "prepare" or config.nodes * config.processes == 1
+        if not alone and not is_launched():
             return _launch(config, arguments, stop)
         endpoint = Endpoint.from_environment() if is_main() else None
         reporter = Reporter(state, endpoint, config.reporting.interval_seconds)
         reporter.start()
-        output = _run(config, volumes, state, stop)
-        stop.ignore()
-        if is_main():
-            _print_summary(state, output)
+        _work(options, config, volumes, state, stop)
     except (Stopped, Exception) as error:  # noqa: BLE001 - the last word must be said in every end
         stop.ignore()  # before anything is told: a signal now would leave the end of the run untold
         code, failure = _explain(error, state)
+    trained = code == ExitCode.SUCCESS and options.command == "train"
+    if is_main() and (trained or code in NOT_RETRIED):
+        shared_tokens.clear()
     _write_final_word(state, code, failure)
     if reporter:
         reporter.finish()
     return int(code)
+
+
+def _work(
+    options: argparse.Namespace, config: RunConfig, volumes: dict[str, Path], state: RunState, stop: StopSignal
+) -> None:
+    """Train, or prepare a job's training."""
+    if options.command == "prepare":
+        found = _foretell(config, volumes, state, for_job=True)
+        stop.ignore()
+        sys.stdout.write(_shown(found, state, as_json=options.json))
+        return
+    output = _run(config, volumes, state, stop)
+    stop.ignore()
+    if is_main():
+        _print_summary(state, output)
 
 
 def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
@@ -76,18 +97,36 @@ def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
 
 def _prepare(options: argparse.Namespace) -> ExitCode:
     """Print what a run would be, or what is wrong with it. Nobody else is told: a run may be under way beside it."""
+    state = RunState()
     try:
         remember_secrets()
-        config, volumes = load_config(options.config), _volumes(options.volume)
-        _quiet_libraries()
-        from finetune_trainer.survey.survey import survey
-        from finetune_trainer.survey.table import table
-
-        found = survey(config, volumes, RunState())
+        found = _foretell(load_config(options.config), _volumes(options.volume), state)
     except Exception as error:  # noqa: BLE001 - as in `main`
-        return _explain(error, RunState())[0]
-    sys.stdout.write((json.dumps(asdict(found), indent=2) if options.json else table(found)) + "\n")
+        return _explain(error, state)[0]
+    sys.stdout.write(_shown(found, state, as_json=options.json))
     return ExitCode.SUCCESS
+
+
+def _foretell(config: RunConfig, volumes: dict[str, Path], state: RunState, *, for_job: bool = False) -> "Findings":
+    _quiet_libraries()
+    from finetune_trainer.memory.failures import memory_failures
+    from finetune_trainer.preflight.findings import to_status
+    from finetune_trainer.preflight.prepare import prepare
+
+    with memory_failures(config):
+        found = prepare(config, volumes, state, for_job=for_job)
+    state.set_preflight(to_status(found))
+    return found
+
+
+def _shown(found: "Findings", state: RunState, *, as_json: bool) -> str:
+    """What was found out, and what was warned of, for stdout."""
+    from finetune_trainer.preflight.table import row, table
+
+    warned = [warning.message for warning in state.current.warnings]
+    if as_json:
+        return json.dumps({**asdict(found), "warnings": warned}, indent=2) + "\n"
+    return "\n".join([table(found), *(row("warning", message) for message in warned)]) + "\n"
 
 
 def _run(config: RunConfig, volumes: dict[str, Path], state: RunState, stop: StopSignal) -> Output:
@@ -129,6 +168,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         help="prepare checks everything and foretells the run, without a step of training",
     )
     parser.add_argument("--json", action="store_true", help="with prepare: print JSON")
+    parser.add_argument(
+        "--for-job",
+        action="store_true",
+        help="with prepare: as the first stage of a job that trains elsewhere; reports to the operator, takes GPUs that are "
+        "asked for as given, and tokenizes all rows",
+    )
     parser.add_argument("--config", type=Path, required=True, help="the run's settings, YAML")
     parser.add_argument(
         "--volume",

@@ -1,4 +1,4 @@
-"""What an engine needs to train: made once by `preparing.prepare`, the same for every engine."""
+"""What an engine needs to train: made once by `preparing`, the same for every engine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -2,29 +2,29 @@
 
 import logging
 import platform
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import torch
 import transformers
 from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
 from finetune_trainer.data.rows import Rows, load_rows
+from finetune_trainer.data.sampling import sample_rows
 from finetune_trainer.data.tokenizing import as_loaded
 from finetune_trainer.engines import speed
 from finetune_trainer.engines.arguments import check_arguments
 from finetune_trainer.failures import TrainerError, bad_configuration
-from finetune_trainer.memory.estimate import estimate_memory, merge_shortage, shortage, sizes_of
-from finetune_trainer.memory.failures import available_memory, free_memory
 from finetune_trainer.memory.fitting import fit_of
 from finetune_trainer.models.lora import load_adapted
-from finetune_trainer.models.pretrained import Pretrained, find_pretrained, load_tokenizer
+from finetune_trainer.models.pretrained import Pretrained, check_weights, find_pretrained, load_tokenizer
 from finetune_trainer.prepared import Inputs, Prepared, TaskData
 from finetune_trainer.reporting.state import RunState
-from finetune_trainer.run_warnings import warn
 from finetune_trainer.storage.output import Volumes
 from finetune_trainer.storage.sources import is_hub_id
 from finetune_trainer.tasks import text_classification, token_classification
@@ -37,8 +37,24 @@ logger = logging.getLogger(__name__)
 _LIBRARIES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "finetune-operator")
 
 
-def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState) -> Prepared:
-    """Find and check model and data, tokenise, and load the model.
+@dataclass(frozen=True)
+class Found:
+    """Model and data of a run, found and checked; no weight is loaded yet."""
+
+    config: RunConfig
+    pretrained: Pretrained
+    tokenizer: Tokenizer
+    train: Rows
+    """All training rows."""
+    evaluation: Rows | None
+    taken: int
+    """How many training rows `data` was made of."""
+    data: TaskData
+    use_cpu: bool
+
+
+def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, most: int | None = None) -> Found:
+    """Find and check model and data, and tokenise the rows: all of them, or of each split a sample of about `most`.
 
     Raises:
         TrainerError: With the reason, what is wrong, and what to do about it.
@@ -49,22 +65,43 @@ def prepare(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState)
 
     tell(f"looking for model {config.model.source}")
     pretrained = find_pretrained(config.model, volumes)
+    check_weights(pretrained, config.model)
     tokenizer = load_tokenizer(pretrained, config.model)
     tell(f"reading data set {config.dataset.source}")
-    train_rows, evaluation_rows = load_rows(config.dataset, volumes)
+    train, evaluation = load_rows(config.dataset, volumes)
+    some, some_more = train, evaluation
+    if most is not None:
+        column = label_column(config)
+        some = sample_rows(train, most, column)
+        some_more = sample_rows(evaluation, most, column) if evaluation else None
     with as_loaded(tokenizer):
-        data = prepare_task(Inputs(config, pretrained, tokenizer, train_rows, evaluation_rows, use_cpu, tell))
-    state.set_provenance(_provenance(config, pretrained, train_rows, data.columns))
-    tell(f"loading model {config.model.source}")
-    free, free_of_cpu = free_memory(use_cpu, config.processes), available_memory()
-    model = load_model(config, data, pretrained, use_cpu)
-    size, longest, bf16 = config.training.batch_size, max(data.train.lengths), trains_in_bf16(config, use_cpu)
-    sizes = sizes_of(model)
-    memory = estimate_memory(sizes, config, size, longest, use_cpu, bf16)
-    for warning in filter(None, (shortage(memory, free), merge_shortage(sizes, config, use_cpu, free_of_cpu))):
-        warn("MemoryShort", warning)
-        tell(warning)
-    return Prepared(config, pretrained, model, tokenizer, data, use_cpu)
+        data = prepare_task(Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, tell))
+    if most is None:  # the fingerprint is of all rows
+        state.set_provenance(_provenance(config, pretrained, train, data.columns))
+    return Found(config, pretrained, tokenizer, train, evaluation, len(some.dataset), data, use_cpu)
+
+
+def load(found: Found, state: RunState) -> Prepared:
+    """Load the model of what was found.
+
+    Raises:
+        TrainerError: MODEL, or BAD_CONFIGURATION where the model cannot be trained as it is asked for.
+    """
+    state.stage("Preparing", f"loading model {found.config.model.source}")
+    model = load_model(found.config, found.data, found.pretrained, found.use_cpu)
+    return Prepared(found.config, found.pretrained, model, found.tokenizer, found.data, found.use_cpu)
+
+
+def label_column(config: RunConfig) -> str | None:
+    """The column that holds classes, if one does."""
+    columns = config.dataset.columns
+    match config.task:
+        case "text-classification" if config.model.problem_type != "regression":
+            return columns.label
+        case "token-classification":
+            return columns.tags
+        case _:
+            return None
 
 
 def load_model(

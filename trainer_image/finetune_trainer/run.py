@@ -17,17 +17,17 @@ from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint
 from finetune_trainer.engines import keras_arguments, make_engine, pytorch_arguments
 from finetune_trainer.engines.arguments import check_arguments, check_honoured
 from finetune_trainer.engines.keras_arguments import check_keras
-from finetune_trainer.memory.estimate import estimate_memory, estimate_output, output_shortage, sizes_of
+from finetune_trainer.memory.estimate import estimate_memory, sizes_of
 from finetune_trainer.memory.failures import Need, gpu_shortage, left_for_next, nothing_smaller
 from finetune_trainer.memory.fitting import Fit, describe, fitted, smaller
 from finetune_trainer.models.lora import check_lora
+from finetune_trainer.preflight.foretell import Target, foretell, tell
 from finetune_trainer.prepared import Prepared
-from finetune_trainer.preparing import choose_device, load_model, prepare, trains_in_bf16
+from finetune_trainer.preparing import choose_device, find, load, load_model, trains_in_bf16
 from finetune_trainer.processes.group import Processes
 from finetune_trainer.recorder import Recorder
 from finetune_trainer.reporting.history import History
 from finetune_trainer.reporting.state import RunState
-from finetune_trainer.run_warnings import warn
 from finetune_trainer.stop import StopSignal
 from finetune_trainer.storage.output import Output, Volumes, claim_output, find_output, identity, open_output
 
@@ -85,15 +85,18 @@ def _open(
     return output, store, History(own / "history.jsonl")
 
 
-def check_settings(config: RunConfig) -> bool:
+def check_settings(config: RunConfig, *, here: bool = True) -> bool:
     """What can be told before anything is read. Returns whether to train on the CPU.
+
+    Args:
+        here: Whether the run is on this machine; else GPUs that are asked for are taken as given.
 
     Raises:
         TrainerError: BAD_CONFIGURATION or DEVICE.
     """
     arguments = check_arguments(config.training.arguments)
     check_lora(config)
-    use_cpu = choose_device(config.gpus)
+    use_cpu = choose_device(config.gpus) if here or not config.gpus else False
     match config.training.engine:
         case "keras":
             check_honoured(arguments, "keras", keras_arguments.HONOURED, keras_arguments.CHOICES)
@@ -125,13 +128,11 @@ def train(
         The checkpoint of the last step, and what was trained.
     """
     recorder.resume(recorder.store.newest)
-    prepared = processes.in_turn(lambda: prepare(config, volumes, use_cpu, state))
+    prepared = _prepare(config, volumes, use_cpu, output, recorder, state, processes)
     with processes.together():
         if processes.main:
             claim_output(output, config)
             recorder.store.begin()
-            if recorder.store.newest is None:
-                _tell_shortage(output, prepared, state)
         recorder.history.begin()
     _take_over(output, recorder, processes)
     while True:
@@ -151,12 +152,21 @@ def train(
         prepared = load()
 
 
-def _tell_shortage(output: Output, prepared: Prepared, state: RunState) -> None:
-    """Say where the output is thought to become full. It is tried all the same: who knows how long the run will be?"""
-    needed = estimate_output(sizes_of(prepared.model), prepared.config)
-    if warning := output_shortage(needed, output.free):
-        warn("OutputShort", warning)
-        state.stage("Preparing", warning)
+def _prepare(
+    config: RunConfig,
+    volumes: Volumes,
+    use_cpu: bool,
+    output: Output,
+    recorder: Recorder,
+    state: RunState,
+    processes: Processes,
+) -> Prepared:
+    """Check everything and say what the run will be, before a weight is read; then load the model."""
+    found = processes.in_turn(lambda: find(config, volumes, use_cpu, state))
+    with processes.together():
+        if processes.main:
+            tell(foretell(found, Target(use_cpu), output, fresh=recorder.store.newest is None), state)
+    return processes.in_turn(lambda: load(found, state))
 
 
 def _take_over(output: Output, recorder: Recorder, processes: Processes) -> None:

@@ -16,6 +16,7 @@ from finetune_api.sources import Preprocessing
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.failures import bad_configuration, data_error
 from finetune_trainer.prepared import Examples
+from finetune_trainer.storage import shared_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -44,15 +45,18 @@ def tokenized(
     made_of = [rows.fingerprint(columns), [(name, version(name)) for name in _MAKERS], *settings]
     fingerprint = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
     source = rows.dataset.select_columns(list(columns)).rename_columns(renamed)
+    place = _cache_folder() / f"{fingerprint}.arrow"
+    shared_tokens.fetch(place)
     encoded = source.map(
         with_length,
         batched=True,
         with_indices=True,
         remove_columns=source.column_names,
-        cache_file_name=str(_cache_folder() / f"{fingerprint}.arrow"),
+        cache_file_name=str(place),
         new_fingerprint=fingerprint,
         desc=f"tokenizing {rows.split}",
     )
+    shared_tokens.leave(place)
     lengths: list[int] = encoded["length"][:]
     return Examples(encoded.remove_columns("length"), lengths)
 

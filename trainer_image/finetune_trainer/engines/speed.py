@@ -29,6 +29,10 @@ class Device:
     """Bytes free in /dev/shm. Containers have 64 MiB unless told otherwise, which a few long batches fill."""
 
 
+SOME_GPU: Final = Device(gpu=True, capability=_FIRST_WITH_TENSOR_FLOAT, cores=1, shared_memory=0)
+"""What is assumed of a GPU that is on another machine than this."""
+
+
 def device_at_hand(use_cpu: bool, processes: int) -> Device:
     """Look at this machine; `processes` of them train on it."""
     gpu = not use_cpu and torch.cuda.is_available()

@@ -32,6 +32,11 @@ def is_path(source: str) -> bool:
     return source.startswith(("file://", "pvc://"))
 
 
+def claim_of(uri: str) -> str | None:
+    """The claim of pvc://claim/path."""
+    return uri.removeprefix("pvc://").partition("/")[0] if uri.startswith("pvc://") else None
+
+
 def locate(uri: str, volumes: Volumes) -> Path:
     """The path of a file:// or pvc:// URI.
 

@@ -1,13 +1,13 @@
-"""A survey as people read it."""
+"""What was found out, as people read it."""
 
-from finetune_trainer.survey.survey import Survey
+from finetune_trainer.preflight.findings import Findings
 
 _MIB, _GIB = 2**20, 2**30
 _MOST_LABELS = 12
 
 
-def table(found: Survey) -> str:
-    """Lines of a name and what is to be said of it; warnings come last."""
+def table(found: Findings) -> str:
+    """Lines of a name and what is to be said of it."""
     lengths, memory = found.lengths, found.memory
     trained = "" if found.trained == found.parameters else f", {shown_count(found.trained)} of them trained"
     evaluated = f", {found.evaluation_rows:,} to evaluate" if found.evaluation_rows else ", none to evaluate"
@@ -17,6 +17,7 @@ def table(found: Survey) -> str:
         "activations": memory.activations,
     }  # fmt: skip
     free = f"; {found.device} has {shown_bytes(found.available)} free" if found.available is not None else ""
+    writable = "can be written, and takes" if found.output_open else "is opened by the training, and takes"
     lines = {
         "model": f"{found.model} at {found.revision[:19]}, {shown_count(found.parameters)} parameters{trained}",
         "data": f"{found.dataset}, {found.train_rows:,} rows to train{evaluated}",
@@ -26,15 +27,19 @@ def table(found: Survey) -> str:
         "memory": f"about {shown_bytes(memory.total)} ("
         + ", ".join(f"{name} {shown_bytes(size)}" for name, size in parts.items())
         + f"){free}",
-        "output": f"{found.output} can be written, and takes up to {shown_bytes(found.output_bytes)}",
+        "output": f"{found.output} {writable} up to {shown_bytes(found.output_bytes)}",
     }
     if found.tokenised < found.train_rows:
         lines["tokens"] += f" (of a sample of {found.tokenised:,} rows)"
-    text = [f"{name + ':':<13}{line}" for name, line in lines.items() if line]
-    return "\n".join([*text, *(f"{'warning:':<13}{warning}" for warning in found.warnings)])
+    return "\n".join(row(name, line) for name, line in lines.items() if line)
 
 
-def _labels(found: Survey) -> str:
+def row(name: str, line: str) -> str:
+    """One line of it."""
+    return f"{name + ':':<13}{line}"
+
+
+def _labels(found: Findings) -> str:
     named = [f"{name} {count:,}" for name, count in list(found.labels.items())[:_MOST_LABELS]]
     rest = len(found.labels) - len(named)
     return ", ".join(named) + (f" and {rest} more" if rest else "")

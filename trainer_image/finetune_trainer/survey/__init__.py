@@ -1,1 +1,0 @@
-"""`prepare`: what can be known of a run in seconds."""
