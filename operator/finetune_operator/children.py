@@ -15,9 +15,10 @@ from finetune_operator.kube import CONFIG_MAPS, JOBS, PVCS, SERVICES, Kind, Kube
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.config_map import CA_FILE, build_config_map
 from finetune_operator.manifests.job import changes, changes_after_the_end
-from finetune_operator.manifests.pod import Surroundings
+from finetune_operator.manifests.pod import Surroundings, claim_of
+from finetune_operator.manifests.preflight_job import build_preflight_job
 from finetune_operator.manifests.service import build_service
-from finetune_operator.names import job_name
+from finetune_operator.names import job_name, preflight_job_name
 from finetune_operator.observe import Cause, JobState, Observation, parse_job
 from finetune_operator.ownership import conflict, is_ours
 from finetune_operator.resource import Key, Resource
@@ -33,12 +34,17 @@ class Made:
     """What stands of the children: the Job, or why there is none."""
 
     job: JobState | None = None
+    preflight: JobState | None = None
+    """The Job that has to succeed before."""
     blocked: Cause | None = None
     refused: Cause | None = None
 
     def within(self, observed: Observation) -> Observation:
         """The observation, with this in it."""
-        return replace(observed, job=self.job, blocked=self.blocked, refused=self.refused)
+        preflight = observed.preflight
+        if self.preflight is not None:
+            preflight = replace(preflight or Observation(received=observed.received), job=self.preflight)
+        return replace(observed, job=self.job, blocked=self.blocked, refused=self.refused, preflight=preflight)
 
 
 class Children:
@@ -53,32 +59,70 @@ class Children:
         """The job has ended or is gone."""
         self._prepared.pop(key, None)
 
-    async def make(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> Made:
-        """Make what is missing, for a FineTuneJob of which the cache holds no Job."""
-        key = resource.key
+    async def make(
+        self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, *, preflight: bool
+    ) -> Made:
+        """Make what is missing, for a FineTuneJob of which the cache holds no Job.
+
+        With `preflight` the Job that trains, and what only that needs, is made once the preflight's has succeeded.
+        """
         # A cache is never trusted for absence: a second Job would be a second run.
-        live = await self._kube.get(JOBS, key.namespace, job_name(key.name))
-        if live is not None:
-            return self._found(resource, live)
-        children = build_children(resource, spec, surroundings)
-        wanted: list[tuple[Kind, JsonObject | None]] = [
-            (CONFIG_MAPS, children.config_map),
-            (PVCS, children.pvc),
-            (SERVICES, children.service),
-            (JOBS, children.job),
-        ]
+        live = await self._live_job(resource, job_name(resource.key.name))
         try:
-            for kind, manifest in wanted:
-                if manifest is not None:
-                    made = await self._create(kind, manifest)
-                    if not is_ours(made, resource.uid):
-                        return Made(blocked=conflict(made, manifest["kind"]))
+            if live is None and preflight:
+                checked = await self._make_preflight(resource, spec, surroundings)
+                job = checked.preflight
+                if job is None or job.deleting or job.end is None or not job.end.succeeded:
+                    return checked
+            return await self._make_job(resource, spec, surroundings) if live is None else self._found(resource, live)
         except _LATER as error:
             return Made(blocked=Cause("CreateForbidden", api_message(error)))
         except _NEVER as error:
             return Made(refused=Cause("SpecRefused", api_message(error)))
-        self._prepared[key] = surroundings.ca, None
+
+    async def _make_job(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> Made:
+        children = build_children(resource, spec, surroundings)
+        made = await self._make_all(
+            resource,
+            [
+                (CONFIG_MAPS, children.config_map),
+                (PVCS, children.pvc),
+                (SERVICES, children.service),
+                (JOBS, children.job),
+            ],
+        )
+        self._prepared[resource.key] = surroundings.ca, None
+        return made
+
+    async def _make_preflight(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> Made:
+        live = await self._live_job(resource, preflight_job_name(resource.key.name))
+        if live is None:
+            bound = await self._output_is_bound(resource, spec)
+            job = build_preflight_job(resource, spec, surroundings, output_bound=bound)
+            config_map = build_config_map(resource, spec, surroundings.ca)
+            made = await self._make_all(resource, [(CONFIG_MAPS, config_map), (JOBS, job)])
+            self._prepared[resource.key] = surroundings.ca, None
+        else:
+            made = self._found(resource, live)
+        return replace(made, job=None, preflight=made.job)
+
+    async def _output_is_bound(self, resource: Resource, spec: FineTuneJobSpec) -> bool:
+        claim = claim_of(spec.output.uri or "")
+        live = await self._kube.get(PVCS, resource.key.namespace, claim) if claim else None
+        return live is not None and (live.get("status") or {}).get("phase") == "Bound"
+
+    async def _make_all(self, resource: Resource, wanted: list[tuple[Kind, JsonObject | None]]) -> Made:
+        """Make those that are wanted, in their order; the last is a Job."""
+        made: JsonObject = {}
+        for kind, manifest in wanted:
+            if manifest is not None:
+                made = await self._create(kind, manifest)
+                if not is_ours(made, resource.uid):
+                    return Made(blocked=conflict(made, manifest["kind"]))
         return Made(job=parse_job(made))
+
+    async def _live_job(self, resource: Resource, name: str) -> JsonObject | None:
+        return await self._kube.get(JOBS, resource.key.namespace, name)
 
     def _found(self, resource: Resource, live: JsonObject) -> Made:
         if not is_ours(live, resource.uid):
@@ -120,15 +164,14 @@ class Children:
 
     async def delete_job(self, resource: Resource, job: JobState) -> None:
         """Delete the Job with its pods, so that nothing of it holds a GPU."""
-        await self._kube.delete(JOBS, resource.key.namespace, job_name(resource.key.name), job.uid)
+        await self._kube.delete(JOBS, resource.key.namespace, job.name, job.uid)
 
     async def _patch(self, resource: Resource, job: JobState, patch: JsonObject | None) -> JobState:
         if patch is None:
             return job
         # The uid is a precondition: a Job of the same name that was made meanwhile is not touched.
         patch = {**patch, "metadata": {**patch["metadata"], "uid": job.uid}}
-        name = job_name(resource.key.name)
-        return parse_job(await self._kube.merge(JOBS, resource.key.namespace, name, patch))
+        return parse_job(await self._kube.merge(JOBS, resource.key.namespace, job.name, patch))
 
     async def _prepare(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> None:
         """Make ConfigMap and Service again where somebody deleted them, and keep the authority up to date."""

@@ -36,11 +36,13 @@ def gather(previous: FineTuneJobStatus, observed: Observation, keep: int) -> Tra
     known = TrainerState.model_validate(previous.model_dump(exclude_none=True))
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
     unread = observed.unread
-    for pod in unforgotten(previous, observed):
+    stages = [observed.preflight, observed] if observed.preflight else [observed]
+    pods = [(each, pod) for each in stages for pod in unforgotten(previous, each)]
+    for stage, pod in pods:
         if pod.name in ended:
             continue
         try:
-            known = _hear(known, pod, observed, keep)
+            known = _hear(known, pod, stage, keep)
         except (ValueError, ArithmeticError) as error:
             # What a pod tells must never keep its job from ending as the Job says.
             _log.warning("dropped what pod %s told, since it cannot be digested: %s", pod.name, error)

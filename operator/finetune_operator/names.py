@@ -12,6 +12,8 @@ _HASHED = re.compile(rf"-[0-9a-f]{{{_HASH_LENGTH}}}$")
 _JOB_LENGTH = 59
 """A pod of an Indexed Job has the Job's name and its index as hostname, such as `-255`: a DNS label, without a dot."""
 
+_PREFLIGHT = "-preflight-"
+
 LABEL_JOB_NAME = "finetune.dev/job-name"
 LABEL_JOB_UID = "finetune.dev/job-uid"
 LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
@@ -49,6 +51,11 @@ def job_name(name: str) -> str:
         return name
     head = name.replace(".", "-")[: _JOB_LENGTH - _HASH_LENGTH - 1]
     return f"{head}-{_digest(name)}"
+
+
+def preflight_job_name(name: str) -> str:
+    """Name of the batch/v1 Job of the preflight. It always ends in a hash, as no other job's plain name does."""
+    return f"{job_name(name)[: MAX_LENGTH - len(_PREFLIGHT) - _HASH_LENGTH]}{_PREFLIGHT}{_digest(f'{name}/preflight')}"
 
 
 def service_name(name: str) -> str:

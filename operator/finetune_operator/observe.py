@@ -38,8 +38,9 @@ class End:
 
 @dataclass(frozen=True)
 class JobState:
-    """The batch/v1 Job."""
+    """A batch/v1 Job."""
 
+    name: str
     uid: str
     suspended: bool
     start_time: datetime | None = None
@@ -96,6 +97,7 @@ class Observation:
     """Everything that a status is computed from, besides the FineTuneJob itself and the time."""
 
     job: JobState | None = None
+    """The Job that trains; in `preflight` the one that checks before it."""
     pods: tuple[PodState, ...] = ()
     """In the order of their creation."""
     received: Received | None = None
@@ -106,6 +108,13 @@ class Observation:
     """What keeps children from being made, or a pod from coming, as the API server or an Event says it."""
     refused: Cause | None = None
     """Why the API server will never take a child as the spec asks for it."""
+    preflight: "Observation | None" = None
+    """The preflight in a pod of its own, as long as no attempt to train is known."""
+
+    @property
+    def under_way(self) -> "Observation":
+        """What of the two the job has come to."""
+        return self.preflight if self.job is None and self.preflight is not None else self
 
     @property
     def attempts(self) -> tuple[PodState, ...]:
@@ -132,6 +141,7 @@ def parse_job(raw: JsonObject) -> JobState:
     """Read a batch/v1 Job."""
     metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
     return JobState(
+        name=metadata["name"],
         uid=metadata["uid"],
         suspended=spec.get("suspend") is True,
         start_time=_time(status.get("startTime")),

@@ -4,9 +4,9 @@ from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, KIND
 from finetune_operator.informer import Informer
 from finetune_operator.kube import JOBS, PODS, Kind, Kube
-from finetune_operator.names import LABEL_INDEX, LABEL_JOB_UID, job_name
+from finetune_operator.names import LABEL_INDEX, LABEL_JOB_UID
 from finetune_operator.observe import Cause
-from finetune_operator.resource import Key, Resource
+from finetune_operator.resource import Key
 
 
 def controller(raw: JsonObject) -> JsonObject | None:
@@ -23,10 +23,9 @@ def is_ours(raw: JsonObject, uid: str) -> bool:
     return bool((raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID) == uid)
 
 
-def own_pods(resource: Resource, pods: list[JsonObject]) -> list[JsonObject]:
-    """Those of the pods with our label that our Job controls: anyone may put a label on a pod."""
-    name = job_name(resource.key.name)
-    return [pod for pod in pods if (owner := controller(pod)) and owner["kind"] == "Job" and owner["name"] == name]
+def own_pods(job_name: str, pods: list[JsonObject]) -> list[JsonObject]:
+    """Those of the pods with our label that this Job of ours controls: anyone may put a label on a pod."""
+    return [pod for pod in pods if (owner := controller(pod)) and owner["kind"] == "Job" and owner["name"] == job_name]
 
 
 def conflict(raw: JsonObject, kind: str) -> Cause:

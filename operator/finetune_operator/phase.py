@@ -35,11 +35,11 @@ def decide(
     if observed.refused is not None:
         return _refused(observed.refused, now)
     if job is None:
-        return _before_the_job(observed)
+        return before_the_job(observed)
     if job.end is not None:
         return _ended(job.end, observed, spec, known, now)
     if job.suspended:
-        return _suspended(observed, known) if spec.suspend else _queued(job)
+        return _suspended(observed, known) if spec.suspend else queued(job)
     verdict = _by_newest_pods(resource, spec, observed, known)
     if spec.suspend:
         # Our patch was sent before this was asked: a Job that runs was started by another.
@@ -47,7 +47,7 @@ def decide(
         verdict = replace(verdict, message=cut(f"{again}: {verdict.message}"))
     due = pre_running_due(resource, spec, observed)
     if due is not None and due <= now:
-        return _pre_running_deadline(spec, verdict, now)
+        return pre_running_deadline(spec, verdict, now)
     return verdict
 
 
@@ -79,7 +79,8 @@ def pre_running_due(resource: Resource, spec: FineTuneJobSpec, observed: Observa
     return job.start_time + timedelta(seconds=seconds)
 
 
-def _pre_running_deadline(spec: FineTuneJobSpec, verdict: Verdict, now: datetime) -> Verdict:
+def pre_running_deadline(spec: FineTuneJobSpec, verdict: Verdict, now: datetime) -> Verdict:
+    """The end of a job whose pods did not run in time; `verdict` says why they do not."""
     seconds = spec.run_policy.pre_running_deadline_seconds
     what = "no pod ran" if spec.resources.nodes == 1 else "not all pods ran"
     message = cut(f"{what} within {seconds} s (runPolicy.preRunningDeadlineSeconds): {verdict.message}")
@@ -94,7 +95,8 @@ def _refused(cause: Cause, now: datetime) -> Verdict:
     return Verdict("Failed", reason, message, failure, now)
 
 
-def _before_the_job(observed: Observation) -> Verdict:
+def before_the_job(observed: Observation) -> Verdict:
+    """There is no Job: what keeps it from being made, if anything does."""
     if observed.blocked is not None:
         return Verdict("Pending", to_reason(observed.blocked.reason), cut(observed.blocked.message))
     return Verdict("Pending", "Creating", "creating the Job")
@@ -115,7 +117,8 @@ def _suspended(observed: Observation, known: TrainerState) -> Verdict:
     return Verdict("Suspended", "Suspended", f"suspended{where}; set spec.suspend to false to go on")
 
 
-def _queued(job: JobState) -> Verdict:
+def queued(job: JobState) -> Verdict:
+    """The Job is suspended, and not by us."""
     if job.queue:
         return Verdict("Queued", "WaitingForQuota", cut(f"waiting for quota in the queue {job.queue}"))
     return Verdict("Queued", "WaitingForAdmission", "waiting: the Job is suspended, and not by spec.suspend")
@@ -132,13 +135,13 @@ def _by_newest_pods(resource: Resource, spec: FineTuneJobSpec, observed: Observa
     up = [pod for pod in pods if pod.running or pod.terminated]
     if first is not None and len(up) >= nodes:
         return _training(resource, spec, observed, known, first)
-    verdict = _waiting(observed, nodes)
+    verdict = waiting(observed, nodes)
     if nodes == 1:
         return verdict
     return replace(verdict, message=cut(f"{len(up)} of {nodes} pods run; {verdict.message}"))
 
 
-def _waiting(observed: Observation, nodes: int) -> Verdict:
+def waiting(observed: Observation, nodes: int) -> Verdict:
     """Why not all pods run yet, by the one that says most about it."""
     pod = laggard(observed)
     if pod is None:
@@ -182,7 +185,7 @@ def _between_attempts(
     elif ended.counted:
         reason, what, then = "Retrying", f"the attempt failed: {what}", "a new one comes"
     if _held_up(observed):
-        then = _waiting(observed, spec.resources.nodes).message
+        then = waiting(observed, spec.resources.nodes).message
     return Verdict("Pending", reason, cut(f"{what}; {then}"))
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
 
 from finetune_api.status import FineTuneJobStatus
+from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator import kube_events
 from finetune_operator.children import Children
 from finetune_operator.failures import failed_pods
@@ -18,10 +19,11 @@ from finetune_operator.informer import Informer
 from finetune_operator.kube import FINETUNEJOBS, PODS, Kube
 from finetune_operator.latest_reports import LatestReports
 from finetune_operator.manifests.pod import Surroundings
-from finetune_operator.names import LABEL_JOB_UID, job_name
+from finetune_operator.names import LABEL_JOB_UID, job_name, preflight_job_name
 from finetune_operator.observe import Cause, JobState, Observation, parse_job, parse_pods
 from finetune_operator.ownership import is_ours, own_pods
 from finetune_operator.phase import PRE_RUNNING_DEADLINE, laggard, pre_running_due
+from finetune_operator.preflight import asked_for, preflight_due
 from finetune_operator.resource import Key, Resource, parse_resource
 from finetune_operator.status import compare, compute_status, to_manifest
 
@@ -85,27 +87,61 @@ class Reconciler:
     async def _after_the_end(self, resource: Resource) -> None:
         """Terminal means terminal: nothing is made again, whatever happens to the children."""
         self._forget(resource.key)
-        job = self._cached_job(resource)
-        if job is None or job.deleting:
-            return
         failure = resource.status.failure
-        if job.end is not None:
-            await self._children.adjust_after_the_end(resource, job)
-        elif failure is not None and failure.reason == PRE_RUNNING_DEADLINE:
-            await self._children.delete_job(resource, job)
+        for name in (job_name(resource.key.name), preflight_job_name(resource.key.name)):
+            job = self._cached_job(resource, name)
+            if job is None or job.deleting:
+                continue
+            if job.end is not None:
+                await self._children.adjust_after_the_end(resource, job)
+            elif failure is not None and failure.reason == PRE_RUNNING_DEADLINE:
+                await self._children.delete_job(resource, job)
 
     async def _observe(self, resource: Resource, now: datetime) -> Observation:
+        observed = self._cached(resource, job_name(resource.key.name))
+        if not resource.status.attempts:
+            preflight = self._cached(resource, preflight_job_name(resource.key.name))
+            observed = replace(observed, preflight=preflight if preflight.job else None)
         spec = resource.spec
-        observed = Observation(
-            job=self._cached_job(resource),
-            pods=parse_pods(own_pods(resource, self._pods.labelled(resource.uid))),
-            received=self._reports.get(resource.key),
-            unread=self._reports.refused(resource.key),
-        )
         if spec is None:
             return observed
         if observed.job is None:
-            observed = (await self._children.make(resource, spec, self._surroundings())).within(observed)
+            observed = await self._before_the_job(resource, spec, observed, now)
+        return await self._follow(resource, spec, observed, spec.resources.nodes, now)
+
+    def _cached(self, resource: Resource, name: str) -> Observation:
+        """What our caches hold of one of the two Jobs."""
+        return Observation(
+            job=self._cached_job(resource, name),
+            pods=parse_pods(own_pods(name, self._pods.labelled(resource.uid))),
+            received=self._reports.get(resource.key),
+            unread=self._reports.refused(resource.key),
+        )
+
+    def _cached_job(self, resource: Resource, name: str) -> JobState | None:
+        raw = self._jobs.get(resource.key.namespace, name)
+        return parse_job(raw) if raw is not None and is_ours(raw, resource.uid) else None
+
+    async def _before_the_job(
+        self, resource: Resource, spec: FineTuneJobSpec, observed: Observation, now: datetime
+    ) -> Observation:
+        """Make the Job, or what comes before it: a preflight that is under way has to succeed first."""
+        preflight = observed.preflight and await self._follow(resource, spec, observed.preflight, 1, now)
+        if preflight and not (preflight.job and preflight.job.end and preflight.job.end.succeeded):
+            return replace(observed, preflight=preflight)
+        observed = replace(observed, preflight=preflight)
+        asked = preflight is not None or asked_for(resource, spec)
+        made = await self._children.make(resource, spec, self._surroundings(), preflight=asked)
+        observed = made.within(observed)
+        if made.preflight is not None and observed.preflight is not None:
+            followed = await self._follow(resource, spec, observed.preflight, 1, now)
+            observed = replace(observed, preflight=followed)
+        return observed
+
+    async def _follow(
+        self, resource: Resource, spec: FineTuneJobSpec, observed: Observation, nodes: int, now: datetime
+    ) -> Observation:
+        """Keep to what may change of a Job of `nodes` pods, and look closer where the caches do not tell enough."""
         job = observed.job
         if job is None:
             return observed
@@ -120,17 +156,13 @@ class Reconciler:
             # The Job's end may be seen before the pods': the last word is taken from what stands now.
             selector = f"{LABEL_JOB_UID}={resource.uid}"
             pods, _ = await self._kube.list(PODS, resource.key.namespace, labelSelector=selector)
-            observed = replace(observed, pods=parse_pods(own_pods(resource, pods)))
-        return replace(observed, blocked=await self._why_no_pod(resource, observed, now))
+            observed = replace(observed, pods=parse_pods(own_pods(job.name, pods)))
+        return replace(observed, blocked=await self._why_no_pod(resource, observed, nodes, now))
 
-    def _cached_job(self, resource: Resource) -> JobState | None:
-        raw = self._jobs.get(resource.key.namespace, job_name(resource.key.name))
-        return parse_job(raw) if raw is not None and is_ours(raw, resource.uid) else None
-
-    async def _why_no_pod(self, resource: Resource, observed: Observation, now: datetime) -> Cause | None:
+    async def _why_no_pod(self, resource: Resource, observed: Observation, nodes: int, now: datetime) -> Cause | None:
         """The warning that explains a pod that does not come or does not start, where nothing else explains it."""
-        job, spec = observed.job, resource.spec
-        if spec is None or job is None or job.end is not None or job.suspended:
+        job = observed.job
+        if job is None or job.end is not None or job.suspended:
             return None
         uid, since = job.uid, job.start_time
         pod = laggard(observed)
@@ -140,7 +172,7 @@ class Reconciler:
             uid, since = pod.uid, pod.created
         else:
             failed = failed_pods(observed.newest)
-            if len(observed.newest) - len(failed) >= spec.resources.nodes:
+            if len(observed.newest) - len(failed) >= nodes:
                 return None
             # What kept earlier pods from coming is no reason for the one that is to replace these.
             since = max((time for pod, end in failed if (time := end.finished or pod.created)), default=since)
@@ -191,9 +223,12 @@ class Reconciler:
     ) -> float | None:
         if resource.spec is None or status.phase != "Pending":
             return None
-        due = pre_running_due(resource, resource.spec, observed)
+        under_way = observed.under_way
+        find_due = pre_running_due if under_way is observed else preflight_due
+        due = find_due(resource, resource.spec, under_way)
         until_due = None if due is None else max(0.0, (due - now).total_seconds())
-        waiting = _NO_POD_YET.total_seconds() if observed.blocked is None else _LOOK_AGAIN_SECONDS
+        blocked = observed.blocked or under_way.blocked
+        waiting = _NO_POD_YET.total_seconds() if blocked is None else _LOOK_AGAIN_SECONDS
         return _soonest(until_due, waiting)
 
 

@@ -20,6 +20,7 @@ from finetune_operator.failures import attempt_failure, culprit, to_reason
 from finetune_operator.knowledge import gather, report_of, unforgotten
 from finetune_operator.observe import Observation, PodState, Terminated
 from finetune_operator.phase import Verdict, decide, invalid_spec
+from finetune_operator.preflight import decide_preflight
 from finetune_operator.resource import Resource
 
 
@@ -32,7 +33,7 @@ def compute_status(resource: Resource, observed: Observation, now: datetime) -> 
         verdict = invalid_spec(resource, now)
         return _with_verdict(resource.status, resource, verdict, now)
     known = gather(resource.status, observed, resource.spec.checkpoints.keep)
-    verdict = decide(resource, resource.spec, observed, known, now)
+    verdict = _decide(resource, resource.spec, observed, known, now)
     status = resource.status.model_copy(
         update={
             "start_time": resource.status.start_time or (observed.job and observed.job.start_time),
@@ -51,6 +52,15 @@ def compute_status(resource: Resource, observed: Observation, now: datetime) -> 
         }
     )
     return _with_verdict(status, resource, verdict, now)
+
+
+def _decide(
+    resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
+) -> Verdict:
+    preflight = observed.preflight
+    if preflight is None or observed.job or observed.blocked or observed.refused:
+        return decide(resource, spec, observed, known, now)
+    return decide_preflight(resource, spec, preflight, known, now)
 
 
 def _with_verdict(status: FineTuneJobStatus, resource: Resource, verdict: Verdict, now: datetime) -> FineTuneJobStatus:

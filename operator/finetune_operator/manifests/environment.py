@@ -14,6 +14,7 @@ from finetune_api.report import (
     ENV_SERVER_URL,
     ENV_TERMINATION_LOG,
     ENV_TOKEN,
+    ENV_TOKENS,
 )
 from finetune_api.v1alpha1 import FineTuneJobSpec, Resources
 from finetune_operator.manifests.config_map import CA_FILE
@@ -32,8 +33,14 @@ from finetune_operator.reports import report_path
 from finetune_operator.resource import Resource
 
 
-def build_environment(resource: Resource, spec: FineTuneJobSpec, reports_url: str) -> list[JsonObject]:
-    """Ours first; a variable of the user replaces ours. Stock transformers reads the three of KUBEFLOW_TRAINER_."""
+def build_environment(
+    resource: Resource, spec: FineTuneJobSpec, reports_url: str, tokens: str | None
+) -> list[JsonObject]:
+    """Ours first; a variable of the user replaces ours. Stock transformers reads the three of KUBEFLOW_TRAINER_.
+
+    Args:
+        tokens: Folder where tokenized rows are left for the pods that come after this one, if there is one.
+    """
     key, resources = resource.key, spec.resources
     ours = {
         "HOME": SCRATCH_DIR,
@@ -46,6 +53,8 @@ def build_environment(resource: Resource, spec: FineTuneJobSpec, reports_url: st
     }
     if secret_names(spec):
         ours[ENV_SECRETS] = SECRETS_DIR
+    if tokens:
+        ours[ENV_TOKENS] = tokens
     if resources.cpu:
         ours["OMP_NUM_THREADS"] = str(_threads(resources, resources.cpu))
     if resources.nodes > 1:

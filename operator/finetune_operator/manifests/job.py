@@ -10,28 +10,35 @@ from finetune_api.base import JsonObject
 from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.manifests.metadata import child_metadata
-from finetune_operator.manifests.pod import Surroundings, build_pod_template
+from finetune_operator.manifests.pod import Surroundings, build_pod_template, training
 from finetune_operator.names import ANNOTATION_REQUESTED, CONTAINER, job_name
 from finetune_operator.resource import Resource
 
 
 def build_job(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> JsonObject:
-    """The Job. Retries, deadlines, preemption and suspension are Kubernetes' own."""
+    """The Job that trains. Retries, deadlines, preemption and suspension are Kubernetes' own."""
+    template = build_pod_template(resource, spec, surroundings, training(resource, spec))
+    return job_of(child_metadata(resource, job_name(resource.key.name)), spec, template)
+
+
+def job_of(metadata: JsonObject, spec: FineTuneJobSpec, template: JsonObject) -> JsonObject:
+    """A Job with this metadata that runs pods of `template` by the policies of `spec`."""
     wishes = requested(spec)
-    metadata = child_metadata(resource, job_name(resource.key.name))
-    # Kueue reads its queue from a label of the Job.
-    metadata["labels"] = {**metadata["labels"], **spec.pod.labels}
-    metadata["annotations"] = {ANNOTATION_REQUESTED: _text(wishes)}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata,
+        "metadata": {
+            **metadata,
+            # Kueue reads its queue from a label of the Job.
+            "labels": {**metadata["labels"], **spec.pod.labels},
+            "annotations": {ANNOTATION_REQUESTED: _text(wishes)},
+        },
         "spec": {
             **_pods(spec.resources.nodes),
             **wishes,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _FAILURE_RULES},
-            "template": build_pod_template(resource, spec, surroundings),
+            "template": template,
         },
     }
 

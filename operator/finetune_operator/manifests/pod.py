@@ -1,14 +1,16 @@
-"""The pod template: one container that trains, hardened, with a place to write and a token to report with."""
+"""The pod template: one container of the trainer, hardened, with a place to write and a token to report with."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from finetune_api.base import JsonObject
 from finetune_api.report import AUDIENCE
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.manifests.config_map import RUN_FILE, output_uri
 from finetune_operator.manifests.environment import build_environment
-from finetune_operator.manifests.metadata import child_labels
+from finetune_operator.manifests.metadata import TRAINER, child_labels
 from finetune_operator.manifests.paths import (
     CONFIG_DIR,
     SCRATCH_DIR,
@@ -41,9 +43,28 @@ class Surroundings:
     """PEM bundle for it."""
 
 
-def build_pod_template(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> JsonObject:
-    """The Job's `spec.template`."""
-    claims = _claims(resource, spec)
+@dataclass(frozen=True)
+class Program:
+    """What a pod runs, and with what."""
+
+    claims: Mapping[str, bool]
+    """Every claim that it mounts, and whether it is written to."""
+    resources: JsonObject
+    """Requests and limits."""
+    command: tuple[str, ...] = ()
+    """Arguments of the trainer before all others."""
+    component: str = TRAINER
+
+
+def training(resource: Resource, spec: FineTuneJobSpec) -> Program:
+    """The program that trains."""
+    return Program(claims(resource, spec), _resources(spec))
+
+
+def build_pod_template(
+    resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, program: Program
+) -> JsonObject:
+    """A Job's `spec.template`."""
     pod: JsonObject = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": GRACE_SECONDS,
@@ -58,13 +79,13 @@ def build_pod_template(resource: Resource, spec: FineTuneJobSpec, surroundings: 
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(resource, spec, surroundings, claims)],
-        "volumes": [*_volumes(resource, claims), *secret_volumes(spec)],
+        "containers": [_container(resource, spec, surroundings, program)],
+        "volumes": [*_volumes(resource, program.claims), *secret_volumes(spec)],
         **_placement(spec),
     }
     if spec.resources.nodes > 1:
         pod["subdomain"] = service_name(resource.key.name)
-    metadata: JsonObject = {"labels": {**child_labels(resource), **spec.pod.labels}}
+    metadata: JsonObject = {"labels": {**child_labels(resource, program.component), **spec.pod.labels}}
     if spec.pod.annotations:
         metadata["annotations"] = spec.pod.annotations
     return {"metadata": metadata, "spec": pod}
@@ -76,18 +97,16 @@ def _placement(spec: FineTuneJobSpec) -> JsonObject:
     return {name: pod[name] for name in names if pod.get(name)}
 
 
-def _container(
-    resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, claims: dict[str, bool]
-) -> JsonObject:
-    volumes = [argument for claim in claims for argument in ("--volume", f"{claim}={VOLUMES_DIR}/{claim}")]
+def _container(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, program: Program) -> JsonObject:
+    volumes = [argument for claim in program.claims for argument in ("--volume", f"{claim}={VOLUMES_DIR}/{claim}")]
     return {
         "name": CONTAINER,
         "image": spec.pod.image or surroundings.image,
         "command": ["python", "-m", "finetune_trainer"],
-        "args": ["--config", f"{CONFIG_DIR}/{RUN_FILE}", *volumes],
-        "env": build_environment(resource, spec, surroundings.reports_url),
-        "resources": _resources(spec),
-        "volumeMounts": [*_mounts(claims), *secret_mounts(spec)],
+        "args": [*program.command, "--config", f"{CONFIG_DIR}/{RUN_FILE}", *volumes],
+        "env": build_environment(resource, spec, surroundings.reports_url, _tokens(spec, program.claims)),
+        "resources": program.resources,
+        "volumeMounts": [*_mounts(program.claims), *secret_mounts(spec)],
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -104,19 +123,32 @@ def _resources(spec: FineTuneJobSpec) -> JsonObject:
     return {name: amounts for name, amounts in (("requests", asked), ("limits", limits)) if amounts}
 
 
-def _claims(resource: Resource, spec: FineTuneJobSpec) -> dict[str, bool]:
+def claims(resource: Resource, spec: FineTuneJobSpec) -> dict[str, bool]:
     """Every claim that the run names, the output's first, and whether it is written to."""
-    output = _claim_of(output_uri(resource, spec))
-    named = (output, _claim_of(spec.model.source), _claim_of(spec.dataset.source))
-    return {claim: claim == output for claim in named if claim}
+    output = claim_of(output_uri(resource, spec))
+    return {claim: claim == output for claim in (output, *source_claims(spec)) if claim}
 
 
-def _claim_of(uri: str) -> str | None:
+def source_claims(spec: FineTuneJobSpec) -> list[str]:
+    """The claims of model and data."""
+    return [claim for claim in map(claim_of, (spec.model.source, spec.dataset.source)) if claim]
+
+
+def _tokens(spec: FineTuneJobSpec, claims: Mapping[str, bool]) -> str | None:
+    """Where the preflight leaves tokens for the training: on the volume of the output, where both have it."""
+    uri = spec.output.uri or ""
+    if spec.run_policy.preflight != "pod" or claim_of(uri) not in claims:
+        return None
+    return f"{VOLUMES_DIR}/{unquote(uri.removeprefix('pvc://')).rstrip('/')}/.tokens"
+
+
+def claim_of(uri: str) -> str | None:
+    """The claim of pvc://claim/path."""
     match = re.match(r"pvc://([^/]+)", uri)
     return match.group(1) if match else None
 
 
-def _mounts(claims: dict[str, bool]) -> list[JsonObject]:
+def _mounts(claims: Mapping[str, bool]) -> list[JsonObject]:
     fixed: list[JsonObject] = [
         {"name": "config", "mountPath": CONFIG_DIR, "readOnly": True},
         {"name": "token", "mountPath": TOKEN_DIR, "readOnly": True},
@@ -130,7 +162,7 @@ def _mounts(claims: dict[str, bool]) -> list[JsonObject]:
     ]
 
 
-def _volumes(resource: Resource, claims: dict[str, bool]) -> list[JsonObject]:
+def _volumes(resource: Resource, claims: Mapping[str, bool]) -> list[JsonObject]:
     token = {"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     fixed: list[JsonObject] = [
         {"name": "config", "configMap": {"name": config_map_name(resource.key.name)}},

@@ -1,0 +1,54 @@
+"""The batch/v1 Job of the preflight: one small CPU pod that checks settings, model and data before GPUs are asked for."""
+
+from decimal import Decimal
+
+from kubernetes.utils.quantity import parse_quantity
+
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.manifests.job import job_of
+from finetune_operator.manifests.metadata import PREFLIGHT, child_metadata
+from finetune_operator.manifests.pod import Program, Surroundings, build_pod_template, claim_of, claims, source_claims
+from finetune_operator.names import preflight_job_name
+from finetune_operator.preflight import as_preflight
+from finetune_operator.resource import Resource
+
+_CPU, _MEMORY = "1", "2Gi"
+"""What is asked for at the most: reading and tokenizing needs no more, whatever the training needs."""
+
+
+def build_preflight_job(
+    resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, *, output_bound: bool
+) -> JsonObject:
+    """The Job, with the policies of the one that trains.
+
+    Args:
+        output_bound: Whether the claim of the output is bound to a volume. One that is not would be bound where this
+            pod runs, and keep the training from nodes with GPUs.
+    """
+    given = as_preflight(spec)
+    sources, output = source_claims(spec), claim_of(spec.output.uri or "")
+    mounted = {
+        claim: written
+        for claim, written in claims(resource, spec).items()
+        if claim in sources or (claim == output and output_bound)
+    }
+    program = Program(mounted, _resources(given), ("prepare", "--for-job"), PREFLIGHT)
+    metadata = child_metadata(resource, preflight_job_name(resource.key.name), component=PREFLIGHT)
+    return job_of(metadata, given, build_pod_template(resource, given, surroundings, program))
+
+
+def _resources(spec: FineTuneJobSpec) -> JsonObject:
+    cpu, memory = spec.resources.cpu, spec.resources.memory
+    limits = {name: value for name, value in (("cpu", cpu), ("memory", memory)) if value}
+    requests = {"cpu": _smaller(_CPU, cpu), "memory": _smaller(_MEMORY, memory)}
+    return {"requests": requests, **({"limits": limits} if limits else {})}
+
+
+def _smaller(usual: str, given: str | None) -> str:
+    return given if given and _number(given) < _number(usual) else usual
+
+
+def _number(quantity: str) -> Decimal:
+    number: Decimal = parse_quantity(quantity)  # type: ignore[no-untyped-call]
+    return number
