@@ -1,0 +1,132 @@
+"""What is found out before the first step: by the training pods, or in a pod of its own before the training is made."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.integration.fixtures import Space, finetunejob, wait_for
+
+from finetune_operator.names import preflight_job_name
+
+NO_SUCH_COLUMN = {"source": "pvc://seed/data", "train": {"split": "train"}, "columns": {"text": "txt"}}
+JOBS: dict[str, dict[str, Any]] = {
+    "checked-inline": {},
+    "checked-in-pod": {"runPolicy": {"preflight": "pod"}},
+    # No node has such a GPU: the training waits, the preflight does not.
+    "checked-for-gpu": {
+        "runPolicy": {"preflight": "pod"},
+        "resources": {"gpus": 1},
+        "pod": {"nodeSelector": {"nvidia.com/gpu.product": "none-such"}},
+    },
+    "wrong-for-gpu": {
+        "runPolicy": {"preflight": "pod"},
+        "resources": {"gpus": 1},
+        "dataset": NO_SUCH_COLUMN,
+        "evaluation": {},
+    },
+    # The claim is bound, since the seed was written to it.
+    "hands-over-tokens": {"runPolicy": {"preflight": "pod"}, "output": {"uri": "pvc://seed/handed-over"}},
+    "suspended": {"runPolicy": {"preflight": "pod"}, "suspend": True},
+}
+TABLE = {"trainRows": 128, "evaluationRows": 32, "steps": 64, "batchSize": 8}
+
+
+@pytest.fixture(scope="module")
+def jobs(space: Space) -> Iterator[Space]:
+    space.apply(*(finetunejob(name, **spec) for name, spec in JOBS.items()))
+    yield space
+    for name in JOBS:
+        space.kubectl("delete", "ftj", name, "--ignore-not-found", "--wait=false")
+
+
+def table(status: dict[str, Any]) -> dict[str, Any]:
+    return {name: status["preflight"][name] for name in TABLE}
+
+
+def phases(space: Space, name: str) -> list[str]:
+    """By the Events, in their order."""
+    selector = f"involvedObject.kind=FineTuneJob,involvedObject.name={name}"
+    found = json.loads(space.kubectl("get", "events", f"--field-selector={selector}", "-o", "json"))["items"]
+    return [each["reason"] for each in sorted(found, key=lambda each: int(each["metadata"]["resourceVersion"]))]
+
+
+def test_a_job_tells_what_it_found_out_before_its_first_step(jobs: Space) -> None:
+    status = jobs.end_of("checked-inline")
+
+    assert status["phase"] == "Succeeded", json.dumps(status, indent=1)
+    assert table(status) == TABLE
+    assert status["preflight"]["device"] == "CPU"
+    assert sum(each["rows"] for each in status["preflight"]["classes"]) == 128
+    assert status["preflight"]["memory"]["available"] > status["preflight"]["memory"]["total"]
+    assert jobs.get("job", preflight_job_name("checked-inline")) == {}
+
+
+def test_a_preflight_in_a_pod_of_its_own_comes_before_the_training(jobs: Space) -> None:
+    status = jobs.end_of("checked-in-pod")
+    first, second = jobs.get("job", preflight_job_name("checked-in-pod")), jobs.get("job", "checked-in-pod")
+
+    assert status["phase"] == "Succeeded", json.dumps(status, indent=1)
+    assert table(status) == TABLE
+    assert first["status"]["completionTime"] <= second["metadata"]["creationTimestamp"]
+    assert [(each["number"], each["reason"]) for each in status["attempts"]] == [(1, "Completed")]
+    assert status["attempts"][0]["pod"].startswith("checked-in-pod-")
+    assert "preflight" not in status["attempts"][0]["pod"]
+    assert phases(jobs, "checked-in-pod")[-1] == "Succeeded"
+
+
+def test_a_mistake_ends_a_job_before_any_gpu_is_asked_for(jobs: Space) -> None:
+    status = jobs.end_of("wrong-for-gpu")
+    made = jobs.list("jobs", "finetune.dev/job-name=wrong-for-gpu")
+    pods = jobs.list("pods", "finetune.dev/job-name=wrong-for-gpu")
+
+    assert status["phase"] == "Failed"
+    assert (status["failure"]["reason"], status["failure"]["exitCode"]) == ("ColumnNotFound", 11)
+    assert "'txt'" in status["failure"]["message"]
+    assert status["failure"]["hint"]
+    assert "attempts" not in status
+    assert [each["metadata"]["name"] for each in made] == [preflight_job_name("wrong-for-gpu")]
+    assert [each["spec"]["containers"][0]["resources"] for each in pods] == [
+        {"requests": {"cpu": "1", "memory": "2Gi"}}
+    ]
+    assert jobs.list("pvc", "finetune.dev/job-name=wrong-for-gpu") == []
+
+
+def test_a_job_that_waits_for_a_gpu_has_told_what_it_will_take(jobs: Space) -> None:
+    status = jobs.until("checked-for-gpu", lambda now: "no node can take" in now.get("message", ""), "a word on nodes")
+
+    assert status["phase"] == "Pending"
+    assert table(status) == TABLE
+    assert status["preflight"]["device"] == "GPU"
+    assert "available" not in status["preflight"]["memory"]
+
+
+def test_the_training_takes_over_the_tokens_of_the_preflight(jobs: Space) -> None:
+    status = jobs.end_of("hands-over-tokens")
+    log = jobs.kubectl("logs", "job/hands-over-tokens")
+
+    assert status["phase"] == "Succeeded", json.dumps(status, indent=1)
+    assert log.count("took over the tokens that an earlier stage of the job has left") == 2
+
+
+def test_a_suspended_job_is_checked_once_it_goes_on(jobs: Space) -> None:
+    waiting = jobs.until("suspended", lambda now: now.get("phase") == "Suspended", "the suspension")
+    jobs.patch("suspended", {"suspend": False})
+    status = jobs.end_of("suspended")
+
+    assert "before model and data are checked" in waiting["message"]
+    assert status["phase"] == "Succeeded", json.dumps(status, indent=1)
+
+
+def test_a_training_that_somebody_deletes_is_made_again_without_a_second_preflight(jobs: Space) -> None:
+    spec = {"runPolicy": {"preflight": "pod"}, "training": {"epochs": 4000, "batchSize": 8}, "checkpoints": {}}
+    jobs.apply(finetunejob("made-again", **spec, evaluation={}))
+    jobs.until("made-again", lambda now: now.get("phase") == "Running", "the training")
+    jobs.kubectl("delete", "job", preflight_job_name("made-again"), "made-again", "--wait=true")
+
+    wait_for(lambda: jobs.get("job", "made-again"), bool, "the Job to be made again", seconds=60)
+    jobs.until("made-again", lambda now: len(now["attempts"]) == 2, "a second attempt")
+    again = jobs.get("job", preflight_job_name("made-again"))
+    jobs.kubectl("delete", "ftj", "made-again")
+
+    assert again == {}
