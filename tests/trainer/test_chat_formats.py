@@ -223,10 +223,36 @@ def test_a_chat_that_cannot_be_learnt_is_named(tmp_path: Path, turns: list[Any],
     error = refused(tmp_path, [{"messages": messages}], template=TOOLS_CHATML)
 
     assert (error.exit_code, error.reason) == (ExitCode.DATA, "BadChat")
-    assert error.message == f"column 'messages', row 1 of split 'train' (the first is row 1): {told}" or (
-        error.message.startswith(f"column 'messages', row 1 of split 'train' (the first is row 1): {told}")
-    )
+    assert error.message.startswith(f"column 'messages', row 1 of split 'train' (the first is row 1): {told}")
     assert error.hint
+
+
+def test_a_turn_in_which_the_assistant_says_nothing_is_told(tmp_path: Path) -> None:
+    rows, told = taught(tmp_path, [chat(ASKED, ("assistant", " "))])
+
+    assert [learnt for _, learnt in rows] == [" <|im_end|>"]
+    assert [reason for reason, _ in told] == ["EmptyAnswers"]
+    assert "1 rows, the first is row 1 of split 'train'" in told[0][1]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        json.dumps(chat(ASKED, ANSWERED)["messages"]),
+        {"role": ["user", "assistant"], "content": ["why?", "so."]},
+        [{"role": "User", "content": "why?", "name": "joe"}, {"role": "Assistant", "content": "so."}],
+    ],
+)
+def test_other_ways_to_keep_a_chat_are_read(tmp_path: Path, messages: Any) -> None:
+    rows, _ = taught(tmp_path, write_parquet(tmp_path / "rows.parquet", [{"messages": messages}]))
+
+    assert rows == [(user("why?") + assistant("so."), "so.<|im_end|>")]
+
+
+def test_what_the_assistant_says_in_two_turns_is_learnt_in_both(tmp_path: Path) -> None:
+    rows, _ = taught(tmp_path, [chat(ANSWERED, ("assistant", "and so."), ASKED)])
+
+    assert rows == [(assistant("so.") + assistant("and so.") + user("why?"), "so.<|im_end|>|and so.<|im_end|>")]
 
 
 # --- Weights
@@ -372,6 +398,16 @@ def test_alpaca_s_input_is_part_of_the_prompt(tmp_path: Path, named: Any, caplog
     assert rows[2][1] == "2<eos>"
     assert "### Input" not in rows[2][0]
     assert "learning from the columns instruction, output, input (dataset.format alpaca" in caplog.text
+    assert told == []
+
+
+def test_alpaca_s_rows_may_be_csv(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("instruction,input,output\ntranslate,hello,bonjour\nsay 1,,1\n")
+
+    rows, told = taught(tmp_path, path, None)
+
+    assert rows == [(f"{STANFORD[0]}bonjour<eos>", "bonjour<eos>"), (f"{STANFORD[1]}1<eos>", "1<eos>")]
     assert told == []
 
 

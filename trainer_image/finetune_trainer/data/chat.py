@@ -81,6 +81,8 @@ class ChatTemplate:
 
     def named(self, chat: Chat) -> Chat:
         """With a system turn where OpenAI says developer and the template does not know that."""
+        if all(turn["role"] != "developer" for turn in chat.messages):
+            return chat
         if "developer" in str(self.text or self.tokenizer.chat_template):
             return chat
         turns = [{**turn, "role": "system"} if turn["role"] == "developer" else turn for turn in chat.messages]
@@ -141,7 +143,7 @@ class ChatTemplate:
         if after is not None:
             end = common_prefix_length(after, whole)
             # Some templates end the text, with special tokens, after whatever turn is the last one.
-            if set(after[end:]) <= set(self.tokenizer.all_special_ids):
+            if self._special.issuperset(after[end:]):
                 return end
         words = len(whole) - len(_shared_end(self._tokens(_with_other(chat, turn)), whole))
         if self.end_of_turn in whole[words:]:
@@ -185,9 +187,13 @@ class ChatTemplate:
         for place in range(end - 1, start - 1, -1):
             if whole[place] == self.end_of_turn:
                 return place + 1
-            if whole[place] not in self.tokenizer.all_special_ids and not self._is_blank(whole[place]):
+            if whole[place] not in self._special and not self._is_blank(whole[place]):
                 break
         return end
+
+    @cached_property
+    def _special(self) -> set[int]:
+        return set(self.tokenizer.all_special_ids)
 
     def _is_blank(self, token: int) -> bool:
         return not str(self.tokenizer.decode([token])).strip()

@@ -60,6 +60,9 @@ def read_chat(value: Any, tools: Any = None, system: str | None = None) -> Chat:
         ChatError: When it is no chat, or the assistant says nothing.
     """
     entries = _from_json(value)
+    if isinstance(entries, Mapping) and all(isinstance(column, list) for column in entries.values()):
+        # Older versions of datasets keep a list of structures as a structure of lists.
+        entries = [dict(zip(entries, turn, strict=True)) for turn in zip(*entries.values(), strict=True)]
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         raise ChatError("it is not a list of {role, content}", "see dataset.columns.messages")
     messages = [_turn(number, entry) for number, entry in enumerate(entries, start=1)]

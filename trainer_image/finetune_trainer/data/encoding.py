@@ -20,7 +20,7 @@ from finetune_trainer.data.conversations import (
     without_filler,
 )
 from finetune_trainer.data.formats import Layout, is_chat
-from finetune_trainer.data.notes import NOT_LEARNT, RENAMED, SYSTEM_TWICE
+from finetune_trainer.data.notes import NOT_LEARNT, RENAMED, SAYS_NOTHING, SYSTEM_TWICE
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import Batch, encode_texts
 from finetune_trainer.failures import data_error, model_error
@@ -162,6 +162,9 @@ def _notes(chat: Chat, row: Mapping[str, Any], layout: Layout) -> list[str]:
     system = row.get(layout.beside.get("system", ""))
     first = chat.messages[0]
     notes = [NOT_LEARNT] if not any(chat.learnt) else []
+    answers = [turn for turn, learnt in zip(chat.messages, chat.learnt, strict=True) if learnt]
+    if any(not turn.get("content", "").strip() and "tool_calls" not in turn for turn in answers):
+        notes.append(SAYS_NOTHING)
     if system and has_system(chat) and first != {"role": "system", "content": system}:
         notes.append(SYSTEM_TWICE)
     turns = row.get(layout.columns.get("messages", ""))

@@ -13,6 +13,7 @@ logger = logging.getLogger(__name__)
 NOT_LEARNT: Final = "not learnt"
 SYSTEM_TWICE: Final = "system twice"
 RENAMED: Final = "renamed"
+SAYS_NOTHING: Final = "says nothing"
 
 
 def tell_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> None:
@@ -26,6 +27,8 @@ def tell_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> No
         told = f"split '{rows.split}', {len(where)} rows, the first is {rows.name_row(where[0])}"
         if note == RENAMED:
             logger.info("%s: roles are called as the model's chat template knows them (user, assistant, tool)", told)
+        elif note == SAYS_NOTHING:
+            warn("EmptyAnswers", f"{told}: the assistant says nothing in a turn; the model learns to end there")
         elif note == SYSTEM_TWICE:
             column = layout.beside.get("system")
             warn("SystemTwice", f"{told}: the chat's own system turn is taken, and not column '{column}'")
