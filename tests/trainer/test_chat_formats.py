@@ -1,6 +1,7 @@
 """What is learnt of rows as people write them: OpenAI's chats, ShareGPT's, Alpaca's, and texts with their own special tokens."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -534,8 +535,16 @@ def test_the_format_that_is_asked_for_is_taken(tmp_path: Path) -> None:
     assert taught(tmp_path, [row], format="messages")[0] == [(user("why?") + assistant("so."), "so.<|im_end|>")]
 
 
-def test_a_time_in_which_the_reader_saw_a_text_is_named(tmp_path: Path) -> None:
-    error = refused(tmp_path, [chat(("user", "2024-01-01"), ("assistant", "2024-01-02"))])
+def test_a_text_that_looks_like_a_time_is_learnt_as_a_text(tmp_path: Path) -> None:
+    assert taught(tmp_path, [chat(("user", "2024-01-01"), ("assistant", "2024-01-02"))])[0] == [
+        (user("2024-01-01") + assistant("2024-01-02"), "2024-01-02<|im_end|>")
+    ]
+
+
+def test_a_time_in_place_of_a_text_is_named(tmp_path: Path) -> None:
+    rows = [chat(("user", datetime(2024, 1, 1, tzinfo=UTC)), ("assistant", datetime(2024, 1, 2, tzinfo=UTC)))]
+
+    error = refused(tmp_path, write_parquet(tmp_path / "rows.parquet", rows))
 
     assert (error.exit_code, error.reason) == (ExitCode.DATA, "BadChat")
-    assert "took a text in it for a time (2024-01-01 00:00:00)" in error.message
+    assert "took a text in it for a time (2024-01-01 00:00:00" in error.message

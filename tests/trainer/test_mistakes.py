@@ -313,7 +313,7 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "jsonl that is not UTF-8": (
         lambda s, f: file(s, f, "a.jsonl", b'{"text": "a", "label": "x"}\n{"text": "\xe9", "label": "y"}\n'),
-        ExitCode.DATA, "NotUtf8", "column 'text' in row 2 of split 'train' (the first is row 1) is not UTF-8",
+        ExitCode.DATA, "NotUtf8", "a.jsonl is not UTF-8: byte 0xe9 in line 2",
     ),
     "jsonl with a key twice": (
         lambda s, f: file(s, f, "a.jsonl", b'{"text": "a", "text": "b", "label": "x"}\n'),
@@ -321,15 +321,16 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "jsonl with labels of two types": (
         lambda s, f: file(s, f, "a.jsonl", b'{"text": "a", "label": "x"}\n{"text": "b", "label": 3}\n'),
-        ExitCode.DATA, "ColumnType", "column 'label' of split 'train' holds values of several types",
+        ExitCode.DATA, "ColumnType", "column 'label' holds values of several types: text ('x') in a.jsonl, line 1 and "
+        "a number (3) in a.jsonl, line 2",
     ),
     "splits with different types": (
-        lambda s, f: splits(s, f, '{"text": "a", "label": ["x"]}', '{"text": "a", "label": "x"}'),
-        ExitCode.DATA, "DatasetUnreadable", "Couldn't cast array of type string to List(Value('string'))",
+        lambda s, f: splits(s, f, '{"text": "a", "label": ["x", "y"]}', '{"text": "a", "label": "x"}'),
+        ExitCode.DATA, "ColumnType", "column 'label' of split 'test' holds text, and a list is needed (row 1: 'x')",
     ),
     "splits with different columns": (
         lambda s, f: splits(s, f, '{"text": "a", "label": "x"}', '{"text": "a", "klass": "x"}'),
-        ExitCode.DATA, "ColumnsDiffer", "its files have different columns; one has text, label, another text, klass",
+        ExitCode.DATA, "ColumnNotFound", "split 'test' has no column 'label', only text, klass",
     ),
     "not what its suffix says": (
         lambda s, f: file(s, f, "a.parquet", b"text,label\na,b\n"), ExitCode.DATA, "DatasetUnreadable",

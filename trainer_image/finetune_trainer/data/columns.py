@@ -38,11 +38,13 @@ def check_columns(rows: Rows, columns: dict[str, str], beside: Collection[str] =
             )
     there = rows.dataset.column_names
     for field, column in columns.items():
+        if doubt := rows.doubts.get(column) or rows.doubts.get(column.split(".")[0]):
+            raise doubt.error()
         if column not in there:
             raise data_error(
                 "ColumnNotFound",
                 f"split '{rows.split}' has no column '{column}', only {listed(there)}{did_you_mean(column, there)}",
-                f"set dataset.columns.{field} to the column that holds it",
+                _where_it_may_be(rows, column) or f"set dataset.columns.{field} to the column that holds it",
             )
         _check_values(rows, column)
     for column in beside:
@@ -86,6 +88,22 @@ def example(rows: Rows, column: str) -> str:
     return f"row {rows.positions[0]}: {rows.dataset[0][column]!r:.80}"
 
 
+def _where_it_may_be(rows: Rows, column: str) -> str | None:
+    """What to do about a column that is not there, where the rows are of a form that shows it."""
+    there = rows.dataset.column_names
+    if len(there) == 1 and (sign := next((sign for sign in ";\t|" if sign in there[0]), None)):
+        name = "a tab" if sign == "\t" else f"'{sign}'"
+        return (
+            f"the fields seem to be parted by {name}: write the file with commas, or name it .tsv where they are tabs"
+        )
+    first = rows.dataset[0]
+    for name in there:
+        inner = first[name][0] if isinstance(first[name], list) and first[name] else None
+        if isinstance(inner, dict) and column in inner:
+            return f"the rows seem to stand within '{name}': write them as a list, or one object a line (jsonl)"
+    return None
+
+
 def _check_values(rows: Rows, column: str, may_be_missing: bool = False) -> None:
     done = 0
     for table in rows.dataset.select_columns([column]).with_format("arrow").iter(batch_size=_AT_ONCE):
@@ -95,7 +113,8 @@ def _check_values(rows: Rows, column: str, may_be_missing: bool = False) -> None
             raise data_error(
                 "ValueMissing",
                 f"column '{column}' is empty in {rows.name_row(index)}",
-                "fill it in or drop the row; in csv files NA, null and nan mean empty too",
+                "fill it in or drop the row. In csv files NA, N/A, None, null and nan mean empty too: where such a word is "
+                "meant, write it in jsonl or parquet",
             )
         if _is_list(values.type) and pc.list_flatten(values).null_count and not may_be_missing:
             index = done + next(i for i, row in enumerate(values) if row.values.null_count)

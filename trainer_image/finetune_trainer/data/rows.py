@@ -4,28 +4,33 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa  # type: ignore[import-untyped]
 
 from finetune_api.sources import Columns, Split
 from finetune_api.sources import Dataset as DatasetSettings
+from finetune_trainer.data.decoding import DataFile
+from finetune_trainer.data.files import FORMATS, Found, find_files, unknown_name, used_columns
+from finetune_trainer.data.kept import Doubts, cache_folder, kept_rows
+from finetune_trainer.data.tables import Doubt
 from finetune_trainer.data.unreadable import explain_unreadable
 from finetune_trainer.failures import TrainerError, bad_configuration, data_error, did_you_mean, listed
+from finetune_trainer.run_warnings import warn
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.hub_errors import explain_hub_error
 from finetune_trainer.storage.output import Volumes
 from finetune_trainer.storage.sources import find_source, hub_id, is_hub_id
 
 logger = logging.getLogger(__name__)
-
-_READERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Rows:
     """Of each row: the name of that split, without a slice."""
     split: str
     """As it is asked for: `train[:80%]`, `train+validation`."""
+    doubts: Mapping[str, Doubt] = field(default_factory=dict)
+    """What is wrong with columns; it counts where one is read."""
     _fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False)
 
     def name_row(self, index: int) -> str:
@@ -47,7 +54,9 @@ class Rows:
 
     def select(self, indices: npt.NDArray[np.int64]) -> "Rows":
         """The rows at these indices of `dataset`."""
-        return Rows(self.dataset.select(indices), self.positions[indices], self.splits[indices], self.split)
+        return Rows(
+            self.dataset.select(indices), self.positions[indices], self.splits[indices], self.split, self.doubts
+        )
 
     @property
     def revision(self) -> str | None:
@@ -74,9 +83,10 @@ def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows |
         TrainerError: DATA when the source, the split or rows are not there or cannot be read.
     """
     with _data_failures(settings):
-        splits = _with_fields(_load(settings, volumes), settings.columns)
-    train = _take(splits, settings.train)
-    return train, _take(splits, settings.evaluation) if settings.evaluation else None
+        loaded, doubts = _load(settings, volumes)
+        splits = _with_fields(loaded, settings.columns)
+    train = _take(settings.source, splits, doubts, settings.train)
+    return train, _take(settings.source, splits, doubts, settings.evaluation) if settings.evaluation else None
 
 
 def _with_fields(splits: datasets.DatasetDict, columns: Columns) -> datasets.DatasetDict:
@@ -93,31 +103,67 @@ def _class_names(feature: Any) -> list[str] | None:
     return inner.names if isinstance(inner, datasets.ClassLabel) else None
 
 
-def _load(settings: DatasetSettings, volumes: Volumes) -> datasets.DatasetDict:
+def _load(settings: DatasetSettings, volumes: Volumes) -> tuple[datasets.DatasetDict, Doubts]:
     if is_hub_id(settings.source):
         repository, token = hub_id(settings.source), hub_token("dataset")
-        return _as_splits(
-            datasets.load_dataset(repository, name=settings.name, revision=settings.revision, token=token)
-        )
-    path = find_source(settings.source, "dataset", volumes)
+        loaded = datasets.load_dataset(repository, name=settings.name, revision=settings.revision, token=token)
+        return _as_splits(loaded), {}
+    if settings.revision != "main":
+        warn("RevisionIgnored", f"dataset.revision: {settings.source} has no revisions as a data set of the Hub has")
+    return _load_local(settings, find_source(settings.source, "dataset", volumes))
+
+
+def _load_local(settings: DatasetSettings, path: Path) -> tuple[datasets.DatasetDict, Doubts]:
     if not path.exists():
         raise data_error("DatasetNotFound", f"{settings.source}: there is nothing at {path}", "check dataset.source")
-    if path.is_file():
-        return _as_splits(datasets.load_dataset(_reader(path), data_files=str(path)))
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-        return _as_splits(datasets.load_from_disk(str(path)))
-    return _as_splits(datasets.load_dataset(str(path)))
+        saved = _as_splits(datasets.load_from_disk(str(path)))
+        _check_name(settings, saved)
+        return saved, {}
+    if path.is_file() and settings.name not in (None, "default"):
+        raise unknown_name(settings.source, str(settings.name))
+    found = (
+        _file(path)
+        if path.is_file()
+        else find_files(settings.source, path, settings.name, used_columns(settings.columns))
+    )
+    if found.is_ours:
+        return kept_rows(found, _texts(settings.columns))
+    folder = cache_folder(
+        "folders", found.splits, settings.name, (path / "README.md").exists() and (path / "README.md").read_text()
+    )
+    return _as_splits(datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder))), {}
 
 
-def _reader(path: Path) -> str:
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+def _check_name(settings: DatasetSettings, saved: datasets.DatasetDict) -> None:
+    """What was saved may know of which configuration it was."""
+    known = {split.info.config_name for split in saved.values()} - {None, "default"}
+    if settings.name is None or settings.name in known:
+        return
+    if known:
+        raise unknown_name(settings.source, settings.name, sorted(known))
+    warn(
+        "NameIgnored",
+        f"dataset.name '{settings.name}': {settings.source} was saved without the name of a configuration",
+    )
+
+
+def _file(path: Path) -> Found:
+    file = DataFile(path, path.name)
+    if file.suffix not in FORMATS:
         raise data_error(
             "UnknownFileType",
             f"{path} is of no type that can be read",
-            f"give a file that ends in {listed(_READERS)}, a folder of them, or a folder written by save_to_disk",
+            f"give a file that ends in {listed(FORMATS)} (or these packed, such as .jsonl.gz), a folder of them, or a "
+            "folder written by save_to_disk",
         )
-    return reader
+    return Found({"train": [file]})
+
+
+def _texts(columns: Columns) -> frozenset[str]:
+    """Columns that hold text, also where all of it looks like numbers."""
+    texts = {columns.text, columns.text_pair, columns.target, columns.messages, columns.prompt, columns.completion}
+    return frozenset(name for name in texts if name) - {columns.label, columns.tags}
 
 
 def _as_splits(loaded: datasets.Dataset | datasets.DatasetDict) -> datasets.DatasetDict:
@@ -137,7 +183,7 @@ def _data_failures(settings: DatasetSettings) -> Iterator[None]:
         raise (failure or explain_unreadable(settings.source, error)) from error
 
 
-def _take(splits: datasets.DatasetDict, wanted: Split) -> Rows:
+def _take(source: str, splits: datasets.DatasetDict, doubts: Doubts, wanted: Split) -> Rows:
     lengths = {name: len(split) for name, split in splits.items()}
     try:
         slices = datasets.ReadInstruction.from_spec(wanted.split).to_absolute(lengths)
@@ -152,17 +198,38 @@ def _take(splits: datasets.DatasetDict, wanted: Split) -> Rows:
         raise bad_configuration(
             f"split '{wanted.split}': {str(error).splitlines()[0]}", "slices look like train[:80%] or test[100:200]"
         ) from error
+    if empty := next((part.splitname for part in slices if not lengths[part.splitname]), None):
+        where = f" in split '{empty}'" if len(lengths) > 1 else ""
+        raise data_error("NoRows", f"{source} has no rows{where}")
     slices = [part for part in slices if part.to > part.from_]
     parts = [splits[part.splitname].select(range(part.from_, part.to)) for part in slices]
     if not parts:
         raise data_error("NoRows", f"split '{wanted.split}' has no rows")
-    dataset = parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+    dataset = parts[0] if len(parts) == 1 else _joined(parts, slices)
     positions = np.concatenate([np.arange(part.from_ + 1, part.to + 1) for part in slices])
     names = np.repeat(np.array([part.splitname for part in slices], object), [part.to - part.from_ for part in slices])
-    rows = Rows(dataset, positions, names, wanted.split)
+    odd = {column: doubt for part in slices for column, doubt in doubts.get(part.splitname, {}).items()}
+    rows = Rows(dataset, positions, names, wanted.split, odd)
     if wanted.samples is None:
         return rows
     if wanted.samples > len(dataset):
         logger.info("split '%s' has only %d rows, all are taken", wanted.split, len(dataset))
     # The same rows as dataset.shuffle(seed).select(range(samples)), with their positions known.
     return rows.select(np.random.default_rng(wanted.seed).permutation(len(dataset))[: wanted.samples])
+
+
+def _joined(parts: list[datasets.Dataset], slices: list[Any]) -> datasets.Dataset:
+    try:
+        return datasets.concatenate_datasets(parts)
+    except (ValueError, TypeError, pa.ArrowInvalid) as error:
+        one, other = next((a, b) for a, b in pairwise(range(len(parts))) if parts[a].features != parts[b].features)
+        raise data_error(
+            "ColumnsDiffer",
+            f"splits '{slices[one].splitname}' and '{slices[other].splitname}' cannot be joined: one has "
+            f"{_told(parts[one])}, the other {_told(parts[other])}",
+            "write them with the same columns and types",
+        ) from error
+
+
+def _told(rows: datasets.Dataset) -> str:
+    return listed(f"{name} ({getattr(kind, 'dtype', type(kind).__name__)})" for name, kind in rows.features.items())

@@ -1,0 +1,492 @@
+"""Rows are read as they are written, all of them; what a reader would have to guess ends with file and line named."""
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from finetune_api.report import ExitCode
+from finetune_api.sources import Dataset
+from finetune_trainer.data.columns import check_columns
+from finetune_trainer.data.rows import Rows, load_rows
+from finetune_trainer.failures import TrainerError
+from finetune_trainer.run_warnings import collected
+
+Read = Callable[..., Rows]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Writes files into a folder of their own and reads it, or the file where there is one; checks columns."""
+
+    def read(files: dict[str, str | bytes], checked: tuple[str, ...] = ("text", "label"), **settings: Any) -> Rows:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        source = folder if len(files) > 1 else folder / next(iter(files))
+        rows, _ = load_rows(Dataset(**{"source": f"file://{source}", "train": {"split": "train"}} | settings), {})
+        check_columns(rows, {column: column for column in checked})
+        return rows
+
+    return read
+
+
+def failure(read: Read, files: dict[str, str | bytes], **settings: Any) -> TrainerError:
+    with pytest.raises(TrainerError) as caught:
+        read(files, **settings)
+    assert caught.value.exit_code == ExitCode.DATA
+    return caught.value
+
+
+def parquet(**columns: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+ROWS = "text,label\na,x\nb,y\n"
+LINES = '{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n'
+READ = {"text": ["a", "b"], "label": ["x", "y"]}
+
+
+# Csv
+
+
+@pytest.mark.parametrize(
+    ("content", "labels"),
+    [
+        ("text,label\na,0\nb,10\nc,2\n", [0, 10, 2]),
+        ("text,label\na, 0\nb,1 \n", [0, 1]),
+        ("text,label\na,-1.5\nb,2\nc,1e-3\n", [-1.5, 2.0, 0.001]),
+        ("text,label\na,007\nb,7\n", ["007", "7"]),
+        ("text,label\na,true\nb,False\n", ["true", "False"]),
+        ("text,label\na,1\nb,3+\n", ["1", "3+"]),
+        ("text,label\na,12345678901234567890\nb,1\n", ["12345678901234567890", "1"]),
+        ("text,label\na,2020-01-01\nb,1\n", ["2020-01-01", "1"]),
+        ('text,label\na,"1,234"\nb,1\n', ["1,234", "1"]),
+    ],
+)
+def test_a_column_of_a_csv_file_is_numbers_only_where_nothing_is_lost(
+    read: Read, content: str, labels: list[object]
+) -> None:
+    assert read({"a.csv": content}).dataset["label"][:] == labels
+
+
+def test_texts_of_digits_are_texts(read: Read) -> None:
+    assert read({"a.csv": "text,label\n007,0\n12,1\n"}).dataset[:] == {"text": ["007", "12"], "label": [0, 1]}
+
+
+def test_a_label_is_a_number_also_where_its_column_has_the_name_of_a_text(read: Read) -> None:
+    rows = read({"a.csv": "text,target\na,1.5\nb,2\n"}, ("text", "target"), columns={"label": "target"})
+
+    assert rows.dataset["target"][:] == [1.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ('text,label\n"a\nb, c",x\n"say ""hi""",y\n', {"text": ["a\nb, c", 'say "hi"'], "label": ["x", "y"]}),
+        ('text,label\n"Hello, you\nbye",x\n"Dear all, hi\nbye",y\n',
+         {"text": ["Hello, you\nbye", "Dear all, hi\nbye"], "label": ["x", "y"]}),
+        ('text,label\na 20" screen,x\nb,y\n', {"text": ['a 20" screen', "b"], "label": ["x", "y"]}),
+        ("text,label\r\na,x\r\nb,y\r\n", READ),
+        ("text,label\ra,x\rb,y\r", READ),
+        ("\n\ntext,label\n\na,x\n  \nb,y\n\n", READ),
+        ("text,label\na,x\nb,y", READ),
+        ("\ufefftext,label\na,x\nb,y\n", READ),
+        ("text,label,\na,x,\nb,y,\n", READ | {"Unnamed: 2": [None, None]}),
+    ],
+)  # fmt: skip
+def test_csv_is_read_by_the_rules_of_rfc_4180(read: Read, content: str, rows: dict[str, Any]) -> None:
+    assert read({"a.csv": content}).dataset[:] == rows
+
+
+def test_a_text_of_any_length_is_read(read: Read) -> None:
+    assert read({"a.csv": f"text,label\n{'x' * 300_000},0\nb,1\n"}).dataset["text"][0] == "x" * 300_000
+
+
+@pytest.mark.parametrize(
+    ("content", "message", "hint"),
+    [
+        (
+            "text,label\nHello there, you,0\nb,1\n",
+            "a.csv, line 2: 3 fields, and the header has 2 (text, label)",
+            "quotes",
+        ),
+        ("text,label\nb,1\nHello, there, you,0\n", "a.csv, line 3: 4 fields, and the header has 2", "quotes"),
+        ("text,label\na,0,\nb,1,\n", "a.csv, line 2: 3 fields, and the header has 2", "the line ends in a ','"),
+        ('text,label\n"a\nb",0\nc\n', "a.csv, line 4: 1 field, and the header has 2", "is the row cut"),
+    ],
+)
+def test_a_row_of_another_length_than_the_header_is_refused(read: Read, content: str, message: str, hint: str) -> None:
+    found = failure(read, {"a.csv": content})
+
+    assert found.reason == "FieldsDoNotFit"
+    assert found.message.startswith(message)
+    assert hint in str(found.hint)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('text,label\nx,1\n"a b,0\nc,1\nd,0\n', "a.csv, line 3: a text that begins with a quote is never closed"),
+        ('text,label\n"a b,0\nc "d" e,1\n', "a.csv, line 2: a text begins with a quote, and after the closing quote it goes on"),
+        ('text,label\n"a b,0\nc,1\nd",0\ne,0\nf,1\n', "a.csv, line 2: a text begins with a quote that ends only in line 4"),
+        ('label,text\n0,"a b\n1,c\n0,d"\n0,e\n1,f\n', "a.csv, line 2: a text begins with a quote that ends only in line 4"),
+    ],
+)  # fmt: skip
+def test_an_open_quote_never_swallows_rows(read: Read, content: str, message: str) -> None:
+    found = failure(read, {"a.csv": content})
+
+    assert found.reason == "QuotesBroken"
+    assert found.message.startswith(message)
+
+
+@pytest.mark.parametrize("last", ['a 20" screen"', 'screen"'])
+def test_a_tsv_file_whose_quotes_do_not_fit_is_read_without_quoting_and_that_is_told(read: Read, last: str) -> None:
+    lines = ["text\tlabel", "a\t0", '"b\t1', "c\t0", f"{last}\t1", "d\t0"]
+    warnings: list[str] = []
+
+    with collected(lambda reason, message: warnings.append(reason)):
+        rows = read({"a.tsv": "\n".join(lines)})
+
+    assert rows.dataset[:] == {"text": ["a", '"b', "c", last, "d"], "label": [0, 1, 0, 1, 0]}
+    assert warnings == ["QuotesReadLiterally"]
+
+
+def test_a_tsv_file_that_is_quoted_is_read_so(read: Read) -> None:
+    assert read({"a.tsv": 'text\tlabel\n"say ""hi""\tand\nbye"\tx\nb\ty\n'}).dataset[0] == {
+        "text": 'say "hi"\tand\nbye', "label": "x",
+    }  # fmt: skip
+
+
+def test_a_name_twice_is_refused_where_its_column_is_read(read: Read) -> None:
+    content = "text,text,label,id,id\na,b,x,1,2\nc,d,y,1,2\n"
+
+    assert read({"a.csv": content}, ("label",)).dataset["label"][:] == ["x", "y"]
+    assert failure(read, {"a.csv": content}).message == "a.csv has the column 'text' twice"
+
+
+def test_a_separator_that_is_no_comma_is_named(read: Read) -> None:
+    assert "parted by ';'" in str(failure(read, {"a.csv": "text;label\na;x\n"}).hint)
+
+
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), st.integers(0, 3)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_whatever_is_written_as_csv_is_read_back(tmp_path: Path, written: list[tuple[str, int]]) -> None:
+    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("label", "text", "number"), *((f"c{n}", f"t{text}", n) for text, n in written)])
+
+    rows, _ = load_rows(Dataset(source=f"file://{tmp_path}/a.csv", train={"split": "train"}), {})
+
+    assert rows.dataset["text"][:] == [f"t{text}" for text, _ in written]
+    assert rows.dataset["number"][:] == [number for _, number in written]
+
+
+# Text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig", "utf-32"])
+@pytest.mark.parametrize(("name", "content"), [("a.csv", ROWS), ("a.jsonl", LINES)])
+def test_what_spreadsheets_write_is_read(read: Read, name: str, content: str, encoding: str) -> None:
+    assert read({name: content.encode(encoding)}).dataset[:] == READ
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.csv", ROWS), ("a.jsonl", LINES), ("a.json", f"[{LINES.replace(chr(10), ',')[:-1]}]")]
+)
+@pytest.mark.parametrize(("suffix", "pack"), [
+    (".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress),
+    (".zst", lambda content: pa.Codec("zstd").compress(content, asbytes=True)), (".gz", bytes),
+])  # fmt: skip
+def test_a_packed_file_is_read_alone(
+    read: Read, name: str, content: str, suffix: str, pack: Callable[[bytes], bytes]
+) -> None:
+    assert read({name + suffix: pack(content.encode())}).dataset[:] == READ
+
+
+def test_a_torn_packed_file_is_told(read: Read) -> None:
+    found = failure(read, {"a.csv.gz": gzip.compress(ROWS.encode())[:-9]})
+
+    assert (found.reason, found.message.split(":")[0]) == ("DatasetUnreadable", "a.csv.gz cannot be read")
+
+
+def test_a_file_in_latin_1_is_refused_with_its_line(read: Read) -> None:
+    found = failure(read, {"a.csv": "text,label\na,x\ncafé,y\n".encode("latin-1")})
+
+    assert (found.reason, found.message) == ("NotUtf8", "a.csv is not UTF-8: byte 0xe9 in line 3")
+
+
+def test_a_spreadsheet_is_no_csv(read: Read) -> None:
+    assert "spreadsheet" in failure(read, {"a.csv": b"PK\x03\x04rest"}).message
+
+
+# Json
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        LINES,
+        LINES.replace("\n", "\r\n\r\n"),
+        '[{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]',
+        '\n[\n{"text": "a", "label": "x"},\n{"label": "y", "text": "b"}]',
+        '{\n "text": ["a", "b"],\n "label": ["x", "y"]\n}',
+    ],
+)
+def test_json_is_read_in_each_of_its_forms(read: Read, content: str) -> None:
+    assert read({"a.json": content}).dataset[:] == READ
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "message"),
+    [
+        (LINES + '{"text": "c", "label": \n', "DatasetUnreadable", "a.jsonl cannot be read: line 3, column 23 is no JSON"),
+        (LINES + "[1]\n", "DatasetUnreadable", "a.jsonl cannot be read: line 3 holds a list and not an object"),
+        (LINES + '{"text": "c", "label": "x", "label": "y"}', "DuplicateColumn", "a.jsonl has the column 'label' twice, in line 3"),
+        (LINES + '{"text": "\\ud800", "label": "x"}', "NotUtf8", "column 'text' in a.jsonl, line 3 holds half of a character"),
+        (LINES + '{"text": "c", "label": 3}', "ColumnType",
+         "column 'label' holds values of several types: text ('x') in a.jsonl, line 1 and a number (3) in a.jsonl, line 3"),
+        (LINES + '{"text": "c"}', "ValueMissing", "column 'label' is empty in row 3"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_line_names_it(read: Read, content: str, reason: str, message: str) -> None:
+    found = failure(read, {"a.jsonl": content})
+
+    assert found.reason == reason
+    assert found.message.startswith(message)
+
+
+def test_rows_within_an_object_are_pointed_out(read: Read) -> None:
+    for content in ('{"data": [{"text": "a", "label": 0}]}', '{\n"version": 1,\n"data": [{"text": "a", "label": 0}]}'):
+        assert "stand within 'data'" in str(failure(read, {"a.json": content}).hint)
+
+
+@pytest.mark.parametrize("count", [1, 25_000])
+def test_types_are_those_of_all_rows_and_not_of_the_first(read: Read, count: int) -> None:
+    lines = ['{"text": "a", "label": 1, "chat": [{"role": "user"}]}'] * count
+    lines += ['{"text": "b", "label": 1.5, "chat": [{"role": "tool", "id": "7"}]}']
+
+    rows = read({"a.jsonl": "\n".join(lines)}, ("text", "label", "chat"))
+
+    assert rows.dataset[-1] == {"text": "b", "label": 1.5, "chat": [{"role": "tool", "id": "7"}]}
+    assert rows.dataset[0] == {"text": "a", "label": 1.0, "chat": [{"role": "user"}]}
+
+
+def test_a_text_that_looks_like_a_date_or_a_number_stays_text_in_json(read: Read) -> None:
+    line = '{"text": "2020-01-01", "label": [{"of": "7"}, {"of": [1]}]}'
+
+    assert read({"a.jsonl": line}).dataset[0] == {"text": "2020-01-01", "label": [{"of": "7"}, {"of": [1]}]}
+
+
+# Several files
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a.csv": "text,label\nu,0\nv,1\n", "b.csv": "text,label\nw,yes\n"},
+         "column 'label' holds numbers in a.csv ('0' in line 2) and words in b.csv ('yes' in line 2)"),
+        ({"a.jsonl": '{"text": "a", "label": 0}', "b.jsonl": '\n{"text": "b", "label": "007"}'},
+         "column 'label' holds values of several types: a number (0) in a.jsonl, line 1 and text ('007') in b.jsonl, line 2"),
+        ({"a.parquet": parquet(text=["a"], label=[0]), "b.parquet": parquet(text=["b"], label=["x"])},
+         "column 'label' is int64 in a.parquet and text in b.parquet"),
+    ],
+)  # fmt: skip
+def test_numbers_in_one_file_and_words_in_another_are_refused_by_name(
+    read: Read, files: dict[str, str | bytes], message: str
+) -> None:
+    found = failure(read, files)
+
+    assert (found.reason, found.message) == ("ColumnType", message)
+
+
+def test_a_column_that_no_task_reads_may_hold_what_it_likes(read: Read) -> None:
+    rows = read(
+        {"a.jsonl": '{"text": "a", "label": "x", "id": 1}', "b.jsonl": '{"text": "b", "label": "y", "id": "two"}'}
+    )
+    others = read({"a.csv": "id,text,label\n1,a,x\n", "b.csv": "label,text\ny,b\n"})
+
+    assert rows.dataset.select_columns(["text", "label"])[:] == READ
+    assert others.dataset.select_columns(["text", "label"])[:] == READ
+
+
+def test_words_among_the_numbers_of_a_file_are_labels_as_they_are_written(read: Read) -> None:
+    lines = [f"t,{number % 2}" for number in range(12_000)]
+
+    labels = read({"a.csv": "\n".join(["text,label", *lines, "u,a"])}).dataset["label"]
+
+    assert (labels[0], labels[11_999], labels[12_000]) == ("0", "1", "a")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_a_column_that_only_some_files_of_a_split_have_is_named(read: Read, suffix: str) -> None:
+    contents = {"csv": ("text,label\na,x\n", "text,klass\nb,y\n")}.get(
+        suffix, ('{"text": "a", "label": "x"}', '{"text": "b", "klass": "y"}')
+    )
+    found = failure(read, {f"a.{suffix}": contents[0], f"b.{suffix}": contents[1]})
+
+    assert found.reason == "ColumnsDiffer"
+    assert found.message.startswith(f"a.{suffix} has the column 'label' and b.{suffix} has not")
+
+
+def test_splits_may_have_columns_and_formats_of_their_own(read: Read) -> None:
+    read({"train.csv": ROWS, "test.jsonl": '{"text": "b", "label": "x"}', "README.md": "# Rows"})
+    rows = read({"train.csv": ROWS, "test.jsonl": '{"text": "b"}'})
+
+    assert rows.dataset[:] == READ
+
+
+def test_tabs_and_commas_in_one_folder_are_each_read_by_their_suffix(read: Read) -> None:
+    rows = read({"a.csv": "text,label\na,x\n", "b.tsv": "text\tlabel\nb, c\ty\n"})
+
+    assert rows.dataset[:] == {"text": ["a", "b, c"], "label": ["x", "y"]}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"train.csv": ROWS, "extra.jsonl": LINES},
+        {"train.csv": ROWS, "train.jsonl": LINES},
+        {"data/a.csv": ROWS, "data/b.parquet": parquet(**READ)},
+    ],
+)
+def test_rows_in_a_second_format_are_never_left_out(read: Read, files: dict[str, str | bytes]) -> None:
+    found = failure(read, files)
+
+    assert found.reason == "TwoFormats"
+    assert all(name in found.message for name in files)
+
+
+def test_files_that_are_not_rows_do_not_stand_in_the_way_and_are_told(read: Read) -> None:
+    warnings: list[str] = []
+
+    with collected(lambda reason, message: warnings.append(message)):
+        rows = read({
+            "a.csv": ROWS, "label_map.json": '{"0": "x"}', ".hidden.jsonl": LINES, "LICENSE": "free",
+            "README.md": "# Rows", ".cache/b.csv": ROWS, "picture.png": b"png",
+        })  # fmt: skip
+
+    assert rows.dataset[:] == READ
+    assert len(warnings) == 1
+    assert "label_map.json" in warnings[0]
+
+
+def test_a_file_that_belongs_to_no_split_is_told(read: Read) -> None:
+    warnings: list[str] = []
+
+    with collected(lambda reason, message: warnings.append(message)):
+        read({"train.csv": ROWS, "test.csv": "text\nc\n", "more.csv": ROWS})
+
+    assert [message.rpartition(" ")[2] for message in warnings] == ["more.csv"]
+
+
+# Configurations, and what is kept
+
+CONFIGS = """---
+configs:
+- config_name: en
+  default: true
+  data_files:
+  - split: train
+    path: en.jsonl
+- config_name: de
+  data_files: de.csv
+---
+"""
+TWO = {"README.md": CONFIGS, "en.jsonl": LINES, "de.csv": "text,label\nc,z\n"}
+
+
+def test_the_configuration_that_is_asked_for_is_read(read: Read) -> None:
+    assert read(TWO, name="de").dataset[:] == {"text": ["c"], "label": ["z"]}
+    assert read(TWO, name="en").dataset[:] == READ
+    assert read(TWO).dataset[:] == READ
+
+
+def test_a_configuration_that_is_not_there_is_told_with_those_that_are(read: Read) -> None:
+    found = failure(read, TWO, name="den")
+
+    assert found.reason == "DatasetNameUnknown"
+    assert "no configuration 'den', only en, de" in found.message
+
+
+def test_without_a_default_a_configuration_has_to_be_named(read: Read) -> None:
+    files = {**TWO, "README.md": CONFIGS.replace("  default: true\n", "")}
+
+    assert failure(read, files).reason == "DatasetNameNeeded"
+    assert len(read(files, name="de").dataset) == 1
+
+
+@pytest.mark.parametrize("files", [{"a.csv": ROWS}, {"train.csv": ROWS, "test.csv": ROWS}])
+def test_a_name_where_there_are_no_configurations_is_refused(read: Read, files: dict[str, str | bytes]) -> None:
+    assert failure(read, files, name="de").reason == "DatasetNameUnknown"
+
+
+def test_a_separator_that_the_readme_names_is_used(read: Read) -> None:
+    readme = "---\nconfigs:\n- config_name: a\n  data_files: a.csv\n  sep: ';'\n---\n"
+
+    assert read({"README.md": readme, "a.csv": "text;label\na, b;x\n"}).dataset[0] == {"text": "a, b", "label": "x"}
+
+
+def test_classes_that_the_readme_declares_are_kept(read: Read) -> None:
+    readme = (
+        "---\ndataset_info:\n  features:\n  - name: text\n    dtype: string\n  - name: label\n    dtype:\n"
+        "      class_label:\n        names:\n          '0': bad\n          '1': good\n---\n"
+    )
+    rows = read({"README.md": readme, "a.jsonl": '{"text": "a", "label": 1}'})
+
+    assert rows.dataset.features["label"] == datasets.ClassLabel(names=["bad", "good"])
+
+
+@pytest.mark.parametrize("readme", [CONFIGS, "# Rows"])
+def test_folders_of_one_name_and_edited_files_are_told_apart_by_what_they_hold(
+    read: Read, tmp_path: Path, readme: str
+) -> None:
+    def rows(folder: str) -> Any:
+        source = {"source": f"file://{tmp_path}/{folder}/data", "train": {"split": "train"}}
+        return load_rows(Dataset(**source), {})[0].dataset["text"][:]
+
+    for folder, text in (("one", "a"), ("two", "b")):
+        (tmp_path / folder / "data").mkdir(parents=True)
+        (tmp_path / folder / "data" / "README.md").write_text(readme)
+        (tmp_path / folder / "data" / "en.jsonl").write_text(f'{{"text": "{text}"}}')
+        os.utime(tmp_path / folder / "data" / "en.jsonl", (1e9, 1e9))
+        if readme == CONFIGS:
+            (tmp_path / folder / "data" / "de.csv").write_text("text\nc\n")
+
+    first, second = rows("one"), rows("two")
+    (tmp_path / "one" / "data" / "en.jsonl").write_text('{"text": "c"}')
+    os.utime(tmp_path / "one" / "data" / "en.jsonl", (1e9, 1e9))
+
+    assert (first, second, rows("one")) == (["a"], ["b"], ["c"])
+
+
+def test_what_was_told_of_a_file_is_told_again_when_it_is_not_read_again(read: Read) -> None:
+    files = {"a.tsv": 'text\tlabel\n"a\tx\nb" c\ty\n'}
+    read(files)
+    warnings: list[str] = []
+
+    with collected(lambda reason, message: warnings.append(reason)):
+        read(files)
+
+    assert warnings == ["QuotesReadLiterally"]

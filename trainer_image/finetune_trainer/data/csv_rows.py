@@ -1,0 +1,317 @@
+"""Rows of csv and tsv files, read as they are written: nothing is guessed that loses anything.
+
+Quoting is that of RFC 4180. A column is a column of numbers only where each of its values is one, written as a number
+is: 007 is text.
+"""
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+import datasets
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+from finetune_trainer.data.decoding import DataFile, text_of
+from finetune_trainer.data.numerals import Numerals, drift, feature_of
+from finetune_trainer.data.tables import (
+    CHARACTERS_AT_ONCE,
+    ROWS_AT_ONCE,
+    Doubt,
+    SplitTables,
+    columns_that_differ,
+)
+from finetune_trainer.failures import TrainerError, data_error, listed
+from finetune_trainer.run_warnings import warn
+
+MISSING = pa.array(
+    ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+     "NULL", "NaN", "None", "n/a", "nan", "null"]
+)  # fmt: skip
+"""What means that there is nothing, as pandas has it."""
+_FEW = 100
+"""A column with no more different values than this may tell whether a line is a row of its own."""
+
+
+class _OddQuotes(Exception):
+    """The file does not fit the rules of quoting, or fits them by what is surely not meant."""
+
+    def __init__(self, error: TrainerError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a file is written."""
+
+    file: DataFile
+    separator: str
+    quoted: bool
+    names: list[str]
+    twice: list[str]
+    """Names that the header has more than once."""
+
+
+@dataclass
+class _Scan:
+    """What is known of a file once it was read."""
+
+    layout: _Layout
+    numerals: dict[str, Numerals]
+    """Of each column that is not text in any case."""
+
+
+@dataclass
+class _Chunk:
+    rows: list[list[str]]
+    lines: list[int]
+    """In which each row begins; the first line of a file is 1."""
+
+
+def read_csv(files: Sequence[DataFile], texts: frozenset[str], separator: str | None = None) -> SplitTables:
+    """The rows of the files.
+
+    Args:
+        texts: Columns that are text, also where they hold nothing but numbers.
+        separator: Between fields. If left out a tab for .tsv, else a comma.
+
+    Raises:
+        TrainerError: DATA, naming file and line of a row that has more or fewer fields than the header, or whose
+            quotes are broken; naming the file that is empty or no text.
+    """
+    scans = [_scan(file, separator or ("\t" if file.suffix == ".tsv" else ","), texts) for file in files]
+    names = list(dict.fromkeys(name for scan in scans for name in scan.layout.names))
+    found = {
+        name: [(scan.layout.file.name, scan.numerals[name]) for scan in scans if name in scan.numerals]
+        for name in names
+    }
+    features = datasets.Features({name: feature_of([numerals for _, numerals in found[name]]) for name in names})
+    doubts = columns_that_differ({scan.layout.file.name: scan.layout.names for scan in scans})
+    for name in names:
+        if text := drift(name, found[name]):
+            doubts[name] = text
+    for scan in scans:
+        for name in scan.layout.twice:
+            doubts[name] = Doubt(
+                "DuplicateColumn",
+                f"{scan.layout.file.name} has the column '{name}' twice",
+                "give each column a name of its own",
+            )
+
+    def tables() -> Iterator[pa.Table]:
+        for scan in scans:
+            for chunk in _chunks(scan.layout):
+                yield _table(scan.layout, chunk, features)
+
+    return SplitTables(features, tables, doubts)
+
+
+def header_of(file: DataFile) -> list[str]:
+    """The names of the columns. Empty where there are none."""
+    with text_of(file) as text:
+        rows = csv.reader(text, delimiter="\t" if file.suffix == ".tsv" else ",")
+        return next((fields for fields in rows if fields), [])
+
+
+def _scan(file: DataFile, separator: str, texts: frozenset[str]) -> _Scan:
+    try:
+        return _scanned(_layout(file, separator, quoted=True), texts)
+    except _OddQuotes as odd:
+        plain = _layout(file, separator, quoted=False)
+        if separator != "\t" or not _fits(plain):
+            raise odd.error from None
+        warn(
+            "QuotesReadLiterally",
+            f"{odd.error.message}. Without quoting each of its lines has {len(plain.names)} fields, so it is read that "
+            "way, and all its quotes belong to the texts",
+        )
+        return _scanned(plain, texts)
+
+
+def _layout(file: DataFile, separator: str, quoted: bool) -> _Layout:
+    with text_of(file) as text:
+        try:
+            header = next((fields for fields in _reader(text, separator, quoted) if any(fields)), None)
+        except csv.Error as error:
+            raise _torn(file, 1, error, separator) from error
+    if header is None:
+        raise data_error(
+            "DatasetUnreadable", f"{file.name} cannot be read: it is empty", "its first line names the columns"
+        )
+    names: list[str] = []
+    for number, name in enumerate(header):
+        own = name or f"Unnamed: {number}"
+        copies = sum(other == own for other in header[:number])
+        names.append(f"{own}.{copies}" if copies else own)
+    return _Layout(
+        file, separator, quoted, names, [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
+    )
+
+
+def _reader(lines: Iterable[str], separator: str, quoted: bool) -> Any:
+    csv.field_size_limit(sys.maxsize)  # else 128 KiB
+    return csv.reader(lines, delimiter=separator, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE, strict=True)
+
+
+class _Lines:
+    """The lines of a text, of which those of the present row are at hand."""
+
+    def __init__(self, text: TextIO) -> None:
+        self._text = text
+        self.row: list[str] = []
+        self.characters = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._text:
+            self.row.append(line)
+            self.characters += len(line)
+            yield line
+
+
+@dataclass
+class _Swallowed:
+    """Rows of more than one line, each of whose lines could be a row of its own."""
+
+    layout: _Layout
+    found: list[tuple[int, list[list[str]]]] = field(default_factory=list)
+    """Line of the first, and the fields of each line."""
+    few: dict[int, set[str] | None] = field(default_factory=dict)
+    """The values of each column, where they are few."""
+
+    def look(self, line: int, lines: list[str]) -> None:
+        fields = [
+            split[0] for split in (list(_reader([text], self.layout.separator, False)) for text in lines) if split
+        ]
+        if len(fields) > 1 and all(len(row) == len(self.layout.names) for row in fields) and len(self.found) < _FEW:
+            self.found.append((line, fields))
+
+    def learn(self, columns: dict[int, Any]) -> None:
+        for number, values in columns.items():
+            known = self.few.get(number, set())
+            if known is not None:
+                known = known | set(pc.unique(values).to_pylist())
+                self.few[number] = known if len(known) <= _FEW else None
+
+    def check(self) -> None:
+        """Raises _OddQuotes where a column with few values has one of them in each of these lines."""
+        for line, rows in self.found:
+            for number, known in self.few.items():
+                if known and all(row[number] in known for row in rows):
+                    raise _OddQuotes(
+                        data_error(
+                            "QuotesBroken",
+                            f"{self.layout.file.name}, line {line}: a text begins with a quote that ends only in line "
+                            f"{line + len(rows) - 1}, and each line between looks like a row of its own",
+                            _REMEDY,
+                        )
+                    )
+
+
+_REMEDY = 'put a text that holds quotes into quotes and double those within ("20"" screen"), or write jsonl or parquet'
+
+
+def _scanned(layout: _Layout, texts: frozenset[str]) -> _Scan:
+    numerals = {name: Numerals() for name in layout.names if name not in texts}
+    swallowed = _Swallowed(layout)
+    for chunk in _chunks(layout, swallowed):
+        columns = dict(enumerate(_columns(chunk)))
+        swallowed.learn(columns)
+        for number, name in enumerate(layout.names):
+            if name in numerals:
+                numerals[name].look(_without_missing(columns[number]), chunk.lines)
+    swallowed.check()
+    return _Scan(layout, numerals)
+
+
+def _chunks(layout: _Layout, swallowed: _Swallowed | None = None) -> Iterator[_Chunk]:
+    """The rows after the header. `swallowed` is shown those of more than one line."""
+    width = len(layout.names)
+    with text_of(layout.file) as text:
+        lines = _Lines(text)
+        reader = _reader(lines, layout.separator, layout.quoted)
+        chunk, header, start = _Chunk([], []), True, 1
+        try:
+            for fields in reader:
+                if header or _is_blank(lines.row):
+                    header = header and _is_blank(lines.row)
+                else:
+                    if len(fields) != width:
+                        raise _ragged(layout, start, fields)
+                    if swallowed and len(lines.row) > 1:
+                        swallowed.look(start, lines.row)
+                    chunk.rows.append(fields)
+                    chunk.lines.append(start)
+                lines.row.clear()
+                start = reader.line_num + 1
+                if len(chunk.rows) >= ROWS_AT_ONCE or lines.characters > CHARACTERS_AT_ONCE:
+                    yield chunk
+                    chunk, lines.characters = _Chunk([], []), 0
+        except csv.Error as error:
+            raise _torn(layout.file, start, error, layout.separator) from error
+        if chunk.rows:
+            yield chunk
+
+
+def _is_blank(lines: list[str]) -> bool:
+    return len(lines) == 1 and not lines[0].strip(" \r\n")
+
+
+def _ragged(layout: _Layout, line: int, fields: list[str]) -> TrainerError:
+    width, sign = len(layout.names), "tab" if layout.separator == "\t" else f"'{layout.separator}'"
+    if len(fields) == width + 1 and not fields[-1]:
+        hint = f"the line ends in a {sign} and the header does not: take it away, or end the header in one too"
+    elif len(fields) > width:
+        hint = f"put texts with a {sign} into quotes, or write jsonl or parquet"
+    else:
+        hint = f"is the row cut, or does a {sign} lack where a field is empty?"
+    return data_error(
+        "FieldsDoNotFit",
+        f"{layout.file.name}, line {line}: {len(fields)} field{'s' * (len(fields) != 1)}, and the header has {width} ({listed(layout.names)})",
+        hint,
+    )
+
+
+def _torn(file: DataFile, line: int, error: csv.Error, separator: str) -> _OddQuotes:
+    says = "a text that begins with a quote is never closed"
+    if "expected after" in str(error):
+        says = "a text begins with a quote, and after the closing quote it goes on"
+    return _OddQuotes(data_error("QuotesBroken", f"{file.name}, line {line}: {says}", _REMEDY))
+
+
+def _fits(layout: _Layout) -> bool:
+    """Whether each line has as many fields as the header."""
+    try:
+        for _ in _chunks(layout):
+            pass
+    except (TrainerError, _OddQuotes):
+        return False
+    return True
+
+
+def _columns(chunk: _Chunk) -> Iterator[Any]:
+    return (pa.array(values, pa.large_string()) for values in zip(*chunk.rows, strict=True))
+
+
+def _without_missing(values: Any) -> Any:
+    return pc.if_else(pc.is_in(values, MISSING.cast(values.type)), None, values)
+
+
+def _table(layout: _Layout, chunk: _Chunk, features: datasets.Features) -> pa.Table:
+    columns = dict(zip(layout.names, map(_without_missing, _columns(chunk)), strict=False))
+    made = {}
+    for name, feature in features.items():
+        values = columns.get(name)
+        if values is None:
+            made[name] = pa.nulls(len(chunk.rows), feature())
+        elif feature.dtype == "string":
+            made[name] = values
+        elif feature.dtype == "int64":
+            made[name] = pc.utf8_trim_whitespace(values).cast(pa.int64())
+        else:
+            made[name] = pa.array(
+                [None if value is None else float(value) for value in values.to_pylist()], pa.float64()
+            )
+    return pa.table(made)

@@ -1,0 +1,125 @@
+"""Files of text as text, whatever they are packed and written in: UTF-8, or UTF-16 and UTF-32 as spreadsheets write it."""
+
+import bz2
+import codecs
+import gzip
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader, RawIOBase, TextIOWrapper
+from pathlib import Path
+from typing import IO, TextIO, cast
+
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from finetune_trainer.failures import TrainerError, data_error
+
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+"""Suffixes of files that are read although they are packed."""
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_MARKS = {  # the longer first: that of UTF-32 begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig",
+}  # fmt: skip
+_HEAD = 4096
+_MOSTLY = 0.4
+"""Share of the bytes of UTF-16 that are zero, where most letters are those of European languages."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of rows."""
+
+    path: Path
+    name: str
+    """As its owner knows it."""
+
+    @property
+    def suffix(self) -> str:
+        """`.csv` of `a.csv` and of `a.csv.gz`."""
+        return Path(self.path.name.removesuffix(packing(self.path.name))).suffix.lower()
+
+
+def packing(name: str) -> str:
+    """The suffix of `name` that says that it is packed, or nothing."""
+    return next((name[-len(suffix) :] for suffix in PACKED if name.lower().endswith(suffix)), "")
+
+
+@contextmanager
+def text_of(file: DataFile) -> Iterator[TextIO]:
+    """The file's text. Its lines end as they end in the file.
+
+    Raises:
+        TrainerError: DATA when it is packed in another way than it says, or torn, or is no text.
+    """
+    try:
+        with _bytes_of(file) as packed:
+            stream = BufferedReader(cast("RawIOBase", packed), 1 << 20)
+            with TextIOWrapper(stream, _encoding(file, stream.peek(_HEAD)[:_HEAD]), newline="") as text:
+                yield text
+    except UnicodeDecodeError as error:
+        raise _not_utf8(file, error) from error
+    except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+        raise data_error(
+            "DatasetUnreadable", f"{file.name} cannot be read: {error}", "is the file whole? Copy it anew"
+        ) from error
+
+
+def _bytes_of(file: DataFile) -> IO[bytes]:
+    with file.path.open("rb") as opened:
+        head = opened.read(6)
+    match next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None):
+        case "gzip":
+            return cast("IO[bytes]", gzip.open(file.path))
+        case "bz2":
+            return cast("IO[bytes]", bz2.open(file.path))
+        case "xz":
+            return cast("IO[bytes]", lzma.open(file.path))
+        case "zstd":
+            return cast("IO[bytes]", pa.input_stream(str(file.path), compression="zstd"))
+        case _:
+            if head.startswith(b"PK\x03\x04"):
+                raise data_error(
+                    "DatasetUnreadable",
+                    f"{file.name} is an archive (zip) or a spreadsheet, and not {file.suffix or 'text'}",
+                    "unpack it, or export it as csv",
+                )
+            return file.path.open("rb", buffering=0)
+
+
+def _encoding(file: DataFile, head: bytes) -> str:
+    """By the byte order mark; without one by where the zeros stand."""
+    for mark, name in _MARKS.items():
+        if head.startswith(mark):
+            return name
+    pairs = max(1, len(head) // 2)
+    if head[1::2].count(0) > _MOSTLY * pairs and not head[::2].count(0):
+        return "utf-16-le"
+    if head[::2].count(0) > _MOSTLY * pairs and not head[1::2].count(0):
+        return "utf-16-be"
+    return "utf-8"
+
+
+def _not_utf8(file: DataFile, error: UnicodeDecodeError) -> TrainerError:
+    if error.encoding != "utf-8":
+        return data_error("NotUtf8", f"{file.name} is not whole: {error}", "convert it, as by iconv -f utf-16 -t utf-8")
+    byte = error.object[error.start]
+    return data_error(
+        "NotUtf8",
+        f"{file.name} is not UTF-8: byte 0x{byte:02x} in line {_broken_line(file)}",
+        "convert it, as by iconv -f latin1 -t utf-8",
+    )
+
+
+def _broken_line(file: DataFile) -> int:
+    """The first line that is not UTF-8, counted from 1."""
+    with _bytes_of(file) as lines:
+        number = 0
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError:
+                return number
+    return number

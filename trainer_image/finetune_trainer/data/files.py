@@ -1,0 +1,220 @@
+"""Which files of a folder hold the rows of which split, as `datasets` and the Hub have it; and which do not, which is told."""
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets.data_files import FILES_TO_IGNORE, DataFilesDict, get_data_patterns, sanitize_patterns
+from datasets.load import infer_module_for_data_files_list
+from datasets.utils.metadata import MetadataConfigs
+from huggingface_hub import DatasetCard, DatasetCardData
+from ruamel.yaml import YAML
+
+from finetune_trainer.data import csv_rows, json_rows, parquet_rows
+from finetune_trainer.data.decoding import DataFile
+from finetune_trainer.failures import TrainerError, data_error, did_you_mean, listed
+from finetune_trainer.run_warnings import warn
+
+FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
+"""Reader of each suffix."""
+_OPTIONS = {"sep", "delimiter"}
+"""Of a configuration in a README, those that are ours to read by."""
+_NO_OPTIONS = {"data_files", "data_dir", "default", "version", "description"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of each split."""
+
+    splits: dict[str, list[DataFile]]
+    separator: str | None = None
+    """Of csv files, where the folder says it."""
+    is_ours: bool = True
+    """Whether we can read them by what we know of them. If not, `datasets` has to: images, declared types, options of pandas."""
+
+
+def reader_of(files: Sequence[DataFile]) -> str | None:
+    """`csv`, `json` or `parquet`, by the first file."""
+    return FORMATS.get(files[0].suffix) if files else None
+
+
+def find_files(source: str, folder: Path, name: str | None, used: frozenset[str]) -> Found:
+    """The files of the folder's configuration `name`, or of its only or default one.
+
+    Args:
+        used: Columns that a task may read. A file that has them and is not read would be missed.
+
+    Raises:
+        TrainerError: DATA when there is no such configuration, or none is chosen, or rows would be left out.
+    """
+    card = _card(folder)
+    configs = MetadataConfigs.from_dataset_card_data(card)
+    chosen = _chosen(source, configs, name)
+    params = configs[chosen] if chosen else {}
+    base = folder / (params.get("data_dir") or "")
+    patterns = sanitize_patterns(params["data_files"]) if params.get("data_files") else get_data_patterns(str(base))
+    resolved = {
+        str(split): list(dict.fromkeys(files))
+        for split, files in DataFilesDict.from_patterns(patterns, str(base)).items()
+    }
+    for split, files in resolved.items():
+        if not files:
+            raise data_error(
+                "NoRows", f"{source}: no file of split '{split}' is there", "check data_files in README.md"
+            )
+    _tell_shared(source, folder, resolved)
+    declared = _declares_features(card, chosen)
+    separator = params.get("delimiter") or params.get("sep")
+    plain = not declared and not (params.keys() - _OPTIONS - _NO_OPTIONS)
+    splits: dict[str, list[DataFile]] = {}
+    for split, files in resolved.items():
+        there = [_data_file(folder, path) for path in files]
+        reader = _main_reader(infer_module_for_data_files_list(files)[0], there, used)
+        splits[split] = [file for file in there if FORMATS.get(file.suffix) == reader]
+        plain = plain and bool(splits[split])
+    if not plain:
+        return Found(
+            {split: [_data_file(folder, path) for path in files] for split, files in resolved.items()}, separator, False
+        )
+    if not configs or any(len(splits[split]) < len(files) for split, files in resolved.items()):
+        _look_at_others(source, folder, splits, used)
+    return Found(splits, separator)
+
+
+def _main_reader(usual: str | None, files: Sequence[DataFile], used: frozenset[str]) -> str | None:
+    """Of files in several formats the one to read: `usual`, by what `datasets` goes, unless another has more columns of use."""
+    firsts = {FORMATS[file.suffix]: file for file in reversed(files) if file.suffix in FORMATS}
+    if usual not in firsts or len(firsts) == 1:
+        return usual
+    return max(firsts, key=lambda reader: (len(used & set(columns_of(firsts[reader]))), reader == usual))
+
+
+def _card(folder: Path) -> DatasetCardData:
+    """What the folder says of itself."""
+    readme, beside = folder / datasets.config.REPOCARD_FILENAME, folder / datasets.config.REPOYAML_FILENAME
+    data = DatasetCard.load(readme).data if readme.is_file() else DatasetCardData()
+    if beside.is_file():
+        told = YAML(typ="safe").load(beside)
+        data = DatasetCardData(**{**data.to_dict(), **told}) if told else data
+    return data
+
+
+def _declares_features(card: DatasetCardData, config: str | None) -> bool:
+    """Whether the types of the columns stand in the README."""
+    infos = card.get("dataset_info") or []
+    return any(
+        info.get("features")
+        for info in (infos if isinstance(infos, list) else [infos])
+        if info.get("config_name", "default") in (config, "default")
+    )
+
+
+def _chosen(source: str, configs: Iterable[str], name: str | None) -> str | None:
+    known = list(configs)
+    if name is None:
+        default = configs.get_default_config_name() if isinstance(configs, MetadataConfigs) else None
+        if known and default is None:
+            raise data_error(
+                "DatasetNameNeeded",
+                f"{source} has the configurations {listed(known)}, and none is the default",
+                "set dataset.name to one of them",
+            )
+        return default
+    if name not in known and (known or name != "default"):
+        raise unknown_name(source, name, known)
+    return name if known else None
+
+
+def unknown_name(source: str, name: str, known: Sequence[str] = ()) -> TrainerError:
+    """dataset.name is none of the configurations."""
+    if not known:
+        return data_error(
+            "DatasetNameUnknown",
+            f"dataset.name: {source} has no configurations, so there is none that is called '{name}'",
+            "leave dataset.name out, or name configurations and their files in a README.md (`configs`)",
+        )
+    return data_error(
+        "DatasetNameUnknown",
+        f"dataset.name: {source} has no configuration '{name}', only {listed(known)}{did_you_mean(name, known)}",
+        "set dataset.name to one of them",
+    )
+
+
+def _data_file(folder: Path, path: str) -> DataFile:
+    at = Path(path)
+    return DataFile(at, str(at.relative_to(folder)) if at.is_relative_to(folder) else path)
+
+
+def _tell_shared(source: str, folder: Path, splits: dict[str, list[str]]) -> None:
+    of: dict[str, str] = {}
+    for split, files in splits.items():
+        for file in files:
+            if of.setdefault(file, split) != split:
+                warn(
+                    "FileInTwoSplits",
+                    f"{source}: {_data_file(folder, file).name} is in the splits '{of[file]}' and '{split}', by its name "
+                    "or by the README: what is evaluated may have been learnt",
+                )
+
+
+def _look_at_others(source: str, folder: Path, splits: dict[str, list[DataFile]], used: frozenset[str]) -> None:
+    """Tell of files of rows that are in no split; raise where one would be missed."""
+    read = {file.path for files in splits.values() for file in files}
+    others = [file for file in _every(folder) if file.path not in read]
+    first = next(iter(splits.values()))[0]
+    needed = used & set(columns_of(first))
+    missed = [
+        file for file in others if _is_of_another_kind(file, splits) and needed and needed <= set(columns_of(file))
+    ]
+    if missed:
+        raise data_error(
+            "TwoFormats",
+            f"{source} has rows in files of two formats: {first.name} would be read, and "
+            f"{listed(file.name for file in missed)} would be left out",
+            "write all of them in one format, keep the others in another folder, or say in a README.md (`configs`) which to read",
+        )
+    if others:
+        warn(
+            "FilesNotRead",
+            f"{source}: by their names or format these belong to no split, and are not read: {listed((file.name for file in others), 8)}",
+        )
+
+
+def _is_of_another_kind(file: DataFile, splits: dict[str, list[DataFile]]) -> bool:
+    return FORMATS[file.suffix] not in {reader_of(files) for files in splits.values()}
+
+
+def _every(folder: Path) -> list[DataFile]:
+    """The files below the folder that may hold rows. Hidden ones, and folders such as __pycache__, are nobody's rows."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") for part in parts) or any(part.startswith("__") for part in parts[:-1])
+        file = DataFile(path, str(path.relative_to(folder)))
+        if not hidden and path.name not in FILES_TO_IGNORE and file.suffix in FORMATS and path.is_file():
+            found.append(file)
+    return found
+
+
+def columns_of(file: DataFile) -> list[str]:
+    """The columns of the first row of a file; none where it cannot be read as what its suffix says."""
+    try:
+        match FORMATS.get(file.suffix):
+            case "csv":
+                return csv_rows.header_of(file)
+            case "json":
+                return list(json_rows.first_row(file))
+            case _:
+                return parquet_rows.columns_of(file)
+    except (TrainerError, csv.Error, json.JSONDecodeError):
+        return []
+
+
+def used_columns(columns: Any) -> frozenset[str]:
+    """The columns that a task may read."""
+    asked = {name.split(".")[0] for name in columns.model_dump().values() if name}
+    return frozenset(asked | {"messages", "conversations", "prompt", "completion", "instruction", "output"})

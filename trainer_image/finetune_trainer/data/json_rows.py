@@ -1,0 +1,236 @@
+"""Rows of json and jsonl files: one object a line, or a list of them. Types are found over all rows, not over the first."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any
+
+import datasets
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from finetune_trainer.data.decoding import DataFile, text_of
+from finetune_trainer.data.shapes import Shape, feature_of, merged, shape_of, storage_type, stored
+from finetune_trainer.data.tables import (
+    CHARACTERS_AT_ONCE,
+    ROWS_AT_ONCE,
+    Doubt,
+    SplitTables,
+    columns_that_differ,
+)
+from finetune_trainer.failures import data_error
+from finetune_trainer.run_warnings import warn
+
+_KINDS = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+
+
+@dataclass(frozen=True)
+class _Row:
+    where: str
+    """Such as `line 7`."""
+    values: dict[str, Any]
+    size: int
+    """Characters, about."""
+
+
+@dataclass
+class _Scan:
+    """What is known of a file once it was read."""
+
+    file: DataFile
+    rows: int = 0
+    shapes: dict[str, Shape] = field(default_factory=dict)
+    firsts: dict[str, dict[str, tuple[Any, str]]] = field(default_factory=dict)
+    """Of each column, by kind of value: the first of them, and where it stands."""
+
+
+class _Twice(Exception):
+    """An object has a key twice."""
+
+
+def read_json(files: Sequence[DataFile]) -> SplitTables:
+    """The rows of the files.
+
+    Raises:
+        TrainerError: DATA, naming file and line of what is no JSON, no object, or has a key twice.
+    """
+    scans = [_scan(file) for file in files]
+    full = [scan for scan in scans if scan.rows]
+    for scan in scans:
+        if not scan.rows and full:
+            warn("EmptyFile", f"{scan.file.name} has no rows")
+    shapes: dict[str, Shape] = {}
+    for scan in full:
+        for name, shape in scan.shapes.items():
+            shapes[name] = merged(shapes[name], shape) if name in shapes else shape
+    features = datasets.Features({name: feature_of(shape) for name, shape in shapes.items()})
+    doubts = columns_that_differ({scan.file.name: list(scan.shapes) for scan in full})
+    for name in shapes:
+        if mixed := _mixed(name, full):
+            doubts[name] = mixed
+
+    def tables() -> Iterator[pa.Table]:
+        for scan in full:
+            for rows in _chunks(scan.file):
+                yield _table(scan.file, rows, shapes)
+
+    return SplitTables(features, tables, doubts)
+
+
+def first_row(file: DataFile) -> dict[str, Any]:
+    """The first object of the file. Empty where there is none."""
+    return next((row.values for row in _rows(file)), {})
+
+
+def _scan(file: DataFile) -> _Scan:
+    scan = _Scan(file)
+    for rows in _chunks(file):
+        scan.rows += len(rows)
+        for name in dict.fromkeys(chain.from_iterable(row.values for row in rows)):
+            values = [row.values.get(name) for row in rows]
+            shape = shape_of(values)
+            scan.shapes[name] = merged(scan.shapes[name], shape) if name in scan.shapes else shape
+            firsts = scan.firsts.setdefault(name, {})
+            kinds = {_KINDS[kind] for kind in set(map(type, values)) if kind in _KINDS} - firsts.keys()
+            found = [
+                (next(i for i, value in enumerate(values) if _KINDS.get(type(value)) == kind), kind) for kind in kinds
+            ]
+            firsts |= {kind: (values[index], rows[index].where) for index, kind in sorted(found)}
+    return scan
+
+
+def _mixed(column: str, scans: Sequence[_Scan]) -> Doubt | None:
+    """The doubt that a column holds values of several types."""
+    firsts: dict[str, str] = {}
+    for scan in scans:
+        for kind, (value, where) in scan.firsts.get(column, {}).items():
+            firsts.setdefault(kind, f"{kind} ({value!r:.60}) in {scan.file.name}, {where}")
+    if len(firsts) < 2:
+        return None
+    return Doubt(
+        "ColumnType",
+        f"column '{column}' holds values of several types: {' and '.join(firsts.values())}",
+        "write it the same way in all rows",
+    )
+
+
+def _chunks(file: DataFile) -> Iterator[list[_Row]]:
+    rows = _rows(file)
+    while chunk := list(_some(rows)):
+        yield chunk
+
+
+def _some(rows: Iterator[_Row]) -> Iterator[_Row]:
+    size = 0
+    for row in islice(rows, ROWS_AT_ONCE):
+        yield row
+        size += row.size
+        if size > CHARACTERS_AT_ONCE:
+            return
+
+
+def _rows(file: DataFile) -> Iterator[_Row]:
+    with text_of(file) as text:
+        lines = ((number, line) for number, line in enumerate(text, start=1) if line.strip())
+        number, first = next(lines, (0, ""))
+        if first.lstrip().startswith("[") or _is_part(first):
+            yield from _of_whole(file, number, first + text.read())
+        elif first:
+            yield from _of_lines(file, chain([(number, first)], lines))
+
+
+def _is_part(line: str) -> bool:
+    """Whether an object begins in this line and ends in another one."""
+    try:
+        json.loads(line)
+    except json.JSONDecodeError as error:
+        return line.lstrip().startswith("{") and error.pos >= len(line.rstrip())
+    return False
+
+
+def _of_lines(file: DataFile, lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
+    for number, line in lines:
+        where = f"line {number}"
+        yield _Row(where, _object(file, where, _parsed(file, number, line)), len(line))
+
+
+def _of_whole(file: DataFile, line: int, text: str) -> Iterator[_Row]:
+    value = _parsed(file, line, text)
+    if isinstance(value, dict):
+        lists = [held for held in value.values() if isinstance(held, list)]
+        is_table = len(lists) == len(value) > 0 and len({len(held) for held in lists}) == 1
+        if is_table and not any(held and isinstance(held[0], dict) for held in lists):
+            value = [dict(zip(value, row, strict=True)) for row in zip(*lists, strict=True)]
+        else:
+            value = [value]
+    size = len(text) // max(1, len(value))
+    for number, row in enumerate(value, start=1):
+        # As datasets does: a list of texts has the column text.
+        values = {"text": row} if isinstance(row, str) else _object(file, f"entry {number}", row)
+        yield _Row(f"entry {number}", values, size)
+
+
+def _object(file: DataFile, where: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    kind = _KINDS.get(type(value), "nothing")
+    raise data_error(
+        "DatasetUnreadable",
+        f"{file.name} cannot be read: {where} holds {kind} and not an object",
+        "each row is an object",
+    )
+
+
+def _parsed(file: DataFile, line: int, text: str) -> Any:
+    try:
+        return json.loads(text.rstrip(), object_pairs_hook=_once)
+    except _Twice as error:
+        raise data_error(
+            "DuplicateColumn",
+            f"{file.name} has the column '{error}' twice, in line {line}",
+            "give each column a name of its own",
+        ) from None
+    except json.JSONDecodeError as error:
+        raise data_error(
+            "DatasetUnreadable",
+            f"{file.name} cannot be read: line {line + error.lineno - 1}, column {error.colno} is no JSON: {error.msg}",
+            "mend or drop the line; is the file whole?",
+        ) from error
+    except RecursionError:
+        raise data_error(
+            "DatasetUnreadable",
+            f"{file.name} cannot be read: what line {line} holds is nested too deep",
+            "drop the row",
+        ) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return values
+
+
+def _table(file: DataFile, rows: list[_Row], shapes: dict[str, Shape]) -> pa.Table:
+    made = {}
+    for name, shape in shapes.items():
+        values = [stored(row.values.get(name), shape) for row in rows]
+        try:
+            made[name] = pa.array(values, storage_type(shape))
+        except UnicodeEncodeError as error:
+            index = next(i for i, value in enumerate(values) if not _is_text(value))
+            raise data_error(
+                "NotUtf8",
+                f"column '{name}' in {file.name}, {rows[index].where} holds half of a character ({error.object[error.start]!r:.20})",
+                "write characters beyond \\uffff as a pair of two \\u, or as they are",
+            ) from error
+    return pa.table(made)
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,100 @@
+"""The type of a column of JSON values, found over all of them.
+
+As `datasets` has it, objects that all have the same keys are a struct, and whatever else is mixed is kept as JSON.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeAlias
+
+import datasets
+import pyarrow as pa  # type: ignore[import-untyped]
+
+
+@dataclass(frozen=True)
+class ListOf:
+    inner: "Shape"
+
+
+@dataclass(frozen=True)
+class Struct:
+    fields: dict[str, "Shape"]
+
+
+Shape: TypeAlias = str | ListOf | Struct
+"""`null`, `bool`, `int64`, `float64`, `string`, `json`, or made of these."""
+
+_SCALARS = {bool: "bool", int: "int64", float: "float64", str: "string"}
+_LARGEST = 2**63
+
+
+def shape_of(values: Sequence[Any]) -> Shape:
+    """The shape of all the values; None fits each."""
+    there = [value for value in values if value is not None]
+    kinds = set(map(type, there))
+    if not kinds:
+        return "null"
+    if kinds == {list}:
+        return ListOf(shape_of(list(chain.from_iterable(there))))
+    if kinds == {dict}:
+        keys = there[0].keys()
+        if not keys or any(value.keys() != keys for value in there):
+            return "json"
+        return Struct({key: shape_of([value[key] for value in there]) for key in keys})
+    if kinds == {int} and not all(-_LARGEST <= value < _LARGEST for value in there):
+        return "json"
+    if kinds == {int, float}:
+        return "float64"
+    return _SCALARS[kinds.pop()] if len(kinds) == 1 else "json"
+
+
+def merged(one: Shape, other: Shape) -> Shape:
+    """The shape of values of both."""
+    if one == other or other == "null":
+        return one
+    if one == "null":
+        return other
+    if isinstance(one, ListOf) and isinstance(other, ListOf):
+        return ListOf(merged(one.inner, other.inner))
+    if isinstance(one, Struct) and isinstance(other, Struct) and one.fields.keys() == other.fields.keys():
+        return Struct({key: merged(shape, other.fields[key]) for key, shape in one.fields.items()})
+    return "float64" if {str(one), str(other)} == {"int64", "float64"} else "json"
+
+
+def feature_of(shape: Shape) -> Any:
+    """As a type of `datasets`."""
+    if isinstance(shape, ListOf):
+        return datasets.List(feature_of(shape.inner))
+    if isinstance(shape, Struct):
+        return {key: feature_of(inner) for key, inner in shape.fields.items()}
+    return datasets.Json() if shape == "json" else datasets.Value(shape)
+
+
+def storage_type(shape: Shape) -> Any:
+    """As a type of Arrow; JSON is kept as text."""
+    if isinstance(shape, ListOf):
+        return pa.list_(storage_type(shape.inner))
+    if isinstance(shape, Struct):
+        return pa.struct({key: storage_type(inner) for key, inner in shape.fields.items()})
+    return pa.string() if shape == "json" else datasets.Value(shape)()
+
+
+def stored(value: Any, shape: Shape) -> Any:
+    """The value as it is kept: what is of shape `json` as a text of JSON."""
+    if value is None or not _holds_json(shape):
+        return value
+    if isinstance(shape, ListOf):
+        return [stored(inner, shape.inner) for inner in value]
+    if isinstance(shape, Struct):
+        return {key: stored(value[key], inner) for key, inner in shape.fields.items()}
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _holds_json(shape: Shape) -> bool:
+    if isinstance(shape, ListOf):
+        return _holds_json(shape.inner)
+    if isinstance(shape, Struct):
+        return any(map(_holds_json, shape.fields.values()))
+    return shape == "json"
