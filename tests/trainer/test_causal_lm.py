@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers
 from tests.trainer.test_stop_and_resume import at_step, outcome, stopped
 from tests.trainer.tiny import Settings, Train
 from tests.trainer.tiny_language import (
     CHAT_TEMPLATE,
+    CHATML,
     COLOUR_OF,
     MARKED_CHAT_TEMPLATE,
+    byte_tokenizer,
     chats,
     questions,
+    save_byte_llama,
     save_llama,
     sentences,
     word_tokenizer,
@@ -110,6 +114,40 @@ def test_a_model_learns_to_chat(settings: Settings, train: Train, tmp_path: Path
     assert answer(tmp_path / "out/model", "<user> what colour is the rose ? </s> <assistant>") == "red </s>"
     kept = transformers.AutoTokenizer.from_pretrained(tmp_path / "out/model")
     assert kept.chat_template == template
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_of_a_chat_in_chatml_the_answers_and_their_ends_are_scored_and_no_line_break(
+    settings: Settings, train: Train, tmp_path: Path, engine: str
+) -> None:
+    use_rows(settings, tmp_path, chats())
+    tokenizer = byte_tokenizer(CHATML, ("<|im_start|>", "<|im_end|>"))
+    folder = save_byte_llama(tmp_path / "bytes", tokenizer)
+    settings["model"]["source"] = f"file://{folder}"
+    settings["training"] |= {"engine": engine, "epochs": 0.1, "learningRate": 1e-12}
+    settings["evaluation"] = {"strategy": "epoch", "metrics": ["accuracy"]}
+
+    ended = train(settings)
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder).float()
+    losses, right = [], []
+    for row in chats():
+        tokens: list[int] = []
+        learnt: list[bool] = []
+        for turn in row["messages"]:
+            head = tokenizer(f"<|im_start|>{turn['role']}\n")["input_ids"]
+            said = tokenizer(f"{turn['content']}<|im_end|>")["input_ids"]
+            tokens += [*head, *said, *tokenizer("\n")["input_ids"]]
+            learnt += [False] * len(head) + [turn["role"] == "assistant"] * len(said) + [False]
+        with torch.no_grad():
+            logits = model(torch.tensor([tokens])).logits[0, :-1]
+        wanted = torch.tensor(tokens[1:])
+        kept = torch.tensor(learnt[1:])
+        losses.append(torch.nn.functional.cross_entropy(logits, wanted, reduction="none")[kept])
+        right.append((logits.argmax(-1) == wanted)[kept])
+    metrics = {metric.name: float(metric.value) for metric in ended.final.evaluations[-1].metrics}
+    assert metrics["eval_loss"] == pytest.approx(float(torch.cat(losses).mean()), rel=1e-4)
+    assert metrics["eval_accuracy"] == pytest.approx(float(torch.cat(right).float().mean()), abs=1e-6)
 
 
 def test_texts_are_packed_where_nothing_is_said_and_the_model_keeps_them_apart(

@@ -187,7 +187,15 @@ def test_what_the_template_passes_over_in_silence_is_warned_of_with_its_rows(tmp
 def test_parts_that_are_text_are_joined(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "wh"}, {"type": "text", "text": "y?"}]
 
-    rows, _ = taught(tmp_path, [chat(("user", parts), ANSWERED)])
+    rows, _ = taught(tmp_path, [chat(("user", parts), ("assistant", [{"type": "refusal", "refusal": "so."}]))])
+
+    assert rows == [(user("why?") + assistant("so."), "so.<|im_end|>")]
+
+
+def test_a_refusal_is_what_the_assistant_says(tmp_path: Path) -> None:
+    refusal = {"role": "assistant", "content": None, "refusal": "so."}
+
+    rows, _ = taught(tmp_path, [{"messages": [{"role": "user", "content": "why?"}, refusal]}])
 
     assert rows == [(user("why?") + assistant("so."), "so.<|im_end|>")]
 

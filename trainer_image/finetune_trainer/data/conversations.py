@@ -20,7 +20,9 @@ _ROLES: Final = {
     **dict.fromkeys(("function_call", "tool_call"), "function_call"),
 }
 """Names of roles, and what templates call them; empty where they call them so."""
-_NOT_FOR_TEMPLATES: Final = ("weight", "train", "function_call", "from", "value")
+_NOT_FOR_TEMPLATES: Final = ("weight", "train", "function_call", "from", "value", "refusal")
+_TEXTS: Final = ("text", "input_text", "output_text", "refusal")
+"""Types of parts that are text."""
 _FUNCTION: Final = ("function", "name", "arguments")
 _ALPACA = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.",
@@ -171,7 +173,8 @@ def read_tools(value: Any) -> list[dict[str, Any]] | None:
 def _turn(number: int, entry: Mapping[str, Any]) -> Message:
     """A turn with `role`, and `content` or `tool_calls`, without fields that are empty or not for templates."""
     filled = {key: value for key, value in entry.items() if value is not None}
-    role, content = _role(number, filled), filled.get("content", filled.get("value"))
+    role = _role(number, filled)
+    content = next((filled[key] for key in ("content", "value", "refusal") if key in filled), None)
     turn = {key: value for key, value in filled.items() if key not in (*_NOT_FOR_TEMPLATES, "content", "tool_calls")}
     turn["role"] = role
     calls = _from_json(filled.get("tool_calls"))
@@ -240,11 +243,12 @@ def _kind(part: Any) -> str | None:
 def _part(number: int, role: str, part: Any) -> str:
     if isinstance(part, str):
         return part
-    if _kind(part) not in ("text", "input_text", "output_text") or not isinstance(part.get("text"), str):
+    text = part.get("refusal" if _kind(part) == "refusal" else "text")
+    if _kind(part) not in _TEXTS or not isinstance(text, str):
         raise ChatError(
             f"message {number} ({role}) has a part of type {_kind(part)}, and only text can be learnt", "drop the row"
         )
-    return str(part["text"])
+    return text
 
 
 def _call(number: int, call: Any) -> dict[str, Any]:

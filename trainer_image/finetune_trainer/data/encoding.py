@@ -53,20 +53,26 @@ class Settings:
     """So many tokens of a row are used; None for all."""
 
 
+def learns_chats(rows: Rows, layout: Layout, tokenizer: Tokenizer) -> bool:
+    """Whether the model's chat template writes the rows: chats, prompts and completions that are turns, and instructions
+    where it has one."""
+    if layout.format == "alpaca":
+        return bool(tokenizer.chat_template)
+    if layout.format == "prompt-completion":
+        return is_chat(rows.dataset.features[layout.columns["prompt"]])
+    return layout.format in ("messages", "sharegpt")
+
+
 def encoder(rows: Rows, layout: Layout, settings: Settings) -> Encode:
     """What makes tokens of the rows.
 
     Raises:
         TrainerError: DATA for a column of another type; MODEL for a model that lacks what the form needs.
     """
-    features = rows.dataset.features
-    if layout.format in ("messages", "sharegpt"):
-        return _chats(rows, layout, settings)
-    if layout.format == "prompt-completion" and is_chat(features[layout.columns["prompt"]]):
-        return _chats(rows, layout, settings)
-    for field, column in layout.columns.items():
-        check_text(rows, field, column)
-    if layout.format == "alpaca" and settings.tokenizer.chat_template:
+    if layout.format == "alpaca" or not learns_chats(rows, layout, settings.tokenizer):
+        for field, column in layout.columns.items():
+            check_text(rows, field, column)
+    if learns_chats(rows, layout, settings.tokenizer):
         return _chats(rows, layout, settings)
     return _texts(rows, layout, settings) if layout.format == "text" else _answers(rows, layout, settings)
 

@@ -25,6 +25,10 @@ _USUAL: Final[dict[Format, dict[str, tuple[str, ...]]]] = {
     "alpaca": {"prompt": ("instruction",), "completion": ("output",)},
 }
 """Of each format: its fields of dataset.columns, and the columns that they are where none is named."""
+_MEANT: Final = (
+    "tools", "functions", "instruction", "input", "output", "context", "history", "documents", "images",
+    "chat_template_kwargs",
+)  # fmt: skip
 _ELSE = "name the columns in dataset.columns, and say by dataset.format how they are written"
 
 
@@ -81,7 +85,7 @@ def is_text(feature: Any) -> bool:
 
 def unread(layout: Layout, features: Mapping[str, Any]) -> list[str]:
     """Columns that are not read though their names say that they belong to what is learnt."""
-    meant = {*CHATS, *SYSTEMS, "tools", "functions", "instruction", "input", "output", "context", "history"}
+    meant = {*CHATS, *SYSTEMS, *_MEANT}
     return [column for column in features if column in meant - set(layout.all_columns)]
 
 
