@@ -40,7 +40,7 @@ def test_an_adapter_is_trained_and_exported_with_the_head(
     assert ended.final.provenance.versions["peft"] == peft.__version__
     out = tmp_path / "out"
     assert sorted(path.relative_to(out / "model").as_posix() for path in (out / "model").rglob("*.*")) == [
-        "adapter_config.json", "adapter_model.safetensors", "base/config.json", "tokenizer.json",
+        "adapter_config.json", "adapter_model.safetensors", "base/config.json", "eval_results.json", "tokenizer.json",
         "tokenizer_config.json",
     ]  # fmt: skip
     config = json.loads((out / "model" / "adapter_config.json").read_text())
@@ -69,7 +69,7 @@ def test_an_adapter_is_merged_on_demand(settings: Settings, train: Train, tmp_pa
     assert ended.code == 0
     out = tmp_path / "out"
     assert sorted(path.name for path in (out / "model").iterdir()) == [
-        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+        "config.json", "eval_results.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
     ]  # fmt: skip
     assert (out / "adapter" / "adapter_model.safetensors").exists()
     assert [classify(out / "model", f"the film was {word}") for word in ("awful", "lovely")] == ["bad", "good"]
@@ -216,5 +216,5 @@ def test_adapter_and_merged_model_reach_a_bucket_from_another_machine_than_began
     assert [name.removeprefix(f"{there}/") for name in s3.names(f"{there}/") if "/checkpoints/" not in name] == [
         "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "adapter/base/config.json",
         "adapter/tokenizer.json", "adapter/tokenizer_config.json", "history.jsonl", "model/config.json",
-        "model/model.safetensors", "model/tokenizer.json", "model/tokenizer_config.json", "run.json",
+        "model/eval_results.json", "model/model.safetensors", "model/tokenizer.json", "model/tokenizer_config.json", "run.json",
     ]  # fmt: skip

@@ -114,6 +114,33 @@ def test_whole_numbers_that_are_floats_are_learnt_as_classes_and_told(
     assert "WholeNumbers" in [warning.reason for warning in final.warnings]
 
 
+@pytest.mark.parametrize("engine", ["trainer", "pytorch"])
+def test_each_class_has_its_scores_in_the_history_and_beside_the_model(
+    settings: Settings, train: Train, tmp_path: Path, engine: str
+) -> None:
+    on(settings, tmp_path, texts(96)["label"])
+    settings["training"] |= {"engine": engine, "epochs": 2}
+    settings["evaluation"] = {"metrics": ["accuracy"], "bestMetric": "accuracy"}
+
+    final = train(settings).final
+
+    lines = [json.loads(line) for line in (tmp_path / "out/history.jsonl").read_text().splitlines()]
+    evaluated = {line["step"]: line for line in lines if line["kind"] == "evaluation"}
+    assert len(evaluated) == 2
+    for line in evaluated.values():
+        confusion = line["by_class"]["confusion"]
+        assert line["by_class"]["names"] == ["bad", "good"]
+        assert line["by_class"]["support"] == [sum(row) for row in confusion] == [14, 26]
+        assert line["metrics"]["eval_accuracy"] == pytest.approx((confusion[0][0] + confusion[1][1]) / 40)
+    assert final.best_checkpoint
+    chosen = evaluated[final.best_checkpoint.step]
+    results = json.loads((tmp_path / "out/model/eval_results.json").read_text())
+    assert (results["step"], results["by_class"], results["eval_accuracy"]) == (
+        chosen["step"], chosen["by_class"], chosen["metrics"]["eval_accuracy"],
+    )  # fmt: skip
+    assert [metric.name for metric in final.evaluations[-1].metrics] == ["eval_loss", "eval_accuracy"]
+
+
 def test_a_slice_of_one_class_is_told_before_it_is_learnt(settings: Settings, train: Train, tmp_path: Path) -> None:
     on(settings, tmp_path, [0] * 20 + [1] * 20, datasets.ClassLabel(names=["no", "yes"]))
     settings["dataset"] |= {"train": {"split": "train[:50%]"}, "evaluation": {"split": "train[:25%]"}}

@@ -56,7 +56,13 @@ def test_a_run_trains_evaluates_saves_and_exports(settings: Settings, train: Tra
     assert final.model
     assert final.model.uri == f"file://{tmp_path}/out/model"
     exported = sorted(path.name for path in (tmp_path / "out" / "model").iterdir())
-    assert exported == ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    assert exported == [
+        "config.json",
+        "eval_results.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
 
 
 def test_the_exported_model_has_learnt_and_knows_the_names_of_its_labels(

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from finetune_api.run import RunConfig
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.models.pretrained import Loaded, Pretrained
+from finetune_trainer.reporting.by_class import ByClass
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -39,6 +40,9 @@ class Scores(Protocol):
 
     def compute(self, loss: float) -> dict[str, float]:
         """The metrics over all rows, by name. `loss` is the mean over batches; a metric `loss` takes its place."""
+
+    def by_class(self) -> ByClass | None:
+        """Of each class, after `compute`; None where there are none."""
 
 
 @dataclass(frozen=True)

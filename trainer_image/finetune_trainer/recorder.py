@@ -16,6 +16,7 @@ from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint,
 from finetune_trainer.failures import TrainerError, output_failures
 from finetune_trainer.memory.fitting import Fit, describe, fit_of
 from finetune_trainer.processes.group import Processes
+from finetune_trainer.reporting.by_class import ByClass
 from finetune_trainer.reporting.history import History, Metrics
 from finetune_trainer.reporting.progress_bar import ProgressBar
 from finetune_trainer.reporting.state import RunState, format_epoch, format_number
@@ -148,8 +149,8 @@ class Recorder:
         if self._bar:
             self._bar.show({"loss": metrics["loss"]})
 
-    def evaluated(self, step: int, epoch: float, metrics: Metrics) -> None:
-        """Metrics on the evaluation rows, by names such as eval_loss and eval_accuracy.
+    def evaluated(self, step: int, epoch: float, metrics: Metrics, by_class: ByClass | None = None) -> None:
+        """Metrics on the evaluation rows, by names such as eval_loss and eval_accuracy, and those of each class.
 
         Afterwards `early_stop` says whether the run ends here.
 
@@ -157,12 +158,14 @@ class Recorder:
             TrainerError: LOSS_NOT_FINITE when the loss is nan or infinite. Other metrics are left out then.
         """
         self.check_finite(step, {name: value for name, value in metrics.items() if name == "eval_loss"})
-        self.history.append("evaluation", step, epoch, _finite(metrics))
+        self.history.append("evaluation", step, epoch, _finite(metrics), by_class)
         self._state.set_metrics(_finite(metrics))
         self._state.set_evaluations(self.history)
         self._tell_checkpoints()
         shown = ", ".join(f"{name} {format_number(value)}" for name, value in metrics.items())
         logger.info("step %d, epoch %s: %s", step, format_epoch(epoch), shown)
+        if by_class:
+            logger.info("step %d: %s", step, by_class.summary())
         self._decide_early_stop()
         if self.early_stop:
             logger.info("step %d: training ends early", step)

@@ -53,7 +53,8 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
             state.stage("Exporting", "writing the model")
             with processes.together():
                 if processes.main:
-                    model = export_model(_chosen(recorder) or last, prepared, output)
+                    chosen = _chosen(recorder) or last
+                    model = export_model(chosen, prepared, output, recorder.history.results_at(chosen.step))
                     output.publish_models()
                     state.set_model(model)
                     recorder.rotate()  # once more: the last evaluation came after the last save

@@ -1,10 +1,12 @@
 """history.jsonl."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from finetune_trainer.failures import TrainerError
+from finetune_trainer.reporting.by_class import ByClass
 from finetune_trainer.reporting.history import History
 
 
@@ -40,6 +42,38 @@ def test_lines_that_are_not_ours_are_dropped(tmp_path: Path) -> None:
     history.begin()
 
     assert path.read_text() == ""
+
+
+BY_CLASS = ByClass(names=["x", "y"], precision=[1, 0.5], recall=[0.5, 1], f1=[0.667, 0.667], support=[2, 1])
+
+
+def test_what_was_found_of_each_class_stands_beside_its_evaluation_and_survives_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    History(path).append("evaluation", 2, 1.0, {"eval_accuracy": 0.5}, BY_CLASS)
+
+    resumed = History(path)
+    resumed.resume(2)
+    resumed.begin()
+
+    line = json.loads(path.read_text())
+    assert (line["metrics"], line["by_class"]["names"]) == ({"eval_accuracy": 0.5}, ["x", "y"])
+    assert resumed.newest() == {"eval_accuracy": 0.5}
+    results = resumed.results_at(2)
+    assert results
+    assert json.loads(results) == {
+        "step": 2, "epoch": 1.0, "eval_accuracy": 0.5, "by_class": BY_CLASS.model_dump(exclude_none=True)
+    }  # fmt: skip
+    assert resumed.results_at(3) is None
+
+
+def test_an_evaluation_of_an_older_trainer_is_read_and_has_results(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"kind":"evaluation","step":2,"epoch":1.0,"metrics":{"eval_loss":0.5}}\n')
+
+    history = History(path)
+    history.resume(2)
+
+    assert json.loads(history.results_at(2) or "") == {"step": 2, "epoch": 1.0, "eval_loss": 0.5}
 
 
 def test_a_full_disk_is_told_as_such_by_whatever_line_meets_it(tmp_path: Path) -> None:

@@ -25,24 +25,35 @@ STATE_FILES = (
 """What a checkpoint holds besides the model and its tokenizer."""
 BASE = "base"
 """In an adapter's folder: the configuration of the model that it belongs to, which names the classes."""
+RESULTS = "eval_results.json"
+"""Beside the exported model, as transformers' own scripts call it."""
 _CARD = "README.md"
 
 
-def export_model(checkpoint: SavedCheckpoint, prepared: Prepared, output: Output) -> ExportedModel:
+def export_model(
+    checkpoint: SavedCheckpoint, prepared: Prepared, output: Output, results: str | None = None
+) -> ExportedModel:
     """Write what was trained to `model/`: the model; or the adapter; or, with `training.lora.merge`, the model that
-    it was merged into, and the adapter to `adapter/`.
+    it was merged into, and the adapter to `adapter/`. `results` of its evaluation, JSON, stand beside it.
     """
     lora = prepared.config.training.lora
+
+    def write(folder: Path) -> None:
+        if lora is None:
+            _copy(checkpoint.path, folder)
+        elif lora.merge:
+            _write_merged(checkpoint, prepared, folder)
+        else:
+            _write_adapter(checkpoint, prepared, folder)
+        if results:
+            (folder / RESULTS).write_text(results, encoding="utf-8")
+
     with output_failures(output.path):
         for leftover in output.path.glob(".export-*"):
             shutil.rmtree(leftover)
-        if lora is None:
-            files = _replace(output.model, lambda folder: _copy(checkpoint.path, folder))
-        elif not lora.merge:
-            files = _replace(output.model, lambda folder: _write_adapter(checkpoint, prepared, folder))
-        else:
+        if lora and lora.merge:
             _replace(output.adapter, lambda folder: _write_adapter(checkpoint, prepared, folder))
-            files = _replace(output.model, lambda folder: _write_merged(checkpoint, prepared, folder))
+        files = _replace(output.model, write)
         return ExportedModel(
             uri=output.uri_of(output.model),
             digest=_digest(output.model, files),

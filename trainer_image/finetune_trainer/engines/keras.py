@@ -160,7 +160,7 @@ class Engine:
             scores.add_batch(kept.numpy(), labels.numpy())
         mean = loss / len(by_length)
         metrics = {f"eval_{name}": value for name, value in {"loss": mean, **scores.compute(mean)}.items()}
-        self._recorder.evaluated(self._step, self._epoch_after(self._step), metrics)
+        self._recorder.evaluated(self._step, self._epoch_after(self._step), metrics, scores.by_class())
         self._recorder.stage("Training")
 
     def _batch(self, examples: Examples, rows: list[int]) -> tuple[Batch, torch.Tensor]:

@@ -173,7 +173,7 @@ class Engine:
                 mean = float(torch.cat(losses).mean())
                 metrics = {"loss": mean, **scores.compute(mean)}
                 told = {f"eval_{name}": value for name, value in metrics.items()}
-                self._recorder.evaluated(self._step, self._epoch, told)
+                self._recorder.evaluated(self._step, self._epoch, told, scores.by_class())
         self._recorder.stage("Training")
 
     def _predict(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -48,6 +48,7 @@ from finetune_trainer.engines.states import (
 from finetune_trainer.failures import bad_configuration
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.recorder import Recorder
+from finetune_trainer.reporting.by_class import ByClass
 
 _UNLOGGED = "UnloggedLosses"
 """Where the state of a checkpoint holds the losses that no log has yet."""
@@ -119,11 +120,15 @@ class _Trainer(transformers.Trainer):
         self._grad_norm: Any = None
         self._first_step = 0
         self.sampler: EpochSampler | None = None
+        self.by_class: ByClass | None = None
+        """What the last evaluation found of each class."""
 
         def compute(prediction: EvalPrediction) -> dict[str, float]:
             scores = prepared.data.scoring.scores()
             scores.add_batch(np.asarray(prediction.predictions), np.asarray(prediction.label_ids))
-            return scores.compute(float(np.mean(np.asarray(prediction.losses))))
+            metrics = scores.compute(float(np.mean(np.asarray(prediction.losses))))
+            self.by_class = scores.by_class()
+            return metrics
 
         def keep(logits: torch.Tensor | tuple[torch.Tensor, ...], labels: torch.Tensor) -> torch.Tensor:
             first = logits[0] if isinstance(logits, tuple) else logits  # some models give more
@@ -344,7 +349,7 @@ class _Bridge(TrainerCallback):
     ) -> None:
         timing = ("_runtime", "_per_second", "_preparation_time")
         told = {n: v for n, v in (metrics or {}).items() if n.startswith("eval_") and not n.endswith(timing)}
-        self._recorder.evaluated(state.global_step, state.epoch, told)
+        self._recorder.evaluated(state.global_step, state.epoch, told, self._trainer.by_class)
         if self._recorder.early_stop:
             control.should_training_stop = True
             control.should_save = True

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from finetune_api.training import Evaluation, Metric
 from finetune_trainer.failures import bad_configuration, listed
+from finetune_trainer.metrics.by_class import ClassCounts, of_entities
+from finetune_trainer.reporting.by_class import ByClass
 
 _MODULES = Path(__file__).parent / "evaluate_modules"
 _AVERAGED = ("f1", "precision", "recall")
@@ -45,11 +47,16 @@ class ClassScores:
     `several`, accuracy is the share of rows whose classes are all right.
     """
 
-    def __init__(self, names: Sequence[str], classes: int, several: bool = False) -> None:
+    def __init__(
+        self, names: Sequence[str], classes: int, several: bool = False, labels: Sequence[str] | None = None
+    ) -> None:
+        """`labels` are what the classes are called; by their numbers if left out."""
         self._metrics = {name: load_metric(name, "multilabel" if several else None) for name in names}
         self._average = "binary" if classes == 2 and not several else "macro"
+        self._counts = ClassCounts(labels or [str(number) for number in range(classes)], several)
 
     def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
+        self._counts.add(predictions, references)
         for metric in self._metrics.values():
             metric.add_batch(predictions=predictions.astype(np.int64), references=references.astype(np.int64))
 
@@ -59,6 +66,9 @@ class ClassScores:
             options: dict[str, Any] = {"average": self._average} if name in _AVERAGED else {}
             computed |= metric.compute(**options)
         return {name: float(value) for name, value in computed.items()}
+
+    def by_class(self) -> ByClass:
+        return self._counts.by_class()
 
 
 class NumberScores:
@@ -78,6 +88,9 @@ class NumberScores:
             return dict.fromkeys(self._metrics, math.nan)
         return {name: float(metric.compute()[name]) for name, metric in self._metrics.items()}
 
+    def by_class(self) -> None:
+        return None
+
 
 class EntityScores:
     """Metrics over entities, by seqeval, from tag ids of shape (rows, tokens). References of -100 are left out."""
@@ -86,6 +99,7 @@ class EntityScores:
         self._names = names
         self._tags = np.array(tags, dtype=object)
         self._metric = load_metric("seqeval")
+        self._types: dict[str, dict[str, float]] = {}
 
     def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
         scored = references != _IGNORED
@@ -96,14 +110,19 @@ class EntityScores:
 
     def compute(self, loss: float) -> dict[str, float]:
         computed = self._metric.compute()
+        self._types = computed["types"]
         return {name: float(computed[f"overall_{name}"]) for name in self._names}
+
+    def by_class(self) -> ByClass:
+        """Of each type of entity."""
+        return of_entities(self._types)
 
 
 class WordScores:
     """`ClassScores` over the tags of all words, from tag ids of shape (rows, tokens). References of -100 are left out."""
 
-    def __init__(self, names: Sequence[str], tags: int) -> None:
-        self._scores = ClassScores(names, tags)
+    def __init__(self, names: Sequence[str], tags: int, labels: Sequence[str] | None = None) -> None:
+        self._scores = ClassScores(names, tags, labels=labels)
 
     def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
         scored = references != _IGNORED
@@ -111,6 +130,9 @@ class WordScores:
 
     def compute(self, loss: float) -> dict[str, float]:
         return self._scores.compute(loss)
+
+    def by_class(self) -> ByClass:
+        return self._scores.by_class()
 
 
 def load_metric(name: str, config: str | None = None) -> Any:

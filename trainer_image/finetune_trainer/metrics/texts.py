@@ -37,6 +37,9 @@ class TextScores:
             computed |= metric.compute(**self._options.get(name, {}))
         return computed
 
+    def by_class(self) -> None:
+        return None
+
     def _texts(self, ids: npt.NDArray[np.generic]) -> list[str]:
         filled = np.where(ids == _IGNORED, self._tokenizer.pad_token_id, ids)
         return [text.strip() for text in self._tokenizer.batch_decode(filled, skip_special_tokens=True)]

@@ -1,5 +1,6 @@
 """`history.jsonl`: one line a log or evaluation. It is where evaluations survive a restart."""
 
+import json
 import os
 import threading
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from finetune_trainer.failures import output_failures
+from finetune_trainer.reporting.by_class import ByClass
 from finetune_trainer.storage.output import write_atomically
 
 Metrics = dict[str, float]
@@ -22,6 +24,12 @@ class Line(BaseModel):
     step: int
     epoch: float
     metrics: Metrics
+    by_class: ByClass | None = None
+    """Of an evaluation of classes."""
+
+    def to_json(self) -> str:
+        """As it stands in the file."""
+        return self.model_dump_json(exclude_none=True)
 
 
 class History:
@@ -46,15 +54,15 @@ class History:
     def begin(self) -> None:
         """Drop from the file what `resume` did not read; from here on lines are appended."""
         with output_failures(self._path.parent):
-            write_atomically(self._path, "".join(f"{line.model_dump_json()}\n" for line in self._lines))
+            write_atomically(self._path, "".join(f"{line.to_json()}\n" for line in self._lines))
 
-    def append(self, kind: Kind, step: int, epoch: float, metrics: Metrics) -> None:
+    def append(self, kind: Kind, step: int, epoch: float, metrics: Metrics, by_class: ByClass | None = None) -> None:
         """Add a line. An evaluation or adjustment is on the disk when this returns."""
-        line = Line(kind=kind, step=step, epoch=round(epoch, 4), metrics=metrics)
+        line = Line(kind=kind, step=step, epoch=round(epoch, 4), metrics=metrics, by_class=by_class)
         with self._lock:
             self._lines.append(line)
         with output_failures(self._path.parent), self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{line.model_dump_json()}\n")
+            file.write(f"{line.to_json()}\n")
             if kind != "log":
                 file.flush()
                 os.fsync(file.fileno())
@@ -72,6 +80,15 @@ class History:
     def evaluation_at(self, step: int) -> Metrics:
         """The metrics of the evaluation after `step`; empty where there was none."""
         return next((line.metrics for line in self.evaluations() if line.step == step), {})
+
+    def results_at(self, step: int) -> str | None:
+        """All that the evaluation after `step` found, as JSON for a file of its own."""
+        line = next((line for line in self.evaluations() if line.step == step), None)
+        if line is None:
+            return None
+        by_class = {"by_class": line.by_class.model_dump(exclude_none=True)} if line.by_class else {}
+        results = {"step": line.step, "epoch": line.epoch, **line.metrics, **by_class}
+        return json.dumps(results, indent=1, ensure_ascii=False) + "\n"
 
     def log_at(self, step: int) -> Metrics:
         """The metrics of the log after `step`; empty where there was none."""

@@ -125,12 +125,12 @@ def _target(config: RunConfig, rows: Rows, known: list[str]) -> _Target:
             return _Target(problem, [], lambda rows: numbers(rows, column), scoring)
         case "multi_label_classification":
             several = several_labels(rows, column, known)
-            scoring = Scoring(_several_classes, partial(ClassScores, metrics, len(several.names), several=True))
+            scoring = Scoring(_several_classes, partial(ClassScores, metrics, len(several.names), True, several.names))
             names, marked = several.names, several.marked
             return _Target(problem, names, lambda rows: several_vectors(rows, column, several), scoring, marked)
         case "single_label_classification":
             names = label_names(rows, column, known)
-            scoring = Scoring(_one_class, partial(ClassScores, metrics, len(names)))
+            scoring = Scoring(_one_class, partial(ClassScores, metrics, len(names), labels=names))
             return _Target(problem, names, lambda rows: label_ids(rows, column, names), scoring)
 
 

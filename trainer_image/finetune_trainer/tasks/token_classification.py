@@ -214,7 +214,7 @@ def _scoring(metrics: list[str], names: list[str], column: str) -> Scoring:
         )
     else:
         logger.info("the tags are not of entities (such as B-PER, I-PER, O): metrics are those of single words")
-    return Scoring(_predicted_tags, partial(WordScores, metrics, len(names)))
+    return Scoring(_predicted_tags, partial(WordScores, metrics, len(names), names))
 
 
 def _predicted_tags(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
