@@ -17,7 +17,7 @@ from finetune_operator.kube import FINETUNEJOBS, JOBS, PODS, Kind, Kube, connect
 from finetune_operator.latest_reports import LatestReports
 from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.names import LABEL_JOB_UID
-from finetune_operator.observe import has_ended
+from finetune_operator.observe import has_ended, job_essence, pod_essence
 from finetune_operator.ownership import PodOwners, key_of_job
 from finetune_operator.queue import WorkQueue
 from finetune_operator.reconcile import Reconciler
@@ -55,8 +55,8 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue(self._reconcile, delay_of=retry_after)
         self._finetunejobs = FineTuneJobs(self._queue.add)
         self._reports = LatestReports(self._queue.add)
-        self._jobs = self._informer(JOBS, self._on_job)
-        self._pods = self._informer(PODS, self._on_pod)
+        self._jobs = self._informer(JOBS, self._on_job, job_essence)
+        self._pods = self._informer(PODS, self._on_pod, pod_essence)
         self._reports_url = settings.reports_url or ""
         self._reconciler = Reconciler(
             self._kube,
@@ -70,7 +70,9 @@ class Operator:
         self._heartbeat = Heartbeat()
         self._started = False
 
-    def _informer(self, kind: Kind, on_change: handlers.OnObject) -> Informer:
+    def _informer(
+        self, kind: Kind, on_change: handlers.OnObject, essence: Callable[[JsonObject], JsonObject]
+    ) -> Informer:
         return Informer(
             self._kube,
             kind,
@@ -78,6 +80,7 @@ class Operator:
             label=LABEL_JOB_UID,
             on_change=on_change,
             relist_seconds=self._settings.relist_interval,
+            essence=essence,
             remember=has_ended,
         )
 

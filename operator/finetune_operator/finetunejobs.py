@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from finetune_api.base import JsonObject
 from finetune_operator.kube import FINETUNEJOBS, Kube
+from finetune_operator.reading import tell
 from finetune_operator.resource import Key, key_of
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class FineTuneJobs:
 
     def seen(self, raw: JsonObject) -> None:
         """Kopf's watch tells of an object."""
+        if not _is_whole(raw):
+            return
         key = key_of(raw)
         self._told[key] = max(self._told.get(key, 0), _version(raw))
         self.learn(raw)
@@ -61,7 +64,6 @@ class FineTuneJobs:
         known = self._objects.get(key)
         if known is not None and _version(raw) <= _version(known):
             return
-        raw["metadata"].pop("managedFields", None)
         self._objects[key] = raw
         if known is not None:
             self._keys.pop(known["metadata"]["uid"], None)
@@ -79,11 +81,11 @@ class FineTuneJobs:
         """Compare with a list: take what Kopf missed, and remember whether it is behind."""
         known_before = set(self._objects)
         items, _ = await kube.list(FINETUNEJOBS, namespace)
-        listed = {key_of(raw): raw for raw in items}
+        listed = {key_of(raw): raw for raw in items if _is_whole(raw)}
         self._judge(set(listed))
         for key in known_before - listed.keys():
             self.forget(key)
-        for raw in items:
+        for raw in listed.values():
             self.learn(raw)
         self._due = {key: _version(raw) for key, raw in listed.items()}
         self._listed = self._clock()
@@ -104,6 +106,17 @@ class FineTuneJobs:
     def behind(self) -> float:
         """Seconds for which Kopf's watch has been behind the lists; 0 if it is not."""
         return 0.0 if self._behind_since is None else self._clock() - self._behind_since
+
+
+def _is_whole(raw: JsonObject) -> bool:
+    """Whether it has what each object of an API server has. One that has not must not stand in the way of the others."""
+    metadata = raw.get("metadata") or {}
+    whole = {"namespace", "name", "uid", "resourceVersion"} <= metadata.keys() and metadata[
+        "resourceVersion"
+    ].isdecimal()
+    if not whole:
+        tell(f"FineTuneJob {metadata.get('namespace')}/{metadata.get('name')}", "has no uid or resourceVersion")
+    return whole
 
 
 def _version(raw: JsonObject) -> int:

@@ -5,14 +5,19 @@ deletion works while the operator is down.
 """
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
 import kopf
+from aiohttp.connector import Connection
 from kubernetes.aio.client import Configuration
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
+from finetune_operator.kube import FINETUNEJOBS
+from finetune_operator.reading import read_event, read_list
 
 OnObject = Callable[[JsonObject], None]
 
@@ -31,8 +36,8 @@ def build_registry(
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
-    async def log_in(**_: Any) -> kopf.ConnectionInfo:
-        return await credentials(configuration)
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        return session(await credentials(configuration))
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
     async def on_event(event: kopf.RawEvent, **_: Any) -> None:
@@ -75,6 +80,54 @@ async def run(
         ready_flag=started,
         stop_flag=stop,
     )
+
+
+class BoundedResponse(aiohttp.ClientResponse):
+    """An answer as `reading` reads it. Kopf would parse it whole, and end for good on one object that it dies of."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """See aiohttp."""
+        await super().start(connection)
+        if self.url.query.get("watch") == "true" and self.status == 200:
+            self.content = _BoundedEvents(self.content)  # type: ignore[assignment]
+        return self
+
+    async def json(self, **others: Any) -> Any:
+        """The answer's JSON."""
+        if self.status != 200:
+            return await super().json(**others)
+        return await read_list(self.content.iter_any(), FINETUNEJOBS.longest)
+
+
+class _BoundedEvents:
+    """The stream of a watch, whose lines are read and written again."""
+
+    def __init__(self, stream: aiohttp.StreamReader) -> None:
+        self._stream = stream
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """As a StreamReader's: whole lines here."""
+        buffer = b""
+        async for chunk in self._stream.iter_chunked(size):
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            for line in filter(None, lines):
+                event = read_event(line, FINETUNEJOBS.longest)
+                if event is not None:
+                    yield json.dumps(event).encode() + b"\n"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def session(info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
+    """Kopf's connection to the API server: as Kopf itself makes it, but for how answers are read."""
+    made = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        response_class=BoundedResponse,
+    )
+    return kopf.AiohttpSession(server=info.server, aiohttp_session=made)
 
 
 async def credentials(configuration: Configuration) -> kopf.ConnectionInfo:

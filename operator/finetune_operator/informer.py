@@ -15,6 +15,7 @@ from kubernetes.aio.client import ApiException
 from finetune_api.base import JsonObject
 from finetune_operator.kube import Kind, Kube
 from finetune_operator.queue import backoff
+from finetune_operator.reading import tell
 
 _WATCH_SECONDS = 290
 _SILENCE_SECONDS = 90.0
@@ -32,7 +33,7 @@ FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError)
 class Informer:
     """Objects by (namespace, name). `on_change` hears each one that was added, changed or deleted.
 
-    `remember` chooses deleted objects that stay for a while: how a pod ended is worth more than that it is gone.
+    `essence` makes of an object what is kept of it. `remember` chooses deleted objects that stay for a while: how a pod ended is worth more than that it is gone.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Informer:
         label: str,
         on_change: Callable[[JsonObject], None],
         relist_seconds: float,
+        essence: Callable[[JsonObject], JsonObject] = lambda raw: raw,
         remember: Callable[[JsonObject], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -53,6 +55,7 @@ class Informer:
         self._label = label
         self._on_change = on_change
         self._relist_seconds = relist_seconds
+        self._essence = essence
         self._remember = remember
         self._clock = clock
         self._objects: dict[tuple[str, str], JsonObject] = {}
@@ -121,7 +124,11 @@ class Informer:
         self._heard = self._clock()
 
     def _take(self, event: JsonObject) -> None:
-        raw = event["object"]
+        if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
+            return
+        raw = self._digest(event["object"])
+        if raw is None:
+            return
         if event["type"] in ("ADDED", "MODIFIED"):
             self._store(raw)
         elif event["type"] == "DELETED" and _key(raw) in self._objects:
@@ -132,10 +139,22 @@ class Informer:
             return
         self._on_change(raw)
 
+    def _digest(self, raw: JsonObject) -> JsonObject | None:
+        """What is kept of an object, or None for one that nobody can read: it must not end the watch of the others."""
+        try:
+            essence = self._essence(raw)
+            _key(essence), self._value(essence)
+        except Exception as error:  # noqa: BLE001 - whatever an object may hold
+            metadata = raw.get("metadata") or {}
+            name = f"{self._kind.plural} {metadata.get('namespace')}/{metadata.get('name')}"
+            tell(name, f"cannot be read ({type(error).__name__} {error})")
+            return None
+        return essence
+
     def _replace(self, items: list[JsonObject]) -> None:
         """Take a whole list: what is not in it any more was deleted while no watch ran."""
         self._departed.clear()
-        listed = {_key(raw): raw for raw in items}
+        listed = {_key(raw): raw for item in items if (raw := self._digest(item)) is not None}
         for key in self._objects.keys() - listed.keys():
             self._on_change(self._drop(key))
         for key, raw in listed.items():
@@ -145,8 +164,6 @@ class Informer:
                 self._on_change(raw)
 
     def _store(self, raw: JsonObject) -> None:
-        # Half of an object's size, and of no use here.
-        raw["metadata"].pop("managedFields", None)
         key = _key(raw)
         if key in self._objects:
             self._drop(key)

@@ -6,8 +6,8 @@ TimeoutError and aiohttp.ClientError where there was no answer.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import aiohttp
@@ -19,6 +19,7 @@ from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.names import MANAGER
 from finetune_operator.rates import RateLimit
+from finetune_operator.reading import read_event, read_list, read_object
 
 _TIMEOUT_SECONDS = 30.0
 _PAGE = 500
@@ -31,6 +32,8 @@ class Kind:
     prefix: str
     """Such as /apis/batch/v1."""
     plural: str
+    longest: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """Most bytes that are read of a top-level field of an object."""
 
     def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
         """Path of an object, of a collection, or of all namespaces' collection."""
@@ -42,7 +45,10 @@ class Kind:
         return "/".join(parts)
 
 
-FINETUNEJOBS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL)
+MAX_SPEC_BYTES = 64 * 1024
+"""Of a FineTuneJob. A larger one is from before its schema was bounded, and is refused by name."""
+
+FINETUNEJOBS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL, {"spec": MAX_SPEC_BYTES})
 JOBS = Kind("/apis/batch/v1", "jobs")
 PODS = Kind("/api/v1", "pods")
 CONFIG_MAPS = Kind("/api/v1", "configmaps")
@@ -73,38 +79,38 @@ class Kube:
     async def get(self, kind: Kind, namespace: str, name: str) -> JsonObject | None:
         """The object as it stands now, or None if there is none."""
         try:
-            return await self._json("GET", kind.path(namespace, name))
+            return await self._json("GET", kind, kind.path(namespace, name))
         except NotFoundException:
             return None
 
     async def create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
         """Create an object; ConflictException if one of that name is there."""
         path = kind.path(manifest["metadata"]["namespace"])
-        return await self._json("POST", path, {"fieldManager": MANAGER}, manifest)
+        return await self._json("POST", kind, path, {"fieldManager": MANAGER}, manifest)
 
     async def apply(self, kind: Kind, manifest: JsonObject) -> JsonObject:
         """Server-side apply: the fields in `manifest` are ours from now on, whoever set them."""
         metadata = manifest["metadata"]
         path = kind.path(metadata["namespace"], metadata["name"])
         query = {"fieldManager": MANAGER, "force": "true"}
-        return await self._json("PATCH", path, query, manifest, "application/apply-patch+yaml")
+        return await self._json("PATCH", kind, path, query, manifest, "application/apply-patch+yaml")
 
     async def merge(self, kind: Kind, namespace: str, name: str, patch: JsonObject) -> JsonObject:
         """Change single fields by a JSON merge patch."""
         path = kind.path(namespace, name)
-        return await self._json("PATCH", path, {"fieldManager": MANAGER}, patch, "application/merge-patch+json")
+        return await self._json("PATCH", kind, path, {"fieldManager": MANAGER}, patch, "application/merge-patch+json")
 
     async def replace_status(self, kind: Kind, manifest: JsonObject) -> JsonObject:
         """Write `status`; ConflictException unless the object still has the resourceVersion of `manifest`."""
         metadata = manifest["metadata"]
         path = kind.path(metadata["namespace"], metadata["name"], "status")
-        return await self._json("PUT", path, {"fieldManager": MANAGER}, manifest)
+        return await self._json("PUT", kind, path, {"fieldManager": MANAGER}, manifest)
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete this very object, in the background. Nothing happens if it is gone."""
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
-            await self._json("DELETE", kind.path(namespace, name), {}, options)
+            await self._json("DELETE", kind, kind.path(namespace, name), {}, options)
         except NotFoundException:
             return
 
@@ -113,7 +119,8 @@ class Kube:
         items: list[JsonObject] = []
         query = {**selectors, "limit": str(_PAGE)}
         while True:
-            page = await self._json("GET", kind.path(namespace), query)
+            response = await self._limited("GET", kind.path(namespace), query)
+            page = await read_list(response.content.iter_any(), kind.longest)
             items += page["items"]
             if not page["metadata"].get("continue"):
                 return items, page["metadata"]["resourceVersion"]
@@ -141,23 +148,35 @@ class Kube:
             async for chunk in response.content.iter_any():
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in filter(None, lines):
-                    yield _event(line)
+                    event = _event(line, kind)
+                    if event is not None:
+                        yield event
         finally:
             response.close()
 
     async def _json(
         self,
         method: str,
+        kind: Kind,
         path: str,
         query: dict[str, str] | None = None,
         body: JsonObject | None = None,
         content_type: str = "application/json",
     ) -> JsonObject:
+        response = await self._limited(method, path, query, body, content_type)
+        return read_object(await response.read(), kind.longest)
+
+    async def _limited(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: JsonObject | None = None,
+        content_type: str = "application/json",
+    ) -> aiohttp.ClientResponse:
         while wait := self._rate.wait(""):  # noqa: ASYNC110 - until there is room, which comes with time alone
             await asyncio.sleep(wait)
-        response = await self._send(method, path, query, body, content_type)
-        answer: JsonObject = json.loads(await response.read())
-        return answer
+        return await self._send(method, path, query, body, content_type)
 
     async def _send(
         self,
@@ -184,9 +203,9 @@ class Kube:
         return response
 
 
-def _event(line: bytes) -> JsonObject:
-    event: JsonObject = json.loads(line)
-    if event["type"] == "ERROR":
+def _event(line: bytes, kind: Kind) -> JsonObject | None:
+    event = read_event(line, kind.longest)
+    if event is not None and event["type"] == "ERROR":
         status = event["object"]
         raise ApiException(status=status.get("code", 500), reason=status.get("message"))
     return event

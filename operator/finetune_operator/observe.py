@@ -13,10 +13,11 @@ from pydantic_core import from_json
 from finetune_api.base import JsonObject
 from finetune_api.report import NOT_COUNTED, FinalReport
 from finetune_api.status import is_sane
-from finetune_operator.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX
+from finetune_operator.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX, LABEL_JOB_UID
 from finetune_operator.reports import Received
 
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
+_LABELS = (LABEL_JOB_UID, LABEL_INDEX, LABEL_QUEUE)
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,42 @@ class Observation:
             return None
         starts = [pod.started for pod in self.newest]
         return None if None in starts else max(start for start in starts if start)
+
+
+def job_essence(raw: JsonObject) -> JsonObject:
+    """What a cache keeps of a Job: what is read here and for ownership."""
+    spec, status = raw.get("spec") or {}, raw.get("status") or {}
+    return {
+        "metadata": _metadata_essence(raw["metadata"]),
+        "spec": _only(spec, "suspend"),
+        "status": _only(status, "startTime", "completionTime", "conditions"),
+    }
+
+
+def pod_essence(raw: JsonObject) -> JsonObject:
+    """What a cache keeps of a pod: what is read here and for ownership."""
+    spec, status = raw.get("spec") or {}, raw.get("status") or {}
+    containers = [_only(each, "name", "image") for each in spec.get("containers") or []]
+    states = [_only(each, "name", "state") for each in status.get("containerStatuses") or []]
+    return {
+        "metadata": _metadata_essence(raw["metadata"]),
+        "spec": {**_only(spec, "nodeName"), "containers": containers},
+        "status": {**_only(status, "phase", "reason", "message", "conditions"), "containerStatuses": states},
+    }
+
+
+def _metadata_essence(metadata: JsonObject) -> JsonObject:
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    plain = ("namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "ownerReferences")
+    return {
+        **_only(metadata, *plain),
+        "labels": _only(labels, *_LABELS),
+        "annotations": _only(annotations, ANNOTATION_REQUESTED),
+    }
+
+
+def _only(fields: JsonObject, *names: str) -> JsonObject:
+    return {name: fields[name] for name in names if name in fields}
 
 
 def parse_job(raw: JsonObject) -> JobState:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
 
 from finetune_api.status import FineTuneJobStatus
-from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.v1alpha1 import API_VERSION, KIND, FineTuneJobSpec
 from finetune_operator import kube_events
 from finetune_operator.children import Children
 from finetune_operator.failures import failed_pods
@@ -193,8 +193,10 @@ class Reconciler:
         raw = self._finetunejobs.get(resource.key)
         if raw is None:
             return None
-        # With the resourceVersion that the status was computed from, so that nothing older overwrites anything newer.
-        manifest = {**raw, "status": to_manifest(status)}
+        # With the resourceVersion that the status was computed from, so that nothing older overwrites anything newer. And
+        # without the rest, which the API server leaves as it is: the spec may be what nobody can read.
+        metadata = {name: raw["metadata"][name] for name in ("namespace", "name", "uid", "resourceVersion")}
+        manifest = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": to_manifest(status)}
         try:
             written = await self._kube.replace_status(FINETUNEJOBS, manifest)
         except ConflictException:

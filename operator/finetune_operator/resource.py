@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from finetune_api.base import JsonObject
 from finetune_api.status import FineTuneJobStatus, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.reading import UNREADABLE
 
 _log = logging.getLogger(__name__)
 
@@ -56,12 +57,13 @@ def parse_resource(raw: JsonObject) -> Resource:
     metadata = raw["metadata"]
     spec: FineTuneJobSpec | None = None
     problems = ""
+    unreadable = raw.get(UNREADABLE) or {}
     try:
         # The API server drops what its CRD does not know: what we do not know is from a CRD newer than this operator,
         # and may be a default that no user wrote.
         spec = FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore")
     except ValidationError as error:
-        problems = _describe(error)
+        problems = f"spec: {unreadable['spec']}" if "spec" in unreadable else _describe(error)
     return Resource(
         key=key_of(raw),
         uid=metadata["uid"],
