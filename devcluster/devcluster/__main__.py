@@ -8,7 +8,7 @@ import signal
 import tempfile
 from pathlib import Path
 
-from devcluster.cluster import Options, running
+from devcluster.cluster import Options, deep_thread, running
 
 _ABOUT = """\
 A small Kubernetes for demos and tests: the API, Jobs, and one node that runs pods as processes of this machine.
@@ -23,13 +23,26 @@ def main() -> None:
         state_dir = arguments.state_dir
         if state_dir is None:
             state_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="devcluster-")))
-        asyncio.run(_serve(arguments, state_dir))
+        loop, stop = asyncio.new_event_loop(), asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+
+        failures: list[BaseException] = []
+
+        def serve() -> None:
+            try:
+                with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                    runner.run(_serve(arguments, state_dir, stop))
+            except BaseException as error:  # noqa: BLE001 - it is raised again
+                failures.append(error)
+
+        with deep_thread(serve) as thread:
+            thread.join()
+        if failures:
+            raise failures[0]
 
 
-async def _serve(arguments: argparse.Namespace, state_dir: Path) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+async def _serve(arguments: argparse.Namespace, state_dir: Path, stop: asyncio.Event) -> None:
     options = Options(gpus=arguments.gpus)
     async with running(state_dir, options, port=arguments.port, kubeconfig=arguments.kubeconfig) as cluster:
         print(f"export KUBECONFIG={cluster.kubeconfig}", flush=True)  # noqa: T201

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ from devcluster.kubeconfig import write_kubeconfig
 from devcluster.node import run_node
 
 logger = logging.getLogger(__name__)
+
+_RECURSION_LIMIT = 200_000
+_STACK_BYTES = 512 * 1024**2
+"""Of address space; memory is taken as it is used."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +116,27 @@ def in_thread(part: Callable[[], contextlib.AbstractAsyncContextManager[Cluster]
         finally:
             started.set()
 
-    thread = threading.Thread(target=run, name="devcluster", daemon=True)
-    thread.start()
-    started.wait()
-    if not found:
-        raise RuntimeError("the cluster did not start") from (failures[0] if failures else None)
+    with deep_thread(run) as thread:
+        started.wait()
+        if not found:
+            raise RuntimeError("the cluster did not start") from (failures[0] if failures else None)
+        try:
+            yield found[0]
+        finally:
+            with contextlib.suppress(RuntimeError):  # its loop is closed: it failed, and has logged why
+                loop.call_soon_threadsafe(stop.set)
+            thread.join()
+
+
+@contextlib.contextmanager
+def deep_thread(target: Callable[[], None]) -> Iterator[threading.Thread]:
+    """A thread that has begun, with room for objects nested as deep as Kubernetes takes them (10,000)."""
+    limit, size = sys.getrecursionlimit(), threading.stack_size(_STACK_BYTES)
+    sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
     try:
-        yield found[0]
+        thread = threading.Thread(target=target, name="devcluster", daemon=True)
+        thread.start()
+        threading.stack_size(size)
+        yield thread
     finally:
-        with contextlib.suppress(RuntimeError):  # its loop is closed: it failed, and has logged why
-            loop.call_soon_threadsafe(stop.set)
-        thread.join()
+        sys.setrecursionlimit(limit)

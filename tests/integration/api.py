@@ -15,6 +15,7 @@ JSON, MERGE = "application/json", "application/merge-patch+json"
 JSON_PATCH, STRATEGIC = "application/json-patch+json", "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,10 @@ class Api:
     def __call__(
         self, method: str, path: str, body: Any = None, content_type: str = JSON, accept: str = JSON, token: str = ""
     ) -> Answer:
-        """`body` goes out as JSON unless it is text; `token` replaces the kubeconfig's credentials."""
+        """`body` goes out as JSON unless it is text or bytes; `token` replaces the kubeconfig's credentials."""
         auth = {"authorization": f"Bearer {token}"} if token else self._auth
         headers = {**auth, "Content-Type": content_type, "Accept": accept, "User-Agent": "tests/1"}
-        data = body if isinstance(body, str) or body is None else json.dumps(body)
+        data = body if isinstance(body, str | bytes) or body is None else json.dumps(body)
         response = self._pool.request(method, self._host + path, body=data, headers=headers, retries=False)
         text = response.data.decode()
         warnings = tuple(response.headers.getlist("Warning"))

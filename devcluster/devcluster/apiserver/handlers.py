@@ -102,13 +102,13 @@ class Handlers:
         return response
 
     async def _create(self, request: web.Request, target: Target, view: View) -> web.Response:
-        body, duplicates = bodies.decode_object(await request.read(), request.content_type)
+        body, duplicates = bodies.decode_object(await request.read(), _content_type(request))
         if target.resource.namespaced and not target.namespace:
             raise method_not_allowed()
         return _written(view, target, self._writer.create(target, body, _options(request, duplicates)))
 
     async def _replace(self, request: web.Request, target: Target, view: View) -> web.Response:
-        body, duplicates = bodies.decode_object(await request.read(), request.content_type)
+        body, duplicates = bodies.decode_object(await request.read(), _content_type(request))
         if target.subresource == "finalize":
             return answer(self._writer.finalize_namespace(target, body))
         return _written(view, target, self._writer.replace(target, body, _options(request, duplicates)))
@@ -163,7 +163,7 @@ class Handlers:
     async def _review(self, request: web.Request, target: Target) -> web.Response:
         if request.method != "POST":
             raise method_not_allowed()
-        body, _ = bodies.decode_object(await request.read(), request.content_type)
+        body, _ = bodies.decode_object(await request.read(), _content_type(request))
         return answer(self._reviews.answer(target, body, request[USER]), 201)
 
 
@@ -209,13 +209,18 @@ def _selection(request: web.Request, target: Target) -> Predicate:
     return lambda obj: all(check(obj) for check in checks)
 
 
+def _content_type(request: web.Request) -> str:
+    """Of the body; empty where the client names none, as `kubectl create --raw` does, and means JSON."""
+    return request.content_type if "Content-Type" in request.headers else ""
+
+
 def _is_watch(request: web.Request) -> bool:
     return request.query.get("watch") in ("true", "1")
 
 
 async def _optional_body(request: web.Request) -> Object:
     raw = await request.read()
-    return bodies.decode_object(raw, request.content_type)[0] if raw.strip() else {}
+    return bodies.decode_object(raw, _content_type(request))[0] if raw.strip() else {}
 
 
 def _key(obj: Object) -> tuple[str, str]:

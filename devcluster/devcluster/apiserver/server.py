@@ -70,7 +70,7 @@ class ApiServer:
         except web.HTTPNotFound:
             refusal = no_such_path()
         except web.HTTPRequestEntityTooLarge:
-            refusal = ApiError(413, "RequestEntityTooLarge", "limit is 3145728")
+            refusal = ApiError(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728")
         return answer(refusal.status(), refusal.code)
 
     @web.middleware

@@ -1,5 +1,6 @@
 """Create, replace, patch, apply and delete: each is one transaction on the store."""
 
+import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from devcluster.apiserver.versions import served, stored
 
 NAMESPACES = "/namespaces"
 DEFINITIONS = f"{crds.GROUP}/{crds.PLURAL}"
+_MAX_OBJECT_BYTES, _MAX_MESSAGE_BYTES = 3 * 512 * 1024, 2 * 1024**2
 _SERVERS_OWN = (
     "uid",
     "creationTimestamp",
@@ -206,6 +208,7 @@ class Writer:
         return served(resource, self._stored(resource, target.key, new))
 
     def _stored(self, resource: Resource, key: Key, obj: Object) -> Object:
+        _check_size(obj)
         if resource.storage_key != DEFINITIONS:
             return self._store.put(resource.storage_key, key, stored(resource, obj))
         obj = self._store.put(DEFINITIONS, key, crds.established(obj))
@@ -292,6 +295,16 @@ class Writer:
         if uid and uid != live["metadata"]["uid"]:
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {live['metadata']['uid']}"
             raise conflict(resource.plural, resource.group, target.name, why)
+
+
+def _check_size(obj: Object) -> None:
+    """500, as of an etcd that does not take the object."""
+    size = len(json.dumps(obj, separators=(",", ":"), ensure_ascii=False).encode())
+    if size > _MAX_MESSAGE_BYTES:
+        what = f"rpc error: code = ResourceExhausted desc = trying to send message larger than max ({size} vs. 2097152)"
+        raise ApiError(500, "", what)
+    if size > _MAX_OBJECT_BYTES:
+        raise ApiError(500, "", "etcdserver: request is too large")
 
 
 def _restricted(target: Target, live: Object, new: Object) -> Object:
