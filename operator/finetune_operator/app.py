@@ -147,7 +147,12 @@ class Operator:
         return await self._reconciler.reconcile(key)
 
     def _surroundings(self) -> Surroundings:
-        return Surroundings(self._settings.trainer_image, self._reports_url, self._certificates.bundle)
+        return Surroundings(
+            self._settings.trainer_image,
+            self._reports_url,
+            self._certificates.bundle,
+            platform_user=self._settings.platform_user,
+        )
 
     def _on_job(self, raw: JsonObject) -> None:
         key = key_of_job(raw)

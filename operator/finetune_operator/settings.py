@@ -19,6 +19,8 @@ class Settings(BaseSettings):
 
     trainer_image: Annotated[str, Field(min_length=1)] = f"finetune-trainer:{version('finetune-operator')}"
     """Image of the trainer for jobs that name none in pod.image."""
+    platform_user: bool = False
+    """Leave the user and groups of the jobs' pods to the platform, as OpenShift wants it; 65532 if not."""
     watch_namespace: str = ""
     """The only namespace to serve; all of them if empty."""
     namespace: str = "default"

@@ -34,12 +34,13 @@ from finetune_operator.resource import Resource
 
 
 def build_environment(
-    resource: Resource, spec: FineTuneJobSpec, reports_url: str, tokens: str | None
+    resource: Resource, spec: FineTuneJobSpec, reports_url: str, *, tokens: str | None = None, user: str | None = None
 ) -> list[JsonObject]:
     """Ours first; a variable of the user replaces ours. Stock transformers reads the three of KUBEFLOW_TRAINER_.
 
     Args:
         tokens: Folder where tokenized rows are left for the pods that come after this one, if there is one.
+        user: Name of the user, where the image has none for its id.
     """
     key, resources = resource.key, spec.resources
     ours = {
@@ -53,6 +54,8 @@ def build_environment(
     }
     if secret_names(spec):
         ours[ENV_SECRETS] = SECRETS_DIR
+    if user:
+        ours["USER"] = user
     if tokens:
         ours[ENV_TOKENS] = tokens
     if resources.cpu:

@@ -41,6 +41,8 @@ class Surroundings:
     """Base of the report endpoint, such as https://finetune-operator.finetune-system.svc:8443."""
     ca: str
     """PEM bundle for it."""
+    platform_user: bool = False
+    """Whether the platform chooses user and groups, as OpenShift's restricted-v2 does, which refuses pods that name one."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,7 @@ def build_pod_template(
         "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
+            **({} if surroundings.platform_user else {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}),
             # Without this each start walks a whole volume to change its files' group.
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
@@ -104,7 +104,7 @@ def _container(resource: Resource, spec: FineTuneJobSpec, surroundings: Surround
         "image": spec.pod.image or surroundings.image,
         "command": ["python", "-m", "finetune_trainer"],
         "args": [*program.command, "--config", f"{CONFIG_DIR}/{RUN_FILE}", *volumes],
-        "env": build_environment(resource, spec, surroundings.reports_url, _tokens(spec, program.claims)),
+        "env": _environment(resource, spec, surroundings, program),
         "resources": program.resources,
         "volumeMounts": [*_mounts(program.claims), *secret_mounts(spec)],
         "terminationMessagePath": TERMINATION_LOG,
@@ -115,6 +115,14 @@ def _container(resource: Resource, spec: FineTuneJobSpec, surroundings: Surround
             "capabilities": {"drop": ["ALL"]},
         },
     }
+
+
+def _environment(
+    resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, program: Program
+) -> list[JsonObject]:
+    # An id of the platform's has no name in the image, and torch asks for one to name its caches by.
+    user = "finetune" if surroundings.platform_user else None
+    return build_environment(resource, spec, surroundings.reports_url, tokens=_tokens(spec, program.claims), user=user)
 
 
 def _resources(spec: FineTuneJobSpec) -> JsonObject:

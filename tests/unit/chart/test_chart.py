@@ -30,6 +30,7 @@ EVERY_VALUE: Json = {
     "image": {"repository": "registry.example.com/operator", "tag": "1.2.3", "pullPolicy": "Always"},
     "imagePullSecrets": [{"name": "pull"}],
     "trainerImage": {"repository": "registry.example.com/trainer", "tag": "4.5.6"},
+    "platformUser": True,
     "watchNamespace": "team-a",
     "serviceAccount": {"name": "tuner-account", "annotations": {"example.com/role": "tuner"}},
     "reports": {"port": 443, "url": "https://reports.example.com"},
@@ -147,6 +148,13 @@ def test_the_deployment_is_hardened_and_told_where_it_is(render: Render) -> None
     }
 
 
+def test_the_platform_can_choose_the_user_of_all_pods(render: Render) -> None:
+    pod = render(platformUser=True)["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]
+
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert {"name": "FINETUNE_OPERATOR_PLATFORM_USER", "value": "true"} in pod["containers"][0]["env"]
+
+
 def test_the_service_leads_to_the_report_endpoint(render: Render) -> None:
     assert render()["Service/ft-finetune-operator"] == {
         "apiVersion": "v1",
@@ -172,6 +180,7 @@ def test_every_value_reaches_its_place(render: Render) -> None:
     assert env == {
         "NAMESPACE": None,
         "TRAINER_IMAGE": "registry.example.com/trainer:4.5.6",
+        "PLATFORM_USER": "true",
         "WATCH_NAMESPACE": "team-a",
         "SECRET_NAME": "tuner-reports",
         "REPORTS_URL": "https://reports.example.com",

@@ -1,14 +1,17 @@
 """Whole manifests of the children."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.operator.samples import LABELS, OWNERS, UID, children, resource
+from tests.unit.operator.samples import LABELS, OWNERS, SURROUNDINGS, UID, children, resource
 
 from finetune_api.run import RunConfig
+from finetune_operator.manifests import build_children
 from finetune_operator.manifests.config_map import run_config
 from finetune_operator.manifests.job import changes, changes_after_the_end
+from finetune_operator.manifests.preflight_job import build_preflight_job
 from finetune_operator.manifests.pvc import build_pvc
 
 
@@ -145,6 +148,26 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
         "ownerReferences": OWNERS,
     }
     assert made.config_map["data"]["ca.crt"] == "PEM"
+
+
+@pytest.mark.parametrize("of", ["training", "preflight"])
+def test_the_platform_can_choose_the_user_of_a_pod(of: str) -> None:
+    given, surroundings = resource(), replace(SURROUNDINGS, platform_user=True)
+    assert given.spec is not None
+
+    made = (
+        build_children(given, given.spec, surroundings).job
+        if of == "training"
+        else build_preflight_job(given, given.spec, surroundings, output_bound=False)
+    )
+
+    pod = made["spec"]["template"]["spec"]
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert {"name": "USER", "value": "finetune"} in pod["containers"][0]["env"]
 
 
 def test_the_trainer_reads_from_run_yaml_what_the_user_asked_for() -> None:
