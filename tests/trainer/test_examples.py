@@ -12,7 +12,7 @@ import transformers
 from datasets import ClassLabel, List, Value
 from ruamel.yaml import YAML
 from tests.trainer.tiny import VOCABULARY, Train, make_tokenizer, texts
-from tests.trainer.tiny_language import CHAT_TEMPLATE, chats, questions, save_llama, save_t5
+from tests.trainer.tiny_language import CHAT_TEMPLATE, COLOUR_OF, chats, questions, save_llama, save_t5
 
 from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
 from finetune_trainer.__main__ import main
@@ -101,6 +101,15 @@ STAND_INS = {
         lambda folder: save_llama(folder, CHAT_TEMPLATE, longest=2048),
         {"messages": [chat["messages"] for chat in chats()]},
         {"messages": List({"role": TEXT, "content": TEXT})},
+    ),
+    "alpaca.yaml": StandIn(
+        lambda folder: save_llama(folder, CHAT_TEMPLATE, longest=1024),
+        {
+            "instruction": ["what colour is"] * 60,
+            "input": [f"the {thing} ?" for thing in COLOUR_OF] * 10,
+            "output": [*COLOUR_OF.values()] * 10,
+        },
+        {"instruction": TEXT, "input": TEXT, "output": TEXT},
     ),
     "summarization.yaml": StandIn(save_t5, {"text": TEXTS, "summary": TEXTS[::-1]}, {"text": TEXT, "summary": TEXT}),
     "translation.yaml": StandIn(

@@ -230,6 +230,7 @@ def test_a_developer_s_turn_is_the_system_s_where_the_template_knows_no_other() 
             "System role not supported",
             "first turn of the user",
         ),
+        ("gemma.jinja", CALLS, "Conversation roles must alternate", "a model whose chat template knows tools"),
         ("gemma.jinja", [CHAT[0], CHAT[0], CHAT[1]], "Conversation roles must alternate", "take turns, the user first"),
     ],
 )

@@ -223,19 +223,20 @@ class ChatTemplate:
         return self._apply(chat, **options)["input_ids"]
 
     def _apply(self, chat: Chat, **options: Any) -> dict[str, list[int]]:
-        refused: Exception | None = None
+        tools: Any = chat.tools
+        refusals: list[Exception] = []
         for messages in _spellings(chat.messages):
-            tools: Any = chat.tools
             turns = [_in_parts(message) for message in messages] if self._wants_parts else messages
             try:
                 encoded: Any = self.tokenizer.apply_chat_template(
                     turns, chat_template=self.text, tools=tools, tokenize=True, return_dict=True, **options
                 )
             except _REFUSALS as error:
-                refused = refused or error
+                refusals.append(error)
             else:
                 return dict(encoded)
-        raise ChatError(f"the model's chat template refuses it: {refused}", _remedy(str(refused))) from refused
+        refused = refusals[:2][-1]  # of calls that with a content, since a missing one is none of the user's mistakes
+        raise ChatError(f"the model's chat template refuses it: {refused}", _remedy(str(refused), chat)) from refused
 
 
 def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
@@ -341,10 +342,12 @@ def _with_text_arguments(message: Message) -> Message:
     return {**message, "tool_calls": calls}
 
 
-def _remedy(refusal: str) -> str:
+def _remedy(refusal: str, chat: Chat) -> str:
     said = refusal.lower()
     if any(role in said for role in SYSTEM):
         return "put what the system says into the first turn of the user, or leave it out"
+    if parts_of(chat) & {"tool", "tools", "tool_calls"}:
+        return "use a model whose chat template knows tools, or drop the row"
     if "alternat" in said:
         return "let user and assistant take turns, the user first: join turns of one that follow each other, or drop the row"
     return "give turns as the model expects them, or drop the row"
