@@ -4,11 +4,13 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 # TensorFlow, which KerasHub brings along, is kept out of the main environment.
 KERAS_VENV ?= .venv-keras
+# The one that has torch for a GPU: an environment that is there already, such as BENCH_PYTHON=python3.
+BENCH_PYTHON ?= $(BIN)/python
 # bitsandbytes alone, to stand beside the main environment.
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer test test-slow bench-kill test-keras test-qlora generate verify lint format clean
+.PHONY: help demo bench-trainer bench-gpu test test-slow bench-kill test-keras test-qlora generate verify lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +36,9 @@ demo: $(READY)  ## Fine-tune a real model on a cluster in this machine, from a m
 
 bench-trainer: $(READY)  ## Compare our trainer with plain scripts, side by side; BENCH=--quick takes a minute or two
 	$(BIN)/python benchmarks/trainer.py $(BENCH)
+
+bench-gpu: $(if $(filter $(BIN)/python,$(BENCH_PYTHON)),$(READY))  ## Measure the trainer on a GPU, in 8 minutes; BENCH_PYTHON=python3 names what has torch, BENCH='--json FILE'
+	$(BENCH_PYTHON) benchmarks/gpu.py $(BENCH)
 
 test: $(READY)  ## Run the test suite
 	$(BIN)/python -m pytest

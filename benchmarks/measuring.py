@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import transformers
+from gpu_figures import Operations, utilization
 from torch.utils.data import Sampler
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, TrainingArguments
 
@@ -29,8 +30,6 @@ from finetune_trainer.reporting.state import RunState
 from finetune_trainer.run import run
 from finetune_trainer.stop import StopSignal
 
-_PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
-"""Dense bfloat16 operations a second, by NVIDIA's data sheets."""
 TEST_ROWS = 200
 Seconds = npt.NDArray[np.float64]
 """On the clock, and of all cores."""
@@ -111,41 +110,36 @@ class Workload:
             }
         )
 
-    def utilization(self) -> Callable[[float], float] | None:
-        """From rows a second to the share of the GPU's peak that the model's own operations take.
-
-        6 operations for each weight and token (2 forward, 4 backward), without attention and without embeddings, which
-        are looked up: Kaplan et al., "Scaling Laws for Neural Language Models", section 2.1, https://arxiv.org/abs/2001.08361;
-        over the peak as in Chowdhery et al., "PaLM", appendix B, https://arxiv.org/abs/2204.02311.
-        """
-        device = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
-        peak = next((peak for name, peak in _PEAKS.items() if name in device.split() or name in device), None)
-        if peak is None or self.length is None:
+    def utilization(self) -> Callable[[float], float | None] | None:
+        """From rows a second to the share of the GPU's peak that the model's own operations take."""
+        if self.length is None or not torch.cuda.is_available():
             return None
-        model = transformers.BertModel(transformers.AutoConfig.from_pretrained(self.model))
-        weights = sum(weight.numel() for weight in model.encoder.parameters())
-        length = self.length
-        return lambda rows_per_second: 6 * weights * length * rows_per_second / peak
+        config = transformers.AutoConfig.from_pretrained(self.model)
+        model, length, device = transformers.BertModel(config), self.length, torch.cuda.get_device_name()
+        weights = sum(layer.weight.numel() for layer in model.encoder.modules() if isinstance(layer, torch.nn.Linear))
+        each = Operations(weights, layers=config.num_hidden_layers, width=config.hidden_size, context=length)
+        return lambda rows_per_second: utilization(each, rows_per_second * length, device)
 
 
 _LAST_WAIT = ("Training", "Exporting")
 
 
-class _Clock(RunState):
+class Clock(RunState):
     """The state of a run that notes when its stage changed, and when each step was done."""
 
     def __init__(self) -> None:
         super().__init__()
         self.moments: list[tuple[Seconds, Stage]] = []
-        self._steps: dict[int, float] = {}
+        self.steps: dict[int, float] = {}
+        """When each was done; 0 is when the first one began."""
 
     def set_progress(self, progress: Progress) -> None:
-        self._steps.setdefault(progress.step, time.perf_counter())
+        self.steps.setdefault(progress.step, time.perf_counter())
         super().set_progress(progress)
 
     def intervals(self) -> list[float]:
         end = next(moment[0] for moment, stage in self.moments if stage == "Exporting")
-        return [after - before for before, after in pairwise([*self._steps.values(), end])]
+        return [after - before for before, after in pairwise([*self.steps.values(), end])]
 
     def stage(self, stage: Stage, message: str | None = None) -> None:
         self.moments.append((_now(), stage))
@@ -166,7 +160,7 @@ def program(workload: Workload, engine: str, folder: Path, short: bool = False) 
     output = folder / "ours"
     rows = 2 * workload.batch_size if short else workload.rows
     config = workload.config(engine, output, rows)
-    state = _Clock()
+    state = Clock()
     reporter = Reporter(state, Endpoint.from_environment(), config.reporting.interval_seconds)
     reporter.start()
     run(config, {}, state, StopSignal(last_words=lambda: None))

@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _SYSTEM = Path("/")
@@ -17,3 +18,11 @@ def available_cores(root: Path = _SYSTEM) -> int:
         quota, period = (root / "sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         cores = min(cores, int(quota) // int(period))
     return max(1, cores)
+
+
+def version_of(distribution: str) -> str:
+    """The version that is installed; "not installed" for what runs from its source folder, as this program can."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "not installed"

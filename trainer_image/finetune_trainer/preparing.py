@@ -3,7 +3,6 @@
 import logging
 import platform
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +19,7 @@ from finetune_trainer.data.tokenizing import as_loaded
 from finetune_trainer.engines import speed
 from finetune_trainer.engines.arguments import check_arguments
 from finetune_trainer.failures import TrainerError, bad_configuration
+from finetune_trainer.machine import version_of
 from finetune_trainer.memory.fitting import fit_of
 from finetune_trainer.models.lora import load_adapted
 from finetune_trainer.models.pretrained import Pretrained, check_weights, find_pretrained, load_tokenizer
@@ -176,7 +176,7 @@ def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: 
         dataset_revision=rows.revision if is_hub_id(config.dataset.source) else None,
         dataset_fingerprint=rows.fingerprint(columns),
         config_digest=config.digest(),
-        versions={"python": platform.python_version(), **{name: version(name) for name in _libraries(config)}},
+        versions={"python": platform.python_version(), **{name: version_of(name) for name in _libraries(config)}},
         seed=config.training.seed,
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.machine import available_cores
+from finetune_trainer.machine import available_cores, version_of
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,8 @@ def test_the_cores_are_those_of_machine_or_container(
         (tmp_path / "sys/fs/cgroup/cpu.max").write_text(limit)
 
     assert available_cores(tmp_path) == cores
+
+
+def test_a_program_that_runs_from_its_source_folder_has_no_version() -> None:
+    assert version_of("no-such-distribution") == "not installed"
+    assert version_of("pytest") == pytest.__version__

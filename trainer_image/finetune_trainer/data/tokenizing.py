@@ -5,7 +5,6 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from finetune_api.sources import Preprocessing
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.failures import bad_configuration, data_error
+from finetune_trainer.machine import version_of
 from finetune_trainer.prepared import Examples
 from finetune_trainer.storage import shared_tokens
 
@@ -42,7 +42,7 @@ def tokenized(
         encoded = encode({column: batch[name] for column, name in renamed.items()}, indices)
         return {**encoded, "length": [len(tokens) for tokens in encoded["input_ids"]]}
 
-    made_of = [rows.fingerprint(columns), [(name, version(name)) for name in _MAKERS], *settings]
+    made_of = [rows.fingerprint(columns), [(name, version_of(name)) for name in _MAKERS], *settings]
     fingerprint = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
     source = rows.dataset.select_columns(list(columns)).rename_columns(renamed)
     place = _cache_folder() / f"{fingerprint}.arrow"
