@@ -10,6 +10,7 @@ import transformers
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from finetune_api.base import JsonObject
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
@@ -79,6 +80,16 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
     if most is None:  # the fingerprint is of all rows
         state.set_provenance(_provenance(config, pretrained, train, data.columns))
     return Found(config, pretrained, tokenizer, train, evaluation, len(some.dataset), data, use_cpu)
+
+
+def fingerprints(found: Found) -> JsonObject:
+    """Of the rows that are learnt and evaluated on, in the columns that are read."""
+    columns = found.data.columns
+    return {
+        "columns": sorted(columns),
+        "training": found.train.fingerprint(columns),
+        "evaluation": found.evaluation.fingerprint(columns) if found.evaluation else None,
+    }
 
 
 def load(found: Found, state: RunState) -> Prepared:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
 from finetune_trainer import handover
 from finetune_trainer.checkpoints.export import export_model
@@ -23,13 +24,21 @@ from finetune_trainer.memory.fitting import Fit, describe, fitted, smaller
 from finetune_trainer.models.lora import check_lora
 from finetune_trainer.preflight.foretell import Target, foretell, tell
 from finetune_trainer.prepared import Prepared
-from finetune_trainer.preparing import choose_device, find, load, load_model, trains_in_bf16
+from finetune_trainer.preparing import choose_device, find, fingerprints, load, load_model, trains_in_bf16
 from finetune_trainer.processes.group import Processes
 from finetune_trainer.recorder import Recorder
 from finetune_trainer.reporting.history import History
 from finetune_trainer.reporting.state import RunState
 from finetune_trainer.stop import StopSignal
-from finetune_trainer.storage.output import Output, Volumes, claim_output, find_output, identity, open_output
+from finetune_trainer.storage.output import (
+    Output,
+    Volumes,
+    check_same_rows,
+    claim_output,
+    find_output,
+    identity,
+    open_output,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -129,10 +138,10 @@ def train(
         The checkpoint of the last step, and what was trained.
     """
     recorder.resume(recorder.store.newest)
-    prepared = _prepare(config, volumes, use_cpu, output, recorder, state, processes)
+    prepared, rows = _prepare(config, volumes, use_cpu, output, recorder, state, processes)
     with processes.together():
         if processes.main:
-            claim_output(output, config)
+            claim_output(output, config, rows)
             recorder.store.begin()
         recorder.history.begin()
     _take_over(output, recorder, processes)
@@ -161,13 +170,18 @@ def _prepare(
     recorder: Recorder,
     state: RunState,
     processes: Processes,
-) -> Prepared:
-    """Check everything and say what the run will be, before a weight is read; then load the model."""
+) -> tuple[Prepared, JsonObject]:
+    """Check everything and say what the run will be, before a weight is read; then load the model.
+
+    Returns:
+        What is trained, and the fingerprints of its rows.
+    """
     found = processes.in_turn(lambda: find(config, volumes, use_cpu, state))
     with processes.together():
         if processes.main:
+            check_same_rows(output, lambda: fingerprints(found))
             tell(foretell(found, Target(use_cpu), output, fresh=recorder.store.newest is None), state)
-    return processes.in_turn(lambda: load(found, state))
+    return processes.in_turn(lambda: load(found, state)), fingerprints(found)
 
 
 def _take_over(output: Output, recorder: Recorder, processes: Processes) -> None:

@@ -3,11 +3,11 @@
 from finetune_api.run import RunConfig
 from finetune_trainer.preflight.findings import Findings
 from finetune_trainer.preflight.foretell import Target, foretell
-from finetune_trainer.preparing import find
+from finetune_trainer.preparing import find, fingerprints
 from finetune_trainer.reporting.state import RunState
 from finetune_trainer.run import check_settings
 from finetune_trainer.run_warnings import collected
-from finetune_trainer.storage.output import Output, Volumes, claim_of, open_output
+from finetune_trainer.storage.output import Output, Volumes, check_same_rows, claim_of, open_output
 
 SAMPLE = 5_000
 """So many rows of a split are tokenised at the most, where a sample will do."""
@@ -28,6 +28,8 @@ def prepare(config: RunConfig, volumes: Volumes, state: RunState, *, for_job: bo
         target = Target(use_cpu, here=use_cpu or not for_job)
         output = _open(config, volumes, for_job)
         found = find(config, volumes, use_cpu, state, most=None if for_job else SAMPLE)
+        if output:
+            check_same_rows(output, lambda: fingerprints(found))
         return foretell(found, target, output)
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,8 @@ Volumes = Mapping[str, Path]
 """Where each claim of pvc://claim/... lies: in a pod its mount, on a laptop any folder."""
 
 _IDENTITY = "run.json"
+_ROWS = "rows"
+"""What it says of the rows beside the identity."""
 _OURS = ("checkpoints", "model", "adapter", "history.jsonl")
 
 
@@ -173,10 +175,14 @@ def _away(config: RunConfig, uri: str) -> Output:
     return Output(uri, folder, Mirror(connect(uri), folder))
 
 
-def claim_output(output: Output, config: RunConfig) -> None:
-    """Mark the output as this run's. Only done once model and data are good: a mistake shall not cost a folder."""
+def claim_output(output: Output, config: RunConfig, rows: JsonObject | None = None) -> None:
+    """Mark the output as this run's. Only done once model and data are good: a mistake shall not cost a folder.
+
+    Args:
+        rows: Fingerprints of the rows that are learnt and evaluated on, for `check_same_rows`.
+    """
     mine = identity(config)
-    text = json.dumps(mine, indent=2) + "\n"
+    text = json.dumps({**mine, _ROWS: rows} if rows else mine, indent=2) + "\n"
     _check_is_free(output, mine)
     if output.mirror:
         output.mirror.create_mark(_IDENTITY, text.encode())
@@ -184,6 +190,32 @@ def claim_output(output: Output, config: RunConfig) -> None:
         with output_failures(output.path):
             _create(output.path / _IDENTITY, text)
     _check_is_free(output, mine)  # of two that come at the same time one was faster
+
+
+def check_same_rows(output: Output, rows: Callable[[], JsonObject]) -> None:
+    """Nothing of this run was learnt from other rows, or evaluated on others.
+
+    Args:
+        rows: Gives what `claim_output` would be given now. Only asked where a run has left it; runs of before have not.
+
+    Raises:
+        TrainerError: OUTPUT, with what changed.
+    """
+    mark = _read_mark(output)
+    theirs = json.loads(mark).get(_ROWS) if mark else None
+    if not theirs:
+        return
+    mine = rows()
+    if theirs["columns"] != mine["columns"]:  # another version of the trainer, which reads more of them
+        return
+    changed = [name for name in ("training", "evaluation") if theirs[name] != mine[name]]
+    if changed:
+        raise output_error(
+            "DataChanged",
+            f"{output.uri} holds this run on other data: since it began, the {' and '.join(changed)} rows have changed",
+            f"give output.uri another folder, or delete {output.shown(output.path)} to begin anew; to go on, put the data "
+            "back as it was",
+        )
 
 
 def _check_is_free(output: Output, mine: JsonObject) -> None:
@@ -196,6 +228,8 @@ def _check_is_free(output: Output, mine: JsonObject) -> None:
             theirs = json.loads(mark)
         except ValueError:
             theirs = None
+        if isinstance(theirs, dict):
+            theirs.pop(_ROWS, None)
     if theirs != mine:
         raise output_error(
             "OutputInUse",
