@@ -103,7 +103,7 @@ def test_whole_numbers_that_are_floats_are_learnt_as_classes_and_told(
     settings: Settings, train: Train, tmp_path: Path
 ) -> None:
     on(settings, tmp_path, [1.0 if label == "good" else 0.0 for label in texts(96)["label"]])
-    settings["training"]["epochs"] = 4
+    settings["training"]["epochs"] = 10
 
     final = train(settings).final
 

@@ -95,6 +95,7 @@ def test_a_row_is_named_as_it_stands_in_its_own_split(tmp_path: Path) -> None:
         ("label", {"label": [{"a": number} for number in range(500)]}),
         ("label", {"label": [[f"tag {number}", "all"] for number in range(500)]}),
         ("label", {"label": list(range(500))}),
+        ("label", {"label": [number / 7 for number in range(500)]}),
     ],
 )
 def test_whatever_a_column_holds_a_sample_stays_one(label_column: str | None, columns: dict[str, list[Any]]) -> None:
@@ -106,3 +107,12 @@ def test_whatever_a_column_holds_a_sample_stays_one(label_column: str | None, co
 
     assert 50 < len(sample.dataset) <= 100 + 2
     assert "   " in sample.dataset["text"][:]
+
+
+def test_a_sample_has_each_whole_number_of_a_column_of_floats_and_a_fraction() -> None:
+    labels = [float(number % 3) for number in range(500)]
+    labels[333], labels[401] = 9.0, 0.5
+    dataset = datasets.Dataset.from_dict({"text": ["a film"] * 500, "label": labels})
+    rows = Rows(dataset, np.arange(1, 501), np.full(500, "train", object), "train")
+
+    assert {*sample_rows(rows, 50, "label").dataset["label"]} == {*labels}

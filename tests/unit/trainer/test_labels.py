@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from finetune_api.sources import Problem
-from finetune_trainer.data.labels import Several, label_ids, label_names, problem_of, several_labels, several_vectors
+from finetune_trainer.data.labels import (
+    Several,
+    label_ids,
+    label_names,
+    problem_of,
+    several_labels,
+    several_vectors,
+    tell_constant,
+)
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.failures import TrainerError
 from finetune_trainer.run_warnings import collected
@@ -144,3 +152,17 @@ def test_a_class_that_is_a_fraction_is_told_with_its_row() -> None:
         TrainerError, match=r"column 'label' in row 3 of split 'train' .* holds 0.5, which cannot be a class"
     ):
         label_names(rows([0.0, 1.0, 0.5]), "label")
+
+
+@pytest.mark.parametrize(("values", "told"), [([2.5, 2.5, 2.5], ["OneNumber"]), ([2.5, 2.5, 3.0], []), ([2.5], [])])
+def test_numbers_that_are_all_the_same_are_told(values: list[float], told: list[str]) -> None:
+    reasons: list[str] = []
+    with collected(lambda reason, _: reasons.append(reason)):
+        tell_constant(rows(values), "label", values)
+
+    assert reasons == told
+
+
+def test_an_unknown_label_is_told_with_the_one_that_is_likely_meant() -> None:
+    with pytest.raises(TrainerError, match=r"has the label 'Pos ', .* they have neg, pos; did you mean 'pos'\?"):
+        label_ids(rows(["Pos "]), "label", ["neg", "pos"])

@@ -11,7 +11,7 @@ import datasets
 from finetune_api.sources import Problem
 from finetune_trainer.data.columns import example, kind_of
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.failures import TrainerError, data_error, listed
+from finetune_trainer.failures import TrainerError, data_error, did_you_mean, listed
 from finetune_trainer.run_warnings import warn
 
 _LISTS = (datasets.List, datasets.LargeList)
@@ -163,6 +163,16 @@ def numbers(rows: Rows, column: str) -> list[float]:
     return found
 
 
+def tell_constant(rows: Rows, column: str, values: Sequence[float]) -> None:
+    """Say where numbers to learn are all the same: there is nothing to tell apart."""
+    if len(values) > 1 and len(set(values)) == 1:
+        warn(
+            "OneNumber",
+            f"column '{column}' is {values[0]:g} in all {len(values)} rows of split '{rows.split}': nothing is learnt of what "
+            "it depends on, and a correlation with it is 0. Take other rows, or another column",
+        )
+
+
 def _check_two(rows: Rows, column: str, names: Sequence[str]) -> None:
     if len(names) < 2:
         only = f"only the label '{names[0]}'" if names else "no label"
@@ -228,7 +238,8 @@ def _id(
         raise data_error("NotLabelled", f"{where} is -1, which means not labelled", "use a split that has labels")
     raise data_error(
         "UnknownLabel",
-        f"{where} has the label '{value}', which the training rows do not have; they have {listed(names)}",
+        f"{where} has the label '{value}', which the training rows do not have; they have {listed(names)}"
+        f"{did_you_mean(str(value), names)}",
         "train on rows that have each label, or drop such rows",
     )
 

@@ -33,7 +33,7 @@ def _telling(rows: Rows, most: int, label_column: str | None) -> set[int]:
             column = table[name].combine_chunks()
             if column.null_count and name not in missing:
                 missing[name] = start + pc.index(pc.is_null(column), True).as_py()
-            if name == label_column and not pa.types.is_floating(column.type):
+            if name == label_column:
                 _keep_labels(labels, most, column, start)
             if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
                 _keep_extremes(extremes, name, column, start)
@@ -42,7 +42,7 @@ def _telling(rows: Rows, most: int, label_column: str | None) -> set[int]:
 
 
 def _keep_labels(labels: dict[Any, int], most: int, column: Any, start: int) -> None:
-    """Note the index of the first row with each label: a text, a whole number, or those of a list."""
+    """Note the index of the first row with each label: a text, a whole number, or those of a list. Of fractions one will do."""
     is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
     kind = column.type.value_type if is_list else column.type
     if pa.types.is_nested(kind):
@@ -50,7 +50,8 @@ def _keep_labels(labels: dict[Any, int], most: int, column: Any, start: int) -> 
     for index, value in enumerate(column.to_pylist()):
         for label in value or [] if is_list else [value]:
             if len(labels) < most:
-                labels.setdefault(label, start + index)
+                whole = not isinstance(label, float) or label.is_integer()
+                labels.setdefault(label if whole else "a fraction", start + index)
 
 
 def _keep_extremes(extremes: dict[tuple[str, str], tuple[int, int]], name: str, column: Any, start: int) -> None:

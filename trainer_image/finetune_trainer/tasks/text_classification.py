@@ -13,7 +13,15 @@ from finetune_api.sources import Columns, Problem
 from finetune_api.training import METRICS_OF_PROBLEM, Metric
 from finetune_trainer.data.classes import Labels, tell_odd_classes
 from finetune_trainer.data.columns import check_columns, check_text, tell_empty_texts
-from finetune_trainer.data.labels import label_ids, label_names, numbers, problem_of, several_labels, several_vectors
+from finetune_trainer.data.labels import (
+    label_ids,
+    label_names,
+    numbers,
+    problem_of,
+    several_labels,
+    several_vectors,
+    tell_constant,
+)
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import (
     Batch,
@@ -70,6 +78,9 @@ def prepare(inputs: Inputs) -> TaskData:
     if target.names:
         in_order = config.training.arguments.get("train_sampling_strategy") == "sequential"
         tell_odd_classes(columns.label, target.names, train, evaluation, in_order)
+    else:
+        for labels in filter(None, (train, evaluation)):
+            tell_constant(labels.rows, columns.label, labels.each)
 
     def examples(labels: Labels) -> Examples:
         inputs.tell(f"tokenizing {len(labels.rows.positions)} rows of split {labels.rows.split}")
