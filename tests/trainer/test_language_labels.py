@@ -20,7 +20,8 @@ from tests.trainer.tiny_language import (
 from finetune_api.run import RunConfig
 from finetune_trainer.data.rows import load_rows
 from finetune_trainer.failures import TrainerError
-from finetune_trainer.models.pretrained import find_pretrained, load_tokenizer
+from finetune_trainer.models.pretrained import find_pretrained
+from finetune_trainer.models.tokenizer import load_tokenizer
 from finetune_trainer.prepared import Inputs
 from finetune_trainer.tasks import causal_lm, seq2seq
 

@@ -15,8 +15,8 @@ from tests.trainer.test_training import classify
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
+from finetune_trainer.models.loading import Loaded
 from finetune_trainer.models.lora import fresh_modules
-from finetune_trainer.models.pretrained import Loaded
 
 
 @pytest.fixture

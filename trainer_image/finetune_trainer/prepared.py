@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.run import RunConfig
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.models.pretrained import Loaded, Pretrained
+from finetune_trainer.models.loading import Loaded
+from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.reporting.by_class import ByClass
 
 if TYPE_CHECKING:

@@ -17,13 +17,17 @@ from finetune_api.status import Provenance
 from finetune_trainer.data.rows import Rows, load_rows
 from finetune_trainer.data.sampling import sample_rows
 from finetune_trainer.data.tokenizing import as_loaded
+from finetune_trainer.data.vocabulary import check_vocabulary
 from finetune_trainer.engines import speed
 from finetune_trainer.engines.arguments import check_arguments
 from finetune_trainer.failures import TrainerError, bad_configuration
 from finetune_trainer.machine import version_of
 from finetune_trainer.memory.fitting import fit_of
+from finetune_trainer.models.adapter_source import check_adapter
 from finetune_trainer.models.lora import load_adapted
-from finetune_trainer.models.pretrained import Pretrained, check_weights, find_pretrained, load_tokenizer
+from finetune_trainer.models.pretrained import Pretrained, find_pretrained
+from finetune_trainer.models.quantized import check_quantization
+from finetune_trainer.models.tokenizer import load_tokenizer
 from finetune_trainer.prepared import Inputs, Prepared, TaskData
 from finetune_trainer.reporting.state import RunState
 from finetune_trainer.storage.output import Volumes
@@ -65,9 +69,7 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
         state.stage("Preparing", message)
 
     tell(f"looking for model {config.model.source}")
-    pretrained = find_pretrained(config.model, volumes)
-    check_weights(pretrained, config.model)
-    tokenizer = load_tokenizer(pretrained, config.model)
+    pretrained, tokenizer = find_model(config, volumes)
     tell(f"reading data set {config.dataset.source}")
     train, evaluation = load_rows(config.dataset, volumes)
     some, some_more = train, evaluation
@@ -113,6 +115,22 @@ def label_column(config: RunConfig) -> str | None:
             return columns.tags
         case _:
             return None
+
+
+def find_model(config: RunConfig, volumes: Volumes) -> tuple[Pretrained, Tokenizer]:
+    """The model that the run begins with, none of its weights read, and its tokenizer.
+
+    Raises:
+        TrainerError: MODEL when it cannot be used, or BAD_CONFIGURATION when it cannot be trained as it is asked for.
+    """
+    pretrained = find_pretrained(config.model, volumes)
+    lora = config.training.lora
+    check_quantization(pretrained.config, config.model.source, again=lora is not None and lora.quantization is not None)
+    if pretrained.adapter:
+        check_adapter(pretrained.adapter, lora, config.task)
+    tokenizer = load_tokenizer(pretrained, config.model)
+    check_vocabulary(tokenizer, pretrained.embeddings, config.model.source)
+    return pretrained, tokenizer
 
 
 def load_model(
@@ -187,17 +205,20 @@ def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: 
         dataset_revision=rows.revision if is_hub_id(config.dataset.source) else None,
         dataset_fingerprint=rows.fingerprint(columns),
         config_digest=config.digest(),
-        versions={"python": platform.python_version(), **{name: version_of(name) for name in _libraries(config)}},
+        versions={
+            "python": platform.python_version(),
+            **{name: version_of(name) for name in _libraries(config, pretrained)},
+        },
         seed=config.training.seed,
     )
 
 
-def _libraries(config: RunConfig) -> list[str]:
+def _libraries(config: RunConfig, pretrained: Pretrained) -> list[str]:
     lora, engine = config.training.lora, config.training.engine
     return [
         *_LIBRARIES,
         *(["trl"] if config.task == "causal-lm" else []),
-        *(["peft"] if lora else []),
+        *(["peft"] if lora or pretrained.adapter else []),
         *(["bitsandbytes"] if lora and lora.quantization else []),
         *(["keras", "keras-hub"] if engine == "keras" else []),
     ]

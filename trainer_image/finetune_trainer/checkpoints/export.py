@@ -4,12 +4,14 @@ import hashlib
 import shutil
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from finetune_api.status import ExportedModel
+from finetune_trainer.checkpoints.snapshot import restore_use_cache
 from finetune_trainer.checkpoints.store import MANIFEST, SavedCheckpoint, sha256_of
 from finetune_trainer.failures import output_failures
-from finetune_trainer.models.lora import merged
+from finetune_trainer.models.adapter_source import BASE, merged
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.storage.output import Output, sync_file, sync_folder
 from finetune_trainer.storage.sources import is_hub_id
@@ -23,8 +25,6 @@ STATE_FILES = (
     "training_args.bin",
 )
 """What a checkpoint holds besides the model and its tokenizer."""
-BASE = "base"
-"""In an adapter's folder: the configuration of the model that it belongs to, which names the classes."""
 RESULTS = "eval_results.json"
 """Beside the exported model, as transformers' own scripts call it."""
 _CARD = "README.md"
@@ -40,7 +40,7 @@ def export_model(
 
     def write(folder: Path) -> None:
         if lora is None:
-            _copy(checkpoint.path, folder)
+            _write_whole(checkpoint, prepared, folder)
         elif lora.merge:
             _write_merged(checkpoint, prepared, folder)
         else:
@@ -66,6 +66,11 @@ def _copy(checkpoint: Path, folder: Path) -> None:
     shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns(MANIFEST, *STATE_FILES))
 
 
+def _write_whole(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) -> None:
+    _copy(checkpoint.path, folder)
+    restore_use_cache(folder, prepared.pretrained.use_cache)  # checkpoints of earlier versions have it off
+
+
 def _write_adapter(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) -> None:
     _copy(checkpoint.path, folder)
     # Not beside the adapter: a config.json there would say that a whole model is.
@@ -73,14 +78,18 @@ def _write_adapter(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     config.save_pretrained(folder / BASE)
+    restore_use_cache(folder / BASE, prepared.pretrained.use_cache)
+    if prepared.model.can_generate():
+        prepared.model.generation_config.save_pretrained(folder / BASE)
     if not is_hub_id(prepared.pretrained.source):
         (folder / _CARD).unlink()  # peft's card names the base model: here by a path that nobody else has
 
 
 def _write_merged(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) -> None:
     """The base in full precision, whatever it was trained with, and the adapter added to it."""
-    base = prepared.data.load_model(prepared.pretrained).model
-    merged(base, checkpoint.path).save_pretrained(folder)
+    base = prepared.data.load_model(replace(prepared.pretrained, adapter=None)).model
+    merged(base, checkpoint.path, checkpoint.path.name).save_pretrained(folder)
+    restore_use_cache(folder, prepared.pretrained.use_cache)
     prepared.tokenizer.save_pretrained(folder)
 
 

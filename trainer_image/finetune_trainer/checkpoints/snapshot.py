@@ -5,6 +5,7 @@ the names that transformers' Trainer gives these files.
 """
 
 import copy
+import json
 import logging
 import random
 from collections.abc import Mapping
@@ -48,6 +49,8 @@ class TrainingState:
     """By file name: what `torch.save` writes, such as OPTIMIZER, SCHEDULER and a `random_state_file`."""
     texts: Mapping[str, str]
     """By file name: what is written as text, such as TRAINER_STATE."""
+    use_cache: bool | None = None
+    """As the pretrained model's configuration has it: the training's own has it off. None leaves it as it is."""
 
 
 def take_snapshot(step: int, epoch: float, state: TrainingState) -> Snapshot:
@@ -147,11 +150,20 @@ def _write(state: TrainingState, weights: dict[str, torch.Tensor], folder: Path)
         _write_adapter(cast("PeftModel", state.model), weights, folder)
     else:
         state.model.save_pretrained(str(folder), state_dict=weights)
+        restore_use_cache(folder, state.use_cache)
     state.tokenizer.save_pretrained(folder)
     for name, value in state.objects.items():
         torch.save(value, folder / name)
     for name, text in state.texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def restore_use_cache(folder: Path, value: bool | None) -> None:
+    """Write it into a model's config.json: without a cache, whoever loads the model writes with it many times slower."""
+    path = folder / "config.json"
+    if value is not None and path.is_file():
+        config = json.loads(path.read_text(encoding="utf-8")) | {"use_cache": value}
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def random_state_file(rank: int, processes: int) -> str:

@@ -182,7 +182,7 @@ class Engine:
             random_state_file(0, 1): random_state(),
         }
         model, tokenizer = self._prepared.model, self._prepared.tokenizer
-        state = TrainingState(model, tokenizer, weights_of(model), objects, texts={})
+        state = TrainingState(model, tokenizer, weights_of(model), objects, {}, self._prepared.pretrained.use_cache)
         self._recorder.save(take_snapshot(self._step, self._epoch_after(self._step), state))
 
     def _load(self, checkpoint: SavedCheckpoint) -> None:

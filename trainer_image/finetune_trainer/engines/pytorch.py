@@ -215,7 +215,9 @@ class Engine:
             objects[random_state_file(rank, processes)] = numbers
         texts = {TRAINER_STATE: json.dumps({"losses": losses, "logged_step": self._logged_step})}
         weights = whole_weights(self._plain_model)
-        state = TrainingState(self._plain_model, self._prepared.tokenizer, weights, objects, texts)
+        state = TrainingState(
+            self._plain_model, self._prepared.tokenizer, weights, objects, texts, self._prepared.pretrained.use_cache
+        )
         self._recorder.save(take_snapshot(self._step, self._epoch, state))
 
     def _begin(self, checkpoint: SavedCheckpoint | None) -> None:

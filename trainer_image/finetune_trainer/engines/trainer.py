@@ -240,7 +240,14 @@ class _Trainer(transformers.Trainer):
         state = dataclasses.asdict(self.state)
         state["stateful_callbacks"] = {_UNLOGGED: {"losses": losses, "since_step": self._globalstep_last_logged}}
         text = json.dumps(state, indent=2, sort_keys=True) + "\n"
-        return TrainingState(model, self._prepared.tokenizer, whole_weights(model), objects, {TRAINER_STATE: text})
+        return TrainingState(
+            model,
+            self._prepared.tokenizer,
+            whole_weights(model),
+            objects,
+            {TRAINER_STATE: text},
+            self._prepared.pretrained.use_cache,
+        )
 
     def begin(self) -> None:
         """The first step of this attempt comes next."""

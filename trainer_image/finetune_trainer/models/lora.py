@@ -5,12 +5,9 @@ and any other weights that the pretrained model does not have.
 """
 
 import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -19,20 +16,16 @@ from transformers.pytorch_utils import Conv1D
 
 from finetune_api.run import RunConfig
 from finetune_api.training import Lora, Task
-from finetune_trainer.failures import bad_configuration, did_you_mean, listed
-from finetune_trainer.models.pretrained import Loaded, Pretrained, in_body
+from finetune_trainer.failures import bad_configuration, did_you_mean, listed, model_error
+from finetune_trainer.models.adapter_source import TASK_TYPES, Adapter, adapted, outdated_names
+from finetune_trainer.models.loading import Loaded, in_body
+from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.storage.sources import is_hub_id
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-_TASK_TYPES: dict[Task, str] = {
-    "text-classification": "SEQ_CLS",
-    "token-classification": "TOKEN_CLS",
-    "causal-lm": "CAUSAL_LM",
-    "seq2seq": "SEQ_2_SEQ_LM",
-}
-"""peft's names for the tasks."""
+logger = logging.getLogger(__name__)
 
 
 def check_lora(config: RunConfig) -> None:
@@ -69,11 +62,13 @@ def load_adapted(
     Raises:
         TrainerError: MODEL as for any model; BAD_CONFIGURATION for target modules that it does not have.
     """
-    base = replace(pretrained, dtype=torch.bfloat16 if bf16 else torch.float32)
+    base = replace(pretrained, dtype=torch.bfloat16 if bf16 else torch.float32, adapter=None)
     if lora.quantization and not pretrained.empty:
         loaded = _load_quantized(load, base, lora.quantization)
     else:
         loaded = load(base)
+    if pretrained.adapter:
+        return _go_on(loaded, base, pretrained.adapter)
     return _add_adapter(loaded, base, task, lora)
 
 
@@ -112,54 +107,70 @@ def _load_quantized(load: Callable[[Pretrained], Loaded], base: Pretrained, bits
 
 def _add_adapter(loaded: Loaded, base: Pretrained, task: Task, lora: Lora) -> "PeftModel":
     from peft import LoraConfig, get_peft_model
-    from peft.utils import ModulesToSaveWrapper
 
     model, fresh = loaded.model, fresh_modules(loaded)
     _check_targets(model, lora.target_modules, fresh)
     settings = LoraConfig(
-        task_type=_TASK_TYPES[task],
+        task_type=TASK_TYPES[task],
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # any number will do
         lora_dropout=lora.dropout,
         target_modules=lora.target_modules or "all-linear",
         modules_to_save=fresh or None,
-        revision=base.revision if is_hub_id(base.source) else None,
+        revision=base.commit,
     )
     paths = set(_paths(model))
     try:
-        with _outdated_names():
-            adapted = get_peft_model(model, settings, low_cpu_mem_usage=base.empty)
+        with outdated_names():
+            added = get_peft_model(model, settings, low_cpu_mem_usage=base.empty)
     except ValueError as error:
         raise bad_configuration(
             f"training.lora.targetModules: {str(error).splitlines()[0]:.400}",
             f"these can be adapted: {listed(sorted(_linear_names(model, fresh)))}",
         ) from error
-    for module in adapted.modules():
+    return _finished(added, base, paths)
+
+
+def _go_on(loaded: Loaded, base: Pretrained, adapter: Adapter) -> "PeftModel":
+    """The model with an adapter that was trained before.
+
+    Raises:
+        TrainerError: MODEL when it is not one of this model, or lacks what starts at random here.
+    """
+    paths = set(_paths(loaded.model))
+    found = adapted(loaded.model, adapter.folder, adapter.source, base.empty)
+    settings: Any = found.peft_config["default"]
+    saved = settings.modules_to_save or ()
+    if left := [name for name in fresh_modules(loaded) if not any(f".{name}".endswith(f".{kept}") for kept in saved)]:
+        raise model_error(
+            "AdapterDoesNotFit",
+            f"the adapter {adapter.source} has no {listed(left)}, which its base {base.source} lacks as well",
+            "set model.source to the base, to begin an adapter for this task",
+        )
+    settings.revision = base.commit
+    logger.info("going on from the adapter %s: rank %s, alpha %s", adapter.source, settings.r, settings.lora_alpha)
+    return _finished(found, base, paths)
+
+
+def _finished(model: "PeftModel", base: Pretrained, paths: set[str]) -> "PeftModel":
+    """What is trained is in float32, and the adapter's configuration is one that others can read.
+
+    Args:
+        paths: Of all modules, before there was an adapter.
+    """
+    from peft.utils import ModulesToSaveWrapper
+
+    for module in model.modules():
         if isinstance(module, ModulesToSaveWrapper):
             module.modules_to_save.float()
-    kept: Any = adapted.peft_config["default"]
+    kept: Any = model.peft_config["default"]
     if not is_hub_id(base.source) and not base.source.startswith("file://"):
         kept.base_model_name_or_path = base.source  # and not where it lies on this machine
     # Sets would be written in another order by each process, and the digest of the files with them.
-    kept.target_modules = sorted(kept.target_modules)
+    if not isinstance(kept.target_modules, str):
+        kept.target_modules = sorted(kept.target_modules)
     kept.modules_to_save = sorted(paths.intersection(kept.modules_to_save or ())) or None
-    return adapted
-
-
-def merged(base: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    """`base` with the adapter in a folder added to its weights."""
-    from peft import PeftModel
-
-    with _outdated_names():
-        return PeftModel.from_pretrained(base, str(adapter)).merge_and_unload()  # type: ignore[no-any-return]
-
-
-@contextmanager
-def _outdated_names() -> Iterator[None]:
-    """peft uses names that transformers has given up, which no user can help."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
+    return model
 
 
 def fresh_modules(loaded: Loaded) -> list[str]:

@@ -1,30 +1,26 @@
-"""Finds the pretrained model and its tokenizer, and loads them."""
+"""Finds the pretrained model: where it is, at which revision, what its files hold."""
 
-import copy
 import hashlib
-import json
 import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    GenerationConfig,
-    PreTrainedModel,
-)
-from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers import AutoConfig, AutoModel
 
 from finetune_api.sources import ModelSource
 from finetune_trainer.checkpoints.store import sha256_of
 from finetune_trainer.failures import TrainerError, model_error
+from finetune_trainer.models.adapter_source import Adapter, hub_adapter, local_adapter
+from finetune_trainer.models.special_tokens import count_embeddings
+from finetune_trainer.models.weight_files import Tensors, check_no_pointers, hub_tensors, local_tensors
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.hub_errors import explain_hub_error
 from finetune_trainer.storage.output import Volumes
@@ -39,9 +35,6 @@ _ABILITIES = {
     "Seq2SeqLM": "write one text from another",
 }
 """What an AutoModelFor… class is for."""
-_INDEX = ".index.json"
-_WEIGHTS = tuple(f"{name}{end}" for name in ("model.safetensors", "pytorch_model.bin") for end in ("", _INDEX))
-"""Files that `from_pretrained` looks for; it takes the first that is there."""
 _FILES = ("*.safetensors", "*.bin", "*.json", "*.model", "*.txt", "*.jinja")
 """Weights, configurations, vocabularies and chat templates: a revision of a local model is of these."""
 
@@ -54,15 +47,21 @@ class Pretrained:
     place: str
     """What `from_pretrained` takes: a folder or an id on the Hub."""
     revision: str
-    """Commit on the Hub; `sha256:…` of a local model's files."""
+    """Commit on the Hub; `sha256:…` of a local model's files. With an adapter, its own and that of the base."""
     config: Any
     """Its transformers configuration."""
+    commit: str | None = None
+    """On the Hub."""
+    tensors: Tensors | None = None
+    """What its weights are, without their values; None where only loading can tell."""
+    adapter: Adapter | None = None
+    """What is to be added to its weights. Source, place and commit are those of the base."""
     dtype: torch.dtype = torch.float32
     """Of the weights that are loaded, whatever those on disk are: mixed precision is an argument of the training."""
     quantization: Any = None
     """transformers' settings to hold the weights in fewer bits, if so wanted."""
     empty: bool = False
-    """Whether weights have shapes only: enough to count them, and no file is read."""
+    """Whether weights have shapes only: enough to count them, and no number is read."""
 
     @property
     def classes(self) -> list[str]:
@@ -70,37 +69,85 @@ class Pretrained:
         return [name for _, name in sorted((self.config.id2label or {}).items())]
 
     @property
+    def use_cache(self) -> bool | None:
+        """Whether it keeps what it computed of the tokens before, to write the next: switched off while it is trained."""
+        told: bool | None = getattr(self.config, "use_cache", None)
+        return told
+
+    @property
     def arguments(self) -> dict[str, Any]:
         """Arguments for each `from_pretrained`. Code of the model's author is never run."""
-        local = self.revision.startswith("sha256:")
-        hub = {} if local else {"revision": self.revision, "token": hub_token("model")}
+        hub = {"revision": self.commit, "token": hub_token("model")} if self.commit else {}
         return {"trust_remote_code": False, **hub}
+
+    @property
+    def tokenizer(self) -> tuple[str, dict[str, Any]]:
+        """Where `from_pretrained` finds the tokenizer, and its arguments: an adapter may have one of its own."""
+        if self.adapter and self.adapter.has_tokenizer:
+            return str(self.adapter.folder), {"trust_remote_code": False}
+        return self.place, self.arguments
+
+    @cached_property
+    def embeddings(self) -> int | None:
+        """For how many tokens it has embeddings; None where it reads characters by other means."""
+        try:
+            with torch.device("meta"):
+                model = AutoModel.from_config(self.config, trust_remote_code=False)  # type: ignore[no-untyped-call]
+                return count_embeddings(model)
+        except (ValueError, TypeError):  # an architecture without a body of its own
+            return None
 
 
 def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
-    """The model, with its revision resolved.
+    """The model, with its revision resolved; of an adapter the base, with it.
 
     Raises:
-        TrainerError: MODEL when it is not there, gated, or not a model; INTERNAL when the Hub cannot be reached.
+        TrainerError: MODEL when it is not there, gated, not a model, or its files are torn or other than they should
+            be; INTERNAL when the Hub cannot be reached.
     """
-    if not is_hub_id(settings.source):
-        folder = find_source(settings.source, "model", volumes)
-        if not (folder / "config.json").is_file():
-            raise model_error(
-                "ModelNotFound",
-                f"{settings.source}: there is no config.json in {folder}",
-                "model.source must be a folder as save_pretrained writes it",
-            )
-        with _model_failures(settings):
-            config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
-            revision = _digest(folder)
-        return Pretrained(settings.source, str(folder), revision, config)
-    with _model_failures(settings):
+    on_hub = is_hub_id(settings.source)
+    folder = None if on_hub else find_source(settings.source, "model", volumes)
+    with model_failures(settings):
+        adapter = local_adapter(folder, settings.source) if folder else hub_adapter(settings)
+    if adapter is None:
+        return _find_local(folder, settings) if folder else _find_on_hub(settings)
+    try:
+        base = find_pretrained(adapter.base, volumes)
+    except TrainerError as error:
+        raise TrainerError(
+            error.exit_code,
+            error.reason,
+            f"{settings.source} is an adapter, and its base cannot be used: {error.message}",
+            f"bring the base {adapter.base.source} to where its adapter_config.json says, or write there where it is "
+            "(base_model_name_or_path)",
+        ) from error
+    base.config.update(adapter.head)
+    logger.info("%s is an adapter: its base is %s", settings.source, adapter.base.source)
+    return replace(base, adapter=adapter, revision=f"{_digest(adapter.folder)} on {base.revision}")
+
+
+def _find_local(folder: Path, settings: ModelSource) -> Pretrained:
+    if not (folder / "config.json").is_file():
+        raise model_error(
+            "ModelNotFound",
+            f"{settings.source}: there is no config.json in {folder}",
+            "model.source must be a folder as save_pretrained writes it",
+        )
+    with model_failures(settings):
+        check_no_pointers(folder, settings.source)
+        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        tensors = local_tensors(folder, settings.source)
+        return Pretrained(settings.source, str(folder), _digest(folder), config, tensors=tensors)
+
+
+def _find_on_hub(settings: ModelSource) -> Pretrained:
+    with model_failures(settings):
         commit, repository = _commit(settings), hub_id(settings.source)
         config = AutoConfig.from_pretrained(
             repository, revision=commit, trust_remote_code=False, token=hub_token("model")
         )
-    return Pretrained(settings.source, repository, commit, config)
+        tensors = hub_tensors(repository, commit, settings.source)
+    return Pretrained(settings.source, repository, commit, config, commit, tensors)
 
 
 def _commit(settings: ModelSource) -> str:
@@ -122,147 +169,9 @@ def _commit(settings: ModelSource) -> str:
     return config.parent.name  # the cache has a folder for each commit
 
 
-def check_weights(pretrained: Pretrained, settings: ModelSource) -> None:
-    """Whether files with weights are there; what they hold is only seen when they are loaded.
-
-    Raises:
-        TrainerError: MODEL when none is, or a part of them is missing.
-    """
-    on_hub = is_hub_id(settings.source)
-    with _model_failures(settings):
-        # What was fetched from the Hub lies in one folder for each commit.
-        config = hf_hub_download(pretrained.place, "config.json", revision=pretrained.revision) if on_hub else ""
-        folder = Path(config).parent if on_hub else Path(pretrained.place)
-        names = {path.name for path in folder.iterdir()}
-        if on_hub and not names.intersection(_WEIGHTS):
-            files = HfApi().model_info(pretrained.place, revision=pretrained.revision, token=hub_token("model"))
-            names = {sibling.rfilename for sibling in files.siblings or ()}
-        read = next((name for name in _WEIGHTS if name in names), None)
-        if read is None:
-            raise model_error(
-                "WeightsMissing",
-                f"{settings.source} has none of {', '.join(_WEIGHTS)}",
-                "model.source must hold weights as save_pretrained writes them",
-            )
-        if on_hub or not read.endswith(_INDEX):
-            return
-        parts = set(json.loads((folder / read).read_text(encoding="utf-8"))["weight_map"].values())
-        if absent := sorted(parts - names):
-            raise model_error("WeightsMissing", f"{settings.source} lacks {absent[0]}, which its {read} names")
-
-
-def load_tokenizer(pretrained: Pretrained, settings: ModelSource) -> Tokenizer:
-    """The tokenizer, with a padding token: where there is none, the end of text pads, as is usual for language models."""
-    with _model_failures(settings):
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(pretrained.place, **pretrained.arguments)
-    if tokenizer.pad_token is None:
-        if tokenizer.eos_token is None:
-            raise model_error(
-                "NoPaddingToken",
-                f"the tokenizer of {settings.source} has neither a padding token nor an end-of-text token",
-                "save it with one: tokenizer.add_special_tokens({'pad_token': '[PAD]'}), and resize the embeddings",
-            )
-        logger.info("%s has no padding token; its end-of-text token %r pads", settings.source, tokenizer.eos_token)
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model with its pretrained weights."""
-
-    model: PreTrainedModel
-    fresh: list[str]
-    """Parameters that the pretrained model does not have, such as those of a new head: they start at random."""
-
-
-def load_model(
-    kind: Any, pretrained: Pretrained, settings: ModelSource, tokenizer: Tokenizer, **options: Any
-) -> Loaded:
-    """The model by `kind`, one of transformers' AutoModelFor… classes; weights of another shape are made anew.
-
-    Args:
-        options: Fields of its configuration, such as num_labels.
-
-    Raises:
-        TrainerError: MODEL when the weights are not there, or not those of such a model.
-    """
-    if pretrained.empty:
-        return _load_empty(kind, pretrained, settings, options)
-    with _model_failures(settings):
-        model, info = kind.from_pretrained(
-            pretrained.place,
-            dtype=pretrained.dtype,
-            quantization_config=pretrained.quantization,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **options,
-            **pretrained.arguments,
-        )
-    _check_body_was_loaded(model, info, settings.source)
-    if model.config.get_text_config().pad_token_id is None:
-        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
-    _mend_generation(model)
-    return Loaded(model, sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])}))
-
-
-def _mend_generation(model: PreTrainedModel) -> None:
-    """Leave out what has no effect, or transformers would refuse to save the model once it was changed otherwise.
-
-    Some models on the Hub give a temperature and do not say whether they sample: they do.
-    """
-    settings = model.generation_config if model.can_generate() else None
-    if settings is None:
-        return
-    without_effect = _without_effect(settings)
-    if settings.do_sample is None:
-        settings.do_sample = True
-        if _without_effect(settings) == without_effect:
-            settings.do_sample = None
-    for name in _without_effect(settings):
-        setattr(settings, name, None)
-
-
-def _without_effect(settings: GenerationConfig) -> set[str]:
-    """Settings that others make void, such as a length penalty without beams. transformers tells them in a text alone."""
-    try:
-        settings.validate(strict=True)
-    except ValueError as error:
-        return set(re.findall(r"^- `(\w+)`:", str(error), re.MULTILINE))
-    return set()
-
-
-def _load_empty(kind: Any, pretrained: Pretrained, settings: ModelSource, options: dict[str, Any]) -> Loaded:
-    """As `load_model`, by the configuration alone. What is fresh is not known then: only the head counts as such."""
-    config = copy.deepcopy(pretrained.config)
-    config.update(options)
-    with _model_failures(settings), torch.device("meta"):
-        model = kind.from_config(config, dtype=pretrained.dtype, trust_remote_code=False)
-    output = model.get_output_embeddings()
-    return Loaded(model, [] if output else [name for name, _ in model.named_parameters() if not in_body(model, name)])
-
-
-def in_body(model: PreTrainedModel, name: str) -> bool:
-    """Whether a weight is of the pretrained part, and not of a head on it. All are where the two are not parted, as in T5."""
-    body = model.base_model_prefix
-    return name.startswith(f"{body}.") or not hasattr(model, body)
-
-
-def _check_body_was_loaded(model: PreTrainedModel, loaded: dict[str, Any], source: str) -> None:
-    mismatched = [str(key[0]) for key in loaded["mismatched_keys"] if in_body(model, str(key[0]))]
-    body = [name for name in model.state_dict() if in_body(model, name)]
-    missing = set(loaded["missing_keys"]) & set(body)
-    if mismatched or len(missing) > len(body) // 2:
-        what = f"of another shape ({mismatched[0]})" if mismatched else f"missing ({len(missing)} of {len(body)})"
-        raise model_error(
-            "WeightsDoNotFit",
-            f"{source}: weights are {what} for what its config.json describes",
-            "config.json and the weights must be of the same model",
-        )
-
-
 @contextmanager
-def _model_failures(settings: ModelSource) -> Iterator[None]:
+def model_failures(settings: ModelSource) -> Iterator[None]:
+    """Whatever goes wrong while the model is found or loaded is a failure of the model."""
     try:
         yield
     except (TrainerError, MemoryError, torch.OutOfMemoryError):

@@ -23,10 +23,13 @@ from finetune_trainer.data.tokenizing import (
     padding_multiple,
     tokenized,
 )
+from finetune_trainer.data.vocabulary import check_tokens
 from finetune_trainer.failures import TrainerError, data_error, model_error
 from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.tokens import TokenScores, count_tokens
-from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
+from finetune_trainer.models.generating import stop_at, turn_end
+from finetune_trainer.models.loading import Loaded, load_model
+from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
 from finetune_trainer.run_warnings import warn
 
@@ -68,8 +71,12 @@ def prepare(inputs: Inputs) -> TaskData:
         )  # fmt: skip
         return sequences
 
+    chat_end = turn_end(tokenizer) if layout.format in ("messages", "sharegpt") else None
+
     def load(pretrained: Pretrained) -> Loaded:
         loaded = load_model(AutoModelForCausalLM, pretrained, config.model, tokenizer)
+        if chat_end is not None:
+            stop_at(loaded.model, chat_end)
         loaded.model.config.use_cache = False  # else transformers would not look for packed texts; and it costs memory
         return loaded
 
@@ -125,6 +132,7 @@ def _examples(inputs: Inputs, rows: Rows, layout: Layout, longest: int) -> Examp
     made_by = (asdict(layout), settings.completion_only_loss, cut, inputs.pretrained.revision)
     examples = tokenized(rows, layout.all_columns, encode, *made_by)
     check_filled(rows, examples.lengths)
+    check_tokens(rows, examples.dataset, inputs.tokenizer, inputs.pretrained)
     check_lengths(rows, examples.lengths, longest)
     notes = [note.split(",") for note in examples.dataset[_NOTES][:]]
     tell_notes(rows, notes, layout)

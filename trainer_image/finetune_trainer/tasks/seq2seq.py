@@ -21,11 +21,13 @@ from finetune_trainer.data.tokenizing import (
     padding_multiple,
     tokenized,
 )
+from finetune_trainer.data.vocabulary import check_tokens
 from finetune_trainer.failures import bad_configuration, data_error
 from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.texts import TextScores
 from finetune_trainer.metrics.words import bleu_tokenizer
-from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
+from finetune_trainer.models.loading import Loaded, load_model
+from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
 from finetune_trainer.run_warnings import warn
 
@@ -136,6 +138,7 @@ def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | N
 
     examples = tokenized(rows, list(used.values()), encode, used, prefix, cut, cut_target, inputs.pretrained.revision)
     check_filled(rows, examples.lengths)
+    check_tokens(rows, examples.dataset, tokenizer, inputs.pretrained, ("input_ids", "labels"))
     check_lengths(rows, examples.lengths, longest)
     check_lengths(rows, examples.dataset[_TARGET_LENGTH][:], most, "maxTargetLength", "the target in ")
     return Examples(examples.dataset.remove_columns(_TARGET_LENGTH), examples.lengths)

@@ -33,9 +33,11 @@ from finetune_trainer.data.tokenizing import (
     padding_multiple,
     tokenized,
 )
+from finetune_trainer.data.vocabulary import check_tokens
 from finetune_trainer.failures import bad_configuration
 from finetune_trainer.metrics.scores import ClassScores, NumberScores, chosen_metrics
-from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
+from finetune_trainer.models.loading import Loaded, load_model
+from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
 
 _USUAL_METRICS: dict[Problem, tuple[Metric, ...]] = {
@@ -169,6 +171,7 @@ def _examples(inputs: Inputs, labels: Labels, target: _Target, longest: int | No
     made_of = (columns.to_wire(), target.problem, target.names, target.marked, cut, inputs.pretrained.revision)
     examples = tokenized(rows, list(_column_fields(columns).values()), encode, *made_of)
     check_filled(rows, examples.lengths)
+    check_tokens(rows, examples.dataset, inputs.tokenizer, inputs.pretrained)
     check_lengths(rows, examples.lengths, longest)
     return examples
 

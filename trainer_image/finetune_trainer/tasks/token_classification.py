@@ -25,10 +25,12 @@ from finetune_trainer.data.tokenizing import (
     padding_multiple,
     tokenized,
 )
+from finetune_trainer.data.vocabulary import check_tokens
 from finetune_trainer.failures import data_error, listed, model_error
 from finetune_trainer.metrics.scores import EntityScores, WordScores, chosen_metrics
 from finetune_trainer.metrics.tags import doubt_of, entity_tags
-from finetune_trainer.models.pretrained import Loaded, Pretrained, load_model
+from finetune_trainer.models.loading import Loaded, load_model
+from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
 from finetune_trainer.run_warnings import warn
 
@@ -143,6 +145,7 @@ def _examples(inputs: Inputs, labels: Labels, names: list[str], longest: int | N
 
     made_of = (columns.to_wire(), names, cut, inputs.pretrained.revision, "as one sentence")
     examples = tokenized(rows, [columns.tokens, columns.tags], encode, *made_of)
+    check_tokens(rows, examples.dataset, tokenizer, inputs.pretrained)
     check_lengths(rows, examples.lengths, longest)
     return _tagged_rows(rows, examples, [len(row) for row in labels.each])
 

@@ -1,0 +1,215 @@
+"""An adapter as `model.source`: its base is found by its configuration, and training goes on from it.
+
+With `training.lora` the adapter itself is trained on; without, it is added to the weights of its base, and all are trained.
+"""
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from transformers import PreTrainedModel
+
+from finetune_api.sources import ModelSource
+from finetune_api.training import Lora, Task
+from finetune_trainer.failures import bad_configuration, listed, model_error
+from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, WEIGHTS, Tensors, check_no_pointers, local_tensors
+from finetune_trainer.storage.credentials import hub_token
+from finetune_trainer.storage.sources import hub_id, is_hub_id
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+CONFIG = "adapter_config.json"
+BASE = "base"
+"""In an adapter's folder: the configuration of the model that it belongs to, which names the classes."""
+TASK_TYPES: dict[Task, str] = {
+    "text-classification": "SEQ_CLS",
+    "token-classification": "TOKEN_CLS",
+    "causal-lm": "CAUSAL_LM",
+    "seq2seq": "SEQ_2_SEQ_LM",
+}
+"""peft's names for the tasks."""
+_ON_HUB = [
+    CONFIG,
+    *ADAPTER_WEIGHTS,
+    f"{BASE}/*.json",
+    "tokenizer*",
+    "*.jinja",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+    "*_map.json",
+]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One that is there."""
+
+    source: str
+    folder: Path
+    base: ModelSource
+    """The model that it was trained for."""
+    tensors: Tensors | None
+    """Of its weights, by the names that they have in the model; None where only loading can tell."""
+
+    @property
+    def has_tokenizer(self) -> bool:
+        return (self.folder / "tokenizer_config.json").is_file()
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """Fields of the model's configuration that tell which classes it was trained for, where it brings them along."""
+        path = self.folder / BASE / "config.json"
+        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        ids = {int(number): name for number, name in told.get("id2label", {}).items()}
+        return {"id2label": ids, "label2id": {name: number for number, name in ids.items()}} if ids else {}
+
+
+def local_adapter(folder: Path, source: str) -> Adapter | None:
+    """The adapter in a folder; None where it holds something else.
+
+    Raises:
+        TrainerError: MODEL when it is of another kind than LoRA, does not name its base, or its weights are torn.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        return None
+    if any((folder / name).exists() for name in WEIGHTS):
+        raise model_error(
+            "ModelOrAdapter",
+            f"{source} holds both a model and an adapter ({CONFIG})",
+            "keep them in two folders, and set model.source to the one to begin with",
+        )
+    check_no_pointers(folder, source)
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    base = _base(settings, source)
+    told = f"{source}, an adapter of {base.source},"
+    if settings.get("peft_type") != "LORA":
+        raise model_error(
+            "AdapterNotSupported",
+            f"{told} is of peft's type {settings.get('peft_type')}: training goes on from LoRA alone",
+            "merge it into its base by merge_and_unload, and set model.source to the result",
+        )
+    tensors = local_tensors(folder, told, ADAPTER_WEIGHTS)
+    prefix = "base_model.model."
+    named = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()} if tensors is not None else None
+    return Adapter(source, folder, base, named)
+
+
+def hub_adapter(settings: ModelSource) -> Adapter | None:
+    """As `local_adapter`, for a repository of the Hub, of which what belongs to an adapter is fetched."""
+    repository, token = hub_id(settings.source), hub_token("model")
+    try:
+        config = Path(hf_hub_download(repository, CONFIG, revision=settings.revision, token=token))
+    except (LocalEntryNotFoundError, EntryNotFoundError):
+        return None  # if the Hub is out of reach, it is so for the model as well
+    folder = snapshot_download(repository, revision=config.parent.name, allow_patterns=_ON_HUB, token=token)
+    return local_adapter(Path(folder), settings.source)
+
+
+def _base(settings: Mapping[str, Any], source: str) -> ModelSource:
+    """The model that an adapter's configuration names: a source of ours, a path on this machine, or an id on the Hub."""
+    name = settings.get("base_model_name_or_path")
+    if not name:
+        raise model_error(
+            "BaseNotNamed",
+            f"{source} is an adapter, and does not name the model that it belongs to",
+            f"write it into its {CONFIG}, as base_model_name_or_path",
+        )
+    if (is_hub_id(name) and Path(name).is_dir()) or Path(name).is_absolute():
+        name = f"file://{Path(name).absolute()}"
+    return ModelSource(source=name, revision=settings.get("revision") or ModelSource.model_fields["revision"].default)
+
+
+def check_adapter(adapter: Adapter, lora: Lora | None, task: Task) -> None:
+    """The adapter is one for the task, and what `training.lora` sets is what it has.
+
+    Raises:
+        TrainerError: MODEL or BAD_CONFIGURATION, naming the fields.
+    """
+    settings = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))
+    kind = settings.get("task_type")
+    if kind in TASK_TYPES.values() and kind != TASK_TYPES[task]:
+        other = next(name for name, told in TASK_TYPES.items() if told == kind)
+        raise model_error(
+            "TaskNotSupported",
+            f"{adapter.source} is an adapter for {other}, and the task is {task}",
+            f"set task to {other}, or model.source to its base, {adapter.base.source}",
+        )
+    if lora is None:
+        return
+    usual, own = (
+        Lora(),
+        {"rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "target_modules": "target_modules"},
+    )
+    differ = [
+        f"{field} is {getattr(lora, field)}, and {settings.get(name)} there"
+        for field, name in own.items()
+        if getattr(lora, field) not in (getattr(usual, field), settings.get(name))
+        and not (field == "target_modules" and set(lora.target_modules or ()) == set(settings.get(name) or ()))
+    ]
+    if differ:
+        raise bad_configuration(
+            f"training.lora: {adapter.source} is an adapter with settings of its own: {'; '.join(differ)}",
+            "leave these out: training goes on with the adapter's; or set model.source to its base to begin another",
+        )
+
+
+def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = False) -> "PeftModel":
+    """`model` with the adapter in a folder, to be trained on.
+
+    Args:
+        empty: Whether weights have shapes only; then those of the adapter are not read.
+
+    Raises:
+        TrainerError: MODEL when the adapter is not one of this model, or for other classes.
+    """
+    from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
+
+    settings = PeftConfig.from_pretrained(str(folder))
+    settings.inference_mode = False
+    settings.base_model_name_or_path = model.name_or_path
+    try:
+        with outdated_names():
+            found: PeftModel = get_peft_model(model, settings, low_cpu_mem_usage=empty)
+            if empty:
+                return found
+            result: Any = set_peft_model_state_dict(found, load_peft_weights(str(folder), device="cpu"))
+    except (RuntimeError, ValueError, KeyError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise _unfit(
+            source, (lines[1] if "size mismatch" in str(error) and len(lines) > 1 else lines[0])[:300]
+        ) from error
+    trained = {name for name, weight in found.named_parameters() if weight.requires_grad}
+    if left := sorted(result.unexpected_keys) or sorted(trained.intersection(result.missing_keys)):
+        raise _unfit(source, f"weights such as {listed(left, 2)} are in one of the two only")
+    return found
+
+
+def merged(base: PreTrainedModel, folder: Path, source: str) -> PreTrainedModel:
+    """`base` with the adapter in a folder added to its weights."""
+    with outdated_names():
+        return adapted(base, folder, source).merge_and_unload()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def outdated_names() -> Iterator[None]:
+    """peft uses names that transformers has given up, which no user can help."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _unfit(source: str, why: str) -> Exception:
+    return model_error(
+        "AdapterDoesNotFit",
+        f"the adapter {source} does not fit its base, or was trained for other classes: {why}",
+        "use the very base that it was trained for, and data with the same labels; or set model.source to the base",
+    )

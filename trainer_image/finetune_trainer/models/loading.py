@@ -1,0 +1,195 @@
+"""Loads the pretrained weights into the model that a task trains, and trusts no number that the files do not hold.
+
+`from_pretrained` fills what it does not find with random numbers, and drops what it does not know, with a line in a log.
+"""
+
+import copy
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from finetune_api.sources import ModelSource
+from finetune_trainer.failures import listed, model_error
+from finetune_trainer.models.adapter_source import merged
+from finetune_trainer.models.generating import mend_generation
+from finetune_trainer.models.pretrained import Pretrained, model_failures
+from finetune_trainer.models.quantized import restored
+from finetune_trainer.models.special_tokens import align_special_tokens, check_special_tokens
+
+logger = logging.getLogger(__name__)
+
+_NEW_HEADS = (AutoModelForSequenceClassification, AutoModelForTokenClassification)
+"""What is made with a head of its own. The others need all that was pretrained, the output layer too."""
+_NEW_PARTS = re.compile(r"(^|\.)pooler\.|^perceiver\.decoder\.")
+"""What a head needs within the body: pretraining by masked words has no pooler, and a Perceiver a decoder of its own."""
+_COMPUTED = re.compile(
+    r"inv_freq|position_ids$|(attn|attention)\.(masked_)?bias$|causal_mask$|embed_positions\.weights$|coder\.version$"
+    r"|num_batches_tracked$"
+)
+"""What older checkpoints hold of numbers that are computed, and not learnt."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its pretrained weights."""
+
+    model: PreTrainedModel
+    fresh: list[str]
+    """Parameters that the pretrained model does not have, such as those of a new head: they start at random."""
+
+
+def load_model(
+    kind: Any, pretrained: Pretrained, settings: ModelSource, tokenizer: Tokenizer, **options: Any
+) -> Loaded:
+    """The model by `kind`, one of transformers' AutoModelFor… classes, with special tokens as the tokenizer has them.
+    A head for other classes than those that it was trained for is made anew.
+
+    Args:
+        options: Fields of its configuration, such as num_labels.
+
+    Raises:
+        TrainerError: MODEL when the weights are not there, not those of such a model, or not all of them.
+    """
+    if pretrained.empty:
+        model, info = _load_shapes(kind, pretrained, settings, options)
+    else:
+        with model_failures(settings):
+            model, info = kind.from_pretrained(
+                pretrained.place,
+                dtype=pretrained.dtype,
+                quantization_config=pretrained.quantization or restored(pretrained.config),
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **options,
+                **pretrained.arguments,
+            )
+    new_head = kind in _NEW_HEADS
+    check_all_was_read(model, info, settings.source, new_head)
+    align_special_tokens(model, tokenizer)
+    check_special_tokens(model, tokenizer, settings.source)
+    mend_generation(model)
+    fresh = sorted({*info["missing_keys"], *_mismatched(info)})
+    if pretrained.adapter:
+        fresh = [name for name in fresh if name not in (pretrained.adapter.tensors or ())]
+        if not pretrained.empty:
+            model = merged(model, pretrained.adapter.folder, pretrained.adapter.source)
+    if fresh and not pretrained.empty:
+        logger.info("%s has no weights for %s: they start at random, and are learnt", settings.source, listed(fresh))
+    return Loaded(model, fresh)
+
+
+def _load_shapes(
+    kind: Any, pretrained: Pretrained, settings: ModelSource, options: dict[str, Any]
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model without numbers, and what `from_pretrained` would say of its weights, as far as their heads are known."""
+    config = copy.deepcopy(pretrained.config)
+    config.update(options)
+    with model_failures(settings), torch.device("meta"):
+        model = kind.from_config(config, dtype=pretrained.dtype, trust_remote_code=False)
+    if pretrained.tensors is not None:
+        try:
+            loaded: tuple[PreTrainedModel, dict[str, Any]] = type(model).from_pretrained(
+                None,
+                config=config,
+                state_dict=dict(pretrained.tensors),
+                device_map="meta",
+                dtype=pretrained.dtype,
+                quantization_config=restored(pretrained.config),
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+            # It is a look ahead: what cannot be done without numbers may still be done with them.
+            logger.debug("%s cannot be loaded without its numbers: %s", settings.source, error)
+        else:
+            return loaded
+    # Then only the head counts as fresh.
+    output = model.get_output_embeddings()
+    heads = [] if output else [name for name, _ in model.named_parameters() if not in_body(model, name)]
+    return model, {"missing_keys": heads, "mismatched_keys": [], "unexpected_keys": []}
+
+
+def in_body(model: PreTrainedModel, name: str) -> bool:
+    """Whether a weight is of the pretrained part, and not of a head on it. All are where the two are not parted, as in T5."""
+    body = model.base_model_prefix
+    return name.startswith(f"{body}.") or not hasattr(model, body)
+
+
+def check_all_was_read(model: PreTrainedModel, info: Mapping[str, Any], source: str, new_head: bool) -> None:
+    """What was pretrained is there, and nothing of it was left in the file.
+
+    Args:
+        info: As `from_pretrained` gives it with `output_loading_info`.
+        new_head: Whether what is not of the body may start at random.
+
+    Raises:
+        TrainerError: MODEL, naming the weights.
+    """
+
+    def pretrained(name: str) -> bool:
+        return not new_head or (in_body(model, name) and not _NEW_PARTS.search(name))
+
+    wrong = {
+        "of another shape": [name for name in _mismatched(info) if pretrained(name)],
+        "missing": [name for name in _parameters(model, info["missing_keys"]) if pretrained(name)],
+        "left over": [name for name in info["unexpected_keys"] if is_half_read(model, name, new_head)],
+    }
+    for what, names in wrong.items():
+        if names:
+            count = f"{len(names)} of {len(model.state_dict())}: " if what == "missing" else ""
+            raise model_error(
+                "WeightsDoNotFit",
+                f"{source}: weights are {what} ({count}{listed(sorted(names), 4)}) for what its config.json describes",
+                "config.json and the weights must be of the same model"
+                + ("; scales and the like are those of quantized weights" if what == "left over" else ""),
+            )
+
+
+def _mismatched(info: Mapping[str, Any]) -> list[str]:
+    return [str(key[0]) for key in info["mismatched_keys"]]
+
+
+def _parameters(model: PreTrainedModel, names: Iterable[str]) -> set[str]:
+    """Those that are learnt: a buffer is computed anew."""
+    return set(names) & {name for name, _ in model.named_parameters(remove_duplicate=False)}
+
+
+def is_half_read(model: PreTrainedModel, name: str, new_head: bool) -> bool:
+    """Whether a weight in the file that the model has no place for shows that it is another model than it should be.
+
+    It does within a layer, as the scale of a quantized weight does, and as one more layer. What stands beside the layers
+    was a head, or another part that the task does not use.
+    """
+    path, module = _where(model, name)
+    if _COMPUTED.search(name) or _NEW_PARTS.search(name) or (new_head and module is model):
+        return False
+    in_layer = False
+    for part in path[:-1]:
+        in_layer = in_layer or isinstance(module, nn.ModuleList)
+        child = module._modules.get(part)
+        if child is None:
+            return in_layer and not _foretells_tokens(model, module)
+        module = child
+    return in_layer or any(True for _ in module.parameters(recurse=False))
+
+
+def _where(model: PreTrainedModel, name: str) -> tuple[list[str], nn.Module]:
+    """A weight's path, and the module that it begins at: in files of the body alone, names lack the body's prefix."""
+    first, *rest = name.split(".")
+    body: nn.Module = model.base_model
+    if first == model.base_model_prefix:
+        return rest, body
+    return [first, *rest], body if first in body._modules and first not in model._modules else model
+
+
+def _foretells_tokens(model: PreTrainedModel, module: nn.Module) -> bool:
+    """Whether `module` are layers after which some models have more in their files, to foretell several tokens at once."""
+    count = getattr(model.config.get_text_config(), "num_nextn_predict_layers", None)
+    return bool(count) and isinstance(module, nn.ModuleList)

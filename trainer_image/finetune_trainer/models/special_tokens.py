@@ -1,0 +1,64 @@
+"""The tokenizer's special tokens are those of the model: the same ids, each with an embedding."""
+
+from typing import Any
+
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers.trainer_utils import align_special_tokens as align_as_the_trainer
+
+from finetune_trainer.failures import TrainerError, model_error
+from finetune_trainer.run_warnings import warn
+
+
+def align_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer) -> None:
+    """Take the tokenizer's padding, begin and end into the model's configuration, as transformers' Trainer does.
+
+    What reads the configuration is the same then for each engine, and in the export: a classifier on a decoder, for
+    one, looks for the last token that is no padding.
+    """
+    align_as_the_trainer(model, tokenizer)  # type: ignore[no-untyped-call]
+
+
+def check_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, source: str) -> None:
+    """The tokens that are put into batches have embeddings.
+
+    Raises:
+        TrainerError: MODEL, naming the token.
+    """
+    embeddings = count_embeddings(model)
+    if embeddings is None:
+        return
+    config = model.config.get_text_config()
+    pad: int | None = tokenizer.pad_token_id
+    if pad is not None and pad >= embeddings:
+        raise without_embedding(source, f"the padding token {tokenizer.pad_token!r}", pad, embeddings)
+    start = getattr(config, "decoder_start_token_id", None) if getattr(config, "is_encoder_decoder", False) else None
+    if start is not None and start >= embeddings:
+        raise without_embedding(source, "decoder_start_token_id of its config.json", start, embeddings)
+    for name in ("bos_token_id", "eos_token_id"):
+        told = getattr(config, name, None)
+        for token in told if isinstance(told, list) else [told]:
+            if token is not None and token >= embeddings:
+                warn(
+                    "TokensWithoutEmbedding",
+                    f"model.source {source}: {name} of its config.json is {token}, and it has embeddings for {embeddings} "
+                    "tokens: no text will begin or end with it; set the one that the tokenizer has",
+                )
+
+
+def count_embeddings(model: Any) -> int | None:
+    """For how many tokens a model has embeddings; None where it reads characters by other means, as CANINE does."""
+    try:
+        weight = getattr(model.get_input_embeddings(), "weight", None)
+    except NotImplementedError:
+        return None
+    return None if weight is None else int(weight.shape[0])
+
+
+def without_embedding(source: str, what: str, token: int, embeddings: int) -> TrainerError:
+    return model_error(
+        "TokensWithoutEmbedding",
+        f"{source}: {what} has the id {token}, and the model has embeddings for {embeddings} tokens only (0 to {embeddings - 1})",
+        "save the model with embeddings for all tokens of its tokenizer: model.resize_token_embeddings(len(tokenizer)); or "
+        "use the tokenizer that belongs to the model",
+    )

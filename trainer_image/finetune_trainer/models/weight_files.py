@@ -1,0 +1,155 @@
+"""What the files with weights hold, by their heads alone: names, shapes and types, and whether they are weights at all."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, NotASafetensorsRepoError, SafetensorsParsingError
+from safetensors import SafetensorError, safe_open
+from transformers.modeling_utils import str_to_torch_dtype
+
+from finetune_trainer.failures import TrainerError, model_error
+from finetune_trainer.storage.credentials import hub_token
+
+logger = logging.getLogger(__name__)
+
+Tensors = Mapping[str, torch.Tensor]
+"""By their names, on the device `meta`: shapes and types without values."""
+
+_INDEX = ".index.json"
+WEIGHTS = tuple(f"{name}{end}" for name in ("model.safetensors", "pytorch_model.bin") for end in ("", _INDEX))
+"""Files that `from_pretrained` looks for; it takes the first that is there."""
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+"""Those that peft looks for."""
+_PICKLE, _ZIP = b"\x80", b"PK\x03\x04"
+_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def check_no_pointers(folder: Path, source: str) -> None:
+    """No file is a pointer of git's large file storage, which stands where `git lfs pull` would put the content.
+
+    Raises:
+        TrainerError: MODEL, naming the file.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(_POINTER):
+            raise model_error(
+                "FileIsLfsPointer",
+                f"{source}: {path.name} is a git LFS pointer, and not the file that it stands for",
+                "fetch the files: git lfs pull; or copy the model by hf download",
+            )
+
+
+def local_tensors(folder: Path, source: str, known: tuple[str, ...] = WEIGHTS) -> Tensors | None:
+    """What the weights in a folder are, without their values; None where only loading can tell.
+
+    Args:
+        known: Names of the files to look for; the first that is there is taken.
+
+    Raises:
+        TrainerError: MODEL when there are none, a part of them is missing, or a file is torn or something else.
+    """
+    first = next((name for name in known if (folder / name).exists()), None)
+    if first is None:
+        raise model_error(
+            "WeightsMissing",
+            f"{source} has none of {', '.join(known)}",
+            "model.source must hold weights as save_pretrained writes them",
+        )
+    found: dict[str, torch.Tensor] = {}
+    for name in _parts(folder, first):
+        if not (folder / name).exists():
+            raise model_error("WeightsMissing", f"{source} lacks {name}, which its {first} names")
+        part = _tensors_of(folder / name, source)
+        if part is None:
+            return None
+        found |= part
+    return found
+
+
+def _parts(folder: Path, first: str) -> list[str]:
+    """Names of the files with weights that belong to `first`: an index of them, or the only one."""
+    if not first.endswith(_INDEX):
+        return [first]
+    return sorted(set(json.loads((folder / first).read_text(encoding="utf-8"))["weight_map"].values()))
+
+
+def hub_tensors(repository: str, revision: str, source: str) -> Tensors | None:
+    """As `local_tensors`, of a repository on the Hub: of weights that are not in the cache only heads are fetched."""
+    folder = Path(hf_hub_download(repository, "config.json", revision=revision, token=hub_token("model"))).parent
+    cached = next((name for name in WEIGHTS if (folder / name).exists()), None)
+    if cached and all((folder / name).exists() for name in _parts(folder, cached)):
+        return local_tensors(folder, source)
+    files = HfApi().model_info(repository, revision=revision, token=hub_token("model"))
+    names = {sibling.rfilename for sibling in files.siblings or ()}
+    if not names.intersection(WEIGHTS):
+        raise model_error(
+            "WeightsMissing",
+            f"{source} has none of {', '.join(WEIGHTS)}",
+            "model.source must hold weights as save_pretrained writes them",
+        )
+    try:
+        heads = HfApi().get_safetensors_metadata(repository, revision=revision, token=hub_token("model"))
+    except (HfHubHTTPError, NotASafetensorsRepoError, SafetensorsParsingError, ValueError) as error:
+        # It is a look ahead: what cannot be seen here is seen when the weights are loaded.
+        logger.debug("the heads of the weights of %s cannot be read: %s", source, error)
+        return None
+    return _on_meta(
+        {
+            name: (tensor.dtype, tensor.shape)
+            for file in heads.files_metadata.values()
+            for name, tensor in file.tensors.items()
+        }
+    )
+
+
+def _on_meta(heads: Mapping[str, tuple[str, list[int]]]) -> dict[str, torch.Tensor] | None:
+    """From type and shape as safetensors writes them. None where one has a type that transformers does not know."""
+    if any(kind not in str_to_torch_dtype for kind, _ in heads.values()):
+        return None
+    return {
+        name: torch.empty(shape, dtype=str_to_torch_dtype[kind], device="meta") for name, (kind, shape) in heads.items()
+    }
+
+
+def _tensors_of(path: Path, source: str) -> dict[str, torch.Tensor] | None:
+    begin = b""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(64).lstrip()
+        return _of_safetensors(path) if path.suffix == ".safetensors" else _of_pickle(path, begin)
+    except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, UnpicklingError) as error:
+        raise _unreadable(path, source, begin, str(error)) from error
+
+
+def _of_safetensors(path: Path) -> dict[str, torch.Tensor] | None:
+    # It compares the length of the file with what the head says.
+    with safe_open(path, framework="pt") as file:
+        heads = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+        return _on_meta({name: (head.get_dtype(), head.get_shape()) for name, head in heads.items()})
+
+
+def _of_pickle(path: Path, begin: bytes) -> dict[str, torch.Tensor] | None:
+    """None for the format of torch before 1.6, which cannot be read in parts."""
+    if begin.startswith(_PICKLE):
+        return None
+    held = torch.load(path, map_location="meta", mmap=True, weights_only=True)
+    return {name: tensor for name, tensor in held.items() if isinstance(tensor, torch.Tensor)}
+
+
+def _unreadable(path: Path, source: str, begin: bytes, why: str) -> TrainerError:
+    """Names what the file is, where its beginning tells."""
+    kinds = {_ZIP: "a zip archive, as torch.save writes", _PICKLE: "a pickle", b"<": "a web page", b"{": "JSON"}
+    kind = next((kind for mark, kind in kinds.items() if begin.startswith(mark)), None)
+    torn = path.suffix == ".bin" and begin.startswith(_ZIP)
+    what = f"it is {kind}" if kind and not torn else f"{(why.splitlines() or [''])[0]:.200}"
+    return model_error(
+        "ModelUnreadable",
+        f"{source} cannot be loaded: {path.name} holds no weights that can be read: {what}",
+        "check that it was copied to its end, and that the user that the trainer runs as may read it; weights in another "
+        "format are brought into this one by save_pretrained",
+    )
