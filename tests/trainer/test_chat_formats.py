@@ -174,6 +174,23 @@ def test_nulls_that_parquet_puts_into_structures_are_taken_out_at_every_depth(tm
     assert "null" not in "".join(text for text, _ in rows)
 
 
+def test_nulls_of_a_json_file_are_taken_out_and_told_and_those_of_a_json_string_are_meant(tmp_path: Path) -> None:
+    def row(arguments: Any) -> dict[str, Any]:
+        call = {"function": {"name": "f", "arguments": arguments}}
+        return {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]}
+
+    rows, told = taught(
+        tmp_path, [row({"a": {"b": None, "c": [None]}, "d": None}), row('{"a": {"b": null}}')], TOOLS_CHATML
+    )
+
+    assert [learnt for _, learnt in rows] == [
+        '<call>{"name": "f", "arguments": {"a": {"c": [null]}}}</call><|im_end|>',
+        '<call>{"name": "f", "arguments": {"a": {"b": null}}}</call><|im_end|>',
+    ]
+    assert [reason for reason, _ in told] == ["NullsLeftOut"]
+    assert "1 rows, the first is row 1 of split 'train'" in told[0][1]
+
+
 def test_what_the_template_passes_over_in_silence_is_warned_of_with_its_rows(tmp_path: Path) -> None:
     rows, told = taught(tmp_path, [chat(ASKED, ANSWERED), {"messages": CALLS, "tools": [TOOL]}])
 
@@ -555,4 +572,4 @@ def test_a_time_in_place_of_a_text_is_named(tmp_path: Path) -> None:
     error = refused(tmp_path, write_parquet(tmp_path / "rows.parquet", rows))
 
     assert (error.exit_code, error.reason) == (ExitCode.DATA, "BadChat")
-    assert "took a text in it for a time (2024-01-01 00:00:00" in error.message
+    assert "it holds a time (2024-01-01 00:00:00" in error.message

@@ -130,25 +130,32 @@ def instruction_prompt(instruction: str, given: str | None, system: str | None) 
     return f"{intro}\n\n### Instruction:\n{instruction}{between}\n\n### Response:\n"
 
 
-def without_filler(value: Any, feature: Any) -> Any:
-    """A value without the nulls that Arrow puts into a structure for keys that only other rows have.
-
-    What is kept as JSON has no such nulls, so that those in it are meant.
+def without_nulls(value: Any) -> Any:
+    """A value without what is null in objects, at every depth: Arrow has such nulls for keys that only other rows have,
+    and files that were made of it have them too. In a string of JSON nulls are meant.
 
     Raises:
-        ChatError: When the reader took a text for a time.
+        ChatError: When it holds a time, which no template writes.
     """
     if isinstance(value, date | time):
-        raise ChatError(
-            f"the reader of the file took a text in it for a time ({value})",
-            "write the arguments of a call as a JSON string, and other texts so that they are not dates alone",
-        )
-    if isinstance(feature, dict) and isinstance(value, Mapping):
-        kept = {key: inner for key, inner in value.items() if inner is not None}
-        return {key: without_filler(inner, feature.get(key)) for key, inner in kept.items()}
-    if isinstance(value, list) and isinstance(feature, datasets.List | datasets.LargeList):
-        return [without_filler(inner, feature.feature) for inner in value]
-    return value
+        raise ChatError(f"it holds a time ({value}) and not its text", "write times as text")
+    if isinstance(value, Mapping):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def loses_nulls(turns: Any, tools: Any) -> bool:
+    """Whether the arguments of calls or the descriptions of functions have nulls that `without_nulls` takes out."""
+    calls = [turn.get("tool_calls") for turn in turns if isinstance(turn, Mapping)] if isinstance(turns, list) else []
+    return any(part != without_nulls(part) for part in (*calls, tools))
+
+
+def is_kept_as_json(feature: Any) -> bool:
+    """Whether a column or a part of it is kept as JSON, so that what is null in it is null in the file."""
+    if isinstance(feature, dict):
+        return any(is_kept_as_json(inner) for inner in feature.values())
+    inner = getattr(feature, "feature", None)
+    return isinstance(feature, datasets.Json) or (inner is not None and is_kept_as_json(inner))
 
 
 def read_tools(value: Any) -> list[dict[str, Any]] | None:

@@ -15,12 +15,14 @@ from finetune_trainer.data.conversations import (
     has_system,
     instruction_chat,
     instruction_prompt,
+    is_kept_as_json,
+    loses_nulls,
     read_answer,
     read_chat,
-    without_filler,
+    without_nulls,
 )
 from finetune_trainer.data.formats import Layout, is_chat
-from finetune_trainer.data.notes import NOT_LEARNT, RENAMED, SAYS_NOTHING, SYSTEM_TWICE
+from finetune_trainer.data.notes import NOT_LEARNT, NULLS, RENAMED, SAYS_NOTHING, SYSTEM_TWICE
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import Batch, encode_texts
 from finetune_trainer.failures import data_error, model_error
@@ -124,16 +126,19 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
             "the model's chat template ends no turn of the assistant: the model will not learn to stop",
         )
     features = rows.dataset.features
+    with_nulls = (layout.columns.get("messages", ""), layout.beside.get("tools", ""))
+    exact = with_nulls if any(is_kept_as_json(features.get(column)) for column in with_nulls) else ()
     read, written = _reader(layout, settings), set[str]()
 
     def encode_one(row: Mapping[str, Any]) -> Encoded:
-        values = {column: without_filler(value, features[column]) for column, value in row.items()}
+        values = {column: without_nulls(value) for column, value in row.items()}
         read_as = read(values)
         chat = template.named(read_as)
         tokens, marks = template.render_marked(chat) if settings.answers_only else template.render_without(chat)
         passed_over = [part for part in parts_of(chat) - written if not template.writes(chat, part)]
         written.update(parts_of(chat) - set(passed_over))
-        return Encoded(tokens, marks, [*sorted(passed_over), *_notes(read_as, values, layout)])
+        nulls = [NULLS] if exact and loses_nulls(*(row.get(column) for column in exact)) else []
+        return Encoded(tokens, marks, [*sorted(passed_over), *nulls, *_notes(read_as, values, layout)])
 
     def encode(batch: Batch, indices: list[int]) -> list[Encoded]:
         encoded = []

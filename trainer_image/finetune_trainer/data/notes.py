@@ -14,6 +14,7 @@ NOT_LEARNT: Final = "not learnt"
 SYSTEM_TWICE: Final = "system twice"
 RENAMED: Final = "renamed"
 SAYS_NOTHING: Final = "says nothing"
+NULLS: Final = "nulls"
 
 
 def tell_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> None:
@@ -29,6 +30,12 @@ def tell_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> No
             logger.info("%s: roles are called as the model's chat template knows them (user, assistant, tool)", told)
         elif note == SAYS_NOTHING:
             warn("EmptyAnswers", f"{told}: the assistant says nothing in a turn; the model learns to end there")
+        elif note == NULLS:
+            warn(
+                "NullsLeftOut",
+                f"{told}: nulls in calls or tools are left out, as Arrow puts them there for keys of other rows; where they "
+                "are meant, write arguments and tools as JSON strings",
+            )
         elif note == SYSTEM_TWICE:
             column = layout.beside.get("system")
             warn("SystemTwice", f"{told}: the chat's own system turn is taken, and not column '{column}'")
