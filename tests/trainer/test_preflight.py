@@ -210,6 +210,48 @@ def test_a_run_on_gpus_is_foretold_without_one(
     assert final.provenance.dataset_fingerprint
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about a machine without a GPU")
+@pytest.mark.parametrize(
+    ("free", "told"),
+    [
+        (300_000, None),
+        # Weights, gradients and the optimizer's state, 18 bytes for each of 11,394 weights, are spread; activations are not.
+        (200_000, "; spread over 2 GPUs (resources.gpus) by training.parallelism: fsdp it should fit"),
+        (100_000, "; spread over 8 GPUs (resources.gpus) by training.parallelism: fsdp it should fit"),
+        (20_000, "training.lora trains less"),
+    ],
+)
+def test_too_few_gpus_are_told_with_how_many_would_do(
+    settings: Settings,
+    prepare_for_job: PrepareForJob,
+    monkeypatch: pytest.MonkeyPatch,
+    free: int,
+    told: str | None,
+) -> None:
+    monkeypatch.setattr("finetune_trainer.preflight.foretell.Target.free", lambda *_: free)
+    settings |= {"gpus": 1}
+
+    _, final = prepare_for_job(settings)
+
+    assert final.preflight
+    messages = [warning.message for warning in final.warnings]
+    assert [message.endswith(told) for message in messages] == [True] if told else messages == []
+
+
+def test_the_memory_of_the_machine_is_not_that_of_the_one_that_trains(
+    settings: Settings, prepare_for_job: PrepareForJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("memory.failures", "preflight.foretell"):
+        monkeypatch.setattr(f"finetune_trainer.{module}.available_memory", lambda: 1)
+
+    code, final = prepare_for_job(settings)
+
+    assert (code, final.warnings) == (0, [])
+    assert final.preflight
+    assert final.preflight.memory
+    assert (final.preflight.device, final.preflight.memory.available) == ("CPU", None)
+
+
 def test_for_a_job_all_rows_are_tokenised(
     settings: Settings, prepare_for_job: PrepareForJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.engines import speed
 from finetune_trainer.engines.arguments import build_arguments, check_arguments
 from finetune_trainer.memory.estimate import (
+    Sizes,
     estimate_memory,
     estimate_output,
     merge_shortage,
@@ -42,14 +43,14 @@ class Target:
 
     use_cpu: bool
     here: bool = True
-    """Whether it is on this machine; else nothing is known of its GPUs, and those of today are assumed."""
+    """Whether it is on this machine; else its memory is not known, and of GPUs those of today are assumed."""
 
     @property
     def name(self) -> str:
         """How people call it."""
-        if not self.here:
-            return "GPU"
-        return "CPU" if self.use_cpu else torch.cuda.get_device_name(0)
+        if self.use_cpu:
+            return "CPU"
+        return torch.cuda.get_device_name(0) if self.here else "GPU"
 
     def free(self, processes: int) -> int | None:
         """Bytes of memory that each of `processes` on a machine can take; None where nothing is known of it."""
@@ -57,14 +58,14 @@ class Target:
 
     def in_bf16(self, config: RunConfig) -> bool:
         """Whether the forward pass is in bfloat16."""
-        if self.here:
+        if self.here or self.use_cpu:
             return trains_in_bf16(config, self.use_cpu)
         return speed.trains_in_bf16(check_arguments(config.training.arguments), speed.SOME_GPU)
 
     def arguments(self, config: RunConfig, rows: int) -> TrainingArguments:
         """Those of the run. What a machine without its GPUs would refuse is left out of them."""
         scratch = Path("checkpoints")  # nothing is written
-        if self.here:
+        if self.here or self.use_cpu:
             return build_arguments(config, scratch, rows, self.use_cpu)
         given = {name: value for name, value in config.training.arguments.items() if name not in _PRECISION}
         training = config.training.model_copy(update={"arguments": given})
@@ -86,18 +87,19 @@ def foretell(found: Found, target: Target, output: Output | None, *, fresh: bool
     lengths = measure_lengths(data, config)
     sequences = round(len(data.train.lengths) * len(found.train.dataset) / found.taken)
     arguments, devices = target.arguments(config, sequences), config.processes * config.nodes
-    memory = estimate_memory(
-        sizes, config, config.training.batch_size, lengths.longest, found.use_cpu, target.in_bf16(config)
-    )
+    bf16 = target.in_bf16(config)
+    memory = estimate_memory(sizes, config, config.training.batch_size, lengths.longest, found.use_cpu, bf16)
     available, output_bytes = target.free(config.processes), estimate_output(sizes, config)
-    host = available_memory() if target.here else None
-    warnings = {
-        "MemoryShort": (shortage(memory, available), merge_shortage(sizes, config, found.use_cpu, host)),
-        "OutputShort": (output_shortage(output_bytes, output.free if output and fresh else None),),
-    }
-    for reason, messages in warnings.items():
-        for message in filter(None, messages):
-            warn(reason, message)
+    if short := shortage(memory, available):
+        gpus = None if found.use_cpu else gpus_needed(sizes, config, lengths.longest, bf16, available or 0)
+        way_out = (
+            f"; spread over {gpus} GPUs (resources.gpus) by training.parallelism: fsdp it should fit" if gpus else ""
+        )
+        warn("MemoryShort", short + way_out)
+    if short := merge_shortage(sizes, config, found.use_cpu, available_memory() if target.here else None):
+        warn("MemoryShort", short)
+    if short := output_shortage(output_bytes, output.free if output and fresh else None):
+        warn("OutputShort", short)
     return Findings(
         model=config.model.source,
         revision=found.pretrained.revision,
@@ -118,6 +120,24 @@ def foretell(found: Found, target: Target, output: Output | None, *, fresh: bool
         output_bytes=output_bytes,
         output_open=output is not None,
     )
+
+
+def gpus_needed(sizes: Sizes, config: RunConfig, longest: int, bf16: bool, free: int) -> int | None:
+    """Over how many GPUs with `free` bytes each FSDP would have to spread the model; None where no number would do.
+
+    Args:
+        longest: Tokens in the longest row.
+    """
+    training = config.training
+    if training.engine == "keras" or (training.lora and training.lora.quantization):
+        return None  # these are not spread
+    spread = training.model_copy(update={"parallelism": "fsdp"})
+    for gpus in (2, 4, 8, 16, 32, 64):
+        larger = config.model_copy(update={"gpus": gpus, "nodes": 1, "training": spread})
+        memory = estimate_memory(sizes, larger, training.batch_size, longest, use_cpu=False, bf16=bf16)
+        if memory.total <= free:
+            return gpus
+    return None
 
 
 def tell(findings: Findings, state: RunState) -> None:

@@ -25,12 +25,11 @@ def prepare(config: RunConfig, volumes: Volumes, state: RunState, *, for_job: bo
     """
     with collected(state.add_warning):
         use_cpu = check_settings(config, here=not for_job)
-        target = Target(use_cpu, here=use_cpu or not for_job)
         output = _open(config, volumes, for_job)
         found = find(config, volumes, use_cpu, state, most=None if for_job else SAMPLE)
         if output:
             check_same_rows(output, lambda: fingerprints(found))
-        return foretell(found, target, output)
+        return foretell(found, Target(use_cpu, here=not for_job), output)
 
 
 def _open(config: RunConfig, volumes: Volumes, for_job: bool) -> Output | None:
