@@ -63,6 +63,24 @@ def test_an_adapter_says_so_beside_its_base_and_a_merged_model_itself(
     assert ends(adapter / "base") == [END, TURN_END]
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"conversations": [{"from": "human", "value": "what"}, {"from": "gpt", "value": "red"}]},
+        {"instruction": "what", "input": "", "output": "red"},
+        {"prompt": [{"role": "user", "content": "what"}], "completion": [{"role": "assistant", "content": "red"}]},
+    ],
+)
+def test_whatever_the_chat_template_writes_ends_where_its_turns_end(
+    chat: Settings, train: Train, tmp_path: Path, row: dict[str, Any]
+) -> None:
+    write_rows(tmp_path / "rows.jsonl", [row])
+
+    assert train(chat).code == 0
+
+    assert ends(tmp_path / "out/model") == [END, TURN_END]
+
+
 def test_where_no_chat_is_learnt_the_ends_stay(chat: Settings, train: Train, tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.jsonl", questions())
 

@@ -61,7 +61,7 @@ def learns_chats(rows: Rows, layout: Layout, tokenizer: Tokenizer) -> bool:
     if layout.format == "alpaca":
         return bool(tokenizer.chat_template)
     if layout.format == "prompt-completion":
-        return is_chat(rows.dataset.features[layout.columns["prompt"]])
+        return is_chat(rows.dataset.features.get(layout.columns["prompt"]))
     return layout.format in ("messages", "sharegpt")
 
 

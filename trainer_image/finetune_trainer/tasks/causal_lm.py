@@ -10,7 +10,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from finetune_api.training import METRICS_OF_TASK, Metric
 from finetune_trainer.data.columns import check_columns
-from finetune_trainer.data.encoding import Settings, encoder
+from finetune_trainer.data.encoding import Settings, encoder, learns_chats
 from finetune_trainer.data.formats import Layout, find_layout, tell_layout
 from finetune_trainer.data.notes import NOT_LEARNT, tell_notes
 from finetune_trainer.data.packing import collator, pack, packs
@@ -71,7 +71,7 @@ def prepare(inputs: Inputs) -> TaskData:
         )  # fmt: skip
         return sequences
 
-    chat_end = turn_end(tokenizer) if layout.format in ("messages", "sharegpt") else None
+    chat_end = turn_end(tokenizer) if learns_chats(inputs.train, layout, tokenizer) else None
 
     def load(pretrained: Pretrained) -> Loaded:
         loaded = load_model(AutoModelForCausalLM, pretrained, config.model, tokenizer)
