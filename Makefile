@@ -55,12 +55,13 @@ test-qlora: $(QLORA)/.installed  ## Run the tests of adapters on quantized weigh
 bench-kill: $(READY)  ## Kill the trainer more than 200 times while it saves, to a disk and to a bucket
 	$(BIN)/python -m pytest -s -m bench tests/trainer/test_kills.py
 
-generate: $(READY)  ## Write crds/ and the chart's copy from the pydantic models
+generate: $(READY)  ## Write crds/ and the chart's copies from the pydantic models
 	$(BIN)/python -m finetune_operator.generate
 
 verify: $(READY)  ## Check that the generated files are what `make generate` writes
 	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && $(BIN)/python -m finetune_operator.generate "$$out" && \
-	for file in crds/finetunejobs.yaml charts/finetune-operator/files/finetunejobs.yaml; do \
+	for file in crds/finetunejobs.yaml crds/finetunejobs-policy.yaml \
+	    charts/finetune-operator/files/finetunejobs.yaml charts/finetune-operator/files/finetunejobs-policy.yaml; do \
 	    diff -u "$$file" "$$out/$$file" || { echo "$$file is out of date: run make generate"; exit 1; }; \
 	done
 

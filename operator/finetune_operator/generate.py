@@ -1,4 +1,4 @@
-"""`python -m finetune_operator.generate [DIR]`: writes the CRD and the chart's copy of it below DIR (this folder by default)."""
+"""`python -m finetune_operator.generate [DIR]`: writes the CRD, its policy and the chart's copies below DIR (this folder by default)."""
 
 import argparse
 from pathlib import Path
@@ -6,9 +6,11 @@ from typing import Final
 
 import yaml
 
+from finetune_api.base import JsonObject
 from finetune_api.crd import custom_resource_definition
+from finetune_api.policy import admission_policy
 
-TARGETS: Final = ("crds/finetunejobs.yaml", "charts/finetune-operator/files/finetunejobs.yaml")
+FOLDERS: Final = ("crds", "charts/finetune-operator/files")
 _HEADER: Final = "# Generated from operator/finetune_api by `make generate`. Do not edit.\n"
 
 
@@ -17,11 +19,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m finetune_operator.generate", description=__doc__)
     parser.add_argument("directory", nargs="?", type=Path, default=Path())
     directory: Path = parser.parse_args().directory
-    text = _HEADER + yaml.safe_dump(custom_resource_definition(), sort_keys=False, width=120, allow_unicode=True)
-    for target in TARGETS:
-        path = directory / target
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    files = {"finetunejobs.yaml": [custom_resource_definition()], "finetunejobs-policy.yaml": admission_policy()}
+    for folder in FOLDERS:
+        (directory / folder).mkdir(parents=True, exist_ok=True)
+        for name, objects in files.items():
+            (directory / folder / name).write_text(_HEADER + _yaml(objects))
+
+
+def _yaml(objects: list[JsonObject]) -> str:
+    return "---\n".join(yaml.safe_dump(each, sort_keys=False, width=120, allow_unicode=True) for each in objects)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,14 @@ from kubernetes.aio.client import Configuration
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.kube import FINETUNEJOBS
-from finetune_operator.reading import read_event, read_list
+from finetune_operator.reading import read_event, read_list, tell
 
 OnObject = Callable[[JsonObject], None]
 
 _REQUEST_SECONDS = 30
 _WATCH_SECONDS = 600
 _SILENCE_SECONDS = 90
+_PAGE = 100
 
 
 def build_registry(
@@ -60,6 +61,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.networking.enforce_retry_after = True
     settings.watching.server_timeout = _WATCH_SECONDS
     settings.watching.inactivity_timeout = _SILENCE_SECONDS
+    settings.watching.chunk_size = _PAGE
     return settings
 
 
@@ -111,9 +113,13 @@ class _BoundedEvents:
         async for chunk in self._stream.iter_chunked(size):
             *lines, buffer = (buffer + chunk).split(b"\n")
             for line in filter(None, lines):
-                event = read_event(line, FINETUNEJOBS.longest)
-                if event is not None:
-                    yield json.dumps(event).encode() + b"\n"
+                try:
+                    event = read_event(line, FINETUNEJOBS.longest)
+                except ValueError as error:
+                    tell("an event of Kopf's watch", f"cannot be read: {error}")
+                    continue
+                yield json.dumps(event).encode() + b"\n"
+                await asyncio.sleep(0)  # Large events must not keep the loop from everything else.
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -22,7 +22,7 @@ from finetune_operator.rates import RateLimit
 from finetune_operator.reading import read_event, read_list, read_object
 
 _TIMEOUT_SECONDS = 30.0
-_PAGE = 500
+_PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,7 @@ class Kube:
             async for chunk in response.content.iter_any():
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in filter(None, lines):
-                    event = _event(line, kind)
-                    if event is not None:
-                        yield event
+                    yield _event(line, kind)
         finally:
             response.close()
 
@@ -203,9 +201,9 @@ class Kube:
         return response
 
 
-def _event(line: bytes, kind: Kind) -> JsonObject | None:
+def _event(line: bytes, kind: Kind) -> JsonObject:
     event = read_event(line, kind.longest)
-    if event is not None and event["type"] == "ERROR":
+    if event["type"] == "ERROR":
         status = event["object"]
         raise ApiException(status=status.get("code", 500), reason=status.get("message"))
     return event

@@ -64,6 +64,8 @@ def test_the_default_release_has_these_objects(render: Render) -> None:
         "RoleBinding/ft-finetune-operator-reports",
         "Service/ft-finetune-operator",
         "ServiceAccount/ft-finetune-operator",
+        "ValidatingAdmissionPolicy/finetunejobs.finetune.dev",
+        "ValidatingAdmissionPolicyBinding/finetunejobs.finetune.dev",
     ]
 
 
@@ -248,8 +250,20 @@ def test_the_crd_is_the_generated_one_and_outlives_the_release(render: Render) -
     }
 
 
-def test_the_crd_can_be_left_to_somebody_else(render: Render) -> None:
-    assert CRD not in render(crds={"install": False})
+def test_the_policy_beside_the_crd_is_the_generated_one(render: Render) -> None:
+    generated = list(yaml.safe_load_all((ROOT / "crds" / "finetunejobs-policy.yaml").read_text()))
+
+    rendered = render()
+
+    for each in generated:
+        assert rendered[f"{each['kind']}/finetunejobs.finetune.dev"] == {
+            **each,
+            "metadata": {"name": "finetunejobs.finetune.dev", "labels": LABELS},
+        }
+
+
+def test_the_crd_and_its_policy_can_be_left_to_somebody_else(render: Render) -> None:
+    assert not [name for name in render(crds={"install": False}) if name.endswith("/finetunejobs.finetune.dev")]
 
 
 NAMESPACED_RULES = [
@@ -307,7 +321,7 @@ def test_every_role_is_bound_to_the_operator_alone(render: Render, values: Json)
     objects = render(rbac={"userRoles": False}, **values)
 
     roles = {name for name in objects if name.startswith(("Role/", "ClusterRole/"))}
-    bindings = [each for name, each in objects.items() if "Binding/" in name]
+    bindings = [each for name, each in objects.items() if "RoleBinding/" in name]
     account = {"kind": "ServiceAccount", "name": "ft-finetune-operator", "namespace": "ft-system"}
     assert {f"{each['roleRef']['kind']}/{each['roleRef']['name']}" for each in bindings} == roles
     assert [each["subjects"] for each in bindings] == [[account]] * len(roles)

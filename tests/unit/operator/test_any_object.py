@@ -6,10 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.operator.samples import START, at, finetunejob, job, pod, received, running, terminated
+from tests.unit.operator.samples import START, UID, at, finetunejob, job, pod, received, running, terminated
 
 from devcluster.apiserver.validation import validate
 from finetune_api.report import ReportBody, TrainerStatus
@@ -17,7 +18,17 @@ from finetune_operator.kube_events import phase_event
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.manifests.pod import Surroundings
-from finetune_operator.observe import Observation, parse_job, parse_pods
+from finetune_operator.names import ANNOTATION_REQUESTED, LABEL_INDEX, LABEL_JOB_UID
+from finetune_operator.observe import (
+    LABEL_QUEUE,
+    Observation,
+    has_ended,
+    job_essence,
+    parse_job,
+    parse_pods,
+    pod_essence,
+)
+from finetune_operator.ownership import controller
 from finetune_operator.reports import NotAReport, Received, parse_body
 from finetune_operator.resource import parse_resource
 from finetune_operator.status import compare, compute_status, to_manifest
@@ -261,6 +272,31 @@ def test_any_times_and_numbers_of_pods_and_jobs(first: str, second: str, third: 
 
     assert status.phase == "Failed"
     assert validate(json.loads(json.dumps(to_manifest(status))), SCHEMA["status"]) == []
+
+
+@pytest.mark.parametrize("word", ["", json.dumps({"exitCode": 1, "model": {"uri": "pvc://c/x"}})])
+@pytest.mark.parametrize("index", ["0", "3"])
+def test_what_a_cache_keeps_of_jobs_and_pods_says_all_that_is_read_of_them(word: str, index: str) -> None:
+    noise = {"annotations": {"a": "x" * 9}, "labels": {"b": "y", LABEL_JOB_UID: UID, LABEL_INDEX: index}}
+    owners = {"ownerReferences": [{"kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}]}
+    conditions = [{"type": "DisruptionTarget", "status": "True", "reason": "Evicted", "message": "m"}]
+    for state in (None, running(), terminated(1, message=word), {"waiting": {"reason": "ErrImagePull"}}):
+        raw = pod(state=state, conditions=conditions, reason="r", message="m")
+        raw["metadata"] |= noise | owners
+        raw["spec"] |= {"volumes": [{"name": "v"}]}
+        raw["spec"]["containers"][0] |= {"env": [{"name": "A", "value": "x" * 9}]}
+        kept = pod_essence(raw)
+
+        assert parse_pods([kept]) == parse_pods([raw])
+        assert controller(kept) == controller(raw) == owners["ownerReferences"][0]
+        assert has_ended(kept) == has_ended(raw)
+        assert "x" * 9 not in json.dumps(kept)
+    raw_job = job(suspend=True, end=("Failed", "DeadlineExceeded", "late"))
+    raw_job["metadata"] |= {"annotations": {ANNOTATION_REQUESTED: "{}"}, "labels": {LABEL_QUEUE: "q"}, **owners}
+    raw_job["spec"] |= {"template": {}}
+
+    assert parse_job(job_essence(raw_job)) == parse_job(raw_job)
+    assert "template" not in job_essence(raw_job)["spec"]
 
 
 def test_what_cannot_be_digested_after_all_is_a_warning_and_the_job_ends() -> None:

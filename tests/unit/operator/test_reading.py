@@ -93,17 +93,17 @@ async def test_what_is_as_deep_as_may_be_is_read() -> None:
 
 
 async def test_a_field_that_is_too_long_is_left_out_and_named() -> None:
-    long = with_spec("long", json.dumps({"a": "x" * 1000}))
+    long = with_spec("long", json.dumps({"a": "x" * 70_000}))
 
-    answer = await read_list(pieces(listed(long, with_spec("short", '{"a": 1}')), 100), {"spec": 1000})
+    answer = await read_list(pieces(listed(long, with_spec("short", '{"a": 1}')), 1000), {"spec": 65_536})
 
-    assert answer["items"][0][UNREADABLE] == {"spec": "has 1009 bytes, and at most 1000 are read"}
+    assert answer["items"][0][UNREADABLE] == {"spec": "has 70009 bytes, and at most 65536 are read"}
     assert answer["items"][1]["spec"] == {"a": 1}
 
 
 def test_managed_fields_and_large_annotations_are_not_read_however_deep() -> None:
     fields = [{"fieldsV1": {"f:a": "TOO DEEP"}}]
-    raw = with_spec("a", "{}", managedFields=fields, annotations={"a": "x" * 40_000}, labels={"l": "1"})
+    raw = with_spec("a", "{}", managedFields=fields, annotations={"a": "x" * 70_000}, labels={"l": "1"})
     raw = raw.replace('"TOO DEEP"', deep(5000, '{"f:a":', "}"))
 
     assert read_object(raw.encode()) == {
