@@ -324,6 +324,10 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
         ExitCode.DATA, "ColumnType", "column 'label' holds values of several types: text ('x') in a.jsonl, line 1 and "
         "a number (3) in a.jsonl, line 2",
     ),
+    "lists in a csv file": (
+        lambda s, f: file(s, f, "a.csv", b"text,label\na,\"['x', 'y']\"\nb,['x']\n"), ExitCode.DATA, "ListAsText",
+        "column 'label' of split 'train' holds lists that are written as text (row 1: \"['x', 'y']\")",
+    ),
     "splits with different types": (
         lambda s, f: splits(s, f, '{"text": "a", "label": ["x", "y"]}', '{"text": "a", "label": "x"}'),
         ExitCode.DATA, "ColumnType", "column 'label' of split 'test' holds text, and a list is needed (row 1: 'x')",

@@ -105,6 +105,15 @@ def test_classes_of_lists_that_look_alike_are_told_too() -> None:
     )
 
 
+def test_numbers_up_to_a_row_and_words_from_there_on_are_told() -> None:
+    found = warnings(rows(["0", "1"] * 30 + ["yes", "no"]))
+
+    assert found["NumbersAndWords"] == (
+        "column 'label': labels are numbers ('0' in row 1 of split 'train') up to where words begin ('yes' in row 61 of "
+        "split 'train'), and each is a class: is it the same column in all rows?"
+    )
+
+
 def test_a_column_of_ids_is_told() -> None:
     told = warnings(rows([f"id-{number}" for number in range(60)]))
 

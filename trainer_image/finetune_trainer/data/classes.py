@@ -72,6 +72,7 @@ def tell_odd_classes(
         _one_class(names, train, evaluation),
         _absent(names, train, evaluation),
         _alike(names, train),
+        _numbers_and_words(names, train),
         _many(names, train, names_its_classes(train.rows, column)),
         _sorted(names, train, in_order),
         _sorted(names, evaluation, False) if evaluation else (),
@@ -125,6 +126,24 @@ def _alike(names: Sequence[str], train: Labels) -> Iterator[tuple[str, str]]:
         "ClassesAlike",
         f"classes that look alike are learnt as different ones: {'; '.join(groups)}{more}. Spell them in one way where they "
         "are the same",
+    )
+
+
+def _numbers_and_words(names: Sequence[str], train: Labels) -> Iterator[tuple[str, str]]:
+    """Numbers up to some row and words from there on, or the other way about: probably two columns that were joined."""
+    if not train.single:
+        return
+    are_numbers = np.array([bool(_NUMBER.fullmatch(name.strip())) for name in names])[train.ids]
+    order = np.argsort(train.rows.positions, kind="stable")
+    if np.count_nonzero(np.diff(are_numbers[order])) != 1:
+        return
+    change = order[int(np.argmax(are_numbers[order] != are_numbers[order[0]]))]
+    first, kinds = order[0], ("numbers", "words") if are_numbers[order[0]] else ("words", "numbers")
+    yield (
+        "NumbersAndWords",
+        f"labels are {kinds[0]} ({_shown(names[train.ids[first]])} in {train.rows.name_row(int(first)).split(' (')[0]}) up to "
+        f"where {kinds[1]} begin ({_shown(names[train.ids[change]])} in {train.rows.name_row(int(change)).split(' (')[0]}), and "
+        "each is a class: is it the same column in all rows?",
     )
 
 

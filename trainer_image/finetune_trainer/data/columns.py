@@ -1,5 +1,6 @@
 """The columns that a task reads: they are there, no value is missing or torn, and their type is one that it can use."""
 
+import ast
 import logging
 from collections.abc import Collection
 from typing import Any
@@ -64,6 +65,29 @@ def check_text(rows: Rows, field: str, column: str) -> None:
             f"column '{column}' of split '{rows.split}' holds {kind} and not text ({example(rows, column)})",
             f"set dataset.columns.{field} to a column of text",
         )
+
+
+def check_no_lists(rows: Rows, column: str) -> None:
+    """The texts of a label column must not be lists in writing: each of them would be a class of its own.
+
+    Raises:
+        TrainerError: DATA, with the first.
+    """
+    if kind_of(rows.dataset.features[column]) == "text" and all(map(_is_written_list, rows.dataset[:100][column])):
+        raise data_error(
+            "ListAsText",
+            f"column '{column}' of split '{rows.split}' holds lists that are written as text ({example(rows, column)})",
+            "csv files cannot hold lists: use jsonl or parquet, with a list of classes for each row",
+        )
+
+
+def _is_written_list(text: str) -> bool:
+    if not (text.startswith("[") and text.endswith("]")):
+        return False
+    try:
+        return isinstance(ast.literal_eval(text), list)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
 
 
 def tell_empty_texts(rows: Rows, column: str) -> None:

@@ -33,6 +33,10 @@ from finetune_trainer.storage.sources import find_source, hub_id, is_hub_id
 logger = logging.getLogger(__name__)
 
 
+_TEXTS = frozenset({"prompt", "completion", "instruction", "input", "output", "system", "system_prompt"})
+"""Columns that hold text where they are read without being named."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """Rows of a split, and where each stood in it, so that a message can name the row that people see."""
@@ -163,7 +167,7 @@ def _file(path: Path) -> Found:
 def _texts(columns: Columns) -> frozenset[str]:
     """Columns that hold text, also where all of it looks like numbers."""
     texts = {columns.text, columns.text_pair, columns.target, columns.messages, columns.prompt, columns.completion}
-    return frozenset(name for name in texts if name) - {columns.label, columns.tags}
+    return (frozenset(name for name in texts if name) | _TEXTS) - {columns.label, columns.tags}
 
 
 def _as_splits(loaded: datasets.Dataset | datasets.DatasetDict) -> datasets.DatasetDict:

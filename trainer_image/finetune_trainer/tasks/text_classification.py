@@ -12,7 +12,7 @@ from finetune_api.run import RunConfig
 from finetune_api.sources import Columns, Problem
 from finetune_api.training import METRICS_OF_PROBLEM, Metric
 from finetune_trainer.data.classes import Labels, tell_odd_classes
-from finetune_trainer.data.columns import check_columns, check_text, tell_empty_texts
+from finetune_trainer.data.columns import check_columns, check_no_lists, check_text, tell_empty_texts
 from finetune_trainer.data.labels import (
     label_ids,
     label_names,
@@ -122,6 +122,7 @@ def _check_rows(rows: Rows, columns: Columns) -> None:
         if field in used:
             check_text(rows, field, used[field])
             tell_empty_texts(rows, used[field])
+    check_no_lists(rows, columns.label)
 
 
 def _target(config: RunConfig, rows: Rows, known: list[str]) -> _Target:
