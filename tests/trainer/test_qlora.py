@@ -1,8 +1,10 @@
 """Adapters on weights in 4 and 8 bits: `make test-qlora`, since bitsandbytes is not in the environment of the others."""
 
 import json
+import re
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 import transformers
@@ -31,7 +33,7 @@ def base(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
 def test_an_adapter_on_quantized_weights_learns_and_is_merged_into_the_full_ones(
-    settings: Settings, train: Train, tmp_path: Path, base: Path, bits: str
+    settings: Settings, train: Train, tmp_path: Path, base: Path, data: Path, bits: str
 ) -> None:
     settings["model"]["source"] = f"file://{base}"
     settings["training"] |= {"epochs": 6, "learningRate": 0.01, "lora": {"quantization": bits, "merge": True}}
@@ -54,6 +56,32 @@ def test_an_adapter_on_quantized_weights_learns_and_is_merged_into_the_full_ones
     pretrained = load_file(base / "model.safetensors")[embeddings.removeprefix("bert.")]
     torch.testing.assert_close(merged[embeddings], pretrained, rtol=0, atol=0)
     assert [classify(out / "model", f"the film was {word}") for word in ("awful", "lovely")] == ["bad", "good"]
+    told = next(one.message for one in ended.final.warnings or () if one.reason == "MergedModelDiffers")
+    assert f"beside a base in {bits}, and is merged into the full one: the exported model has eval_loss " in told
+    losses = re.search(r"eval_loss (\S+) \((\S+)\)", told)
+    assert losses
+    assert float(losses[1]) == pytest.approx(evaluated(out / "model", data), rel=1e-3)
+    best = next(one for one in ended.final.evaluations if one.step == ended.final.best_checkpoint.step)
+    assert float(losses[2]) == pytest.approx(
+        float(next(m.value for m in best.metrics if m.name == "eval_loss")), rel=1e-3
+    )
+    assert ", eval_accuracy " in told
+
+
+def evaluated(folder: Path, data: Path) -> float:
+    """Mean loss over the evaluation rows, row by row."""
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    rows = datasets.load_dataset(
+        "csv", data_files=str(data / "test.csv"), split="train", cache_dir=str(folder / "rows")
+    )
+    losses = [
+        model(
+            **tokenizer(row["text"], return_tensors="pt"), labels=torch.tensor([model.config.label2id[row["label"]]])
+        ).loss
+        for row in rows
+    ]
+    return float(torch.stack(losses).mean())
 
 
 def test_a_stopped_run_on_quantized_weights_ends_as_if_it_had_not_been_stopped(

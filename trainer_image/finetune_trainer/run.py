@@ -21,6 +21,7 @@ from finetune_trainer.engines.keras_arguments import check_keras
 from finetune_trainer.memory.estimate import estimate_memory, sizes_of
 from finetune_trainer.memory.failures import Need, gpu_shortage, left_for_next, nothing_smaller
 from finetune_trainer.memory.fitting import Fit, describe, fitted, smaller
+from finetune_trainer.merged_model import tell_merged
 from finetune_trainer.models.lora import check_lora
 from finetune_trainer.preflight.foretell import Target, foretell, tell
 from finetune_trainer.prepared import Prepared
@@ -66,6 +67,7 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
                     model = export_model(chosen, prepared, output, recorder.history.results_at(chosen.step))
                     output.publish_models()
                     state.set_model(model)
+                    tell_merged(prepared, output, recorder, chosen.step)
                     recorder.rotate()  # once more: the last evaluation came after the last save
         finally:
             store.close()

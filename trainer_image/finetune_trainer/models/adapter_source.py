@@ -162,6 +162,19 @@ def check_adapter(adapter: Adapter, lora: Lora | None, task: Task) -> None:
         )
 
 
+def check_shapes(model: PreTrainedModel, adapter: Adapter) -> None:
+    """What an adapter has in place of a part of its base, such as a classifier's head, is as large as that.
+
+    Raises:
+        TrainerError: MODEL, naming it.
+    """
+    own = model.state_dict()
+    for name, tensor in (adapter.tensors or {}).items():
+        if name in own and own[name].shape != tensor.shape:
+            shapes = f"{tuple(tensor.shape)} there, and {tuple(own[name].shape)} is needed"
+            raise _unfit(adapter.source, f"{name} has the shape {shapes}")
+
+
 def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = False) -> "PeftModel":
     """`model` with the adapter in a folder, to be trained on.
 

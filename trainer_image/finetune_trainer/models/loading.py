@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.sources import ModelSource
 from finetune_trainer.failures import listed, model_error
-from finetune_trainer.models.adapter_source import merged
+from finetune_trainer.models.adapter_source import check_shapes, merged
 from finetune_trainer.models.generating import mend_generation
 from finetune_trainer.models.pretrained import Pretrained, model_failures
 from finetune_trainer.models.quantized import restored
@@ -77,6 +77,7 @@ def load_model(
     mend_generation(model)
     fresh = sorted({*info["missing_keys"], *_mismatched(info)})
     if pretrained.adapter:
+        check_shapes(model, pretrained.adapter)
         fresh = [name for name in fresh if name not in (pretrained.adapter.tensors or ())]
         if not pretrained.empty:
             model = merged(model, pretrained.adapter.folder, pretrained.adapter.source)

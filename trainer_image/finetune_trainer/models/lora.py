@@ -17,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 from finetune_api.run import RunConfig
 from finetune_api.training import Lora, Task
 from finetune_trainer.failures import bad_configuration, did_you_mean, listed, model_error
-from finetune_trainer.models.adapter_source import TASK_TYPES, Adapter, adapted, outdated_names
+from finetune_trainer.models.adapter_source import TASK_TYPES, Adapter, adapted, check_shapes, outdated_names
 from finetune_trainer.models.loading import Loaded, in_body
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.storage.sources import is_hub_id
@@ -137,6 +137,7 @@ def _go_on(loaded: Loaded, base: Pretrained, adapter: Adapter) -> "PeftModel":
     Raises:
         TrainerError: MODEL when it is not one of this model, or lacks what starts at random here.
     """
+    check_shapes(loaded.model, adapter)
     paths = set(_paths(loaded.model))
     found = adapted(loaded.model, adapter.folder, adapter.source, base.empty)
     settings: Any = found.peft_config["default"]
