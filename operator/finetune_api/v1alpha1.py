@@ -87,7 +87,7 @@ class Resources(ApiModel):
 
 
 class RunPolicy(ApiModel):
-    """Retries and deadlines. Unlike the rest of the spec, these can change while the job runs."""
+    """Retries, deadlines and the preflight. Unlike the rest of the spec, these can change while the job runs."""
 
     backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
     """How often a failed pod is replaced. One that was preempted or stopped, or that ended because another was lost, is not counted; a mistake in the manifest or the data is not retried."""

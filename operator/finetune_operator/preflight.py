@@ -1,17 +1,8 @@
-"""The preflight in a pod of its own: what of a spec holds for it, and what its Job says of the FineTuneJob."""
+"""What of a FineTuneJob holds for the preflight in a pod of its own, and whether there is to be one."""
 
-from dataclasses import replace
-from datetime import datetime
-
-from finetune_api.report import ExitCode, TrainerState
 from finetune_api.v1alpha1 import FineTuneJobSpec, Resources
-from finetune_operator.failures import culprit, cut, group_failure, job_failure
-from finetune_operator.knowledge import report_of
-from finetune_operator.observe import JobState, Observation, PodState, Terminated
-from finetune_operator.phase import Verdict, before_the_job, pre_running_deadline, pre_running_due, queued, waiting
 from finetune_operator.resource import Resource
 
-_CHECKING = "checking model and data before GPUs are asked for"
 _WHERE_IMAGES_RUN = ("kubernetes.io/os", "kubernetes.io/arch", "topology.kubernetes.io/")
 """Labels of nodes that say where an image runs, and where volumes are; others choose hardware, which is for the training."""
 _GPU_TAINT = "nvidia.com/gpu"
@@ -35,65 +26,3 @@ def as_preflight(spec: FineTuneJobSpec) -> FineTuneJobSpec:
     )
     resources = Resources(gpus=0, cpu=spec.resources.cpu, memory=spec.resources.memory)
     return spec.model_copy(update={"pod": pod, "resources": resources})
-
-
-def decide_preflight(
-    resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
-) -> Verdict:
-    """Phase and message while there is a preflight and no Job that trains. `observed` is that of the preflight."""
-    job, spec = observed.job, as_preflight(spec)
-    if job is None:
-        return before_the_job(observed)
-    if job.end is not None:
-        if job.end.succeeded:
-            return Verdict("Preparing", "PreflightPassed", f"{_passed(known)}; creating the Job")
-        failure = job_failure(job.end, observed, spec)
-        return Verdict("Failed", failure.reason, failure.message, failure, job.end.time or now)
-    if job.suspended:
-        return _suspended(spec, job)
-    verdict = _by_newest_pod(spec, observed)
-    due = preflight_due(resource, spec, observed)
-    return pre_running_deadline(spec, verdict, now) if due is not None and due <= now else verdict
-
-
-def preflight_due(resource: Resource, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
-    """When `preRunningDeadlineSeconds` passes for the preflight's pod; None once one has run, or reported."""
-    return None if resource.status.progress is not None else pre_running_due(resource, as_preflight(spec), observed)
-
-
-def _passed(known: TrainerState) -> str:
-    memory = known.preflight.memory if known.preflight else None
-    needed = f", which takes about {memory.total / 2**30:.1f} GiB on each device" if memory else ""
-    return f"model and data are ready for the training{needed}"
-
-
-def _suspended(spec: FineTuneJobSpec, job: JobState) -> Verdict:
-    if spec.suspend:
-        return Verdict(
-            "Suspended", "Suspended", "suspended before model and data are checked; set spec.suspend to false to go on"
-        )
-    verdict = queued(job)
-    return replace(verdict, message=cut(f"preflight: {verdict.message}"))
-
-
-def _by_newest_pod(spec: FineTuneJobSpec, observed: Observation) -> Verdict:
-    pod = next(iter(observed.newest), None)
-    if pod is not None and pod.terminated is not None and pod.terminated.exit_code == 0:
-        return Verdict(
-            "Preparing", "Preflight", "model and data are checked; waiting for the preflight's Job to complete"
-        )
-    if blamed := culprit(observed.newest):
-        return _between_pods(spec, *blamed)
-    if pod is not None and pod.running:
-        body = report_of(pod, observed)
-        doing = body.report.message if body is not None and body.report is not None else None
-        return Verdict("Preparing", "Preflight", cut(f"{_CHECKING}: {doing}" if doing else _CHECKING))
-    verdict = waiting(observed, 1)
-    return replace(verdict, message=cut(f"preflight: {verdict.message}"))
-
-
-def _between_pods(spec: FineTuneJobSpec, pod: PodState, ended: Terminated) -> Verdict:
-    """The pod has failed, and the Job controller has not yet said what comes of it."""
-    if ended.exit_code == ExitCode.STOPPED:
-        return Verdict("Pending", "Retrying", "the preflight was stopped; a new pod comes")
-    return Verdict("Pending", "Retrying", cut(f"the preflight failed: {group_failure(pod, ended, spec).message}"))

@@ -23,7 +23,8 @@ from finetune_operator.names import LABEL_JOB_UID, job_name, preflight_job_name
 from finetune_operator.observe import Cause, JobState, Observation, parse_job, parse_pods
 from finetune_operator.ownership import is_ours, own_pods
 from finetune_operator.phase import PRE_RUNNING_DEADLINE, laggard, pre_running_due
-from finetune_operator.preflight import asked_for, preflight_due
+from finetune_operator.preflight import asked_for
+from finetune_operator.preflight_phase import preflight_due
 from finetune_operator.resource import Key, Resource, parse_resource
 from finetune_operator.status import compare, compute_status, to_manifest
 

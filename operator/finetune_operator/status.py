@@ -20,7 +20,7 @@ from finetune_operator.failures import attempt_failure, culprit, to_reason
 from finetune_operator.knowledge import gather, report_of, unforgotten
 from finetune_operator.observe import Observation, PodState, Terminated
 from finetune_operator.phase import Verdict, decide, invalid_spec
-from finetune_operator.preflight import decide_preflight
+from finetune_operator.preflight_phase import decide_preflight
 from finetune_operator.resource import Resource
 
 

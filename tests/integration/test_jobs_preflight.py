@@ -1,11 +1,12 @@
 """What is found out before the first step: by the training pods, or in a pod of its own before the training is made."""
 
 import json
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.integration.fixtures import Space, finetunejob, wait_for
+from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
 
 from finetune_operator.names import preflight_job_name
 
@@ -130,3 +131,27 @@ def test_a_training_that_somebody_deletes_is_made_again_without_a_second_preflig
     jobs.kubectl("delete", "ftj", "made-again")
 
     assert again == {}
+
+
+def test_an_outage_of_the_operator_while_the_preflight_runs_costs_nothing(
+    jobs: Space, operator_process: OperatorProcess
+) -> None:
+    jobs.apply(finetunejob("outlives", runPolicy={"preflight": "pod"}))
+    checking = wait_for(lambda: jobs.get("job", preflight_job_name("outlives")), bool, "its Job", seconds=60)
+    operator_process.end(signal.SIGKILL)
+    jobs.kubectl("wait", "--for=condition=Complete", f"job/{preflight_job_name('outlives')}", "--timeout=80s")
+    operator_process.start()
+
+    status = jobs.end_of("outlives")
+
+    assert status["phase"] == "Succeeded", json.dumps(status, indent=1)
+    assert table(status) == TABLE
+    assert jobs.get("job", preflight_job_name("outlives"))["metadata"]["uid"] == checking["metadata"]["uid"]
+
+
+def test_deleting_a_job_deletes_its_preflight(jobs: Space) -> None:
+    jobs.end_of("wrong-for-gpu")
+    jobs.kubectl("delete", "ftj", "wrong-for-gpu")
+
+    left = lambda: jobs.list("jobs,pods,configmaps", "finetune.dev/job-name=wrong-for-gpu")  # noqa: E731
+    wait_for(left, lambda found: not found, "its children to go", seconds=60)
