@@ -263,10 +263,27 @@ def test_what_is_learnt_of_any_chat_is_what_the_assistant_says_and_what_ends_it(
     family: str, turns: list[tuple[str, str]]
 ) -> None:
     text, end = FAMILIES[family]
-    chat = [
-        {"role": role, "content": words}
-        for turn in turns
-        for role, words in zip(("user", "assistant"), turn, strict=True)
-    ]
+    chat = [message for asked, said in turns for message in conversation(asked, said)]
 
     assert learnt(find_chat_template(byte_tokenizer(text), "a model"), chat) == [end.format(said) for _, said in turns]
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@settings(max_examples=15, deadline=None)
+@given(turns=st.lists(st.tuples(WORDS, WORDS, st.booleans()), min_size=1, max_size=3))
+def test_of_any_chat_the_turns_that_have_weight_are_learnt_and_all_are_read(
+    family: str, turns: list[tuple[str, str, bool]]
+) -> None:
+    text, end = FAMILIES[family]
+    template = find_chat_template(byte_tokenizer(text), "a model")
+    plain = [message for asked, said, _ in turns for message in conversation(asked, said)]
+    weighted = [{**m, "weight": int(turns[n // 2][2])} if n % 2 else m for n, m in enumerate(plain)]
+
+    tokens, marks = template.render_marked(read_chat(weighted))
+
+    assert tokens == template.render(read_chat(plain))
+    assert pieces(template, tokens, marks) == [end.format(said) for _, said, wanted in turns if wanted]
+
+
+def conversation(asked: str, said: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]

@@ -275,9 +275,10 @@ def _without(chat: Chat, part: str) -> Chat:
     if part == "tool_calls":
         left = [{key: value for key, value in turn.items() if key != part} for turn in chat.messages]
         return replace(chat, messages=[{**turn, "content": turn.get("content", "")} for turn in left])
-    return replace(
-        chat, messages=[{**turn, "content": "?"} if turn["role"] == part else turn for turn in chat.messages]
-    )
+    turns = [
+        {**turn, "content": f"{turn.get('content', '')}?"} if turn["role"] == part else turn for turn in chat.messages
+    ]
+    return replace(chat, messages=turns)
 
 
 def _up_to(chat: Chat, turn: int) -> Chat:
