@@ -29,37 +29,40 @@ _ROOT = _HERE.parent
 _PATHS = [str(_HERE), str(_ROOT / "operator"), str(_ROOT / "trainer_image")]
 
 BUDGETS: dict[str, float] = {"bert": 80, "lora-1b": 75, "lora-8b": 160, "stall": 35, "ladder": 60, "resume": 70}
-"""Seconds for each part: 8 minutes in all."""
-RESERVED = 20
-"""Seconds of the 8 minutes that go by before the first part, and after the last."""
+"""Seconds for each part: 8 minutes in all, of which is taken off what goes by before the first one."""
+RESERVED = 5
+"""Seconds that go by after the last part."""
 Part = Callable[..., Iterator[dict[str, Any]]]
 
 
 def main() -> int:
     """Run the parts, print the tables, write the JSON. Returns 1 where a part failed, was stopped or went otherwise than meant."""
-    options = _options()
+    begun, options = time.monotonic(), _options()
     work = Path(tempfile.mkdtemp(prefix="bench-gpu-", dir=options.scratch))
     _set_environment(work)
     # What they import has read the environment.
-    from gpu_children import children
-    from gpu_figures import scaled
-    from gpu_runs import look
-    from gpu_tables import report
+    from gpu_children import Children, in_which_gpus_work
 
-    begun = time.monotonic()
-    names = options.only or list(BUDGETS)
     try:
-        with children(options.logs or work / "logs") as started:
+        forked = Children(options.logs or work / "logs")
+        from gpu_figures import scaled  # these bring the same libraries along, at the same time
+        from gpu_runs import look
+        from gpu_tables import report
+
+        with in_which_gpus_work(forked) as started:
             machine = started.run("machine", time.monotonic() + 120, look)
-            budgets = scaled({name: BUDGETS[name] for name in names}, _total(names, options.minutes))
-            parts = _run_parts(budgets, partial(_run_part, started, work, machine["card"]))
+            left = 60 * options.minutes - RESERVED - (time.monotonic() - begun)
+            names = options.only or list(BUDGETS)
+            budgets = scaled({name: BUDGETS[name] for name in names}, left * _part_of_all(names))
+            found: dict[str, Any] = {"machine": machine, "seconds": 0.0, "parts": {}}
+            for part in _run_parts(budgets, partial(_run_part, started, work, machine["card"])):
+                found |= {"seconds": time.monotonic() - begun, "parts": found["parts"] | part}
+                if options.json:  # after each part: somebody's clock may end this program too
+                    options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    found = {"machine": machine, "seconds": time.monotonic() - begun, "parts": parts}
     print(report(found))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    return 0 if all(part["status"] == "done" for part in parts.values()) else 1
+    return 0 if all(part["status"] == "done" for part in found["parts"].values()) else 1
 
 
 def _options() -> argparse.Namespace:
@@ -79,9 +82,9 @@ def _names(text: str) -> list[str]:
     return [name for name in BUDGETS if name in names]
 
 
-def _total(names: list[str], minutes: float) -> float:
-    """Seconds for the parts `names`."""
-    return (60 * minutes - RESERVED) * sum(BUDGETS[name] for name in names) / sum(BUDGETS.values())
+def _part_of_all(names: list[str]) -> float:
+    """The share of the time that the parts `names` may take."""
+    return sum(BUDGETS[name] for name in names) / sum(BUDGETS.values())
 
 
 def _set_environment(work: Path) -> None:
@@ -102,18 +105,22 @@ def _set_environment(work: Path) -> None:
     sys.path[:0] = _PATHS
 
 
-def _run_parts(budgets: dict[str, float], run: Callable[[str, float], dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _run_parts(
+    budgets: dict[str, float], run: Callable[[str, float], dict[str, Any]]
+) -> Iterator[dict[str, dict[str, Any]]]:
+    """Each part by its name, as soon as it is over."""
     from gpu_figures import allowance
 
-    parts: dict[str, dict[str, Any]] = {}
+    spent: dict[str, float] = {}
     for name in budgets:
-        seconds = allowance(budgets, {done: part["seconds"] for done, part in parts.items()}, name)
+        seconds = allowance(budgets, spent, name)
         print(f"{name}: at most {seconds:.0f} s", flush=True)
-        parts[name] = run(name, seconds)
-        print(f"{name}: {parts[name]['status']} in {parts[name]['seconds']:.1f} s", flush=True)
-        if parts[name]["error"]:
-            print("    " + parts[name]["error"].replace("\n", "\n    "), flush=True)
-    return parts
+        part = run(name, seconds)
+        spent[name] = part["seconds"]
+        print(f"{name}: {part['status']} in {part['seconds']:.1f} s", flush=True)
+        if part["error"]:
+            print("    " + part["error"].replace("\n", "\n    "), flush=True)
+        yield {name: part}
 
 
 def _run_part(started: Any, work: Path, card: str | None, name: str, seconds: float) -> dict[str, Any]:

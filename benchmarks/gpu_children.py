@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +96,17 @@ class Children:
     """Starts them, and keeps none when the benchmark ends."""
 
     def __init__(self, folder: Path, method: str = "forkserver") -> None:
-        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
         self._context: Any = multiprocessing.get_context(method)
         if method == "forkserver":
             self._context.set_forkserver_preload(_IMPORTED)
+            forkserver.ensure_running()  # it takes a while to import them
         self._started: list[Child] = []
 
     def start(self, name: str, work: Work, *arguments: Any) -> Child:
         """Begin `work(*arguments)`. `name` tells it apart from all others."""
-        result, log = self._folder / f"{name}.json", self._folder / f"{name}.log"
+        result, log = self.folder / f"{name}.json", self.folder / f"{name}.log"
         process = self._context.Process(target=_child, args=(work, arguments, result, log))
         process.start()
         child = Child(process, result, log)
@@ -122,14 +125,13 @@ class Children:
 
 
 @contextlib.contextmanager
-def children(folder: Path) -> Iterator[Children]:
-    """A way to start processes in which CUDA works, if it works at all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    started = Children(folder)
+def in_which_gpus_work(forked: Children) -> Iterator[Children]:
+    """These, or others that are not forked where CUDA, if it works at all, only works in such. All are ended at the end."""
+    started = forked
     try:
-        looked = started.run("look", time.monotonic() + 120, gpu_works)
+        looked = forked.run("look", time.monotonic() + 120, gpu_works)
         if not looked["works"] and looked["built_for_gpus"]:
-            plain = Children(folder, "spawn")
+            plain = Children(forked.folder, "spawn")
             if plain.run("look-again", time.monotonic() + 120, gpu_works)["works"]:
                 started = plain
         yield started

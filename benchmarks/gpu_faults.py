@@ -81,7 +81,7 @@ def measure_row(workload: Workload, model: Path) -> Result:
 
 
 def _peak_of_row(workload: Workload, model: Path, again: bool) -> int:
-    torch.cuda.init()
+    torch.cuda.init()  # type: ignore[no-untyped-call]
     torch.cuda.reset_peak_memory_stats()
     classifier: Any = AutoModelForSequenceClassification.from_pretrained(model, dtype=torch.float32).cuda()
     if again:

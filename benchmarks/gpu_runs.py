@@ -125,7 +125,7 @@ def _told(last: FinalReport) -> Result:
 def _memory_now() -> int:
     """Bytes of the GPU's memory that this process holds; without a GPU, the most that it ever had of the machine's."""
     if torch.cuda.is_available():
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         torch.cuda.reset_peak_memory_stats()
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
