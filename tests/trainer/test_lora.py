@@ -28,7 +28,7 @@ def settings(settings: Settings) -> Settings:
 def test_an_adapter_is_trained_and_exported_with_the_head(
     settings: Settings, train: Train, model: Path, tmp_path: Path
 ) -> None:
-    settings["training"]["epochs"] = 6
+    settings["training"] |= {"epochs": 12, "learningRate": 0.01}
 
     ended = train(settings)
 

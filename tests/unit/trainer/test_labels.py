@@ -139,6 +139,15 @@ def test_what_the_settings_say_of_floats_is_taken_without_a_word(wanted: Problem
     assert warned([0.0, 1.0], wanted) == (wanted, "")
 
 
+def test_who_asks_for_the_metrics_of_numbers_gets_numbers() -> None:
+    reasons: list[str] = []
+    with collected(lambda reason, _: reasons.append(reason)):
+        assert problem_of(rows([0.0, 1.0, 4.0]), "label", None, ["mse"]) == "regression"
+        assert problem_of(rows([0.0, 1.0, 4.0]), "label", None, ["accuracy"]) == "single_label_classification"
+
+    assert reasons == ["WholeNumbers"]
+
+
 def test_classes_of_floats_are_called_as_whole_numbers_in_whatever_form_a_split_has_them() -> None:
     train = rows([2.0, 0.0, 1.0, 10.0])
 

@@ -1,7 +1,7 @@
 """What rows are labelled with: one class, several classes, or a number; and what the classes are called."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 
 from finetune_api.sources import Problem
+from finetune_api.training import METRICS_OF_PROBLEM
 from finetune_trainer.data.columns import example, kind_of
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.failures import TrainerError, data_error, did_you_mean, listed
@@ -28,8 +29,12 @@ class Several:
     """Whether a row holds 0 or 1 for each class, and not the classes that it has."""
 
 
-def problem_of(rows: Rows, column: str, wanted: Problem | None) -> Problem:
-    """What is predicted: as `wanted`, else what the column tells. Says so where floats may be meant either way."""
+def problem_of(rows: Rows, column: str, wanted: Problem | None, metrics: Collection[str] = ()) -> Problem:
+    """What is predicted: as `wanted`, else what the column tells. Says so where floats may be meant either way.
+
+    Args:
+        metrics: Those that are asked for: who asks for the error of a number means whole numbers as such.
+    """
     if wanted:
         return wanted
     feature = rows.dataset.features[column]
@@ -39,6 +44,8 @@ def problem_of(rows: Rows, column: str, wanted: Problem | None) -> Problem:
         return "single_label_classification"
     values = set(rows.dataset[column][:])
     if not all(map(float.is_integer, values)):
+        return "regression"
+    if {*metrics} & {*METRICS_OF_PROBLEM["regression"]}:
         return "regression"
     classes = 1 < len(values) <= _MOST_FLOATS
     taken, other = ("classes", "regression") if classes else ("numbers to learn", "single_label_classification")

@@ -127,7 +127,8 @@ def _check_rows(rows: Rows, columns: Columns) -> None:
 
 def _target(config: RunConfig, rows: Rows, known: list[str]) -> _Target:
     column = config.dataset.columns.label
-    problem = problem_of(rows, column, config.model.problem_type)
+    asked = [*(config.evaluation.metrics or ()), *filter(None, [config.evaluation.best_metric])]
+    problem = problem_of(rows, column, config.model.problem_type, asked)
     metrics = chosen_metrics(config.evaluation, problem, METRICS_OF_PROBLEM[problem], _USUAL_METRICS[problem])
     if problem != "single_label_classification" and config.training.arguments.get("label_smoothing_factor"):
         raise bad_configuration(
