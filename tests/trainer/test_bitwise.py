@@ -37,6 +37,12 @@ def workers(request: pytest.FixtureRequest) -> int:
     return number
 
 
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of a second run in a process do not leave by themselves, and torch waits 5 s for each."""
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
+
+
 @pytest.fixture(scope="module")
 def whole(engine: str, workers: int, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Output of the run that nothing disturbed; the first test that needs it makes it."""

@@ -82,6 +82,11 @@ def test_a_signal_to_one_process_stops_both_which_then_go_on_as_if_nothing_had_b
     torch.testing.assert_close(weights(tmp_path / "cut"), weights(tmp_path / "whole"), atol=0, rtol=0)
 
 
+def impatient(rank: int) -> None:
+    """Workers of a forked process do not leave by themselves, and torch waits 5 s for each."""
+    torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.2
+
+
 @BOTH
 def test_two_processes_with_loading_workers_and_accumulation_go_on_to_the_bit(
     settings: Settings, model: Path, tmp_path: Path, engine: str
@@ -90,11 +95,11 @@ def test_two_processes_with_loading_workers_and_accumulation_go_on_to_the_bit(
     config.save_pretrained(tmp_path / "model")
     arguments = {"gradient_accumulation_steps": 2, "dataloader_num_workers": 1, "logging_steps": 3}
     training = {"engine": engine, "epochs": 2, "batchSize": 4, "arguments": arguments}
-    run_together(whole := shared(settings, tmp_path / "whole", 2, **training), tmp_path / "words")
+    run_together(whole := shared(settings, tmp_path / "whole", 2, **training), tmp_path / "words", arm=impatient)
     cut = {**whole, "output": {"uri": f"file://{tmp_path}/cut"}}
 
-    stopped = run_together(cut, tmp_path / "words", sent=Signal(rank=1, step=4, number=signal.SIGTERM))
-    resumed = run_together(cut, tmp_path / "words")
+    stopped = run_together(cut, tmp_path / "words", sent=Signal(rank=1, step=4, number=signal.SIGTERM), arm=impatient)
+    resumed = run_together(cut, tmp_path / "words", arm=impatient)
 
     assert (stopped.codes, resumed.codes) == ([ExitCode.STOPPED] * 2, [0, 0])
     assert resumed.words[0].resumed_from_step == 4

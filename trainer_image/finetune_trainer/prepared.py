@@ -40,7 +40,7 @@ class Scores(Protocol):
         """Take what `Scoring.keep` (or generation) gave for some rows, and their labels. -100 is padding in both."""
 
     def compute(self, loss: float) -> dict[str, float]:
-        """The metrics over all rows, by name. `loss` is the mean over batches; a metric `loss` takes its place."""
+        """The metrics over all rows, by name. `loss` is the mean over labels; a metric `loss` takes its place."""
 
     def by_class(self) -> ByClass | None:
         """Of each class, after `compute`; None where there are none."""

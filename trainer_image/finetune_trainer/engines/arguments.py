@@ -220,7 +220,6 @@ def _owned_values(config: RunConfig, scratch: Path, use_cpu: bool) -> dict[str, 
         "disable_tqdm": True,
         "remove_unused_columns": False,
         "label_names": ["labels"],
-        "include_for_metrics": ["loss"],
         "fsdp": True if training.parallelism == "fsdp" and config.nodes * config.processes > 1 else None,
     }
 

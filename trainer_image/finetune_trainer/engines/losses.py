@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from transformers.loss.loss_utils import LOSS_MAPPING, ForCausalLMLoss
 
 _IGNORED = -100
@@ -40,3 +41,40 @@ def share_of_step(loss: torch.Tensor, own: torch.Tensor, total: torch.Tensor) ->
         total: Number of labels in the step, over all its batches and processes.
     """
     return torch.where(own > 0, loss * (own / total.clamp(min=1)), 0.0)
+
+
+class LossOverLabels:
+    """Mean loss over all labels of an evaluation, whatever the size of its batches and the number of processes."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+        device = accelerator.device
+        self._dtype = torch.float32 if device.type == "mps" else torch.float64
+        self._sums = torch.zeros(2, dtype=self._dtype, device=device)  # of the losses, and of the labels
+
+    def add(self, loss: torch.Tensor, labels: torch.Tensor) -> None:
+        """Take the mean loss of a batch, a scalar, and how many labels it is of; of none it is not a number."""
+        count = labels.to(self._dtype)
+        self._sums += torch.stack([torch.where(count > 0, loss.to(self._dtype) * count, 0), count])
+
+    def mean(self) -> float:
+        """Over all processes, which must call it at once. Not a number where there was no label."""
+        total = self._accelerator.reduce(self._sums.clone(), "sum")
+        return float(total[0] / total[1])
+
+
+def is_filled_up(accelerator: Accelerator) -> bool:
+    """Whether the batches that all processes have now hold rows that were there before: with the last ones, accelerate
+    gives each of several processes a full batch."""
+    state = accelerator.gradient_state
+    return accelerator.num_processes > 1 and state.end_of_dataloader and state.remainder > 0
+
+
+def own_rows(rows: int, accelerator: Accelerator) -> int:
+    """How many of the `rows` in this process's batch, which is filled up, are to be counted."""
+    return min(max(accelerator.gradient_state.remainder - accelerator.process_index * rows, 0), rows)
+
+
+def first_rows(batch: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """The first rows of a batch, at least one."""
+    return {name: value[: max(count, 1)] for name, value in batch.items()}

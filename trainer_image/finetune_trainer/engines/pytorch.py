@@ -34,7 +34,15 @@ from finetune_trainer.checkpoints.snapshot import (
 from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.engines.arguments import build_arguments, name_here
 from finetune_trainer.engines.batching import evaluation_order, train_sampler
-from finetune_trainer.engines.losses import count_labels, share_of_step, shifts_labels
+from finetune_trainer.engines.losses import (
+    LossOverLabels,
+    count_labels,
+    first_rows,
+    is_filled_up,
+    own_rows,
+    share_of_step,
+    shifts_labels,
+)
 from finetune_trainer.engines.pytorch_arguments import make_schedule
 from finetune_trainer.engines.schedule import Schedule
 from finetune_trainer.engines.states import (
@@ -161,34 +169,37 @@ class Engine:
             return
         self._recorder.stage("Evaluating", f"evaluating {self._evaluation_batches.total_dataset_length} rows")
         self._model.eval()
-        scores, losses = self._prepared.data.scoring.scores(), []
+        scores, losses = self._prepared.data.scoring.scores(), LossOverLabels(self._accelerator)
         with torch.random.fork_rng(), torch.no_grad():  # the training goes on with the numbers it would have drawn
             for batch in self._evaluation_batches:
                 if self._recorder.stop.ask():
                     break
-                loss, predictions, labels = self._predict(batch)
-                losses.append(loss)
+                predictions, labels = self._predict(batch, losses)
                 scores.add_batch(predictions.cpu().numpy(), labels.cpu().numpy())
             else:
-                mean = float(torch.cat(losses).mean())
+                mean = losses.mean()
                 metrics = {"loss": mean, **scores.compute(mean)}
                 told = {f"eval_{name}": value for name, value in metrics.items()}
                 self._recorder.evaluated(self._step, self._epoch, told, scores.by_class())
         self._recorder.stage("Training")
 
-    def _predict(self, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Loss, predictions and labels of the rows that all processes have now, each of shape (rows, …)."""
+    def _predict(self, batch: dict[str, torch.Tensor], losses: LossOverLabels) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predictions and labels of the rows that all processes have now, each of shape (rows, …)."""
         labels, outputs, scoring = batch["labels"], self._model(**batch), self._prepared.data.scoring
-        own = count_labels(batch, self._shifted)
-        loss = share_of_step(outputs.loss, own, self._sum([own])) * self._accelerator.num_processes
+        loss, counted = outputs.loss, count_labels(batch, self._shifted)
+        if is_filled_up(self._accelerator):
+            own = own_rows(len(labels), self._accelerator)
+            part = first_rows(batch, own)  # in all of them, since FSDP needs all for a forward pass
+            loss, counted = self._model(**part).loss, count_labels(part, self._shifted) * bool(own)
+        losses.add(loss, counted)
         if scoring.generation is None:
             predictions = scoring.keep(outputs.logits, labels)
         else:
             texts = {name: batch[name] for name in ("input_ids", "attention_mask")}
             predictions = self._plain_model.generate(**texts, **scoring.generation)
         padded = self._accelerator.pad_across_processes((predictions, labels), dim=1, pad_index=-100)
-        gathered = self._accelerator.gather_for_metrics((loss.repeat(len(labels)), *padded))
-        return gathered[0], gathered[1], gathered[2]
+        predictions, labels = self._accelerator.gather_for_metrics(padded)
+        return predictions, labels
 
     def _log(self, learning_rate: float) -> None:
         loss = float(self._sum([self._loss])) / (self._step - self._logged_step)

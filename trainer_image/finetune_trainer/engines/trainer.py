@@ -35,7 +35,14 @@ from finetune_trainer.checkpoints.snapshot import (
 from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.engines.arguments import STEERED_BY_EVALUATION, build_arguments
 from finetune_trainer.engines.batching import EpochSampler, evaluation_order, train_sampler
-from finetune_trainer.engines.losses import count_labels, share_of_step
+from finetune_trainer.engines.losses import (
+    LossOverLabels,
+    count_labels,
+    first_rows,
+    is_filled_up,
+    own_rows,
+    share_of_step,
+)
 from finetune_trainer.engines.states import (
     is_sharded,
     load_optimizer,
@@ -126,7 +133,8 @@ class _Trainer(transformers.Trainer):
         def compute(prediction: EvalPrediction) -> dict[str, float]:
             scores = prepared.data.scoring.scores()
             scores.add_batch(np.asarray(prediction.predictions), np.asarray(prediction.label_ids))
-            metrics = scores.compute(float(np.mean(np.asarray(prediction.losses))))
+            mean = self._eval_loss.mean()
+            metrics = {"loss": mean, **scores.compute(mean)}  # in place of the mean of means that the Trainer makes
             self.by_class = scores.by_class()
             return metrics
 
@@ -145,6 +153,7 @@ class _Trainer(transformers.Trainer):
             callbacks=[_Bridge(self, recorder, len(prepared.data.train.lengths))],
             preprocess_logits_for_metrics=keep,
         )
+        self._eval_loss = LossOverLabels(self.accelerator)
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True  # has the labels of a step counted, for `compute_loss`
 
@@ -159,7 +168,7 @@ class _Trainer(transformers.Trainer):
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        if num_items_in_batch is None:
+        if num_items_in_batch is None or not model.training:  # an evaluation counts labels by `_count_loss`
             return super().compute_loss(model, inputs, return_outputs)
         own = count_labels(inputs, self._loss_shifts_labels)
         mean, outputs = super().compute_loss(model, inputs, return_outputs=True)
@@ -174,6 +183,7 @@ class _Trainer(transformers.Trainer):
         rows = len(self._prepared.data.evaluation.lengths) if self._prepared.data.evaluation else 0
         self._recorder.stage("Evaluating", f"evaluating {rows} rows")
         metrics: dict[str, float] = {}
+        self._eval_loss = LossOverLabels(self.accelerator)
         try:
             with torch.random.fork_rng():
                 metrics = super().evaluate(*arguments, **options)
@@ -190,14 +200,24 @@ class _Trainer(transformers.Trainer):
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Any, Any, Any]:
         generation = self._prepared.data.scoring.generation
+        loss, logits, labels = super().prediction_step(model, inputs, generation is not None, ignore_keys)
+        self._count_loss(model, inputs, loss)
         if generation is None:
-            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        loss, _, _ = super().prediction_step(model, inputs, True, ignore_keys)
+            return loss, logits, labels
         batch, writer = self._prepare_inputs(inputs), cast(Any, self.model)
         with torch.no_grad(), self.compute_loss_context_manager():
             texts = {name: batch[name] for name in ("input_ids", "attention_mask")}
             written = writer.generate(**texts, **generation)
         return loss, written, batch["labels"]
+
+    def _count_loss(self, model: Any, inputs: dict[str, Any], loss: Any) -> None:
+        counted = count_labels(inputs, self._loss_shifts_labels)
+        if is_filled_up(self.accelerator):
+            own = own_rows(len(inputs["labels"]), self.accelerator)
+            part = first_rows(inputs, own)  # in all of them, since FSDP needs all for a forward pass
+            loss, _, _ = super().prediction_step(model, part, True)
+            counted = count_labels(part, self._loss_shifts_labels) * bool(own)
+        self._eval_loss.add(loss, counted)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """The engine has done it, before the model was spread."""
