@@ -178,11 +178,11 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "optimizer that is not installed": (
         argument("optim", "adamw_bnb_8bit"), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
-        "training.arguments: optim 'adamw_bnb_8bit'",
+        "training.arguments.optim: 'adamw_bnb_8bit'",
     ),
     "schedule with wrong arguments": (
         argument("lr_scheduler_kwargs", {"wings": 2}), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
-        "training.arguments: optim 'adamw_torch_fused' with lr_scheduler_type 'linear' is not possible",
+        "training.arguments.lr_scheduler_type: 'linear' is not possible",
     ),
     "too long for the model": (
         lambda s, f: s.update(preprocessing={"maxLength": 64}), ExitCode.BAD_CONFIGURATION, "BadConfiguration",

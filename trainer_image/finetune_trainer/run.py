@@ -18,6 +18,7 @@ from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint
 from finetune_trainer.engines import keras_arguments, make_engine, pytorch_arguments
 from finetune_trainer.engines.arguments import check_arguments, check_honoured
 from finetune_trainer.engines.keras_arguments import check_keras
+from finetune_trainer.engines.requirements import check_requirements
 from finetune_trainer.memory.estimate import estimate_memory, sizes_of
 from finetune_trainer.memory.failures import Need, gpu_shortage, left_for_next, nothing_smaller
 from finetune_trainer.memory.fitting import Fit, describe, fitted, smaller
@@ -115,6 +116,7 @@ def check_settings(config: RunConfig, *, here: bool = True) -> bool:
             check_keras(config, use_cpu)
         case "pytorch":
             check_honoured(arguments, "pytorch", pytorch_arguments.HONOURED, pytorch_arguments.CHOICES)
+    check_requirements(arguments, config.training.learning_rate, use_cpu)
     return use_cpu
 
 

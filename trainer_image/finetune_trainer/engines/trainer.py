@@ -19,7 +19,6 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.training_args import OptimizerNames
 
 from finetune_trainer.checkpoints.snapshot import (
     OPTIMIZER,
@@ -68,8 +67,15 @@ class Engine:
         self._recorder = recorder
         rows = len(prepared.data.train.lengths)
         arguments = build_arguments(prepared.config, recorder.store.scratch, rows, prepared.use_cpu)
-        self._trainer = _Trainer(prepared, recorder, arguments)
-        self._check_optimizer()
+        try:
+            self._trainer = _Trainer(prepared, recorder, arguments)
+            # What is wrong with them for this model shall not come up after the loading.
+            self._trainer.create_optimizer_and_scheduler(num_training_steps=1000)
+        except (ImportError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
+            raise bad_configuration(
+                f"training.arguments: transformers' Trainer cannot be made of them: {' '.join(str(error).split()):.500}",
+                "change what it names, such as optim, optim_args, lr_scheduler_type or lr_scheduler_kwargs",
+            ) from error
         loader = self._trainer.get_train_dataloader()
         self.total_steps: int = self._trainer.set_initial_training_values(arguments, loader)[-1]
         """Optimizer steps of the whole run."""
@@ -96,18 +102,6 @@ class Engine:
         if arguments.eval_strategy == "steps":
             return arguments.eval_steps is not None and checkpoint.step % int(arguments.eval_steps) == 0
         return float(checkpoint.epoch).is_integer()
-
-    def _check_optimizer(self) -> None:
-        """Make optimizer and schedule now: what is wrong with their arguments shall not come up after the loading."""
-        try:
-            self._trainer.create_optimizer_and_scheduler(num_training_steps=1000)
-        except (ValueError, TypeError, ImportError, KeyError, AttributeError) as error:
-            optim = OptimizerNames(self._trainer.args.optim).value
-            schedule = SchedulerType(self._trainer.args.lr_scheduler_type).value
-            raise bad_configuration(
-                f"training.arguments: optim '{optim}' with lr_scheduler_type '{schedule}' is not possible: {error}",
-                "change optim, optim_args, lr_scheduler_type or lr_scheduler_kwargs",
-            ) from error
 
 
 class _EvaluationCut(Exception):

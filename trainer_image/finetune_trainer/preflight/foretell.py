@@ -13,6 +13,7 @@ from transformers import TrainingArguments
 from finetune_api.run import RunConfig
 from finetune_trainer.engines import speed
 from finetune_trainer.engines.arguments import build_arguments, check_arguments
+from finetune_trainer.engines.requirements import tell_odd_steps
 from finetune_trainer.memory.estimate import (
     Sizes,
     estimate_memory,
@@ -87,6 +88,8 @@ def foretell(found: Found, target: Target, output: Output | None, *, fresh: bool
     lengths = measure_lengths(data, config)
     sequences = round(len(data.train.lengths) * len(found.train.dataset) / found.taken)
     arguments, devices = target.arguments(config, sequences), config.processes * config.nodes
+    steps = count_steps(sequences, devices, arguments)
+    tell_odd_steps(config, check_arguments(config.training.arguments), steps)
     bf16 = target.in_bf16(config)
     memory = estimate_memory(sizes, config, config.training.batch_size, lengths.longest, found.use_cpu, bf16)
     available, output_bytes = target.free(config.processes), estimate_output(sizes, config)
@@ -111,7 +114,7 @@ def foretell(found: Found, target: Target, output: Output | None, *, fresh: bool
         tokenised=found.taken,
         labels=count_labels(data),
         lengths=lengths,
-        steps=count_steps(sequences, devices, arguments),
+        steps=steps,
         batch_size=config.training.batch_size * arguments.gradient_accumulation_steps * devices,
         device=target.name,
         memory=memory,
