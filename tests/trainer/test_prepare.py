@@ -172,6 +172,12 @@ def test_a_run_with_too_little_memory_warns_and_tries(
     ("change", "code", "message"),
     [
         ({"training": {"arguments": {"warmup_step": 1}}}, ExitCode.BAD_CONFIGURATION, "did you mean 'warmup_steps'?"),
+        (
+            {"training": {"arguments": {"lr_scheduler_type": "cosine_with_min_lr"}}},
+            ExitCode.BAD_CONFIGURATION,
+            "min_lr",
+        ),
+        ({"training": {"arguments": {"optim": "lomo"}}}, ExitCode.BAD_CONFIGURATION, "lomo"),
         ({"model": {"source": "file:///nowhere"}}, ExitCode.MODEL, "there is no config.json in /nowhere"),
         ({"output": {"uri": "file:///proc/out"}}, ExitCode.OUTPUT, "/proc/out"),
         ({"training": {"lora": {"targetModules": ["q"]}}}, ExitCode.BAD_CONFIGURATION, "the model has no such module"),
