@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from transformers import TrainingArguments
 from transformers.training_args import OptimizerNames
-from transformers.utils import is_liger_kernel_available
+from transformers.utils.import_utils import is_liger_kernel_available
 
 from finetune_api.run import RunConfig
 from finetune_trainer.engines.arguments import check_arguments

@@ -67,12 +67,13 @@ def is_filled_up(accelerator: Accelerator) -> bool:
     """Whether the batches that all processes have now hold rows that were there before: with the last ones, accelerate
     gives each of several processes a full batch."""
     state = accelerator.gradient_state
-    return accelerator.num_processes > 1 and state.end_of_dataloader and state.remainder > 0
+    return accelerator.num_processes > 1 and bool(state.end_of_dataloader) and int(state.remainder) > 0
 
 
 def own_rows(rows: int, accelerator: Accelerator) -> int:
     """How many of the `rows` in this process's batch, which is filled up, are to be counted."""
-    return min(max(accelerator.gradient_state.remainder - accelerator.process_index * rows, 0), rows)
+    remainder: int = accelerator.gradient_state.remainder
+    return min(max(remainder - accelerator.process_index * rows, 0), rows)
 
 
 def first_rows(batch: Mapping[str, Any], count: int) -> dict[str, Any]:

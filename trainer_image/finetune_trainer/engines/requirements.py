@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import SchedulerType, Trainer, TrainingArguments
 from transformers.training_args import OptimizerNames
-from transformers.utils import is_liger_kernel_available
+from transformers.utils.import_utils import is_liger_kernel_available
 
 from finetune_api.run import RunConfig
 from finetune_trainer.engines.arguments import STEERED_BY_EVALUATION
