@@ -15,10 +15,11 @@ from finetune_api.run import RunConfig
 from finetune_trainer import handover
 from finetune_trainer.checkpoints.export import export_model
 from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint
-from finetune_trainer.engines import keras_arguments, make_engine, pytorch_arguments
+from finetune_trainer.engines import Engine, keras_arguments, make_engine, pytorch_arguments
 from finetune_trainer.engines.arguments import check_arguments, check_honoured
 from finetune_trainer.engines.keras_arguments import check_keras
 from finetune_trainer.engines.requirements import check_requirements
+from finetune_trainer.failing_rows import explain_rows
 from finetune_trainer.memory.estimate import estimate_memory, sizes_of
 from finetune_trainer.memory.failures import Need, gpu_shortage, left_for_next, nothing_smaller
 from finetune_trainer.memory.fitting import Fit, describe, fitted, smaller
@@ -212,6 +213,7 @@ class Shortage:
 def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortage:
     """Train and evaluate from the newest checkpoint, or from the pretrained model, up to the last step."""
     resumed = recorder.store.newest
+    engine: Engine | None = None
     try:
         engine = make_engine(prepared, recorder)
         if resumed and _is_done(resumed, engine.total_steps, prepared, recorder):
@@ -229,6 +231,8 @@ def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortag
         # Only the words are kept: the error holds the frames, and with them what fills the memory.
         said = gpu_shortage(error)
         if said is None:
+            if engine and (failure := explain_rows(error, engine.at_hand(), prepared)):
+                raise failure from error
             raise
         return Shortage(said, evaluating=recorder.current_stage == "Evaluating")
     return last

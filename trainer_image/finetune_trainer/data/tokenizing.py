@@ -58,7 +58,7 @@ def tokenized(
     )
     shared_tokens.leave(place)
     lengths: list[int] = encoded["length"][:]
-    return Examples(encoded.remove_columns("length"), lengths)
+    return Examples(encoded.remove_columns("length"), lengths, rows.name_row)
 
 
 @contextmanager

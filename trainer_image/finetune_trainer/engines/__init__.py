@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from finetune_trainer.checkpoints.store import SavedCheckpoint
 
 if TYPE_CHECKING:
+    from finetune_trainer.engines.batching import AtHand
     from finetune_trainer.prepared import Prepared
     from finetune_trainer.recorder import Recorder
 
@@ -26,6 +27,9 @@ class Engine(Protocol):
         Raises:
             torch.OutOfMemoryError: `run` makes another engine then, with smaller batches.
         """
+
+    def at_hand(self) -> "AtHand | None":
+        """The rows that were being trained or evaluated on when `train` raised; None where that is not known."""
 
 
 def make_engine(prepared: "Prepared", recorder: "Recorder") -> Engine:

@@ -1,6 +1,8 @@
 """The order in which rows are trained: random, with batches of like length, and the same for any number of processes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch.utils.data import Sampler
@@ -9,6 +11,22 @@ from transformers import TrainingArguments
 from finetune_trainer.prepared import Examples
 
 _BATCHES_TO_SORT = 50
+
+
+@dataclass(frozen=True)
+class AtHand:
+    """The rows that are being trained or evaluated on, on all devices."""
+
+    examples: Examples
+    rows: list[int]
+    """Indices in `examples`."""
+    batch_size: int
+    """Rows of a batch on one device."""
+    training: bool
+
+    @property
+    def doing(self) -> str:
+        return "trained on" if self.training else "evaluated"
 
 
 class EpochSampler(Sampler[int]):
@@ -76,3 +94,19 @@ def train_sampler(examples: Examples, arguments: TrainingArguments) -> EpochSamp
 def evaluation_order(examples: Examples) -> list[int]:
     """The longest rows first: little padding, and what the memory does not suffice for shows at once."""
     return sorted(range(len(examples.lengths)), key=lambda index: -examples.lengths[index])
+
+
+def training_rows(
+    examples: Examples, order: Iterable[int], step: int, batch_size: int, batches: int, processes: int = 1
+) -> AtHand:
+    """The rows after `step` steps of an epoch, each of so many `batches` on so many `processes`; those of the step after
+    them too, since loaders read ahead."""
+    rows = batch_size * batches * processes
+    return AtHand(examples, list(islice(order, step * rows, (step + 2) * rows)), batch_size, training=True)
+
+
+def evaluation_rows(examples: Examples, batch: int, batch_size: int, processes: int = 1) -> AtHand:
+    """The rows after `batch` batches of each of so many `processes`, and the next ones, as in `training_rows`."""
+    rows = batch_size * processes
+    order = islice(evaluation_order(examples), batch * rows, (batch + 2) * rows)
+    return AtHand(examples, list(order), batch_size, training=False)

@@ -21,7 +21,7 @@ from finetune_trainer.checkpoints.snapshot import (
 )
 from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.engines.arguments import build_arguments
-from finetune_trainer.engines.batching import evaluation_order, train_sampler
+from finetune_trainer.engines.batching import AtHand, evaluation_order, evaluation_rows, train_sampler, training_rows
 from finetune_trainer.engines.keras_model import KerasTwin
 from finetune_trainer.engines.pytorch_arguments import make_schedule
 from finetune_trainer.engines.schedule import Schedule
@@ -55,7 +55,7 @@ class Engine:
         self._due = Schedule(config, math.ceil(self._batches / self._accumulation), arguments.logging_steps)
         self.total_steps = self._due.total_steps
         """Optimizer steps of the whole run."""
-        self._step = 0
+        self._step, self._evaluated = 0, 0
         self._resumed: SavedCheckpoint | None = None
         self._order: tuple[int, list[int]] = (-1, [])
         self._losses: list[float] = []
@@ -96,6 +96,16 @@ class Engine:
             )
         finally:
             recorder.end()
+
+    def at_hand(self) -> AtHand:
+        """The rows that were being trained or evaluated on when `train` raised."""
+        data = self._prepared.data
+        if data.evaluation and self._recorder.current_stage == "Evaluating":
+            return evaluation_rows(data.evaluation, self._evaluated, self._eval_rows)
+        epoch, step = divmod(self._step, self._due.steps_per_epoch)
+        self._sampler.set_epoch(epoch)
+        size = self._prepared.config.training.batch_size
+        return training_rows(data.train, self._sampler, step, size, self._accumulation)
 
     def _step_after(self, done: int) -> Step:
         """The batches of the step that follows `done` others, padded one by one."""
@@ -149,7 +159,8 @@ class Engine:
         scoring, loss = self._prepared.data.scoring, 0.0
         scores = scoring.scores()
         by_length = evaluation_order(data)
-        for start in range(0, len(by_length), self._eval_rows):
+        for number, start in enumerate(range(0, len(by_length), self._eval_rows)):
+            self._evaluated = number
             if self._recorder.stop.requested:
                 return
             inputs, labels = self._batch(data, by_length[start : start + self._eval_rows])

@@ -33,7 +33,7 @@ from finetune_trainer.checkpoints.snapshot import (
 )
 from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.engines.arguments import build_arguments, name_here
-from finetune_trainer.engines.batching import evaluation_order, train_sampler
+from finetune_trainer.engines.batching import AtHand, evaluation_order, evaluation_rows, train_sampler, training_rows
 from finetune_trainer.engines.losses import (
     LossOverLabels,
     count_labels,
@@ -92,6 +92,8 @@ class Engine:
         self._optimizer: Any = _optimizer(self._plain_model, arguments)
         self._schedule = make_schedule(self._optimizer, arguments, self.total_steps)
         self._step, self._epoch = 0, 0.0
+        self._evaluated = 0
+        """Batches that the evaluation under way has done on this process."""
         self._loss, self._logged_step = torch.zeros((), device=self._accelerator.device), 0
         """Sum of the losses of the steps since the one that was logged last, on this process."""
 
@@ -106,6 +108,16 @@ class Engine:
                 self._train(checkpoint)
         finally:
             self._recorder.end()
+
+    def at_hand(self) -> AtHand:
+        """The rows that were being trained or evaluated on when `train` raised."""
+        data, arguments, processes = self._prepared.data, self._arguments, self._accelerator.num_processes
+        if data.evaluation and self._recorder.current_stage == "Evaluating":
+            return evaluation_rows(data.evaluation, self._evaluated, arguments.per_device_eval_batch_size, processes)
+        epoch, step = divmod(self._step, self._due.steps_per_epoch)
+        self._sampler.set_epoch(epoch)
+        size = arguments.per_device_train_batch_size
+        return training_rows(data.train, self._sampler, step, size, self._accumulation, processes)
 
     def _train(self, checkpoint: SavedCheckpoint | None) -> None:
         """All steps that are left."""
@@ -169,6 +181,7 @@ class Engine:
             return
         self._recorder.stage("Evaluating", f"evaluating {self._evaluation_batches.total_dataset_length} rows")
         self._model.eval()
+        self._evaluated = 0
         scores, losses = self._prepared.data.scoring.scores(), LossOverLabels(self._accelerator)
         with torch.random.fork_rng(), torch.no_grad():  # the training goes on with the numbers it would have drawn
             for batch in self._evaluation_batches:
@@ -176,6 +189,7 @@ class Engine:
                     break
                 predictions, labels = self._predict(batch, losses)
                 scores.add_batch(predictions.cpu().numpy(), labels.cpu().numpy())
+                self._evaluated += 1
             else:
                 mean = losses.mean()
                 metrics = {"loss": mean, **scores.compute(mean)}

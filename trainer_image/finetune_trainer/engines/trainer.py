@@ -33,7 +33,14 @@ from finetune_trainer.checkpoints.snapshot import (
 )
 from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.engines.arguments import STEERED_BY_EVALUATION, build_arguments
-from finetune_trainer.engines.batching import EpochSampler, evaluation_order, train_sampler
+from finetune_trainer.engines.batching import (
+    AtHand,
+    EpochSampler,
+    evaluation_order,
+    evaluation_rows,
+    train_sampler,
+    training_rows,
+)
 from finetune_trainer.engines.losses import (
     LossOverLabels,
     count_labels,
@@ -77,7 +84,8 @@ class Engine:
                 "change what it names, such as optim, optim_args, lr_scheduler_type or lr_scheduler_kwargs",
             ) from error
         loader = self._trainer.get_train_dataloader()
-        self.total_steps: int = self._trainer.set_initial_training_values(arguments, loader)[-1]
+        values = self._trainer.set_initial_training_values(arguments, loader)
+        self._steps_per_epoch, self.total_steps = int(values[1]), int(values[-1])
         """Optimizer steps of the whole run."""
 
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
@@ -91,6 +99,21 @@ class Engine:
             pass
         finally:
             self._recorder.end()
+
+    def at_hand(self) -> AtHand | None:
+        """The rows that were being trained or evaluated on when `train` raised; None where that is not known."""
+        trainer, data = self._trainer, self._trainer.prepared.data
+        arguments, processes = trainer.args, trainer.args.world_size
+        if data.evaluation and self._recorder.current_stage == "Evaluating":
+            return evaluation_rows(data.evaluation, trainer.evaluated, arguments.per_device_eval_batch_size, processes)
+        epoch, step = divmod(trainer.state.global_step, self._steps_per_epoch)
+        if trainer.sampler:
+            trainer.sampler.set_epoch(epoch)
+        elif arguments.train_sampling_strategy != "sequential":
+            return None
+        size, batches = arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps
+        order = trainer.sampler or range(len(data.train.lengths))
+        return training_rows(data.train, order, step, size, batches, processes)
 
     def _evaluation_was_cut(self, checkpoint: SavedCheckpoint) -> bool:
         """Whether a stop came between the last step before `checkpoint` and the evaluation due after it."""
@@ -116,9 +139,11 @@ class _Trainer(transformers.Trainer):
     """Publishes checkpoints through the recorder, and keeps evaluation from touching the training's random numbers."""
 
     def __init__(self, prepared: Prepared, recorder: Recorder, arguments: TrainingArguments) -> None:
-        self._prepared = prepared
+        self.prepared = prepared
         self._recorder = recorder
         self._grad_norm: Any = None
+        self.evaluated = 0
+        """Batches that the evaluation under way has done on this process."""
         self._first_step = 0
         self.sampler: EpochSampler | None = None
         self.by_class: ByClass | None = None
@@ -153,7 +178,7 @@ class _Trainer(transformers.Trainer):
 
     def create_accelerator_and_postprocess(self) -> None:
         if self.args.fsdp_plugin_args:
-            self.args.fsdp_plugin_args |= sharding_units(self._prepared.model)
+            self.args.fsdp_plugin_args |= sharding_units(self.prepared.model)
         super().create_accelerator_and_postprocess()
         if self.args.fsdp_plugin_args:
             spread_over_cpus(self.accelerator, FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args))
@@ -174,10 +199,10 @@ class _Trainer(transformers.Trainer):
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         if self.control.should_save and not _steered_by_evaluation(self.args):
             self._publish()  # an evaluation takes long and may break: no step shall be lost by it
-        rows = len(self._prepared.data.evaluation.lengths) if self._prepared.data.evaluation else 0
+        rows = len(self.prepared.data.evaluation.lengths) if self.prepared.data.evaluation else 0
         self._recorder.stage("Evaluating", f"evaluating {rows} rows")
         metrics: dict[str, float] = {}
-        self._eval_loss = LossOverLabels(self.accelerator)
+        self._eval_loss, self.evaluated = LossOverLabels(self.accelerator), 0
         try:
             with torch.random.fork_rng():
                 metrics = super().evaluate(*arguments, **options)
@@ -193,7 +218,7 @@ class _Trainer(transformers.Trainer):
     def prediction_step(
         self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Any, Any, Any]:
-        generation = self._prepared.data.scoring.generation
+        generation = self.prepared.data.scoring.generation
         loss, logits, labels = super().prediction_step(model, inputs, generation is not None, ignore_keys)
         self._count_loss(model, inputs, loss)
         if generation is None:
@@ -256,11 +281,11 @@ class _Trainer(transformers.Trainer):
         text = json.dumps(state, indent=2, sort_keys=True) + "\n"
         return TrainingState(
             model,
-            self._prepared.tokenizer,
+            self.prepared.tokenizer,
             whole_weights(model),
             objects,
             {TRAINER_STATE: text},
-            self._prepared.pretrained.use_cache,
+            self.prepared.pretrained.use_cache,
         )
 
     def begin(self) -> None:
@@ -297,11 +322,11 @@ class _Trainer(transformers.Trainer):
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         if self.args.train_sampling_strategy not in ("random", "group_by_length"):
             return super()._get_train_sampler(train_dataset)
-        self.sampler = train_sampler(self._prepared.data.train, self.args)
+        self.sampler = train_sampler(self.prepared.data.train, self.args)
         return self.sampler
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        evaluation = self._prepared.data.evaluation
+        evaluation = self.prepared.data.evaluation
         return evaluation_order(evaluation) if evaluation else []
 
 
@@ -345,6 +370,7 @@ class _Bridge(TrainerCallback):
     def on_prediction_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        self._trainer.evaluated += 1
         if self._recorder.stop.ask() and not _steered_by_evaluation(args):
             raise _EvaluationCut
 

@@ -145,7 +145,7 @@ def _with_answers(rows: Rows, examples: Examples, unwanted: Sequence[bool], long
     learnt: list[bool] = examples.dataset[_LEARNT][:]
     dataset = examples.dataset.remove_columns([_LEARNT, _NOTES])
     if all(learnt):
-        return Examples(dataset, examples.lengths)
+        return replace(examples, dataset=dataset)
     kept = [index for index, any_learnt in enumerate(learnt) if any_learnt]
     too_long = [i for i, any_learnt in enumerate(learnt) if not any_learnt and not unwanted[i]]
     weightless = [i for i, any_learnt in enumerate(learnt) if not any_learnt and unwanted[i]]
@@ -161,7 +161,7 @@ def _with_answers(rows: Rows, examples: Examples, unwanted: Sequence[bool], long
                 reason,
                 f"split '{rows.split}': {len(left_out)} of {len(learnt)} rows are left out, since {why}; the first is {first}",
             )
-    return Examples(dataset.select(kept), [examples.lengths[index] for index in kept])
+    return replace(examples, dataset=dataset).select(kept)
 
 
 def _nothing_to_learn(rows: Rows, too_long: bool, longest: int) -> TrainerError:

@@ -1,6 +1,7 @@
 """One text to another: translation, summarization, …"""
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -141,7 +142,7 @@ def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | N
     check_tokens(rows, examples.dataset, tokenizer, inputs.pretrained, ("input_ids", "labels"))
     check_lengths(rows, examples.lengths, longest)
     check_lengths(rows, examples.dataset[_TARGET_LENGTH][:], most, "maxTargetLength", "the target in ")
-    return Examples(examples.dataset.remove_columns(_TARGET_LENGTH), examples.lengths)
+    return replace(examples, dataset=examples.dataset.remove_columns(_TARGET_LENGTH))
 
 
 def _collate(pad: DataCollatorForSeq2Seq, longest: int | None, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

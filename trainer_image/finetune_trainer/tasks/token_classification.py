@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -196,13 +197,13 @@ def _tagged_rows(rows: Rows, examples: Examples, words: list[int]) -> Examples:
         why = "beyond the longest sequence, or the tokenizer makes nothing of them"
         logger.info("split '%s': %d rows have words that are not used: %s", rows.split, cut, why)
     if tagged.all():
-        return Examples(dataset, examples.lengths)
+        return replace(examples, dataset=dataset)
     kept = np.flatnonzero(tagged)
     if not len(kept):
         raise data_error("NoRows", f"no row of split '{rows.split}' has a word", "check dataset.columns.tokens")
     first = rows.name_row(int(np.argmin(tagged)))
     warn("EmptyRows", f"{len(tagged) - len(kept)} rows have no words and are left out, the first is {first}")
-    return Examples(dataset.select(kept), [examples.lengths[index] for index in kept])
+    return replace(examples, dataset=dataset).select(kept)
 
 
 def _scoring(metrics: list[str], names: list[str], column: str) -> Scoring:
