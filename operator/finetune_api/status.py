@@ -143,7 +143,7 @@ class Adjustment(LenientModel):
     step: Step
     """The first step that it holds for."""
     reason: Reason
-    """CudaOutOfMemory or EarlyStopping."""
+    """CudaOutOfMemory, OtherProcesses or EarlyStopping."""
     message: Annotated[str, Field(max_length=256)]
     """What was changed from what to what."""
 

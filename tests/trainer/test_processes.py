@@ -16,7 +16,7 @@ from tests.trainer.test_stop_and_resume import outcome
 from tests.trainer.tiny import Settings, Train
 from tests.trainer.tiny_language import COLOUR_OF, save_llama, write_rows
 
-from finetune_api.report import ExitCode
+from finetune_api.report import ExitCode, FinalReport
 
 BOTH = pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 
@@ -128,17 +128,42 @@ def test_a_run_stopped_before_its_last_evaluation_makes_up_for_it_on_machines_wi
 
 
 @BOTH
-def test_one_process_goes_on_from_what_several_saved(
-    settings: Settings, train: Train, tmp_path: Path, engine: str
+@pytest.mark.parametrize(("before", "now", "parallelism"), [(2, 1, "fsdp"), (1, 2, "ddp")])
+def test_another_number_of_processes_goes_on_with_the_same_rows_in_each_step(
+    settings: Settings, train: Train, tmp_path: Path, engine: str, before: int, now: int, parallelism: str
 ) -> None:
-    training = {"engine": engine, "parallelism": "fsdp", "batchSize": 4, "epochs": 2}
+    training = {"engine": engine, "parallelism": parallelism, "batchSize": 4, "epochs": 2}
     arguments = {"logging_steps": 2, "per_device_eval_batch_size": 5}
-    settings = shared(settings, tmp_path / "out", 2, **training, arguments=arguments)
-    run_together(settings, tmp_path / "words", sent=Signal(rank=0, step=5, number=signal.SIGTERM))
+    settings = shared(settings, tmp_path / "out", before, **training, arguments=arguments)
 
-    ended = train(settings | {"processesPerNode": 1})
+    def run(settings: Settings, sent: Signal | None = None) -> FinalReport:
+        return run_together(settings, tmp_path / "words", settings["processesPerNode"], sent).words[0]
 
-    assert (ended.code, ended.final.resumed_from_step) == (0, 5)
+    run(settings | {"output": {"uri": f"file://{tmp_path}/whole"}})
+    run(settings, sent=Signal(rank=0, step=5, number=signal.SIGTERM))
+
+    ended = run(settings | {"processesPerNode": now})
+
+    assert (ended.exit_code, ended.resumed_from_step) == (0, 5)
+    whole = outcome(tmp_path / "whole")[1]
+    lines = [line for line in outcome(tmp_path / "out")[1] if line["kind"] != "adjustment"]
+    assert [(line["step"], line["epoch"]) for line in lines] == [(line["step"], line["epoch"]) for line in whole]
+    assert [line["metrics"] for line in lines] == [pytest.approx(line["metrics"], rel=1e-3) for line in whole]
+    assert [(told.step, told.reason) for told in ended.adjustments] == [(6, "OtherProcesses")]
+
+
+def test_processes_that_cannot_share_the_rows_of_a_step_are_refused(
+    settings: Settings, train: Train, tmp_path: Path
+) -> None:
+    settings = shared(settings, tmp_path / "out", 1, batchSize=1, epochs=0.1)
+    train(settings)
+
+    ended = run_together(settings | {"processesPerNode": 2}, tmp_path / "words")
+
+    failure = ended.words[0].failure
+    assert ended.codes[0] == ExitCode.BAD_CONFIGURATION
+    assert failure
+    assert "begun by 1 processes, with 1 rows in a step, and 2 cannot share them" in failure.message
 
 
 def with_weights_that_nothing_uses(rank: int) -> None:

@@ -86,9 +86,10 @@ class Recorder:
         return Fit.from_numbers(adjusted[-1].metrics) if adjusted else fit_of(self._config)
 
     def adjust(self, fit: Fit) -> None:
-        """From the newest checkpoint on less is in memory at a time. Remembered with the output, for later attempts."""
+        """From the newest checkpoint on so much is in memory at a time. Remembered with the output, for later attempts."""
         last = self.store.newest
-        logger.warning("the GPU's memory is not enough; going on with %s", describe(self.fit, fit))
+        why = "the GPU's memory is not enough" if fit.processes == self.fit.processes else "the run has other processes"
+        logger.warning("%s; going on with %s", why, describe(self.fit, fit))
         self.history.append("adjustment", last.step if last else 0, last.epoch if last else 0, fit.to_numbers())
         self._tell_adjustments()
 
@@ -249,7 +250,11 @@ class Recorder:
         lines = self.history.adjustments()
         fits = [fit_of(self._config), *(Fit.from_numbers(line.metrics) for line in lines)]
         told = [
-            Adjustment(step=line.step + 1, reason="CudaOutOfMemory", message=describe(before, after))
+            Adjustment(
+                step=line.step + 1,
+                reason="CudaOutOfMemory" if before.processes == after.processes else "OtherProcesses",
+                message=describe(before, after),
+            )
             for line, (before, after) in zip(lines, pairwise(fits), strict=True)
         ]
         if stop := self.early_stop:

@@ -14,15 +14,17 @@ from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
 from finetune_trainer import handover
 from finetune_trainer.checkpoints.export import export_model
+from finetune_trainer.checkpoints.snapshot import processes_of
 from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint
 from finetune_trainer.engines import Engine, keras_arguments, make_engine, pytorch_arguments
 from finetune_trainer.engines.arguments import check_arguments, check_honoured
 from finetune_trainer.engines.keras_arguments import check_keras
 from finetune_trainer.engines.requirements import check_requirements
 from finetune_trainer.failing_rows import explain_rows
+from finetune_trainer.failures import bad_configuration
 from finetune_trainer.memory.estimate import estimate_memory, sizes_of
 from finetune_trainer.memory.failures import Need, gpu_shortage, left_for_next, nothing_smaller
-from finetune_trainer.memory.fitting import Fit, describe, fitted, smaller
+from finetune_trainer.memory.fitting import Fit, describe, fitted, for_processes, smaller
 from finetune_trainer.merged_model import tell_merged
 from finetune_trainer.models.lora import check_lora
 from finetune_trainer.preflight.foretell import Target, foretell, tell
@@ -143,6 +145,7 @@ def train(
         The checkpoint of the last step, and what was trained.
     """
     recorder.resume(recorder.store.newest)
+    _same_rows(recorder, processes)  # before anything is read
     prepared, rows = _prepare(config, volumes, use_cpu, output, recorder, state, processes)
     with processes.together():
         if processes.main:
@@ -150,6 +153,8 @@ def train(
             recorder.store.begin()
         recorder.history.begin()
     _take_over(output, recorder, processes)
+    if (fit := _same_rows(recorder, processes)) != recorder.fit:
+        recorder.adjust(fit)
     while True:
         ended = attempt(replace(prepared, config=fitted(config, recorder.fit)), recorder)
         if isinstance(ended, SavedCheckpoint):
@@ -182,10 +187,11 @@ def _prepare(
         What is trained, and the fingerprints of its rows.
     """
     found = processes.in_turn(lambda: find(config, volumes, use_cpu, state))
+    as_it_goes_on = replace(found, config=fitted(config, _same_rows(recorder, processes)))
     with processes.together():
         if processes.main:
             check_same_rows(output, lambda: fingerprints(found))
-            tell(foretell(found, Target(use_cpu), output, fresh=recorder.store.newest is None), state)
+            tell(foretell(as_it_goes_on, Target(use_cpu), output, fresh=recorder.store.newest is None), state)
     return processes.in_turn(lambda: load(found, state)), fingerprints(found)
 
 
@@ -199,6 +205,27 @@ def _take_over(output: Output, recorder: Recorder, processes: Processes) -> None
     with processes.together():
         if fit and processes.main:
             handover.clear(output)
+
+
+def _same_rows(recorder: Recorder, processes: Processes) -> Fit:
+    """What gives a step the rows that it had, where another number of processes goes on with the run.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION where they cannot be dealt out evenly: the run would go on at other rows.
+    """
+    newest, fit = recorder.store.newest, recorder.fit
+    there = processes_of(newest.path) if newest else processes.count
+    before: int = processes.from_main(fit.processes or there)
+    same = for_processes(fit, before, processes.count)
+    if same is None:
+        raise bad_configuration(
+            f"resources: the run was begun by {before} processes, with {fit.batch_size * fit.accumulation * before} rows in a "
+            f"step, and {processes.count} cannot share them evenly",
+            f"go on with {before} processes (resources.gpus, resources.nodes and processesPerNode), or with a number that "
+            "divides these rows, or begin anew with another output.uri",
+            "OtherProcesses",
+        )
+    return same
 
 
 @dataclass(frozen=True)

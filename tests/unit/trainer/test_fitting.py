@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune_api.run import RunConfig
-from finetune_trainer.memory.fitting import Fit, describe, fit_of, fitted, smaller
+from finetune_trainer.memory.fitting import Fit, describe, fit_of, fitted, for_processes, smaller
 
 
 def config(batch_size: int = 8, **arguments: object) -> RunConfig:
@@ -98,3 +98,34 @@ def test_a_fit_survives_as_numbers() -> None:
     fit = Fit(4, 2, 8, True)
 
     assert Fit.from_numbers(fit.to_numbers()) == fit
+
+
+@given(st.integers(1, 64), st.integers(1, 16), st.integers(1, 9), st.integers(1, 9))
+def test_other_processes_have_the_same_rows_in_a_step_with_no_more_at_a_time(
+    batch_size: int, accumulation: int, before: int, now: int
+) -> None:
+    rows = batch_size * accumulation * before
+
+    same = for_processes(Fit(batch_size, accumulation, 8, False), before, now)
+
+    if same is None:
+        assert rows % now
+    else:
+        assert same.batch_size * same.accumulation * now == rows
+        assert same.batch_size <= batch_size
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "after"),
+    [
+        (2, 1, Fit(4, 2, 8, False, 1)),
+        (1, 2, Fit(2, 1, 8, False, 2)),
+        (2, 4, Fit(2, 1, 8, False, 4)),
+        (2, 2, Fit(4, 1, 8, False)),
+        (1, 3, None),
+    ],
+)
+def test_a_step_of_4_rows_a_process_is_dealt_out_anew(before: int, now: int, after: Fit | None) -> None:
+    assert for_processes(Fit(4, 1, 8, False), before, now) == after
+    if after:
+        assert Fit.from_numbers(after.to_numbers()) == after

@@ -171,6 +171,11 @@ def random_state_file(rank: int, processes: int) -> str:
     return "rng_state.pth" if processes <= 1 else f"rng_state_{rank}.pth"
 
 
+def processes_of(folder: Path) -> int:
+    """How many processes have made the checkpoint."""
+    return max(1, len(list(folder.glob("rng_state_*.pth"))))
+
+
 def random_state(processes: int = 1) -> dict[str, Any]:
     """State of this process's random numbers, as transformers' Trainer saves it."""
     state = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.random.get_rng_state()}

@@ -72,8 +72,8 @@ def is_filled_up(accelerator: Accelerator) -> bool:
 
 def own_rows(rows: int, accelerator: Accelerator) -> int:
     """How many of the `rows` in this process's batch, which is filled up, are to be counted."""
-    remainder: int = accelerator.gradient_state.remainder
-    return min(max(remainder - accelerator.process_index * rows, 0), rows)
+    remainder, rank = int(accelerator.gradient_state.remainder), int(accelerator.process_index)
+    return min(max(remainder - rank * rows, 0), rows)
 
 
 def first_rows(batch: Mapping[str, Any], count: int) -> dict[str, Any]:

@@ -21,10 +21,12 @@ class Fit:
     evaluation_batch_size: int
     activation_checkpointing: bool
     """Compute activations again in the backward pass instead of keeping them."""
+    processes: int = 0
+    """How many the run has; 0 where they are as many as it began with."""
 
     def to_numbers(self) -> dict[str, float]:
         """As a line of the history holds it."""
-        return {name: float(value) for name, value in asdict(self).items()}
+        return {name: float(value) for name, value in asdict(self).items() if name != "processes" or value}
 
     @classmethod
     def from_numbers(cls, numbers: Mapping[str, float]) -> "Fit":
@@ -34,6 +36,7 @@ class Fit:
             accumulation=int(numbers["accumulation"]),
             evaluation_batch_size=int(numbers["evaluation_batch_size"]),
             activation_checkpointing=bool(numbers["activation_checkpointing"]),
+            processes=int(numbers.get("processes", 0)),
         )
 
 
@@ -79,8 +82,27 @@ def smaller(fit: Fit, evaluating: bool, can_checkpoint: bool = True) -> Fit | No
     return replace(fit, activation_checkpointing=True) if can_checkpoint and not fit.activation_checkpointing else None
 
 
+def for_processes(fit: Fit, before: int, now: int) -> Fit | None:
+    """The same rows in a step by `now` processes instead of `before`, with no more in the memory of each.
+
+    None where the rows cannot be dealt out evenly.
+    """
+    if before == now:
+        return fit
+    rows, rest = divmod(fit.batch_size * fit.accumulation * before, now)
+    if rest:
+        return None
+    size = next(size for size in range(min(fit.batch_size, rows), 0, -1) if rows % size == 0)
+    return replace(fit, batch_size=size, accumulation=rows // size, processes=now)
+
+
 def describe(before: Fit, after: Fit) -> str:
     """What was changed from what to what."""
+    if before.processes != after.processes:
+        return (
+            f"{after.processes} processes go on with it; batch size {before.batch_size} → {after.batch_size} on each device, "
+            f"gradient accumulation {before.accumulation} → {after.accumulation}: a step has the same rows as before"
+        )
     if before.batch_size != after.batch_size:
         return (
             f"batch size {before.batch_size} → {after.batch_size} on each device, gradient accumulation "
