@@ -203,7 +203,7 @@ def _tagged_rows(rows: Rows, examples: Examples, words: list[int]) -> Examples:
         raise data_error("NoRows", f"no row of split '{rows.split}' has a word", "check dataset.columns.tokens")
     first = rows.name_row(int(np.argmin(tagged)))
     warn("EmptyRows", f"{len(tagged) - len(kept)} rows have no words and are left out, the first is {first}")
-    return replace(examples, dataset=dataset).select(kept)
+    return replace(examples, dataset=dataset).select(kept.tolist())
 
 
 def _scoring(metrics: list[str], names: list[str], column: str) -> Scoring:
