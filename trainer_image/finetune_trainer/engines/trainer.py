@@ -13,10 +13,6 @@ from accelerate.utils import gather_object
 from transformers import (
     EvalPrediction,
     PrinterCallback,
-    SchedulerType,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
 
@@ -32,7 +28,7 @@ from finetune_trainer.checkpoints.snapshot import (
     take_snapshot,
 )
 from finetune_trainer.checkpoints.store import SavedCheckpoint
-from finetune_trainer.engines.arguments import STEERED_BY_EVALUATION, build_arguments
+from finetune_trainer.engines.arguments import build_arguments
 from finetune_trainer.engines.batching import (
     AtHand,
     EpochSampler,
@@ -58,6 +54,7 @@ from finetune_trainer.engines.states import (
     whole_optimizer,
     whole_weights,
 )
+from finetune_trainer.engines.trainer_callback import Bridge, EvaluationCut, finite_values, steered_by_evaluation
 from finetune_trainer.failures import bad_configuration
 from finetune_trainer.prepared import Prepared
 from finetune_trainer.recorder import Recorder
@@ -127,10 +124,6 @@ class Engine:
         return float(checkpoint.epoch).is_integer()
 
 
-class _EvaluationCut(Exception):
-    """A stop came in the middle of an evaluation."""
-
-
 class _NothingLeft(Exception):
     """After the evaluation that a resumed run begins with, no step is to come. transformers would do one."""
 
@@ -169,7 +162,7 @@ class _Trainer(transformers.Trainer):
             eval_dataset=prepared.data.evaluation.dataset if prepared.data.evaluation else None,
             processing_class=prepared.tokenizer,
             compute_metrics=compute,
-            callbacks=[_Bridge(self, recorder, len(prepared.data.train.lengths))],
+            callbacks=[Bridge(self, recorder, len(prepared.data.train.lengths))],
             preprocess_logits_for_metrics=keep,
         )
         self._eval_loss = LossOverLabels(self.accelerator)
@@ -197,7 +190,7 @@ class _Trainer(transformers.Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        if self.control.should_save and not _steered_by_evaluation(self.args):
+        if self.control.should_save and not steered_by_evaluation(self.args):
             self._publish()  # an evaluation takes long and may break: no step shall be lost by it
         rows = len(self.prepared.data.evaluation.lengths) if self.prepared.data.evaluation else 0
         self._recorder.stage("Evaluating", f"evaluating {rows} rows")
@@ -206,7 +199,7 @@ class _Trainer(transformers.Trainer):
         try:
             with torch.random.fork_rng():
                 metrics = super().evaluate(*arguments, **options)
-        except _EvaluationCut:
+        except EvaluationCut:
             self.control.should_save = True
             self.control.should_training_stop = True
         self._recorder.stage("Training")
@@ -257,7 +250,7 @@ class _Trainer(transformers.Trainer):
             return  # by `evaluate`
         step, losses = self.state.global_step, self._gather(float(self._tr_loss))
         values = {"loss": sum(losses), "grad_norm": float(self._grad_norm or 0)}
-        self._recorder.check_finite(step, {name: values[name] for name in _finite_values(self.args)})
+        self._recorder.check_finite(step, {name: values[name] for name in finite_values(self.args)})
         self._recorder.save(take_snapshot(step, self.state.epoch, self._training_state(losses)))
 
     def _training_state(self, losses: list[float]) -> TrainingState:
@@ -328,90 +321,3 @@ class _Trainer(transformers.Trainer):
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         evaluation = self.prepared.data.evaluation
         return evaluation_order(evaluation) if evaluation else []
-
-
-class _Bridge(TrainerCallback):
-    """Tells the recorder what happens, and the Trainer when to stop. Comes after the Trainer's own callbacks."""
-
-    def __init__(self, trainer: _Trainer, recorder: Recorder, rows: int) -> None:
-        self._trainer = trainer
-        self._recorder = recorder
-        self._rows = rows
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self._trainer.begin()
-        self._recorder.begin(state.global_step, state.max_steps, state.epoch, self._rows)
-
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self._trainer.sampler:
-            # After a resume the loader of one of several processes does not reach it.
-            self._trainer.sampler.set_epoch(int(state.epoch))
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._recorder.step(state.global_step, state.epoch)
-        # Not only in `on_epoch_end`: a checkpoint of this step must come after the log, or its losses are logged twice.
-        control.should_log |= float(state.epoch).is_integer() or state.global_step >= state.max_steps
-        if self._recorder.stop.requested:
-            self._stop(args, state, control)
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self._recorder.stop.requested:
-            self._stop(args, state, control)
-        control.should_log = (
-            False  # the last step has; where a stop breaks the epoch off, a whole run has no log either
-        )
-
-    def on_prediction_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self._trainer.evaluated += 1
-        if self._recorder.stop.ask() and not _steered_by_evaluation(args):
-            raise _EvaluationCut
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if logs and "loss" in logs:
-            metrics = {name: value for name, value in logs.items() if name != "epoch"}
-            self._recorder.log(state.global_step, state.epoch, metrics, _finite_values(args))
-
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        timing = ("_runtime", "_per_second", "_preparation_time")
-        told = {n: v for n, v in (metrics or {}).items() if n.startswith("eval_") and not n.endswith(timing)}
-        self._recorder.evaluated(state.global_step, state.epoch, told, self._trainer.by_class)
-        if self._recorder.early_stop:
-            control.should_training_stop = True
-            control.should_save = True
-
-    def _stop(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
-        control.should_training_stop = True
-        control.should_save = True  # once: the recorder leaves a step alone that is saved
-        control.should_evaluate = control.should_evaluate and _steered_by_evaluation(args)
-
-
-def _finite_values(arguments: TrainingArguments) -> tuple[str, ...]:
-    """What must be finite. Under fp16 a gradient that overflows is usual: the scaler skips that step."""
-    return ("loss",) if arguments.fp16 else ("loss", "grad_norm")
-
-
-def _steered_by_evaluation(arguments: TrainingArguments) -> bool:
-    """Whether the learning rate follows the evaluations, so that none may be left out."""
-    return SchedulerType(arguments.lr_scheduler_type).value in STEERED_BY_EVALUATION
