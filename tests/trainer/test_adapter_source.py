@@ -231,3 +231,26 @@ def test_an_adapter_whose_weights_lack_a_layer_is_refused(
 def rewrite(adapter: Path, **fields: Any) -> None:
     path = adapter / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_adapter_and_base_of_the_hub_are_found_at_their_commits(
+    settings: Settings, train: Train, tmp_path: Path, adapter: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrite(adapter, base_model_name_or_path="org/base")
+    commits = {"adapter": "a" * 40, "base": "b" * 40}
+    for name, folder in (("adapter", adapter), ("base", model)):
+        cached = tmp_path / "hub" / f"models--org--{name}"
+        shutil.copytree(folder, cached / "snapshots" / commits[name])
+        (cached / "refs").mkdir()
+        (cached / "refs/main").write_text(commits[name])
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    settings["model"]["source"] = "org/adapter"
+    settings["training"] |= {"epochs": 1, "lora": {}}
+
+    ended = train(settings)
+
+    assert (ended.code, ended.final.failure) == (0, None)
+    assert ended.final.provenance
+    assert (ended.final.provenance.model_revision or "").endswith(f" on {commits['base']}")
+    told = json.loads((tmp_path / "out/model/adapter_config.json").read_text())
+    assert (told["base_model_name_or_path"], told["revision"]) == ("org/base", commits["base"])

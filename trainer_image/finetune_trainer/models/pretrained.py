@@ -94,7 +94,8 @@ class Pretrained:
             with torch.device("meta"):
                 model = AutoModel.from_config(self.config, trust_remote_code=False)  # type: ignore[no-untyped-call]
                 return count_embeddings(model)
-        except (ValueError, TypeError):  # an architecture without a body of its own
+        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError):
+            # An architecture without a body of its own, or one that needs more than shapes.
             return None
 
 
