@@ -18,6 +18,19 @@ from urllib.parse import unquote, urlparse
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+ROWS = "text,label\na film,007\na book,7\n"
+FILES = {
+    "written": {"train.csv": ROWS, "more.jsonl": '{"text": "a day", "label": "x"}'},
+    "ragged": {"train.csv": ROWS + "a book, a film,7\n"},
+    "named": {
+        "README.md": "---\nconfigs:\n- config_name: en\n  data_files: en.csv\n- config_name: de\n  data_files: de.csv\n---\n",
+        "en.csv": ROWS,
+        "de.csv": ROWS,
+    },
+}
+"""Of data sets that are what a task cannot learn from, or can."""
+
+
 class Hub(BaseHTTPRequestHandler):
     """The endpoints that huggingface_hub and datasets ask for repositories of a few files."""
 
@@ -97,6 +110,11 @@ def final_word(folder: Path, model: str, data: str, model_revision: str = "main"
 
 def runs(folder: Path) -> dict[str, Any]:
     Hub.repositories = {"org/model": folder / "model", "org/data": folder / "data"}
+    for name, files in FILES.items():
+        (folder / name).mkdir()
+        Hub.repositories[f"org/{name}"] = folder / name
+        for file, content in files.items():
+            (folder / name / file).write_text(content)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     os.environ.update(
@@ -114,16 +132,20 @@ def runs(folder: Path) -> dict[str, Any]:
         "gated data": final_word(folder, "org/model", "org/gated"),
         "no such revision of the data": final_word(folder, "org/model", "org/data", data_revision="v9"),
         "good": final_word(folder, "org/model", "org/data"),
+        "written": final_word(folder, "org/model", "org/written"),
+        "ragged": final_word(folder, "org/model", "org/ragged"),
+        "no configuration": final_word(folder, "org/model", "org/named"),
     }
     server.shutdown()
     server.server_close()
     time.sleep = lambda seconds: None  # the clients try again for minutes, and need not wait here
     found["unreachable model"] = final_word(folder, "org/other", "org/data")
+    found["data that was downloaded"] = final_word(folder, f"file://{folder}/model", "org/data")
     found["unreachable data"] = final_word(folder, "org/model", "org/other")
     return found
 
 
 if __name__ == "__main__":
-    logging.disable()
+    logging.disable(logging.INFO)
     result = runs(Path(sys.argv[1]))
     sys.stdout.write("\n" + json.dumps(result))

@@ -43,6 +43,8 @@ def test_a_model_and_data_of_the_hub_are_trained_and_their_commit_is_told(runs: 
         ("no model but data", ExitCode.MODEL, "ModelNotFound", "org/data has no config.json"),
         ("no data", ExitCode.DATA, "DatasetNotFound", "data set org/none is not on the Hub, or is private"),
         ("gated data", ExitCode.DATA, "DatasetGated", "data set org/gated is gated"),
+        ("ragged", ExitCode.DATA, "FieldsDoNotFit", "train.csv, line 4: 3 fields, and the header has 2"),
+        ("no configuration", ExitCode.DATA, "DatasetNameNeeded", "org/named"),
         ("no such revision of the data", ExitCode.DATA, "RevisionNotFound", "org/data has no revision 'v9'"),
         ("unreachable model", ExitCode.INTERNAL, "HubUnreachable", "model org/other: the Hub cannot be reached"),
         ("unreachable data", ExitCode.INTERNAL, "HubUnreachable", "data set org/other: the Hub cannot be reached"),
@@ -56,3 +58,18 @@ def test_what_the_hub_does_not_give_is_told_apart(
     assert (failure["exitCode"], failure["reason"]) == (code, reason)
     assert message in failure["message"]
     assert failure["hint"]
+
+
+def test_csv_files_of_the_hub_are_read_as_they_are_written_and_those_that_are_not_read_are_told(
+    runs: dict[str, Any],
+) -> None:
+    final = runs["written"]
+
+    assert final["exitCode"] == 0
+    assert final["provenance"]["datasetRevision"] == "0123456789abcdef0123456789abcdef01234567"
+    assert [label["name"] for label in final["preflight"]["classes"]] == ["007", "7"]
+    assert any("not read: more.jsonl" in warning["message"] for warning in final["warnings"])
+
+
+def test_data_that_was_downloaded_is_read_without_the_hub(runs: dict[str, Any]) -> None:
+    assert runs["data that was downloaded"]["exitCode"] == 0

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from finetune_api.sources import Columns, Split
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.data.decoding import DataFile
 from finetune_trainer.data.files import FORMATS, Found, find_files, unknown_name, used_columns
+from finetune_trainer.data.hub_rows import hub_files
 from finetune_trainer.data.kept import Doubts, cache_folder, kept_rows
 from finetune_trainer.data.tables import Doubt
 from finetune_trainer.data.unreadable import explain_unreadable
@@ -50,6 +51,8 @@ class Rows:
     """As it is asked for: `train[:80%]`, `train+validation`."""
     doubts: Mapping[str, Doubt] = field(default_factory=dict)
     """What is wrong with columns; it counts where one is read."""
+    commit: str | None = None
+    """On the Hub, where it is known."""
     _fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False)
 
     def name_row(self, index: int) -> str:
@@ -65,6 +68,8 @@ class Rows:
     @property
     def revision(self) -> str | None:
         """Commit on the Hub that the rows are of: `datasets` keeps each in a folder of that name."""
+        if self.commit:
+            return self.commit
         folders = [Path(file["filename"]).parent.name for file in self.dataset.cache_files]
         return next((name for name in folders if re.fullmatch("[0-9a-f]{40}", name)), None)
 
@@ -87,10 +92,10 @@ def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows |
         TrainerError: DATA when the source, the split or rows are not there or cannot be read.
     """
     with _data_failures(settings):
-        loaded, doubts = _load(settings, volumes)
-        splits = _with_fields(loaded, settings.columns)
-    train = _take(settings.source, splits, doubts, settings.train)
-    return train, _take(settings.source, splits, doubts, settings.evaluation) if settings.evaluation else None
+        loaded = _load(settings, volumes)
+        loaded = replace(loaded, splits=_with_fields(loaded.splits, settings.columns))
+    train = _take(settings.source, loaded, settings.train)
+    return train, _take(settings.source, loaded, settings.evaluation) if settings.evaluation else None
 
 
 def _with_fields(splits: datasets.DatasetDict, columns: Columns) -> datasets.DatasetDict:
@@ -107,23 +112,34 @@ def _class_names(feature: Any) -> list[str] | None:
     return inner.names if isinstance(inner, datasets.ClassLabel) else None
 
 
-def _load(settings: DatasetSettings, volumes: Volumes) -> tuple[datasets.DatasetDict, Doubts]:
+@dataclass(frozen=True)
+class _Loaded:
+    """The rows of all splits."""
+
+    splits: datasets.DatasetDict
+    doubts: Doubts = field(default_factory=dict)
+    commit: str | None = None
+
+
+def _load(settings: DatasetSettings, volumes: Volumes) -> _Loaded:
     if is_hub_id(settings.source):
+        if files := hub_files(settings):
+            return _Loaded(*kept_rows(files.found, _texts(settings.columns)), files.commit)
         repository, token = hub_id(settings.source), hub_token("dataset")
         loaded = datasets.load_dataset(repository, name=settings.name, revision=settings.revision, token=token)
-        return _as_splits(loaded), {}
+        return _Loaded(_as_splits(loaded))
     if settings.revision != "main":
         warn("RevisionIgnored", f"dataset.revision: {settings.source} has no revisions as a data set of the Hub has")
     return _load_local(settings, find_source(settings.source, "dataset", volumes))
 
 
-def _load_local(settings: DatasetSettings, path: Path) -> tuple[datasets.DatasetDict, Doubts]:
+def _load_local(settings: DatasetSettings, path: Path) -> _Loaded:
     if not path.exists():
         raise data_error("DatasetNotFound", f"{settings.source}: there is nothing at {path}", "check dataset.source")
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
         saved = _as_splits(datasets.load_from_disk(str(path)))
         _check_name(settings, saved)
-        return saved, {}
+        return _Loaded(saved)
     if path.is_file() and settings.name not in (None, "default"):
         raise unknown_name(settings.source, str(settings.name))
     found = (
@@ -132,11 +148,11 @@ def _load_local(settings: DatasetSettings, path: Path) -> tuple[datasets.Dataset
         else find_files(settings.source, path, settings.name, used_columns(settings.columns))
     )
     if found.is_ours:
-        return kept_rows(found, _texts(settings.columns))
+        return _Loaded(*kept_rows(found, _texts(settings.columns)))
     folder = cache_folder(
         "folders", found.splits, settings.name, (path / "README.md").exists() and (path / "README.md").read_text()
     )
-    return _as_splits(datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder))), {}
+    return _Loaded(_as_splits(datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder))))
 
 
 def _check_name(settings: DatasetSettings, saved: datasets.DatasetDict) -> None:
@@ -187,7 +203,8 @@ def _data_failures(settings: DatasetSettings) -> Iterator[None]:
         raise (failure or explain_unreadable(settings.source, error)) from error
 
 
-def _take(source: str, splits: datasets.DatasetDict, doubts: Doubts, wanted: Split) -> Rows:
+def _take(source: str, loaded: _Loaded, wanted: Split) -> Rows:
+    splits = loaded.splits
     lengths = {name: len(split) for name, split in splits.items()}
     try:
         slices = datasets.ReadInstruction.from_spec(wanted.split).to_absolute(lengths)
@@ -212,8 +229,8 @@ def _take(source: str, splits: datasets.DatasetDict, doubts: Doubts, wanted: Spl
     dataset = parts[0] if len(parts) == 1 else _joined(parts, slices)
     positions = np.concatenate([np.arange(part.from_ + 1, part.to + 1) for part in slices])
     names = np.repeat(np.array([part.splitname for part in slices], object), [part.to - part.from_ for part in slices])
-    odd = {column: doubt for part in slices for column, doubt in doubts.get(part.splitname, {}).items()}
-    rows = Rows(dataset, positions, names, wanted.split, odd)
+    odd = {column: doubt for part in slices for column, doubt in loaded.doubts.get(part.splitname, {}).items()}
+    rows = Rows(dataset, positions, names, wanted.split, odd, loaded.commit)
     if wanted.samples is None:
         return rows
     if wanted.samples > len(dataset):
