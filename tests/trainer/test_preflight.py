@@ -211,6 +211,23 @@ def test_a_run_on_gpus_is_foretold_without_one(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about a machine without a GPU")
+@pytest.mark.parametrize("engine", ["trainer", "pytorch"])
+def test_a_model_that_is_spread_over_gpus_is_foretold_without_one(
+    settings: Settings, prepare_for_job: PrepareForJob, engine: str
+) -> None:
+    settings |= {"gpus": 4, "nodes": 2}
+    settings["training"] |= {"engine": engine, "parallelism": "fsdp", "batchSize": 2}
+
+    code, final = prepare_for_job(settings)
+
+    assert code == 0
+    assert final.preflight
+    assert final.preflight.memory
+    assert final.preflight.memory.optimizer == final.preflight.parameters * 8 // 8
+    assert (final.preflight.steps, final.preflight.batch_size) == (12, 16)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about a machine without a GPU")
 @pytest.mark.parametrize(
     ("free", "told"),
     [
