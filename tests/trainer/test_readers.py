@@ -2,6 +2,7 @@
 
 import bz2
 import csv
+import errno
 import gzip
 import io
 import lzma
@@ -490,3 +491,27 @@ def test_what_was_told_of_a_file_is_told_again_when_it_is_not_read_again(read: R
         read(files)
 
     assert warnings == ["QuotesReadLiterally"]
+
+
+def test_a_cache_without_room_is_no_failure_of_the_data(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("finetune_trainer.data.kept.ArrowWriter.write_table", full)
+
+    with pytest.raises(TrainerError) as caught:
+        read({"a.csv": "text,label\nroom,0\nno room,1\n"})
+
+    assert (caught.value.exit_code, caught.value.reason) == (ExitCode.INTERNAL, "CacheFull")
+
+
+def test_what_a_killed_process_left_of_its_reading_is_deleted(read: Read) -> None:
+    folder = Path(datasets.config.HF_DATASETS_CACHE) / "files"
+    files = {"a.csv": "text,label\nkilled,0\nagain,1\n"}
+    read(files)
+    kept = max((path for path in folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    leftover = kept.rename(kept.with_name(f"{kept.name}.killed"))
+
+    read(files)
+
+    assert (kept.is_dir(), leftover.exists()) == (True, False)

@@ -3,6 +3,7 @@
 import bz2
 import codecs
 import gzip
+import logging
 import lzma
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from typing import IO, TextIO, cast
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from finetune_trainer.failures import TrainerError, data_error
+
+logger = logging.getLogger(__name__)
 
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of files that are read although they are packed."""
@@ -57,7 +60,10 @@ def text_of(file: DataFile) -> Iterator[TextIO]:
     try:
         with _bytes_of(file) as packed:
             stream = BufferedReader(cast("RawIOBase", packed), 1 << 20)
-            with TextIOWrapper(stream, _encoding(file, stream.peek(_HEAD)[:_HEAD]), newline="") as text:
+            encoding = _encoding(file, stream.peek(_HEAD)[:_HEAD])
+            if not encoding.startswith("utf-8"):
+                logger.info("%s is %s", file.name, encoding.upper())
+            with TextIOWrapper(stream, encoding, newline="") as text:
                 yield text
     except UnicodeDecodeError as error:
         raise _not_utf8(file, error) from error

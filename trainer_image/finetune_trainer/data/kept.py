@@ -1,11 +1,13 @@
 """Rows of files, read once and kept by what the files hold: where they lie and how old they are does not count."""
 
+import errno
 import hashlib
 import json
 import logging
+import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -15,12 +17,14 @@ import datasets
 from datasets.arrow_writer import ArrowWriter
 from filelock import FileLock
 
+from finetune_api.report import ExitCode
 from finetune_trainer.data.csv_rows import read_csv
 from finetune_trainer.data.decoding import DataFile
 from finetune_trainer.data.files import Found, reader_of
 from finetune_trainer.data.json_rows import read_json
 from finetune_trainer.data.parquet_rows import read_parquet
 from finetune_trainer.data.tables import Doubt, SplitTables
+from finetune_trainer.failures import TrainerError
 from finetune_trainer.run_warnings import collected, warn
 
 logger = logging.getLogger(__name__)
@@ -48,12 +52,32 @@ def kept_rows(found: Found, texts: frozenset[str]) -> tuple[datasets.DatasetDict
             for told in _notes(folder)["warnings"]:
                 warn(told["reason"], told["message"])
         else:
-            _read(found, texts, folder)
+            for leftover in folder.parent.glob(f"{folder.name}.*"):
+                if leftover.is_dir():  # of a process that was killed
+                    shutil.rmtree(leftover, ignore_errors=True)
+            with _cache_failures(folder):
+                _read(found, texts, folder)
     doubts = {
         split: {column: Doubt(**doubt) for column, doubt in columns.items()}
         for split, columns in _notes(folder)["doubts"].items()
     }
     return datasets.DatasetDict({split: _open(folder, split) for split in found.splits}), doubts
+
+
+@contextmanager
+def _cache_failures(folder: Path) -> Iterator[None]:
+    """A disk that is full is no failure of the data."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TrainerError(
+            ExitCode.INTERNAL,
+            "CacheFull",
+            f"no space is left in {folder.parent}, where rows are kept once they are read",
+            "give the node or HF_HOME more room, or delete what is kept there of other data",
+        ) from error
 
 
 def cache_folder(kind: str, files: Mapping[str, list[DataFile]], *settings: object) -> Path:
