@@ -8,7 +8,7 @@ import transformers
 from tests.trainer.tiny import Settings, Train
 from tests.trainer.tiny_language import VOCABULARY, chats, questions, save_llama, word_tokenizer, write_rows
 
-from finetune_trainer.models.generating import turn_end
+from finetune_trainer.data.chat import find_chat_template
 
 # The turn ends in a token of its own, which is not the end of the text; `<system>` plays ChatML's `<|im_end|>`.
 TURNS = (
@@ -103,7 +103,7 @@ def test_where_no_chat_is_learnt_the_ends_stay(chat: Settings, train: Train, tmp
     ],
 )
 def test_the_end_of_a_turn_is_read_off_the_template(template: str, token: str | None) -> None:
-    found = turn_end(word_tokenizer(template))
+    found = find_chat_template(word_tokenizer(template), "a model").stop_token
 
     assert found == (None if token is None else VOCABULARY.index(token))
 

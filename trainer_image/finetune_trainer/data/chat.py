@@ -69,6 +69,12 @@ class ChatTemplate:
             return None
         return next((token for token in reversed(ends) if not self._is_blank(token)), None)
 
+    @property
+    def stop_token(self) -> int | None:
+        """`end_of_turn` where it is a token of its own, at which an answer can be told to end, and no word."""
+        marks = {*self.tokenizer.added_tokens_decoder, *self.tokenizer.all_special_ids} - {self.tokenizer.unk_token_id}
+        return self.end_of_turn if self.end_of_turn in marks else None
+
     @cached_property
     def prompt(self) -> list[int]:
         """What is written to ask for an answer."""

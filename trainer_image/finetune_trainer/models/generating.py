@@ -1,14 +1,8 @@
-"""What an exported model writes by: the settings of `generate`, and where an answer ends."""
+"""The settings of `generate` that a model is exported with."""
 
 import re
-from typing import Any
 
-from jinja2.exceptions import TemplateError
 from transformers import GenerationConfig, PreTrainedModel
-from transformers import PreTrainedTokenizerBase as Tokenizer
-
-_ANSWER = "finetune"
-"""Stands for what an assistant says, to see what a template puts after it."""
 
 
 def mend_generation(model: PreTrainedModel) -> None:
@@ -35,27 +29,6 @@ def _without_effect(settings: GenerationConfig) -> set[str]:
     except ValueError as error:
         return set(re.findall(r"^- `(\w+)`:", str(error), re.MULTILINE))
     return set()
-
-
-def turn_end(tokenizer: Tokenizer, template: str | None = None) -> int | None:
-    """The token that ends the assistant's turn: the first added or special one that the template puts after its words.
-
-    None where it puts none there, as templates of plain text do, or where it refuses a simple chat.
-
-    Args:
-        template: Jinja, where it is not the tokenizer's own.
-    """
-    chat: list[dict[str, Any]] = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _ANSWER}]
-    try:
-        text = str(tokenizer.apply_chat_template(chat, chat_template=template, tokenize=False))
-    except (TemplateError, TypeError, ValueError, KeyError):
-        return None
-    _, found, after = text.rpartition(_ANSWER)
-    if not found:
-        return None
-    tokens: list[int] = tokenizer(after, add_special_tokens=False)["input_ids"]
-    marks = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}
-    return next((token for token in tokens if token in marks and token != tokenizer.unk_token_id), None)
 
 
 def stop_at(model: PreTrainedModel, token: int) -> None:

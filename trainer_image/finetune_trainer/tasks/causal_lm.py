@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from finetune_api.training import METRICS_OF_TASK, Metric
+from finetune_trainer.data.chat import find_chat_template
 from finetune_trainer.data.columns import check_columns
 from finetune_trainer.data.encoding import Settings, encoder, learns_chats
 from finetune_trainer.data.formats import Layout, find_layout, tell_layout
@@ -27,7 +28,7 @@ from finetune_trainer.data.vocabulary import check_tokens
 from finetune_trainer.failures import TrainerError, data_error, model_error
 from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.tokens import TokenScores, count_tokens
-from finetune_trainer.models.generating import stop_at, turn_end
+from finetune_trainer.models.generating import stop_at
 from finetune_trainer.models.loading import Loaded, load_model
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
@@ -71,7 +72,11 @@ def prepare(inputs: Inputs) -> TaskData:
         )  # fmt: skip
         return sequences
 
-    chat_end = turn_end(tokenizer) if learns_chats(inputs.train, layout, tokenizer) else None
+    chat_end = (
+        find_chat_template(tokenizer, inputs.pretrained.source).stop_token
+        if learns_chats(inputs.train, layout, tokenizer)
+        else None
+    )
 
     def load(pretrained: Pretrained) -> Loaded:
         loaded = load_model(AutoModelForCausalLM, pretrained, config.model, tokenizer)
