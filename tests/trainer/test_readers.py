@@ -8,6 +8,7 @@ import io
 import lzma
 import os
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from finetune_api.report import ExitCode
 from finetune_api.sources import Dataset
-from finetune_trainer.data.columns import check_columns
+from finetune_trainer.data.columns import check_columns, check_text
 from finetune_trainer.data.rows import Rows, load_rows
 from finetune_trainer.failures import TrainerError
 from finetune_trainer.run_warnings import collected
@@ -130,6 +131,7 @@ def test_a_text_of_any_length_is_read(read: Read) -> None:
         ),
         ("text,label\nb,1\nHello, there, you,0\n", "a.csv, line 3: 4 fields, and the header has 2", "quotes"),
         ("text,label\na,0,\nb,1,\n", "a.csv, line 2: 3 fields, and the header has 2", "the line ends in a ','"),
+        ("text,label\n1,a,0\n2,b,1\n", "a.csv, line 2: 3 fields, and the header has 2", "begin it with a ','"),
         ('text,label\n"a\nb",0\nc\n', "a.csv, line 4: 1 field, and the header has 2", "is the row cut"),
     ],
 )
@@ -183,7 +185,8 @@ def test_a_name_twice_is_refused_where_its_column_is_read(read: Read) -> None:
 
 
 def test_a_separator_that_is_no_comma_is_named(read: Read) -> None:
-    assert "parted by ';'" in str(failure(read, {"a.csv": "text;label\na;x\n"}).hint)
+    for content in ("text;label\na;x\n", "text;label\na, b;x\n", 'text;label\n"a, b";x\n'):
+        assert "parted by ';'" in str(failure(read, {"a.csv": content}).hint)
 
 
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -253,6 +256,9 @@ def test_a_spreadsheet_is_no_csv(read: Read) -> None:
         '[{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]',
         '\n[\n{"text": "a", "label": "x"},\n{"label": "y", "text": "b"}]',
         '{\n "text": ["a", "b"],\n "label": ["x", "y"]\n}',
+        '{"text": {"4": "a", "0": "b"}, "label": {"4": "x", "0": "y"}}',
+        '{\n "text": {"4": "a", "0": "b"},\n "label": {"4": "x", "0": "y"}\n}',
+        '{"4": {"text": "a", "label": "x"}, "0": {"text": "b", "label": "y"}}',
     ],
 )
 def test_json_is_read_in_each_of_its_forms(read: Read, content: str) -> None:
@@ -281,6 +287,18 @@ def test_what_is_wrong_in_a_line_names_it(read: Read, content: str, reason: str,
 def test_rows_within_an_object_are_pointed_out(read: Read) -> None:
     for content in ('{"data": [{"text": "a", "label": 0}]}', '{\n"version": 1,\n"data": [{"text": "a", "label": 0}]}'):
         assert "stand within 'data'" in str(failure(read, {"a.json": content}).hint)
+
+
+def test_a_row_that_is_all_rows_is_told_how_to_write_them(read: Read) -> None:
+    split = read({"a.json": '{"columns": ["text", "label"], "data": [["a", "x"], ["b", "y"]]}'}, ())
+    with pytest.raises(TrainerError) as caught:
+        check_columns(split, {"text": "text"})
+    lists = read({"a.json": '{"text": ["a", "b"], "label": ["x", "y"]}'})
+    with pytest.raises(TrainerError) as also:
+        check_text(lists, "text", "text")
+
+    assert "orient='records'" in str(caught.value.hint)
+    assert "orient='records'" in str(also.value.hint)
 
 
 @pytest.mark.parametrize("count", [1, 25_000])
@@ -515,3 +533,37 @@ def test_what_a_killed_process_left_of_its_reading_is_deleted(read: Read) -> Non
     read(files)
 
     assert (kept.is_dir(), leftover.exists()) == (True, False)
+
+
+# Parquet
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "labels"),
+    [
+        (pa.string_view(), pa.string_view(), ["x", "y"]),
+        (pa.large_string(), pa.dictionary(pa.int8(), pa.string()), ["x", "y"]),
+        (pa.string(), pa.decimal128(5, 0), [0, 1]),
+        (pa.string(), pa.decimal128(5, 2), [0.25, 1.5]),
+        (pa.string(), pa.list_(pa.string_view()), [["x"], ["x", "y"]]),
+    ],
+)
+def test_texts_and_numbers_are_read_whatever_arrow_stores_them_as(
+    read: Read, text: Any, label: Any, labels: list[Any]
+) -> None:
+    values = [Decimal(str(value)) for value in labels] if pa.types.is_decimal(label) else labels
+
+    rows = read({"a.parquet": parquet(text=pa.array(["a", "b"], text), label=pa.array(values).cast(label))})
+
+    assert rows.dataset[:] == {"text": ["a", "b"], "label": labels}
+    check_text(rows, "text", "text")
+
+
+def test_a_column_of_a_type_that_cannot_be_read_stands_in_the_way_only_where_it_is_read(read: Read) -> None:
+    content = parquet(
+        text=["a", "b"], label=["x", "y"], meta=pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64()))
+    )
+
+    assert read({"a.parquet": content}).dataset[:] == READ
+    with pytest.raises(TrainerError, match=r"column 'meta' in a\.parquet is a map<string, int64"):
+        read({"a.parquet": content}, ("text", "meta"))

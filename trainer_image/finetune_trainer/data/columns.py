@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
+from finetune_trainer.data.csv_rows import other_separator
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.failures import bad_configuration, data_error, did_you_mean, listed
 from finetune_trainer.run_warnings import warn
@@ -17,6 +18,7 @@ from finetune_trainer.run_warnings import warn
 logger = logging.getLogger(__name__)
 
 _AT_ONCE = 10_000
+_ONE_OBJECT_A_LINE = "json is read as one object a line, or a list of objects; pandas writes that by to_json(orient='records', lines=True)"
 _KINDS = {"large_string": "text", "string": "text", "Json": "values of several types"}
 
 
@@ -63,7 +65,9 @@ def check_text(rows: Rows, field: str, column: str) -> None:
         raise data_error(
             "ColumnType",
             f"column '{column}' of split '{rows.split}' holds {kind} and not text ({example(rows, column)})",
-            f"set dataset.columns.{field} to a column of text",
+            _ONE_OBJECT_A_LINE
+            if len(rows.dataset) == 1 and kind.startswith("list")
+            else f"set dataset.columns.{field} to a column of text",
         )
 
 
@@ -115,12 +119,11 @@ def example(rows: Rows, column: str) -> str:
 def _where_it_may_be(rows: Rows, column: str) -> str | None:
     """What to do about a column that is not there, where the rows are of a form that shows it."""
     there = rows.dataset.column_names
-    if len(there) == 1 and (sign := next((sign for sign in ";\t|" if sign in there[0]), None)):
-        name = "a tab" if sign == "\t" else f"'{sign}'"
-        return (
-            f"the fields seem to be parted by {name}: write the file with commas, or name it .tsv where they are tabs"
-        )
+    if hint := other_separator(there):
+        return hint
     first = rows.dataset[0]
+    if any(isinstance(first[name], list) and column in first[name] for name in there):
+        return _ONE_OBJECT_A_LINE
     for name in there:
         inner = first[name][0] if isinstance(first[name], list) and first[name] else None
         if isinstance(inner, dict) and column in inner:

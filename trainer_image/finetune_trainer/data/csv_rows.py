@@ -116,6 +116,18 @@ def header_of(file: DataFile) -> list[str]:
         return next((fields for fields in rows if fields), [])
 
 
+def other_separator(header: Sequence[str]) -> str | None:
+    """What to do about a header of one name that seems to hold several."""
+    sign = next((sign for sign in ";\t|" if len(header) == 1 and sign in header[0]), None)
+    if sign is None:
+        return None
+    name = "a tab" if sign == "\t" else f"'{sign}'"
+    return (
+        f"the fields seem to be parted by {name}: write the file with commas, name it .tsv where they are tabs, or say `sep` "
+        "in a README.md (`configs`) beside it"
+    )
+
+
 def _scan(file: DataFile, separator: str, texts: frozenset[str]) -> _Scan:
     try:
         return _scanned(_layout(file, separator, quoted=True), texts)
@@ -136,7 +148,7 @@ def _layout(file: DataFile, separator: str, quoted: bool) -> _Layout:
         try:
             header = next((fields for fields in _reader(text, separator, quoted) if any(fields)), None)
         except csv.Error as error:
-            raise _torn(file, 1, error, separator) from error
+            raise _torn(file, 1, error) from error
     if header is None:
         raise data_error(
             "DatasetUnreadable", f"{file.name} cannot be read: it is empty", "its first line names the columns"
@@ -250,7 +262,7 @@ def _chunks(layout: _Layout, swallowed: _Swallowed | None = None) -> Iterator[_C
                     yield chunk
                     chunk, lines.characters = _Chunk([], []), 0
         except csv.Error as error:
-            raise _torn(layout.file, start, error, layout.separator) from error
+            raise _torn(layout.file, start, error, layout.names) from error
         if chunk.rows:
             yield chunk
 
@@ -261,8 +273,15 @@ def _is_blank(lines: list[str]) -> bool:
 
 def _ragged(layout: _Layout, line: int, fields: list[str]) -> TrainerError:
     width, sign = len(layout.names), "tab" if layout.separator == "\t" else f"'{layout.separator}'"
-    if len(fields) == width + 1 and not fields[-1]:
+    if parted := other_separator(layout.names):
+        hint = parted
+    elif len(fields) == width + 1 and not fields[-1]:
         hint = f"the line ends in a {sign} and the header does not: take it away, or end the header in one too"
+    elif len(fields) == width + 1 and fields[0].isdecimal():
+        hint = (
+            f"where the rows begin with a number that the header does not name, begin it with a {sign}; else put texts with a "
+            f"{sign} into quotes"
+        )
     elif len(fields) > width:
         hint = f"put texts with a {sign} into quotes, or write jsonl or parquet"
     else:
@@ -274,11 +293,13 @@ def _ragged(layout: _Layout, line: int, fields: list[str]) -> TrainerError:
     )
 
 
-def _torn(file: DataFile, line: int, error: csv.Error, separator: str) -> _OddQuotes:
+def _torn(file: DataFile, line: int, error: csv.Error, header: Sequence[str] = ()) -> _OddQuotes:
     says = "a text that begins with a quote is never closed"
     if "expected after" in str(error):
         says = "a text begins with a quote, and after the closing quote it goes on"
-    return _OddQuotes(data_error("QuotesBroken", f"{file.name}, line {line}: {says}", _REMEDY))
+    return _OddQuotes(
+        data_error("QuotesBroken", f"{file.name}, line {line}: {says}", other_separator(header) or _REMEDY)
+    )
 
 
 def _fits(layout: _Layout) -> bool:

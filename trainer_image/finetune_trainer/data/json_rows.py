@@ -136,7 +136,11 @@ def _rows(file: DataFile) -> Iterator[_Row]:
         if first.lstrip().startswith("[") or _is_part(first):
             yield from _of_whole(file, number, first + text.read())
         elif first:
-            yield from _of_lines(file, chain([(number, first)], lines))
+            second = next(lines, None)
+            if second is None and (rows := _of_pandas(_parsed(file, number, first))):
+                yield from _entries(file, rows, len(first))
+            else:
+                yield from _of_lines(file, chain([(number, first)], [second] if second else [], lines))
 
 
 def _is_part(line: str) -> bool:
@@ -162,9 +166,26 @@ def _of_whole(file: DataFile, line: int, text: str) -> Iterator[_Row]:
         if is_table and not any(held and isinstance(held[0], dict) for held in lists):
             value = [dict(zip(value, row, strict=True)) for row in zip(*lists, strict=True)]
         else:
-            value = [value]
-    size = len(text) // max(1, len(value))
-    for number, row in enumerate(value, start=1):
+            value = _of_pandas(value) or [value]
+    yield from _entries(file, value, len(text))
+
+
+def _of_pandas(value: Any) -> list[dict[str, Any]] | None:
+    """The rows of an object as `DataFrame.to_json` writes it by default, with an object by number of row for each column,
+    or with orient="index", an object of columns for each row. None where it is anything else."""
+    if not isinstance(value, dict) or not value or not all(isinstance(held, dict) and held for held in value.values()):
+        return None
+    if all(map(str.isdecimal, value)):
+        return list(value.values())
+    keys = list(next(iter(value.values())))
+    if all(map(str.isdecimal, keys)) and all(list(held) == keys for held in value.values()):
+        return [{column: held[key] for column, held in value.items()} for key in keys]
+    return None
+
+
+def _entries(file: DataFile, rows: list[Any], characters: int) -> Iterator[_Row]:
+    size = characters // max(1, len(rows))
+    for number, row in enumerate(rows, start=1):
         # As datasets does: a list of texts has the column text.
         values = {"text": row} if isinstance(row, str) else _object(file, f"entry {number}", row)
         yield _Row(f"entry {number}", values, size)

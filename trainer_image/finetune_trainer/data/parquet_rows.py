@@ -12,6 +12,7 @@ from finetune_trainer.data.tables import Doubt, SplitTables, columns_that_differ
 from finetune_trainer.failures import data_error
 
 _BATCH = 1000
+_DIGITS_OF_INT64 = 18
 _WIDER = {"float16": 1, "float32": 2, "float64": 3}
 
 
@@ -21,8 +22,10 @@ def read_parquet(files: Sequence[DataFile]) -> SplitTables:
     Raises:
         TrainerError: DATA, naming the file that is torn, or has a column twice.
     """
-    schemas = {file.name: _features(file) for file in files}
-    doubts = columns_that_differ({name: list(features) for name, features in schemas.items()})
+    schemas, doubts = {}, columns_that_differ({file.name: columns_of(file) for file in files})
+    for file in files:
+        schemas[file.name], unusable = _features(file)
+        doubts |= unusable
     features: dict[str, Any] = {}
     first: dict[str, str] = {}
     for name, there in schemas.items():
@@ -50,10 +53,43 @@ def read_parquet(files: Sequence[DataFile]) -> SplitTables:
 
 def columns_of(file: DataFile) -> list[str]:
     """The names of the columns."""
-    return list(_features(file))
+    return list(_schema(file).names)
 
 
-def _features(file: DataFile) -> datasets.Features:
+def _features(file: DataFile) -> tuple[datasets.Features, dict[str, Doubt]]:
+    """The types of the columns, and a doubt for each whose type (a map, a union) is none that `datasets` knows."""
+    schema = _schema(file)
+    doubts: dict[str, Doubt] = {}
+    fields = []
+    for field in schema:
+        usual = field.with_type(_usual(field.type))
+        try:
+            datasets.Features.from_arrow_schema(pa.schema([usual]))
+            fields.append(usual)
+        except (ValueError, NotImplementedError, TypeError):
+            doubts[field.name] = Doubt(
+                "ColumnType",
+                f"column '{field.name}' in {file.name} is a {field.type}, which cannot be read",
+                "write it as text, numbers, or lists or structs of these",
+            )
+    return datasets.Features.from_arrow_schema(pa.schema(fields, schema.metadata)), doubts
+
+
+def _usual(kind: Any) -> Any:
+    """The type as which a column is read: views of text, as polars has them, are text, and decimals, as databases have
+    them, are numbers."""
+    if pa.types.is_decimal(kind):
+        return pa.int64() if kind.scale <= 0 and kind.precision - kind.scale <= _DIGITS_OF_INT64 else pa.float64()
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_list(kind):
+        return pa.list_(_usual(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_usual(kind.value_type))
+    return kind
+
+
+def _schema(file: DataFile) -> Any:
     try:
         schema = pq.read_schema(file.path)
     except (pa.ArrowInvalid, OSError) as error:
@@ -66,7 +102,7 @@ def _features(file: DataFile) -> datasets.Features:
         raise data_error(
             "DuplicateColumn", f"{file.name} has the column '{twice}' twice", "give each column a name of its own"
         )
-    return datasets.Features.from_arrow_schema(schema)
+    return schema
 
 
 def _both(one: Any, other: Any) -> Any:
@@ -105,7 +141,14 @@ def _table(table: pa.Table, features: datasets.Features) -> pa.Table:
     schema = features.arrow_schema
     return pa.table(
         {
-            name: table[name] if name in table.column_names else pa.nulls(len(table), schema.field(name).type)
+            name: _as_usual(table[name])
+            if name in table.column_names
+            else pa.nulls(len(table), schema.field(name).type)
             for name in features
         }
     )
+
+
+def _as_usual(values: Any) -> Any:
+    kind = _usual(values.type)
+    return values if kind == values.type else values.cast(kind)
