@@ -184,6 +184,8 @@ class MemoryEstimate(LenientModel):
     gradients: Bytes
     optimizer: Bytes
     activations: Bytes
+    checkpoint: Bytes = 0
+    """The copy of a checkpoint, where the training is on the CPU."""
     total: Bytes
     available: Bytes | None = None
     """Free on the device where this was found out; absent where the system does not tell."""

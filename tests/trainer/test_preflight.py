@@ -90,10 +90,9 @@ def test_a_run_tells_what_it_found_out_before_its_first_step(
     assert found.steps == ended.final.progress.total_steps
     assert found.device == "CPU"
     assert found.memory
-    assert found.memory.total == sum(
-        (found.memory.weights, found.memory.gradients, found.memory.optimizer, found.memory.activations)
-    )
-    assert found.memory.available
+    memory = found.memory
+    assert memory.total == memory.weights + memory.gradients + memory.optimizer + memory.activations + memory.checkpoint
+    assert memory.available
     assert found.output_bytes
     assert f"steps:       {found.steps:,} of {found.batch_size:,} rows" in ended.said
 

@@ -54,8 +54,8 @@ def test_a_run_is_foretold_without_a_weight_being_read(
         "labels:      bad 32, good 64",
         "tokens:      median 6, 95 % within 7, longest 7; at most 32, which 0.0% reach",
         "steps:       24 of 8 rows",
-        "memory:      about 0.3 MiB (weights 0.0 MiB, gradients 0.0 MiB, optimizer 0.1 MiB, activations 0.1 MiB); "
-        "CPU has 1.0 GiB free",
+        "memory:      about 0.4 MiB (weights 0.0 MiB, gradients 0.0 MiB, optimizer 0.1 MiB, activations 0.1 MiB, "
+        "copy of a checkpoint 0.1 MiB); CPU has 1.0 GiB free",
         f"output:      {settings['output']['uri'].replace(str(tmp_path.parent), '')} can be written, and takes up to 0.3 MiB",
     ]
     assert list((tmp_path / "out").iterdir()) == []

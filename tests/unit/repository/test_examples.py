@@ -68,7 +68,17 @@ def test_the_volumes_that_examples_ask_for_hold_their_checkpoints_and_models() -
 def sizes(parameters: int, adapted: bool) -> Sizes:
     trained = parameters // 100 if adapted else parameters
     return Sizes(
-        parameters, trained, linear=0, kept=0, layers=0, heads=0, hidden=0, vocabulary=0, dropout=False, eager=False
+        parameters,
+        trained,
+        linear=0,
+        kept=0,
+        layers=0,
+        heads=0,
+        hidden=0,
+        vocabulary=0,
+        dropout=False,
+        eager=False,
+        pinned=0,
     )
 
 

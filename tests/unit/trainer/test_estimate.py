@@ -7,15 +7,23 @@ import torch
 import transformers
 
 from finetune_api.run import RunConfig
-from finetune_trainer.memory.estimate import Memory, Sizes, estimate_memory, estimate_output, merge_shortage, sizes_of
+from finetune_trainer.memory.estimate import (
+    Memory,
+    Sizes,
+    copy_shortage,
+    estimate_memory,
+    estimate_output,
+    merge_shortage,
+    sizes_of,
+)
 
 SIZES = Sizes(
     parameters=1_000_000, trained=1_000_000, linear=0, kept=1000, layers=4, heads=2, hidden=50, vocabulary=0,
-    dropout=True, eager=False,
+    dropout=True, eager=False, pinned=4_194_304,
 )  # fmt: skip
 ADAPTED = Sizes(
     parameters=1_010_000, trained=10_000, linear=800_000, kept=1000, layers=4, heads=2, hidden=50, vocabulary=0,
-    dropout=True, eager=False,
+    dropout=True, eager=False, pinned=65_536,
 )  # fmt: skip
 
 
@@ -42,6 +50,32 @@ def test_full_training_takes_sixteen_bytes_a_weight_and_what_each_token_leaves_b
 
     assert memory == Memory(weights=4_000_000, gradients=4_000_000, optimizer=8_000_000, activations=8 * 100 * 1000 * 4)
     assert memory.total == 19_200_000
+
+
+def test_the_copy_of_a_checkpoint_takes_twelve_bytes_a_weight_on_the_cpu() -> None:
+    whole, adapter = (
+        estimate_memory(sizes, config(), batch_size=1, length=1, use_cpu=True, bf16=False) for sizes in (SIZES, ADAPTED)
+    )
+
+    assert (whole.checkpoint, adapter.checkpoint) == (12_000_000, 120_000)
+    assert whole.total == whole.weights + whole.gradients + whole.optimizer + whole.activations + whole.checkpoint
+
+
+@pytest.mark.parametrize(
+    ("training", "free", "short"),
+    [
+        ({}, 3 * 4_194_304, False),  # in pinned memory, of which each block is a power of two
+        ({}, 3 * 4_194_304 - 1, True),
+        ({"arguments": {"optim": "sgd"}}, 4_194_304, False),
+        ({"parallelism": "fsdp", "processesPerNode": 2}, 12_000_000, False),
+        ({}, None, False),
+    ],
+)
+def test_the_copy_of_a_gpu_s_checkpoint_takes_pinned_memory_of_the_cpu(
+    training: dict[str, Any], free: int | None, short: bool
+) -> None:
+    assert bool(copy_shortage(SIZES, config(**training), use_cpu=False, free=free)) == short
+    assert copy_shortage(SIZES, config(**training), use_cpu=True, free=0) is None
 
 
 def test_sixteen_bits_halve_the_activations_and_copy_the_weights() -> None:

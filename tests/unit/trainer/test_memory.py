@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from finetune_trainer.memory.failures import available_memory, gpu_shortage
+from finetune_trainer.memory.failures import available_memory, gpu_shortage, pinned
 
 MEMINFO = "MemTotal: 2000 kB\nMemAvailable: 1000 kB\n"
 
@@ -57,3 +57,8 @@ def test_a_full_gpu_is_known_by_what_cuda_and_its_libraries_say(error: Exception
     outer.__cause__ = error
 
     assert gpu_shortage(outer) == (str(error) if said else None)
+
+
+@pytest.mark.parametrize(("size", "taken"), [(0, 0), (1, 1), (4096, 4096), (4097, 8192), (3 << 30, 4 << 30)])
+def test_pinned_memory_is_taken_in_powers_of_two(size: int, taken: int) -> None:
+    assert pinned(size) == taken

@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.trainer_pt_utils import safe_globals
 
 from finetune_trainer.checkpoints.store import Snapshot, Write
-from finetune_trainer.memory.failures import available_memory, bytes_of
+from finetune_trainer.memory.failures import available_memory, bytes_of, kept_pinned_memory
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -58,7 +58,7 @@ def take_snapshot(step: int, epoch: float, state: TrainingState) -> Snapshot:
 
     def make_copy() -> Write | None:
         needed, free = bytes_of((state.weights, state.objects)), available_memory()
-        if free is not None and needed > free:
+        if free is not None and needed > free + kept_pinned_memory():
             logger.warning(
                 "step %d: training waits for the checkpoint: a copy of it takes %.1f GiB of memory, %.1f GiB are free",
                 step, needed / 2**30, free / 2**30,

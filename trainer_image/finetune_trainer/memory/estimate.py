@@ -8,6 +8,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from finetune_api.run import RunConfig
+from finetune_trainer.memory.failures import pinned
 from finetune_trainer.memory.fitting import fit_of
 
 _FULL, _HALF = 4, 2
@@ -40,6 +41,8 @@ class Sizes:
     vocabulary: int
     """Width of the output for each token; 0 where no tokens are written."""
     dropout: bool
+    pinned: int
+    """Bytes of pinned memory that a copy of the trained weights in float32 takes: each is rounded up to a power of two."""
     eager: bool
     """Whether attention is written out, and not done by a kernel that keeps no scores."""
 
@@ -52,10 +55,12 @@ class Memory:
     gradients: int
     optimizer: int
     activations: int
+    checkpoint: int = 0
+    """Copy of a checkpoint that is being written. That of a GPU's is in the CPU's memory, and not here."""
 
     @property
     def total(self) -> int:
-        return self.weights + self.gradients + self.optimizer + self.activations
+        return self.weights + self.gradients + self.optimizer + self.activations + self.checkpoint
 
 
 def sizes_of(model: Any) -> Sizes:
@@ -73,6 +78,7 @@ def sizes_of(model: Any) -> Sizes:
         heads=getattr(config, "num_attention_heads", 1),
         hidden=getattr(config, "hidden_size", 0),
         vocabulary=0 if head is None else head.weight.shape[0],
+        pinned=sum(pinned(weight.numel() * _FULL) for weight in model.parameters() if weight.requires_grad),
         dropout=any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules()),
         eager=config._attn_implementation == "eager",
     )
@@ -106,6 +112,7 @@ def estimate_memory(sizes: Sizes, config: RunConfig, batch_size: int, length: in
         gradients=sizes.trained * _FULL * buckets // parts,
         optimizer=sizes.trained * _optimizer_bytes(config) // parts,
         activations=_activations(sizes, batch_size, length, number, use_cpu, fit_of(config).activation_checkpointing),
+        checkpoint=_copy_bytes(sizes, config, use_cpu) if use_cpu else 0,
     )
 
 
@@ -118,6 +125,32 @@ def shortage(memory: Memory, free: int | None) -> str | None:
         "are free; a smaller training.batchSize with more training.arguments.gradient_accumulation_steps trains the "
         "same, activation_checkpointing: true takes time instead, training.lora trains less"
     )
+
+
+def copy_shortage(sizes: Sizes, config: RunConfig, use_cpu: bool, free: int | None) -> str | None:
+    """What to tell people where the CPU's memory is thought to have no room for the copy of a checkpoint of a GPU's.
+
+    Args:
+        free: Bytes of it before any model is loaded.
+    """
+    needed = _copy_bytes(sizes, config, use_cpu)
+    if use_cpu or free is None or needed <= free:
+        return None
+    return (
+        f"the memory may have no room for the copy of a checkpoint: about {needed / _GIB:.1f} GiB are needed beside the GPU's, "
+        f"{free / _GIB:.1f} GiB are free: the training waits while a checkpoint is written; raise resources.memory, or "
+        "save more rarely"
+    )
+
+
+def _copy_bytes(sizes: Sizes, config: RunConfig, use_cpu: bool) -> int:
+    """Of a checkpoint's weights in float32 and its optimizer's state, in the CPU's memory.
+
+    From a GPU they are copied into pinned memory, but under FSDP, which gathers them.
+    """
+    gathered = config.training.parallelism == "fsdp" and config.processes * config.nodes > 1
+    weights = sizes.trained * _FULL if use_cpu or gathered else sizes.pinned
+    return weights + weights * _optimizer_bytes(config) // _FULL
 
 
 def merge_shortage(sizes: Sizes, config: RunConfig, use_cpu: bool, free: int | None) -> str | None:

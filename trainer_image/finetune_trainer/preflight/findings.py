@@ -82,6 +82,7 @@ def to_status(found: Findings) -> Preflight:
             gradients=memory.gradients,
             optimizer=memory.optimizer,
             activations=memory.activations,
+            checkpoint=memory.checkpoint,
             total=memory.total,
             available=found.available,
         ),

@@ -16,6 +16,7 @@ from finetune_trainer.engines.arguments import build_arguments, check_arguments
 from finetune_trainer.engines.requirements import tell_odd_steps
 from finetune_trainer.memory.estimate import (
     Sizes,
+    copy_shortage,
     estimate_memory,
     estimate_output,
     merge_shortage,
@@ -99,7 +100,8 @@ def foretell(found: Found, target: Target, output: Output | None, *, fresh: bool
             f"; spread over {gpus} GPUs (resources.gpus) by training.parallelism: fsdp it should fit" if gpus else ""
         )
         warn("MemoryShort", short + way_out)
-    if short := merge_shortage(sizes, config, found.use_cpu, available_memory() if target.here else None):
+    host = available_memory() if target.here else None
+    for short in filter(None, (f(sizes, config, found.use_cpu, host) for f in (copy_shortage, merge_shortage))):
         warn("MemoryShort", short)
     if short := output_shortage(output_bytes, output.free if output and fresh else None):
         warn("OutputShort", short)

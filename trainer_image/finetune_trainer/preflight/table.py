@@ -14,7 +14,7 @@ def table(found: Findings) -> str:
     limit = f"; at most {lengths.limit:,}, which {lengths.at_limit:.1%} reach" if lengths.limit else ""
     parts = {
         "weights": memory.weights, "gradients": memory.gradients, "optimizer": memory.optimizer,
-        "activations": memory.activations,
+        "activations": memory.activations, "copy of a checkpoint": memory.checkpoint,
     }  # fmt: skip
     free = f"; {found.device} has {shown_bytes(found.available)} free" if found.available is not None else ""
     writable = "can be written, and takes" if found.output_open else "is opened by the training, and takes"
@@ -25,7 +25,9 @@ def table(found: Findings) -> str:
         "tokens": f"median {lengths.median:,}, 95 % within {lengths.p95:,}, longest {lengths.longest:,}{limit}",
         "steps": f"{found.steps:,} of {found.batch_size:,} rows",
         "memory": f"about {shown_bytes(memory.total)} ("
-        + ", ".join(f"{name} {shown_bytes(size)}" for name, size in parts.items())
+        + ", ".join(
+            f"{name} {shown_bytes(size)}" for name, size in parts.items() if size or name != "copy of a checkpoint"
+        )
         + f"){free}",
         "output": f"{found.output} {writable} up to {shown_bytes(found.output_bytes)}",
     }
