@@ -163,7 +163,7 @@ def test_processes_that_cannot_share_the_rows_of_a_step_are_refused(
     failure = ended.words[0].failure
     assert ended.codes[0] == ExitCode.BAD_CONFIGURATION
     assert failure
-    assert "begun by 1 processes, with 1 rows in a step, and 2 cannot share them" in failure.message
+    assert "of 1 process, with 1 rows in a step, which 2 processes cannot share evenly" in failure.message
 
 
 def with_weights_that_nothing_uses(rank: int) -> None:

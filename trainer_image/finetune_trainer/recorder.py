@@ -88,7 +88,11 @@ class Recorder:
     def adjust(self, fit: Fit) -> None:
         """From the newest checkpoint on so much is in memory at a time. Remembered with the output, for later attempts."""
         last = self.store.newest
-        why = "the GPU's memory is not enough" if fit.processes == self.fit.processes else "the run has other processes"
+        why = (
+            "the GPU's memory is not enough"
+            if fit.processes == self.fit.processes
+            else "the run has another number of processes"
+        )
         logger.warning("%s; going on with %s", why, describe(self.fit, fit))
         self.history.append("adjustment", last.step if last else 0, last.epoch if last else 0, fit.to_numbers())
         self._tell_adjustments()

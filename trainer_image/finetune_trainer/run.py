@@ -24,7 +24,7 @@ from finetune_trainer.failing_rows import explain_rows
 from finetune_trainer.failures import bad_configuration
 from finetune_trainer.memory.estimate import estimate_memory, sizes_of
 from finetune_trainer.memory.failures import Need, gpu_shortage, left_for_next, nothing_smaller
-from finetune_trainer.memory.fitting import Fit, describe, fitted, for_processes, smaller
+from finetune_trainer.memory.fitting import Fit, describe, fitted, for_processes, in_processes, smaller
 from finetune_trainer.merged_model import tell_merged
 from finetune_trainer.models.lora import check_lora
 from finetune_trainer.preflight.foretell import Target, foretell, tell
@@ -219,9 +219,9 @@ def _same_rows(recorder: Recorder, processes: Processes) -> Fit:
     same = for_processes(fit, before, processes.count)
     if same is None:
         raise bad_configuration(
-            f"resources: the run was begun by {before} processes, with {fit.batch_size * fit.accumulation * before} rows in a "
-            f"step, and {processes.count} cannot share them evenly",
-            f"go on with {before} processes (resources.gpus, resources.nodes and processesPerNode), or with a number that "
+            f"resources: the checkpoint is of {in_processes(before)}, with {fit.batch_size * fit.accumulation * before} rows in a "
+            f"step, which {in_processes(processes.count)} cannot share evenly",
+            f"go on with {in_processes(before)} (resources.gpus, resources.nodes and processesPerNode), or with a number that "
             "divides these rows, or begin anew with another output.uri",
             "OtherProcesses",
         )

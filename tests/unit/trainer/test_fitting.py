@@ -129,3 +129,9 @@ def test_a_step_of_4_rows_a_process_is_dealt_out_anew(before: int, now: int, aft
     assert for_processes(Fit(4, 1, 8, False), before, now) == after
     if after:
         assert Fit.from_numbers(after.to_numbers()) == after
+
+
+def test_other_processes_are_told_with_what_keeps_the_rows_of_a_step() -> None:
+    assert describe(Fit(4, 1, 8, False), Fit(4, 2, 8, False, 1)) == (
+        "1 process, batch size 4 → 4 on each device, gradient accumulation 1 → 2: a step has the same rows as before"
+    )

@@ -96,11 +96,16 @@ def for_processes(fit: Fit, before: int, now: int) -> Fit | None:
     return replace(fit, batch_size=size, accumulation=rows // size, processes=now)
 
 
+def in_processes(count: int) -> str:
+    """So many processes, in words."""
+    return f"{count} process" if count == 1 else f"{count} processes"
+
+
 def describe(before: Fit, after: Fit) -> str:
     """What was changed from what to what."""
     if before.processes != after.processes:
         return (
-            f"{after.processes} processes go on with it; batch size {before.batch_size} → {after.batch_size} on each device, "
+            f"{in_processes(after.processes)}, batch size {before.batch_size} → {after.batch_size} on each device, "
             f"gradient accumulation {before.accumulation} → {after.accumulation}: a step has the same rows as before"
         )
     if before.batch_size != after.batch_size:
