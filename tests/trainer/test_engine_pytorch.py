@@ -22,7 +22,7 @@ def told(final: FinalReport, folder: Path, engine: str) -> Any:
     state = json.loads(text)
     for holder in (*state["checkpoints"], state["model"]):
         holder |= dict.fromkeys(("time", "digest", "size_bytes"))
-    state["progress"]["samples_per_second"] = None
+    state["progress"]["samples_per_second"] = state["preflight"]["memory"]["available"] = None
     return state
 
 

@@ -68,7 +68,7 @@ def test_a_run_trains_evaluates_saves_and_exports(settings: Settings, train: Tra
 def test_the_exported_model_has_learnt_and_knows_the_names_of_its_labels(
     settings: Settings, train: Train, tmp_path: Path
 ) -> None:
-    settings["training"]["epochs"] = 10
+    settings["training"]["epochs"] = 20
     settings["evaluation"] = {"metrics": ["accuracy"]}
 
     final = train(settings).final
