@@ -38,7 +38,7 @@ TABLE = {
     "parameters": 108_000_000,
     "trainedParameters": 108_000_000,
     "device": "GPU",
-    "memory": {"weights": 1, "gradients": 1, "optimizer": 1, "activations": 1, "total": 3 * 2**30},
+    "memory": {"weights": 1, "gradients": 1, "optimizer": 1, "activations": 1, "checkpoint": 1, "total": 3 * 2**30},
 }
 WARNING = {"reason": "EmptyTexts", "message": "column 'text' is empty in row 3"}
 REPORT = {"sequence": 3, "stage": "Preparing", "message": "tokenizing 1000 rows of split train", "preflight": TABLE}
