@@ -128,6 +128,26 @@ def test_a_language_model_goes_on_from_an_adapter_of_peft_itself(
         torch.testing.assert_close(weights(tmp_path / "out/model")[name], weight, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("engine", ["trainer", "pytorch"])
+def test_each_weight_of_the_base_is_trained_that_an_adapter_was_added_to(
+    settings: Settings, train: Train, tmp_path: Path, engine: str
+) -> None:
+    folder = save_llama(tmp_path / "llama")
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM")).save_pretrained(tmp_path / "adapter")
+    rows = write_rows(tmp_path / "rows.jsonl", questions())
+    settings |= {"task": "causal-lm", "model": {"source": f"file://{tmp_path}/adapter"}, "evaluation": {}}
+    settings["dataset"] = {"source": f"file://{rows}", "train": {"split": "train"}}
+    settings["training"] = {"engine": engine, "epochs": 1, "batchSize": 2, "learningRate": 0.01}
+
+    ended = train(settings)
+
+    assert (ended.code, ended.final.failure) == (0, None)
+    before = safetensors.torch.load_file(folder / "model.safetensors")
+    after = safetensors.torch.load_file(tmp_path / "out/model/model.safetensors")
+    assert [name for name, weight in before.items() if torch.equal(after[name], weight)] == []
+
+
 def refused(settings: Settings, train: Train, tmp_path: Path) -> tuple[int, str, str]:
     """Code, reason and message; `prepare` refuses it as well."""
     ended = train(settings)

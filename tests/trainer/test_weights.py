@@ -12,7 +12,8 @@ import torch
 import transformers
 from ruamel.yaml import YAML
 from tests.trainer.tiny import LONGEST, VOCABULARY, Settings, Train, make_tokenizer
-from tests.trainer.tiny_language import save_llama, save_t5, sentences, write_rows
+from tests.trainer.tiny_language import VOCABULARY as LANGUAGE
+from tests.trainer.tiny_language import save_llama, save_t5, sentences, word_tokenizer, write_rows
 
 from finetune_api.report import ExitCode
 from finetune_api.sources import ModelSource
@@ -142,6 +143,36 @@ def test_a_language_model_without_its_output_layer_is_refused(settings: Settings
 
     assert (code, reason) == (ExitCode.MODEL, "WeightsDoNotFit")
     assert "weights are missing (1 of 12: lm_head.weight)" in said
+
+
+@pytest.mark.parametrize("kind", ["Marian", "Pegasus"])
+def test_positions_that_are_computed_need_not_be_in_the_files_and_are_not_learnt(
+    settings: Settings, both: Any, tmp_path: Path, kind: str
+) -> None:
+    transformers.set_seed(0)
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=len(LANGUAGE), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=128, pad_token_id=0,
+        decoder_start_token_id=0, eos_token_id=2, bad_words_ids=None, forced_eos_token_id=2,
+    )  # fmt: skip
+    kept = transformers.AutoModelForSeq2SeqLM.from_config(config)
+    kept.save_pretrained(tmp_path / "model")
+    word_tokenizer(ends=True).save_pretrained(tmp_path / "model")
+    change(tmp_path / "model", without("embed_positions"))
+    rows = write_rows(tmp_path / "rows.jsonl", [{"text": "what is the sky", "target": "the sky is blue"}] * 8)
+    settings |= {"task": "seq2seq", "model": {"source": f"file://{tmp_path}/model"}, "evaluation": {}}
+    settings["dataset"] = {"source": f"file://{rows}", "train": {"split": "train"}}
+    settings["training"] = {"engine": "trainer", "epochs": 1, "batchSize": 2, "learningRate": 0.01}
+
+    code, _, reason, ended, said = both(settings)
+
+    assert (code, ended, reason) == (ExitCode.SUCCESS, ExitCode.SUCCESS, ""), said
+    model = loaded(transformers.AutoModelForSeq2SeqLM, tmp_path / "out/model")
+    positions = {name: weight for name, weight in model.named_parameters() if "embed_positions" in name}
+    assert len(positions) == 2
+    for name, weight in positions.items():
+        torch.testing.assert_close(weight, kept.state_dict()[name], rtol=0, atol=0)
+        assert not weight.requires_grad  # or the run would learn what the export has not
 
 
 def test_an_encoder_decoder_whose_decoder_is_not_whole_is_refused(

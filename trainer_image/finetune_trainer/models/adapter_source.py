@@ -207,9 +207,10 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
 
 
 def merged(base: PreTrainedModel, folder: Path, source: str) -> PreTrainedModel:
-    """`base` with the adapter in a folder added to its weights."""
+    """`base` with the adapter in a folder added to its weights, all of which can be trained."""
     with outdated_names():
-        return adapted(base, folder, source).merge_and_unload()  # type: ignore[no-any-return]
+        whole: PreTrainedModel = adapted(base, folder, source).merge_and_unload()
+    return whole.requires_grad_()  # peft has switched it off
 
 
 @contextmanager

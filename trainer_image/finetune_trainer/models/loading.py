@@ -75,12 +75,14 @@ def load_model(
     align_special_tokens(model, tokenizer)
     check_special_tokens(model, tokenizer, settings.source)
     mend_generation(model)
-    fresh = sorted({*info["missing_keys"], *_mismatched(info)})
+    fresh = sorted({*info["missing_keys"], *_mismatched(info)} - _computed(model))
     if pretrained.adapter:
         check_shapes(model, pretrained.adapter)
         fresh = [name for name in fresh if name not in (pretrained.adapter.tensors or ())]
         if not pretrained.empty:
             model = merged(model, pretrained.adapter.folder, pretrained.adapter.source)
+    for name in _computed(model):
+        model.get_parameter(name).requires_grad_(False)  # else they would be learnt, and exported by few
     if fresh and not pretrained.empty:
         logger.info("%s has no weights for %s: they start at random, and are learnt", settings.source, listed(fresh))
     return Loaded(model, fresh)
@@ -158,8 +160,19 @@ def _mismatched(info: Mapping[str, Any]) -> list[str]:
 
 
 def _parameters(model: PreTrainedModel, names: Iterable[str]) -> set[str]:
-    """Those that are learnt: a buffer is computed anew."""
-    return set(names) & {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    """Those that are learnt: a buffer is computed anew, and so are positions by sines."""
+    return set(names) & {name for name, _ in model.named_parameters(remove_duplicate=False)} - _computed(model)
+
+
+def _computed(model: PreTrainedModel) -> set[str]:
+    """Parameters that hold sines of positions. Models such as Marian and Pegasus make them when they are made, and their
+    files seldom have them; once loaded, transformers takes them for weights."""
+    return {
+        f"{path}.{name}"
+        for path, module in model.named_modules()
+        if "Sinusoidal" in type(module).__name__
+        for name, _ in module.named_parameters(recurse=False)
+    }
 
 
 def is_half_read(model: PreTrainedModel, name: str, new_head: bool) -> bool:
