@@ -114,7 +114,14 @@ STAND_INS = {
     "summarization.yaml": StandIn(save_t5, {"text": TEXTS, "summary": TEXTS[::-1]}, {"text": TEXT, "summary": TEXT}),
     "translation.yaml": StandIn(
         save_t5,
-        {"id": [*range(24)], "translation": [{"en": text, "fr": text} for text in TEXTS]},
+        # In words that the tiny T5 knows.
+        {
+            "id": [*range(24)],
+            "translation": [
+                {"en": f"what colour is the {thing} ?", "fr": colour} for thing, colour in COLOUR_OF.items()
+            ]
+            * 4,
+        },
         {"id": Value("int32"), "translation": {"en": TEXT, "fr": TEXT}},
     ),
 }
