@@ -283,7 +283,7 @@ class Recorder:
                 total_steps=self._total_steps,
                 epoch=format_epoch(epoch),
                 percent=100 * step // self._total_steps,
-                eta_seconds=min(round(seconds / done * left), 3_153_600_000) if done else None,
+                eta_seconds=round(seconds / done * left) if done else None,
                 samples_per_second=format_number(round(rate, 2)) if rate is not None else None,
             )
         )
