@@ -50,6 +50,9 @@ def test_a_text_that_no_step_can_take_is_named(settings: Settings, train: Train,
     assert ended.final.failure
     assert (ended.final.failure.reason, "row 17 of split 'train'" in ended.final.failure.message) == ("RowFails", True)
     assert "same number of <eos> tokens" in ended.final.failure.message
+    warned = [warning.message for warning in ended.final.warnings if warning.reason == "EndWithinText"]
+    assert len(warned) == 1
+    assert "1 rows hold the model's end-of-text token '[SEP]' in their text, the first is row 17 " in warned[0]
 
 
 @ENGINES

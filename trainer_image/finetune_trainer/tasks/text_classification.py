@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
@@ -39,6 +40,7 @@ from finetune_trainer.metrics.scores import ClassScores, NumberScores, chosen_me
 from finetune_trainer.models.loading import Loaded, load_model
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
+from finetune_trainer.run_warnings import warn
 
 _USUAL_METRICS: dict[Problem, tuple[Metric, ...]] = {
     "single_label_classification": ("accuracy",),
@@ -175,7 +177,25 @@ def _examples(inputs: Inputs, labels: Labels, target: _Target, longest: int | No
     check_filled(rows, examples.lengths)
     check_tokens(rows, examples.dataset, inputs.tokenizer, inputs.pretrained)
     check_lengths(rows, examples.lengths, longest)
+    if inputs.pretrained.config.is_encoder_decoder:
+        _tell_odd_ends(rows, examples, inputs)
     return examples
+
+
+def _tell_odd_ends(rows: Rows, examples: Examples, inputs: Inputs) -> None:
+    """Say which rows have more end-of-text tokens than others: the classifiers of encoder-decoders, as BART's and T5's,
+    read a text up to the last of them, and take no batch whose rows have different numbers."""
+    tokenizer, config = inputs.tokenizer, inputs.pretrained.config
+    end = config.eos_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id  # as the model is aligned
+    counts = np.array([tokens.count(end) for tokens in examples.dataset["input_ids"]])
+    usual = np.bincount(counts).argmax()
+    odd = np.flatnonzero(counts != usual)
+    if len(odd):
+        warn(
+            "EndWithinText",
+            f"split '{rows.split}': {len(odd)} rows hold the model's end-of-text token {tokenizer.convert_ids_to_tokens(end)!r} in their text, "
+            f"the first is {rows.name_row(int(odd[0]))}: the model cannot read these in a batch with others; take it out of the texts",
+        )
 
 
 def _one_class(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
