@@ -109,6 +109,9 @@ def test_of_many_rows_a_sample_stands_for_all(
     assert 50 < found["tokenised"] < 60
     assert found["labels"]["neither"] == 1
     assert found["lengths"]["longest"] == 23
+    _, shown = prepare(settings)
+    counted = [line for line in shown.splitlines() if line.endswith(f"(of a sample of {found['tokenised']} rows)")]
+    assert [line.split(":")[0] for line in counted] == ["labels", "tokens"]
 
 
 def test_a_missing_label_among_many_is_found(

@@ -32,7 +32,8 @@ def table(found: Findings) -> str:
         "output": f"{found.output} {writable} up to {shown_bytes(found.output_bytes)}",
     }
     if found.tokenised < found.train_rows:
-        lines["tokens"] += f" (of a sample of {found.tokenised:,} rows)"
+        for name in ("labels", "tokens"):
+            lines[name] += f" (of a sample of {found.tokenised:,} rows)" if lines[name] else ""
     return "\n".join(row(name, line) for name, line in lines.items() if line)
 
 
