@@ -38,6 +38,11 @@ def check(use_cpu: bool = True, **arguments: Any) -> None:
         ({"optim": "galore_adamw", "optim_target_modules": ["mlp"]}, "optim: 'galore_adamw' is not possible"),
         ({"optim": "galore_adamw", "optim_target_modules": ["mlp"]}, "galore"),
         ({"optim": "apollo_adamw", "optim_target_modules": "all-linear"}, "apollo"),
+        ({"torch_compile_backend": "nope"}, "training.arguments.torch_compile_backend: there is no 'nope'"),
+        (
+            {"torch_compile_mode": "max-autotun"},
+            "torch_compile_mode: there is no 'max-autotun'; did you mean 'max-autotune'?",
+        ),
         ({"optim": "lomo"}, "lomo"),
         ({"optim": "grokadamw"}, "grokadamw"),
         ({"optim": "schedule_free_adamw"}, "schedulefree"),

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from accelerate.utils import DynamoBackend
+from torch._inductor import list_mode_options
 from transformers import SchedulerType, Trainer, TrainingArguments
 from transformers.training_args import OptimizerNames
 from transformers.utils.import_utils import is_liger_kernel_available
 
 from finetune_api.run import RunConfig
 from finetune_trainer.engines.arguments import STEERED_BY_EVALUATION
-from finetune_trainer.failures import TrainerError, bad_configuration
+from finetune_trainer.failures import TrainerError, bad_configuration, did_you_mean, listed
 from finetune_trainer.run_warnings import warn
 
 _SOME_STEPS = 1000
@@ -36,11 +38,22 @@ def check_requirements(given: Mapping[str, Any], learning_rate: float, use_cpu: 
             raise _needs("use_liger_kernel", "a GPU: its kernels are of Triton")
     if use_cpu and given.get("fp16"):
         raise _needs("fp16", "a GPU", "use bf16 on a CPU, or leave it out")
-    if given.get("torch_compile") and given.get("torch_compile_backend") in (None, "inductor"):
+    _check_compiler(given, use_cpu)
+    check_optimizer(given, learning_rate, use_cpu)
+
+
+def _check_compiler(given: Mapping[str, Any], use_cpu: bool) -> None:
+    backend, mode = given.get("torch_compile_backend"), given.get("torch_compile_mode")
+    backends, modes = [known.value.lower() for known in DynamoBackend], list(list_mode_options())
+    if backend is not None and backend.lower() not in backends:
+        raise _unknown("torch_compile_backend", backend, backends)
+    if mode is not None and mode not in modes:
+        raise _unknown("torch_compile_mode", mode, modes)
+    # As transformers has it, naming one of the two switches it on.
+    if (given.get("torch_compile") or backend or mode) and (backend or "inductor").lower() == "inductor":
         compilers = (os.environ.get("CXX" if use_cpu else "CC"), *(("g++", "clang++") if use_cpu else ("gcc", "clang")))
         if not any(shutil.which(name) for name in compilers if name):
             raise _needs("torch_compile", "a compiler for C++, and there is none here")
-    check_optimizer(given, learning_rate, use_cpu)
 
 
 def check_optimizer(given: Mapping[str, Any], learning_rate: float, use_cpu: bool) -> None:
@@ -107,6 +120,12 @@ def _arguments(given: Mapping[str, Any], learning_rate: float) -> TrainingArgume
         except ValueError as error:
             raise bad_configuration(f"training.arguments.{name}: {error}") from error
     return arguments
+
+
+def _unknown(field: str, value: str, known: list[str]) -> TrainerError:
+    return bad_configuration(
+        f"training.arguments.{field}: there is no '{value}'{did_you_mean(value, known)}", f"there are {listed(known)}"
+    )
 
 
 def _refused(field: str, arguments: TrainingArguments, error: Exception) -> TrainerError:
