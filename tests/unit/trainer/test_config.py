@@ -1,5 +1,7 @@
 """run.yaml: what it says is understood as Kubernetes understands it, and what is wrong is told by field."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,15 @@ dataset: {source: org/data, train: {split: train}}
 training: {learningRate: 5e-5, arguments: {warmup_steps: 1e2}}
 output: {uri: file:///out}
 """
+
+
+@pytest.fixture(autouse=True)
+def usual_recursion_limit() -> Iterator[None]:
+    """That of a process of the trainer: the dev cluster, which may be up beside these tests, raises it."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(limit)
 
 
 def failure_of(text: str) -> TrainerError:
