@@ -32,7 +32,7 @@ $(QLORA)/.installed: $(READY)
 	touch $@
 
 demo: $(READY)  ## Fine-tune a real model on a cluster in this machine, from a manifest to its status
-	$(BIN)/python examples/demo.py
+	$(BIN)/python demo/demo.py
 
 bench-trainer: $(READY)  ## Compare our trainer with plain scripts, side by side; BENCH=--quick takes a minute or two
 	$(BIN)/python benchmarks/trainer.py $(BENCH)

@@ -18,7 +18,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
 from finetune_trainer.__main__ import main
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-OF_OTHER_TESTS = {"quickstart.yaml", "quickstart-volume.yaml", "run.yaml"}
+OF_OTHER_TESTS = {"quickstart.yaml", "quickstart-volume.yaml"}
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def test_the_laptop_s_run_is_the_quickstart_s() -> None:
     load = YAML(typ="safe").load
     job = load(ROOT / "examples/quickstart.yaml")["spec"]
 
-    run = RunConfig.model_validate(load(ROOT / "examples/run.yaml"))
+    run = RunConfig.model_validate(load(ROOT / "demo/run.yaml"))
 
     in_cluster = RunConfig.model_validate(
         {name: job[name] for name in job if name != "resources"} | {"output": {"uri": "pvc://anywhere"}}
@@ -83,7 +83,7 @@ def sizes(parameters: int, adapted: bool) -> Sizes:
 
 
 def test_the_docstrings_are_many_balanced_and_no_test_text_was_seen_in_training(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, ROOT / "examples/docstrings.py", tmp_path], check=True)
+    subprocess.run([sys.executable, ROOT / "demo/docstrings.py", tmp_path], check=True)
 
     train, test = (list(csv.DictReader((tmp_path / name).open())) for name in ("train.csv", "test.csv"))
     labels = Counter(row["label"] for row in test)

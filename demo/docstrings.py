@@ -1,6 +1,6 @@
 """A data set that every machine with Python has: docstrings of the standard library, labelled by their module.
 
-    python examples/docstrings.py DIR      writes DIR/train.csv and DIR/test.csv with the columns text and label
+    python demo/docstrings.py DIR      writes DIR/train.csv and DIR/test.csv with the columns text and label
 
 Real text with real labels, nothing downloaded. A docstring that occurs twice is taken once, so that no text of the
 test rows was seen in training.
