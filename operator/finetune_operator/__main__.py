@@ -7,7 +7,7 @@ import sys
 from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
-from finetune_operator import app, logs
+from finetune_operator import app, logging_setup
 from finetune_operator.settings import Settings
 
 _log = logging.getLogger("finetune_operator")
@@ -22,7 +22,7 @@ def main() -> int:
             name = "_".join(["FINETUNE_OPERATOR", *map(str, problem["loc"])]).upper()
             sys.stderr.write(f"error: {name}: {problem['msg']}\n")
         return 2
-    logs.set_up(settings.log_format, settings.log_level)
+    logging_setup.set_up(settings.log_format, settings.log_level)
     try:
         asyncio.run(app.run(settings))
     except ConfigException as error:

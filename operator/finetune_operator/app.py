@@ -8,21 +8,21 @@ from collections.abc import Awaitable, Callable
 from kubernetes.aio.client import ApiClient, ApiException
 
 from finetune_api.base import JsonObject
-from finetune_operator import handlers
-from finetune_operator.certificates import Certificates
-from finetune_operator.finetunejobs import FineTuneJobs
+from finetune_operator.controller import kopf_watch
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
-from finetune_operator.informer import FAILURES, Informer, brief
-from finetune_operator.kube import FINETUNEJOBS, JOBS, PODS, Kind, Kube, connect
-from finetune_operator.latest_reports import LatestReports
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.observation import has_ended, job_essence, pod_essence
+from finetune_operator.job.ownership import PodOwners, key_of_job
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind, Kube, connect
+from finetune_operator.kube.informer import FAILURES, Informer, brief
+from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.manifests.pod import Surroundings
-from finetune_operator.names import LABEL_JOB_UID
-from finetune_operator.observe import has_ended, job_essence, pod_essence
-from finetune_operator.ownership import PodOwners, key_of_job
-from finetune_operator.queue import WorkQueue
-from finetune_operator.reconcile import Reconciler
-from finetune_operator.reports import ReportServer, serve_reports
-from finetune_operator.resource import Key
+from finetune_operator.reports.certificates import Certificates
+from finetune_operator.reports.latest import LatestReports
+from finetune_operator.reports.server import ReportServer, serve_reports
 from finetune_operator.settings import Settings
 
 _CHECK_SECONDS = 60.0
@@ -71,7 +71,7 @@ class Operator:
         self._started = False
 
     def _informer(
-        self, kind: Kind, on_change: handlers.OnObject, essence: Callable[[JsonObject], JsonObject]
+        self, kind: Kind, on_change: kopf_watch.OnObject, essence: Callable[[JsonObject], JsonObject]
     ) -> Informer:
         return Informer(
             self._kube,
@@ -136,10 +136,10 @@ class Operator:
             stop_kopf.set()
 
     async def _run_kopf(self, started: asyncio.Event, stop: asyncio.Event) -> None:
-        registry = handlers.build_registry(
+        registry = kopf_watch.build_registry(
             self._client.configuration, on_seen=self._finetunejobs.seen, on_gone=self._finetunejobs.gone
         )
-        await handlers.run(registry, handlers.build_settings(), self._namespace, started=started, stop=stop)
+        await kopf_watch.run(registry, kopf_watch.build_settings(), self._namespace, started=started, stop=stop)
         if not stop.is_set():
             raise RuntimeError("Kopf has stopped by itself; its log says why")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
 
-from finetune_operator.names import preflight_job_name
+from finetune_operator.job.names import preflight_job_name
 
 NO_SUCH_COLUMN = {"source": "pvc://seed/data", "train": {"split": "train"}, "columns": {"text": "txt"}}
 JOBS: dict[str, dict[str, Any]] = {

@@ -11,7 +11,7 @@ import requests
 from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
 
 from finetune_api.report import AUDIENCE
-from finetune_operator.reports import report_path
+from finetune_operator.reports.server import report_path
 
 REPORT = {"report": {"sequence": 1, "stage": "Training"}}
 NOWHERE = {"nodeSelector": {"example.com/nowhere": "here"}}

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import Resource
 from finetune_operator.manifests.config_map import build_config_map
 from finetune_operator.manifests.job import build_job
 from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.manifests.pvc import build_pvc
 from finetune_operator.manifests.service import build_service
-from finetune_operator.resource import Resource
 
 
 @dataclass(frozen=True)

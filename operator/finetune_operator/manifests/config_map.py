@@ -5,9 +5,9 @@ import json
 from finetune_api.base import JsonObject
 from finetune_api.run import JobReference, RunConfig, RunOutput
 from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
+from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.names import claim_name, config_map_name
 from finetune_operator.manifests.metadata import child_metadata
-from finetune_operator.names import claim_name, config_map_name
-from finetune_operator.resource import Resource
 
 RUN_FILE = "run.yaml"
 CA_FILE = "ca.crt"

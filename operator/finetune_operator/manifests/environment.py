@@ -17,6 +17,8 @@ from finetune_api.report import (
     ENV_TOKENS,
 )
 from finetune_api.v1alpha1 import FineTuneJobSpec, Resources
+from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.names import LABEL_INDEX
 from finetune_operator.manifests.config_map import CA_FILE
 from finetune_operator.manifests.paths import (
     CONFIG_DIR,
@@ -28,9 +30,7 @@ from finetune_operator.manifests.paths import (
 )
 from finetune_operator.manifests.secrets import secret_names
 from finetune_operator.manifests.service import rendezvous
-from finetune_operator.names import LABEL_INDEX
-from finetune_operator.reports import report_path
-from finetune_operator.resource import Resource
+from finetune_operator.reports.server import report_path
 
 
 def build_environment(

@@ -9,10 +9,10 @@ import json
 from finetune_api.base import JsonObject
 from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, job_name
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.pod import Surroundings, build_pod_template, training
-from finetune_operator.names import ANNOTATION_REQUESTED, CONTAINER, job_name
-from finetune_operator.resource import Resource
 
 
 def build_job(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> JsonObject:

@@ -2,8 +2,8 @@
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import API_VERSION, KIND
-from finetune_operator.names import LABEL_JOB_NAME, LABEL_JOB_UID, MANAGER, label_value
-from finetune_operator.resource import Resource
+from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.names import LABEL_JOB_NAME, LABEL_JOB_UID, MANAGER, label_value
 
 TRAINER = "trainer"
 PREFLIGHT = "preflight"

@@ -8,6 +8,8 @@ from urllib.parse import unquote
 from finetune_api.base import JsonObject
 from finetune_api.report import AUDIENCE
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.names import CONTAINER, config_map_name, service_name
 from finetune_operator.manifests.config_map import RUN_FILE, output_uri
 from finetune_operator.manifests.environment import build_environment
 from finetune_operator.manifests.metadata import TRAINER, child_labels
@@ -21,8 +23,6 @@ from finetune_operator.manifests.paths import (
     VOLUMES_DIR,
 )
 from finetune_operator.manifests.secrets import secret_mounts, secret_volumes
-from finetune_operator.names import CONTAINER, config_map_name, service_name
-from finetune_operator.resource import Resource
 
 GRACE_SECONDS = 120
 """Time to save a checkpoint after SIGTERM."""

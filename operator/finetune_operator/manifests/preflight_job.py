@@ -6,12 +6,12 @@ from kubernetes.utils.quantity import parse_quantity
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.names import preflight_job_name
+from finetune_operator.job.preflight import as_preflight
 from finetune_operator.manifests.job import job_of
 from finetune_operator.manifests.metadata import PREFLIGHT, child_metadata
 from finetune_operator.manifests.pod import Program, Surroundings, build_pod_template, claim_of, claims, source_claims
-from finetune_operator.names import preflight_job_name
-from finetune_operator.preflight import as_preflight
-from finetune_operator.resource import Resource
 
 _CPU, _MEMORY = "1", "2Gi"
 """What is asked for at the most: reading and tokenizing needs no more, whatever the training needs."""

@@ -2,9 +2,9 @@
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.names import claim_name
 from finetune_operator.manifests.metadata import child_metadata
-from finetune_operator.names import claim_name
-from finetune_operator.resource import Resource
 
 DEFAULT_SIZE = "10Gi"
 

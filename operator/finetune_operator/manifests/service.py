@@ -9,9 +9,9 @@ import hashlib
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.names import LABEL_JOB_UID, job_name, service_name
 from finetune_operator.manifests.metadata import child_metadata
-from finetune_operator.names import LABEL_JOB_UID, job_name, service_name
-from finetune_operator.resource import Resource
 
 # Below the range that Linux takes for outgoing connections (32768–60999), and above the well-known ports.
 _FIRST_PORT = 20_000

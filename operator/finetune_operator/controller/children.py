@@ -1,0 +1,190 @@
+"""Makes the children of a FineTuneJob, and keeps to what may change of them."""
+
+from dataclasses import dataclass, replace
+
+from kubernetes.aio.client.exceptions import (
+    BadRequestException,
+    ConflictException,
+    ForbiddenException,
+    UnprocessableEntityException,
+)
+
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import Key, Resource
+from finetune_operator.job.names import job_name, preflight_job_name
+from finetune_operator.job.observation import Cause, JobState, Observation, parse_job
+from finetune_operator.job.ownership import conflict, is_ours
+from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PVCS, SERVICES, Kind, Kube, api_message
+from finetune_operator.manifests import build_children
+from finetune_operator.manifests.config_map import CA_FILE, build_config_map
+from finetune_operator.manifests.job import changes, changes_after_the_end
+from finetune_operator.manifests.pod import Surroundings, claim_of
+from finetune_operator.manifests.preflight_job import build_preflight_job
+from finetune_operator.manifests.service import build_service
+
+_LATER = (ForbiddenException,)
+"""A quota, a namespace that goes away, or a policy: it may change."""
+_NEVER = (BadRequestException, UnprocessableEntityException)
+"""What the API server finds invalid stays so, since the spec is immutable."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What stands of the children: the Job, or why there is none."""
+
+    job: JobState | None = None
+    preflight: JobState | None = None
+    """The Job that has to succeed before."""
+    blocked: Cause | None = None
+    refused: Cause | None = None
+
+    def within(self, observed: Observation) -> Observation:
+        """The observation, with this in it."""
+        preflight = observed.preflight
+        if self.preflight is not None:
+            preflight = replace(preflight or Observation(received=observed.received), job=self.preflight)
+        return replace(observed, job=self.job, blocked=self.blocked, refused=self.refused, preflight=preflight)
+
+
+class Children:
+    """Writes to ConfigMaps, claims, Services and Jobs. Only Job and ConfigMap change after they are made, and little."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._prepared: dict[Key, tuple[str, str | None]] = {}
+        """The authority that the ConfigMap was last seen to hold, and the uid of the first pod at that time."""
+
+    def forget(self, key: Key) -> None:
+        """The job has ended or is gone."""
+        self._prepared.pop(key, None)
+
+    async def make(
+        self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, *, preflight: bool
+    ) -> Made:
+        """Make what is missing, for a FineTuneJob of which the cache holds no Job.
+
+        With `preflight` the Job that trains, and what only that needs, is made once the preflight's has succeeded.
+        """
+        # A cache is never trusted for absence: a second Job would be a second run.
+        live = await self._live_job(resource, job_name(resource.key.name))
+        try:
+            if live is None and preflight:
+                checked = await self._make_preflight(resource, spec, surroundings)
+                job = checked.preflight
+                if job is None or job.deleting or job.end is None or not job.end.succeeded:
+                    return checked
+            return await self._make_job(resource, spec, surroundings) if live is None else self._found(resource, live)
+        except _LATER as error:
+            return Made(blocked=Cause("CreateForbidden", api_message(error)))
+        except _NEVER as error:
+            return Made(refused=Cause("SpecRefused", api_message(error)))
+
+    async def _make_job(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> Made:
+        children = build_children(resource, spec, surroundings)
+        made = await self._make_all(
+            resource,
+            [
+                (CONFIG_MAPS, children.config_map),
+                (PVCS, children.pvc),
+                (SERVICES, children.service),
+                (JOBS, children.job),
+            ],
+        )
+        self._prepared[resource.key] = surroundings.ca, None
+        return made
+
+    async def _make_preflight(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> Made:
+        live = await self._live_job(resource, preflight_job_name(resource.key.name))
+        if live is None:
+            bound = await self._output_is_bound(resource, spec)
+            job = build_preflight_job(resource, spec, surroundings, output_bound=bound)
+            config_map = build_config_map(resource, spec, surroundings.ca)
+            made = await self._make_all(resource, [(CONFIG_MAPS, config_map), (JOBS, job)])
+            self._prepared[resource.key] = surroundings.ca, None
+        else:
+            made = self._found(resource, live)
+        return replace(made, job=None, preflight=made.job)
+
+    async def _output_is_bound(self, resource: Resource, spec: FineTuneJobSpec) -> bool:
+        claim = claim_of(spec.output.uri or "")
+        live = await self._kube.get(PVCS, resource.key.namespace, claim) if claim else None
+        return live is not None and (live.get("status") or {}).get("phase") == "Bound"
+
+    async def _make_all(self, resource: Resource, wanted: list[tuple[Kind, JsonObject | None]]) -> Made:
+        """Make those that are wanted, in their order; the last is a Job."""
+        made: JsonObject = {}
+        for kind, manifest in wanted:
+            if manifest is not None:
+                made = await self._create(kind, manifest)
+                if not is_ours(made, resource.uid):
+                    return Made(blocked=conflict(made, manifest["kind"]))
+        return Made(job=parse_job(made))
+
+    async def _live_job(self, resource: Resource, name: str) -> JsonObject | None:
+        return await self._kube.get(JOBS, resource.key.namespace, name)
+
+    def _found(self, resource: Resource, live: JsonObject) -> Made:
+        if not is_ours(live, resource.uid):
+            return Made(blocked=conflict(live, "Job"))
+        return Made(job=parse_job(live))
+
+    async def _create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
+        """The object as it was created, or the one of that name that is there already."""
+        try:
+            return await self._kube.create(kind, manifest)
+        except ConflictException:
+            live = await self._kube.get(kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+            if live is None:
+                raise
+            return live
+
+    async def adjust(
+        self,
+        resource: Resource,
+        spec: FineTuneJobSpec,
+        job: JobState,
+        first_pod: str | None,
+        surroundings: Surroundings,
+    ) -> JobState:
+        """Pass on what may change while the Job runs: suspension, limits, and the authority of the report endpoint.
+
+        `first_pod` is the uid of the newest attempt's: for each new one, what its pods need is there again.
+        """
+        prepared = surroundings.ca, first_pod
+        if self._prepared.get(resource.key) != prepared:
+            await self._prepare(resource, spec, surroundings)
+            self._prepared[resource.key] = prepared
+        return await self._patch(resource, job, changes(job.requested, spec))
+
+    async def adjust_after_the_end(self, resource: Resource, job: JobState) -> None:
+        """Hand the time to live to a Job that has ended."""
+        if resource.spec is not None:
+            await self._patch(resource, job, changes_after_the_end(job.requested, resource.spec))
+
+    async def delete_job(self, resource: Resource, job: JobState) -> None:
+        """Delete the Job with its pods, so that nothing of it holds a GPU."""
+        await self._kube.delete(JOBS, resource.key.namespace, job.name, job.uid)
+
+    async def _patch(self, resource: Resource, job: JobState, patch: JsonObject | None) -> JobState:
+        if patch is None:
+            return job
+        # The uid is a precondition: a Job of the same name that was made meanwhile is not touched.
+        patch = {**patch, "metadata": {**patch["metadata"], "uid": job.uid}}
+        return parse_job(await self._kube.merge(JOBS, resource.key.namespace, job.name, patch))
+
+    async def _prepare(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> None:
+        """Make ConfigMap and Service again where somebody deleted them, and keep the authority up to date."""
+        config_map = build_config_map(resource, spec, surroundings.ca)
+        live = await self._find_or_create(CONFIG_MAPS, config_map)
+        if is_ours(live, resource.uid) and live.get("data", {}).get(CA_FILE) != surroundings.ca:
+            await self._kube.apply(CONFIG_MAPS, config_map)
+        service = build_service(resource, spec)
+        if service is not None:
+            await self._find_or_create(SERVICES, service)
+
+    async def _find_or_create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
+        # Asked for before: a quota that is used up refuses to create even what is there.
+        metadata = manifest["metadata"]
+        live = await self._kube.get(kind, metadata["namespace"], metadata["name"])
+        return live or await self._kube.create(kind, manifest)

@@ -1,0 +1,152 @@
+"""What Kopf does for us: it watches FineTuneJobs, logs in, and starts and stops. Nothing is decided here.
+
+Handlers of events keep no state on the objects: no finalizer and no annotation, so that GitOps sees no drift and
+deletion works while the operator is down.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import kopf
+from aiohttp.connector import Connection
+from kubernetes.aio.client import Configuration
+
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
+from finetune_operator.kube.bounded_json import read_event, read_list, tell
+from finetune_operator.kube.client import FINETUNEJOBS
+
+OnObject = Callable[[JsonObject], None]
+
+_REQUEST_SECONDS = 30
+_WATCH_SECONDS = 600
+_SILENCE_SECONDS = 90
+_PAGE = 100
+
+
+def build_registry(
+    configuration: Configuration,
+    *,
+    on_seen: OnObject,
+    on_gone: OnObject,
+) -> kopf.OperatorRegistry:
+    """Kopf's handlers. `on_seen` hears of each FineTuneJob that is there or has changed, `on_gone` of each deleted."""
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry)
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        return session(await credentials(configuration))
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def on_event(event: kopf.RawEvent, **_: Any) -> None:
+        raw = dict(event["object"])
+        if event["type"] == "DELETED":
+            on_gone(raw)
+        else:
+            on_seen(raw)
+
+    return registry
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """Kopf's settings: watch one kind, and leave everything else alone."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.networking.request_timeout = _REQUEST_SECONDS
+    settings.networking.enforce_retry_after = True
+    settings.watching.server_timeout = _WATCH_SECONDS
+    settings.watching.inactivity_timeout = _SILENCE_SECONDS
+    settings.watching.chunk_size = _PAGE
+    return settings
+
+
+async def run(
+    registry: kopf.OperatorRegistry,
+    settings: kopf.OperatorSettings,
+    namespace: str | None,
+    *,
+    started: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    """Watch in one namespace or in all until `stop` is set. Sets `started`; Kopf has taken SIGTERM and SIGINT then."""
+    await kopf.operator(
+        registry=registry,
+        settings=settings,
+        namespaces=[namespace] if namespace else [],
+        clusterwide=not namespace,
+        ready_flag=started,
+        stop_flag=stop,
+    )
+
+
+class BoundedResponse(aiohttp.ClientResponse):
+    """An answer as `reading` reads it. Kopf would parse it whole, and end for good on one object that it dies of."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """See aiohttp."""
+        await super().start(connection)
+        if self.url.query.get("watch") == "true" and self.status == 200:
+            self.content = _BoundedEvents(self.content)  # type: ignore[assignment]
+        return self
+
+    async def json(self, **others: Any) -> Any:
+        """The answer's JSON."""
+        if self.status != 200:
+            return await super().json(**others)
+        return await read_list(self.content.iter_any(), FINETUNEJOBS.longest)
+
+
+class _BoundedEvents:
+    """The stream of a watch, whose lines are read and written again."""
+
+    def __init__(self, stream: aiohttp.StreamReader) -> None:
+        self._stream = stream
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """As a StreamReader's: whole lines here."""
+        buffer = b""
+        async for chunk in self._stream.iter_chunked(size):
+            *lines, buffer = (buffer + chunk).split(b"\n")
+            for line in filter(None, lines):
+                try:
+                    event = read_event(line, FINETUNEJOBS.longest)
+                except ValueError as error:
+                    tell("an event of Kopf's watch", f"cannot be read: {error}")
+                    continue
+                yield json.dumps(event).encode() + b"\n"
+                await asyncio.sleep(0)  # Large events must not keep the loop from everything else.
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def session(info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
+    """Kopf's connection to the API server: as Kopf itself makes it, but for how answers are read."""
+    made = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        proxy=info.proxy_url,
+        response_class=BoundedResponse,
+    )
+    return kopf.AiohttpSession(server=info.server, aiohttp_session=made)
+
+
+async def credentials(configuration: Configuration) -> kopf.ConnectionInfo:
+    """The official client's way into the cluster, for Kopf. Called again when the API server no longer takes it."""
+    header = await configuration.get_api_key_with_prefix("BearerToken")
+    scheme, _, token = (header or "").rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme=scheme.capitalize() or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        proxy_url=configuration.proxy,
+    )

@@ -1,0 +1,98 @@
+"""A FineTuneJob as the API server gives it, read without trust: a dict becomes a frozen value."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from finetune_api.base import JsonObject
+from finetune_api.status import FineTuneJobStatus, Phase
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.kube.bounded_json import UNREADABLE
+
+_log = logging.getLogger(__name__)
+
+TERMINAL: tuple[Phase, ...] = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class Key:
+    """Namespace and name of a FineTuneJob."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """What we need of a FineTuneJob."""
+
+    key: Key
+    uid: str
+    generation: int
+    created: datetime
+    deleting: bool
+    spec: FineTuneJobSpec | None
+    """None if the API server let a spec through that we cannot read; `problems` says why."""
+    problems: str
+    status: FineTuneJobStatus
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job has ended for good: nothing is ever run for it again."""
+        return self.status.phase in TERMINAL
+
+
+def key_of(raw: JsonObject) -> Key:
+    """The key of any namespaced object."""
+    return Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+
+
+def parse_resource(raw: JsonObject) -> Resource:
+    """Read a FineTuneJob. Never raises on what an API server can hold: see `Resource.problems`."""
+    metadata = raw["metadata"]
+    spec: FineTuneJobSpec | None = None
+    problems = ""
+    unreadable = raw.get(UNREADABLE) or {}
+    try:
+        # The API server drops what its CRD does not know: what we do not know is from a CRD newer than this operator,
+        # and may be a default that no user wrote.
+        spec = FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore")
+    except ValidationError as error:
+        problems = f"spec: {unreadable['spec']}" if "spec" in unreadable else _describe(error)
+    return Resource(
+        key=key_of(raw),
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 1),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        deleting="deletionTimestamp" in metadata,
+        spec=spec,
+        problems=problems,
+        status=parse_status(raw.get("status")),
+    )
+
+
+def parse_status(raw: object) -> FineTuneJobStatus:
+    """Read a status that anyone may have edited: a field that cannot be read is left out, and so written anew."""
+    if not isinstance(raw, dict):
+        return FineTuneJobStatus()
+    try:
+        return FineTuneJobStatus.model_validate(raw)
+    except ValidationError as error:
+        unreadable = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+        _log.warning("left out of a status, since it cannot be read: %s", ", ".join(sorted(unreadable)))
+        return FineTuneJobStatus.model_validate({name: value for name, value in raw.items() if name not in unreadable})
+
+
+def _describe(error: ValidationError) -> str:
+    """One line for people: `spec.training.epochs: Input should be greater than 0`, at most four such."""
+    problems = [
+        f"{'.'.join(['spec', *map(str, problem['loc'])])}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
+    return "; ".join(problems[:4]) + more

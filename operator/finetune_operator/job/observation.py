@@ -1,0 +1,328 @@
+"""What the cluster holds of a job, read from the API's dicts into frozen values. Nothing is decided here.
+
+A termination message is written by the training pod, so it is as untrusted as a report.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from finetune_api.base import JsonObject
+from finetune_api.report import NOT_COUNTED, FinalReport
+from finetune_api.status import is_sane
+from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX, LABEL_JOB_UID
+from finetune_operator.reports.server import Received
+
+LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
+_LABELS = (LABEL_JOB_UID, LABEL_INDEX, LABEL_QUEUE)
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A reason in CamelCase and a message for people."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class End:
+    """How the Job ended, by its condition Complete or Failed."""
+
+    succeeded: bool
+    cause: Cause
+    time: datetime | None
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A batch/v1 Job."""
+
+    name: str
+    uid: str
+    suspended: bool
+    start_time: datetime | None = None
+    """When it was admitted: absent while it is suspended."""
+    created: datetime | None = None
+    queue: str | None = None
+    requested: str | None = None
+    """Our annotation: what we last asked for."""
+    deleting: bool = False
+    end: End | None = None
+
+
+@dataclass(frozen=True)
+class Terminated:
+    """How the trainer's container ended; without an exit code if it never ran."""
+
+    exit_code: int | None
+    reason: str
+    message: str = ""
+    finished: datetime | None = None
+    disrupted: Cause | None = None
+    """Why Kubernetes ended the pod, which is no fault of the trainer: preemption, eviction, a node that goes away."""
+
+    @property
+    def counted(self) -> bool:
+        """Whether such a failure uses up `runPolicy.backoffLimit`, as the Job's podFailurePolicy has it."""
+        return self.disrupted is None and self.exit_code not in NOT_COUNTED
+
+
+@dataclass(frozen=True)
+class PodState:
+    """One pod of the Job."""
+
+    name: str
+    uid: str
+    index: int = 0
+    """Its number among the pods that train together."""
+    created: datetime | None = None
+    node: str | None = None
+    image: str | None = None
+    started: datetime | None = None
+    """When the container began to run."""
+    running: bool = False
+    waiting: Cause | None = None
+    """Why the container does not run yet."""
+    terminated: Terminated | None = None
+    final: FinalReport | None = None
+    unread: str = ""
+    """Fields of its last word that cannot be read, and were left out."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything that a status is computed from, besides the FineTuneJob itself and the time."""
+
+    job: JobState | None = None
+    """The Job that trains; in `preflight` the one that checks before it."""
+    pods: tuple[PodState, ...] = ()
+    """In the order of their creation."""
+    received: Received | None = None
+    """The last report."""
+    unread: str = ""
+    """What was wrong with a report that could not be read, and was dropped."""
+    blocked: Cause | None = None
+    """What keeps children from being made, or a pod from coming, as the API server or an Event says it."""
+    refused: Cause | None = None
+    """Why the API server will never take a child as the spec asks for it."""
+    preflight: "Observation | None" = None
+    """The preflight in a pod of its own, as long as no attempt to train is known."""
+
+    @property
+    def under_way(self) -> "Observation":
+        """What of the two the job has come to."""
+        return self.preflight if self.job is None and self.preflight is not None else self
+
+    @property
+    def attempts(self) -> tuple[PodState, ...]:
+        """The first pod of each attempt, which reports for all; the last is the present attempt."""
+        return tuple(pod for pod in self.pods if pod.index == 0)
+
+    @property
+    def newest(self) -> tuple[PodState, ...]:
+        """The newest pod of each index, in the order of their indexes: those that are to train together now."""
+        by_index = {pod.index: pod for pod in self.pods}
+        return tuple(by_index[index] for index in sorted(by_index))
+
+    def began(self, attempt: PodState, nodes: int) -> datetime | None:
+        """When an attempt began to run: with the last of its `nodes` pods, since none trains without the others."""
+        if nodes == 1:
+            return attempt.started
+        if attempt is not self.attempts[-1] or len(self.newest) < nodes:
+            return None
+        starts = [pod.started for pod in self.newest]
+        return None if None in starts else max(start for start in starts if start)
+
+
+def job_essence(raw: JsonObject) -> JsonObject:
+    """What a cache keeps of a Job: what is read here and for ownership."""
+    spec, status = raw.get("spec") or {}, raw.get("status") or {}
+    return {
+        "metadata": _metadata_essence(raw["metadata"]),
+        "spec": _only(spec, "suspend"),
+        "status": _only(status, "startTime", "completionTime", "conditions"),
+    }
+
+
+def pod_essence(raw: JsonObject) -> JsonObject:
+    """What a cache keeps of a pod: what is read here and for ownership."""
+    spec, status = raw.get("spec") or {}, raw.get("status") or {}
+    containers = [_only(each, "name", "image") for each in spec.get("containers") or []]
+    states = [_only(each, "name", "state") for each in status.get("containerStatuses") or []]
+    return {
+        "metadata": _metadata_essence(raw["metadata"]),
+        "spec": {**_only(spec, "nodeName"), "containers": containers},
+        "status": {**_only(status, "phase", "reason", "message", "conditions"), "containerStatuses": states},
+    }
+
+
+def _metadata_essence(metadata: JsonObject) -> JsonObject:
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    plain = ("namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "ownerReferences")
+    return {
+        **_only(metadata, *plain),
+        "labels": _only(labels, *_LABELS),
+        "annotations": _only(annotations, ANNOTATION_REQUESTED),
+    }
+
+
+def _only(fields: JsonObject, *names: str) -> JsonObject:
+    return {name: fields[name] for name in names if name in fields}
+
+
+def parse_job(raw: JsonObject) -> JobState:
+    """Read a batch/v1 Job."""
+    metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    return JobState(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        suspended=spec.get("suspend") is True,
+        start_time=_time(status.get("startTime")),
+        created=_time(metadata.get("creationTimestamp")),
+        queue=(metadata.get("labels") or {}).get(LABEL_QUEUE),
+        requested=(metadata.get("annotations") or {}).get(ANNOTATION_REQUESTED),
+        deleting="deletionTimestamp" in metadata,
+        end=_end(status),
+    )
+
+
+def _end(status: JsonObject) -> End | None:
+    for condition in status.get("conditions") or []:
+        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
+            succeeded = condition["type"] == "Complete"
+            cause = Cause(condition.get("reason") or condition["type"], condition.get("message") or "")
+            time = (succeeded and status.get("completionTime")) or condition.get("lastTransitionTime")
+            return End(succeeded, cause, _time(time))
+    return None
+
+
+def parse_pods(raw: Iterable[JsonObject]) -> tuple[PodState, ...]:
+    """Read the pods of one Job, oldest first."""
+    pods = sorted(raw, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
+    return tuple(map(_parse_pod, pods))
+
+
+def _parse_pod(raw: JsonObject) -> PodState:
+    metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    container = _named(status.get("containerStatuses")) or {}
+    state = container.get("state") or {}
+    terminated = _terminated(state, status)
+    started = (state.get("running") or state.get("terminated") or {}).get("startedAt")
+    final, unread = parse_final(terminated.message) if terminated else (None, "")
+    return PodState(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        index=_index(metadata),
+        created=_time(metadata.get("creationTimestamp")),
+        node=spec.get("nodeName"),
+        image=(_named(spec.get("containers")) or {}).get("image"),
+        started=_time(started),
+        running="running" in state and terminated is None,
+        waiting=None if terminated or "running" in state else _waiting(state, status),
+        terminated=terminated,
+        final=final,
+        unread=unread,
+    )
+
+
+def _index(metadata: JsonObject) -> int:
+    # The label and not the annotation of that name: a user can set annotations of the pod.
+    text = (metadata.get("labels") or {}).get(LABEL_INDEX, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _named(containers: list[JsonObject] | None) -> JsonObject | None:
+    # A webhook may have put a sidecar before ours.
+    return next((container for container in containers or [] if container.get("name") == CONTAINER), None)
+
+
+def _condition(status: JsonObject, kind: str, value: str) -> JsonObject | None:
+    conditions: list[JsonObject] = status.get("conditions") or []
+    return next((c for c in conditions if c.get("type") == kind and c.get("status") == value), None)
+
+
+def _terminated(state: JsonObject, status: JsonObject) -> Terminated | None:
+    ended = state.get("terminated")
+    if ended:
+        return Terminated(
+            exit_code=_exit_code(ended.get("exitCode")),
+            # An eviction stands on the pod; the container only knows that it was killed.
+            reason=status.get("reason") or ended.get("reason") or "",
+            message=ended.get("message") or status.get("message") or "",
+            finished=_time(ended.get("finishedAt")),
+            disrupted=_disrupted(status),
+        )
+    if status.get("phase") == "Failed":
+        reason, message = status.get("reason") or "PodFailed", status.get("message") or ""
+        return Terminated(None, reason, message, disrupted=_disrupted(status))
+    return None
+
+
+def _disrupted(status: JsonObject) -> Cause | None:
+    # https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+    target = _condition(status, "DisruptionTarget", "True")
+    if target is None:
+        return None
+    reason = status.get("reason") or target.get("reason") or "Disrupted"
+    return Cause(reason, status.get("message") or target.get("message") or "")
+
+
+def _waiting(state: JsonObject, status: JsonObject) -> Cause:
+    unscheduled = _condition(status, "PodScheduled", "False")
+    if unscheduled:
+        return Cause(unscheduled.get("reason") or "Unschedulable", unscheduled.get("message") or "")
+    waiting = state.get("waiting") or {}
+    return Cause(waiting.get("reason") or "ContainerCreating", waiting.get("message") or "")
+
+
+def has_ended(raw: JsonObject) -> bool:
+    """Whether a pod has come to its end, so that it tells how."""
+    return (raw.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def parse_final(message: str) -> tuple[FinalReport | None, str]:
+    """The trainer's last word, and the names of its fields that could not be read and are left out.
+
+    (None, "") where the message is something else, such as the end of a log.
+    """
+    try:
+        return FinalReport.model_validate_json(message), ""
+    except ValidationError as error:
+        wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+    try:
+        # Not json: that dies of a message that is nested deep, which this refuses.
+        content = from_json(message)
+    except ValueError:
+        return None, ""
+    if not isinstance(content, dict) or "exitCode" not in content:
+        return None, ""
+    unread = ", ".join(sorted(wrong))
+    try:
+        return FinalReport.model_validate({name: content[name] for name in content.keys() - wrong}), unread
+    except ValidationError:
+        return None, unread
+
+
+def _exit_code(value: object) -> int | None:
+    """What a process can end with. Kubernetes takes any 32 bits, and a foreign kubelet or hand may write them."""
+    if not isinstance(value, int):
+        return None
+    return value if -255 <= value <= 255 else 255
+
+
+def _time(value: object) -> datetime | None:
+    """A time as Kubernetes writes it. A pod's status is open to whoever may write it, so anything else is no time.
+
+    Nor is Go's zero time (year 1), which stands where none was set.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo and is_sane(moment) else None

@@ -1,0 +1,218 @@
+"""The Kubernetes API by the official client, on plain dicts: what is asked for, how fast, and how errors come back.
+
+Errors are the client's own (`kubernetes.aio.client.exceptions`): NotFoundException, ConflictException and so on;
+TimeoutError and aiohttp.ClientError where there was no answer.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, ApiException
+from kubernetes.aio.client.exceptions import NotFoundException
+
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
+from finetune_operator.job.names import MANAGER
+from finetune_operator.kube.bounded_json import read_event, read_list, read_object
+from finetune_operator.kube.rate_limit import RateLimit
+
+_TIMEOUT_SECONDS = 30.0
+_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where the objects of one kind are in the API."""
+
+    prefix: str
+    """Such as /apis/batch/v1."""
+    plural: str
+    longest: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """Most bytes that are read of a top-level field of an object."""
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """Path of an object, of a collection, or of all namespaces' collection."""
+        parts = [self.prefix]
+        if namespace:
+            parts += ["namespaces", quote(namespace)]
+        parts.append(self.plural)
+        parts += [quote(part) for part in (name, subresource) if part]
+        return "/".join(parts)
+
+
+MAX_SPEC_BYTES = 64 * 1024
+"""Of a FineTuneJob. A larger one is from before its schema was bounded, and is refused by name."""
+
+FINETUNEJOBS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL, {"spec": MAX_SPEC_BYTES})
+JOBS = Kind("/apis/batch/v1", "jobs")
+PODS = Kind("/api/v1", "pods")
+CONFIG_MAPS = Kind("/api/v1", "configmaps")
+PVCS = Kind("/api/v1", "persistentvolumeclaims")
+SERVICES = Kind("/api/v1", "services")
+EVENTS = Kind("/api/v1", "events")
+
+
+async def connect() -> ApiClient:
+    """A client by the service account of our pod or else by the kubeconfig of the environment.
+
+    Raises kubernetes.aio.config.ConfigException where there is neither.
+    """
+    try:
+        config.load_incluster_config()  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        await config.load_kube_config()  # type: ignore[no-untyped-call]
+    return ApiClient()
+
+
+class Kube:
+    """Requests to the API, at most `qps` a second in the long run and `burst` at once."""
+
+    def __init__(self, client: ApiClient, *, qps: float, burst: int) -> None:
+        self._client = client
+        self._rate = RateLimit(per_second=qps, burst=burst, keys=1)
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> JsonObject | None:
+        """The object as it stands now, or None if there is none."""
+        try:
+            return await self._json("GET", kind, kind.path(namespace, name))
+        except NotFoundException:
+            return None
+
+    async def create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
+        """Create an object; ConflictException if one of that name is there."""
+        path = kind.path(manifest["metadata"]["namespace"])
+        return await self._json("POST", kind, path, {"fieldManager": MANAGER}, manifest)
+
+    async def apply(self, kind: Kind, manifest: JsonObject) -> JsonObject:
+        """Server-side apply: the fields in `manifest` are ours from now on, whoever set them."""
+        metadata = manifest["metadata"]
+        path = kind.path(metadata["namespace"], metadata["name"])
+        query = {"fieldManager": MANAGER, "force": "true"}
+        return await self._json("PATCH", kind, path, query, manifest, "application/apply-patch+yaml")
+
+    async def merge(self, kind: Kind, namespace: str, name: str, patch: JsonObject) -> JsonObject:
+        """Change single fields by a JSON merge patch."""
+        path = kind.path(namespace, name)
+        return await self._json("PATCH", kind, path, {"fieldManager": MANAGER}, patch, "application/merge-patch+json")
+
+    async def replace_status(self, kind: Kind, manifest: JsonObject) -> JsonObject:
+        """Write `status`; ConflictException unless the object still has the resourceVersion of `manifest`."""
+        metadata = manifest["metadata"]
+        path = kind.path(metadata["namespace"], metadata["name"], "status")
+        return await self._json("PUT", kind, path, {"fieldManager": MANAGER}, manifest)
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """Delete this very object, in the background. Nothing happens if it is gone."""
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self._json("DELETE", kind, kind.path(namespace, name), {}, options)
+        except NotFoundException:
+            return
+
+    async def list(self, kind: Kind, namespace: str | None, **selectors: str) -> tuple[list[JsonObject], str]:
+        """All objects, in pages, and the resourceVersion of the list. `selectors`: labelSelector, fieldSelector."""
+        items: list[JsonObject] = []
+        query = {**selectors, "limit": str(_PAGE)}
+        while True:
+            response = await self._limited("GET", kind.path(namespace), query)
+            page = await read_list(response.content.iter_any(), kind.longest)
+            items += page["items"]
+            if not page["metadata"].get("continue"):
+                return items, page["metadata"]["resourceVersion"]
+            query["continue"] = page["metadata"]["continue"]
+
+    async def watch(
+        self, kind: Kind, namespace: str | None, resource_version: str, *, seconds: int, **selectors: str
+    ) -> AsyncIterator[JsonObject]:
+        """Events from `resource_version` on, bookmarks included, until the server ends the watch after `seconds`.
+
+        Raises ApiException with the status that an ERROR event holds, such as 410 where the version is too old.
+        """
+        query = {
+            **selectors,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(seconds),
+        }
+        timeout = aiohttp.ClientTimeout(total=seconds + _TIMEOUT_SECONDS, sock_connect=_TIMEOUT_SECONDS)
+        response = await self._send("GET", kind.path(namespace), query, limit=timeout)
+        try:
+            # Not by lines of the stream: aiohttp bounds their length, and an object may be longer.
+            buffer = b""
+            async for chunk in response.content.iter_any():
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                for line in filter(None, lines):
+                    yield _event(line, kind)
+        finally:
+            response.close()
+
+    async def _json(
+        self,
+        method: str,
+        kind: Kind,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: JsonObject | None = None,
+        content_type: str = "application/json",
+    ) -> JsonObject:
+        response = await self._limited(method, path, query, body, content_type)
+        return read_object(await response.read(), kind.longest)
+
+    async def _limited(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: JsonObject | None = None,
+        content_type: str = "application/json",
+    ) -> aiohttp.ClientResponse:
+        while wait := self._rate.wait(""):  # noqa: ASYNC110 - until there is room, which comes with time alone
+            await asyncio.sleep(wait)
+        return await self._send(method, path, query, body, content_type)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: JsonObject | None = None,
+        content_type: str = "application/json",
+        limit: aiohttp.ClientTimeout | float = _TIMEOUT_SECONDS,
+    ) -> aiohttp.ClientResponse:
+        request = await self._client.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": "application/json", "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = await self._client.call_api(*request, _request_timeout=limit)
+        if not 200 <= answer.status <= 299:
+            await answer.read()  # type: ignore[no-untyped-call]
+            raise ApiException.from_response(http_resp=answer, body=None, data=None)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+def _event(line: bytes, kind: Kind) -> JsonObject:
+    event = read_event(line, kind.longest)
+    if event["type"] == "ERROR":
+        status = event["object"]
+        raise ApiException(status=status.get("code", 500), reason=status.get("message"))
+    return event
+
+
+def api_message(error: ApiException) -> str:
+    """What the API server says went wrong, without the request's headers."""
+    try:
+        message = json.loads(error.body or "")["message"]
+    except (ValueError, KeyError, TypeError):
+        message = error.reason
+    return str(message)

@@ -1,0 +1,193 @@
+"""A cache of the objects of one kind that bear a label, kept by list and watch.
+
+Protocol: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+import aiohttp
+from kubernetes.aio.client import ApiException
+
+from finetune_api.base import JsonObject
+from finetune_operator.kube.bounded_json import tell
+from finetune_operator.kube.client import Kind, Kube
+from finetune_operator.kube.workqueue import backoff
+
+_WATCH_SECONDS = 290
+_SILENCE_SECONDS = 90.0
+"""Kubernetes sends a bookmark a minute; a watch that says nothing for longer is dead."""
+_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 30.0
+_GONE = 410
+
+_log = logging.getLogger(__name__)
+
+FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError)
+"""What a list or watch can fail with and be tried again; TimeoutError is an OSError."""
+
+
+class Informer:
+    """Objects by (namespace, name). `on_change` hears each one that was added, changed or deleted.
+
+    `essence` makes of an object what is kept of it. `remember` chooses deleted objects that stay for a while: how a pod ended is worth more than that it is gone.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        kind: Kind,
+        *,
+        namespace: str | None,
+        label: str,
+        on_change: Callable[[JsonObject], None],
+        relist_seconds: float,
+        essence: Callable[[JsonObject], JsonObject] = lambda raw: raw,
+        remember: Callable[[JsonObject], bool] = lambda _: False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._kube = kube
+        self._kind = kind
+        self._namespace = namespace
+        self._label = label
+        self._on_change = on_change
+        self._relist_seconds = relist_seconds
+        self._essence = essence
+        self._remember = remember
+        self._clock = clock
+        self._objects: dict[tuple[str, str], JsonObject] = {}
+        self._by_label: dict[str, set[tuple[str, str]]] = {}
+        self._departed: dict[tuple[str, str], JsonObject] = {}
+        self._heard = clock()
+        self._failures = 0
+        self.synced = asyncio.Event()
+        """Set when the first list has come."""
+
+    @property
+    def kind(self) -> Kind:
+        """What is watched."""
+        return self._kind
+
+    def silence(self) -> float:
+        """Seconds since the API server was last heard of: a list, an event or a bookmark."""
+        return self._clock() - self._heard
+
+    def get(self, namespace: str, name: str) -> JsonObject | None:
+        """The object as it was last seen. None proves nothing: ask the API server before acting on it."""
+        return self._objects.get((namespace, name))
+
+    def labelled(self, value: str) -> list[JsonObject]:
+        """All objects whose label has this value, and until the next list those of them to `remember`."""
+        departed = [
+            raw for key, raw in self._departed.items() if self._value(raw) == value and key not in self._objects
+        ]
+        return [self._objects[key] for key in self._by_label.get(value, ())] + departed
+
+    async def run(self) -> None:
+        """List and watch until cancelled; after a failure again, ever more slowly."""
+        while True:
+            try:
+                await self._list_and_watch()
+            except FAILURES as error:
+                self._failures += 1
+                # A version that is too old by now is part of the protocol.
+                if not (isinstance(error, ApiException) and error.status == _GONE):
+                    _log.warning("watch of %s failed: %s", self._kind.plural, brief(error))
+                pause = backoff(self._failures, random.random())  # noqa: S311
+                await asyncio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
+
+    async def _list_and_watch(self) -> None:
+        """One list, then watches until the next list is due, which heals what a watch may have missed."""
+        items, version = await self._kube.list(self._kind, self._namespace, labelSelector=self._label)
+        self._hear()
+        self._replace(items)
+        self.synced.set()
+        relist = self._clock() + self._relist_seconds * random.uniform(0.9, 1.1)  # noqa: S311
+        while self._clock() < relist:
+            seconds = max(1, min(_WATCH_SECONDS, round(relist - self._clock())))
+            events = self._kube.watch(self._kind, self._namespace, version, seconds=seconds, labelSelector=self._label)
+            async with asyncio.timeout(_SILENCE_SECONDS) as silence:
+                async for event in events:
+                    silence.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
+                    self._hear()
+                    self._failures = 0
+                    self._take(event)
+                    version = event["object"]["metadata"]["resourceVersion"]
+            self._hear()
+            self._failures = 0
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _hear(self) -> None:
+        self._heard = self._clock()
+
+    def _take(self, event: JsonObject) -> None:
+        if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
+            return
+        raw = self._digest(event["object"])
+        if raw is None:
+            return
+        if event["type"] in ("ADDED", "MODIFIED"):
+            self._store(raw)
+        elif event["type"] == "DELETED" and _key(raw) in self._objects:
+            self._drop(_key(raw))
+            if self._remember(raw):
+                self._departed[_key(raw)] = raw
+        else:
+            return
+        self._on_change(raw)
+
+    def _digest(self, raw: JsonObject) -> JsonObject | None:
+        """What is kept of an object, or None for one that nobody can read: it must not end the watch of the others."""
+        try:
+            essence = self._essence(raw)
+            _key(essence), self._value(essence)
+        except Exception as error:  # noqa: BLE001 - whatever an object may hold
+            metadata = raw.get("metadata") or {}
+            name = f"{self._kind.plural} {metadata.get('namespace')}/{metadata.get('name')}"
+            tell(name, f"cannot be read ({type(error).__name__} {error})")
+            return None
+        return essence
+
+    def _replace(self, items: list[JsonObject]) -> None:
+        """Take a whole list: what is not in it any more was deleted while no watch ran."""
+        self._departed.clear()
+        listed = {_key(raw): raw for item in items if (raw := self._digest(item)) is not None}
+        for key in self._objects.keys() - listed.keys():
+            self._on_change(self._drop(key))
+        for key, raw in listed.items():
+            known = self._objects.get(key)
+            if known is None or known["metadata"]["resourceVersion"] != raw["metadata"]["resourceVersion"]:
+                self._store(raw)
+                self._on_change(raw)
+
+    def _store(self, raw: JsonObject) -> None:
+        key = _key(raw)
+        if key in self._objects:
+            self._drop(key)
+        self._objects[key] = raw
+        self._by_label.setdefault(self._value(raw), set()).add(key)
+
+    def _drop(self, key: tuple[str, str]) -> JsonObject:
+        raw = self._objects.pop(key)
+        value = self._value(raw)
+        self._by_label[value].discard(key)
+        if not self._by_label[value]:
+            del self._by_label[value]
+        return raw
+
+    def _value(self, raw: JsonObject) -> str:
+        return str((raw["metadata"].get("labels") or {}).get(self._label, ""))
+
+
+def _key(raw: JsonObject) -> tuple[str, str]:
+    return raw["metadata"]["namespace"], raw["metadata"]["name"]
+
+
+def brief(error: BaseException) -> str:
+    """One of FAILURES on one line, without a request's headers."""
+    if isinstance(error, ApiException):
+        return f"{error.status} {error.reason}"
+    return f"{type(error).__name__} {error}".strip()

@@ -1,0 +1,52 @@
+"""Conditions: Running, Suspended, Complete and Failed as on a batch/v1 Job, and kstatus's three for GitOps tools.
+
+kstatus: https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from finetune_api.status import Condition
+from finetune_operator.status.phase import INVALID_SPEC, Verdict
+
+
+def build_conditions(
+    verdict: Verdict, previous: Sequence[Condition], generation: int, now: datetime
+) -> list[Condition]:
+    """All seven conditions. The time of one moves only when its status does."""
+    before = {condition.type: condition for condition in previous}
+    true = _true_of(verdict)
+    if verdict.reason == INVALID_SPEC:
+        true = true - {"Reconciling"} | {"Stalled"}
+    # Progress in a condition's message would change it with each report; it has its place in status.message.
+    message = "" if verdict.phase == "Running" and "Stalled" not in true else verdict.message
+    conditions = []
+    for kind in ("Running", "Suspended", "Complete", "Failed", "Ready", "Reconciling", "Stalled"):
+        holds = kind in true
+        old = before.get(kind)
+        status = "True" if holds else "False"
+        conditions.append(
+            Condition(
+                type=kind,
+                status=status,
+                reason=verdict.reason if holds or kind == "Ready" else verdict.phase,
+                message=message if holds or kind == "Ready" else "",
+                last_transition_time=old.last_transition_time if old and old.status == status else now,
+                observed_generation=generation,
+            )
+        )
+    return conditions
+
+
+def _true_of(verdict: Verdict) -> set[str]:
+    match verdict.phase:
+        case "Succeeded":
+            return {"Complete", "Ready"}
+        case "Failed":
+            return {"Failed", "Stalled"}
+        case "Preparing" | "Running":
+            return {"Running", "Reconciling"}
+        case "Suspended":
+            return {"Suspended", "Reconciling"}
+        case "Pending" | "Queued":
+            return {"Reconciling"}

@@ -1,0 +1,173 @@
+"""Why a job or an attempt failed, for people: a reason, what happened, and what to do about it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from finetune_api.report import ExitCode
+from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.observation import Cause, End, Observation, PodState, Terminated
+
+_KILLED = 137
+_CRASHED = 139
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class _Known:
+    reason: str
+    message: str
+    hint: str
+
+
+_SEE_LOG = "see failure.logTail, or `kubectl logs` of the pod"
+
+# The trainer explains these itself; this is for when its last word was lost, or another image ends with them.
+_EXIT_CODES: dict[int, _Known] = {
+    ExitCode.INTERNAL: _Known("TrainerError", "the trainer ended with an error of its own", _SEE_LOG),
+    ExitCode.BAD_CONFIGURATION: _Known("BadConfiguration", "the trainer refuses the configuration", _SEE_LOG),
+    ExitCode.DATA: _Known("DataError", "the data cannot be used", _SEE_LOG),
+    ExitCode.MODEL: _Known("ModelError", "the model cannot be used", _SEE_LOG),
+    ExitCode.OUT_OF_MEMORY: _Known(
+        "OutOfMemory", "training ran out of memory", "lower training.batchSize or preprocessing.maxLength"
+    ),
+    ExitCode.LOSS_NOT_FINITE: _Known("LossNotFinite", "the loss became NaN or infinite", "lower training.learningRate"),
+    ExitCode.OUTPUT: _Known("OutputError", "the output cannot be written", _SEE_LOG),
+    ExitCode.DEVICE: _Known(
+        "NoUsableGpu", "no GPU can be used on this node", "check the node's driver, or set resources.gpus to 0"
+    ),
+    ExitCode.PEER_LOST: _Known(
+        "PeerLost", "another process of the run was lost", "a new attempt goes on from the last checkpoint"
+    ),
+    ExitCode.SMALLER_BATCHES: _Known(
+        "CudaOutOfMemory", "a GPU's memory is not enough", "a new attempt goes on with smaller batches"
+    ),
+    ExitCode.STOPPED: _Known(
+        "Stopped", "the pod was stopped from outside", "a new attempt goes on from the last checkpoint"
+    ),
+    _KILLED: _Known(
+        "Killed", "the trainer was killed (SIGKILL)", "see `kubectl describe` of the pod and of its node for who did it"
+    ),
+    _CRASHED: _Known("Crashed", "the trainer crashed (SIGSEGV)", _SEE_LOG),
+}
+
+
+def attempt_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Failure:
+    """Why one attempt failed: the trainer's own word first, then what Kubernetes saw, then the exit code."""
+    final = pod.final
+    if final and final.failure and final.exit_code == ended.exit_code:
+        return final.failure.model_copy(update={"exit_code": ended.exit_code})
+    known = _seen_by_kubernetes(ended, spec) or _by_exit_code(ended)
+    return Failure(
+        reason=known.reason,
+        message=cut(known.message),
+        hint=cut(known.hint) or None,
+        exit_code=ended.exit_code,
+        log_tail=None if final else ended.message[-MAX_LOG_TAIL:] or None,
+    )
+
+
+def _seen_by_kubernetes(ended: Terminated, spec: FineTuneJobSpec) -> _Known | None:
+    if ended.reason == "OOMKilled":
+        limit = f" of {spec.resources.memory}" if spec.resources.memory else ""
+        return _Known(
+            "OOMKilled",
+            f"the container went over its memory limit{limit}",
+            "raise resources.memory, or lower training.batchSize",
+        )
+    if ended.reason in ("StartError", "ContainerCannotRun"):
+        hint = "pod.image must hold `python` and the module finetune_trainer"
+        return _Known("ContainerCannotRun", ended.message or "the container cannot start", hint)
+    if ended.disrupted or ended.exit_code is None or ended.reason == "Evicted":
+        cause = ended.disrupted or ended
+        return _Known(to_reason(cause.reason), cause.message or "the pod was ended by Kubernetes", "")
+    return None
+
+
+def _by_exit_code(ended: Terminated) -> _Known:
+    known = _EXIT_CODES.get(ended.exit_code or 0)
+    return known or _Known("TrainerError", f"the trainer ended with exit code {ended.exit_code}", _SEE_LOG)
+
+
+def failed_pods(pods: Iterable[PodState]) -> list[tuple[PodState, Terminated]]:
+    """Those that ended in an error, in the order of their ends; one that never ran comes last."""
+    failed = [(pod, pod.terminated) for pod in pods if pod.terminated and pod.terminated.exit_code != 0]
+    return sorted(failed, key=lambda each: each[1].finished or _LATEST)
+
+
+def culprit(pods: Iterable[PodState]) -> tuple[PodState, Terminated] | None:
+    """Of pods that trained together the one that failed first by itself, rather than those that failed because of it.
+
+    Where none did, one that was ended from outside rather than those that lost it.
+    """
+    failed = failed_pods(pods)
+    return min(failed, key=lambda each: (not each[1].counted, each[1].exit_code == ExitCode.PEER_LOST), default=None)
+
+
+def group_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Failure:
+    """Why a run failed, by the pod whose fault it is. The first pod speaks for all, another one is named."""
+    failure = attempt_failure(pod, ended, spec)
+    if pod.index == 0:
+        return failure
+    return failure.model_copy(update={"message": cut(f"pod {pod.index}: {failure.message}")})
+
+
+def job_failure(end: End, observed: Observation, spec: FineTuneJobSpec) -> Failure:
+    """Why the Job failed, by its condition Failed and the newest pods that ended in an error."""
+    blamed = culprit(observed.newest) or culprit(observed.pods)
+    if end.cause.reason == "DeadlineExceeded":
+        limit = spec.run_policy.active_deadline_seconds
+        message = f"the job ran longer than runPolicy.activeDeadlineSeconds ({limit} s)"
+        # The deadline itself stops the last pods; a time that failures took is not won by a longer one.
+        if blamed and blamed[1].exit_code != ExitCode.STOPPED:
+            message += f"; the last failure: {group_failure(*blamed, spec).message}"
+        hint = "raise runPolicy.activeDeadlineSeconds, or train for fewer epochs"
+        return Failure(reason="DeadlineExceeded", message=cut(message), hint=hint)
+    if blamed is None:
+        return Failure(reason=to_reason(end.cause.reason), message=cut(end.cause.message or "the Job failed"))
+    last = group_failure(*blamed, spec)
+    if end.cause.reason == "BackoffLimitExceeded":
+        counted = max(1, sum(ended.counted for _, ended in failed_pods(observed.pods)))
+        what = "attempt" if spec.resources.nodes == 1 else "failed pod"
+        times = f"gave up after {counted} {what}{'s' if counted != 1 else ''}; the last one: "
+        return last.model_copy(update={"message": cut(times + last.message)})
+    return last
+
+
+_WAITING_HINTS: dict[str, str] = {
+    "ErrImagePull": "the image cannot be pulled",
+    "ImagePullBackOff": "the image cannot be pulled",
+    "InvalidImageName": "the image's name is not valid",
+    "ErrImageNeverPull": "the image is not on the node",
+    "CreateContainerConfigError": "the container cannot be configured",
+    "CreateContainerError": "the container cannot be created",
+    "RunContainerError": "the container cannot be started",
+    "Unschedulable": "no node can take the pod",
+    "SchedulingGated": "the pod is held back by a scheduling gate",
+    "FailedMount": "a volume cannot be mounted",
+    "FailedAttachVolume": "a volume cannot be attached",
+    "FailedCreate": "the pod cannot be created",
+}
+
+
+def waiting_message(cause: Cause, image: str | None) -> str:
+    """One line on why a pod does not run yet."""
+    what = _WAITING_HINTS.get(cause.reason)
+    if what is None:
+        return cause.message or "starting the container"
+    if image and "Image" in cause.reason:
+        what = what.replace("the image", f"the image {image}", 1)
+    return f"{what}: {cause.message}" if cause.message else what
+
+
+def to_reason(text: str) -> str:
+    """A foreign reason as the API takes it: CamelCase, at most 64 characters."""
+    return re.sub(r"[^A-Za-z0-9]|^[0-9]+", "", text)[:64] or "Unknown"
+
+
+def cut(message: str) -> str:
+    """A message as long as the API takes it, on one line."""
+    line = " ".join(message.split())
+    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"

@@ -1,0 +1,151 @@
+"""What is known of the training: told by reports and last words, kept in the status, never lost by silence."""
+
+import logging
+from typing import TypeVar
+
+from finetune_api.report import FinalReport, ReportBody, TrainerState
+from finetune_api.status import (
+    MAX_CHECKPOINTS,
+    MAX_EVALUATIONS,
+    MAX_METRICS,
+    MAX_WARNINGS,
+    Checkpoint,
+    Evaluation,
+    FineTuneJobStatus,
+    Progress,
+    RunWarning,
+)
+from finetune_operator.job.observation import Observation, PodState
+
+_Row = TypeVar("_Row", Evaluation, Checkpoint)
+
+_log = logging.getLogger(__name__)
+
+REPORT_NOT_UNDERSTOOD = "ReportNotUnderstood"
+_METRICS_OF_A_ROW = 8
+"""Metrics kept of one evaluation or checkpoint, so that the whole object stays small."""
+
+
+def gather(previous: FineTuneJobStatus, observed: Observation, keep: int) -> TrainerState:
+    """What is known now: what the status holds, then what each attempt told that is not in it yet, oldest first.
+
+    The status takes in an attempt's last word together with its end, in one write. So an attempt that stands there as
+    ended has nothing more to tell, and its older word never overwrites that of a newer attempt. `keep` is the number
+    of newest checkpoints that the trainer keeps.
+    """
+    known = TrainerState.model_validate(previous.model_dump(exclude_none=True))
+    ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
+    unread = observed.unread
+    stages = [observed.preflight, observed] if observed.preflight else [observed]
+    pods = [(each, pod) for each in stages for pod in unforgotten(previous, each)]
+    for stage, pod in pods:
+        if pod.name in ended:
+            continue
+        try:
+            known = _hear(known, pod, stage, keep)
+        except (ValueError, ArithmeticError) as error:
+            # What a pod tells must never keep its job from ending as the Job says.
+            _log.warning("dropped what pod %s told, since it cannot be digested: %s", pod.name, error)
+            unread = unread or f"pod {pod.name}: all of it"
+        if pod.unread:
+            unread = unread or f"pod {pod.name}: {pod.unread} of its last word"
+    return known.model_copy(update={"warnings": _warnings(previous, known, unread)})
+
+
+def _hear(known: TrainerState, pod: PodState, observed: Observation, keep: int) -> TrainerState:
+    """What is known after a pod's report and its last word."""
+    report = report_of(pod, observed)
+    if report is not None and observed.received is not None:
+        known = _learn(known, state_of(report))
+        progress = (known.progress or Progress()).model_copy(update={"last_report_time": observed.received.time})
+        known = known.model_copy(update={"progress": progress})
+    if pod.final is not None:
+        known = _learn_last_word(known, pod.final, keep)
+    return known
+
+
+def _warnings(previous: FineTuneJobStatus, known: TrainerState, unread: str) -> list[RunWarning]:
+    """The trainer's warnings, and one of ours at most: the first that had to be said stays."""
+    ours = [warning for warning in previous.warnings if warning.reason == REPORT_NOT_UNDERSTOOD]
+    if unread and not ours:
+        printable = "".join(letter if letter.isprintable() else "?" for letter in unread)
+        message = f"what the trainer reported could not be read and was left out: {printable}"
+        ours = [RunWarning(reason=REPORT_NOT_UNDERSTOOD, message=message[:512])]
+    theirs = [warning for warning in known.warnings if warning.reason != REPORT_NOT_UNDERSTOOD]
+    return [*theirs[: MAX_WARNINGS - len(ours[:1])], *ours[:1]]
+
+
+def unforgotten(previous: FineTuneJobStatus, observed: Observation) -> tuple[PodState, ...]:
+    """The first pods of the attempts without those that the status had and has dropped for newer ones.
+
+    Kubernetes keeps a failed pod until the Job goes, and the status the newest ten attempts: both in the order in which
+    they came, so that a pod before one that the status knows is old, and one after it is new.
+    """
+    known = {attempt.pod for attempt in previous.attempts}
+    first = next((place for place, pod in enumerate(observed.attempts) if pod.name in known), 0)
+    return observed.attempts[first:]
+
+
+def report_of(pod: PodState, observed: Observation) -> ReportBody | None:
+    """The last report, if it is from this pod and this pod is the first of the newest attempt."""
+    received = observed.received
+    if received is None or received.pod_uid != pod.uid or pod is not observed.attempts[-1]:
+        return None
+    return received.body
+
+
+def state_of(body: ReportBody) -> TrainerState:
+    """The state that a report tells, ours or that of stock transformers."""
+    if body.report is not None:
+        return body.report
+    stock = body.trainer_status
+    if stock is None:
+        return TrainerState()
+    progress = Progress(percent=stock.progress_percentage or 0, eta_seconds=stock.estimated_remaining_seconds)
+    return TrainerState(progress=progress, metrics=stock.metrics[:MAX_METRICS])
+
+
+def _learn(known: TrainerState, told: TrainerState) -> TrainerState:
+    """A report holds the whole state. What it leaves empty, such as all of it while preparing, is kept from before."""
+    told = told.model_copy(
+        update={
+            "evaluations": [_short(evaluation) for evaluation in told.evaluations],
+            "checkpoints": [_short(checkpoint) for checkpoint in told.checkpoints],
+        }
+    )
+    news = {name: value for name in TrainerState.model_fields if (value := getattr(told, name))}
+    progress = told.progress
+    if progress is not None and progress.step == 0 and known.progress is not None and progress.percent == 0:
+        # A new attempt that prepares has done no step; where the last one came to is still the better answer.
+        news.pop("progress")
+    elif progress is not None and progress.last_report_time is None and known.progress is not None:
+        news["progress"] = progress.model_copy(update={"last_report_time": known.progress.last_report_time})
+    return known.model_copy(update=news)
+
+
+def _learn_last_word(known: TrainerState, final: FinalReport, keep: int) -> TrainerState:
+    """A last word may have left out older evaluations and checkpoints to fit into 4 KiB, so they are added up."""
+    evaluations = {e.step: e for e in [*known.evaluations, *final.evaluations]}
+    learned = _learn(known, final)
+    return learned.model_copy(
+        update={
+            "evaluations": [_short(evaluations[step]) for step in sorted(evaluations)][-MAX_EVALUATIONS:],
+            "checkpoints": _add_checkpoints(known, final, keep),
+        }
+    )
+
+
+def _add_checkpoints(known: TrainerState, final: FinalReport, keep: int) -> list[Checkpoint]:
+    by_step = {checkpoint.step: checkpoint for checkpoint in known.checkpoints}
+    for checkpoint in final.checkpoints:
+        before = by_step.get(checkpoint.step)
+        shortened = before is not None and before.uri == checkpoint.uri and not checkpoint.metrics
+        by_step[checkpoint.step] = before if shortened and before else _short(checkpoint)
+    best = final.best_checkpoint or known.best_checkpoint
+    steps = sorted(by_step)
+    kept = [step for step in steps if step in steps[-keep:] or (best is not None and step == best.step)]
+    return [by_step[step] for step in kept][-MAX_CHECKPOINTS:]
+
+
+def _short(row: _Row) -> _Row:
+    return row.model_copy(update={"metrics": row.metrics[:_METRICS_OF_A_ROW]})

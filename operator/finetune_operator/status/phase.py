@@ -1,0 +1,211 @@
+"""In which phase a job is, and the one line that says why: an ordered chain of questions to what was observed."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from finetune_api.report import NOT_RETRIED, ExitCode, TrainerState
+from finetune_api.status import Failure, Phase
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.observation import Cause, End, JobState, Observation, PodState, Terminated
+from finetune_operator.status.failures import culprit, cut, group_failure, job_failure, to_reason, waiting_message
+from finetune_operator.status.merge_reports import report_of
+from finetune_operator.status.messages import describe_end, describe_progress
+
+PRE_RUNNING_DEADLINE = "PreRunningDeadlineExceeded"
+INVALID_SPEC = "InvalidSpec"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Phase, reason and message; with a time when the job has ended, and a failure when it failed."""
+
+    phase: Phase
+    reason: str
+    message: str
+    failure: Failure | None = None
+    ended: datetime | None = None
+
+
+def decide(
+    resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
+) -> Verdict:
+    """The first answer that fits."""
+    job = observed.job
+    if observed.refused is not None:
+        return _refused(observed.refused, now)
+    if job is None:
+        return before_the_job(observed)
+    if job.end is not None:
+        return _ended(job.end, observed, spec, known, now)
+    if job.suspended:
+        return _suspended(observed, known) if spec.suspend else queued(job)
+    verdict = _by_newest_pods(resource, spec, observed, known)
+    if spec.suspend:
+        # Our patch was sent before this was asked: a Job that runs was started by another.
+        again = "spec.suspend is set, and somebody started the Job again (with Kueue, deactivate its Workload instead)"
+        verdict = replace(verdict, message=cut(f"{again}: {verdict.message}"))
+    due = pre_running_due(resource, spec, observed)
+    if due is not None and due <= now:
+        return pre_running_deadline(spec, verdict, now)
+    return verdict
+
+
+def invalid_spec(resource: Resource, now: datetime) -> Verdict:
+    """For a spec that the API server let through and that we cannot read.
+
+    One that an operator has read before is no mistake of the user's: this operator is older than the CRD, or stricter
+    than the one before. Its pods may be running, so the job has not failed.
+    """
+    before, message = resource.status.phase, cut(resource.problems)
+    if before is not None:
+        return Verdict(
+            before, INVALID_SPEC, cut(f"this operator cannot read the spec, and leaves the job alone: {message}")
+        )
+    hint = "delete the job and create it anew with the named fields mended"
+    failure = Failure(reason=INVALID_SPEC, message=message, hint=hint)
+    return Verdict("Failed", INVALID_SPEC, message, failure, now)
+
+
+def pre_running_due(resource: Resource, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
+    """When `preRunningDeadlineSeconds` passes; None if it does not run: there is no admission, or all pods ran after it."""
+    seconds, job = spec.run_policy.pre_running_deadline_seconds, observed.job
+    if seconds is None or job is None or job.end is not None or job.suspended or job.start_time is None:
+        return None
+    seen = [attempt.start_time for attempt in resource.status.attempts]
+    seen += [observed.began(pod, spec.resources.nodes) for pod in observed.attempts]
+    if any(started is not None and started >= job.start_time for started in seen):
+        return None
+    return job.start_time + timedelta(seconds=seconds)
+
+
+def pre_running_deadline(spec: FineTuneJobSpec, verdict: Verdict, now: datetime) -> Verdict:
+    """The end of a job whose pods did not run in time; `verdict` says why they do not."""
+    seconds = spec.run_policy.pre_running_deadline_seconds
+    what = "no pod ran" if spec.resources.nodes == 1 else "not all pods ran"
+    message = cut(f"{what} within {seconds} s (runPolicy.preRunningDeadlineSeconds): {verdict.message}")
+    hint = "mend what the message names, or raise runPolicy.preRunningDeadlineSeconds; then create the job anew"
+    failure = Failure(reason=PRE_RUNNING_DEADLINE, message=message, hint=hint)
+    return Verdict("Failed", PRE_RUNNING_DEADLINE, message, failure, now)
+
+
+def _refused(cause: Cause, now: datetime) -> Verdict:
+    message, reason = cut(cause.message), to_reason(cause.reason)
+    failure = Failure(reason=reason, message=message, hint="delete the job and create it anew with that mended")
+    return Verdict("Failed", reason, message, failure, now)
+
+
+def before_the_job(observed: Observation) -> Verdict:
+    """There is no Job: what keeps it from being made, if anything does."""
+    if observed.blocked is not None:
+        return Verdict("Pending", to_reason(observed.blocked.reason), cut(observed.blocked.message))
+    return Verdict("Pending", "Creating", "creating the Job")
+
+
+def _ended(end: End, observed: Observation, spec: FineTuneJobSpec, known: TrainerState, now: datetime) -> Verdict:
+    ended = end.time or now
+    if end.succeeded:
+        return Verdict("Succeeded", "Succeeded", cut(describe_end(spec, known)), None, ended)
+    failure = job_failure(end, observed, spec)
+    return Verdict("Failed", failure.reason, failure.message, failure, ended)
+
+
+def _suspended(observed: Observation, known: TrainerState) -> Verdict:
+    if any(pod.running for pod in observed.pods):
+        return Verdict("Suspended", "Stopping", "suspended: the trainer saves a checkpoint and stops")
+    where = f" at step {known.checkpoints[-1].step}" if known.checkpoints else ""
+    return Verdict("Suspended", "Suspended", f"suspended{where}; set spec.suspend to false to go on")
+
+
+def queued(job: JobState) -> Verdict:
+    """The Job is suspended, and not by us."""
+    if job.queue:
+        return Verdict("Queued", "WaitingForQuota", cut(f"waiting for quota in the queue {job.queue}"))
+    return Verdict("Queued", "WaitingForAdmission", "waiting: the Job is suspended, and not by spec.suspend")
+
+
+def _by_newest_pods(resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState) -> Verdict:
+    pods, nodes = observed.newest, spec.resources.nodes
+    first = next((pod for pod in pods if pod.index == 0), None)
+    if first is not None and first.terminated is not None and first.terminated.exit_code == 0:
+        message = "the trainer has finished; waiting for the Job to complete"
+        return Verdict(_phase_before(resource), "Finishing", message)
+    if blamed := culprit(pods):
+        return _between_attempts(resource, spec, observed, *blamed)
+    up = [pod for pod in pods if pod.running or pod.terminated]
+    if first is not None and len(up) >= nodes:
+        return _training(resource, spec, observed, known, first)
+    verdict = waiting(observed, nodes)
+    if nodes == 1:
+        return verdict
+    return replace(verdict, message=cut(f"{len(up)} of {nodes} pods run; {verdict.message}"))
+
+
+def waiting(observed: Observation, nodes: int) -> Verdict:
+    """Why not all pods run yet, by the one that says most about it."""
+    pod = laggard(observed)
+    if pod is None:
+        if observed.blocked is None:
+            return Verdict("Pending", "WaitingForPod", "waiting for a pod")
+        return Verdict("Pending", to_reason(observed.blocked.reason), cut(waiting_message(observed.blocked, None)))
+    cause = pod.waiting or Cause("ContainerCreating", "")
+    if not cause.message and observed.blocked is not None:
+        cause = observed.blocked
+    number = f"pod {pod.index}: " if nodes > 1 else ""
+    return Verdict("Pending", to_reason(cause.reason), cut(number + waiting_message(cause, pod.image)))
+
+
+def laggard(observed: Observation) -> PodState | None:
+    """The pod that the others wait for: the first that says why it does not run, or else the first that does not."""
+    waiting = [pod for pod in observed.newest if pod.waiting is not None]
+    return next((pod for pod in waiting if pod.waiting and pod.waiting.message), next(iter(waiting), None))
+
+
+def _held_up(observed: Observation) -> bool:
+    """Whether anything says why a pod does not come or does not run, so that it is not just on its way."""
+    pod = laggard(observed)
+    return observed.blocked is not None or bool(pod and pod.waiting and pod.waiting.message)
+
+
+def _phase_before(resource: Resource) -> Phase:
+    before = resource.status.phase
+    return before if before in ("Preparing", "Running") else "Running"
+
+
+def _between_attempts(
+    resource: Resource, spec: FineTuneJobSpec, observed: Observation, pod: PodState, ended: Terminated
+) -> Verdict:
+    """The attempt has failed, and the Job controller has not yet said what comes of it."""
+    what = group_failure(pod, ended, spec).message
+    if ended.counted and ended.exit_code in NOT_RETRIED:
+        return Verdict(_phase_before(resource), "Failing", what)
+    reason, then = "Resuming", "a new attempt goes on from the last checkpoint"
+    if ended.exit_code == ExitCode.STOPPED:
+        what, then = "the pod was stopped and had saved a checkpoint", "a new one goes on from there"
+    elif ended.counted:
+        reason, what, then = "Retrying", f"the attempt failed: {what}", "a new one comes"
+    if _held_up(observed):
+        then = waiting(observed, spec.resources.nodes).message
+    return Verdict("Pending", reason, cut(f"{what}; {then}"))
+
+
+def _training(
+    resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, pod: PodState
+) -> Verdict:
+    body = report_of(pod, observed)
+    if body is None:
+        # Right after a start of the operator, what the status says of this very pod still holds.
+        status = resource.status
+        known_pod = bool(status.attempts) and status.attempts[-1].pod == pod.name
+        if status.phase == "Running" and known_pod:
+            return Verdict("Running", "Training", cut(describe_progress(spec, known, "Training")))
+        nodes = spec.resources.nodes
+        waits = (
+            "the pod runs; waiting for" if nodes == 1 else f"all {nodes} pods run; waiting for them to meet, and for"
+        )
+        return Verdict("Preparing", "Preparing", f"{waits} the trainer's first report")
+    report = body.report
+    if report is not None and report.stage == "Preparing":
+        return Verdict("Preparing", "Preparing", cut("preparing: " + (report.message or "loading model and data")))
+    stage = report.stage if report is not None else "Training"
+    return Verdict("Running", stage, cut(describe_progress(spec, known, stage)))

@@ -1,0 +1,84 @@
+"""What the preflight's Job says of the FineTuneJob, while there is no Job that trains."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from finetune_api.report import ExitCode, TrainerState
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.observation import JobState, Observation, PodState, Terminated
+from finetune_operator.job.preflight import as_preflight
+from finetune_operator.status.failures import culprit, cut, group_failure, job_failure
+from finetune_operator.status.merge_reports import report_of
+from finetune_operator.status.phase import (
+    Verdict,
+    before_the_job,
+    pre_running_deadline,
+    pre_running_due,
+    queued,
+    waiting,
+)
+
+_CHECKING = "checking model and data before GPUs are asked for"
+
+
+def decide_preflight(
+    resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
+) -> Verdict:
+    """Phase and message while there is a preflight and no Job that trains. `observed` is that of the preflight."""
+    job, spec = observed.job, as_preflight(spec)
+    if job is None:
+        return before_the_job(observed)
+    if job.end is not None:
+        if job.end.succeeded:
+            return Verdict("Preparing", "PreflightPassed", f"{_passed(known)}; creating the Job")
+        failure = job_failure(job.end, observed, spec)
+        return Verdict("Failed", failure.reason, failure.message, failure, job.end.time or now)
+    if job.suspended:
+        return _suspended(spec, job)
+    verdict = _by_newest_pod(spec, observed)
+    due = preflight_due(resource, spec, observed)
+    return pre_running_deadline(spec, verdict, now) if due is not None and due <= now else verdict
+
+
+def preflight_due(resource: Resource, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
+    """When `preRunningDeadlineSeconds` passes for the preflight's pod; None once one has run, or reported."""
+    return None if resource.status.progress is not None else pre_running_due(resource, as_preflight(spec), observed)
+
+
+def _passed(known: TrainerState) -> str:
+    memory = known.preflight.memory if known.preflight else None
+    needed = f", which takes about {memory.total / 2**30:.1f} GiB on each device" if memory else ""
+    return f"model and data are ready for the training{needed}"
+
+
+def _suspended(spec: FineTuneJobSpec, job: JobState) -> Verdict:
+    if spec.suspend:
+        return Verdict(
+            "Suspended", "Suspended", "suspended before model and data are checked; set spec.suspend to false to go on"
+        )
+    verdict = queued(job)
+    return replace(verdict, message=cut(f"preflight: {verdict.message}"))
+
+
+def _by_newest_pod(spec: FineTuneJobSpec, observed: Observation) -> Verdict:
+    pod = next(iter(observed.newest), None)
+    if pod is not None and pod.terminated is not None and pod.terminated.exit_code == 0:
+        return Verdict(
+            "Preparing", "Preflight", "model and data are checked; waiting for the preflight's Job to complete"
+        )
+    if blamed := culprit(observed.newest):
+        return _between_pods(spec, *blamed)
+    if pod is not None and pod.running:
+        body = report_of(pod, observed)
+        doing = body.report.message if body is not None and body.report is not None else None
+        return Verdict("Preparing", "Preflight", cut(f"{_CHECKING}: {doing}" if doing else _CHECKING))
+    verdict = waiting(observed, 1)
+    return replace(verdict, message=cut(f"preflight: {verdict.message}"))
+
+
+def _between_pods(spec: FineTuneJobSpec, pod: PodState, ended: Terminated) -> Verdict:
+    """The pod has failed, and the Job controller has not yet said what comes of it."""
+    if ended.exit_code == ExitCode.STOPPED:
+        return Verdict("Pending", "Retrying", "the preflight was stopped; a new pod comes")
+    return Verdict("Pending", "Retrying", cut(f"the preflight failed: {group_failure(pod, ended, spec).message}"))

@@ -1,0 +1,91 @@
+"""What Kopf tells, what a list tells, and what to make of a difference between the two."""
+
+from typing import Any
+
+from tests.unit.finetune_operator.fake_api import FakeApi
+from tests.unit.finetune_operator.samples import finetunejob, merged
+
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.kube.client import FINETUNEJOBS
+
+KEY = Key("team-a", "yelp")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def version(number: int, uid: str = "u1") -> dict[str, Any]:
+    return merged(finetunejob(), {"metadata": {"resourceVersion": str(number), "uid": uid}})
+
+
+def test_an_older_version_never_replaces_a_newer_one() -> None:
+    changed: list[Key] = []
+    known = FineTuneJobs(changed.append)
+
+    known.seen(version(5))
+    known.learn(version(7))
+    known.seen(version(6))
+
+    found = known.get(KEY)
+    assert found is not None
+    assert found["metadata"]["resourceVersion"] == "7"
+    assert changed == [KEY, KEY]
+
+
+def test_the_deletion_of_an_older_object_does_not_hide_the_one_that_took_its_name() -> None:
+    known = FineTuneJobs(lambda _: None)
+
+    known.seen(version(5))
+    known.seen(version(9, uid="u2"))
+    known.gone(version(8))
+
+    assert (known.get(KEY) is not None, known.key_of_uid("u1"), known.key_of_uid("u2")) == (True, None, KEY)
+
+
+async def test_a_list_mends_what_kopf_has_missed_and_tells_of_it() -> None:
+    changed: list[Key] = []
+    api, known = FakeApi(), FineTuneJobs(changed.append)
+    api.put(FINETUNEJOBS, finetunejob(name="there"))
+    known.seen(version(5))
+
+    await known.check(api, None)
+
+    assert known.get(KEY) is None
+    assert known.get(Key("team-a", "there")) is not None
+    assert changed == [KEY, KEY, Key("team-a", "there")]
+
+
+async def test_kopf_is_behind_if_it_has_not_told_by_the_next_list() -> None:
+    clock, api = Clock(), FakeApi()
+    known = FineTuneJobs(lambda _: None, clock)
+    stored = api.put(FINETUNEJOBS, finetunejob())
+    delays = []
+
+    for now in (0, 60, 120):
+        clock.now = now
+        await known.check(api, None)
+        delays.append(known.behind())
+    known.seen(stored)
+    clock.now = 180
+    await known.check(api, None)
+
+    assert delays == [0, 0, 60]
+    assert known.behind() == 0
+
+
+async def test_a_quiet_cluster_is_a_healthy_one() -> None:
+    clock, api = Clock(), FakeApi()
+    known = FineTuneJobs(lambda _: None, clock)
+    known.seen(api.put(FINETUNEJOBS, finetunejob()))
+
+    for now in range(0, 36_000, 60):
+        clock.now = now
+        await known.check(api, None)
+
+    assert (known.behind(), known.silence()) == (0, 0)

@@ -1,0 +1,83 @@
+"""Kopf's connection to the API server reads answers as we do: one object that Python's parser dies of ends nothing."""
+
+import json
+from collections.abc import AsyncIterator
+
+import kopf
+import pytest
+from aiohttp import web
+from kopf._cogs.clients.api import iter_jsonlines
+
+from finetune_operator.controller.kopf_watch import session
+from finetune_operator.kube.bounded_json import UNREADABLE
+
+DEEP = "[" * 3000 + "]" * 3000
+
+
+def a_job(name: str, spec: str) -> str:
+    metadata = {"namespace": "ns", "name": name, "uid": name, "resourceVersion": "7", "managedFields": [{"f:a": {}}]}
+    return f'{{"kind": "FineTuneJob", "metadata": {json.dumps(metadata)}, "spec": {spec}}}'
+
+
+JOBS = [
+    a_job("good", '{"task": "x"}'),
+    a_job("deep", f'{{"a": {DEEP}}}'),
+    a_job("large", json.dumps({"a": "x" * 70_000})),
+]
+
+
+async def answer(request: web.Request) -> web.StreamResponse:
+    if "refused" in request.path:
+        return web.json_response({"kind": "Status", "code": 403, "reason": "Forbidden"}, status=403)
+    if "watch" not in request.query:
+        text = f'{{"items": [{",".join(JOBS)}], "metadata": {{"resourceVersion": "9"}}}}'
+        return web.Response(text=text, content_type="application/json")
+    response = web.StreamResponse()
+    await response.prepare(request)
+    lines = "".join(f'{{"type": "ADDED", "object": {job}}}\n' for job in [*JOBS, '{"no": }', JOBS[0]]).encode()
+    for start in range(0, len(lines), 10_000):
+        await response.write(lines[start : start + 10_000])
+    return response
+
+
+@pytest.fixture
+async def connection() -> AsyncIterator[kopf.AiohttpSession]:
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made = session(kopf.ConnectionInfo(server=f"http://127.0.0.1:{site.port}"))
+    yield made
+    await made.aiohttp_session.close()
+    await runner.cleanup()
+
+
+async def test_of_a_list_each_object_is_there_and_what_cannot_be_read_is_named(
+    connection: kopf.AiohttpSession,
+) -> None:
+    async with connection.aiohttp_session.get(f"{connection.server}/jobs") as response:
+        listed = await response.json()
+
+    assert listed["metadata"] == {"resourceVersion": "9"}
+    assert [job["metadata"]["name"] for job in listed["items"]] == ["good", "deep", "large"]
+    assert listed["items"][0]["spec"] == {"task": "x"}
+    assert "managedFields" not in listed["items"][0]["metadata"]
+    assert [list(job.get(UNREADABLE, ())) for job in listed["items"]] == [[], ["spec"], ["spec"]]
+
+
+async def test_a_watch_tells_of_each_object_and_goes_on(connection: kopf.AiohttpSession) -> None:
+    async with connection.aiohttp_session.get(f"{connection.server}/jobs?watch=true") as response:
+        events = [json.loads(line) async for line in iter_jsonlines(response.content)]
+
+    assert [event["object"]["metadata"]["name"] for event in events] == ["good", "deep", "large", "good"]
+    assert all(len(json.dumps(event)) < 1000 for event in events)
+
+
+async def test_a_refusal_is_what_it_was(connection: kopf.AiohttpSession) -> None:
+    async with connection.aiohttp_session.get(f"{connection.server}/refused") as response:
+        assert (response.status, await response.json()) == (
+            403,
+            {"kind": "Status", "code": 403, "reason": "Forbidden"},
+        )

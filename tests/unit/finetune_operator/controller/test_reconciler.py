@@ -1,0 +1,434 @@
+"""A pass asks for what is missing, writes what differs, and nothing else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.fake_api import FakeApi, refusal
+from tests.unit.finetune_operator.samples import (
+    UID,
+    finetunejob,
+    job,
+    member,
+    merged,
+    pod,
+    received,
+    running,
+    terminated,
+)
+
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.reconciler import Reconciler
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.kube.client import CONFIG_MAPS, FINETUNEJOBS, JOBS, PODS, PVCS, SERVICES
+from finetune_operator.kube.informer import Informer
+from finetune_operator.manifests.pod import Surroundings
+from finetune_operator.reports.latest import LatestReports
+
+KEY = Key("team-a", "yelp")
+OWNED: dict[str, Any] = {
+    "metadata": {
+        "labels": {LABEL_JOB_UID: UID},
+        "ownerReferences": [{"kind": "FineTuneJob", "name": "yelp", "uid": UID, "controller": True}],
+        "annotations": {"finetune.dev/requested": '{"backoffLimit": 3, "suspend": false}'},
+    }
+}
+OWNED_POD: dict[str, Any] = {
+    "metadata": {
+        "labels": {LABEL_JOB_UID: UID},
+        "ownerReferences": [{"kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}],
+    }
+}
+
+
+@dataclass
+class World:
+    """The API, our caches of it, and the reconciler between them."""
+
+    api: FakeApi
+    finetunejobs: FineTuneJobs
+    jobs: Informer
+    pods: Informer
+    reports: LatestReports
+    reconciler: Reconciler
+    ca: str = "PEM"
+
+    async def see(self) -> None:
+        """All caches come up to date."""
+        for (plural, _), raw in list(self.api.objects.items()):
+            if plural == FINETUNEJOBS.plural:
+                self.finetunejobs.learn(raw)
+        for informer in (self.jobs, self.pods):
+            informer.synced.clear()
+            task = asyncio.create_task(informer.run())
+            await informer.synced.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self.api.requests.clear()
+
+    async def reconcile(self) -> float | None:
+        return await self.reconciler.reconcile(KEY)
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.api.objects[FINETUNEJOBS.plural, "yelp"].get("status", {})
+        return status
+
+    def edit(self, **spec: Any) -> None:
+        raw = self.api.objects[FINETUNEJOBS.plural, "yelp"]
+        self.api.put(FINETUNEJOBS, merged(raw, {"spec": spec, "metadata": {"generation": 2}}))
+
+
+@pytest.fixture
+def world() -> World:
+    api = FakeApi()
+
+    def informer(kind: Any) -> Informer:
+        return Informer(api, kind, namespace=None, label=LABEL_JOB_UID, on_change=lambda _: None, relist_seconds=0)
+
+    finetunejobs, jobs, pods = FineTuneJobs(lambda _: None), informer(JOBS), informer(PODS)
+    reports = LatestReports(lambda _: None)
+    reconciler = Reconciler(
+        api,
+        finetunejobs=finetunejobs,
+        jobs=jobs,
+        pods=pods,
+        reports=reports,
+        surroundings=lambda: Surroundings("trainer:1", "https://operator", world.ca),
+        status_interval=60,
+    )
+    world = World(api, finetunejobs, jobs, pods, reports, reconciler)
+    api.put(FINETUNEJOBS, finetunejob())
+    return world
+
+
+@asynccontextmanager
+async def running_job(world: World) -> AsyncIterator[None]:
+    """The job has one pod that runs, and its status says so."""
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
+    await world.see()
+    await world.reconcile()
+    await world.see()
+    yield
+
+
+async def test_the_first_pass_makes_each_child_once_and_the_next_pass_costs_nothing(world: World) -> None:
+    await world.see()
+    await world.reconcile()
+    first = list(world.api.requests)
+    await world.see()
+    await world.reconcile()
+
+    assert first == [
+        "get jobs",
+        "create configmaps",
+        "create persistentvolumeclaims",
+        "create jobs",
+        "replace status of finetunejobs",
+        "create events",
+    ]
+    assert world.api.requests == []
+    assert (world.status()["phase"], world.status()["message"]) == ("Pending", "waiting for a pod")
+
+
+async def test_the_service_of_a_job_of_many_pods_is_there_before_they_are(world: World) -> None:
+    world.edit(resources={"nodes": 2})
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.api.requests[1:5] == [f"create {kind.plural}" for kind in (CONFIG_MAPS, PVCS, SERVICES, JOBS)]
+    assert world.status()["message"] == "0 of 2 pods run; waiting for a pod"
+
+
+async def test_a_job_that_the_cache_does_not_know_yet_is_not_made_twice(world: World) -> None:
+    await world.see()
+    world.api.put(JOBS, merged(job(), OWNED))
+
+    await world.reconcile()
+
+    assert "create jobs" not in world.api.requests
+
+
+async def test_a_job_of_somebody_else_is_neither_adopted_nor_touched(world: World) -> None:
+    foreign = world.api.put(JOBS, job())
+    await world.see()
+
+    again = await world.reconcile()
+
+    assert world.api.requests == ["get jobs", "replace status of finetunejobs", "create events"]
+    assert world.api.objects[JOBS.plural, "yelp"] == foreign
+    assert "the Job yelp is there and was not made for this FineTuneJob" in world.status()["message"]
+    assert again is not None
+
+
+async def test_a_config_map_that_comes_between_is_not_overwritten(world: World) -> None:
+    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run"}, "data": {"mine": "1"}})
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.api.objects[CONFIG_MAPS.plural, "yelp-run"]["data"] == {"mine": "1"}
+    assert (JOBS.plural, "yelp") not in world.api.objects
+    assert "the ConfigMap yelp-run" in world.status()["message"]
+
+
+async def test_a_claim_that_is_there_from_before_is_used_again(world: World) -> None:
+    world.api.put(PVCS, {"metadata": {"name": "yelp-0f9be1d4", "labels": {LABEL_JOB_UID: UID}}})
+    await world.see()
+
+    await world.reconcile()
+
+    assert (JOBS.plural, "yelp") in world.api.objects
+
+
+async def test_what_the_api_server_finds_invalid_ends_the_job_with_its_words(world: World) -> None:
+    world.api.failures["create jobs"] = refusal(422, 'Job.batch "yelp" is invalid: spec.template')
+    await world.see()
+
+    await world.reconcile()
+
+    assert (world.status()["phase"], world.status()["failure"]["reason"]) == ("Failed", "SpecRefused")
+    assert world.status()["message"] == 'Job.batch "yelp" is invalid: spec.template'
+
+
+async def test_what_is_forbidden_for_now_is_tried_again(world: World) -> None:
+    world.api.failures["create jobs"] = refusal(403, "exceeded quota: count/jobs.batch=0")
+    await world.see()
+
+    again = await world.reconcile()
+
+    assert world.status()["phase"] == "Pending"
+    assert world.status()["message"] == "exceeded quota: count/jobs.batch=0"
+    assert again == 15
+
+
+async def test_a_job_that_was_deleted_in_the_middle_is_made_again(world: World) -> None:
+    async with running_job(world):
+        del world.api.objects[JOBS.plural, "yelp"], world.api.objects[PODS.plural, "yelp-1"]
+        await world.see()
+
+        await world.reconcile()
+
+    assert "create jobs" in world.api.requests
+
+
+async def test_nothing_is_made_while_the_finetunejob_is_being_deleted(world: World) -> None:
+    raw = world.api.objects[FINETUNEJOBS.plural, "yelp"]
+    world.api.put(FINETUNEJOBS, merged(raw, {"metadata": {"deletionTimestamp": "2026-11-20T12:00:00Z"}}))
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.api.requests == []
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+async def test_nothing_is_made_for_a_job_that_has_ended(world: World, phase: str) -> None:
+    status = {"phase": phase, "observedGeneration": 1}
+    world.api.put(FINETUNEJOBS, finetunejob(status))
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.api.requests == []
+
+
+async def test_the_end_is_read_from_the_pods_as_they_stand_and_not_from_the_cache(world: World) -> None:
+    async with running_job(world):
+        world.api.put(JOBS, merged(job(end=("Complete", "", "")), OWNED))
+        await world.see()
+        word = '{"exitCode": 0, "progress": {"step": 9, "percent": 100}}'
+        world.api.put(PODS, merged(pod(state=terminated(0, "Completed", word)), OWNED_POD))
+
+        await world.reconcile()
+
+    assert world.status()["phase"] == "Succeeded"
+    assert world.status()["progress"]["step"] == 9
+
+
+async def test_a_pod_that_only_bears_our_label_is_no_attempt(world: World) -> None:
+    async with running_job(world):
+        world.api.put(PODS, merged(pod(2, state=running()), {"metadata": {"labels": {LABEL_JOB_UID: UID}}}))
+        await world.see()
+
+        await world.reconcile()
+
+    assert [attempt["pod"] for attempt in world.status()["attempts"]] == ["yelp-1"]
+
+
+async def test_suspending_and_resuming_patch_the_job_once_each(world: World) -> None:
+    async with running_job(world):
+        world.edit(suspend=True)
+        await world.see()
+        await world.reconcile()
+        suspended = world.api.objects[JOBS.plural, "yelp"]["spec"]["suspend"], world.status()["phase"]
+        world.edit(suspend=False)
+        await world.see()
+        await world.reconcile()
+
+    assert suspended == (True, "Suspended")
+    assert world.api.objects[JOBS.plural, "yelp"]["spec"]["suspend"] is False
+    assert world.api.requests.count("merge jobs") == 1
+
+
+async def test_a_suspension_by_kueue_is_not_fought(world: World) -> None:
+    async with running_job(world):
+        world.api.put(JOBS, merged(job(suspend=True, start=None), OWNED))
+        await world.see()
+
+        await world.reconcile()
+
+    assert "merge jobs" not in world.api.requests
+    assert world.status()["phase"] == "Queued"
+
+
+async def test_a_new_authority_reaches_the_pod_in_its_config_map(world: World) -> None:
+    async with running_job(world):
+        world.ca = "PEM of old and new"
+
+        await world.reconcile()
+        await world.reconcile()
+
+    assert world.api.objects[CONFIG_MAPS.plural, "yelp-run"]["data"]["ca.crt"] == "PEM of old and new"
+    assert world.api.requests.count("apply configmaps") == 1
+
+
+async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(world: World) -> None:
+    world.edit(resources={"nodes": 2})
+    await world.see()
+    await world.reconcile()
+    world.api.put(PODS, merged(member(0, state=terminated(17)), OWNED_POD))
+    await world.see()
+    await world.reconcile()
+    del world.api.objects[CONFIG_MAPS.plural, "yelp-run"], world.api.objects[SERVICES.plural, "ft-yelp"]
+    world.api.put(PODS, merged(member(0, 2), OWNED_POD))
+    await world.see()
+
+    await world.reconcile()
+    await world.reconcile()
+
+    assert [each for each in world.api.requests if "configmaps" in each or "services" in each] == [
+        "get configmaps",
+        "create configmaps",
+        "get services",
+        "create services",
+    ]
+
+
+async def test_a_finished_job_gets_its_time_to_live_once(world: World) -> None:
+    status = {"phase": "Succeeded", "observedGeneration": 1}
+    world.api.put(FINETUNEJOBS, finetunejob(status, runPolicy={"ttlSecondsAfterFinished": 60}))
+    world.api.put(JOBS, merged(job(end=("Complete", "", "")), OWNED))
+    await world.see()
+    await world.reconcile()
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.api.objects[JOBS.plural, "yelp"]["spec"]["ttlSecondsAfterFinished"] == 60
+    assert world.api.requests == []
+
+
+async def test_a_job_that_never_ran_in_time_is_deleted_after_its_end_was_written(world: World) -> None:
+    failure = {"reason": "PreRunningDeadlineExceeded", "message": "no pod ran"}
+    world.api.put(FINETUNEJOBS, finetunejob({"phase": "Failed", "failure": failure, "observedGeneration": 1}))
+    world.api.put(JOBS, merged(job(), OWNED))
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.api.requests == ["delete jobs"]
+
+
+async def test_a_status_that_was_computed_from_an_old_object_is_not_written(world: World) -> None:
+    await world.see()
+    world.edit(suspend=True)
+
+    again = await world.reconcile()
+    await world.reconcile()
+
+    assert again == pytest.approx(0.1)
+    assert world.status()["observedGeneration"] == 2
+    assert world.status()["phase"] == "Suspended"
+
+
+async def test_numbers_wait_for_their_turn_and_a_new_phase_does_not(world: World) -> None:
+    async with running_job(world):
+        for sequence in (1, 2):
+            report = {"sequence": sequence, "stage": "Training", "progress": {"step": sequence, "percent": 1}}
+            world.reports.take(received({"report": report}))
+            again = await world.reconcile()
+
+    assert world.status()["phase"] == "Running"
+    assert world.status()["progress"]["step"] == 1
+    assert again is not None
+    assert 0 < again <= 60
+
+
+async def test_a_report_that_was_overtaken_is_dropped(world: World) -> None:
+    for sequence in (2, 1):
+        world.reports.take(received({"report": {"sequence": sequence, "stage": "Training"}}))
+    latest = world.reports.get(KEY)
+
+    assert latest is not None
+    assert latest.body.report is not None
+    assert latest.body.report.sequence == 2
+
+
+@pytest.mark.parametrize(
+    ("second", "asked_about", "told"),
+    [
+        ([], "job-uid", "1 of 2 pods run; the pod cannot be created: no room"),
+        ([member(1)], "pod-1-1", "1 of 2 pods run; pod 1: the pod cannot be created: no room"),
+    ],
+)
+async def test_a_warning_explains_why_one_of_many_pods_does_not_run(
+    world: World, second: list[dict[str, Any]], asked_about: str, told: str
+) -> None:
+    world.edit(resources={"nodes": 2})
+    world.api.put(JOBS, merged(job(start=-3600), OWNED))
+    for each in (member(0, state=running()), *second):
+        world.api.put(PODS, merged(each, OWNED_POD))
+    involved = {"involvedObject": {"uid": asked_about}, "type": "Warning"}
+    warning = {"reason": "FailedCreate", "message": "no room", "lastTimestamp": "2026-11-20T12:00:10Z"}
+    world.api.objects["events", "w"] = {"metadata": {"name": "w"}, **involved, **warning}
+    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.status()["message"] == told
+    assert world.api.selectors[-1]["fieldSelector"].startswith(f"involvedObject.uid={asked_about},")
+
+
+@pytest.mark.parametrize(
+    ("when", "then"),
+    [("2026-11-20T12:01:30Z", "the pod cannot be created: no room"), ("2026-11-20T12:01:29Z", "a new one comes")],
+)
+async def test_a_warning_explains_why_a_failed_pod_is_not_replaced(world: World, when: str, then: str) -> None:
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.put(PODS, merged(pod(state=terminated(137, until=90)), OWNED_POD))
+    warning = {"reason": "FailedCreate", "message": "no room", "lastTimestamp": when}
+    world.api.objects["events", "w"] = {"metadata": {"name": "w"}, **warning}
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.status()["message"] == f"the attempt failed: the trainer was killed (SIGKILL); {then}"
+
+
+async def test_a_warning_explains_why_no_pod_comes(world: World) -> None:
+    world.api.put(JOBS, merged(job(start=-3600), OWNED))
+    warning = {"reason": "FailedCreate", "message": "exceeded quota: small", "lastTimestamp": "2026-11-20T12:00:00Z"}
+    world.api.objects["events", "w"] = {"metadata": {"name": "w"}, **warning}
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.status()["message"] == "the pod cannot be created: exceeded quota: small"

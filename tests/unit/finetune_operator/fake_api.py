@@ -1,0 +1,90 @@
+"""An API server as far as a pass of the reconciler asks one: objects by path, errors on demand, a list of requests."""
+
+import asyncio
+import itertools
+import json
+from copy import deepcopy
+from typing import Any
+
+from kubernetes.aio.client import ApiException
+from kubernetes.aio.client.exceptions import ConflictException
+from tests.unit.finetune_operator.samples import merged
+
+from finetune_operator.kube.client import Kind, Kube
+
+
+class FakeApi(Kube):
+    """`objects` holds what there is, by plural and name; `requests` what was asked for, such as `create jobs`."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.requests: list[str] = []
+        self.selectors: list[dict[str, str]] = []
+        """What each list was narrowed by."""
+        self.failures: dict[str, ApiException] = {}
+        """What a request such as `create jobs` fails with."""
+        self._versions = itertools.count(100)
+
+    def put(self, kind: Kind, raw: dict[str, Any]) -> dict[str, Any]:
+        metadata = {"uid": f"{kind.plural}-uid", **raw["metadata"], "resourceVersion": str(next(self._versions))}
+        stored = {**deepcopy(raw), "metadata": metadata}
+        self.objects[kind.plural, metadata["name"]] = stored
+        return deepcopy(stored)
+
+    def _note(self, verb: str, kind: Kind) -> None:
+        self.requests.append(f"{verb} {kind.plural}")
+        if self.requests[-1] in self.failures:
+            raise self.failures[self.requests[-1]]
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        self._note("get", kind)
+        return deepcopy(self.objects.get((kind.plural, name)))
+
+    async def create(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
+        self._note("create", kind)
+        name = manifest["metadata"].get("name") or f"event-{len(self.requests)}"
+        if (kind.plural, name) in self.objects:
+            raise ConflictException(status=409)
+        return self.put(kind, merged(manifest, {"metadata": {"name": name}}))
+
+    async def apply(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
+        self._note("apply", kind)
+        return self.put(kind, merged(self.objects[kind.plural, manifest["metadata"]["name"]], manifest))
+
+    async def merge(self, kind: Kind, namespace: str, name: str, patch: dict[str, Any]) -> dict[str, Any]:
+        self._note("merge", kind)
+        return self.put(kind, merged(self.objects[kind.plural, name], patch))
+
+    async def replace_status(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
+        self._note("replace status of", kind)
+        stored = self.objects[kind.plural, manifest["metadata"]["name"]]
+        if stored["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
+            raise ConflictException(status=409)
+        return self.put(kind, {**stored, "status": json.loads(json.dumps(manifest["status"]))})
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        self._note("delete", kind)
+        assert self.objects.pop((kind.plural, name))["metadata"]["uid"] == uid
+
+    async def list(self, kind: Kind, namespace: str | None, **selectors: str) -> tuple[list[dict[str, Any]], str]:
+        self._note("list", kind)
+        self.selectors.append(selectors)
+        await asyncio.sleep(0)
+        return [deepcopy(raw) for (plural, _), raw in self.objects.items() if plural == kind.plural], "1"
+
+
+def refusal(status: int, message: str) -> ApiException:
+    """An answer of the API server, of the class that the client makes of it."""
+
+    class Response:
+        def __init__(self) -> None:
+            self.status = status
+            self.reason = "refused"
+            self.data = json.dumps({"message": message}).encode()
+            self.headers: dict[str, str] = {}
+
+    try:
+        ApiException.from_response(http_resp=Response(), body=None, data=None)
+    except ApiException as error:
+        return error
+    raise AssertionError

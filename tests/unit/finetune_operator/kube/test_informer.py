@@ -1,0 +1,159 @@
+"""The cache keeps up with a server that speaks list and watch, through everything that a watch can end with."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiohttp import web
+from kubernetes.aio.client import ApiClient, Configuration
+
+from finetune_operator.job.observation import has_ended
+from finetune_operator.kube.client import PODS, Kube
+from finetune_operator.kube.informer import Informer
+
+LABEL = "finetune.dev/job-uid"
+
+
+def an_object(name: str, version: int, job: str = "a", **status: Any) -> dict[str, Any]:
+    metadata = {"namespace": "ns", "name": name, "uid": name, "resourceVersion": str(version), "labels": {LABEL: job}}
+    return {"metadata": {**metadata, "managedFields": [{}]}, "status": status}
+
+
+def event(kind: str, raw: dict[str, Any]) -> dict[str, Any]:
+    return {"type": kind, "object": raw}
+
+
+GONE = event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"})
+
+
+class Server:
+    """Answers lists and watches from scripts, one after the other; the last watch stays open."""
+
+    def __init__(self, lists: list[Any], watches: list[list[dict[str, Any]]]) -> None:
+        self.lists = lists
+        self.watches = watches
+        self.asked: list[dict[str, str]] = []
+        self.closing = asyncio.Event()
+
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(dict(request.query))
+        if "watch" not in request.query:
+            answer = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
+            if isinstance(answer, int):
+                return web.json_response({"message": "not now"}, status=answer)
+            return web.json_response({"items": answer, "metadata": {"resourceVersion": "10"}})
+        response = web.StreamResponse()
+        await response.prepare(request)
+        if self.watches:
+            # In small pieces, so that an event comes in parts.
+            text = "".join(json.dumps(each) + "\n" for each in self.watches.pop(0)).encode()
+            for start in range(0, len(text), 50):
+                await response.write(text[start : start + 50])
+            if self.watches:
+                return response
+        await self.closing.wait()
+        return response
+
+
+@asynccontextmanager
+async def watching(server: Server, relist_seconds: float = 60) -> AsyncIterator[tuple[Informer, list[str]]]:
+    """An informer of pods at work on the server, and the names that it told of."""
+    app = web.Application()
+    app.router.add_get("/api/v1/pods", server.get)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    client = ApiClient(Configuration(host=f"http://127.0.0.1:{port}"))  # type: ignore[no-untyped-call]
+    told: list[str] = []
+    informer = Informer(
+        Kube(client, qps=1000, burst=1000),
+        PODS,
+        namespace=None,
+        label=LABEL,
+        on_change=lambda raw: told.append(raw["metadata"]["name"]),
+        relist_seconds=relist_seconds,
+        remember=has_ended,
+    )
+    task = asyncio.create_task(informer.run())
+    try:
+        yield informer, told
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await client.close()  # type: ignore[no-untyped-call]
+        server.closing.set()
+        await runner.cleanup()
+
+
+async def until(test: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not test():  # noqa: ASYNC110 - what is waited for happens in another program
+            await asyncio.sleep(0.005)
+
+
+async def test_a_list_and_then_its_changes_are_known() -> None:
+    changes = [
+        event("MODIFIED", an_object("one", 11, phase="Running")),
+        event("ADDED", an_object("two", 12, job="b")),
+        event("DELETED", an_object("one", 13)),
+        event("BOOKMARK", {"metadata": {"resourceVersion": "20"}}),
+    ]
+    server = Server([[an_object("one", 5)]], [changes, []])
+    async with watching(server) as (informer, told):
+        await until(lambda: len(server.asked) == 3)
+
+        known = (informer.get("ns", "one"), informer.get("ns", "two"), informer.labelled("a"), informer.labelled("b"))
+
+    two = {**an_object("two", 12, job="b")}
+    del two["metadata"]["managedFields"]
+    assert known == (None, two, [], [two])
+    assert told == ["one", "one", "two", "one"]
+    assert server.asked[0] == {"labelSelector": LABEL, "limit": "100"}
+    assert [each["resourceVersion"] for each in server.asked[1:]] == ["10", "20"]
+    assert server.asked[1]["allowWatchBookmarks"] == "true"
+
+
+async def test_what_went_away_while_no_watch_ran_is_told_of_after_the_next_list() -> None:
+    lists = [[an_object("one", 5), an_object("two", 6)], [an_object("two", 6), an_object("three", 7)]]
+    server = Server(lists, [[GONE], []])
+    async with watching(server) as (informer, told):
+        await until(lambda: "three" in told)
+
+        known = [informer.get("ns", name) is not None for name in ("one", "two", "three")]
+
+    assert known == [False, True, True]
+    assert sorted(told) == ["one", "one", "three", "two"]
+
+
+async def test_an_outage_of_the_server_is_outlasted() -> None:
+    server = Server([500, 503, [an_object("one", 5)]], [])
+    async with watching(server) as (informer, told):
+        await until(lambda: told == ["one"])
+
+        assert informer.synced.is_set()
+        assert informer.silence() < 5
+
+
+async def test_a_list_comes_now_and_then_by_itself() -> None:
+    server = Server([[an_object("one", 5)], []], [[] for _ in range(50)])
+    async with watching(server, relist_seconds=0.001) as (informer, told):
+        await until(lambda: told == ["one", "one"])
+
+        assert informer.get("ns", "one") is None
+
+
+@pytest.mark.parametrize(("phase", "remembered"), [("Failed", True), ("Running", False)])
+async def test_how_a_deleted_pod_ended_is_remembered_for_a_while(phase: str, remembered: bool) -> None:
+    changes = [event("DELETED", an_object("one", 11, phase=phase))]
+    server = Server([[an_object("one", 5)]], [changes, []])
+    async with watching(server) as (informer, told):
+        await until(lambda: told == ["one", "one"])
+
+        known = informer.get("ns", "one"), [raw["status"]["phase"] for raw in informer.labelled("a")]
+
+    assert known == (None, [phase] if remembered else [])

@@ -1,0 +1,132 @@
+"""A key is worked on by one worker, as often as needed and no oftener."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finetune_operator.kube.workqueue import WorkQueue, backoff
+
+
+@asynccontextmanager
+async def at_work(queue: WorkQueue[str], workers: int = 4) -> AsyncIterator[None]:
+    task = asyncio.create_task(queue.work(workers))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(test: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not test():  # noqa: ASYNC110 - the queue has no event for a test
+            await asyncio.sleep(0)
+
+
+def no_delay(_: Exception) -> float | None:
+    return None
+
+
+async def test_a_key_that_was_added_twice_is_handled_once() -> None:
+    handled: list[str] = []
+
+    async def handle(key: str) -> None:
+        handled.append(key)
+
+    queue = WorkQueue(handle, delay_of=no_delay)
+    for key in ("a", "b", "a"):
+        queue.add(key)
+    async with at_work(queue):
+        await until(lambda: len(handled) == 2)
+        await asyncio.sleep(0.01)
+
+    assert sorted(handled) == ["a", "b"]
+
+
+async def test_a_key_added_while_it_is_handled_is_handled_again_afterwards_and_never_twice_at_once() -> None:
+    begun: list[int] = []
+    at_once = 0
+    most = 0
+    release = asyncio.Event()
+
+    async def handle(_: str) -> None:
+        nonlocal at_once, most
+        begun.append(1)
+        at_once += 1
+        most = max(most, at_once)
+        await release.wait()
+        at_once -= 1
+
+    queue = WorkQueue(handle, delay_of=no_delay)
+    queue.add("a")
+    async with at_work(queue):
+        await until(lambda: len(begun) == 1)
+        queue.add("a")
+        queue.add("a")
+        release.set()
+        await until(lambda: len(begun) == 2)
+        await asyncio.sleep(0.01)
+
+    assert (len(begun), most) == (2, 1)
+
+
+async def test_a_failure_is_tried_again_and_does_not_stop_other_keys() -> None:
+    handled: list[str] = []
+
+    async def handle(key: str) -> None:
+        handled.append(key)
+        if key == "bad" and handled.count("bad") < 3:
+            raise RuntimeError("not yet")
+
+    queue = WorkQueue(handle, delay_of=lambda _: 0.001)
+    queue.add("bad")
+    queue.add("good")
+    async with at_work(queue, workers=1):
+        await until(lambda: handled.count("bad") == 3)
+
+    assert handled.count("good") == 1
+
+
+async def test_a_handler_can_ask_to_be_called_again() -> None:
+    times = 0
+
+    async def handle(_: str) -> float | None:
+        nonlocal times
+        times += 1
+        return 0.001 if times < 3 else None
+
+    queue = WorkQueue(handle, delay_of=no_delay)
+    queue.add("a")
+    async with at_work(queue):
+        await until(lambda: times == 3)
+
+
+async def test_the_earliest_appointment_stands_and_a_forgotten_key_has_none() -> None:
+    handled: list[str] = []
+
+    async def handle(key: str) -> None:
+        handled.append(key)
+
+    queue = WorkQueue(handle, delay_of=no_delay)
+    queue.add_after("late", 60)
+    queue.add_after("late", 0.001)
+    queue.add_after("late", 60)
+    queue.add_after("gone", 0.001)
+    queue.forget("gone")
+    async with at_work(queue):
+        await until(lambda: handled == ["late"])
+        await asyncio.sleep(0.01)
+
+    assert handled == ["late"]
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_the_back_off_grows_is_spread_and_stays_below_five_minutes(failures: int, chance: float) -> None:
+    delay = backoff(failures, chance)
+
+    assert 0.1 <= delay <= 300
+    assert backoff(failures + 1, chance) >= delay
+    assert backoff(failures, 0) <= delay

@@ -1,0 +1,398 @@
+import asyncio
+import json
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientError, ClientResponse, ClientSession, TCPConnector
+from kubernetes.aio.client import ApiClient, ApiException
+
+from finetune_api.report import (
+    ENV_CA_CERT,
+    ENV_SERVER_URL,
+    ENV_TOKEN,
+    MAX_REPORT_BYTES,
+    Report,
+    ReportBody,
+    TrainerStatus,
+)
+from finetune_api.status import MetricValue, Progress
+from finetune_operator.kube.rate_limit import RateLimit
+from finetune_operator.reports.certificates import Certificates
+from finetune_operator.reports.server import Received, ReportServer, report_path, serve_reports
+
+REPORT = {"report": {"sequence": 7, "stage": "Training", "progress": {"step": 140, "totalSteps": 375, "percent": 37}}}
+JOB = ("team-a", "yelp-stars")
+NEVER = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class Pods:
+    """Which pods there are, by namespace, name and uid, and what they train."""
+
+    def __init__(self) -> None:
+        self.jobs = {("team-a", "train-abc", "uid-of-train-abc"): JOB}
+        self.failure: Exception | None = None
+
+    async def job_of_pod(self, namespace: str, pod_name: str, pod_uid: str) -> tuple[str, str] | None:
+        if self.failure:
+            raise self.failure
+        return self.jobs.get((namespace, pod_name, pod_uid))
+
+
+@dataclass
+class Endpoint:
+    """A running server, and a client that trusts it."""
+
+    server: ReportServer
+    session: ClientSession
+    trust: ssl.SSLContext
+    pods: Pods
+    received: list[Received]
+    refused: list[tuple[str, str, str]]
+
+    @property
+    def root(self) -> str:
+        return f"https://localhost:{self.server.port}"
+
+    async def post(self, token: str, *, job: tuple[str, str] = JOB, **request: Any) -> tuple[int, Any]:
+        if "data" not in request:
+            request.setdefault("json", REPORT)
+        headers = {"Authorization": f"Bearer {token}", **request.pop("headers", {})}
+        return await answer(self.session.post(self.root + report_path(*job), headers=headers, **request))
+
+    async def send_raw(self, *parts: bytes) -> bytes:
+        """What comes back until the server closes."""
+        reader, writer = await asyncio.open_connection("localhost", self.server.port, ssl=self.trust)
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        received = await reader.read()
+        writer.close()
+        return received
+
+
+async def answer(request: Any) -> tuple[int, Any]:
+    response: ClientResponse
+    async with request as response:
+        text = await response.text()
+        return response.status, json.loads(text) if "json" in response.content_type else text
+
+
+StartServer = Callable[..., Awaitable[Endpoint]]
+
+
+@pytest.fixture
+async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer]:
+    endpoints: list[Endpoint] = []
+
+    async def start_server(rate: RateLimit | None = None) -> Endpoint:
+        certificates = Certificates(client, namespace="finetune", secret="reports-tls", hosts=["localhost"])
+        await certificates.refresh()
+        pods, received, refused = Pods(), [], []
+        server = await serve_reports(
+            client=client,
+            lookup=pods,
+            on_report=received.append,
+            on_refused=lambda *refusal: refused.append(refusal),
+            context=certificates.context,
+            host="127.0.0.1",
+            port=0,
+            rate=rate,
+        )
+        trust = ssl.create_default_context(cadata=certificates.bundle)
+        session = ClientSession(connector=TCPConnector(ssl=trust))
+        endpoints.append(Endpoint(server, session, trust, pods, received, refused))
+        return endpoints[-1]
+
+    yield start_server
+    for endpoint in endpoints:
+        await endpoint.session.close()
+        await endpoint.server.close()
+
+
+@pytest.fixture
+async def endpoint(start: StartServer) -> Endpoint:
+    return await start()
+
+
+def stripped(received: list[Received]) -> list[Received]:
+    return [replace(each, time=NEVER) for each in received]
+
+
+async def test_a_pod_s_report_for_its_own_job_is_taken(endpoint: Endpoint, api_server: Any) -> None:
+    before = datetime.now(UTC)
+
+    got = await endpoint.post(api_server.issue("train-abc"))
+
+    assert got == (200, {})
+    progress = Progress(step=140, total_steps=375, percent=37)
+    body = ReportBody(report=Report(sequence=7, stage="Training", progress=progress))
+    assert stripped(endpoint.received) == [Received(*JOB, "train-abc", "uid-of-train-abc", body, NEVER)]
+    assert before <= endpoint.received[0].time <= datetime.now(UTC)
+
+
+async def test_what_stock_transformers_sends_is_taken(
+    endpoint: Endpoint, api_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers.integrations.integration_utils import KubeflowCallback
+
+    trusted = endpoint.trust.get_ca_certs(binary_form=True)
+    (tmp_path / "ca.crt").write_text("".join(map(ssl.DER_cert_to_PEM_cert, trusted)))
+    (tmp_path / "token").write_text(api_server.issue("train-abc"))
+    monkeypatch.setenv(ENV_SERVER_URL, endpoint.root + report_path(*JOB))
+    monkeypatch.setenv(ENV_CA_CERT, str(tmp_path / "ca.crt"))
+    monkeypatch.setenv(ENV_TOKEN, str(tmp_path / "token"))
+
+    taken = await asyncio.to_thread(
+        KubeflowCallback()._update_status, progress_percent=37, estimated_time_remaining=312, metrics={"loss": 1.25}
+    )
+
+    assert taken is True
+    sent = endpoint.received[0].body.trainer_status
+    assert sent == TrainerStatus(
+        progress_percentage=37, estimated_remaining_seconds=312, metrics=[MetricValue(name="loss", value="1.25")]
+    )
+
+
+async def test_what_is_wrong_with_a_report_of_the_job_s_own_pod_is_told_and_of_nobody_else_s(
+    endpoint: Endpoint, api_server: Any
+) -> None:
+    checkpoint = {"step": 1, "uri": "pvc://c/x", "time": "0001-01-01T00:00:00+14:00"}
+    wrong = {"report": {"sequence": 1, "stage": "Training", "checkpoints": [checkpoint]}}
+
+    status, body = await endpoint.post(api_server.issue("train-abc"), json=wrong)
+    stranger, _ = await endpoint.post(api_server.issue("train-abc"), json=wrong, job=("team-a", "other"))
+
+    message = "must lie in the years 1970 to 8999"
+    assert (status, body["fields"]) == (400, [{"field": "report.checkpoints[0].time", "message": message}])
+    assert stranger == 403
+    assert endpoint.refused == [(*JOB, f"report.checkpoints[0].time: {message}")]
+    assert endpoint.received == []
+
+
+async def test_an_estimate_of_more_than_a_century_is_a_century(endpoint: Endpoint, api_server: Any) -> None:
+    stock = {"trainerStatus": {"progressPercentage": 0, "estimatedRemainingSeconds": 10**12, "lastUpdatedTime": "?"}}
+
+    assert await endpoint.post(api_server.issue("train-abc"), json=stock) == (200, {})
+
+    sent = endpoint.received[0].body.trainer_status
+    assert sent == TrainerStatus(progress_percentage=0, estimated_remaining_seconds=3_153_600_000)
+
+
+@pytest.mark.parametrize("header", ["", "Basic dXNlcjpwYXNz", "Bearer", "Bearer ", "Token abc"])
+async def test_without_a_bearer_token_nobody_is_asked(endpoint: Endpoint, api_server: Any, header: str) -> None:
+    status, _ = await endpoint.post("", headers={"Authorization": header})
+
+    assert (status, api_server.reviewed, endpoint.received) == (401, [], [])
+
+
+async def test_an_unknown_or_expired_token_is_refused(endpoint: Endpoint) -> None:
+    status, body = await endpoint.post("header.e30.unknown")
+
+    assert (status, body) == (401, {"error": "the token is expired, unknown, or made for another audience"})
+
+
+async def test_a_token_for_another_audience_is_refused(endpoint: Endpoint, api_server: Any) -> None:
+    status, _ = await endpoint.post(api_server.issue("train-abc", audience="https://kubernetes.default.svc"))
+
+    assert (status, endpoint.received) == (401, [])
+
+
+async def test_a_token_that_is_bound_to_no_pod_is_refused(endpoint: Endpoint, api_server: Any) -> None:
+    token = api_server.issue("train-abc")
+    api_server.reviews[token]["user"]["extra"] = {}
+
+    assert await endpoint.post(token) == (403, {"error": "the token is bound to no pod"})
+
+
+@pytest.mark.parametrize(
+    ("pod", "uid", "namespace", "job"),
+    [
+        pytest.param("train-abc", None, "team-a", ("team-a", "other"), id="another job"),
+        pytest.param("train-abc", None, "team-a", ("team-b", "yelp-stars"), id="a job of that name elsewhere"),
+        pytest.param("train-abc", None, "team-b", ("team-a", "yelp-stars"), id="a pod of that name elsewhere"),
+        pytest.param("train-abc", "old-uid", "team-a", ("team-a", "yelp-stars"), id="an earlier pod of that name"),
+        pytest.param("web-1", None, "team-a", ("team-a", "yelp-stars"), id="a pod of no job"),
+    ],
+)
+async def test_a_pod_reports_for_no_job_but_its_own(
+    endpoint: Endpoint, api_server: Any, pod: str, uid: str | None, namespace: str, job: tuple[str, str]
+) -> None:
+    status, body = await endpoint.post(api_server.issue(pod, namespace, uid=uid), job=job)
+
+    assert (status, body) == (
+        403,
+        {"error": "a pod may report for its own FineTuneJob only, and of many pods the first"},
+    )
+    assert endpoint.received == []
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "fields"),
+    [
+        ('{"report": {"stage": "Training"}}', "not a report", ["report.sequence"]),
+        (
+            '{"report": {"sequence": 1, "stage": "Dancing", "metrics": [{"name": "loss", "value": 1.5}]}}',
+            "not a report",
+            ["report.metrics[0].value", "report.stage"],
+        ),
+        ('{"trainerStatus": {"progressPercentage": 101}}', "not a report", ["trainerStatus.progressPercentage"]),
+        ("[1, 2]", "not a report", [""]),
+        ("{", "not a report", [""]),
+        ("[" * 5000, "not a report", [""]),
+        ("\xff\xfe", "not a report", [""]),
+        ('{"report": null}', "needs report or trainerStatus", None),
+        ("{}", "needs report or trainerStatus", None),
+    ],
+)
+async def test_what_is_not_a_report_is_refused_by_field(
+    endpoint: Endpoint, api_server: Any, body: str, error: str, fields: list[str] | None
+) -> None:
+    status, answered = await endpoint.post(api_server.issue("train-abc"), data=body.encode("latin-1"))
+
+    named = [each["field"] for each in answered["fields"]] if "fields" in answered else None
+    assert (status, answered["error"], named, endpoint.received) == (400, error, fields, [])
+
+
+async def test_a_body_above_64_kib_is_refused_whole_or_in_chunks(endpoint: Endpoint, api_server: Any) -> None:
+    token = api_server.issue("train-abc")
+    large = b" " * (MAX_REPORT_BYTES + 1)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield large[:4096]
+
+    statuses = [(await endpoint.post(token, data=body))[0] for body in (large, chunks())]
+
+    assert (statuses, endpoint.received) == ([413, 413], [])
+
+
+async def test_a_compressed_body_is_not_unpacked(endpoint: Endpoint, api_server: Any) -> None:
+    status, _ = await endpoint.post(api_server.issue("train-abc"), json=REPORT, compress="gzip")
+
+    assert status == 400
+
+
+async def test_elsewhere_there_is_nothing(endpoint: Endpoint) -> None:
+    paths = ["/", "/reports", report_path(*JOB) + "/", report_path("a/b", "c")]
+
+    statuses = [(await answer(endpoint.session.post(endpoint.root + path)))[0] for path in paths]
+    get = await answer(endpoint.session.get(endpoint.root + report_path(*JOB)))
+
+    assert (statuses, get[0]) == ([404] * 4, 405)
+
+
+async def test_a_pod_that_reports_too_often_is_told_when_to_come_back(start: StartServer, api_server: Any) -> None:
+    endpoint = await start(RateLimit(per_second=0.1, burst=2))
+    endpoint.pods.jobs["team-a", "other", "uid-of-other"] = JOB
+    token = api_server.issue("train-abc")
+    headers = {"Authorization": f"Bearer {token}"}
+
+    statuses = [(await endpoint.post(token))[0] for _ in range(2)]
+    async with endpoint.session.post(endpoint.root + report_path(*JOB), json=REPORT, headers=headers) as refused:
+        retry_after = int(refused.headers["Retry-After"])
+
+    assert (statuses, refused.status, len(endpoint.received)) == ([200, 200], 429, 2)
+    assert 1 <= retry_after <= 10
+    assert (await endpoint.post(api_server.issue("other")))[0] == 200
+
+
+async def test_a_flood_of_wrong_tokens_does_not_reach_the_api_server(endpoint: Endpoint, api_server: Any) -> None:
+    good = api_server.issue("train-abc")
+    await endpoint.post(good)
+
+    statuses = {(await endpoint.post(f"header.e30.wrong-{number}"))[0] for number in range(150)}
+
+    assert statuses == {401, 429}
+    assert len(api_server.reviewed) < 150
+    assert (await endpoint.post(good))[0] == 200
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+async def test_an_api_server_that_cannot_answer_is_no_fault_of_the_pod(
+    endpoint: Endpoint, api_server: Any, status: int
+) -> None:
+    api_server.failing = status
+    token = api_server.issue("train-abc")
+
+    async with endpoint.session.post(
+        endpoint.root + report_path(*JOB), json=REPORT, headers={"Authorization": f"Bearer {token}"}
+    ) as refused:
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+
+    api_server.failing = None
+    assert (await endpoint.post(token))[0] == 200
+
+
+@pytest.mark.parametrize("failure", [ApiException(status=500), ClientError(), TimeoutError(), ConnectionError()])
+async def test_a_pod_that_cannot_be_looked_up_is_asked_to_come_again(
+    endpoint: Endpoint, api_server: Any, failure: Exception
+) -> None:
+    endpoint.pods.failure = failure
+
+    status, _ = await endpoint.post(api_server.issue("train-abc"))
+
+    assert status == 503
+
+
+def request_head(token: str, *lines: str) -> bytes:
+    head = [f"POST {report_path(*JOB)} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {token}", *lines]
+    return "\r\n".join([*head, "", ""]).encode()
+
+
+async def test_a_body_that_does_not_come_is_waited_for_only_so_long(
+    endpoint: Endpoint, api_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune_operator.reports.server._BODY_TIMEOUT_SECONDS", 0.05)
+    head = request_head(api_server.issue("train-abc"), "Content-Length: 100", "Connection: close")
+
+    got = await endpoint.send_raw(head, b"{")
+
+    assert got.startswith(b"HTTP/1.1 408")
+
+
+async def test_headers_that_do_not_come_are_waited_for_only_so_long(
+    start: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune_operator.reports.server._IDLE_TIMEOUT_SECONDS", 0.1)
+    endpoint = await start()
+
+    got = await endpoint.send_raw(b"POST / HTTP/1.1\r\nHost: local")
+
+    assert got == b""
+
+
+async def test_connections_are_bounded(endpoint: Endpoint, api_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = api_server.issue("train-abc")
+    assert (await endpoint.post(token))[0] == 200
+    monkeypatch.setattr("finetune_operator.reports.server._MAX_CONNECTIONS", 1)
+
+    refused = await endpoint.send_raw(request_head(token, "Content-Length: 0"))
+
+    assert refused == b""
+    assert (await endpoint.post(token))[0] == 200
+
+
+async def test_nothing_of_a_token_is_ever_logged(
+    endpoint: Endpoint, api_server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = "header.e30.very-secret"
+    token = api_server.issue("train-abc")
+
+    await endpoint.post(secret)
+    await endpoint.post(token, job=("team-a", "other"))
+    await endpoint.post(token, data=b"{")
+    await endpoint.send_raw(request_head(f"{secret}\x00", "Connection: close"))
+    await endpoint.send_raw(f"{secret}\r\n\r\n".encode())
+    api_server.failing = 500
+    await endpoint.post(f"{secret}-2")
+
+    assert caplog.records
+    signature = token.rpartition(".")[2]
+    assert [each for each in ("very-secret", signature) if each in caplog.text] == []

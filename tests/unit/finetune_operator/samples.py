@@ -1,0 +1,173 @@
+"""Objects as an API server holds them, with no more in them than a test needs."""
+
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from finetune_api.report import ReportBody
+from finetune_operator.job.finetunejob import Resource, parse_resource
+from finetune_operator.job.observation import Observation, parse_job, parse_pods
+from finetune_operator.manifests import build_children
+from finetune_operator.manifests.pod import Surroundings
+from finetune_operator.reports.server import Received
+
+UID = "0f9be1d4-56ac-4d0f-9a3e-5ad1d5e9c001"
+START = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
+
+SPEC: dict[str, Any] = {
+    "task": "text-classification",
+    "model": {"source": "google-bert/bert-base-cased"},
+    "dataset": {
+        "source": "Yelp/yelp_review_full",
+        "train": {"split": "train", "samples": 1000},
+        "evaluation": {"split": "test"},
+    },
+    "evaluation": {"metrics": ["accuracy"], "bestMetric": "accuracy"},
+}
+
+
+def at(seconds: float) -> datetime:
+    """So many seconds after START."""
+    return START + timedelta(seconds=seconds)
+
+
+def stamp(seconds: float) -> str:
+    """`at` as Kubernetes writes it."""
+    return at(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `change` in it, as a JSON merge patch."""
+    result = deepcopy(base)
+    for name, value in change.items():
+        if isinstance(value, dict) and isinstance(result.get(name), dict):
+            result[name] = merged(result[name], value)
+        else:
+            result[name] = value
+    return result
+
+
+def finetunejob(status: Any = None, name: str = "yelp", **spec: Any) -> dict[str, Any]:
+    """A FineTuneJob; `spec` is merged into SPEC."""
+    raw: dict[str, Any] = {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {
+            "namespace": "team-a",
+            "name": name,
+            "uid": UID,
+            "generation": 1,
+            "resourceVersion": "7",
+            "creationTimestamp": stamp(0),
+        },
+        "spec": merged(SPEC, spec),
+    }
+    return raw if status is None else {**raw, "status": status}
+
+
+def resource(status: Any = None, **spec: Any) -> Resource:
+    """A FineTuneJob as we read it."""
+    return parse_resource(finetunejob(status, **spec))
+
+
+def job(*, suspend: bool = False, start: float | None = 1, end: tuple[str, str, str] | None = None) -> dict[str, Any]:
+    """A batch/v1 Job. `end` is type, reason and message of its last condition, which came at second 100."""
+    status: dict[str, Any] = {} if start is None else {"startTime": stamp(start)}
+    if end is not None:
+        kind, reason, message = end
+        condition = {"type": kind, "status": "True", "reason": reason, "message": message}
+        status["conditions"] = [{**condition, "lastTransitionTime": stamp(100)}]
+        if kind == "Complete":
+            status["completionTime"] = stamp(100)
+    return {
+        "metadata": {"namespace": "team-a", "name": "yelp", "uid": "job-uid", "creationTimestamp": stamp(0)},
+        "spec": {"suspend": suspend},
+        "status": status,
+    }
+
+
+def pod(
+    number: int = 1, *, state: dict[str, Any] | None = None, node: str | None = "n1", **status: Any
+) -> dict[str, Any]:
+    """The pod of attempt `number`; `state` is that of its container."""
+    containers = [] if state is None else [{"name": "trainer", "state": state}]
+    return {
+        "metadata": {
+            "namespace": "team-a",
+            "name": f"yelp-{number}",
+            "uid": f"pod-{number}",
+            "creationTimestamp": stamp(number * 10),
+        },
+        "spec": {"containers": [{"name": "trainer", "image": "trainer:1"}], **({"nodeName": node} if node else {})},
+        "status": {"phase": "Pending", "containerStatuses": containers, **status},
+    }
+
+
+def member(index: int, number: int = 1, **others: Any) -> dict[str, Any]:
+    """Pod `index` of those that train together in attempt `number`; `others` is as for `pod`."""
+    metadata = {"name": f"yelp-{index}-{number}", "uid": f"pod-{index}-{number}"}
+    labels = {"batch.kubernetes.io/job-completion-index": str(index)}
+    return merged(pod(number, **others), {"metadata": {**metadata, "labels": labels}})
+
+
+def running(since: float = 12) -> dict[str, Any]:
+    """State of a container that runs."""
+    return {"running": {"startedAt": stamp(since)}}
+
+
+def terminated(
+    code: int, reason: str = "Error", message: str = "", *, since: float = 12, until: float = 90
+) -> dict[str, Any]:
+    """State of a container that has ended."""
+    return {
+        "terminated": {
+            "exitCode": code,
+            "reason": reason,
+            "message": message,
+            "startedAt": stamp(since),
+            "finishedAt": stamp(until),
+        }
+    }
+
+
+def received(
+    body: dict[str, Any], number: int = 1, seconds: float = 50, sender: dict[str, Any] | None = None
+) -> Received:
+    """A report of the pod of attempt `number`, or of `sender`."""
+    metadata = (sender or pod(number))["metadata"]
+    return Received("team-a", "yelp", metadata["name"], metadata["uid"], ReportBody.model_validate(body), at(seconds))
+
+
+def observation(
+    raw_job: dict[str, Any] | None = None, *pods: dict[str, Any], report: Received | None = None, **others: Any
+) -> Observation:
+    """What is observed of a job with these children."""
+    return Observation(
+        job=None if raw_job is None else parse_job(raw_job), pods=parse_pods(pods), received=report, **others
+    )
+
+
+SURROUNDINGS = Surroundings(image="trainer:1", reports_url="https://operator:8443", ca="PEM")
+LABELS = {
+    "app.kubernetes.io/name": "finetune",
+    "app.kubernetes.io/component": "trainer",
+    "app.kubernetes.io/managed-by": "finetune-operator",
+    "finetune.dev/job-name": "yelp",
+    "finetune.dev/job-uid": UID,
+}
+OWNERS = [
+    {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "name": "yelp",
+        "uid": UID,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+]
+
+
+def children(given: Resource) -> Any:
+    """The manifests of all children."""
+    assert given.spec is not None
+    return build_children(given, given.spec, SURROUNDINGS)
