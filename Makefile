@@ -10,15 +10,15 @@ BENCH_PYTHON ?= $(BIN)/python
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer bench-gpu test test-slow bench-kill test-keras test-qlora generate verify lint format clean
+.PHONY: help demo bench-trainer bench-gpu test test-slow bench-kill test-keras test-qlora test-devcluster generate verify lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml devcluster/pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e 'devcluster[testing]'
 	touch $@
 
 $(KERAS_VENV)/.installed: pyproject.toml
@@ -42,6 +42,9 @@ bench-gpu: $(if $(filter $(BIN)/python,$(BENCH_PYTHON)),$(READY))  ## Measure th
 
 test: $(READY)  ## Run the test suite
 	$(BIN)/python -m pytest
+
+test-devcluster: $(READY)  ## Run the dev cluster's own tests
+	cd devcluster && ../$(BIN)/python -m pytest
 
 test-slow: $(READY)  ## Run the tests that `make test` leaves out because each takes half a minute
 	$(BIN)/python -m pytest -m slow
@@ -70,10 +73,11 @@ lint: $(READY)  ## Check style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd devcluster && ../$(BIN)/mypy && ../$(BIN)/lint-imports
 
 format: $(READY)  ## Mend style where a machine can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environment and what the demo made
-	rm -rf $(VENV) $(KERAS_VENV) $(QLORA) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(KERAS_VENV) $(QLORA) .demo $(foreach folder,. devcluster,$(addprefix $(folder)/,.mypy_cache .ruff_cache .pytest_cache .hypothesis))

@@ -1,16 +1,10 @@
-"""Options of the whole suite."""
+"""The plugins and the environment of the whole suite."""
 
 import os
-
-import pytest
+from importlib.util import find_spec
 
 # As `storage.remote` sets it before gcsfs is imported, which some test does earlier.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--kube-context",
-        default=None,
-        help="run the integration tests on the cluster of this kubeconfig context instead of the dev cluster",
-    )
+# The environment of the Keras tests has no dev cluster.
+pytest_plugins = ["devcluster.testing.plugin"] if find_spec("devcluster") else []

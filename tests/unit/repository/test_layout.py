@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-SOURCE_ROOTS = ("operator", "trainer_image", "devcluster")
+SOURCE_ROOTS = ("operator", "trainer_image", "devcluster/src")
 
 
 @pytest.mark.parametrize("source_root", SOURCE_ROOTS)

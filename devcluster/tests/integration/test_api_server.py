@@ -1,8 +1,9 @@
 """What clients rely on in an API server, asserted alike of the dev cluster and of a real one."""
 
 import pytest
-from tests.integration.api import APPLY, JSON, JSON_PATCH, MERGE, STRATEGIC, TABLE, Api, Object, eventually
-from tests.integration.conftest import Kubectl
+
+from devcluster.testing.api import APPLY, JSON, JSON_PATCH, MERGE, STRATEGIC, TABLE, Api, Object, eventually
+from devcluster.testing.plugin import Kubectl
 
 
 @pytest.fixture

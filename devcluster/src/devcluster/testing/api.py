@@ -38,7 +38,7 @@ class Api:
     """Speaks HTTP to the server of a kubeconfig."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        client = config.new_client_from_config(str(kubeconfig))
+        client = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]
         self._pool, self._host = client.rest_client.pool_manager, client.configuration.host
         self._auth = {entry["key"]: entry["value"] for entry in client.configuration.auth_settings().values()}
 
@@ -67,8 +67,9 @@ class Api:
 
 
 def eventually(check: Callable[[], bool], what: str, seconds: float = 15) -> None:
-    """Wait until `check` holds; fails with `what` was waited for."""
+    """Wait until `check` holds; AssertionError with `what` was waited for if it takes too long."""
     deadline = time.monotonic() + seconds
     while not check():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s for {what}")
         time.sleep(0.05)

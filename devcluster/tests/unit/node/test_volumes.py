@@ -145,7 +145,7 @@ def test_a_pending_claim_gets_a_volume_of_its_own() -> None:
         "kind": "PersistentVolume",
         "metadata": {
             "name": "pvc-1-2",
-            "annotations": {"pv.kubernetes.io/provisioned-by": "devcluster.finetune.dev/hostpath"},
+            "annotations": {"pv.kubernetes.io/provisioned-by": "devcluster.local/hostpath"},
         },
         "spec": {
             "capacity": {"storage": "1Gi"},

@@ -4,8 +4,9 @@ import copy
 from collections.abc import Iterator
 
 import pytest
-from tests.integration.api import APPLY, MERGE, STRATEGIC, TABLE, Answer, Api, Object, eventually
-from tests.integration.conftest import Kubectl
+
+from devcluster.testing.api import APPLY, MERGE, STRATEGIC, TABLE, Answer, Api, Object, eventually
+from devcluster.testing.plugin import Kubectl
 
 GROUP = "tests.example.com"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

@@ -13,7 +13,7 @@ from devcluster.informer import Informer
 
 logger = logging.getLogger(__name__)
 
-PROVISIONER = "devcluster.finetune.dev/hostpath"
+PROVISIONER = "devcluster.local/hostpath"
 """Named on the volumes, so that a real volume controller leaves their removal to this one."""
 
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"

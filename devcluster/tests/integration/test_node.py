@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-Kubectl = Callable[..., subprocess.CompletedProcess[str]]
+from devcluster.testing.plugin import Kubectl
 
 PATIENCE = 30.0
 

