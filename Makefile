@@ -10,21 +10,21 @@ BENCH_PYTHON ?= $(BIN)/python
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer bench-gpu test test-slow bench-kill test-keras test-qlora test-devcluster generate verify lint format clean
+.PHONY: help demo bench-trainer bench-gpu test test-slow bench-kill test-keras test-qlora test-devcluster generate verify lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-$(READY): pyproject.toml devcluster/pyproject.toml
+$(READY): pyproject.toml devcluster/pyproject.toml locks/dev.lock
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e 'devcluster[testing]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock -e '.[dev]' -e 'devcluster[testing]'
 	touch $@
 
-$(KERAS_VENV)/.installed: pyproject.toml
+$(KERAS_VENV)/.installed: pyproject.toml locks/dev.lock
 	test -d $(KERAS_VENV) || $(PYTHON) -m venv $(KERAS_VENV)
-	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[trainer,keras]' pytest pytest-asyncio
+	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock torch
+	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock -e '.[trainer,keras]' pytest pytest-asyncio
 	touch $@
 
 $(QLORA)/.installed: $(READY)
@@ -67,6 +67,20 @@ verify: $(READY)  ## Check that the generated files are what `make generate` wri
 	    charts/finetune-operator/files/finetunejobs.yaml charts/finetune-operator/files/finetunejobs-policy.yaml; do \
 	    diff -u "$$file" "$$out/$$file" || { echo "$$file is out of date: run make generate"; exit 1; }; \
 	done
+
+# Constraints without hashes hold the environment of the tests to the versions that the images have.
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock'
+LOCK = $(COMPILE) --generate-hashes --constraint locks/dev.lock
+but = $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' $(1))
+
+lock: $(READY)  ## Resolve the versions and hashes in locks/ anew; LOCK_ARGUMENTS='--upgrade-package NAME' for one, --upgrade for all
+	$(COMPILE) $(LOCK_ARGUMENTS) pyproject.toml devcluster/pyproject.toml --extra dev --output-file locks/dev.lock
+	$(LOCK) pyproject.toml --extra operator --output-file locks/operator.lock
+	echo torch | $(LOCK) - --output-file locks/torch.lock
+	$(LOCK) pyproject.toml --extra trainer $(call but,locks/torch.lock) --output-file locks/trainer.lock
+	$(LOCK) pyproject.toml --extra trainer --extra keras $(call but,locks/torch.lock locks/trainer.lock) --output-file locks/keras.lock
+	$(LOCK) pyproject.toml --extra trainer --extra qlora $(call but,locks/torch.lock locks/trainer.lock) --output-file locks/qlora.lock
+	echo 'hatchling>=1.27' | $(COMPILE) --generate-hashes - --output-file locks/build.lock
 
 lint: $(READY)  ## Check style, types and layers
 	$(BIN)/ruff check .
