@@ -24,8 +24,8 @@ Work = Callable[..., Result]
 """What a child does; its result goes through a file, as JSON."""
 _IMPORTED = [
     "torch", "transformers", "accelerate", "datasets", "peft", "trl.trainer.sft_trainer", "finetune_trainer.__main__",
-    "finetune_trainer.run", "finetune_trainer.tasks.causal_lm", "finetune_trainer.engines.trainer",
-    "finetune_trainer.engines.pytorch", "gpu_runs",
+    "finetune_trainer.run.train", "finetune_trainer.tasks.causal_lm", "finetune_trainer.engines.transformers_trainer",
+    "finetune_trainer.engines.pytorch_loop", "gpu_runs",
 ]  # fmt: skip
 _LAST_LINES = 30
 

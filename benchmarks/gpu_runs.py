@@ -19,9 +19,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from finetune_api.report import ENV_TERMINATION_LOG, FinalReport, Stage
 from finetune_api.status import Progress
 from finetune_trainer import __main__ as program
-from finetune_trainer.engines.arguments import name_here
-from finetune_trainer.engines.speed import device_at_hand, speed_defaults
-from finetune_trainer.machine import version_of
+from finetune_trainer.base.hardware import version_of
+from finetune_trainer.settings.arguments import name_here
+from finetune_trainer.settings.device_defaults import device_at_hand, speed_defaults
 
 Result = dict[str, Any]
 _LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "peft", "trl", "tokenizers", "huggingface-hub")

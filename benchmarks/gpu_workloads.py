@@ -17,7 +17,7 @@ from gpu_figures import Goal, Operations
 from safetensors.torch import save_file
 from torch import nn
 
-from finetune_trainer.memory.failures import available_memory
+from finetune_trainer.base.hardware import available_memory
 
 Settings = dict[str, Any]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]

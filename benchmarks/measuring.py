@@ -21,14 +21,14 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Data
 from finetune_api.report import Stage
 from finetune_api.run import RunConfig
 from finetune_api.status import Progress
+from finetune_trainer.base.signals import StopSignal
+from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.tokenizing import padding_multiple
-from finetune_trainer.engines.arguments import build_arguments
 from finetune_trainer.engines.batching import LengthGroupedSampler, evaluation_order
-from finetune_trainer.prepared import Examples
-from finetune_trainer.reporting.reporter import Endpoint, Reporter
-from finetune_trainer.reporting.state import RunState
-from finetune_trainer.run import run
-from finetune_trainer.stop import StopSignal
+from finetune_trainer.progress.reporter import Endpoint, Reporter
+from finetune_trainer.progress.state import RunState
+from finetune_trainer.run.train import run
+from finetune_trainer.settings.arguments import build_arguments
 
 TEST_ROWS = 200
 Seconds = npt.NDArray[np.float64]

@@ -194,7 +194,7 @@ def test_a_model_that_kerashub_would_change_is_refused_before_the_first_step(
 def test_a_batch_that_the_memory_does_not_take_is_halved_and_the_steps_stay(
     keras_settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from finetune_trainer.engines.keras import _Classifier
+    from finetune_trainer.engines.keras.engine import _Classifier
 
     original = _Classifier.train_step
 

@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from finetune_api.report import ExitCode
-from finetune_trainer.failures import TrainerError
+from finetune_trainer.base.errors import TrainerError
 
 pytestmark = pytest.mark.keras
 
@@ -50,7 +50,7 @@ def albert() -> transformers.PreTrainedModel:
 def test_keras_and_transformers_answer_alike_before_and_after_the_weights_change(
     make: Callable[[], transformers.PreTrainedModel],
 ) -> None:
-    from finetune_trainer.engines.keras_model import KerasTwin
+    from finetune_trainer.engines.keras.model import KerasTwin
 
     transformers.set_seed(0)
     model = make().eval()
@@ -75,7 +75,7 @@ def test_keras_and_transformers_answer_alike_before_and_after_the_weights_change
 def test_dropout_is_that_of_the_transformers_model() -> None:
     import keras
 
-    from finetune_trainer.engines.keras_model import KerasTwin
+    from finetune_trainer.engines.keras.model import KerasTwin
 
     config = transformers.BertConfig(
         **_SHAPE, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.3, classifier_dropout=0.2
@@ -95,7 +95,7 @@ def test_dropout_is_that_of_the_transformers_model() -> None:
 
 
 def test_vectors_are_not_decayed() -> None:
-    from finetune_trainer.engines.keras_model import KerasTwin
+    from finetune_trainer.engines.keras.model import KerasTwin
 
     model = bert()
     twin = KerasTwin(model, "float32")
@@ -106,7 +106,7 @@ def test_vectors_are_not_decayed() -> None:
 
 
 def test_a_model_that_kerashub_does_not_know_is_refused() -> None:
-    from finetune_trainer.engines.keras_model import KerasTwin
+    from finetune_trainer.engines.keras.model import KerasTwin
 
     config = transformers.ElectraConfig(vocab_size=60, hidden_size=32, num_hidden_layers=1, num_attention_heads=2)
     with pytest.raises(TrainerError) as refused:

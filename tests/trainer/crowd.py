@@ -18,7 +18,11 @@ from finetune_api.report import FinalReport
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["finetune_trainer.run", "finetune_trainer.engines.trainer", "finetune_trainer.engines.pytorch"]
+    [
+        "finetune_trainer.run.train",
+        "finetune_trainer.engines.transformers_trainer",
+        "finetune_trainer.engines.pytorch_loop",
+    ]
 )
 
 
@@ -82,7 +86,7 @@ def _work(
 
 
 def _arm(sent: Signal) -> None:
-    from finetune_trainer.recorder import Recorder
+    from finetune_trainer.progress.recorder import Recorder
 
     original = Recorder.step
 

@@ -24,12 +24,12 @@ import transformers
 from tests.trainer.tiny import VOCABULARY, make_tokenizer
 
 from finetune_api.run import RunConfig
+from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.checkpoints.snapshot import OPTIMIZER, TRAINER_STATE, TrainingState, take_snapshot, weights_of
 from finetune_trainer.checkpoints.store import CheckpointStore
-from finetune_trainer.recorder import Recorder
-from finetune_trainer.reporting.history import History
-from finetune_trainer.reporting.state import RunState
-from finetune_trainer.stop import StopSignal
+from finetune_trainer.progress.history import History
+from finetune_trainer.progress.recorder import Recorder
+from finetune_trainer.progress.state import RunState
 from finetune_trainer.storage.output import Output, claim_output, identity, open_output
 
 

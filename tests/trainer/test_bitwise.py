@@ -13,7 +13,7 @@ import torch
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
-from finetune_trainer.recorder import Recorder
+from finetune_trainer.progress.recorder import Recorder
 
 Disturbance = Callable[[Path, pytest.MonkeyPatch], None]
 

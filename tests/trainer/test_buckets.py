@@ -11,7 +11,7 @@ from tests.trainer.s3_server import BUCKET, S3
 from tests.trainer.tiny import Ended, Settings, Train
 
 from finetune_api.report import ENV_SECRETS, ExitCode
-from finetune_trainer.recorder import Recorder
+from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.storage import mirror
 
 

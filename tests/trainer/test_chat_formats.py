@@ -12,8 +12,8 @@ from tests.trainer.test_language_labels import inputs
 from tests.trainer.tiny_language import CHATML, byte_tokenizer, save_byte_llama
 
 from finetune_api.report import ExitCode
-from finetune_trainer.failures import TrainerError
-from finetune_trainer.run_warnings import collected
+from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.base.run_warnings import collected
 from finetune_trainer.tasks import causal_lm
 
 TURNS = ("<|im_start|>", "<|im_end|>")

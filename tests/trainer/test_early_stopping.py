@@ -9,7 +9,7 @@ from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
 from finetune_api.status import Adjustment
-from finetune_trainer.reporting.state import RunState
+from finetune_trainer.progress.state import RunState
 
 ENDED = [
     Adjustment(

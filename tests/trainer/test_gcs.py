@@ -7,11 +7,11 @@ import pytest
 from tests.trainer.gcs_server import BUCKET, GcsServer
 
 from finetune_api.report import ExitCode
-from finetune_trainer.failures import TrainerError
-from finetune_trainer.storage import remote
+from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.storage import place as remote
 from finetune_trainer.storage.credentials import Role
-from finetune_trainer.storage.remote import Bucket
-from finetune_trainer.storage.sources import find_source
+from finetune_trainer.storage.download import find_source
+from finetune_trainer.storage.place import Bucket
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from tests.trainer.hub_server import READER, TOKEN, HubServer
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ENV_SECRETS, ExitCode
+from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.checkpoints.store import SavedCheckpoint
-from finetune_trainer.failures import TrainerError
 from finetune_trainer.storage import mirror
-from finetune_trainer.storage.hub_place import HubRepository
+from finetune_trainer.storage.hub import HubRepository
 
 
 @pytest.fixture

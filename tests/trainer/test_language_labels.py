@@ -18,12 +18,12 @@ from tests.trainer.tiny_language import (
 )
 
 from finetune_api.run import RunConfig
+from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.data.rows import load_rows
-from finetune_trainer.failures import TrainerError
 from finetune_trainer.models.pretrained import find_pretrained
 from finetune_trainer.models.tokenizer import load_tokenizer
-from finetune_trainer.prepared import Inputs
 from finetune_trainer.tasks import causal_lm, seq2seq
+from finetune_trainer.tasks.task import Inputs
 
 END = "</s>"
 TASKS: dict[str, tuple[Any, Any]] = {

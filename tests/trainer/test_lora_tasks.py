@@ -14,9 +14,9 @@ from tests.trainer.test_token_classification import tagged
 from tests.trainer.tiny import Settings, Train
 from tests.trainer.tiny_language import COLOUR_OF, questions, save_llama, save_t5, write_rows
 
-from finetune_trainer import run
-from finetune_trainer.engines import Engine, make_engine
-from finetune_trainer.prepared import Prepared
+from finetune_trainer.engines.engine import Engine, Prepared
+from finetune_trainer.engines.registry import make_engine
+from finetune_trainer.run import train as run
 
 ENGINES = ["trainer", "pytorch"]
 

@@ -12,15 +12,15 @@ from tests.trainer.s3_server import BUCKET, S3
 
 from finetune_api.report import ENV_SECRETS, ExitCode
 from finetune_api.run import RunConfig
-from finetune_trainer import handover
+from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.checkpoints.store import CheckpointStore
-from finetune_trainer.failures import TrainerError
-from finetune_trainer.memory.fitting import Fit
-from finetune_trainer.reporting.history import History
+from finetune_trainer.progress.history import History
+from finetune_trainer.run import hint as handover
+from finetune_trainer.settings.batch_plan import Fit
 from finetune_trainer.storage import mirror
 from finetune_trainer.storage.mirror import Mirror
 from finetune_trainer.storage.output import Output, claim_output, identity, open_output
-from finetune_trainer.storage.remote import Bucket
+from finetune_trainer.storage.place import Bucket
 
 RUN: dict[str, Any] = {"configDigest": "sha256:1", "jobUid": None}
 

@@ -18,7 +18,7 @@ from tests.trainer.tiny_language import save_t5
 import finetune_trainer.__main__
 from finetune_api.report import ExitCode
 from finetune_api.status import Failure
-from finetune_trainer.failures import TrainerError
+from finetune_trainer.base.errors import TrainerError
 
 Mistake = Callable[[Settings, Path], object]
 
@@ -415,7 +415,7 @@ def test_what_nobody_foresaw_is_told_with_the_end_of_its_traceback(
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("nobody foresaw this")
 
-    monkeypatch.setattr("finetune_trainer.preparing.load_rows", broken)
+    monkeypatch.setattr("finetune_trainer.run.load.load_rows", broken)
 
     ended = train(settings)
 
@@ -453,7 +453,7 @@ def test_memory_that_does_not_suffice_is_told_with_the_sizes(
     def too_large(*arguments: object, **options: object) -> torch.Tensor:
         return torch.empty(2**60)
 
-    monkeypatch.setattr("finetune_trainer.engines.trainer.transformers.Trainer.training_step", too_large)
+    monkeypatch.setattr("finetune_trainer.engines.transformers_trainer.transformers.Trainer.training_step", too_large)
 
     ended = train(settings)
 

@@ -19,8 +19,10 @@ from tests.trainer.tiny import Settings, Train
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Adjustment
-from finetune_trainer import handover, preparing, run
-from finetune_trainer.memory.fitting import Fit
+from finetune_trainer.run import hint as handover
+from finetune_trainer.run import load as preparing
+from finetune_trainer.run import train as run
+from finetune_trainer.settings.batch_plan import Fit
 from finetune_trainer.storage.output import open_output
 
 CUDA_SAYS = (
@@ -188,7 +190,7 @@ def test_nothing_of_the_model_that_did_not_fit_is_left_when_it_is_loaded_again(
 def test_a_stop_is_honoured_between_two_tries(
     settings: Settings, train: Train, limit: Limit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from finetune_trainer.recorder import Recorder
+    from finetune_trainer.progress.recorder import Recorder
 
     original = Recorder.end
 

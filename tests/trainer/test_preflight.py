@@ -17,9 +17,9 @@ from tests.trainer.tiny import Settings, Train
 from tests.trainer.tiny_language import COLOUR_OF, save_llama, save_t5, sentences, write_rows
 
 from finetune_api.report import ENV_TERMINATION_LOG, ENV_TOKENS, ExitCode, FinalReport
-from finetune_trainer import preparing
 from finetune_trainer.__main__ import main
 from finetune_trainer.data.rows import Rows
+from finetune_trainer.run import load as preparing
 
 
 def classified(settings: Settings, folder: Path) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def test_nothing_is_loaded_before_it_is_told(settings: Settings, train: Train, m
     def fail(*_: object) -> None:
         raise RuntimeError("the weights cannot be read")
 
-    monkeypatch.setattr("finetune_trainer.run.load", fail)
+    monkeypatch.setattr("finetune_trainer.run.train.load", fail)
 
     ended = train(settings)
 
@@ -244,7 +244,7 @@ def test_too_few_gpus_are_told_with_how_many_would_do(
     free: int,
     told: str | None,
 ) -> None:
-    monkeypatch.setattr("finetune_trainer.preflight.foretell.Target.free", lambda *_: free)
+    monkeypatch.setattr("finetune_trainer.run.preflight.foretell.Target.free", lambda *_: free)
     settings |= {"gpus": 1}
 
     _, final = prepare_for_job(settings)
@@ -257,7 +257,7 @@ def test_too_few_gpus_are_told_with_how_many_would_do(
 def test_the_memory_of_the_machine_is_not_that_of_the_one_that_trains(
     settings: Settings, prepare_for_job: PrepareForJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("memory.failures", "preflight.foretell"):
+    for module in ("run.out_of_memory", "run.preflight.foretell"):
         monkeypatch.setattr(f"finetune_trainer.{module}.available_memory", lambda: 1)
 
     code, final = prepare_for_job(settings)
@@ -271,7 +271,7 @@ def test_the_memory_of_the_machine_is_not_that_of_the_one_that_trains(
 def test_for_a_job_all_rows_are_tokenised(
     settings: Settings, prepare_for_job: PrepareForJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetune_trainer.preflight.prepare.SAMPLE", 10)
+    monkeypatch.setattr("finetune_trainer.run.preflight.prepare.SAMPLE", 10)
 
     _, final = prepare_for_job(settings)
 

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 from finetune_api.report import ExitCode
 from finetune_api.sources import Dataset
+from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.base.run_warnings import collected
 from finetune_trainer.data.columns import check_columns, check_text
 from finetune_trainer.data.rows import Rows, load_rows
-from finetune_trainer.failures import TrainerError
-from finetune_trainer.run_warnings import collected
 
 Read = Callable[..., Rows]
 

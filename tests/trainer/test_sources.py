@@ -14,9 +14,9 @@ from aiohttp import connector
 from tests.trainer.s3_server import BUCKET, S3
 
 from finetune_api.report import ExitCode
-from finetune_trainer.failures import TrainerError
-from finetune_trainer.storage.remote import Bucket
-from finetune_trainer.storage.sources import find_source, hub_id, is_hub_id
+from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.storage.download import find_source, hub_id, is_hub_id
+from finetune_trainer.storage.place import Bucket
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_copy_that_was_cut_goes_on_with_the_files_that_are_missing(
         download(self, files)
 
     monkeypatch.setattr(Bucket, "download", download_until_b)
-    monkeypatch.setattr("finetune_trainer.storage.sources._FILES_AT_ONCE", 1)
+    monkeypatch.setattr("finetune_trainer.storage.download._FILES_AT_ONCE", 1)
     with pytest.raises(TrainerError) as caught:
         find_source(f"s3://{BUCKET}/{there}", "model", {})
     s3.proxy.work()

@@ -17,8 +17,8 @@ from tests.trainer.tiny import Ended, Settings, Train
 
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode, FinalReport
 from finetune_trainer.metrics.scores import ClassScores
-from finetune_trainer.recorder import Recorder
-from finetune_trainer.reporting.state import RunState
+from finetune_trainer.progress.recorder import Recorder
+from finetune_trainer.progress.state import RunState
 
 
 def outcome(out: Path) -> tuple[bytes, list[dict[str, Any]]]:

@@ -15,8 +15,8 @@ from finetune_api.run import RunConfig
 from finetune_trainer.data.rows import load_rows
 from finetune_trainer.models.pretrained import find_pretrained
 from finetune_trainer.models.tokenizer import load_tokenizer
-from finetune_trainer.prepared import Inputs
 from finetune_trainer.tasks import text_classification
+from finetune_trainer.tasks.task import Inputs
 
 MARKS = {"bad": [0, 1, 0], "good": [1, 1, 0]}
 

@@ -15,7 +15,7 @@ from tests.trainer.tiny_language import save_llama, save_t5, sentences, write_ro
 from finetune_api.report import ExitCode
 from finetune_api.sources import ModelSource
 from finetune_trainer.__main__ import main
-from finetune_trainer.failures import TrainerError
+from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.models.tokenizer import load_tokenizer
 

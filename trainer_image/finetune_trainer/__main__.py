@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 from finetune_api.report import NOT_RETRIED, ExitCode, FinalReport
 from finetune_api.run import RunConfig
 from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
-from finetune_trainer.config import load_config
-from finetune_trainer.failures import Stopped, TrainerError, bad_configuration
-from finetune_trainer.reporting.final_word import is_launched, is_main, place, stop_with_launcher
-from finetune_trainer.reporting.redaction import guard_logs, redact
-from finetune_trainer.reporting.reporter import Endpoint, Reporter
-from finetune_trainer.reporting.state import RunState
-from finetune_trainer.run_warnings import collected
-from finetune_trainer.stop import StopSignal
-from finetune_trainer.storage import shared_tokens
+from finetune_trainer.base.errors import Stopped, TrainerError, bad_configuration
+from finetune_trainer.base.redaction import guard_logs, redact
+from finetune_trainer.base.run_warnings import collected
+from finetune_trainer.base.signals import StopSignal
+from finetune_trainer.data import token_cache as shared_tokens
+from finetune_trainer.processes.child import is_launched, is_main, place, stop_with_launcher
+from finetune_trainer.progress.reporter import Endpoint, Reporter
+from finetune_trainer.progress.state import RunState
+from finetune_trainer.settings.load import load_config
 from finetune_trainer.storage.credentials import remember_secrets
 from finetune_trainer.storage.output import Output
 
 if TYPE_CHECKING:
-    from finetune_trainer.preflight.findings import Findings
+    from finetune_trainer.run.preflight.findings import Findings
 
 logger = logging.getLogger("finetune_trainer")
 
@@ -86,7 +86,7 @@ def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
     """Run in several processes on this machine, and say how they ended."""
     _quiet_libraries()
     from finetune_trainer.processes.launch import launch
-    from finetune_trainer.run import check_settings
+    from finetune_trainer.run.check import check_settings
 
     check_settings(config)
     final = launch(config, arguments, stop)
@@ -109,9 +109,9 @@ def _prepare(options: argparse.Namespace) -> ExitCode:
 
 def _foretell(config: RunConfig, volumes: dict[str, Path], state: RunState, *, for_job: bool = False) -> "Findings":
     _quiet_libraries()
-    from finetune_trainer.memory.failures import memory_failures
-    from finetune_trainer.preflight.findings import to_status
-    from finetune_trainer.preflight.prepare import prepare
+    from finetune_trainer.run.out_of_memory import memory_failures
+    from finetune_trainer.run.preflight.findings import to_status
+    from finetune_trainer.run.preflight.prepare import prepare
 
     with memory_failures(config):
         found = prepare(config, volumes, state, for_job=for_job)
@@ -121,7 +121,7 @@ def _foretell(config: RunConfig, volumes: dict[str, Path], state: RunState, *, f
 
 def _shown(found: "Findings", state: RunState, *, as_json: bool) -> str:
     """What was found out, and what was warned of, for stdout."""
-    from finetune_trainer.preflight.table import row, table
+    from finetune_trainer.run.preflight.table import row, table
 
     warned = [warning.message for warning in state.current.warnings]
     if as_json:
@@ -134,8 +134,8 @@ def _run(config: RunConfig, volumes: dict[str, Path], state: RunState, stop: Sto
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     # torch and transformers take seconds to import: a mistake in the configuration is told before.
-    from finetune_trainer.memory.failures import memory_failures
-    from finetune_trainer.run import run
+    from finetune_trainer.run.out_of_memory import memory_failures
+    from finetune_trainer.run.train import run
 
     with logging_redirect_tqdm(), memory_failures(config), collected(state.add_warning):
         return run(config, volumes, state, stop)

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from finetune_api.run import RunConfig
 from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
 from finetune_operator.manifests.pvc import DEFAULT_SIZE
-from finetune_trainer.memory.estimate import Sizes, estimate_output
+from finetune_trainer.run.memory_estimate import Sizes, estimate_output
 
 ROOT = Path(__file__).parents[3]
 PARAMETERS = {

@@ -21,8 +21,9 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.trainer_pt_utils import safe_globals
 
+from finetune_trainer.base.hardware import available_memory
+from finetune_trainer.base.pinned_memory import bytes_of, kept_pinned_memory
 from finetune_trainer.checkpoints.store import Snapshot, Write
-from finetune_trainer.memory.failures import available_memory, bytes_of, kept_pinned_memory
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from finetune_api.base import JsonObject
 from finetune_api.report import ExitCode
-from finetune_trainer.failures import TrainerError, output_error, output_failures
+from finetune_trainer.base.errors import TrainerError, output_error, output_failures
 from finetune_trainer.storage.output import sync_file, sync_folder
 
 if TYPE_CHECKING:

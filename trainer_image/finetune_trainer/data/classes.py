@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from finetune_trainer.base.errors import listed
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.labels import names_its_classes
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.failures import listed
-from finetune_trainer.run_warnings import warn
 
 _MANY = 20
 """Up to so many classes are not thought to be too many for any number of rows."""

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
+from finetune_trainer.base.errors import bad_configuration, data_error, did_you_mean, listed
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.csv_rows import other_separator
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.failures import bad_configuration, data_error, did_you_mean, listed
-from finetune_trainer.run_warnings import warn
 
 logger = logging.getLogger(__name__)
 

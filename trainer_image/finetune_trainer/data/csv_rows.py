@@ -14,6 +14,8 @@ import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
+from finetune_trainer.base.errors import TrainerError, data_error, listed
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.decoding import DataFile, text_of
 from finetune_trainer.data.numerals import Numerals, drift, feature_of
 from finetune_trainer.data.tables import (
@@ -23,8 +25,6 @@ from finetune_trainer.data.tables import (
     SplitTables,
     columns_that_differ,
 )
-from finetune_trainer.failures import TrainerError, data_error, listed
-from finetune_trainer.run_warnings import warn
 
 MISSING = pa.array(
     ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",

@@ -15,7 +15,7 @@ from typing import IO, TextIO, cast
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from finetune_trainer.failures import TrainerError, data_error
+from finetune_trainer.base.errors import TrainerError, data_error
 
 logger = logging.getLogger(__name__)
 

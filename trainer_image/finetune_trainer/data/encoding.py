@@ -7,6 +7,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from trl.data_utils import common_prefix_length
 
+from finetune_trainer.base.errors import data_error, model_error
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.chat import find_chat_template, parts_of
 from finetune_trainer.data.columns import check_text
 from finetune_trainer.data.conversations import (
@@ -25,8 +27,6 @@ from finetune_trainer.data.formats import Layout, is_chat
 from finetune_trainer.data.notes import NOT_LEARNT, NULLS, RENAMED, SAYS_NOTHING, SYSTEM_TWICE
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import Batch, encode_texts
-from finetune_trainer.failures import data_error, model_error
-from finetune_trainer.run_warnings import warn
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import datasets
 
 from finetune_api.sources import Columns, Format
 from finetune_api.sources import Dataset as DatasetSettings
+from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error, did_you_mean, listed
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.failures import TrainerError, bad_configuration, data_error, did_you_mean, listed
-from finetune_trainer.run_warnings import warn
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,8 @@ from typing import Any
 import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from finetune_trainer.base.errors import data_error
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.decoding import DataFile, text_of
 from finetune_trainer.data.shapes import Shape, feature_of, merged, shape_of, storage_type, stored
 from finetune_trainer.data.tables import (
@@ -18,8 +20,6 @@ from finetune_trainer.data.tables import (
     SplitTables,
     columns_that_differ,
 )
-from finetune_trainer.failures import data_error
-from finetune_trainer.run_warnings import warn
 
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
 

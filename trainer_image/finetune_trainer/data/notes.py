@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.formats import Layout
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.run_warnings import warn
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from trl.data_utils import pack_dataset
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from finetune_api.sources import Preprocessing
-from finetune_trainer.failures import bad_configuration
-from finetune_trainer.prepared import Collate, Examples
+from finetune_trainer.base.errors import bad_configuration
+from finetune_trainer.data.examples import Collate, Examples
 
 KEEPS_APART: Final = frozenset({
     "cohere", "cohere2", "ernie4_5", "exaone4", "gemma", "gemma2", "gemma3_text", "glm", "glm4", "gpt2", "gpt_bigcode",

@@ -12,11 +12,11 @@ import datasets
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.sources import Preprocessing
+from finetune_trainer.base.errors import bad_configuration, data_error
+from finetune_trainer.base.hardware import version_of
+from finetune_trainer.data import token_cache as shared_tokens
+from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.failures import bad_configuration, data_error
-from finetune_trainer.machine import version_of
-from finetune_trainer.prepared import Examples
-from finetune_trainer.storage import shared_tokens
 
 logger = logging.getLogger(__name__)
 

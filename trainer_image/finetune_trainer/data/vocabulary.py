@@ -7,11 +7,11 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from finetune_trainer.base.errors import model_error
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.failures import model_error
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.models.special_tokens import without_embedding
-from finetune_trainer.run_warnings import warn
 
 MOSTLY_UNKNOWN = 0.9
 """Share of unknown tokens from which on nothing is left to learn. Texts in a script that a vocabulary has only the

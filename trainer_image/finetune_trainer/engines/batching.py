@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import Sampler
 from transformers import TrainingArguments
 
-from finetune_trainer.prepared import Examples
+from finetune_trainer.data.examples import Examples
 
 _BATCHES_TO_SORT = 50
 

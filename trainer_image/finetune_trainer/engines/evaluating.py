@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch.utils.data import DataLoader
 
+from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.engines.losses import count_labels, shifts_labels
-from finetune_trainer.prepared import TaskData
 
 
 def evaluate(

@@ -5,8 +5,8 @@ from typing import Any
 from torch.optim import Optimizer
 from transformers import SchedulerType, TrainingArguments, get_scheduler
 
-from finetune_trainer.engines.arguments import STEERED_BY_EVALUATION
-from finetune_trainer.failures import bad_configuration
+from finetune_trainer.base.errors import bad_configuration
+from finetune_trainer.settings.arguments import STEERED_BY_EVALUATION
 
 HONOURED = (
     "activation_checkpointing", "adam_beta1", "adam_beta2", "adam_epsilon", "bf16", "data_seed",

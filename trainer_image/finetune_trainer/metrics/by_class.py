@@ -1,91 +1,37 @@
-"""Counts the predictions of each class, batch by batch."""
+"""What an evaluation found of each class, as it stands in the history and beside the exported model."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-import numpy.typing as npt
-
-from finetune_trainer.reporting.by_class import ByClass, Confusion
-
-MOST_CLASSES = 1000
-"""Of more classes, those with the most support are reported."""
-MATRIX = 20
-"""Up to so many classes have a whole confusion matrix, and more the most frequent mistakes."""
-MISTAKES = 100
-_DIGITS = 6
-
-Array = npt.NDArray[np.generic]
+from pydantic import BaseModel
 
 
-class ClassCounts:
-    """Of class ids of shape (rows,), or, with `several`, of 0 and 1 of shape (rows, classes)."""
+class Confusion(BaseModel):
+    """How often one class was taken for another."""
 
-    def __init__(self, names: Sequence[str], several: bool) -> None:
-        self._names, self._several = names, several
-        self._right, self._given, self._wanted = np.zeros((3, len(names)), np.int64)
-        self._pairs: Counter[int] = Counter()
-
-    def add(self, predictions: Array, references: Array) -> None:
-        given, wanted, count = predictions.astype(np.int64), references.astype(np.int64), len(self._names)
-        if self._several:
-            self._right += (given * wanted).sum(axis=0)
-            self._given += given.sum(axis=0)
-            self._wanted += wanted.sum(axis=0)
-            return
-        self._right += np.bincount(wanted[given == wanted], minlength=count)
-        self._given += np.bincount(given, minlength=count)
-        self._wanted += np.bincount(wanted, minlength=count)
-        pairs, numbers = np.unique(wanted * count + given, return_counts=True)
-        self._pairs.update(dict(zip(pairs.tolist(), numbers.tolist(), strict=True)))
-
-    def by_class(self) -> ByClass:
-        """As scikit-learn counts, with 0 where a class was never given or wanted."""
-        precision, recall = _share(self._right, self._given), _share(self._right, self._wanted)
-        f1 = _share(2 * self._right, self._given + self._wanted)
-        found = bounded(self._names, precision, recall, f1, self._wanted)
-        count = len(self._names)
-        if self._several:
-            return found
-        if count <= MATRIX:
-            matrix = [[self._pairs[wanted * count + given] for given in range(count)] for wanted in range(count)]
-            return found.model_copy(update={"confusion": matrix})
-        mistakes = Counter({pair: times for pair, times in self._pairs.items() if pair // count != pair % count})
-        most = [
-            Confusion(wanted=self._names[pair // count], given=self._names[pair % count], count=times)
-            for pair, times in mistakes.most_common(MISTAKES)
-        ]
-        return found.model_copy(update={"mistakes": most})
+    wanted: str
+    given: str
+    count: int
 
 
-def of_entities(types: Mapping[str, Mapping[str, float]]) -> ByClass:
-    """From what seqeval finds of each type: precision, recall, f1 and number. A type without a name is called entity."""
+class ByClass(BaseModel):
+    """Precision, recall and f1 of each class, or of each type of entity, from 0 to 1 in the order of `names`."""
 
-    def all_of(key: str) -> npt.NDArray[np.float64]:
-        return np.array([found[key] for found in types.values()], np.float64)
+    names: list[str]
+    precision: list[float]
+    recall: list[float]
+    f1: list[float]
+    support: list[int]
+    """How many rows, words or entities are of the class."""
+    left_out: int = 0
+    """Classes with the least support that are not among these, where there are very many."""
+    confusion: list[list[int]] | None = None
+    """Rows of the first class by what they were taken for, then of the second, …; where there are few classes, of which
+    a row has one."""
+    mistakes: list[Confusion] | None = None
+    """The most frequent ones, where there are more classes than that."""
 
-    names = ["entity" if name == "_" else name for name in types]
-    return bounded(names, all_of("precision"), all_of("recall"), all_of("f1"), all_of("number").astype(np.int64))
-
-
-def bounded(
-    names: Sequence[str],
-    precision: npt.NDArray[np.float64],
-    recall: npt.NDArray[np.float64],
-    f1: npt.NDArray[np.float64],
-    support: npt.NDArray[np.int64],
-) -> ByClass:
-    """With no more classes than are reported."""
-    kept = np.sort(np.argsort(-support, kind="stable")[:MOST_CLASSES])
-    return ByClass(
-        names=[names[index] for index in kept],
-        precision=precision[kept].round(_DIGITS).tolist(),
-        recall=recall[kept].round(_DIGITS).tolist(),
-        f1=f1[kept].round(_DIGITS).tolist(),
-        support=support[kept].tolist(),
-        left_out=len(names) - len(kept),
-    )
-
-
-def _share(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    return part / np.maximum(whole, 1)
+    def summary(self, most: int = 12) -> str:
+        """`f1 of the classes: neg 0.91 of 20, …`, the lowest first where there are more than `most`."""
+        order = range(len(self.names))
+        shown = list(order) if len(self.names) <= most else sorted(order, key=lambda index: self.f1[index])[:most]
+        each = ", ".join(f"{self.names[index]} {self.f1[index]:.3g} of {self.support[index]}" for index in shown)
+        rest = len(self.names) + self.left_out - len(shown)
+        return f"f1 of the classes: {each}" + (f"; {rest} more are not lower" if rest else "")

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune_api.training import Evaluation, Metric
-from finetune_trainer.failures import bad_configuration, listed
-from finetune_trainer.metrics.by_class import ClassCounts, of_entities
-from finetune_trainer.reporting.by_class import ByClass
+from finetune_trainer.base.errors import bad_configuration, listed
+from finetune_trainer.metrics.by_class import ByClass
+from finetune_trainer.metrics.class_counts import ClassCounts, of_entities
 
 _MODULES = Path(__file__).parent / "evaluate_modules"
 _AVERAGED = ("f1", "precision", "recall")

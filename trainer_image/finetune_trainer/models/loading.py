@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoModelForTokenCl
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.sources import ModelSource
-from finetune_trainer.failures import listed, model_error
+from finetune_trainer.base.errors import listed, model_error
 from finetune_trainer.models.adapter_source import check_shapes, merged
 from finetune_trainer.models.generating import mend_generation
 from finetune_trainer.models.pretrained import Pretrained, model_failures

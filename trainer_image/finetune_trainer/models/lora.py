@@ -16,11 +16,11 @@ from transformers.pytorch_utils import Conv1D
 
 from finetune_api.run import RunConfig
 from finetune_api.training import Lora, Task
-from finetune_trainer.failures import bad_configuration, did_you_mean, listed, model_error
+from finetune_trainer.base.errors import bad_configuration, did_you_mean, listed, model_error
 from finetune_trainer.models.adapter_source import TASK_TYPES, Adapter, adapted, check_shapes, outdated_names
 from finetune_trainer.models.loading import Loaded, in_body
 from finetune_trainer.models.pretrained import Pretrained
-from finetune_trainer.storage.sources import is_hub_id
+from finetune_trainer.storage.download import is_hub_id
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers.utils.quantization_config import FineGrainedFP8Config, Mxfp4Config
 
-from finetune_trainer.failures import model_error
+from finetune_trainer.base.errors import model_error
 
 _RESTORED = {"fp8": FineGrainedFP8Config, "mxfp4": Mxfp4Config}
 """transformers' settings for what it brings back to full weights itself, on any device."""

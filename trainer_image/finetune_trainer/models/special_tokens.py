@@ -6,8 +6,8 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.trainer_utils import align_special_tokens as align_as_the_trainer
 
-from finetune_trainer.failures import TrainerError, model_error
-from finetune_trainer.run_warnings import warn
+from finetune_trainer.base.errors import TrainerError, model_error
+from finetune_trainer.base.run_warnings import warn
 
 
 def align_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer) -> None:

@@ -12,7 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError, NotASafetensorsRepoError, Saf
 from safetensors import SafetensorError, safe_open
 from transformers.modeling_utils import str_to_torch_dtype
 
-from finetune_trainer.failures import TrainerError, model_error
+from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.storage.credentials import hub_token
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 
 from finetune_api.report import ExitCode
-from finetune_trainer.failures import TrainerError, causes
+from finetune_trainer.base.errors import TrainerError, causes
 
 T = TypeVar("T")
 

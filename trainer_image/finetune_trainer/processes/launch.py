@@ -22,12 +22,12 @@ from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 from finetune_api.report import ENV_NODE_RANK, ENV_RENDEZVOUS, ExitCode, FinalReport
 from finetune_api.run import RunConfig
 from finetune_api.status import Failure
-from finetune_trainer.failures import TrainerError, bad_configuration
-from finetune_trainer.machine import available_cores
+from finetune_trainer.base.errors import TrainerError, bad_configuration
+from finetune_trainer.base.hardware import available_cores
+from finetune_trainer.base.signals import StopSignal
+from finetune_trainer.processes.child import ENV_WORDS
 from finetune_trainer.processes.group import peer_lost
 from finetune_trainer.processes.rendezvous import Rendezvous
-from finetune_trainer.reporting.final_word import ENV_WORDS
-from finetune_trainer.stop import StopSignal
 
 logger = logging.getLogger(__name__)
 

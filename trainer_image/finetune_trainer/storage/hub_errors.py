@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
 )
 
 from finetune_api.report import ExitCode
-from finetune_trainer.failures import TrainerError, causes
+from finetune_trainer.base.errors import TrainerError, causes
 
 Kind = Literal["model", "data set"]
 

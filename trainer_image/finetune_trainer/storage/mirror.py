@@ -12,11 +12,11 @@ from pathlib import Path
 
 from finetune_api.base import JsonObject
 from finetune_api.report import ExitCode
+from finetune_trainer.base.errors import TrainerError, output_failures
 from finetune_trainer.checkpoints.store import MANIFEST, SavedCheckpoint, read_manifest, saved_as
-from finetune_trainer.failures import TrainerError, output_failures
-from finetune_trainer.storage.hub_place import HubRepository
-from finetune_trainer.storage.remote import Bucket, Entry, Place
-from finetune_trainer.storage.remote_errors import may_pass
+from finetune_trainer.storage.errors import may_pass
+from finetune_trainer.storage.hub import HubRepository
+from finetune_trainer.storage.place import Bucket, Entry, Place
 
 logger = logging.getLogger(__name__)
 

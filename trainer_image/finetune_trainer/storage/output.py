@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
-from finetune_trainer.failures import bad_configuration, listed, output_error, output_failures
+from finetune_trainer.base.errors import bad_configuration, listed, output_error, output_failures
 
 if TYPE_CHECKING:
     from finetune_trainer.storage.mirror import Mirror

@@ -9,13 +9,17 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from finetune_api.training import METRICS_OF_TASK, Metric
+from finetune_trainer.base.errors import TrainerError, data_error, model_error
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.chat import find_chat_template
 from finetune_trainer.data.columns import check_columns
 from finetune_trainer.data.encoding import Settings, encoder, learns_chats
+from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.formats import Layout, find_layout, tell_layout
 from finetune_trainer.data.notes import NOT_LEARNT, tell_notes
 from finetune_trainer.data.packing import collator, pack, packs
 from finetune_trainer.data.rows import Rows
+from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import (
     Batch,
     check_filled,
@@ -25,14 +29,13 @@ from finetune_trainer.data.tokenizing import (
     tokenized,
 )
 from finetune_trainer.data.vocabulary import check_tokens
-from finetune_trainer.failures import TrainerError, data_error, model_error
 from finetune_trainer.metrics.scores import chosen_metrics
+from finetune_trainer.metrics.scoring import Scoring
 from finetune_trainer.metrics.tokens import TokenScores, count_tokens
 from finetune_trainer.models.generating import stop_at
 from finetune_trainer.models.loading import Loaded, load_model
 from finetune_trainer.models.pretrained import Pretrained
-from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
-from finetune_trainer.run_warnings import warn
+from finetune_trainer.tasks.task import Inputs
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,12 @@ from transformers import AutoModelForSeq2SeqLM, DataCollatorForSeq2Seq
 
 from finetune_api.sources import Columns
 from finetune_api.training import METRICS_OF_TASK, Metric
+from finetune_trainer.base.errors import bad_configuration, data_error
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.columns import check_columns, check_text
+from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.rows import Rows
+from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import (
     Batch,
     check_filled,
@@ -23,14 +27,13 @@ from finetune_trainer.data.tokenizing import (
     tokenized,
 )
 from finetune_trainer.data.vocabulary import check_tokens
-from finetune_trainer.failures import bad_configuration, data_error
 from finetune_trainer.metrics.scores import chosen_metrics
+from finetune_trainer.metrics.scoring import Scoring
 from finetune_trainer.metrics.texts import TextScores
 from finetune_trainer.metrics.words import bleu_tokenizer
 from finetune_trainer.models.loading import Loaded, load_model
 from finetune_trainer.models.pretrained import Pretrained
-from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
-from finetune_trainer.run_warnings import warn
+from finetune_trainer.tasks.task import Inputs
 
 logger = logging.getLogger(__name__)
 

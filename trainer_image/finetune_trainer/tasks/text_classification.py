@@ -12,8 +12,11 @@ from transformers import AutoModelForSequenceClassification, DataCollatorWithPad
 from finetune_api.run import RunConfig
 from finetune_api.sources import Columns, Problem
 from finetune_api.training import METRICS_OF_PROBLEM, Metric
+from finetune_trainer.base.errors import bad_configuration
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.classes import Labels, tell_odd_classes
 from finetune_trainer.data.columns import check_columns, check_no_lists, check_text, tell_empty_texts
+from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.labels import (
     label_ids,
     label_names,
@@ -24,6 +27,7 @@ from finetune_trainer.data.labels import (
     tell_constant,
 )
 from finetune_trainer.data.rows import Rows
+from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import (
     Batch,
     check_filled,
@@ -35,12 +39,11 @@ from finetune_trainer.data.tokenizing import (
     tokenized,
 )
 from finetune_trainer.data.vocabulary import check_tokens
-from finetune_trainer.failures import bad_configuration
 from finetune_trainer.metrics.scores import ClassScores, NumberScores, chosen_metrics
+from finetune_trainer.metrics.scoring import Scoring
 from finetune_trainer.models.loading import Loaded, load_model
 from finetune_trainer.models.pretrained import Pretrained
-from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
-from finetune_trainer.run_warnings import warn
+from finetune_trainer.tasks.task import Inputs
 
 _USUAL_METRICS: dict[Problem, tuple[Metric, ...]] = {
     "single_label_classification": ("accuracy",),

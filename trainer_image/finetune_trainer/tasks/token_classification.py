@@ -14,10 +14,14 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.sources import Columns
 from finetune_api.training import METRICS_OF_TASK, Metric
+from finetune_trainer.base.errors import data_error, listed, model_error
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.classes import Labels, tell_odd_classes
 from finetune_trainer.data.columns import check_columns, example, kind_of
+from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.labels import label_id_lists, label_names
 from finetune_trainer.data.rows import Rows
+from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import (
     Batch,
     check_lengths,
@@ -27,13 +31,12 @@ from finetune_trainer.data.tokenizing import (
     tokenized,
 )
 from finetune_trainer.data.vocabulary import check_tokens
-from finetune_trainer.failures import data_error, listed, model_error
 from finetune_trainer.metrics.scores import EntityScores, WordScores, chosen_metrics
+from finetune_trainer.metrics.scoring import Scoring
 from finetune_trainer.metrics.tags import doubt_of, entity_tags
 from finetune_trainer.models.loading import Loaded, load_model
 from finetune_trainer.models.pretrained import Pretrained
-from finetune_trainer.prepared import Examples, Inputs, Scoring, TaskData
-from finetune_trainer.run_warnings import warn
+from finetune_trainer.tasks.task import Inputs
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,177 @@
+"""What a label column stands for."""
+
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+
+from finetune_api.sources import Problem
+from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.base.run_warnings import collected
+from finetune_trainer.data.labels import (
+    Several,
+    label_ids,
+    label_names,
+    problem_of,
+    several_labels,
+    several_vectors,
+    tell_constant,
+)
+from finetune_trainer.data.rows import Rows
+
+
+def rows(labels: list[Any], feature: Any = None) -> Rows:
+    features = datasets.Features({"label": feature}) if feature else None
+    count = len(labels)
+    dataset = datasets.Dataset.from_dict({"label": labels}, features)
+    return Rows(dataset, np.arange(1, count + 1), np.full(count, "train", object), "train")
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "problem"),
+    [
+        (["a", "b"], None, "single_label_classification"),
+        ([0, 1], None, "single_label_classification"),
+        ([True, False], None, "single_label_classification"),
+        ([0.5, 1.0], None, "regression"),
+        ([0, 1], "regression", "regression"),
+        ([["a"], ["b"]], None, "multi_label_classification"),
+        ([[0.0, 1.0]], None, "multi_label_classification"),
+    ],
+)
+def test_the_column_tells_the_problem_unless_the_settings_do(
+    labels: list[Any], wanted: Problem | None, problem: Problem
+) -> None:
+    assert problem_of(rows(labels), "label", wanted) == problem
+
+
+@pytest.mark.parametrize(
+    ("labels", "several"),
+    [
+        ([[0, 1], [1, 0]], Several(["0", "1"], marked=True)),
+        ([[0, 0, 1], [0, 0, 0]], Several(["0", "1", "2"], marked=True)),
+        ([[True, False], [False, False]], Several(["0", "1"], marked=True)),
+        ([[1.0, 0.0]], Several(["0", "1"], marked=True)),
+        ([[0], [1]], Several(["0", "1"], marked=False)),
+        ([[0, 1], [1]], Several(["0", "1"], marked=False)),
+        ([[10, 2], [2, 9]], Several(["2", "9", "10"], marked=False)),
+        ([[10.0, 2.0], [2.0]], Several(["2", "10"], marked=False)),
+        ([["b", "a"], []], Several(["a", "b"], marked=False)),
+    ],
+)
+def test_lists_of_one_length_of_zeros_and_ones_are_marks_and_others_are_classes(
+    labels: list[Any], several: Several
+) -> None:
+    assert several_labels(rows(labels), "label") == several
+
+
+@pytest.mark.parametrize(("labels", "only"), [([[1.0], [0.0]], "only the label '0'"), ([[], []], "no label")])
+def test_marks_of_fewer_than_two_classes_are_refused(labels: list[Any], only: str) -> None:
+    marks = rows(labels, datasets.List(datasets.Value("float64")))
+
+    with pytest.raises(TrainerError, match=f"column 'label' has {only} in split 'train'"):
+        several_labels(marks, "label")
+
+
+def test_a_row_without_marks_is_told_and_not_the_others() -> None:
+    marks = rows([[1.0, 0.0], [], [0.0, 1.0]])
+
+    with pytest.raises(TrainerError, match=r"row 2 of split 'train' .* holds \[\]; .* 0 or 1 for each of 2 classes"):
+        several_vectors(marks, "label", several_labels(marks, "label"))
+
+
+def test_zeros_and_ones_that_have_names_are_classes() -> None:
+    named = rows([[0, 1], [1, 0]], datasets.List(datasets.ClassLabel(names=["no", "yes"])))
+
+    assert several_labels(named, "label") == Several(["no", "yes"], marked=False)
+    assert several_vectors(named, "label", Several(["no", "yes"], marked=False)) == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_each_class_of_a_row_counts_once() -> None:
+    several = Several(["a", "b", "c"], marked=False)
+
+    assert several_vectors(rows([["c", "a", "c"], [], ["b"]]), "label", several) == [
+        [1.0, 0.0, 1.0],
+        [0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0],
+    ]
+
+
+def test_splits_that_count_their_classes_apart_are_brought_together_by_name() -> None:
+    train = rows([0, 1], datasets.ClassLabel(names=["no", "yes"]))
+    evaluation = rows([0, 1], datasets.ClassLabel(names=["yes", "no"]))
+
+    assert label_ids(evaluation, "label", label_names(train, "label")) == [1, 0]
+
+
+def warned(labels: list[Any], wanted: Problem | None = None) -> tuple[Problem, str]:
+    told: list[tuple[str, str]] = []
+    with collected(lambda *warning: told.append(warning)):
+        problem = problem_of(rows(labels), "label", wanted)
+    assert {reason for reason, _ in told} <= {"WholeNumbers"}
+    return problem, "".join(message for _, message in told)
+
+
+def test_floats_that_are_all_whole_are_classes_where_they_are_few_and_that_is_told() -> None:
+    problem, told = warned([0.0, 1.0, 1.0])
+
+    assert problem == "single_label_classification"
+    assert "column 'label' of split 'train' holds floats that are all whole, 2 different ones from 0 to 1" in told
+    assert "if this is not meant, to regression" in told
+
+
+def test_many_whole_floats_are_numbers_to_learn_and_that_is_told() -> None:
+    problem, told = warned([float(number) for number in range(100)])
+
+    assert problem == "regression"
+    assert "100 different ones from 0 to 99: they are taken as numbers to learn" in told
+    assert "if this is not meant, to single_label_classification" in told
+
+
+@pytest.mark.parametrize("labels", [[0.0, 5.0, 2.5], [0.1, 0.9], [1.0, float("nan")]])
+def test_floats_with_fractions_are_numbers_without_a_word(labels: list[float]) -> None:
+    assert warned(labels) == ("regression", "")
+
+
+@pytest.mark.parametrize("wanted", ["regression", "single_label_classification"])
+def test_what_the_settings_say_of_floats_is_taken_without_a_word(wanted: Problem) -> None:
+    assert warned([0.0, 1.0], wanted) == (wanted, "")
+
+
+def test_who_asks_for_the_metrics_of_numbers_gets_numbers() -> None:
+    reasons: list[str] = []
+    with collected(lambda reason, _: reasons.append(reason)):
+        assert problem_of(rows([0.0, 1.0, 4.0]), "label", None, ["mse"]) == "regression"
+        assert problem_of(rows([0.0, 1.0, 4.0]), "label", None, ["accuracy"]) == "single_label_classification"
+
+    assert reasons == ["WholeNumbers"]
+
+
+def test_classes_of_floats_are_called_as_whole_numbers_in_whatever_form_a_split_has_them() -> None:
+    train = rows([2.0, 0.0, 1.0, 10.0])
+
+    assert label_names(train, "label") == ["0", "1", "2", "10"]
+    assert label_ids(rows([10, 2]), "label", ["0", "1", "2", "10"]) == [3, 2]
+    assert label_ids(rows(["10", "2"]), "label", ["0", "1", "2", "10"]) == [3, 2]
+
+
+def test_a_class_that_is_a_fraction_is_told_with_its_row() -> None:
+    with pytest.raises(
+        TrainerError, match=r"column 'label' in row 3 of split 'train' .* holds 0.5, which cannot be a class"
+    ):
+        label_names(rows([0.0, 1.0, 0.5]), "label")
+
+
+@pytest.mark.parametrize(("values", "told"), [([2.5, 2.5, 2.5], ["OneNumber"]), ([2.5, 2.5, 3.0], []), ([2.5], [])])
+def test_numbers_that_are_all_the_same_are_told(values: list[float], told: list[str]) -> None:
+    reasons: list[str] = []
+    with collected(lambda reason, _: reasons.append(reason)):
+        tell_constant(rows(values), "label", values)
+
+    assert reasons == told
+
+
+def test_an_unknown_label_is_told_with_the_one_that_is_likely_meant() -> None:
+    with pytest.raises(TrainerError, match=r"has the label 'Pos ', .* they have neg, pos; did you mean 'pos'\?"):
+        label_ids(rows(["Pos "]), "label", ["neg", "pos"])

@@ -1,0 +1,19 @@
+"""What `kubectl logs` shows of the progress."""
+
+import pytest
+
+from finetune_trainer.progress.bar import ProgressBar
+
+
+def test_in_a_log_each_state_of_the_bar_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = ProgressBar(4, 1)
+    bar.show({"loss": 0.5})
+    bar.to(4)
+    bar.close()
+
+    written = capsys.readouterr().err
+    lines = written.splitlines(keepends=True)
+    assert "\r" not in written
+    assert all(line.endswith("\n") for line in lines)
+    assert [line[: line.index("[")].split("|")[-1].strip() for line in lines] == ["1/4", "4/4"]
+    assert "loss=0.5" in lines[-1]

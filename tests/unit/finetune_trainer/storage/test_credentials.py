@@ -1,0 +1,137 @@
+"""Credentials: what each kind of place gets from its Secret, and what is said where the Secret lacks something."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_api.report import ENV_SECRETS, ExitCode
+from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.base.redaction import redact
+from finetune_trainer.storage.credentials import Role, hub_token, remember_secrets, storage_options
+
+
+@pytest.fixture
+def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    google = "GOOGLE_APPLICATION_CREDENTIALS_JSON"
+    for name in ("AWS_REGION", "AWS_MAX_ATTEMPTS", "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY", google):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(ENV_SECRETS, str(tmp_path))
+    return tmp_path
+
+
+def mount(secrets: Path, role: Role, values: dict[str, str]) -> None:
+    (secrets / role).mkdir()
+    for name, value in values.items():
+        (secrets / role / name).write_text(value)
+
+
+KEY_FILE = {"type": "service_account", "project_id": "p", "private_key": "-----BEGIN PRIVATE KEY-----\nxxxxxxxx\n"}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "values", "options"),
+    [
+        (
+            "s3",
+            {
+                "AWS_ACCESS_KEY_ID": "id",
+                "AWS_SECRET_ACCESS_KEY": "secret\n",
+                "AWS_SESSION_TOKEN": "token",
+                "AWS_REGION": "eu-west-1",
+                "AWS_ENDPOINT_URL": "https://minio:9000",
+            },
+            {
+                "key": "id",
+                "secret": "secret",
+                "token": "token",
+                "client_kwargs": {"region_name": "eu-west-1"},
+                "endpoint_url": "https://minio:9000",
+            },
+        ),
+        ("s3", {"AWS_ENDPOINT_URL": "http://minio"}, {"endpoint_url": "http://minio"}),
+        ("gs", {"GOOGLE_APPLICATION_CREDENTIALS_JSON": json.dumps(KEY_FILE)}, {"token": KEY_FILE}),
+        ("az", {"AZURE_STORAGE_CONNECTION_STRING": "A=b;AccountKey=c"}, {"connection_string": "A=b;AccountKey=c"}),
+        (
+            "az",
+            {"AZURE_STORAGE_ACCOUNT": "acc", "AZURE_STORAGE_KEY": "key"},
+            {"account_name": "acc", "account_key": "key"},
+        ),
+        (
+            "az",
+            {"AZURE_STORAGE_ACCOUNT": "acc", "AZURE_STORAGE_SAS_TOKEN": "sv=1&sig=x"},
+            {"account_name": "acc", "sas_token": "sv=1&sig=x"},
+        ),
+    ],
+)
+def test_a_secret_becomes_the_options_of_the_file_system(
+    secrets: Path, scheme: str, values: dict[str, str], options: dict[str, Any]
+) -> None:
+    mount(secrets, "output", values)
+
+    found = storage_options(scheme, "output")
+
+    tuning = ("max_concurrency", "default_block_size", "config_kwargs")
+    assert {name: value for name, value in found.items() if name not in tuning} == options
+
+
+@pytest.mark.parametrize(
+    ("scheme", "values", "message"),
+    [
+        ("s3", {"AWS_ACCESS_KEY_ID": "id"}, "the Secret of dataset.secretRef lacks AWS_SECRET_ACCESS_KEY"),
+        ("s3", {"password": "x"}, "the Secret of dataset.secretRef has no key for s3://, such as AWS_ACCESS_KEY_ID"),
+        ("gs", {"GOOGLE_APPLICATION_CREDENTIALS_JSON": "{secret"}, "in the Secret of dataset.secretRef is not JSON"),
+        ("az", {"AZURE_STORAGE_KEY": "x"}, "the Secret of dataset.secretRef lacks AZURE_STORAGE_ACCOUNT"),
+        ("az", {"AZURE_STORAGE_SAS_TOKEN": "x"}, "the Secret of dataset.secretRef lacks AZURE_STORAGE_ACCOUNT"),
+    ],
+)
+def test_a_secret_that_lacks_something_is_told_with_its_field_and_without_its_values(
+    secrets: Path, scheme: str, values: dict[str, str], message: str
+) -> None:
+    mount(secrets, "dataset", values)
+
+    with pytest.raises(TrainerError) as caught:
+        storage_options(scheme, "dataset")
+
+    assert (caught.value.exit_code, caught.value.reason) == (ExitCode.BAD_CONFIGURATION, "SecretIncomplete")
+    assert message in caught.value.message
+    assert "{secret" not in caught.value.message
+    assert caught.value.hint
+
+
+def test_without_a_secret_each_library_looks_by_itself(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert storage_options("gs", "model") == {}
+    assert storage_options("az", "model") == {}
+    assert storage_options("s3", "model").keys() == {"max_concurrency", "default_block_size", "config_kwargs"}
+    assert hub_token("model") is None
+
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "acc")
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "key")
+    assert storage_options("s3", "model")["client_kwargs"] == {"region_name": "eu-central-1"}
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS_JSON", json.dumps(KEY_FILE))
+    assert storage_options("az", "model") == {"account_name": "acc", "account_key": "key"}
+    assert storage_options("gs", "model") == {"token": KEY_FILE}
+
+
+def test_each_role_has_its_own_secret(secrets: Path) -> None:
+    mount(secrets, "model", {"HF_TOKEN": "hf_of_the_model"})
+    mount(secrets, "dataset", {"HF_TOKEN": "hf_of_the_data"})
+
+    assert (hub_token("model"), hub_token("dataset"), hub_token("output")) == (
+        "hf_of_the_model",
+        "hf_of_the_data",
+        None,
+    )
+
+
+def test_secrets_of_files_and_of_the_environment_are_kept_out_of_messages_from_the_start(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount(secrets, "output", {"AWS_SECRET_ACCESS_KEY": "from-the-secret", "AWS_REGION": "mars-north-1"})
+    monkeypatch.setenv("HF_TOKEN", "from-the-environment")
+
+    remember_secrets()
+
+    assert redact("from-the-secret from-the-environment mars-north-1") == "*** *** mars-north-1"

@@ -1,0 +1,130 @@
+"""Where things lie, and whose an output is."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from finetune_api.report import ExitCode
+from finetune_api.run import RunConfig
+from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.storage.output import claim_output, locate, open_output
+
+
+def config(uri: str, epochs: int = 3, job: str | None = None) -> RunConfig:
+    return RunConfig.model_validate(
+        {
+            "task": "text-classification",
+            "model": {"source": "org/name"},
+            "dataset": {"source": "org/data", "train": {"split": "train"}},
+            "training": {"epochs": epochs},
+            "output": {"uri": uri},
+            "job": {"namespace": "a", "name": "b", "uid": job} if job else None,
+        }
+    )
+
+
+def failure_of(run: RunConfig) -> tuple[ExitCode, str, str]:
+    with pytest.raises(TrainerError) as caught:
+        open_output(run, {})
+    return caught.value.exit_code, caught.value.reason, caught.value.message
+
+
+def test_uris_are_found_on_this_machine() -> None:
+    volumes = {"my.claim": Path("/mnt/claim")}
+
+    assert locate("pvc://my.claim/a/b", volumes) == Path("/mnt/claim/a/b")
+    assert locate("pvc://my.claim", volumes) == Path("/mnt/claim")
+    assert locate("file:///data/a%20b.csv", volumes) == Path("/data/a b.csv")
+
+
+def test_a_claim_that_is_not_mounted_is_named_with_the_remedy() -> None:
+    with pytest.raises(TrainerError) as caught:
+        locate("pvc://data/x", {"models": Path("/m")})
+
+    assert caught.value.message == "pvc://data/x: volume 'data' is not known here; those given are models"
+    assert caught.value.hint == "say where it lies: --volume data=/some/folder"
+
+
+def test_no_path_leaves_its_claim() -> None:
+    with pytest.raises(TrainerError, match="must not hold"):
+        locate("pvc://data/%2e%2e/secret", {"data": Path("/mnt/data")})
+
+
+def test_the_same_run_may_come_back_and_another_may_not(tmp_path: Path) -> None:
+    uri = f"file://{tmp_path}/out"
+    claim_output(open_output(config(uri, job="1"), {}), config(uri, job="1"))
+    claim_output(open_output(config(uri, job="1"), {}), config(uri, job="1"))
+
+    assert failure_of(config(uri, epochs=4, job="1")) == (
+        ExitCode.OUTPUT,
+        "OutputInUse",
+        f"{uri} holds a run with other settings",
+    )
+    assert failure_of(config(uri, job="2"))[1:] == ("OutputInUse", f"{uri} holds the run of another job")
+
+
+def test_of_two_jobs_that_claim_a_volume_at_once_one_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, theirs = (config(f"file://{tmp_path}/out", job=uid) for uid in ("1", "2"))
+    output, sync = open_output(mine, {}), os.fsync
+
+    def the_other_is_faster(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", sync)
+        claim_output(open_output(theirs, {}), theirs)
+
+    monkeypatch.setattr(os, "fsync", the_other_is_faster)
+    with pytest.raises(TrainerError, match="holds the run of another job"):
+        claim_output(output, mine)
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["jobUid"] == "2"
+
+
+def test_a_volume_without_links_can_be_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*arguments: object) -> None:
+        raise PermissionError(errno.EPERM, "not here")
+
+    monkeypatch.setattr(os, "link", no_links)
+    mine = config(f"file://{tmp_path}/out", job="1")
+    claim_output(open_output(mine, {}), mine)
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["jobUid"] == "1"
+
+
+def test_an_output_that_was_only_looked_at_is_free_for_another_run(tmp_path: Path) -> None:
+    open_output(config(f"file://{tmp_path}/out", epochs=3), {})
+
+    open_output(config(f"file://{tmp_path}/out", epochs=4), {})
+
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_foreign_files_are_never_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+
+    assert failure_of(config(f"file://{tmp_path}"))[1:] == (
+        "OutputInUse",
+        f"file://{tmp_path} holds files that are not of a run of ours",
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_broken_mark_counts_as_foreign(tmp_path: Path) -> None:
+    for content in ("{", json.dumps(["a list"])):
+        (tmp_path / "run.json").write_text(content)
+
+        assert failure_of(config(f"file://{tmp_path}"))[1] == "OutputInUse"
+
+
+def test_an_output_below_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    assert failure_of(config(f"file://{tmp_path}/file"))[:2] == (ExitCode.OUTPUT, "OutputNotWritable")
+    assert failure_of(config(f"file://{tmp_path}/file/below"))[:2] == (ExitCode.OUTPUT, "OutputFailed")
+
+
+def test_a_file_system_that_only_reads_is_named() -> None:
+    assert failure_of(config("file:///proc/finetune"))[0] == ExitCode.OUTPUT

@@ -1,0 +1,1 @@
+"""What everything else builds on: errors, hardware, redaction, signals. Imports nothing of the other rooms."""

@@ -1,0 +1,51 @@
+"""What an engine gets, and what is asked of it."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from finetune_api.run import RunConfig
+from finetune_trainer.checkpoints.store import SavedCheckpoint
+from finetune_trainer.data.task_data import TaskData
+from finetune_trainer.engines.batching import AtHand
+from finetune_trainer.models.pretrained import Pretrained
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Model and data of one run."""
+
+    config: RunConfig
+    pretrained: Pretrained
+    model: "PreTrainedModel | PeftModel"
+    """Of a PEFT model only the adapter is trained and saved."""
+    tokenizer: Tokenizer
+    data: TaskData
+    use_cpu: bool
+
+
+class Engine(Protocol):
+    """What `run` asks of an engine."""
+
+    total_steps: int
+    """Optimizer steps of the whole run."""
+
+    def train(self, checkpoint: SavedCheckpoint | None) -> None:
+        """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop.
+
+        Where a stop came before the evaluation of `checkpoint`, that is done first; also where no step is left.
+        Tells the recorder: `begin`, then for each optimizer step `step`, with `log`, `evaluated` and `save` where they
+        are due, and `end` in any case. A stop that is asked for is honoured at the next step, with a save; so is the
+        recorder's `early_stop` after an evaluation.
+
+        Raises:
+            torch.OutOfMemoryError: `run` makes another engine then, with smaller batches.
+        """
+
+    def at_hand(self) -> AtHand | None:
+        """The rows that were being trained or evaluated on when `train` raised; None where that is not known."""

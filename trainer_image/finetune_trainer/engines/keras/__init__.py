@@ -1,0 +1,1 @@
+"""The engine `keras`: KerasHub on torch."""

@@ -1,1 +1,0 @@
-"""How much memory a run takes, and what to do when it is not enough."""

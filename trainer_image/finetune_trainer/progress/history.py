@@ -1,0 +1,115 @@
+"""`history.jsonl`: one line a log or evaluation. It is where evaluations survive a restart."""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+
+from finetune_trainer.base.errors import output_failures
+from finetune_trainer.metrics.by_class import ByClass
+from finetune_trainer.storage.output import write_atomically
+
+Metrics = dict[str, float]
+Kind: TypeAlias = Literal["log", "evaluation", "adjustment"]
+
+
+class Line(BaseModel):
+    """One line of the file. An adjustment's metrics are the fields of `fitting.Fit`."""
+
+    kind: Kind
+    step: int
+    epoch: float
+    metrics: Metrics
+    by_class: ByClass | None = None
+    """Of an evaluation of classes."""
+
+    def to_json(self) -> str:
+        """As it stands in the file."""
+        return self.model_dump_json(exclude_none=True)
+
+
+class History:
+    """The file, with no line twice: a resumed run drops what lies beyond its checkpoint.
+
+    The training's thread writes it; the thread that saves checkpoints reads it.
+    """
+
+    def __init__(self, path: Path, kept: Callable[[], None] = lambda: None) -> None:
+        """`kept` is called when a line was added that must not be lost."""
+        self._path = path
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._lines: list[Line] = []
+
+    def resume(self, step: int) -> None:
+        """Take the lines up to `step`, and adjustments after it; the others and a torn last one are not read."""
+        lines = [line for line in _read(self._path) if line.step <= step or line.kind == "adjustment"]
+        with self._lock:
+            self._lines = lines
+
+    def begin(self) -> None:
+        """Drop from the file what `resume` did not read; from here on lines are appended."""
+        with output_failures(self._path.parent):
+            write_atomically(self._path, "".join(f"{line.to_json()}\n" for line in self._lines))
+
+    def append(self, kind: Kind, step: int, epoch: float, metrics: Metrics, by_class: ByClass | None = None) -> None:
+        """Add a line. An evaluation or adjustment is on the disk when this returns."""
+        line = Line(kind=kind, step=step, epoch=round(epoch, 4), metrics=metrics, by_class=by_class)
+        with self._lock:
+            self._lines.append(line)
+        with output_failures(self._path.parent), self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{line.to_json()}\n")
+            if kind != "log":
+                file.flush()
+                os.fsync(file.fileno())
+        if kind != "log":
+            self._kept()
+
+    def evaluations(self) -> list[Line]:
+        """The evaluations, oldest first."""
+        return self._of_kind("evaluation")
+
+    def adjustments(self) -> list[Line]:
+        """What was changed for want of memory, oldest first."""
+        return self._of_kind("adjustment")
+
+    def evaluation_at(self, step: int) -> Metrics:
+        """The metrics of the evaluation after `step`; empty where there was none."""
+        return next((line.metrics for line in self.evaluations() if line.step == step), {})
+
+    def results_at(self, step: int) -> str | None:
+        """All that the evaluation after `step` found, as JSON for a file of its own."""
+        line = next((line for line in self.evaluations() if line.step == step), None)
+        if line is None:
+            return None
+        by_class = {"by_class": line.by_class.model_dump(exclude_none=True)} if line.by_class else {}
+        results = {"step": line.step, "epoch": line.epoch, **line.metrics, **by_class}
+        return json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+
+    def log_at(self, step: int) -> Metrics:
+        """The metrics of the log after `step`; empty where there was none."""
+        return next((line.metrics for line in self._of_kind("log") if line.step == step), {})
+
+    def newest(self) -> Metrics:
+        """The newest value of each metric."""
+        with self._lock:
+            told = [line for line in self._lines if line.kind != "adjustment"]
+        return {name: value for line in told for name, value in line.metrics.items()}
+
+    def _of_kind(self, kind: Kind) -> list[Line]:
+        with self._lock:
+            return [line for line in self._lines if line.kind == kind]
+
+
+def _read(path: Path) -> list[Line]:
+    lines = []
+    for text in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            lines.append(Line.model_validate_json(text))
+        except ValidationError:
+            continue
+    return lines

@@ -1,0 +1,142 @@
+"""The present state of a run, as reports and the final word tell it."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from finetune_api.report import FinalReport, Report, Stage, TrainerState
+from finetune_api.status import (
+    MAX_ADJUSTMENTS,
+    MAX_CHECKPOINTS,
+    MAX_EVALUATIONS,
+    MAX_METRICS,
+    MAX_WARNINGS,
+    Adjustment,
+    BestCheckpoint,
+    Checkpoint,
+    Evaluation,
+    ExportedModel,
+    Failure,
+    MetricValue,
+    Preflight,
+    Progress,
+    Provenance,
+    RunWarning,
+)
+from finetune_trainer.base.redaction import redact
+from finetune_trainer.checkpoints.store import SavedCheckpoint
+from finetune_trainer.progress.history import History
+from finetune_trainer.storage.output import Output
+
+
+def format_number(value: float) -> str:
+    """Six significant digits, written out: 0.00005 and not 5e-05, unless that would be very long."""
+    text = format(Decimal(f"{value:.6g}"), "f")
+    return text if len(text) <= 24 else f"{value:.6g}"
+
+
+def format_epoch(epoch: float) -> str:
+    """At most two decimals: "1.12", "1.0"."""
+    return str(round(epoch, 2))
+
+
+def metric_values(metrics: Mapping[str, float]) -> list[MetricValue]:
+    """Numbers as the API holds them. The oldest names come first."""
+    values = [MetricValue(name=name[:64], value=format_number(value)) for name, value in metrics.items()]
+    return values[:MAX_METRICS]
+
+
+class RunState:
+    """What is known of the run now. The threads that train and save write it, the reporter's thread reads it."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Event()
+        self.changed.set()
+        self._lock = threading.RLock()  # a second signal has the last word told, perhaps in the middle of an update
+        self._stage: Stage = "Preparing"
+        self._message: str | None = "starting"
+        self._state = TrainerState()
+        self._sequence = 0
+
+    @property
+    def current(self) -> TrainerState:
+        return self._state
+
+    def stage(self, stage: Stage, message: str | None = None) -> None:
+        """What the run does now; `message` is for people."""
+        with self._lock:
+            self._stage = stage
+            self._message = redact(message)[:256] if message else None
+        self.changed.set()
+
+    def set_progress(self, progress: Progress) -> None:
+        self._update(progress=progress)
+
+    def set_metrics(self, metrics: Mapping[str, float]) -> None:
+        """The newest value of each metric; names that are not given keep theirs."""
+        known = {metric.name: metric for metric in self.current.metrics}
+        new = {metric.name: metric for metric in metric_values(metrics)}
+        self._update(metrics=list({**known, **new}.values())[:MAX_METRICS])
+
+    def set_evaluations(self, history: History) -> None:
+        self._update(
+            evaluations=[
+                Evaluation(step=line.step, epoch=format_epoch(line.epoch), metrics=metric_values(line.metrics))
+                for line in history.evaluations()[-MAX_EVALUATIONS:]
+            ]
+        )
+
+    def set_checkpoints(
+        self, output: Output, saved: list[SavedCheckpoint], history: History, best: BestCheckpoint | None
+    ) -> None:
+        ledger = [
+            Checkpoint(
+                step=checkpoint.step,
+                epoch=format_epoch(checkpoint.epoch),
+                uri=output.uri_of(checkpoint.path),
+                size_bytes=checkpoint.size_bytes,
+                digest=checkpoint.digest,
+                metrics=metric_values(history.evaluation_at(checkpoint.step)),
+                time=checkpoint.time,
+            )
+            for checkpoint in saved[-MAX_CHECKPOINTS:]
+        ]
+        self._update(checkpoints=ledger, best_checkpoint=best)
+
+    def set_adjustments(self, adjustments: Sequence[Adjustment]) -> None:
+        """What the run changed by itself; of too many the newest."""
+        self._update(adjustments=list(adjustments[-MAX_ADJUSTMENTS:]))
+
+    def add_warning(self, reason: str, message: str) -> None:
+        """Something that is probably not meant; the same again, or more than the API takes, changes nothing."""
+        warning = RunWarning(reason=reason, message=redact(message)[:512])
+        with self._lock:
+            if warning not in self._state.warnings and len(self._state.warnings) < MAX_WARNINGS:
+                self._update(warnings=[*self._state.warnings, warning])
+
+    def set_preflight(self, preflight: Preflight) -> None:
+        self._update(preflight=preflight)
+
+    def set_model(self, model: ExportedModel) -> None:
+        self._update(model=model)
+
+    def set_resumed_from(self, step: int) -> None:
+        self._update(resumed_from_step=step)
+
+    def set_provenance(self, provenance: Provenance) -> None:
+        self._update(provenance=provenance)
+
+    def report(self) -> Report:
+        """The next report: its sequence number is one higher than the last one's."""
+        with self._lock:
+            self._sequence += 1
+            return Report(**dict(self._state), sequence=self._sequence, stage=self._stage, message=self._message)
+
+    def final(self, exit_code: int, failure: Failure | None) -> FinalReport:
+        with self._lock:
+            return FinalReport(**dict(self._state), exit_code=exit_code, failure=failure)
+
+    def _update(self, **fields: object) -> None:
+        with self._lock:
+            self._state = self._state.model_copy(update=fields)
+        self.changed.set()

@@ -1,1 +1,0 @@
-"""What the trainer says while it runs and at its end."""

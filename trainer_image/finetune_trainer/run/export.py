@@ -1,0 +1,119 @@
+"""Writes the model as `from_pretrained` loads it: whole, or not at all."""
+
+import hashlib
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from finetune_api.status import ExportedModel
+from finetune_trainer.base.errors import output_failures
+from finetune_trainer.checkpoints.snapshot import restore_use_cache
+from finetune_trainer.checkpoints.store import MANIFEST, SavedCheckpoint, sha256_of
+from finetune_trainer.engines.engine import Prepared
+from finetune_trainer.models.adapter_source import BASE, merged
+from finetune_trainer.storage.download import is_hub_id
+from finetune_trainer.storage.output import Output, sync_file, sync_folder
+
+STATE_FILES = (
+    "optimizer.pt",
+    "scheduler.pt",
+    "scaler.pt",
+    "rng_state*.pth",
+    "trainer_state.json",
+    "training_args.bin",
+)
+"""What a checkpoint holds besides the model and its tokenizer."""
+RESULTS = "eval_results.json"
+"""Beside the exported model, as transformers' own scripts call it."""
+_CARD = "README.md"
+
+
+def export_model(
+    checkpoint: SavedCheckpoint, prepared: Prepared, output: Output, results: str | None = None
+) -> ExportedModel:
+    """Write what was trained to `model/`: the model; or the adapter; or, with `training.lora.merge`, the model that
+    it was merged into, and the adapter to `adapter/`. `results` of its evaluation, JSON, stand beside it.
+    """
+    lora = prepared.config.training.lora
+
+    def write(folder: Path) -> None:
+        if lora is None:
+            _write_whole(checkpoint, prepared, folder)
+        elif lora.merge:
+            _write_merged(checkpoint, prepared, folder)
+        else:
+            _write_adapter(checkpoint, prepared, folder)
+        if results:
+            (folder / RESULTS).write_text(results, encoding="utf-8")
+
+    with output_failures(output.path):
+        for leftover in output.path.glob(".export-*"):
+            shutil.rmtree(leftover)
+        if lora and lora.merge:
+            _replace(output.adapter, lambda folder: _write_adapter(checkpoint, prepared, folder))
+        files = _replace(output.model, write)
+        return ExportedModel(
+            uri=output.uri_of(output.model),
+            digest=_digest(output.model, files),
+            size_bytes=sum(path.stat().st_size for path in files),
+        )
+
+
+def _copy(checkpoint: Path, folder: Path) -> None:
+    """A checkpoint without the files that only a resumed training needs."""
+    shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns(MANIFEST, *STATE_FILES))
+
+
+def _write_whole(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) -> None:
+    _copy(checkpoint.path, folder)
+    restore_use_cache(folder, prepared.pretrained.use_cache)  # checkpoints of earlier versions have it off
+
+
+def _write_adapter(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) -> None:
+    _copy(checkpoint.path, folder)
+    # Not beside the adapter: a config.json there would say that a whole model is.
+    config = prepared.model.config.__class__.from_dict(prepared.model.config.to_dict())
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    config.save_pretrained(folder / BASE)
+    restore_use_cache(folder / BASE, prepared.pretrained.use_cache)
+    if prepared.model.can_generate():
+        prepared.model.generation_config.save_pretrained(folder / BASE)
+    if not is_hub_id(prepared.pretrained.source):
+        (folder / _CARD).unlink()  # peft's card names the base model: here by a path that nobody else has
+
+
+def _write_merged(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) -> None:
+    """The base in full precision, whatever it was trained with, and the adapter added to it."""
+    base = prepared.data.load_model(replace(prepared.pretrained, adapter=None)).model
+    merged(base, checkpoint.path, checkpoint.path.name).save_pretrained(folder)
+    restore_use_cache(folder, prepared.pretrained.use_cache)
+    prepared.tokenizer.save_pretrained(folder)
+
+
+def _replace(place: Path, write: Callable[[Path], None]) -> list[Path]:
+    """Have `write` fill a folder, which then takes the place of the one at `place`. Returns its files by their names."""
+    fresh = place.with_name(f".export-{uuid.uuid4().hex}")
+    write(fresh)
+    names = sorted(path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file())
+    for name in names:
+        sync_file(fresh / name)
+    for folder in (fresh, *(path for path in fresh.rglob("*") if path.is_dir())):
+        sync_folder(folder)
+    if place.exists():
+        old = place.with_name(f".export-{uuid.uuid4().hex}")
+        place.rename(old)
+        fresh.rename(place)
+        shutil.rmtree(old)
+    else:
+        fresh.rename(place)
+    sync_folder(place.parent)
+    return [place / name for name in names]
+
+
+def _digest(folder: Path, files: list[Path]) -> str:
+    """SHA-256 over the lines that `sha256sum` prints for the files in order of their names."""
+    lines = "".join(f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"

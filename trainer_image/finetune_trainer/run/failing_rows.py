@@ -1,0 +1,142 @@
+"""Finds the rows that a step fails on, so that what would fail in each attempt ends as a fault of data or model."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import torch
+
+from finetune_trainer.base.errors import TrainerError, data_error, model_error
+from finetune_trainer.base.hardware import available_memory
+from finetune_trainer.checkpoints.state_dicts import is_sharded
+from finetune_trainer.engines.batching import AtHand
+from finetune_trainer.engines.engine import Prepared
+from finetune_trainer.processes.group import explain_loss
+from finetune_trainer.run.load import load_model
+from finetune_trainer.run.out_of_memory import explain_memory
+
+logger = logging.getLogger(__name__)
+
+_OF_ROWS = (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError)
+_PATIENCE: Final = 120.0
+"""Seconds to look for the rows; a large model is slow on a CPU, and a GPU waits meanwhile."""
+_BEYOND = ("out of range", "out of bounds", "device-side assert", "index error")
+
+Try = Callable[[Sequence[int]], Exception | None]
+"""What the model fails with on some rows at once, if it does."""
+
+
+def explain_rows(error: BaseException, at_hand: AtHand | None, prepared: Prepared) -> TrainerError | None:
+    """The failure, if `error` comes up again with some of the rows at hand, on a CPU.
+
+    Returns:
+        DATA, naming the rows; MODEL where the model fails on whatever it is given; None where nothing fails again.
+    """
+    if at_hand is None or not isinstance(error, _OF_ROWS):
+        return None
+    if explain_loss(error) or explain_memory(error, prepared.config):
+        return None
+    logger.info("a step failed (%s: %s); looking for its rows", type(error).__name__, _first_line(error))
+    model = _on_cpu(prepared)
+    return find_rows(at_hand, _trial(model, at_hand, prepared)) if model is not None else None
+
+
+def find_rows(at_hand: AtHand, fails: Try) -> TrainerError | None:
+    """The failure that the fewest rows make, one of them alone if one does; None if none is found in time."""
+    end = time.monotonic() + _PATIENCE
+    for row in at_hand.rows:
+        if found := fails([row]):
+            others = [other for other in at_hand.rows if other != row][:2]
+            if others and all(fails([other]) for other in others):
+                return _model_fails(at_hand, row, found)
+            return _rows_fail(at_hand, [row], found)
+        if time.monotonic() > end:
+            return None
+    size = at_hand.batch_size
+    for start in range(0, len(at_hand.rows), size):
+        batch = at_hand.rows[start : start + size]
+        if fails(batch):
+            fewest = _fewest(batch, fails, end)
+            return _rows_fail(at_hand, fewest, fails(fewest) or RuntimeError())
+        if time.monotonic() > end:
+            return None
+    return None
+
+
+def _fewest(rows: Sequence[int], fails: Try, end: float) -> list[int]:
+    """Of rows that fail together those without which they would not."""
+    left = list(rows)
+    for row in rows:
+        without = [other for other in left if other != row]
+        if without and time.monotonic() < end and fails(without):
+            left = without
+    return left
+
+
+def _rows_fail(at_hand: AtHand, rows: Sequence[int], error: Exception) -> TrainerError:
+    names = " and ".join(at_hand.examples.called(row) for row in rows[:3])
+    what = f"cannot be {at_hand.doing}" if len(rows) == 1 else f"cannot be {at_hand.doing} in one batch"
+    return data_error("RowFails", f"{names} {what}: {_told(error)}", _hint(error))
+
+
+def _model_fails(at_hand: AtHand, row: int, error: Exception) -> TrainerError:
+    name = at_hand.examples.called(row)
+    return model_error(
+        "ModelFails", f"the model fails on whatever it is given, such as {name}: {_told(error)}", _hint(error)
+    )
+
+
+def _hint(error: Exception) -> str:
+    text = str(error).lower()
+    if any(words in text for words in _BEYOND) or isinstance(error, IndexError):
+        return (
+            "a token, a position or a label is beyond what the model has: compare its tokenizer with its vocabulary, "
+            "preprocessing.maxLength with its positions, and the labels with its classes"
+        )
+    if "<eos>" in text:
+        return (
+            "the model reads the text up to its end-of-text token, and a text that holds this token itself has several: "
+            "take it out of the text"
+        )
+    return "mend or drop what it names, or use a model that takes it"
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {_first_line(error)}"
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")[:300]
+
+
+def _trial(model: Any, at_hand: AtHand, prepared: Prepared) -> Try:
+    data, generation = prepared.data, prepared.data.scoring.generation
+
+    def fails(rows: Sequence[int]) -> Exception | None:
+        try:
+            batch = data.collate([at_hand.examples.dataset[row] for row in rows])
+            with torch.no_grad():
+                model(**batch)
+                if generation and not at_hand.training:
+                    model.generate(**{name: batch[name] for name in ("input_ids", "attention_mask")}, **generation)
+        except _OF_ROWS as error:
+            return None if explain_memory(error, prepared.config) else error
+        return None
+
+    return fails
+
+
+def _on_cpu(prepared: Prepared) -> Any:
+    """The model, or one like it, which no broken GPU can disturb; None where there is no memory for it."""
+    model: Any = prepared.model
+    if not is_sharded(model) and all(weight.device.type == "cpu" for weight in model.parameters()):
+        return model.eval()
+    needed, free = sum(weight.numel() for weight in model.parameters()) * 4, available_memory()
+    if free is not None and needed > free:
+        return None
+    try:
+        return load_model(prepared.config, prepared.data, prepared.pretrained, use_cpu=True).eval()
+    except Exception as error:  # noqa: BLE001 - what made the step fail is told then, and not this
+        logger.warning("the model cannot be loaded once more, to look for the rows: %s", error)
+        return None

@@ -1,0 +1,226 @@
+"""From settings to model and data. Everything that can be wrong with them comes up here, before the first step."""
+
+import logging
+import platform
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import transformers
+from transformers import PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
+
+from finetune_api.base import JsonObject
+from finetune_api.report import ExitCode
+from finetune_api.run import RunConfig
+from finetune_api.status import Provenance
+from finetune_trainer.base.errors import TrainerError, bad_configuration
+from finetune_trainer.base.hardware import version_of
+from finetune_trainer.data.rows import Rows, load_rows
+from finetune_trainer.data.sampling import sample_rows
+from finetune_trainer.data.task_data import TaskData
+from finetune_trainer.data.tokenizing import as_loaded
+from finetune_trainer.data.vocabulary import check_vocabulary
+from finetune_trainer.engines.engine import Prepared
+from finetune_trainer.models.adapter_source import check_adapter
+from finetune_trainer.models.lora import load_adapted
+from finetune_trainer.models.pretrained import Pretrained, find_pretrained
+from finetune_trainer.models.quantized import check_quantization
+from finetune_trainer.models.tokenizer import load_tokenizer
+from finetune_trainer.progress.state import RunState
+from finetune_trainer.settings import device_defaults as speed
+from finetune_trainer.settings.arguments import check_arguments
+from finetune_trainer.settings.batch_plan import fit_of
+from finetune_trainer.storage.download import is_hub_id
+from finetune_trainer.storage.output import Volumes
+from finetune_trainer.tasks import text_classification, token_classification
+from finetune_trainer.tasks.task import Inputs
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+logger = logging.getLogger(__name__)
+
+_LIBRARIES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "finetune-operator")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Model and data of a run, found and checked; no weight is loaded yet."""
+
+    config: RunConfig
+    pretrained: Pretrained
+    tokenizer: Tokenizer
+    train: Rows
+    """All training rows."""
+    evaluation: Rows | None
+    taken: int
+    """How many training rows `data` was made of."""
+    data: TaskData
+    use_cpu: bool
+
+
+def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, most: int | None = None) -> Found:
+    """Find and check model and data, and tokenise the rows: all of them, or of each split a sample of about `most`.
+
+    Raises:
+        TrainerError: With the reason, what is wrong, and what to do about it.
+    """
+
+    def tell(message: str) -> None:
+        state.stage("Preparing", message)
+
+    tell(f"looking for model {config.model.source}")
+    pretrained, tokenizer = find_model(config, volumes)
+    tell(f"reading data set {config.dataset.source}")
+    train, evaluation = load_rows(config.dataset, volumes)
+    some, some_more = train, evaluation
+    if most is not None:
+        column = label_column(config)
+        some = sample_rows(train, most, column)
+        some_more = sample_rows(evaluation, most, column) if evaluation else None
+    with as_loaded(tokenizer):
+        data = prepare_task(Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, tell))
+    if most is None:  # the fingerprint is of all rows
+        state.set_provenance(_provenance(config, pretrained, train, data.columns))
+    return Found(config, pretrained, tokenizer, train, evaluation, len(some.dataset), data, use_cpu)
+
+
+def fingerprints(found: Found) -> JsonObject:
+    """Of the rows that are learnt and evaluated on, in the columns that are read."""
+    columns = found.data.columns
+    return {
+        "columns": sorted(columns),
+        "training": found.train.fingerprint(columns),
+        "evaluation": found.evaluation.fingerprint(columns) if found.evaluation else None,
+    }
+
+
+def load(found: Found, state: RunState) -> Prepared:
+    """Load the model of what was found.
+
+    Raises:
+        TrainerError: MODEL, or BAD_CONFIGURATION where the model cannot be trained as it is asked for.
+    """
+    state.stage("Preparing", f"loading model {found.config.model.source}")
+    model = load_model(found.config, found.data, found.pretrained, found.use_cpu)
+    return Prepared(found.config, found.pretrained, model, found.tokenizer, found.data, found.use_cpu)
+
+
+def label_column(config: RunConfig) -> str | None:
+    """The column that holds classes, if one does."""
+    columns = config.dataset.columns
+    match config.task:
+        case "text-classification" if config.model.problem_type != "regression":
+            return columns.label
+        case "token-classification":
+            return columns.tags
+        case _:
+            return None
+
+
+def find_model(config: RunConfig, volumes: Volumes) -> tuple[Pretrained, Tokenizer]:
+    """The model that the run begins with, none of its weights read, and its tokenizer.
+
+    Raises:
+        TrainerError: MODEL when it cannot be used, or BAD_CONFIGURATION when it cannot be trained as it is asked for.
+    """
+    pretrained = find_pretrained(config.model, volumes)
+    lora = config.training.lora
+    check_quantization(pretrained.config, config.model.source, again=lora is not None and lora.quantization is not None)
+    if pretrained.adapter:
+        check_adapter(pretrained.adapter, lora, config.task)
+    tokenizer = load_tokenizer(pretrained, config.model)
+    check_vocabulary(tokenizer, pretrained.embeddings, config.model.source)
+    return pretrained, tokenizer
+
+
+def load_model(
+    config: RunConfig, data: TaskData, pretrained: Pretrained, use_cpu: bool
+) -> "PreTrainedModel | PeftModel":
+    """The model with all its weights to train, or with an adapter; the same each time.
+
+    Raises:
+        TrainerError: MODEL, or BAD_CONFIGURATION where the model cannot be trained as it is asked for.
+    """
+    transformers.set_seed(config.training.seed)
+    lora = config.training.lora
+    model: PreTrainedModel | PeftModel
+    if lora is None:
+        model = data.load_model(pretrained).model
+    else:
+        model = load_adapted(data.load_model, pretrained, config.task, lora, bf16=trains_in_bf16(config, use_cpu))
+    if fit_of(config).activation_checkpointing and not model.supports_gradient_checkpointing:
+        raise bad_configuration(
+            f"training.arguments.activation_checkpointing: models of type {model.config.model_type} cannot compute "
+            "activations again",
+            "leave it out; a smaller training.batchSize with more gradient_accumulation_steps takes less memory too",
+        )
+    return model
+
+
+def trains_in_bf16(config: RunConfig, use_cpu: bool) -> bool:
+    """Whether the forward pass is in bfloat16: on GPUs that have it, unless training.arguments say otherwise."""
+    given = check_arguments(config.training.arguments)
+    return speed.trains_in_bf16(given, speed.device_at_hand(use_cpu, config.processes))
+
+
+def prepare_task(inputs: Inputs) -> TaskData:
+    """By the task of its settings."""
+    match inputs.config.task:
+        case "text-classification":
+            return text_classification.prepare(inputs)
+        case "causal-lm":
+            from finetune_trainer.tasks import causal_lm  # with trl, which the others do without
+
+            return causal_lm.prepare(inputs)
+        case "seq2seq":
+            from finetune_trainer.tasks import seq2seq
+
+            return seq2seq.prepare(inputs)
+        case "token-classification":
+            return token_classification.prepare(inputs)
+
+
+def choose_device(gpus: int | None) -> bool:
+    """Whether to train on the CPU.
+
+    Raises:
+        TrainerError: DEVICE when GPUs were asked for and not as many are usable.
+    """
+    if gpus == 0:
+        return True
+    usable = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if gpus and usable < gpus:
+        raise TrainerError(
+            ExitCode.DEVICE,
+            "NoUsableGpu",
+            f"resources.gpus is {gpus}, and torch {torch.__version__} finds {usable or 'no'} usable GPU",
+            "check the node's driver and device plugin, or set resources.gpus to 0 to train on the CPU",
+        )
+    return usable == 0
+
+
+def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: list[str]) -> Provenance:
+    return Provenance(
+        model_revision=pretrained.revision,
+        dataset_revision=rows.revision if is_hub_id(config.dataset.source) else None,
+        dataset_fingerprint=rows.fingerprint(columns),
+        config_digest=config.digest(),
+        versions={
+            "python": platform.python_version(),
+            **{name: version_of(name) for name in _libraries(config, pretrained)},
+        },
+        seed=config.training.seed,
+    )
+
+
+def _libraries(config: RunConfig, pretrained: Pretrained) -> list[str]:
+    lora, engine = config.training.lora, config.training.engine
+    return [
+        *_LIBRARIES,
+        *(["trl"] if config.task == "causal-lm" else []),
+        *(["peft"] if lora or pretrained.adapter else []),
+        *(["bitsandbytes"] if lora and lora.quantization else []),
+        *(["keras", "keras-hub"] if engine == "keras" else []),
+    ]

@@ -1,0 +1,37 @@
+"""The command `prepare`: everything that a run does before its first step, without loading a weight."""
+
+from finetune_api.run import RunConfig
+from finetune_trainer.base.run_warnings import collected
+from finetune_trainer.progress.state import RunState
+from finetune_trainer.run.check import check_settings
+from finetune_trainer.run.load import find, fingerprints
+from finetune_trainer.run.preflight.findings import Findings
+from finetune_trainer.run.preflight.foretell import Target, foretell
+from finetune_trainer.storage.output import Output, Volumes, check_same_rows, claim_of, open_output
+
+SAMPLE = 5_000
+"""So many rows of a split are tokenised at the most, where a sample will do."""
+
+
+def prepare(config: RunConfig, volumes: Volumes, state: RunState, *, for_job: bool = False) -> Findings:
+    """Check everything that a run needs, and foretell what it will be. Of many rows only a sample is tokenised.
+
+    Args:
+        for_job: As the first stage of a job that trains elsewhere: all rows are tokenised, GPUs that are asked for are
+            taken as given, and an output on a volume that is not at hand is left to the training.
+
+    Raises:
+        TrainerError: What the run would fail with before its first step.
+    """
+    with collected(state.add_warning):
+        use_cpu = check_settings(config, here=not for_job)
+        output = _open(config, volumes, for_job)
+        found = find(config, volumes, use_cpu, state, most=None if for_job else SAMPLE)
+        if output:
+            check_same_rows(output, lambda: fingerprints(found))
+        return foretell(found, Target(use_cpu, here=not for_job), output)
+
+
+def _open(config: RunConfig, volumes: Volumes, for_job: bool) -> Output | None:
+    claim = claim_of(config.output.uri)
+    return None if for_job and claim and claim not in volumes else open_output(config, volumes)

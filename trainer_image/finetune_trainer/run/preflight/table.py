@@ -1,0 +1,61 @@
+"""What was found out, as people read it."""
+
+from finetune_trainer.run.preflight.findings import Findings
+
+_MIB, _GIB = 2**20, 2**30
+_MOST_LABELS = 12
+
+
+def table(found: Findings) -> str:
+    """Lines of a name and what is to be said of it."""
+    lengths, memory = found.lengths, found.memory
+    trained = "" if found.trained == found.parameters else f", {shown_count(found.trained)} of them trained"
+    evaluated = f", {found.evaluation_rows:,} to evaluate" if found.evaluation_rows else ", none to evaluate"
+    limit = f"; at most {lengths.limit:,}, which {lengths.at_limit:.1%} reach" if lengths.limit else ""
+    parts = {
+        "weights": memory.weights, "gradients": memory.gradients, "optimizer": memory.optimizer,
+        "activations": memory.activations, "copy of a checkpoint": memory.checkpoint,
+    }  # fmt: skip
+    free = f"; {found.device} has {shown_bytes(found.available)} free" if found.available is not None else ""
+    writable = "can be written, and takes" if found.output_open else "is opened by the training, and takes"
+    lines = {
+        "model": f"{found.model} at {found.revision[:19]}, {shown_count(found.parameters)} parameters{trained}",
+        "data": f"{found.dataset}, {found.train_rows:,} rows to train{evaluated}",
+        "labels": _labels(found),
+        "tokens": f"median {lengths.median:,}, 95 % within {lengths.p95:,}, longest {lengths.longest:,}{limit}",
+        "steps": f"{found.steps:,} of {found.batch_size:,} rows",
+        "memory": f"about {shown_bytes(memory.total)} ("
+        + ", ".join(
+            f"{name} {shown_bytes(size)}" for name, size in parts.items() if size or name != "copy of a checkpoint"
+        )
+        + f"){free}",
+        "output": f"{found.output} {writable} up to {shown_bytes(found.output_bytes)}",
+    }
+    if found.tokenised < found.train_rows:
+        for name in ("labels", "tokens"):
+            lines[name] += f" (of a sample of {found.tokenised:,} rows)" if lines[name] else ""
+    return "\n".join(row(name, line) for name, line in lines.items() if line)
+
+
+def row(name: str, line: str) -> str:
+    """One line of it."""
+    return f"{name + ':':<13}{line}"
+
+
+def _labels(found: Findings) -> str:
+    named = [f"{name} {count:,}" for name, count in list(found.labels.items())[:_MOST_LABELS]]
+    rest = len(found.labels) - len(named)
+    return ", ".join(named) + (f" and {rest} more" if rest else "")
+
+
+def shown_count(count: int) -> str:
+    """13,506 as 13.5 k, 108,310,273 as 108.3 M."""
+    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return str(count)
+
+
+def shown_bytes(size: int) -> str:
+    """Below a tenth of a GiB in MiB."""
+    return f"{size / _GIB:.1f} GiB" if size >= _GIB / 10 else f"{size / _MIB:.1f} MiB"

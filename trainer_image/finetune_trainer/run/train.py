@@ -1,0 +1,281 @@
+"""One run from start to end: prepare, train, evaluate, export."""
+
+import gc
+import logging
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from transformers.utils.logging import disable_progress_bar
+
+from finetune_api.base import JsonObject
+from finetune_api.run import RunConfig
+from finetune_trainer.base.errors import bad_configuration
+from finetune_trainer.base.signals import StopSignal
+from finetune_trainer.checkpoints.snapshot import processes_of
+from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint
+from finetune_trainer.engines.engine import Engine, Prepared
+from finetune_trainer.engines.registry import make_engine
+from finetune_trainer.processes.group import Processes
+from finetune_trainer.progress.history import History
+from finetune_trainer.progress.recorder import Recorder
+from finetune_trainer.progress.state import RunState
+from finetune_trainer.run import hint as handover
+from finetune_trainer.run.check import check_settings
+from finetune_trainer.run.export import export_model
+from finetune_trainer.run.failing_rows import explain_rows
+from finetune_trainer.run.load import find, fingerprints, load, load_model, trains_in_bf16
+from finetune_trainer.run.memory_estimate import estimate_memory, sizes_of
+from finetune_trainer.run.merged_model import tell_merged
+from finetune_trainer.run.out_of_memory import Need, gpu_shortage, left_for_next, nothing_smaller
+from finetune_trainer.run.preflight.foretell import Target, foretell, tell
+from finetune_trainer.settings.batch_plan import Fit, describe, fitted, for_processes, in_processes, smaller
+from finetune_trainer.storage.output import (
+    Output,
+    Volumes,
+    check_same_rows,
+    claim_output,
+    find_output,
+    identity,
+    open_output,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) -> Output:
+    """Do what `config` says. A finished run is only evaluated and exported again.
+
+    Raises:
+        TrainerError: A failure that can be explained.
+        Stopped: It was asked to stop; what was trained is saved.
+    """
+    disable_progress_bar()  # type: ignore[no-untyped-call]  # those of loading and saving would break our own
+    use_cpu = check_settings(config)
+    with Processes.joined(use_cpu) as processes, tempfile.TemporaryDirectory() as own:
+        if processes.count > 1:
+            stop.agree_by(processes.any)
+        output, store, history = _open(config, volumes, processes, Path(own))
+        try:
+            recorder = Recorder(config, output, store, history, state, stop, processes)
+            last, prepared = train(config, volumes, use_cpu, output, recorder, state, processes)
+            state.stage("Exporting", "writing the model")
+            with processes.together():
+                if processes.main:
+                    chosen = _chosen(recorder) or last
+                    model = export_model(chosen, prepared, output, recorder.history.results_at(chosen.step))
+                    output.publish_models()
+                    state.set_model(model)
+                    tell_merged(prepared, output, recorder, chosen.step)
+                    recorder.rotate()  # once more: the last evaluation came after the last save
+        finally:
+            store.close()
+    state.stage("Finished")
+    return output
+
+
+def _open(
+    config: RunConfig, volumes: Volumes, processes: Processes, own: Path
+) -> tuple[Output, CheckpointStore, History]:
+    """Where the run is written. The main process alone does that; the others, with a history below `own`, know of it."""
+    with processes.together():
+        output = open_output(config, volumes) if processes.main else find_output(config, volumes)
+        store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep, output.mirror)
+        if processes.main:
+            output.fetch_history()
+            store.find()
+    store.adopt(processes.from_main(store.saved))
+    there = processes.main and output.history.exists()
+    lines = processes.from_main(output.history.read_bytes() if there else b"")
+    with processes.together():
+        if processes.local_rank == 0 and not processes.main:
+            store.fetch_newest()
+    if processes.main:
+        return output, store, History(output.history, output.history_changed)
+    (own / "history.jsonl").write_bytes(lines)
+    return output, store, History(own / "history.jsonl")
+
+
+def _chosen(recorder: Recorder) -> SavedCheckpoint | None:
+    """The best checkpoint whose files can still be read."""
+    while (best := recorder.best()) and not recorder.store.fetch(best):
+        pass
+    return best
+
+
+def train(
+    config: RunConfig,
+    volumes: Volumes,
+    use_cpu: bool,
+    output: Output,
+    recorder: Recorder,
+    state: RunState,
+    processes: Processes,
+) -> tuple[SavedCheckpoint, Prepared]:
+    """Train and evaluate up to the last step, with less in memory at a time where a GPU has not enough.
+
+    Returns:
+        The checkpoint of the last step, and what was trained.
+    """
+    recorder.resume(recorder.store.newest)
+    _same_rows(recorder, processes)  # before anything is read
+    prepared, rows = _prepare(config, volumes, use_cpu, output, recorder, state, processes)
+    with processes.together():
+        if processes.main:
+            claim_output(output, config, rows)
+            recorder.store.begin()
+        recorder.history.begin()
+    _take_over(output, recorder, processes)
+    if (fit := _same_rows(recorder, processes)) != recorder.fit:
+        recorder.adjust(fit)
+    while True:
+        ended = attempt(replace(prepared, config=fitted(config, recorder.fit)), recorder)
+        if isinstance(ended, SavedCheckpoint):
+            return ended, prepared
+        less = _smaller(ended, recorder.fit, prepared)
+        if processes.count > 1:
+            handover.leave(output, less)
+            raise left_for_next(ended.said, describe(recorder.fit, less))
+        recorder.check_saved()
+        recorder.rewind(recorder.store.newest)
+        recorder.history.begin()
+        recorder.adjust(less)
+        load = _loading(prepared)
+        del prepared  # its memory must be free before the model is loaded again
+        prepared = load()
+
+
+def _prepare(
+    config: RunConfig,
+    volumes: Volumes,
+    use_cpu: bool,
+    output: Output,
+    recorder: Recorder,
+    state: RunState,
+    processes: Processes,
+) -> tuple[Prepared, JsonObject]:
+    """Check everything and say what the run will be, before a weight is read; then load the model.
+
+    Returns:
+        What is trained, and the fingerprints of its rows.
+    """
+    found = processes.in_turn(lambda: find(config, volumes, use_cpu, state))
+    as_it_goes_on = replace(found, config=fitted(config, _same_rows(recorder, processes)))
+    with processes.together():
+        if processes.main:
+            check_same_rows(output, lambda: fingerprints(found))
+            tell(foretell(as_it_goes_on, Target(use_cpu), output, fresh=recorder.store.newest is None), state)
+    return processes.in_turn(lambda: load(found, state)), fingerprints(found)
+
+
+def _take_over(output: Output, recorder: Recorder, processes: Processes) -> None:
+    """Begin with less in memory at a time, where an attempt of several processes ran out of it."""
+    with processes.together():
+        found = handover.left(output) if processes.main else None
+    fit = processes.from_main(found)
+    if fit and fit != recorder.fit:
+        recorder.adjust(fit)
+    with processes.together():
+        if fit and processes.main:
+            handover.clear(output)
+
+
+def _same_rows(recorder: Recorder, processes: Processes) -> Fit:
+    """What gives a step the rows that it had, where another number of processes goes on with the run.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION where they cannot be dealt out evenly: the run would go on at other rows.
+    """
+    newest, fit = recorder.store.newest, recorder.fit
+    there = processes_of(newest.path) if newest else processes.count
+    before: int = processes.from_main(fit.processes or there)
+    same = for_processes(fit, before, processes.count)
+    if same is None:
+        raise bad_configuration(
+            f"resources: the checkpoint is of {in_processes(before)}, with {fit.batch_size * fit.accumulation * before} rows in a "
+            f"step, which {in_processes(processes.count)} cannot share evenly",
+            f"go on with {in_processes(before)} (resources.gpus, resources.nodes and processesPerNode), or with a number that "
+            "divides these rows, or begin anew with another output.uri",
+            "OtherProcesses",
+        )
+    return same
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """A GPU ran out of memory."""
+
+    said: str
+    """CUDA's own words, with the sizes."""
+    evaluating: bool
+
+
+def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortage:
+    """Train and evaluate from the newest checkpoint, or from the pretrained model, up to the last step."""
+    resumed = recorder.store.newest
+    engine: Engine | None = None
+    try:
+        engine = make_engine(prepared, recorder)
+        if resumed and _is_done(resumed, engine.total_steps, prepared, recorder):
+            recorder.nothing_left(resumed)
+        else:
+            if resumed:
+                logger.info("resuming from step %d of %d", resumed.step, engine.total_steps)
+            with recorder.stop.deferred():
+                engine.train(resumed)
+                recorder.check_saved()
+        last = recorder.store.newest
+        if last is None or not _is_done(last, engine.total_steps, prepared, recorder):
+            raise RuntimeError(f"training ended before its last step, {engine.total_steps}, was saved and evaluated")
+    except Exception as error:
+        # Only the words are kept: the error holds the frames, and with them what fills the memory.
+        said = gpu_shortage(error)
+        if said is None:
+            if engine and (failure := explain_rows(error, engine.at_hand(), prepared)):
+                raise failure from error
+            raise
+        return Shortage(said, evaluating=recorder.current_stage == "Evaluating")
+    return last
+
+
+def _is_done(last: SavedCheckpoint, total_steps: int, prepared: Prepared, recorder: Recorder) -> bool:
+    """Whether no step comes after `last`, and it is evaluated."""
+    evaluated = prepared.data.evaluation is None or bool(recorder.history.evaluation_at(last.step))
+    return evaluated and recorder.is_over(last.step, total_steps)
+
+
+def _smaller(shortage: Shortage, fit: Fit, prepared: Prepared) -> Fit:
+    """What takes less memory than `fit`.
+
+    Raises:
+        TrainerError: OUT_OF_MEMORY when nothing is left to try.
+    """
+    can_checkpoint = prepared.config.training.engine != "keras" and prepared.model.supports_gradient_checkpointing
+    less = smaller(fit, shortage.evaluating, can_checkpoint)
+    if less is None:
+        raise nothing_smaller(shortage.said, shortage.evaluating, fit.activation_checkpointing, _need(fit, prepared))
+    return less
+
+
+def _need(fit: Fit, prepared: Prepared) -> Need:
+    config, use_cpu, sizes = prepared.config, prepared.use_cpu, sizes_of(prepared.model)
+    longest = max(prepared.data.train.lengths)
+    memory = estimate_memory(
+        sizes, fitted(config, fit), fit.batch_size, longest, use_cpu, trains_in_bf16(config, use_cpu)
+    )
+    return Need(sizes.parameters, sizes.trained, longest, memory.total)
+
+
+def _loading(prepared: Prepared) -> Callable[[], Prepared]:
+    """Prepares the same with the model as it was before any step. Holds nothing of the model that `prepared` has."""
+    config, pretrained, tokenizer = prepared.config, prepared.pretrained, prepared.tokenizer
+    data, use_cpu = prepared.data, prepared.use_cpu
+
+    def load() -> Prepared:
+        gc.collect()
+        torch.cuda.empty_cache()
+        return Prepared(config, pretrained, load_model(config, data, pretrained, use_cpu), tokenizer, data, use_cpu)
+
+    return load

@@ -1,0 +1,1 @@
+"""run.yaml, and what follows from it and from the device: TrainingArguments and the batch plan."""

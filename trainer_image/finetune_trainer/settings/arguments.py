@@ -1,0 +1,255 @@
+"""`training.arguments`: any field of transformers.TrainingArguments that nothing else sets."""
+
+import dataclasses
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from transformers import TrainingArguments
+
+from finetune_api.run import RunConfig
+from finetune_trainer.base.errors import TrainerError, bad_configuration, did_you_mean
+from finetune_trainer.settings.device_defaults import device_at_hand, speed_defaults
+
+_EVALUATION = "evaluation.strategy and evaluation.steps"
+_CHECKPOINTS = "checkpoints.strategy, checkpoints.steps and checkpoints.keep"
+_BEST = "evaluation.bestMetric"
+_REPORTS = "nothing: the operator gets the reports"
+_HUB = "output.uri: the model is written there and nowhere else"
+_PROCESSES = "resources.gpus, resources.nodes and training.parallelism"
+_DATA = "dataset and preprocessing"
+
+OWNED: dict[str, str] = {
+    "output_dir": "output.uri",
+    "num_train_epochs": "training.epochs",
+    "per_device_train_batch_size": "training.batchSize",
+    "auto_find_batch_size": "training.batchSize",
+    "learning_rate": "training.learningRate",
+    "seed": "training.seed",
+    "use_cpu": "resources.gpus (gpus on a laptop)",
+    **dict.fromkeys(("do_train", "do_predict"), "nothing: a run always trains"),
+    **dict.fromkeys(("do_eval", "eval_strategy", "eval_steps", "eval_delay", "eval_on_start"), _EVALUATION),
+    **dict.fromkeys(
+        ("prediction_loss_only", "batch_eval_metrics", "include_for_metrics", "eval_do_concat_batches",
+         "eval_use_gather_object"), "evaluation.metrics",
+    ),
+    **dict.fromkeys(
+        ("save_strategy", "save_steps", "save_total_limit", "save_only_model", "save_on_each_node",
+         "enable_jit_checkpoint", "resume_from_checkpoint", "ignore_data_skip",
+         "restore_callback_states_from_checkpoint"), _CHECKPOINTS,
+    ),
+    **dict.fromkeys(("load_best_model_at_end", "metric_for_best_model", "greater_is_better"), _BEST),
+    **dict.fromkeys(
+        ("report_to", "run_name", "project", "trackio_space_id", "trackio_bucket_id", "trackio_static_space_id",
+         "disable_tqdm", "log_on_each_node"), _REPORTS,
+    ),
+    **dict.fromkeys(
+        ("push_to_hub", "hub_token", "hub_private_repo", "hub_model_id", "hub_strategy", "hub_always_push",
+         "hub_revision"), _HUB,
+    ),
+    **dict.fromkeys(
+        ("local_rank", "ddp_backend", "ddp_timeout", "fsdp", "fsdp_config", "deepspeed", "parallelism_config"),
+        _PROCESSES,
+    ),
+    **dict.fromkeys(("remove_unused_columns", "label_names", "length_column_name"), _DATA),
+    "logging_nan_inf_filter": "nothing: a loss that is not finite always ends the run",
+}  # fmt: skip
+"""Fields that we set ourselves, and what a user sets instead."""
+
+_BOUNDS: dict[str, Any] = {
+    **dict.fromkeys(
+        ("dataloader_prefetch_factor", "eval_accumulation_steps", "gradient_accumulation_steps", "max_steps",
+         "per_device_eval_batch_size"), Field(ge=1),
+    ),
+    **dict.fromkeys(("adam_epsilon", "dataloader_num_workers", "weight_decay"), Field(ge=0)),
+    **dict.fromkeys(("adam_beta1", "adam_beta2"), Field(ge=0, lt=1)),
+    "logging_steps": Field(gt=0),
+}  # fmt: skip
+"""What TrainingArguments leaves unchecked, so that it would only come up in the middle of a run."""
+_OLD_NAMES = {
+    "gradient_checkpointing": "activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
+}
+"""Aliases that TrainingArguments still takes; whatever looks at arguments shall know one name."""
+_FORMER_NAMES = {new: old for old, new in _OLD_NAMES.items()}
+"""The only names in transformers before 5.23, which an image of one's own may have."""
+STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
+"""Schedules whose learning rate follows the evaluations."""
+
+
+def build_arguments(config: RunConfig, scratch: Path, rows: int, use_cpu: bool) -> TrainingArguments:
+    """The arguments for transformers' Trainer.
+
+    Args:
+        scratch: Where the Trainer writes checkpoints before they are published.
+        rows: Number of training rows.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION, naming the field of training.arguments.
+    """
+    given = check_arguments(config.training.arguments)
+    fixed = _owned_values(config, scratch, use_cpu)
+    defaults = {
+        **_defaults(config, given, rows),
+        **speed_defaults(given, device_at_hand(use_cpu, config.processes)),
+    }
+    try:
+        arguments = TrainingArguments(**_named_as_here({**defaults, **given, **fixed}))
+    except Exception as error:  # it raises whatever its checks happen to meet
+        culprit = _culprit(given, {**defaults, **fixed})
+        raise _refused(culprit, error) from error
+    _check_loading(arguments, rows, config.nodes * config.processes)
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # else one process would train on all GPUs that it sees, by DataParallel
+    return arguments
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments with values of the types that TrainingArguments declares, by the names of transformers 5.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION, naming the argument.
+    """
+    fields = _fields()
+    free = [name for name in fields if name not in OWNED]
+    checked = {}
+    for name, value in arguments.items():
+        if name in OWNED:
+            raise bad_configuration(
+                f"training.arguments.{name}: is set by the operator", f"it follows from {OWNED[name]}", "ArgumentOwned"
+            )
+        if name not in fields:
+            raise bad_configuration(
+                f"training.arguments.{name}: transformers.TrainingArguments has no such field{did_you_mean(name, free)}",
+                "the names are those of transformers 5: eval_strategy, warmup_steps, train_sampling_strategy, …",
+                "UnknownArgument",
+            )
+        try:
+            checked[_OLD_NAMES.get(name, name)] = _type_of(fields[name]).validate_python(value)
+        except ValidationError as error:
+            problem = error.errors()[0]["msg"].removeprefix("Input ")
+            raise bad_configuration(f"training.arguments.{name}: {problem}, not {value!r:.80}") from error
+    return checked
+
+
+def check_honoured(
+    arguments: Mapping[str, Any], engine: str, honoured: Sequence[str], choices: Mapping[str, Sequence[str]]
+) -> None:
+    """Nothing in training.arguments is passed over in silence.
+
+    Args:
+        arguments: As `check_arguments` gave them.
+        choices: Of some arguments the values that the engine takes.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION, naming the argument.
+    """
+    for name, value in arguments.items():
+        if name not in honoured:
+            raise bad_configuration(
+                f"training.arguments.{name}: engine '{engine}' does not know it{did_you_mean(name, honoured)}",
+                f"it knows {', '.join(honoured)}; engine 'trainer' knows every field",
+                "ArgumentNotHonoured",
+            )
+        if name in choices and value not in choices[name]:
+            raise bad_configuration(
+                f"training.arguments.{name}: engine '{engine}' takes {', '.join(choices[name])}, not {value!r:.80}",
+                "engine 'trainer' takes every value",
+                "ArgumentNotHonoured",
+            )
+
+
+def _fields() -> dict[str, "dataclasses.Field[Any]"]:
+    """Those of TrainingArguments, by the names of today too."""
+    fields = {field.name: field for field in dataclasses.fields(TrainingArguments)}
+    return {new: fields[old] for old, new in _OLD_NAMES.items() if old in fields} | fields
+
+
+def name_here(name: str) -> str:
+    """The name that the transformers at hand has for an argument, and for the method of a model that goes with it."""
+    return name if name in TrainingArguments.__dataclass_fields__ else _FORMER_NAMES.get(name, name)
+
+
+def _named_as_here(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name_here(name): value for name, value in arguments.items()}
+
+
+def _type_of(field: "dataclasses.Field[Any]") -> TypeAdapter[Any]:
+    """What a field of TrainingArguments takes: its type, of those in its `choices` where it has some."""
+    kind = typing.get_type_hints(TrainingArguments)[field.name]
+    if choices := field.metadata.get("choices"):
+        kind = Literal[*choices, None] if type(None) in typing.get_args(kind) else Literal[*choices]
+    if field.name in _BOUNDS:
+        kind = Annotated[kind, _BOUNDS[field.name]]
+    return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def _check_loading(arguments: TrainingArguments, rows: int, processes: int) -> None:
+    """What torch's data loader would refuse, perhaps only when the first evaluation begins."""
+    if arguments.dataloader_persistent_workers and not arguments.dataloader_num_workers:
+        raise bad_configuration(
+            "training.arguments.dataloader_persistent_workers: there are no workers here that could stay",
+            "set dataloader_num_workers as well, or leave both to the trainer",
+        )
+    batch = arguments.per_device_train_batch_size * processes
+    if arguments.dataloader_drop_last and rows < batch:
+        raise bad_configuration(
+            f"training.arguments.dataloader_drop_last: drops all of the {rows} rows, which do not fill a batch of {batch}",
+            "lower training.batchSize, or leave it out",
+        )
+
+
+def _owned_values(config: RunConfig, scratch: Path, use_cpu: bool) -> dict[str, Any]:
+    training, evaluation, checkpoints = config.training, config.evaluation, config.checkpoints
+    return {
+        "output_dir": str(scratch),
+        "num_train_epochs": training.epochs,
+        "per_device_train_batch_size": training.batch_size,
+        "learning_rate": training.learning_rate,
+        "seed": training.seed,
+        "use_cpu": use_cpu,
+        "eval_strategy": evaluation.strategy if config.dataset.evaluation else "no",
+        "eval_steps": evaluation.steps,
+        "save_strategy": checkpoints.strategy,
+        "save_steps": checkpoints.steps or 500,
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+        "fsdp": True if training.parallelism == "fsdp" and config.nodes * config.processes > 1 else None,
+    }
+
+
+def _defaults(config: RunConfig, given: dict[str, Any], rows: int) -> dict[str, Any]:
+    """What we choose where the user says nothing: about fifty logs a run at most ten steps apart, little padding."""
+    accumulation = given.get("gradient_accumulation_steps", 1)
+    batch = config.training.batch_size * accumulation * config.nodes * config.processes
+    steps = math.ceil(rows / batch) * config.training.epochs
+    return {
+        "logging_steps": int(min(10, max(1, steps // 50))),
+        "per_device_eval_batch_size": config.training.batch_size,
+        # Some models have weights that a task does not use. With activation checkpointing, too, which transformers leaves out.
+        "ddp_find_unused_parameters": True,
+        "train_sampling_strategy": "group_by_length" if config.preprocessing.padding == "longest" else "random",
+    }
+
+
+def _culprit(given: dict[str, Any], others: dict[str, Any]) -> str:
+    """The argument without which the rest is accepted."""
+    for name in given:
+        try:
+            rest = {key: value for key, value in given.items() if key != name}
+            TrainingArguments(**_named_as_here({**rest, **others}))
+        except Exception:  # noqa: BLE001, S112 - as in build_arguments
+            continue
+        return f"training.arguments.{name}"
+    return "training.arguments"
+
+
+def _refused(field: str, error: Exception) -> TrainerError:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return bad_configuration(f"{field}: {text:.500}", "see transformers.TrainingArguments for what it takes")

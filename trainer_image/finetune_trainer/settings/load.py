@@ -1,0 +1,91 @@
+"""Reads `run.yaml`. Everything wrong in it is told at once, one line a field."""
+
+import typing
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from finetune_api.run import RunConfig
+from finetune_trainer.base.errors import TrainerError, bad_configuration, did_you_mean, listed
+
+_HINT = "`kubectl explain ftj.spec` says what each field takes"
+_FLAT = "no setting needs more than a few levels; training.arguments takes flat lists and maps"
+
+
+def load_config(path: Path) -> RunConfig:
+    """The run's settings.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION, with each wrong field and what to do about it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise bad_configuration(
+            f"{path} cannot be read: {error.strerror}", "give --config the path of a file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise bad_configuration(f"{path} is not UTF-8 text") from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, name: str) -> RunConfig:
+    """As `load_config`, from YAML 1.2 text, where `5e-5` is a number. `name` tells people where it came from."""
+    try:
+        content = YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise bad_configuration(f"{name}{line} is not YAML: {error.problem}") from error
+    except YAMLError as error:
+        raise bad_configuration(f"{name} is not YAML: {error}") from error
+    except RecursionError:
+        # Not chained: a traceback of a thousand frames tells nobody anything.
+        raise bad_configuration(f"{name} is nested too deep to be read", _FLAT) from None
+    except ValueError as error:
+        raise bad_configuration(f"{name} holds a value that cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise bad_configuration(f"{name} holds no settings; it must be a mapping with task, model, dataset and output")
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        raise _explain(error) from error
+
+
+def _explain(error: ValidationError) -> TrainerError:
+    lines = list(dict.fromkeys(_line(details) for details in error.errors()))
+    return bad_configuration("; ".join(lines[:8]), _HINT)
+
+
+def _line(details: ErrorDetails) -> str:
+    where = [str(part) for part in details["loc"]]
+    field = ".".join(where) or "the settings"
+    match details["type"]:
+        case "extra_forbidden":
+            known = _fields_at(where[:-1])
+            return f"{field}: there is no such field{did_you_mean(where[-1], known)} (there are {listed(known)})"
+        case "missing":
+            return f"{field}: is required"
+        case "literal_error":
+            return f"{field}: must be {details['ctx']['expected']}, not {details['input']!r}"
+    message = details["msg"].removeprefix("Input ")
+    given = details["input"]
+    return f"{field}: {message}" + (f", not {given!r:.80}" if isinstance(given, str | int | float) else "")
+
+
+def _fields_at(where: list[str]) -> list[str]:
+    model: Any = RunConfig
+    for part in where:
+        field = next((info for info in model.model_fields.values() if info.alias == part), None)
+        model = field and _model_in(field.annotation)
+        if model is None:
+            return []
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    candidates = (annotation, *typing.get_args(annotation))
+    return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)), None)

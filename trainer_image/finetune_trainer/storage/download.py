@@ -1,0 +1,108 @@
+"""Where model and data lie on this machine: buckets and web files are copied here first, once for each content."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlparse
+
+from filelock import FileLock
+
+from finetune_api.report import ExitCode
+from finetune_trainer.base.errors import TrainerError, bad_configuration
+from finetune_trainer.storage.credentials import FIELDS, Role
+from finetune_trainer.storage.errors import explain, remote_failures
+from finetune_trainer.storage.output import Volumes, cache_folder, is_path, locate
+from finetune_trainer.storage.place import Bucket, Entry
+
+logger = logging.getLogger(__name__)
+
+_REMOTE = ("s3://", "gs://", "az://", "https://")
+_FILES_AT_ONCE = 4
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether `source` names a repository of the Hugging Face Hub."""
+    return not is_path(source) and not source.startswith(_REMOTE)
+
+
+def hub_id(source: str) -> str:
+    """`org/name` of a source on the Hub."""
+    return source.removeprefix("hf://").removeprefix("datasets/")
+
+
+def find_source(source: str, role: Role, volumes: Volumes) -> Path:
+    """The path on this machine of a source that is not on the Hub. There may be nothing at a local one.
+
+    Raises:
+        TrainerError: It cannot be read (MODEL or DATA), or was not reached (INTERNAL).
+    """
+    if is_path(source):
+        return locate(source, volumes)
+    if role == "model" and source.startswith("https://"):
+        raise bad_configuration(
+            f"model.source {source}: a model is a folder, and https:// gives single files only",
+            "use a model of the Hub, a bucket (s3://, gs://, az://) or a volume (pvc://)",
+        )
+    bucket = Bucket(source, role)
+    entries = bucket.entries()
+    if not entries:
+        raise explain(FileNotFoundError(source), source, role)
+    folder = _copy(bucket, role, entries)
+    return folder / _file_name(source) if entries.keys() == {""} else folder
+
+
+def _copy(bucket: Bucket, role: Role, entries: Mapping[str, Entry]) -> Path:
+    """A folder with all files: one that an earlier run has copied, or a new one. Complete or absent."""
+    folder = cache_folder() / "sources" / _key(bucket.uri, entries)
+    with remote_failures(bucket.uri, role):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                _download(bucket, role, entries, folder.with_name(f"{folder.name}.partial"))
+                folder.with_name(f"{folder.name}.partial").rename(folder)
+    return folder
+
+
+def _download(bucket: Bucket, role: Role, entries: Mapping[str, Entry], partial: Path) -> None:
+    """Fill `partial`. What a killed attempt left there in full is not read again."""
+    paths = {name: partial / (name or _file_name(bucket.uri)) for name in entries}
+    size = sum(entry.size or 0 for entry in entries.values())
+    logger.info("copying %s here: %d files, %d MB", bucket.uri, len(entries), round(size / 1e6))
+
+    def copy(name: str) -> None:
+        path = paths[name]
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        bucket.download({name: part})
+        expected = entries[name].size
+        if expected is not None and part.stat().st_size != expected:
+            part.unlink()
+            raise TrainerError(
+                ExitCode.INTERNAL,
+                "StorageUnreachable",
+                f"{FIELDS[role]} {bucket.uri}: {name or 'the file'} came with another size than it has there",
+                "was it changed meanwhile? The next attempt reads it anew",
+            )
+        part.rename(path)
+
+    with ThreadPoolExecutor(_FILES_AT_ONCE, thread_name_prefix="download") as pool:
+        for done in [pool.submit(copy, name) for name in sorted(entries)]:
+            done.result()
+    for leftover in partial.rglob("*.part"):
+        leftover.unlink()
+
+
+def _key(uri: str, entries: Mapping[str, Entry]) -> str:
+    """Another one for each content, as far as the place tells. Without tags, such as of some web servers, it is the address."""
+    told = [[name, entry.size, entry.tag] for name, entry in sorted(entries.items())]
+    return hashlib.sha256(json.dumps([uri, told]).encode()).hexdigest()[:32]
+
+
+def _file_name(uri: str) -> str:
+    """Name of a single file, whose ending tells what it holds."""
+    return PurePosixPath(unquote(urlparse(uri).path)).name

@@ -1,0 +1,171 @@
+"""What went wrong at a bucket or another remote place, told the same way for all of them."""
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, TypeAlias
+
+from finetune_api.report import ExitCode
+from finetune_trainer.base.errors import TrainerError, causes
+from finetune_trainer.base.redaction import redact
+from finetune_trainer.storage.credentials import FIELDS, Role, how_to_give
+
+Problem: TypeAlias = Literal["refused", "not allowed", "no bucket", "missing", "unreachable", "other"]
+
+_REFUSED = frozenset(
+    (
+        "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidClientTokenId",
+        "TokenRefreshRequired", "AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation",
+        # Classes of botocore, google-auth and azure-identity.
+        "NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "DefaultCredentialsError",
+        "RefreshError", "ClientAuthenticationError", "CredentialUnavailableError",
+    )
+)  # fmt: skip
+_NO_BUCKET = frozenset(("NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "InvalidResourceName"))
+_UNREACHABLE = frozenset(
+    (
+        "SlowDown", "RequestTimeout", "ServerBusy", "OperationTimedOut", "InternalError", "ServiceUnavailable",
+        # Classes of botocore, aiohttp, azure-core, fsspec, httpx and requests.
+        "EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError",
+        "HTTPClientError", "ProxyConnectionError", "IncompleteReadError", "ClientPayloadError", "ClientConnectorError",
+        "ServerDisconnectedError", "ServiceRequestError", "ServiceResponseError", "FSTimeoutError", "TransportError",
+        "ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError", "WriteError", "RemoteProtocolError", "ProxyError",
+        "ChecksumError",
+    )
+)  # fmt: skip
+_EXIT_CODES: dict[Role, ExitCode] = {
+    "model": ExitCode.MODEL,
+    "dataset": ExitCode.DATA,
+    "output": ExitCode.OUTPUT,
+}
+_PASSING = frozenset((408, 409, 412, 429, *range(500, 600))) - {501}
+"""Too slow, at the same time as another, too often, or the service's own fault."""
+
+
+def problem_of(error: BaseException) -> Problem:
+    """What kind of problem an exception of fsspec's file systems, and of the libraries below them, stands for."""
+    chain = list(causes(error))
+    names = {type(cause).__name__ for cause in chain} | {_code(cause) for cause in chain}
+    statuses = {_status(cause) for cause in chain}
+    if names & _NO_BUCKET or any("bucket does not exist" in str(cause).lower() for cause in chain):
+        return "no bucket"
+    if names & _REFUSED or 401 in statuses:
+        return "refused"
+    if 403 in statuses or any(isinstance(cause, PermissionError) or _is_refusal_of_gcsfs(cause) for cause in chain):
+        return "not allowed"
+    if any(_is_of_tls(cause) for cause in chain):
+        return "other"
+    # Before what is missing: for fsspec a web server that does not answer has no such file.
+    network = (ConnectionError, TimeoutError, socket.gaierror)
+    if names & _UNREACHABLE or statuses & _PASSING or any(isinstance(cause, network) for cause in chain):
+        return "unreachable"
+    if statuses & {404} or any(isinstance(cause, FileNotFoundError) for cause in chain):
+        return "missing"
+    return "other"
+
+
+def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
+    """The failure to tell people. What may pass by itself has the exit code INTERNAL: the next attempt may do."""
+    scheme, where = uri.partition("://")[0], f"{FIELDS[role]} {uri}"
+    tls = next((cause for cause in causes(error) if _is_of_tls(cause)), None)
+    code, why = _EXIT_CODES[role], _first_line(tls or error)
+    verb = "written" if role == "output" else "read"
+    match problem_of(error):
+        case "no bucket":
+            return bucket_not_found(uri, role)
+        case "refused":
+            message = f"{where}: the credentials are refused: {why}"
+            return TrainerError(code, "CredentialsRefused", message, how_to_give(scheme, role))
+        case "not allowed":
+            message = f"{where} may not be {verb} with these credentials: {why}"
+            hint = f"let them list, read{', write and delete' if role == 'output' else ''} there; {how_to_give(scheme, role)}"
+            return TrainerError(code, "AccessDenied", message, hint)
+        case "missing":
+            hint = f"check {FIELDS[role]}{', and that there is such a bucket' if scheme == 'gs' else ''}"
+            return TrainerError(code, _missing(role), f"{where}: there is nothing", hint)
+        case "unreachable":
+            hint = "let the pod reach the service, and check AWS_ENDPOINT_URL where it is not Amazon's"
+            message = f"{where} cannot be reached: {why}"
+            return TrainerError(ExitCode.INTERNAL, "StorageUnreachable", message, hint if scheme == "s3" else None)
+    return TrainerError(code, "StorageFailed", f"{where} cannot be {verb}: {type(error).__name__}: {why}")
+
+
+def bucket_not_found(uri: str, role: Role) -> TrainerError:
+    bucket = uri.partition("://")[2].partition("/")[0]
+    return TrainerError(
+        _EXIT_CODES[role],
+        "BucketNotFound",
+        f"{FIELDS[role]} {uri}: there is no bucket '{bucket}'",
+        "check the spelling, the account and the endpoint, or make it: the trainer makes no buckets",
+    )
+
+
+@contextmanager
+def remote_failures(uri: str, role: Role) -> Iterator[None]:
+    """Whatever goes wrong at the remote place is told as `explain` does. A full disk on this side is told as such."""
+    try:
+        yield
+    except (TrainerError, MemoryError):
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _scratch_full(uri, role) from error
+        raise explain(error, uri, role) from error
+    except Exception as error:  # each library below fsspec has classes of its own
+        raise explain(error, uri, role) from error
+
+
+def may_pass(error: TrainerError) -> bool:
+    """Whether the same may do later at a place that could be written before: a Secret is renewed, a service comes back.
+
+    What no table of ours knows counts as such: a run is worth another try.
+    """
+    return error.reason not in ("AccessDenied", "BucketNotFound")
+
+
+def _scratch_full(uri: str, role: Role) -> TrainerError:
+    return TrainerError(
+        ExitCode.INTERNAL,
+        "ScratchFull",
+        f"{FIELDS[role]} {uri}: no space is left on this machine's disk to keep a copy of it",
+        "copies lie below XDG_CACHE_HOME (in a pod: the node's disk); free some, or use a node with more",
+    )
+
+
+def _is_of_tls(error: BaseException) -> bool:
+    """A certificate that is not trusted, or no TLS at all, does not pass by itself. botocore has a class of its own."""
+    return isinstance(error, ssl.SSLError) or type(error).__name__ == "SSLError"
+
+
+def _is_refusal_of_gcsfs(error: BaseException) -> bool:
+    """It makes a bare OSError of a 403."""
+    return isinstance(error, OSError) and str(error).startswith("Forbidden: ")
+
+
+def _missing(role: Role) -> str:
+    return {"model": "ModelNotFound", "dataset": "DatasetNotFound", "output": "OutputNotFound"}[role]
+
+
+def _code(error: BaseException) -> str:
+    """The service's own name for an error: botocore keeps it in a response, azure-core in error_code."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return str(response.get("Error", {}).get("Code", ""))
+    code = getattr(error, "error_code", None)
+    return str(getattr(code, "value", code) or "")
+
+
+def _status(error: BaseException) -> int:
+    """The HTTP status: of botocore, azure-core (status_code), gcsfs (code), aiohttp (status); 0 if there is none."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    found = (getattr(holder, name, None) for holder in (error, response) for name in ("status_code", "status", "code"))
+    return next((int(status) for status in found if isinstance(status, int) and 100 <= status < 600), 0)
+
+
+def _first_line(error: BaseException) -> str:
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return redact(text)[:300]
