@@ -2,13 +2,14 @@
 
 A CRD cannot say "text, number, boolean or null, or a flat list or map of them": it has no unions, and CEL does not see
 values without a type. But the bounds of every type may stand side by side in one schema, and each looks only at values
-of its own type. So the schema refuses depth, lengths and numbers at apply, and what it cannot say (names, and all
-bytes together) is said by pydantic alone: by the operator, in the job's status, and by the trainer.
+of its own type. So the schema refuses depth, lengths and numbers at apply, and what it cannot say (names, keys, and all
+bytes together) is in `RULES`: checked by a ValidatingAdmissionPolicy (`finetune_api.policy`), and wherever it is read.
 """
 
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -25,7 +26,7 @@ MAX_KEYS: Final = 32
 MAX_KEY: Final = 128
 MAX_BYTES: Final = 16 * 1024
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+_NAME: Final = "^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 _UNTYPED: Final[JsonObject] = {"x-kubernetes-preserve-unknown-fields": True}
 _INNER: Final[JsonObject] = {**_UNTYPED, "maxLength": MAX_INNER_TEXT, "maxItems": 0, "maxProperties": 0}
 _VALUE: Final[JsonObject] = {
@@ -53,20 +54,19 @@ Arguments: TypeAlias = Annotated[dict[str, Any], Field(max_length=MAX_ARGUMENTS)
 
 
 def _check(arguments: JsonObject) -> JsonObject:
-    problem = next((found for name, value in arguments.items() if (found := _problem(name, value))), None)
-    if problem is None:
-        size = len(json.dumps(arguments, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass"))
-        if size > MAX_BYTES:
-            problem = f"takes at most {MAX_BYTES} bytes in all, and this is {size}"
+    checks = (_nested_or_long, *(rule.problem for rule in RULES))
+    problem = next((found for check in checks if (found := check(arguments))), None)
     if problem is not None:
         raise PydanticCustomError("arguments", "{message}", {"message": problem})
     return arguments
 
 
-def _problem(name: str, value: object) -> str | None:
-    """What is wrong with one argument; never looks deeper than a value may be nested."""
-    if not _NAME.fullmatch(name):
-        return f"{name!r:.80} is no argument's name, which has letters, digits and _, at most 64"
+def _nested_or_long(arguments: JsonObject) -> str | None:
+    """What the schema refuses, too; never looks deeper than a value may be nested."""
+    return next((why for name, value in arguments.items() if (why := _wrong_value(name, value))), None)
+
+
+def _wrong_value(name: str, value: object) -> str | None:
     match value:
         case list():
             if len(value) > MAX_ITEMS:
@@ -75,14 +75,8 @@ def _problem(name: str, value: object) -> str | None:
         case dict():
             if len(value) > MAX_KEYS:
                 return f"{name}: a map holds at most {MAX_KEYS} values, and this one {len(value)}"
-            return next((why for key, each in value.items() if (why := _wrong_entry(name, key, each))), None)
+            return next((why for key, each in value.items() if (why := _wrong_inner(f"{name}.{key}", each))), None)
     return _wrong_scalar(name, value, MAX_TEXT)
-
-
-def _wrong_entry(name: str, key: object, value: object) -> str | None:
-    if not isinstance(key, str) or len(key) > MAX_KEY:
-        return f"{name}: a key is text of at most {MAX_KEY} characters, not {key!r:.80}"
-    return _wrong_inner(f"{name}.{key}", value)
 
 
 def _wrong_inner(name: str, value: object) -> str | None:
@@ -102,3 +96,70 @@ def _wrong_scalar(name: str, value: object, longest: int) -> str | None:
         case None | bool() | int() | float() | str():
             return None
     return f"{name}: must be text, a number, a boolean, or a flat list or map of such, not {type(value).__name__}"
+
+
+@dataclass(frozen=True)
+class ArgumentRule:
+    """A rule of the admission policy, and the same in Python, whose message names the argument."""
+
+    cel: str
+    """What must hold, in CEL; `variables.arguments` is the map."""
+    message: str
+    """What the API server says where it does not."""
+    problem: Callable[[JsonObject], str | None]
+    """What is wrong, or None."""
+
+
+def _wrong_name(arguments: JsonObject) -> str | None:
+    wrong = next((name for name in arguments if not re.fullmatch(_NAME, name)), None)
+    return wrong and f"{wrong!r:.80} is no argument's name, which has letters, digits and _, at most 64"
+
+
+def _wrong_key(arguments: JsonObject) -> str | None:
+    keys = ((name, key) for name, value in arguments.items() if isinstance(value, dict) for key in value)
+    return next(
+        (
+            f"{name}: a key is text of at most {MAX_KEY} characters, not {key!r:.80}"
+            for name, key in keys
+            if not isinstance(key, str) or len(key) > MAX_KEY
+        ),
+        None,
+    )
+
+
+def _too_many_bytes(arguments: JsonObject) -> str | None:
+    size = len(json.dumps(arguments, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass"))
+    return f"takes at most {MAX_BYTES} bytes in all, and this is {size}" if size > MAX_BYTES else None
+
+
+def _scalar_bytes(value: str) -> str:
+    """CEL for the bytes of a scalar, without quotes and escapes."""
+    other = f"(type({value}) == null_type ? 4 : size(string({value})))"
+    return f"(type({value}) == string ? size(bytes({value})) : {other})"
+
+
+def _value_bytes(value: str) -> str:
+    items = f"{value}.map(item, {_scalar_bytes('item')} + 1).sum()"
+    entries = f"{value}.map(key, size(bytes(key)) + {_scalar_bytes(f'{value}[key]')} + 2).sum()"
+    return f"(type({value}) == list ? {items} : type({value}) == map ? {entries} : {_scalar_bytes(value)})"
+
+
+RULES: Final = (
+    ArgumentRule(
+        cel=f"variables.arguments.all(name, name.matches('{_NAME}'))",
+        message="an argument's name has letters, digits and _, at most 64",
+        problem=_wrong_name,
+    ),
+    ArgumentRule(
+        cel=f"variables.arguments.all(name, type(variables.arguments[name]) != map || variables.arguments[name].all(key, size(key) <= {MAX_KEY}))",
+        message=f"the key of a map has at most {MAX_KEY} characters",
+        problem=_wrong_key,
+    ),
+    ArgumentRule(
+        # Counts no more than Python does (no quotes, no escapes), so that it refuses nothing that is taken there.
+        cel=f"variables.arguments.map(name, size(bytes(name)) + {_value_bytes('variables.arguments[name]')} + 2).sum() <= {MAX_BYTES}",
+        message=f"takes at most {MAX_BYTES} bytes in all",
+        problem=_too_many_bytes,
+    ),
+)
+"""What the schema cannot express."""

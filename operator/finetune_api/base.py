@@ -1,15 +1,18 @@
 """What all models of the contract share: camelCase on the wire, docstrings as descriptions, rules with a message."""
 
-import re
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
-from pydantic_core import PydanticCustomError, core_schema
+
+from finetune_api.rules import Rule, enforce, validations
 
 JsonObject: TypeAlias = dict[str, Any]
+
+
+def _add_rules(schema: JsonDict, model: type[Any]) -> None:
+    schema.update(validations(*model.rules))
 
 
 class ApiModel(BaseModel):
@@ -24,7 +27,16 @@ class ApiModel(BaseModel):
         use_attribute_docstrings=True,
         allow_inf_nan=False,
         protected_namespaces=(),
+        json_schema_extra=_add_rules,
     )
+
+    rules: ClassVar[tuple[Rule[Any], ...]] = ()
+    """What must hold between the fields; the first rule that does not is the error."""
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        enforce(self, *self.rules)
+        return self
 
     def to_wire(self) -> JsonObject:
         """The JSON object as Kubernetes holds it: camelCase, absent where nothing is set."""
@@ -35,64 +47,3 @@ class LenientModel(ApiModel):
     """Written by another program or another version: fields that we do not know are left out, not refused."""
 
     model_config = ConfigDict(extra="ignore")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What the API server checks by CEL. See https://kubernetes.io/docs/reference/using-api/cel/ for the language.
-
-    The message stands after the path of the schema that holds the rule, or after that path and `field` (`.a.b`).
-    """
-
-    rule: str
-    message: str
-    field: str | None = None
-
-
-def validations(*rules: Rule) -> JsonDict:
-    """The part of a schema that holds its rules."""
-    return {"x-kubernetes-validations": [_on_the_wire(rule) for rule in rules]}
-
-
-def _on_the_wire(rule: Rule) -> JsonDict:
-    wire: JsonDict = {"rule": rule.rule, "message": rule.message}
-    return {**wire, "fieldPath": rule.field} if rule.field else wire
-
-
-@dataclass(frozen=True)
-class Text:
-    """Annotation of a string that must match `pattern` and must not match `forbid` (both in RE2's syntax).
-
-    The API server checks them by CEL and not by the schema's `pattern`, since only CEL can name the remedy.
-    """
-
-    pattern: str
-    message: str
-    max_length: int
-    forbid: str | None = None
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_after_validator_function(
-            self._check, core_schema.str_schema(max_length=self.max_length)
-        )
-
-    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonObject:
-        expressions = [f"self.matches({_cel_string(self.pattern)})"]
-        if self.forbid:
-            expressions.append(f"!self.matches({_cel_string(self.forbid)})")
-        return {
-            "type": "string",
-            "maxLength": self.max_length,
-            **validations(Rule(" && ".join(expressions), self.message)),
-        }
-
-    def _check(self, value: str) -> str:
-        # RE2 knows ASCII classes only, and its $ does not match before a final newline.
-        matches = re.fullmatch(self.pattern, value, re.ASCII) is not None
-        if not matches or (self.forbid and re.search(self.forbid, value, re.ASCII)):
-            raise PydanticCustomError("text", "{message}", {"message": self.message})
-        return value
-
-
-def _cel_string(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -3,10 +3,11 @@
 import re
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from finetune_api.base import ApiModel, Rule, Text, validations
+from finetune_api.base import ApiModel
+from finetune_api.rules import Rule
+from finetune_api.text import Text
 
 ObjectName: TypeAlias = Annotated[
     str,
@@ -43,40 +44,40 @@ class KeyReference(ApiModel):
     """Whether the pod starts without it."""
 
 
-_SOURCE_RULE = Rule(
-    "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-    "needs exactly one of secretKeyRef and configMapKeyRef",
+_ONE_SOURCE: Rule["EnvVarSource"] = Rule(
+    cel="has(self.secretKeyRef) != has(self.configMapKeyRef)",
+    holds=lambda self: (self.secret_key_ref is None) != (self.config_map_key_ref is None),
+    message="needs exactly one of secretKeyRef and configMapKeyRef",
 )
 
 
 class EnvVarSource(ApiModel):
     """Where the value of an environment variable comes from: exactly one of these."""
 
-    model_config = ConfigDict(json_schema_extra=validations(_SOURCE_RULE))
+    rules = (_ONE_SOURCE,)
 
     secret_key_ref: KeyReference | None = None
     """A key of a Secret."""
     config_map_key_ref: KeyReference | None = None
     """A key of a ConfigMap."""
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "EnvVarSource":
-        if (self.secret_key_ref is None) == (self.config_map_key_ref is None):
-            raise PydanticCustomError("source", _SOURCE_RULE.message)
-        return self
 
-
-_VALUE_RULE = Rule("!(has(self.value) && has(self.valueFrom))", "takes value or valueFrom, not both")
-_OWN_RULE = Rule(
-    "!self.name.startsWith('KUBEFLOW_TRAINER_') && !self.name.startsWith('FINETUNE_')",
-    "variables that begin with FINETUNE_ or KUBEFLOW_TRAINER_ are set by the operator",
+_ONE_VALUE: Rule["EnvVar"] = Rule(
+    cel="!(has(self.value) && has(self.valueFrom))",
+    holds=lambda self: self.value is None or self.value_from is None,
+    message="takes value or valueFrom, not both",
+)
+_RESERVED_NAME: Rule["EnvVar"] = Rule(
+    cel="!self.name.startsWith('KUBEFLOW_TRAINER_') && !self.name.startsWith('FINETUNE_')",
+    holds=lambda self: not self.name.startswith(("KUBEFLOW_TRAINER_", "FINETUNE_")),
+    message="variables that begin with FINETUNE_ or KUBEFLOW_TRAINER_ are set by the operator",
 )
 
 
 class EnvVar(ApiModel):
     """An environment variable of the trainer, such as HF_TOKEN from a Secret."""
 
-    model_config = ConfigDict(json_schema_extra=validations(_VALUE_RULE, _OWN_RULE))
+    rules = (_ONE_VALUE, _RESERVED_NAME)
 
     name: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     """Name of the variable."""
@@ -84,14 +85,6 @@ class EnvVar(ApiModel):
     """Its value. Secrets do not belong here: use valueFrom."""
     value_from: EnvVarSource | None = None
     """Where its value comes from."""
-
-    @model_validator(mode="after")
-    def _one_value(self) -> "EnvVar":
-        if self.value is not None and self.value_from is not None:
-            raise PydanticCustomError("value", _VALUE_RULE.message)
-        if self.name.startswith(("KUBEFLOW_TRAINER_", "FINETUNE_")):
-            raise PydanticCustomError("name", _OWN_RULE.message)
-        return self
 
 
 class Toleration(ApiModel):
@@ -109,8 +102,14 @@ class Toleration(ApiModel):
     """How long, in seconds, a NoExecute taint is borne."""
 
 
-_LABELS_RULE = Rule(
-    " && ".join(
+def _labels_are_valid(pod: "PodSettings") -> bool:
+    keys = [*pod.labels, *pod.node_selector, *pod.annotations]
+    values = [*pod.labels.values(), *pod.node_selector.values()]
+    return all(re.fullmatch(_LABEL_KEY, key) for key in keys) and all(re.fullmatch(_LABEL_VALUE, v) for v in values)
+
+
+_LABELS: Rule["PodSettings"] = Rule(
+    cel=" && ".join(
         f"(!has(self.{field}) || self.{field}.all(key, key.matches('{_LABEL_KEY}'){value}))"
         for field, value in (
             ("labels", f" && self.labels[key].matches('{_LABEL_VALUE}')"),
@@ -118,19 +117,21 @@ _LABELS_RULE = Rule(
             ("annotations", ""),
         )
     ),
-    "pod.labels, pod.annotations and pod.nodeSelector take keys such as example.com/name; label values are at most 63 "
+    holds=_labels_are_valid,
+    message="pod.labels, pod.annotations and pod.nodeSelector take keys such as example.com/name; label values are at most 63 "
     "letters, digits, '-', '_' and '.'",
 )
-_OWN_LABELS_RULE = Rule(
-    "!has(self.labels) || self.labels.all(key, !key.startsWith('finetune.dev/') && !key.startsWith('batch.kubernetes.io/'))",
-    "pod.labels: those under finetune.dev/ and batch.kubernetes.io/ are set by the operator and by Kubernetes",
+_RESERVED_LABELS: Rule["PodSettings"] = Rule(
+    cel="!has(self.labels) || self.labels.all(key, !key.startsWith('finetune.dev/') && !key.startsWith('batch.kubernetes.io/'))",
+    holds=lambda self: not any(key.startswith(("finetune.dev/", "batch.kubernetes.io/")) for key in self.labels),
+    message="pod.labels: those under finetune.dev/ and batch.kubernetes.io/ are set by the operator and by Kubernetes",
 )
 
 
 class PodSettings(ApiModel):
     """What the training pod needs on this cluster; all of it optional."""
 
-    model_config = ConfigDict(json_schema_extra=validations(_OWN_LABELS_RULE, _LABELS_RULE))
+    rules = (_RESERVED_LABELS, _LABELS)
 
     image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^\S+$")] | None = None
     """Image of the trainer. The operator's default if left out."""
@@ -150,15 +151,3 @@ class PodSettings(ApiModel):
     """Labels of Job and pod besides our own, such as kueue.x-k8s.io/queue-name. Those under app.kubernetes.io/ take the place of ours."""
     annotations: Annotations = {}
     """Annotations of the pod."""
-
-    @model_validator(mode="after")
-    def _labels_are_labels(self) -> "PodSettings":
-        pairs = [*self.labels.items(), *self.node_selector.items()]
-        keys = [*self.labels, *self.node_selector, *self.annotations]
-        if not all(re.fullmatch(_LABEL_KEY, key) for key in keys) or not all(
-            re.fullmatch(_LABEL_VALUE, v) for _, v in pairs
-        ):
-            raise PydanticCustomError("labels", _LABELS_RULE.message)
-        if any(key.startswith(("finetune.dev/", "batch.kubernetes.io/")) for key in self.labels):
-            raise PydanticCustomError("labels", _OWN_LABELS_RULE.message)
-        return self

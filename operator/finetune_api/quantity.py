@@ -4,13 +4,11 @@ import re
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
 
-from finetune_api.base import Rule, validations
+from finetune_api.rules import Rule, enforce, validations
 
 # The grammar is Kubernetes': https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 _PATTERN: Final = "^([0-9]+([.][0-9]*)?|[.][0-9]+)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|[eE][0-9]{1,2})?$"
-_MESSAGE: Final = "must be a Kubernetes quantity, such as 4, 500m or 16Gi"
 
 
 def _as_text(value: Any) -> Any:
@@ -18,22 +16,17 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _check(value: str) -> str:
-    if not re.fullmatch(_PATTERN, value):
-        raise PydanticCustomError("quantity", _MESSAGE)
-    return value
+_RULE: Final = Rule[str](
+    cel=f"string(self).matches('{_PATTERN}')",
+    holds=lambda value: re.fullmatch(_PATTERN, value) is not None,
+    message="must be a Kubernetes quantity, such as 4, 500m or 16Gi",
+)
 
 
 Quantity: TypeAlias = Annotated[
     str,
     Field(max_length=32),
     BeforeValidator(_as_text),
-    AfterValidator(_check),
-    WithJsonSchema(
-        {
-            "x-kubernetes-int-or-string": True,
-            "maxLength": 32,
-            **validations(Rule(f"string(self).matches('{_PATTERN}')", _MESSAGE)),
-        }
-    ),
+    AfterValidator(lambda value: enforce(value, _RULE)),
+    WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32, **validations(_RULE)}),
 ]

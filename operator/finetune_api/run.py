@@ -4,12 +4,11 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from finetune_api.base import ApiModel, JsonObject
 from finetune_api.sources import RunOutputUri
-from finetune_api.v1alpha1 import API_VERSION, PROCESSES_RULE, RunSettings
+from finetune_api.v1alpha1 import API_VERSION, PROCESSES, RunSettings
 
 
 class JobReference(ApiModel):
@@ -37,6 +36,8 @@ class Reporting(ApiModel):
 class RunConfig(RunSettings):
     """One run, as the trainer needs to know it."""
 
+    rules = (*RunSettings.rules, PROCESSES)
+
     api_version: Literal["finetune.dev/v1alpha1"] = API_VERSION
     kind: Literal["RunConfig"] = "RunConfig"
     job: JobReference | None = None
@@ -49,12 +50,6 @@ class RunConfig(RunSettings):
     processes_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
     """Processes on each machine, on the CPU (gpus: 0); on GPUs there is one for each."""
     reporting: Reporting = Reporting()
-
-    @model_validator(mode="after")
-    def _processes_are_the_gpus(self) -> "RunConfig":
-        if self.processes_per_node is not None and self.gpus != 0:
-            raise PydanticCustomError("processes", PROCESSES_RULE.message)
-        return self
 
     @property
     def processes(self) -> int:

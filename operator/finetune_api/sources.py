@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from finetune_api.base import ApiModel, Rule, Text, validations
+from finetune_api.base import ApiModel
 from finetune_api.pod import LocalReference
+from finetune_api.rules import Rule
+from finetune_api.text import Text
 
 _UP = r"(^|/)[.][.](/|$)"
 _HUB_ID = r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?"
@@ -123,8 +124,9 @@ class Dataset(ApiModel):
     columns: Columns = Columns()
 
 
-PADDING_RULE = Rule(
-    rule="self.padding != 'max_length' || has(self.maxLength)",
+_PADDING: Rule["Preprocessing"] = Rule(
+    cel="self.padding != 'max_length' || has(self.maxLength)",
+    holds=lambda self: self.padding != "max_length" or self.max_length is not None,
     message="padding 'max_length' needs preprocessing.maxLength",
     field=".maxLength",
 )
@@ -133,7 +135,7 @@ PADDING_RULE = Rule(
 class Preprocessing(ApiModel):
     """How text becomes tokens."""
 
-    model_config = ConfigDict(json_schema_extra=validations(PADDING_RULE))
+    rules = (_PADDING,)
 
     max_length: Annotated[int, Field(ge=1, le=1_048_576)] | None = None
     """Longest sequence, in tokens. The model's own limit if left out (at most 1024 for causal-lm)."""
@@ -149,9 +151,3 @@ class Preprocessing(ApiModel):
     """causal-lm: put several texts into one sequence of `maxLength` tokens, none of which sees another. If left out it is done where the model can keep them apart."""
     completion_only_loss: bool = True
     """causal-lm: learn the answers only: the completion, or what the assistant says in a chat. If false, prompts are learned too."""
-
-    @model_validator(mode="after")
-    def _padding_has_a_length(self) -> "Preprocessing":
-        if self.padding == "max_length" and self.max_length is None:
-            raise PydanticCustomError("padding", PADDING_RULE.message)
-        return self

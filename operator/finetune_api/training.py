@@ -1,12 +1,12 @@
 """How to train, when to evaluate and when to save."""
 
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from finetune_api.arguments import Arguments
-from finetune_api.base import ApiModel, Rule, validations
+from finetune_api.base import ApiModel
+from finetune_api.rules import Rule
 from finetune_api.sources import Name, Problem, Seed
 
 Task: TypeAlias = Literal["text-classification", "token-classification", "causal-lm", "seq2seq"]
@@ -74,36 +74,39 @@ class Training(ApiModel):
     """Any other field of transformers.TrainingArguments by its own name, such as `warmup_steps: 100`: text, a number, a boolean, or a flat list or map of such; 16 KiB in all. Fields that the operator sets itself (output_dir, report_to, the save and evaluation strategy, …) are refused."""
 
 
-_STEPS_RULE = Rule(
-    "(self.strategy == 'steps') == has(self.steps)",
-    "steps is required with strategy 'steps', and only then",
+_STEPS: Rule["_Interval"] = Rule(
+    cel="(self.strategy == 'steps') == has(self.steps)",
+    holds=lambda self: (self.strategy == "steps") == (self.steps is not None),
+    message="steps is required with strategy 'steps', and only then",
 )
 
 
 class _Interval(ApiModel):
+    rules: ClassVar[tuple[Rule[Any], ...]] = (_STEPS,)
+
     strategy: Literal["epoch", "steps"] = "epoch"
     """At the end of each epoch, or each `steps` steps."""
     steps: Steps | None = None
     """Optimizer steps from one time to the next, with strategy `steps`."""
 
-    @model_validator(mode="after")
-    def _steps_go_with_their_strategy(self) -> "_Interval":
-        if (self.strategy == "steps") != (self.steps is not None):
-            raise PydanticCustomError("steps", _STEPS_RULE.message)
-        return self
 
-
-_BEST_RULE = Rule(
-    "!has(self.bestMetric) || self.bestMetric == 'loss' || !has(self.metrics) || self.bestMetric in self.metrics",
-    "bestMetric must be 'loss' or one of metrics",
+_BEST_METRIC: Rule["Evaluation"] = Rule(
+    cel="!has(self.bestMetric) || self.bestMetric == 'loss' || !has(self.metrics) || self.bestMetric in self.metrics",
+    holds=lambda self: self.metrics is None or self.best_metric in (None, "loss", *self.metrics),
+    message="bestMetric must be 'loss' or one of metrics",
 )
-_PATIENCE_RULE = Rule("!has(self.patience) || has(self.bestMetric)", "patience needs bestMetric", field=".patience")
+_PATIENCE: Rule["Evaluation"] = Rule(
+    cel="!has(self.patience) || has(self.bestMetric)",
+    holds=lambda self: self.patience is None or self.best_metric is not None,
+    message="patience needs bestMetric",
+    field=".patience",
+)
 
 
 class Evaluation(_Interval):
     """When and by which metrics to evaluate. It takes rows in `dataset.evaluation`."""
 
-    model_config = ConfigDict(json_schema_extra=validations(_STEPS_RULE, _BEST_RULE, _PATIENCE_RULE))
+    rules = (*_Interval.rules, _BEST_METRIC, _PATIENCE)
 
     metrics: Annotated[list[Metric], Field(max_length=8)] | None = None
     """Metrics of the `evaluate` library, reported as `eval_<metric>`. If left out: accuracy; f1 for multi-label; pearsonr and spearmanr for regression; precision, recall, f1 and accuracy of entities (seqeval) for token-classification; perplexity for causal-lm; rouge1, rouge2 and rougeL for seq2seq. f1, precision and recall are those of the second class where there are two, and the mean over classes (macro) where there are more."""
@@ -112,19 +115,9 @@ class Evaluation(_Interval):
     patience: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Stop early when `bestMetric` has not become better in as many evaluations, one after the other."""
 
-    @model_validator(mode="after")
-    def _best_metric_is_computed(self) -> "Evaluation":
-        if self.metrics is not None and self.best_metric not in (None, "loss", *self.metrics):
-            raise PydanticCustomError("best_metric", _BEST_RULE.message)
-        if self.patience is not None and self.best_metric is None:
-            raise PydanticCustomError("patience", _PATIENCE_RULE.message)
-        return self
-
 
 class Checkpoints(_Interval):
     """When to save, and how many to keep."""
-
-    model_config = ConfigDict(json_schema_extra=validations(_STEPS_RULE))
 
     keep: Annotated[int, Field(ge=1, le=16)] = 3
     """How many of the newest checkpoints to keep. The best one is kept besides."""

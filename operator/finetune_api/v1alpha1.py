@@ -4,15 +4,16 @@ The docstrings below become the CRD's descriptions, so that `kubectl explain ftj
 Only what works is here: the API server refuses any other field, engine or task.
 """
 
-from typing import Annotated, Final, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from finetune_api.base import ApiModel, Rule, validations
+from finetune_api.base import ApiModel
 from finetune_api.pod import PodSettings
 from finetune_api.quantity import Quantity
-from finetune_api.sources import Dataset, ModelSource, OutputUri, Preprocessing, SecretReference
+from finetune_api.rules import Rule
+from finetune_api.sources import Dataset, ModelSource, OutputUri, Preprocessing, Problem, SecretReference
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.training import METRICS_OF_PROBLEM, METRICS_OF_TASK, Checkpoints, Evaluation, Metric, Task, Training
 
@@ -27,16 +28,20 @@ CATEGORY = "finetune"
 
 Seconds: TypeAlias = Annotated[int, Field(ge=1, le=31_536_000)]
 
-_VOLUME_RULE = Rule(
-    "!has(self.uri) || (!has(self.size) && !has(self.storageClassName) && !has(self.retentionPolicy))",
-    "size, storageClassName and retentionPolicy are for the volume that the operator makes: leave them out, or leave out uri",
+_VOLUME: Rule["Output"] = Rule(
+    cel="!has(self.uri) || (!has(self.size) && !has(self.storageClassName) && !has(self.retentionPolicy))",
+    # An empty storageClassName is set, too: to Kubernetes it means a volume of no class.
+    holds=lambda self: (
+        self.uri is None or (self.size is None and self.storage_class_name is None and self.retention_policy is None)
+    ),
+    message="size, storageClassName and retentionPolicy are for the volume that the operator makes: leave them out, or leave out uri",
 )
 
 
 class Output(ApiModel):
     """Where checkpoints and the exported model go: `checkpoints/step-000125/`, `model/` and `history.jsonl` below one place."""
 
-    model_config = ConfigDict(json_schema_extra=validations(_VOLUME_RULE))
+    rules = (_VOLUME,)
 
     uri: OutputUri | None = None
     """A folder on a PersistentVolumeClaim that is there (pvc://claim/path), a place in object storage (s3://, gs:// or az://bucket/path), or a repository on the Hub (hf://org/name). If left out the operator makes a claim for the job."""
@@ -49,16 +54,16 @@ class Output(ApiModel):
     retention_policy: Literal["Retain", "Delete"] | None = None
     """Whether the claim that the operator makes outlives the job (Retain, the default) or goes with it (Delete)."""
 
-    @model_validator(mode="after")
-    def _volume_settings_need_our_volume(self) -> "Output":
-        if self.uri and (self.size or self.storage_class_name or self.retention_policy):
-            raise PydanticCustomError("volume", _VOLUME_RULE.message)
-        return self
+
+class _HasProcesses(Protocol):
+    gpus: int | None
+    processes_per_node: int | None
 
 
-PROCESSES_RULE = Rule(
-    "!has(self.processesPerNode) || self.gpus == 0",
-    "processesPerNode is for training on the CPU (gpus: 0): on GPUs each has one process",
+PROCESSES: Rule[_HasProcesses] = Rule(
+    cel="!has(self.processesPerNode) || self.gpus == 0",
+    holds=lambda self: self.processes_per_node is None or self.gpus == 0,
+    message="processesPerNode is for training on the CPU (gpus: 0): on GPUs each has one process",
     field=".processesPerNode",
 )
 
@@ -66,7 +71,7 @@ PROCESSES_RULE = Rule(
 class Resources(ApiModel):
     """What each training pod asks for, and how many there are."""
 
-    model_config = ConfigDict(json_schema_extra=validations(PROCESSES_RULE))
+    rules = (PROCESSES,)
 
     gpus: Annotated[int, Field(ge=0, le=64)] = 1
     """GPUs (`nvidia.com/gpu`) of each pod. 0 trains on the CPU."""
@@ -78,12 +83,6 @@ class Resources(ApiModel):
     """CPU cores of each pod, such as 4 or 500m; a fraction in quotes, such as "0.5". Request and limit."""
     memory: Quantity | None = None
     """Memory of each pod, such as 16Gi; request and limit."""
-
-    @model_validator(mode="after")
-    def _processes_are_the_gpus(self) -> "Resources":
-        if self.processes_per_node is not None and self.gpus:
-            raise PydanticCustomError("processes", PROCESSES_RULE.message)
-        return self
 
 
 class RunPolicy(ApiModel):
@@ -105,73 +104,124 @@ _FROZEN = (
     "immutable, since it shapes the run: delete the job and create it anew, or create one under another name; "
     "with another output.uri, if it has one, since that one holds this run"
 )
-_BEST_CHECKPOINT_RULE = Rule(
-    rule="!has(self.evaluation.bestMetric) || (has(self.dataset.evaluation)"
-    " && self.checkpoints.strategy == self.evaluation.strategy"
-    " && (self.evaluation.strategy != 'steps' || self.checkpoints.steps % self.evaluation.steps == 0))",
-    message="needs dataset.evaluation, and an evaluation at each checkpoint: give evaluation and checkpoints "
-    "the same strategy, and make checkpoints.steps a multiple of evaluation.steps",
-    field=".evaluation.bestMetric",
-)
 
 
-def _metrics_rule(where: str, what: str, metrics: tuple[Metric, ...]) -> Rule:
-    known = f"[{', '.join(repr(metric) for metric in metrics)}]"
-    return Rule(
-        rule=f"!({where}) || ((!has(self.evaluation.metrics) || self.evaluation.metrics.all(metric, metric in {known}))"
-        " && (!has(self.evaluation.bestMetric) || self.evaluation.bestMetric == 'loss'"
-        f" || self.evaluation.bestMetric in {known}))",
-        message=_metrics_message(what, metrics),
-        field=".evaluation.metrics",
+def _best_checkpoint_can_be_chosen(run: "RunSettings") -> bool:
+    evaluation, checkpoints = run.evaluation, run.checkpoints
+    return evaluation.best_metric is None or (
+        run.dataset.evaluation is not None
+        and checkpoints.strategy == evaluation.strategy
+        and (checkpoints.steps or 0) % (evaluation.steps or 1) == 0
     )
 
 
-def _metrics_message(what: str, metrics: tuple[Metric, ...]) -> str:
-    return f"metrics of {what} are {', '.join(metrics)}"
-
-
-_METRICS_RULES = [
-    *(_metrics_rule(f"self.task == '{task}'", task, metrics) for task, metrics in METRICS_OF_TASK.items()),
-    *(
-        _metrics_rule(f"has(self.model.problemType) && self.model.problemType == '{problem}'", problem, metrics)
-        for problem, metrics in METRICS_OF_PROBLEM.items()
-    ),
-]
-_METRICS_ROWS_RULE = Rule(
-    rule="!has(self.evaluation.metrics) || has(self.dataset.evaluation)",
+_BEST_CHECKPOINT: Rule["RunSettings"] = Rule(
+    cel="!has(self.evaluation.bestMetric) || (has(self.dataset.evaluation)"
+    " && self.checkpoints.strategy == self.evaluation.strategy"
+    " && (self.evaluation.strategy != 'steps' || self.checkpoints.steps % self.evaluation.steps == 0))",
+    holds=_best_checkpoint_can_be_chosen,
+    message="needs dataset.evaluation, and an evaluation at each checkpoint: give evaluation and checkpoints "
+    "the same strategy, and make checkpoints.steps a multiple of evaluation.steps",
+    field=".evaluation.bestMetric",
+    lead="evaluation.bestMetric ",
+)
+_METRIC_ROWS: Rule["RunSettings"] = Rule(
+    cel="!has(self.evaluation.metrics) || has(self.dataset.evaluation)",
+    holds=lambda self: self.evaluation.metrics is None or self.dataset.evaluation is not None,
     message="metrics need dataset.evaluation, the rows to compute them on",
     field=".evaluation.metrics",
+    lead="evaluation.",
 )
-_KERAS_RULE = Rule(
-    rule="self.training.engine != 'keras' || (self.task == 'text-classification' && !has(self.training.lora))",
+
+
+def _metrics_of(
+    what: str, applies: str, does_apply: Callable[["RunSettings"], bool], *known: Metric
+) -> Rule["RunSettings"]:
+    listed = f"[{', '.join(repr(metric) for metric in known)}]"
+    return Rule(
+        cel=f"!({applies}) || ((!has(self.evaluation.metrics) || self.evaluation.metrics.all(metric, metric in {listed}))"
+        " && (!has(self.evaluation.bestMetric) || self.evaluation.bestMetric == 'loss'"
+        f" || self.evaluation.bestMetric in {listed}))",
+        holds=lambda self: (
+            not does_apply(self)
+            or {*(self.evaluation.metrics or ()), self.evaluation.best_metric} <= {None, "loss", *known}
+        ),
+        message=f"metrics of {what} are {', '.join(known)}",
+        field=".evaluation.metrics",
+        lead="evaluation.metrics: ",
+    )
+
+
+def _metrics_of_task(task: Task) -> Rule["RunSettings"]:
+    return _metrics_of(task, f"self.task == '{task}'", lambda run: run.task == task, *METRICS_OF_TASK[task])
+
+
+def _metrics_of_problem(problem: Problem) -> Rule["RunSettings"]:
+    return _metrics_of(
+        problem,
+        f"has(self.model.problemType) && self.model.problemType == '{problem}'",
+        lambda run: run.model.problem_type == problem,
+        *METRICS_OF_PROBLEM[problem],
+    )
+
+
+_KERAS: Rule["RunSettings"] = Rule(
+    cel="self.training.engine != 'keras' || (self.task == 'text-classification' && !has(self.training.lora))",
+    holds=lambda self: (
+        self.training.engine != "keras" or (self.task == "text-classification" and self.training.lora is None)
+    ),
     message="engine 'keras' trains text-classification, without lora: use engine 'trainer' or 'pytorch'",
     field=".training.engine",
+    lead="training.",
 )
-_KERAS_DEVICE_RULE = Rule(
-    rule="self.training.engine != 'keras' || (self.resources.gpus <= 1 && self.resources.nodes == 1"
+_KERAS_DEVICE: Rule["FineTuneJobSpec"] = Rule(
+    cel="self.training.engine != 'keras' || (self.resources.gpus <= 1 && self.resources.nodes == 1"
     " && (!has(self.resources.processesPerNode) || self.resources.processesPerNode == 1))",
+    holds=lambda self: (
+        self.training.engine != "keras"
+        or (self.resources.gpus <= 1 and self.resources.nodes == 1 and self.resources.processes_per_node in (None, 1))
+    ),
     message="engine 'keras' trains on one device: use engine 'trainer' or 'pytorch', or one GPU on one node",
     field=".resources",
+    lead="resources: ",
 )
-_FIELDS_OF_TASK: list[tuple[str, str, Task]] = [
-    ("model", "problemType", "text-classification"),
-    ("preprocessing", "packing", "causal-lm"),
-    ("preprocessing", "sourcePrefix", "seq2seq"),
-]
-_TASK_RULES = [
-    Rule(f"!has(self.{section}.{name}) || self.task == '{task}'", f"{name} is for {task}", field=f".{section}.{name}")
-    for section, name, task in _FIELDS_OF_TASK
-]
-_FORMAT_RULE = Rule(
-    rule="self.dataset.format == 'auto' || self.task == 'causal-lm'",
+
+
+def _field_of_task(
+    section: str, name: str, task: Task, value: Callable[["RunSettings"], object]
+) -> Rule["RunSettings"]:
+    return Rule(
+        cel=f"!has(self.{section}.{name}) || self.task == '{task}'",
+        holds=lambda self: value(self) is None or self.task == task,
+        message=f"{name} is for {task}",
+        field=f".{section}.{name}",
+        lead=f"{section}.",
+    )
+
+
+_FORMAT: Rule["RunSettings"] = Rule(
+    cel="self.dataset.format == 'auto' || self.task == 'causal-lm'",
+    holds=lambda self: self.dataset.format == "auto" or self.task == "causal-lm",
     message="format is for causal-lm",
     field=".dataset.format",
+    lead="dataset.",
 )
-_RULES = (_BEST_CHECKPOINT_RULE, _METRICS_ROWS_RULE, *_METRICS_RULES, _KERAS_RULE, *_TASK_RULES, _FORMAT_RULE)
 
 
 class RunSettings(ApiModel):
     """What shapes a run, the same for the operator and for the trainer alone on a laptop."""
+
+    rules = (
+        _BEST_CHECKPOINT,
+        _METRIC_ROWS,
+        *map(_metrics_of_task, METRICS_OF_TASK),
+        *map(_metrics_of_problem, METRICS_OF_PROBLEM),
+        _KERAS,
+        _field_of_task("model", "problemType", "text-classification", lambda run: run.model.problem_type),
+        _field_of_task("preprocessing", "packing", "causal-lm", lambda run: run.preprocessing.packing),
+        _field_of_task("preprocessing", "sourcePrefix", "seq2seq", lambda run: run.preprocessing.source_prefix),
+        _FORMAT,
+    )
 
     task: Task
     """What the model learns. `text-classification`: one text or a pair to a class, several classes or a number. `token-classification`: each word to a tag. `causal-lm`: to go on with a text, to answer a prompt, or to chat (supervised fine-tuning). `seq2seq`: from one text to another, such as translation or summarization."""
@@ -182,47 +232,9 @@ class RunSettings(ApiModel):
     evaluation: Evaluation = Evaluation()
     checkpoints: Checkpoints = Checkpoints()
 
-    @model_validator(mode="after")
-    def _best_checkpoint_can_be_chosen(self) -> "RunSettings":
-        evaluation, checkpoints = self.evaluation, self.checkpoints
-        if evaluation.best_metric is None:
-            return self
-        aligned = evaluation.strategy == checkpoints.strategy and (
-            evaluation.steps is None or checkpoints.steps is None or checkpoints.steps % evaluation.steps == 0
-        )
-        if self.dataset.evaluation is None or not aligned:
-            raise PydanticCustomError("best_checkpoint", f"evaluation.bestMetric {_BEST_CHECKPOINT_RULE.message}")
-        return self
-
-    @model_validator(mode="after")
-    def _metrics_fit(self) -> "RunSettings":
-        if self.evaluation.metrics is not None and self.dataset.evaluation is None:
-            raise PydanticCustomError("metrics", f"evaluation.{_METRICS_ROWS_RULE.message}")
-        asked = {*(self.evaluation.metrics or []), self.evaluation.best_metric} - {"loss", None}
-        fitting: dict[str, tuple[Metric, ...]] = {self.task: METRICS_OF_TASK[self.task]}
-        if self.model.problem_type:
-            fitting[self.model.problem_type] = METRICS_OF_PROBLEM[self.model.problem_type]
-        for what, metrics in fitting.items():
-            if not asked <= set(metrics):
-                message = f"evaluation.metrics: {_metrics_message(what, metrics)}"
-                raise PydanticCustomError("metrics", "{message}", {"message": message})
-        return self
-
-    @model_validator(mode="after")
-    def _task_and_engine_fit(self) -> "RunSettings":
-        if self.training.engine == "keras" and (self.task != "text-classification" or self.training.lora):
-            raise PydanticCustomError("engine", f"training.{_KERAS_RULE.message}")
-        wire = self.to_wire()
-        for (section, name, task), rule in zip(_FIELDS_OF_TASK, _TASK_RULES, strict=True):
-            if name in wire[section] and self.task != task:
-                raise PydanticCustomError("task", "{message}", {"message": f"{section}.{rule.message}"})
-        if self.dataset.format != "auto" and self.task != "causal-lm":
-            raise PydanticCustomError("task", f"dataset.{_FORMAT_RULE.message}")
-        return self
-
 
 _IMMUTABLE = [
-    Rule(f"self.{field} == oldSelf.{field}", _FROZEN, field=f".{field}")
+    Rule[Any](cel=f"self.{field} == oldSelf.{field}", holds=None, message=_FROZEN, field=f".{field}")
     for field in (*RunSettings.model_fields, "output", "resources", "pod")
 ]
 
@@ -230,7 +242,7 @@ _IMMUTABLE = [
 class FineTuneJobSpec(RunSettings):
     """One fine-tuning run. Fields that shape the run are immutable; `suspend` and `runPolicy` can change."""
 
-    model_config = ConfigDict(json_schema_extra=validations(*_IMMUTABLE, *_RULES, _KERAS_DEVICE_RULE))
+    rules = (*_IMMUTABLE, *RunSettings.rules, _KERAS_DEVICE)
 
     output: Output = Output()
     resources: Resources = Resources()
@@ -238,14 +250,6 @@ class FineTuneJobSpec(RunSettings):
     suspend: bool = False
     """True stops the job: the trainer saves a checkpoint and its pod goes. False lets it go on from there."""
     run_policy: RunPolicy = RunPolicy()
-
-    @model_validator(mode="after")
-    def _keras_has_one_device(self) -> "FineTuneJobSpec":
-        resources = self.resources
-        devices = resources.nodes * max(resources.gpus, resources.processes_per_node or 1)
-        if self.training.engine == "keras" and devices > 1:
-            raise PydanticCustomError("keras", f"resources: {_KERAS_DEVICE_RULE.message}")
-        return self
 
 
 class FineTuneJob(ApiModel):
