@@ -5,7 +5,7 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable
 
-from kubernetes.aio.client import ApiClient, ApiException
+from kubernetes.aio.client import ApiClient
 
 from finetune_api.base import JsonObject
 from finetune_operator.controller import kopf_watch
@@ -15,13 +15,15 @@ from finetune_operator.health import Check, Heartbeat, serve_health, silence_che
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import has_ended, job_essence, pod_essence
-from finetune_operator.job.ownership import PodOwners, key_of_job
+from finetune_operator.job.ownership import key_of_job
+from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind, Kube, connect
-from finetune_operator.kube.informer import FAILURES, Informer, brief
+from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
+from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.workqueue import WorkQueue
-from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.reports.certificates import Certificates
 from finetune_operator.reports.latest import LatestReports
+from finetune_operator.reports.pod_owner import PodOwners
 from finetune_operator.reports.server import ReportServer, serve_reports
 from finetune_operator.settings import Settings
 
@@ -64,7 +66,7 @@ class Operator:
             jobs=self._jobs,
             pods=self._pods,
             reports=self._reports,
-            surroundings=self._surroundings,
+            pod_defaults=self._pod_defaults,
             status_interval=settings.status_interval,
         )
         self._heartbeat = Heartbeat()
@@ -97,7 +99,7 @@ class Operator:
             await _patiently("the keys of the report endpoint cannot be read", self._certificates.refresh)
             report_server = await serve_reports(
                 client=self._client,
-                lookup=PodOwners(self._kube, self._jobs, self._pods),
+                find_job=PodOwners(self._kube, self._jobs, self._pods).find,
                 on_report=self._reports.take,
                 on_refused=self._reports.refuse,
                 context=self._certificates.context,
@@ -146,8 +148,8 @@ class Operator:
     async def _reconcile(self, key: Key) -> float | None:
         return await self._reconciler.reconcile(key)
 
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+    def _pod_defaults(self) -> PodDefaults:
+        return PodDefaults(
             self._settings.trainer_image,
             self._reports_url,
             self._certificates.bundle,
@@ -190,7 +192,7 @@ class Operator:
         while True:
             try:
                 await self._finetunejobs.check(self._kube, self._namespace)
-            except FAILURES as error:
+            except API_FAILURES as error:
                 _log.warning("list of FineTuneJobs failed: %s", brief(error))
             await asyncio.sleep(_CHECK_SECONDS)
 
@@ -201,7 +203,7 @@ async def _patiently(trouble: str, action: Callable[[], Awaitable[object]]) -> N
         try:
             await action()
             return
-        except FAILURES as error:
+        except API_FAILURES as error:
             _log.warning("%s (%s)", trouble, brief(error))
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -212,13 +214,3 @@ async def _signal_to_stop() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await stopping.wait()
-
-
-def retry_after(error: Exception) -> float | None:
-    """The seconds to wait that the API server asks for with 429 or 503."""
-    if not isinstance(error, ApiException) or error.headers is None:
-        return None
-    try:
-        return float(error.headers.get("Retry-After", ""))
-    except ValueError:
-        return None

@@ -11,7 +11,8 @@ import requests
 from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
 
 from finetune_api.report import AUDIENCE
-from finetune_operator.reports.server import report_path
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.report import report_path
 
 REPORT = {"report": {"sequence": 1, "stage": "Training"}}
 NOWHERE = {"nodeSelector": {"example.com/nowhere": "here"}}
@@ -41,7 +42,7 @@ class Reporting:
             return str(answer.status.token)
 
     def post(self, token: str, job: str) -> int:
-        url = self.root + report_path(self.space.namespace, job)
+        url = self.root + report_path(Key(self.space.namespace, job))
         headers = {"Authorization": f"Bearer {token}"}
         return requests.post(url, json=REPORT, headers=headers, verify=self.ca, timeout=10).status_code
 

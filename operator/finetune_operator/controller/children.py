@@ -15,11 +15,13 @@ from finetune_operator.job.finetunejob import Key, Resource
 from finetune_operator.job.names import job_name, preflight_job_name
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job
 from finetune_operator.job.ownership import conflict, is_ours
-from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PVCS, SERVICES, Kind, Kube, api_message
+from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PVCS, SERVICES, Kind, Kube
+from finetune_operator.kube.errors import api_message
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.config_map import CA_FILE, build_config_map
 from finetune_operator.manifests.job import changes, changes_after_the_end
-from finetune_operator.manifests.pod import Surroundings, claim_of
+from finetune_operator.manifests.pod import claim_of
 from finetune_operator.manifests.preflight_job import build_preflight_job
 from finetune_operator.manifests.service import build_service
 
@@ -60,7 +62,7 @@ class Children:
         self._prepared.pop(key, None)
 
     async def make(
-        self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, *, preflight: bool
+        self, resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults, *, preflight: bool
     ) -> Made:
         """Make what is missing, for a FineTuneJob of which the cache holds no Job.
 
@@ -70,18 +72,18 @@ class Children:
         live = await self._live_job(resource, job_name(resource.key.name))
         try:
             if live is None and preflight:
-                checked = await self._make_preflight(resource, spec, surroundings)
+                checked = await self._make_preflight(resource, spec, pod_defaults)
                 job = checked.preflight
                 if job is None or job.deleting or job.end is None or not job.end.succeeded:
                     return checked
-            return await self._make_job(resource, spec, surroundings) if live is None else self._found(resource, live)
+            return await self._make_job(resource, spec, pod_defaults) if live is None else self._found(resource, live)
         except _LATER as error:
             return Made(blocked=Cause("CreateForbidden", api_message(error)))
         except _NEVER as error:
             return Made(refused=Cause("SpecRefused", api_message(error)))
 
-    async def _make_job(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> Made:
-        children = build_children(resource, spec, surroundings)
+    async def _make_job(self, resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> Made:
+        children = build_children(resource, spec, pod_defaults)
         made = await self._make_all(
             resource,
             [
@@ -91,17 +93,17 @@ class Children:
                 (JOBS, children.job),
             ],
         )
-        self._prepared[resource.key] = surroundings.ca, None
+        self._prepared[resource.key] = pod_defaults.ca, None
         return made
 
-    async def _make_preflight(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> Made:
+    async def _make_preflight(self, resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> Made:
         live = await self._live_job(resource, preflight_job_name(resource.key.name))
         if live is None:
             bound = await self._output_is_bound(resource, spec)
-            job = build_preflight_job(resource, spec, surroundings, output_bound=bound)
-            config_map = build_config_map(resource, spec, surroundings.ca)
+            job = build_preflight_job(resource, spec, pod_defaults, output_bound=bound)
+            config_map = build_config_map(resource, spec, pod_defaults.ca)
             made = await self._make_all(resource, [(CONFIG_MAPS, config_map), (JOBS, job)])
-            self._prepared[resource.key] = surroundings.ca, None
+            self._prepared[resource.key] = pod_defaults.ca, None
         else:
             made = self._found(resource, live)
         return replace(made, job=None, preflight=made.job)
@@ -145,15 +147,15 @@ class Children:
         spec: FineTuneJobSpec,
         job: JobState,
         first_pod: str | None,
-        surroundings: Surroundings,
+        pod_defaults: PodDefaults,
     ) -> JobState:
         """Pass on what may change while the Job runs: suspension, limits, and the authority of the report endpoint.
 
         `first_pod` is the uid of the newest attempt's: for each new one, what its pods need is there again.
         """
-        prepared = surroundings.ca, first_pod
+        prepared = pod_defaults.ca, first_pod
         if self._prepared.get(resource.key) != prepared:
-            await self._prepare(resource, spec, surroundings)
+            await self._prepare(resource, spec, pod_defaults)
             self._prepared[resource.key] = prepared
         return await self._patch(resource, job, changes(job.requested, spec))
 
@@ -173,11 +175,11 @@ class Children:
         patch = {**patch, "metadata": {**patch["metadata"], "uid": job.uid}}
         return parse_job(await self._kube.merge(JOBS, resource.key.namespace, job.name, patch))
 
-    async def _prepare(self, resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> None:
+    async def _prepare(self, resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> None:
         """Make ConfigMap and Service again where somebody deleted them, and keep the authority up to date."""
-        config_map = build_config_map(resource, spec, surroundings.ca)
+        config_map = build_config_map(resource, spec, pod_defaults.ca)
         live = await self._find_or_create(CONFIG_MAPS, config_map)
-        if is_ours(live, resource.uid) and live.get("data", {}).get(CA_FILE) != surroundings.ca:
+        if is_ours(live, resource.uid) and live.get("data", {}).get(CA_FILE) != pod_defaults.ca:
             await self._kube.apply(CONFIG_MAPS, config_map)
         service = build_service(resource, spec)
         if service is not None:

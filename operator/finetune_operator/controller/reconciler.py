@@ -17,15 +17,16 @@ from finetune_operator.job.finetunejob import Key, Resource, parse_resource
 from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_name
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job, parse_pods
 from finetune_operator.job.ownership import is_ours, own_pods
+from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.preflight import asked_for
 from finetune_operator.kube import events
 from finetune_operator.kube.client import FINETUNEJOBS, PODS, Kube
 from finetune_operator.kube.informer import Informer
-from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.reports.latest import LatestReports
 from finetune_operator.status.compute import compare, compute_status, to_manifest
 from finetune_operator.status.failures import failed_pods
 from finetune_operator.status.phase import PRE_RUNNING_DEADLINE, laggard, pre_running_due
+from finetune_operator.status.phase_event import phase_event
 from finetune_operator.status.preflight_phase import preflight_due
 
 _LOOK_AGAIN_SECONDS = 15.0
@@ -49,7 +50,7 @@ class Reconciler:
         jobs: Informer,
         pods: Informer,
         reports: LatestReports,
-        surroundings: Callable[[], Surroundings],
+        pod_defaults: Callable[[], PodDefaults],
         status_interval: float,
     ) -> None:
         self._kube = kube
@@ -57,7 +58,7 @@ class Reconciler:
         self._jobs = jobs
         self._pods = pods
         self._reports = reports
-        self._surroundings = surroundings
+        self._pod_defaults = pod_defaults
         self._status_interval = status_interval
         self._children = Children(kube)
         self._written: dict[Key, float] = {}
@@ -132,7 +133,7 @@ class Reconciler:
             return replace(observed, preflight=preflight)
         observed = replace(observed, preflight=preflight)
         asked = preflight is not None or asked_for(resource, spec)
-        made = await self._children.make(resource, spec, self._surroundings(), preflight=asked)
+        made = await self._children.make(resource, spec, self._pod_defaults(), preflight=asked)
         observed = made.within(observed)
         if made.preflight is not None and observed.preflight is not None:
             followed = await self._follow(resource, spec, observed.preflight, 1, now)
@@ -151,7 +152,7 @@ class Reconciler:
             return replace(observed, job=None, blocked=Cause("JobDeleted", "the Job is being deleted; a new one comes"))
         if job.end is None:
             first_pod = observed.attempts[-1].uid if observed.attempts else None
-            job = await self._children.adjust(resource, spec, job, first_pod, self._surroundings())
+            job = await self._children.adjust(resource, spec, job, first_pod, self._pod_defaults())
         observed = replace(observed, job=job)
         if job.end is not None:
             # The Job's end may be seen before the pods': the last word is taken from what stands now.
@@ -208,7 +209,7 @@ class Reconciler:
             return None
         self._written[resource.key] = time.monotonic()
         self._finetunejobs.learn(written)
-        event = events.phase_event(resource, status, now)
+        event = phase_event(resource, status, now)
         if event is not None:
             _log.info("%s: %s: %s", resource.key, status.phase, status.message)
             await events.post(self._kube, event)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from finetune_api.base import JsonObject
 from finetune_api.status import FineTuneJobStatus, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.kube.bounded_json import UNREADABLE
+from finetune_operator.job.names import UNREADABLE
 
 _log = logging.getLogger(__name__)
 

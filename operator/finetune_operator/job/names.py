@@ -23,6 +23,8 @@ ANNOTATION_REQUESTED = "finetune.dev/requested"
 MANAGER = "finetune-operator"
 """Our name as field manager, in app.kubernetes.io/managed-by and as the reporter of Events."""
 CONTAINER = "trainer"
+UNREADABLE = "finetune.dev/unreadable"
+"""A field that the operator adds to an object that it read: what was left out of it, by top-level field, and why."""
 
 
 def child_name(name: str, suffix: str = "") -> str:

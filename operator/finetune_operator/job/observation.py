@@ -14,7 +14,7 @@ from finetune_api.base import JsonObject
 from finetune_api.report import NOT_COUNTED, FinalReport
 from finetune_api.status import is_sane
 from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX, LABEL_JOB_UID
-from finetune_operator.reports.server import Received
+from finetune_operator.job.report import Received
 
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 _LABELS = (LABEL_JOB_UID, LABEL_INDEX, LABEL_QUEUE)

@@ -18,9 +18,8 @@ from typing import Any, Final
 from cachetools import TTLCache
 
 from finetune_api.base import JsonObject
+from finetune_operator.job.names import UNREADABLE
 
-UNREADABLE: Final = "finetune.dev/unreadable"
-"""A field that we add to an object: what was left out of it, by the name of the top-level field, and why."""
 MAX_DEPTH: Final = 64
 """Kubernetes' own deepest kinds, pods with their affinities, come to 16."""
 MAX_FIELD_BYTES: Final = 3 * 512 * 1024

@@ -5,7 +5,6 @@ TimeoutError and aiohttp.ClientError where there was no answer.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -207,12 +206,3 @@ def _event(line: bytes, kind: Kind) -> JsonObject:
         status = event["object"]
         raise ApiException(status=status.get("code", 500), reason=status.get("message"))
     return event
-
-
-def api_message(error: ApiException) -> str:
-    """What the API server says went wrong, without the request's headers."""
-    try:
-        message = json.loads(error.body or "")["message"]
-    except (ValueError, KeyError, TypeError):
-        message = error.reason
-    return str(message)

@@ -1,58 +1,22 @@
-"""Kubernetes Events: ours on a change of phase, and the warnings of others that say why no pod comes."""
+"""Kubernetes Events: written for people, and read for the warnings that say why no pod comes."""
 
 import logging
 from datetime import datetime
 
-import aiohttp
-from kubernetes.aio.client import ApiException
-
 from finetune_api.base import JsonObject
-from finetune_api.status import FineTuneJobStatus, format_time
-from finetune_api.v1alpha1 import API_VERSION, KIND
-from finetune_operator.job.finetunejob import Resource
-from finetune_operator.job.names import MANAGER, child_name
+from finetune_api.status import format_time
 from finetune_operator.job.observation import Cause
 from finetune_operator.kube.client import EVENTS, Kube
+from finetune_operator.kube.errors import API_FAILURES
 
 _log = logging.getLogger(__name__)
-
-
-def phase_event(resource: Resource, status: FineTuneJobStatus, now: datetime) -> JsonObject | None:
-    """The Event for a change from the resource's status to `status`, or None where the phase stays."""
-    if status.phase is None or status.phase == resource.status.phase:
-        return None
-    failed = status.failure is not None
-    return {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {
-            "generateName": child_name(resource.key.name) + ".",
-            "namespace": resource.key.namespace,
-        },
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "namespace": resource.key.namespace,
-            "name": resource.key.name,
-            "uid": resource.uid,
-        },
-        "type": "Warning" if failed else "Normal",
-        "reason": status.failure.reason if status.failure else status.phase,
-        "message": status.message or status.phase,
-        "source": {"component": MANAGER},
-        "reportingComponent": MANAGER,
-        "reportingInstance": MANAGER,
-        "firstTimestamp": format_time(now),
-        "lastTimestamp": format_time(now),
-        "count": 1,
-    }
 
 
 async def post(kube: Kube, event: JsonObject) -> None:
     """Send an Event. It is for people to read, so a failure costs no more than a line in the log."""
     try:
         await kube.create(EVENTS, event)
-    except (ApiException, aiohttp.ClientError, TimeoutError) as error:
+    except API_FAILURES as error:
         _log.warning("an Event was lost: %s", type(error).__name__)
 
 

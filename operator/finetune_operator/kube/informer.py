@@ -9,12 +9,12 @@ import random
 import time
 from collections.abc import Callable
 
-import aiohttp
 from kubernetes.aio.client import ApiException
 
 from finetune_api.base import JsonObject
 from finetune_operator.kube.bounded_json import tell
 from finetune_operator.kube.client import Kind, Kube
+from finetune_operator.kube.errors import API_FAILURES, brief
 from finetune_operator.kube.workqueue import backoff
 
 _WATCH_SECONDS = 290
@@ -25,9 +25,6 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _GONE = 410
 
 _log = logging.getLogger(__name__)
-
-FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError)
-"""What a list or watch can fail with and be tried again; TimeoutError is an OSError."""
 
 
 class Informer:
@@ -91,7 +88,7 @@ class Informer:
         while True:
             try:
                 await self._list_and_watch()
-            except FAILURES as error:
+            except API_FAILURES as error:
                 self._failures += 1
                 # A version that is too old by now is part of the protocol.
                 if not (isinstance(error, ApiException) and error.status == _GONE):
@@ -184,10 +181,3 @@ class Informer:
 
 def _key(raw: JsonObject) -> tuple[str, str]:
     return raw["metadata"]["namespace"], raw["metadata"]["name"]
-
-
-def brief(error: BaseException) -> str:
-    """One of FAILURES on one line, without a request's headers."""
-    if isinstance(error, ApiException):
-        return f"{error.status} {error.reason}"
-    return f"{type(error).__name__} {error}".strip()

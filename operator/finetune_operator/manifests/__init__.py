@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.config_map import build_config_map
 from finetune_operator.manifests.job import build_job
-from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.manifests.pvc import build_pvc
 from finetune_operator.manifests.service import build_service
 
@@ -22,11 +22,11 @@ class Children:
     job: JsonObject
 
 
-def build_children(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> Children:
+def build_children(resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> Children:
     """The children of one FineTuneJob. The same input gives the same manifests."""
     return Children(
-        config_map=build_config_map(resource, spec, surroundings.ca),
+        config_map=build_config_map(resource, spec, pod_defaults.ca),
         pvc=build_pvc(resource, spec),
         service=build_service(resource, spec),
-        job=build_job(resource, spec, surroundings),
+        job=build_job(resource, spec, pod_defaults),
     )

@@ -1,9 +1,6 @@
 """The environment of the trainer's container."""
 
 import math
-from decimal import Decimal
-
-from kubernetes.utils.quantity import parse_quantity
 
 from finetune_api.base import JsonObject
 from finetune_api.report import (
@@ -19,6 +16,7 @@ from finetune_api.report import (
 from finetune_api.v1alpha1 import FineTuneJobSpec, Resources
 from finetune_operator.job.finetunejob import Resource
 from finetune_operator.job.names import LABEL_INDEX
+from finetune_operator.job.report import report_path
 from finetune_operator.manifests.config_map import CA_FILE
 from finetune_operator.manifests.paths import (
     CONFIG_DIR,
@@ -28,9 +26,9 @@ from finetune_operator.manifests.paths import (
     TERMINATION_LOG,
     TOKEN_DIR,
 )
+from finetune_operator.manifests.quantity import parse_quantity
 from finetune_operator.manifests.secrets import secret_names
 from finetune_operator.manifests.service import rendezvous
-from finetune_operator.reports.server import report_path
 
 
 def build_environment(
@@ -48,7 +46,7 @@ def build_environment(
         "HF_HOME": f"{SCRATCH_DIR}/huggingface",
         "TMPDIR": TEMPORARY_DIR,
         ENV_TERMINATION_LOG: TERMINATION_LOG,
-        ENV_SERVER_URL: f"{reports_url}{report_path(key.namespace, key.name)}",
+        ENV_SERVER_URL: f"{reports_url}{report_path(key)}",
         ENV_CA_CERT: f"{CONFIG_DIR}/{CA_FILE}",
         ENV_TOKEN: f"{TOKEN_DIR}/token",
     }
@@ -73,6 +71,5 @@ def build_environment(
 
 def _threads(resources: Resources, cpu: str) -> int:
     """Threads of each process. torch counts the node's cores; more threads than the limit lets run only wait."""
-    cores: Decimal = parse_quantity(cpu)  # type: ignore[no-untyped-call]
     processes = resources.processes_per_node or resources.gpus or 1
-    return max(1, math.ceil(cores / processes))
+    return max(1, math.ceil(parse_quantity(cpu) / processes))

@@ -11,13 +11,14 @@ from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import Resource
 from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, job_name
+from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.metadata import child_metadata
-from finetune_operator.manifests.pod import Surroundings, build_pod_template, training
+from finetune_operator.manifests.pod import build_pod_template, training
 
 
-def build_job(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings) -> JsonObject:
+def build_job(resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> JsonObject:
     """The Job that trains. Retries, deadlines, preemption and suspension are Kubernetes' own."""
-    template = build_pod_template(resource, spec, surroundings, training(resource, spec))
+    template = build_pod_template(resource, spec, pod_defaults, training(resource, spec))
     return job_of(child_metadata(resource, job_name(resource.key.name)), spec, template)
 
 

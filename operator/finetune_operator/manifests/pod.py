@@ -10,6 +10,7 @@ from finetune_api.report import AUDIENCE
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import Resource
 from finetune_operator.job.names import CONTAINER, config_map_name, service_name
+from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.config_map import RUN_FILE, output_uri
 from finetune_operator.manifests.environment import build_environment
 from finetune_operator.manifests.metadata import TRAINER, child_labels
@@ -32,20 +33,6 @@ _GPU = "nvidia.com/gpu"
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What the operator, and not the user, knows about the pod."""
-
-    image: str
-    """Image of the trainer where the user names none."""
-    reports_url: str
-    """Base of the report endpoint, such as https://finetune-operator.finetune-system.svc:8443."""
-    ca: str
-    """PEM bundle for it."""
-    platform_user: bool = False
-    """Whether the platform chooses user and groups, as OpenShift's restricted-v2 does, which refuses pods that name one."""
-
-
-@dataclass(frozen=True)
 class Program:
     """What a pod runs, and with what."""
 
@@ -64,7 +51,7 @@ def training(resource: Resource, spec: FineTuneJobSpec) -> Program:
 
 
 def build_pod_template(
-    resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, program: Program
+    resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
 ) -> JsonObject:
     """A Job's `spec.template`."""
     pod: JsonObject = {
@@ -74,12 +61,12 @@ def build_pod_template(
         "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
-            **({} if surroundings.platform_user else {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}),
+            **({} if pod_defaults.platform_user else {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}),
             # Without this each start walks a whole volume to change its files' group.
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(resource, spec, surroundings, program)],
+        "containers": [_container(resource, spec, pod_defaults, program)],
         "volumes": [*_volumes(resource, program.claims), *secret_volumes(spec)],
         **_placement(spec),
     }
@@ -97,14 +84,14 @@ def _placement(spec: FineTuneJobSpec) -> JsonObject:
     return {name: pod[name] for name in names if pod.get(name)}
 
 
-def _container(resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, program: Program) -> JsonObject:
+def _container(resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program) -> JsonObject:
     volumes = [argument for claim in program.claims for argument in ("--volume", f"{claim}={VOLUMES_DIR}/{claim}")]
     return {
         "name": CONTAINER,
-        "image": spec.pod.image or surroundings.image,
+        "image": spec.pod.image or pod_defaults.image,
         "command": ["python", "-m", "finetune_trainer"],
         "args": [*program.command, "--config", f"{CONFIG_DIR}/{RUN_FILE}", *volumes],
-        "env": _environment(resource, spec, surroundings, program),
+        "env": _environment(resource, spec, pod_defaults, program),
         "resources": program.resources,
         "volumeMounts": [*_mounts(program.claims), *secret_mounts(spec)],
         "terminationMessagePath": TERMINATION_LOG,
@@ -118,11 +105,11 @@ def _container(resource: Resource, spec: FineTuneJobSpec, surroundings: Surround
 
 
 def _environment(
-    resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, program: Program
+    resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
 ) -> list[JsonObject]:
     # An id of the platform's has no name in the image, and torch asks for one to name its caches by.
-    user = "finetune" if surroundings.platform_user else None
-    return build_environment(resource, spec, surroundings.reports_url, tokens=_tokens(spec, program.claims), user=user)
+    user = "finetune" if pod_defaults.platform_user else None
+    return build_environment(resource, spec, pod_defaults.reports_url, tokens=_tokens(spec, program.claims), user=user)
 
 
 def _resources(spec: FineTuneJobSpec) -> JsonObject:

@@ -1,24 +1,22 @@
 """The batch/v1 Job of the preflight: one small CPU pod that checks settings, model and data before GPUs are asked for."""
 
-from decimal import Decimal
-
-from kubernetes.utils.quantity import parse_quantity
-
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import Resource
 from finetune_operator.job.names import preflight_job_name
+from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.preflight import as_preflight
 from finetune_operator.manifests.job import job_of
 from finetune_operator.manifests.metadata import PREFLIGHT, child_metadata
-from finetune_operator.manifests.pod import Program, Surroundings, build_pod_template, claim_of, claims, source_claims
+from finetune_operator.manifests.pod import Program, build_pod_template, claim_of, claims, source_claims
+from finetune_operator.manifests.quantity import parse_quantity
 
 _CPU, _MEMORY = "1", "2Gi"
 """What is asked for at the most: reading and tokenizing needs no more, whatever the training needs."""
 
 
 def build_preflight_job(
-    resource: Resource, spec: FineTuneJobSpec, surroundings: Surroundings, *, output_bound: bool
+    resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults, *, output_bound: bool
 ) -> JsonObject:
     """The Job, with the policies of the one that trains.
 
@@ -35,7 +33,7 @@ def build_preflight_job(
     }
     program = Program(mounted, _resources(given), ("prepare", "--for-job"), PREFLIGHT)
     metadata = child_metadata(resource, preflight_job_name(resource.key.name), component=PREFLIGHT)
-    return job_of(metadata, given, build_pod_template(resource, given, surroundings, program))
+    return job_of(metadata, given, build_pod_template(resource, given, pod_defaults, program))
 
 
 def _resources(spec: FineTuneJobSpec) -> JsonObject:
@@ -46,9 +44,4 @@ def _resources(spec: FineTuneJobSpec) -> JsonObject:
 
 
 def _smaller(usual: str, given: str | None) -> str:
-    return given if given and _number(given) < _number(usual) else usual
-
-
-def _number(quantity: str) -> Decimal:
-    number: Decimal = parse_quantity(quantity)  # type: ignore[no-untyped-call]
-    return number
+    return given if given and parse_quantity(given) < parse_quantity(usual) else usual

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api, V1ObjectMeta, V1Secret
 
-from finetune_operator.reports.token_review import API_FAILURES
+from finetune_operator.kube.errors import API_FAILURES
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
 AUTHORITY_RENEWAL = timedelta(days=180)
@@ -269,7 +269,7 @@ class Certificates:
     async def refresh(self) -> bool:
         """Reads the Secret, renews what is due, and takes it into use. True if `bundle` has changed.
 
-        Raises one of `finetune_operator.reports.token_review.API_FAILURES` if the API server refuses or cannot be reached.
+        Raises one of `finetune_operator.kube.errors.API_FAILURES` if the API server refuses or cannot be reached.
         """
         keys = await self._stored_or_renewed()
         changed = self._keys is None or keys.bundle != self._keys.bundle

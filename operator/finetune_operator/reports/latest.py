@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.reports.server import Received
+from finetune_operator.job.report import Received
 
 
 class LatestReports:
@@ -16,16 +16,15 @@ class LatestReports:
 
     def take(self, received: Received) -> None:
         """Keep a report, unless it was overtaken by a later one of the same pod."""
-        key = Key(received.namespace, received.name)
+        key = received.key
         known = self._latest.get(key)
         if known is not None and _overtaken(received, known):
             return
         self._latest[key] = received
         self._on_change(key)
 
-    def refuse(self, namespace: str, name: str, why: str) -> None:
+    def refuse(self, key: Key, why: str) -> None:
         """A pod of the job sent what is no report. The first time is worth telling, the others are the same again."""
-        key = Key(namespace, name)
         if key not in self._refused:
             self._refused[key] = why
             self._on_change(key)

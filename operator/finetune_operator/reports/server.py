@@ -10,21 +10,20 @@ import json
 import logging
 import math
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 from kubernetes.aio.client import ApiClient
-from pydantic import ValidationError
 
-from finetune_api.report import MAX_REPORT_BYTES, ReportBody
+from finetune_api.report import MAX_REPORT_BYTES
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.report import REPORT_PATH, NotAReport, Received, parse_body
+from finetune_operator.kube.errors import API_FAILURES
 from finetune_operator.kube.rate_limit import RateLimit
-from finetune_operator.reports.token_review import API_FAILURES, Caller, TokenReviews
-
-PATH = "/reports/v1alpha1/namespaces/{namespace}/finetunejobs/{name}"
+from finetune_operator.reports.token_review import Caller, TokenReviews
 
 _BODY_TIMEOUT_SECONDS = 10.0
 _HANDSHAKE_TIMEOUT_SECONDS = 10.0
@@ -32,40 +31,14 @@ _IDLE_TIMEOUT_SECONDS = 30.0
 """From one request to the next, headers included: aiohttp counts from the connection's begin or the last answer."""
 _SHUTDOWN_SECONDS = 5.0
 _MAX_CONNECTIONS = 2_000
-_MAX_FIELDS_NAMED = 10
 _RETRY_SECONDS = 5
 
 log = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
 
 
-@dataclass(frozen=True)
-class Received:
-    """A report that was checked: a pod of the FineTuneJob `namespace`/`name` sent it, and it is well-formed."""
-
-    namespace: str
-    name: str
-    pod_name: str
-    pod_uid: str
-    body: ReportBody
-    time: datetime
-    """When it came, by our clock."""
-
-
-class PodLookup(Protocol):
-    """Tells whose pod a pod is."""
-
-    async def job_of_pod(self, namespace: str, pod_name: str, pod_uid: str) -> tuple[str, str] | None:
-        """Namespace and name of the FineTuneJob that this very pod (by uid) speaks for; None if there is none.
-
-        Raises one of `finetune_operator.reports.token_review.API_FAILURES` if the API server had to be asked and cannot be.
-        """
-        ...
-
-
-def report_path(namespace: str, name: str) -> str:
-    """The path that the pods of a FineTuneJob post to."""
-    return PATH.format(namespace=namespace, name=name)
+FindJob = Callable[[Caller], Awaitable[Key | None]]
+"""Finds the job that a pod may report for. Raises one of API_FAILURES if the API server cannot be asked."""
 
 
 class ReportServer:
@@ -85,9 +58,9 @@ class ReportServer:
 async def serve_reports(
     *,
     client: ApiClient,
-    lookup: PodLookup,
+    find_job: FindJob,
     on_report: Callable[[Received], None],
-    on_refused: Callable[[str, str, str], None],
+    on_refused: Callable[[Key, str], None],
     context: ssl.SSLContext,
     host: str,
     port: int,
@@ -96,14 +69,14 @@ async def serve_reports(
     """Serves reports until `close()`.
 
     `context` is that of `finetune_operator.reports.certificates.Certificates`, which renews it in place. `on_report` is called
-    for each good report, and must not block; `on_refused` with namespace and name of the job and what is wrong, for each
-    that a pod of it sent and that is no report. `rate` is how often one pod may report: by default 10 at once and 1 a
+    for each good report, and must not block; `on_refused` with the job and what is wrong, for each that a pod of it sent
+    and that is no report. `rate` is how often one pod may report: by default 10 at once and 1 a
     second in the long run. Raises OSError if the address cannot be had.
     """
     rate = rate or RateLimit(per_second=1, burst=10)
-    endpoint = _Endpoint(TokenReviews(client), lookup, on_report, on_refused, rate)
+    endpoint = _Endpoint(TokenReviews(client), find_job, on_report, on_refused, rate)
     app = web.Application(client_max_size=MAX_REPORT_BYTES)
-    app.router.add_post(PATH, endpoint.post)
+    app.router.add_post(REPORT_PATH, endpoint.post)
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -128,13 +101,13 @@ class _Endpoint:
     def __init__(
         self,
         reviews: TokenReviews,
-        lookup: PodLookup,
+        find_job: FindJob,
         on_report: Callable[[Received], None],
-        on_refused: Callable[[str, str, str], None],
+        on_refused: Callable[[Key, str], None],
         rate: RateLimit,
     ) -> None:
         self._reviews = reviews
-        self._lookup = lookup
+        self._find_job = find_job
         self._on_report = on_report
         self._on_refused = on_refused
         self._rate = rate
@@ -142,17 +115,17 @@ class _Endpoint:
         self._review_rate = RateLimit(per_second=10, burst=100)
 
     async def post(self, request: web.Request) -> web.Response:
-        job = (request.match_info["namespace"], request.match_info["name"])
+        key = Key(request.match_info["namespace"], request.match_info["name"])
         caller = await self._authenticate(request)
         _refuse_if_early(self._rate.wait(caller.pod_uid), "this pod reports too often")
-        await self._authorize(caller, job)
+        await self._authorize(caller, key)
         raw = await _read(request)
         try:
             body = parse_body(raw)
         except NotAReport as error:
-            self._on_refused(*job, str(error))
+            self._on_refused(key, str(error))
             _refuse(web.HTTPBadRequest, error.message, fields=error.fields)
-        self._on_report(Received(*job, caller.pod_name, caller.pod_uid, body, datetime.now(UTC)))
+        self._on_report(Received(key, caller.pod_name, caller.pod_uid, body, datetime.now(UTC)))
         # Exactly 200: stock transformers takes any other status for a failure.
         return web.json_response({})
 
@@ -173,13 +146,13 @@ class _Endpoint:
             _refuse(web.HTTPForbidden, "the token is bound to no pod")
         return caller
 
-    async def _authorize(self, caller: Caller, job: tuple[str, str]) -> None:
+    async def _authorize(self, caller: Caller, key: Key) -> None:
         try:
-            own = await self._lookup.job_of_pod(caller.namespace, caller.pod_name, caller.pod_uid)
+            own = await self._find_job(caller)
         except API_FAILURES as error:
             _refuse_unavailable("the pod's look-up", error)
-        if own != job:
-            log.warning("refused a report for %s/%s from pod %s/%s", *job, caller.namespace, caller.pod_name)
+        if own != key:
+            log.warning("refused a report for %s from pod %s/%s", key, caller.namespace, caller.pod_name)
             _refuse(web.HTTPForbidden, "a pod may report for its own FineTuneJob only, and of many pods the first")
 
 
@@ -193,33 +166,6 @@ async def _read(request: web.Request) -> bytes:
         _refuse_too_large()
     except web.RequestPayloadError:
         _refuse(web.HTTPBadRequest, "the body is cut off or wrongly framed")
-
-
-class NotAReport(ValueError):
-    """The body is no report. `fields` names what is wrong; what the fields hold is not repeated."""
-
-    def __init__(self, message: str, fields: list[dict[str, str]] | None = None) -> None:
-        told = [f"{each['field']}: {each['message']}" if each["field"] else each["message"] for each in fields or ()]
-        super().__init__("; ".join(told) or message)
-        self.message = message
-        self.fields = fields
-
-
-def parse_body(body: bytes) -> ReportBody:
-    """The report in a request's body. Raises NotAReport."""
-    try:
-        parsed = ReportBody.model_validate_json(body)
-    except ValidationError as error:
-        wrong = error.errors(include_url=False, include_context=False, include_input=False)[:_MAX_FIELDS_NAMED]
-        fields = [{"field": _path(each["loc"]), "message": each["msg"]} for each in wrong]
-        raise NotAReport("not a report", fields) from None
-    if parsed.report is None and parsed.trainer_status is None:
-        raise NotAReport("needs report or trainerStatus")
-    return parsed
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
 
 
 def _refuse(

@@ -11,11 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import aiohttp
 from cachetools import TLRUCache
 from kubernetes.aio.client import (
     ApiClient,
-    ApiException,
     AuthenticationV1Api,
     V1TokenReview,
     V1TokenReviewSpec,
@@ -23,9 +21,6 @@ from kubernetes.aio.client import (
 )
 
 from finetune_api.report import AUDIENCE
-
-API_FAILURES = (ApiException, aiohttp.ClientError, OSError)
-"""What a request to the API server fails with; TimeoutError is an OSError."""
 
 _KEEP_SECONDS = 300.0
 _KEEP_REFUSED_SECONDS = 10.0
@@ -112,7 +107,7 @@ class TokenReviews:
     async def caller(self, token: str) -> Caller | None:
         """Who holds this token; None if it is not good for our audience. Questions at the same time share one request.
 
-        Raises one of `API_FAILURES` if the API server cannot be asked.
+        Raises one of `finetune_operator.kube.errors.API_FAILURES` if the API server cannot be asked.
         """
         key = _hash(token)
         if verdict := self._verdicts.get(key):

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from finetune_api.report import ReportBody
-from finetune_operator.job.finetunejob import Resource, parse_resource
+from finetune_operator.job.finetunejob import Key, Resource, parse_resource
 from finetune_operator.job.observation import Observation, parse_job, parse_pods
+from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.job.report import Received
 from finetune_operator.manifests import build_children
-from finetune_operator.manifests.pod import Surroundings
-from finetune_operator.reports.server import Received
 
 UID = "0f9be1d4-56ac-4d0f-9a3e-5ad1d5e9c001"
 START = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -135,7 +135,9 @@ def received(
 ) -> Received:
     """A report of the pod of attempt `number`, or of `sender`."""
     metadata = (sender or pod(number))["metadata"]
-    return Received("team-a", "yelp", metadata["name"], metadata["uid"], ReportBody.model_validate(body), at(seconds))
+    return Received(
+        Key("team-a", "yelp"), metadata["name"], metadata["uid"], ReportBody.model_validate(body), at(seconds)
+    )
 
 
 def observation(
@@ -147,7 +149,7 @@ def observation(
     )
 
 
-SURROUNDINGS = Surroundings(image="trainer:1", reports_url="https://operator:8443", ca="PEM")
+POD_DEFAULTS = PodDefaults(image="trainer:1", reports_url="https://operator:8443", ca="PEM")
 LABELS = {
     "app.kubernetes.io/name": "finetune",
     "app.kubernetes.io/component": "trainer",
@@ -170,4 +172,4 @@ OWNERS = [
 def children(given: Resource) -> Any:
     """The manifests of all children."""
     assert given.spec is not None
-    return build_children(given, given.spec, SURROUNDINGS)
+    return build_children(given, given.spec, POD_DEFAULTS)

@@ -14,7 +14,7 @@ from tests.unit.finetune_operator.samples import START, UID, at, finetunejob, jo
 
 from devcluster.apiserver.validation import validate
 from finetune_api.report import ReportBody, TrainerStatus
-from finetune_operator.job.finetunejob import parse_resource
+from finetune_operator.job.finetunejob import Key, parse_resource
 from finetune_operator.job.names import ANNOTATION_REQUESTED, LABEL_INDEX, LABEL_JOB_UID
 from finetune_operator.job.observation import (
     LABEL_QUEUE,
@@ -26,12 +26,12 @@ from finetune_operator.job.observation import (
     pod_essence,
 )
 from finetune_operator.job.ownership import controller
-from finetune_operator.kube.events import phase_event
+from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.job.report import NotAReport, Received, parse_body
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.job import changes, changes_after_the_end
-from finetune_operator.manifests.pod import Surroundings
-from finetune_operator.reports.server import NotAReport, Received, parse_body
 from finetune_operator.status.compute import compare, compute_status, to_manifest
+from finetune_operator.status.phase_event import phase_event
 
 CRD = yaml.safe_load((Path(__file__).parents[4] / "crds" / "finetunejobs.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
@@ -204,7 +204,7 @@ def everything(raw: dict[str, Any], word: str = "", body: ReportBody = REPORT, u
     """All that is pure of a pass, for all that may be observed; what comes of it is what the API server takes."""
     resource = parse_resource(raw)
     if resource.spec is not None:
-        json.dumps(build_children(resource, resource.spec, Surroundings("i", "https://o", "PEM")).job)
+        json.dumps(build_children(resource, resource.spec, PodDefaults("i", "https://o", "PEM")).job)
         changes(None, resource.spec)
         changes_after_the_end(None, resource.spec)
     for observed in observations(word, body, unread):
@@ -301,7 +301,7 @@ def test_what_a_cache_keeps_of_jobs_and_pods_says_all_that_is_read_of_them(word:
 
 def test_what_cannot_be_digested_after_all_is_a_warning_and_the_job_ends() -> None:
     stock = TrainerStatus.model_construct(progress_percentage=10**6, estimated_remaining_seconds=None, metrics=[])
-    told = Received("team-a", "yelp", "yelp-2", "pod-2", ReportBody.model_construct(trainer_status=stock), START)
+    told = Received(Key("team-a", "yelp"), "yelp-2", "pod-2", ReportBody.model_construct(trainer_status=stock), START)
     observed = replace(observations("")[-1], received=told)
 
     status = compute_status(parse_resource(finetunejob()), observed, at(3600))

@@ -8,7 +8,7 @@ from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import (
     LABELS,
     OWNERS,
-    SURROUNDINGS,
+    POD_DEFAULTS,
     children,
     finetunejob,
     job,
@@ -51,7 +51,7 @@ ENDED = {"Complete": ("Complete", "", ""), "Failed": ("Failed", "PodFailurePolic
 def manifest(output_bound: bool = False, **spec: Any) -> dict[str, Any]:
     given = resource(**{**POD_POLICY, **spec})
     assert given.spec is not None
-    return build_preflight_job(given, given.spec, SURROUNDINGS, output_bound=output_bound)
+    return build_preflight_job(given, given.spec, POD_DEFAULTS, output_bound=output_bound)
 
 
 def checking_job(**others: Any) -> dict[str, Any]:

@@ -24,9 +24,9 @@ from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import CONFIG_MAPS, FINETUNEJOBS, JOBS, PODS, PVCS, SERVICES
 from finetune_operator.kube.informer import Informer
-from finetune_operator.manifests.pod import Surroundings
 from finetune_operator.reports.latest import LatestReports
 
 KEY = Key("team-a", "yelp")
@@ -97,7 +97,7 @@ def world() -> World:
         jobs=jobs,
         pods=pods,
         reports=reports,
-        surroundings=lambda: Surroundings("trainer:1", "https://operator", world.ca),
+        pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", world.ca),
         status_interval=60,
     )
     world = World(api, finetunejobs, jobs, pods, reports, reconciler)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.samples import LABELS, OWNERS, SURROUNDINGS, UID, children, resource
+from tests.unit.finetune_operator.samples import LABELS, OWNERS, POD_DEFAULTS, UID, children, resource
 
 from finetune_api.run import RunConfig
 from finetune_operator.manifests import build_children
@@ -152,13 +152,13 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
 
 @pytest.mark.parametrize("of", ["training", "preflight"])
 def test_the_platform_can_choose_the_user_of_a_pod(of: str) -> None:
-    given, surroundings = resource(), replace(SURROUNDINGS, platform_user=True)
+    given, pod_defaults = resource(), replace(POD_DEFAULTS, platform_user=True)
     assert given.spec is not None
 
     made = (
-        build_children(given, given.spec, surroundings).job
+        build_children(given, given.spec, pod_defaults).job
         if of == "training"
-        else build_preflight_job(given, given.spec, surroundings, output_bound=False)
+        else build_preflight_job(given, given.spec, pod_defaults, output_bound=False)
     )
 
     pod = made["spec"]["template"]["spec"]

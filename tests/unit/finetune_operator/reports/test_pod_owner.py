@@ -6,10 +6,12 @@ import pytest
 from tests.unit.finetune_operator.fake_api import FakeApi
 from tests.unit.finetune_operator.samples import UID, job, member, merged, pod
 
+from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_JOB_UID
-from finetune_operator.job.ownership import PodOwners
 from finetune_operator.kube.client import JOBS, PODS, Kind
 from finetune_operator.kube.informer import Informer
+from finetune_operator.reports.pod_owner import PodOwners
+from finetune_operator.reports.token_review import Caller
 
 FINETUNEJOB = {
     "apiVersion": "finetune.dev/v1alpha1",
@@ -40,9 +42,9 @@ def owners_in(*objects: tuple[Kind, dict[str, Any]]) -> tuple[PodOwners, FakeApi
 async def test_a_pod_belongs_to_the_finetunejob_that_owns_its_job() -> None:
     owners, api = owners_in((JOBS, owned(job(), FINETUNEJOB)), (PODS, owned(pod(), JOB)))
 
-    found = await owners.job_of_pod("team-a", "yelp-1", "pod-1")
+    found = await owners.find(Caller("team-a", "yelp-1", "pod-1"))
 
-    assert found == ("team-a", "yelp")
+    assert found == Key("team-a", "yelp")
     assert api.requests == ["get pods", "get jobs"]
 
 
@@ -64,19 +66,19 @@ async def test_a_pod_with_our_label_and_another_origin_is_nobodys(
 ) -> None:
     owners, _ = owners_in((JOBS, owned(job(), *job_owners)), (PODS, owned(pod(), *pod_owners)))
 
-    assert await owners.job_of_pod("team-a", "yelp-1", uid) is None
+    assert await owners.find(Caller("team-a", "yelp-1", uid)) is None
 
 
 async def test_a_pod_that_is_not_there_is_nobodys() -> None:
     owners, _ = owners_in()
 
-    assert await owners.job_of_pod("team-a", "yelp-1", "pod-1") is None
+    assert await owners.find(Caller("team-a", "yelp-1", "pod-1")) is None
 
 
-@pytest.mark.parametrize(("index", "found"), [(0, ("team-a", "yelp")), (1, None)])
-async def test_of_many_pods_only_the_first_speaks(index: int, found: tuple[str, str] | None) -> None:
+@pytest.mark.parametrize(("index", "found"), [(0, Key("team-a", "yelp")), (1, None)])
+async def test_of_many_pods_only_the_first_speaks(index: int, found: Key | None) -> None:
     sender = owned(member(index), JOB)
     owners, _ = owners_in((JOBS, owned(job(), FINETUNEJOB)), (PODS, sender))
     metadata = sender["metadata"]
 
-    assert await owners.job_of_pod("team-a", metadata["name"], metadata["uid"]) == found
+    assert await owners.find(Caller("team-a", metadata["name"], metadata["uid"])) == found

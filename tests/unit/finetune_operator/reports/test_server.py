@@ -22,12 +22,15 @@ from finetune_api.report import (
     TrainerStatus,
 )
 from finetune_api.status import MetricValue, Progress
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.report import Received, report_path
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.reports.certificates import Certificates
-from finetune_operator.reports.server import Received, ReportServer, report_path, serve_reports
+from finetune_operator.reports.server import ReportServer, serve_reports
+from finetune_operator.reports.token_review import Caller
 
 REPORT = {"report": {"sequence": 7, "stage": "Training", "progress": {"step": 140, "totalSteps": 375, "percent": 37}}}
-JOB = ("team-a", "yelp-stars")
+JOB = Key("team-a", "yelp-stars")
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -35,13 +38,13 @@ class Pods:
     """Which pods there are, by namespace, name and uid, and what they train."""
 
     def __init__(self) -> None:
-        self.jobs = {("team-a", "train-abc", "uid-of-train-abc"): JOB}
+        self.jobs = {Caller("team-a", "train-abc", "uid-of-train-abc"): JOB}
         self.failure: Exception | None = None
 
-    async def job_of_pod(self, namespace: str, pod_name: str, pod_uid: str) -> tuple[str, str] | None:
+    async def find(self, caller: Caller) -> Key | None:
         if self.failure:
             raise self.failure
-        return self.jobs.get((namespace, pod_name, pod_uid))
+        return self.jobs.get(caller)
 
 
 @dataclass
@@ -53,17 +56,17 @@ class Endpoint:
     trust: ssl.SSLContext
     pods: Pods
     received: list[Received]
-    refused: list[tuple[str, str, str]]
+    refused: list[tuple[Key, str]]
 
     @property
     def root(self) -> str:
         return f"https://localhost:{self.server.port}"
 
-    async def post(self, token: str, *, job: tuple[str, str] = JOB, **request: Any) -> tuple[int, Any]:
+    async def post(self, token: str, *, job: Key = JOB, **request: Any) -> tuple[int, Any]:
         if "data" not in request:
             request.setdefault("json", REPORT)
         headers = {"Authorization": f"Bearer {token}", **request.pop("headers", {})}
-        return await answer(self.session.post(self.root + report_path(*job), headers=headers, **request))
+        return await answer(self.session.post(self.root + report_path(job), headers=headers, **request))
 
     async def send_raw(self, *parts: bytes) -> bytes:
         """What comes back until the server closes."""
@@ -96,7 +99,7 @@ async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer
         pods, received, refused = Pods(), [], []
         server = await serve_reports(
             client=client,
-            lookup=pods,
+            find_job=pods.find,
             on_report=received.append,
             on_refused=lambda *refusal: refused.append(refusal),
             context=certificates.context,
@@ -132,7 +135,7 @@ async def test_a_pod_s_report_for_its_own_job_is_taken(endpoint: Endpoint, api_s
     assert got == (200, {})
     progress = Progress(step=140, total_steps=375, percent=37)
     body = ReportBody(report=Report(sequence=7, stage="Training", progress=progress))
-    assert stripped(endpoint.received) == [Received(*JOB, "train-abc", "uid-of-train-abc", body, NEVER)]
+    assert stripped(endpoint.received) == [Received(JOB, "train-abc", "uid-of-train-abc", body, NEVER)]
     assert before <= endpoint.received[0].time <= datetime.now(UTC)
 
 
@@ -144,7 +147,7 @@ async def test_what_stock_transformers_sends_is_taken(
     trusted = endpoint.trust.get_ca_certs(binary_form=True)
     (tmp_path / "ca.crt").write_text("".join(map(ssl.DER_cert_to_PEM_cert, trusted)))
     (tmp_path / "token").write_text(api_server.issue("train-abc"))
-    monkeypatch.setenv(ENV_SERVER_URL, endpoint.root + report_path(*JOB))
+    monkeypatch.setenv(ENV_SERVER_URL, endpoint.root + report_path(JOB))
     monkeypatch.setenv(ENV_CA_CERT, str(tmp_path / "ca.crt"))
     monkeypatch.setenv(ENV_TOKEN, str(tmp_path / "token"))
 
@@ -166,12 +169,12 @@ async def test_what_is_wrong_with_a_report_of_the_job_s_own_pod_is_told_and_of_n
     wrong = {"report": {"sequence": 1, "stage": "Training", "checkpoints": [checkpoint]}}
 
     status, body = await endpoint.post(api_server.issue("train-abc"), json=wrong)
-    stranger, _ = await endpoint.post(api_server.issue("train-abc"), json=wrong, job=("team-a", "other"))
+    stranger, _ = await endpoint.post(api_server.issue("train-abc"), json=wrong, job=Key("team-a", "other"))
 
     message = "must lie in the years 1970 to 8999"
     assert (status, body["fields"]) == (400, [{"field": "report.checkpoints[0].time", "message": message}])
     assert stranger == 403
-    assert endpoint.refused == [(*JOB, f"report.checkpoints[0].time: {message}")]
+    assert endpoint.refused == [(JOB, f"report.checkpoints[0].time: {message}")]
     assert endpoint.received == []
 
 
@@ -213,15 +216,15 @@ async def test_a_token_that_is_bound_to_no_pod_is_refused(endpoint: Endpoint, ap
 @pytest.mark.parametrize(
     ("pod", "uid", "namespace", "job"),
     [
-        pytest.param("train-abc", None, "team-a", ("team-a", "other"), id="another job"),
-        pytest.param("train-abc", None, "team-a", ("team-b", "yelp-stars"), id="a job of that name elsewhere"),
-        pytest.param("train-abc", None, "team-b", ("team-a", "yelp-stars"), id="a pod of that name elsewhere"),
-        pytest.param("train-abc", "old-uid", "team-a", ("team-a", "yelp-stars"), id="an earlier pod of that name"),
-        pytest.param("web-1", None, "team-a", ("team-a", "yelp-stars"), id="a pod of no job"),
+        pytest.param("train-abc", None, "team-a", Key("team-a", "other"), id="another job"),
+        pytest.param("train-abc", None, "team-a", Key("team-b", "yelp-stars"), id="a job of that name elsewhere"),
+        pytest.param("train-abc", None, "team-b", Key("team-a", "yelp-stars"), id="a pod of that name elsewhere"),
+        pytest.param("train-abc", "old-uid", "team-a", Key("team-a", "yelp-stars"), id="an earlier pod of that name"),
+        pytest.param("web-1", None, "team-a", Key("team-a", "yelp-stars"), id="a pod of no job"),
     ],
 )
 async def test_a_pod_reports_for_no_job_but_its_own(
-    endpoint: Endpoint, api_server: Any, pod: str, uid: str | None, namespace: str, job: tuple[str, str]
+    endpoint: Endpoint, api_server: Any, pod: str, uid: str | None, namespace: str, job: Key
 ) -> None:
     status, body = await endpoint.post(api_server.issue(pod, namespace, uid=uid), job=job)
 
@@ -279,22 +282,22 @@ async def test_a_compressed_body_is_not_unpacked(endpoint: Endpoint, api_server:
 
 
 async def test_elsewhere_there_is_nothing(endpoint: Endpoint) -> None:
-    paths = ["/", "/reports", report_path(*JOB) + "/", report_path("a/b", "c")]
+    paths = ["/", "/reports", report_path(JOB) + "/", report_path(Key("a/b", "c"))]
 
     statuses = [(await answer(endpoint.session.post(endpoint.root + path)))[0] for path in paths]
-    get = await answer(endpoint.session.get(endpoint.root + report_path(*JOB)))
+    get = await answer(endpoint.session.get(endpoint.root + report_path(JOB)))
 
     assert (statuses, get[0]) == ([404] * 4, 405)
 
 
 async def test_a_pod_that_reports_too_often_is_told_when_to_come_back(start: StartServer, api_server: Any) -> None:
     endpoint = await start(RateLimit(per_second=0.1, burst=2))
-    endpoint.pods.jobs["team-a", "other", "uid-of-other"] = JOB
+    endpoint.pods.jobs[Caller("team-a", "other", "uid-of-other")] = JOB
     token = api_server.issue("train-abc")
     headers = {"Authorization": f"Bearer {token}"}
 
     statuses = [(await endpoint.post(token))[0] for _ in range(2)]
-    async with endpoint.session.post(endpoint.root + report_path(*JOB), json=REPORT, headers=headers) as refused:
+    async with endpoint.session.post(endpoint.root + report_path(JOB), json=REPORT, headers=headers) as refused:
         retry_after = int(refused.headers["Retry-After"])
 
     assert (statuses, refused.status, len(endpoint.received)) == ([200, 200], 429, 2)
@@ -321,7 +324,7 @@ async def test_an_api_server_that_cannot_answer_is_no_fault_of_the_pod(
     token = api_server.issue("train-abc")
 
     async with endpoint.session.post(
-        endpoint.root + report_path(*JOB), json=REPORT, headers={"Authorization": f"Bearer {token}"}
+        endpoint.root + report_path(JOB), json=REPORT, headers={"Authorization": f"Bearer {token}"}
     ) as refused:
         assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
 
@@ -341,7 +344,7 @@ async def test_a_pod_that_cannot_be_looked_up_is_asked_to_come_again(
 
 
 def request_head(token: str, *lines: str) -> bytes:
-    head = [f"POST {report_path(*JOB)} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {token}", *lines]
+    head = [f"POST {report_path(JOB)} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {token}", *lines]
     return "\r\n".join([*head, "", ""]).encode()
 
 
@@ -386,7 +389,7 @@ async def test_nothing_of_a_token_is_ever_logged(
     token = api_server.issue("train-abc")
 
     await endpoint.post(secret)
-    await endpoint.post(token, job=("team-a", "other"))
+    await endpoint.post(token, job=Key("team-a", "other"))
     await endpoint.post(token, data=b"{")
     await endpoint.send_raw(request_head(f"{secret}\x00", "Connection: close"))
     await endpoint.send_raw(f"{secret}\r\n\r\n".encode())

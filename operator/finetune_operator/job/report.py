@@ -1,0 +1,59 @@
+"""A report of a training pod: the path it is sent to, its body read without trust, and who sent it when."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from finetune_api.report import ReportBody
+from finetune_operator.job.finetunejob import Key
+
+REPORT_PATH = "/reports/v1alpha1/namespaces/{namespace}/finetunejobs/{name}"
+
+_MAX_FIELDS_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Received:
+    """A report that was checked: a pod of the FineTuneJob `key` sent it, and it is well-formed."""
+
+    key: Key
+    pod_name: str
+    pod_uid: str
+    body: ReportBody
+    time: datetime
+    """When it came, by our clock."""
+
+
+def report_path(key: Key) -> str:
+    """The path that the pods of a FineTuneJob post to."""
+    return REPORT_PATH.format(namespace=key.namespace, name=key.name)
+
+
+class NotAReport(ValueError):
+    """The body is no report. `fields` names what is wrong; what the fields hold is not repeated."""
+
+    def __init__(self, message: str, fields: list[dict[str, str]] | None = None) -> None:
+        problems = [
+            f"{each['field']}: {each['message']}" if each["field"] else each["message"] for each in fields or ()
+        ]
+        super().__init__("; ".join(problems) or message)
+        self.message = message
+        self.fields = fields
+
+
+def parse_body(body: bytes) -> ReportBody:
+    """The report in a request's body. Raises NotAReport."""
+    try:
+        parsed = ReportBody.model_validate_json(body)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_context=False, include_input=False)[:_MAX_FIELDS_NAMED]
+        fields = [{"field": _path(each["loc"]), "message": each["msg"]} for each in wrong]
+        raise NotAReport("not a report", fields) from None
+    if parsed.report is None and parsed.trainer_status is None:
+        raise NotAReport("needs report or trainerStatus")
+    return parsed
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")

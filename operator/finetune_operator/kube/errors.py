@@ -1,0 +1,35 @@
+"""What a request to the API server fails with, and what its answer says of it."""
+
+import json
+
+import aiohttp
+from kubernetes.aio.client import ApiException
+
+API_FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError)
+"""Every failure that may pass: a refusal, no connection, no answer in time (an OSError), an answer that cannot be read."""
+
+
+def brief(error: BaseException) -> str:
+    """One of API_FAILURES on one line, without a request's headers."""
+    if isinstance(error, ApiException):
+        return f"{error.status} {error.reason}"
+    return f"{type(error).__name__} {error}".strip()
+
+
+def api_message(error: ApiException) -> str:
+    """What the API server says went wrong, without the request's headers."""
+    try:
+        message = json.loads(error.body or "")["message"]
+    except (ValueError, KeyError, TypeError):
+        message = error.reason
+    return str(message)
+
+
+def retry_after(error: Exception) -> float | None:
+    """The seconds to wait that the API server asks for with 429 or 503."""
+    if not isinstance(error, ApiException) or error.headers is None:
+        return None
+    try:
+        return float(error.headers.get("Retry-After", ""))
+    except ValueError:
+        return None
