@@ -10,7 +10,7 @@ BENCH_PYTHON ?= $(BIN)/python
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer bench-gpu test test-slow bench-kill test-keras test-qlora test-devcluster generate verify lock lint format clean
+.PHONY: help demo bench-trainer bench-gpu test test-slow bench-kill test-keras test-qlora test-devcluster generate verify version lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,15 +58,14 @@ test-qlora: $(QLORA)/.installed  ## Run the tests of adapters on quantized weigh
 bench-kill: $(READY)  ## Kill the trainer more than 200 times while it saves, to a disk and to a bucket
 	$(BIN)/python -m pytest -s -m bench tests/trainer/test_kills.py
 
-generate: $(READY)  ## Write crds/ and the chart's copies from the pydantic models
+generate: $(READY)  ## Write crds/, the chart's copies and version, and the reference in docs/ from the code
 	$(BIN)/python -m finetune_operator.generate
 
 verify: $(READY)  ## Check that the generated files are what `make generate` writes
-	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && $(BIN)/python -m finetune_operator.generate "$$out" && \
-	for file in crds/finetunejobs.yaml crds/finetunejobs-policy.yaml \
-	    charts/finetune-operator/files/finetunejobs.yaml charts/finetune-operator/files/finetunejobs-policy.yaml; do \
-	    diff -u "$$file" "$$out/$$file" || { echo "$$file is out of date: run make generate"; exit 1; }; \
-	done
+	$(BIN)/python -m finetune_operator.generate --check
+
+version:  ## Print the version of this checkout
+	@sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml
 
 # Constraints without hashes hold the environment of the tests to the versions that the images have.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --custom-compile-command 'make lock'

@@ -54,15 +54,19 @@ class ExitCode(IntEnum):
     """How the trainer's process ends. The Job's podFailurePolicy depends on these numbers."""
 
     SUCCESS = 0
+    """The model is trained, evaluated and exported."""
     INTERNAL = 1
     """Anything unforeseen; Python's own code for an uncaught exception. Retried."""
     BAD_CONFIGURATION = 10
+    """Settings that cannot be used."""
     DATA = 11
     """Data not found, a column missing, or rows that cannot be used."""
     MODEL = 12
     """Model not found, gated, or not fit for the task."""
     OUT_OF_MEMORY = 13
+    """Not enough memory, after smaller batches were tried."""
     LOSS_NOT_FINITE = 14
+    """The loss or a gradient became infinite or not a number."""
     OUTPUT = 15
     """The output cannot be written, or holds another run."""
     DEVICE = 16

@@ -8,17 +8,19 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from finetune_operator.generate.files import project_version
 from finetune_operator.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "finetune-operator"
+VERSION = project_version(ROOT)
 CRD = "CustomResourceDefinition/finetunejobs.finetune.dev"
 LABELS = {
     "app.kubernetes.io/name": "finetune-operator",
     "app.kubernetes.io/instance": "ft",
-    "app.kubernetes.io/version": "0.1.0",
+    "app.kubernetes.io/version": VERSION,
     "app.kubernetes.io/managed-by": "Helm",
-    "helm.sh/chart": "finetune-operator-0.1.0",
+    "helm.sh/chart": f"finetune-operator-{VERSION}",
 }
 SELECTOR = {"app.kubernetes.io/name": "finetune-operator", "app.kubernetes.io/instance": "ft"}
 
@@ -96,14 +98,14 @@ def test_the_deployment_is_hardened_and_told_where_it_is(render: Render) -> None
                     "containers": [
                         {
                             "name": "operator",
-                            "image": "finetune-operator:0.1.0",
+                            "image": f"finetune-operator:{VERSION}",
                             "imagePullPolicy": "IfNotPresent",
                             "env": [
                                 {
                                     "name": "FINETUNE_OPERATOR_NAMESPACE",
                                     "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}},
                                 },
-                                {"name": "FINETUNE_OPERATOR_TRAINER_IMAGE", "value": "finetune-trainer:0.1.0"},
+                                {"name": "FINETUNE_OPERATOR_TRAINER_IMAGE", "value": f"finetune-trainer:{VERSION}"},
                                 {"name": "FINETUNE_OPERATOR_WATCH_NAMESPACE", "value": ""},
                                 {"name": "FINETUNE_OPERATOR_SECRET_NAME", "value": "ft-finetune-operator-reports"},
                                 {
