@@ -1,0 +1,132 @@
+"""Each contract of import-linter bites: a forbidden import breaks that contract, and no other.
+
+A contract that is worded wrongly is kept whatever is imported, and nobody sees it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+CONFIGS = ("pyproject.toml", "devcluster/pyproject.toml")
+SOURCE_ROOTS = ("operator", "trainer_image", "devcluster/src")
+
+FORBIDDEN = {
+    # One row for each contract, under its name: a file, and an import that the contract forbids there and no other does.
+    # A new contract needs a new row; a module that has moved needs its row changed.
+    "The contract imports pydantic and nothing else of ours": ("operator/finetune_api/report.py", "import yaml"),
+    "Operator and trainer know the contract at most, never each other": (
+        "operator/finetune_operator/app.py",
+        "import finetune_trainer",
+    ),
+    "The dev cluster is for demos and tests": ("trainer_image/finetune_trainer/base/errors.py", "import devcluster"),
+    "The operator runs without torch, the trainer without kopf": (
+        "operator/finetune_operator/reports/latest.py",
+        "import torch",
+    ),
+    "The trainer runs without the operator's libraries": (
+        "trainer_image/finetune_trainer/base/errors.py",
+        "import aiohttp",
+    ),
+    "Each room of the operator imports only from the rooms below it": (
+        "operator/finetune_operator/kube/events.py",
+        "from finetune_operator.status import messages",
+    ),
+    "What is decided and built in the operator is decided without a client": (
+        "operator/finetune_operator/status/messages.py",
+        "import aiohttp",
+    ),
+    "Only kopf_watch imports Kopf": ("operator/finetune_operator/controller/children.py", "import kopf"),
+    "The rooms of the trainer import each other in one direction": (
+        "trainer_image/finetune_trainer/base/errors.py",
+        "from finetune_trainer.checkpoints import manifest",
+    ),
+    "Engines train what a task prepared: neither knows the other": (
+        "trainer_image/finetune_trainer/engines/losses.py",
+        "from finetune_trainer.tasks import task",
+    ),
+    "The dev cluster knows nothing of fine-tuning": ("devcluster/src/devcluster/events.py", "import finetune_api"),
+    "API server, controllers and node meet over HTTP alone": (
+        "devcluster/src/devcluster/node/__init__.py",
+        "from devcluster import controllers",
+    ),
+}
+
+
+def _names(config: str) -> list[str]:
+    contracts = tomllib.loads((ROOT / config).read_text())["tool"]["importlinter"]["contracts"]
+    return [contract["name"] for contract in contracts]
+
+
+CONTRACTS = [(config, name) for config in CONFIGS for name in _names(config)]
+
+
+class Copy:
+    """The source roots and their contracts, in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for config in CONFIGS:
+            (folder / config).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / config, folder / config)
+        for source_root in SOURCE_ROOTS:
+            shutil.copytree(ROOT / source_root, folder / source_root, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def broken(self, config: str) -> list[str]:
+        """The names of the contracts of `config` that are broken."""
+        paths = os.pathsep.join(str(self.folder / source_root) for source_root in SOURCE_ROOTS)
+        program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+        result = subprocess.run(
+            [sys.executable, "-c", program, "--no-logo", "--cache-dir", str(self.folder / "cache"), Path(config).name],
+            cwd=(self.folder / config).parent,
+            env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "1000"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        found = dict(re.findall(r"^(.+) (KEPT|BROKEN)", result.stdout, re.MULTILINE))
+        assert list(found) == _names(config), result.stdout + result.stderr
+        return [name for name, outcome in found.items() if outcome == "BROKEN"]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    return Copy(tmp_path_factory.mktemp("house"))
+
+
+@pytest.fixture
+def forbidden_import(copy: Copy, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The import of the contract's row stands in the copy for the time of one test."""
+    file, line = FORBIDDEN[request.param]
+    path = copy.folder / file
+    before = path.read_text()
+    path.write_text(f"{before}\n{line}\n")
+    yield
+    path.write_text(before)
+
+
+def test_each_contract_has_a_row() -> None:
+    assert sorted(FORBIDDEN) == sorted(name for _, name in CONTRACTS)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_without_a_forbidden_import_every_contract_is_kept(copy: Copy, config: str) -> None:
+    assert copy.broken(config) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "contract", "forbidden_import"),
+    [(config, name, name) for config, name in CONTRACTS],
+    ids=[name for _, name in CONTRACTS],
+    indirect=["forbidden_import"],
+)
+@pytest.mark.usefixtures("forbidden_import")
+def test_a_forbidden_import_breaks_its_contract_and_no_other(copy: Copy, config: str, contract: str) -> None:
+    assert copy.broken(config) == [contract]
