@@ -15,6 +15,7 @@ from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.run_warnings import collected
 from finetune_trainer.tasks import causal_lm
+from finetune_trainer.tasks.task import prepare
 
 TURNS = ("<|im_start|>", "<|im_end|>")
 TOOLS_CHATML = (
@@ -42,7 +43,7 @@ def taught(
     model = save_byte_llama(folder / "model", tokenizer)
     told: Told = []
     with collected(lambda reason, message: told.append((reason, message))):
-        data = causal_lm.prepare(inputs(folder, "causal-lm", model, rows, packing=False, **settings))
+        data = prepare(causal_lm, inputs(folder, "causal-lm", model, rows, packing=False, **settings))
     # The rows are evaluated on as well, so that all is said twice.
     return [
         (tokenizer.decode(row["input_ids"]), _learnt(tokenizer, row["labels"])) for row in data.train.dataset

@@ -23,12 +23,12 @@ from finetune_trainer.data.rows import load_rows
 from finetune_trainer.models.pretrained import find_pretrained
 from finetune_trainer.models.tokenizer import load_tokenizer
 from finetune_trainer.tasks import causal_lm, seq2seq
-from finetune_trainer.tasks.task import Inputs
+from finetune_trainer.tasks.task import Inputs, prepare
 
 END = "</s>"
 TASKS: dict[str, tuple[Any, Any]] = {
-    "causal-lm": (causal_lm.prepare, save_llama),
-    "seq2seq": (seq2seq.prepare, save_t5),
+    "causal-lm": (causal_lm, save_llama),
+    "seq2seq": (seq2seq, save_t5),
 }
 
 
@@ -64,7 +64,7 @@ def taught(
 ) -> list[tuple[list[int], list[int]]]:
     """Tokens and labels of each row of causal-lm."""
     model = save_llama(folder / "model", template)
-    examples = causal_lm.prepare(inputs(folder, "causal-lm", model, rows, packing=False, **settings)).train.dataset
+    examples = prepare(causal_lm, inputs(folder, "causal-lm", model, rows, packing=False, **settings)).train.dataset
     assert set(examples.column_names) == {"input_ids", "labels"}
     return list(zip(examples["input_ids"], examples["labels"], strict=True))
 
@@ -120,7 +120,7 @@ def test_what_is_longer_than_max_length_is_cut_and_told(tmp_path: Path, caplog: 
 def test_of_a_huge_text_only_the_beginning_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, row: dict[str, Any]
 ) -> None:
-    prepare, save = TASKS[task]
+    module, save = TASKS[task]
     given = inputs(tmp_path, task, save(tmp_path / "model"), [row], maxLength=6, maxTargetLength=6)
     tokenize, read = transformers.PreTrainedTokenizerBase.__call__, []
 
@@ -131,7 +131,7 @@ def test_of_a_huge_text_only_the_beginning_is_read(
 
     monkeypatch.setattr(transformers.PreTrainedTokenizerBase, "__call__", spy)
 
-    data = prepare(given)
+    data = prepare(module, given)
 
     assert data.train.lengths == [6]
     assert max(read) == 6 * 64
@@ -199,7 +199,7 @@ def test_the_languages_of_a_tokenizer_that_marks_them_are_told(
     given = inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), [{"text": "the sky", "target": "blue"}])
     given.tokenizer.src_lang, given.tokenizer.tgt_lang = "eng_Latn", None
 
-    seq2seq.prepare(given)
+    prepare(seq2seq, given)
 
     assert "it takes texts as eng_Latn and targets as None" in caplog.text
 
@@ -210,7 +210,7 @@ def test_sequences_have_at_most_1024_tokens_where_nothing_is_said(
 ) -> None:
     model = save_llama(tmp_path / "model", longest=model_s_own)
 
-    data = causal_lm.prepare(inputs(tmp_path, "causal-lm", model, [{"text": "the sky"}]))
+    data = prepare(causal_lm, inputs(tmp_path, "causal-lm", model, [{"text": "the sky"}]))
 
     assert data.longest == longest
 
@@ -224,7 +224,7 @@ def test_a_target_is_learnt_up_to_its_length_and_the_decoder_reads_it_shifted(
     given = inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), rows, **settings)
 
     caplog.set_level("INFO", "finetune_trainer")
-    data = seq2seq.prepare(given)
+    data = prepare(seq2seq, given)
     data.load_model(given.pretrained)
     batch = data.collate(list(data.train.dataset))
 
@@ -247,7 +247,7 @@ def test_the_model_writes_up_to_max_target_length_whatever_its_own_limit(
 
     monkeypatch.setattr("transformers.generation.utils.logger.warning", pytest.fail)
 
-    data = seq2seq.prepare(given)
+    data = prepare(seq2seq, given)
     written = data.load_model(given.pretrained).model.generate(
         torch.tensor([ids("the sky")]), **data.scoring.generation
     )
@@ -260,7 +260,7 @@ def test_every_batch_can_be_padded_to_max_length(tmp_path: Path, truncation: boo
     rows = [{"text": "the sky", "target": "blue"}, {"text": "the sea and the snow", "target": "blue and white"}]
     settings = {"padding": "max_length", "maxLength": 10, "maxTargetLength": 12, "truncation": truncation}
 
-    data = seq2seq.prepare(inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), rows, **settings))
+    data = prepare(seq2seq, inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), rows, **settings))
     batch = data.collate(list(data.train.dataset))
 
     assert data.train.lengths == [3, 6]
@@ -273,7 +273,7 @@ def test_texts_may_be_fields_of_a_column(tmp_path: Path) -> None:
     columns = {"text": "translation.en", "target": "translation.colour"}
     given = inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), rows, columns=columns)
 
-    data = seq2seq.prepare(given)
+    data = prepare(seq2seq, given)
 
     assert data.train.dataset.to_list() == [
         {"input_ids": ids(f"the sky {END}"), "attention_mask": [1, 1, 1], "labels": ids(f"blue {END}")}
@@ -296,10 +296,12 @@ def test_texts_may_be_fields_of_a_column(tmp_path: Path) -> None:
 def test_the_best_metric_is_computed_though_no_metrics_are_named(
     tmp_path: Path, task: str, evaluation: dict[str, Any], names: list[str]
 ) -> None:
-    prepare, save = TASKS[task]
+    module, save = TASKS[task]
     rows = [{"text": "the sky", "target": "blue"}]
 
-    scores = prepare(inputs(tmp_path, task, save(tmp_path / "model"), rows, evaluation=evaluation)).scoring.scores()
+    scores = prepare(
+        module, inputs(tmp_path, task, save(tmp_path / "model"), rows, evaluation=evaluation)
+    ).scoring.scores()
     scores.add_batch(np.ones((1, 3), dtype=np.int64), np.ones((1, 3), dtype=np.int64))
 
     assert [name for name in scores.compute(loss=0.0) if name != "loss"] == names

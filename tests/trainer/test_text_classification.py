@@ -16,7 +16,7 @@ from finetune_trainer.data.rows import load_rows
 from finetune_trainer.models.pretrained import find_pretrained
 from finetune_trainer.models.tokenizer import load_tokenizer
 from finetune_trainer.tasks import text_classification
-from finetune_trainer.tasks.task import Inputs
+from finetune_trainer.tasks.task import Inputs, prepare
 
 MARKS = {"bad": [0, 1, 0], "good": [1, 1, 0]}
 
@@ -214,7 +214,7 @@ def test_the_same_lists_read_as_marks_and_as_classes_are_not_taken_for_each_othe
         pretrained = find_pretrained(config.model, {})
         tokenizer = load_tokenizer(pretrained, config.model)
         rows = load_rows(config.dataset, {})
-        evaluation = text_classification.prepare(Inputs(config, pretrained, tokenizer, *rows, True, print)).evaluation
+        evaluation = prepare(text_classification, Inputs(config, pretrained, tokenizer, *rows, True, print)).evaluation
         assert evaluation
         return list(evaluation.dataset["labels"])
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import datasets
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -14,25 +14,25 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from finetune_api.sources import Preprocessing
 from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.hardware import version_of
-from finetune_trainer.data import token_cache as shared_tokens
+from finetune_trainer.data import token_cache
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.rows import Rows
 
 logger = logging.getLogger(__name__)
 
-Batch = dict[str, list[Any]]
+Batch: TypeAlias = dict[str, list[Any]]
+Encode: TypeAlias = Callable[[Batch, list[int]], Batch]
+"""From a batch of rows and their indices to input_ids and what else the model takes."""
 _CHARACTERS_A_TOKEN = 64
 """Far more than any language has on average."""
 _MAKERS = ("finetune-operator", "tokenizers", "transformers", "trl")
 
 
-def tokenized(
-    rows: Rows, columns: Sequence[str], encode: Callable[[Batch, list[int]], Batch], *settings: Any
-) -> Examples:
-    """Apply `encode` to batches of rows with their indices, once: the result is kept by what it was made of.
+def tokenized(rows: Rows, columns: Sequence[str], encode: Encode, *settings: Any) -> Examples:
+    """Apply `encode` to batches of rows, once: the result is kept by what it was made of.
 
-    `encode` gives input_ids and what else the model takes. All that its result depends on must be in `columns`, of
-    which it is the contents that count, and in `settings` (JSON), tokenizer included.
+    All that its result depends on must be in `columns`, of which it is the contents that count, and in `settings` (JSON),
+    tokenizer included.
     """
 
     # datasets gives a new column the type of an old one of its name: a user's `labels` shall not become that of ours.
@@ -46,7 +46,7 @@ def tokenized(
     fingerprint = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
     source = rows.dataset.select_columns(list(columns)).rename_columns(renamed)
     place = _cache_folder() / f"{fingerprint}.arrow"
-    shared_tokens.fetch(place)
+    token_cache.fetch(place)
     encoded = source.map(
         with_length,
         batched=True,
@@ -56,7 +56,7 @@ def tokenized(
         new_fingerprint=fingerprint,
         desc=f"tokenizing {rows.split}",
     )
-    shared_tokens.leave(place)
+    token_cache.leave(place)
     lengths: list[int] = encoded["length"][:]
     return Examples(encoded.remove_columns("length"), lengths, rows.name_row)
 

@@ -28,13 +28,6 @@ if TYPE_CHECKING:
 CONFIG = "adapter_config.json"
 BASE = "base"
 """In an adapter's folder: the configuration of the model that it belongs to, which names the classes."""
-TASK_TYPES: dict[Task, str] = {
-    "text-classification": "SEQ_CLS",
-    "token-classification": "TOKEN_CLS",
-    "causal-lm": "CAUSAL_LM",
-    "seq2seq": "SEQ_2_SEQ_LM",
-}
-"""peft's names for the tasks."""
 _ON_HUB = [
     CONFIG,
     *ADAPTER_WEIGHTS,
@@ -128,16 +121,19 @@ def _base(settings: Mapping[str, Any], source: str) -> ModelSource:
     return ModelSource(source=name, revision=settings.get("revision") or ModelSource.model_fields["revision"].default)
 
 
-def check_adapter(adapter: Adapter, lora: Lora | None, task: Task) -> None:
+def check_adapter(adapter: Adapter, lora: Lora | None, task: Task, peft_types: Mapping[Task, str]) -> None:
     """The adapter is one for the task, and what `training.lora` sets is what it has.
+
+    Args:
+        peft_types: peft's name of each task.
 
     Raises:
         TrainerError: MODEL or BAD_CONFIGURATION, naming the fields.
     """
     settings = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))
     kind = settings.get("task_type")
-    if kind in TASK_TYPES.values() and kind != TASK_TYPES[task]:
-        other = next(name for name, told in TASK_TYPES.items() if told == kind)
+    if kind in peft_types.values() and kind != peft_types[task]:
+        other = next(name for name, its_kind in peft_types.items() if its_kind == kind)
         raise model_error(
             "TaskNotSupported",
             f"{adapter.source} is an adapter for {other}, and the task is {task}",

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.sources import ModelSource
@@ -25,8 +25,6 @@ from finetune_trainer.models.special_tokens import align_special_tokens, check_s
 
 logger = logging.getLogger(__name__)
 
-_NEW_HEADS = (AutoModelForSequenceClassification, AutoModelForTokenClassification)
-"""What is made with a head of its own. The others need all that was pretrained, the output layer too."""
 _NEW_PARTS = re.compile(r"(^|\.)pooler\.|^perceiver\.decoder\.")
 """What a head needs within the body: pretraining by masked words has no pooler, and a Perceiver a decoder of its own."""
 _COMPUTED = re.compile(
@@ -70,7 +68,7 @@ def load_model(
                 **options,
                 **pretrained.arguments,
             )
-    new_head = kind in _NEW_HEADS
+    new_head = "num_labels" in options  # the others need all that was pretrained, the output layer too
     check_all_was_read(model, info, settings.source, new_head)
     align_special_tokens(model, tokenizer)
     check_special_tokens(model, tokenizer, settings.source)

@@ -15,9 +15,9 @@ from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from finetune_api.run import RunConfig
-from finetune_api.training import Lora, Task
+from finetune_api.training import Lora
 from finetune_trainer.base.errors import bad_configuration, did_you_mean, listed, model_error
-from finetune_trainer.models.adapter_source import TASK_TYPES, Adapter, adapted, check_shapes, outdated_names
+from finetune_trainer.models.adapter_source import Adapter, adapted, check_shapes, outdated_names
 from finetune_trainer.models.loading import Loaded, in_body
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.storage.download import is_hub_id
@@ -51,12 +51,13 @@ def check_lora(config: RunConfig) -> None:
 
 
 def load_adapted(
-    load: Callable[[Pretrained], Loaded], pretrained: Pretrained, task: Task, lora: Lora, bf16: bool
+    load: Callable[[Pretrained], Loaded], pretrained: Pretrained, peft_type: str, lora: Lora, bf16: bool
 ) -> "PeftModel":
     """The model with an adapter that starts as no change; only the adapter, and what starts at random, is trained.
 
     Args:
         load: As `TaskData.load_model`.
+        peft_type: peft's name of the task, such as SEQ_CLS.
         bf16: Whether the forward pass is in bfloat16: weights that are not trained need no more bits than it has.
 
     Raises:
@@ -69,7 +70,7 @@ def load_adapted(
         loaded = load(base)
     if pretrained.adapter:
         return _go_on(loaded, base, pretrained.adapter)
-    return _add_adapter(loaded, base, task, lora)
+    return _add_adapter(loaded, base, peft_type, lora)
 
 
 def _load_quantized(load: Callable[[Pretrained], Loaded], base: Pretrained, bits: Literal["4bit", "8bit"]) -> Loaded:
@@ -105,13 +106,13 @@ def _load_quantized(load: Callable[[Pretrained], Loaded], base: Pretrained, bits
     return replace(loaded, model=model)
 
 
-def _add_adapter(loaded: Loaded, base: Pretrained, task: Task, lora: Lora) -> "PeftModel":
+def _add_adapter(loaded: Loaded, base: Pretrained, peft_type: str, lora: Lora) -> "PeftModel":
     from peft import LoraConfig, get_peft_model
 
     model, fresh = loaded.model, fresh_modules(loaded)
     _check_targets(model, lora.target_modules, fresh)
     settings = LoraConfig(
-        task_type=TASK_TYPES[task],
+        task_type=peft_type,
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # any number will do
         lora_dropout=lora.dropout,

@@ -33,8 +33,8 @@ from finetune_trainer.settings.arguments import check_arguments
 from finetune_trainer.settings.batch_plan import fit_of
 from finetune_trainer.storage.download import is_hub_id
 from finetune_trainer.storage.output import Volumes
-from finetune_trainer.tasks import text_classification, token_classification
-from finetune_trainer.tasks.task import Inputs
+from finetune_trainer.tasks.registry import PEFT_TYPES, TASKS, task_named
+from finetune_trainer.tasks.task import Inputs, prepare
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -74,13 +74,13 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
     pretrained, tokenizer = find_model(config, volumes)
     tell(f"reading data set {config.dataset.source}")
     train, evaluation = load_rows(config.dataset, volumes)
-    some, some_more = train, evaluation
+    task, some, some_more = task_named(config.task), train, evaluation
     if most is not None:
-        column = label_column(config)
+        column = task.label_column(config)
         some = sample_rows(train, most, column)
         some_more = sample_rows(evaluation, most, column) if evaluation else None
     with as_loaded(tokenizer):
-        data = prepare_task(Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, tell))
+        data = prepare(task, Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, tell))
     if most is None:  # the fingerprint is of all rows
         state.set_provenance(_provenance(config, pretrained, train, data.columns))
     return Found(config, pretrained, tokenizer, train, evaluation, len(some.dataset), data, use_cpu)
@@ -107,18 +107,6 @@ def load(found: Found, state: RunState) -> Prepared:
     return Prepared(found.config, found.pretrained, model, found.tokenizer, found.data, found.use_cpu)
 
 
-def label_column(config: RunConfig) -> str | None:
-    """The column that holds classes, if one does."""
-    columns = config.dataset.columns
-    match config.task:
-        case "text-classification" if config.model.problem_type != "regression":
-            return columns.label
-        case "token-classification":
-            return columns.tags
-        case _:
-            return None
-
-
 def find_model(config: RunConfig, volumes: Volumes) -> tuple[Pretrained, Tokenizer]:
     """The model that the run begins with, none of its weights read, and its tokenizer.
 
@@ -129,7 +117,7 @@ def find_model(config: RunConfig, volumes: Volumes) -> tuple[Pretrained, Tokeniz
     lora = config.training.lora
     check_quantization(pretrained.config, config.model.source, again=lora is not None and lora.quantization is not None)
     if pretrained.adapter:
-        check_adapter(pretrained.adapter, lora, config.task)
+        check_adapter(pretrained.adapter, lora, config.task, PEFT_TYPES)
     tokenizer = load_tokenizer(pretrained, config.model)
     check_vocabulary(tokenizer, pretrained.embeddings, config.model.source)
     return pretrained, tokenizer
@@ -149,7 +137,9 @@ def load_model(
     if lora is None:
         model = data.load_model(pretrained).model
     else:
-        model = load_adapted(data.load_model, pretrained, config.task, lora, bf16=trains_in_bf16(config, use_cpu))
+        model = load_adapted(
+            data.load_model, pretrained, PEFT_TYPES[config.task], lora, bf16=trains_in_bf16(config, use_cpu)
+        )
     if fit_of(config).activation_checkpointing and not model.supports_gradient_checkpointing:
         raise bad_configuration(
             f"training.arguments.activation_checkpointing: models of type {model.config.model_type} cannot compute "
@@ -163,23 +153,6 @@ def trains_in_bf16(config: RunConfig, use_cpu: bool) -> bool:
     """Whether the forward pass is in bfloat16: on GPUs that have it, unless training.arguments say otherwise."""
     given = check_arguments(config.training.arguments)
     return speed.trains_in_bf16(given, speed.device_at_hand(use_cpu, config.processes))
-
-
-def prepare_task(inputs: Inputs) -> TaskData:
-    """By the task of its settings."""
-    match inputs.config.task:
-        case "text-classification":
-            return text_classification.prepare(inputs)
-        case "causal-lm":
-            from finetune_trainer.tasks import causal_lm  # with trl, which the others do without
-
-            return causal_lm.prepare(inputs)
-        case "seq2seq":
-            from finetune_trainer.tasks import seq2seq
-
-            return seq2seq.prepare(inputs)
-        case "token-classification":
-            return token_classification.prepare(inputs)
 
 
 def choose_device(gpus: int | None) -> bool:
@@ -219,7 +192,7 @@ def _libraries(config: RunConfig, pretrained: Pretrained) -> list[str]:
     lora, engine = config.training.lora, config.training.engine
     return [
         *_LIBRARIES,
-        *(["trl"] if config.task == "causal-lm" else []),
+        *TASKS[config.task].libraries,
         *(["peft"] if lora or pretrained.adapter else []),
         *(["bitsandbytes"] if lora and lora.quantization else []),
         *(["keras", "keras-hub"] if engine == "keras" else []),

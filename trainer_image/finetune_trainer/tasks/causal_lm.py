@@ -8,6 +8,7 @@ from functools import partial
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
+from finetune_api.run import RunConfig
 from finetune_api.training import METRICS_OF_TASK, Metric
 from finetune_trainer.base.errors import TrainerError, data_error, model_error
 from finetune_trainer.base.run_warnings import warn
@@ -19,23 +20,18 @@ from finetune_trainer.data.formats import Layout, find_layout, tell_layout
 from finetune_trainer.data.notes import NOT_LEARNT, tell_notes
 from finetune_trainer.data.packing import collator, pack, packs
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import (
     Batch,
-    check_filled,
-    check_lengths,
     longest_sequence,
     padding_multiple,
-    tokenized,
 )
-from finetune_trainer.data.vocabulary import check_tokens
 from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.scoring import Scoring
 from finetune_trainer.metrics.tokens import TokenScores, count_tokens
 from finetune_trainer.models.generating import stop_at
 from finetune_trainer.models.loading import Loaded, load_model
 from finetune_trainer.models.pretrained import Pretrained
-from finetune_trainer.tasks.task import Inputs
+from finetune_trainer.tasks.task import Inputs, Reading, Split
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +43,13 @@ _LEARNT = "learnt"
 _NOTES = "notes"
 
 
-def prepare(inputs: Inputs) -> TaskData:
-    """Check the rows, tokenise and pack them.
+def label_column(config: RunConfig) -> str | None:
+    """None: no column holds classes."""
+    return None
 
-    Raises:
-        TrainerError: DATA, MODEL or BAD_CONFIGURATION, naming the column, the row or the field.
-    """
+
+def read(inputs: Inputs) -> Reading:
+    """Read texts, prompts or chats, and pack them where that is wanted."""
     config, tokenizer, settings = inputs.config, inputs.tokenizer, inputs.config.preprocessing
     _check_model(inputs)
     layout = find_layout(config.dataset, inputs.train)
@@ -62,18 +59,6 @@ def prepare(inputs: Inputs) -> TaskData:
     special = tokenizer.num_special_tokens_to_add(pair=False) + 1
     bound = longest_sequence(settings, tokenizer, inputs.pretrained.config, special)
     longest = settings.max_length or min(bound or LONGEST, LONGEST)
-
-    def examples(rows: Rows) -> Examples:
-        inputs.tell(f"tokenizing {len(rows.positions)} rows of split {rows.split}")
-        tokens = _examples(inputs, rows, layout, longest)
-        if not packed:
-            return tokens
-        sequences = pack(tokens, longest)
-        logger.info(
-            "split '%s': %d texts packed into %d sequences of at most %d tokens",
-            rows.split, len(tokens.lengths), len(sequences.lengths), longest,
-        )  # fmt: skip
-        return sequences
 
     chat_end = (
         find_chat_template(tokenizer, inputs.pretrained.source).stop_token
@@ -89,14 +74,13 @@ def prepare(inputs: Inputs) -> TaskData:
         return loaded
 
     multiple = longest if settings.padding == "max_length" else padding_multiple(longest, inputs.use_cpu)
-    return TaskData(
-        train=examples(inputs.train),
-        evaluation=examples(inputs.evaluation) if inputs.evaluation else None,
+    return Reading(
+        train=_split(inputs, inputs.train, layout, longest, packed),
+        evaluation=_split(inputs, inputs.evaluation, layout, longest, packed) if inputs.evaluation else None,
+        longest=longest,
         collate=collator(tokenizer, packed, multiple),
         scoring=Scoring(count_tokens, partial(TokenScores, metrics)),
         load_model=load,
-        columns=layout.all_columns,
-        longest=longest,
         label_names=[],
     )
 
@@ -118,7 +102,7 @@ def _check_model(inputs: Inputs) -> None:
         )
 
 
-def _examples(inputs: Inputs, rows: Rows, layout: Layout, longest: int) -> Examples:
+def _split(inputs: Inputs, rows: Rows, layout: Layout, longest: int, packed: bool) -> Split:
     settings = inputs.config.preprocessing
     cut = longest if settings.truncation else None
     there = rows.dataset.column_names
@@ -137,14 +121,23 @@ def _examples(inputs: Inputs, rows: Rows, layout: Layout, longest: int) -> Examp
             _NOTES: [",".join(row.notes) for row in encoded],
         }
 
+    def finish(examples: Examples) -> Examples:
+        notes = [note.split(",") for note in examples.dataset[_NOTES][:]]
+        tell_notes(rows, notes, layout)
+        learnt = _with_answers(rows, examples, [NOT_LEARNT in note for note in notes], longest)
+        return _packed(rows, learnt, longest) if packed else learnt
+
     made_by = (asdict(layout), settings.completion_only_loss, cut, inputs.pretrained.revision)
-    examples = tokenized(rows, layout.all_columns, encode, *made_by)
-    check_filled(rows, examples.lengths)
-    check_tokens(rows, examples.dataset, inputs.tokenizer, inputs.pretrained)
-    check_lengths(rows, examples.lengths, longest)
-    notes = [note.split(",") for note in examples.dataset[_NOTES][:]]
-    tell_notes(rows, notes, layout)
-    return _with_answers(rows, examples, [NOT_LEARNT in note for note in notes], longest)
+    return Split(rows, layout.all_columns, encode, made_by, finish)
+
+
+def _packed(rows: Rows, texts: Examples, longest: int) -> Examples:
+    sequences = pack(texts, longest)
+    logger.info(
+        "split '%s': %d texts packed into %d sequences of at most %d tokens",
+        rows.split, len(texts.lengths), len(sequences.lengths), longest,
+    )  # fmt: skip
+    return sequences
 
 
 def _with_answers(rows: Rows, examples: Examples, unwanted: Sequence[bool], longest: int) -> Examples:

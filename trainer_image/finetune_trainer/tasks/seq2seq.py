@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSeq2SeqLM, DataCollatorForSeq2Seq
 
+from finetune_api.run import RunConfig
 from finetune_api.sources import Columns
 from finetune_api.training import METRICS_OF_TASK, Metric
 from finetune_trainer.base.errors import bad_configuration, data_error
@@ -15,25 +16,21 @@ from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.columns import check_columns, check_text
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import (
     Batch,
-    check_filled,
     check_lengths,
     cutting,
     encode_texts,
     longest_sequence,
     padding_multiple,
-    tokenized,
 )
-from finetune_trainer.data.vocabulary import check_tokens
 from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.scoring import Scoring
 from finetune_trainer.metrics.texts import TextScores
 from finetune_trainer.metrics.words import bleu_tokenizer
 from finetune_trainer.models.loading import Loaded, load_model
 from finetune_trainer.models.pretrained import Pretrained
-from finetune_trainer.tasks.task import Inputs
+from finetune_trainer.tasks.task import Inputs, Reading, Split
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +38,13 @@ _USUAL_METRICS: tuple[Metric, ...] = ("rouge1", "rouge2", "rougeL")
 _TARGET_LENGTH = "target_length"
 
 
-def prepare(inputs: Inputs) -> TaskData:
-    """Check the rows and tokenise them; evaluation lets the model write.
+def label_column(config: RunConfig) -> str | None:
+    """None: no column holds classes."""
+    return None
 
-    Raises:
-        TrainerError: DATA, MODEL or BAD_CONFIGURATION, naming the column, the row or the field.
-    """
+
+def read(inputs: Inputs) -> Reading:
+    """Read texts and targets; the model writes in an evaluation."""
     config, tokenizer, settings = inputs.config, inputs.tokenizer, inputs.config.preprocessing
     used = _column_fields(config.dataset.columns)
     metrics = chosen_metrics(config.evaluation, config.task, METRICS_OF_TASK[config.task], _USUAL_METRICS)
@@ -62,10 +60,6 @@ def prepare(inputs: Inputs) -> TaskData:
             f"{tokenizer.src_lang} and targets as {target}",
         )
 
-    def examples(rows: Rows) -> Examples:
-        inputs.tell(f"tokenizing {len(rows.positions)} rows of split {rows.split}")
-        return _examples(inputs, rows, used, longest)
-
     pad = DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=padding_multiple(longest, inputs.use_cpu))
 
     def load(pretrained: Pretrained) -> Loaded:
@@ -73,12 +67,15 @@ def prepare(inputs: Inputs) -> TaskData:
         pad.model = loaded.model  # models shift their targets each in its own way to what the decoder reads
         return loaded
 
-    train = examples(inputs.train)
-    evaluation = examples(inputs.evaluation) if inputs.evaluation else None
+    for rows in inputs.splits:
+        check_columns(rows, used)
+        for field, column in used.items():
+            check_text(rows, field, column)
     bleu = _bleu_tokenizer(inputs.evaluation, used["target"]) if inputs.evaluation and "sacrebleu" in metrics else None
-    return TaskData(
-        train=train,
-        evaluation=evaluation,
+    return Reading(
+        train=_split(inputs, inputs.train, used, longest),
+        evaluation=_split(inputs, inputs.evaluation, used, longest) if inputs.evaluation else None,
+        longest=longest,
         collate=partial(_collate, pad, longest if settings.padding == "max_length" else None),
         scoring=Scoring(
             keep=lambda written, labels: written,
@@ -92,9 +89,8 @@ def prepare(inputs: Inputs) -> TaskData:
             },
         ),
         load_model=load,
-        columns=list(used.values()),
-        longest=longest,
         label_names=[],
+        token_columns=("input_ids", "labels"),
     )
 
 
@@ -121,13 +117,10 @@ def _check_target_length(wanted: int, model_config: Any) -> None:
         )
 
 
-def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | None) -> Examples:
+def _split(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | None) -> Split:
     settings, tokenizer = inputs.config.preprocessing, inputs.tokenizer
     prefix, most = settings.source_prefix or "", settings.max_target_length
     cut, cut_target = cutting(settings, longest), cutting(settings, most)
-    check_columns(rows, used)
-    for field, column in used.items():
-        check_text(rows, field, column)
 
     def encode(batch: Batch, indices: list[int]) -> Batch:
         for column in used.values():
@@ -140,12 +133,12 @@ def _examples(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | N
         targets = encode_texts(tokenizer, {"text_target": batch[used["target"]]}, cut_target)["input_ids"]
         return {**encoded, "labels": targets, _TARGET_LENGTH: [len(target) for target in targets]}
 
-    examples = tokenized(rows, list(used.values()), encode, used, prefix, cut, cut_target, inputs.pretrained.revision)
-    check_filled(rows, examples.lengths)
-    check_tokens(rows, examples.dataset, tokenizer, inputs.pretrained, ("input_ids", "labels"))
-    check_lengths(rows, examples.lengths, longest)
-    check_lengths(rows, examples.dataset[_TARGET_LENGTH][:], most, "maxTargetLength", "the target in ")
-    return replace(examples, dataset=examples.dataset.remove_columns(_TARGET_LENGTH))
+    def finish(examples: Examples) -> Examples:
+        check_lengths(rows, examples.dataset[_TARGET_LENGTH][:], most, "maxTargetLength", "the target in ")
+        return replace(examples, dataset=examples.dataset.remove_columns(_TARGET_LENGTH))
+
+    made_by = (used, prefix, cut, cut_target, inputs.pretrained.revision)
+    return Split(rows, list(used.values()), encode, made_by, finish)
 
 
 def _collate(pad: DataCollatorForSeq2Seq, longest: int | None, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

@@ -27,23 +27,18 @@ from finetune_trainer.data.labels import (
     tell_constant,
 )
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import (
     Batch,
-    check_filled,
-    check_lengths,
     cutting,
     encode_texts,
     longest_sequence,
     padding_multiple,
-    tokenized,
 )
-from finetune_trainer.data.vocabulary import check_tokens
 from finetune_trainer.metrics.scores import ClassScores, NumberScores, chosen_metrics
 from finetune_trainer.metrics.scoring import Scoring
 from finetune_trainer.models.loading import Loaded, load_model
 from finetune_trainer.models.pretrained import Pretrained
-from finetune_trainer.tasks.task import Inputs
+from finetune_trainer.tasks.task import Inputs, Reading, Split
 
 _USUAL_METRICS: dict[Problem, tuple[Metric, ...]] = {
     "single_label_classification": ("accuracy",),
@@ -66,15 +61,16 @@ class _Target:
     """Whether rows hold a mark for each class, and not the classes that they have."""
 
 
-def prepare(inputs: Inputs) -> TaskData:
-    """Check the rows, tokenise them, and choose head and metrics.
+def label_column(config: RunConfig) -> str | None:
+    """The column of classes; None where numbers are learnt."""
+    return None if config.model.problem_type == "regression" else config.dataset.columns.label
 
-    Raises:
-        TrainerError: DATA, MODEL or BAD_CONFIGURATION, naming the column, the row or the field.
-    """
+
+def read(inputs: Inputs) -> Reading:
+    """Choose head, labels and metrics by what the label column holds."""
     config, tokenizer = inputs.config, inputs.tokenizer
     columns, settings = config.dataset.columns, config.preprocessing
-    for rows in filter(None, (inputs.train, inputs.evaluation)):
+    for rows in inputs.splits:
         _check_rows(rows, columns)
     target = _target(config, inputs.train, inputs.pretrained.classes)
     special = tokenizer.num_special_tokens_to_add(pair=columns.text_pair is not None)
@@ -89,22 +85,17 @@ def prepare(inputs: Inputs) -> TaskData:
         for labels in filter(None, (train, evaluation)):
             tell_constant(labels.rows, columns.label, labels.each)
 
-    def examples(labels: Labels) -> Examples:
-        inputs.tell(f"tokenizing {len(labels.rows.positions)} rows of split {labels.rows.split}")
-        return _examples(inputs, labels, target, longest)
-
     def load(pretrained: Pretrained) -> Loaded:
         kind = AutoModelForSequenceClassification
         return load_model(kind, pretrained, config.model, tokenizer, **_head(target))
 
-    return TaskData(
-        train=examples(train),
-        evaluation=examples(evaluation) if evaluation else None,
+    return Reading(
+        train=_split(inputs, train, target, longest),
+        evaluation=_split(inputs, evaluation, target, longest) if evaluation else None,
+        longest=longest,
         collate=_collator(inputs, longest),
         scoring=target.scoring,
         load_model=load,
-        columns=list(_column_fields(columns).values()),
-        longest=longest,
         label_names=target.names,
     )
 
@@ -166,7 +157,7 @@ def _head(target: _Target) -> dict[str, Any]:
     }
 
 
-def _examples(inputs: Inputs, labels: Labels, target: _Target, longest: int | None) -> Examples:
+def _split(inputs: Inputs, labels: Labels, target: _Target, longest: int | None) -> Split:
     columns, rows = inputs.config.dataset.columns, labels.rows
     cut = cutting(inputs.config.preprocessing, longest)
 
@@ -175,18 +166,17 @@ def _examples(inputs: Inputs, labels: Labels, target: _Target, longest: int | No
         encoded = encode_texts(inputs.tokenizer, {"text": batch[columns.text], **pair}, cut)
         return {**encoded, "labels": [labels.each[index] for index in indices]}
 
-    made_of = (columns.to_wire(), target.problem, target.names, target.marked, cut, inputs.pretrained.revision)
-    examples = tokenized(rows, list(_column_fields(columns).values()), encode, *made_of)
-    check_filled(rows, examples.lengths)
-    check_tokens(rows, examples.dataset, inputs.tokenizer, inputs.pretrained)
-    check_lengths(rows, examples.lengths, longest)
-    if inputs.pretrained.config.is_encoder_decoder:
-        _tell_odd_ends(rows, examples, inputs)
-    return examples
+    def finish(examples: Examples) -> Examples:
+        if inputs.pretrained.config.is_encoder_decoder:
+            _warn_of_odd_ends(rows, examples, inputs)
+        return examples
+
+    made_by = (columns.to_wire(), target.problem, target.names, target.marked, cut, inputs.pretrained.revision)
+    return Split(rows, list(_column_fields(columns).values()), encode, made_by, finish)
 
 
-def _tell_odd_ends(rows: Rows, examples: Examples, inputs: Inputs) -> None:
-    """Say which rows have more end-of-text tokens than others: the classifiers of encoder-decoders, as BART's and T5's,
+def _warn_of_odd_ends(rows: Rows, examples: Examples, inputs: Inputs) -> None:
+    """Warn of rows that have more end-of-text tokens than others: the classifiers of encoder-decoders, as BART's and T5's,
     read a text up to the last of them, and take no batch whose rows have different numbers."""
     tokenizer, config = inputs.tokenizer, inputs.pretrained.config
     end = config.eos_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id  # as the model is aligned

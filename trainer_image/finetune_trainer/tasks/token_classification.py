@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForTokenClassification, DataCollatorForTokenClassification
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from finetune_api.run import RunConfig
 from finetune_api.sources import Columns
 from finetune_api.training import METRICS_OF_TASK, Metric
 from finetune_trainer.base.errors import data_error, listed, model_error
@@ -21,22 +22,18 @@ from finetune_trainer.data.columns import check_columns, example, kind_of
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.labels import label_id_lists, label_names
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import (
     Batch,
-    check_lengths,
     cutting,
     longest_sequence,
     padding_multiple,
-    tokenized,
 )
-from finetune_trainer.data.vocabulary import check_tokens
 from finetune_trainer.metrics.scores import EntityScores, WordScores, chosen_metrics
 from finetune_trainer.metrics.scoring import Scoring
 from finetune_trainer.metrics.tags import doubt_of, entity_tags
 from finetune_trainer.models.loading import Loaded, load_model
 from finetune_trainer.models.pretrained import Pretrained
-from finetune_trainer.tasks.task import Inputs
+from finetune_trainer.tasks.task import Inputs, Reading, Split
 
 logger = logging.getLogger(__name__)
 
@@ -46,17 +43,18 @@ _TAGGED = "tagged"
 _USUAL_METRICS: tuple[Metric, ...] = ("precision", "recall", "f1", "accuracy")
 
 
-def prepare(inputs: Inputs) -> TaskData:
-    """Check the rows, tokenise them, and choose head and metrics.
+def label_column(config: RunConfig) -> str | None:
+    """The column of tags."""
+    return config.dataset.columns.tags
 
-    Raises:
-        TrainerError: DATA, MODEL or BAD_CONFIGURATION, naming the column, the row or the field.
-    """
+
+def read(inputs: Inputs) -> Reading:
+    """Choose head and metrics by the tags."""
     config, tokenizer = inputs.config, inputs.tokenizer
     columns = config.dataset.columns
     _check_tokenizer(inputs)
     metrics = chosen_metrics(config.evaluation, config.task, METRICS_OF_TASK[config.task], _USUAL_METRICS)
-    for rows in filter(None, (inputs.train, inputs.evaluation)):
+    for rows in inputs.splits:
         _check_words(rows, columns)
     names = label_names(inputs.train, columns.tags, inputs.pretrained.classes)
     special = tokenizer.num_special_tokens_to_add(pair=False)
@@ -65,10 +63,6 @@ def prepare(inputs: Inputs) -> TaskData:
     train = _labels(inputs.train, columns, names)
     evaluation = _labels(inputs.evaluation, columns, names) if inputs.evaluation else None
     tell_odd_classes(columns.tags, names, train, evaluation)
-
-    def examples(labels: Labels) -> Examples:
-        inputs.tell(f"tokenizing {len(labels.rows.positions)} rows of split {labels.rows.split}")
-        return _examples(inputs, labels, names, longest)
 
     def load(pretrained: Pretrained) -> Loaded:
         return load_model(
@@ -81,15 +75,15 @@ def prepare(inputs: Inputs) -> TaskData:
             label2id={name: number for number, name in enumerate(names)},
         )
 
-    return TaskData(
-        train=examples(train),
-        evaluation=examples(evaluation) if evaluation else None,
+    return Reading(
+        train=_split(inputs, train, names, longest),
+        evaluation=_split(inputs, evaluation, names, longest) if evaluation else None,
+        longest=longest,
         collate=_collator(inputs, longest),
         scoring=_scoring(metrics, names, columns.tags),
         load_model=load,
-        columns=[columns.tokens, columns.tags],
-        longest=longest,
         label_names=names,
+        may_be_empty=True,
     )
 
 
@@ -135,7 +129,7 @@ def _check_counts(rows: Rows, columns: Columns, tags: Sequence[Sequence[int]]) -
             )
 
 
-def _examples(inputs: Inputs, labels: Labels, names: list[str], longest: int | None) -> Examples:
+def _split(inputs: Inputs, labels: Labels, names: list[str], longest: int | None) -> Split:
     columns, tokenizer, rows = inputs.config.dataset.columns, inputs.tokenizer, labels.rows
     cut = cutting(inputs.config.preprocessing, longest)
     # Tokenizers read a row to its end before they cut it; a word that they make nothing of is rare.
@@ -147,11 +141,11 @@ def _examples(inputs: Inputs, labels: Labels, names: list[str], longest: int | N
         tags = [first_tokens(row, labels.each[index]) for row, index in zip(words, indices, strict=True)]
         return {**encoded, "labels": tags, _TAGGED: [len(row) - row.count(IGNORED) for row in tags]}
 
-    made_of = (columns.to_wire(), names, cut, inputs.pretrained.revision, "as one sentence")
-    examples = tokenized(rows, [columns.tokens, columns.tags], encode, *made_of)
-    check_tokens(rows, examples.dataset, tokenizer, inputs.pretrained)
-    check_lengths(rows, examples.lengths, longest)
-    return _tagged_rows(rows, examples, [len(row) for row in labels.each])
+    def finish(examples: Examples) -> Examples:
+        return _tagged_rows(rows, examples, [len(row) for row in labels.each])
+
+    made_by = (columns.to_wire(), names, cut, inputs.pretrained.revision, "as one sentence")
+    return Split(rows, [columns.tokens, columns.tags], encode, made_by, finish)
 
 
 def encode_words(
