@@ -147,7 +147,7 @@ def test_unknown_fields_are_refused_warned_of_or_ignored(api: Api, configmaps: s
     ("selector", "names"),
     [
         ("labelSelector=tier%3Dfront", ["a", "b"]),
-        ("labelSelector=tier!%3Dfront", ["c", "kube-root-ca.crt"]),
+        ("labelSelector=tier!%3Dfront", ["c"]),
         ("labelSelector=tier%20in%20(front,back),env", ["b", "c"]),
         ("labelSelector=tier,env%20notin%20(prod)", ["a", "c"]),
         ("labelSelector=tier,!env", ["a"]),
@@ -165,9 +165,8 @@ def test_lists_are_selected_by_labels_and_fields(api: Api, configmaps: str, sele
 
     listed = api("GET", f"{configmaps}?{selector}").body["items"]
 
-    # A real cluster's controller adds its CA to every namespace.
-    own = [item["metadata"]["name"] for item in listed if item["metadata"]["name"] != "kube-root-ca.crt"]
-    assert own == [name for name in names if name != "kube-root-ca.crt"]
+    # Controllers of a real cluster add ConfigMaps of their own to every namespace, which ones depends on its make.
+    assert [item["metadata"]["name"] for item in listed if item["metadata"]["name"] in ("a", "b", "c")] == names
 
 
 def test_a_long_list_comes_in_pages(api: Api, configmaps: str) -> None:
@@ -225,6 +224,8 @@ def test_a_streamed_list_ends_with_a_bookmark(api: Api, configmaps: str) -> None
 
     seen = []
     for kind, obj in api.watch(configmaps, f"{query}&fieldSelector=metadata.name%3Dw"):
+        if "RequestWatchProgress is disabled" in obj.get("message", ""):
+            pytest.skip("the etcd of this control plane is too old to stream lists")
         seen.append((kind, obj["metadata"].get("annotations")))
         if kind == "BOOKMARK":
             break
