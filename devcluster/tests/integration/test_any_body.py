@@ -128,13 +128,6 @@ def test_bytes_that_are_no_utf_8_are_replaced(things: Api) -> None:
     assert (made.code, made.body["spec"]) == (201, {"a": "\ufffd\ufffd"})
 
 
-def test_a_field_named_twice_is_its_last_value_and_a_warning(things: Api) -> None:
-    made = things("POST", PATH, thing('{"a": 1, "a": 2}'))
-
-    assert (made.code, made.body["spec"]) == (201, {"a": 2})
-    assert any("duplicate field" in warning and "spec.a" in warning for warning in made.warnings)
-
-
 @pytest.mark.parametrize(
     ("size", "code", "message"),
     [

@@ -264,17 +264,6 @@ def test_finalizers_hold_an_object_until_they_are_gone(api: Api, configmaps: str
     assert api("GET", f"{configmaps}/a").code == 404
 
 
-def test_a_collection_is_deleted_by_label(api: Api, configmaps: str) -> None:
-    for name, label in (("a", "x"), ("b", "x"), ("c", "y")):
-        api("POST", configmaps, {**config_map(name), "metadata": {"name": name, "labels": {"group": label}}})
-
-    deleted = api("DELETE", f"{configmaps}?labelSelector=group%3Dx")
-
-    left = api("GET", f"{configmaps}?labelSelector=group").body["items"]
-    assert deleted.code == 200
-    assert [item["metadata"]["name"] for item in left] == ["c"]
-
-
 def test_a_dry_run_changes_nothing(api: Api, configmaps: str) -> None:
     tried = api("POST", f"{configmaps}?dryRun=All", config_map("a"))
 
@@ -362,13 +351,6 @@ class TestServerSideApply:
 
         assert refused.code == code
         assert message in refused.message
-
-    def test_yaml_is_read_as_kubernetes_reads_it(self, api: Api, configmaps: str) -> None:
-        text = 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\nimmutable: no\ndata: {k: "no", d: "5e-5"}\n'
-
-        applied = self.apply(api, f"{configmaps}/a", "one", text)
-
-        assert (applied.body["immutable"], applied.body["data"]) == (False, {"k": "no", "d": "5e-5"})
 
 
 class TestPods:
@@ -640,6 +622,15 @@ def test_kubectl_explains_built_in_kinds(kubectl: Kubectl) -> None:
 
     assert "FIELD: rules <[]PodFailurePolicyRule>" in text
     assert "onExitCodes" in text
+
+
+def test_kubectl_says_that_there_is_no_such_kind(kubectl: Kubectl) -> None:
+    manifest = "apiVersion: nowhere.example.com/v1\nkind: Thing\nmetadata: {name: x}\n"
+
+    refused = kubectl("apply", "-f", "-", stdin=manifest, check=False)
+
+    assert refused.returncode == 1
+    assert 'no matches for kind "Thing" in version "nowhere.example.com/v1"' in refused.stderr
 
 
 def test_json_is_the_default_media_type(api: Api, configmaps: str) -> None:

@@ -93,7 +93,7 @@ def test_a_pod_reads_its_volumes_and_leaves_its_word(pods: Pods) -> None:
         "import os, pathlib;"
         "read = lambda path: pathlib.Path(path).read_text();"
         "print(read('/etc/run/run.yaml'), read(os.environ['PREPARED']).strip(), read('/secret/key'), os.environ['WHO']);"
-        "print(read('/info/labels'), read('/token/token').count('.'));"
+        "print(read('/info/app'), read('/token/token').count('.'));"
         "pathlib.Path('/dev/termination-log').write_text('all is said')"
     )
     volumes = [
@@ -102,7 +102,7 @@ def test_a_pod_reads_its_volumes_and_leaves_its_word(pods: Pods) -> None:
         {"name": "secret", "secret": {"secretName": "keys"}},
         {
             "name": "info",
-            "downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]},
+            "downwardAPI": {"items": [{"path": "app", "fieldRef": {"fieldPath": "metadata.labels['app']"}}]},
         },
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token", "audience": "x"}}]}},
     ]
@@ -128,7 +128,7 @@ def test_a_pod_reads_its_volumes_and_leaves_its_word(pods: Pods) -> None:
     )
     done = pods.finished("reader")
 
-    assert pods.logs("reader") == 'epochs: 3 ready s3cret reader\napp="reader" 2\n'
+    assert pods.logs("reader") == "epochs: 3 ready s3cret reader\nreader 2\n"
     assert done["status"]["phase"] == "Succeeded"
     ended = state_of(done)["terminated"]
     assert (ended["exitCode"], ended["reason"], ended["message"]) == (0, "Completed", "all is said")
@@ -267,14 +267,15 @@ def test_a_pod_past_its_deadline_fails(pods: Pods) -> None:
 
 
 def test_a_missing_image_and_a_missing_config_map_keep_a_pod_waiting(pods: Pods) -> None:
+    later = {"configMapKeyRef": {"name": "later", "key": "k"}}
     pods.apply(
         pod("imageless", "true", image="example/trainer:does-not-exist"),
-        pod("unsettled", "true", envFrom=[{"configMapRef": {"name": "later"}}]),
+        pod("unsettled", "true", env=[{"name": "LATER", "valueFrom": later}]),
     )
 
     imageless = pods.until("pod/imageless", lambda pod: "ImagePullBackOff" in json.dumps(pod["status"]))
     unsettled = pods.until("pod/unsettled", lambda pod: "CreateContainerConfigError" in json.dumps(pod["status"]))
-    pods.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}})
+    pods.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later"}, "data": {"k": "v"}})
 
     assert (imageless["status"]["phase"], unsettled["status"]["phase"]) == ("Pending", "Pending")
     assert state_of(unsettled)["waiting"]["message"] == 'configmap "later" not found'

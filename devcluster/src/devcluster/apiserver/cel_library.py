@@ -6,7 +6,6 @@ Quantities are doubles here: exact to 15 digits, which is more than anyone write
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_strings
@@ -50,16 +49,7 @@ def environment(variables: dict[str, cel.Type], pool: descriptor_pool.Descriptor
 
 def _functions() -> list[cel.FunctionDecl]:
     text, boolean, integer, double = _T.STRING, _T.BOOL, _T.INT, _T.DOUBLE
-    anything = _T.List(_T.DYN)
     return [
-        _function("find", [(True, [text, text], text, _find)]),
-        _function(
-            "findAll",
-            [
-                (True, [text, text], _T.List(text), lambda value, pattern: _find_all(value, pattern, -1)),
-                (True, [text, text, integer], _T.List(text), _find_all),
-            ],
-        ),
         _function("isQuantity", [(False, [text], boolean, lambda value: parse_quantity(value) is not None)]),
         _function("quantity", [(False, [text], double, _quantity)]),
         _function("isGreaterThan", [(True, [double, double], boolean, lambda a, b: a > b)]),
@@ -69,11 +59,7 @@ def _functions() -> list[cel.FunctionDecl]:
         _function("asInteger", [(True, [double], integer, int)]),
         _function("asApproximateFloat", [(True, [double], double, float)]),
         _function("sign", [(True, [double], integer, lambda value: (value > 0) - (value < 0))]),
-        _function("isURL", [(False, [text], boolean, _is_url)]),
-        _function("isSorted", [(True, [anything], boolean, lambda items: _plain(items) == sorted(_plain(items)))]),
-        _function("sum", [(True, [anything], _T.DYN, lambda items: sum(_plain(items)))]),
-        _function("min", [(True, [anything], _T.DYN, lambda items: min(_plain(items)))]),
-        _function("max", [(True, [anything], _T.DYN, lambda items: max(_plain(items)))]),
+        _function("sum", [(True, [_T.List(_T.DYN)], _T.DYN, lambda items: sum(_plain(items)))]),
     ]
 
 
@@ -98,18 +84,3 @@ def _quantity(value: str) -> float:
     if parsed is None:
         raise ValueError("quantities must match the regular expression of resource quantities")
     return parsed
-
-
-def _find(value: str, pattern: str) -> str:
-    found = re.search(pattern, value)
-    return found.group(0) if found else ""
-
-
-def _find_all(value: str, pattern: str, limit: int) -> list[str]:
-    found = [match.group(0) for match in re.finditer(pattern, value)]
-    return found if limit < 0 else found[:limit]
-
-
-def _is_url(value: str) -> bool:
-    parts = urlsplit(value)
-    return bool(parts.scheme and parts.netloc) or value.startswith("/")

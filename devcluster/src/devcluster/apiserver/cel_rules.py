@@ -1,6 +1,5 @@
 """x-kubernetes-validations: CEL rules of custom resources, compiled with the definition, run on every write."""
 
-import base64
 import datetime
 import functools
 import json
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cel_expr_python import cel
-from google.protobuf import duration_pb2, timestamp_pb2
+from google.protobuf import timestamp_pb2
 
 from devcluster.apiserver.cel_library import environment
 from devcluster.apiserver.cel_types import escaped, static_type
@@ -25,8 +24,6 @@ _REASONS = {
     "FieldValueRequired": "Required value",
     "FieldValueDuplicate": "Duplicate value",
 }
-# With optionalOldSelf a rule asks whether there is an old value.
-_OPTIONAL_OLD_SELF = "cel.bind(oldSelf, before == null ? optional.none() : optional.of(before), %s)"
 _CROSS_TYPE = re.compile(r"no matching overload for '_[<>]=?_' applied to '\((double, int|int, double)\)'")
 
 
@@ -41,7 +38,6 @@ class Rule:
     reason: str
     field_path: str
     old_self: bool
-    optional_old_self: bool
 
 
 @dataclass
@@ -128,33 +124,18 @@ def to_cel(value: Any, schema: Object, *, root: bool = False) -> Any:
         return [to_cel(item, schema.get("items") or {}) for item in value]
     if schema.get("type") == "number":
         return float(value)
-    if isinstance(value, str):
-        return _formatted(value, schema.get("format"))
+    if isinstance(value, str) and schema.get("format") == "date-time":
+        return _time(value)
     return value
 
 
-def _formatted(value: str, kind: str | None) -> Any:
+def _time(value: str) -> Any:
+    moment = timestamp_pb2.Timestamp()
     try:
-        if kind in ("date-time", "date"):
-            moment = timestamp_pb2.Timestamp()
-            moment.FromDatetime(datetime.datetime.fromisoformat(value))
-            return moment
-        if kind == "byte":
-            return base64.b64decode(value)
-        if kind == "duration":
-            return _duration(value)
+        moment.FromDatetime(datetime.datetime.fromisoformat(value))
     except ValueError:
         return value  # its format is refused by the schema's own validation
-    return value
-
-
-def _duration(value: str) -> duration_pb2.Duration:
-    units = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", value)
-    seconds = sum(float(number) * units[unit] for number, unit in parts)
-    duration = duration_pb2.Duration()
-    duration.FromTimedelta(datetime.timedelta(seconds=-seconds if value.startswith("-") else seconds))
-    return duration
+    return moment
 
 
 @functools.lru_cache(maxsize=1024)
@@ -162,37 +143,36 @@ def _compile(declared_text: str, schema_text: str, *, root: bool) -> Rule:
     """A rule from JSON texts, by which it is remembered: a definition is checked first and used then."""
     declared, schema = json.loads(declared_text), json.loads(schema_text)
     source = declared.get("rule", "")
-    optional = bool(declared.get("optionalOldSelf"))
-    _check(source, schema, root=root, optional=optional)
+    if declared.get("optionalOldSelf"):
+        raise RuntimeError("the dev cluster does not know optionalOldSelf")
+    _check(source, schema, root=root)
     env = _untyped()
-    program = env.compile(_OPTIONAL_OLD_SELF % source if optional else source)
     wording = declared.get("messageExpression")
     return Rule(
         source=source,
-        program=program,
+        program=env.compile(source),
         message=declared.get("message") or "",
         message_program=env.compile(wording) if wording else None,
         reason=declared.get("reason") or "FieldValueInvalid",
         field_path=declared.get("fieldPath") or "",
         old_self=re.search(r"\boldSelf\b", source) is not None,
-        optional_old_self=optional,
     )
 
 
 @functools.cache
 def _untyped() -> cel.Env:
     """The environment in which rules run; what they may name was checked with types."""
-    return environment({"self": cel.Type.DYN, "oldSelf": cel.Type.DYN, "before": cel.Type.DYN})
+    return environment({"self": cel.Type.DYN, "oldSelf": cel.Type.DYN})
 
 
-def _check(source: str, schema: Object, *, root: bool, optional: bool) -> None:
+def _check(source: str, schema: Object, *, root: bool) -> None:
     """Compile with static types; RuntimeError says what is wrong.
 
     Kubernetes lets `<` and its like compare int with double, which the checker here does not know: it is the one
     complaint that counts for nothing.
     """
     kind, pool = static_type(schema, root=root)
-    env = environment({"self": kind, "oldSelf": cel.Type.DYN if optional else kind}, pool)
+    env = environment({"self": kind, "oldSelf": kind}, pool)
     try:
         result = env.compile(source).return_type()
     except RuntimeError as error:
@@ -205,18 +185,19 @@ def _check(source: str, schema: Object, *, root: bool, optional: bool) -> None:
 
 
 def _run(rule: Rule, current: Any, before: Any, value: Any, path: str) -> Iterator[FieldError]:
-    if rule.old_self and before is None and not rule.optional_old_self:
+    if rule.old_self and before is None:
         return
     data = {"self": current}
     if rule.old_self:
-        data["before" if rule.optional_old_self else "oldSelf"] = before
+        data["oldSelf"] = before
     result = rule.program.eval(data=data)
     if result.type() == cel.Type.BOOL:
         if result.value() is True:
             return
         message = _message(rule, data)
     else:
-        message = f"{_rule_text(rule)}: {_evaluation_error(result.value())}"
+        reason = re.sub(r"^[A-Z_]+: ", "", str(result.value()))
+        message = f"{_failed(rule)}: {reason}"
     where = path + rule.field_path if rule.field_path else path
     where = where.removeprefix(".") or "<nil>"
     yield FieldError(where, rule.reason, f"{_lead(rule.reason, value)}: {message}")
@@ -234,15 +215,11 @@ def _message(rule: Rule, data: Object) -> str:
         result = rule.message_program.eval(data=data)
         if result.type() == cel.Type.STRING and str(result.value()).strip():
             return str(result.value())
+    return _failed(rule)
+
+
+def _failed(rule: Rule) -> str:
     return rule.message or f"failed rule: {rule.source.strip()}"
-
-
-def _rule_text(rule: Rule) -> str:
-    return f"{rule.message or 'failed rule: ' + rule.source.strip()}"
-
-
-def _evaluation_error(value: Any) -> str:
-    return re.sub(r"^[A-Z_]+: ", "", str(value))
 
 
 def _correlated(item: Any, old: Any, schema: Object) -> Any:

@@ -7,24 +7,19 @@ exists for the check alone; rules run on plain maps.
 from typing import Any
 
 from cel_expr_python import cel
-from google.protobuf import descriptor_pool, duration_pb2, struct_pb2, timestamp_pb2, wrappers_pb2
+from google.protobuf import descriptor_pool, struct_pb2, timestamp_pb2, wrappers_pb2
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
 
 from devcluster.apiserver.objects import Object
 
 _PACKAGE = "schema"
 _DYN = ".google.protobuf.Value"
-_WELL_KNOWN = (duration_pb2, struct_pb2, timestamp_pb2, wrappers_pb2)
+_WELL_KNOWN = (struct_pb2, timestamp_pb2, wrappers_pb2)
 _SCALARS: dict[str, tuple[int, cel.Type, str]] = {
     "string": (FieldDescriptorProto.TYPE_STRING, cel.Type.STRING, "StringValue"),
     "integer": (FieldDescriptorProto.TYPE_INT64, cel.Type.INT, "Int64Value"),
     "number": (FieldDescriptorProto.TYPE_DOUBLE, cel.Type.DOUBLE, "DoubleValue"),
     "boolean": (FieldDescriptorProto.TYPE_BOOL, cel.Type.BOOL, "BoolValue"),
-    "byte": (FieldDescriptorProto.TYPE_BYTES, cel.Type.BYTES, "BytesValue"),
-}
-_MESSAGES = {
-    "timestamp": (".google.protobuf.Timestamp", cel.Type.TIMESTAMP),
-    "duration": (".google.protobuf.Duration", cel.Type.DURATION),
 }
 _RESERVED = frozenset(
     [
@@ -95,8 +90,8 @@ class _Types:
         kind = _kind(schema)
         if kind in _SCALARS:
             return _SCALARS[kind][1]
-        if kind in _MESSAGES:
-            return _MESSAGES[kind][1]
+        if kind == "timestamp":
+            return cel.Type.TIMESTAMP
         if kind == "array":
             return cel.Type.List(self.cel_type(schema.get("items") or {}))
         if kind == "map":
@@ -141,8 +136,8 @@ class _Types:
         field.type = FieldDescriptorProto.TYPE_MESSAGE
         if kind in _SCALARS:
             field.type_name = f".google.protobuf.{_SCALARS[kind][2]}"
-        elif kind in _MESSAGES:
-            field.type_name = _MESSAGES[kind][0]
+        elif kind == "timestamp":
+            field.type_name = ".google.protobuf.Timestamp"
         else:
             field.type_name = self._message(schema) if kind == "object" else _DYN
 
@@ -154,8 +149,4 @@ def _kind(schema: Object) -> str:
     kind: Any = schema.get("type") or ""
     if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
         return "map"
-    if kind == "string":
-        return {"date": "timestamp", "date-time": "timestamp", "duration": "duration", "byte": "byte"}.get(
-            schema.get("format") or "", "string"
-        )
-    return str(kind)
+    return "timestamp" if kind == "string" and schema.get("format") == "date-time" else str(kind)

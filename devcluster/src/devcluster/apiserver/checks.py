@@ -70,10 +70,9 @@ def check_type(target: Target, obj: Object) -> None:
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
 
 
-def drop_unknown(resource: Resource, obj: Object, duplicates: list[str], mode: str) -> list[str]:
+def drop_unknown(resource: Resource, obj: Object, mode: str) -> list[str]:
     """Prune in place what the schema does not know. 400 in mode Strict; the warnings to send in mode Warn."""
     found = [f'unknown field "{path}"' for path in prune(obj, resource.schema)]
-    found = [f'duplicate field "{path}"' for path in duplicates] + found
     if found and mode == "Strict":
         raise bad_request(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}:'

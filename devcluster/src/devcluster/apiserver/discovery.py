@@ -61,14 +61,6 @@ def group_list(registry: Registry) -> Object:
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def one_group(registry: Registry, name: str) -> Object:
-    """/apis/GROUP"""
-    for group, versions in _groups(registry):
-        if group == name and group:
-            return {"kind": "APIGroup", "apiVersion": "v1", **_group(group, versions)}
-    raise no_such_path()
-
-
 def resource_list(registry: Registry, group: str, version: str) -> Object:
     """/api/v1 and /apis/GROUP/VERSION"""
     found = [resource for resource in registry if (resource.group, resource.version) == (group, version)]

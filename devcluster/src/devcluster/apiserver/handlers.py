@@ -56,8 +56,6 @@ class Handlers:
                 return await self._patch(request, target, view)
             case "DELETE", True if not target.subresource:
                 return await self._delete(request, target)
-            case "DELETE", False if target.resource.kind != "Namespace":
-                return await self._delete_all(request, target, view)
         raise method_not_allowed()
 
     def _get(self, target: Target) -> Object:
@@ -102,24 +100,24 @@ class Handlers:
         return response
 
     async def _create(self, request: web.Request, target: Target, view: View) -> web.Response:
-        body, duplicates = bodies.decode_object(await request.read(), _content_type(request))
+        body = bodies.decode_object(await request.read(), _content_type(request))
         if target.resource.namespaced and not target.namespace:
             raise method_not_allowed()
-        return _written(view, target, self._writer.create(target, body, _options(request, duplicates)))
+        return _written(view, target, self._writer.create(target, body, _options(request)))
 
     async def _replace(self, request: web.Request, target: Target, view: View) -> web.Response:
-        body, duplicates = bodies.decode_object(await request.read(), _content_type(request))
+        body = bodies.decode_object(await request.read(), _content_type(request))
         if target.subresource == "finalize":
             return answer(self._writer.finalize_namespace(target, body))
-        return _written(view, target, self._writer.replace(target, body, _options(request, duplicates)))
+        return _written(view, target, self._writer.replace(target, body, _options(request)))
 
     async def _patch(self, request: web.Request, target: Target, view: View) -> web.Response:
         kind = request.content_type
-        body, duplicates = bodies.decode(await request.read(), kind, _PATCHES)
-        options = _options(request, duplicates)
+        body = bodies.decode(await request.read(), kind, _PATCHES)
+        options = _options(request)
         if kind == patches.APPLY_PATCH:
             if not isinstance(body, dict):
-                raise bad_request("error decoding YAML: an object is wanted")
+                raise bad_request("the object provided is unrecognized (must be of type Object)")
             return _written(view, target, self._writer.apply(target, body, options))
         if kind == patches.STRATEGIC_PATCH and target.resource.is_custom:
             accepted = tuple(name for name in _PATCHES if name != kind)
@@ -150,20 +148,10 @@ class Handlers:
         details = {name: value for name, value in details.items() if value}
         return answer({**_success(), "details": details}, warnings=warnings)
 
-    async def _delete_all(self, request: web.Request, target: Target, view: View) -> web.Response:
-        options = read_options(await _optional_body(request), dict(request.query))
-        matches = _selection(request, target)
-        chosen = [obj for obj in self._store.objects(target.resource.storage_key, target.namespace) if matches(obj)]
-        deleted = []
-        for obj in chosen:
-            namespace, name = _key(obj)
-            deleted.append(self._writer.delete(Target(target.resource, namespace, name), options)[0])
-        return answer(view.many(target.resource, deleted, {"resourceVersion": str(self._store.revision)}))
-
     async def _review(self, request: web.Request, target: Target) -> web.Response:
         if request.method != "POST":
             raise method_not_allowed()
-        body, _ = bodies.decode_object(await request.read(), _content_type(request))
+        body = bodies.decode_object(await request.read(), _content_type(request))
         return answer(self._reviews.answer(target, body, request[USER]), 201)
 
 
@@ -182,7 +170,7 @@ def _written(view: View, target: Target, written: Written) -> web.Response:
     return answer(body, 201 if written.created else 200, written.warnings)
 
 
-def _options(request: web.Request, duplicates: tuple[str, ...]) -> WriteOptions:
+def _options(request: web.Request) -> WriteOptions:
     """The manager is the first part of the user agent unless the client names one (`kubectl/v1.37` → `kubectl`)."""
     query = request.query
     agent = request.headers.get("User-Agent", "unknown").split("/")[0]
@@ -195,7 +183,6 @@ def _options(request: web.Request, duplicates: tuple[str, ...]) -> WriteOptions:
         field_validation=validation,
         force=query.get("force") == "true",
         dry_run=bool(query.get("dryRun")),
-        duplicates=duplicates,
     )
 
 
@@ -220,7 +207,7 @@ def _is_watch(request: web.Request) -> bool:
 
 async def _optional_body(request: web.Request) -> Object:
     raw = await request.read()
-    return bodies.decode_object(raw, _content_type(request))[0] if raw.strip() else {}
+    return bodies.decode_object(raw, _content_type(request)) if raw.strip() else {}
 
 
 def _key(obj: Object) -> tuple[str, str]:

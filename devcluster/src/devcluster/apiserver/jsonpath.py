@@ -1,4 +1,4 @@
-"""The subset of JSONPath that printer columns use: fields, indexes, wildcards and `?(@.field=="value")` filters."""
+"""The subset of JSONPath that printer columns use: fields, indexes and `?(@.field=="value")` filters."""
 
 import functools
 import re
@@ -11,11 +11,9 @@ _TOKEN = re.compile(
     r"\.(?P<field>[A-Za-z_$][\w$-]*(?:(?:\\\.|/)[\w$-]+)*)"
     r"|\.?\[\s*(?P<quote>['\"])(?P<quoted>.*?)(?P=quote)\s*\]"
     r"|\[(?P<index>-?\d+)\]"
-    r"|\[(?P<start>-?\d*):(?P<end>-?\d*)\]"
-    r"|(?P<all>\.?\[\*\]|\.\*)"
     r"|\[\?\(\s*(?P<filter>.*?)\s*\)\]"
 )
-_FILTER = re.compile(r"^@(?P<path>[^=!<>\s]*)\s*(?:(?P<operator>==|!=|<=|>=|<|>)\s*(?P<value>.+))?$")
+_FILTER = re.compile(r"^@(?P<path>[^=!<>\s]*)\s*==\s*(?P<value>.+)$")
 
 
 def find(path: str, obj: Any) -> list[Any]:
@@ -47,12 +45,7 @@ def _step(match: re.Match[str]) -> Step:
         return functools.partial(_field, name.replace("\\.", "."))
     if match["index"] is not None:
         return functools.partial(_index, int(match["index"]))
-    if match["start"] is not None:
-        start, end = (int(match[word]) if match[word] else None for word in ("start", "end"))
-        return functools.partial(_slice, start, end)
-    if match["filter"] is not None:
-        return _filter(match["filter"])
-    return _every
+    return _filter(match["filter"])
 
 
 def _field(name: str, value: Any) -> Iterator[Any]:
@@ -65,46 +58,23 @@ def _index(index: int, value: Any) -> Iterator[Any]:
         yield value[index]
 
 
-def _slice(start: int | None, end: int | None, value: Any) -> Iterator[Any]:
-    if isinstance(value, list):
-        yield from value[start:end]
-
-
-def _every(value: Any) -> Iterator[Any]:
-    if isinstance(value, list):
-        yield from value
-    elif isinstance(value, dict):
-        yield from value.values()
-
-
 def _filter(text: str) -> Step:
     match = _FILTER.match(text)
     if not match:
         raise ValueError(f"invalid filter in JSONPath: {text!r}")
-    path, operator, wanted = match["path"], match["operator"], _literal(match["value"])
+    path, wanted = match["path"], _literal(match["value"])
 
     def chosen(value: Any) -> Iterator[Any]:
         for item in value if isinstance(value, list) else ():
-            found = find(path, item)
-            if found and (operator is None or _compare(found[0], operator, wanted)):
+            if find(path, item)[:1] == [wanted]:
                 yield item
 
     return chosen
 
 
-def _literal(text: str | None) -> Any:
-    if text is None:
-        return None
+def _literal(text: str) -> Any:
     if text[0] in "'\"":
         return text[1:-1]
     if text in ("true", "false"):
         return text == "true"
     return float(text) if re.fullmatch(r"-?\d+(\.\d+)?", text) else text
-
-
-def _compare(found: Any, operator: str, wanted: Any) -> bool:
-    if operator in ("==", "!="):
-        return bool(found == wanted) == (operator == "==")
-    if type(found) is not type(wanted) and not (isinstance(found, int | float) and isinstance(wanted, float)):
-        return False
-    return bool({"<": found < wanted, ">": found > wanted, "<=": found <= wanted, ">=": found >= wanted}[operator])

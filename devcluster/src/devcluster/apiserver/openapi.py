@@ -4,7 +4,6 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from devcluster.apiserver.errors import no_such_path
 from devcluster.apiserver.objects import Object
@@ -13,6 +12,10 @@ from devcluster.apiserver.resources import Registry, Resource
 _INTERNAL = ("x-model", "x-quantity")
 _REFERENCES = "#/components/schemas/"
 _VERBS = {"get": "get", "put": "update", "patch": "patch", "delete": "delete"}
+
+EMPTY_V2 = b"\n\x032.0"
+"""A document of version 2 without a definition, as protobuf: kubectl looks there for a kind that is not in version 3, and
+says that there is no such kind once it has not found it."""
 
 
 def index(registry: Registry) -> Object:
@@ -39,21 +42,9 @@ def _document_v3(resources: tuple[Resource, ...]) -> Object:
     schemas: Object = {}
     for resource in resources:
         _define(resource, schemas)
-    paths = {url: item for resource in resources for url, item in _paths(resource, _content)}
+    paths = {url: item for resource in resources for url, item in _paths(resource)}
     info = {"title": "Kubernetes", "version": "v1.36.0"}
     return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
-
-
-def document_v2(registry: Registry) -> Object:
-    """/openapi/v2 as JSON"""
-    schemas: Object = {}
-    paths: Object = {}
-    for resource in registry:
-        _define(resource, schemas)
-        paths |= dict(_paths(resource, _plain))
-    text = json.dumps(schemas).replace(_REFERENCES, "#/definitions/")
-    info = {"title": "Kubernetes", "version": "v1.36.0"}
-    return {"swagger": "2.0", "info": info, "paths": paths, "definitions": json.loads(text)}
 
 
 def _of(registry: Registry, group: str, version: str) -> Iterator[Resource]:
@@ -119,18 +110,18 @@ def _emitted(schema: Object, schemas: Object, *, at_root: bool = False) -> Objec
 _OUTER = ("description", "x-kubernetes-patch-merge-key", "x-kubernetes-patch-strategy")
 
 
-def _paths(resource: Resource, body: Any) -> Iterator[tuple[str, Object]]:
+def _paths(resource: Resource) -> Iterator[tuple[str, Object]]:
     scope = "/namespaces/{namespace}" if resource.namespaced else ""
     base = f"/{_path_of(resource.group, resource.version)}{scope}/{resource.plural}"
-    yield base, _item(resource, {"get": "list", "post": "post"}, body)
+    yield base, _item(resource, {"get": "list", "post": "post"})
     if len(resource.verbs) > 1:
-        yield f"{base}/{{name}}", _item(resource, _VERBS, body)
+        yield f"{base}/{{name}}", _item(resource, _VERBS)
     for name in resource.subresources:
         if name == "status":
-            yield f"{base}/{{name}}/status", _item(resource, {"get": "get", "put": "update", "patch": "patch"}, body)
+            yield f"{base}/{{name}}/status", _item(resource, {"get": "get", "put": "update", "patch": "patch"})
 
 
-def _item(resource: Resource, verbs: dict[str, str], body: Any) -> Object:
+def _item(resource: Resource, verbs: dict[str, str]) -> Object:
     kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
     item: Object = {}
     for method, action in verbs.items():
@@ -140,7 +131,7 @@ def _item(resource: Resource, verbs: dict[str, str], body: Any) -> Object:
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": kind,
             "parameters": parameters if method in ("post", "put", "patch") else [],
-            "responses": {"200": {"description": "OK", **body(_definition_name(resource))}},
+            "responses": {"200": {"description": "OK", **_content(_definition_name(resource))}},
         }
     return item
 
@@ -151,7 +142,3 @@ def _parameter(name: str) -> Object:
 
 def _content(name: str) -> Object:
     return {"content": {"application/json": {"schema": {"$ref": _REFERENCES + name}}}}
-
-
-def _plain(name: str) -> Object:
-    return {"schema": {"$ref": f"#/definitions/{name}"}}

@@ -1,5 +1,6 @@
-"""Bodies that kubectl sends as protobuf: `create namespace`, `configmap`, `secret`, `serviceaccount`, `token` and
-`auth can-i`. Field numbers are those of Kubernetes' generated.proto files; all else has to come as JSON or YAML.
+"""Bodies that kubectl and Helm send as protobuf: what `kubectl create` makes of namespaces, ConfigMaps, Secrets, service
+accounts and tokens, `kubectl auth`, and Helm's releases. Field numbers are those of Kubernetes' generated.proto files;
+all else has to come as JSON.
 """
 
 import functools
@@ -38,6 +39,9 @@ _MESSAGES = {
     "ResourceAttributes": "namespace:1:string verb:2:string group:3:string version:4:string resource:5:string"
     " subresource:6:string name:7:string",
     "NonResourceAttributes": "path:1:string verb:2:string",
+    "DeleteOptions": "gracePeriodSeconds:1:int32 preconditions:2:Preconditions orphanDependents:3:bool"
+    " propagationPolicy:4:string dryRun:5:string*",
+    "Preconditions": "uid:1:string resourceVersion:2:string",
     "AccessReviewStatus": "allowed:1:bool reason:2:string evaluationError:3:string denied:4:bool",
 }
 _SCALARS = {
@@ -60,7 +64,7 @@ def decode_protobuf(body: bytes) -> Object:
     if _has_unknown(message):
         raise _unsupported(kind)
     obj: Object = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    for part in ("metadata", "spec", "status"):
+    for part in ("metadata", "spec", "status", "preconditions"):
         if part in obj:  # Go writes every string of a message, the empty ones too
             obj[part] = {name: value for name, value in obj[part].items() if value not in ("", {}, 0)}
     return {"apiVersion": envelope.typeMeta.apiVersion, "kind": kind, **obj}

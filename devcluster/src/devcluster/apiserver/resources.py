@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from devcluster.apiserver.builtin_schemas import schema_of
 from devcluster.apiserver.cel_rules import RuleTree
 from devcluster.apiserver.objects import Object
 
-ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+ALL_VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
 
 
 @dataclass(frozen=True)
@@ -90,212 +91,61 @@ class Registry:
         return iter(list(self._resources.values()))
 
 
+def _built_in(
+    group: str, kind: str, short_names: str = "", subresources: str = "", *, model: str = "", **more: Any
+) -> Resource:
+    """A built-in kind of version v1, whose plural and model follow from its name. Names are separated by spaces."""
+    singular = kind.lower()
+    return Resource(
+        group,
+        "v1",
+        kind,
+        plural=singular + ("es" if singular.endswith("s") else "s"),
+        singular=singular,
+        short_names=tuple(short_names.split()),
+        subresources=tuple(subresources.split()),
+        model=model or f"V1{kind}",
+        **more,
+    )
+
+
+_ALL: Any = {"categories": ("all",)}
+_CLUSTER: Any = {"namespaced": False}
+_REVIEW: Any = {"namespaced": False, "verbs": ("create",)}
+_RBAC = "rbac.authorization.k8s.io"
+
 BUILT_IN = (
-    Resource("", "v1", "ConfigMap", "configmaps", singular="configmap", short_names=("cm",), model="V1ConfigMap"),
-    Resource(
-        "", "v1", "Event", "events", singular="event", short_names=("ev",), model="CoreV1Event", stored_as="/events"
-    ),
-    Resource(
-        "",
-        "v1",
-        "Namespace",
-        "namespaces",
-        namespaced=False,
-        singular="namespace",
-        short_names=("ns",),
-        subresources=("status", "finalize"),
-        verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
-        model="V1Namespace",
-    ),
-    Resource(
-        "",
-        "v1",
-        "Node",
-        "nodes",
-        namespaced=False,
-        singular="node",
-        short_names=("no",),
-        subresources=("status",),
-        model="V1Node",
-    ),
-    Resource(
-        "",
-        "v1",
-        "PersistentVolumeClaim",
-        "persistentvolumeclaims",
-        singular="persistentvolumeclaim",
-        short_names=("pvc",),
-        subresources=("status",),
-        model="V1PersistentVolumeClaim",
-    ),
-    Resource(
-        "",
-        "v1",
-        "PersistentVolume",
-        "persistentvolumes",
-        namespaced=False,
-        singular="persistentvolume",
-        short_names=("pv",),
-        subresources=("status",),
-        model="V1PersistentVolume",
-    ),
-    Resource(
-        "",
-        "v1",
-        "Pod",
-        "pods",
-        singular="pod",
-        short_names=("po",),
-        categories=("all",),
-        subresources=("status", "log", "binding", "eviction"),
-        model="V1Pod",
-        has_generation=True,
-    ),
-    Resource("", "v1", "Secret", "secrets", singular="secret", model="V1Secret"),
-    Resource(
-        "",
-        "v1",
-        "ServiceAccount",
-        "serviceaccounts",
-        singular="serviceaccount",
-        short_names=("sa",),
-        subresources=("token",),
-        model="V1ServiceAccount",
-    ),
-    Resource(
-        "",
-        "v1",
-        "Service",
-        "services",
-        singular="service",
-        short_names=("svc",),
-        categories=("all",),
-        subresources=("status",),
-        model="V1Service",
-    ),
-    Resource(
-        "apps",
-        "v1",
-        "Deployment",
-        "deployments",
-        singular="deployment",
-        short_names=("deploy",),
-        categories=("all",),
-        subresources=("status",),
-        model="V1Deployment",
-        has_generation=True,
-    ),
-    Resource(
-        "batch",
-        "v1",
-        "Job",
-        "jobs",
-        singular="job",
-        categories=("all",),
-        subresources=("status",),
-        model="V1Job",
-        has_generation=True,
-    ),
-    Resource("coordination.k8s.io", "v1", "Lease", "leases", singular="lease", model="V1Lease"),
-    Resource(
-        "events.k8s.io",
-        "v1",
-        "Event",
-        "events",
-        singular="event",
-        short_names=("ev",),
-        model="EventsV1Event",
-        stored_as="/events",
-    ),
-    Resource(
+    _built_in("", "ConfigMap", "cm"),
+    _built_in("", "Event", "ev", model="CoreV1Event", stored_as="/events"),
+    _built_in("", "Namespace", "ns", "status finalize", **_CLUSTER),
+    _built_in("", "Node", "no", "status", **_CLUSTER),
+    _built_in("", "PersistentVolumeClaim", "pvc", "status"),
+    _built_in("", "PersistentVolume", "pv", "status", **_CLUSTER),
+    _built_in("", "Pod", "po", "status log binding eviction", has_generation=True, **_ALL),
+    _built_in("", "Secret"),
+    _built_in("", "ServiceAccount", "sa", "token"),
+    _built_in("", "Service", "svc", "status", **_ALL),
+    _built_in("apps", "Deployment", "deploy", "status", has_generation=True, **_ALL),
+    _built_in("batch", "Job", "", "status", has_generation=True, **_ALL),
+    _built_in("coordination.k8s.io", "Lease"),
+    _built_in("events.k8s.io", "Event", "ev", model="EventsV1Event", stored_as="/events"),
+    _built_in(
         "apiextensions.k8s.io",
-        "v1",
         "CustomResourceDefinition",
-        "customresourcedefinitions",
-        namespaced=False,
-        singular="customresourcedefinition",
-        short_names=("crd", "crds"),
+        "crd crds",
+        "status",
         categories=("api-extensions",),
-        subresources=("status",),
-        model="V1CustomResourceDefinition",
         has_generation=True,
+        **_CLUSTER,
     ),
-    Resource(
-        "storage.k8s.io",
-        "v1",
-        "StorageClass",
-        "storageclasses",
-        namespaced=False,
-        singular="storageclass",
-        short_names=("sc",),
-        model="V1StorageClass",
-    ),
-    Resource(
-        "scheduling.k8s.io",
-        "v1",
-        "PriorityClass",
-        "priorityclasses",
-        namespaced=False,
-        singular="priorityclass",
-        short_names=("pc",),
-        model="V1PriorityClass",
-    ),
-    Resource("rbac.authorization.k8s.io", "v1", "Role", "roles", singular="role", model="V1Role"),
-    Resource(
-        "rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", singular="rolebinding", model="V1RoleBinding"
-    ),
-    Resource(
-        "rbac.authorization.k8s.io",
-        "v1",
-        "ClusterRole",
-        "clusterroles",
-        namespaced=False,
-        singular="clusterrole",
-        model="V1ClusterRole",
-    ),
-    Resource(
-        "rbac.authorization.k8s.io",
-        "v1",
-        "ClusterRoleBinding",
-        "clusterrolebindings",
-        namespaced=False,
-        singular="clusterrolebinding",
-        model="V1ClusterRoleBinding",
-    ),
-    Resource(
-        "authentication.k8s.io",
-        "v1",
-        "TokenReview",
-        "tokenreviews",
-        namespaced=False,
-        verbs=("create",),
-        model="V1TokenReview",
-    ),
-    Resource(
-        "authentication.k8s.io",
-        "v1",
-        "SelfSubjectReview",
-        "selfsubjectreviews",
-        namespaced=False,
-        verbs=("create",),
-        model="V1SelfSubjectReview",
-    ),
-    Resource(
-        "authorization.k8s.io",
-        "v1",
-        "SelfSubjectAccessReview",
-        "selfsubjectaccessreviews",
-        namespaced=False,
-        verbs=("create",),
-        model="V1SelfSubjectAccessReview",
-    ),
-    Resource(
-        "authorization.k8s.io",
-        "v1",
-        "SubjectAccessReview",
-        "subjectaccessreviews",
-        namespaced=False,
-        verbs=("create",),
-        model="V1SubjectAccessReview",
-    ),
+    _built_in("storage.k8s.io", "StorageClass", "sc", **_CLUSTER),
+    _built_in("scheduling.k8s.io", "PriorityClass", "pc", **_CLUSTER),
+    _built_in(_RBAC, "Role"),
+    _built_in(_RBAC, "RoleBinding"),
+    _built_in(_RBAC, "ClusterRole", **_CLUSTER),
+    _built_in(_RBAC, "ClusterRoleBinding", **_CLUSTER),
+    _built_in("authentication.k8s.io", "TokenReview", **_REVIEW),
+    _built_in("authentication.k8s.io", "SelfSubjectReview", **_REVIEW),
+    _built_in("authorization.k8s.io", "SelfSubjectAccessReview", **_REVIEW),
+    _built_in("authorization.k8s.io", "SubjectAccessReview", **_REVIEW),
 )

@@ -1,4 +1,4 @@
-"""Label and field selectors of list, watch and deletecollection."""
+"""Label and field selectors of list and watch."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,6 @@ Predicate = Callable[[Object], bool]
 
 _SET_BASED = re.compile(r"^([^\s!=,()]+)\s+(in|notin)\s*\(([^)]*)\)$")
 _EQUALITY = re.compile(r"^([^\s!=,()]+)\s*(==|=|!=)\s*([^\s!=,()]*)$")
-_ORDERED = re.compile(r"^([^\s!=,()<>]+)\s*([<>])\s*(-?\d+)$")
 _PRESENCE = re.compile(r"^(!?)\s*([^\s!=,()]+)$")
 
 # Fields that kinds offer to selectors beside metadata.name and metadata.namespace.
@@ -104,17 +103,8 @@ def _label_check(part: str) -> Callable[[dict[str, str]], bool]:
         if operator == "!=":
             return lambda labels: labels.get(name) != value
         return lambda labels: labels.get(name) == value
-    if match := _ORDERED.match(part):
-        name, operator, bound = match.group(1), match.group(2), int(match.group(3))
-        return lambda labels: _beyond(labels.get(name, ""), operator, bound)
     if match := _PRESENCE.match(part):
         absent, name = match.groups()
         return lambda labels: (name in labels) != bool(absent)
     found = part.split()[1] if len(part.split()) > 1 else part
-    raise bad_request(f"unable to parse requirement: found '{found}', expected: in, notin, =, ==, !=, gt, lt")
-
-
-def _beyond(value: str, operator: str, bound: int) -> bool:
-    if not re.fullmatch(r"-?\d+", value):
-        return False
-    return int(value) > bound if operator == ">" else int(value) < bound
+    raise bad_request(f"unable to parse requirement: found '{found}', expected: in, notin, =, ==, !=")

@@ -52,7 +52,6 @@ class ApiServer:
         app.router.add_get("/version", self._version)
         app.router.add_get("/api", self._core)
         app.router.add_get("/apis", self._groups)
-        app.router.add_get("/apis/{group}", self._group)
         app.router.add_get("/api/{version}", self._resources)
         app.router.add_get("/apis/{group}/{version}", self._resources)
         app.router.add_get("/openapi/v3", self._openapi_index)
@@ -106,9 +105,6 @@ class ApiServer:
             return answer(body, content_type=content_type)
         return answer(discovery.group_list(self.registry))
 
-    async def _group(self, request: web.Request) -> web.Response:
-        return answer(discovery.one_group(self.registry, request.match_info["group"]))
-
     async def _resources(self, request: web.Request) -> web.Response:
         group, version = request.match_info.get("group", ""), request.match_info["version"]
         return answer(discovery.resource_list(self.registry, group, version))
@@ -120,10 +116,8 @@ class ApiServer:
         return answer(openapi.document_v3(self.registry, request.match_info["path"]))
 
     async def _openapi_v2(self, request: web.Request) -> web.Response:
-        accept = request.headers.get("Accept", "*/*")
-        if not any(word in accept for word in ("application/json", "*/*", "application/*")):
-            raise ApiError(406, "NotAcceptable", "only application/json is offered here")
-        return answer(openapi.document_v2(self.registry))
+        content_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+        return web.Response(body=openapi.EMPTY_V2, headers={"Content-Type": content_type})
 
     async def _resource(self, request: web.Request) -> web.StreamResponse:
         return await self.handlers.handle(request)

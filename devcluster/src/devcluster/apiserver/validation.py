@@ -32,7 +32,7 @@ def validate(value: Any, schema: Object, path: str = "") -> list[FieldError]:
         errors += _check_array(value, schema, path)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         errors += _check_number(value, schema, path)
-    return errors + _check_combined(value, schema, path)
+    return errors
 
 
 def json_type(value: Any) -> str:
@@ -155,25 +155,6 @@ def _check_duplicates(value: list[Any], schema: Object, path: str) -> list[Field
     return errors
 
 
-def _check_combined(value: Any, schema: Object, path: str) -> list[FieldError]:
-    errors: list[FieldError] = []
-    for part in schema.get("allOf") or ():
-        errors += validate(value, part, path)
-    name = path or "<nil>"
-    if (options := schema.get("anyOf")) and all(validate(value, option, path) for option in options):
-        errors.append(invalid_value(path, value, f'"{name}" must validate at least one schema (anyOf)'))
-    if options := schema.get("oneOf"):
-        valid = sum(not validate(value, option, path) for option in options)
-        if valid != 1:
-            found = "Found none valid" if valid == 0 else f"Found {valid} valid alternatives"
-            errors.append(
-                invalid_value(path, value, f'"{name}" must validate one and only one schema (oneOf). {found}')
-            )
-    if (unwanted := schema.get("not")) and not validate(value, unwanted, path):
-        errors.append(invalid_value(path, value, f'"{name}" must not validate the schema (not)'))
-    return errors
-
-
 def _too_many(path: str, count: int, most: int) -> FieldError:
     return FieldError(path, "FieldValueTooMany", f"Too many: {count}: must have at most {most} items")
 
@@ -202,27 +183,8 @@ def _is_date_time(text: str) -> bool:
     return True
 
 
-def _is_date(text: str) -> bool:
-    try:
-        datetime.date.fromisoformat(text)
-    except ValueError:
-        return False
-    return len(text) == 10
-
-
-def _is_uri(text: str) -> bool:
-    return re.match(r"^([a-zA-Z][a-zA-Z0-9+.-]*:.*|/.*)$", text) is not None
-
-
 FORMATS: dict[str, Callable[[str], bool]] = {
     "date-time": _is_date_time,
     "micro-time": _matches(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d\.\d{6}([Zz]|[+-]\d\d:\d\d)"),
-    "date": _is_date,
-    "uri": _is_uri,
     "byte": _matches(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"),
-    "uuid": _matches(r"(?i)[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}"),
-    "email": _matches(r"[^@\s]+@[^@\s]+"),
-    "hostname": _matches(r"(?=.{1,255}$)[A-Za-z0-9]([A-Za-z0-9-]{0,62})?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62})?)*\.?"),
-    "ipv4": _matches(r"(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)"),
-    "duration": _matches(r"-?(\d+(\.\d+)?(ns|us|µs|ms|s|m|h)\s*)+|0"),
 }

@@ -11,7 +11,7 @@ from devcluster.apiserver.tables import column_definitions, row
 from devcluster.apiserver.versions import served
 
 _PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
-_ACCEPTABLE = ("application/json", "*/*", "application/*", "application/yaml", "")
+_ACCEPTABLE = ("application/json", "*/*", "application/*", "")
 
 
 @dataclass(frozen=True)

@@ -43,13 +43,12 @@ _SERVERS_OWN = (
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """What a request says about how to write. `duplicates` are fields that its body names twice."""
+    """What a request says about how to write."""
 
     manager: str
     field_validation: str = "Warn"
     force: bool = False
     dry_run: bool = False
-    duplicates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,14 +71,14 @@ class Writer:
         checks.check_type(target, body)
         self._check_namespace(target, body["metadata"])
         checks.check_decodable(resource, body)
-        warnings = checks.drop_unknown(resource, body, list(options.duplicates), options.field_validation)
+        warnings = checks.drop_unknown(resource, body, options.field_validation)
         return Written(self._insert(target, body, options), created=True, warnings=tuple(warnings))
 
     def replace(self, target: Target, body: Object, options: WriteOptions) -> Written:
         checks.check_type(target, body)
         live = self._live(target)
         checks.check_decodable(target.resource, body)
-        warnings = checks.drop_unknown(target.resource, body, list(options.duplicates), options.field_validation)
+        warnings = checks.drop_unknown(target.resource, body, options.field_validation)
         if target.resource.is_custom and not body["metadata"].get("resourceVersion"):
             why = [invalid_value("metadata.resourceVersion", 0, "must be specified for an update")]
             raise invalid(target.resource.plural, target.resource.group, target.name, why)
@@ -91,7 +90,7 @@ class Writer:
         body = change(live)
         checks.check_type(target, body)
         checks.check_decodable(target.resource, body)
-        warnings = checks.drop_unknown(target.resource, body, list(options.duplicates), options.field_validation)
+        warnings = checks.drop_unknown(target.resource, body, options.field_validation)
         return Written(self._update(target, live, body, options), warnings=tuple(warnings))
 
     def apply(self, target: Target, config: Object, options: WriteOptions) -> Written:

@@ -153,7 +153,6 @@ class Container:
             spec,
             await load_sources(self._runtime.client, pod),
             base_environment(pod, home, *self._runtime.api_address()),
-            self._runtime.allocatable,
             rewrite,
         )
         return ProcessSpec(

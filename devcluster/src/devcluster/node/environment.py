@@ -1,19 +1,16 @@
 """The environment and command line of a container's process."""
 
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from devcluster.client import Object
 from devcluster.node.rewriting import expand
-from devcluster.node.scheduling import Resources
-from devcluster.node.sources import Sources, UnresolvedReference, field_value, resource_value
+from devcluster.node.sources import Sources, UnresolvedReference, field_value
 
 Rewrite = Callable[[str], str]
 
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 
 
 def base_environment(pod: Object, home: Path, api_host: str, api_port: str) -> dict[str, str]:
@@ -35,20 +32,19 @@ def container_environment(
     container: Object,
     sources: Sources,
     base: Mapping[str, str],
-    allocatable: Resources,
     rewrite: Rewrite,
 ) -> dict[str, str]:
-    """The whole environment: `base`, then `envFrom`, then `env` in order, each with the paths rewritten.
+    """The whole environment: `base`, then `env` in order, each with the paths rewritten.
 
     Raises:
-        UnresolvedReference: a ConfigMap, Secret or key is missing and not optional.
+        UnresolvedReference: a ConfigMap, Secret or key is missing and not optional, or there is an `envFrom`.
     """
     environment = dict(base)
-    for source in container.get("envFrom") or []:
-        environment.update({name: rewrite(value) for name, value in _imported(source, sources).items()})
+    if container.get("envFrom"):
+        raise UnresolvedReference("the dev cluster does not serve envFrom: name the keys in env")
     for variable in container.get("env") or []:
         if "valueFrom" in variable:
-            value = _referenced(pod, container, variable, sources, allocatable)
+            value = _referenced(pod, variable, sources)
             if value is not None:
                 environment[variable["name"]] = rewrite(value)
         else:
@@ -56,39 +52,17 @@ def container_environment(
     return environment
 
 
-def _imported(source: Object, sources: Sources) -> dict[str, str]:
-    """The variables of one `envFrom` entry; keys that are no variable's name are passed over, as the kubelet does."""
-    if reference := source.get("configMapRef"):
-        content = sources.config_map(reference["name"], optional=bool(reference.get("optional")))
-    elif reference := source.get("secretRef"):
-        content = sources.secret(reference["name"], optional=bool(reference.get("optional")))
-    else:
-        content = {}
-    named = {f"{source.get('prefix') or ''}{key}": value.decode(errors="replace") for key, value in content.items()}
-    return {name: value for name, value in named.items() if _NAME.fullmatch(name)}
-
-
-def _referenced(
-    pod: Object,
-    container: Object,
-    variable: Object,
-    sources: Sources,
-    allocatable: Resources,
-) -> str | None:
+def _referenced(pod: Object, variable: Object, sources: Sources) -> str | None:
     origin = variable["valueFrom"]
     if reference := origin.get("fieldRef"):
         return field_value(pod, reference["fieldPath"])
-    if reference := origin.get("resourceFieldRef"):
-        name = reference.get("containerName") or container["name"]
-        named = next((other for other in pod["spec"]["containers"] if other["name"] == name), container)
-        return resource_value(named, reference, allocatable)
     if reference := origin.get("configMapKeyRef"):
         content = sources.config_map(reference["name"], optional=bool(reference.get("optional")))
         return _key(content, reference, "ConfigMap", sources.namespace)
     if reference := origin.get("secretKeyRef"):
         content = sources.secret(reference["name"], optional=bool(reference.get("optional")))
         return _key(content, reference, "Secret", sources.namespace)
-    raise UnresolvedReference(f"env {variable['name']}: this kind of valueFrom is not served here")
+    raise UnresolvedReference(f"env {variable['name']}: the dev cluster does not serve {', '.join(origin)}")
 
 
 def _key(content: Mapping[str, bytes], reference: Object, kind: str, namespace: str) -> str | None:

@@ -17,7 +17,6 @@ from devcluster.client import (
     Object,
 )
 from devcluster.events import parse_timestamp
-from devcluster.node.scheduling import Resources
 from devcluster.node.sources import UnresolvedReference, load_sources
 from devcluster.node.volumes import (
     TokenKey,
@@ -39,10 +38,9 @@ TOKEN_LIFE_USED = 0.8
 class Mounts:
     """The volumes of one pod below one folder."""
 
-    def __init__(self, client: Client, pod: Object, folder: Path, allocatable: Resources) -> None:
+    def __init__(self, client: Client, pod: Object, folder: Path) -> None:
         self._client = client
         self._folder = folder
-        self._allocatable = allocatable
         self._tokens: dict[TokenKey, tuple[str, datetime]] = {}
         self.pod = pod
 
@@ -88,7 +86,7 @@ class Mounts:
         tokens = await self._current_tokens()
         places = {}
         for volume in volumes:
-            files = volume_files(self.pod, volume, sources, tokens, self._allocatable)
+            files = volume_files(self.pod, volume, sources, tokens)
             places[volume["name"]] = self._place(volume["name"])
             write_files(places[volume["name"]], files)
         return places

@@ -22,7 +22,6 @@ from devcluster.node.provisioner import Provisioner
 from devcluster.node.registration import Registration, capacity
 from devcluster.node.runtime import Runtime
 from devcluster.node.scheduler import Scheduler
-from devcluster.node.scheduling import quantities
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +57,6 @@ async def run_node(
             recorder=Recorder(client, "kubelet", name),
             node_name=name,
             state_dir=state_dir,
-            allocatable=quantities(resources),
             restart_delay=restart_delay,
             retry_delay=retry_delay,
         )

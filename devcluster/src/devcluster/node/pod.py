@@ -41,7 +41,7 @@ class PodWorker:
         self._verdict: Verdict | None = None
         self._is_over = False
         self._folder = runtime.pod_dir(pod)
-        self._mounts = Mounts(runtime.client, pod, self._folder / "volumes", runtime.allocatable)
+        self._mounts = Mounts(runtime.client, pod, self._folder / "volumes")
         self._init_containers = self._containers("initContainers")
         self._main_containers = self._containers("containers")
 

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from devcluster.client import Client, Object
 from devcluster.events import Recorder
-from devcluster.node.scheduling import Resources
 
 
 @dataclass(frozen=True)
@@ -17,7 +16,6 @@ class Runtime:
     recorder: Recorder
     node_name: str
     state_dir: Path
-    allocatable: Resources
     restart_delay: float
     retry_delay: float
 

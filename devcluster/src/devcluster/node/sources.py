@@ -1,16 +1,13 @@
 """What a pod refers to: its own fields, its containers' resources, and the ConfigMaps and Secrets that it names."""
 
 import base64
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from kubernetes.aio.client.exceptions import ApiException
 
 from devcluster.client import CONFIG_MAPS, SECRETS, Client, Object, Resource
-from devcluster.node.scheduling import Resources, quantities
 
 HOST_IP = "127.0.0.1"
 
@@ -55,9 +52,7 @@ def _references(node: object, key: str) -> Iterator[Object]:
 def config_map_names(pod: Object) -> set[str]:
     """Names of the ConfigMaps that a pod's volumes and environment use."""
     return {
-        reference["name"]
-        for key in ("configMap", "configMapRef", "configMapKeyRef")
-        for reference in _references(pod["spec"], key)
+        reference["name"] for key in ("configMap", "configMapKeyRef") for reference in _references(pod["spec"], key)
     }
 
 
@@ -65,7 +60,7 @@ def secret_names(pod: Object) -> set[str]:
     """Names of the Secrets that a pod's volumes and environment use."""
     return {
         reference.get("name") or reference["secretName"]
-        for key in ("secret", "secretRef", "secretKeyRef")
+        for key in ("secret", "secretKeyRef")
         for reference in _references(pod["spec"], key)
     }
 
@@ -115,9 +110,6 @@ def field_value(pod: Object, path: str) -> str:
     metadata, spec = pod["metadata"], pod["spec"]
     if match := _SUBSCRIPT.fullmatch(path):
         return str((metadata.get(match.group(1)) or {}).get(match.group("key"), ""))
-    if path in ("metadata.labels", "metadata.annotations"):
-        pairs = metadata.get(path.removeprefix("metadata.")) or {}
-        return "\n".join(f'{key}="{_escaped(value)}"' for key, value in sorted(pairs.items()))
     values = {
         "metadata.name": metadata["name"],
         "metadata.namespace": metadata["namespace"],
@@ -132,26 +124,3 @@ def field_value(pod: Object, path: str) -> str:
     if path not in values:
         raise UnresolvedReference(f"unsupported fieldPath: {path}")
     return str(values[path])
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def resource_value(container: Object, reference: Object, allocatable: Resources) -> str:
-    """The value of a downward API `resourceFieldRef`: rounded up in units of its divisor.
-
-    A limit that is not set is what the node has, as the kubelet says it.
-
-    Raises:
-        UnresolvedReference: neither `limits.NAME` nor `requests.NAME`.
-    """
-    kind, _, name = reference["resource"].partition(".")
-    if kind not in ("limits", "requests") or not name:
-        raise UnresolvedReference(f"unsupported resource: {reference['resource']}")
-    resources = container.get("resources") or {}
-    amounts = quantities(resources.get(kind) or {})
-    absent = allocatable.get(name, Decimal(0)) if kind == "limits" else Decimal(0)
-    divisor = reference.get("divisor") or "1"
-    unit = quantities({"divisor": divisor})["divisor"] or Decimal(1)
-    return str(math.ceil(amounts.get(name, absent) / unit))

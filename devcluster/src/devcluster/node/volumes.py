@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from devcluster.client import Object
-from devcluster.node.scheduling import Resources
-from devcluster.node.sources import Sources, UnresolvedReference, field_value, resource_value
+from devcluster.node.sources import Sources, UnresolvedReference, field_value
 
 _DEFAULT_MODE = 0o644
 DEFAULT_TOKEN_LIFETIME = 3600
@@ -54,7 +53,6 @@ def volume_files(
     volume: Object,
     sources: Sources,
     tokens: Mapping[TokenKey, str],
-    allocatable: Resources,
 ) -> dict[str, File]:
     """The files of a volume that is written from the API, by their path relative to the volume.
 
@@ -70,7 +68,7 @@ def volume_files(
     projections = source.get("sources") or [] if kind == "projected" else [{kind: source}]
     files: dict[str, File] = {}
     for projection in projections:
-        for path, file in _projected(pod, projection, sources, tokens, allocatable, default):
+        for path, file in _projected(pod, projection, sources, tokens, default):
             if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
                 raise UnresolvedReference(f"invalid path {path!r} in volume {volume['name']}")
             files[path] = file
@@ -82,7 +80,6 @@ def _projected(
     projection: Object,
     sources: Sources,
     tokens: Mapping[TokenKey, str],
-    allocatable: Resources,
     mode: int,
 ) -> Iterator[tuple[str, File]]:
     if source := projection.get("configMap"):
@@ -96,9 +93,12 @@ def _projected(
         yield source["path"], File(tokens[_token_key(source)].encode(), mode)
     elif source := projection.get("downwardAPI"):
         for item in source.get("items") or []:
-            yield item["path"], File(_downward(pod, item, allocatable).encode(), item.get("mode", mode))
+            if "fieldRef" not in item:
+                raise UnresolvedReference(f"the dev cluster does not serve resourceFieldRef for {item['path']}")
+            value = field_value(pod, item["fieldRef"]["fieldPath"])
+            yield item["path"], File(value.encode(), item.get("mode", mode))
     else:
-        raise UnresolvedReference(f"projected source {', '.join(projection)} is not served here")
+        raise UnresolvedReference(f"the dev cluster does not serve projected source {', '.join(projection)}")
 
 
 def _items(content: Mapping[str, bytes], source: Object, mode: int, what: str) -> Iterator[tuple[str, File]]:
@@ -111,14 +111,6 @@ def _items(content: Mapping[str, bytes], source: Object, mode: int, what: str) -
             yield item["path"], File(content[item["key"]], item.get("mode", mode))
         elif not source.get("optional"):
             raise UnresolvedReference(f"{what} references non-existent config key: {item['key']}")
-
-
-def _downward(pod: Object, item: Object, allocatable: Resources) -> str:
-    if reference := item.get("fieldRef"):
-        return field_value(pod, reference["fieldPath"])
-    reference = item["resourceFieldRef"]
-    container = next(other for other in pod["spec"]["containers"] if other["name"] == reference["containerName"])
-    return resource_value(container, reference, allocatable)
 
 
 def write_files(folder: Path, files: Mapping[str, File]) -> None:

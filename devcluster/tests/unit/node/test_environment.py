@@ -9,7 +9,6 @@ import pytest
 from devcluster.node.environment import base_environment, command_line, container_environment
 from devcluster.node.hosts import governs, host_rewriter
 from devcluster.node.rewriting import expand, path_rewriter
-from devcluster.node.scheduling import quantities
 from devcluster.node.sources import Sources, UnresolvedReference, config_map_names, secret_names
 
 POD: dict[str, Any] = {
@@ -22,7 +21,7 @@ POD: dict[str, Any] = {
     },
     "spec": {
         "nodeName": "dev",
-        "containers": [{"name": "main", "resources": {"limits": {"memory": "1500Mi", "nvidia.com/gpu": "2"}}}],
+        "containers": [{"name": "main"}],
     },
 }
 SOURCES = Sources(
@@ -30,12 +29,11 @@ SOURCES = Sources(
     config_maps={"settings": {"LEVEL": b"debug", "not a name": b"-"}},
     secrets={"keys": {"token": b"s3cret"}},
 )
-ALLOCATABLE = quantities({"cpu": "3", "memory": "8Gi"})
 
 
 def environment_of(container: dict[str, Any], mounts: dict[str, str] | None = None) -> dict[str, str]:
     whole = {**POD["spec"]["containers"][0], **container}
-    return container_environment(POD, whole, SOURCES, {"HOME": "/h"}, ALLOCATABLE, path_rewriter(mounts or {}))
+    return container_environment(POD, whole, SOURCES, {"HOME": "/h"}, path_rewriter(mounts or {}))
 
 
 def test_the_base_holds_nothing_of_the_developers_shell(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +52,7 @@ def test_the_base_holds_nothing_of_the_developers_shell(monkeypatch: pytest.Monk
     }
 
 
-def test_values_come_from_fields_resources_config_maps_and_secrets() -> None:
+def test_values_come_from_fields_config_maps_and_secrets() -> None:
     fields = {
         "NAME": "metadata.name",
         "SPACE": "metadata.namespace",
@@ -67,9 +65,6 @@ def test_values_come_from_fields_resources_config_maps_and_secrets() -> None:
         {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()
     ]
     variables += [
-        {"name": "GPUS", "valueFrom": {"resourceFieldRef": {"resource": "limits.nvidia.com/gpu"}}},
-        {"name": "MIB", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Gi"}}},
-        {"name": "CORES", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
         {"name": "LEVEL", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "LEVEL"}}},
         {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "token"}}},
         {"name": "NONE", "valueFrom": {"secretKeyRef": {"name": "other", "key": "x", "optional": True}}},
@@ -85,23 +80,20 @@ def test_values_come_from_fields_resources_config_maps_and_secrets() -> None:
         "NOTE": "7",
         "NODE": "dev",
         "IP": "127.0.0.1",
-        "GPUS": "2",
-        "MIB": "2",
-        "CORES": "3",
         "LEVEL": "debug",
         "TOKEN": "s3cret",
     }
 
 
-def test_env_wins_over_env_from_and_keys_that_are_no_names_are_passed_over() -> None:
-    environment = environment_of(
-        {
-            "envFrom": [{"configMapRef": {"name": "settings"}}, {"prefix": "K_", "secretRef": {"name": "keys"}}],
-            "env": [{"name": "LEVEL", "value": "info"}, {"name": "BOTH", "value": "$(LEVEL)-$(K_token)"}],
-        }
-    )
+def test_a_variable_refers_to_those_before_it() -> None:
+    variables = [{"name": "LEVEL", "value": "info"}, {"name": "BOTH", "value": "$(LEVEL)-$(HOME)"}]
 
-    assert environment == {"HOME": "/h", "LEVEL": "info", "K_token": "s3cret", "BOTH": "info-s3cret"}
+    assert environment_of({"env": variables}) == {"HOME": "/h", "LEVEL": "info", "BOTH": "info-/h"}
+
+
+def test_env_from_is_refused() -> None:
+    with pytest.raises(UnresolvedReference, match="does not serve envFrom"):
+        environment_of({"envFrom": [{"configMapRef": {"name": "settings"}}]})
 
 
 @pytest.mark.parametrize(
@@ -110,6 +102,10 @@ def test_env_wins_over_env_from_and_keys_that_are_no_names_are_passed_over() -> 
         ({"configMapKeyRef": {"name": "nope", "key": "k"}}, 'configmap "nope" not found'),
         ({"secretKeyRef": {"name": "keys", "key": "k"}}, "couldn't find key k in Secret team/keys"),
         ({"fieldRef": {"fieldPath": "spec.what"}}, "unsupported fieldPath: spec.what"),
+        (
+            {"resourceFieldRef": {"resource": "limits.cpu"}},
+            "env X: the dev cluster does not serve resourceFieldRef",
+        ),
     ],
 )
 def test_what_is_missing_is_named_as_the_kubelet_names_it(variable: dict[str, Any], message: str) -> None:
@@ -238,8 +234,10 @@ def test_every_config_map_and_secret_of_a_pod_is_known() -> None:
         "spec": {
             "containers": [
                 {
-                    "env": [{"valueFrom": {"configMapKeyRef": {"name": "c1"}}}],
-                    "envFrom": [{"secretRef": {"name": "s1"}}],
+                    "env": [
+                        {"valueFrom": {"configMapKeyRef": {"name": "c1"}}},
+                        {"valueFrom": {"secretKeyRef": {"name": "s1"}}},
+                    ],
                 }
             ],
             "volumes": [

@@ -7,20 +7,19 @@ import pytest
 
 from devcluster.controllers.volume_binding import bound_claim, volume_phase
 from devcluster.node.provisioner import is_to_be_removed, needs_volume, volume_for
-from devcluster.node.scheduling import quantities
 from devcluster.node.sources import Sources, UnresolvedReference
 from devcluster.node.volumes import File, link_mounts, mount_places, volume_files, wanted_tokens, write_files
 
 SOURCES = Sources("team", {"c": {"a": b"1", "b": b"2"}}, {"s": {"k": b"\x00"}})
 POD: dict[str, Any] = {
-    "metadata": {"name": "p", "namespace": "team", "uid": "u", "labels": {"b": 'say "x"', "a": "1"}},
-    "spec": {"containers": [{"name": "main", "resources": {"limits": {"memory": "1Gi"}}}]},
+    "metadata": {"name": "p", "namespace": "team", "uid": "u", "labels": {"a": "1"}},
+    "spec": {"containers": [{"name": "main"}]},
 }
 
 
 def files_of(volume: dict[str, Any]) -> dict[str, File]:
     tokens = {("aud", 600): "JWT", ("", 3600): "own"}
-    return volume_files(POD, {"name": "v", **volume}, SOURCES, tokens, quantities({}))
+    return volume_files(POD, {"name": "v", **volume}, SOURCES, tokens)
 
 
 @pytest.mark.parametrize(
@@ -35,8 +34,8 @@ def files_of(volume: dict[str, Any]) -> dict[str, File]:
         pytest.param({"secret": {"secretName": "s"}}, {"k": File(b"\x00")}, id="secret"),
         pytest.param({"configMap": {"name": "none", "optional": True}}, {}, id="optional"),
         pytest.param(
-            {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
-            {"labels": File(b'a="1"\nb="say \\"x\\""')},
+            {"downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "metadata.labels['a']"}}]}},
+            {"a": File(b"1")},
             id="downward API",
         ),
         pytest.param(
@@ -46,20 +45,11 @@ def files_of(volume: dict[str, Any]) -> dict[str, File]:
                     "sources": [
                         {"serviceAccountToken": {"audience": "aud", "expirationSeconds": 600, "path": "token"}},
                         {"configMap": {"name": "c", "items": [{"key": "b", "path": "ca.crt", "mode": 0o444}]}},
-                        {
-                            "downwardAPI": {
-                                "items": [
-                                    {
-                                        "path": "memory",
-                                        "resourceFieldRef": {"containerName": "main", "resource": "limits.memory"},
-                                    }
-                                ]
-                            }
-                        },
+                        {"downwardAPI": {"items": [{"path": "ns", "fieldRef": {"fieldPath": "metadata.namespace"}}]}},
                     ],
                 }
             },
-            {"token": File(b"JWT", 0o440), "ca.crt": File(b"2", 0o444), "memory": File(b"1073741824", 0o440)},
+            {"token": File(b"JWT", 0o440), "ca.crt": File(b"2", 0o444), "ns": File(b"team", 0o440)},
             id="projected",
         ),
     ],
