@@ -25,11 +25,12 @@ from tests.trainer.tiny import VOCABULARY, make_tokenizer
 
 from finetune_api.run import RunConfig
 from finetune_trainer.base.signals import StopSignal
-from finetune_trainer.checkpoints.snapshot import OPTIMIZER, TRAINER_STATE, TrainingState, take_snapshot, weights_of
+from finetune_trainer.checkpoints.snapshot import TrainingState, take_snapshot, weights_of
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.progress.state import RunState
+from finetune_trainer.storage.layout import OPTIMIZER, TRAINER_STATE
 from finetune_trainer.storage.output import Output, claim_output, identity, open_output
 
 

@@ -14,7 +14,7 @@ from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ENV_SECRETS, ExitCode
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.checkpoints.store import SavedCheckpoint
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.storage import mirror
 from finetune_trainer.storage.hub import HubRepository
 

@@ -11,7 +11,7 @@ import transformers
 from tests.trainer.tiny import LONGEST, VOCABULARY, Settings, Train, make_tokenizer, texts
 
 from finetune_api.status import Progress
-from finetune_trainer.checkpoints.store import Manifest, verify
+from finetune_trainer.checkpoints.manifest import Manifest, verify
 
 
 def classify(folder: Path, sentence: str) -> str:

@@ -8,11 +8,11 @@ import copy
 import json
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -23,18 +23,32 @@ from transformers.trainer_pt_utils import safe_globals
 
 from finetune_trainer.base.hardware import available_memory
 from finetune_trainer.base.pinned_memory import bytes_of, kept_pinned_memory
-from finetune_trainer.checkpoints.store import Snapshot, Write
+from finetune_trainer.storage.layout import random_state_file
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 logger = logging.getLogger(__name__)
 
-OPTIMIZER = "optimizer.pt"
-SCHEDULER = "scheduler.pt"
-SCALER = "scaler.pt"
-TRAINER_STATE = "trainer_state.json"
-TRAINING_ARGUMENTS = "training_args.bin"
+
+Write: TypeAlias = Callable[[Path], None]
+"""Writes what a checkpoint shall hold into an empty folder, with the model as `save_pretrained` does."""
+
+
+def _no_copy() -> Write | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a training after a step. The training's next step changes it."""
+
+    step: int
+    epoch: float
+    write: Write
+    """Writes the state as it is now."""
+    copy: Callable[[], Write | None] = _no_copy
+    """Copies the state, and returns what writes the copy; None where that is not possible, so that `write` is used."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +179,6 @@ def restore_use_cache(folder: Path, value: bool | None) -> None:
     if value is not None and path.is_file():
         config = json.loads(path.read_text(encoding="utf-8")) | {"use_cache": value}
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def random_state_file(rank: int, processes: int) -> str:
-    """Where the random state of the process `rank` stands."""
-    return "rng_state.pth" if processes <= 1 else f"rng_state_{rank}.pth"
 
 
 def processes_of(folder: Path) -> int:

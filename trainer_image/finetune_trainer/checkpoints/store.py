@@ -4,83 +4,28 @@ A checkpoint is written to a scratch folder beside its place, synced, given a ma
 and only then renamed to `step-000125`. What is read back is verified first.
 """
 
-import hashlib
 import logging
 import shutil
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
-from pydantic import BaseModel, ValidationError
 
 from finetune_api.base import JsonObject
 from finetune_api.report import ExitCode
-from finetune_trainer.base.errors import TrainerError, output_error, output_failures
-from finetune_trainer.storage.output import sync_file, sync_folder
+from finetune_trainer.base.errors import TrainerError, output_error
+from finetune_trainer.base.files import sync_folder
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint, seal, verify
+from finetune_trainer.storage.disk_errors import output_failures
+from finetune_trainer.storage.layout import PARTIAL, step_folder
 
 if TYPE_CHECKING:
     from finetune_trainer.storage.mirror import Mirror
 
 logger = logging.getLogger(__name__)
-
-MANIFEST = "manifest.json"
-_TEMPORARY = ".partial-"
-
-
-class FileEntry(BaseModel):
-    sha256: str
-    size: int
-    """Bytes."""
-
-
-class Manifest(BaseModel):
-    """`manifest.json`: what a checkpoint holds and whose it is. Written last."""
-
-    run: JsonObject
-    """Identity of the run, see `storage.identity`."""
-    step: int
-    epoch: float
-    time: datetime
-    files: dict[str, FileEntry]
-    """By path relative to the checkpoint, with `/`."""
-
-
-@dataclass(frozen=True)
-class SavedCheckpoint:
-    """A complete checkpoint."""
-
-    step: int
-    epoch: float
-    path: Path
-    size_bytes: int
-    digest: str
-    """`sha256:…` of its manifest."""
-    time: datetime
-
-
-Write: TypeAlias = Callable[[Path], None]
-"""Writes what a checkpoint shall hold into an empty folder, with the model as `save_pretrained` does."""
-
-
-def _no_copy() -> Write | None:
-    return None
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The state of a training after a step. The training's next step changes it."""
-
-    step: int
-    epoch: float
-    write: Write
-    """Writes the state as it is now."""
-    copy: Callable[[], Write | None] = _no_copy
-    """Copies the state, and returns what writes the copy; None where that is not possible, so that `write` is used."""
 
 
 class CheckpointStore:
@@ -97,7 +42,7 @@ class CheckpointStore:
         self._retired: list[SavedCheckpoint] = []
         self._run = run
         self._keep = keep
-        self._scratch = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        self._scratch = folder / f"{PARTIAL}{uuid.uuid4().hex}"
 
     def adopt(self, saved: list[SavedCheckpoint]) -> None:
         """Know of the same checkpoints as the process that writes them, at their places on this machine."""
@@ -162,7 +107,7 @@ class CheckpointStore:
         here, problem = verify(checkpoint.path, self._run)
         if here and here.digest == checkpoint.digest:
             return ""
-        fresh = self.folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        fresh = self.folder / f"{PARTIAL}{uuid.uuid4().hex}"
         fresh.mkdir()
         try:
             mirror.download(checkpoint, fresh)
@@ -178,7 +123,7 @@ class CheckpointStore:
         """Make room to write. Leftovers of a killed process are removed."""
         with output_failures(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.glob(f"{_TEMPORARY}*"):
+            for leftover in self.folder.glob(f"{PARTIAL}*"):
                 shutil.rmtree(leftover)
             self._scratch.mkdir()
         if self._mirror:
@@ -205,8 +150,8 @@ class CheckpointStore:
     def publish(self, written: Path, step: int, epoch: float) -> SavedCheckpoint:
         """Make the folder `written`, below `scratch`, the checkpoint of `step`. It takes the place of a broken one."""
         with output_failures(self.folder):
-            digest, size, time = _seal(written, self._run, step, epoch)
-            path = self.folder / f"step-{step:06d}"
+            digest, size, time = seal(written, self._run, step, epoch)
+            path = self.folder / step_folder(step)
             if path.exists():
                 path.rename(self._scratch / f"replaced-{uuid.uuid4().hex}")
             written.rename(path)
@@ -245,62 +190,3 @@ class CheckpointStore:
             if path.exists():
                 path.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
-
-
-def verify(path: Path, run: JsonObject) -> tuple[SavedCheckpoint | None, str]:
-    """The checkpoint at `path`, or what is wrong with it: each file must be there with its size and SHA-256."""
-    try:
-        text = (path / MANIFEST).read_bytes()
-        manifest, problem = read_manifest(text, run)
-        for name, entry in manifest.files.items() if manifest else ():
-            if (path / name).stat().st_size != entry.size:
-                return None, f"{name} has another size than its manifest says"
-            if sha256_of(path / name) != entry.sha256:
-                return None, f"{name} has another SHA-256 than its manifest says"
-    except FileNotFoundError as error:
-        return None, f"{Path(error.filename).name} is missing"
-    except OSError as error:
-        return None, f"it cannot be read: {error}"
-    return (saved_as(path, manifest, text), "") if manifest else (None, problem)
-
-
-def read_manifest(text: bytes, run: JsonObject) -> tuple[Manifest | None, str]:
-    """The manifest of a checkpoint of `run`, or what is wrong with it."""
-    try:
-        manifest = Manifest.model_validate_json(text)
-    except ValidationError as error:
-        return None, f"it cannot be read: {str(error).splitlines()[0]}"
-    if manifest.run != run:
-        return None, "it belongs to another run"
-    return manifest, ""
-
-
-def saved_as(path: Path, manifest: Manifest, text: bytes) -> SavedCheckpoint:
-    """The checkpoint at `path` whose manifest has this text."""
-    size = len(text) + sum(entry.size for entry in manifest.files.values())
-    return SavedCheckpoint(manifest.step, manifest.epoch, path, size, _digest(text), manifest.time)
-
-
-def _seal(folder: Path, run: JsonObject, step: int, epoch: float) -> tuple[str, int, datetime]:
-    """Sync all files, then write the manifest. Returns its digest, the size of all in bytes, and its time."""
-    files = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        sync_file(path)
-        files[path.relative_to(folder).as_posix()] = FileEntry(sha256=sha256_of(path), size=path.stat().st_size)
-    time = datetime.now(UTC).replace(microsecond=0)
-    text = Manifest(run=run, step=step, epoch=epoch, time=time, files=files).model_dump_json(indent=2).encode()
-    (folder / MANIFEST).write_bytes(text)
-    sync_file(folder / MANIFEST)
-    for subfolder in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
-        sync_folder(subfolder)
-    return _digest(text), len(text) + sum(entry.size for entry in files.values()), time
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()

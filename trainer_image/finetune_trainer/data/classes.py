@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from finetune_trainer.base.errors import listed
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.base.text import listed
 from finetune_trainer.data.labels import names_its_classes
 from finetune_trainer.data.rows import Rows
 

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-from finetune_trainer.base.errors import bad_configuration, data_error, did_you_mean, listed
+from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.data.csv_rows import other_separator
 from finetune_trainer.data.rows import Rows
 

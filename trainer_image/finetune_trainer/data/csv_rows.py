@@ -14,8 +14,9 @@ import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-from finetune_trainer.base.errors import TrainerError, data_error, listed
+from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.base.text import listed
 from finetune_trainer.data.decoding import DataFile, text_of
 from finetune_trainer.data.numerals import Numerals, drift, feature_of
 from finetune_trainer.data.tables import (

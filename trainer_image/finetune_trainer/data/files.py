@@ -14,8 +14,9 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 from ruamel.yaml import YAML
 
-from finetune_trainer.base.errors import TrainerError, data_error, did_you_mean, listed
+from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.data import csv_rows, json_rows, parquet_rows
 from finetune_trainer.data.decoding import DataFile
 

@@ -9,8 +9,9 @@ import datasets
 
 from finetune_api.sources import Columns, Format
 from finetune_api.sources import Dataset as DatasetSettings
-from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error, did_you_mean, listed
+from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.data.rows import Rows
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,9 @@ import datasets
 
 from finetune_api.sources import Problem
 from finetune_api.training import METRICS_OF_PROBLEM
-from finetune_trainer.base.errors import TrainerError, data_error, did_you_mean, listed
+from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.data.columns import example, kind_of
 from finetune_trainer.data.rows import Rows
 

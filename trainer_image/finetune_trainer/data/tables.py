@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from finetune_trainer.base.errors import TrainerError, data_error, listed
+from finetune_trainer.base.errors import TrainerError, data_error
+from finetune_trainer.base.text import listed
 
 ROWS_AT_ONCE = 10_000
 CHARACTERS_AT_ONCE = 1 << 24

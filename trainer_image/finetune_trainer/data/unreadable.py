@@ -7,7 +7,8 @@ from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError, DatasetsError
 from datasets.table import CastError
 
-from finetune_trainer.base.errors import TrainerError, causes, data_error, listed
+from finetune_trainer.base.errors import TrainerError, causes, data_error
+from finetune_trainer.base.text import listed
 
 _LONGEST_REASON = 300
 _EMPTY_SPLIT = re.compile(r'Instruction "(?P<split>.+)" corresponds to no data')

@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.run import RunConfig
-from finetune_trainer.checkpoints.store import SavedCheckpoint
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.engines.batching import AtHand
 from finetune_trainer.models.pretrained import Pretrained

@@ -20,17 +20,8 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 
-from finetune_trainer.checkpoints.snapshot import (
-    OPTIMIZER,
-    SCALER,
-    SCHEDULER,
-    TRAINER_STATE,
-    TrainingState,
-    random_state,
-    random_state_file,
-    restore_random_state,
-    take_snapshot,
-)
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint
+from finetune_trainer.checkpoints.snapshot import TrainingState, random_state, restore_random_state, take_snapshot
 from finetune_trainer.checkpoints.state_dicts import (
     is_sharded,
     load_optimizer,
@@ -40,7 +31,6 @@ from finetune_trainer.checkpoints.state_dicts import (
     whole_optimizer,
     whole_weights,
 )
-from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.engines.batching import AtHand, evaluation_order, evaluation_rows, train_sampler, training_rows
 from finetune_trainer.engines.engine import Prepared
@@ -57,6 +47,7 @@ from finetune_trainer.engines.pytorch_arguments import make_schedule
 from finetune_trainer.engines.schedule import Schedule
 from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.settings.arguments import build_arguments, name_here
+from finetune_trainer.storage.layout import OPTIMIZER, SCALER, SCHEDULER, TRAINER_STATE, random_state_file
 
 
 class Engine:

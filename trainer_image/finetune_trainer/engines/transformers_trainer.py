@@ -17,17 +17,8 @@ from transformers import (
 )
 
 from finetune_trainer.base.errors import bad_configuration
-from finetune_trainer.checkpoints.snapshot import (
-    OPTIMIZER,
-    SCALER,
-    SCHEDULER,
-    TRAINER_STATE,
-    TRAINING_ARGUMENTS,
-    TrainingState,
-    random_state,
-    random_state_file,
-    take_snapshot,
-)
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint
+from finetune_trainer.checkpoints.snapshot import TrainingState, random_state, take_snapshot
 from finetune_trainer.checkpoints.state_dicts import (
     is_sharded,
     load_optimizer,
@@ -37,7 +28,6 @@ from finetune_trainer.checkpoints.state_dicts import (
     whole_optimizer,
     whole_weights,
 )
-from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.engines.batching import (
     AtHand,
     EpochSampler,
@@ -59,6 +49,14 @@ from finetune_trainer.engines.transformers_callback import Bridge, EvaluationCut
 from finetune_trainer.metrics.by_class import ByClass
 from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.settings.arguments import build_arguments
+from finetune_trainer.storage.layout import (
+    OPTIMIZER,
+    SCALER,
+    SCHEDULER,
+    TRAINER_STATE,
+    TRAINING_ARGUMENTS,
+    random_state_file,
+)
 
 _UNLOGGED = "UnloggedLosses"
 """Where the state of a checkpoint holds the losses that no log has yet."""

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from finetune_api.training import Evaluation, Metric
-from finetune_trainer.base.errors import bad_configuration, listed
+from finetune_trainer.base.errors import bad_configuration
+from finetune_trainer.base.text import listed
 from finetune_trainer.metrics.by_class import ByClass
 from finetune_trainer.metrics.class_counts import ClassCounts, of_entities
 

@@ -17,16 +17,17 @@ from transformers import PreTrainedModel
 
 from finetune_api.sources import ModelSource
 from finetune_api.training import Lora, Task
-from finetune_trainer.base.errors import bad_configuration, listed, model_error
+from finetune_trainer.base.errors import bad_configuration, model_error
+from finetune_trainer.base.text import listed
 from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, WEIGHTS, Tensors, check_no_pointers, local_tensors
 from finetune_trainer.storage.credentials import hub_token
-from finetune_trainer.storage.download import hub_id, is_hub_id
+from finetune_trainer.storage.layout import BASE
+from finetune_trainer.storage.uris import hub_id, is_hub_id
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
 CONFIG = "adapter_config.json"
-BASE = "base"
 """In an adapter's folder: the configuration of the model that it belongs to, which names the classes."""
 _ON_HUB = [
     CONFIG,

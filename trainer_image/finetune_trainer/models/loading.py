@@ -16,7 +16,8 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.sources import ModelSource
-from finetune_trainer.base.errors import listed, model_error
+from finetune_trainer.base.errors import model_error
+from finetune_trainer.base.text import listed
 from finetune_trainer.models.adapter_source import check_shapes, merged
 from finetune_trainer.models.generating import mend_generation
 from finetune_trainer.models.pretrained import Pretrained, model_failures

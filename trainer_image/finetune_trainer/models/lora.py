@@ -16,11 +16,12 @@ from transformers.pytorch_utils import Conv1D
 
 from finetune_api.run import RunConfig
 from finetune_api.training import Lora
-from finetune_trainer.base.errors import bad_configuration, did_you_mean, listed, model_error
+from finetune_trainer.base.errors import bad_configuration, model_error
+from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.models.adapter_source import Adapter, adapted, check_shapes, outdated_names
 from finetune_trainer.models.loading import Loaded, in_body
 from finetune_trainer.models.pretrained import Pretrained
-from finetune_trainer.storage.download import is_hub_id
+from finetune_trainer.storage.uris import is_hub_id
 
 if TYPE_CHECKING:
     from peft import PeftModel

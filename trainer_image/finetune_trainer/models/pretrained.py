@@ -17,14 +17,14 @@ from transformers import AutoConfig, AutoModel
 
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError, model_error
-from finetune_trainer.checkpoints.store import sha256_of
+from finetune_trainer.base.files import sha256_of
 from finetune_trainer.models.adapter_source import Adapter, hub_adapter, local_adapter
 from finetune_trainer.models.special_tokens import count_embeddings
 from finetune_trainer.models.weight_files import Tensors, check_no_pointers, hub_tensors, local_tensors
 from finetune_trainer.storage.credentials import hub_token
-from finetune_trainer.storage.download import find_source, hub_id, is_hub_id
+from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.hub_errors import explain_hub_error
-from finetune_trainer.storage.output import Volumes
+from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
 
 logger = logging.getLogger(__name__)
 

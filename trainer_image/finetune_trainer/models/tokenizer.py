@@ -10,7 +10,8 @@ from transformers import AutoTokenizer
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.sources import ModelSource
-from finetune_trainer.base.errors import TrainerError, listed, model_error
+from finetune_trainer.base.errors import TrainerError, model_error
+from finetune_trainer.base.text import listed
 from finetune_trainer.models.pretrained import Pretrained, model_failures
 
 logger = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
-from finetune_trainer.base.errors import output_failures
+from finetune_trainer.base.files import write_atomically
 from finetune_trainer.metrics.by_class import ByClass
-from finetune_trainer.storage.output import write_atomically
+from finetune_trainer.storage.disk_errors import output_failures
 
 Metrics = dict[str, float]
 Kind: TypeAlias = Literal["log", "evaluation", "adjustment"]
@@ -54,7 +54,7 @@ class History:
     def begin(self) -> None:
         """Drop from the file what `resume` did not read; from here on lines are appended."""
         with output_failures(self._path.parent):
-            write_atomically(self._path, "".join(f"{line.to_json()}\n" for line in self._lines))
+            write_atomically(self._path, "".join(f"{line.to_json()}\n" for line in self._lines).encode())
 
     def append(self, kind: Kind, step: int, epoch: float, metrics: Metrics, by_class: ByClass | None = None) -> None:
         """Add a line. An evaluation or adjustment is on the disk when this returns."""

@@ -10,10 +10,12 @@ from itertools import pairwise
 from finetune_api.report import ExitCode, Stage
 from finetune_api.run import RunConfig
 from finetune_api.status import Adjustment, BestCheckpoint, Progress
-from finetune_trainer.base.errors import TrainerError, output_failures
+from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.checkpoints.background import BackgroundSaver
-from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint, Snapshot, Write
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint
+from finetune_trainer.checkpoints.snapshot import Snapshot, Write
+from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.metrics.by_class import ByClass
 from finetune_trainer.processes.group import Processes
 from finetune_trainer.progress.bar import ProgressBar
@@ -21,6 +23,7 @@ from finetune_trainer.progress.best import EarlyStop, best_of, early_stop
 from finetune_trainer.progress.history import History, Metrics
 from finetune_trainer.progress.state import RunState, format_epoch, format_number
 from finetune_trainer.settings.batch_plan import Fit, describe, fit_of
+from finetune_trainer.storage.disk_errors import output_failures
 from finetune_trainer.storage.output import Output
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from finetune_api.status import (
     RunWarning,
 )
 from finetune_trainer.base.redaction import redact
-from finetune_trainer.checkpoints.store import SavedCheckpoint
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.progress.history import History
 from finetune_trainer.storage.output import Output
 

@@ -8,26 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from finetune_api.status import ExportedModel
-from finetune_trainer.base.errors import output_failures
+from finetune_trainer.base.files import sha256_of, sync_file, sync_folder
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import restore_use_cache
-from finetune_trainer.checkpoints.store import MANIFEST, SavedCheckpoint, sha256_of
 from finetune_trainer.engines.engine import Prepared
-from finetune_trainer.models.adapter_source import BASE, merged
-from finetune_trainer.storage.download import is_hub_id
-from finetune_trainer.storage.output import Output, sync_file, sync_folder
-
-STATE_FILES = (
-    "optimizer.pt",
-    "scheduler.pt",
-    "scaler.pt",
-    "rng_state*.pth",
-    "trainer_state.json",
-    "training_args.bin",
-)
-"""What a checkpoint holds besides the model and its tokenizer."""
-RESULTS = "eval_results.json"
-"""Beside the exported model, as transformers' own scripts call it."""
-_CARD = "README.md"
+from finetune_trainer.models.adapter_source import merged
+from finetune_trainer.storage.disk_errors import output_failures
+from finetune_trainer.storage.layout import BASE, EXPORT, MANIFEST, MODEL_CARD, RESULTS, RESUME_FILES
+from finetune_trainer.storage.output import Output
+from finetune_trainer.storage.uris import is_hub_id
 
 
 def export_model(
@@ -49,7 +38,7 @@ def export_model(
             (folder / RESULTS).write_text(results, encoding="utf-8")
 
     with output_failures(output.path):
-        for leftover in output.path.glob(".export-*"):
+        for leftover in output.path.glob(f"{EXPORT}*"):
             shutil.rmtree(leftover)
         if lora and lora.merge:
             _replace(output.adapter, lambda folder: _write_adapter(checkpoint, prepared, folder))
@@ -63,7 +52,7 @@ def export_model(
 
 def _copy(checkpoint: Path, folder: Path) -> None:
     """A checkpoint without the files that only a resumed training needs."""
-    shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns(MANIFEST, *STATE_FILES))
+    shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns(MANIFEST, *RESUME_FILES))
 
 
 def _write_whole(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) -> None:
@@ -82,7 +71,7 @@ def _write_adapter(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path
     if prepared.model.can_generate():
         prepared.model.generation_config.save_pretrained(folder / BASE)
     if not is_hub_id(prepared.pretrained.source):
-        (folder / _CARD).unlink()  # peft's card names the base model: here by a path that nobody else has
+        (folder / MODEL_CARD).unlink()  # peft's card names the base model: here by a path that nobody else has
 
 
 def _write_merged(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) -> None:
@@ -95,7 +84,7 @@ def _write_merged(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path)
 
 def _replace(place: Path, write: Callable[[Path], None]) -> list[Path]:
     """Have `write` fill a folder, which then takes the place of the one at `place`. Returns its files by their names."""
-    fresh = place.with_name(f".export-{uuid.uuid4().hex}")
+    fresh = place.with_name(f"{EXPORT}{uuid.uuid4().hex}")
     write(fresh)
     names = sorted(path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file())
     for name in names:
@@ -103,7 +92,7 @@ def _replace(place: Path, write: Callable[[Path], None]) -> list[Path]:
     for folder in (fresh, *(path for path in fresh.rglob("*") if path.is_dir())):
         sync_folder(folder)
     if place.exists():
-        old = place.with_name(f".export-{uuid.uuid4().hex}")
+        old = place.with_name(f"{EXPORT}{uuid.uuid4().hex}")
         place.rename(old)
         fresh.rename(place)
         shutil.rmtree(old)

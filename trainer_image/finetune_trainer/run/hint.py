@@ -6,29 +6,29 @@ for it in vain. So it says in the output what shall be tried, and ends.
 
 import json
 
-from finetune_trainer.base.errors import output_failures
+from finetune_trainer.base.files import write_atomically
 from finetune_trainer.settings.batch_plan import Fit
-from finetune_trainer.storage.output import Output, write_atomically
-
-_FILE = "adjustment.json"
+from finetune_trainer.storage.disk_errors import output_failures
+from finetune_trainer.storage.layout import HINT
+from finetune_trainer.storage.output import Output
 
 
 def leave(output: Output, fit: Fit) -> None:
     """Have the next attempt begin with `fit`. Any process can, and several that leave the same."""
-    text = json.dumps(fit.to_numbers())
+    content = json.dumps(fit.to_numbers()).encode()
     if output.mirror:
-        output.mirror.write_mark(_FILE, text.encode())
+        output.mirror.write_mark(HINT, content)
         return
     with output_failures(output.path):
-        write_atomically(output.path / _FILE, text)
+        write_atomically(output.path / HINT, content)
 
 
 def left(output: Output) -> Fit | None:
     """What an attempt before has left, if any."""
     if output.mirror:
-        content = output.mirror.read_mark(_FILE)
+        content = output.mirror.read_mark(HINT)
     else:
-        path = output.path / _FILE
+        path = output.path / HINT
         content = path.read_bytes() if path.exists() else None
     return Fit.from_numbers(json.loads(content)) if content else None
 
@@ -37,6 +37,6 @@ def clear(output: Output) -> None:
     """Take away what was left: it stands in the history, which is at the place before this is gone."""
     if output.mirror:
         output.mirror.send_history()
-        output.mirror.remove_mark(_FILE)
+        output.mirror.remove_mark(HINT)
     else:
-        (output.path / _FILE).unlink(missing_ok=True)
+        (output.path / HINT).unlink(missing_ok=True)

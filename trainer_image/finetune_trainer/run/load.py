@@ -31,8 +31,7 @@ from finetune_trainer.progress.state import RunState
 from finetune_trainer.settings import device_defaults as speed
 from finetune_trainer.settings.arguments import check_arguments
 from finetune_trainer.settings.batch_plan import fit_of
-from finetune_trainer.storage.download import is_hub_id
-from finetune_trainer.storage.output import Volumes
+from finetune_trainer.storage.uris import Volumes, is_hub_id
 from finetune_trainer.tasks.registry import PEFT_TYPES, TASKS, task_named
 from finetune_trainer.tasks.task import Inputs, prepare
 

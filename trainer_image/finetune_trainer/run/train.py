@@ -14,8 +14,9 @@ from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.signals import StopSignal
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import processes_of
-from finetune_trainer.checkpoints.store import CheckpointStore, SavedCheckpoint
+from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.engines.engine import Engine, Prepared
 from finetune_trainer.engines.registry import make_engine
 from finetune_trainer.processes.group import Processes
@@ -32,15 +33,9 @@ from finetune_trainer.run.merged_model import tell_merged
 from finetune_trainer.run.out_of_memory import Need, gpu_shortage, left_for_next, nothing_smaller
 from finetune_trainer.run.preflight.foretell import Target, foretell, tell
 from finetune_trainer.settings.batch_plan import Fit, describe, fitted, for_processes, in_processes, smaller
-from finetune_trainer.storage.output import (
-    Output,
-    Volumes,
-    check_same_rows,
-    claim_output,
-    find_output,
-    identity,
-    open_output,
-)
+from finetune_trainer.storage.layout import HISTORY
+from finetune_trainer.storage.output import Output, check_same_rows, claim_output, find_output, identity, open_output
+from finetune_trainer.storage.uris import Volumes
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +89,8 @@ def _open(
             store.fetch_newest()
     if processes.main:
         return output, store, History(output.history, output.history_changed)
-    (own / "history.jsonl").write_bytes(lines)
-    return output, store, History(own / "history.jsonl")
+    (own / HISTORY).write_bytes(lines)
+    return output, store, History(own / HISTORY)
 
 
 def _chosen(recorder: Recorder) -> SavedCheckpoint | None:

@@ -11,7 +11,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
 from finetune_api.run import RunConfig
-from finetune_trainer.base.errors import TrainerError, bad_configuration, did_you_mean
+from finetune_trainer.base.errors import TrainerError, bad_configuration
+from finetune_trainer.base.text import did_you_mean
 from finetune_trainer.settings.device_defaults import device_at_hand, speed_defaults
 
 _EVALUATION = "evaluation.strategy and evaluation.steps"

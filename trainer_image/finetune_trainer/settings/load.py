@@ -10,7 +10,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from finetune_api.run import RunConfig
-from finetune_trainer.base.errors import TrainerError, bad_configuration, did_you_mean, listed
+from finetune_trainer.base.errors import TrainerError, bad_configuration
+from finetune_trainer.base.text import did_you_mean, listed
 
 _HINT = "`kubectl explain ftj.spec` says what each field takes"
 _FLAT = "no setting needs more than a few levels; training.arguments takes flat lists and maps"

@@ -14,8 +14,9 @@ from transformers.training_args import OptimizerNames
 from transformers.utils.import_utils import is_liger_kernel_available
 
 from finetune_api.run import RunConfig
-from finetune_trainer.base.errors import TrainerError, bad_configuration, did_you_mean, listed
+from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.settings.arguments import STEERED_BY_EVALUATION
 
 _SOME_STEPS = 1000

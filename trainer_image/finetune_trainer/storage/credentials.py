@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from finetune_api.report import ENV_SECRETS
-from finetune_trainer.base.errors import bad_configuration, listed
+from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.redaction import redact
+from finetune_trainer.base.text import listed
 
 Role: TypeAlias = Literal["model", "dataset", "output"]
 """Whose credentials: each may have a Secret of its own."""

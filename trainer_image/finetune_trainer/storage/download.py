@@ -14,23 +14,12 @@ from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.storage.credentials import FIELDS, Role
 from finetune_trainer.storage.errors import explain, remote_failures
-from finetune_trainer.storage.output import Volumes, cache_folder, is_path, locate
 from finetune_trainer.storage.place import Bucket, Entry
+from finetune_trainer.storage.uris import Volumes, cache_folder, is_path, locate
 
 logger = logging.getLogger(__name__)
 
-_REMOTE = ("s3://", "gs://", "az://", "https://")
 _FILES_AT_ONCE = 4
-
-
-def is_hub_id(source: str) -> bool:
-    """Whether `source` names a repository of the Hugging Face Hub."""
-    return not is_path(source) and not source.startswith(_REMOTE)
-
-
-def hub_id(source: str) -> str:
-    """`org/name` of a source on the Hub."""
-    return source.removeprefix("hf://").removeprefix("datasets/")
 
 
 def find_source(source: str, role: Role, volumes: Volumes) -> Path:

@@ -12,9 +12,10 @@ from huggingface_hub.hf_api import RepoFile
 
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.errors import remote_failures
+from finetune_trainer.storage.layout import HISTORY, MODEL_CARD, RUN
 from finetune_trainer.storage.place import Entry
 
-_OURS = ("run.json", "history.jsonl", "README.md", ".gitattributes")
+_OURS = (RUN, HISTORY, MODEL_CARD, ".gitattributes")
 """What stands beside a model at the top of a repository and is no part of it."""
 _FILES_AT_ONCE = 4
 _PRECONDITION_FAILED = 412

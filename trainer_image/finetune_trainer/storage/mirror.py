@@ -12,19 +12,18 @@ from pathlib import Path
 
 from finetune_api.base import JsonObject
 from finetune_api.report import ExitCode
-from finetune_trainer.base.errors import TrainerError, output_failures
-from finetune_trainer.checkpoints.store import MANIFEST, SavedCheckpoint, read_manifest, saved_as
+from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint, read_manifest, saved_as
+from finetune_trainer.storage.disk_errors import output_failures
 from finetune_trainer.storage.errors import may_pass
 from finetune_trainer.storage.hub import HubRepository
+from finetune_trainer.storage.layout import ADAPTER, CHECKPOINTS, HISTORY, MANIFEST, MODEL, MODEL_CONFIGS
 from finetune_trainer.storage.place import Bucket, Entry, Place
 
 logger = logging.getLogger(__name__)
 
-HISTORY = "history.jsonl"
-_CHECKPOINTS = "checkpoints"
-_STEP = re.compile(rf"({_CHECKPOINTS}/step-\d+)/(.+)")
+_STEP = re.compile(rf"({CHECKPOINTS}/step-\d+)/(.+)")
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 60.0
-_MODEL_MARKS = ("config.json", "adapter_config.json")
 HURRY_SECONDS = 30.0
 """How long an upload is still tried once something waits for it."""
 
@@ -79,8 +78,8 @@ class Mirror:
     def holds_files(self) -> bool:
         """Whether something is there that a run may have made."""
         return any(
-            _STEP.match(name) or name == HISTORY or name.rpartition("/")[2] in _MODEL_MARKS
-            for folder in (_CHECKPOINTS, self._place.model_folder, "adapter", HISTORY)
+            _STEP.match(name) or name == HISTORY or name.rpartition("/")[2] in MODEL_CONFIGS
+            for folder in (CHECKPOINTS, self._place.model_folder, ADAPTER, HISTORY)
             for name in self._place.entries(folder)
         )
 
@@ -90,7 +89,7 @@ class Mirror:
         """The checkpoints that are there in full, oldest first, by their manifests and the sizes of their files."""
         self._halves = {}
         folders: dict[str, dict[str, Entry]] = {}
-        for name, entry in self._place.entries(_CHECKPOINTS).items():
+        for name, entry in self._place.entries(CHECKPOINTS).items():
             if match := _STEP.fullmatch(name):
                 folders.setdefault(match[1], {})[match[2]] = entry
         found = []
@@ -194,10 +193,10 @@ class Mirror:
 
     def publish_model(self, folder: Path) -> None:
         """Have the exported model in `folder` there. An older one stands until the new one is there in full."""
-        prefix = self._place.model_folder if folder.name == "model" else folder.name
+        prefix = self._place.model_folder if folder.name == MODEL else folder.name
         local = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
         files = {f"{prefix}/{name}" if prefix else name: path for name, path in local.items()}
-        last = next(name for name in files if name.rpartition("/")[2] in _MODEL_MARKS)
+        last = next(name for name in files if name.rpartition("/")[2] in MODEL_CONFIGS)
         self._keep_trying("the model", lambda: self._place.replace(prefix, files, last))
 
     def finish(self) -> None:

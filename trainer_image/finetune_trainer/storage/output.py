@@ -2,69 +2,29 @@
 
 import hashlib
 import json
-import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
-from finetune_trainer.base.errors import bad_configuration, listed, output_error, output_failures
+from finetune_trainer.base.errors import output_error
+from finetune_trainer.base.files import create_atomically
+from finetune_trainer.storage.disk_errors import output_failures
+from finetune_trainer.storage.layout import ADAPTER, CHECKPOINTS, HISTORY, MODEL, RUN
+from finetune_trainer.storage.uris import Volumes, cache_folder, is_path, locate
 
 if TYPE_CHECKING:
     from finetune_trainer.storage.mirror import Mirror
 
-Volumes = Mapping[str, Path]
-"""Where each claim of pvc://claim/... lies: in a pod its mount, on a laptop any folder."""
-
-_IDENTITY = "run.json"
 _ROWS = "rows"
 """What it says of the rows beside the identity."""
-_OURS = ("checkpoints", "model", "adapter", "history.jsonl")
-
-
-def is_path(source: str) -> bool:
-    """Whether `source` is a place in a file system and not an id on the Hub."""
-    return source.startswith(("file://", "pvc://"))
-
-
-def claim_of(uri: str) -> str | None:
-    """The claim of pvc://claim/path."""
-    return uri.removeprefix("pvc://").partition("/")[0] if uri.startswith("pvc://") else None
-
-
-def locate(uri: str, volumes: Volumes) -> Path:
-    """The path of a file:// or pvc:// URI.
-
-    Raises:
-        TrainerError: BAD_CONFIGURATION when the claim is not mounted, or the path would leave it.
-    """
-    scheme, _, rest = uri.partition("://")
-    rest = unquote(rest)
-    if scheme == "file":
-        return Path(rest)
-    claim, _, path = rest.partition("/")
-    if claim not in volumes:
-        known = f"those given are {listed(volumes)}" if volumes else "none is given"
-        raise bad_configuration(
-            f"{uri}: volume '{claim}' is not known here; {known}",
-            f"say where it lies: --volume {claim}=/some/folder",
-            "VolumeNotGiven",
-        )
-    if ".." in Path(path).parts:
-        raise bad_configuration(f"{uri}: the path must not hold '..'")
-    return volumes[claim] / path
-
-
-def cache_folder() -> Path:
-    """Where copies of what lies elsewhere are kept: `finetune` below XDG_CACHE_HOME, or ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune"
+_OURS = (CHECKPOINTS, MODEL, ADAPTER, HISTORY)
 
 
 @dataclass(frozen=True)
@@ -79,19 +39,19 @@ class Output:
 
     @property
     def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def model(self) -> Path:
-        return self.path / "model"
+        return self.path / MODEL
 
     @property
     def adapter(self) -> Path:
-        return self.path / "adapter"
+        return self.path / ADAPTER
 
     @property
     def history(self) -> Path:
-        return self.path / "history.jsonl"
+        return self.path / HISTORY
 
     @property
     def free(self) -> int | None:
@@ -126,7 +86,7 @@ class Output:
     def publish_models(self) -> None:
         """Bring what was exported to the place, and the history for the last time. Then nothing is needed here any more."""
         if self.mirror:
-            for folder in (self.path / "adapter", self.model):
+            for folder in (self.adapter, self.model):
                 if folder.exists():
                     self.mirror.publish_model(folder)
             self.mirror.finish()
@@ -185,10 +145,10 @@ def claim_output(output: Output, config: RunConfig, rows: JsonObject | None = No
     text = json.dumps({**mine, _ROWS: rows} if rows else mine, indent=2) + "\n"
     _check_is_free(output, mine)
     if output.mirror:
-        output.mirror.create_mark(_IDENTITY, text.encode())
+        output.mirror.create_mark(RUN, text.encode())
     else:
         with output_failures(output.path):
-            _create(output.path / _IDENTITY, text)
+            create_atomically(output.path / RUN, text.encode())
     _check_is_free(output, mine)  # of two that come at the same time one was faster
 
 
@@ -240,9 +200,9 @@ def _check_is_free(output: Output, mine: JsonObject) -> None:
 
 def _read_mark(output: Output) -> bytes | None:
     if output.mirror:
-        return output.mirror.read_mark(_IDENTITY)
+        return output.mirror.read_mark(RUN)
     with output_failures(output.path):
-        path = output.path / _IDENTITY
+        path = output.path / RUN
         return path.read_bytes() if path.exists() else None
 
 
@@ -251,46 +211,3 @@ def _whose(theirs: object, mine: JsonObject) -> str:
         return "files that are not of a run of ours"
     same_settings = theirs.get("configDigest") == mine["configDigest"]
     return "the run of another job" if same_settings else "a run with other settings"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a crash leaves the old one or the new one."""
-    _write_beside(path, text).replace(path)
-    sync_folder(path.parent)
-
-
-def _create(path: Path, text: str) -> None:
-    """Write a file if there is none of that name, as far as the file system can tell, so that a crash leaves all or nothing."""
-    temporary = _write_beside(path, text)
-    try:
-        os.link(temporary, path)
-        temporary.unlink()
-    except FileExistsError:
-        temporary.unlink()
-    except OSError:  # SMB and some FUSE file systems have no links
-        temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def _write_beside(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary
-
-
-def sync_file(path: Path) -> None:
-    """Have the contents of a file on the disk."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and new names in `folder` survive a crash of the machine."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,6 +13,7 @@ import fsspec
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.storage.credentials import Role, storage_options
 from finetune_trainer.storage.errors import bucket_not_found, problem_of, remote_failures
+from finetune_trainer.storage.layout import MODEL, NEW, WRITE_PROBE
 
 _FILES_AT_ONCE = 4
 _NO_CONDITIONS = ("NotImplemented", "InvalidArgument", "InvalidRequest")
@@ -78,7 +79,7 @@ class Bucket:
     """A folder or file of a bucket (s3, gs, az), or a file of a web server to read."""
 
     pause_seconds = 1.0
-    model_folder = "model"
+    model_folder = MODEL
 
     def __init__(self, uri: str, role: Role) -> None:
         self.uri = uri.rstrip("/")
@@ -92,7 +93,7 @@ class Bucket:
 
     def probe(self) -> None:
         # Not a name of its own each time: in a bucket with versions each would stay for ever.
-        name = ".write-probe"
+        name = WRITE_PROBE
         with self._failures():
             try:
                 self._filesystem().pipe_file(self._path(name), b"x")
@@ -162,14 +163,14 @@ class Bucket:
         if not old:
             self.put(files, last)
             return
-        fresh = {name: f".new-{name}" for name in files}
+        fresh = {name: f"{NEW}{name}" for name in files}
         self.put({fresh[name]: path for name, path in files.items()}, fresh[last])
         self.remove([last], first=last)
         with self._failures():
             for name in sorted(files, key=lambda name: name == last):
                 self._filesystem().cp_file(self._path(fresh[name]), self._path(name))
         # More than `fresh` where an earlier attempt was cut.
-        self.remove([*(old.keys() - files.keys()), *self.entries(f".new-{folder}")], first=fresh[last])
+        self.remove([*(old.keys() - files.keys()), *self.entries(f"{NEW}{folder}")], first=fresh[last])
 
     def remove(self, names: Collection[str], first: str) -> None:
         for name in sorted(names, key=lambda name: name != first):

@@ -15,8 +15,9 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from finetune_api.run import RunConfig
 from finetune_api.sources import Columns
 from finetune_api.training import METRICS_OF_TASK, Metric
-from finetune_trainer.base.errors import data_error, listed, model_error
+from finetune_trainer.base.errors import data_error, model_error
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.base.text import listed
 from finetune_trainer.data.classes import Labels, tell_odd_classes
 from finetune_trainer.data.columns import check_columns, example, kind_of
 from finetune_trainer.data.examples import Examples

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from finetune_trainer.checkpoints.store import CheckpointStore, verify
+from finetune_trainer.checkpoints.manifest import verify
+from finetune_trainer.checkpoints.store import CheckpointStore
 
 RUN = {"configDigest": "sha256:1", "jobUid": None}
 OPERATIONS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir")

@@ -12,16 +12,14 @@ from tests.trainer.tiny import make_tokenizer
 
 from finetune_trainer.checkpoints import snapshot
 from finetune_trainer.checkpoints.snapshot import (
-    OPTIMIZER,
-    TRAINER_STATE,
     TrainingState,
     copy_to_cpu,
     random_state,
-    random_state_file,
     restore_random_state,
     take_snapshot,
     weights_of,
 )
+from finetune_trainer.storage.layout import OPTIMIZER, TRAINER_STATE, random_state_file
 
 
 def tiny_model() -> transformers.PreTrainedModel:

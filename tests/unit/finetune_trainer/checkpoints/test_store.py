@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from finetune_api.report import ExitCode
-from finetune_trainer.base.errors import TrainerError, output_failures
+from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.checkpoints.store import CheckpointStore
+from finetune_trainer.storage.disk_errors import output_failures
 
 RUN = {"configDigest": "sha256:1", "jobUid": None}
 

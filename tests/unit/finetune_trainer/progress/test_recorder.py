@@ -13,7 +13,8 @@ from finetune_api.run import RunConfig
 from finetune_api.status import Adjustment
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.signals import StopSignal
-from finetune_trainer.checkpoints.store import CheckpointStore, Snapshot, Write
+from finetune_trainer.checkpoints.snapshot import Snapshot, Write
+from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.progress.state import RunState

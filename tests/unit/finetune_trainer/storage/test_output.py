@@ -10,7 +10,8 @@ import pytest
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.storage.output import claim_output, locate, open_output
+from finetune_trainer.storage.output import claim_output, open_output
+from finetune_trainer.storage.uris import locate
 
 
 def config(uri: str, epochs: int = 3, job: str | None = None) -> RunConfig:

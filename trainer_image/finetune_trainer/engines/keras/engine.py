@@ -11,17 +11,15 @@ import torch
 import transformers
 
 from finetune_trainer.base.errors import bad_configuration, model_error
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import (
-    OPTIMIZER,
     TrainingState,
     random_state,
-    random_state_file,
     restore_random_state,
     take_snapshot,
     weights_of,
 )
 from finetune_trainer.checkpoints.state_dicts import load_weights
-from finetune_trainer.checkpoints.store import SavedCheckpoint
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.engines.batching import AtHand, evaluation_order, evaluation_rows, train_sampler, training_rows
 from finetune_trainer.engines.engine import Prepared
@@ -30,6 +28,7 @@ from finetune_trainer.engines.pytorch_arguments import make_schedule
 from finetune_trainer.engines.schedule import Schedule
 from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.settings.arguments import build_arguments
+from finetune_trainer.storage.layout import OPTIMIZER, random_state_file
 
 Batch = dict[str, torch.Tensor]
 Step = tuple[list[Batch], list[torch.Tensor]]

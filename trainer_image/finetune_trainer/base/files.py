@@ -1,0 +1,58 @@
+"""Files that survive a crash: whole or absent, and on the disk before anything that depends on them."""
+
+import hashlib
+import os
+import uuid
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves the old content or the new."""
+    _write_beside(path, content).replace(path)
+    sync_folder(path.parent)
+
+
+def create_atomically(path: Path, content: bytes) -> None:
+    """Write a file unless there is one of that name, so that a crash leaves all of it or nothing.
+
+    On file systems without hard links, such as SMB and some of FUSE, a file that is there is replaced.
+    """
+    temporary = _write_beside(path, content)
+    try:
+        os.link(temporary, path)
+        temporary.unlink()
+    except FileExistsError:
+        temporary.unlink()
+    except OSError:
+        temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def _write_beside(path: Path, content: bytes) -> Path:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary
+
+
+def sync_file(path: Path) -> None:
+    """Write the content of a file through to the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names in `folder` through to the disk, so that renames and new files survive a crash of the machine."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

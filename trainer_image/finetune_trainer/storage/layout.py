@@ -1,0 +1,63 @@
+"""The names of all files and folders of an output.
+
+Below `output.uri`:
+
+    run.json                    whose the output is
+    adjustment.json             what the next attempt begins with, after a GPU ran out of memory
+    history.jsonl               one line for each log, evaluation and adjustment
+    checkpoints/step-000125/    a checkpoint; its manifest.json is written last
+    model/                      the exported model (on the Hub at the top of the repository)
+    adapter/                    the adapter, where the model was merged with it
+"""
+
+import re
+
+RUN = "run.json"
+HINT = "adjustment.json"
+HISTORY = "history.jsonl"
+CHECKPOINTS = "checkpoints"
+MODEL = "model"
+ADAPTER = "adapter"
+
+MANIFEST = "manifest.json"
+"""Of a checkpoint: written last and deleted first, so that all other files are there while it is."""
+OPTIMIZER = "optimizer.pt"
+SCHEDULER = "scheduler.pt"
+SCALER = "scaler.pt"
+TRAINER_STATE = "trainer_state.json"
+TRAINING_ARGUMENTS = "training_args.bin"
+RESUME_FILES = (OPTIMIZER, SCHEDULER, SCALER, "rng_state*.pth", TRAINER_STATE, TRAINING_ARGUMENTS)
+"""Patterns of what a checkpoint holds besides the model and its tokenizer."""
+
+MODEL_CONFIGS = ("config.json", "adapter_config.json")
+"""One of these makes a folder a model or an adapter for `from_pretrained`."""
+BASE = "base"
+"""Below an adapter: the configuration of the model that it is for."""
+RESULTS = "eval_results.json"
+"""Beside an exported model, as transformers' own scripts call it."""
+MODEL_CARD = "README.md"
+
+PARTIAL = ".partial-"
+"""Begins the names of folders of checkpoints that are being written, downloaded or deleted."""
+EXPORT = ".export-"
+"""Begins the names of folders of a model that is being exported."""
+NEW = ".new-"
+"""Begins the names of a model's files in a bucket until they take the place of an older model's."""
+WRITE_PROBE = ".write-probe"
+
+_STEP = re.compile(r"step-\d+")
+
+
+def step_folder(step: int) -> str:
+    """Return the name of a checkpoint's folder, such as `step-000125`."""
+    return f"step-{step:06d}"
+
+
+def is_step_folder(name: str) -> bool:
+    """Return whether a folder has the name of a checkpoint."""
+    return _STEP.fullmatch(name) is not None
+
+
+def random_state_file(rank: int, processes: int) -> str:
+    """Return the name of the file with the random state of process `rank`, as transformers' Trainer calls it."""
+    return "rng_state.pth" if processes <= 1 else f"rng_state_{rank}.pth"

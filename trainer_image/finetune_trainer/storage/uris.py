@@ -1,0 +1,62 @@
+"""What a URI of the manifest names: a path on this machine, a repository of the Hub, or a place to connect to."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote
+
+from finetune_trainer.base.errors import bad_configuration
+from finetune_trainer.base.text import listed
+
+Volumes = Mapping[str, Path]
+"""Where each claim of pvc://claim/... lies: in a pod its mount, on a laptop any folder."""
+
+_REMOTE = ("s3://", "gs://", "az://", "https://")
+
+
+def is_path(source: str) -> bool:
+    """Whether `source` is a place in a file system and not an id on the Hub."""
+    return source.startswith(("file://", "pvc://"))
+
+
+def claim_of(uri: str) -> str | None:
+    """The claim of pvc://claim/path."""
+    return uri.removeprefix("pvc://").partition("/")[0] if uri.startswith("pvc://") else None
+
+
+def locate(uri: str, volumes: Volumes) -> Path:
+    """The path of a file:// or pvc:// URI.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when the claim is not mounted, or the path would leave it.
+    """
+    scheme, _, rest = uri.partition("://")
+    rest = unquote(rest)
+    if scheme == "file":
+        return Path(rest)
+    claim, _, path = rest.partition("/")
+    if claim not in volumes:
+        known = f"those given are {listed(volumes)}" if volumes else "none is given"
+        raise bad_configuration(
+            f"{uri}: volume '{claim}' is not known here; {known}",
+            f"say where it lies: --volume {claim}=/some/folder",
+            "VolumeNotGiven",
+        )
+    if ".." in Path(path).parts:
+        raise bad_configuration(f"{uri}: the path must not hold '..'")
+    return volumes[claim] / path
+
+
+def cache_folder() -> Path:
+    """Where copies of what lies elsewhere are kept: `finetune` below XDG_CACHE_HOME, or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune"
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether `source` names a repository of the Hugging Face Hub."""
+    return not is_path(source) and not source.startswith(_REMOTE)
+
+
+def hub_id(source: str) -> str:
+    """`org/name` of a source on the Hub."""
+    return source.removeprefix("hf://").removeprefix("datasets/")
