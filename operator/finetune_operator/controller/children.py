@@ -11,7 +11,7 @@ from kubernetes.aio.client.exceptions import (
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.finetunejob import Key, Resource
+from finetune_operator.job.finetunejob import FineTuneJob, Key
 from finetune_operator.job.names import job_name, preflight_job_name
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job
 from finetune_operator.job.ownership import conflict, is_ours
@@ -62,30 +62,34 @@ class Children:
         self._prepared.pop(key, None)
 
     async def make(
-        self, resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults, *, preflight: bool
+        self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, *, preflight: bool
     ) -> Made:
         """Make what is missing, for a FineTuneJob of which the cache holds no Job.
 
         With `preflight` the Job that trains, and what only that needs, is made once the preflight's has succeeded.
         """
         # A cache is never trusted for absence: a second Job would be a second run.
-        live = await self._live_job(resource, job_name(resource.key.name))
+        live = await self._live_job(finetunejob, job_name(finetunejob.key.name))
         try:
             if live is None and preflight:
-                checked = await self._make_preflight(resource, spec, pod_defaults)
+                checked = await self._make_preflight(finetunejob, spec, pod_defaults)
                 job = checked.preflight
                 if job is None or job.deleting or job.end is None or not job.end.succeeded:
                     return checked
-            return await self._make_job(resource, spec, pod_defaults) if live is None else self._found(resource, live)
+            return (
+                await self._make_job(finetunejob, spec, pod_defaults)
+                if live is None
+                else self._found(finetunejob, live)
+            )
         except _LATER as error:
             return Made(blocked=Cause("CreateForbidden", api_message(error)))
         except _NEVER as error:
             return Made(refused=Cause("SpecRefused", api_message(error)))
 
-    async def _make_job(self, resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> Made:
-        children = build_children(resource, spec, pod_defaults)
+    async def _make_job(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> Made:
+        children = build_children(finetunejob, spec, pod_defaults)
         made = await self._make_all(
-            resource,
+            finetunejob,
             [
                 (CONFIG_MAPS, children.config_map),
                 (PVCS, children.pvc),
@@ -93,41 +97,41 @@ class Children:
                 (JOBS, children.job),
             ],
         )
-        self._prepared[resource.key] = pod_defaults.ca, None
+        self._prepared[finetunejob.key] = pod_defaults.ca, None
         return made
 
-    async def _make_preflight(self, resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> Made:
-        live = await self._live_job(resource, preflight_job_name(resource.key.name))
+    async def _make_preflight(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> Made:
+        live = await self._live_job(finetunejob, preflight_job_name(finetunejob.key.name))
         if live is None:
-            bound = await self._output_is_bound(resource, spec)
-            job = build_preflight_job(resource, spec, pod_defaults, output_bound=bound)
-            config_map = build_config_map(resource, spec, pod_defaults.ca)
-            made = await self._make_all(resource, [(CONFIG_MAPS, config_map), (JOBS, job)])
-            self._prepared[resource.key] = pod_defaults.ca, None
+            bound = await self._output_is_bound(finetunejob, spec)
+            job = build_preflight_job(finetunejob, spec, pod_defaults, output_bound=bound)
+            config_map = build_config_map(finetunejob, spec, pod_defaults.ca)
+            made = await self._make_all(finetunejob, [(CONFIG_MAPS, config_map), (JOBS, job)])
+            self._prepared[finetunejob.key] = pod_defaults.ca, None
         else:
-            made = self._found(resource, live)
+            made = self._found(finetunejob, live)
         return replace(made, job=None, preflight=made.job)
 
-    async def _output_is_bound(self, resource: Resource, spec: FineTuneJobSpec) -> bool:
+    async def _output_is_bound(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> bool:
         claim = claim_of(spec.output.uri or "")
-        live = await self._kube.get(PVCS, resource.key.namespace, claim) if claim else None
+        live = await self._kube.get(PVCS, finetunejob.key.namespace, claim) if claim else None
         return live is not None and (live.get("status") or {}).get("phase") == "Bound"
 
-    async def _make_all(self, resource: Resource, wanted: list[tuple[Kind, JsonObject | None]]) -> Made:
+    async def _make_all(self, finetunejob: FineTuneJob, wanted: list[tuple[Kind, JsonObject | None]]) -> Made:
         """Make those that are wanted, in their order; the last is a Job."""
         made: JsonObject = {}
         for kind, manifest in wanted:
             if manifest is not None:
                 made = await self._create(kind, manifest)
-                if not is_ours(made, resource.uid):
+                if not is_ours(made, finetunejob.uid):
                     return Made(blocked=conflict(made, manifest["kind"]))
         return Made(job=parse_job(made))
 
-    async def _live_job(self, resource: Resource, name: str) -> JsonObject | None:
-        return await self._kube.get(JOBS, resource.key.namespace, name)
+    async def _live_job(self, finetunejob: FineTuneJob, name: str) -> JsonObject | None:
+        return await self._kube.get(JOBS, finetunejob.key.namespace, name)
 
-    def _found(self, resource: Resource, live: JsonObject) -> Made:
-        if not is_ours(live, resource.uid):
+    def _found(self, finetunejob: FineTuneJob, live: JsonObject) -> Made:
+        if not is_ours(live, finetunejob.uid):
             return Made(blocked=conflict(live, "Job"))
         return Made(job=parse_job(live))
 
@@ -141,9 +145,9 @@ class Children:
                 raise
             return live
 
-    async def adjust(
+    async def sync_mutable_fields(
         self,
-        resource: Resource,
+        finetunejob: FineTuneJob,
         spec: FineTuneJobSpec,
         job: JobState,
         first_pod: str | None,
@@ -154,34 +158,34 @@ class Children:
         `first_pod` is the uid of the newest attempt's: for each new one, what its pods need is there again.
         """
         prepared = pod_defaults.ca, first_pod
-        if self._prepared.get(resource.key) != prepared:
-            await self._prepare(resource, spec, pod_defaults)
-            self._prepared[resource.key] = prepared
-        return await self._patch(resource, job, changes(job.requested, spec))
+        if self._prepared.get(finetunejob.key) != prepared:
+            await self._prepare(finetunejob, spec, pod_defaults)
+            self._prepared[finetunejob.key] = prepared
+        return await self._patch(finetunejob, job, changes(job.requested, spec))
 
-    async def adjust_after_the_end(self, resource: Resource, job: JobState) -> None:
+    async def sync_ttl(self, finetunejob: FineTuneJob, job: JobState) -> None:
         """Hand the time to live to a Job that has ended."""
-        if resource.spec is not None:
-            await self._patch(resource, job, changes_after_the_end(job.requested, resource.spec))
+        if finetunejob.spec is not None:
+            await self._patch(finetunejob, job, changes_after_the_end(job.requested, finetunejob.spec))
 
-    async def delete_job(self, resource: Resource, job: JobState) -> None:
+    async def delete_job(self, finetunejob: FineTuneJob, job: JobState) -> None:
         """Delete the Job with its pods, so that nothing of it holds a GPU."""
-        await self._kube.delete(JOBS, resource.key.namespace, job.name, job.uid)
+        await self._kube.delete(JOBS, finetunejob.key.namespace, job.name, job.uid)
 
-    async def _patch(self, resource: Resource, job: JobState, patch: JsonObject | None) -> JobState:
+    async def _patch(self, finetunejob: FineTuneJob, job: JobState, patch: JsonObject | None) -> JobState:
         if patch is None:
             return job
         # The uid is a precondition: a Job of the same name that was made meanwhile is not touched.
         patch = {**patch, "metadata": {**patch["metadata"], "uid": job.uid}}
-        return parse_job(await self._kube.merge(JOBS, resource.key.namespace, job.name, patch))
+        return parse_job(await self._kube.merge(JOBS, finetunejob.key.namespace, job.name, patch))
 
-    async def _prepare(self, resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> None:
+    async def _prepare(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> None:
         """Make ConfigMap and Service again where somebody deleted them, and keep the authority up to date."""
-        config_map = build_config_map(resource, spec, pod_defaults.ca)
+        config_map = build_config_map(finetunejob, spec, pod_defaults.ca)
         live = await self._find_or_create(CONFIG_MAPS, config_map)
-        if is_ours(live, resource.uid) and live.get("data", {}).get(CA_FILE) != pod_defaults.ca:
+        if is_ours(live, finetunejob.uid) and live.get("data", {}).get(CA_FILE) != pod_defaults.ca:
             await self._kube.apply(CONFIG_MAPS, config_map)
-        service = build_service(resource, spec)
+        service = build_service(finetunejob, spec)
         if service is not None:
             await self._find_or_create(SERVICES, service)
 

@@ -28,7 +28,7 @@ class Key:
 
 
 @dataclass(frozen=True)
-class Resource:
+class FineTuneJob:
     """What we need of a FineTuneJob."""
 
     key: Key
@@ -52,7 +52,7 @@ def key_of(raw: JsonObject) -> Key:
     return Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
 
 
-def parse_resource(raw: JsonObject) -> Resource:
+def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
     """Read a FineTuneJob. Never raises on what an API server can hold: see `Resource.problems`."""
     metadata = raw["metadata"]
     spec: FineTuneJobSpec | None = None
@@ -64,7 +64,7 @@ def parse_resource(raw: JsonObject) -> Resource:
         spec = FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore")
     except ValidationError as error:
         problems = f"spec: {unreadable['spec']}" if "spec" in unreadable else _describe(error)
-    return Resource(
+    return FineTuneJob(
         key=key_of(raw),
         uid=metadata["uid"],
         generation=metadata.get("generation", 1),

@@ -1,7 +1,7 @@
 """What of a FineTuneJob holds for the preflight in a pod of its own, and whether there is to be one."""
 
 from finetune_api.v1alpha1 import FineTuneJobSpec, Resources
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 
 _WHERE_IMAGES_RUN = ("kubernetes.io/os", "kubernetes.io/arch", "topology.kubernetes.io/")
 """Labels of nodes that say where an image runs, and where volumes are; others choose hardware, which is for the training."""
@@ -9,9 +9,9 @@ _GPU_TAINT = "nvidia.com/gpu"
 _KUEUE = "kueue.x-k8s.io/"
 
 
-def asked_for(resource: Resource, spec: FineTuneJobSpec) -> bool:
+def asked_for(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> bool:
     """Whether a preflight comes before the Job that is not there: not once anything has been trained."""
-    status = resource.status
+    status = finetunejob.status
     return spec.run_policy.preflight == "pod" and status.start_time is None and not status.attempts
 
 

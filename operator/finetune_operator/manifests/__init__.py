@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.config_map import build_config_map
 from finetune_operator.manifests.job import build_job
@@ -22,11 +22,11 @@ class Children:
     job: JsonObject
 
 
-def build_children(resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> Children:
+def build_children(finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> Children:
     """The children of one FineTuneJob. The same input gives the same manifests."""
     return Children(
-        config_map=build_config_map(resource, spec, pod_defaults.ca),
-        pvc=build_pvc(resource, spec),
-        service=build_service(resource, spec),
-        job=build_job(resource, spec, pod_defaults),
+        config_map=build_config_map(finetunejob, spec, pod_defaults.ca),
+        pvc=build_pvc(finetunejob, spec),
+        service=build_service(finetunejob, spec),
+        job=build_job(finetunejob, spec, pod_defaults),
     )

@@ -5,7 +5,7 @@ import json
 from finetune_api.base import JsonObject
 from finetune_api.run import JobReference, RunConfig, RunOutput
 from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import claim_name, config_map_name
 from finetune_operator.manifests.metadata import child_metadata
 
@@ -13,31 +13,31 @@ RUN_FILE = "run.yaml"
 CA_FILE = "ca.crt"
 
 
-def build_config_map(resource: Resource, spec: FineTuneJobSpec, ca: str) -> JsonObject:
+def build_config_map(finetunejob: FineTuneJob, spec: FineTuneJobSpec, ca: str) -> JsonObject:
     """ConfigMap of one job. `ca` is the PEM bundle that the report endpoint's certificate verifies against."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": child_metadata(resource, config_map_name(resource.key.name)),
-        "data": {RUN_FILE: _text(run_config(resource, spec)), CA_FILE: ca},
+        "metadata": child_metadata(finetunejob, config_map_name(finetunejob.key.name)),
+        "data": {RUN_FILE: _text(run_config(finetunejob, spec)), CA_FILE: ca},
     }
 
 
-def run_config(resource: Resource, spec: FineTuneJobSpec) -> RunConfig:
+def run_config(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> RunConfig:
     """What the trainer reads."""
     return RunConfig(
         **{name: getattr(spec, name) for name in RunSettings.model_fields},
-        job=JobReference(namespace=resource.key.namespace, name=resource.key.name, uid=resource.uid),
-        output=RunOutput(uri=output_uri(resource, spec)),
+        job=JobReference(namespace=finetunejob.key.namespace, name=finetunejob.key.name, uid=finetunejob.uid),
+        output=RunOutput(uri=output_uri(finetunejob, spec)),
         gpus=spec.resources.gpus,
         nodes=spec.resources.nodes,
         processes_per_node=spec.resources.processes_per_node,
     )
 
 
-def output_uri(resource: Resource, spec: FineTuneJobSpec) -> str:
+def output_uri(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> str:
     """Where the run writes: the user's place, or the claim that we make."""
-    return spec.output.uri or f"pvc://{claim_name(resource.key.name, resource.uid)}"
+    return spec.output.uri or f"pvc://{claim_name(finetunejob.key.name, finetunejob.uid)}"
 
 
 def _text(config: RunConfig) -> str:

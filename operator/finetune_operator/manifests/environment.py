@@ -14,7 +14,7 @@ from finetune_api.report import (
     ENV_TOKENS,
 )
 from finetune_api.v1alpha1 import FineTuneJobSpec, Resources
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_INDEX
 from finetune_operator.job.report import report_path
 from finetune_operator.manifests.config_map import CA_FILE
@@ -32,7 +32,12 @@ from finetune_operator.manifests.service import rendezvous
 
 
 def build_environment(
-    resource: Resource, spec: FineTuneJobSpec, reports_url: str, *, tokens: str | None = None, user: str | None = None
+    finetunejob: FineTuneJob,
+    spec: FineTuneJobSpec,
+    reports_url: str,
+    *,
+    tokens: str | None = None,
+    user: str | None = None,
 ) -> list[JsonObject]:
     """Ours first; a variable of the user replaces ours. Stock transformers reads the three of KUBEFLOW_TRAINER_.
 
@@ -40,7 +45,7 @@ def build_environment(
         tokens: Folder where tokenized rows are left for the pods that come after this one, if there is one.
         user: Name of the user, where the image has none for its id.
     """
-    key, resources = resource.key, spec.resources
+    key, resources = finetunejob.key, spec.resources
     ours = {
         "HOME": SCRATCH_DIR,
         "HF_HOME": f"{SCRATCH_DIR}/huggingface",
@@ -59,7 +64,7 @@ def build_environment(
     if resources.cpu:
         ours["OMP_NUM_THREADS"] = str(_threads(resources, resources.cpu))
     if resources.nodes > 1:
-        ours[ENV_RENDEZVOUS] = rendezvous(resource)
+        ours[ENV_RENDEZVOUS] = rendezvous(finetunejob)
     values: list[JsonObject] = [{"name": name, "value": value} for name, value in ours.items()]
     if resources.nodes > 1:
         index = {"fieldRef": {"fieldPath": f"metadata.annotations['{LABEL_INDEX}']"}}

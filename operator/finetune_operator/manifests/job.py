@@ -9,17 +9,17 @@ import json
 from finetune_api.base import JsonObject
 from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, job_name
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.pod import build_pod_template, training
 
 
-def build_job(resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> JsonObject:
+def build_job(finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> JsonObject:
     """The Job that trains. Retries, deadlines, preemption and suspension are Kubernetes' own."""
-    template = build_pod_template(resource, spec, pod_defaults, training(resource, spec))
-    return job_of(child_metadata(resource, job_name(resource.key.name)), spec, template)
+    template = build_pod_template(finetunejob, spec, pod_defaults, training(finetunejob, spec))
+    return job_of(child_metadata(finetunejob, job_name(finetunejob.key.name)), spec, template)
 
 
 def job_of(metadata: JsonObject, spec: FineTuneJobSpec, template: JsonObject) -> JsonObject:

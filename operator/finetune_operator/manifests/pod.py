@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from finetune_api.base import JsonObject
 from finetune_api.report import AUDIENCE
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import CONTAINER, config_map_name, service_name
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.config_map import RUN_FILE, output_uri
@@ -45,13 +45,13 @@ class Program:
     component: str = TRAINER
 
 
-def training(resource: Resource, spec: FineTuneJobSpec) -> Program:
+def training(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> Program:
     """The program that trains."""
-    return Program(claims(resource, spec), _resources(spec))
+    return Program(claims(finetunejob, spec), _resources(spec))
 
 
 def build_pod_template(
-    resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
 ) -> JsonObject:
     """A Job's `spec.template`."""
     pod: JsonObject = {
@@ -66,13 +66,13 @@ def build_pod_template(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(resource, spec, pod_defaults, program)],
-        "volumes": [*_volumes(resource, program.claims), *secret_volumes(spec)],
+        "containers": [_container(finetunejob, spec, pod_defaults, program)],
+        "volumes": [*_volumes(finetunejob, program.claims), *secret_volumes(spec)],
         **_placement(spec),
     }
     if spec.resources.nodes > 1:
-        pod["subdomain"] = service_name(resource.key.name)
-    metadata: JsonObject = {"labels": {**child_labels(resource, program.component), **spec.pod.labels}}
+        pod["subdomain"] = service_name(finetunejob.key.name)
+    metadata: JsonObject = {"labels": {**child_labels(finetunejob, program.component), **spec.pod.labels}}
     if spec.pod.annotations:
         metadata["annotations"] = spec.pod.annotations
     return {"metadata": metadata, "spec": pod}
@@ -84,14 +84,16 @@ def _placement(spec: FineTuneJobSpec) -> JsonObject:
     return {name: pod[name] for name in names if pod.get(name)}
 
 
-def _container(resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program) -> JsonObject:
+def _container(
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
+) -> JsonObject:
     volumes = [argument for claim in program.claims for argument in ("--volume", f"{claim}={VOLUMES_DIR}/{claim}")]
     return {
         "name": CONTAINER,
         "image": spec.pod.image or pod_defaults.image,
         "command": ["python", "-m", "finetune_trainer"],
         "args": [*program.command, "--config", f"{CONFIG_DIR}/{RUN_FILE}", *volumes],
-        "env": _environment(resource, spec, pod_defaults, program),
+        "env": _environment(finetunejob, spec, pod_defaults, program),
         "resources": program.resources,
         "volumeMounts": [*_mounts(program.claims), *secret_mounts(spec)],
         "terminationMessagePath": TERMINATION_LOG,
@@ -105,11 +107,13 @@ def _container(resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefau
 
 
 def _environment(
-    resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
 ) -> list[JsonObject]:
     # An id of the platform's has no name in the image, and torch asks for one to name its caches by.
     user = "finetune" if pod_defaults.platform_user else None
-    return build_environment(resource, spec, pod_defaults.reports_url, tokens=_tokens(spec, program.claims), user=user)
+    return build_environment(
+        finetunejob, spec, pod_defaults.reports_url, tokens=_tokens(spec, program.claims), user=user
+    )
 
 
 def _resources(spec: FineTuneJobSpec) -> JsonObject:
@@ -118,9 +122,9 @@ def _resources(spec: FineTuneJobSpec) -> JsonObject:
     return {name: amounts for name, amounts in (("requests", asked), ("limits", limits)) if amounts}
 
 
-def claims(resource: Resource, spec: FineTuneJobSpec) -> dict[str, bool]:
+def claims(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> dict[str, bool]:
     """Every claim that the run names, the output's first, and whether it is written to."""
-    output = claim_of(output_uri(resource, spec))
+    output = claim_of(output_uri(finetunejob, spec))
     return {claim: claim == output for claim in (output, *source_claims(spec)) if claim}
 
 
@@ -157,10 +161,10 @@ def _mounts(claims: Mapping[str, bool]) -> list[JsonObject]:
     ]
 
 
-def _volumes(resource: Resource, claims: Mapping[str, bool]) -> list[JsonObject]:
+def _volumes(finetunejob: FineTuneJob, claims: Mapping[str, bool]) -> list[JsonObject]:
     token = {"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     fixed: list[JsonObject] = [
-        {"name": "config", "configMap": {"name": config_map_name(resource.key.name)}},
+        {"name": "config", "configMap": {"name": config_map_name(finetunejob.key.name)}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "scratch", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},

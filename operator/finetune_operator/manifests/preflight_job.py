@@ -2,7 +2,7 @@
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import preflight_job_name
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.preflight import as_preflight
@@ -16,7 +16,7 @@ _CPU, _MEMORY = "1", "2Gi"
 
 
 def build_preflight_job(
-    resource: Resource, spec: FineTuneJobSpec, pod_defaults: PodDefaults, *, output_bound: bool
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, *, output_bound: bool
 ) -> JsonObject:
     """The Job, with the policies of the one that trains.
 
@@ -28,12 +28,12 @@ def build_preflight_job(
     sources, output = source_claims(spec), claim_of(spec.output.uri or "")
     mounted = {
         claim: written
-        for claim, written in claims(resource, spec).items()
+        for claim, written in claims(finetunejob, spec).items()
         if claim in sources or (claim == output and output_bound)
     }
     program = Program(mounted, _resources(given), ("prepare", "--for-job"), PREFLIGHT)
-    metadata = child_metadata(resource, preflight_job_name(resource.key.name), component=PREFLIGHT)
-    return job_of(metadata, given, build_pod_template(resource, given, pod_defaults, program))
+    metadata = child_metadata(finetunejob, preflight_job_name(finetunejob.key.name), component=PREFLIGHT)
+    return job_of(metadata, given, build_pod_template(finetunejob, given, pod_defaults, program))
 
 
 def _resources(spec: FineTuneJobSpec) -> JsonObject:

@@ -2,14 +2,14 @@
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import claim_name
 from finetune_operator.manifests.metadata import child_metadata
 
 DEFAULT_SIZE = "10Gi"
 
 
-def build_pvc(resource: Resource, spec: FineTuneJobSpec) -> JsonObject | None:
+def build_pvc(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject | None:
     """The claim, or None where `output.uri` is given. Without an owner it stays when the job is deleted."""
     output = spec.output
     if output.uri:
@@ -21,10 +21,10 @@ def build_pvc(resource: Resource, spec: FineTuneJobSpec) -> JsonObject | None:
     }
     if output.storage_class_name is not None:
         claim["storageClassName"] = output.storage_class_name
-    name = claim_name(resource.key.name, resource.uid)
+    name = claim_name(finetunejob.key.name, finetunejob.uid)
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": child_metadata(resource, name, owned=output.retention_policy == "Delete"),
+        "metadata": child_metadata(finetunejob, name, owned=output.retention_policy == "Delete"),
         "spec": claim,
     }

@@ -9,7 +9,7 @@ import hashlib
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_JOB_UID, job_name, service_name
 from finetune_operator.manifests.metadata import child_metadata
 
@@ -18,28 +18,28 @@ _FIRST_PORT = 20_000
 _PORTS = 10_000
 
 
-def build_service(resource: Resource, spec: FineTuneJobSpec) -> JsonObject | None:
+def build_service(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject | None:
     """The Service, or None for a job of one pod, which has nobody to find."""
     if spec.resources.nodes == 1:
         return None
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": child_metadata(resource, service_name(resource.key.name)),
+        "metadata": child_metadata(finetunejob, service_name(finetunejob.key.name)),
         "spec": {
             "clusterIP": "None",
             # A pod is ready once its container runs; the others look for it before that.
             "publishNotReadyAddresses": True,
-            "selector": {LABEL_JOB_UID: resource.uid},
-            "ports": [{"name": "rendezvous", "port": rendezvous_port(resource.uid)}],
+            "selector": {LABEL_JOB_UID: finetunejob.uid},
+            "ports": [{"name": "rendezvous", "port": rendezvous_port(finetunejob.uid)}],
         },
     }
 
 
-def rendezvous(resource: Resource) -> str:
+def rendezvous(finetunejob: FineTuneJob) -> str:
     """host:port of the first pod, under which the others find it."""
-    name, namespace = resource.key.name, resource.key.namespace
-    return f"{job_name(name)}-0.{service_name(name)}.{namespace}.svc:{rendezvous_port(resource.uid)}"
+    name, namespace = finetunejob.key.name, finetunejob.key.namespace
+    return f"{job_name(name)}-0.{service_name(name)}.{namespace}.svc:{rendezvous_port(finetunejob.uid)}"
 
 
 def rendezvous_port(uid: str) -> int:

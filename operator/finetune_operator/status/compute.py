@@ -15,28 +15,28 @@ from finetune_api.status import (
     Provenance,
 )
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation, PodState, Terminated
 from finetune_operator.status.conditions import build_conditions
-from finetune_operator.status.failures import attempt_failure, culprit, to_reason
-from finetune_operator.status.merge_reports import gather, report_of, unforgotten
+from finetune_operator.status.failures import attempt_failure, root_cause, to_reason
+from finetune_operator.status.merge_reports import merge_reports, report_of, tracked_attempts
 from finetune_operator.status.phase import Verdict, decide, invalid_spec
 from finetune_operator.status.preflight_phase import decide_preflight
 
 
-def compute_status(resource: Resource, observed: Observation, now: datetime) -> FineTuneJobStatus:
+def compute_status(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> FineTuneJobStatus:
     """The status to write. What has ended stays as it is: terminal means terminal."""
-    if resource.terminal:
+    if finetunejob.terminal:
         # GitOps tools take an older observedGeneration for work that is still to come.
-        return resource.status.model_copy(update={"observed_generation": resource.generation})
-    if resource.spec is None:
-        verdict = invalid_spec(resource, now)
-        return _with_verdict(resource.status, resource, verdict, now)
-    known = gather(resource.status, observed, resource.spec.checkpoints.keep)
-    verdict = _decide(resource, resource.spec, observed, known, now)
-    status = resource.status.model_copy(
+        return finetunejob.status.model_copy(update={"observed_generation": finetunejob.generation})
+    if finetunejob.spec is None:
+        verdict = invalid_spec(finetunejob, now)
+        return _with_verdict(finetunejob.status, finetunejob, verdict, now)
+    known = merge_reports(finetunejob.status, observed, finetunejob.spec.checkpoints.keep)
+    verdict = _decide(finetunejob, finetunejob.spec, observed, known, now)
+    status = finetunejob.status.model_copy(
         update={
-            "start_time": resource.status.start_time or (observed.job and observed.job.start_time),
+            "start_time": finetunejob.status.start_time or (observed.job and observed.job.start_time),
             "progress": _progress(known, verdict),
             "metrics": known.metrics,
             "evaluations": known.evaluations,
@@ -47,29 +47,31 @@ def compute_status(resource: Resource, observed: Observation, now: datetime) -> 
             "adjustments": known.adjustments,
             "warnings": known.warnings,
             "preflight": known.preflight,
-            "attempts": _attempts(resource, resource.spec, observed, now),
+            "attempts": _attempts(finetunejob, finetunejob.spec, observed, now),
             "provenance": _provenance(known, observed),
         }
     )
-    return _with_verdict(status, resource, verdict, now)
+    return _with_verdict(status, finetunejob, verdict, now)
 
 
 def _decide(
-    resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
 ) -> Verdict:
     preflight = observed.preflight
     if preflight is None or observed.job or observed.blocked or observed.refused:
-        return decide(resource, spec, observed, known, now)
-    return decide_preflight(resource, spec, preflight, known, now)
+        return decide(finetunejob, spec, observed, known, now)
+    return decide_preflight(finetunejob, spec, preflight, known, now)
 
 
-def _with_verdict(status: FineTuneJobStatus, resource: Resource, verdict: Verdict, now: datetime) -> FineTuneJobStatus:
+def _with_verdict(
+    status: FineTuneJobStatus, finetunejob: FineTuneJob, verdict: Verdict, now: datetime
+) -> FineTuneJobStatus:
     return status.model_copy(
         update={
-            "observed_generation": resource.generation,
+            "observed_generation": finetunejob.generation,
             "phase": verdict.phase,
             "message": verdict.message,
-            "conditions": build_conditions(verdict, resource.status.conditions, resource.generation, now),
+            "conditions": build_conditions(verdict, finetunejob.status.conditions, finetunejob.generation, now),
             "completion_time": verdict.ended,
             "failure": verdict.failure,
         }
@@ -101,15 +103,15 @@ def _provenance(known: TrainerState, observed: Observation) -> Provenance | None
     return (known.provenance or Provenance()).model_copy(update={"image": image[:512]})
 
 
-def _attempts(resource: Resource, spec: FineTuneJobSpec, observed: Observation, now: datetime) -> list[Attempt]:
+def _attempts(finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, now: datetime) -> list[Attempt]:
     """One for each first pod that has a node, in order; those whose pods are gone are kept from before. The newest 10."""
-    attempts = {attempt.pod: attempt for attempt in resource.status.attempts}
+    attempts = {attempt.pod: attempt for attempt in finetunejob.status.attempts}
     number = max((attempt.number for attempt in attempts.values()), default=0)
     present = {pod.name for pod in observed.attempts}
     for name, attempt in attempts.items():
         if name not in present and attempt.end_time is None:
             attempts[name] = attempt.model_copy(update={"end_time": now, "reason": attempt.reason or "PodGone"})
-    for pod in unforgotten(resource.status, observed):
+    for pod in tracked_attempts(finetunejob.status, observed):
         before = attempts.get(pod.name)
         if before is None:
             if pod.node is None and pod.terminated is None:
@@ -145,7 +147,7 @@ def _why_it_ended(
         if pod is observed.attempts[-1]:
             since = pod.started or pod.created
             together = [each for each in observed.pods if each.terminated and _ended_since(each.terminated, since)]
-            blamed = culprit(together) or blamed
+            blamed = root_cause(together) or blamed
         if before.reason and blamed[1].exit_code == ExitCode.PEER_LOST:
             return before.reason
     return to_reason(attempt_failure(*blamed, spec).reason)

@@ -97,7 +97,7 @@ def failed_pods(pods: Iterable[PodState]) -> list[tuple[PodState, Terminated]]:
     return sorted(failed, key=lambda each: each[1].finished or _LATEST)
 
 
-def culprit(pods: Iterable[PodState]) -> tuple[PodState, Terminated] | None:
+def root_cause(pods: Iterable[PodState]) -> tuple[PodState, Terminated] | None:
     """Of pods that trained together the one that failed first by itself, rather than those that failed because of it.
 
     Where none did, one that was ended from outside rather than those that lost it.
@@ -116,7 +116,7 @@ def group_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Fa
 
 def job_failure(end: End, observed: Observation, spec: FineTuneJobSpec) -> Failure:
     """Why the Job failed, by its condition Failed and the newest pods that ended in an error."""
-    blamed = culprit(observed.newest) or culprit(observed.pods)
+    blamed = root_cause(observed.newest) or root_cause(observed.pods)
     if end.cause.reason == "DeadlineExceeded":
         limit = spec.run_policy.active_deadline_seconds
         message = f"the job ran longer than runPolicy.activeDeadlineSeconds ({limit} s)"

@@ -26,7 +26,7 @@ _METRICS_OF_A_ROW = 8
 """Metrics kept of one evaluation or checkpoint, so that the whole object stays small."""
 
 
-def gather(previous: FineTuneJobStatus, observed: Observation, keep: int) -> TrainerState:
+def merge_reports(previous: FineTuneJobStatus, observed: Observation, keep: int) -> TrainerState:
     """What is known now: what the status holds, then what each attempt told that is not in it yet, oldest first.
 
     The status takes in an attempt's last word together with its end, in one write. So an attempt that stands there as
@@ -37,7 +37,7 @@ def gather(previous: FineTuneJobStatus, observed: Observation, keep: int) -> Tra
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
     unread = observed.unread
     stages = [observed.preflight, observed] if observed.preflight else [observed]
-    pods = [(each, pod) for each in stages for pod in unforgotten(previous, each)]
+    pods = [(each, pod) for each in stages for pod in tracked_attempts(previous, each)]
     for stage, pod in pods:
         if pod.name in ended:
             continue
@@ -75,7 +75,7 @@ def _warnings(previous: FineTuneJobStatus, known: TrainerState, unread: str) -> 
     return [*theirs[: MAX_WARNINGS - len(ours[:1])], *ours[:1]]
 
 
-def unforgotten(previous: FineTuneJobStatus, observed: Observation) -> tuple[PodState, ...]:
+def tracked_attempts(previous: FineTuneJobStatus, observed: Observation) -> tuple[PodState, ...]:
     """The first pods of the attempts without those that the status had and has dropped for newer ones.
 
     Kubernetes keeps a failed pod until the Job goes, and the status the newest ten attempts: both in the order in which

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from finetune_api.report import NOT_RETRIED, ExitCode, TrainerState
 from finetune_api.status import Failure, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, End, JobState, Observation, PodState, Terminated
-from finetune_operator.status.failures import culprit, cut, group_failure, job_failure, to_reason, waiting_message
+from finetune_operator.status.failures import cut, group_failure, job_failure, root_cause, to_reason, waiting_message
 from finetune_operator.status.merge_reports import report_of
 from finetune_operator.status.messages import describe_end, describe_progress
 
@@ -28,7 +28,7 @@ class Verdict:
 
 
 def decide(
-    resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
 ) -> Verdict:
     """The first answer that fits."""
     job = observed.job
@@ -40,24 +40,24 @@ def decide(
         return _ended(job.end, observed, spec, known, now)
     if job.suspended:
         return _suspended(observed, known) if spec.suspend else queued(job)
-    verdict = _by_newest_pods(resource, spec, observed, known)
+    verdict = _by_newest_pods(finetunejob, spec, observed, known)
     if spec.suspend:
         # Our patch was sent before this was asked: a Job that runs was started by another.
         again = "spec.suspend is set, and somebody started the Job again (with Kueue, deactivate its Workload instead)"
         verdict = replace(verdict, message=cut(f"{again}: {verdict.message}"))
-    due = pre_running_due(resource, spec, observed)
+    due = pre_running_due(finetunejob, spec, observed)
     if due is not None and due <= now:
         return pre_running_deadline(spec, verdict, now)
     return verdict
 
 
-def invalid_spec(resource: Resource, now: datetime) -> Verdict:
+def invalid_spec(finetunejob: FineTuneJob, now: datetime) -> Verdict:
     """For a spec that the API server let through and that we cannot read.
 
     One that an operator has read before is no mistake of the user's: this operator is older than the CRD, or stricter
     than the one before. Its pods may be running, so the job has not failed.
     """
-    before, message = resource.status.phase, cut(resource.problems)
+    before, message = finetunejob.status.phase, cut(finetunejob.problems)
     if before is not None:
         return Verdict(
             before, INVALID_SPEC, cut(f"this operator cannot read the spec, and leaves the job alone: {message}")
@@ -67,12 +67,12 @@ def invalid_spec(resource: Resource, now: datetime) -> Verdict:
     return Verdict("Failed", INVALID_SPEC, message, failure, now)
 
 
-def pre_running_due(resource: Resource, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
+def pre_running_due(finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
     """When `preRunningDeadlineSeconds` passes; None if it does not run: there is no admission, or all pods ran after it."""
     seconds, job = spec.run_policy.pre_running_deadline_seconds, observed.job
     if seconds is None or job is None or job.end is not None or job.suspended or job.start_time is None:
         return None
-    seen = [attempt.start_time for attempt in resource.status.attempts]
+    seen = [attempt.start_time for attempt in finetunejob.status.attempts]
     seen += [observed.began(pod, spec.resources.nodes) for pod in observed.attempts]
     if any(started is not None and started >= job.start_time for started in seen):
         return None
@@ -124,17 +124,19 @@ def queued(job: JobState) -> Verdict:
     return Verdict("Queued", "WaitingForAdmission", "waiting: the Job is suspended, and not by spec.suspend")
 
 
-def _by_newest_pods(resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState) -> Verdict:
+def _by_newest_pods(
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState
+) -> Verdict:
     pods, nodes = observed.newest, spec.resources.nodes
     first = next((pod for pod in pods if pod.index == 0), None)
     if first is not None and first.terminated is not None and first.terminated.exit_code == 0:
         message = "the trainer has finished; waiting for the Job to complete"
-        return Verdict(_phase_before(resource), "Finishing", message)
-    if blamed := culprit(pods):
-        return _between_attempts(resource, spec, observed, *blamed)
+        return Verdict(_phase_before(finetunejob), "Finishing", message)
+    if blamed := root_cause(pods):
+        return _between_attempts(finetunejob, spec, observed, *blamed)
     up = [pod for pod in pods if pod.running or pod.terminated]
     if first is not None and len(up) >= nodes:
-        return _training(resource, spec, observed, known, first)
+        return _training(finetunejob, spec, observed, known, first)
     verdict = waiting(observed, nodes)
     if nodes == 1:
         return verdict
@@ -143,7 +145,7 @@ def _by_newest_pods(resource: Resource, spec: FineTuneJobSpec, observed: Observa
 
 def waiting(observed: Observation, nodes: int) -> Verdict:
     """Why not all pods run yet, by the one that says most about it."""
-    pod = laggard(observed)
+    pod = blocking_pod(observed)
     if pod is None:
         if observed.blocked is None:
             return Verdict("Pending", "WaitingForPod", "waiting for a pod")
@@ -155,7 +157,7 @@ def waiting(observed: Observation, nodes: int) -> Verdict:
     return Verdict("Pending", to_reason(cause.reason), cut(number + waiting_message(cause, pod.image)))
 
 
-def laggard(observed: Observation) -> PodState | None:
+def blocking_pod(observed: Observation) -> PodState | None:
     """The pod that the others wait for: the first that says why it does not run, or else the first that does not."""
     waiting = [pod for pod in observed.newest if pod.waiting is not None]
     return next((pod for pod in waiting if pod.waiting and pod.waiting.message), next(iter(waiting), None))
@@ -163,22 +165,22 @@ def laggard(observed: Observation) -> PodState | None:
 
 def _held_up(observed: Observation) -> bool:
     """Whether anything says why a pod does not come or does not run, so that it is not just on its way."""
-    pod = laggard(observed)
+    pod = blocking_pod(observed)
     return observed.blocked is not None or bool(pod and pod.waiting and pod.waiting.message)
 
 
-def _phase_before(resource: Resource) -> Phase:
-    before = resource.status.phase
+def _phase_before(finetunejob: FineTuneJob) -> Phase:
+    before = finetunejob.status.phase
     return before if before in ("Preparing", "Running") else "Running"
 
 
 def _between_attempts(
-    resource: Resource, spec: FineTuneJobSpec, observed: Observation, pod: PodState, ended: Terminated
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, pod: PodState, ended: Terminated
 ) -> Verdict:
     """The attempt has failed, and the Job controller has not yet said what comes of it."""
     what = group_failure(pod, ended, spec).message
     if ended.counted and ended.exit_code in NOT_RETRIED:
-        return Verdict(_phase_before(resource), "Failing", what)
+        return Verdict(_phase_before(finetunejob), "Failing", what)
     reason, then = "Resuming", "a new attempt goes on from the last checkpoint"
     if ended.exit_code == ExitCode.STOPPED:
         what, then = "the pod was stopped and had saved a checkpoint", "a new one goes on from there"
@@ -190,12 +192,12 @@ def _between_attempts(
 
 
 def _training(
-    resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, pod: PodState
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, pod: PodState
 ) -> Verdict:
     body = report_of(pod, observed)
     if body is None:
         # Right after a start of the operator, what the status says of this very pod still holds.
-        status = resource.status
+        status = finetunejob.status
         known_pod = bool(status.attempts) and status.attempts[-1].pod == pod.name
         if status.phase == "Running" and known_pod:
             return Verdict("Running", "Training", cut(describe_progress(spec, known, "Training")))

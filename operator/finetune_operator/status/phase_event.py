@@ -5,28 +5,28 @@ from datetime import datetime
 from finetune_api.base import JsonObject
 from finetune_api.status import FineTuneJobStatus, format_time
 from finetune_api.v1alpha1 import API_VERSION, KIND
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import MANAGER, child_name
 
 
-def phase_event(resource: Resource, status: FineTuneJobStatus, now: datetime) -> JsonObject | None:
-    """The Event for a change from the resource's status to `status`, or None where the phase stays."""
-    if status.phase is None or status.phase == resource.status.phase:
+def phase_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now: datetime) -> JsonObject | None:
+    """The Event for a change from the job's status to `status`, or None where the phase stays."""
+    if status.phase is None or status.phase == finetunejob.status.phase:
         return None
     failed = status.failure is not None
     return {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "generateName": child_name(resource.key.name) + ".",
-            "namespace": resource.key.namespace,
+            "generateName": child_name(finetunejob.key.name) + ".",
+            "namespace": finetunejob.key.namespace,
         },
         "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": KIND,
-            "namespace": resource.key.namespace,
-            "name": resource.key.name,
-            "uid": resource.uid,
+            "namespace": finetunejob.key.namespace,
+            "name": finetunejob.key.name,
+            "uid": finetunejob.uid,
         },
         "type": "Warning" if failed else "Normal",
         "reason": status.failure.reason if status.failure else status.phase,

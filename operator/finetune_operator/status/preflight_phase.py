@@ -5,10 +5,10 @@ from datetime import datetime
 
 from finetune_api.report import ExitCode, TrainerState
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.finetunejob import Resource
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState, Observation, PodState, Terminated
 from finetune_operator.job.preflight import as_preflight
-from finetune_operator.status.failures import culprit, cut, group_failure, job_failure
+from finetune_operator.status.failures import cut, group_failure, job_failure, root_cause
 from finetune_operator.status.merge_reports import report_of
 from finetune_operator.status.phase import (
     Verdict,
@@ -23,7 +23,7 @@ _CHECKING = "checking model and data before GPUs are asked for"
 
 
 def decide_preflight(
-    resource: Resource, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
 ) -> Verdict:
     """Phase and message while there is a preflight and no Job that trains. `observed` is that of the preflight."""
     job, spec = observed.job, as_preflight(spec)
@@ -37,13 +37,15 @@ def decide_preflight(
     if job.suspended:
         return _suspended(spec, job)
     verdict = _by_newest_pod(spec, observed)
-    due = preflight_due(resource, spec, observed)
+    due = preflight_due(finetunejob, spec, observed)
     return pre_running_deadline(spec, verdict, now) if due is not None and due <= now else verdict
 
 
-def preflight_due(resource: Resource, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
+def preflight_due(finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
     """When `preRunningDeadlineSeconds` passes for the preflight's pod; None once one has run, or reported."""
-    return None if resource.status.progress is not None else pre_running_due(resource, as_preflight(spec), observed)
+    return (
+        None if finetunejob.status.progress is not None else pre_running_due(finetunejob, as_preflight(spec), observed)
+    )
 
 
 def _passed(known: TrainerState) -> str:
@@ -67,7 +69,7 @@ def _by_newest_pod(spec: FineTuneJobSpec, observed: Observation) -> Verdict:
         return Verdict(
             "Preparing", "Preflight", "model and data are checked; waiting for the preflight's Job to complete"
         )
-    if blamed := culprit(observed.newest):
+    if blamed := root_cause(observed.newest):
         return _between_pods(spec, *blamed)
     if pod is not None and pod.running:
         body = report_of(pod, observed)

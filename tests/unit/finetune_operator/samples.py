@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from finetune_api.report import ReportBody
-from finetune_operator.job.finetunejob import Key, Resource, parse_resource
+from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejob
 from finetune_operator.job.observation import Observation, parse_job, parse_pods
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.report import Received
@@ -65,9 +65,9 @@ def finetunejob(status: Any = None, name: str = "yelp", **spec: Any) -> dict[str
     return raw if status is None else {**raw, "status": status}
 
 
-def resource(status: Any = None, **spec: Any) -> Resource:
+def parsed(status: Any = None, **spec: Any) -> FineTuneJob:
     """A FineTuneJob as we read it."""
-    return parse_resource(finetunejob(status, **spec))
+    return parse_finetunejob(finetunejob(status, **spec))
 
 
 def job(*, suspend: bool = False, start: float | None = 1, end: tuple[str, str, str] | None = None) -> dict[str, Any]:
@@ -169,7 +169,7 @@ OWNERS = [
 ]
 
 
-def children(given: Resource) -> Any:
+def children(given: FineTuneJob) -> Any:
     """The manifests of all children."""
     assert given.spec is not None
     return build_children(given, given.spec, POD_DEFAULTS)

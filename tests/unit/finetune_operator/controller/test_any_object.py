@@ -14,7 +14,7 @@ from tests.unit.finetune_operator.samples import START, UID, at, finetunejob, jo
 
 from devcluster.apiserver.validation import validate
 from finetune_api.report import ReportBody, TrainerStatus
-from finetune_operator.job.finetunejob import Key, parse_resource
+from finetune_operator.job.finetunejob import Key, parse_finetunejob
 from finetune_operator.job.names import ANNOTATION_REQUESTED, LABEL_INDEX, LABEL_JOB_UID
 from finetune_operator.job.observation import (
     LABEL_QUEUE,
@@ -202,19 +202,19 @@ def observations(word: str, body: ReportBody = REPORT, unread: str = "") -> list
 
 def everything(raw: dict[str, Any], word: str = "", body: ReportBody = REPORT, unread: str = "") -> None:
     """All that is pure of a pass, for all that may be observed; what comes of it is what the API server takes."""
-    resource = parse_resource(raw)
-    if resource.spec is not None:
-        json.dumps(build_children(resource, resource.spec, PodDefaults("i", "https://o", "PEM")).job)
-        changes(None, resource.spec)
-        changes_after_the_end(None, resource.spec)
+    parsed = parse_finetunejob(raw)
+    if parsed.spec is not None:
+        json.dumps(build_children(parsed, parsed.spec, PodDefaults("i", "https://o", "PEM")).job)
+        changes(None, parsed.spec)
+        changes_after_the_end(None, parsed.spec)
     for observed in observations(word, body, unread):
-        status = compute_status(resource, observed, at(3600))
-        if resource.spec is not None and not resource.terminal and observed.job and observed.job.end:
+        status = compute_status(parsed, observed, at(3600))
+        if parsed.spec is not None and not parsed.terminal and observed.job and observed.job.end:
             assert status.phase == ("Succeeded" if observed.job.end.succeeded else "Failed")
-        compare(resource.status, status)
-        phase_event(resource, status, START + timedelta(hours=1))
+        compare(parsed.status, status)
+        phase_event(parsed, status, START + timedelta(hours=1))
         written = json.loads(json.dumps(to_manifest(status)))
-        again = parse_resource({**raw, "status": written})
+        again = parse_finetunejob({**raw, "status": written})
         assert to_manifest(again.status) == written
         assert validate(written, SCHEMA["status"]) == []
 
@@ -230,7 +230,7 @@ def test_any_spec_of_the_schema(spec: dict[str, Any]) -> None:
 def test_any_good_spec_with_any_status(spec: dict[str, Any], status: dict[str, Any] | None) -> None:
     raw = {**finetunejob(status), "spec": spec}
 
-    assert parse_resource(raw).problems == ""
+    assert parse_finetunejob(raw).problems == ""
     everything(raw)
 
 
@@ -268,7 +268,7 @@ def test_any_times_and_numbers_of_pods_and_jobs(first: str, second: str, third: 
     raw_job["status"]["conditions"][0]["lastTransitionTime"] = third
     observed = Observation(job=parse_job(raw_job), pods=parse_pods([raw_pod]))
 
-    status = compute_status(parse_resource(finetunejob()), observed, at(3600))
+    status = compute_status(parse_finetunejob(finetunejob()), observed, at(3600))
 
     assert status.phase == "Failed"
     assert validate(json.loads(json.dumps(to_manifest(status))), SCHEMA["status"]) == []
@@ -304,7 +304,7 @@ def test_what_cannot_be_digested_after_all_is_a_warning_and_the_job_ends() -> No
     told = Received(Key("team-a", "yelp"), "yelp-2", "pod-2", ReportBody.model_construct(trainer_status=stock), START)
     observed = replace(observations("")[-1], received=told)
 
-    status = compute_status(parse_resource(finetunejob()), observed, at(3600))
+    status = compute_status(parse_finetunejob(finetunejob()), observed, at(3600))
 
     assert status.phase == "Failed"
     assert [(each.reason, each.message) for each in status.warnings] == [

@@ -14,9 +14,9 @@ from tests.unit.finetune_operator.samples import (
     job,
     merged,
     observation,
+    parsed,
     pod,
     received,
-    resource,
     running,
     stamp,
     terminated,
@@ -49,7 +49,7 @@ ENDED = {"Complete": ("Complete", "", ""), "Failed": ("Failed", "PodFailurePolic
 
 
 def manifest(output_bound: bool = False, **spec: Any) -> dict[str, Any]:
-    given = resource(**{**POD_POLICY, **spec})
+    given = parsed(**{**POD_POLICY, **spec})
     assert given.spec is not None
     return build_preflight_job(given, given.spec, POD_DEFAULTS, output_bound=output_bound)
 
@@ -75,7 +75,7 @@ def test_the_preflight_is_one_small_hardened_cpu_pod() -> None:
 
     made = manifest()
 
-    training = children(resource(**POD_POLICY)).job
+    training = children(parsed(**POD_POLICY)).job
     assert made["metadata"] == {
         "name": NAME,
         "namespace": "team-a",
@@ -183,7 +183,7 @@ def test_an_output_that_is_bound_is_mounted_and_takes_the_tokens(
 def test_the_training_looks_for_tokens_where_a_preflight_may_have_left_them(
     policy: str, output: dict[str, Any], place: str | None
 ) -> None:
-    given = resource(runPolicy={"preflight": policy}, output=output)
+    given = parsed(runPolicy={"preflight": policy}, output=output)
 
     assert tokens(children(given).job) == place
 
@@ -246,7 +246,7 @@ def test_no_other_job_has_the_name_of_a_preflight() -> None:
     ],
 )
 def test_the_status_says_how_far_the_preflight_is(observed: Observation, told: tuple[str, str, str]) -> None:
-    status = compute(resource(**POD_POLICY), observed)
+    status = compute(parsed(**POD_POLICY), observed)
 
     assert line(status) == told
     assert "attempts" not in status
@@ -254,15 +254,15 @@ def test_the_status_says_how_far_the_preflight_is(observed: Observation, told: t
 
 
 def test_a_preflight_of_a_job_that_is_suspended_waits() -> None:
-    status = compute(resource(**POD_POLICY, suspend=True), checked(suspend=True, start=None))
+    status = compute(parsed(**POD_POLICY, suspend=True), checked(suspend=True, start=None))
 
     assert line(status)[:2] == ("Suspended", "Suspended")
 
 
 def test_what_the_preflight_tells_stands_in_the_status() -> None:
-    while_it_runs = compute(resource(**POD_POLICY), checked(pod(state=running()), report=received({"report": REPORT})))
+    while_it_runs = compute(parsed(**POD_POLICY), checked(pod(state=running()), report=received({"report": REPORT})))
     at_its_end = compute(
-        resource(**POD_POLICY), checked(pod(state=terminated(0, "Completed", PASSED)), end=ENDED["Complete"])
+        parsed(**POD_POLICY), checked(pod(state=terminated(0, "Completed", PASSED)), end=ENDED["Complete"])
     )
 
     assert while_it_runs["preflight"] == at_its_end["preflight"] == TABLE | {
@@ -272,7 +272,7 @@ def test_what_the_preflight_tells_stands_in_the_status() -> None:
 
 
 def test_a_mistake_ends_the_job_with_the_trainers_own_words() -> None:
-    status = compute(resource(**POD_POLICY), checked(pod(state=terminated(11, message=FAILED)), end=ENDED["Failed"]))
+    status = compute(parsed(**POD_POLICY), checked(pod(state=terminated(11, message=FAILED)), end=ENDED["Failed"]))
 
     assert line(status) == ("Failed", "ColumnNotFound", "there is no column 'txt'")
     assert status["failure"] == MISTAKE | {"exitCode": 11}
@@ -281,7 +281,7 @@ def test_a_mistake_ends_the_job_with_the_trainers_own_words() -> None:
 
 
 def test_a_preflight_whose_pod_does_not_run_in_time_ends_the_job() -> None:
-    given = resource(runPolicy={"preflight": "pod", "preRunningDeadlineSeconds": 30})
+    given = parsed(runPolicy={"preflight": "pod", "preRunningDeadlineSeconds": 30})
 
     status = compute(given, checked(start=1), seconds=32)
 
@@ -291,7 +291,7 @@ def test_a_preflight_whose_pod_does_not_run_in_time_ends_the_job() -> None:
 
 def test_a_preflight_that_has_reported_is_not_late_when_its_pod_is_replaced() -> None:
     before = {"phase": "Preparing", "progress": {"step": 0}}
-    given = resource(before, runPolicy={"preflight": "pod", "preRunningDeadlineSeconds": 30})
+    given = parsed(before, runPolicy={"preflight": "pod", "preRunningDeadlineSeconds": 30})
 
     status = compute(given, checked(start=1), seconds=32)
 
@@ -303,7 +303,7 @@ def test_why_no_pod_of_the_preflight_comes_is_told() -> None:
         preflight=observation(checking_job(), blocked=Cause("FailedCreate", "exceeded quota: pods=0"))
     )
 
-    status = compute(resource(**POD_POLICY), observed)
+    status = compute(parsed(**POD_POLICY), observed)
 
     assert status["message"] == "preflight: the pod cannot be created: exceeded quota: pods=0"
 

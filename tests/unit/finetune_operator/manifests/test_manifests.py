@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.samples import LABELS, OWNERS, POD_DEFAULTS, UID, children, resource
+from tests.unit.finetune_operator.samples import LABELS, OWNERS, POD_DEFAULTS, UID, children, parsed
 
 from finetune_api.run import RunConfig
 from finetune_operator.manifests import build_children
@@ -16,7 +16,7 @@ from finetune_operator.manifests.pvc import build_pvc
 
 
 def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None:
-    made = children(resource())
+    made = children(parsed())
 
     assert made.pvc == {
         "apiVersion": "v1",
@@ -152,7 +152,7 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
 
 @pytest.mark.parametrize("of", ["training", "preflight"])
 def test_the_platform_can_choose_the_user_of_a_pod(of: str) -> None:
-    given, pod_defaults = resource(), replace(POD_DEFAULTS, platform_user=True)
+    given, pod_defaults = parsed(), replace(POD_DEFAULTS, platform_user=True)
     assert given.spec is not None
 
     made = (
@@ -171,7 +171,7 @@ def test_the_platform_can_choose_the_user_of_a_pod(of: str) -> None:
 
 
 def test_the_trainer_reads_from_run_yaml_what_the_user_asked_for() -> None:
-    given = resource(training={"learningRate": 5e-5, "arguments": {"warmup_steps": 100}}, resources={"gpus": 0})
+    given = parsed(training={"learningRate": 5e-5, "arguments": {"warmup_steps": 100}}, resources={"gpus": 0})
     assert given.spec is not None
 
     text = children(given).config_map["data"]["run.yaml"]
@@ -184,7 +184,7 @@ def test_the_trainer_reads_from_run_yaml_what_the_user_asked_for() -> None:
 
 
 def test_claims_are_mounted_once_each_and_only_the_output_can_be_written_to() -> None:
-    given = resource(
+    given = parsed(
         model={"source": "pvc://models.v1/bert"},
         dataset={"source": "pvc://data/yelp.csv"},
         output={"uri": "pvc://data/out"},
@@ -211,7 +211,7 @@ def test_claims_are_mounted_once_each_and_only_the_output_can_be_written_to() ->
 
 
 def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_as_it_stands() -> None:
-    given = resource(
+    given = parsed(
         pod={
             "image": "mine:2",
             "serviceAccountName": "trainer",
@@ -258,7 +258,7 @@ def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_as_it_stands() -> None:
 
 
 def test_a_claim_goes_with_the_job_only_where_that_is_asked_for() -> None:
-    given = resource(output={"size": "1Ti", "storageClassName": "fast", "retentionPolicy": "Delete"})
+    given = parsed(output={"size": "1Ti", "storageClassName": "fast", "retentionPolicy": "Delete"})
     assert given.spec is not None
 
     claim = build_pvc(given, given.spec)
@@ -299,7 +299,7 @@ def test_a_claim_goes_with_the_job_only_where_that_is_asked_for() -> None:
 def test_only_a_change_of_our_own_wish_is_sent_to_a_running_job(
     before: str | None, spec: dict[str, Any], changed: dict[str, Any] | None
 ) -> None:
-    given = resource(**spec)
+    given = parsed(**spec)
     assert given.spec is not None
 
     patch = changes(before, given.spec)
@@ -310,7 +310,7 @@ def test_only_a_change_of_our_own_wish_is_sent_to_a_running_job(
 
 
 def test_the_time_to_live_is_handed_over_after_the_end_once() -> None:
-    given = resource(runPolicy={"ttlSecondsAfterFinished": 60})
+    given = parsed(runPolicy={"ttlSecondsAfterFinished": 60})
     assert given.spec is not None
 
     patch = changes_after_the_end('{"backoffLimit": 3, "suspend": false}', given.spec)
@@ -324,4 +324,4 @@ def test_the_time_to_live_is_handed_over_after_the_end_once() -> None:
         "spec": {"ttlSecondsAfterFinished": 60},
     }
     assert changes_after_the_end(patch["metadata"]["annotations"]["finetune.dev/requested"], given.spec) is None
-    assert changes_after_the_end('{"suspend": false}', resource().spec or given.spec) is None
+    assert changes_after_the_end('{"suspend": false}', parsed().spec or given.spec) is None

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.samples import LABELS, OWNERS, UID, children, resource
+from tests.unit.finetune_operator.samples import LABELS, OWNERS, UID, children, parsed
 
 
 @pytest.mark.parametrize(
@@ -18,13 +18,13 @@ from tests.unit.finetune_operator.samples import LABELS, OWNERS, UID, children, 
     ],
 )
 def test_the_processes_of_a_pod_share_the_cores_of_its_limit(resources: dict[str, Any], threads: str) -> None:
-    container = children(resource(resources=resources)).job["spec"]["template"]["spec"]["containers"][0]
+    container = children(parsed(resources=resources)).job["spec"]["template"]["spec"]["containers"][0]
 
     assert [each["value"] for each in container["env"] if each["name"] == "OMP_NUM_THREADS"] == [threads]
 
 
 def test_many_pods_find_the_first_of_them_by_a_headless_service() -> None:
-    made = children(resource(resources={"gpus": 8, "nodes": 4}))
+    made = children(parsed(resources={"gpus": 8, "nodes": 4}))
     job, pod = made.job["spec"], made.job["spec"]["template"]["spec"]
     env = {each["name"]: each for each in pod["containers"][0]["env"]}
     port = made.service["spec"]["ports"][0]["port"]
@@ -61,7 +61,7 @@ def test_many_pods_find_the_first_of_them_by_a_headless_service() -> None:
 
 
 def test_one_pod_needs_no_service() -> None:
-    made = children(resource(resources={"gpus": 0, "processesPerNode": 2}))
+    made = children(parsed(resources={"gpus": 0, "processesPerNode": 2}))
     pod = made.job["spec"]["template"]["spec"]
 
     assert made.service is None
@@ -71,7 +71,7 @@ def test_one_pod_needs_no_service() -> None:
 
 
 def test_credentials_are_files_for_the_pods_user_and_stand_nowhere_else() -> None:
-    given = resource(
+    given = parsed(
         model={"source": "org/gated", "secretRef": {"name": "hub"}},
         output={"uri": "s3://models/yelp", "secretRef": {"name": "s3"}},
     )

@@ -9,15 +9,15 @@ from tests.unit.finetune_operator.samples import (
     finetunejob,
     job,
     observation,
+    parsed,
     pod,
     received,
-    resource,
     running,
     stamp,
     terminated,
 )
 
-from finetune_operator.job.finetunejob import parse_resource
+from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.observation import Cause
 from finetune_operator.status.compute import compare, compute_status, to_manifest
 
@@ -72,7 +72,7 @@ def line(status: dict[str, Any]) -> tuple[str, str, str]:
 def test_a_job_that_trains_shows_its_numbers() -> None:
     observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
 
-    status = compute(resource(), observed)
+    status = compute(parsed(), observed)
 
     assert status == {
         "observedGeneration": 1,
@@ -112,11 +112,11 @@ def condition(kind: str, status: str, reason: str, message: str = "") -> dict[st
 
 
 def test_the_end_is_told_by_the_last_word_and_by_the_job() -> None:
-    before = compute(resource(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
+    before = compute(parsed(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
     end = job(end=("Complete", "CompletionsReached", ""))
     observed = observation(end, pod(state=terminated(0, "Completed", json.dumps(FINAL))))
 
-    status = compute(resource(before), observed, 101)
+    status = compute(parsed(before), observed, 101)
 
     assert line(status) == ("Succeeded", "Succeeded", "finished after 375 steps, loss 0.52, accuracy 0.91")
     assert conditions(status) == {"Complete": "Succeeded", "Ready": "Succeeded"}
@@ -148,24 +148,24 @@ def test_the_end_is_told_by_the_last_word_and_by_the_job() -> None:
 
 
 def test_what_has_ended_stays_as_it_is_whatever_becomes_of_its_children() -> None:
-    ended = compute(resource(), observation(job(end=("Complete", "", "")), pod(state=terminated(0))), 101)
+    ended = compute(parsed(), observation(job(end=("Complete", "", "")), pod(state=terminated(0))), 101)
 
-    assert compute(resource(ended), observation(), 500) == ended
-    assert compute(resource(ended), observation(job(), pod(2, state=running())), 500) == ended
+    assert compute(parsed(ended), observation(), 500) == ended
+    assert compute(parsed(ended), observation(job(), pod(2, state=running())), 500) == ended
 
 
 def test_a_change_of_the_spec_after_the_end_is_only_taken_note_of() -> None:
-    ended = compute(resource(), observation(job(end=("Complete", "", "")), pod(state=terminated(0))), 101)
+    ended = compute(parsed(), observation(job(end=("Complete", "", "")), pod(state=terminated(0))), 101)
     edited = finetunejob(ended, suspend=True)
     edited["metadata"]["generation"] = 2
 
-    assert compute(parse_resource(edited), observation(), 500) == {**ended, "observedGeneration": 2}
+    assert compute(parse_finetunejob(edited), observation(), 500) == {**ended, "observedGeneration": 2}
 
 
 def test_before_the_first_step_there_are_no_numbers_to_tell() -> None:
     begun = {"report": {"sequence": 2, "stage": "Training", "progress": {"step": 0, "totalSteps": 375, "epoch": "0.0"}}}
 
-    status = compute(resource(), observation(job(), pod(state=running()), report=received(begun)))
+    status = compute(parsed(), observation(job(), pod(state=running()), report=received(begun)))
 
     assert line(status) == ("Running", "Training", "the first step is under way")
 
@@ -173,7 +173,7 @@ def test_before_the_first_step_there_are_no_numbers_to_tell() -> None:
 def test_a_full_progress_bar_is_not_an_end() -> None:
     full = {"trainerStatus": {"progressPercentage": 100, "metrics": [{"name": "loss", "value": "0.5"}]}}
 
-    status = compute(resource(), observation(job(), pod(state=running()), report=received(full)))
+    status = compute(parsed(), observation(job(), pod(state=running()), report=received(full)))
 
     assert line(status) == ("Running", "Training", "100 % done, loss 0.50")
     assert status["metrics"] == [{"name": "loss", "value": "0.5"}]
@@ -190,7 +190,7 @@ def test_stock_transformers_reports_give_progress_and_metrics() -> None:
         }
     }
 
-    status = compute(resource(), observation(job(), pod(state=running()), report=received(body)))
+    status = compute(parsed(), observation(job(), pod(state=running()), report=received(body)))
 
     assert line(status) == ("Running", "Training", "42 % done, loss 0.25, accuracy 0.88, about 40 s left")
     assert status["progress"] == {"step": 0, "percent": 42, "etaSeconds": 40, "lastReportTime": stamp(50)}
@@ -200,7 +200,7 @@ def test_of_a_last_word_that_can_be_read_in_part_the_rest_is_a_warning() -> None
     odd = {**FINAL, "checkpoints": [{"step": 375, "uri": "pvc://c/x", "time": "9999-12-31T23:59:59-14:00"}]}
     ended = pod(state=terminated(0, "Completed", json.dumps(odd)))
 
-    status = compute(resource(), observation(job(end=("Complete", "", "")), ended), 120)
+    status = compute(parsed(), observation(job(end=("Complete", "", "")), ended), 120)
 
     assert (status["phase"], status["model"]) == ("Succeeded", {"uri": "pvc://c/model", "sizeBytes": 9})
     assert "checkpoints" not in status
@@ -212,8 +212,8 @@ def test_a_report_that_could_not_be_read_is_said_once_beside_the_trainer_s_warni
     told = {**REPORT, "warnings": [{"reason": "EmptyTexts", "message": f"{n} rows are empty"} for n in range(16)]}
     observed = observation(job(), pod(state=running()), report=received({"report": told}), unread="report.stage: odd\n")
 
-    first = compute(resource(), observed)
-    again = compute(resource(first), replace(observed, unread="report.step: odder"), 70)
+    first = compute(parsed(), observed)
+    again = compute(parsed(first), replace(observed, unread="report.step: odder"), 70)
 
     message = "what the trainer reported could not be read and was left out: report.stage: odd?"
     assert len(first["warnings"]) == 16
@@ -222,12 +222,12 @@ def test_a_report_that_could_not_be_read_is_said_once_beside_the_trainer_s_warni
 
 
 def test_a_new_attempt_keeps_what_is_known_until_it_knows_more() -> None:
-    first = compute(resource(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
+    first = compute(parsed(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
     stopped = pod(state=terminated(143))
     prepares = {"sequence": 1, "stage": "Preparing", "message": "tokenizing 1000 rows", "progress": {"step": 0}}
     observed = observation(job(), stopped, pod(2, state=running(95)), report=received({"report": prepares}, 2, 97))
 
-    second = compute(resource(first), observed, 98)
+    second = compute(parsed(first), observed, 98)
 
     assert line(second) == ("Preparing", "Preparing", "preparing: tokenizing 1000 rows")
     assert second["progress"]["step"] == 140
@@ -239,11 +239,11 @@ def test_a_new_attempt_keeps_what_is_known_until_it_knows_more() -> None:
 
 
 def test_a_resumed_attempt_may_begin_before_the_step_that_was_reached() -> None:
-    first = compute(resource(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
+    first = compute(parsed(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
     resumed = {**REPORT, "sequence": 1, "progress": {"step": 126, "percent": 33}, "resumedFromStep": 125}
     pods = (pod(state=terminated(137)), pod(2, state=running(95)))
 
-    status = compute(resource(first), observation(job(), *pods, report=received({"report": resumed}, 2, 99)), 99)
+    status = compute(parsed(first), observation(job(), *pods, report=received({"report": resumed}, 2, 99)), 99)
 
     assert status["progress"] == {"step": 126, "percent": 33, "lastReportTime": stamp(99)}
     assert status["attempts"][1]["resumedFromStep"] == 125
@@ -252,7 +252,7 @@ def test_a_resumed_attempt_may_begin_before_the_step_that_was_reached() -> None:
 def test_a_report_of_an_older_attempt_is_ignored() -> None:
     pods = (pod(state=terminated(137)), pod(2, state=running(95)))
 
-    status = compute(resource(), observation(job(), *pods, report=received({"report": REPORT}, 1)), 99)
+    status = compute(parsed(), observation(job(), *pods, report=received({"report": REPORT}, 1)), 99)
 
     assert "progress" not in status
     assert line(status) == ("Preparing", "Preparing", "the pod runs; waiting for the trainer's first report")
@@ -261,34 +261,34 @@ def test_a_report_of_an_older_attempt_is_ignored() -> None:
 def test_the_last_word_of_an_ended_attempt_is_taken_in_once() -> None:
     word = json.dumps({**FINAL, "exitCode": 143, "progress": {"step": 150}})
     pods = (pod(state=terminated(143, message=word)), pod(2, state=running(95)))
-    first = compute(resource(), observation(job(), *pods), 96)
+    first = compute(parsed(), observation(job(), *pods), 96)
     newer = {**REPORT, "progress": {"step": 200}}
-    second = compute(resource(first), observation(job(), *pods, report=received({"report": newer}, 2, 97)), 97)
+    second = compute(parsed(first), observation(job(), *pods, report=received({"report": newer}, 2, 97)), 97)
 
-    third = compute(resource(second), observation(job(), *pods), 98)
+    third = compute(parsed(second), observation(job(), *pods), 98)
 
     assert [each["progress"]["step"] for each in (first, second, third)] == [150, 200, 200]
 
 
 def test_after_a_restart_of_the_operator_the_status_goes_on_where_it_was() -> None:
     observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
-    before = compute(resource(), observed)
+    before = compute(parsed(), observed)
 
-    after = compute(resource(before), observation(job(), pod(state=running())), 300)
+    after = compute(parsed(before), observation(job(), pod(state=running())), 300)
 
     assert after == before
 
 
 def test_a_finished_trainer_waits_for_the_job_without_a_new_phase() -> None:
-    before = compute(resource(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
+    before = compute(parsed(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
 
-    status = compute(resource(before), observation(job(), pod(state=terminated(0))), 95)
+    status = compute(parsed(before), observation(job(), pod(state=terminated(0))), 95)
 
     assert line(status) == ("Running", "Finishing", "the trainer has finished; waiting for the Job to complete")
 
 
 def test_a_failed_attempt_is_followed_by_another() -> None:
-    status = compute(resource(), observation(job(), pod(state=terminated(1, message="Traceback\nValueError: x"))), 95)
+    status = compute(parsed(), observation(job(), pod(state=terminated(1, message="Traceback\nValueError: x"))), 95)
 
     assert line(status)[:2] == ("Pending", "Retrying")
     assert status["attempts"][0] | {"startTime": "", "endTime": ""} == {
@@ -303,7 +303,7 @@ def test_a_failed_attempt_is_followed_by_another() -> None:
 
 
 def test_a_stopped_attempt_is_no_failure() -> None:
-    status = compute(resource(), observation(job(), pod(state=terminated(143))), 95)
+    status = compute(parsed(), observation(job(), pod(state=terminated(143))), 95)
 
     assert line(status) == (
         "Pending",
@@ -313,9 +313,9 @@ def test_a_stopped_attempt_is_no_failure() -> None:
 
 
 def test_a_pod_that_vanished_has_ended() -> None:
-    before = compute(resource(), observation(job(), pod(state=running())))
+    before = compute(parsed(), observation(job(), pod(state=running())))
 
-    status = compute(resource(before), observation(job(), pod(2, state=running(70))), 80)
+    status = compute(parsed(before), observation(job(), pod(2, state=running(70))), 80)
 
     assert [(each["pod"], each.get("endTime"), each.get("reason")) for each in status["attempts"]] == [
         ("yelp-1", stamp(80), "PodGone"),
@@ -325,9 +325,9 @@ def test_a_pod_that_vanished_has_ended() -> None:
 
 def test_only_the_newest_ten_attempts_are_kept_and_numbers_go_on() -> None:
     pods = [pod(number, state=terminated(1)) for number in range(1, 13)]
-    before = compute(resource(), observation(job(), *sorted(pods, key=lambda each: each["metadata"]["name"])), 200)
+    before = compute(parsed(), observation(job(), *sorted(pods, key=lambda each: each["metadata"]["name"])), 200)
 
-    status = compute(resource(before), observation(job(), pod(13, state=running())), 210)
+    status = compute(parsed(before), observation(job(), pod(13, state=running())), 210)
 
     assert [each["number"] for each in status["attempts"]] == list(range(4, 14))
 
@@ -336,9 +336,9 @@ def test_attempts_that_were_dropped_do_not_come_back_while_their_pods_are_kept()
     words = [{**FINAL, "exitCode": 1, "progress": {"step": number}} for number in range(1, 14)]
     pods = [pod(number, state=terminated(1, message=json.dumps(word))) for number, word in enumerate(words, 1)]
 
-    first = compute(resource(), observation(job(), *pods), 200)
-    second = compute(resource(first), observation(job(), *pods), 210)
-    third = compute(resource(second), observation(job(), *pods, pod(14, state=terminated(1))), 220)
+    first = compute(parsed(), observation(job(), *pods), 200)
+    second = compute(parsed(first), observation(job(), *pods), 210)
+    third = compute(parsed(second), observation(job(), *pods, pod(14, state=terminated(1))), 220)
 
     assert second == first
     assert first["progress"]["step"] == 13
@@ -346,9 +346,9 @@ def test_attempts_that_were_dropped_do_not_come_back_while_their_pods_are_kept()
 
 
 def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
-    before = compute(resource(), observation(job(), pod(state=running())), 60)
-    later = compute(resource(before), observation(job(), pod(state=running()), report=received({"report": REPORT})), 70)
-    ended = compute(resource(later), observation(job(end=("Complete", "", "")), pod(state=terminated(0))), 110)
+    before = compute(parsed(), observation(job(), pod(state=running())), 60)
+    later = compute(parsed(before), observation(job(), pod(state=running()), report=received({"report": REPORT})), 70)
+    ended = compute(parsed(later), observation(job(end=("Complete", "", "")), pod(state=terminated(0))), 110)
 
     def times(status: dict[str, Any]) -> dict[str, str]:
         return {each["type"]: each["lastTransitionTime"] for each in status["conditions"]}
@@ -368,14 +368,14 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
 def test_a_job_before_its_children_is_pending() -> None:
     cause = Cause("NameConflict", "the Job yelp is there and was not made for this FineTuneJob")
 
-    assert line(compute(resource(), observation())) == ("Pending", "Creating", "creating the Job")
-    assert line(compute(resource(), observation(blocked=cause))) == ("Pending", cause.reason, cause.message)
+    assert line(compute(parsed(), observation())) == ("Pending", "Creating", "creating the Job")
+    assert line(compute(parsed(), observation(blocked=cause))) == ("Pending", cause.reason, cause.message)
 
 
 def test_what_the_api_server_will_never_take_is_a_failure() -> None:
     cause = Cause("SpecRefused", 'Job.batch "yelp" is invalid: spec.template.spec.containers[0].resources')
 
-    status = compute(resource(), observation(refused=cause))
+    status = compute(parsed(), observation(refused=cause))
 
     assert line(status) == ("Failed", "SpecRefused", cause.message)
     assert conditions(status) == {"Failed": "SpecRefused", "Stalled": "SpecRefused"}
@@ -383,7 +383,7 @@ def test_what_the_api_server_will_never_take_is_a_failure() -> None:
 
 
 def test_a_spec_that_we_cannot_read_is_a_failure_that_names_the_field() -> None:
-    status = compute(resource(training={"epochs": -1}, task="sorting"), observation())
+    status = compute(parsed(training={"epochs": -1}, task="sorting"), observation())
 
     assert status["phase"] == "Failed"
     assert status["failure"]["reason"] == "InvalidSpec"
@@ -392,15 +392,15 @@ def test_a_spec_that_we_cannot_read_is_a_failure_that_names_the_field() -> None:
 
 
 def test_a_field_of_a_newer_crd_is_nothing_to_an_older_operator() -> None:
-    given = resource(preprocessing={"newerDefault": 128})
+    given = parsed(preprocessing={"newerDefault": 128})
 
     assert line(compute(given, observation(job(), pod())))[:2] == ("Pending", "ContainerCreating")
 
 
 def test_a_spec_that_was_read_before_and_is_not_any_more_is_no_failure() -> None:
-    before = compute(resource(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
+    before = compute(parsed(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
 
-    status = compute(resource(before, task="sorting"), observation(job(), pod(state=running())), 70)
+    status = compute(parsed(before, task="sorting"), observation(job(), pod(state=running())), 70)
 
     assert status["phase"] == "Running"
     assert status["message"].startswith("this operator cannot read the spec, and leaves the job alone: spec.task: ")
@@ -415,10 +415,10 @@ def test_suspension_is_told_apart_by_who_asked_for_it() -> None:
     with_checkpoint = {"checkpoints": [{"step": 125, "uri": "pvc://c/x"}]}
 
     lines = [
-        line(compute(resource(suspend=True), observation(suspended, pod(state=running())))),
-        line(compute(resource(with_checkpoint, suspend=True), observation(suspended))),
-        line(compute(resource(), observation(suspended))),
-        line(compute(resource(), observation(queued))),
+        line(compute(parsed(suspend=True), observation(suspended, pod(state=running())))),
+        line(compute(parsed(with_checkpoint, suspend=True), observation(suspended))),
+        line(compute(parsed(), observation(suspended))),
+        line(compute(parsed(), observation(queued))),
     ]
 
     assert lines == [
@@ -432,7 +432,7 @@ def test_suspension_is_told_apart_by_who_asked_for_it() -> None:
 def test_a_job_that_somebody_started_again_despite_spec_suspend_is_told_as_it_is() -> None:
     observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
 
-    status = compute(resource(suspend=True), observed)
+    status = compute(parsed(suspend=True), observed)
 
     assert line(status)[:2] == ("Running", "Training")
     assert status["message"].startswith(
@@ -448,12 +448,12 @@ def test_a_pod_that_does_not_run_yet_says_why() -> None:
     pull = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
 
     lines = [
-        line(compute(resource(), observation(job()))),
-        line(compute(resource(), observation(job(), blocked=quota))),
-        line(compute(resource(), observation(job(), pod(node=None, conditions=unscheduled)))),
-        line(compute(resource(), observation(job(), pod(state=pull)))),
-        line(compute(resource(), observation(job(), pod()))),
-        line(compute(resource(), observation(job(), pod(), blocked=Cause("FailedMount", "no Secret x")))),
+        line(compute(parsed(), observation(job()))),
+        line(compute(parsed(), observation(job(), blocked=quota))),
+        line(compute(parsed(), observation(job(), pod(node=None, conditions=unscheduled)))),
+        line(compute(parsed(), observation(job(), pod(state=pull)))),
+        line(compute(parsed(), observation(job(), pod()))),
+        line(compute(parsed(), observation(job(), pod(), blocked=Cause("FailedMount", "no Secret x")))),
     ]
 
     assert lines == [
@@ -467,7 +467,7 @@ def test_a_pod_that_does_not_run_yet_says_why() -> None:
 
 
 def test_a_pod_that_never_runs_after_admission_ends_the_job_at_its_deadline() -> None:
-    given = resource(runPolicy={"preRunningDeadlineSeconds": 60})
+    given = parsed(runPolicy={"preRunningDeadlineSeconds": 60})
     pull = pod(state={"waiting": {"reason": "ErrImagePull", "message": "not found"}})
 
     before = compute(given, observation(job(start=1), pull), 60)
@@ -483,7 +483,7 @@ def test_a_pod_that_never_runs_after_admission_ends_the_job_at_its_deadline() ->
 
 
 def test_the_deadline_before_running_counts_neither_suspension_nor_an_attempt_that_ran() -> None:
-    given = resource(runPolicy={"preRunningDeadlineSeconds": 60})
+    given = parsed(runPolicy={"preRunningDeadlineSeconds": 60})
     retry = observation(job(start=1), pod(state=terminated(1)), pod(2, node=None))
     ran = compute(given, observation(job(start=1), pod(state=terminated(1))), 95)
     gone = observation(job(start=1), pod(2, node=None))
@@ -491,7 +491,7 @@ def test_the_deadline_before_running_counts_neither_suspension_nor_an_attempt_th
     phases = [
         compute(given, observation(job(suspend=True, start=None)), 900)["phase"],
         compute(given, retry, 900)["phase"],
-        compute(resource(ran, runPolicy={"preRunningDeadlineSeconds": 60}), gone, 900)["phase"],
+        compute(parsed(ran, runPolicy={"preRunningDeadlineSeconds": 60}), gone, 900)["phase"],
         # Suspended and admitted once more: it counts anew from there.
         compute(given, observation(job(start=200), pod(state=terminated(143))), 259)["phase"],
         compute(given, observation(job(start=200), pod(state=terminated(143))), 260)["phase"],
@@ -510,7 +510,7 @@ def test_a_status_that_somebody_spoiled_is_read_as_far_as_it_goes() -> None:
         "metrics": None,
     }
 
-    status = compute(resource(spoiled), observation(job(), pod(2, state=running())))
+    status = compute(parsed(spoiled), observation(job(), pod(2, state=running())))
 
     assert status["phase"] == "Preparing"
     assert [(each["number"], each["pod"]) for each in status["attempts"]] == [(1, "yelp-1"), (2, "yelp-2")]
@@ -519,7 +519,7 @@ def test_a_status_that_somebody_spoiled_is_read_as_far_as_it_goes() -> None:
 def test_an_attempt_that_somebody_numbered_as_high_as_can_be_is_followed_by_another() -> None:
     last = {"attempts": [{"number": 1_000_000, "pod": "yelp-1"}]}
 
-    status = compute(resource(last), observation(job(), pod(2, state=running())))
+    status = compute(parsed(last), observation(job(), pod(2, state=running())))
 
     assert [(each["number"], each["pod"]) for each in status["attempts"]] == [
         (1_000_000, "yelp-1"),
@@ -529,7 +529,7 @@ def test_an_attempt_that_somebody_numbered_as_high_as_can_be_is_followed_by_anot
 
 def test_nothing_changes_where_nothing_happened() -> None:
     observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
-    given = resource(compute(resource(), observed, 60))
+    given = parsed(compute(parsed(), observed, 60))
 
     change = compare(given.status, compute_status(given, observed, at(500)))
 
@@ -538,7 +538,7 @@ def test_nothing_changes_where_nothing_happened() -> None:
 
 def test_numbers_can_wait_and_a_clock_even_longer() -> None:
     observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
-    given = resource(compute(resource(), observed, 60))
+    given = parsed(compute(parsed(), observed, 60))
     again = observation(job(), pod(state=running()), report=received({"report": REPORT}, seconds=70))
     further = {**REPORT, "progress": {**REPORT["progress"], "step": 141}}
     numbers = observation(job(), pod(state=running()), report=received({"report": further}, seconds=70))

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.samples import at, job, observation, pod, resource, terminated
+from tests.unit.finetune_operator.samples import at, job, observation, parsed, pod, terminated
 
 from finetune_operator.status.compute import compute_status, to_manifest
 from finetune_operator.status.failures import cut, to_reason
@@ -22,7 +22,7 @@ BACKOFF = ("Failed", "BackoffLimitExceeded", "Job has reached the specified back
 
 
 def failure(end: tuple[str, str, str], *pods: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    status = to_manifest(compute_status(resource(**spec), observation(job(end=end), *pods), at(101)))
+    status = to_manifest(compute_status(parsed(**spec), observation(job(end=end), *pods), at(101)))
     assert status["phase"] == "Failed"
     assert status["message"] == status["failure"]["message"]
     found: dict[str, Any] = status["failure"]
@@ -104,7 +104,7 @@ DISRUPTED = [
 @pytest.mark.parametrize("code", [137, 15])
 def test_a_preempted_pod_is_not_blamed_on_the_trainer_whatever_it_ended_with(code: int) -> None:
     status = to_manifest(
-        compute_status(resource(), observation(job(), pod(state=terminated(code), conditions=DISRUPTED)), at(95))
+        compute_status(parsed(), observation(job(), pod(state=terminated(code), conditions=DISRUPTED)), at(95))
     )
 
     assert (status["phase"], status["attempts"][0]["reason"]) == ("Pending", "PreemptionByScheduler")

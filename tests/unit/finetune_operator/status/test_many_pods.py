@@ -8,8 +8,8 @@ from tests.unit.finetune_operator.samples import (
     job,
     member,
     observation,
+    parsed,
     received,
-    resource,
     running,
     stamp,
     terminated,
@@ -28,7 +28,7 @@ WORD = {"exitCode": 11, "failure": {"reason": "ColumnNotFound", "message": "colu
 
 
 def compute(observed: Observation, seconds: float = 60, status: Any = None, **spec: Any) -> dict[str, Any]:
-    given = resource(status, resources={"gpus": 1, "nodes": spec.pop("nodes", 2)}, **spec)
+    given = parsed(status, resources={"gpus": 1, "nodes": spec.pop("nodes", 2)}, **spec)
     return to_manifest(compute_status(given, observed, at(seconds)))
 
 

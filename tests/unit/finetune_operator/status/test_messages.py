@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.samples import resource
+from tests.unit.finetune_operator.samples import parsed
 
 from finetune_api.report import TrainerState
 from finetune_api.v1alpha1 import FineTuneJobSpec
@@ -18,7 +18,7 @@ STATE: dict[str, Any] = {
 
 
 def spec(**change: Any) -> FineTuneJobSpec:
-    found = resource(**change).spec
+    found = parsed(**change).spec
     assert found is not None
     return found
 
