@@ -1,4 +1,4 @@
-"""Chats to tokens by the model's own template, with a mark on what the assistant says."""
+"""Chats to tokens by the model's own template, with a mark on the turns of the assistant."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ class ChatTemplate:
     text: str | None
     """Jinja; None for that of the tokenizer."""
     marked: bool
-    """Whether it tells the assistant's words itself, by `{% generation %}`."""
+    """Whether it marks the assistant's words itself, by `{% generation %}`."""
 
     def render(self, chat: Chat) -> list[int]:
         """The tokens of the whole chat."""
@@ -40,7 +40,7 @@ class ChatTemplate:
         never has to write.
 
         Raises:
-            ChatError: When the template refuses the chat, or does not let its turns be told apart.
+            ChatError: When the template refuses the chat, or its turns cannot be separated.
         """
         whole, marks = self._marked(chat)
         kept = [False] * len(whole)
@@ -71,7 +71,7 @@ class ChatTemplate:
 
     @property
     def stop_token(self) -> int | None:
-        """`end_of_turn` where it is a token of its own, at which an answer can be told to end, and no word."""
+        """`end_of_turn` where it is a token of its own, at which generation can stop, and no word."""
         marks = {*self.tokenizer.added_tokens_decoder, *self.tokenizer.all_special_ids} - {self.tokenizer.unk_token_id}
         return self.end_of_turn if self.end_of_turn in marks else None
 
@@ -125,7 +125,7 @@ class ChatTemplate:
         """Where the assistant's words of a turn begin, and where the next turn does.
 
         Raises:
-            ChatError: When the template does not let it be told.
+            ChatError: When it does not show in what the template writes.
         """
         return self._begin(chat, turn, whole), self._next(chat, turn, whole)
 
@@ -296,7 +296,7 @@ def _shared_end(first: list[int], second: list[int]) -> list[int]:
 
 
 def _runs(marks: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """Where marks begin and end that stand beside each other."""
+    """Beginning and end of each run of marks."""
     start = None
     for place, mark in enumerate([*marks, False]):
         if mark and start is None:
@@ -320,8 +320,8 @@ def _spellings(messages: list[Message]) -> Iterator[list[Message]]:
 
 def _with_other(chat: Chat, turn: int) -> Chat:
     """The chat with another answer, that has no letter in common with that of the turn at either end."""
-    said = str(chat.messages[turn].get("content", "")).strip()
-    words = "".join("1" if letter == "0" else "0" for letter in (said[:1], said[-1:]))
+    content = str(chat.messages[turn].get("content", "")).strip()
+    words = "".join("1" if letter == "0" else "0" for letter in (content[:1], content[-1:]))
     return replace(
         chat, messages=[*chat.messages[:turn], {"role": ASSISTANT, "content": words}, *chat.messages[turn + 1 :]]
     )
@@ -350,11 +350,11 @@ def _with_text_arguments(message: Message) -> Message:
 
 
 def _remedy(refusal: str, chat: Chat) -> str:
-    said = refusal.lower()
-    if any(role in said for role in SYSTEM):
+    text = refusal.lower()
+    if any(role in text for role in SYSTEM):
         return "put what the system says into the first turn of the user, or leave it out"
     if parts_of(chat) & {"tool", "tools", "tool_calls"}:
         return "use a model whose chat template knows tools, or drop the row"
-    if "alternat" in said:
+    if "alternat" in text:
         return "let user and assistant take turns, the user first: join turns of one that follow each other, or drop the row"
     return "give turns as the model expects them, or drop the row"

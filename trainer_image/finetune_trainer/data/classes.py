@@ -1,4 +1,4 @@
-"""What is odd about the classes of a column and the rows that have them: each is learnt as it stands, and told."""
+"""Warns of classes that are odd: each is learnt as it is."""
 
 import re
 import unicodedata
@@ -59,14 +59,14 @@ class Labels:
         return self.rows.name_row(next(index for index, ids in enumerate(self.lists) if number in ids))
 
 
-def tell_odd_classes(
+def warn_of_odd_classes(
     column: str, names: Sequence[str], train: Labels, evaluation: Labels | None, in_order: bool = False
 ) -> None:
     """Warn of classes that are probably not meant so.
 
     Args:
         names: Of the classes, in the order of their ids.
-        in_order: Whether rows are learnt in the order in which they stand.
+        in_order: Whether rows are learnt in the order of the file.
     """
     found = chain(
         _one_class(names, train, evaluation),
@@ -187,7 +187,7 @@ def _sorted(names: Sequence[str], labels: Labels, in_order: bool) -> Iterator[tu
 
 
 def _is_sorted(labels: Labels) -> bool:
-    """Whether equal labels stand together in the file, which is no chance; with one class only there is nothing to tell."""
+    """Whether equal labels follow each other in the file, and there are several classes."""
     if not labels.single or len(labels.ids) < _MANY:
         return False
     _, splits = np.unique(labels.rows.splits.astype(str), return_inverse=True)

@@ -95,7 +95,7 @@ def _is_written_list(text: str) -> bool:
         return False
 
 
-def tell_empty_texts(rows: Rows, column: str) -> None:
+def warn_of_empty_texts(rows: Rows, column: str) -> None:
     """Say how many texts are empty: that is no mistake where only some are, but seldom meant."""
     texts = rows.dataset.select_columns([column]).with_format("arrow").iter(batch_size=_AT_ONCE)
     empty = np.concatenate([pc.equal(pc.utf8_trim_whitespace(table[column]), "").to_numpy() for table in texts])

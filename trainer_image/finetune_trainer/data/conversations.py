@@ -93,10 +93,10 @@ def has_system(chat: Chat) -> bool:
 
 
 def read_answer(prompt: Any, completion: Any, whole: bool, tools: Any = None, system: str | None = None) -> Chat:
-    """The chat of a prompt and a completion that are turns: of what the assistant says the completion's is learnt.
+    """The chat of a prompt and a completion that are turns: of the assistant's turns those of the completion are learnt.
 
     Args:
-        whole: Learn what it says in the prompt as well.
+        whole: Learn its turns in the prompt as well.
 
     Raises:
         ChatError: When it is no chat, or the completion is no turn of the assistant.

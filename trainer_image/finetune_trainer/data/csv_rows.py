@@ -33,7 +33,7 @@ MISSING = pa.array(
 )  # fmt: skip
 """What means that there is nothing, as pandas has it."""
 _FEW = 100
-"""A column with no more different values than this may tell whether a line is a row of its own."""
+"""A column with no more different values than this can decide whether a line is a row of its own."""
 
 
 class _OddQuotes(Exception):
@@ -295,11 +295,11 @@ def _ragged(layout: _Layout, line: int, fields: list[str]) -> TrainerError:
 
 
 def _torn(file: DataFile, line: int, error: csv.Error, header: Sequence[str] = ()) -> _OddQuotes:
-    says = "a text that begins with a quote is never closed"
+    problem = "a text that begins with a quote is never closed"
     if "expected after" in str(error):
-        says = "a text begins with a quote, and after the closing quote it goes on"
+        problem = "a text begins with a quote, and after the closing quote it goes on"
     return _OddQuotes(
-        data_error("QuotesBroken", f"{file.name}, line {line}: {says}", other_separator(header) or _REMEDY)
+        data_error("QuotesBroken", f"{file.name}, line {line}: {problem}", other_separator(header) or _REMEDY)
     )
 
 

@@ -46,7 +46,7 @@ class DataFile:
 
 
 def packing(name: str) -> str:
-    """The suffix of `name` that says that it is packed, or nothing."""
+    """The suffix of a packed file, such as `.gz`, or nothing."""
     return next((name[-len(suffix) :] for suffix in PACKED if name.lower().endswith(suffix)), "")
 
 
@@ -55,7 +55,7 @@ def text_of(file: DataFile) -> Iterator[TextIO]:
     """The file's text. Its lines end as they end in the file.
 
     Raises:
-        TrainerError: DATA when it is packed in another way than it says, or torn, or is no text.
+        TrainerError: DATA when it is packed in another way than its suffix, or torn, or is no text.
     """
     try:
         with _bytes_of(file) as packed:
@@ -96,7 +96,7 @@ def _bytes_of(file: DataFile) -> IO[bytes]:
 
 
 def _encoding(file: DataFile, head: bytes) -> str:
-    """By the byte order mark; without one by where the zeros stand."""
+    """By the byte order mark; without one by the places of zeros."""
     for mark, name in _MARKS.items():
         if head.startswith(mark):
             return name

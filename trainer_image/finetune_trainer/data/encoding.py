@@ -24,7 +24,7 @@ from finetune_trainer.data.conversations import (
     without_nulls,
 )
 from finetune_trainer.data.formats import Layout, is_chat
-from finetune_trainer.data.notes import NOT_LEARNT, NULLS, RENAMED, SAYS_NOTHING, SYSTEM_TWICE
+from finetune_trainer.data.notes import EMPTY_ANSWER, NOT_LEARNT, NULLS, RENAMED, SYSTEM_TWICE
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import Batch, encode_texts
 
@@ -37,7 +37,7 @@ class Encoded:
     marks: list[bool]
     """Of each token: whether it is learnt."""
     notes: Sequence[str] = ()
-    """What is to be told of the row: constants of `notes`, or what of a chat its template passes over."""
+    """What is to be reported of the row: constants of `notes`, or what of a chat its template passes over."""
 
 
 Encode = Callable[[Batch, list[int]], list[Encoded]]
@@ -175,7 +175,7 @@ def _notes(chat: Chat, row: Mapping[str, Any], layout: Layout) -> list[str]:
     notes = [NOT_LEARNT] if not any(chat.learnt) else []
     answers = [turn for turn, learnt in zip(chat.messages, chat.learnt, strict=True) if learnt]
     if any(not turn.get("content", "").strip() and "tool_calls" not in turn for turn in answers):
-        notes.append(SAYS_NOTHING)
+        notes.append(EMPTY_ANSWER)
     if system and has_system(chat) and first != {"role": "system", "content": system}:
         notes.append(SYSTEM_TWICE)
     turns = row.get(layout.columns.get("messages", ""))
@@ -227,7 +227,7 @@ class _Tokens:
         return [self._ended(tokens) for tokens in once] if ends else once
 
     def _without_tail(self, text: str) -> str:
-        """Without the blanks after an end of text that stands in the text."""
+        """Without the blanks after an end of text within the text."""
         stripped = text.rstrip()
         return stripped if stripped.endswith(str(self._tokenizer.eos_token)) else text
 

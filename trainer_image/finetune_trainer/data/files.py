@@ -1,4 +1,4 @@
-"""Which files of a folder hold the rows of which split, as `datasets` and the Hub have it; and which do not, which is told."""
+"""Which files of a folder hold the rows of which split, as in `datasets` and on the Hub; warns of those that hold none."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ class Found:
 
     splits: dict[str, list[DataFile]]
     separator: str | None = None
-    """Of csv files, where the folder says it."""
+    """Of csv files, where the folder's README has it."""
     is_ours: bool = True
     """Whether we can read them by what we know of them. If not, `datasets` has to: images, declared types, options of pandas."""
 
@@ -67,7 +67,7 @@ def find_files(source: str, folder: Path, name: str | None, used: frozenset[str]
             raise data_error(
                 "NoRows", f"{source}: no file of split '{split}' is there", "check data_files in README.md"
             )
-    _tell_shared(source, folder, resolved)
+    _warn_of_shared_files(source, folder, resolved)
     declared = _declares_features(card, chosen)
     separator = params.get("delimiter") or params.get("sep")
     plain = not declared and not (params.keys() - _OPTIONS - _NO_OPTIONS)
@@ -82,7 +82,7 @@ def find_files(source: str, folder: Path, name: str | None, used: frozenset[str]
             {split: [_data_file(folder, path) for path in files] for split, files in resolved.items()}, separator, False
         )
     if not configs or any(len(splits[split]) < len(files) for split, files in resolved.items()):
-        _look_at_others(source, folder, splits, used)
+        _check_other_files(source, folder, splits, used)
     return Found(splits, separator)
 
 
@@ -95,17 +95,17 @@ def _main_reader(usual: str | None, files: Sequence[DataFile], used: frozenset[s
 
 
 def _card(folder: Path) -> DatasetCardData:
-    """What the folder says of itself."""
+    """The metadata in the folder's README."""
     readme, beside = folder / datasets.config.REPOCARD_FILENAME, folder / datasets.config.REPOYAML_FILENAME
     data = DatasetCard.load(readme).data if readme.is_file() else DatasetCardData()
     if beside.is_file():
-        told = YAML(typ="safe").load(beside)
-        data = DatasetCardData(**{**data.to_dict(), **told}) if told else data
+        metadata = YAML(typ="safe").load(beside)
+        data = DatasetCardData(**{**data.to_dict(), **metadata}) if metadata else data
     return data
 
 
 def _declares_features(card: DatasetCardData, config: str | None) -> bool:
-    """Whether the types of the columns stand in the README."""
+    """Whether the README has the types of the columns."""
     infos = card.get("dataset_info") or []
     return any(
         info.get("features")
@@ -150,7 +150,7 @@ def _data_file(folder: Path, path: str) -> DataFile:
     return DataFile(at, str(at.relative_to(folder)) if at.is_relative_to(folder) else path)
 
 
-def _tell_shared(source: str, folder: Path, splits: dict[str, list[str]]) -> None:
+def _warn_of_shared_files(source: str, folder: Path, splits: dict[str, list[str]]) -> None:
     of: dict[str, str] = {}
     for split, files in splits.items():
         for file in files:
@@ -162,8 +162,8 @@ def _tell_shared(source: str, folder: Path, splits: dict[str, list[str]]) -> Non
                 )
 
 
-def _look_at_others(source: str, folder: Path, splits: dict[str, list[DataFile]], used: frozenset[str]) -> None:
-    """Tell of files of rows that are in no split; raise where one would be missed."""
+def _check_other_files(source: str, folder: Path, splits: dict[str, list[DataFile]], used: frozenset[str]) -> None:
+    """Warn of files of rows that are in no split; raise where one would be missed."""
     read = {file.path for files in splits.values() for file in files}
     others = [file for file in _every(folder) if file.path not in read]
     first = next(iter(splits.values()))[0]

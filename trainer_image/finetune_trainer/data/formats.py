@@ -85,13 +85,13 @@ def is_text(feature: Any) -> bool:
 
 
 def unread(layout: Layout, features: Mapping[str, Any]) -> list[str]:
-    """Columns that are not read though their names say that they belong to what is learnt."""
+    """Columns that are not read though their names belong to what is learnt."""
     meant = {*CHATS, *SYSTEMS, *_MEANT}
     return [column for column in features if column in meant - set(layout.all_columns)]
 
 
-def tell_layout(layout: Layout, settings: DatasetSettings, rows: Rows) -> None:
-    """Say which form was taken and what is read, and what is not though it looks as if it were to be learnt."""
+def report_layout(layout: Layout, settings: DatasetSettings, rows: Rows) -> None:
+    """Log the format and the columns that are read; warn of columns that look as if they were to be learnt, and are not."""
     chosen = f"dataset.format {layout.format}" + (", told by the columns" if settings.format == "auto" else "")
     logger.info("learning from the columns %s (%s)", listed(layout.all_columns), chosen)
     if settings.format == "auto" and (left := unread(layout, rows.dataset.features)):

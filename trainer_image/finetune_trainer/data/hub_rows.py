@@ -40,8 +40,8 @@ def hub_files(settings: DatasetSettings) -> HubFiles | None:
     try:
         builder = datasets.load_dataset_builder(repository, name=settings.name, revision=settings.revision, token=token)
     except Exception as error:
-        told = explain_hub_error(error, "data set", settings.source, settings.revision)
-        there = _at_hand(repository, settings.revision) if told and told.exit_code == ExitCode.INTERNAL else None
+        failure = explain_hub_error(error, "data set", settings.source, settings.revision)
+        there = _at_hand(repository, settings.revision) if failure and failure.exit_code == ExitCode.INTERNAL else None
         if there is None:
             raise
         return _found(settings, there)
@@ -49,7 +49,7 @@ def hub_files(settings: DatasetSettings) -> HubFiles | None:
         return None
     files = [url.partition(f"@{builder.hash}/")[2] for urls in builder.config.data_files.values() for url in urls]
     if builder.config.name == "default":
-        _tell_others(settings.source, files, HfApi().list_repo_files(
+        _warn_of_unread_files(settings.source, files, HfApi().list_repo_files(
             repository, repo_type="dataset", revision=settings.revision, token=token
         ))  # fmt: skip
     if builder.name not in _TEXT_FORMATS or not all(files):
@@ -74,8 +74,8 @@ def _found(settings: DatasetSettings, folder: Path) -> HubFiles | None:
     return HubFiles(found, folder.name) if found.is_ours else None
 
 
-def _tell_others(source: str, read: Sequence[str], every: Sequence[str]) -> None:
-    """Say which files of rows are in no split. A data set with configurations says itself which are."""
+def _warn_of_unread_files(source: str, read: Sequence[str], every: Sequence[str]) -> None:
+    """Warn of files of rows that are in no split. A data set with configurations lists those that are."""
     others = [
         name
         for name in map(PurePosixPath, every)

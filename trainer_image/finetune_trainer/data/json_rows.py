@@ -41,7 +41,7 @@ class _Scan:
     rows: int = 0
     shapes: dict[str, Shape] = field(default_factory=dict)
     firsts: dict[str, dict[str, tuple[Any, str]]] = field(default_factory=dict)
-    """Of each column, by kind of value: the first of them, and where it stands."""
+    """Of each column, by kind of value: the first of them, and its place."""
 
 
 class _Twice(Exception):

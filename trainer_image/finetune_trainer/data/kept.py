@@ -49,8 +49,8 @@ def kept_rows(found: Found, texts: frozenset[str]) -> tuple[datasets.DatasetDict
     folder = cache_folder("files", found.splits, _READERS, found.separator, sorted(texts))
     with FileLock(f"{folder}.lock"):
         if folder.exists():
-            for told in _notes(folder)["warnings"]:
-                warn(told["reason"], told["message"])
+            for warning in _notes(folder)["warnings"]:
+                warn(warning["reason"], warning["message"])
         else:
             for leftover in folder.parent.glob(f"{folder.name}.*"):
                 if leftover.is_dir():  # of a process that was killed

@@ -31,7 +31,7 @@ class Several:
 
 
 def problem_of(rows: Rows, column: str, wanted: Problem | None, metrics: Collection[str] = ()) -> Problem:
-    """What is predicted: as `wanted`, else what the column tells. Says so where floats may be meant either way.
+    """What is predicted: as `wanted`, else by what the column holds. Warns where floats may be meant either way.
 
     Args:
         metrics: Those that are asked for: who asks for the error of a number means whole numbers as such.
@@ -171,8 +171,8 @@ def numbers(rows: Rows, column: str) -> list[float]:
     return found
 
 
-def tell_constant(rows: Rows, column: str, values: Sequence[float]) -> None:
-    """Say where numbers to learn are all the same: there is nothing to tell apart."""
+def warn_of_constant(rows: Rows, column: str, values: Sequence[float]) -> None:
+    """Warn where numbers to learn are all the same."""
     if len(values) > 1 and len(set(values)) == 1:
         warn(
             "OneNumber",

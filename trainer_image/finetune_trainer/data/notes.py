@@ -1,4 +1,4 @@
-"""What is told of rows of causal-lm: once for all that it is true of."""
+"""Reports what is odd about rows of causal-lm: once for all rows of a kind."""
 
 import logging
 from collections.abc import Sequence
@@ -13,34 +13,34 @@ logger = logging.getLogger(__name__)
 NOT_LEARNT: Final = "not learnt"
 SYSTEM_TWICE: Final = "system twice"
 RENAMED: Final = "renamed"
-SAYS_NOTHING: Final = "says nothing"
+EMPTY_ANSWER: Final = "says nothing"
 NULLS: Final = "nulls"
 
 
-def tell_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> None:
-    """Say what was noted of rows.
+def report_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> None:
+    """Log or warn of what was noted of rows.
 
     Args:
         notes: Of each row: constants from above, or what of its chat the model's template passes over in silence.
     """
     for note in sorted({note for row in notes for note in row} - {"", NOT_LEARNT}):
         where = [index for index, row in enumerate(notes) if note in row]
-        told = f"split '{rows.split}', {len(where)} rows, the first is {rows.name_row(where[0])}"
+        of_rows = f"split '{rows.split}', {len(where)} rows, the first is {rows.name_row(where[0])}"
         if note == RENAMED:
-            logger.info("%s: roles are called as the model's chat template knows them (user, assistant, tool)", told)
-        elif note == SAYS_NOTHING:
-            warn("EmptyAnswers", f"{told}: the assistant says nothing in a turn; the model learns to end there")
+            logger.info("%s: roles are called as the model's chat template knows them (user, assistant, tool)", of_rows)
+        elif note == EMPTY_ANSWER:
+            warn("EmptyAnswers", f"{of_rows}: the assistant says nothing in a turn; the model learns to end there")
         elif note == NULLS:
             warn(
                 "NullsLeftOut",
-                f"{told}: nulls in calls or tools are left out, as Arrow puts them there for keys of other rows; where they "
+                f"{of_rows}: nulls in calls or tools are left out, as Arrow puts them there for keys of other rows; where they "
                 "are meant, write arguments and tools as JSON strings",
             )
         elif note == SYSTEM_TWICE:
             column = layout.beside.get("system")
-            warn("SystemTwice", f"{told}: the chat's own system turn is taken, and not column '{column}'")
+            warn("SystemTwice", f"{of_rows}: the chat's own system turn is taken, and not column '{column}'")
         else:
-            warn("NotInTemplate", f"{told}: {_PASSED_OVER.get(note, f'turns of {note} are')} {_BY_TEMPLATE}")
+            warn("NotInTemplate", f"{of_rows}: {_PASSED_OVER.get(note, f'turns of {note} are')} {_BY_TEMPLATE}")
 
 
 _PASSED_OVER: Final = {

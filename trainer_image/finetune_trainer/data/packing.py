@@ -59,7 +59,7 @@ def collator(tokenizer: Tokenizer, packed: bool, multiple: int | None) -> Collat
 def _collate(pad: Any, packed: bool, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     batch: dict[str, torch.Tensor] = pad(rows)
     if packed:
-        # With a mask for padding, transformers would not look at the positions to tell texts apart. Padding needs none:
+        # With a mask for padding, transformers would not separate texts by their positions. Padding needs none:
         # at position 0 each of its tokens is a text of its own, and its label is -100.
         del batch["attention_mask"]
     return batch

@@ -34,7 +34,7 @@ def read_parquet(files: Sequence[DataFile]) -> SplitTables:
             if both is None:
                 doubts[column] = Doubt(
                     "ColumnType",
-                    f"column '{column}' is {_told(features[column])} in {first[column]} and {_told(feature)} in {name}",
+                    f"column '{column}' is {_described(features[column])} in {first[column]} and {_described(feature)} in {name}",
                     "write it with the same type in all files",
                 )
             else:
@@ -127,7 +127,7 @@ def _is(feature: Any, kind: str) -> bool:
     return isinstance(feature, datasets.Value) and bool(feature.dtype == kind)
 
 
-def _told(feature: Any) -> str:
+def _described(feature: Any) -> str:
     if isinstance(feature, datasets.ClassLabel):
         return f"one of the classes {', '.join(feature.names[:12])}"
     return "text" if _is(feature, "string") or _is(feature, "large_string") else str(getattr(feature, "dtype", feature))

@@ -108,7 +108,7 @@ def _with_fields(splits: datasets.DatasetDict, columns: Columns) -> datasets.Dat
 
 
 def _class_names(feature: Any) -> list[str] | None:
-    """What the numbers of a column stand for, where it says so."""
+    """The names of the classes, where the column declares them."""
     inner = getattr(feature, "feature", feature)
     return inner.names if isinstance(inner, datasets.ClassLabel) else None
 
@@ -193,7 +193,7 @@ def _as_splits(loaded: datasets.Dataset | datasets.DatasetDict) -> datasets.Data
 
 @contextmanager
 def _data_failures(settings: DatasetSettings) -> Iterator[None]:
-    """Whatever a reader raises is told as a failure of the data: the file is not ours, nor are the readers."""
+    """Raise whatever a reader raises as a failure of the data."""
     try:
         yield
     except (TrainerError, MemoryError):
@@ -248,10 +248,10 @@ def _joined(parts: list[datasets.Dataset], slices: list[Any]) -> datasets.Datase
         raise data_error(
             "ColumnsDiffer",
             f"splits '{slices[one].splitname}' and '{slices[other].splitname}' cannot be joined: one has "
-            f"{_told(parts[one])}, the other {_told(parts[other])}",
+            f"{_described(parts[one])}, the other {_described(parts[other])}",
             "write them with the same columns and types",
         ) from error
 
 
-def _told(rows: datasets.Dataset) -> str:
+def _described(rows: datasets.Dataset) -> str:
     return listed(f"{name} ({getattr(kind, 'dtype', type(kind).__name__)})" for name, kind in rows.features.items())

@@ -1,4 +1,4 @@
-"""Some rows that stand for all: enough to know how long texts are, and those that are the likeliest to be wrong."""
+"""A sample of rows: enough to know how long texts are, and those that are the likeliest to be wrong."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ def sample_rows(rows: Rows, most: int, label_column: str | None) -> Rows:
     if count <= most:
         return rows
     spread = range(0, count, -(-count // most))
-    chosen = np.array(sorted({*spread, *_telling(rows, most, label_column)}))
+    chosen = np.array(sorted({*spread, *_likely_problems(rows, most, label_column)}))
     return rows.select(chosen)
 
 
-def _telling(rows: Rows, most: int, label_column: str | None) -> set[int]:
+def _likely_problems(rows: Rows, most: int, label_column: str | None) -> set[int]:
     labels: dict[Any, int] = {}
     missing: dict[str, int] = {}
     extremes: dict[tuple[str, str], tuple[int, int]] = {}

@@ -1,6 +1,6 @@
 """The type of a column of JSON values, found over all of them.
 
-As `datasets` has it, objects that all have the same keys are a struct, and whatever else is mixed is kept as JSON.
+As in `datasets`, objects that all have the same keys are a struct, and whatever else is mixed is kept as JSON.
 """
 
 import json

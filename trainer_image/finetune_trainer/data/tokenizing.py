@@ -35,7 +35,7 @@ def tokenized(rows: Rows, columns: Sequence[str], encode: Encode, *settings: Any
     tokenizer included.
     """
 
-    # datasets gives a new column the type of an old one of its name: a user's `labels` shall not become that of ours.
+    # datasets gives a new column the type of an old one of its name: a user's `labels` must not decide that of the model's.
     renamed = {column: f"rows.{column}" for column in columns}
 
     def with_length(batch: Batch, indices: list[int]) -> Batch:
@@ -63,9 +63,9 @@ def tokenized(rows: Rows, columns: Sequence[str], encode: Encode, *settings: Any
 
 @contextmanager
 def as_loaded(tokenizer: Tokenizer) -> Iterator[None]:
-    """Leave a tokenizer as it is: it keeps how it was last told to cut and pad, and is saved so.
+    """Restore a tokenizer's truncation and padding at the end: they are saved with it.
 
-    What is exported shall not depend on whether rows were tokenised in this process or kept from another.
+    What is exported must not depend on whether rows were tokenized in this process or kept from another.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     truncation, padding = (backend.truncation, backend.padding) if backend else (None, None)
@@ -164,7 +164,7 @@ def longest_sequence(settings: Preprocessing, tokenizer: Tokenizer, model_config
         TrainerError: BAD_CONFIGURATION when maxLength is more than the model can take, or leaves no room for text.
     """
     positions = _positions(model_config.get_text_config())
-    # A tokenizer that knows no limit says so by a huge number.
+    # Tokenizers without a limit give a huge number.
     own = [limit for limit in (tokenizer.model_max_length, positions) if limit is not None and 0 < limit < 10_000_000]
     if settings.max_length is None:
         return min(own) if own else None

@@ -1,4 +1,4 @@
-"""Why data could not be read, told so that its owner can mend it."""
+"""Explains why data could not be read, so that its owner can mend it."""
 
 import re
 
@@ -18,12 +18,12 @@ _TWICE = re.compile(
 
 
 def explain_unreadable(source: str, error: Exception) -> TrainerError:
-    """The failure that an exception of a reader stands for: the file is not ours, nor are the readers."""
+    """The failure of the data that an exception of a reader means."""
     text = str(error)
     chain = list(causes(error))
     if empty := _EMPTY_SPLIT.search(text):
         return data_error("NoRows", f"{source} has no rows in split '{empty['split']}'")
-    if isinstance(error, StopIteration):  # what the reader of jsonl says of files without a line
+    if isinstance(error, StopIteration):  # what the reader of jsonl raises for files without a line
         return data_error("NoRows", f"{source} has no rows")
     if isinstance(error, EmptyDatasetError | DataFilesNotFoundError):
         return data_error(
@@ -48,10 +48,10 @@ def explain_unreadable(source: str, error: Exception) -> TrainerError:
             "give each column a name of its own",
         )
     # pandas has the last word in a chain about json, and only Arrow says what is wrong.
-    told = [cause for cause in chain if isinstance(cause, pa.ArrowInvalid)] or [
+    readable = [cause for cause in chain if isinstance(cause, pa.ArrowInvalid)] or [
         cause for cause in reversed(chain) if not isinstance(cause, DatasetsError)
     ]
-    innermost = told[0] if told else error
+    innermost = readable[0] if readable else error
     why = " ".join(str(innermost).split())[:_LONGEST_REASON] or type(innermost).__name__
     if any("Invalid UTF8" in str(cause) or isinstance(cause, UnicodeDecodeError) for cause in chain):
         return data_error("NotUtf8", f"{source} is not UTF-8: {why}", "convert it, as by iconv -f latin1 -t utf-8")

@@ -17,7 +17,7 @@ MOSTLY_UNKNOWN = 0.9
 """Share of unknown tokens from which on nothing is left to learn. Texts in a script that a vocabulary has only the
 punctuation and figures of come to this; those that it was made for stay below a hundredth."""
 OFTEN_UNKNOWN = 0.05
-"""Share from which on it is said: one word of twenty is lost, which rare words and emoji alone do not come to."""
+"""Share from which on it is warned of: one word of twenty is lost, which rare words and emoji alone do not come to."""
 _BATCH = 10_000
 
 
@@ -42,7 +42,7 @@ def check_tokens(
     pretrained: Pretrained,
     columns: Sequence[str] = ("input_ids",),
 ) -> None:
-    """The model has an embedding for each token of the rows, and the tokenizer knows most of what they say.
+    """The model has an embedding for each token of the rows, and the tokenizer knows most of their words.
 
     Args:
         encoded: The rows as tokens, as many in the same order.
@@ -66,7 +66,7 @@ def check_tokens(
 
 
 def unknown_token(tokenizer: Tokenizer) -> int | None:
-    """The token of what the vocabulary does not have. None where it stands for something else as well, such as the end
+    """The token of what the vocabulary does not have. None where it means something else as well, such as the end
     of a text: tokenizers of bytes know everything, and name one all the same."""
     unknown: int | None = tokenizer.unk_token_id
     return None if unknown in (tokenizer.eos_token_id, tokenizer.bos_token_id) else unknown
@@ -87,15 +87,15 @@ def _check_embedded(
 
 def _check_known(rows: Rows, lost: int, words: int, tokenizer: Tokenizer, source: str) -> None:
     share = lost / words if words else 0.0
-    told = (
+    message = (
         f"{share:.0%} of the tokens of split '{rows.split}' are {tokenizer.unk_token!r}: the tokenizer of {source} does "
         "not know what the texts say"
     )
     if share >= MOSTLY_UNKNOWN:
         raise model_error(
             "TextsUnknown",
-            told,
+            message,
             "use a model for the language and the kind of these texts; check the tokenizer's files",
         )
     if share >= OFTEN_UNKNOWN:
-        warn("TextsOftenUnknown", told)
+        warn("TextsOftenUnknown", message)

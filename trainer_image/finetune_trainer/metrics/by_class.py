@@ -1,4 +1,4 @@
-"""What an evaluation found of each class, as it stands in the history and beside the exported model."""
+"""What an evaluation found of each class, as it is in the history and beside the exported model."""
 
 from pydantic import BaseModel
 

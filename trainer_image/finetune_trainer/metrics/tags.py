@@ -1,4 +1,4 @@
-"""How tags tell entities of several words: which scheme a set of tags is of, and the same tags as seqeval reads them."""
+"""The schemes by which tags mark entities of several words: which one a set of tags is of, and the same tags as seqeval reads them."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -26,9 +26,9 @@ class EntityTags:
 
 
 def entity_tags(names: Sequence[str]) -> EntityTags | None:
-    """The scheme of a set of tags; None where they are none of entities, or it cannot be told.
+    """The scheme of a set of tags; None where they are none of entities, or it is not clear.
 
-    Marks stand before the type or behind it, or there is one type without a name.
+    Marks come before the type or behind it, or there is one type without a name.
     """
     for pattern in (_MARK_FIRST, _MARK_LAST):
         found = _read(names, pattern.fullmatch)

@@ -41,7 +41,7 @@ class TokenScores:
     def compute(self, loss: float) -> dict[str, float]:
         right, summed, tokens = self._sums
         mean = summed / max(tokens, 1)
-        # Above 700 the exponential has no double; a model that bad shall still have a number.
+        # Above 700 the exponential has no double; a model that bad must still have a number.
         known = {"accuracy": right / max(tokens, 1), "perplexity": math.exp(min(mean, 700))}
         return {"loss": float(mean), **{name: float(known[name]) for name in self._names}}
 

@@ -51,7 +51,7 @@ class Adapter:
     base: ModelSource
     """The model that it was trained for."""
     tensors: Tensors | None
-    """Of its weights, by the names that they have in the model; None where only loading can tell."""
+    """Of its weights, by the names that they have in the model; None where only loading shows it."""
 
     @property
     def has_tokenizer(self) -> bool:
@@ -59,10 +59,10 @@ class Adapter:
 
     @property
     def head(self) -> dict[str, Any]:
-        """Fields of the model's configuration that tell which classes it was trained for, where it brings them along."""
+        """Fields of the model's configuration that name the classes it was trained for, where it brings them along."""
         path = self.folder / BASE / "config.json"
-        told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        ids = {int(number): name for number, name in told.get("id2label", {}).items()}
+        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        ids = {int(number): name for number, name in config.get("id2label", {}).items()}
         return {"id2label": ids, "label2id": {name: number for number, name in ids.items()}} if ids else {}
 
 
@@ -84,14 +84,14 @@ def local_adapter(folder: Path, source: str) -> Adapter | None:
     check_no_pointers(folder, source)
     settings = json.loads(path.read_text(encoding="utf-8"))
     base = _base(settings, source)
-    told = f"{source}, an adapter of {base.source},"
+    described = f"{source}, an adapter of {base.source},"
     if settings.get("peft_type") != "LORA":
         raise model_error(
             "AdapterNotSupported",
-            f"{told} is of peft's type {settings.get('peft_type')}: training goes on from LoRA alone",
+            f"{described} is of peft's type {settings.get('peft_type')}: training goes on from LoRA alone",
             "merge it into its base by merge_and_unload, and set model.source to the result",
         )
-    tensors = local_tensors(folder, told, ADAPTER_WEIGHTS)
+    tensors = local_tensors(folder, described, ADAPTER_WEIGHTS)
     prefix = "base_model.model."
     named = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()} if tensors is not None else None
     return Adapter(source, folder, base, named)
@@ -109,7 +109,7 @@ def hub_adapter(settings: ModelSource) -> Adapter | None:
 
 
 def _base(settings: Mapping[str, Any], source: str) -> ModelSource:
-    """The model that an adapter's configuration names: a source of ours, a path on this machine, or an id on the Hub."""
+    """The model that an adapter's configuration names: a source as in model.source, a path on this machine, or an id on the Hub."""
     name = settings.get("base_model_name_or_path")
     if not name:
         raise model_error(

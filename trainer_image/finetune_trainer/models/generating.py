@@ -23,7 +23,7 @@ def mend_generation(model: PreTrainedModel) -> None:
 
 
 def _without_effect(settings: GenerationConfig) -> set[str]:
-    """Settings that others make void, such as a length penalty without beams. transformers tells them in a text alone."""
+    """Settings that others make void, such as a length penalty without beams. transformers names them in a text alone."""
     try:
         settings.validate(strict=True)
     except ValueError as error:

@@ -90,7 +90,7 @@ def load_model(
 def _load_shapes(
     kind: Any, pretrained: Pretrained, settings: ModelSource, options: dict[str, Any]
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The model without numbers, and what `from_pretrained` would say of its weights, as far as their heads are known."""
+    """The model without numbers, and what `from_pretrained` would report of its weights, as far as their heads are known."""
     config = copy.deepcopy(pretrained.config)
     config.update(options)
     with model_failures(settings), torch.device("meta"):
@@ -177,7 +177,7 @@ def _computed(model: PreTrainedModel) -> set[str]:
 def is_half_read(model: PreTrainedModel, name: str, new_head: bool) -> bool:
     """Whether a weight in the file that the model has no place for shows that it is another model than it should be.
 
-    It does within a layer, as the scale of a quantized weight does, and as one more layer. What stands beside the layers
+    It does within a layer, as the scale of a quantized weight does, and as one more layer. What is beside the layers
     was a head, or another part that the task does not use.
     """
     path, module = _where(model, name)

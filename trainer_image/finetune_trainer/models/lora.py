@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def check_lora(config: RunConfig) -> None:
-    """What can be told before anything is loaded.
+    """Check what shows before anything is loaded.
 
     Raises:
         TrainerError: BAD_CONFIGURATION when bitsandbytes is needed and not there, or cannot do what is asked.

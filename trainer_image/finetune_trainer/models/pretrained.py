@@ -53,7 +53,7 @@ class Pretrained:
     commit: str | None = None
     """On the Hub."""
     tensors: Tensors | None = None
-    """What its weights are, without their values; None where only loading can tell."""
+    """What its weights are, without their values; None where only loading shows it."""
     adapter: Adapter | None = None
     """What is to be added to its weights. Source, place and commit are those of the base."""
     dtype: torch.dtype = torch.float32
@@ -65,14 +65,14 @@ class Pretrained:
 
     @property
     def classes(self) -> list[str]:
-        """Names of what its head tells apart, in the order of their ids; `LABEL_0` and so on where it has none."""
+        """Names of the classes of its head, in the order of their ids; `LABEL_0` and so on where it has none."""
         return [name for _, name in sorted((self.config.id2label or {}).items())]
 
     @property
     def use_cache(self) -> bool | None:
         """Whether it keeps what it computed of the tokens before, to write the next: switched off while it is trained."""
-        told: bool | None = getattr(self.config, "use_cache", None)
-        return told
+        use_cache: bool | None = getattr(self.config, "use_cache", None)
+        return use_cache
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def _find_on_hub(settings: ModelSource) -> Pretrained:
 
 
 def _commit(settings: ModelSource) -> str:
-    """The commit that the revision stands for now, so that all files are of the same one. Works from the cache too."""
+    """The commit of the revision now, so that all files are of the same one. Works from the cache too."""
     try:
         config = Path(
             hf_hub_download(

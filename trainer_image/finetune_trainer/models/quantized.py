@@ -1,6 +1,6 @@
 """Checkpoints whose weights are kept in fewer bits: they are brought back to full ones where that is known to be right.
 
-A weight of such a file is half a number: its scale stands beside it. Read without, it is off by that factor.
+A weight of such a file is half a number: its scale is beside it. Read without, it is off by that factor.
 """
 
 from typing import Any

@@ -36,8 +36,8 @@ def check_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, source: s
     if start is not None and start >= embeddings:
         raise without_embedding(source, "decoder_start_token_id of its config.json", start, embeddings)
     for name in ("bos_token_id", "eos_token_id"):
-        told = getattr(config, name, None)
-        for token in told if isinstance(told, list) else [told]:
+        tokens = getattr(config, name, None)
+        for token in tokens if isinstance(tokens, list) else [tokens]:
             if token is not None and token >= embeddings:
                 warn(
                     "TokensWithoutEmbedding",

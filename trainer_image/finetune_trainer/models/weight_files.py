@@ -30,7 +30,7 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def check_no_pointers(folder: Path, source: str) -> None:
-    """No file is a pointer of git's large file storage, which stands where `git lfs pull` would put the content.
+    """No file is a pointer of git's large file storage, which lies where `git lfs pull` would put the content.
 
     Raises:
         TrainerError: MODEL, naming the file.
@@ -45,7 +45,7 @@ def check_no_pointers(folder: Path, source: str) -> None:
 
 
 def local_tensors(folder: Path, source: str, known: tuple[str, ...] = WEIGHTS) -> Tensors | None:
-    """What the weights in a folder are, without their values; None where only loading can tell.
+    """What the weights in a folder are, without their values; None where only loading shows it.
 
     Args:
         known: Names of the files to look for; the first that is there is taken.
@@ -127,7 +127,7 @@ def _tensors_of(path: Path, source: str) -> dict[str, torch.Tensor] | None:
 
 
 def _of_safetensors(path: Path) -> dict[str, torch.Tensor] | None:
-    # It compares the length of the file with what the head says.
+    # It compares the length of the file with that in the header.
     with safe_open(path, framework="pt") as file:
         heads = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
         return _on_meta({name: (head.get_dtype(), head.get_shape()) for name, head in heads.items()})
@@ -142,7 +142,7 @@ def _of_pickle(path: Path, begin: bytes) -> dict[str, torch.Tensor] | None:
 
 
 def _unreadable(path: Path, source: str, begin: bytes, why: str) -> TrainerError:
-    """Names what the file is, where its beginning tells."""
+    """The kind of file, where its first bytes show it."""
     kinds = {_ZIP: "a zip archive, as torch.save writes", _PICKLE: "a pickle", b"<": "a web page", b"{": "JSON"}
     kind = next((kind for mark, kind in kinds.items() if begin.startswith(mark)), None)
     torn = path.suffix == ".bin" and begin.startswith(_ZIP)

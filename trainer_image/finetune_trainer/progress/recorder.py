@@ -53,7 +53,7 @@ class Recorder:
         self._best_metric = f"eval_{config.evaluation.best_metric}" if config.evaluation.best_metric else None
         self._last_finite_step = 0
         self._saver = BackgroundSaver(output.hurried)
-        self._telling = threading.Lock()
+        self._likely_problems = threading.Lock()
         self._bar: ProgressBar | None = None
         self.current_stage: Stage = "Preparing"
         self.saved_step: int | None = None
@@ -297,7 +297,7 @@ class Recorder:
         )
 
     def _tell_checkpoints(self) -> None:
-        with self._telling:
+        with self._likely_problems:
             best, told = self.best(), None
             if best and self._best_metric:
                 value = self.history.evaluation_at(best.step)[self._best_metric]

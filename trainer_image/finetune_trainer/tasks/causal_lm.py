@@ -16,8 +16,8 @@ from finetune_trainer.data.chat import find_chat_template
 from finetune_trainer.data.columns import check_columns
 from finetune_trainer.data.encoding import Settings, encoder, learns_chats
 from finetune_trainer.data.examples import Examples
-from finetune_trainer.data.formats import Layout, find_layout, tell_layout
-from finetune_trainer.data.notes import NOT_LEARNT, tell_notes
+from finetune_trainer.data.formats import Layout, find_layout, report_layout
+from finetune_trainer.data.notes import NOT_LEARNT, report_notes
 from finetune_trainer.data.packing import collator, pack, packs
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import (
@@ -53,7 +53,7 @@ def read(inputs: Inputs) -> Reading:
     config, tokenizer, settings = inputs.config, inputs.tokenizer, inputs.config.preprocessing
     _check_model(inputs)
     layout = find_layout(config.dataset, inputs.train)
-    tell_layout(layout, config.dataset, inputs.train)
+    report_layout(layout, config.dataset, inputs.train)
     metrics = chosen_metrics(config.evaluation, config.task, METRICS_OF_TASK[config.task], _USUAL_METRICS)
     packed = packs(settings, inputs.pretrained.config.model_type)
     special = tokenizer.num_special_tokens_to_add(pair=False) + 1
@@ -123,7 +123,7 @@ def _split(inputs: Inputs, rows: Rows, layout: Layout, longest: int, packed: boo
 
     def finish(examples: Examples) -> Examples:
         notes = [note.split(",") for note in examples.dataset[_NOTES][:]]
-        tell_notes(rows, notes, layout)
+        report_notes(rows, notes, layout)
         learnt = _with_answers(rows, examples, [NOT_LEARNT in note for note in notes], longest)
         return _packed(rows, learnt, longest) if packed else learnt
 

@@ -14,8 +14,8 @@ from finetune_api.sources import Columns, Problem
 from finetune_api.training import METRICS_OF_PROBLEM, Metric
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.classes import Labels, tell_odd_classes
-from finetune_trainer.data.columns import check_columns, check_no_lists, check_text, tell_empty_texts
+from finetune_trainer.data.classes import Labels, warn_of_odd_classes
+from finetune_trainer.data.columns import check_columns, check_no_lists, check_text, warn_of_empty_texts
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.labels import (
     label_ids,
@@ -24,7 +24,7 @@ from finetune_trainer.data.labels import (
     problem_of,
     several_labels,
     several_vectors,
-    tell_constant,
+    warn_of_constant,
 )
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import (
@@ -80,10 +80,10 @@ def read(inputs: Inputs) -> Reading:
     evaluation = Labels(inputs.evaluation, target.labels(inputs.evaluation)) if inputs.evaluation else None
     if target.names:
         in_order = config.training.arguments.get("train_sampling_strategy") == "sequential"
-        tell_odd_classes(columns.label, target.names, train, evaluation, in_order)
+        warn_of_odd_classes(columns.label, target.names, train, evaluation, in_order)
     else:
         for labels in filter(None, (train, evaluation)):
-            tell_constant(labels.rows, columns.label, labels.each)
+            warn_of_constant(labels.rows, columns.label, labels.each)
 
     def load(pretrained: Pretrained) -> Loaded:
         kind = AutoModelForSequenceClassification
@@ -117,7 +117,7 @@ def _check_rows(rows: Rows, columns: Columns) -> None:
     for field in ("text", "textPair"):
         if field in used:
             check_text(rows, field, used[field])
-            tell_empty_texts(rows, used[field])
+            warn_of_empty_texts(rows, used[field])
     check_no_lists(rows, columns.label)
 
 

@@ -18,7 +18,7 @@ from finetune_api.training import METRICS_OF_TASK, Metric
 from finetune_trainer.base.errors import data_error, model_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
-from finetune_trainer.data.classes import Labels, tell_odd_classes
+from finetune_trainer.data.classes import Labels, warn_of_odd_classes
 from finetune_trainer.data.columns import check_columns, example, kind_of
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.labels import label_id_lists, label_names
@@ -63,7 +63,7 @@ def read(inputs: Inputs) -> Reading:
 
     train = _labels(inputs.train, columns, names)
     evaluation = _labels(inputs.evaluation, columns, names) if inputs.evaluation else None
-    tell_odd_classes(columns.tags, names, train, evaluation)
+    warn_of_odd_classes(columns.tags, names, train, evaluation)
 
     def load(pretrained: Pretrained) -> Loaded:
         return load_model(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from finetune_trainer.base.run_warnings import collected
-from finetune_trainer.data.classes import Labels, tell_odd_classes
+from finetune_trainer.data.classes import Labels, warn_of_odd_classes
 from finetune_trainer.data.labels import label_id_lists, label_ids, label_names
 from finetune_trainer.data.rows import Rows
 
@@ -29,7 +29,7 @@ def warnings(train: Rows, evaluation: Rows | None = None, **options: Any) -> dic
     told: dict[str, str] = {}
     with collected(lambda reason, message: told.update({reason: message})):
         train_labels, *more = (Labels(part, ids(part, "label", names)) for part in (train, evaluation) if part)
-        tell_odd_classes("label", names, train_labels, more[0] if more else None, **options)
+        warn_of_odd_classes("label", names, train_labels, more[0] if more else None, **options)
     return told
 
 

@@ -16,7 +16,7 @@ from finetune_trainer.data.labels import (
     problem_of,
     several_labels,
     several_vectors,
-    tell_constant,
+    warn_of_constant,
 )
 from finetune_trainer.data.rows import Rows
 
@@ -167,7 +167,7 @@ def test_a_class_that_is_a_fraction_is_told_with_its_row() -> None:
 def test_numbers_that_are_all_the_same_are_told(values: list[float], told: list[str]) -> None:
     reasons: list[str] = []
     with collected(lambda reason, _: reasons.append(reason)):
-        tell_constant(rows(values), "label", values)
+        warn_of_constant(rows(values), "label", values)
 
     assert reasons == told
 
