@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.integration.fixtures import ROOT, finetunejob
 
-from devcluster.apiserver.validation import validate
+from devcluster.apiserver.schemas.validation import validate
 from devcluster.cluster import Cluster
 from devcluster.testing.api import Answer, Api, eventually
 from finetune_api.crd import custom_resource_definition

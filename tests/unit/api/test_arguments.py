@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from devcluster.apiserver.validation import validate
+from devcluster.apiserver.schemas.validation import validate
 from finetune_api.crd import custom_resource_definition
 from finetune_api.training import Training
 

@@ -57,6 +57,10 @@ FORBIDDEN = {
         "devcluster/src/devcluster/node/__init__.py",
         "from devcluster import controllers",
     ),
+    "The API server by concern": (
+        "devcluster/src/devcluster/apiserver/schemas/structural.py",
+        "from devcluster.apiserver.kinds import pods",
+    ),
 }
 
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from devcluster.apiserver.builtin_schemas import schema_of
-from devcluster.apiserver.cel_rules import RuleTree
+from devcluster.apiserver.cel.rules import RuleTree
 from devcluster.apiserver.objects import Object
+from devcluster.apiserver.schemas.builtin import schema_of
 
 ALL_VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
 

@@ -9,15 +9,15 @@ import trustme
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from devcluster.apiserver import discovery, openapi
 from devcluster.apiserver.errors import ApiError, no_such_path, unauthorized
-from devcluster.apiserver.handlers import USER, Handlers, answer
+from devcluster.apiserver.requests import discovery, openapi
+from devcluster.apiserver.requests.handlers import USER, Handlers, answer
+from devcluster.apiserver.requests.reviews import Reviews
+from devcluster.apiserver.requests.tokens import ANONYMOUS, ISSUER, Tokens
 from devcluster.apiserver.resources import Registry
-from devcluster.apiserver.reviews import Reviews
 from devcluster.apiserver.store import Store
 from devcluster.apiserver.targets import parse_target
-from devcluster.apiserver.tokens import ANONYMOUS, ISSUER, Tokens
-from devcluster.apiserver.writes import WriteOptions, Writer
+from devcluster.apiserver.writes.writer import WriteOptions, Writer
 
 _OPEN = ("/healthz", "/livez", "/readyz", "/version")
 _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.finetune_operator.samples import START, UID, at, finetunejob, job, pod, received, running, terminated
 
-from devcluster.apiserver.validation import validate
+from devcluster.apiserver.schemas.validation import validate
 from finetune_api.report import ReportBody, TrainerStatus
 from finetune_operator.job.finetunejob import Key, parse_finetunejob
 from finetune_operator.job.names import ANNOTATION_REQUESTED, LABEL_INDEX, LABEL_JOB_UID

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from devcluster.apiserver.cel_rules import compile_rules
-from devcluster.apiserver.crds import check_definition, check_structural
+from devcluster.apiserver.cel.rules import compile_rules
+from devcluster.apiserver.kinds.crds import check_definition, check_structural
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 
 from devcluster.apiserver.errors import ApiError
 from devcluster.apiserver.jsonpath import find
-from devcluster.apiserver.selectors import label_selector
+from devcluster.apiserver.reads.selectors import label_selector
+from devcluster.apiserver.reads.tables import duration
+from devcluster.apiserver.reads.watches import transition
 from devcluster.apiserver.store import Event, Store
-from devcluster.apiserver.tables import duration
-from devcluster.apiserver.watches import transition
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from devcluster.apiserver import checks, crds, kinds
-from devcluster.apiserver.apply import Manager, apply, record_update
-from devcluster.apiserver.deletion import CLEANUP, DeleteOptions, check_preconditions, marked, may_go
 from devcluster.apiserver.errors import (
     ApiError,
     already_exists,
@@ -20,13 +17,17 @@ from devcluster.apiserver.errors import (
     not_found,
     required,
 )
-from devcluster.apiserver.fieldsets import Path
+from devcluster.apiserver.kinds import builtin, crds
+from devcluster.apiserver.kinds.versions import served, stored
 from devcluster.apiserver.objects import Object, clone, generated_name, is_deleting, timestamp
 from devcluster.apiserver.resources import Registry, Resource
+from devcluster.apiserver.schemas.structural import prune
 from devcluster.apiserver.store import Key, Store
-from devcluster.apiserver.structural import prune
 from devcluster.apiserver.targets import Target
-from devcluster.apiserver.versions import served, stored
+from devcluster.apiserver.writes import checks
+from devcluster.apiserver.writes.apply import Manager, apply, record_update
+from devcluster.apiserver.writes.deletion import CLEANUP, DeleteOptions, check_preconditions, marked, may_go
+from devcluster.apiserver.writes.fieldsets import Path
 
 NAMESPACES = "/namespaces"
 DEFINITIONS = f"{crds.GROUP}/{crds.PLURAL}"
@@ -180,7 +181,7 @@ class Writer:
             manager = Manager(options.manager, "Update", resource.api_version)
             record_update(None, obj, resource.schema, manager, _ignored(target))
         if not resource.is_custom:
-            kinds.admit(resource.kind, obj)
+            builtin.admit(resource.kind, obj)
         if options.dry_run:
             return obj
         return served(resource, self._stored(resource, key, obj))

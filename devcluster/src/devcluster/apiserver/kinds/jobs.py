@@ -2,8 +2,8 @@
 
 import re
 
-from devcluster.apiserver import pods
 from devcluster.apiserver.errors import FieldError, immutable, invalid_value, required, unsupported
+from devcluster.apiserver.kinds import pods
 from devcluster.apiserver.objects import Object
 
 _IMMUTABLE = (

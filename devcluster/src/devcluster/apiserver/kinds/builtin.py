@@ -3,8 +3,8 @@
 import base64
 from collections.abc import Callable
 
-from devcluster.apiserver import crds, jobs, pods, services
 from devcluster.apiserver.errors import FieldError, forbidden_field, immutable, invalid_value, required
+from devcluster.apiserver.kinds import crds, jobs, pods, services
 from devcluster.apiserver.objects import Object
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from devcluster.apiserver.cel_library import parse_quantity
-from devcluster.apiserver.cel_rules import check_rules, compile_rules
+from devcluster.apiserver.cel.library import parse_quantity
+from devcluster.apiserver.cel.rules import check_rules, compile_rules
 
 
 def schema(*rules: dict[str, Any], **properties: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from devcluster.apiserver.errors import ApiError, bad_request
 from devcluster.apiserver.objects import Object
-from devcluster.apiserver.selectors import Predicate
+from devcluster.apiserver.reads.selectors import Predicate
 from devcluster.apiserver.store import Event, Store
 from devcluster.apiserver.targets import Target
 

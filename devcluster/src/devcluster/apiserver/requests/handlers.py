@@ -8,19 +8,20 @@ from typing import Any
 
 from aiohttp import web
 
-from devcluster.apiserver import bodies, patches, pod_logs
-from devcluster.apiserver.deletion import default_warning, read_options
 from devcluster.apiserver.errors import ApiError, bad_request, method_not_allowed, not_found, unsupported_media_type
 from devcluster.apiserver.objects import Object
+from devcluster.apiserver.reads.selectors import FIELDS, Predicate, field_selector, label_selector
+from devcluster.apiserver.reads.views import View, read_view
+from devcluster.apiserver.reads.watches import check_resumable, error_event, read_watch_options, watch
+from devcluster.apiserver.requests import bodies, pod_logs
+from devcluster.apiserver.requests.reviews import Reviews
+from devcluster.apiserver.requests.tokens import User
 from devcluster.apiserver.resources import Registry
-from devcluster.apiserver.reviews import Reviews
-from devcluster.apiserver.selectors import FIELDS, Predicate, field_selector, label_selector
 from devcluster.apiserver.store import Store
 from devcluster.apiserver.targets import Target, parse_target
-from devcluster.apiserver.tokens import User
-from devcluster.apiserver.views import View, read_view
-from devcluster.apiserver.watches import check_resumable, error_event, read_watch_options, watch
-from devcluster.apiserver.writes import WriteOptions, Writer, Written
+from devcluster.apiserver.writes import patches
+from devcluster.apiserver.writes.deletion import default_warning, read_options
+from devcluster.apiserver.writes.writer import WriteOptions, Writer, Written
 
 _PATCHES = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_PATCH, patches.APPLY_PATCH)
 

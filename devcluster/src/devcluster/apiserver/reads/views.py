@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from devcluster.apiserver.errors import ApiError
+from devcluster.apiserver.kinds.versions import served
 from devcluster.apiserver.objects import Object
+from devcluster.apiserver.reads.tables import column_definitions, row
 from devcluster.apiserver.resources import Resource
-from devcluster.apiserver.tables import column_definitions, row
-from devcluster.apiserver.versions import served
 
 _PARTIAL = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1"}
 _ACCEPTABLE = ("application/json", "*/*", "application/*", "")

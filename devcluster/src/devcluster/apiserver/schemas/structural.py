@@ -111,3 +111,10 @@ def normalise_quantities(value: Any, schema: Object) -> None:
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for item in value:
             normalise_quantities(item, schema["items"])
+
+
+def list_keys(schema: Object) -> list[str]:
+    """The keys of an associative list; empty for any other."""
+    if schema.get("x-kubernetes-list-type") != "map":
+        return []
+    return list(schema.get("x-kubernetes-list-map-keys") or ())

@@ -5,13 +5,13 @@ import re
 from typing import Any
 
 from devcluster.apiserver import jsonpath
-from devcluster.apiserver.builtin_schemas import schema_of
-from devcluster.apiserver.cel_rules import compile_rules
+from devcluster.apiserver.cel.rules import compile_rules
 from devcluster.apiserver.errors import FieldError, forbidden_field, invalid_value, required, unsupported
 from devcluster.apiserver.objects import Object, clone, timestamp
 from devcluster.apiserver.resources import Column, Resource
-from devcluster.apiserver.structural import apply_defaults, prune
-from devcluster.apiserver.validation import compiled, validate
+from devcluster.apiserver.schemas.builtin import schema_of
+from devcluster.apiserver.schemas.structural import apply_defaults, prune
+from devcluster.apiserver.schemas.validation import compiled, validate
 
 GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
 

@@ -1,12 +1,12 @@
 """Resources that only answer: reviews of tokens and of access, tokens of service accounts, bindings, evictions."""
 
-from devcluster.apiserver.deletion import read_options
 from devcluster.apiserver.errors import conflict, not_found
 from devcluster.apiserver.objects import Object, clone, timestamp
+from devcluster.apiserver.requests.tokens import Tokens, User
 from devcluster.apiserver.store import Store
 from devcluster.apiserver.targets import Target
-from devcluster.apiserver.tokens import Tokens, User
-from devcluster.apiserver.writes import Writer
+from devcluster.apiserver.writes.deletion import read_options
+from devcluster.apiserver.writes.writer import Writer
 
 _ALLOWED = {"allowed": True}  # there is no authorization here: everyone may do everything
 

@@ -11,12 +11,11 @@ from typing import Any
 from cel_expr_python import cel
 from google.protobuf import timestamp_pb2
 
-from devcluster.apiserver.cel_library import environment
-from devcluster.apiserver.cel_types import escaped, static_type
+from devcluster.apiserver.cel.library import environment
+from devcluster.apiserver.cel.types import escaped, static_type
 from devcluster.apiserver.errors import FieldError, show
-from devcluster.apiserver.fieldsets import list_keys
 from devcluster.apiserver.objects import Object
-from devcluster.apiserver.structural import child_schema
+from devcluster.apiserver.schemas.structural import child_schema, list_keys
 
 _REASONS = {
     "FieldValueInvalid": "Invalid value",

@@ -7,7 +7,7 @@ import jsonpointer
 
 from devcluster.apiserver.errors import ApiError, bad_request
 from devcluster.apiserver.objects import Object, clone
-from devcluster.apiserver.structural import child_schema
+from devcluster.apiserver.schemas.structural import child_schema
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"

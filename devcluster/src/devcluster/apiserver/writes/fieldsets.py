@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from devcluster.apiserver.objects import Object
-from devcluster.apiserver.structural import child_schema
+from devcluster.apiserver.schemas.structural import child_schema, list_keys
 
 Path = tuple[str, ...]
 FieldSet = frozenset[Path]
@@ -37,13 +37,6 @@ _NOBODYS: tuple[Path, ...] = (
 
 
 _STANDING = {"f:metadata", "f:spec", "f:status", "f:template", "f:strategy", "f:names", "f:containers"}
-
-
-def list_keys(schema: Object) -> list[str]:
-    """The keys of an associative list; empty for any other."""
-    if schema.get("x-kubernetes-list-type") != "map":
-        return []
-    return list(schema.get("x-kubernetes-list-map-keys") or ())
 
 
 def is_atomic(value: Any, schema: Object) -> bool:

@@ -2,14 +2,14 @@
 
 import re
 
-from devcluster.apiserver import kinds
-from devcluster.apiserver.cel_rules import check_rules
+from devcluster.apiserver.cel.rules import check_rules
 from devcluster.apiserver.errors import FieldError, bad_request, invalid, invalid_value, required
+from devcluster.apiserver.kinds import builtin
 from devcluster.apiserver.objects import Object, metadata
 from devcluster.apiserver.resources import Resource
-from devcluster.apiserver.structural import apply_defaults, drop_nulls, normalise_quantities, prune
+from devcluster.apiserver.schemas.structural import apply_defaults, drop_nulls, normalise_quantities, prune
+from devcluster.apiserver.schemas.validation import validate
 from devcluster.apiserver.targets import Target
-from devcluster.apiserver.validation import validate
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -87,7 +87,7 @@ def complete(resource: Resource, obj: Object) -> None:
         apply_defaults(obj, resource.schema)
     else:
         normalise_quantities(obj, resource.schema)
-        kinds.default(resource.kind, obj)
+        builtin.default(resource.kind, obj)
 
 
 def check_decodable(resource: Resource, obj: Object) -> None:
@@ -127,9 +127,9 @@ def check_valid(resource: Resource, obj: Object, old: Object | None, *, status_o
     if resource.is_custom:
         errors += _check_custom(resource, obj, old, status_only=status_only)
     elif not status_only:
-        errors += kinds.check(resource.kind, obj)
+        errors += builtin.check(resource.kind, obj)
         if old is not None and not errors:
-            errors += kinds.check_update(resource.kind, obj, old)
+            errors += builtin.check_update(resource.kind, obj, old)
     if errors:
         name = obj["metadata"].get("name") or obj["metadata"].get("generateName") or ""
         raise invalid(resource.kind, resource.group, name, errors)

@@ -8,7 +8,7 @@ from typing import Any
 
 from devcluster.apiserver.errors import bad_request, unsupported_media_type
 from devcluster.apiserver.objects import Object
-from devcluster.apiserver.protobuf import MEDIA_TYPE, decode_protobuf
+from devcluster.apiserver.requests.protobuf import MEDIA_TYPE, decode_protobuf
 
 _JSON = ("application/json",)
 MAX_DEPTH = 10_000

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from devcluster.apiserver.errors import ApiError
-from devcluster.apiserver.fieldsets import (
+from devcluster.apiserver.objects import Object, clone, timestamp
+from devcluster.apiserver.schemas.structural import child_schema
+from devcluster.apiserver.writes.fieldsets import (
     FieldSet,
     Path,
     children,
@@ -17,8 +19,6 @@ from devcluster.apiserver.fieldsets import (
     starting_with,
     to_fields_v1,
 )
-from devcluster.apiserver.objects import Object, clone, timestamp
-from devcluster.apiserver.structural import child_schema
 
 
 @dataclass(frozen=True, order=True)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devcluster.apiserver.apply import Manager, apply, merge
 from devcluster.apiserver.errors import ApiError
-from devcluster.apiserver.fieldsets import describe, from_fields_v1, to_fields_v1
-from devcluster.apiserver.patches import json_patch, merge_patch, strategic_patch
+from devcluster.apiserver.writes.apply import Manager, apply, merge
+from devcluster.apiserver.writes.fieldsets import describe, from_fields_v1, to_fields_v1
+from devcluster.apiserver.writes.patches import json_patch, merge_patch, strategic_patch
 
 ITEM = {"type": "object", "properties": {"name": {"type": "string"}, "value": {"type": "integer"}}}
 SCHEMA: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""HTTP: authentication, bodies, discovery, OpenAPI, logs, and the handler of each request."""

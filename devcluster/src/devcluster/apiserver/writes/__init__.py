@@ -1,0 +1,1 @@
+"""Create, update, patch, server-side apply and delete."""
