@@ -28,7 +28,7 @@ from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.checkpoints.snapshot import TrainingState, take_snapshot, weights_of
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
-from finetune_trainer.progress.recorder import Recorder
+from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.storage.layout import OPTIMIZER, TRAINER_STATE
 from finetune_trainer.storage.output import Output, claim_output, identity, open_output
@@ -115,20 +115,20 @@ def last_told(path: Path) -> list[list[Any]]:
 
 def save_without_end(config: RunConfig, output: Output, store: CheckpointStore, told: Path, ready: int) -> None:
     history, stop = History(output.history, output.history_changed), StopSignal(last_words=lambda: None)
-    recorder = Recorder(config, output, store, history, ToldState(told), stop)
-    recorder.resume(store.newest)
+    progress = RunProgress.of(config, output, store, history, ToldState(told), stop)
+    progress.resume()
     claim_output(output, config)
     store.begin()
-    recorder.history.begin()
+    history.begin()
     model, tokenizer = make_model(), make_tokenizer()
     step, chance = store.newest.step if store.newest else 0, random.Random(os.getpid())
     while True:
         step += 1
         optimizer = fill(model, step)
-        recorder.evaluated(step, float(step), {"eval_loss": 1.0, "eval_accuracy": chance.random()})
+        progress.recorder.evaluated(step, float(step), {"eval_loss": 1.0, "eval_accuracy": chance.random()})
         state = TrainingState(model, tokenizer, weights_of(model), {OPTIMIZER: optimizer}, {TRAINER_STATE: str(step)})
         os.write(ready, b"s")
-        recorder.save(take_snapshot(step, float(step), state))
+        progress.recorder.save(take_snapshot(step, float(step), state))
 
 
 def attempt(config: RunConfig, told: Path, ready: int, saving: bool) -> None:

@@ -80,7 +80,7 @@ def kill_at(number: int) -> Disturbance:
 
     def arm(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def die(recorder: Recorder) -> None:
-            recorder.check_saved()
+            recorder._checkpointing.wait()
             shutil.copytree(out, left := out.with_name("left"), ignore=shutil.ignore_patterns(".partial-*"))
             monkeypatch.setattr(Recorder, "end", lambda self: (shutil.rmtree(out), left.rename(out)))
             raise KeyboardInterrupt

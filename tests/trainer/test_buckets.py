@@ -41,7 +41,7 @@ def when_step(number: int, act: Callable[[], None], monkeypatch: pytest.MonkeyPa
     def step(self: Recorder, step: int, epoch: float) -> None:
         original(self, step, epoch)
         if step == number:
-            self.check_saved()  # what was saved before is there now
+            self._checkpointing.wait()  # what was saved before is there now
             act()
 
     monkeypatch.setattr(Recorder, "step", step)

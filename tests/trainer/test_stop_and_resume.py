@@ -259,7 +259,7 @@ def test_every_log_of_a_run_that_goes_on_is_that_of_one_that_was_never_killed(
     def step(self: Recorder, step: int, epoch: float) -> None:
         original(self, step, epoch)
         if step == saved + 1:
-            self.check_saved()
+            self._checkpointing.wait()
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:

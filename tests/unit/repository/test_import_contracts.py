@@ -52,6 +52,10 @@ FORBIDDEN = {
         "trainer_image/finetune_trainer/engines/losses.py",
         "from finetune_trainer.tasks import task",
     ),
+    "Engines see of progress the events alone, and of storage the names of files": (
+        "trainer_image/finetune_trainer/engines/losses.py",
+        "from finetune_trainer.progress import history",
+    ),
     "The dev cluster knows nothing of fine-tuning": ("devcluster/src/devcluster/events.py", "import finetune_api"),
     "API server, controllers and node meet over HTTP alone": (
         "devcluster/src/devcluster/node/__init__.py",

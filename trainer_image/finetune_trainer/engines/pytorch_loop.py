@@ -45,7 +45,7 @@ from finetune_trainer.engines.losses import (
 )
 from finetune_trainer.engines.pytorch_arguments import make_schedule
 from finetune_trainer.engines.schedule import Schedule
-from finetune_trainer.progress.recorder import Recorder
+from finetune_trainer.progress.events import TrainingEvents
 from finetune_trainer.settings.arguments import build_arguments, name_here
 from finetune_trainer.storage.layout import OPTIMIZER, SCALER, SCHEDULER, TRAINER_STATE, random_state_file
 
@@ -53,12 +53,10 @@ from finetune_trainer.storage.layout import OPTIMIZER, SCALER, SCHEDULER, TRAINE
 class Engine:
     """One run by a loop of our own."""
 
-    def __init__(self, prepared: Prepared, recorder: Recorder) -> None:
-        self._prepared, self._recorder = prepared, recorder
+    def __init__(self, prepared: Prepared, events: TrainingEvents) -> None:
+        self._prepared, self._events = prepared, events
         config, data = prepared.config, prepared.data
-        self._arguments = arguments = build_arguments(
-            config, recorder.store.scratch, len(data.train.lengths), prepared.use_cpu
-        )
+        self._arguments = arguments = build_arguments(config, events.scratch, len(data.train.lengths), prepared.use_cpu)
         # Under fp16 a gradient that overflows is usual: the scaler skips that step.
         self._finite = ("loss",) if arguments.fp16 else ("loss", "grad_norm")
         determine = transformers.enable_full_determinism if arguments.full_determinism else transformers.set_seed
@@ -90,21 +88,21 @@ class Engine:
         """Sum of the losses of the steps since the one that was logged last, on this process."""
 
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
-        """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop."""
+        """Train from `checkpoint`, or from the pretrained model, to the last step, or until a stop is asked for."""
         self._begin(checkpoint)
-        self._recorder.begin(self._step, self.total_steps, self._epoch, len(self._prepared.data.train.lengths))
+        self._events.begin(self._step, self.total_steps, self._epoch, len(self._prepared.data.train.lengths))
         try:
             if checkpoint and self._due.evaluates(self._step):
                 self._evaluate()  # a stop may have come before this was done
             if not self._ends_here():
                 self._train(checkpoint)
         finally:
-            self._recorder.end()
+            self._events.end()
 
     def at_hand(self) -> AtHand:
         """The rows that were being trained or evaluated on when `train` raised."""
         data, arguments, processes = self._prepared.data, self._arguments, self._accelerator.num_processes
-        if data.evaluation and self._recorder.current_stage == "Evaluating":
+        if data.evaluation and self._events.is_evaluating:
             return evaluation_rows(data.evaluation, self._evaluated, arguments.per_device_eval_batch_size, processes)
         epoch, step = divmod(self._step, self._due.steps_per_epoch)
         self._sampler.set_epoch(epoch)
@@ -133,12 +131,12 @@ class Engine:
             self._optimizer.zero_grad()
 
             self._step += 1
-            self._recorder.step(self._step, self._epoch)
+            self._events.step(self._step, self._epoch)
             if self._due.logs(self._step):
                 self._log(learning_rate)
             if self._due.saves(self._step):
                 self._save()  # before an evaluation, which takes long and may break
-            if self._due.evaluates(self._step) and not self._recorder.stop.requested:
+            if self._due.evaluates(self._step) and not self._events.stop_requested:
                 self._evaluate()
             if self._ends_here():
                 self._save()
@@ -165,29 +163,30 @@ class Engine:
         restore_random_state(checkpoint.path, self._accelerator.process_index, self._accelerator.num_processes)
 
     def _ends_here(self) -> bool:
-        return self._recorder.stop.requested or self._recorder.early_stop is not None
+        return self._events.stop_requested or self._events.stopped_early
 
     def _evaluate(self) -> None:
         """Evaluate the model as it is now, unless that was done; a stop cuts it short."""
-        if self._evaluation_batches is None or self._recorder.history.evaluation_at(self._step):
+        if self._evaluation_batches is None or self._events.is_evaluated(self._step):
             return
-        self._recorder.stage("Evaluating", f"evaluating {self._evaluation_batches.total_dataset_length} rows")
+        scores, losses = self._prepared.data.scoring.scores(), LossOverLabels(self._accelerator)
         self._model.eval()
         self._evaluated = 0
-        scores, losses = self._prepared.data.scoring.scores(), LossOverLabels(self._accelerator)
-        with torch.random.fork_rng(), torch.no_grad():  # the training goes on with the numbers it would have drawn
+        # The training goes on with the random numbers that it would have drawn.
+        with (
+            self._events.evaluating(self._evaluation_batches.total_dataset_length),
+            torch.random.fork_rng(),
+            torch.no_grad(),
+        ):
             for batch in self._evaluation_batches:
-                if self._recorder.stop.ask():
-                    break
+                if self._events.ask_to_stop():
+                    return
                 predictions, labels = self._predict(batch, losses)
                 scores.add_batch(predictions.cpu().numpy(), labels.cpu().numpy())
                 self._evaluated += 1
-            else:
-                mean = losses.mean()
-                metrics = {"loss": mean, **scores.compute(mean)}
-                told = {f"eval_{name}": value for name, value in metrics.items()}
-                self._recorder.evaluated(self._step, self._epoch, told, scores.by_class())
-        self._recorder.stage("Training")
+            mean = losses.mean()
+            metrics = {f"eval_{name}": value for name, value in {"loss": mean, **scores.compute(mean)}.items()}
+            self._events.evaluated(self._step, self._epoch, metrics, scores.by_class())
 
     def _predict(self, batch: dict[str, torch.Tensor], losses: LossOverLabels) -> tuple[torch.Tensor, torch.Tensor]:
         """Predictions and labels of the rows that all processes have now, each of shape (rows, …)."""
@@ -210,17 +209,17 @@ class Engine:
     def _log(self, learning_rate: float) -> None:
         loss = float(self._sum([self._loss])) / (self._step - self._logged_step)
         metrics = {"loss": loss, "grad_norm": float(self._gradient_norm), "learning_rate": learning_rate}
-        self._recorder.log(self._step, self._epoch, metrics, self._finite)
+        self._events.log(self._step, self._epoch, metrics, self._finite)
         self._loss.zero_()
         self._logged_step = self._step
 
     def _save(self) -> None:
         """Have a checkpoint made of the state as it is now, unless that was done."""
-        if self._step == self._recorder.saved_step:
+        if self._events.is_saved(self._step):
             return
         losses = gather_object([float(self._loss)])
         values = {"loss": sum(losses), "grad_norm": float(self._gradient_norm)}
-        self._recorder.check_finite(self._step, {name: values[name] for name in self._finite})
+        self._events.check_finite(self._step, {name: values[name] for name in self._finite})
         objects = {
             OPTIMIZER: whole_optimizer(self._plain_model, self._optimizer.optimizer),
             SCHEDULER: self._schedule.state_dict(),
@@ -235,7 +234,7 @@ class Engine:
         state = TrainingState(
             self._plain_model, self._prepared.tokenizer, weights, objects, texts, self._prepared.pretrained.use_cache
         )
-        self._recorder.save(take_snapshot(self._step, self._epoch, state))
+        self._events.save(take_snapshot(self._step, self._epoch, state))
 
     def _begin(self, checkpoint: SavedCheckpoint | None) -> None:
         """Bring model and optimizer to their devices, as `checkpoint` has them. Its random numbers come with `_steps`."""

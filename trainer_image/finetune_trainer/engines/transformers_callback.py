@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from transformers import SchedulerType, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from finetune_trainer.engines.batching import EpochSampler
-from finetune_trainer.progress.recorder import Recorder
+from finetune_trainer.progress.events import TrainingEvents
 from finetune_trainer.settings.arguments import STEERED_BY_EVALUATION
 
 
@@ -26,16 +26,16 @@ class Told(Protocol):
 class Bridge(TrainerCallback):
     """Tells the recorder what happens, and the Trainer when to stop. Comes after the Trainer's own callbacks."""
 
-    def __init__(self, trainer: Told, recorder: Recorder, rows: int) -> None:
+    def __init__(self, trainer: Told, events: TrainingEvents, rows: int) -> None:
         self._trainer = trainer
-        self._recorder = recorder
+        self._events = events
         self._rows = rows
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._trainer.begin()
-        self._recorder.begin(state.global_step, state.max_steps, state.epoch, self._rows)
+        self._events.begin(state.global_step, state.max_steps, state.epoch, self._rows)
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -45,16 +45,16 @@ class Bridge(TrainerCallback):
             self._trainer.sampler.set_epoch(int(state.epoch))
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._recorder.step(state.global_step, state.epoch)
+        self._events.step(state.global_step, state.epoch)
         # Not only in `on_epoch_end`: a checkpoint of this step must come after the log, or its losses are logged twice.
         control.should_log |= float(state.epoch).is_integer() or state.global_step >= state.max_steps
-        if self._recorder.stop.requested:
+        if self._events.stop_requested:
             self._stop(args, state, control)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        if self._recorder.stop.requested:
+        if self._events.stop_requested:
             self._stop(args, state, control)
         control.should_log = (
             False  # the last step has; where a stop breaks the epoch off, a whole run has no log either
@@ -64,7 +64,7 @@ class Bridge(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._trainer.evaluated += 1
-        if self._recorder.stop.ask() and not steered_by_evaluation(args):
+        if self._events.ask_to_stop() and not steered_by_evaluation(args):
             raise EvaluationCut
 
     def on_log(
@@ -77,7 +77,7 @@ class Bridge(TrainerCallback):
     ) -> None:
         if logs and "loss" in logs:
             metrics = {name: value for name, value in logs.items() if name != "epoch"}
-            self._recorder.log(state.global_step, state.epoch, metrics, finite_values(args))
+            self._events.log(state.global_step, state.epoch, metrics, finite_values(args))
 
     def on_evaluate(
         self,
@@ -89,8 +89,8 @@ class Bridge(TrainerCallback):
     ) -> None:
         timing = ("_runtime", "_per_second", "_preparation_time")
         told = {n: v for n, v in (metrics or {}).items() if n.startswith("eval_") and not n.endswith(timing)}
-        self._recorder.evaluated(state.global_step, state.epoch, told, self._trainer.by_class)
-        if self._recorder.early_stop:
+        self._events.evaluated(state.global_step, state.epoch, told, self._trainer.by_class)
+        if self._events.stopped_early:
             control.should_training_stop = True
             control.should_save = True
 

@@ -47,7 +47,7 @@ from finetune_trainer.engines.losses import (
 )
 from finetune_trainer.engines.transformers_callback import Bridge, EvaluationCut, finite_values, steered_by_evaluation
 from finetune_trainer.metrics.by_class import ByClass
-from finetune_trainer.progress.recorder import Recorder
+from finetune_trainer.progress.events import TrainingEvents
 from finetune_trainer.settings.arguments import build_arguments
 from finetune_trainer.storage.layout import (
     OPTIMIZER,
@@ -65,12 +65,12 @@ _UNLOGGED = "UnloggedLosses"
 class Engine:
     """One run by transformers' Trainer."""
 
-    def __init__(self, prepared: Prepared, recorder: Recorder) -> None:
-        self._recorder = recorder
+    def __init__(self, prepared: Prepared, events: TrainingEvents) -> None:
+        self._events = events
         rows = len(prepared.data.train.lengths)
-        arguments = build_arguments(prepared.config, recorder.store.scratch, rows, prepared.use_cpu)
+        arguments = build_arguments(prepared.config, events.scratch, rows, prepared.use_cpu)
         try:
-            self._trainer = _Trainer(prepared, recorder, arguments)
+            self._trainer = _Trainer(prepared, events, arguments)
             # What is wrong with them for this model shall not come up after the loading.
             self._trainer.create_optimizer_and_scheduler(num_training_steps=1000)
         except (ImportError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
@@ -84,7 +84,7 @@ class Engine:
         """Optimizer steps of the whole run."""
 
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
-        """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop."""
+        """Train from `checkpoint`, or from the pretrained model, to the last step, or until a stop is asked for."""
         self._trainer.args.eval_on_start = bool(checkpoint and self._evaluation_was_cut(checkpoint))
         if checkpoint:
             load_weights(self._trainer.model, checkpoint.path)  # before the model is spread over processes
@@ -93,13 +93,13 @@ class Engine:
         except _NothingLeft:
             pass
         finally:
-            self._recorder.end()
+            self._events.end()
 
     def at_hand(self) -> AtHand | None:
         """The rows that were being trained or evaluated on when `train` raised; None where that is not known."""
         trainer, data = self._trainer, self._trainer.prepared.data
         arguments, processes = trainer.args, trainer.args.world_size
-        if data.evaluation and self._recorder.current_stage == "Evaluating":
+        if data.evaluation and self._events.is_evaluating:
             return evaluation_rows(data.evaluation, trainer.evaluated, arguments.per_device_eval_batch_size, processes)
         epoch, step = divmod(trainer.state.global_step, self._steps_per_epoch)
         if trainer.sampler:
@@ -113,7 +113,7 @@ class Engine:
     def _evaluation_was_cut(self, checkpoint: SavedCheckpoint) -> bool:
         """Whether a stop came between the last step before `checkpoint` and the evaluation due after it."""
         arguments = self._trainer.args
-        if arguments.eval_strategy == "no" or self._recorder.history.evaluation_at(checkpoint.step):
+        if arguments.eval_strategy == "no" or self._events.is_evaluated(checkpoint.step):
             return False
         if checkpoint.step >= self.total_steps:
             return True
@@ -129,9 +129,9 @@ class _NothingLeft(Exception):
 class _Trainer(transformers.Trainer):
     """Publishes checkpoints through the recorder, and keeps evaluation from touching the training's random numbers."""
 
-    def __init__(self, prepared: Prepared, recorder: Recorder, arguments: TrainingArguments) -> None:
+    def __init__(self, prepared: Prepared, events: TrainingEvents, arguments: TrainingArguments) -> None:
         self.prepared = prepared
-        self._recorder = recorder
+        self._events = events
         self._grad_norm: Any = None
         self.evaluated = 0
         """Batches that the evaluation under way has done on this process."""
@@ -160,7 +160,7 @@ class _Trainer(transformers.Trainer):
             eval_dataset=prepared.data.evaluation.dataset if prepared.data.evaluation else None,
             processing_class=prepared.tokenizer,
             compute_metrics=compute,
-            callbacks=[Bridge(self, recorder, len(prepared.data.train.lengths))],
+            callbacks=[Bridge(self, events, len(prepared.data.train.lengths))],
             preprocess_logits_for_metrics=keep,
         )
         self._eval_loss = LossOverLabels(self.accelerator)
@@ -191,16 +191,15 @@ class _Trainer(transformers.Trainer):
         if self.control.should_save and not steered_by_evaluation(self.args):
             self._publish()  # an evaluation takes long and may break: no step shall be lost by it
         rows = len(self.prepared.data.evaluation.lengths) if self.prepared.data.evaluation else 0
-        self._recorder.stage("Evaluating", f"evaluating {rows} rows")
         metrics: dict[str, float] = {}
         self._eval_loss, self.evaluated = LossOverLabels(self.accelerator), 0
-        try:
-            with torch.random.fork_rng():
-                metrics = super().evaluate(*arguments, **options)
-        except EvaluationCut:
-            self.control.should_save = True
-            self.control.should_training_stop = True
-        self._recorder.stage("Training")
+        with self._events.evaluating(rows):
+            try:
+                with torch.random.fork_rng():
+                    metrics = super().evaluate(*arguments, **options)
+            except EvaluationCut:
+                self.control.should_save = True
+                self.control.should_training_stop = True
         over = self.control.should_training_stop or self.state.global_step >= self.state.max_steps
         if over and self.state.global_step == self._first_step:
             raise _NothingLeft
@@ -244,12 +243,12 @@ class _Trainer(transformers.Trainer):
         self._publish()
 
     def _publish(self) -> None:
-        if self.state.global_step == self._recorder.saved_step:
+        if self._events.is_saved(self.state.global_step):
             return  # by `evaluate`
         step, losses = self.state.global_step, self._gather(float(self._tr_loss))
         values = {"loss": sum(losses), "grad_norm": float(self._grad_norm or 0)}
-        self._recorder.check_finite(step, {name: values[name] for name in finite_values(self.args)})
-        self._recorder.save(take_snapshot(step, self.state.epoch, self._training_state(losses)))
+        self._events.check_finite(step, {name: values[name] for name in finite_values(self.args)})
+        self._events.save(take_snapshot(step, self.state.epoch, self._training_state(losses)))
 
     def _training_state(self, losses: list[float]) -> TrainingState:
         """All that `train(resume_from_checkpoint=...)` reads, and the sum of each process's losses since the last log."""
@@ -289,7 +288,7 @@ class _Trainer(transformers.Trainer):
         callbacks: Any = self.state.stateful_callbacks
         unlogged = callbacks.pop(_UNLOGGED, None)
         # Older checkpoints of an epoch's last step were made before its log, and hold what that has counted.
-        if unlogged and not self._recorder.history.log_at(self.state.global_step):
+        if unlogged and not self._events.is_logged(self.state.global_step):
             losses = unlogged["losses"]
             own = losses[self.args.process_index] if len(losses) == self.args.world_size else sum(losses) / len(losses)
             self._tr_loss += own

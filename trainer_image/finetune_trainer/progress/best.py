@@ -6,7 +6,7 @@ Decided from the history alone, so that a resumed or repeated run decides the sa
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from finetune_api.training import LOWER_IS_BETTER
+from finetune_api.training import LOWER_IS_BETTER, Evaluation
 from finetune_trainer.progress.history import Line
 
 
@@ -20,14 +20,19 @@ class EarlyStop:
     best_value: float
 
 
+def best_metric(evaluation: Evaluation) -> str | None:
+    """Return the name in the history of the metric that chooses the best checkpoint, such as eval_f1."""
+    return f"eval_{evaluation.best_metric}" if evaluation.best_metric else None
+
+
 def is_better(metric: str, value: float, than: float) -> bool:
-    """Whether `value` of a metric such as eval_f1 is better than another one."""
+    """Return whether `value` of a metric such as eval_f1 is better than another one."""
     lower = metric.removeprefix("eval_") in LOWER_IS_BETTER
     return value < than if lower else value > than
 
 
 def best_of(evaluations: Sequence[Line], metric: str) -> Line | None:
-    """The evaluation with the best value of `metric`; of equals the earliest."""
+    """Return the evaluation with the best value of `metric`; of equals the earliest."""
     best: Line | None = None
     for line in evaluations:
         if metric in line.metrics and (
@@ -38,7 +43,7 @@ def best_of(evaluations: Sequence[Line], metric: str) -> Line | None:
 
 
 def early_stop(evaluations: Sequence[Line], metric: str, patience: int) -> EarlyStop | None:
-    """Where `metric` had not become better in `patience` evaluations one after the other.
+    """Return where `metric` had not become better in `patience` evaluations one after the other.
 
     Args:
         evaluations: In the order of their steps.

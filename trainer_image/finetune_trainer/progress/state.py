@@ -8,7 +8,6 @@ from finetune_api.report import FinalReport, Report, Stage, TrainerState
 from finetune_api.status import (
     MAX_ADJUSTMENTS,
     MAX_CHECKPOINTS,
-    MAX_EVALUATIONS,
     MAX_METRICS,
     MAX_WARNINGS,
     Adjustment,
@@ -24,9 +23,6 @@ from finetune_api.status import (
     RunWarning,
 )
 from finetune_trainer.base.redaction import redact
-from finetune_trainer.checkpoints.manifest import SavedCheckpoint
-from finetune_trainer.progress.history import History
-from finetune_trainer.storage.output import Output
 
 
 def format_number(value: float) -> str:
@@ -62,6 +58,10 @@ class RunState:
     def current(self) -> TrainerState:
         return self._state
 
+    @property
+    def current_stage(self) -> Stage:
+        return self._stage
+
     def stage(self, stage: Stage, message: str | None = None) -> None:
         """What the run does now; `message` is for people."""
         with self._lock:
@@ -78,30 +78,13 @@ class RunState:
         new = {metric.name: metric for metric in metric_values(metrics)}
         self._update(metrics=list({**known, **new}.values())[:MAX_METRICS])
 
-    def set_evaluations(self, history: History) -> None:
-        self._update(
-            evaluations=[
-                Evaluation(step=line.step, epoch=format_epoch(line.epoch), metrics=metric_values(line.metrics))
-                for line in history.evaluations()[-MAX_EVALUATIONS:]
-            ]
-        )
+    def set_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
+        """The newest evaluations, oldest first."""
+        self._update(evaluations=list(evaluations))
 
-    def set_checkpoints(
-        self, output: Output, saved: list[SavedCheckpoint], history: History, best: BestCheckpoint | None
-    ) -> None:
-        ledger = [
-            Checkpoint(
-                step=checkpoint.step,
-                epoch=format_epoch(checkpoint.epoch),
-                uri=output.uri_of(checkpoint.path),
-                size_bytes=checkpoint.size_bytes,
-                digest=checkpoint.digest,
-                metrics=metric_values(history.evaluation_at(checkpoint.step)),
-                time=checkpoint.time,
-            )
-            for checkpoint in saved[-MAX_CHECKPOINTS:]
-        ]
-        self._update(checkpoints=ledger, best_checkpoint=best)
+    def set_checkpoints(self, checkpoints: Sequence[Checkpoint], best: BestCheckpoint | None) -> None:
+        """All checkpoints that there are, oldest first; of too many the newest."""
+        self._update(checkpoints=list(checkpoints[-MAX_CHECKPOINTS:]), best_checkpoint=best)
 
     def set_adjustments(self, adjustments: Sequence[Adjustment]) -> None:
         """What the run changed by itself; of too many the newest."""

@@ -21,7 +21,7 @@ from finetune_trainer.engines.engine import Engine, Prepared
 from finetune_trainer.engines.registry import make_engine
 from finetune_trainer.processes.group import Processes
 from finetune_trainer.progress.history import History
-from finetune_trainer.progress.recorder import Recorder
+from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run import hint as handover
 from finetune_trainer.run.check import check_settings
@@ -54,17 +54,17 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
             stop.agree_by(processes.any)
         output, store, history = _open(config, volumes, processes, Path(own))
         try:
-            recorder = Recorder(config, output, store, history, state, stop, processes)
-            last, prepared = train(config, volumes, use_cpu, output, recorder, state, processes)
+            progress = RunProgress.of(config, output, store, history, state, stop, processes)
+            last, prepared = train(config, volumes, use_cpu, output, progress, state, processes)
             state.stage("Exporting", "writing the model")
             with processes.together():
                 if processes.main:
-                    chosen = _chosen(recorder) or last
-                    model = export_model(chosen, prepared, output, recorder.history.results_at(chosen.step))
+                    chosen = progress.checkpointing.fetch_best() or last
+                    model = export_model(chosen, prepared, output, progress.history.results_at(chosen.step))
                     output.publish_models()
                     state.set_model(model)
-                    tell_merged(prepared, output, recorder, chosen.step)
-                    recorder.rotate()  # once more: the last evaluation came after the last save
+                    tell_merged(prepared, output, progress, chosen.step)
+                    progress.checkpointing.rotate()  # once more: the last evaluation came after the last save
         finally:
             store.close()
     state.stage("Finished")
@@ -93,19 +93,12 @@ def _open(
     return output, store, History(own / HISTORY)
 
 
-def _chosen(recorder: Recorder) -> SavedCheckpoint | None:
-    """The best checkpoint whose files can still be read."""
-    while (best := recorder.best()) and not recorder.store.fetch(best):
-        pass
-    return best
-
-
 def train(
     config: RunConfig,
     volumes: Volumes,
     use_cpu: bool,
     output: Output,
-    recorder: Recorder,
+    progress: RunProgress,
     state: RunState,
     processes: Processes,
 ) -> tuple[SavedCheckpoint, Prepared]:
@@ -114,29 +107,29 @@ def train(
     Returns:
         The checkpoint of the last step, and what was trained.
     """
-    recorder.resume(recorder.store.newest)
-    _same_rows(recorder, processes)  # before anything is read
-    prepared, rows = _prepare(config, volumes, use_cpu, output, recorder, state, processes)
+    progress.resume()
+    _same_rows(progress, processes)  # before anything is read
+    prepared, rows = _prepare(config, volumes, use_cpu, output, progress, state, processes)
     with processes.together():
         if processes.main:
             claim_output(output, config, rows)
-            recorder.store.begin()
-        recorder.history.begin()
-    _take_over(output, recorder, processes)
-    if (fit := _same_rows(recorder, processes)) != recorder.fit:
-        recorder.adjust(fit)
+            progress.store.begin()
+        progress.history.begin()
+    _take_over(output, progress, processes)
+    if (fit := _same_rows(progress, processes)) != progress.adjustments.fit:
+        progress.adjustments.change(fit, progress.store.newest)
     while True:
-        ended = attempt(replace(prepared, config=fitted(config, recorder.fit)), recorder)
+        ended = attempt(replace(prepared, config=fitted(config, progress.adjustments.fit)), progress)
         if isinstance(ended, SavedCheckpoint):
             return ended, prepared
-        less = _smaller(ended, recorder.fit, prepared)
+        less = _smaller(ended, progress.adjustments.fit, prepared)
         if processes.count > 1:
             handover.leave(output, less)
-            raise left_for_next(ended.said, describe(recorder.fit, less))
-        recorder.check_saved()
-        recorder.rewind(recorder.store.newest)
-        recorder.history.begin()
-        recorder.adjust(less)
+            raise left_for_next(ended.said, describe(progress.adjustments.fit, less))
+        progress.checkpointing.wait()
+        progress.rewind()
+        progress.history.begin()
+        progress.adjustments.change(less, progress.store.newest)
         load = _loading(prepared)
         del prepared  # its memory must be free before the model is loaded again
         prepared = load()
@@ -147,7 +140,7 @@ def _prepare(
     volumes: Volumes,
     use_cpu: bool,
     output: Output,
-    recorder: Recorder,
+    progress: RunProgress,
     state: RunState,
     processes: Processes,
 ) -> tuple[Prepared, JsonObject]:
@@ -157,33 +150,33 @@ def _prepare(
         What is trained, and the fingerprints of its rows.
     """
     found = processes.in_turn(lambda: find(config, volumes, use_cpu, state))
-    as_it_goes_on = replace(found, config=fitted(config, _same_rows(recorder, processes)))
+    as_it_goes_on = replace(found, config=fitted(config, _same_rows(progress, processes)))
     with processes.together():
         if processes.main:
             check_same_rows(output, lambda: fingerprints(found))
-            tell(foretell(as_it_goes_on, Target(use_cpu), output, fresh=recorder.store.newest is None), state)
+            tell(foretell(as_it_goes_on, Target(use_cpu), output, fresh=progress.store.newest is None), state)
     return processes.in_turn(lambda: load(found, state)), fingerprints(found)
 
 
-def _take_over(output: Output, recorder: Recorder, processes: Processes) -> None:
+def _take_over(output: Output, progress: RunProgress, processes: Processes) -> None:
     """Begin with less in memory at a time, where an attempt of several processes ran out of it."""
     with processes.together():
         found = handover.left(output) if processes.main else None
     fit = processes.from_main(found)
-    if fit and fit != recorder.fit:
-        recorder.adjust(fit)
+    if fit and fit != progress.adjustments.fit:
+        progress.adjustments.change(fit, progress.store.newest)
     with processes.together():
         if fit and processes.main:
             handover.clear(output)
 
 
-def _same_rows(recorder: Recorder, processes: Processes) -> Fit:
+def _same_rows(progress: RunProgress, processes: Processes) -> Fit:
     """What gives a step the rows that it had, where another number of processes goes on with the run.
 
     Raises:
         TrainerError: BAD_CONFIGURATION where they cannot be dealt out evenly: the run would go on at other rows.
     """
-    newest, fit = recorder.store.newest, recorder.fit
+    newest, fit = progress.store.newest, progress.adjustments.fit
     there = processes_of(newest.path) if newest else processes.count
     before: int = processes.from_main(fit.processes or there)
     same = for_processes(fit, before, processes.count)
@@ -207,22 +200,22 @@ class Shortage:
     evaluating: bool
 
 
-def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortage:
+def attempt(prepared: Prepared, progress: RunProgress) -> SavedCheckpoint | Shortage:
     """Train and evaluate from the newest checkpoint, or from the pretrained model, up to the last step."""
-    resumed = recorder.store.newest
+    resumed = progress.store.newest
     engine: Engine | None = None
     try:
-        engine = make_engine(prepared, recorder)
-        if resumed and _is_done(resumed, engine.total_steps, prepared, recorder):
-            recorder.nothing_left(resumed)
+        engine = make_engine(prepared, progress.recorder)
+        if resumed and _is_done(resumed, engine.total_steps, prepared, progress):
+            progress.nothing_left(resumed)
         else:
             if resumed:
                 logger.info("resuming from step %d of %d", resumed.step, engine.total_steps)
-            with recorder.stop.deferred():
+            with progress.stop.deferred():
                 engine.train(resumed)
-                recorder.check_saved()
-        last = recorder.store.newest
-        if last is None or not _is_done(last, engine.total_steps, prepared, recorder):
+                progress.checkpointing.wait()
+        last = progress.store.newest
+        if last is None or not _is_done(last, engine.total_steps, prepared, progress):
             raise RuntimeError(f"training ended before its last step, {engine.total_steps}, was saved and evaluated")
     except Exception as error:
         # Only the words are kept: the error holds the frames, and with them what fills the memory.
@@ -231,14 +224,14 @@ def attempt(prepared: Prepared, recorder: Recorder) -> SavedCheckpoint | Shortag
             if engine and (failure := explain_rows(error, engine.at_hand(), prepared)):
                 raise failure from error
             raise
-        return Shortage(said, evaluating=recorder.current_stage == "Evaluating")
+        return Shortage(said, evaluating=progress.recorder.is_evaluating)
     return last
 
 
-def _is_done(last: SavedCheckpoint, total_steps: int, prepared: Prepared, recorder: Recorder) -> bool:
+def _is_done(last: SavedCheckpoint, total_steps: int, prepared: Prepared, progress: RunProgress) -> bool:
     """Whether no step comes after `last`, and it is evaluated."""
-    evaluated = prepared.data.evaluation is None or bool(recorder.history.evaluation_at(last.step))
-    return evaluated and recorder.is_over(last.step, total_steps)
+    evaluated = prepared.data.evaluation is None or progress.recorder.is_evaluated(last.step)
+    return evaluated and progress.is_over(last.step, total_steps)
 
 
 def _smaller(shortage: Shortage, fit: Fit, prepared: Prepared) -> Fit:

@@ -26,7 +26,7 @@ from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.engines.keras.model import KerasTwin
 from finetune_trainer.engines.pytorch_arguments import make_schedule
 from finetune_trainer.engines.schedule import Schedule
-from finetune_trainer.progress.recorder import Recorder
+from finetune_trainer.progress.events import TrainingEvents
 from finetune_trainer.settings.arguments import build_arguments
 from finetune_trainer.storage.layout import OPTIMIZER, random_state_file
 
@@ -44,10 +44,10 @@ _LOSSES = {
 class Engine:
     """One run by Keras."""
 
-    def __init__(self, prepared: Prepared, recorder: Recorder) -> None:
-        self._prepared, self._recorder = prepared, recorder
+    def __init__(self, prepared: Prepared, events: TrainingEvents) -> None:
+        self._prepared, self._events = prepared, events
         config, rows = prepared.config, len(prepared.data.train.lengths)
-        arguments = build_arguments(config, recorder.store.scratch, rows, prepared.use_cpu)
+        arguments = build_arguments(config, events.scratch, rows, prepared.use_cpu)
         self._eval_rows = arguments.per_device_eval_batch_size
         self._sampler = train_sampler(prepared.data.train, arguments)
         self._batches = math.ceil(rows / config.training.batch_size)
@@ -78,11 +78,11 @@ class Engine:
         self._check_answers()
 
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
-        """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop."""
+        """Train from `checkpoint`, or from the pretrained model, to the last step, or until a stop is asked for."""
         if checkpoint:
             self._load(checkpoint)
-        first, recorder = self._step, self._recorder
-        recorder.begin(first, self.total_steps, self._epoch_after(first), len(self._prepared.data.train.lengths))
+        first, events = self._step, self._events
+        events.begin(first, self.total_steps, self._epoch_after(first), len(self._prepared.data.train.lengths))
         try:
             if checkpoint and self._due.evaluates(first):
                 self._evaluate()  # a stop may have come before this was done
@@ -95,12 +95,12 @@ class Engine:
                 verbose=0,
             )
         finally:
-            recorder.end()
+            events.end()
 
     def at_hand(self) -> AtHand:
         """The rows that were being trained or evaluated on when `train` raised."""
         data = self._prepared.data
-        if data.evaluation and self._recorder.current_stage == "Evaluating":
+        if data.evaluation and self._events.is_evaluating:
             return evaluation_rows(data.evaluation, self._evaluated, self._eval_rows)
         epoch, step = divmod(self._step, self._due.steps_per_epoch)
         self._sampler.set_epoch(epoch)
@@ -132,47 +132,46 @@ class Engine:
         """Log, evaluate and save where it is due, and stop where it is asked for."""
         self._step += 1
         self._losses.append(logs["loss"])
-        step, recorder = self._step, self._recorder
-        recorder.step(step, self._epoch_after(step))
+        step, events = self._step, self._events
+        events.step(step, self._epoch_after(step))
         if self._due.logs(step):
             loss = sum(self._losses) / len(self._losses)
             metrics = {"loss": loss, "grad_norm": logs["grad_norm"], "learning_rate": self._rate(step - 1)}
-            recorder.log(step, self._epoch_after(step), metrics)
+            events.log(step, self._epoch_after(step), metrics)
             self._losses = []
         if self._due.saves(step):
             self._save(logs)  # before an evaluation, which takes long and may break
-        if self._due.evaluates(step) and not recorder.stop.requested:
+        if self._due.evaluates(step) and not events.stop_requested:
             self._evaluate()
         if self._ends_here():
             self._save(logs)
             self._model.stop_training = True
 
     def _ends_here(self) -> bool:
-        return self._recorder.stop.requested or self._recorder.is_over(self._step, self.total_steps)
+        return self._events.stop_requested or self._events.stopped_early or self._step >= self.total_steps
 
     def _evaluate(self) -> None:
         """Evaluate the model as it is now, unless that was done; a stop cuts it short."""
         data = self._prepared.data.evaluation
-        if data is None or self._recorder.history.evaluation_at(self._step):
+        if data is None or self._events.is_evaluated(self._step):
             return
-        self._recorder.stage("Evaluating", f"evaluating {len(data.lengths)} rows")
         scoring, loss = self._prepared.data.scoring, 0.0
         scores = scoring.scores()
         by_length = evaluation_order(data)
-        for number, start in enumerate(range(0, len(by_length), self._eval_rows)):
-            self._evaluated = number
-            if self._recorder.stop.requested:
-                return
-            inputs, labels = self._batch(data, by_length[start : start + self._eval_rows])
-            with torch.no_grad():
-                logits = self._model(inputs, training=False)
-                loss += float(self._model.compute_loss(y=labels, y_pred=logits)) * len(labels)
-            kept = scoring.keep(logits.float().cpu(), labels)
-            scores.add_batch(kept.numpy(), labels.numpy())
-        mean = loss / len(by_length)
-        metrics = {f"eval_{name}": value for name, value in {"loss": mean, **scores.compute(mean)}.items()}
-        self._recorder.evaluated(self._step, self._epoch_after(self._step), metrics, scores.by_class())
-        self._recorder.stage("Training")
+        with self._events.evaluating(len(data.lengths)):
+            for number, start in enumerate(range(0, len(by_length), self._eval_rows)):
+                self._evaluated = number
+                if self._events.stop_requested:
+                    return
+                inputs, labels = self._batch(data, by_length[start : start + self._eval_rows])
+                with torch.no_grad():
+                    logits = self._model(inputs, training=False)
+                    loss += float(self._model.compute_loss(y=labels, y_pred=logits)) * len(labels)
+                kept = scoring.keep(logits.float().cpu(), labels)
+                scores.add_batch(kept.numpy(), labels.numpy())
+            mean = loss / len(by_length)
+            metrics = {f"eval_{name}": value for name, value in {"loss": mean, **scores.compute(mean)}.items()}
+            self._events.evaluated(self._step, self._epoch_after(self._step), metrics, scores.by_class())
 
     def _batch(self, examples: Examples, rows: list[int]) -> tuple[Batch, torch.Tensor]:
         """Inputs by KerasHub's names, each of shape (rows, tokens), and labels, shape (rows,) or (rows, classes)."""
@@ -181,9 +180,9 @@ class Engine:
 
     def _save(self, logs: dict[str, float]) -> None:
         """Have a checkpoint made of the state as it is now, unless that was done."""
-        if self._step == self._recorder.saved_step:
+        if self._events.is_saved(self._step):
             return
-        self._recorder.check_finite(self._step, {"loss": logs["loss"], "grad_norm": logs["grad_norm"]})
+        self._events.check_finite(self._step, {"loss": logs["loss"], "grad_norm": logs["grad_norm"]})
         self._twin.give()
         objects = {
             OPTIMIZER: {
@@ -194,7 +193,7 @@ class Engine:
         }
         model, tokenizer = self._prepared.model, self._prepared.tokenizer
         state = TrainingState(model, tokenizer, weights_of(model), objects, {}, self._prepared.pretrained.use_cache)
-        self._recorder.save(take_snapshot(self._step, self._epoch_after(self._step), state))
+        self._events.save(take_snapshot(self._step, self._epoch_after(self._step), state))
 
     def _load(self, checkpoint: SavedCheckpoint) -> None:
         """Go on from `checkpoint`; the random numbers of dropout follow with the first batch."""
