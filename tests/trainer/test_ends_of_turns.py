@@ -8,7 +8,7 @@ import transformers
 from tests.trainer.tiny import Settings, Train
 from tests.trainer.tiny_language import VOCABULARY, chats, questions, save_llama, word_tokenizer, write_rows
 
-from finetune_trainer.data.chat import find_chat_template
+from finetune_trainer.data.chats.template import find_chat_template
 
 # The turn ends in a token of its own, which is not the end of the text; `<system>` plays ChatML's `<|im_end|>`.
 TURNS = (

@@ -515,7 +515,7 @@ def test_a_cache_without_room_is_no_failure_of_the_data(read: Read, monkeypatch:
     def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("finetune_trainer.data.kept.ArrowWriter.write_table", full)
+    monkeypatch.setattr("finetune_trainer.data.readers.row_cache.ArrowWriter.write_table", full)
 
     with pytest.raises(TrainerError) as caught:
         read({"a.csv": "text,label\nroom,0\nno room,1\n"})

@@ -57,18 +57,18 @@ FUNCTIONS: list[tuple[Callable[..., Any], str]] = [
     (safe_globals, ""),  # checkpoints
     (align_special_tokens, "model, processing_class"),  # models/special_tokens.py
     (list_mode_options, "mode, dynamic"),  # settings/requirements.py
-    (get_training_chat_template, "processing_class, tokenizer"),  # data/chat.py
-    (has_generation_markers, "chat_template"),  # data/chat.py
-    (common_prefix_length, "ids, other_ids"),  # data/chat.py, data/encoding.py
+    (get_training_chat_template, "processing_class, tokenizer"),  # data/chats/template.py
+    (has_generation_markers, "chat_template"),  # data/chats/template.py
+    (common_prefix_length, "ids, other_ids"),  # data/chats/template.py, data/chats/encoding.py
     (pack_dataset, "dataset, seq_length, strategy, map_kwargs"),  # data/packing.py
     (
         DataCollatorForLanguageModeling,  # data/packing.py
         "pad_token_id, padding_free, return_position_ids, pad_to_multiple_of, return_tensors",
     ),
-    (get_data_patterns, "base_path, download_config"),  # data/files.py
-    (sanitize_patterns, "patterns"),  # data/files.py
-    (infer_module_for_data_files_list, "data_files_list, download_config"),  # data/files.py
-    (MetadataConfigs.from_dataset_card_data, "dataset_card_data"),  # data/files.py
+    (get_data_patterns, "base_path, download_config"),  # data/readers/files.py
+    (sanitize_patterns, "patterns"),  # data/readers/files.py
+    (infer_module_for_data_files_list, "data_files_list, download_config"),  # data/readers/files.py
+    (MetadataConfigs.from_dataset_card_data, "dataset_card_data"),  # data/readers/files.py
     (LocalElasticAgent._stop_workers, "self, worker_group"),  # processes/launch.py overrides it
     (LocalElasticAgent._shutdown, "self, death_sig, timeout"),  # processes/launch.py
 ]

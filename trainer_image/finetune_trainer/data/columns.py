@@ -13,7 +13,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
-from finetune_trainer.data.csv_rows import other_separator
+from finetune_trainer.data.readers.csv_rows import other_separator
 from finetune_trainer.data.rows import Rows
 
 logger = logging.getLogger(__name__)

@@ -21,12 +21,12 @@ from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
-from finetune_trainer.data.decoding import DataFile
-from finetune_trainer.data.files import FORMATS, Found, find_files, unknown_name, used_columns
-from finetune_trainer.data.hub_rows import hub_files
-from finetune_trainer.data.kept import Doubts, cache_folder, kept_rows
-from finetune_trainer.data.tables import Doubt
-from finetune_trainer.data.unreadable import explain_unreadable
+from finetune_trainer.data.readers.decoding import DataFile
+from finetune_trainer.data.readers.errors import explain_unreadable
+from finetune_trainer.data.readers.files import FORMATS, Found, find_files, unknown_name, used_columns
+from finetune_trainer.data.readers.hub_rows import hub_files
+from finetune_trainer.data.readers.row_cache import Doubts, cache_folder, kept_rows
+from finetune_trainer.data.readers.tables import Doubt
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.hub_errors import explain_hub_error

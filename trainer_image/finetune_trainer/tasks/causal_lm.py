@@ -12,13 +12,13 @@ from finetune_api.run import RunConfig
 from finetune_api.training import METRICS_OF_TASK, Metric
 from finetune_trainer.base.errors import TrainerError, data_error, model_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.chat import find_chat_template
+from finetune_trainer.data.chats.encoding import Settings, encoder, learns_chats
+from finetune_trainer.data.chats.formats import Layout, find_layout, report_layout
+from finetune_trainer.data.chats.notes import NOT_LEARNT, report_notes
+from finetune_trainer.data.chats.packing import collator, pack, packs
+from finetune_trainer.data.chats.template import find_chat_template
 from finetune_trainer.data.columns import check_columns
-from finetune_trainer.data.encoding import Settings, encoder, learns_chats
 from finetune_trainer.data.examples import Examples
-from finetune_trainer.data.formats import Layout, find_layout, report_layout
-from finetune_trainer.data.notes import NOT_LEARNT, report_notes
-from finetune_trainer.data.packing import collator, pack, packs
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import (
     Batch,

@@ -17,8 +17,8 @@ from ruamel.yaml import YAML
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
-from finetune_trainer.data import csv_rows, json_rows, parquet_rows
-from finetune_trainer.data.decoding import DataFile
+from finetune_trainer.data.readers import csv_rows, json_rows, parquet_rows
+from finetune_trainer.data.readers.decoding import DataFile
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 """Reader of each suffix."""

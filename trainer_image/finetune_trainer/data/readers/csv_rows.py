@@ -17,9 +17,9 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
-from finetune_trainer.data.decoding import DataFile, text_of
-from finetune_trainer.data.numerals import Numerals, drift, feature_of
-from finetune_trainer.data.tables import (
+from finetune_trainer.data.readers.csv_numbers import Numerals, drift, feature_of
+from finetune_trainer.data.readers.decoding import DataFile, text_of
+from finetune_trainer.data.readers.tables import (
     CHARACTERS_AT_ONCE,
     ROWS_AT_ONCE,
     Doubt,

@@ -12,7 +12,7 @@ from trl.chat_template_utils import get_training_chat_template, has_generation_m
 from trl.data_utils import common_prefix_length
 
 from finetune_trainer.base.errors import model_error
-from finetune_trainer.data.conversations import ASSISTANT, SYSTEM, Chat, ChatError, Message
+from finetune_trainer.data.chats.conversations import ASSISTANT, SYSTEM, Chat, ChatError, Message
 
 _REFUSALS = (TemplateError, TypeError, ValueError, KeyError)
 _ASKED: Message = {"role": "user", "content": "why"}

@@ -12,8 +12,8 @@ from tests.trainer.tiny_language import LONGEST, word_tokenizer
 
 from finetune_api.sources import Preprocessing
 from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.data.chats.packing import KEEPS_APART, collator, pack, packs
 from finetune_trainer.data.examples import Examples
-from finetune_trainer.data.packing import KEEPS_APART, collator, pack, packs
 
 # Each configuration takes those of its own names.
 SMALL = {

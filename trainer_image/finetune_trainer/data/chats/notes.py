@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.formats import Layout
+from finetune_trainer.data.chats.formats import Layout
 from finetune_trainer.data.rows import Rows
 
 logger = logging.getLogger(__name__)

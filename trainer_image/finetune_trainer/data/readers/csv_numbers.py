@@ -7,7 +7,7 @@ from typing import Any
 import datasets
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
-from finetune_trainer.data.tables import Doubt
+from finetune_trainer.data.readers.tables import Doubt
 
 _INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
 _NUMBER = r"^[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:inf|infinity))$"

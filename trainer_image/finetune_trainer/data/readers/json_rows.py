@@ -11,9 +11,9 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from finetune_trainer.base.errors import data_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.decoding import DataFile, text_of
-from finetune_trainer.data.shapes import Shape, feature_of, merged, shape_of, storage_type, stored
-from finetune_trainer.data.tables import (
+from finetune_trainer.data.readers.decoding import DataFile, text_of
+from finetune_trainer.data.readers.json_types import Shape, feature_of, merged, shape_of, storage_type, stored
+from finetune_trainer.data.readers.tables import (
     CHARACTERS_AT_ONCE,
     ROWS_AT_ONCE,
     Doubt,

@@ -20,12 +20,12 @@ from filelock import FileLock
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.run_warnings import collected, warn
-from finetune_trainer.data.csv_rows import read_csv
-from finetune_trainer.data.decoding import DataFile
-from finetune_trainer.data.files import Found, reader_of
-from finetune_trainer.data.json_rows import read_json
-from finetune_trainer.data.parquet_rows import read_parquet
-from finetune_trainer.data.tables import Doubt, SplitTables
+from finetune_trainer.data.readers.csv_rows import read_csv
+from finetune_trainer.data.readers.decoding import DataFile
+from finetune_trainer.data.readers.files import Found, reader_of
+from finetune_trainer.data.readers.json_rows import read_json
+from finetune_trainer.data.readers.parquet_rows import read_parquet
+from finetune_trainer.data.readers.tables import Doubt, SplitTables
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from finetune_api.report import ExitCode
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
-from finetune_trainer.data.files import FORMATS, Found, find_files, used_columns
+from finetune_trainer.data.readers.files import FORMATS, Found, find_files, used_columns
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.hub_errors import explain_hub_error
 from finetune_trainer.storage.uris import hub_id

@@ -8,8 +8,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from finetune_trainer.base.errors import data_error
-from finetune_trainer.data.decoding import DataFile
-from finetune_trainer.data.tables import Doubt, SplitTables, columns_that_differ
+from finetune_trainer.data.readers.decoding import DataFile
+from finetune_trainer.data.readers.tables import Doubt, SplitTables, columns_that_differ
 
 _BATCH = 1000
 _DIGITS_OF_INT64 = 18

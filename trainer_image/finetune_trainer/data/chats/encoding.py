@@ -9,9 +9,7 @@ from trl.data_utils import common_prefix_length
 
 from finetune_trainer.base.errors import data_error, model_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.chat import find_chat_template, parts_of
-from finetune_trainer.data.columns import check_text
-from finetune_trainer.data.conversations import (
+from finetune_trainer.data.chats.conversations import (
     Chat,
     ChatError,
     has_system,
@@ -23,8 +21,10 @@ from finetune_trainer.data.conversations import (
     read_chat,
     without_nulls,
 )
-from finetune_trainer.data.formats import Layout, is_chat
-from finetune_trainer.data.notes import EMPTY_ANSWER, NOT_LEARNT, NULLS, RENAMED, SYSTEM_TWICE
+from finetune_trainer.data.chats.formats import Layout, is_chat
+from finetune_trainer.data.chats.notes import EMPTY_ANSWER, NOT_LEARNT, NULLS, RENAMED, SYSTEM_TWICE
+from finetune_trainer.data.chats.template import find_chat_template, parts_of
+from finetune_trainer.data.columns import check_text
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import Batch, encode_texts
 

@@ -1,0 +1,1 @@
+"""Files to rows: csv, json and parquet, from a folder or the Hub, kept by what they hold."""
