@@ -22,7 +22,6 @@ from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.reports.certificates import Certificates
-from finetune_operator.reports.latest import LatestReports
 from finetune_operator.reports.pod_owner import PodOwners
 from finetune_operator.reports.server import ReportServer, serve_reports
 from finetune_operator.settings import Settings
@@ -56,7 +55,6 @@ class Operator:
         )
         self._queue: WorkQueue[Key] = WorkQueue(self._reconcile, delay_of=retry_after)
         self._finetunejobs = FineTuneJobs(self._queue.add)
-        self._reports = LatestReports(self._queue.add)
         self._jobs = self._informer(JOBS, self._on_job, job_essence)
         self._pods = self._informer(PODS, self._on_pod, pod_essence)
         self._reports_url = settings.reports_url or ""
@@ -65,7 +63,6 @@ class Operator:
             finetunejobs=self._finetunejobs,
             jobs=self._jobs,
             pods=self._pods,
-            reports=self._reports,
             pod_defaults=self._pod_defaults,
             status_interval=settings.status_interval,
         )
@@ -100,8 +97,8 @@ class Operator:
             report_server = await serve_reports(
                 client=self._client,
                 find_job=PodOwners(self._kube, self._jobs, self._pods).find,
-                on_report=self._reports.take,
-                on_refused=self._reports.refuse,
+                on_report=self._finetunejobs.take_report,
+                on_refused=self._finetunejobs.refuse_report,
                 context=self._certificates.context,
                 host=settings.reports_host,
                 port=settings.reports_port,
@@ -167,7 +164,7 @@ class Operator:
             self._queue.add(key)
 
     def _add_all(self) -> None:
-        for key in self._finetunejobs.known():
+        for key in self._finetunejobs.all_keys():
             self._queue.add(key)
 
     def _alive_checks(self) -> list[Check]:

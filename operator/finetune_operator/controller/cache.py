@@ -1,85 +1,123 @@
-"""What we know of the FineTuneJobs: fed by Kopf's watch and our own writes, checked against a list now and then.
+"""The FineTuneJobs that are there: fed by Kopf's watch and by our own writes, compared with a list now and then.
 
-After a watch that had to begin anew, Kopf does not say what was deleted meanwhile, and it does not tell of bookmarks, so
-that its silence may be peace or death. The list answers both: it names what is gone, and what Kopf should have told.
+After a watch that had to begin anew, Kopf does not deliver what was deleted meanwhile, and it passes on no bookmarks, so
+that its silence may be peace or death. The list answers both: it shows what is gone, and what the watch has missed.
 """
 
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from finetune_api.base import JsonObject
 from finetune_operator.job.finetunejob import Key, key_of
-from finetune_operator.kube.bounded_json import tell
+from finetune_operator.job.report import Received
+from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
+from finetune_operator.reports.latest import LatestReport
 
 _log = logging.getLogger(__name__)
 
 
+@dataclass
+class Entry:
+    """A FineTuneJob, and all that this process remembers of it. Nothing of it has to survive a restart."""
+
+    raw: JsonObject
+    """The newest version."""
+    watched: int = 0
+    """The newest resourceVersion that Kopf's watch delivered."""
+    listed: int = 0
+    """The resourceVersion in the last list; 0 if it was not there."""
+    reports: LatestReport = field(default_factory=LatestReport)
+    prepared: tuple[str, str | None] | None = None
+    """The authority that the ConfigMap was last seen to hold, and the uid of the newest attempt's first pod at that time."""
+    status_written: float | None = None
+    """When the status was last written, in seconds of time.monotonic()."""
+
+    @property
+    def uid(self) -> str:
+        """The object's uid."""
+        return str(self.raw["metadata"]["uid"])
+
+
 class FineTuneJobs:
-    """The newest known version of each FineTuneJob. `on_change` hears of each key that changed or went away."""
+    """One entry for each FineTuneJob. `on_change` is called with each key that changed, has a new report, or went away."""
 
     def __init__(self, on_change: Callable[[Key], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._on_change = on_change
         self._clock = clock
-        self._objects: dict[Key, JsonObject] = {}
+        self._entries: dict[Key, Entry] = {}
         self._keys: dict[str, Key] = {}
-        self._told: dict[Key, int] = {}
-        self._due: dict[Key, int] = {}
-        self._listed = clock()
+        self._list_time = clock()
         self._behind_since: float | None = None
 
-    def get(self, key: Key) -> JsonObject | None:
-        """The newest version that we know."""
-        return self._objects.get(key)
+    def get(self, key: Key) -> Entry | None:
+        """The entry of this FineTuneJob; None if there is no such object."""
+        return self._entries.get(key)
 
     def key_of_uid(self, uid: str) -> Key | None:
         """The key of the FineTuneJob with this uid."""
         return self._keys.get(uid)
 
-    def known(self) -> list[Key]:
+    def all_keys(self) -> list[Key]:
         """All that are there."""
-        return list(self._objects)
+        return list(self._entries)
 
     def seen(self, raw: JsonObject) -> None:
-        """Kopf's watch tells of an object."""
+        """Take in an object that Kopf's watch delivered."""
         if not _is_whole(raw):
             return
-        key = key_of(raw)
-        self._told[key] = max(self._told.get(key, 0), _version(raw))
         self.learn(raw)
+        entry = self._entries[key_of(raw)]
+        if entry.uid == raw["metadata"]["uid"]:
+            entry.watched = max(entry.watched, _version(raw))
 
     def gone(self, raw: JsonObject) -> None:
-        """Kopf's watch tells that an object was deleted."""
+        """Take in a deletion that Kopf's watch delivered."""
         key = key_of(raw)
-        known = self._objects.get(key)
-        # An object that was deleted and made anew may be told of in either order.
-        if known is not None and known["metadata"]["uid"] == raw["metadata"]["uid"]:
-            self._told.pop(key, None)
+        entry = self._entries.get(key)
+        # The deletion of an object and the creation of its successor may come in either order.
+        if entry is not None and entry.uid == raw["metadata"]["uid"]:
             self.forget(key)
 
     def learn(self, raw: JsonObject) -> None:
-        """An answer of the API server holds an object. An older version than the known one is nothing new."""
+        """Take in an object of an API server's answer, unless a newer version of it is known."""
         key = key_of(raw)
-        known = self._objects.get(key)
-        if known is not None and _version(raw) <= _version(known):
+        entry = self._entries.get(key)
+        if entry is not None and _version(raw) <= _version(entry.raw):
             return
-        self._objects[key] = raw
-        if known is not None:
-            self._keys.pop(known["metadata"]["uid"], None)
-        self._keys[raw["metadata"]["uid"]] = key
+        if entry is not None and entry.uid == raw["metadata"]["uid"]:
+            entry.raw = raw
+        else:
+            if entry is not None:
+                del self._keys[entry.uid]
+            self._entries[key] = Entry(raw)
+            self._keys[raw["metadata"]["uid"]] = key
         self._on_change(key)
 
     def forget(self, key: Key) -> None:
-        """It is not there any more."""
-        known = self._objects.pop(key, None)
-        if known is not None:
-            self._keys.pop(known["metadata"]["uid"], None)
+        """Drop an object that is not there any more, and all that was remembered of it."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            del self._keys[entry.uid]
+            self._on_change(key)
+
+    def take_report(self, received: Received) -> None:
+        """Keep a report of one of the job's pods."""
+        entry = self._entries.get(received.key)
+        if entry is not None and entry.reports.take(received):
+            self._on_change(received.key)
+
+    def refuse_report(self, key: Key, why: str) -> None:
+        """Keep that a pod of the job sent something that is no report."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.reports.refuse(why):
             self._on_change(key)
 
     async def check(self, kube: Kube, namespace: str | None) -> None:
-        """Compare with a list: take what Kopf missed, and remember whether it is behind."""
-        known_before = set(self._objects)
+        """Compare with a list: take in what Kopf's watch missed, and find out whether it is behind."""
+        known_before = set(self._entries)
         items, _ = await kube.list(FINETUNEJOBS, namespace)
         listed = {key_of(raw): raw for raw in items if _is_whole(raw)}
         self._judge(set(listed))
@@ -87,12 +125,13 @@ class FineTuneJobs:
             self.forget(key)
         for raw in listed.values():
             self.learn(raw)
-        self._due = {key: _version(raw) for key, raw in listed.items()}
-        self._listed = self._clock()
+        for key, entry in self._entries.items():
+            entry.listed = _version(listed[key]) if key in listed else 0
+        self._list_time = self._clock()
 
     def _judge(self, present: set[Key]) -> None:
-        """What the list before this one held, Kopf must have told by now."""
-        missed = [key for key, version in self._due.items() if key in present and self._told.get(key, 0) < version]
+        """What was in the list before this one, Kopf's watch must have delivered by now."""
+        missed = [key for key, entry in self._entries.items() if key in present and entry.watched < entry.listed]
         if not missed:
             self._behind_since = None
         elif self._behind_since is None:
@@ -101,7 +140,7 @@ class FineTuneJobs:
 
     def silence(self) -> float:
         """Seconds since the last list."""
-        return self._clock() - self._listed
+        return self._clock() - self._list_time
 
     def behind(self) -> float:
         """Seconds for which Kopf's watch has been behind the lists; 0 if it is not."""
@@ -109,13 +148,13 @@ class FineTuneJobs:
 
 
 def _is_whole(raw: JsonObject) -> bool:
-    """Whether it has what each object of an API server has. One that has not must not stand in the way of the others."""
+    """Whether it has what each object of an API server has. One that has not must not keep the others from being served."""
     metadata = raw.get("metadata") or {}
     whole = {"namespace", "name", "uid", "resourceVersion"} <= metadata.keys() and metadata[
         "resourceVersion"
     ].isdecimal()
     if not whole:
-        tell(f"FineTuneJob {metadata.get('namespace')}/{metadata.get('name')}", "has no uid or resourceVersion")
+        warn_once(f"FineTuneJob {metadata.get('namespace')}/{metadata.get('name')}", "has no uid or resourceVersion")
     return whole
 
 

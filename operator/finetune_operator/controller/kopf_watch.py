@@ -16,7 +16,7 @@ from kubernetes.aio.client import Configuration
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
-from finetune_operator.kube.bounded_json import read_event, read_list, tell
+from finetune_operator.kube.bounded_json import read_event, read_list, warn_once
 from finetune_operator.kube.client import FINETUNEJOBS
 
 OnObject = Callable[[JsonObject], None]
@@ -116,7 +116,7 @@ class _BoundedEvents:
                 try:
                     event = read_event(line, FINETUNEJOBS.longest)
                 except ValueError as error:
-                    tell("an event of Kopf's watch", f"cannot be read: {error}")
+                    warn_once("an event of Kopf's watch", f"cannot be read: {error}")
                     continue
                 yield json.dumps(event).encode() + b"\n"
                 await asyncio.sleep(0)  # Large events must not keep the loop from everything else.

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from finetune_api.base import JsonObject
 from finetune_api.status import FineTuneJobStatus, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.names import UNREADABLE
+from finetune_operator.job.names import UNREADABLE, ChildNames, child_names
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ class FineTuneJob:
 
     key: Key
     uid: str
+    resource_version: str
     generation: int
     created: datetime
     deleting: bool
@@ -40,6 +41,7 @@ class FineTuneJob:
     """None if the API server let a spec through that we cannot read; `problems` says why."""
     problems: str
     status: FineTuneJobStatus
+    names: ChildNames
 
     @property
     def terminal(self) -> bool:
@@ -53,7 +55,7 @@ def key_of(raw: JsonObject) -> Key:
 
 
 def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
-    """Read a FineTuneJob. Never raises on what an API server can hold: see `Resource.problems`."""
+    """Read a FineTuneJob. Never raises on what an API server can hold: see `FineTuneJob.problems`."""
     metadata = raw["metadata"]
     spec: FineTuneJobSpec | None = None
     problems = ""
@@ -67,12 +69,14 @@ def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
     return FineTuneJob(
         key=key_of(raw),
         uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
         generation=metadata.get("generation", 1),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
         spec=spec,
         problems=problems,
         status=parse_status(raw.get("status")),
+        names=child_names(metadata["name"], metadata["uid"]),
     )
 
 

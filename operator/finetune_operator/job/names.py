@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import dataclass
 
 MAX_LENGTH = 63
 """Kubernetes puts a Job's name into a label of its pods, and a label's value ends there."""
@@ -81,3 +82,28 @@ def claim_name(name: str, uid: str) -> str:
 def label_value(name: str) -> str:
     """`name` as the value of a label: itself where it fits."""
     return name if len(name) <= MAX_LENGTH else child_name(name)
+
+
+@dataclass(frozen=True)
+class ChildNames:
+    """The names of all children of one FineTuneJob."""
+
+    job: str
+    preflight_job: str
+    service: str
+    config_map: str
+    claim: str
+    label: str
+    """Value of LABEL_JOB_NAME."""
+
+
+def child_names(name: str, uid: str) -> ChildNames:
+    """The names of the children of the FineTuneJob `name` with this uid."""
+    return ChildNames(
+        job=job_name(name),
+        preflight_job=preflight_job_name(name),
+        service=service_name(name),
+        config_map=config_map_name(name),
+        claim=claim_name(name, uid),
+        label=label_value(name),
+    )

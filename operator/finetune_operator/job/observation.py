@@ -113,6 +113,11 @@ class Observation:
     """The preflight in a pod of its own, as long as no attempt to train is known."""
 
     @property
+    def passed(self) -> bool:
+        """Whether the Job has succeeded."""
+        return self.job is not None and self.job.end is not None and self.job.end.succeeded
+
+    @property
     def under_way(self) -> "Observation":
         """What of the two the job has come to."""
         return self.preflight if self.job is None and self.preflight is not None else self

@@ -40,7 +40,7 @@ _INNER: Final = re.compile(rb'[{\[][^{}\[\]"]*+' + _STRINGS + rb"*+[}\]]|" + _ST
 _QUOTE, _BRACE, _OPENING, _CLOSING = ord('"'), ord("{"), frozenset(b"{["), frozenset(b"}]")
 
 _log = logging.getLogger(__name__)
-_told: TTLCache[str, None] = TTLCache(maxsize=1000, ttl=3600)
+_warned: TTLCache[str, None] = TTLCache(maxsize=1000, ttl=3600)
 """What was logged in the last hour: lists and watches bring the same object again and again."""
 
 
@@ -158,7 +158,7 @@ def read_object(data: bytes | bytearray, longest: Mapping[str, int] = {}) -> Jso
             raw[_METADATA] = _taken_apart(raw[_METADATA], {_NOT_READ: 0}, MAX_METADATA_BYTES)
             raw[_METADATA].pop(UNREADABLE, None)
     if UNREADABLE in raw:
-        _tell_of(raw)
+        _warn_of(raw)
     return raw
 
 
@@ -240,18 +240,18 @@ def _element(part: Part, longest: Mapping[str, int]) -> JsonObject | None:
     try:
         return read_object(part.data, longest)
     except ValueError as error:
-        tell("an element of a list", f"cannot be read: {error}")
+        warn_once("an element of a list", f"cannot be read: {error}")
         return None
 
 
-def _tell_of(raw: JsonObject) -> None:
+def _warn_of(raw: JsonObject) -> None:
     problems, metadata = raw[UNREADABLE], raw.get(_METADATA) or {}
     name = f"{raw.get('kind', 'object')} {metadata.get('namespace', '')}/{metadata.get('name', '?')}"
-    tell(f"{name} ({metadata.get('uid')})", "; ".join(f"its {key} {why}" for key, why in problems.items()))
+    warn_once(f"{name} ({metadata.get('uid')})", "; ".join(f"its {key} {why}" for key, why in problems.items()))
 
 
-def tell(name: str, problem: str) -> None:
+def warn_once(name: str, problem: str) -> None:
     """Log what was left out of an object, once an hour for each."""
-    if name not in _told:
-        _told[name] = None
+    if name not in _warned:
+        _warned[name] = None
         _log.warning("%s: %s; it is left out, and the others go on", name, problem)

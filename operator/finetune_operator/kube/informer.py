@@ -12,7 +12,7 @@ from collections.abc import Callable
 from kubernetes.aio.client import ApiException
 
 from finetune_api.base import JsonObject
-from finetune_operator.kube.bounded_json import tell
+from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
 from finetune_operator.kube.workqueue import backoff
@@ -144,7 +144,7 @@ class Informer:
         except Exception as error:  # noqa: BLE001 - whatever an object may hold
             metadata = raw.get("metadata") or {}
             name = f"{self._kind.plural} {metadata.get('namespace')}/{metadata.get('name')}"
-            tell(name, f"cannot be read ({type(error).__name__} {error})")
+            warn_once(name, f"cannot be read ({type(error).__name__} {error})")
             return None
         return essence
 

@@ -52,13 +52,6 @@ class WorkQueue(Generic[K]):
             timer.cancel()
         self._timers[key] = loop.call_at(due, self._fire, key)
 
-    def forget(self, key: K) -> None:
-        """For a key whose object is gone: no appointment, no memory of failures."""
-        self._failures.pop(key, None)
-        timer = self._timers.pop(key, None)
-        if timer is not None:
-            timer.cancel()
-
     async def work(self, workers: int) -> None:
         """Handle keys with so many workers until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -6,7 +6,6 @@ from finetune_api.base import JsonObject
 from finetune_api.run import JobReference, RunConfig, RunOutput
 from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import claim_name, config_map_name
 from finetune_operator.manifests.metadata import child_metadata
 
 RUN_FILE = "run.yaml"
@@ -18,7 +17,7 @@ def build_config_map(finetunejob: FineTuneJob, spec: FineTuneJobSpec, ca: str) -
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": child_metadata(finetunejob, config_map_name(finetunejob.key.name)),
+        "metadata": child_metadata(finetunejob, finetunejob.names.config_map),
         "data": {RUN_FILE: _text(run_config(finetunejob, spec)), CA_FILE: ca},
     }
 
@@ -37,7 +36,7 @@ def run_config(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> RunConfig:
 
 def output_uri(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> str:
     """Where the run writes: the user's place, or the claim that we make."""
-    return spec.output.uri or f"pvc://{claim_name(finetunejob.key.name, finetunejob.uid)}"
+    return spec.output.uri or f"pvc://{finetunejob.names.claim}"
 
 
 def _text(config: RunConfig) -> str:

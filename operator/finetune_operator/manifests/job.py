@@ -10,7 +10,7 @@ from finetune_api.base import JsonObject
 from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, job_name
+from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.pod import build_pod_template, training
@@ -19,7 +19,7 @@ from finetune_operator.manifests.pod import build_pod_template, training
 def build_job(finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> JsonObject:
     """The Job that trains. Retries, deadlines, preemption and suspension are Kubernetes' own."""
     template = build_pod_template(finetunejob, spec, pod_defaults, training(finetunejob, spec))
-    return job_of(child_metadata(finetunejob, job_name(finetunejob.key.name)), spec, template)
+    return job_of(child_metadata(finetunejob, finetunejob.names.job), spec, template)
 
 
 def job_of(metadata: JsonObject, spec: FineTuneJobSpec, template: JsonObject) -> JsonObject:

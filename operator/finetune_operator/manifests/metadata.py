@@ -3,7 +3,7 @@
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import LABEL_JOB_NAME, LABEL_JOB_UID, MANAGER, label_value
+from finetune_operator.job.names import LABEL_JOB_NAME, LABEL_JOB_UID, MANAGER
 
 TRAINER = "trainer"
 PREFLIGHT = "preflight"
@@ -15,7 +15,7 @@ def child_labels(finetunejob: FineTuneJob, component: str = TRAINER) -> dict[str
         "app.kubernetes.io/name": "finetune",
         "app.kubernetes.io/component": component,
         "app.kubernetes.io/managed-by": MANAGER,
-        LABEL_JOB_NAME: label_value(finetunejob.key.name),
+        LABEL_JOB_NAME: finetunejob.names.label,
         LABEL_JOB_UID: finetunejob.uid,
     }
 

@@ -9,7 +9,7 @@ from finetune_api.base import JsonObject
 from finetune_api.report import AUDIENCE
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import CONTAINER, config_map_name, service_name
+from finetune_operator.job.names import CONTAINER
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.config_map import RUN_FILE, output_uri
 from finetune_operator.manifests.environment import build_environment
@@ -71,7 +71,7 @@ def build_pod_template(
         **_placement(spec),
     }
     if spec.resources.nodes > 1:
-        pod["subdomain"] = service_name(finetunejob.key.name)
+        pod["subdomain"] = finetunejob.names.service
     metadata: JsonObject = {"labels": {**child_labels(finetunejob, program.component), **spec.pod.labels}}
     if spec.pod.annotations:
         metadata["annotations"] = spec.pod.annotations
@@ -164,7 +164,7 @@ def _mounts(claims: Mapping[str, bool]) -> list[JsonObject]:
 def _volumes(finetunejob: FineTuneJob, claims: Mapping[str, bool]) -> list[JsonObject]:
     token = {"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     fixed: list[JsonObject] = [
-        {"name": "config", "configMap": {"name": config_map_name(finetunejob.key.name)}},
+        {"name": "config", "configMap": {"name": finetunejob.names.config_map}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "scratch", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},

@@ -3,7 +3,6 @@
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import preflight_job_name
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.preflight import as_preflight
 from finetune_operator.manifests.job import job_of
@@ -32,7 +31,7 @@ def build_preflight_job(
         if claim in sources or (claim == output and output_bound)
     }
     program = Program(mounted, _resources(given), ("prepare", "--for-job"), PREFLIGHT)
-    metadata = child_metadata(finetunejob, preflight_job_name(finetunejob.key.name), component=PREFLIGHT)
+    metadata = child_metadata(finetunejob, finetunejob.names.preflight_job, component=PREFLIGHT)
     return job_of(metadata, given, build_pod_template(finetunejob, given, pod_defaults, program))
 
 

@@ -3,7 +3,6 @@
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import claim_name
 from finetune_operator.manifests.metadata import child_metadata
 
 DEFAULT_SIZE = "10Gi"
@@ -21,10 +20,9 @@ def build_pvc(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject | N
     }
     if output.storage_class_name is not None:
         claim["storageClassName"] = output.storage_class_name
-    name = claim_name(finetunejob.key.name, finetunejob.uid)
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": child_metadata(finetunejob, name, owned=output.retention_policy == "Delete"),
+        "metadata": child_metadata(finetunejob, finetunejob.names.claim, owned=output.retention_policy == "Delete"),
         "spec": claim,
     }

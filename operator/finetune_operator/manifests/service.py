@@ -10,7 +10,7 @@ import hashlib
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import LABEL_JOB_UID, job_name, service_name
+from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.manifests.metadata import child_metadata
 
 # Below the range that Linux takes for outgoing connections (32768–60999), and above the well-known ports.
@@ -25,7 +25,7 @@ def build_service(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": child_metadata(finetunejob, service_name(finetunejob.key.name)),
+        "metadata": child_metadata(finetunejob, finetunejob.names.service),
         "spec": {
             "clusterIP": "None",
             # A pod is ready once its container runs; the others look for it before that.
@@ -38,8 +38,8 @@ def build_service(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject
 
 def rendezvous(finetunejob: FineTuneJob) -> str:
     """host:port of the first pod, under which the others find it."""
-    name, namespace = finetunejob.key.name, finetunejob.key.namespace
-    return f"{job_name(name)}-0.{service_name(name)}.{namespace}.svc:{rendezvous_port(finetunejob.uid)}"
+    names, namespace = finetunejob.names, finetunejob.key.namespace
+    return f"{names.job}-0.{names.service}.{namespace}.svc:{rendezvous_port(finetunejob.uid)}"
 
 
 def rendezvous_port(uid: str) -> int:

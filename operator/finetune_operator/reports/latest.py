@@ -1,46 +1,35 @@
-"""The last report of each job, in memory only: after a restart the next report brings the whole state again."""
+"""The latest report of one job, in memory only: after a restart the next report brings the whole state again."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
-from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import Received
 
 
-class LatestReports:
-    """Keeps one report for each FineTuneJob. `on_change` hears of each key with a new one."""
+@dataclass
+class LatestReport:
+    """What the pods of one FineTuneJob reported last."""
 
-    def __init__(self, on_change: Callable[[Key], None]) -> None:
-        self._on_change = on_change
-        self._latest: dict[Key, Received] = {}
-        self._refused: dict[Key, str] = {}
+    received: Received | None = None
+    """The newest report, of whichever pod."""
+    unread: str = ""
+    """What was wrong with the first report that could not be read; empty if there was none."""
 
-    def take(self, received: Received) -> None:
-        """Keep a report, unless it was overtaken by a later one of the same pod."""
-        key = received.key
-        known = self._latest.get(key)
-        if known is not None and _overtaken(received, known):
-            return
-        self._latest[key] = received
-        self._on_change(key)
+    def take(self, received: Received) -> bool:
+        """Keep a report, unless a later one of the same pod overtook it. Return whether it is kept."""
+        if self.received is not None and _overtaken(received, self.received):
+            return False
+        self.received = received
+        return True
 
-    def refuse(self, key: Key, why: str) -> None:
-        """A pod of the job sent what is no report. The first time is worth telling, the others are the same again."""
-        if key not in self._refused:
-            self._refused[key] = why
-            self._on_change(key)
+    def refuse(self, why: str) -> bool:
+        """Keep why a report was refused. Return whether it is the first: the others repeat it."""
+        first = not self.unread
+        self.unread = self.unread or why
+        return first
 
-    def refused(self, key: Key) -> str:
-        """What was wrong with the first report that could not be read; empty if there was none."""
-        return self._refused.get(key, "")
-
-    def get(self, key: Key) -> Received | None:
-        """The last report of the job, of whichever pod."""
-        return self._latest.get(key)
-
-    def forget(self, key: Key) -> None:
-        """The job has ended or is gone."""
-        self._latest.pop(key, None)
-        self._refused.pop(key, None)
+    def clear(self) -> None:
+        """Drop it all, for a job that has ended."""
+        self.received, self.unread = None, ""
 
 
 def _overtaken(received: Received, known: Received) -> bool:

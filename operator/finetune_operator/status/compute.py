@@ -1,6 +1,6 @@
 """The status of a FineTuneJob, computed from what is observed and from the time. Pure: no request, no clock."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from finetune_api.base import JsonObject
@@ -18,8 +18,9 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation, PodState, Terminated
 from finetune_operator.status.conditions import build_conditions
-from finetune_operator.status.failures import attempt_failure, root_cause, to_reason
+from finetune_operator.status.failures import attempt_failure, root_cause
 from finetune_operator.status.merge_reports import merge_reports, report_of, tracked_attempts
+from finetune_operator.status.messages import cut, to_reason
 from finetune_operator.status.phase import Verdict, decide, invalid_spec
 from finetune_operator.status.preflight_phase import decide_preflight
 
@@ -66,6 +67,7 @@ def _decide(
 def _with_verdict(
     status: FineTuneJobStatus, finetunejob: FineTuneJob, verdict: Verdict, now: datetime
 ) -> FineTuneJobStatus:
+    verdict = replace(verdict, reason=to_reason(verdict.reason), message=cut(verdict.message))
     return status.model_copy(
         update={
             "observed_generation": finetunejob.generation,

@@ -1,14 +1,14 @@
 """Why a job or an attempt failed, for people: a reason, what happened, and what to do about it."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from finetune_api.report import ExitCode
-from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
+from finetune_api.status import MAX_LOG_TAIL, Failure
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.observation import Cause, End, Observation, PodState, Terminated
+from finetune_operator.job.observation import End, Observation, PodState, Terminated
+from finetune_operator.status.messages import cut, to_reason
 
 _KILLED = 137
 _CRASHED = 139
@@ -134,40 +134,3 @@ def job_failure(end: End, observed: Observation, spec: FineTuneJobSpec) -> Failu
         times = f"gave up after {counted} {what}{'s' if counted != 1 else ''}; the last one: "
         return last.model_copy(update={"message": cut(times + last.message)})
     return last
-
-
-_WAITING_HINTS: dict[str, str] = {
-    "ErrImagePull": "the image cannot be pulled",
-    "ImagePullBackOff": "the image cannot be pulled",
-    "InvalidImageName": "the image's name is not valid",
-    "ErrImageNeverPull": "the image is not on the node",
-    "CreateContainerConfigError": "the container cannot be configured",
-    "CreateContainerError": "the container cannot be created",
-    "RunContainerError": "the container cannot be started",
-    "Unschedulable": "no node can take the pod",
-    "SchedulingGated": "the pod is held back by a scheduling gate",
-    "FailedMount": "a volume cannot be mounted",
-    "FailedAttachVolume": "a volume cannot be attached",
-    "FailedCreate": "the pod cannot be created",
-}
-
-
-def waiting_message(cause: Cause, image: str | None) -> str:
-    """One line on why a pod does not run yet."""
-    what = _WAITING_HINTS.get(cause.reason)
-    if what is None:
-        return cause.message or "starting the container"
-    if image and "Image" in cause.reason:
-        what = what.replace("the image", f"the image {image}", 1)
-    return f"{what}: {cause.message}" if cause.message else what
-
-
-def to_reason(text: str) -> str:
-    """A foreign reason as the API takes it: CamelCase, at most 64 characters."""
-    return re.sub(r"[^A-Za-z0-9]|^[0-9]+", "", text)[:64] or "Unknown"
-
-
-def cut(message: str) -> str:
-    """A message as long as the API takes it, on one line."""
-    line = " ".join(message.split())
-    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"

@@ -1,7 +1,9 @@
-"""Numbers of a run in words."""
+"""What happens in a run, in words: one line as long as the API takes it."""
+
+import re
 
 from finetune_api.report import Stage, TrainerState
-from finetune_api.status import Adjustment
+from finetune_api.status import MAX_MESSAGE, Adjustment
 from finetune_api.training import Metric, Task
 from finetune_api.v1alpha1 import FineTuneJobSpec
 
@@ -82,3 +84,14 @@ def _number(text: str | None) -> float | None:
         return float(text) if text else None
     except ValueError:
         return None
+
+
+def to_reason(text: str) -> str:
+    """A foreign reason as the API takes it: CamelCase, at most 64 characters."""
+    return re.sub(r"[^A-Za-z0-9]|^[0-9]+", "", text)[:64] or "Unknown"
+
+
+def cut(message: str) -> str:
+    """A message as long as the API takes it, on one line."""
+    line = " ".join(message.split())
+    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"

@@ -8,9 +8,10 @@ from finetune_api.status import Failure, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, End, JobState, Observation, PodState, Terminated
-from finetune_operator.status.failures import cut, group_failure, job_failure, root_cause, to_reason, waiting_message
+from finetune_operator.status.failures import group_failure, job_failure, root_cause
 from finetune_operator.status.merge_reports import report_of
-from finetune_operator.status.messages import describe_end, describe_progress
+from finetune_operator.status.messages import cut, describe_end, describe_progress, to_reason
+from finetune_operator.status.waiting import is_explained, waiting_for_pods, waiting_for_quota
 
 PRE_RUNNING_DEADLINE = "PreRunningDeadlineExceeded"
 INVALID_SPEC = "InvalidSpec"
@@ -18,7 +19,7 @@ INVALID_SPEC = "InvalidSpec"
 
 @dataclass(frozen=True)
 class Verdict:
-    """Phase, reason and message; with a time when the job has ended, and a failure when it failed."""
+    """Phase, reason and message, of any length yet; with a time when the job has ended, and a failure when it failed."""
 
     phase: Phase
     reason: str
@@ -44,7 +45,7 @@ def decide(
     if spec.suspend:
         # Our patch was sent before this was asked: a Job that runs was started by another.
         again = "spec.suspend is set, and somebody started the Job again (with Kueue, deactivate its Workload instead)"
-        verdict = replace(verdict, message=cut(f"{again}: {verdict.message}"))
+        verdict = replace(verdict, message=f"{again}: {verdict.message}")
     due = pre_running_due(finetunejob, spec, observed)
     if due is not None and due <= now:
         return pre_running_deadline(spec, verdict, now)
@@ -98,14 +99,20 @@ def _refused(cause: Cause, now: datetime) -> Verdict:
 def before_the_job(observed: Observation) -> Verdict:
     """There is no Job: what keeps it from being made, if anything does."""
     if observed.blocked is not None:
-        return Verdict("Pending", to_reason(observed.blocked.reason), cut(observed.blocked.message))
+        return Verdict("Pending", observed.blocked.reason, observed.blocked.message)
     return Verdict("Pending", "Creating", "creating the Job")
+
+
+def queued(job: JobState) -> Verdict:
+    """The Job is suspended, and not by us."""
+    cause = waiting_for_quota(job)
+    return Verdict("Queued", cause.reason, cause.message)
 
 
 def _ended(end: End, observed: Observation, spec: FineTuneJobSpec, known: TrainerState, now: datetime) -> Verdict:
     ended = end.time or now
     if end.succeeded:
-        return Verdict("Succeeded", "Succeeded", cut(describe_end(spec, known)), None, ended)
+        return Verdict("Succeeded", "Succeeded", describe_end(spec, known), None, ended)
     failure = job_failure(end, observed, spec)
     return Verdict("Failed", failure.reason, failure.message, failure, ended)
 
@@ -115,13 +122,6 @@ def _suspended(observed: Observation, known: TrainerState) -> Verdict:
         return Verdict("Suspended", "Stopping", "suspended: the trainer saves a checkpoint and stops")
     where = f" at step {known.checkpoints[-1].step}" if known.checkpoints else ""
     return Verdict("Suspended", "Suspended", f"suspended{where}; set spec.suspend to false to go on")
-
-
-def queued(job: JobState) -> Verdict:
-    """The Job is suspended, and not by us."""
-    if job.queue:
-        return Verdict("Queued", "WaitingForQuota", cut(f"waiting for quota in the queue {job.queue}"))
-    return Verdict("Queued", "WaitingForAdmission", "waiting: the Job is suspended, and not by spec.suspend")
 
 
 def _by_newest_pods(
@@ -137,36 +137,9 @@ def _by_newest_pods(
     up = [pod for pod in pods if pod.running or pod.terminated]
     if first is not None and len(up) >= nodes:
         return _training(finetunejob, spec, observed, known, first)
-    verdict = waiting(observed, nodes)
-    if nodes == 1:
-        return verdict
-    return replace(verdict, message=cut(f"{len(up)} of {nodes} pods run; {verdict.message}"))
-
-
-def waiting(observed: Observation, nodes: int) -> Verdict:
-    """Why not all pods run yet, by the one that says most about it."""
-    pod = blocking_pod(observed)
-    if pod is None:
-        if observed.blocked is None:
-            return Verdict("Pending", "WaitingForPod", "waiting for a pod")
-        return Verdict("Pending", to_reason(observed.blocked.reason), cut(waiting_message(observed.blocked, None)))
-    cause = pod.waiting or Cause("ContainerCreating", "")
-    if not cause.message and observed.blocked is not None:
-        cause = observed.blocked
-    number = f"pod {pod.index}: " if nodes > 1 else ""
-    return Verdict("Pending", to_reason(cause.reason), cut(number + waiting_message(cause, pod.image)))
-
-
-def blocking_pod(observed: Observation) -> PodState | None:
-    """The pod that the others wait for: the first that says why it does not run, or else the first that does not."""
-    waiting = [pod for pod in observed.newest if pod.waiting is not None]
-    return next((pod for pod in waiting if pod.waiting and pod.waiting.message), next(iter(waiting), None))
-
-
-def _held_up(observed: Observation) -> bool:
-    """Whether anything says why a pod does not come or does not run, so that it is not just on its way."""
-    pod = blocking_pod(observed)
-    return observed.blocked is not None or bool(pod and pod.waiting and pod.waiting.message)
+    cause = waiting_for_pods(observed, nodes)
+    others = f"{len(up)} of {nodes} pods run; " if nodes > 1 else ""
+    return Verdict("Pending", cause.reason, others + cause.message)
 
 
 def _phase_before(finetunejob: FineTuneJob) -> Phase:
@@ -186,9 +159,9 @@ def _between_attempts(
         what, then = "the pod was stopped and had saved a checkpoint", "a new one goes on from there"
     elif ended.counted:
         reason, what, then = "Retrying", f"the attempt failed: {what}", "a new one comes"
-    if _held_up(observed):
-        then = waiting(observed, spec.resources.nodes).message
-    return Verdict("Pending", reason, cut(f"{what}; {then}"))
+    if is_explained(observed):
+        then = waiting_for_pods(observed, spec.resources.nodes).message
+    return Verdict("Pending", reason, f"{what}; {then}")
 
 
 def _training(
@@ -200,7 +173,7 @@ def _training(
         status = finetunejob.status
         known_pod = bool(status.attempts) and status.attempts[-1].pod == pod.name
         if status.phase == "Running" and known_pod:
-            return Verdict("Running", "Training", cut(describe_progress(spec, known, "Training")))
+            return Verdict("Running", "Training", describe_progress(spec, known, "Training"))
         nodes = spec.resources.nodes
         waits = (
             "the pod runs; waiting for" if nodes == 1 else f"all {nodes} pods run; waiting for them to meet, and for"
@@ -208,6 +181,6 @@ def _training(
         return Verdict("Preparing", "Preparing", f"{waits} the trainer's first report")
     report = body.report
     if report is not None and report.stage == "Preparing":
-        return Verdict("Preparing", "Preparing", cut("preparing: " + (report.message or "loading model and data")))
+        return Verdict("Preparing", "Preparing", "preparing: " + (report.message or "loading model and data"))
     stage = report.stage if report is not None else "Training"
-    return Verdict("Running", stage, cut(describe_progress(spec, known, stage)))
+    return Verdict("Running", stage, describe_progress(spec, known, stage))

@@ -8,7 +8,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState, Observation, PodState, Terminated
 from finetune_operator.job.preflight import as_preflight
-from finetune_operator.status.failures import cut, group_failure, job_failure, root_cause
+from finetune_operator.status.failures import group_failure, job_failure, root_cause
 from finetune_operator.status.merge_reports import report_of
 from finetune_operator.status.phase import (
     Verdict,
@@ -16,8 +16,8 @@ from finetune_operator.status.phase import (
     pre_running_deadline,
     pre_running_due,
     queued,
-    waiting,
 )
+from finetune_operator.status.waiting import waiting_for_pods
 
 _CHECKING = "checking model and data before GPUs are asked for"
 
@@ -60,7 +60,7 @@ def _suspended(spec: FineTuneJobSpec, job: JobState) -> Verdict:
             "Suspended", "Suspended", "suspended before model and data are checked; set spec.suspend to false to go on"
         )
     verdict = queued(job)
-    return replace(verdict, message=cut(f"preflight: {verdict.message}"))
+    return replace(verdict, message=f"preflight: {verdict.message}")
 
 
 def _by_newest_pod(spec: FineTuneJobSpec, observed: Observation) -> Verdict:
@@ -74,13 +74,13 @@ def _by_newest_pod(spec: FineTuneJobSpec, observed: Observation) -> Verdict:
     if pod is not None and pod.running:
         body = report_of(pod, observed)
         doing = body.report.message if body is not None and body.report is not None else None
-        return Verdict("Preparing", "Preflight", cut(f"{_CHECKING}: {doing}" if doing else _CHECKING))
-    verdict = waiting(observed, 1)
-    return replace(verdict, message=cut(f"preflight: {verdict.message}"))
+        return Verdict("Preparing", "Preflight", f"{_CHECKING}: {doing}" if doing else _CHECKING)
+    cause = waiting_for_pods(observed, 1)
+    return Verdict("Pending", cause.reason, f"preflight: {cause.message}")
 
 
 def _between_pods(spec: FineTuneJobSpec, pod: PodState, ended: Terminated) -> Verdict:
     """The pod has failed, and the Job controller has not yet said what comes of it."""
     if ended.exit_code == ExitCode.STOPPED:
         return Verdict("Pending", "Retrying", "the preflight was stopped; a new pod comes")
-    return Verdict("Pending", "Retrying", cut(f"the preflight failed: {group_failure(pod, ended, spec).message}"))
+    return Verdict("Pending", "Retrying", f"the preflight failed: {group_failure(pod, ended, spec).message}")

@@ -34,7 +34,7 @@ def test_an_older_version_never_replaces_a_newer_one() -> None:
 
     found = known.get(KEY)
     assert found is not None
-    assert found["metadata"]["resourceVersion"] == "7"
+    assert found.raw["metadata"]["resourceVersion"] == "7"
     assert changed == [KEY, KEY]
 
 
@@ -46,6 +46,19 @@ def test_the_deletion_of_an_older_object_does_not_hide_the_one_that_took_its_nam
     known.gone(version(8))
 
     assert (known.get(KEY) is not None, known.key_of_uid("u1"), known.key_of_uid("u2")) == (True, None, KEY)
+
+
+async def test_nothing_of_a_job_stays_when_its_deletion_is_met_before_it_is_seen() -> None:
+    api, known = FakeApi(), FineTuneJobs(lambda _: None)
+    deleted = api.put(FINETUNEJOBS, finetunejob())
+    known.seen(deleted)
+    await known.check(api, None)
+
+    # A write of its status has found the job gone, before Kopf's watch brings the deletion.
+    known.forget(KEY)
+    known.gone(deleted)
+
+    assert [held for held in vars(known).values() if isinstance(held, dict) and held] == []
 
 
 async def test_a_list_mends_what_kopf_has_missed_and_tells_of_it() -> None:

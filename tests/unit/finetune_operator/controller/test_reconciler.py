@@ -27,7 +27,6 @@ from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import CONFIG_MAPS, FINETUNEJOBS, JOBS, PODS, PVCS, SERVICES
 from finetune_operator.kube.informer import Informer
-from finetune_operator.reports.latest import LatestReports
 
 KEY = Key("team-a", "yelp")
 OWNED: dict[str, Any] = {
@@ -53,7 +52,6 @@ class World:
     finetunejobs: FineTuneJobs
     jobs: Informer
     pods: Informer
-    reports: LatestReports
     reconciler: Reconciler
     ca: str = "PEM"
 
@@ -90,17 +88,15 @@ def world() -> World:
         return Informer(api, kind, namespace=None, label=LABEL_JOB_UID, on_change=lambda _: None, relist_seconds=0)
 
     finetunejobs, jobs, pods = FineTuneJobs(lambda _: None), informer(JOBS), informer(PODS)
-    reports = LatestReports(lambda _: None)
     reconciler = Reconciler(
         api,
         finetunejobs=finetunejobs,
         jobs=jobs,
         pods=pods,
-        reports=reports,
         pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", world.ca),
         status_interval=60,
     )
-    world = World(api, finetunejobs, jobs, pods, reports, reconciler)
+    world = World(api, finetunejobs, jobs, pods, reconciler)
     api.put(FINETUNEJOBS, finetunejob())
     return world
 
@@ -358,27 +354,27 @@ async def test_a_status_that_was_computed_from_an_old_object_is_not_written(worl
     assert world.status()["phase"] == "Suspended"
 
 
+async def test_a_job_that_a_write_finds_gone_is_forgotten_with_all_that_was_remembered(world: World) -> None:
+    await world.see()
+    world.finetunejobs.take_report(received({"report": {"sequence": 1, "stage": "Training"}}))
+    world.api.failures["replace status of finetunejobs"] = refusal(404, "not found")
+
+    again = await world.reconcile()
+
+    assert (world.finetunejobs.get(KEY), world.finetunejobs.all_keys(), again) == (None, [], 5)
+
+
 async def test_numbers_wait_for_their_turn_and_a_new_phase_does_not(world: World) -> None:
     async with running_job(world):
         for sequence in (1, 2):
             report = {"sequence": sequence, "stage": "Training", "progress": {"step": sequence, "percent": 1}}
-            world.reports.take(received({"report": report}))
+            world.finetunejobs.take_report(received({"report": report}))
             again = await world.reconcile()
 
     assert world.status()["phase"] == "Running"
     assert world.status()["progress"]["step"] == 1
     assert again is not None
     assert 0 < again <= 60
-
-
-async def test_a_report_that_was_overtaken_is_dropped(world: World) -> None:
-    for sequence in (2, 1):
-        world.reports.take(received({"report": {"sequence": sequence, "stage": "Training"}}))
-    latest = world.reports.get(KEY)
-
-    assert latest is not None
-    assert latest.body.report is not None
-    assert latest.body.report.sequence == 2
 
 
 @pytest.mark.parametrize(

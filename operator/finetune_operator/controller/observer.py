@@ -1,0 +1,103 @@
+"""Reads what the cluster holds of one FineTuneJob: from the caches, and from the API server where they do not suffice."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.observation import Cause, JobState, Observation, parse_job, parse_pods
+from finetune_operator.job.ownership import conflict, is_ours, own_pods
+from finetune_operator.job.preflight import asked_for
+from finetune_operator.kube.client import JOBS, PODS, Kube
+from finetune_operator.kube.events import latest_warning
+from finetune_operator.kube.informer import Informer
+from finetune_operator.reports.latest import LatestReport
+from finetune_operator.status.waiting import unexplained
+
+
+class Observer:
+    """Reads only. A cache is trusted for what it holds, and never for what it does not."""
+
+    def __init__(self, kube: Kube, *, jobs: Informer, pods: Informer) -> None:
+        self._kube = kube
+        self._jobs = jobs
+        self._pods = pods
+
+    async def observe(self, finetunejob: FineTuneJob, reports: LatestReport, now: datetime) -> Observation:
+        """Return what there is of the job: its Jobs, their pods, the last report, and what is in their way."""
+        observed = self._cached(finetunejob, finetunejob.names.job, reports)
+        if finetunejob.terminal or not finetunejob.status.attempts:
+            preflight = self._cached(finetunejob, finetunejob.names.preflight_job, reports)
+            observed = replace(observed, preflight=preflight if preflight.job else None)
+        spec = finetunejob.spec
+        if finetunejob.terminal or spec is None:
+            return observed
+        if observed.job is None:
+            observed = await self._look_for_jobs(finetunejob, spec, observed, reports, now)
+        return await self._look_closer(finetunejob, observed, spec.resources.nodes, now)
+
+    def _cached(self, finetunejob: FineTuneJob, name: str, reports: LatestReport) -> Observation:
+        """What the caches hold of one of the two Jobs."""
+        raw = self._jobs.get(finetunejob.key.namespace, name)
+        return Observation(
+            job=parse_job(raw) if raw is not None and is_ours(raw, finetunejob.uid) else None,
+            pods=parse_pods(own_pods(name, self._pods.labelled(finetunejob.uid))),
+            received=reports.received,
+            unread=reports.unread,
+        )
+
+    async def _look_for_jobs(
+        self,
+        finetunejob: FineTuneJob,
+        spec: FineTuneJobSpec,
+        observed: Observation,
+        reports: LatestReport,
+        now: datetime,
+    ) -> Observation:
+        """Ask the API server for the Job that trains, unless a preflight that has not passed comes before it.
+
+        The cache holds none, but a second Job would be a second run.
+        """
+        preflight = observed.preflight and await self._look_closer(finetunejob, observed.preflight, 1, now)
+        if preflight and not preflight.passed:
+            return replace(observed, preflight=preflight)
+        names = finetunejob.names
+        job, in_the_way = await self._live(finetunejob, names.job)
+        observed = replace(observed, job=job, blocked=in_the_way, preflight=preflight)
+        if job or in_the_way or not (preflight or asked_for(finetunejob, spec)):
+            return observed
+        job, in_the_way = await self._live(finetunejob, names.preflight_job)
+        if job is None:
+            return replace(observed, blocked=in_the_way, preflight=None)
+        if preflight is None:
+            found = replace(self._cached(finetunejob, names.preflight_job, reports), job=job)
+            preflight = await self._look_closer(finetunejob, found, 1, now)
+        return replace(observed, preflight=preflight)
+
+    async def _live(self, finetunejob: FineTuneJob, name: str) -> tuple[JobState | None, Cause | None]:
+        """The Job of this name, or why one that another made is in the way."""
+        raw = await self._kube.get(JOBS, finetunejob.key.namespace, name)
+        if raw is None:
+            return None, None
+        return (parse_job(raw), None) if is_ours(raw, finetunejob.uid) else (None, conflict(raw, "Job"))
+
+    async def _look_closer(
+        self, finetunejob: FineTuneJob, observed: Observation, nodes: int, now: datetime
+    ) -> Observation:
+        """Add what the caches do not hold of a Job of `nodes` pods: how they ended, and why one does not come."""
+        job = observed.job
+        if job is None:
+            return observed
+        if job.deleting:
+            # Somebody deleted it; once it is gone a new one is made, and resumes.
+            return replace(observed, job=None, blocked=Cause("JobDeleted", "the Job is being deleted; a new one comes"))
+        if job.end is not None:
+            # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
+            selector = f"{LABEL_JOB_UID}={finetunejob.uid}"
+            pods, _ = await self._kube.list(PODS, finetunejob.key.namespace, labelSelector=selector)
+            return replace(observed, pods=parse_pods(own_pods(job.name, pods)))
+        asked = unexplained(observed, nodes, now)
+        if asked is None:
+            return observed
+        return replace(observed, blocked=await latest_warning(self._kube, finetunejob.key.namespace, *asked))

@@ -1,0 +1,90 @@
+"""Why a job waits: for quota, for a pod, or for a pod's container to run."""
+
+from datetime import datetime, timedelta
+
+from finetune_operator.job.observation import Cause, JobState, Observation, PodState
+from finetune_operator.status.failures import failed_pods
+
+NO_POD_YET = timedelta(seconds=5)
+"""For so long after its begin, nothing needs to explain why a pod has not come or does not run."""
+
+_HINTS: dict[str, str] = {
+    "ErrImagePull": "the image cannot be pulled",
+    "ImagePullBackOff": "the image cannot be pulled",
+    "InvalidImageName": "the image's name is not valid",
+    "ErrImageNeverPull": "the image is not on the node",
+    "CreateContainerConfigError": "the container cannot be configured",
+    "CreateContainerError": "the container cannot be created",
+    "RunContainerError": "the container cannot be started",
+    "Unschedulable": "no node can take the pod",
+    "SchedulingGated": "the pod is held back by a scheduling gate",
+    "FailedMount": "a volume cannot be mounted",
+    "FailedAttachVolume": "a volume cannot be attached",
+    "FailedCreate": "the pod cannot be created",
+}
+
+
+def waiting_for_quota(job: JobState) -> Cause:
+    """Why a Job is suspended that the user has not suspended."""
+    if job.queue:
+        return Cause("WaitingForQuota", f"waiting for quota in the queue {job.queue}")
+    return Cause("WaitingForAdmission", "waiting: the Job is suspended, and not by spec.suspend")
+
+
+def waiting_for_pods(observed: Observation, nodes: int) -> Cause:
+    """Why not all pods run yet, by the one that says most about it."""
+    pod = blocking_pod(observed)
+    if pod is None:
+        if observed.blocked is None:
+            return Cause("WaitingForPod", "waiting for a pod")
+        return Cause(observed.blocked.reason, _explain(observed.blocked, None))
+    cause = pod.waiting or Cause("ContainerCreating", "")
+    if not cause.message and observed.blocked is not None:
+        cause = observed.blocked
+    number = f"pod {pod.index}: " if nodes > 1 else ""
+    return Cause(cause.reason, number + _explain(cause, pod.image))
+
+
+def blocking_pod(observed: Observation) -> PodState | None:
+    """The pod that the others wait for: the first that says why it does not run, or else the first that does not."""
+    waiting = [pod for pod in observed.newest if pod.waiting is not None]
+    return next((pod for pod in waiting if pod.waiting and pod.waiting.message), next(iter(waiting), None))
+
+
+def is_explained(observed: Observation) -> bool:
+    """Whether anything says why a pod does not come or does not run, so that it is not just on its way."""
+    pod = blocking_pod(observed)
+    return observed.blocked is not None or bool(pod and pod.waiting and pod.waiting.message)
+
+
+def unexplained(observed: Observation, nodes: int, now: datetime) -> tuple[str, datetime] | None:
+    """The uid of the object whose Warnings explain why a pod does not come or start, and the time from which they count.
+
+    None where no pod is missing, where the pod itself says why, or where it is too early to ask.
+    """
+    job = observed.job
+    if job is None or job.end is not None or job.suspended:
+        return None
+    uid, since = job.uid, job.start_time
+    pod = blocking_pod(observed)
+    if pod is not None and pod.waiting is not None:
+        if pod.waiting.message:
+            return None
+        uid, since = pod.uid, pod.created
+    else:
+        failed = failed_pods(observed.newest)
+        if len(observed.newest) - len(failed) >= nodes:
+            return None
+        # What kept earlier pods from coming is no reason for the one that is to replace these.
+        since = max((time for pod, end in failed if (time := end.finished or pod.created)), default=since)
+    return None if since is None or now - since < NO_POD_YET else (uid, since)
+
+
+def _explain(cause: Cause, image: str | None) -> str:
+    """One line on why a pod does not run yet."""
+    what = _HINTS.get(cause.reason)
+    if what is None:
+        return cause.message or "starting the container"
+    if image and "Image" in cause.reason:
+        what = what.replace("the image", f"the image {image}", 1)
+    return f"{what}: {cause.message}" if cause.message else what
