@@ -27,8 +27,8 @@ from trl.chat_template_utils import get_training_chat_template, has_generation_m
 from trl.data_utils import common_prefix_length, pack_dataset
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from finetune_trainer.checkpoints import snapshot
 from finetune_trainer.engines import transformers_trainer as our_trainer
+from finetune_trainer.storage import layout
 
 TRAINER_METHODS = {
     # Overridden by engines/transformers_trainer.py
@@ -136,11 +136,11 @@ def test_the_files_of_a_checkpoint_are_named_as_the_trainer_reads_them() -> None
     )
 
     assert names == (
-        snapshot.OPTIMIZER,
-        snapshot.SCHEDULER,
-        snapshot.SCALER,
-        snapshot.TRAINER_STATE,
-        snapshot.TRAINING_ARGUMENTS,
+        layout.OPTIMIZER,
+        layout.SCHEDULER,
+        layout.SCALER,
+        layout.TRAINER_STATE,
+        layout.TRAINING_ARGUMENTS,
     )
 
 
