@@ -30,8 +30,9 @@ from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.progress.state import RunState
+from finetune_trainer.storage.claim import claim_output, identity, open_output
 from finetune_trainer.storage.layout import OPTIMIZER, TRAINER_STATE
-from finetune_trainer.storage.output import Output, claim_output, identity, open_output
+from finetune_trainer.storage.output import Output
 
 
 class ToldState(RunState):
@@ -134,7 +135,7 @@ def save_without_end(config: RunConfig, output: Output, store: CheckpointStore, 
 def attempt(config: RunConfig, told: Path, ready: int, saving: bool) -> None:
     """In a process of its own: check what the last one left, say so, and save until killed."""
     output = open_output(config, {})
-    store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep, output.mirror)
+    store = CheckpointStore(output, identity(config), config.checkpoints.keep)
     store.find()
     ledger = last_told(told)
     check(store, ledger)

@@ -12,7 +12,7 @@ from tests.trainer.tiny import Ended, Settings, Train
 
 from finetune_api.report import ENV_SECRETS, ExitCode
 from finetune_trainer.progress.recorder import Recorder
-from finetune_trainer.storage import mirror
+from finetune_trainer.storage import uploads
 
 
 @pytest.fixture
@@ -196,13 +196,13 @@ def test_a_bucket_that_cannot_be_used_is_told_before_training_with_the_field_and
 def test_training_goes_on_while_the_server_is_away_and_the_upload_is_made_up_for(
     s3: S3, there: str, bucket_settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warn = mirror.logger.warning
+    warn = uploads.logger.warning
 
     def warn_and_recover(text: str, *values: object) -> None:
         warn(text, *values)
         s3.proxy.work()
 
-    monkeypatch.setattr(mirror.logger, "warning", warn_and_recover)
+    monkeypatch.setattr(uploads.logger, "warning", warn_and_recover)
     when_step(12, lambda: s3.proxy.die(after=20_000), monkeypatch)
 
     ended = train(bucket_settings)
@@ -221,7 +221,7 @@ def test_a_server_that_dies_in_mid_upload_costs_the_steps_since_the_last_whole_c
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mirror, "HURRY_SECONDS", 0.0)
+    monkeypatch.setattr(uploads, "FLUSH_SECONDS", 0.0)
     with pytest.MonkeyPatch.context() as for_one_run:
         when_step(24, lambda: s3.proxy.die(after=40_000), for_one_run)
         failed = train(bucket_settings)

@@ -8,10 +8,10 @@ from tests.trainer.gcs_server import BUCKET, GcsServer
 
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.storage import place as remote
+from finetune_trainer.storage import bucket
+from finetune_trainer.storage.bucket import Bucket
 from finetune_trainer.storage.credentials import Role
 from finetune_trainer.storage.download import find_source
-from finetune_trainer.storage.place import Bucket
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
     server = GcsServer()
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "machine"))
-    monkeypatch.setattr(remote, "storage_options", lambda scheme, role: {"token": "anon"})
+    monkeypatch.setattr(bucket, "storage_options", lambda scheme, role: {"token": "anon"})
     yield server
     server.shutdown()
     server.server_close()

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ENV_SECRETS, ExitCode
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.checkpoints.manifest import SavedCheckpoint
-from finetune_trainer.storage import mirror
+from finetune_trainer.storage import uploads
 from finetune_trainer.storage.hub import HubRepository
+from finetune_trainer.storage.remote_output import RemoteOutput
 
 
 @pytest.fixture
@@ -110,7 +109,7 @@ def test_a_new_model_takes_the_place_of_the_old_one_and_leaves_what_is_not_a_mod
     (tmp_path / "model" / "config.json").write_text("new")
     (tmp_path / "model" / "new.safetensors").write_text("new")
 
-    mirror.Mirror(place, tmp_path).publish_model(tmp_path / "model")
+    RemoteOutput(place, tmp_path).publish_models()
 
     assert hub.repositories["team/stars"].files == {
         "README.md": b"old",
@@ -125,7 +124,7 @@ def test_a_new_model_takes_the_place_of_the_old_one_and_leaves_what_is_not_a_mod
     )
 
 
-def test_a_mark_is_only_made_where_there_is_none(hub: HubServer) -> None:
+def test_a_marker_is_only_made_where_there_is_none(hub: HubServer) -> None:
     place = HubRepository("hf://team/stars")
     place.probe()
 
@@ -164,11 +163,11 @@ def test_a_commit_that_is_refused_is_told_as_such(hub: HubServer) -> None:
     assert (denied.value.exit_code, denied.value.reason) == (ExitCode.OUTPUT, "AccessDenied")
 
 
-def saved(folder: Path) -> SavedCheckpoint:
+def saved(folder: Path) -> Path:
     path = folder / "checkpoints" / "step-000001"
     path.mkdir(parents=True)
     (path / "manifest.json").write_text("{}")
-    return SavedCheckpoint(1, 0.1, path, 2, "sha256:1", datetime.now(UTC))
+    return path
 
 
 @pytest.mark.parametrize("status", [400, 409, 412, 520])
@@ -179,11 +178,11 @@ def test_a_commit_that_is_refused_while_the_run_goes_on_is_tried_again(
     place.probe()
     checkpoint = saved(tmp_path)
     (tmp_path / "history.jsonl").write_text("one line\n")
-    monkeypatch.setattr(mirror, "_FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(mirror.logger, "warning", lambda *said: setattr(hub, "refuse_commits", 0))
+    monkeypatch.setattr(uploads, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(uploads.logger, "warning", lambda *said: setattr(hub, "refuse_commits", 0))
     hub.refuse_commits = status
 
-    mirror.Mirror(place, tmp_path).upload(checkpoint)
+    RemoteOutput(place, tmp_path).upload(checkpoint)
 
     assert hub.repositories["team/stars"].files == {
         "checkpoints/step-000001/manifest.json": b"{}",
@@ -196,11 +195,11 @@ def test_what_is_refused_for_too_long_is_for_the_next_attempt(
 ) -> None:
     place = HubRepository("hf://team/stars")
     place.probe()
-    monkeypatch.setattr(mirror, "HURRY_SECONDS", 0.0)
+    monkeypatch.setattr(uploads, "FLUSH_SECONDS", 0.0)
     hub.refuse_commits = 400
 
     with pytest.raises(TrainerError) as caught:
-        mirror.Mirror(place, tmp_path).upload(saved(tmp_path))
+        RemoteOutput(place, tmp_path).upload(saved(tmp_path))
 
     assert (caught.value.exit_code, caught.value.reason) == (ExitCode.INTERNAL, "StorageFailed")
 
@@ -212,17 +211,17 @@ def test_the_history_waits_until_a_checkpoint_is_committed(
     place.probe()
     checkpoint, put = saved(tmp_path), HubRepository.put
     (tmp_path / "history.jsonl").write_text("older\n")
-    mirrored = mirror.Mirror(place, tmp_path)
+    output = RemoteOutput(place, tmp_path)
 
     def put_while_the_history_grows(self: HubRepository, *arguments: Any, **named: Any) -> None:
         (tmp_path / "history.jsonl").write_text("newer\n")
-        mirrored.history_changed()
+        output.history_changed()
         time.sleep(0.2)  # enough for the history to overtake, if it could
         put(self, *arguments, **named)
 
     monkeypatch.setattr(HubRepository, "put", put_while_the_history_grows)
-    mirrored.upload(checkpoint)
-    mirrored.finish()
+    output.upload(checkpoint)
+    output.publish_models()
 
     titles = [title for title, written, deleted in hub.repositories["team/stars"].commits]
     assert titles[0] == "Write checkpoints/step-000001"

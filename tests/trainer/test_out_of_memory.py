@@ -23,7 +23,7 @@ from finetune_trainer.run import hint as handover
 from finetune_trainer.run import load as preparing
 from finetune_trainer.run import train as run
 from finetune_trainer.settings.batch_plan import Fit
-from finetune_trainer.storage.output import open_output
+from finetune_trainer.storage.claim import open_output
 
 CUDA_SAYS = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB.\nSee documentation"

@@ -15,7 +15,7 @@ from tests.trainer.tiny import Settings, Train, texts
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
 from finetune_trainer.__main__ import main
 from finetune_trainer.run.preflight import prepare as preflight
-from finetune_trainer.storage.output import Output
+from finetune_trainer.storage.local_output import LocalOutput
 
 Prepare = Callable[..., tuple[int, str]]
 
@@ -146,7 +146,7 @@ def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, mo
 def test_too_little_room_for_the_output_is_a_warning(
     settings: Settings, prepare: Prepare, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Output, "free", 300_000)
+    monkeypatch.setattr(LocalOutput, "free", 300_000)
     settings["training"]["epochs"] = 2
 
     _, said = prepare(settings)

@@ -15,8 +15,8 @@ from tests.trainer.s3_server import BUCKET, S3
 
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.storage.bucket import Bucket
 from finetune_trainer.storage.download import find_source
-from finetune_trainer.storage.place import Bucket
 from finetune_trainer.storage.uris import hub_id, is_hub_id
 
 

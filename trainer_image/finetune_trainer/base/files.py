@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import uuid
 from pathlib import Path
 
@@ -50,6 +51,25 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return all files in a folder and its subfolders, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def sync_folders(folder: Path) -> None:
+    """Write the names in a folder and all its subfolders through to the disk."""
+    for each in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        sync_folder(each)
+
+
+def remove_folder(folder: Path, trash: Path) -> None:
+    """Delete a folder if it is there. It is moved into `trash` first, so that half of it never stands under its name."""
+    doomed = trash / f"removed-{uuid.uuid4().hex}"
+    if folder.exists():
+        folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -11,9 +11,9 @@ logger = logging.getLogger(__name__)
 class BackgroundSaver:
     """One save at a time. A failure comes up where the training next asks, never in the thread alone."""
 
-    def __init__(self, waited_for: threading.Event) -> None:
-        """`waited_for` is set while something waits for the save that is running, and tells it not to try for ever."""
-        self._waited_for = waited_for
+    def __init__(self, flush_requested: threading.Event) -> None:
+        """`flush_requested` is set while something waits for the save that is running, and tells it not to try for ever."""
+        self._flush_requested = flush_requested
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._running: Future[None] | None = None
 
@@ -24,7 +24,7 @@ class BackgroundSaver:
             Exception: What the save before this one failed with.
         """
         self.wait()
-        self._waited_for.clear()
+        self._flush_requested.clear()
         self._running = self._pool.submit(save)
 
     def wait(self) -> None:
@@ -34,7 +34,7 @@ class BackgroundSaver:
             Exception: What the last save failed with, once.
         """
         running, self._running = self._running, None
-        self._waited_for.set()
+        self._flush_requested.set()
         if running:
             running.result()
 
@@ -45,6 +45,6 @@ class BackgroundSaver:
 
     def settle(self) -> None:
         """Return when no save is running. A failure is kept for `wait`."""
-        self._waited_for.set()
+        self._flush_requested.set()
         if self._running and (error := self._running.exception()):
             logger.warning("a checkpoint could not be saved: %s", error)

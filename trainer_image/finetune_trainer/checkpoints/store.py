@@ -10,79 +10,73 @@ import uuid
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from filelock import FileLock
 
 from finetune_api.base import JsonObject
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, output_error
 from finetune_trainer.base.files import sync_folder
-from finetune_trainer.checkpoints.manifest import SavedCheckpoint, seal, verify
+from finetune_trainer.checkpoints.manifest import SavedCheckpoint, examine, seal, verify
 from finetune_trainer.storage.disk_errors import output_failures
-from finetune_trainer.storage.layout import PARTIAL, step_folder
-
-if TYPE_CHECKING:
-    from finetune_trainer.storage.mirror import Mirror
+from finetune_trainer.storage.layout import PARTIAL, is_step_folder, step_folder
+from finetune_trainer.storage.output import Output
 
 logger = logging.getLogger(__name__)
 
 
 class CheckpointStore:
-    """The checkpoints of one run below one folder. All paths are on a local or mounted file system.
+    """The checkpoints of one run in its output.
 
-    With a mirror, those count that are there; here stand those that are needed: the newest and the best one.
+    Those count that are in the output. Where it is away from this machine, there are copies here of those that are
+    needed: the newest and the best one.
     """
 
-    def __init__(self, folder: Path, run: JsonObject, keep: int, mirror: "Mirror | None" = None) -> None:
-        self.folder = folder
-        self._mirror = mirror
+    def __init__(self, output: Output, run: JsonObject, keep: int) -> None:
+        """`run` is the identity of the run, `keep` how many of the newest checkpoints are kept."""
+        self.folder = output.checkpoints
         self.saved: list[SavedCheckpoint] = []
         """Those that are complete, oldest first. Replaced as a whole by the thread that saves, so that any may read it."""
-        self._retired: list[SavedCheckpoint] = []
+        self.scratch = self.folder / f"{PARTIAL}{uuid.uuid4().hex}"
+        """Where an engine writes what `publish` shall take."""
+        self._output = output
         self._run = run
         self._keep = keep
-        self._scratch = folder / f"{PARTIAL}{uuid.uuid4().hex}"
+        self._retired: list[SavedCheckpoint] = []
+
+    @property
+    def newest(self) -> SavedCheckpoint | None:
+        return self.saved[-1] if self.saved else None
 
     def adopt(self, saved: list[SavedCheckpoint]) -> None:
-        """Know of the same checkpoints as the process that writes them, at their places on this machine."""
+        """Take over the checkpoints that the process which writes them knows of, at their paths on this machine."""
         self.saved = [replace(checkpoint, path=self.folder / checkpoint.path.name) for checkpoint in saved]
 
     def find(self) -> None:
         """Find the checkpoints that verify; broken ones are left alone. The newest is on this machine then."""
-        if self._mirror:
-            self.saved = self._mirror.find(self._run)
-            while (newest := self.newest) and not self.fetch(newest):
-                pass
-            return
         found = []
-        for path in sorted(self.folder.glob("step-*")):
-            checkpoint, problem = verify(path, self._run)
+        for folder in self._output.checkpoint_folders():
+            checkpoint, problem = examine(folder, self._run)
             if checkpoint:
                 found.append(checkpoint)
             else:
-                logger.warning("checkpoint %s is not used: %s", path.name, problem)
+                _warn_unused(folder.path, problem)
         self.saved = sorted(found, key=lambda checkpoint: checkpoint.step)
+        while (newest := self.newest) and not self.fetch(newest):
+            pass
 
     def fetch(self, checkpoint: SavedCheckpoint) -> bool:
-        """Have the files of one of `saved` on this machine. False if they are broken: it is none of `saved` any more.
+        """Copy one of `saved` to this machine. Return False if its files are broken: it is none of `saved` any more.
 
         Raises:
-            TrainerError: The place cannot be read, or there is no space here.
+            TrainerError: The output cannot be read, or there is no space here.
         """
-        if self._mirror is None:
-            return True
-        with output_failures(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock"):  # pods on one machine may share the folder
-                problem = self._download(self._mirror, checkpoint)
+        problem = self._output.fetch(checkpoint.path, lambda path: self._problem(path, checkpoint))
         if problem:
-            logger.warning("checkpoint %s is not used: %s", checkpoint.path.name, problem)
+            _warn_unused(checkpoint.path, problem)
             self.saved = [other for other in self.saved if other != checkpoint]
         return not problem
 
     def fetch_newest(self) -> None:
-        """Have the newest of `saved`, which another machine has found to be whole, on this one.
+        """Copy the newest of `saved`, which another machine has found to be whole, to this one.
 
         Raises:
             TrainerError: OUTPUT when it is not here, INTERNAL when it came broken: the next attempt may do.
@@ -102,91 +96,63 @@ class CheckpointStore:
                 "the output of several machines must be on a volume that all of them mount, or in a bucket",
             )
 
-    def _download(self, mirror: "Mirror", checkpoint: SavedCheckpoint) -> str:
-        """What is wrong with it; empty if nothing is."""
-        here, problem = verify(checkpoint.path, self._run)
-        if here and here.digest == checkpoint.digest:
-            return ""
-        fresh = self.folder / f"{PARTIAL}{uuid.uuid4().hex}"
-        fresh.mkdir()
-        try:
-            mirror.download(checkpoint, fresh)
-            here, problem = verify(fresh, self._run)
-            if here:
-                shutil.rmtree(checkpoint.path, ignore_errors=True)
-                fresh.rename(checkpoint.path)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
-        return problem
-
     def begin(self) -> None:
-        """Make room to write. Leftovers of a killed process are removed."""
+        """Make room to write. What a killed process left behind is removed."""
         with output_failures(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             for leftover in self.folder.glob(f"{PARTIAL}*"):
                 shutil.rmtree(leftover)
-            self._scratch.mkdir()
-        if self._mirror:
-            self._mirror.sweep()
-            for path in self.folder.glob("step-*"):
-                if not self.newest or path != self.newest.path:
-                    self._discard(path)
-
-    def close(self) -> None:
-        """Remove what `rotate` let go, and the scratch folder."""
-        with suppress(TrainerError, OSError):
-            self.sweep()
-        shutil.rmtree(self._scratch, ignore_errors=True)
-
-    @property
-    def scratch(self) -> Path:
-        """Where an engine writes what `publish` shall take."""
-        return self._scratch
-
-    @property
-    def newest(self) -> SavedCheckpoint | None:
-        return self.saved[-1] if self.saved else None
+            self.scratch.mkdir()
+        self._output.sweep()
+        for path in self.folder.iterdir():
+            if is_step_folder(path.name) and not (self.newest and path == self.newest.path):
+                self._output.drop_copy(path, self.scratch)
 
     def publish(self, written: Path, step: int, epoch: float) -> SavedCheckpoint:
         """Make the folder `written`, below `scratch`, the checkpoint of `step`. It takes the place of a broken one."""
         with output_failures(self.folder):
-            digest, size, time = seal(written, self._run, step, epoch)
+            sealed = seal(written, self._run, step, epoch)
             path = self.folder / step_folder(step)
             if path.exists():
-                path.rename(self._scratch / f"replaced-{uuid.uuid4().hex}")
+                path.rename(self.scratch / f"replaced-{uuid.uuid4().hex}")
             written.rename(path)
             sync_folder(self.folder)
-        checkpoint = SavedCheckpoint(step, epoch, path, size, digest, time)
-        if self._mirror:
-            self._mirror.upload(checkpoint)
+        checkpoint = replace(sealed, path=path)
+        self._output.upload(path)
         self.saved = sorted([*(kept for kept in self.saved if kept.step != step), checkpoint], key=lambda c: c.step)
         return checkpoint
 
     def rotate(self, best: SavedCheckpoint | None) -> None:
-        """Let all go but the newest `keep` and the best one. `sweep` removes them.
+        """Retire all but the newest `keep` checkpoints and the best one. `sweep` deletes them.
 
-        What was told of them must be taken back before: after a kill in between, nothing is told that is not there.
+        Between the two, nobody may be left with a report of what is retired: after a kill there, nothing is reported
+        that is not there.
         """
         kept = {checkpoint.step for checkpoint in self.saved[-self._keep :]} | ({best.step} if best else set())
         self._retired += [checkpoint for checkpoint in self.saved if checkpoint.step not in kept]
         self.saved = [checkpoint for checkpoint in self.saved if checkpoint.step in kept]
-        for checkpoint in self.saved if self._mirror else []:
+        for checkpoint in self.saved:
             if checkpoint not in (best, self.newest):
-                self._discard(checkpoint.path)
+                self._output.drop_copy(checkpoint.path, self.scratch)
 
     def sweep(self) -> None:
-        """Remove what `rotate` let go."""
+        """Delete what `rotate` retired. What cannot be deleted is tried again the next time."""
         retired, self._retired = self._retired, []
         for checkpoint in retired:
-            if self._mirror and not self._mirror.remove(checkpoint):
+            if not self._output.delete(checkpoint.path, self.scratch):
                 self._retired.append(checkpoint)
-            else:
-                self._discard(checkpoint.path)
 
-    def _discard(self, path: Path) -> None:
-        # Renamed first: half of a removed checkpoint must never stand under its name.
-        doomed = self._scratch / f"removed-{uuid.uuid4().hex}"
-        with output_failures(self.folder):
-            if path.exists():
-                path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+    def close(self) -> None:
+        """Delete what `rotate` retired, and the scratch folder."""
+        with suppress(TrainerError, OSError):
+            self.sweep()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _problem(self, path: Path, checkpoint: SavedCheckpoint) -> str:
+        """Return what keeps the folder at `path` from being `checkpoint`; empty if nothing does."""
+        here, problem = verify(path, self._run)
+        return "it has changed since it was found" if here and here.digest != checkpoint.digest else problem
+
+
+def _warn_unused(path: Path, problem: str) -> None:
+    logger.warning("checkpoint %s is not used: %s", path.name, problem)

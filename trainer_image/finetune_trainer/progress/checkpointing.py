@@ -40,7 +40,7 @@ class Checkpointing:
         self._state = state
         self._best_metric = best_metric
         self._processes = processes or Processes()
-        self._saver = BackgroundSaver(output.hurried)
+        self._saver = BackgroundSaver(output.flush_requested)
         self._reporting = threading.Lock()
         self._saved_step: int | None = None
         """Step of the newest checkpoint, also while it is being written."""

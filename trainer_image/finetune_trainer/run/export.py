@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from finetune_api.status import ExportedModel
-from finetune_trainer.base.files import sha256_of, sync_file, sync_folder
+from finetune_trainer.base.files import sha256_of, sync_file, sync_folder, sync_folders
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import restore_use_cache
 from finetune_trainer.engines.engine import Prepared
@@ -89,8 +89,7 @@ def _replace(place: Path, write: Callable[[Path], None]) -> list[Path]:
     names = sorted(path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file())
     for name in names:
         sync_file(fresh / name)
-    for folder in (fresh, *(path for path in fresh.rglob("*") if path.is_dir())):
-        sync_folder(folder)
+    sync_folders(fresh)
     if place.exists():
         old = place.with_name(f"{EXPORT}{uuid.uuid4().hex}")
         place.rename(old)

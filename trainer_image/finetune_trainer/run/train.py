@@ -33,8 +33,9 @@ from finetune_trainer.run.merged_model import tell_merged
 from finetune_trainer.run.out_of_memory import Need, gpu_shortage, left_for_next, nothing_smaller
 from finetune_trainer.run.preflight.foretell import Target, foretell, tell
 from finetune_trainer.settings.batch_plan import Fit, describe, fitted, for_processes, in_processes, smaller
+from finetune_trainer.storage.claim import check_same_rows, claim_output, find_output, identity, open_output
 from finetune_trainer.storage.layout import HISTORY
-from finetune_trainer.storage.output import Output, check_same_rows, claim_output, find_output, identity, open_output
+from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.uris import Volumes
 
 logger = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def _open(
     """Where the run is written. The main process alone does that; the others, with a history below `own`, know of it."""
     with processes.together():
         output = open_output(config, volumes) if processes.main else find_output(config, volumes)
-        store = CheckpointStore(output.checkpoints, identity(config), config.checkpoints.keep, output.mirror)
+        store = CheckpointStore(output, identity(config), config.checkpoints.keep)
         if processes.main:
             output.fetch_history()
             store.find()

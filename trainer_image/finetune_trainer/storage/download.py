@@ -12,9 +12,10 @@ from filelock import FileLock
 
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, bad_configuration
+from finetune_trainer.storage.bucket import Bucket
 from finetune_trainer.storage.credentials import FIELDS, Role
 from finetune_trainer.storage.errors import explain, remote_failures
-from finetune_trainer.storage.place import Bucket, Entry
+from finetune_trainer.storage.place import Entry
 from finetune_trainer.storage.uris import Volumes, cache_folder, is_path, locate
 
 logger = logging.getLogger(__name__)

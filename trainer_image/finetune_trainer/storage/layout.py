@@ -44,6 +44,8 @@ EXPORT = ".export-"
 NEW = ".new-"
 """Begins the names of a model's files in a bucket until they take the place of an older model's."""
 WRITE_PROBE = ".write-probe"
+LOCK = ".lock"
+"""Beside the copies of checkpoints: held while one is downloaded."""
 
 _STEP = re.compile(r"step-\d+")
 
@@ -51,6 +53,11 @@ _STEP = re.compile(r"step-\d+")
 def step_folder(step: int) -> str:
     """Return the name of a checkpoint's folder, such as `step-000125`."""
     return f"step-{step:06d}"
+
+
+def step_of(folder: str) -> int:
+    """Return the step of a checkpoint by the name of its folder."""
+    return int(folder.removeprefix("step-"))
 
 
 def is_step_folder(name: str) -> bool:

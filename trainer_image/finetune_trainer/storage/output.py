@@ -1,41 +1,30 @@
-"""Where things lie on this machine, and whose an output is."""
+"""The output of a run, as the rest of the trainer sees it: one place below which everything stands that the run makes."""
 
-import hashlib
-import json
-import shutil
 import threading
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from finetune_api.base import JsonObject
-from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import output_error
-from finetune_trainer.base.files import create_atomically
 from finetune_trainer.storage.disk_errors import output_failures
-from finetune_trainer.storage.layout import ADAPTER, CHECKPOINTS, HISTORY, MODEL, RUN
-from finetune_trainer.storage.uris import Volumes, cache_folder, is_path, locate
-
-if TYPE_CHECKING:
-    from finetune_trainer.storage.mirror import Mirror
-
-_ROWS = "rows"
-"""What it says of the rows beside the identity."""
-_OURS = (CHECKPOINTS, MODEL, ADAPTER, HISTORY)
+from finetune_trainer.storage.folder import Folder
+from finetune_trainer.storage.layout import ADAPTER, CHECKPOINTS, HISTORY, MODEL
 
 
-@dataclass(frozen=True)
-class Output:
-    """The one place below which everything stands that the run makes."""
+class Output(ABC):
+    """An output, and its folder on this machine, where everything is written first.
 
-    uri: str
-    path: Path
-    """The place itself; or, where it is away from this machine, where everything is written first."""
-    mirror: "Mirror | None" = None
-    """Brings it to the place, where that is away from this machine."""
+    In a `LocalOutput` this folder is the output. A `RemoteOutput` brings to its place what is complete; what is there
+    counts, and the folder has copies. Every method that reads or writes the output raises TrainerError when it cannot.
+    """
+
+    def __init__(self, uri: str, path: Path) -> None:
+        self.uri = uri
+        self.path = path
+        """The folder on this machine."""
+        self.flush_requested = threading.Event()
+        """Set while something waits for what is being saved: from then on it is tried for a limited time."""
 
     @property
     def checkpoints(self) -> Path:
@@ -53,161 +42,98 @@ class Output:
     def history(self) -> Path:
         return self.path / HISTORY
 
-    @property
-    def free(self) -> int | None:
-        """Bytes that can still be written there; None where the place is away from this machine."""
-        return None if self.mirror else shutil.disk_usage(self.path).free
-
     def uri_of(self, path: Path) -> str:
-        """The URI of something below the output."""
-        if self.mirror and path == self.model:
-            return self.mirror.model_uri
+        """Return the URI of something below the output."""
         return f"{self.uri}/{path.relative_to(self.path).as_posix()}".removesuffix("/.")
 
+    @abstractmethod
     def shown(self, path: Path) -> str:
-        """How to call something below the output: people know paths of this machine, and URIs of other places."""
-        return self.uri_of(path) if self.mirror else str(path)
+        """Return how to name something below the output to people."""
 
-    @cached_property
-    def hurried(self) -> threading.Event:
-        """To be set while something waits for a checkpoint to be saved."""
-        return self.mirror.hurried if self.mirror else threading.Event()
+    @property
+    @abstractmethod
+    def free(self) -> int | None:
+        """Bytes that can still be written; None where nobody knows."""
 
+    def probe(self) -> None:
+        """Prove that the output can be written; make its folder."""
+        with output_failures(self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise output_error("OutputNotWritable", f"{self.uri}: {self.path} is not a folder")
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".write-{uuid.uuid4().hex}"
+            probe.write_bytes(b"x")
+            probe.unlink()
+
+    @abstractmethod
+    def holds_files(self) -> bool:
+        """Return whether there is something that a run may have made."""
+
+    # Markers: small files at the top
+
+    @abstractmethod
+    def read_marker(self, name: str) -> bytes | None:
+        """Return the content of a marker; None if there is none."""
+
+    @abstractmethod
+    def create_marker(self, name: str, content: bytes) -> None:
+        """Write a marker unless there is one. Another run may be faster: read it back."""
+
+    @abstractmethod
+    def write_marker(self, name: str, content: bytes) -> None:
+        """Write a marker in place of any other of that name."""
+
+    @abstractmethod
+    def remove_marker(self, name: str) -> None:
+        """Delete a marker that is there."""
+
+    # Folders of checkpoints, by their paths on this machine
+
+    @abstractmethod
+    def checkpoint_folders(self) -> Sequence[Folder]:
+        """List the folders that are named as checkpoints, complete or not, by their names."""
+
+    @abstractmethod
+    def fetch(self, folder: Path, verify: Callable[[Path], str]) -> str:
+        """Copy a folder to this machine, unless it is there.
+
+        Args:
+            verify: Returns what is wrong with a folder on this machine; empty if nothing is.
+
+        Returns:
+            What is wrong with the folder; then it is not copied. Empty if nothing is.
+        """
+
+    @abstractmethod
+    def upload(self, folder: Path) -> None:
+        """Bring a complete folder of this machine, and the history so far, to the place of the output."""
+
+    @abstractmethod
+    def delete(self, folder: Path, trash: Path) -> bool:
+        """Delete a folder, through `trash`, a folder on this machine. Return False if it could not be: try again later."""
+
+    @abstractmethod
+    def drop_copy(self, folder: Path, trash: Path) -> None:
+        """Delete the copy of a folder on this machine, if it is no more than that: a copy."""
+
+    @abstractmethod
+    def sweep(self) -> None:
+        """Delete what is left of uploads and deletions that were cut short."""
+
+    # History and models
+
+    @abstractmethod
     def fetch_history(self) -> None:
-        """Have the history that the run has so far on this machine. Only for the run itself: it drops what stands here."""
-        if self.mirror:
-            self.mirror.fetch_history()
+        """Copy the history to this machine, in place of any other. Only for the run itself: it drops what is here."""
 
+    @abstractmethod
     def history_changed(self) -> None:
-        """Something was added to the history that shall not be lost."""
-        if self.mirror:
-            self.mirror.history_changed()
+        """Send the history soon, without waiting for it."""
 
+    @abstractmethod
+    def send_history(self) -> None:
+        """Send the history, and wait for it."""
+
+    @abstractmethod
     def publish_models(self) -> None:
-        """Bring what was exported to the place, and the history for the last time. Then nothing is needed here any more."""
-        if self.mirror:
-            for folder in (self.adapter, self.model):
-                if folder.exists():
-                    self.mirror.publish_model(folder)
-            self.mirror.finish()
-            shutil.rmtree(self.path, ignore_errors=True)
-
-
-def identity(config: RunConfig) -> JsonObject:
-    """What makes two runs the same: a checkpoint is only resumed where it is equal."""
-    return {"configDigest": config.digest(), "jobUid": config.job.uid if config.job else None}
-
-
-def find_output(config: RunConfig, volumes: Volumes) -> Output:
-    """The output's place, untouched."""
-    uri = config.output.uri.rstrip("/")
-    return Output(uri, locate(uri, volumes)) if is_path(uri) else _away(config, uri)
-
-
-def open_output(config: RunConfig, volumes: Volumes) -> Output:
-    """The output's place, made if need be, and proven to be writable and free for this run.
-
-    Raises:
-        TrainerError: OUTPUT when it cannot be written or holds another run; INTERNAL when it cannot be reached.
-    """
-    output = find_output(config, volumes)
-    with output_failures(output.path):
-        if output.path.exists() and not output.path.is_dir():
-            raise output_error("OutputNotWritable", f"{output.uri}: {output.path} is not a folder")
-        output.path.mkdir(parents=True, exist_ok=True)
-        probe = output.path / f".write-{uuid.uuid4().hex}"
-        probe.write_bytes(b"x")
-        probe.unlink()
-    if output.mirror:
-        output.mirror.probe()
-    _check_is_free(output, identity(config))
-    return output
-
-
-def _away(config: RunConfig, uri: str) -> Output:
-    from finetune_trainer.storage.mirror import (
-        Mirror,
-        connect,
-    )  # fsspec and the Hub's client: only where they are needed
-
-    name = hashlib.sha256(json.dumps([uri, identity(config)]).encode()).hexdigest()[:32]
-    folder = cache_folder() / "outputs" / name
-    return Output(uri, folder, Mirror(connect(uri), folder))
-
-
-def claim_output(output: Output, config: RunConfig, rows: JsonObject | None = None) -> None:
-    """Mark the output as this run's. Only done once model and data are good: a mistake shall not cost a folder.
-
-    Args:
-        rows: Fingerprints of the rows that are learnt and evaluated on, for `check_same_rows`.
-    """
-    mine = identity(config)
-    text = json.dumps({**mine, _ROWS: rows} if rows else mine, indent=2) + "\n"
-    _check_is_free(output, mine)
-    if output.mirror:
-        output.mirror.create_mark(RUN, text.encode())
-    else:
-        with output_failures(output.path):
-            create_atomically(output.path / RUN, text.encode())
-    _check_is_free(output, mine)  # of two that come at the same time one was faster
-
-
-def check_same_rows(output: Output, rows: Callable[[], JsonObject]) -> None:
-    """Nothing of this run was learnt from other rows, or evaluated on others.
-
-    Args:
-        rows: Gives what `claim_output` would be given now. Only asked where a run has left it; runs of before have not.
-
-    Raises:
-        TrainerError: OUTPUT, with what changed.
-    """
-    mark = _read_mark(output)
-    theirs = json.loads(mark).get(_ROWS) if mark else None
-    if not theirs:
-        return
-    mine = rows()
-    if theirs["columns"] != mine["columns"]:  # another version of the trainer, which reads more of them
-        return
-    changed = [name for name in ("training", "evaluation") if theirs[name] != mine[name]]
-    if changed:
-        raise output_error(
-            "DataChanged",
-            f"{output.uri} holds this run on other data: since it began, the {' and '.join(changed)} rows have changed",
-            f"give output.uri another folder, or delete {output.shown(output.path)} to begin anew; to go on, put the data "
-            "back as it was",
-        )
-
-
-def _check_is_free(output: Output, mine: JsonObject) -> None:
-    mark = _read_mark(output)
-    if mark is None:
-        used = output.mirror.holds_files() if output.mirror else any((output.path / name).exists() for name in _OURS)
-        theirs = None if used else mine
-    else:
-        try:
-            theirs = json.loads(mark)
-        except ValueError:
-            theirs = None
-        if isinstance(theirs, dict):
-            theirs.pop(_ROWS, None)
-    if theirs != mine:
-        raise output_error(
-            "OutputInUse",
-            f"{output.uri} holds {_whose(theirs, mine)}",
-            f"give output.uri another folder, or delete {output.shown(output.path)} if it is not needed any more",
-        )
-
-
-def _read_mark(output: Output) -> bytes | None:
-    if output.mirror:
-        return output.mirror.read_mark(RUN)
-    with output_failures(output.path):
-        path = output.path / RUN
-        return path.read_bytes() if path.exists() else None
-
-
-def _whose(theirs: object, mine: JsonObject) -> str:
-    if not isinstance(theirs, dict):
-        return "files that are not of a run of ours"
-    same_settings = theirs.get("configDigest") == mine["configDigest"]
-    return "the run of another job" if same_settings else "a run with other settings"
+        """Bring what was exported, and the history for the last time, to the place; then nothing on this machine is needed."""

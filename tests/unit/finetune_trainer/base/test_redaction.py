@@ -11,7 +11,7 @@ from finetune_trainer.__main__ import _tell, _unforeseen
 from finetune_trainer.base.errors import output_error
 from finetune_trainer.base.redaction import Redactor, guard_logs, redact
 from finetune_trainer.progress.state import RunState
-from finetune_trainer.storage.place import Bucket
+from finetune_trainer.storage.bucket import Bucket
 
 SECRET = "wJalr/XUtnFEMI+K7MDENG=bPxRfi"
 KEY_LINES = ["-----BEGIN PRIVATE KEY-----", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "-----END PRIVATE KEY-----"]

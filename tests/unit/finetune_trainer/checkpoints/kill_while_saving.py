@@ -12,13 +12,14 @@ from typing import Any
 
 from finetune_trainer.checkpoints.manifest import verify
 from finetune_trainer.checkpoints.store import CheckpointStore
+from finetune_trainer.storage.local_output import LocalOutput
 
 RUN = {"configDigest": "sha256:1", "jobUid": None}
 OPERATIONS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir")
 
 
 def opened(folder: Path) -> CheckpointStore:
-    store = CheckpointStore(folder, RUN, keep=1)
+    store = CheckpointStore(LocalOutput(f"file://{folder}", folder), RUN, keep=1)
     store.find()
     store.begin()
     return store
@@ -64,9 +65,9 @@ def main(root: Path) -> None:
 
         died = dies_at(number, folder)
 
-        broken = [path.name for path in folder.glob("step-*") if verify(path, RUN)[0] is None]
+        broken = [path.name for path in folder.glob("checkpoints/step-*") if verify(path, RUN)[0] is None]
         found = opened(folder)
-        leftovers = [path.name for path in folder.glob(".*") if path != found.scratch]
+        leftovers = [path.name for path in folder.glob("checkpoints/.*") if path != found.scratch]
         if broken or leftovers or found.newest is None:
             sys.exit(f"killed at operation {number}: broken {broken}, left over {leftovers}, newest {found.newest}")
         left.add(found.newest.step)

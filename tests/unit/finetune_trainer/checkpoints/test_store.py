@@ -16,12 +16,13 @@ from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.storage.disk_errors import output_failures
+from finetune_trainer.storage.local_output import LocalOutput
 
 RUN = {"configDigest": "sha256:1", "jobUid": None}
 
 
 def opened(folder: Path, keep: int = 3, run: dict[str, Any] = RUN) -> CheckpointStore:
-    store = CheckpointStore(folder, run, keep)
+    store = CheckpointStore(LocalOutput(f"file://{folder}", folder), run, keep)
     store.find()
     store.begin()
     return store
@@ -46,14 +47,14 @@ def test_a_published_checkpoint_verifies(tmp_path: Path) -> None:
     found = opened(tmp_path).saved
 
     assert found == store.saved
-    assert (found[0].path, found[0].epoch) == (tmp_path / "step-000125", 12.5)
+    assert (found[0].path, found[0].epoch) == (tmp_path / "checkpoints" / "step-000125", 12.5)
     assert found[0].size_bytes == sum(path.stat().st_size for path in found[0].path.rglob("*") if path.is_file())
 
 
 def test_a_checkpoint_that_only_another_machine_has_is_told_with_the_remedy(tmp_path: Path) -> None:
     store = opened(tmp_path)
     publish(store, 125)
-    (tmp_path / "step-000125").rename(tmp_path / "elsewhere")
+    (tmp_path / "checkpoints" / "step-000125").rename(tmp_path / "checkpoints" / "elsewhere")
 
     with pytest.raises(TrainerError) as caught:
         store.fetch_newest()
@@ -78,7 +79,7 @@ def test_a_broken_checkpoint_is_passed_over_for_an_older_one(
     store = opened(tmp_path)
     publish(store, 1)
     publish(store, 2)
-    spoil(tmp_path / "step-000002")
+    spoil(tmp_path / "checkpoints" / "step-000002")
 
     found = opened(tmp_path)
 
@@ -95,12 +96,12 @@ def test_a_checkpoint_of_another_run_is_not_used(tmp_path: Path) -> None:
 def test_a_broken_checkpoint_is_replaced_by_the_same_step(tmp_path: Path) -> None:
     store = opened(tmp_path)
     publish(store, 1)
-    (tmp_path / "step-000001" / "model.bin").write_bytes(b"broken")
+    (tmp_path / "checkpoints" / "step-000001" / "model.bin").write_bytes(b"broken")
 
     again = opened(tmp_path)
     publish(again, 1, b"new")
 
-    assert (steps(again), (tmp_path / "step-000001" / "model.bin").read_bytes()) == ([1], b"new")
+    assert (steps(again), (tmp_path / "checkpoints" / "step-000001" / "model.bin").read_bytes()) == ([1], b"new")
 
 
 def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     store.close()
 
     assert steps(store) == [1, 4, 5]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000001", "step-000004", "step-000005"]
+    assert sorted(path.name for path in store.folder.iterdir()) == ["step-000001", "step-000004", "step-000005"]
 
 
 def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:

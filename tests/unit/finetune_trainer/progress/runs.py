@@ -10,7 +10,7 @@ from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.progress.state import RunState
-from finetune_trainer.storage.output import Output
+from finetune_trainer.storage.local_output import LocalOutput
 
 RUN: dict[str, Any] = {"configDigest": "sha256:1", "jobUid": None}
 
@@ -33,10 +33,11 @@ class Run:
 
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.state = RunState()
-        self.store = CheckpointStore(folder / "checkpoints", RUN, config.checkpoints.keep)
+        output = LocalOutput(f"file://{folder}", folder)
+        self.store = CheckpointStore(output, RUN, config.checkpoints.keep)
         self.store.find()
         self.history = History(folder / "history.jsonl")
-        output, stop = Output(f"file://{folder}", folder), StopSignal(last_words=lambda: None)
+        stop = StopSignal(last_words=lambda: None)
         self.progress = RunProgress.of(config, output, self.store, self.history, self.state, stop)
         self.recorder, self.checkpointing = self.progress.recorder, self.progress.checkpointing
         self.progress.resume()

@@ -10,7 +10,7 @@ import pytest
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.storage.output import claim_output, open_output
+from finetune_trainer.storage.claim import claim_output, open_output
 from finetune_trainer.storage.uris import locate
 
 
@@ -113,7 +113,7 @@ def test_foreign_files_are_never_taken_over(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_broken_mark_counts_as_foreign(tmp_path: Path) -> None:
+def test_a_broken_marker_counts_as_foreign(tmp_path: Path) -> None:
     for content in ("{", json.dumps(["a list"])):
         (tmp_path / "run.json").write_text(content)
 

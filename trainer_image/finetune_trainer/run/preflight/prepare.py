@@ -7,7 +7,8 @@ from finetune_trainer.run.check import check_settings
 from finetune_trainer.run.load import find, fingerprints
 from finetune_trainer.run.preflight.findings import Findings
 from finetune_trainer.run.preflight.foretell import Target, foretell
-from finetune_trainer.storage.output import Output, check_same_rows, open_output
+from finetune_trainer.storage.claim import check_same_rows, open_output
+from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.uris import Volumes, claim_of
 
 SAMPLE = 5_000

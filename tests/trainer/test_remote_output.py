@@ -17,12 +17,16 @@ from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
 from finetune_trainer.run import hint as handover
 from finetune_trainer.settings.batch_plan import Fit
-from finetune_trainer.storage import mirror
-from finetune_trainer.storage.mirror import Mirror
-from finetune_trainer.storage.output import Output, claim_output, identity, open_output
-from finetune_trainer.storage.place import Bucket
+from finetune_trainer.storage import uploads
+from finetune_trainer.storage.bucket import Bucket
+from finetune_trainer.storage.claim import claim_output, identity, open_output
+from finetune_trainer.storage.remote_output import RemoteOutput
 
 RUN: dict[str, Any] = {"configDigest": "sha256:1", "jobUid": None}
+
+
+def output_at(there: str, folder: Path) -> RemoteOutput:
+    return RemoteOutput(Bucket(f"s3://{BUCKET}/{there}", "output"), folder)
 
 
 class Machine:
@@ -30,8 +34,8 @@ class Machine:
 
     def __init__(self, folder: Path, there: str, keep: int = 3, run: dict[str, Any] = RUN) -> None:
         self.folder = folder
-        self.mirror = Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), folder)
-        self.store = CheckpointStore(folder / "checkpoints", run, keep, self.mirror)
+        self.output = output_at(there, folder)
+        self.store = CheckpointStore(self.output, run, keep)
         self.store.find()
 
     def begin(self) -> "Machine":
@@ -178,7 +182,7 @@ def test_a_deletion_that_fails_costs_no_run_and_is_done_later(
 def test_wherever_an_upload_is_cut_the_last_whole_checkpoint_is_found(
     s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: int
 ) -> None:
-    monkeypatch.setattr(mirror, "HURRY_SECONDS", 0.0)
+    monkeypatch.setattr(uploads, "FLUSH_SECONDS", 0.0)
     machine = Machine(tmp_path / "1", there).begin()
     machine.publish(1, b"old" * 1000)
     s3.proxy.die(after=sent)
@@ -209,8 +213,8 @@ def test_what_a_cut_upload_left_is_removed_when_the_run_goes_on(s3: S3, there: s
 def test_an_upload_is_tried_again_until_something_waits_for_it(
     s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "HURRY_SECONDS", 0.0)
-    monkeypatch.setattr(mirror, "_FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(uploads, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(uploads, "FIRST_PAUSE_SECONDS", 0.01)
     tries, enough = [], threading.Event()
 
     def count(text: str, *values: object) -> None:
@@ -218,7 +222,7 @@ def test_an_upload_is_tried_again_until_something_waits_for_it(
         if len(tries) == 3:
             enough.set()
 
-    monkeypatch.setattr(mirror.logger, "warning", count)
+    monkeypatch.setattr(uploads.logger, "warning", count)
     machine = Machine(tmp_path / "1", there).begin()
     failures: list[TrainerError] = []
 
@@ -229,12 +233,12 @@ def test_an_upload_is_tried_again_until_something_waits_for_it(
             failures.append(error)
 
     s3.proxy.die()
-    machine.mirror.hurried.clear()
+    machine.output.flush_requested.clear()
     saving = threading.Thread(target=publish)
     saving.start()
     assert enough.wait(60)
     assert saving.is_alive()
-    machine.mirror.hurried.set()
+    machine.output.flush_requested.set()
     saving.join(60)
 
     assert [failure.reason for failure in failures] == ["StorageUnreachable"]
@@ -249,17 +253,16 @@ def test_a_secret_that_is_renewed_while_the_run_goes_on_is_read_again(
     for name, value in s3.variables.items():
         (secret / name).write_text(value)
     monkeypatch.setenv(ENV_SECRETS, str(tmp_path / "secrets"))
-    monkeypatch.setattr(mirror, "_FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(uploads, "FIRST_PAUSE_SECONDS", 0.01)
     (secret / "AWS_SECRET_ACCESS_KEY").write_text("an-old-one-that-expired")
     monkeypatch.setattr(
-        mirror.logger, "warning", lambda *said: (secret / "AWS_SECRET_ACCESS_KEY").write_text(s3.secret)
+        uploads.logger, "warning", lambda *said: (secret / "AWS_SECRET_ACCESS_KEY").write_text(s3.secret)
     )
-    place = Bucket(f"s3://{BUCKET}/{there}", "output")
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
+    output = output_at(there, tmp_path / "1")
+    output.model.mkdir(parents=True)
+    (output.model / "config.json").write_text("{}")
 
-    Mirror(place, tmp_path).publish_model(folder)
+    output.publish_models()
 
     assert s3.names(there) == [f"{there}/model/config.json"]
 
@@ -267,23 +270,22 @@ def test_a_secret_that_is_renewed_while_the_run_goes_on_is_read_again(
 def test_an_old_model_stands_until_the_new_one_is_there_in_full(
     s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "HURRY_SECONDS", 0.0)
-    place = Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path)
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text("old")
-    (folder / "old.bin").write_text("old")
-    place.publish_model(folder)
-    (folder / "config.json").write_text("new")
-    (folder / "old.bin").unlink()
-    (folder / "new.bin").write_bytes(b"new" * 10_000)
+    monkeypatch.setattr(uploads, "FLUSH_SECONDS", 0.0)
+    first, second = output_at(there, tmp_path / "1"), output_at(there, tmp_path / "2")
+    first.model.mkdir(parents=True)
+    (first.model / "config.json").write_text("old")
+    (first.model / "old.bin").write_text("old")
+    first.publish_models()
+    second.model.mkdir(parents=True)
+    (second.model / "config.json").write_text("new")
+    (second.model / "new.bin").write_bytes(b"new" * 10_000)
 
     s3.proxy.die(after=15_000)
     with pytest.raises(TrainerError):
-        place.publish_model(folder)
+        second.publish_models()
     old = {name: s3.read(name) for name in s3.names(f"{there}/model/")}
     s3.proxy.work()
-    place.publish_model(folder)
+    second.publish_models()
 
     assert old == {f"{there}/model/config.json": b"old", f"{there}/model/old.bin": b"old"}
     assert {name: s3.read(name) for name in s3.names(there)} == {
@@ -295,7 +297,7 @@ def test_an_old_model_stands_until_the_new_one_is_there_in_full(
 def test_the_history_follows_each_evaluation(
     s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path)
+    output = output_at(there, tmp_path / "1")
     sent, write = threading.Event(), Bucket.write
 
     def write_and_tell(self: Bucket, name: str, content: bytes) -> None:
@@ -303,26 +305,27 @@ def test_the_history_follows_each_evaluation(
         sent.set()
 
     monkeypatch.setattr(Bucket, "write", write_and_tell)
-    (tmp_path / "history.jsonl").write_text("one line\n")
-    place.history_changed()
+    output.path.mkdir()
+    output.history.write_text("one line\n")
+    output.history_changed()
     assert sent.wait(60)
     assert s3.read(f"{there}/history.jsonl") == b"one line\n"
 
-    (tmp_path / "history.jsonl").write_text("one line\nthe last\n")
-    place.finish()
-    other = Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path / "other")
-    (tmp_path / "other").mkdir()
+    output.history.write_text("one line\nthe last\n")
+    output.publish_models()
+    other = output_at(there, tmp_path / "2")
+    other.path.mkdir()
     other.fetch_history()
 
-    assert (tmp_path / "other" / "history.jsonl").read_text() == "one line\nthe last\n"
+    assert other.history.read_text() == "one line\nthe last\n"
 
 
 def test_an_adjustment_is_only_taken_away_when_the_history_that_has_it_is_there(
     s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "HURRY_SECONDS", 0.0)
-    monkeypatch.setattr(Mirror, "history_changed", lambda mirror: None)  # the thread that would send it comes too late
-    output = Output(f"s3://{BUCKET}/{there}", tmp_path, Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path))
+    monkeypatch.setattr(uploads, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(RemoteOutput, "history_changed", lambda output: None)  # the thread that would send it is late
+    output = output_at(there, tmp_path)
     fit = Fit(batch_size=2, accumulation=4, evaluation_batch_size=8, activation_checkpointing=False)
     handover.leave(output, fit)
     History(output.history, output.history_changed).append("adjustment", 0, 0, fit.to_numbers())
@@ -381,7 +384,7 @@ def test_a_history_that_has_no_room_on_this_machine_is_told_as_such(s3: S3, ther
     (tmp_path / "history.jsonl").symlink_to("/dev/full")
 
     with pytest.raises(TrainerError) as caught:
-        Mirror(Bucket(f"s3://{BUCKET}/{there}", "output"), tmp_path).fetch_history()
+        output_at(there, tmp_path).fetch_history()
 
     assert caught.value.reason == "OutputFull"
 

@@ -1,0 +1,115 @@
+"""Whose an output is: `run.json` there names the run, and no other run may write below it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+
+from finetune_api.base import JsonObject
+from finetune_api.run import RunConfig
+from finetune_trainer.base.errors import output_error
+from finetune_trainer.storage.bucket import Bucket
+from finetune_trainer.storage.hub import HubRepository
+from finetune_trainer.storage.layout import RUN
+from finetune_trainer.storage.local_output import LocalOutput
+from finetune_trainer.storage.output import Output
+from finetune_trainer.storage.remote_output import RemoteOutput
+from finetune_trainer.storage.uris import Volumes, cache_folder, is_path, locate
+
+_ROWS = "rows"
+"""What `run.json` has of the rows beside the identity."""
+
+
+def identity(config: RunConfig) -> JsonObject:
+    """Return what makes two runs the same: a checkpoint is only resumed where it is equal."""
+    return {"configDigest": config.digest(), "jobUid": config.job.uid if config.job else None}
+
+
+def find_output(config: RunConfig, volumes: Volumes) -> Output:
+    """Return the output of a run, untouched."""
+    uri = config.output.uri.rstrip("/")
+    if is_path(uri):
+        return LocalOutput(uri, locate(uri, volumes))
+    place = HubRepository(uri) if uri.startswith("hf://") else Bucket(uri, "output")
+    name = hashlib.sha256(json.dumps([uri, identity(config)]).encode()).hexdigest()[:32]
+    return RemoteOutput(place, cache_folder() / "outputs" / name)
+
+
+def open_output(config: RunConfig, volumes: Volumes) -> Output:
+    """Return the output of a run, made if need be, and proven to be writable and free for this run.
+
+    Raises:
+        TrainerError: OUTPUT when it cannot be written or holds another run; INTERNAL when it cannot be reached.
+    """
+    output = find_output(config, volumes)
+    output.probe()
+    _check_is_free(output, identity(config))
+    return output
+
+
+def claim_output(output: Output, config: RunConfig, rows: JsonObject | None = None) -> None:
+    """Mark the output as this run's. Only once model and data are good: a mistake shall not cost a folder.
+
+    Args:
+        rows: Fingerprints of the rows that are trained and evaluated on, for `check_same_rows`.
+
+    Raises:
+        TrainerError: OUTPUT when another run was faster.
+    """
+    mine = identity(config)
+    text = json.dumps({**mine, _ROWS: rows} if rows else mine, indent=2) + "\n"
+    _check_is_free(output, mine)
+    output.create_marker(RUN, text.encode())
+    _check_is_free(output, mine)  # of two that come at the same time one was faster
+
+
+def check_same_rows(output: Output, rows: Callable[[], JsonObject]) -> None:
+    """Check that nothing of this run was trained or evaluated on other rows.
+
+    Args:
+        rows: Returns what `claim_output` would be given now. Called only where the run has left it; earlier versions of
+            the trainer have not.
+
+    Raises:
+        TrainerError: OUTPUT, with what changed.
+    """
+    marker = output.read_marker(RUN)
+    theirs = json.loads(marker).get(_ROWS) if marker else None
+    if not theirs:
+        return
+    mine = rows()
+    if theirs["columns"] != mine["columns"]:  # another version of the trainer, which reads more of them
+        return
+    changed = [name for name in ("training", "evaluation") if theirs[name] != mine[name]]
+    if changed:
+        raise output_error(
+            "DataChanged",
+            f"{output.uri} holds this run on other data: since it began, the {' and '.join(changed)} rows have changed",
+            f"give output.uri another folder, or delete {output.shown(output.path)} to begin anew; to go on, put the "
+            "data back as it was",
+        )
+
+
+def _check_is_free(output: Output, mine: JsonObject) -> None:
+    marker = output.read_marker(RUN)
+    if marker is None:
+        theirs = None if output.holds_files() else mine
+    else:
+        try:
+            theirs = json.loads(marker)
+        except ValueError:
+            theirs = None
+        if isinstance(theirs, dict):
+            theirs.pop(_ROWS, None)
+    if theirs != mine:
+        raise output_error(
+            "OutputInUse",
+            f"{output.uri} holds {_owner(theirs, mine)}",
+            f"give output.uri another folder, or delete {output.shown(output.path)} if it is not needed any more",
+        )
+
+
+def _owner(theirs: object, mine: JsonObject) -> str:
+    if not isinstance(theirs, dict):
+        return "files that are not of a run of ours"
+    same_settings = theirs.get("configDigest") == mine["configDigest"]
+    return "the run of another job" if same_settings else "a run with other settings"
