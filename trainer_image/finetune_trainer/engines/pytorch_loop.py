@@ -43,7 +43,7 @@ from finetune_trainer.engines.losses import (
     share_of_step,
     shifts_labels,
 )
-from finetune_trainer.engines.pytorch_arguments import make_schedule
+from finetune_trainer.engines.lr_scheduler import make_lr_scheduler
 from finetune_trainer.engines.schedule import Schedule
 from finetune_trainer.progress.events import TrainingEvents
 from finetune_trainer.settings.arguments import build_arguments, name_here
@@ -80,7 +80,7 @@ class Engine:
         self.total_steps: int = self._due.total_steps
         """Optimizer steps of the whole run."""
         self._optimizer: Any = _optimizer(self._plain_model, arguments)
-        self._schedule = make_schedule(self._optimizer, arguments, self.total_steps)
+        self._schedule = make_lr_scheduler(self._optimizer, arguments, self.total_steps)
         self._step, self._epoch = 0, 0.0
         self._evaluated = 0
         """Batches that the evaluation under way has done on this process."""

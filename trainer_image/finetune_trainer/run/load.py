@@ -22,6 +22,7 @@ from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import as_loaded
 from finetune_trainer.data.vocabulary import check_vocabulary
 from finetune_trainer.engines.engine import Prepared
+from finetune_trainer.engines.registry import ENGINES
 from finetune_trainer.models.adapter_source import check_adapter
 from finetune_trainer.models.lora import load_adapted
 from finetune_trainer.models.pretrained import Pretrained, find_pretrained
@@ -194,5 +195,5 @@ def _libraries(config: RunConfig, pretrained: Pretrained) -> list[str]:
         *TASKS[config.task].libraries,
         *(["peft"] if lora or pretrained.adapter else []),
         *(["bitsandbytes"] if lora and lora.quantization else []),
-        *(["keras", "keras-hub"] if engine == "keras" else []),
+        *ENGINES[engine].packages,
     ]

@@ -18,7 +18,7 @@ from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import processes_of
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.engines.engine import Engine, Prepared
-from finetune_trainer.engines.registry import make_engine
+from finetune_trainer.engines.registry import ENGINES, make_engine
 from finetune_trainer.processes.group import Processes
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.run_progress import RunProgress
@@ -241,7 +241,10 @@ def _smaller(shortage: Shortage, fit: Fit, prepared: Prepared) -> Fit:
     Raises:
         TrainerError: OUT_OF_MEMORY when nothing is left to try.
     """
-    can_checkpoint = prepared.config.training.engine != "keras" and prepared.model.supports_gradient_checkpointing
+    can_checkpoint = (
+        ENGINES[prepared.config.training.engine].supports("activation_checkpointing")
+        and prepared.model.supports_gradient_checkpointing
+    )
     less = smaller(fit, shortage.evaluating, can_checkpoint)
     if less is None:
         raise nothing_smaller(shortage.said, shortage.evaluating, fit.activation_checkpointing, _need(fit, prepared))

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -134,33 +134,6 @@ def check_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
             problem = error.errors()[0]["msg"].removeprefix("Input ")
             raise bad_configuration(f"training.arguments.{name}: {problem}, not {value!r:.80}") from error
     return checked
-
-
-def check_honoured(
-    arguments: Mapping[str, Any], engine: str, honoured: Sequence[str], choices: Mapping[str, Sequence[str]]
-) -> None:
-    """Nothing in training.arguments is passed over in silence.
-
-    Args:
-        arguments: As `check_arguments` gave them.
-        choices: Of some arguments the values that the engine takes.
-
-    Raises:
-        TrainerError: BAD_CONFIGURATION, naming the argument.
-    """
-    for name, value in arguments.items():
-        if name not in honoured:
-            raise bad_configuration(
-                f"training.arguments.{name}: engine '{engine}' does not know it{did_you_mean(name, honoured)}",
-                f"it knows {', '.join(honoured)}; engine 'trainer' knows every field",
-                "ArgumentNotHonoured",
-            )
-        if name in choices and value not in choices[name]:
-            raise bad_configuration(
-                f"training.arguments.{name}: engine '{engine}' takes {', '.join(choices[name])}, not {value!r:.80}",
-                "engine 'trainer' takes every value",
-                "ArgumentNotHonoured",
-            )
 
 
 def _fields() -> dict[str, "dataclasses.Field[Any]"]:

@@ -10,6 +10,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.engines.keras import arguments as keras_arguments
 from finetune_trainer.engines.keras.arguments import check_keras
+from finetune_trainer.engines.registry import check_engine
 from finetune_trainer.run.check import check_settings
 
 
@@ -36,7 +37,7 @@ def test_where_keras_is_missing_the_error_says_how_to_get_it(monkeypatch: pytest
     monkeypatch.setattr(keras_arguments, "find_spec", lambda name: object() if name == "keras" else None)
 
     with pytest.raises(TrainerError) as refused:
-        check_keras(config(), use_cpu=True)
+        check_keras(use_cpu=True)
 
     error = refused.value
     assert (error.exit_code, error.reason, error.message, error.hint) == (
@@ -69,12 +70,12 @@ def test_an_argument_that_keras_does_not_honour_is_refused_by_name(
 @pytest.mark.parametrize("fields", [{"nodes": 2}, {"gpus": 2}, {"gpus": 0, "processesPerNode": 2}])
 def test_more_than_one_device_is_refused(installed: None, fields: dict[str, int]) -> None:
     with pytest.raises(TrainerError) as refused:
-        check_keras(config(**fields), use_cpu=True)
+        check_engine(config(**fields), {}, use_cpu=True)
 
     assert refused.value.message == "training.engine: keras trains on one device, not on 2"
 
 
 def test_keras_is_told_its_backend_and_the_device(installed: None) -> None:
-    check_keras(config({"weight_decay": 0.1}), use_cpu=True)
+    check_engine(config(), {"weight_decay": 0.1}, use_cpu=True)
 
     assert (os.environ["KERAS_BACKEND"], os.environ["KERAS_TORCH_DEVICE"]) == ("torch", "cpu")

@@ -24,7 +24,7 @@ from finetune_trainer.data.examples import Examples
 from finetune_trainer.engines.batching import AtHand, evaluation_order, evaluation_rows, train_sampler, training_rows
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.engines.keras.model import KerasTwin
-from finetune_trainer.engines.pytorch_arguments import make_schedule
+from finetune_trainer.engines.lr_scheduler import make_lr_scheduler
 from finetune_trainer.engines.schedule import Schedule
 from finetune_trainer.progress.events import TrainingEvents
 from finetune_trainer.settings.arguments import build_arguments
@@ -263,7 +263,7 @@ class _Steps(keras.utils.PyDataset):  # type: ignore[misc]
 
 def _learning_rates(arguments: transformers.TrainingArguments, total_steps: int) -> Callable[[int], float]:
     """The learning rate after a number of steps: that of transformers' schedule of the same name."""
-    schedule = make_schedule(torch.optim.SGD([torch.zeros(1)], arguments.learning_rate), arguments, total_steps)
+    schedule = make_lr_scheduler(torch.optim.SGD([torch.zeros(1)], arguments.learning_rate), arguments, total_steps)
     if not isinstance(schedule, torch.optim.lr_scheduler.LambdaLR):
         kind = transformers.SchedulerType(arguments.lr_scheduler_type).value
         raise bad_configuration(

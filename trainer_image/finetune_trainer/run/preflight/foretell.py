@@ -14,6 +14,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.base.hardware import available_memory
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.task_data import TaskData
+from finetune_trainer.engines.registry import ENGINES
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.load import Found, load_model, trains_in_bf16
 from finetune_trainer.run.memory_estimate import (
@@ -135,7 +136,7 @@ def gpus_needed(sizes: Sizes, config: RunConfig, longest: int, bf16: bool, free:
         longest: Tokens in the longest row.
     """
     training = config.training
-    if training.engine == "keras" or (training.lora and training.lora.quantization):
+    if not ENGINES[training.engine].distributed or (training.lora and training.lora.quantization):
         return None  # these are not spread
     spread = training.model_copy(update={"parallelism": "fsdp"})
     for gpus in (2, 4, 8, 16, 32, 64):
