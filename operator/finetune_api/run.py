@@ -2,13 +2,18 @@
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from finetune_api.base import ApiModel, JsonObject
 from finetune_api.sources import RunOutputUri
 from finetune_api.v1alpha1 import API_VERSION, PROCESSES, RunSettings
+
+TERMINATION_GRACE_SECONDS: Final = 120
+"""From SIGTERM until Kubernetes kills the pod."""
+SAVE_SECONDS: Final = TERMINATION_GRACE_SECONDS - 10
+"""From SIGTERM until the trainer kills its processes that still save; the rest is for its final report."""
 
 
 class JobReference(ApiModel):

@@ -50,7 +50,7 @@ Time: TypeAlias = Annotated[datetime, AfterValidator(_sane), PlainSerializer(for
 Seconds: TypeAlias = Annotated[int, Field(ge=0, le=MAX_SECONDS), BeforeValidator(_at_most_a_century)]
 Decimal: TypeAlias = Annotated[str, Field(max_length=32)]
 Uri: TypeAlias = Annotated[str, Field(max_length=1024)]
-Reason: TypeAlias = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9]*)$")]
+ReasonText: TypeAlias = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9]*)$")]
 Message: TypeAlias = Annotated[str, Field(max_length=MAX_MESSAGE)]
 Identifier: TypeAlias = Annotated[str, Field(max_length=253)]
 Step: TypeAlias = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
@@ -142,7 +142,7 @@ class Adjustment(LenientModel):
 
     step: Step
     """The first step that it holds for."""
-    reason: Reason
+    reason: ReasonText
     """CudaOutOfMemory, OtherProcesses or EarlyStopping."""
     message: Annotated[str, Field(max_length=256)]
     """What was changed from what to what."""
@@ -151,7 +151,7 @@ class Adjustment(LenientModel):
 class RunWarning(LenientModel):
     """What is probably not meant, and is done all the same. Model, data and settings are worth a second look."""
 
-    reason: Reason
+    reason: ReasonText
     """In CamelCase, such as EmptyTexts."""
     message: Annotated[str, Field(max_length=512)]
     """What was seen, where, and what to do about it."""
@@ -224,7 +224,7 @@ class Attempt(LenientModel):
     start_time: Time | None = None
     end_time: Time | None = None
     exit_code: Annotated[int, Field(ge=-255, le=255)] | None = None
-    reason: Reason | None = None
+    reason: ReasonText | None = None
     resumed_from_step: Step | None = None
     """The step of the checkpoint that this attempt went on from; 0 for a start from the pretrained model."""
 
@@ -249,7 +249,7 @@ class Provenance(LenientModel):
 class Failure(LenientModel):
     """Why the job failed, and what to do about it."""
 
-    reason: Reason
+    reason: ReasonText
     message: Message
     hint: Message | None = None
     exit_code: Annotated[int, Field(ge=-255, le=255)] | None = None
@@ -262,7 +262,7 @@ class Condition(LenientModel):
 
     type: Annotated[str, Field(max_length=64)]
     status: Literal["True", "False", "Unknown"]
-    reason: Reason
+    reason: ReasonText
     message: Message = ""
     last_transition_time: Time
     observed_generation: Annotated[int, Field(ge=0)] | None = None

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetune_api.reasons import Reason
 from finetune_api.report import NOT_RETRIED, ExitCode, FinalReport
 from finetune_api.run import RunConfig
 from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
@@ -223,7 +224,7 @@ def _unforeseen(error: BaseException) -> Failure:
     text = redact("".join(traceback.format_exception(error)))
     logger.error("%s", text)
     return Failure(
-        reason="InternalError",
+        reason=Reason.INTERNAL_ERROR,
         message=redact(f"{type(error).__name__}: {error}")[:MAX_MESSAGE],
         hint="the pod's log has the whole story; this is a fault of the trainer or of a library, please report it",
         exit_code=ExitCode.INTERNAL,

@@ -11,6 +11,7 @@ from kubernetes.aio.client.exceptions import (
 )
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
@@ -26,7 +27,6 @@ from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.manifests.pod import claim_of
 from finetune_operator.manifests.preflight_job import build_preflight_job
 from finetune_operator.manifests.service import build_service
-from finetune_operator.status.phase import PRE_RUNNING_DEADLINE
 
 _LATER = (ForbiddenException,)
 """A quota, a namespace that goes away, or a policy: it may change."""
@@ -60,9 +60,9 @@ class Children:
                 return await self._make_preflight(finetunejob, spec, observed, entry)
             return await self._make_job(finetunejob, spec, observed, entry)
         except _LATER as error:
-            return replace(observed, blocked=Cause("CreateForbidden", api_message(error)))
+            return replace(observed, blocked=Cause(Reason.CREATE_FORBIDDEN, api_message(error)))
         except _NEVER as error:
-            return replace(observed, refused=Cause("SpecRefused", api_message(error)))
+            return replace(observed, refused=Cause(Reason.SPEC_REFUSED, api_message(error)))
 
     async def _make_job(
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, entry: Entry
@@ -162,6 +162,6 @@ class Children:
                 continue
             if job.end is not None and finetunejob.spec is not None:
                 await self._patch(finetunejob, job, changes_after_the_end(job.requested, finetunejob.spec))
-            elif job.end is None and failure is not None and failure.reason == PRE_RUNNING_DEADLINE:
+            elif job.end is None and failure is not None and failure.reason == Reason.PRE_RUNNING_DEADLINE_EXCEEDED:
                 # Nothing of it may hold a GPU.
                 await self._kube.delete(JOBS, finetunejob.key.namespace, job.name, job.uid)

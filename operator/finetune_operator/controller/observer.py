@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
+from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_JOB_UID
@@ -91,7 +92,9 @@ class Observer:
             return observed
         if job.deleting:
             # Somebody deleted it; once it is gone a new one is made, and resumes.
-            return replace(observed, job=None, blocked=Cause("JobDeleted", "the Job is being deleted; a new one comes"))
+            return replace(
+                observed, job=None, blocked=Cause(Reason.JOB_DELETED, "the Job is being deleted; a new one comes")
+            )
         if job.end is not None:
             # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
             selector = f"{LABEL_JOB_UID}={finetunejob.uid}"

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
 from finetune_api.report import NOT_COUNTED, FinalReport
 from finetune_api.status import is_sane
 from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX, LABEL_JOB_UID
@@ -262,7 +263,7 @@ def _terminated(state: JsonObject, status: JsonObject) -> Terminated | None:
             disrupted=_disrupted(status),
         )
     if status.get("phase") == "Failed":
-        reason, message = status.get("reason") or "PodFailed", status.get("message") or ""
+        reason, message = status.get("reason") or Reason.POD_FAILED, status.get("message") or ""
         return Terminated(None, reason, message, disrupted=_disrupted(status))
     return None
 
@@ -272,16 +273,16 @@ def _disrupted(status: JsonObject) -> Cause | None:
     target = _condition(status, "DisruptionTarget", "True")
     if target is None:
         return None
-    reason = status.get("reason") or target.get("reason") or "Disrupted"
+    reason = status.get("reason") or target.get("reason") or Reason.DISRUPTED
     return Cause(reason, status.get("message") or target.get("message") or "")
 
 
 def _waiting(state: JsonObject, status: JsonObject) -> Cause:
     unscheduled = _condition(status, "PodScheduled", "False")
     if unscheduled:
-        return Cause(unscheduled.get("reason") or "Unschedulable", unscheduled.get("message") or "")
+        return Cause(unscheduled.get("reason") or Reason.UNSCHEDULABLE, unscheduled.get("message") or "")
     waiting = state.get("waiting") or {}
-    return Cause(waiting.get("reason") or "ContainerCreating", waiting.get("message") or "")
+    return Cause(waiting.get("reason") or Reason.CONTAINER_CREATING, waiting.get("message") or "")
 
 
 def has_ended(raw: JsonObject) -> bool:

@@ -1,6 +1,7 @@
 """Whose an object is. Nothing that another made is ever adopted or overwritten."""
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import KIND
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_JOB_UID
@@ -31,9 +32,9 @@ def conflict(raw: JsonObject, kind: str) -> Cause:
     metadata = raw["metadata"]
     what = f"the {kind} {metadata['name']}"
     if LABEL_JOB_UID in (metadata.get("labels") or {}):
-        return Cause("NameConflict", f"{what} of an earlier FineTuneJob is still there; waiting for it to go")
+        return Cause(Reason.NAME_CONFLICT, f"{what} of an earlier FineTuneJob is still there; waiting for it to go")
     return Cause(
-        "NameConflict", f"{what} is there and was not made for this FineTuneJob: delete or rename one of the two"
+        Reason.NAME_CONFLICT, f"{what} is there and was not made for this FineTuneJob: delete or rename one of the two"
     )
 
 

@@ -4,6 +4,7 @@ import logging
 from datetime import datetime
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
 from finetune_api.status import format_time
 from finetune_operator.job.observation import Cause
 from finetune_operator.kube.client import EVENTS, Kube
@@ -26,7 +27,7 @@ async def latest_warning(kube: Kube, namespace: str, uid: str, since: datetime) 
     newest = max(events, key=_seen, default=None)
     if newest is None or _seen(newest) < format_time(since).rstrip("Z"):
         return None
-    return Cause(newest.get("reason") or "Warning", newest.get("message") or "")
+    return Cause(newest.get("reason") or Reason.WARNING, newest.get("message") or "")
 
 
 def _seen(event: JsonObject) -> str:

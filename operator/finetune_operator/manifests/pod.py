@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from finetune_api.base import JsonObject
 from finetune_api.report import AUDIENCE
+from finetune_api.run import TERMINATION_GRACE_SECONDS
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import CONTAINER
@@ -25,7 +26,6 @@ from finetune_operator.manifests.paths import (
 )
 from finetune_operator.manifests.secrets import secret_mounts, secret_volumes
 
-GRACE_SECONDS = 120
 """Time to save a checkpoint after SIGTERM."""
 TOKEN_SECONDS = 3600
 USER = 65532
@@ -56,7 +56,7 @@ def build_pod_template(
     """A Job's `spec.template`."""
     pod: JsonObject = {
         "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {

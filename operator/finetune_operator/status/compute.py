@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode, TrainerState
 from finetune_api.status import (
     MAX_ATTEMPT_NUMBER,
@@ -112,7 +113,7 @@ def _attempts(finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observa
     present = {pod.name for pod in observed.attempts}
     for name, attempt in attempts.items():
         if name not in present and attempt.end_time is None:
-            attempts[name] = attempt.model_copy(update={"end_time": now, "reason": attempt.reason or "PodGone"})
+            attempts[name] = attempt.model_copy(update={"end_time": now, "reason": attempt.reason or Reason.POD_GONE})
     for pod in tracked_attempts(finetunejob.status, observed):
         before = attempts.get(pod.name)
         if before is None:
@@ -143,7 +144,7 @@ def _why_it_ended(
 ) -> str:
     """The reason of an attempt. Where its first pod lost another one, that one's: told now, since it may soon be gone."""
     if ended.exit_code == 0:
-        return "Completed"
+        return Reason.COMPLETED
     blamed = pod, ended
     if ended.exit_code == ExitCode.PEER_LOST:
         if pod is observed.attempts[-1]:

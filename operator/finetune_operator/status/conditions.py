@@ -6,8 +6,9 @@ kstatus: https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/RE
 from collections.abc import Sequence
 from datetime import datetime
 
+from finetune_api.reasons import Reason
 from finetune_api.status import Condition
-from finetune_operator.status.phase import INVALID_SPEC, Verdict
+from finetune_operator.status.phase import Verdict
 
 
 def build_conditions(
@@ -16,7 +17,7 @@ def build_conditions(
     """All seven conditions. The time of one moves only when its status does."""
     before = {condition.type: condition for condition in previous}
     true = _true_of(verdict)
-    if verdict.reason == INVALID_SPEC:
+    if verdict.reason == Reason.INVALID_SPEC:
         true = true - {"Reconciling"} | {"Stalled"}
     # Progress in a condition's message would change it with each report; it has its place in status.message.
     message = "" if verdict.phase == "Running" and "Stalled" not in true else verdict.message

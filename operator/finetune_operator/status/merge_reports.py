@@ -3,6 +3,7 @@
 import logging
 from typing import TypeVar
 
+from finetune_api.reasons import Reason
 from finetune_api.report import FinalReport, ReportBody, TrainerState
 from finetune_api.status import (
     MAX_CHECKPOINTS,
@@ -21,7 +22,6 @@ _Row = TypeVar("_Row", Evaluation, Checkpoint)
 
 _log = logging.getLogger(__name__)
 
-REPORT_NOT_UNDERSTOOD = "ReportNotUnderstood"
 _METRICS_OF_A_ROW = 8
 """Metrics kept of one evaluation or checkpoint, so that the whole object stays small."""
 
@@ -66,12 +66,12 @@ def _hear(known: TrainerState, pod: PodState, observed: Observation, keep: int) 
 
 def _warnings(previous: FineTuneJobStatus, known: TrainerState, unread: str) -> list[RunWarning]:
     """The trainer's warnings, and one of ours at most: the first that had to be said stays."""
-    ours = [warning for warning in previous.warnings if warning.reason == REPORT_NOT_UNDERSTOOD]
+    ours = [warning for warning in previous.warnings if warning.reason == Reason.REPORT_NOT_UNDERSTOOD]
     if unread and not ours:
         printable = "".join(letter if letter.isprintable() else "?" for letter in unread)
         message = f"what the trainer reported could not be read and was left out: {printable}"
-        ours = [RunWarning(reason=REPORT_NOT_UNDERSTOOD, message=message[:512])]
-    theirs = [warning for warning in known.warnings if warning.reason != REPORT_NOT_UNDERSTOOD]
+        ours = [RunWarning(reason=Reason.REPORT_NOT_UNDERSTOOD, message=message[:512])]
+    theirs = [warning for warning in known.warnings if warning.reason != Reason.REPORT_NOT_UNDERSTOOD]
     return [*theirs[: MAX_WARNINGS - len(ours[:1])], *ours[:1]]
 
 

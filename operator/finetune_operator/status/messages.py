@@ -2,12 +2,12 @@
 
 import re
 
+from finetune_api.reasons import Reason
 from finetune_api.report import Stage, TrainerState
 from finetune_api.status import MAX_MESSAGE, Adjustment
 from finetune_api.training import Metric, Task
 from finetune_api.v1alpha1 import FineTuneJobSpec
 
-EARLY_STOPPING = "EarlyStopping"
 _TELLING_METRICS: dict[Task, tuple[Metric, ...]] = {
     "text-classification": ("accuracy", "f1", "pearsonr"),
     "token-classification": ("f1",),
@@ -32,7 +32,7 @@ def describe_progress(spec: FineTuneJobSpec, known: TrainerState, stage: Stage) 
 def describe_end(spec: FineTuneJobSpec, known: TrainerState) -> str:
     """Such as `finished after 375 steps, loss 0.52, accuracy 0.91`, or why it stopped before."""
     values = _values(spec, known)
-    stop = next((each for each in known.adjustments if each.reason == EARLY_STOPPING), None)
+    stop = next((each for each in known.adjustments if each.reason == Reason.EARLY_STOPPING), None)
     if stop is not None:
         return "; ".join(filter(None, [_describe_adjustment(stop), ", ".join(values)]))
     steps = known.progress.step if known.progress else 0
@@ -40,7 +40,7 @@ def describe_end(spec: FineTuneJobSpec, known: TrainerState) -> str:
 
 
 def _describe_adjustment(adjustment: Adjustment) -> str:
-    if adjustment.reason == EARLY_STOPPING:
+    if adjustment.reason == Reason.EARLY_STOPPING:
         return f"stopped early at step {adjustment.step}: {adjustment.message}"
     return f"since step {adjustment.step}: {adjustment.message}"
 
@@ -88,7 +88,7 @@ def _number(text: str | None) -> float | None:
 
 def to_reason(text: str) -> str:
     """A foreign reason as the API takes it: CamelCase, at most 64 characters."""
-    return re.sub(r"[^A-Za-z0-9]|^[0-9]+", "", text)[:64] or "Unknown"
+    return re.sub(r"[^A-Za-z0-9]|^[0-9]+", "", text)[:64] or Reason.UNKNOWN
 
 
 def cut(message: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from finetune_api.reasons import Reason
 from finetune_api.report import NOT_RETRIED, ExitCode, TrainerState
 from finetune_api.status import Failure, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
@@ -12,9 +13,6 @@ from finetune_operator.status.failures import group_failure, job_failure, root_c
 from finetune_operator.status.merge_reports import report_of
 from finetune_operator.status.messages import cut, describe_end, describe_progress, to_reason
 from finetune_operator.status.waiting import is_explained, waiting_for_pods, waiting_for_quota
-
-PRE_RUNNING_DEADLINE = "PreRunningDeadlineExceeded"
-INVALID_SPEC = "InvalidSpec"
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,11 @@ def invalid_spec(finetunejob: FineTuneJob, now: datetime) -> Verdict:
     before, message = finetunejob.status.phase, cut(finetunejob.problems)
     if before is not None:
         return Verdict(
-            before, INVALID_SPEC, cut(f"this operator cannot read the spec, and leaves the job alone: {message}")
+            before, Reason.INVALID_SPEC, cut(f"this operator cannot read the spec, and leaves the job alone: {message}")
         )
     hint = "delete the job and create it anew with the named fields mended"
-    failure = Failure(reason=INVALID_SPEC, message=message, hint=hint)
-    return Verdict("Failed", INVALID_SPEC, message, failure, now)
+    failure = Failure(reason=Reason.INVALID_SPEC, message=message, hint=hint)
+    return Verdict("Failed", Reason.INVALID_SPEC, message, failure, now)
 
 
 def pre_running_due(finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
@@ -86,8 +84,8 @@ def pre_running_deadline(spec: FineTuneJobSpec, verdict: Verdict, now: datetime)
     what = "no pod ran" if spec.resources.nodes == 1 else "not all pods ran"
     message = cut(f"{what} within {seconds} s (runPolicy.preRunningDeadlineSeconds): {verdict.message}")
     hint = "mend what the message names, or raise runPolicy.preRunningDeadlineSeconds; then create the job anew"
-    failure = Failure(reason=PRE_RUNNING_DEADLINE, message=message, hint=hint)
-    return Verdict("Failed", PRE_RUNNING_DEADLINE, message, failure, now)
+    failure = Failure(reason=Reason.PRE_RUNNING_DEADLINE_EXCEEDED, message=message, hint=hint)
+    return Verdict("Failed", Reason.PRE_RUNNING_DEADLINE_EXCEEDED, message, failure, now)
 
 
 def _refused(cause: Cause, now: datetime) -> Verdict:
@@ -100,7 +98,7 @@ def before_the_job(observed: Observation) -> Verdict:
     """There is no Job: what keeps it from being made, if anything does."""
     if observed.blocked is not None:
         return Verdict("Pending", observed.blocked.reason, observed.blocked.message)
-    return Verdict("Pending", "Creating", "creating the Job")
+    return Verdict("Pending", Reason.CREATING, "creating the Job")
 
 
 def queued(job: JobState) -> Verdict:
@@ -112,16 +110,16 @@ def queued(job: JobState) -> Verdict:
 def _ended(end: End, observed: Observation, spec: FineTuneJobSpec, known: TrainerState, now: datetime) -> Verdict:
     ended = end.time or now
     if end.succeeded:
-        return Verdict("Succeeded", "Succeeded", describe_end(spec, known), None, ended)
+        return Verdict("Succeeded", Reason.SUCCEEDED, describe_end(spec, known), None, ended)
     failure = job_failure(end, observed, spec)
     return Verdict("Failed", failure.reason, failure.message, failure, ended)
 
 
 def _suspended(observed: Observation, known: TrainerState) -> Verdict:
     if any(pod.running for pod in observed.pods):
-        return Verdict("Suspended", "Stopping", "suspended: the trainer saves a checkpoint and stops")
+        return Verdict("Suspended", Reason.STOPPING, "suspended: the trainer saves a checkpoint and stops")
     where = f" at step {known.checkpoints[-1].step}" if known.checkpoints else ""
-    return Verdict("Suspended", "Suspended", f"suspended{where}; set spec.suspend to false to go on")
+    return Verdict("Suspended", Reason.SUSPENDED, f"suspended{where}; set spec.suspend to false to go on")
 
 
 def _by_newest_pods(
@@ -131,7 +129,7 @@ def _by_newest_pods(
     first = next((pod for pod in pods if pod.index == 0), None)
     if first is not None and first.terminated is not None and first.terminated.exit_code == 0:
         message = "the trainer has finished; waiting for the Job to complete"
-        return Verdict(_phase_before(finetunejob), "Finishing", message)
+        return Verdict(_phase_before(finetunejob), Reason.FINISHING, message)
     if blamed := root_cause(pods):
         return _between_attempts(finetunejob, spec, observed, *blamed)
     up = [pod for pod in pods if pod.running or pod.terminated]
@@ -153,12 +151,12 @@ def _between_attempts(
     """The attempt has failed, and the Job controller has not yet said what comes of it."""
     what = group_failure(pod, ended, spec).message
     if ended.counted and ended.exit_code in NOT_RETRIED:
-        return Verdict(_phase_before(finetunejob), "Failing", what)
-    reason, then = "Resuming", "a new attempt goes on from the last checkpoint"
+        return Verdict(_phase_before(finetunejob), Reason.FAILING, what)
+    reason, then = Reason.RESUMING, "a new attempt goes on from the last checkpoint"
     if ended.exit_code == ExitCode.STOPPED:
         what, then = "the pod was stopped and had saved a checkpoint", "a new one goes on from there"
     elif ended.counted:
-        reason, what, then = "Retrying", f"the attempt failed: {what}", "a new one comes"
+        reason, what, then = Reason.RETRYING, f"the attempt failed: {what}", "a new one comes"
     if is_explained(observed):
         then = waiting_for_pods(observed, spec.resources.nodes).message
     return Verdict("Pending", reason, f"{what}; {then}")
@@ -173,14 +171,14 @@ def _training(
         status = finetunejob.status
         known_pod = bool(status.attempts) and status.attempts[-1].pod == pod.name
         if status.phase == "Running" and known_pod:
-            return Verdict("Running", "Training", describe_progress(spec, known, "Training"))
+            return Verdict("Running", Reason.TRAINING, describe_progress(spec, known, "Training"))
         nodes = spec.resources.nodes
         waits = (
             "the pod runs; waiting for" if nodes == 1 else f"all {nodes} pods run; waiting for them to meet, and for"
         )
-        return Verdict("Preparing", "Preparing", f"{waits} the trainer's first report")
+        return Verdict("Preparing", Reason.PREPARING, f"{waits} the trainer's first report")
     report = body.report
     if report is not None and report.stage == "Preparing":
-        return Verdict("Preparing", "Preparing", "preparing: " + (report.message or "loading model and data"))
+        return Verdict("Preparing", Reason.PREPARING, "preparing: " + (report.message or "loading model and data"))
     stage = report.stage if report is not None else "Training"
     return Verdict("Running", stage, describe_progress(spec, known, stage))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode, TrainerState
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
@@ -31,7 +32,7 @@ def decide_preflight(
         return before_the_job(observed)
     if job.end is not None:
         if job.end.succeeded:
-            return Verdict("Preparing", "PreflightPassed", f"{_passed(known)}; creating the Job")
+            return Verdict("Preparing", Reason.PREFLIGHT_PASSED, f"{_passed(known)}; creating the Job")
         failure = job_failure(job.end, observed, spec)
         return Verdict("Failed", failure.reason, failure.message, failure, job.end.time or now)
     if job.suspended:
@@ -57,7 +58,9 @@ def _passed(known: TrainerState) -> str:
 def _suspended(spec: FineTuneJobSpec, job: JobState) -> Verdict:
     if spec.suspend:
         return Verdict(
-            "Suspended", "Suspended", "suspended before model and data are checked; set spec.suspend to false to go on"
+            "Suspended",
+            Reason.SUSPENDED,
+            "suspended before model and data are checked; set spec.suspend to false to go on",
         )
     verdict = queued(job)
     return replace(verdict, message=f"preflight: {verdict.message}")
@@ -67,14 +70,14 @@ def _by_newest_pod(spec: FineTuneJobSpec, observed: Observation) -> Verdict:
     pod = next(iter(observed.newest), None)
     if pod is not None and pod.terminated is not None and pod.terminated.exit_code == 0:
         return Verdict(
-            "Preparing", "Preflight", "model and data are checked; waiting for the preflight's Job to complete"
+            "Preparing", Reason.PREFLIGHT, "model and data are checked; waiting for the preflight's Job to complete"
         )
     if blamed := root_cause(observed.newest):
         return _between_pods(spec, *blamed)
     if pod is not None and pod.running:
         body = report_of(pod, observed)
         doing = body.report.message if body is not None and body.report is not None else None
-        return Verdict("Preparing", "Preflight", f"{_CHECKING}: {doing}" if doing else _CHECKING)
+        return Verdict("Preparing", Reason.PREFLIGHT, f"{_CHECKING}: {doing}" if doing else _CHECKING)
     cause = waiting_for_pods(observed, 1)
     return Verdict("Pending", cause.reason, f"preflight: {cause.message}")
 
@@ -82,5 +85,5 @@ def _by_newest_pod(spec: FineTuneJobSpec, observed: Observation) -> Verdict:
 def _between_pods(spec: FineTuneJobSpec, pod: PodState, ended: Terminated) -> Verdict:
     """The pod has failed, and the Job controller has not yet said what comes of it."""
     if ended.exit_code == ExitCode.STOPPED:
-        return Verdict("Pending", "Retrying", "the preflight was stopped; a new pod comes")
-    return Verdict("Pending", "Retrying", f"the preflight failed: {group_failure(pod, ended, spec).message}")
+        return Verdict("Pending", Reason.RETRYING, "the preflight was stopped; a new pod comes")
+    return Verdict("Pending", Reason.RETRYING, f"the preflight failed: {group_failure(pod, ended, spec).message}")

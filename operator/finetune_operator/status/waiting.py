@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from finetune_api.reasons import Reason
 from finetune_operator.job.observation import Cause, JobState, Observation, PodState
 from finetune_operator.status.failures import failed_pods
 
@@ -9,26 +10,26 @@ NO_POD_YET = timedelta(seconds=5)
 """For so long after its begin, nothing needs to explain why a pod has not come or does not run."""
 
 _HINTS: dict[str, str] = {
-    "ErrImagePull": "the image cannot be pulled",
-    "ImagePullBackOff": "the image cannot be pulled",
-    "InvalidImageName": "the image's name is not valid",
-    "ErrImageNeverPull": "the image is not on the node",
-    "CreateContainerConfigError": "the container cannot be configured",
-    "CreateContainerError": "the container cannot be created",
-    "RunContainerError": "the container cannot be started",
-    "Unschedulable": "no node can take the pod",
-    "SchedulingGated": "the pod is held back by a scheduling gate",
-    "FailedMount": "a volume cannot be mounted",
-    "FailedAttachVolume": "a volume cannot be attached",
-    "FailedCreate": "the pod cannot be created",
+    Reason.ERR_IMAGE_PULL: "the image cannot be pulled",
+    Reason.IMAGE_PULL_BACK_OFF: "the image cannot be pulled",
+    Reason.INVALID_IMAGE_NAME: "the image's name is not valid",
+    Reason.ERR_IMAGE_NEVER_PULL: "the image is not on the node",
+    Reason.CREATE_CONTAINER_CONFIG_ERROR: "the container cannot be configured",
+    Reason.CREATE_CONTAINER_ERROR: "the container cannot be created",
+    Reason.RUN_CONTAINER_ERROR: "the container cannot be started",
+    Reason.UNSCHEDULABLE: "no node can take the pod",
+    Reason.SCHEDULING_GATED: "the pod is held back by a scheduling gate",
+    Reason.FAILED_MOUNT: "a volume cannot be mounted",
+    Reason.FAILED_ATTACH_VOLUME: "a volume cannot be attached",
+    Reason.FAILED_CREATE: "the pod cannot be created",
 }
 
 
 def waiting_for_quota(job: JobState) -> Cause:
     """Why a Job is suspended that the user has not suspended."""
     if job.queue:
-        return Cause("WaitingForQuota", f"waiting for quota in the queue {job.queue}")
-    return Cause("WaitingForAdmission", "waiting: the Job is suspended, and not by spec.suspend")
+        return Cause(Reason.WAITING_FOR_QUOTA, f"waiting for quota in the queue {job.queue}")
+    return Cause(Reason.WAITING_FOR_ADMISSION, "waiting: the Job is suspended, and not by spec.suspend")
 
 
 def waiting_for_pods(observed: Observation, nodes: int) -> Cause:
@@ -36,9 +37,9 @@ def waiting_for_pods(observed: Observation, nodes: int) -> Cause:
     pod = blocking_pod(observed)
     if pod is None:
         if observed.blocked is None:
-            return Cause("WaitingForPod", "waiting for a pod")
+            return Cause(Reason.WAITING_FOR_POD, "waiting for a pod")
         return Cause(observed.blocked.reason, _explain(observed.blocked, None))
-    cause = pod.waiting or Cause("ContainerCreating", "")
+    cause = pod.waiting or Cause(Reason.CONTAINER_CREATING, "")
     if not cause.message and observed.blocked is not None:
         cause = observed.blocked
     number = f"pod {pod.index}: " if nodes > 1 else ""

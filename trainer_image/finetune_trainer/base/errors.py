@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 
 
 class TrainerError(Exception):
     """A failure that we can explain. Its reason is CamelCase, as reasons are in Kubernetes."""
 
-    def __init__(self, exit_code: ExitCode, reason: str, message: str, hint: str | None = None) -> None:
+    def __init__(self, exit_code: ExitCode, reason: Reason, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.exit_code = exit_code
         self.reason = reason
@@ -20,19 +21,19 @@ class Stopped(BaseException):
     """The run was asked to stop. Like KeyboardInterrupt, no `except Exception` of a library may swallow it."""
 
 
-def bad_configuration(message: str, hint: str | None = None, reason: str = "BadConfiguration") -> TrainerError:
+def bad_configuration(message: str, hint: str | None = None, reason: Reason = Reason.BAD_CONFIGURATION) -> TrainerError:
     return TrainerError(ExitCode.BAD_CONFIGURATION, reason, message, hint)
 
 
-def data_error(reason: str, message: str, hint: str | None = None) -> TrainerError:
+def data_error(reason: Reason, message: str, hint: str | None = None) -> TrainerError:
     return TrainerError(ExitCode.DATA, reason, message, hint)
 
 
-def model_error(reason: str, message: str, hint: str | None = None) -> TrainerError:
+def model_error(reason: Reason, message: str, hint: str | None = None) -> TrainerError:
     return TrainerError(ExitCode.MODEL, reason, message, hint)
 
 
-def output_error(reason: str, message: str, hint: str | None = None) -> TrainerError:
+def output_error(reason: Reason, message: str, hint: str | None = None) -> TrainerError:
     return TrainerError(ExitCode.OUTPUT, reason, message, hint)
 
 

@@ -4,22 +4,24 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from finetune_api.reasons import Reason
+
 _REASON = "warning_reason"
 _logger = logging.getLogger("finetune_trainer.base.run_warnings")
 
 
-def warn(reason: str, message: str) -> None:
+def warn(reason: Reason, message: str) -> None:
     """Say it in the log, and to whoever listens by `collected`.
 
     Args:
-        reason: In CamelCase, for machines, such as `EmptyTexts`.
+        reason: For machines, such as `Reason.EMPTY_TEXTS`.
         message: What was seen, where (field, column, row or file), and what to do about it.
     """
     _logger.warning("%s", message, extra={_REASON: reason})
 
 
 class _Listener(logging.Handler):
-    def __init__(self, take: Callable[[str, str], None]) -> None:
+    def __init__(self, take: Callable[[Reason, str], None]) -> None:
         super().__init__(logging.WARNING)
         self._take = take
 
@@ -28,7 +30,7 @@ class _Listener(logging.Handler):
 
 
 @contextmanager
-def collected(take: Callable[[str, str], None]) -> Iterator[None]:
+def collected(take: Callable[[Reason, str], None]) -> Iterator[None]:
     """Give reason and message of each warning to `take`, too, such as `RunState.add_warning`."""
     listener = _Listener(take)
     _logger.addHandler(listener)

@@ -20,6 +20,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.fsdp import FSDPModule
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.checkpoints.snapshot import weights_of
 
@@ -120,7 +121,7 @@ def sharding_units(model: Any) -> dict[str, Any]:
         raise bad_configuration(
             "training.parallelism: fsdp cannot shard this model, whose encoder and decoder have their embeddings in common",
             "set training.parallelism to ddp",
-            "ShardingNotPossible",
+            Reason.SHARDING_NOT_POSSIBLE,
         )
     named = set(getattr(model, "_no_split_modules", None) or ())
     layers = [module for module in model.modules() if type(module).__name__ in named]

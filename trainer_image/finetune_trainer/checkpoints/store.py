@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, output_error
 from finetune_trainer.base.files import sync_folder
@@ -85,13 +86,13 @@ class CheckpointStore:
         if newest and not self.fetch(newest):
             raise TrainerError(
                 ExitCode.INTERNAL,
-                "CheckpointBroken",
+                Reason.CHECKPOINT_BROKEN,
                 f"{newest.path.name} came to this machine otherwise than its manifest says, though not to another",
                 "the next attempt reads it anew",
             )
         if newest and not newest.path.is_dir():
             raise output_error(
-                "CheckpointNotHere",
+                Reason.CHECKPOINT_NOT_HERE,
                 f"{newest.path} cannot be read on this machine",
                 "the output of several machines must be on a volume that all of them mount, or in a bucket",
             )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
 from finetune_trainer.data.labels import names_its_classes
@@ -81,35 +82,35 @@ def warn_of_odd_classes(
         warn(reason, f"column '{column}': {message}")
 
 
-def _one_class(names: Sequence[str], train: Labels, evaluation: Labels | None) -> Iterator[tuple[str, str]]:
+def _one_class(names: Sequence[str], train: Labels, evaluation: Labels | None) -> Iterator[tuple[Reason, str]]:
     if len(train.present) == 1:
         yield (
-            "OneClass",
+            Reason.ONE_CLASS,
             f"all {len(train.ids)} labels of split '{train.rows.split}' are '{names[train.present[0]]}', of the classes "
             f"{listed(names)}: nothing is learnt of telling them apart. If the rows are sorted, {_FROM_ALL}",
         )
     if evaluation and len(evaluation.present) == 1:
         yield (
-            "OneClassEvaluated",
+            Reason.ONE_CLASS_EVALUATED,
             f"all {len(evaluation.ids)} labels of split '{evaluation.rows.split}' are '{names[evaluation.present[0]]}': its "
             f"metrics are the best for a model that always answers so. If the rows are sorted, {_FROM_ALL}",
         )
 
 
-def _absent(names: Sequence[str], train: Labels, evaluation: Labels | None) -> Iterator[tuple[str, str]]:
+def _absent(names: Sequence[str], train: Labels, evaluation: Labels | None) -> Iterator[tuple[Reason, str]]:
     absent = np.setdiff1d(np.arange(len(names)), train.present)
     if not len(absent) or len(train.present) == 1:
         return
     met = int(np.isin(evaluation.ids, absent).sum()) if evaluation else 0
     met_in = f", and {met} labels in split '{evaluation.rows.split}' are of these" if evaluation and met else ""
     yield (
-        "ClassesWithoutRows",
+        Reason.CLASSES_WITHOUT_ROWS,
         f"no row of split '{train.rows.split}' has {listed(repr(names[number]) for number in absent)}: "
         f"such classes are not learnt{met_in}. Take more rows, or rows of the whole split",
     )
 
 
-def _alike(names: Sequence[str], train: Labels) -> Iterator[tuple[str, str]]:
+def _alike(names: Sequence[str], train: Labels) -> Iterator[tuple[Reason, str]]:
     by_key: dict[str, list[int]] = defaultdict(list)
     for number, name in enumerate(names):
         by_key[_key(name)].append(number)
@@ -123,13 +124,13 @@ def _alike(names: Sequence[str], train: Labels) -> Iterator[tuple[str, str]]:
     ]
     more = f"; and {len(alike) - 3} more such groups" if len(alike) > 3 else ""
     yield (
-        "ClassesAlike",
+        Reason.CLASSES_ALIKE,
         f"classes that look alike are learnt as different ones: {'; '.join(groups)}{more}. Spell them in one way where they "
         "are the same",
     )
 
 
-def _numbers_and_words(names: Sequence[str], train: Labels) -> Iterator[tuple[str, str]]:
+def _numbers_and_words(names: Sequence[str], train: Labels) -> Iterator[tuple[Reason, str]]:
     """Numbers up to some row and words from there on, or the other way about: probably two columns that were joined."""
     if not train.single:
         return
@@ -140,7 +141,7 @@ def _numbers_and_words(names: Sequence[str], train: Labels) -> Iterator[tuple[st
     change = order[int(np.argmax(are_numbers[order] != are_numbers[order[0]]))]
     first, kinds = order[0], ("numbers", "words") if are_numbers[order[0]] else ("words", "numbers")
     yield (
-        "NumbersAndWords",
+        Reason.NUMBERS_AND_WORDS,
         f"labels are {kinds[0]} ({_shown(names[train.ids[first]])} in {train.rows.name_row(int(first)).split(' (')[0]}) up to "
         f"where {kinds[1]} begin ({_shown(names[train.ids[change]])} in {train.rows.name_row(int(change)).split(' (')[0]}), and "
         "each is a class: is it the same column in all rows?",
@@ -164,24 +165,24 @@ def _key(name: str) -> str:
     return repr(float(folded)) if _NUMBER.fullmatch(folded) else folded
 
 
-def _many(names: Sequence[str], train: Labels, declared: bool) -> Iterator[tuple[str, str]]:
+def _many(names: Sequence[str], train: Labels, declared: bool) -> Iterator[tuple[Reason, str]]:
     rows = len(train.each)
     if train.single and not declared and len(names) > _MANY and len(names) * 2 > rows:
         yield (
-            "ManyClasses",
+            Reason.MANY_CLASSES,
             f"{len(names)} classes in {rows} training rows, such as {_shown(names[0])}. If it holds an id, a text or a number, "
             "set dataset.columns.label to another column, or model.problemType to regression",
         )
 
 
-def _sorted(names: Sequence[str], labels: Labels, in_order: bool) -> Iterator[tuple[str, str]]:
+def _sorted(names: Sequence[str], labels: Labels, in_order: bool) -> Iterator[tuple[Reason, str]]:
     if not _is_sorted(labels) or not (in_order or "[" in labels.rows.split):
         return
     counts = np.bincount(labels.ids, minlength=len(names))
     shares = listed(f"'{names[number]}' {counts[number]}" for number in labels.present)
     why = "batches have one class each" if in_order else "a slice has another share of each class than the rest"
     yield (
-        "SortedByLabel",
+        Reason.SORTED_BY_LABEL,
         f"the rows of split '{labels.rows.split}' are sorted by it, and {why}; it has {shares}. To mend it, {_FROM_ALL}",
     )
 

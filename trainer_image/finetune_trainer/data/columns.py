@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
@@ -46,7 +47,7 @@ def check_columns(rows: Rows, columns: dict[str, str], beside: Collection[str] =
             raise doubt.error()
         if column not in there:
             raise data_error(
-                "ColumnNotFound",
+                Reason.COLUMN_NOT_FOUND,
                 f"split '{rows.split}' has no column '{column}', only {listed(there)}{did_you_mean(column, there)}",
                 _where_it_may_be(rows, column) or f"set dataset.columns.{field} to the column that holds it",
             )
@@ -64,7 +65,7 @@ def check_text(rows: Rows, field: str, column: str) -> None:
     kind = kind_of(rows.dataset.features[column])
     if kind != "text":
         raise data_error(
-            "ColumnType",
+            Reason.COLUMN_TYPE,
             f"column '{column}' of split '{rows.split}' holds {kind} and not text ({example(rows, column)})",
             _ONE_OBJECT_A_LINE
             if len(rows.dataset) == 1 and kind.startswith("list")
@@ -80,7 +81,7 @@ def check_no_lists(rows: Rows, column: str) -> None:
     """
     if kind_of(rows.dataset.features[column]) == "text" and all(map(_is_written_list, rows.dataset[:100][column])):
         raise data_error(
-            "ListAsText",
+            Reason.LIST_AS_TEXT,
             f"column '{column}' of split '{rows.split}' holds lists that are written as text ({example(rows, column)})",
             "csv files cannot hold lists: use jsonl or parquet, with a list of classes for each row",
         )
@@ -101,7 +102,7 @@ def warn_of_empty_texts(rows: Rows, column: str) -> None:
     empty = np.concatenate([pc.equal(pc.utf8_trim_whitespace(table[column]), "").to_numpy() for table in texts])
     if empty.any():
         first = rows.name_row(int(empty.argmax()))
-        warn("EmptyTexts", f"column '{column}' has {int(empty.sum())} empty texts, the first in {first}")
+        warn(Reason.EMPTY_TEXTS, f"column '{column}' has {int(empty.sum())} empty texts, the first in {first}")
 
 
 def kind_of(feature: Any) -> str:
@@ -139,7 +140,7 @@ def _check_values(rows: Rows, column: str, may_be_missing: bool = False) -> None
         if values.null_count and not may_be_missing:
             index = done + int(pc.index(pc.is_null(values), True).as_py())
             raise data_error(
-                "ValueMissing",
+                Reason.VALUE_MISSING,
                 f"column '{column}' is empty in {rows.name_row(index)}",
                 "fill it in or drop the row. In csv files NA, N/A, None, null and nan mean empty too: where such a word is "
                 "meant, write it in jsonl or parquet",
@@ -147,7 +148,7 @@ def _check_values(rows: Rows, column: str, may_be_missing: bool = False) -> None
         if _is_list(values.type) and pc.list_flatten(values).null_count and not may_be_missing:
             index = done + next(i for i, row in enumerate(values) if row.values.null_count)
             raise data_error(
-                "ValueMissing",
+                Reason.VALUE_MISSING,
                 f"column '{column}' has a list with an empty entry in {rows.name_row(index)}",
                 "fill it in or drop the row",
             )
@@ -162,7 +163,7 @@ def _check_encoding(rows: Rows, column: str, values: Any, done: int) -> None:
     except pa.ArrowInvalid as error:
         index = done + next(i for i, value in enumerate(values) if not _readable(value))
         raise data_error(
-            "NotUtf8",
+            Reason.NOT_UTF8,
             f"column '{column}' in {rows.name_row(index)} is not UTF-8",
             "convert the file, as by iconv -f latin1 -t utf-8",
         ) from error

@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets
 
+from finetune_api.reasons import Reason
 from finetune_api.sources import Problem
 from finetune_api.training import METRICS_OF_PROBLEM
 from finetune_trainer.base.errors import TrainerError, data_error
@@ -51,7 +52,7 @@ def problem_of(rows: Rows, column: str, wanted: Problem | None, metrics: Collect
     classes = 1 < len(values) <= _MOST_FLOATS
     taken, other = ("classes", "regression") if classes else ("numbers to learn", "single_label_classification")
     warn(
-        "WholeNumbers",
+        Reason.WHOLE_NUMBERS,
         f"column '{column}' of split '{rows.split}' holds floats that are all whole, {len(values)} different ones from "
         f"{min(values):g} to {max(values):g}: they are taken as {taken}. Set model.problemType to say which they are; if "
         f"this is not meant, to {other}",
@@ -120,7 +121,10 @@ def several_labels(rows: Rows, column: str, known: Sequence[str] = ()) -> Severa
     kind = kind_of(feature.feature)
     lists = rows.dataset[column][:]
     if kind.startswith("float") and _ids_as_floats(lists):
-        warn("WholeNumbers", f"column '{column}' holds lists of floats that are all whole: they are taken as classes")
+        warn(
+            Reason.WHOLE_NUMBERS,
+            f"column '{column}' holds lists of floats that are all whole: they are taken as classes",
+        )
     elif kind.startswith("float") or kind == "bool" or _marks(kind, lists):
         names = [str(number) for number in range(max(map(len, lists)))]
         _check_two(rows, column, names)
@@ -157,7 +161,7 @@ def numbers(rows: Rows, column: str) -> list[float]:
     kind = kind_of(rows.dataset.features[column])
     if not kind.startswith(("float", "int", "uint")):
         raise data_error(
-            "ColumnType",
+            Reason.COLUMN_TYPE,
             f"column '{column}' of split '{rows.split}' holds {kind}, and regression needs numbers "
             f"({example(rows, column)})",
             "set dataset.columns.label to a column of numbers, or leave model.problemType out",
@@ -166,7 +170,7 @@ def numbers(rows: Rows, column: str) -> list[float]:
     broken = next((index for index, value in enumerate(found) if not math.isfinite(value)), None)
     if broken is not None:
         raise data_error(
-            "ValueMissing", f"column '{column}' is {found[broken]} in {rows.name_row(broken)}", "drop the row"
+            Reason.VALUE_MISSING, f"column '{column}' is {found[broken]} in {rows.name_row(broken)}", "drop the row"
         )
     return found
 
@@ -175,7 +179,7 @@ def warn_of_constant(rows: Rows, column: str, values: Sequence[float]) -> None:
     """Warn where numbers to learn are all the same."""
     if len(values) > 1 and len(set(values)) == 1:
         warn(
-            "OneNumber",
+            Reason.ONE_NUMBER,
             f"column '{column}' is {values[0]:g} in all {len(values)} rows of split '{rows.split}': nothing is learnt of what "
             "it depends on, and a correlation with it is 0. Take other rows, or another column",
         )
@@ -185,7 +189,7 @@ def _check_two(rows: Rows, column: str, names: Sequence[str]) -> None:
     if len(names) < 2:
         only = f"only the label '{names[0]}'" if names else "no label"
         raise data_error(
-            "OneLabel",
+            Reason.ONE_LABEL,
             f"column '{column}' has {only} in split '{rows.split}'; it takes two to tell apart",
             "take more rows, or another column; a slice of rows that are sorted by label has one class only, where "
             "`samples` of the whole split has all",
@@ -211,7 +215,7 @@ def _ids_as_floats(lists: list[list[float]]) -> bool:
 def _marked(rows: Rows, column: str, index: int, values: Any, classes: int) -> list[float]:
     if not isinstance(values, list) or len(values) != classes or not {*values} <= {0, 1}:
         raise data_error(
-            "UnknownLabel",
+            Reason.UNKNOWN_LABEL,
             f"column '{column}' in {rows.name_row(index)} holds {values!r:.80}; the training rows have 0 or 1 for each "
             f"of {classes} classes",
             "give each row as many zeros and ones, or lists of names",
@@ -241,11 +245,11 @@ def _id(
         return found
     where = f"column '{column}' in {rows.name_row(index)}"
     if not str(value).strip():
-        raise data_error("ValueMissing", f"{where} is empty", "fill it in or drop the row")
+        raise data_error(Reason.VALUE_MISSING, f"{where} is empty", "fill it in or drop the row")
     if value == -1:
-        raise data_error("NotLabelled", f"{where} is -1, which means not labelled", "use a split that has labels")
+        raise data_error(Reason.NOT_LABELLED, f"{where} is -1, which means not labelled", "use a split that has labels")
     raise data_error(
-        "UnknownLabel",
+        Reason.UNKNOWN_LABEL,
         f"{where} has the label '{value}', which the training rows do not have; they have {listed(names)}"
         f"{did_you_mean(str(value), names)}",
         "train on rows that have each label, or drop such rows",
@@ -270,7 +274,7 @@ def _check_whole(rows: Rows, column: str) -> None:
         broken = [entry for entry in (value if isinstance(value, list) else [value]) if not entry.is_integer()]
         if broken:
             raise data_error(
-                "ColumnType",
+                Reason.COLUMN_TYPE,
                 f"column '{column}' in {rows.name_row(index)} holds {broken[0]}, which cannot be a class",
                 "labels are strings, whole numbers or a ClassLabel; numbers are learnt with model.problemType: regression",
             )
@@ -279,7 +283,7 @@ def _check_whole(rows: Rows, column: str) -> None:
 def _not_a_class(rows: Rows, column: str) -> TrainerError:
     kind = kind_of(rows.dataset.features[column])
     return data_error(
-        "ColumnType",
+        Reason.COLUMN_TYPE,
         f"column '{column}' of split '{rows.split}' holds {kind}, which cannot be a class ({example(rows, column)})",
         "labels are strings, whole numbers or a ClassLabel",
     )
@@ -288,7 +292,7 @@ def _not_a_class(rows: Rows, column: str) -> TrainerError:
 def _not_a_list(rows: Rows, column: str) -> TrainerError:
     kind = kind_of(rows.dataset.features[column])
     return data_error(
-        "ColumnType",
+        Reason.COLUMN_TYPE,
         f"column '{column}' of split '{rows.split}' holds {kind}, and a list is needed ({example(rows, column)})",
         "csv files cannot hold lists: use jsonl or parquet",
     )

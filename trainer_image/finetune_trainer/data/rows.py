@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from finetune_api.reasons import Reason
 from finetune_api.sources import Columns, Split
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error
@@ -130,13 +131,18 @@ def _load(settings: DatasetSettings, volumes: Volumes) -> _Loaded:
         loaded = datasets.load_dataset(repository, name=settings.name, revision=settings.revision, token=token)
         return _Loaded(_as_splits(loaded))
     if settings.revision != "main":
-        warn("RevisionIgnored", f"dataset.revision: {settings.source} has no revisions as a data set of the Hub has")
+        warn(
+            Reason.REVISION_IGNORED,
+            f"dataset.revision: {settings.source} has no revisions as a data set of the Hub has",
+        )
     return _load_local(settings, find_source(settings.source, "dataset", volumes))
 
 
 def _load_local(settings: DatasetSettings, path: Path) -> _Loaded:
     if not path.exists():
-        raise data_error("DatasetNotFound", f"{settings.source}: there is nothing at {path}", "check dataset.source")
+        raise data_error(
+            Reason.DATASET_NOT_FOUND, f"{settings.source}: there is nothing at {path}", "check dataset.source"
+        )
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
         saved = _as_splits(datasets.load_from_disk(str(path)))
         _check_name(settings, saved)
@@ -164,7 +170,7 @@ def _check_name(settings: DatasetSettings, saved: datasets.DatasetDict) -> None:
     if known:
         raise unknown_name(settings.source, settings.name, sorted(known))
     warn(
-        "NameIgnored",
+        Reason.NAME_IGNORED,
         f"dataset.name '{settings.name}': {settings.source} was saved without the name of a configuration",
     )
 
@@ -173,7 +179,7 @@ def _file(path: Path) -> Found:
     file = DataFile(path, path.name)
     if file.suffix not in FORMATS:
         raise data_error(
-            "UnknownFileType",
+            Reason.UNKNOWN_FILE_TYPE,
             f"{path} is of no type that can be read",
             f"give a file that ends in {listed(FORMATS)} (or these packed, such as .jsonl.gz), a folder of them, or a "
             "folder written by save_to_disk",
@@ -212,7 +218,7 @@ def _take(source: str, loaded: _Loaded, wanted: Split) -> Rows:
     except (ValueError, AssertionError) as error:
         if wanted.split.split("[")[0] not in lengths:
             raise data_error(
-                "SplitNotFound",
+                Reason.SPLIT_NOT_FOUND,
                 f"there is no split '{wanted.split}', only {listed(lengths)}"
                 f"{did_you_mean(wanted.split.split('[')[0], lengths)}",
                 "set split of dataset.train or dataset.evaluation to one that is there; a single file has the split train",
@@ -222,11 +228,11 @@ def _take(source: str, loaded: _Loaded, wanted: Split) -> Rows:
         ) from error
     if empty := next((part.splitname for part in slices if not lengths[part.splitname]), None):
         where = f" in split '{empty}'" if len(lengths) > 1 else ""
-        raise data_error("NoRows", f"{source} has no rows{where}")
+        raise data_error(Reason.NO_ROWS, f"{source} has no rows{where}")
     slices = [part for part in slices if part.to > part.from_]
     parts = [splits[part.splitname].select(range(part.from_, part.to)) for part in slices]
     if not parts:
-        raise data_error("NoRows", f"split '{wanted.split}' has no rows")
+        raise data_error(Reason.NO_ROWS, f"split '{wanted.split}' has no rows")
     dataset = parts[0] if len(parts) == 1 else _joined(parts, slices)
     positions = np.concatenate([np.arange(part.from_ + 1, part.to + 1) for part in slices])
     names = np.repeat(np.array([part.splitname for part in slices], object), [part.to - part.from_ for part in slices])
@@ -246,7 +252,7 @@ def _joined(parts: list[datasets.Dataset], slices: list[Any]) -> datasets.Datase
     except (ValueError, TypeError, pa.ArrowInvalid) as error:
         one, other = next((a, b) for a, b in pairwise(range(len(parts))) if parts[a].features != parts[b].features)
         raise data_error(
-            "ColumnsDiffer",
+            Reason.COLUMNS_DIFFER,
             f"splits '{slices[one].splitname}' and '{slices[other].splitname}' cannot be joined: one has "
             f"{_described(parts[one])}, the other {_described(parts[other])}",
             "write them with the same columns and types",

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import datasets
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from finetune_api.reasons import Reason
 from finetune_api.sources import Preprocessing
 from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.hardware import version_of
@@ -123,7 +124,7 @@ def check_filled(rows: Rows, lengths: Sequence[int]) -> None:
     """
     if 0 in lengths:
         empty = rows.name_row(lengths.index(0))
-        raise data_error("EmptyText", f"{empty} has no tokens: its text is empty", "drop the row")
+        raise data_error(Reason.EMPTY_TEXT, f"{empty} has no tokens: its text is empty", "drop the row")
 
 
 def check_lengths(
@@ -143,7 +144,7 @@ def check_lengths(
     for index, length in enumerate(lengths):
         if length > longest:
             raise data_error(
-                "TextTooLong",
+                Reason.TEXT_TOO_LONG,
                 f"{whose}{rows.name_row(index)} has {length} tokens, more than {longest}",
                 f"set preprocessing.truncation to true, or raise preprocessing.{field} if the model allows",
             )

@@ -7,6 +7,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import model_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.rows import Rows
@@ -29,7 +30,7 @@ def check_vocabulary(tokenizer: Tokenizer, embeddings: int | None, source: str) 
     if beyond:
         first = min(beyond)
         warn(
-            "TokensWithoutEmbedding",
+            Reason.TOKENS_WITHOUT_EMBEDDING,
             f"model.source {source}: its tokenizer has {len(beyond)} tokens that the model has no embedding for, such as "
             f"{beyond[first]!r} with the id {first}: it has {embeddings}; no row that is trained on may hold them",
         )
@@ -93,9 +94,9 @@ def _check_known(rows: Rows, lost: int, words: int, tokenizer: Tokenizer, source
     )
     if share >= MOSTLY_UNKNOWN:
         raise model_error(
-            "TextsUnknown",
+            Reason.TEXTS_UNKNOWN,
             message,
             "use a model for the language and the kind of these texts; check the tokenizer's files",
         )
     if share >= OFTEN_UNKNOWN:
-        warn("TextsOftenUnknown", message)
+        warn(Reason.TEXTS_OFTEN_UNKNOWN, message)

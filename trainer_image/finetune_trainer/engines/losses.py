@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from transformers.loss.loss_utils import LOSS_MAPPING, ForCausalLMLoss
 
-_IGNORED = -100
+from finetune_trainer.base.labels import IGNORED_LABEL
 
 
 def shifts_labels(model: torch.nn.Module) -> bool:
@@ -28,7 +28,9 @@ def count_labels(batch: Mapping[str, Any], shifted: bool) -> torch.Tensor:
     else:
         labels = batch["labels"][..., 1:] if shifted else batch["labels"]
     # Of numbers to learn each counts, -100 too.
-    count: torch.Tensor = (labels.ne(_IGNORED) if not labels.is_floating_point() else torch.ones_like(labels)).sum()
+    count: torch.Tensor = (
+        labels.ne(IGNORED_LABEL) if not labels.is_floating_point() else torch.ones_like(labels)
+    ).sum()
     return count
 
 

@@ -20,6 +20,7 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 
+from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import TrainingState, random_state, restore_random_state, take_snapshot
 from finetune_trainer.checkpoints.state_dicts import (
@@ -202,7 +203,7 @@ class Engine:
         else:
             texts = {name: batch[name] for name in ("input_ids", "attention_mask")}
             predictions = self._plain_model.generate(**texts, **scoring.generation)
-        padded = self._accelerator.pad_across_processes((predictions, labels), dim=1, pad_index=-100)
+        padded = self._accelerator.pad_across_processes((predictions, labels), dim=1, pad_index=IGNORED_LABEL)
         predictions, labels = self._accelerator.gather_for_metrics(padded)
         return predictions, labels
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.text import did_you_mean
 
@@ -31,11 +32,11 @@ class SupportedArguments:
                 raise bad_configuration(
                     f"training.arguments.{name}: engine '{engine}' does not know it{did_you_mean(name, self.names)}",
                     f"it knows {', '.join(self.names)}; engine 'trainer' knows every field",
-                    "ArgumentNotHonoured",
+                    Reason.ARGUMENT_NOT_HONOURED,
                 )
             if name in self.choices and value not in self.choices[name]:
                 raise bad_configuration(
                     f"training.arguments.{name}: engine '{engine}' takes {', '.join(self.choices[name])}, not {value!r:.80}",
                     "engine 'trainer' takes every value",
-                    "ArgumentNotHonoured",
+                    Reason.ARGUMENT_NOT_HONOURED,
                 )

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from finetune_api.training import Evaluation, Metric
 from finetune_trainer.base.errors import bad_configuration
+from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.base.text import listed
 from finetune_trainer.metrics.by_class import ByClass
 from finetune_trainer.metrics.class_counts import ClassCounts, of_entities
 
 _MODULES = Path(__file__).parent / "evaluate_modules"
 _AVERAGED = ("f1", "precision", "recall")
-_IGNORED = -100
 
 
 def chosen_metrics(settings: Evaluation, what: str, fitting: Sequence[Metric], default: Sequence[Metric]) -> list[str]:
@@ -103,7 +103,7 @@ class EntityScores:
         self._types: dict[str, dict[str, float]] = {}
 
     def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
-        scored = references != _IGNORED
+        scored = references != IGNORED_LABEL
         self._metric.add_batch(
             predictions=[list(self._tags[row[kept]]) for row, kept in zip(predictions, scored, strict=True)],
             references=[list(self._tags[row[kept]]) for row, kept in zip(references, scored, strict=True)],
@@ -126,7 +126,7 @@ class WordScores:
         self._scores = ClassScores(names, tags, labels=labels)
 
     def add_batch(self, predictions: npt.NDArray[np.generic], references: npt.NDArray[np.generic]) -> None:
-        scored = references != _IGNORED
+        scored = references != IGNORED_LABEL
         self._scores.add_batch(predictions[scored], references[scored])
 
     def compute(self, loss: float) -> dict[str, float]:

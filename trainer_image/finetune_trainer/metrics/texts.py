@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.metrics.scores import load_metric
 
-_IGNORED = -100
 _ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
@@ -41,7 +41,7 @@ class TextScores:
         return None
 
     def _texts(self, ids: npt.NDArray[np.generic]) -> list[str]:
-        filled = np.where(ids == _IGNORED, self._tokenizer.pad_token_id, ids)
+        filled = np.where(ids == IGNORED_LABEL, self._tokenizer.pad_token_id, ids)
         return [text.strip() for text in self._tokenizer.batch_decode(filled, skip_special_tokens=True)]
 
 

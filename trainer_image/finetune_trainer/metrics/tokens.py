@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import cross_entropy
 
-_IGNORED = -100
+from finetune_trainer.base.labels import IGNORED_LABEL
 
 
 def count_tokens(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -21,7 +21,7 @@ def count_tokens(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     counts = []
     # Row by row: in float32 the logits of a whole batch may be the largest thing in memory.
     for row, wanted in zip(logits[:, :-1], labels[:, 1:], strict=True):
-        counted = wanted != _IGNORED
+        counted = wanted != IGNORED_LABEL
         foretold, wanted = row[counted].float(), wanted[counted]
         right = (foretold.argmax(dim=-1) == wanted).sum()
         counts.append(torch.stack([right, cross_entropy(foretold, wanted, reduction="sum"), counted.sum()]))

@@ -15,6 +15,7 @@ from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers import PreTrainedModel
 
+from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_api.training import Lora, Task
 from finetune_trainer.base.errors import bad_configuration, model_error
@@ -77,7 +78,7 @@ def local_adapter(folder: Path, source: str) -> Adapter | None:
         return None
     if any((folder / name).exists() for name in WEIGHTS):
         raise model_error(
-            "ModelOrAdapter",
+            Reason.MODEL_OR_ADAPTER,
             f"{source} holds both a model and an adapter ({CONFIG})",
             "keep them in two folders, and set model.source to the one to begin with",
         )
@@ -87,7 +88,7 @@ def local_adapter(folder: Path, source: str) -> Adapter | None:
     described = f"{source}, an adapter of {base.source},"
     if settings.get("peft_type") != "LORA":
         raise model_error(
-            "AdapterNotSupported",
+            Reason.ADAPTER_NOT_SUPPORTED,
             f"{described} is of peft's type {settings.get('peft_type')}: training goes on from LoRA alone",
             "merge it into its base by merge_and_unload, and set model.source to the result",
         )
@@ -113,7 +114,7 @@ def _base(settings: Mapping[str, Any], source: str) -> ModelSource:
     name = settings.get("base_model_name_or_path")
     if not name:
         raise model_error(
-            "BaseNotNamed",
+            Reason.BASE_NOT_NAMED,
             f"{source} is an adapter, and does not name the model that it belongs to",
             f"write it into its {CONFIG}, as base_model_name_or_path",
         )
@@ -136,7 +137,7 @@ def check_adapter(adapter: Adapter, lora: Lora | None, task: Task, peft_types: M
     if kind in peft_types.values() and kind != peft_types[task]:
         other = next(name for name, its_kind in peft_types.items() if its_kind == kind)
         raise model_error(
-            "TaskNotSupported",
+            Reason.TASK_NOT_SUPPORTED,
             f"{adapter.source} is an adapter for {other}, and the task is {task}",
             f"set task to {other}, or model.source to its base, {adapter.base.source}",
         )
@@ -220,7 +221,7 @@ def outdated_names() -> Iterator[None]:
 
 def _unfit(source: str, why: str) -> Exception:
     return model_error(
-        "AdapterDoesNotFit",
+        Reason.ADAPTER_DOES_NOT_FIT,
         f"the adapter {source} does not fit its base, or was trained for other classes: {why}",
         "use the very base that it was trained for, and data with the same labels; or set model.source to the base",
     )

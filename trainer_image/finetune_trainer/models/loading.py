@@ -15,6 +15,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import model_error
 from finetune_trainer.base.text import listed
@@ -147,7 +148,7 @@ def check_all_was_read(model: PreTrainedModel, info: Mapping[str, Any], source: 
         if names:
             count = f"{len(names)} of {len(model.state_dict())}: " if what == "missing" else ""
             raise model_error(
-                "WeightsDoNotFit",
+                Reason.WEIGHTS_DO_NOT_FIT,
                 f"{source}: weights are {what} ({count}{listed(sorted(names), 4)}) for what its config.json describes",
                 "config.json and the weights must be of the same model"
                 + ("; scales and the like are those of quantized weights" if what == "left over" else ""),

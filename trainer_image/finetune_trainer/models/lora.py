@@ -14,6 +14,7 @@ import torch
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_api.training import Lora
 from finetune_trainer.base.errors import bad_configuration, model_error
@@ -47,7 +48,7 @@ def check_lora(config: RunConfig) -> None:
         raise bad_configuration(
             f"training.lora.quantization: {lora.quantization} needs bitsandbytes, which is not in this image",
             "add it to the image: pip install 'finetune-operator[trainer,qlora]'; or leave quantization out",
-            "BitsAndBytesNotInstalled",
+            Reason.BITS_AND_BYTES_NOT_INSTALLED,
         )
 
 
@@ -146,7 +147,7 @@ def _go_on(loaded: Loaded, base: Pretrained, adapter: Adapter) -> "PeftModel":
     saved = settings.modules_to_save or ()
     if left := [name for name in fresh_modules(loaded) if not any(f".{name}".endswith(f".{kept}") for kept in saved)]:
         raise model_error(
-            "AdapterDoesNotFit",
+            Reason.ADAPTER_DOES_NOT_FIT,
             f"the adapter {adapter.source} has no {listed(left)}, which its base {base.source} lacks as well",
             "set model.source to the base, to begin an adapter for this task",
         )

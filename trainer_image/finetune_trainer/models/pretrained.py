@@ -15,6 +15,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoModel
 
+from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.files import sha256_of
@@ -130,7 +131,7 @@ def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
 def _find_local(folder: Path, settings: ModelSource) -> Pretrained:
     if not (folder / "config.json").is_file():
         raise model_error(
-            "ModelNotFound",
+            Reason.MODEL_NOT_FOUND,
             f"{settings.source}: there is no config.json in {folder}",
             "model.source must be a folder as save_pretrained writes it",
         )
@@ -163,7 +164,7 @@ def _commit(settings: ModelSource) -> str:
         raise
     except EntryNotFoundError as error:
         raise model_error(
-            "ModelNotFound",
+            Reason.MODEL_NOT_FOUND,
             f"{settings.source} has no config.json: it is no model that transformers can load",
             "use one with the tag Transformers on the Hub",
         ) from error
@@ -187,18 +188,18 @@ def _explain(source: str, error: Exception) -> TrainerError:
     text = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if "custom code" in text or "trust_remote_code" in text:
         return model_error(
-            "ModelNeedsCode",
+            Reason.MODEL_NEEDS_CODE,
             f"{source} would have to run code of its own, which is never done",
             "use a model whose architecture transformers knows",
         )
     if unfit := re.search(r"AutoModelFor(\w+)", text):
         return model_error(
-            "TaskNotSupported",
+            Reason.TASK_NOT_SUPPORTED,
             f"{source}: its architecture cannot {_ABILITIES.get(unfit[1], 'do this task')}",
             "use a model of an architecture that can; its page on the Hub names the task",
         )
     return model_error(
-        "ModelUnreadable",
+        Reason.MODEL_UNREADABLE,
         f"{source} cannot be loaded: {text:.400}",
         "check that its files are complete, and that the user that the trainer runs as may read them",
     )

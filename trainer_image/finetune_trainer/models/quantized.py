@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers.utils.quantization_config import FineGrainedFP8Config, Mxfp4Config
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import model_error
 
 _RESTORED = {"fp8": FineGrainedFP8Config, "mxfp4": Mxfp4Config}
@@ -44,13 +45,13 @@ def check_quantization(config: Any, source: str, again: bool) -> None:
         return
     if method not in _RESTORED:
         raise model_error(
-            "ModelIsQuantized",
+            Reason.MODEL_IS_QUANTIZED,
             f"the weights of {source} are quantized by {method}, and cannot be trained",
             "use the model that it was made from, unquantized; training.lora.quantization holds it in 4 or 8 bits",
         )
     if again:
         raise model_error(
-            "ModelIsQuantized",
+            Reason.MODEL_IS_QUANTIZED,
             f"the weights of {source} are quantized by {method}, and cannot be quantized once more",
             "leave training.lora.quantization out, or use the unquantized model that it was made from",
         )

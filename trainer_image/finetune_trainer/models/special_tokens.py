@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.trainer_utils import align_special_tokens as align_as_the_trainer
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.run_warnings import warn
 
@@ -40,7 +41,7 @@ def check_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, source: s
         for token in tokens if isinstance(tokens, list) else [tokens]:
             if token is not None and token >= embeddings:
                 warn(
-                    "TokensWithoutEmbedding",
+                    Reason.TOKENS_WITHOUT_EMBEDDING,
                     f"model.source {source}: {name} of its config.json is {token}, and it has embeddings for {embeddings} "
                     "tokens: no text will begin or end with it; set the one that the tokenizer has",
                 )
@@ -57,7 +58,7 @@ def count_embeddings(model: Any) -> int | None:
 
 def without_embedding(source: str, what: str, token: int, embeddings: int) -> TrainerError:
     return model_error(
-        "TokensWithoutEmbedding",
+        Reason.TOKENS_WITHOUT_EMBEDDING,
         f"{source}: {what} has the id {token}, and the model has embeddings for {embeddings} tokens only (0 to {embeddings - 1})",
         "save the model with embeddings for all tokens of its tokenizer: model.resize_token_embeddings(len(tokenizer)); or "
         "use the tokenizer that belongs to the model",

@@ -9,6 +9,7 @@ from pathlib import Path
 from transformers import AutoTokenizer
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.text import listed
@@ -39,7 +40,7 @@ def load_tokenizer(pretrained: Pretrained, settings: ModelSource) -> Tokenizer:
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise model_error(
-                "NoPaddingToken",
+                Reason.NO_PADDING_TOKEN,
                 f"the tokenizer of {settings.source} has neither a padding token nor an end-of-text token",
                 "save it with one: tokenizer.add_special_tokens({'pad_token': '[PAD]'}), and resize the embeddings",
             )
@@ -62,7 +63,7 @@ def _no_tokenizer(pretrained: Pretrained, source: str, why: str) -> TrainerError
     there = sorted({path.name for part in _PARTS for path in folder.glob(part)}) if folder.is_dir() else []
     found = f"of its files there are {listed(there)}" if there else "tokenizer.json and the like are not there"
     return model_error(
-        "TokenizerMissing",
+        Reason.TOKENIZER_MISSING,
         f"{source} has no tokenizer that can be used: {found} ({why:.200})",
         f"put it beside config.json, by tokenizer.save_pretrained: {_FILES}",
     )

@@ -12,6 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError, NotASafetensorsRepoError, Saf
 from safetensors import SafetensorError, safe_open
 from transformers.modeling_utils import str_to_torch_dtype
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.storage.credentials import hub_token
 
@@ -38,7 +39,7 @@ def check_no_pointers(folder: Path, source: str) -> None:
     for path in sorted(folder.iterdir()):
         if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(_POINTER):
             raise model_error(
-                "FileIsLfsPointer",
+                Reason.FILE_IS_LFS_POINTER,
                 f"{source}: {path.name} is a git LFS pointer, and not the file that it stands for",
                 "fetch the files: git lfs pull; or copy the model by hf download",
             )
@@ -56,14 +57,14 @@ def local_tensors(folder: Path, source: str, known: tuple[str, ...] = WEIGHTS) -
     first = next((name for name in known if (folder / name).exists()), None)
     if first is None:
         raise model_error(
-            "WeightsMissing",
+            Reason.WEIGHTS_MISSING,
             f"{source} has none of {', '.join(known)}",
             "model.source must hold weights as save_pretrained writes them",
         )
     found: dict[str, torch.Tensor] = {}
     for name in _parts(folder, first):
         if not (folder / name).exists():
-            raise model_error("WeightsMissing", f"{source} lacks {name}, which its {first} names")
+            raise model_error(Reason.WEIGHTS_MISSING, f"{source} lacks {name}, which its {first} names")
         part = _tensors_of(folder / name, source)
         if part is None:
             return None
@@ -88,7 +89,7 @@ def hub_tensors(repository: str, revision: str, source: str) -> Tensors | None:
     names = {sibling.rfilename for sibling in files.siblings or ()}
     if not names.intersection(WEIGHTS):
         raise model_error(
-            "WeightsMissing",
+            Reason.WEIGHTS_MISSING,
             f"{source} has none of {', '.join(WEIGHTS)}",
             "model.source must hold weights as save_pretrained writes them",
         )
@@ -148,7 +149,7 @@ def _unreadable(path: Path, source: str, begin: bytes, why: str) -> TrainerError
     torn = path.suffix == ".bin" and begin.startswith(_ZIP)
     what = f"it is {kind}" if kind and not torn else f"{(why.splitlines() or [''])[0]:.200}"
     return model_error(
-        "ModelUnreadable",
+        Reason.MODEL_UNREADABLE,
         f"{source} cannot be loaded: {path.name} holds no weights that can be read: {what}",
         "check that it was copied to its end, and that the user that the trainer runs as may read it; weights in another "
         "format are brought into this one by save_pretrained",

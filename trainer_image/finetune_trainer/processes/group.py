@@ -14,6 +14,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, causes
 
@@ -124,7 +125,7 @@ class Processes:
 def peer_lost(message: str) -> TrainerError:
     return TrainerError(
         ExitCode.PEER_LOST,
-        "PeerLost",
+        Reason.PEER_LOST,
         message,
         "the process that was lost, or its pod, tells the cause; the run goes on from its newest checkpoint",
     )
@@ -134,7 +135,7 @@ def peers_unreachable(message: str) -> TrainerError:
     """In contrast to a lost peer this is counted: it would come up in each attempt."""
     return TrainerError(
         ExitCode.INTERNAL,
-        "PeersUnreachable",
+        Reason.PEERS_UNREACHABLE,
         message,
         "the pods with the job's label finetune.dev/job-uid must reach each other on any port: look for a NetworkPolicy "
         "or a service mesh that keeps them from it",

@@ -19,8 +19,9 @@ from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElas
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ENV_NODE_RANK, ENV_RENDEZVOUS, ExitCode, FinalReport
-from finetune_api.run import RunConfig
+from finetune_api.run import SAVE_SECONDS, RunConfig
 from finetune_api.status import Failure
 from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.base.hardware import available_cores
@@ -31,8 +32,6 @@ from finetune_trainer.processes.rendezvous import Rendezvous
 
 logger = logging.getLogger(__name__)
 
-_GRACE = 110
-"""Seconds for saving after SIGTERM; Kubernetes kills the pod after 120."""
 _PATIENCE = 900.0
 """Seconds to wait for the pods of the other machines."""
 _POLL = 0.2
@@ -42,7 +41,7 @@ _POLL = 0.2
 class _Agent(LocalElasticAgent):
     def _stop_workers(self, worker_group: WorkerGroup) -> None:
         # When one process has failed, the main one may still be uploading a checkpoint: torch leaves it 30 s.
-        self._shutdown(timeout=_GRACE)
+        self._shutdown(timeout=SAVE_SECONDS)
 
 
 def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> FinalReport:
@@ -70,7 +69,7 @@ def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> Fin
                 monitor_interval=_POLL,
             ),
             DefaultLogsSpecs(log_dir=folder),
-            shutdown_timeout=_GRACE,
+            shutdown_timeout=SAVE_SECONDS,
         )
         stopped, lost, failures = False, None, dict[int, ProcessFailure]()
         try:
@@ -150,7 +149,7 @@ _FOLLOWS = (ExitCode.SUCCESS, ExitCode.STOPPED, ExitCode.PEER_LOST)
 def _died(rank: int, exit_code: int) -> Failure:
     if exit_code >= 0:
         return Failure(
-            reason="ProcessDied",
+            reason=Reason.PROCESS_DIED,
             message=f"process {rank} ended with exit code {exit_code} and told nothing",
             hint="the pod's log may tell why",
             exit_code=exit_code,
@@ -158,7 +157,7 @@ def _died(rank: int, exit_code: int) -> Failure:
     name = signal.Signals(-exit_code).name
     hint = "the memory may not have sufficed: raise resources.memory, or lower training.batchSize"
     return Failure(
-        reason="ProcessKilled",
+        reason=Reason.PROCESS_KILLED,
         message=f"process {rank} was killed by {name}",
         hint=hint if name == "SIGKILL" else "the pod's log may tell why",
         exit_code=128 - exit_code,

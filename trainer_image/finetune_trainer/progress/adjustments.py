@@ -4,6 +4,7 @@ history, so that a resumed run and its status have the same."""
 import logging
 from itertools import pairwise
 
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_api.status import Adjustment
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
@@ -60,7 +61,7 @@ class Adjustments:
         return [
             Adjustment(
                 step=line.step + 1,
-                reason="CudaOutOfMemory" if before.processes == after.processes else "OtherProcesses",
+                reason=Reason.CUDA_OUT_OF_MEMORY if before.processes == after.processes else Reason.OTHER_PROCESSES,
                 message=describe(before, after),
             )
             for line, (before, after) in zip(lines, pairwise(fits), strict=True)
@@ -69,7 +70,7 @@ class Adjustments:
     def _early_end(self, stop: EarlyStop) -> Adjustment:
         return Adjustment(
             step=stop.step,
-            reason="EarlyStopping",
+            reason=Reason.EARLY_STOPPING,
             message=f"{self._best_metric} has not become better than {format_number(stop.best_value)} of step "
             f"{stop.best_step} in {self._patience} evaluations",
         )

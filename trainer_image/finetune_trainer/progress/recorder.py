@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_api.status import MAX_EVALUATIONS, Evaluation
 from finetune_trainer.base.errors import TrainerError
@@ -133,7 +134,7 @@ class Recorder(TrainingEvents):
         name, value = broken
         raise TrainerError(
             ExitCode.LOSS_NOT_FINITE,
-            "LossNotFinite",
+            Reason.LOSS_NOT_FINITE,
             f"{name} is {value} at step {step}; the last finite one was seen at step {self._last_finite_step}",
             f"lower training.learningRate ({self._learning_rate:g} now), add warmup_steps or a lower "
             "max_grad_norm to training.arguments, or use bf16 instead of fp16",

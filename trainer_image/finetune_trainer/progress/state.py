@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from finetune_api.reasons import Reason
 from finetune_api.report import FinalReport, Report, Stage, TrainerState
 from finetune_api.status import (
     MAX_ADJUSTMENTS,
@@ -90,7 +91,7 @@ class RunState:
         """What the run changed by itself; of too many the newest."""
         self._update(adjustments=list(adjustments[-MAX_ADJUSTMENTS:]))
 
-    def add_warning(self, reason: str, message: str) -> None:
+    def add_warning(self, reason: Reason, message: str) -> None:
         """Something that is probably not meant; the same again, or more than the API takes, changes nothing."""
         warning = RunWarning(reason=reason, message=redact(message)[:512])
         with self._lock:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import torch
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error, model_error
 from finetune_trainer.base.hardware import available_memory
 from finetune_trainer.checkpoints.state_dicts import is_sharded
@@ -77,13 +78,13 @@ def _fewest(rows: Sequence[int], fails: Try, end: float) -> list[int]:
 def _rows_fail(at_hand: AtHand, rows: Sequence[int], error: Exception) -> TrainerError:
     names = " and ".join(at_hand.examples.called(row) for row in rows[:3])
     what = f"cannot be {at_hand.doing}" if len(rows) == 1 else f"cannot be {at_hand.doing} in one batch"
-    return data_error("RowFails", f"{names} {what}: {_told(error)}", _hint(error))
+    return data_error(Reason.ROW_FAILS, f"{names} {what}: {_told(error)}", _hint(error))
 
 
 def _model_fails(at_hand: AtHand, row: int, error: Exception) -> TrainerError:
     name = at_hand.examples.called(row)
     return model_error(
-        "ModelFails", f"the model fails on whatever it is given, such as {name}: {_told(error)}", _hint(error)
+        Reason.MODEL_FAILS, f"the model fails on whatever it is given, such as {name}: {_told(error)}", _hint(error)
     )
 
 

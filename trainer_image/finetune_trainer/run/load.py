@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
@@ -167,7 +168,7 @@ def choose_device(gpus: int | None) -> bool:
     if gpus and usable < gpus:
         raise TrainerError(
             ExitCode.DEVICE,
-            "NoUsableGpu",
+            Reason.NO_USABLE_GPU,
             f"resources.gpus is {gpus}, and torch {torch.__version__} finds {usable or 'no'} usable GPU",
             "check the node's driver and device plugin, or set resources.gpus to 0 to train on the CPU",
         )

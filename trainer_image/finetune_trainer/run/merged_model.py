@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.engines.evaluating import evaluate
@@ -37,7 +38,7 @@ def tell_merged(prepared: Prepared, output: Output, progress: RunProgress, step:
         f"{name} {value:.4g} ({trained[name]:.4g})" for name, value in (found or {}).items() if name in trained
     )
     warn(
-        "MergedModelDiffers",
+        Reason.MERGED_MODEL_DIFFERS,
         f"the adapter was trained and evaluated beside a base in {lora.quantization}, and is merged into the full one: "
         + (
             f"the exported model has {told}, in brackets before the merge"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError, causes
@@ -48,17 +49,19 @@ def explain_memory(error: BaseException, config: RunConfig) -> TrainerError | No
     if said := gpu_shortage(error):
         size = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
         where = f"the GPU's {size:.0f} GiB" if size else "the GPU's memory"
-        return _failure("CudaOutOfMemory", f"{where} is not enough: {said.splitlines()[0]:.300}", config)
+        return _failure(Reason.CUDA_OUT_OF_MEMORY, f"{where} is not enough: {said.splitlines()[0]:.300}", config)
     for cause in causes(error):
         text = str(cause)
         if isinstance(cause, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
             return _failure(
-                "OutOfMemory", f"the memory is not enough: {text.splitlines()[0] if text else cause!r:.300}", config
+                Reason.OUT_OF_MEMORY,
+                f"the memory is not enough: {text.splitlines()[0] if text else cause!r:.300}",
+                config,
             )
     return None
 
 
-def _failure(reason: str, message: str, config: RunConfig) -> TrainerError:
+def _failure(reason: Reason, message: str, config: RunConfig) -> TrainerError:
     size, length = config.training.batch_size, config.preprocessing.max_length
     hint = (
         f"a smaller training.batchSize ({size} now) with more training.arguments.gradient_accumulation_steps, a "
@@ -87,7 +90,7 @@ def nothing_smaller(said: str, evaluating: bool, checkpointing: bool, need: Need
     how = " in the evaluation" if evaluating else " with activation checkpointing" if checkpointing else ""
     return TrainerError(
         ExitCode.OUT_OF_MEMORY,
-        "CudaOutOfMemory",
+        Reason.CUDA_OUT_OF_MEMORY,
         f"{where} not enough, not even for batches of 1 row{how}: {said.splitlines()[0]:.300}",
         f"{need.parameters:,} parameters, {need.trained:,} of them trained, with 1 row of {need.longest} tokens take about "
         f"{need.estimate / 2**30:.1f} GiB: lower preprocessing.maxLength, train an adapter (training.lora), spread the "
@@ -99,7 +102,7 @@ def left_for_next(said: str, change: str) -> TrainerError:
     """The failure of one of several processes, which ends so that the next attempt can begin with smaller batches."""
     return TrainerError(
         ExitCode.SMALLER_BATCHES,
-        "CudaOutOfMemory",
+        Reason.CUDA_OUT_OF_MEMORY,
         f"the GPU's memory is not enough: {said.splitlines()[0]:.300}",
         f"the next attempt goes on from the newest checkpoint with {change}",
     )

@@ -11,6 +11,7 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.signals import StopSignal
@@ -187,7 +188,7 @@ def _same_rows(progress: RunProgress, processes: Processes) -> Fit:
             f"step, which {in_processes(processes.count)} cannot share evenly",
             f"go on with {in_processes(before)} (resources.gpus, resources.nodes and processesPerNode), or with a number that "
             "divides these rows, or begin anew with another output.uri",
-            "OtherProcesses",
+            Reason.OTHER_PROCESSES,
         )
     return same
 

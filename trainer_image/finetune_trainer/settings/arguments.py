@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.base.text import did_you_mean
@@ -120,13 +121,15 @@ def check_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in arguments.items():
         if name in OWNED:
             raise bad_configuration(
-                f"training.arguments.{name}: is set by the operator", f"it follows from {OWNED[name]}", "ArgumentOwned"
+                f"training.arguments.{name}: is set by the operator",
+                f"it follows from {OWNED[name]}",
+                Reason.ARGUMENT_OWNED,
             )
         if name not in fields:
             raise bad_configuration(
                 f"training.arguments.{name}: transformers.TrainingArguments has no such field{did_you_mean(name, free)}",
                 "the names are those of transformers 5: eval_strategy, warmup_steps, train_sampling_strategy, …",
-                "UnknownArgument",
+                Reason.UNKNOWN_ARGUMENT,
             )
         try:
             checked[_OLD_NAMES.get(name, name)] = _type_of(fields[name]).validate_python(value)

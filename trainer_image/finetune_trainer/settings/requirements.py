@@ -13,6 +13,7 @@ from transformers import SchedulerType, Trainer, TrainingArguments
 from transformers.training_args import OptimizerNames
 from transformers.utils.import_utils import is_liger_kernel_available
 
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.base.run_warnings import warn
@@ -89,20 +90,20 @@ def tell_odd_steps(config: RunConfig, given: Mapping[str, Any], total_steps: int
     warmup, schedule = given.get("warmup_steps") or 0, given.get("lr_scheduler_type") or "linear"
     if warmup >= max(1, total_steps) and SchedulerType(schedule).value not in _WITHOUT_WARMUP:
         warn(
-            "WarmupLongerThanRun",
+            Reason.WARMUP_LONGER_THAN_RUN,
             f"training.arguments.warmup_steps: the learning rate rises over {warmup:g} steps, and the run has {total_steps}: "
             f"it never comes to {config.training.learning_rate:g}; lower it, or give a share of the run, such as 0.1",
         )
     evaluation, checkpoints = config.evaluation, config.checkpoints
     if config.dataset.evaluation and evaluation.steps and evaluation.steps > total_steps:
         warn(
-            "StepsBeyondEnd",
+            Reason.STEPS_BEYOND_END,
             f"evaluation.steps: {evaluation.steps} is more than the {total_steps} steps of the run, which is evaluated at its "
             "end alone",
         )
     if checkpoints.steps and checkpoints.steps > total_steps:
         warn(
-            "StepsBeyondEnd",
+            Reason.STEPS_BEYOND_END,
             f"checkpoints.steps: {checkpoints.steps} is more than the {total_steps} steps of the run, which is saved at its "
             "end alone: what is killed before begins anew",
         )

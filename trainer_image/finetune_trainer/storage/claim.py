@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import output_error
 from finetune_trainer.storage.bucket import Bucket
@@ -82,7 +83,7 @@ def check_same_rows(output: Output, rows: Callable[[], JsonObject]) -> None:
     changed = [name for name in ("training", "evaluation") if theirs[name] != mine[name]]
     if changed:
         raise output_error(
-            "DataChanged",
+            Reason.DATA_CHANGED,
             f"{output.uri} holds this run on other data: since it began, the {' and '.join(changed)} rows have changed",
             f"give output.uri another folder, or delete {output.shown(output.path)} to begin anew; to go on, put the "
             "data back as it was",
@@ -102,7 +103,7 @@ def _check_is_free(output: Output, mine: JsonObject) -> None:
             theirs.pop(_ROWS, None)
     if theirs != mine:
         raise output_error(
-            "OutputInUse",
+            Reason.OUTPUT_IN_USE,
             f"{output.uri} holds {_owner(theirs, mine)}",
             f"give output.uri another folder, or delete {output.shown(output.path)} if it is not needed any more",
         )

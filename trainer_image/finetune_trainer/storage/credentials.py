@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ENV_SECRETS
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.redaction import redact
@@ -92,7 +93,7 @@ def _secret(scheme: str, role: Role) -> dict[str, str]:
         raise bad_configuration(
             f"the Secret of {role}.secretRef has no key for {scheme}://, such as {_KEYS[scheme][0]}",
             f"its keys may be {listed(_KEYS[scheme])}",
-            "SecretIncomplete",
+            Reason.SECRET_INCOMPLETE,
         )
     return values
 
@@ -109,7 +110,7 @@ def _read(role: Role, names: Iterable[str]) -> dict[str, str]:
         except (OSError, UnicodeDecodeError) as error:
             raise bad_configuration(
                 f"key {name} of the Secret of {role}.secretRef cannot be read: {type(error).__name__}",
-                reason="SecretUnreadable",
+                reason=Reason.SECRET_UNREADABLE,
             ) from None
     redact.remember(value for name, value in values.items() if name not in _NOT_SECRET)
     return values
@@ -150,7 +151,7 @@ def _gs_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
         raise bad_configuration(
             f"GOOGLE_APPLICATION_CREDENTIALS_JSON{f' in the Secret of {role}.secretRef' if secret else ''} is not JSON",
             "it must hold the whole key file of a service account",
-            "SecretIncomplete",
+            Reason.SECRET_INCOMPLETE,
         )
     return {"token": key}
 
@@ -176,5 +177,5 @@ def _need(secret: Mapping[str, str], role: Role, *names: str) -> None:
         raise bad_configuration(
             f"the Secret of {role}.secretRef lacks {listed(missing)}",
             f"it needs {' and '.join(names)}",
-            "SecretIncomplete",
+            Reason.SECRET_INCOMPLETE,
         )

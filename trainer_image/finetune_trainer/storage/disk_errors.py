@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, output_error
 
 _NO_SPACE = ("no space left", "disk quota exceeded")
@@ -38,16 +39,16 @@ def output_failures(folder: Path) -> Iterator[None]:
         number = cause.errno if isinstance(cause, OSError) else None
         if number in (errno.ENOSPC, errno.EDQUOT) or any(words in text for words in _NO_SPACE):
             raise output_error(
-                "OutputFull",
+                Reason.OUTPUT_FULL,
                 f"no space is left in {folder}",
                 "give it more room (output.size; for a bucket or the Hub a node with more disk), or lower checkpoints.keep",
             ) from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise output_error(
-                "OutputNotWritable",
+                Reason.OUTPUT_NOT_WRITABLE,
                 f"{folder} cannot be written: {cause}",
                 "let the user that the trainer runs as write there, or choose another output.uri",
             ) from error
         if number is not None:
-            raise output_error("OutputFailed", f"writing to {folder} failed: {cause}") from error
+            raise output_error(Reason.OUTPUT_FAILED, f"writing to {folder} failed: {cause}") from error
         raise

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlparse
 
 from filelock import FileLock
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.storage.bucket import Bucket
@@ -74,7 +75,7 @@ def _download(bucket: Bucket, role: Role, entries: Mapping[str, Entry], partial:
             part.unlink()
             raise TrainerError(
                 ExitCode.INTERNAL,
-                "StorageUnreachable",
+                Reason.STORAGE_UNREACHABLE,
                 f"{FIELDS[role]} {bucket.uri}: {name or 'the file'} came with another size than it has there",
                 "was it changed meanwhile? The next attempt reads it anew",
             )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, causes
 from finetune_trainer.base.redaction import redact
@@ -77,26 +78,28 @@ def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
             return bucket_not_found(uri, role)
         case "refused":
             message = f"{where}: the credentials are refused: {why}"
-            return TrainerError(code, "CredentialsRefused", message, how_to_give(scheme, role))
+            return TrainerError(code, Reason.CREDENTIALS_REFUSED, message, how_to_give(scheme, role))
         case "not allowed":
             message = f"{where} may not be {verb} with these credentials: {why}"
             hint = f"let them list, read{', write and delete' if role == 'output' else ''} there; {how_to_give(scheme, role)}"
-            return TrainerError(code, "AccessDenied", message, hint)
+            return TrainerError(code, Reason.ACCESS_DENIED, message, hint)
         case "missing":
             hint = f"check {FIELDS[role]}{', and that there is such a bucket' if scheme == 'gs' else ''}"
             return TrainerError(code, _missing(role), f"{where}: there is nothing", hint)
         case "unreachable":
             hint = "let the pod reach the service, and check AWS_ENDPOINT_URL where it is not Amazon's"
             message = f"{where} cannot be reached: {why}"
-            return TrainerError(ExitCode.INTERNAL, "StorageUnreachable", message, hint if scheme == "s3" else None)
-    return TrainerError(code, "StorageFailed", f"{where} cannot be {verb}: {type(error).__name__}: {why}")
+            return TrainerError(
+                ExitCode.INTERNAL, Reason.STORAGE_UNREACHABLE, message, hint if scheme == "s3" else None
+            )
+    return TrainerError(code, Reason.STORAGE_FAILED, f"{where} cannot be {verb}: {type(error).__name__}: {why}")
 
 
 def bucket_not_found(uri: str, role: Role) -> TrainerError:
     bucket = uri.partition("://")[2].partition("/")[0]
     return TrainerError(
         _EXIT_CODES[role],
-        "BucketNotFound",
+        Reason.BUCKET_NOT_FOUND,
         f"{FIELDS[role]} {uri}: there is no bucket '{bucket}'",
         "check the spelling, the account and the endpoint, or make it: the trainer makes no buckets",
     )
@@ -122,13 +125,13 @@ def may_pass(error: TrainerError) -> bool:
 
     What no table of ours knows counts as such: a run is worth another try.
     """
-    return error.reason not in ("AccessDenied", "BucketNotFound")
+    return error.reason not in (Reason.ACCESS_DENIED, Reason.BUCKET_NOT_FOUND)
 
 
 def _scratch_full(uri: str, role: Role) -> TrainerError:
     return TrainerError(
         ExitCode.INTERNAL,
-        "ScratchFull",
+        Reason.SCRATCH_FULL,
         f"{FIELDS[role]} {uri}: no space is left on this machine's disk to keep a copy of it",
         "copies lie below XDG_CACHE_HOME (in a pod: the node's disk); free some, or use a node with more",
     )
@@ -144,8 +147,10 @@ def _is_refusal_of_gcsfs(error: BaseException) -> bool:
     return isinstance(error, OSError) and str(error).startswith("Forbidden: ")
 
 
-def _missing(role: Role) -> str:
-    return {"model": "ModelNotFound", "dataset": "DatasetNotFound", "output": "OutputNotFound"}[role]
+def _missing(role: Role) -> Reason:
+    return {"model": Reason.MODEL_NOT_FOUND, "dataset": Reason.DATASET_NOT_FOUND, "output": Reason.OUTPUT_NOT_FOUND}[
+        role
+    ]
 
 
 def _code(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """What went wrong between us and the Hugging Face Hub, told the same way for models and data sets."""
 
 import socket
-from typing import Literal
+from typing import Final, Literal
 
 from datasets.exceptions import DatasetNotFoundError
 from huggingface_hub.errors import (
@@ -15,12 +15,17 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, causes
 
 Kind = Literal["model", "data set"]
 
 _SIGN_IN = "set HF_TOKEN to a token of an account that may read it (pod.env with secretKeyRef in a cluster)"
+_GATED: Final = {"model": Reason.MODEL_GATED, "data set": Reason.DATASET_GATED}
+_NOT_FOUND: Final = {"model": Reason.MODEL_NOT_FOUND, "data set": Reason.DATASET_NOT_FOUND}
+_INCOMPLETE: Final = {"model": Reason.MODEL_INCOMPLETE, "data set": Reason.DATASET_INCOMPLETE}
+_NOT_ALLOWED: Final = {"model": Reason.MODEL_NOT_ALLOWED, "data set": Reason.DATASET_NOT_ALLOWED}
 
 
 def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: str) -> TrainerError | None:
@@ -29,7 +34,6 @@ def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: s
     An unreachable Hub has the exit code INTERNAL: the same manifest may well do at the next attempt.
     """
     code = ExitCode.MODEL if kind == "model" else ExitCode.DATA
-    name = "Model" if kind == "model" else "Dataset"
     chain = list(causes(error))
 
     def found(*kinds: type[BaseException]) -> bool:
@@ -37,42 +41,40 @@ def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: s
 
     if found(GatedRepoError) or any(isinstance(c, DatasetNotFoundError) and "gated" in str(c) for c in chain):
         return TrainerError(
-            code, f"{name}Gated", f"{kind} {source} is gated: its owner lets only some accounts read it",
+            code, _GATED[kind], f"{kind} {source} is gated: its owner lets only some accounts read it",
             f"ask for access on its page on the Hub, and {_SIGN_IN}",
         )  # fmt: skip
     if found(RevisionNotFoundError) or any("doesn't exist for dataset" in str(cause) for cause in chain):
         return TrainerError(
-            code, "RevisionNotFound", f"{kind} {source} has no revision '{revision}'",
+            code, Reason.REVISION_NOT_FOUND, f"{kind} {source} has no revision '{revision}'",
             "give a branch, tag or commit that its page on the Hub shows",
         )  # fmt: skip
     if found(OfflineModeIsEnabled):
         return _unreachable(kind, source, "the Hub is switched off by HF_HUB_OFFLINE, and it is not in the cache")
     if found(RepositoryNotFoundError, DatasetNotFoundError):
         return TrainerError(
-            code, f"{name}NotFound", f"{kind} {source} is not on the Hub, or is private",
+            code, _NOT_FOUND[kind], f"{kind} {source} is not on the Hub, or is private",
             f"check the spelling of {'model' if kind == 'model' else 'dataset'}.source; if it is private {_SIGN_IN}",
         )  # fmt: skip
     if found(HFValidationError):
-        return TrainerError(code, f"{name}NotFound", f"{source} cannot be an id on the Hub", "ids look like org/name")
+        return TrainerError(code, _NOT_FOUND[kind], f"{source} cannot be an id on the Hub", "ids look like org/name")
     if found(ConnectionError, TimeoutError, socket.gaierror) or any(_is_network(cause) for cause in chain):
         return _unreachable(kind, source, "the Hub cannot be reached")
     if found(LocalEntryNotFoundError):
         return _unreachable(kind, source, "the Hub cannot be reached, and it is not in the cache")
     if found(EntryNotFoundError):
-        return TrainerError(
-            code, f"{name}Incomplete", f"{kind} {source} lacks a file: {str(chain[-1]).splitlines()[0]}"
-        )
+        return TrainerError(code, _INCOMPLETE[kind], f"{kind} {source} lacks a file: {str(chain[-1]).splitlines()[0]}")
     if failed := next((c for c in chain if isinstance(c, HfHubHTTPError)), None):
         status = failed.response.status_code if failed.response is not None else 0
         if status in (401, 403):
-            return TrainerError(code, f"{name}NotAllowed", f"the Hub refuses {kind} {source} ({status})", _SIGN_IN)
+            return TrainerError(code, _NOT_ALLOWED[kind], f"the Hub refuses {kind} {source} ({status})", _SIGN_IN)
         return _unreachable(kind, source, f"the Hub answered {status}")
     return None
 
 
 def _unreachable(kind: Kind, source: str, why: str) -> TrainerError:
     return TrainerError(
-        ExitCode.INTERNAL, "HubUnreachable", f"{kind} {source}: {why}",
+        ExitCode.INTERNAL, Reason.HUB_UNREACHABLE, f"{kind} {source}: {why}",
         "let the pod reach huggingface.co (or set HF_ENDPOINT or HTTPS_PROXY), or put it on a volume: pvc://claim/path",
     )  # fmt: skip
 

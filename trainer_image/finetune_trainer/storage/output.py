@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import output_error
 from finetune_trainer.storage.disk_errors import output_failures
 from finetune_trainer.storage.folder import Folder
@@ -59,7 +60,7 @@ class Output(ABC):
         """Prove that the output can be written; make its folder."""
         with output_failures(self.path):
             if self.path.exists() and not self.path.is_dir():
-                raise output_error("OutputNotWritable", f"{self.uri}: {self.path} is not a folder")
+                raise output_error(Reason.OUTPUT_NOT_WRITABLE, f"{self.uri}: {self.path} is not a folder")
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / f".write-{uuid.uuid4().hex}"
             probe.write_bytes(b"x")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.text import listed
 
@@ -40,7 +41,7 @@ def locate(uri: str, volumes: Volumes) -> Path:
         raise bad_configuration(
             f"{uri}: volume '{claim}' is not known here; {known}",
             f"say where it lies: --volume {claim}=/some/folder",
-            "VolumeNotGiven",
+            Reason.VOLUME_NOT_GIVEN,
         )
     if ".." in Path(path).parts:
         raise bad_configuration(f"{uri}: the path must not hold '..'")

@@ -8,9 +8,11 @@ from functools import partial
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_api.training import METRICS_OF_TASK, Metric
 from finetune_trainer.base.errors import TrainerError, data_error, model_error
+from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.chats.encoding import Settings, encoder, learns_chats
 from finetune_trainer.data.chats.formats import Layout, find_layout, report_layout
@@ -38,7 +40,6 @@ logger = logging.getLogger(__name__)
 LONGEST = 1024
 """Most tokens in a sequence where preprocessing.maxLength is left out: newer models take more than memories do."""
 _USUAL_METRICS: tuple[Metric, ...] = ("perplexity",)
-_IGNORED = -100
 _LEARNT = "learnt"
 _NOTES = "notes"
 
@@ -90,13 +91,13 @@ def _check_model(inputs: Inputs) -> None:
     config = inputs.pretrained.config
     if getattr(config, "is_encoder_decoder", False):
         raise model_error(
-            "TaskNotSupported",
+            Reason.TASK_NOT_SUPPORTED,
             f"{config.model_type} models such as {inputs.pretrained.source} write one text from another",
             "set task to seq2seq, or use a model such as Llama, Qwen or GPT-2",
         )
     if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False):
         raise model_error(
-            "TaskNotSupported",
+            Reason.TASK_NOT_SUPPORTED,
             f"{config.model_type} models such as {inputs.pretrained.source} read in both directions, and cannot continue a text",
             "use a model such as Llama, Qwen or GPT-2",
         )
@@ -117,7 +118,7 @@ def _split(inputs: Inputs, rows: Rows, layout: Layout, longest: int, packed: boo
         return {
             "input_ids": [tokens for tokens, _ in labels],
             "labels": [values for _, values in labels],
-            _LEARNT: [any(label != _IGNORED for label in values) for _, values in labels],
+            _LEARNT: [any(label != IGNORED_LABEL for label in values) for _, values in labels],
             _NOTES: [",".join(row.notes) for row in encoded],
         }
 
@@ -153,8 +154,8 @@ def _with_answers(rows: Rows, examples: Examples, unwanted: Sequence[bool], long
     if not kept:
         raise _nothing_to_learn(rows, bool(too_long), longest)
     for reason, left_out, why in (
-        ("PromptsTooLong", too_long, f"what is asked fills the {longest} tokens of maxLength"),
-        ("NothingWeighted", weightless, "each turn of the assistant has a weight of 0, or train: false"),
+        (Reason.PROMPTS_TOO_LONG, too_long, f"what is asked fills the {longest} tokens of maxLength"),
+        (Reason.NOTHING_WEIGHTED, weightless, "each turn of the assistant has a weight of 0, or train: false"),
     ):
         if left_out:
             first = rows.name_row(left_out[0])
@@ -168,12 +169,12 @@ def _with_answers(rows: Rows, examples: Examples, unwanted: Sequence[bool], long
 def _nothing_to_learn(rows: Rows, too_long: bool, longest: int) -> TrainerError:
     if too_long:
         return data_error(
-            "NothingToLearn",
+            Reason.NOTHING_TO_LEARN,
             f"each prompt of split '{rows.split}' is longer than {longest} tokens, so that no answer is left",
             "raise preprocessing.maxLength, or shorten the prompts",
         )
     return data_error(
-        "NothingToLearn",
+        Reason.NOTHING_TO_LEARN,
         f"each turn of the assistant in split '{rows.split}' has a weight of 0, or train: false",
         "give those that are to be learnt a weight of 1",
     )
@@ -182,5 +183,5 @@ def _nothing_to_learn(rows: Rows, too_long: bool, longest: int) -> TrainerError:
 def labelled(tokens: list[int], marks: list[bool], cut: int | None) -> tuple[list[int], list[int]]:
     """Tokens and labels, at most `cut` of them. The label is -100 where nothing is learnt, and for the first token:
     nothing foretells it, and where texts are packed the one before must not."""
-    labels = [token if mark else _IGNORED for token, mark in zip(tokens, marks, strict=True)]
-    return tokens[:cut], [_IGNORED, *labels[1:cut]]
+    labels = [token if mark else IGNORED_LABEL for token, mark in zip(tokens, marks, strict=True)]
+    return tokens[:cut], [IGNORED_LABEL, *labels[1:cut]]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForSeq2SeqLM, DataCollatorForSeq2Seq
 
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_api.sources import Columns
 from finetune_api.training import METRICS_OF_TASK, Metric
@@ -55,7 +56,7 @@ def read(inputs: Inputs) -> Reading:
     if hasattr(tokenizer, "src_lang"):
         target = getattr(tokenizer, "tgt_lang", None)
         warn(
-            "LanguagesNotGiven",
+            Reason.LANGUAGES_NOT_GIVEN,
             "the tokenizer marks languages, for which there is no field: it takes texts as "
             f"{tokenizer.src_lang} and targets as {target}",
         )
@@ -127,7 +128,7 @@ def _split(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | None
             for text, index in zip(batch[column], indices, strict=True):
                 if not text.strip():
                     raise data_error(
-                        "EmptyText", f"column '{column}' is empty in {rows.name_row(index)}", "drop the row"
+                        Reason.EMPTY_TEXT, f"column '{column}' is empty in {rows.name_row(index)}", "drop the row"
                     )
         encoded = encode_texts(tokenizer, {"text": [prefix + text for text in batch[used["text"]]]}, cut)
         targets = encode_texts(tokenizer, {"text_target": batch[used["target"]]}, cut_target)["input_ids"]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForSequenceClassification, DataCollatorWithPadding
 
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_api.sources import Columns, Problem
 from finetune_api.training import METRICS_OF_PROBLEM, Metric
@@ -185,7 +186,7 @@ def _warn_of_odd_ends(rows: Rows, examples: Examples, inputs: Inputs) -> None:
     odd = np.flatnonzero(counts != usual)
     if len(odd):
         warn(
-            "EndWithinText",
+            Reason.END_WITHIN_TEXT,
             f"split '{rows.split}': {len(odd)} rows hold the model's end-of-text token {tokenizer.convert_ids_to_tokens(end)!r} in their text, "
             f"the first is {rows.name_row(int(odd[0]))}: the model cannot read these in a batch with others; take it out of the texts",
         )

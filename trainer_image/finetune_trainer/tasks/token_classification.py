@@ -12,10 +12,12 @@ import torch
 from transformers import AutoModelForTokenClassification, DataCollatorForTokenClassification
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_api.sources import Columns
 from finetune_api.training import METRICS_OF_TASK, Metric
 from finetune_trainer.base.errors import data_error, model_error
+from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
 from finetune_trainer.data.classes import Labels, warn_of_odd_classes
@@ -38,8 +40,6 @@ from finetune_trainer.tasks.task import Inputs, Reading, Split
 
 logger = logging.getLogger(__name__)
 
-IGNORED = -100
-"""Label of a token that is neither learnt nor scored."""
 _TAGGED = "tagged"
 _USUAL_METRICS: tuple[Metric, ...] = ("precision", "recall", "f1", "accuracy")
 
@@ -91,7 +91,7 @@ def read(inputs: Inputs) -> Reading:
 def _check_tokenizer(inputs: Inputs) -> None:
     if not inputs.tokenizer.is_fast:
         raise model_error(
-            "TokenizerNotFast",
+            Reason.TOKENIZER_NOT_FAST,
             f"the tokenizer of {inputs.config.model.source} is written in Python, and does not tell which word a "
             "token belongs to",
             "use a model with a tokenizer.json",
@@ -103,7 +103,7 @@ def _check_words(rows: Rows, columns: Columns) -> None:
     kind = kind_of(rows.dataset.features[columns.tokens])
     if kind != "list of text":
         raise data_error(
-            "ColumnType",
+            Reason.COLUMN_TYPE,
             f"column '{columns.tokens}' of split '{rows.split}' holds {kind} and no lists of words "
             f"({example(rows, columns.tokens)})",
             "set dataset.columns.tokens to a column with a list of words in each row; csv files cannot hold lists",
@@ -123,7 +123,7 @@ def _check_counts(rows: Rows, columns: Columns, tags: Sequence[Sequence[int]]) -
     for index, (count, row) in enumerate(zip(words, tags, strict=True)):
         if count != len(row):
             raise data_error(
-                "TagsDoNotFit",
+                Reason.TAGS_DO_NOT_FIT,
                 f"{rows.name_row(index)} has {count} words in '{columns.tokens}' and {len(row)} tags in "
                 f"'{columns.tags}'",
                 "give each word a tag",
@@ -140,7 +140,7 @@ def _split(inputs: Inputs, labels: Labels, names: list[str], longest: int | None
         sentences = [row[:most] for row in batch[columns.tokens]]
         encoded, words = encode_words(tokenizer, sentences, cut)
         tags = [first_tokens(row, labels.each[index]) for row, index in zip(words, indices, strict=True)]
-        return {**encoded, "labels": tags, _TAGGED: [len(row) - row.count(IGNORED) for row in tags]}
+        return {**encoded, "labels": tags, _TAGGED: [len(row) - row.count(IGNORED_LABEL) for row in tags]}
 
     def finish(examples: Examples) -> Examples:
         return _tagged_rows(rows, examples, [len(row) for row in labels.each])
@@ -182,7 +182,7 @@ def encode_words(
 def first_tokens(word_ids: Sequence[int | None], tags: Sequence[int]) -> list[int]:
     """For each token its word's tag where it is the word's first token, else -100, which no loss or metric counts."""
     return [
-        IGNORED if word is None or word == previous else tags[word]
+        IGNORED_LABEL if word is None or word == previous else tags[word]
         for word, previous in zip(word_ids, [None, *word_ids], strict=False)
     ]
 
@@ -198,9 +198,9 @@ def _tagged_rows(rows: Rows, examples: Examples, words: list[int]) -> Examples:
         return replace(examples, dataset=dataset)
     kept = np.flatnonzero(tagged)
     if not len(kept):
-        raise data_error("NoRows", f"no row of split '{rows.split}' has a word", "check dataset.columns.tokens")
+        raise data_error(Reason.NO_ROWS, f"no row of split '{rows.split}' has a word", "check dataset.columns.tokens")
     first = rows.name_row(int(np.argmin(tagged)))
-    warn("EmptyRows", f"{len(tagged) - len(kept)} rows have no words and are left out, the first is {first}")
+    warn(Reason.EMPTY_ROWS, f"{len(tagged) - len(kept)} rows have no words and are left out, the first is {first}")
     return replace(examples, dataset=dataset).select(kept.tolist())
 
 
@@ -210,7 +210,7 @@ def _scoring(metrics: list[str], names: list[str], column: str) -> Scoring:
         return Scoring(_predicted_tags, partial(EntityScores, metrics, entities.read_as))
     if doubt := doubt_of(names):
         warn(
-            "TagsNotOfEntities",
+            Reason.TAGS_NOT_OF_ENTITIES,
             f"column '{column}': metrics are those of single words, since the tags are of no scheme of entities: {doubt}. "
             f"Name them as B-PER, I-PER and O if they are of entities; they are {listed(names, 6)}",
         )

@@ -7,6 +7,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from trl.data_utils import common_prefix_length
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import data_error, model_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.chats.conversations import (
@@ -122,7 +123,7 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
     template = find_chat_template(settings.tokenizer, settings.model)
     if settings.answers_only and template.end_of_turn is None:
         warn(
-            "TurnsHaveNoEnd",
+            Reason.TURNS_HAVE_NO_END,
             "the model's chat template ends no turn of the assistant: the model will not learn to stop",
         )
     features = rows.dataset.features
@@ -147,7 +148,7 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
                 encoded.append(encode_one({column: values[row] for column, values in batch.items()}))
             except ChatError as error:
                 where = f"column '{next(iter(layout.columns.values()))}', {rows.name_row(index)}"
-                raise data_error("BadChat", f"{where}: {error.problem}", error.hint) from error
+                raise data_error(Reason.BAD_CHAT, f"{where}: {error.problem}", error.hint) from error
         return encoded
 
     return encode
@@ -195,7 +196,7 @@ def _check_filled(rows: Rows, column: str, batch: Batch, indices: list[int]) -> 
     for text, index in zip(batch[column], indices, strict=True):
         if not text.strip():
             raise data_error(
-                "EmptyText", f"column '{column}' has nothing to learn in {rows.name_row(index)}", "drop the row"
+                Reason.EMPTY_TEXT, f"column '{column}' has nothing to learn in {rows.name_row(index)}", "drop the row"
             )
 
 
@@ -207,7 +208,7 @@ class _Tokens:
         end: int | None = self._tokenizer.eos_token_id
         if end is None:
             raise model_error(
-                "NoEndOfText",
+                Reason.NO_END_OF_TEXT,
                 f"the tokenizer of {settings.model} has no end-of-text token, so that the model cannot learn to stop",
                 "save it with one: tokenizer.eos_token = '</s>'",
             )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import datasets
 
+from finetune_api.reasons import Reason
 from finetune_api.sources import Columns, Format
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error
@@ -96,7 +97,7 @@ def report_layout(layout: Layout, settings: DatasetSettings, rows: Rows) -> None
     logger.info("learning from the columns %s (%s)", listed(layout.all_columns), chosen)
     if settings.format == "auto" and (left := unread(layout, rows.dataset.features)):
         warn(
-            "ColumnsNotRead",
+            Reason.COLUMNS_NOT_READ,
             f"split '{rows.split}' is read as {layout.format}, without its {_columns(left)}; set dataset.format to the "
             f"format that has what is to be learnt from, or to {layout.format}",
         )
@@ -154,7 +155,7 @@ def _is_sharegpt(rows: Rows, column: str) -> bool:
 def _missing(form: Format, missing: dict[str, str], rows: Rows) -> TrainerError:
     there = rows.dataset.column_names
     return data_error(
-        "ColumnNotFound",
+        Reason.COLUMN_NOT_FOUND,
         f"dataset.format: {form} needs {_columns(missing.values())}, and split '{rows.split}' has only {listed(there)}"
         f"{did_you_mean(next(iter(missing.values())), there)}",
         f"set {listed(f'dataset.columns.{name}' for name in missing)} to where it is, or choose another dataset.format",
@@ -177,7 +178,7 @@ def _no_columns(rows: Rows) -> TrainerError:
             f"{learnt or 'dataset.columns.prompt to the question and dataset.columns.completion'} to chosen"
         )
     return data_error(
-        "ColumnNotFound",
+        Reason.COLUMN_NOT_FOUND,
         f"split '{rows.split}' has no column 'text', only {listed(there)}{did_you_mean('text', there)}; nor columns of "
         "another format (prompt and completion, messages, conversations, instruction and output)",
         hint,

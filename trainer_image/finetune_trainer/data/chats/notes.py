@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.chats.formats import Layout
 from finetune_trainer.data.rows import Rows
@@ -29,18 +30,20 @@ def report_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> 
         if note == RENAMED:
             logger.info("%s: roles are called as the model's chat template knows them (user, assistant, tool)", of_rows)
         elif note == EMPTY_ANSWER:
-            warn("EmptyAnswers", f"{of_rows}: the assistant says nothing in a turn; the model learns to end there")
+            warn(
+                Reason.EMPTY_ANSWERS, f"{of_rows}: the assistant says nothing in a turn; the model learns to end there"
+            )
         elif note == NULLS:
             warn(
-                "NullsLeftOut",
+                Reason.NULLS_LEFT_OUT,
                 f"{of_rows}: nulls in calls or tools are left out, as Arrow puts them there for keys of other rows; where they "
                 "are meant, write arguments and tools as JSON strings",
             )
         elif note == SYSTEM_TWICE:
             column = layout.beside.get("system")
-            warn("SystemTwice", f"{of_rows}: the chat's own system turn is taken, and not column '{column}'")
+            warn(Reason.SYSTEM_TWICE, f"{of_rows}: the chat's own system turn is taken, and not column '{column}'")
         else:
-            warn("NotInTemplate", f"{of_rows}: {_PASSED_OVER.get(note, f'turns of {note} are')} {_BY_TEMPLATE}")
+            warn(Reason.NOT_IN_TEMPLATE, f"{of_rows}: {_PASSED_OVER.get(note, f'turns of {note} are')} {_BY_TEMPLATE}")
 
 
 _PASSED_OVER: Final = {

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 from trl.data_utils import common_prefix_length
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import model_error
 from finetune_trainer.data.chats.conversations import ASSISTANT, SYSTEM, Chat, ChatError, Message
 
@@ -253,7 +254,7 @@ def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
     """
     if not tokenizer.chat_template:
         raise model_error(
-            "NoChatTemplate",
+            Reason.NO_CHAT_TEMPLATE,
             f"the tokenizer of {source} has no chat template, so it is not known how chats are written",
             "use the chat or instruct version of the model, save the tokenizer with a chat_template, or give "
             "dataset.columns.prompt and completion instead of messages",

@@ -7,6 +7,7 @@ from typing import Any
 import datasets
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
+from finetune_api.reasons import Reason
 from finetune_trainer.data.readers.tables import Doubt
 
 _INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
@@ -57,7 +58,7 @@ def drift(column: str, files: Sequence[tuple[str, Numerals]]) -> Doubt | None:
         return None
     (one, number), (other, word) = numbers, words
     return Doubt(
-        "ColumnType",
+        Reason.COLUMN_TYPE,
         f"column '{column}' holds numbers in {one} ('{number[0]}' in line {number[1]}) and words in {other} "
         f"('{word[0]:.80}' in line {word[1]})",
         "write it the same way in all files",

@@ -14,6 +14,7 @@ import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
@@ -97,7 +98,7 @@ def read_csv(files: Sequence[DataFile], texts: frozenset[str], separator: str | 
     for scan in scans:
         for name in scan.layout.twice:
             doubts[name] = Doubt(
-                "DuplicateColumn",
+                Reason.DUPLICATE_COLUMN,
                 f"{scan.layout.file.name} has the column '{name}' twice",
                 "give each column a name of its own",
             )
@@ -137,7 +138,7 @@ def _scan(file: DataFile, separator: str, texts: frozenset[str]) -> _Scan:
         if separator != "\t" or not _fits(plain):
             raise odd.error from None
         warn(
-            "QuotesReadLiterally",
+            Reason.QUOTES_READ_LITERALLY,
             f"{odd.error.message}. Without quoting each of its lines has {len(plain.names)} fields, so it is read that "
             "way, and all its quotes belong to the texts",
         )
@@ -152,7 +153,7 @@ def _layout(file: DataFile, separator: str, quoted: bool) -> _Layout:
             raise _torn(file, 1, error) from error
     if header is None:
         raise data_error(
-            "DatasetUnreadable", f"{file.name} cannot be read: it is empty", "its first line names the columns"
+            Reason.DATASET_UNREADABLE, f"{file.name} cannot be read: it is empty", "its first line names the columns"
         )
     names: list[str] = []
     for number, name in enumerate(header):
@@ -215,7 +216,7 @@ class _Swallowed:
                 if known and all(row[number] in known for row in rows):
                     raise _OddQuotes(
                         data_error(
-                            "QuotesBroken",
+                            Reason.QUOTES_BROKEN,
                             f"{self.layout.file.name}, line {line}: a text begins with a quote that ends only in line "
                             f"{line + len(rows) - 1}, and each line between looks like a row of its own",
                             _REMEDY,
@@ -288,7 +289,7 @@ def _ragged(layout: _Layout, line: int, fields: list[str]) -> TrainerError:
     else:
         hint = f"is the row cut, or does a {sign} lack where a field is empty?"
     return data_error(
-        "FieldsDoNotFit",
+        Reason.FIELDS_DO_NOT_FIT,
         f"{layout.file.name}, line {line}: {len(fields)} field{'s' * (len(fields) != 1)}, and the header has {width} ({listed(layout.names)})",
         hint,
     )
@@ -299,7 +300,7 @@ def _torn(file: DataFile, line: int, error: csv.Error, header: Sequence[str] = (
     if "expected after" in str(error):
         problem = "a text begins with a quote, and after the closing quote it goes on"
     return _OddQuotes(
-        data_error("QuotesBroken", f"{file.name}, line {line}: {problem}", other_separator(header) or _REMEDY)
+        data_error(Reason.QUOTES_BROKEN, f"{file.name}, line {line}: {problem}", other_separator(header) or _REMEDY)
     )
 
 

@@ -15,6 +15,7 @@ from typing import IO, TextIO, cast
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def text_of(file: DataFile) -> Iterator[TextIO]:
         raise _not_utf8(file, error) from error
     except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         raise data_error(
-            "DatasetUnreadable", f"{file.name} cannot be read: {error}", "is the file whole? Copy it anew"
+            Reason.DATASET_UNREADABLE, f"{file.name} cannot be read: {error}", "is the file whole? Copy it anew"
         ) from error
 
 
@@ -88,7 +89,7 @@ def _bytes_of(file: DataFile) -> IO[bytes]:
         case _:
             if head.startswith(b"PK\x03\x04"):
                 raise data_error(
-                    "DatasetUnreadable",
+                    Reason.DATASET_UNREADABLE,
                     f"{file.name} is an archive (zip) or a spreadsheet, and not {file.suffix or 'text'}",
                     "unpack it, or export it as csv",
                 )
@@ -110,10 +111,12 @@ def _encoding(file: DataFile, head: bytes) -> str:
 
 def _not_utf8(file: DataFile, error: UnicodeDecodeError) -> TrainerError:
     if error.encoding != "utf-8":
-        return data_error("NotUtf8", f"{file.name} is not whole: {error}", "convert it, as by iconv -f utf-16 -t utf-8")
+        return data_error(
+            Reason.NOT_UTF8, f"{file.name} is not whole: {error}", "convert it, as by iconv -f utf-16 -t utf-8"
+        )
     byte = error.object[error.start]
     return data_error(
-        "NotUtf8",
+        Reason.NOT_UTF8,
         f"{file.name} is not UTF-8: byte 0x{byte:02x} in line {_broken_line(file)}",
         "convert it, as by iconv -f latin1 -t utf-8",
     )

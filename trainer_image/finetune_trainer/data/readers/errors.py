@@ -7,6 +7,7 @@ from datasets.data_files import EmptyDatasetError
 from datasets.exceptions import DataFilesNotFoundError, DatasetsError
 from datasets.table import CastError
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, causes, data_error
 from finetune_trainer.base.text import listed
 
@@ -22,20 +23,22 @@ def explain_unreadable(source: str, error: Exception) -> TrainerError:
     text = str(error)
     chain = list(causes(error))
     if empty := _EMPTY_SPLIT.search(text):
-        return data_error("NoRows", f"{source} has no rows in split '{empty['split']}'")
+        return data_error(Reason.NO_ROWS, f"{source} has no rows in split '{empty['split']}'")
     if isinstance(error, StopIteration):  # what the reader of jsonl raises for files without a line
-        return data_error("NoRows", f"{source} has no rows")
+        return data_error(Reason.NO_ROWS, f"{source} has no rows")
     if isinstance(error, EmptyDatasetError | DataFilesNotFoundError):
         return data_error(
-            "DatasetUnreadable",
+            Reason.DATASET_UNREADABLE,
             f"{source} cannot be read: there is no csv, json, jsonl or parquet file in it",
             "check dataset.source",
         )
     if "Config name is missing" in text or "BuilderConfig" in text:
-        return data_error("DatasetNameNeeded", f"{source}: {text.splitlines()[0]}", "set dataset.name to one of them")
+        return data_error(
+            Reason.DATASET_NAME_NEEDED, f"{source}: {text.splitlines()[0]}", "set dataset.name to one of them"
+        )
     if "Dataset scripts are no longer supported" in text or "trust_remote_code" in text:
         return data_error(
-            "DatasetNeedsCode",
+            Reason.DATASET_NEEDS_CODE,
             f"{source} would have to run code of its own, which is never done",
             "use a data set in plain files (parquet, csv, jsonl), such as the one on the Hub's refs/convert/parquet",
         )
@@ -43,7 +46,7 @@ def explain_unreadable(source: str, error: Exception) -> TrainerError:
         return _columns_differ(source, cast)
     if twice := next((found for cause in chain if (found := _TWICE.search(str(cause)))), None):
         return data_error(
-            "DuplicateColumn",
+            Reason.DUPLICATE_COLUMN,
             f"{source} has the column '{twice['json'] or twice['parquet']}' twice",
             "give each column a name of its own",
         )
@@ -54,13 +57,17 @@ def explain_unreadable(source: str, error: Exception) -> TrainerError:
     innermost = readable[0] if readable else error
     why = " ".join(str(innermost).split())[:_LONGEST_REASON] or type(innermost).__name__
     if any("Invalid UTF8" in str(cause) or isinstance(cause, UnicodeDecodeError) for cause in chain):
-        return data_error("NotUtf8", f"{source} is not UTF-8: {why}", "convert it, as by iconv -f latin1 -t utf-8")
-    return data_error("DatasetUnreadable", f"{source} cannot be read: {why}", "check that it is what its name says")
+        return data_error(
+            Reason.NOT_UTF8, f"{source} is not UTF-8: {why}", "convert it, as by iconv -f latin1 -t utf-8"
+        )
+    return data_error(
+        Reason.DATASET_UNREADABLE, f"{source} cannot be read: {why}", "check that it is what its name says"
+    )
 
 
 def _columns_differ(source: str, error: CastError) -> TrainerError:
     return data_error(
-        "ColumnsDiffer",
+        Reason.COLUMNS_DIFFER,
         f"{source}: its files have different columns; one has {listed(error.requested_column_names)}, "
         f"another {listed(error.table_column_names)}",
         "give all files the same columns, or put those with others into a folder of their own",

@@ -14,6 +14,7 @@ from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCard, DatasetCardData
 from ruamel.yaml import YAML
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
@@ -65,7 +66,7 @@ def find_files(source: str, folder: Path, name: str | None, used: frozenset[str]
     for split, files in resolved.items():
         if not files:
             raise data_error(
-                "NoRows", f"{source}: no file of split '{split}' is there", "check data_files in README.md"
+                Reason.NO_ROWS, f"{source}: no file of split '{split}' is there", "check data_files in README.md"
             )
     _warn_of_shared_files(source, folder, resolved)
     declared = _declares_features(card, chosen)
@@ -120,7 +121,7 @@ def _chosen(source: str, configs: Iterable[str], name: str | None) -> str | None
         default = configs.get_default_config_name() if isinstance(configs, MetadataConfigs) else None
         if known and default is None:
             raise data_error(
-                "DatasetNameNeeded",
+                Reason.DATASET_NAME_NEEDED,
                 f"{source} has the configurations {listed(known)}, and none is the default",
                 "set dataset.name to one of them",
             )
@@ -134,12 +135,12 @@ def unknown_name(source: str, name: str, known: Sequence[str] = ()) -> TrainerEr
     """dataset.name is none of the configurations."""
     if not known:
         return data_error(
-            "DatasetNameUnknown",
+            Reason.DATASET_NAME_UNKNOWN,
             f"dataset.name: {source} has no configurations, so there is none that is called '{name}'",
             "leave dataset.name out, or name configurations and their files in a README.md (`configs`)",
         )
     return data_error(
-        "DatasetNameUnknown",
+        Reason.DATASET_NAME_UNKNOWN,
         f"dataset.name: {source} has no configuration '{name}', only {listed(known)}{did_you_mean(name, known)}",
         "set dataset.name to one of them",
     )
@@ -156,7 +157,7 @@ def _warn_of_shared_files(source: str, folder: Path, splits: dict[str, list[str]
         for file in files:
             if of.setdefault(file, split) != split:
                 warn(
-                    "FileInTwoSplits",
+                    Reason.FILE_IN_TWO_SPLITS,
                     f"{source}: {_data_file(folder, file).name} is in the splits '{of[file]}' and '{split}', by its name "
                     "or by the README: what is evaluated may have been learnt",
                 )
@@ -173,14 +174,14 @@ def _check_other_files(source: str, folder: Path, splits: dict[str, list[DataFil
     ]
     if missed:
         raise data_error(
-            "TwoFormats",
+            Reason.TWO_FORMATS,
             f"{source} has rows in files of two formats: {first.name} would be read, and "
             f"{listed(file.name for file in missed)} would be left out",
             "write all of them in one format, keep the others in another folder, or say in a README.md (`configs`) which to read",
         )
     if others:
         warn(
-            "FilesNotRead",
+            Reason.FILES_NOT_READ,
             f"{source}: by their names or format these belong to no split, and are not read: {listed((file.name for file in others), 8)}",
         )
 

@@ -9,6 +9,7 @@ from datasets.data_files import FILES_TO_IGNORE
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.run_warnings import warn
@@ -86,6 +87,6 @@ def _warn_of_unread_files(source: str, read: Sequence[str], every: Sequence[str]
     ]
     if others:
         warn(
-            "FilesNotRead",
+            Reason.FILES_NOT_READ,
             f"{source}: by their names or format these belong to no split, and are not read: {listed(map(str, others), 8)}",
         )

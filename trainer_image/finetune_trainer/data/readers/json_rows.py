@@ -9,6 +9,7 @@ from typing import Any
 import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.readers.decoding import DataFile, text_of
@@ -58,7 +59,7 @@ def read_json(files: Sequence[DataFile]) -> SplitTables:
     full = [scan for scan in scans if scan.rows]
     for scan in scans:
         if not scan.rows and full:
-            warn("EmptyFile", f"{scan.file.name} has no rows")
+            warn(Reason.EMPTY_FILE, f"{scan.file.name} has no rows")
     shapes: dict[str, Shape] = {}
     for scan in full:
         for name, shape in scan.shapes.items():
@@ -108,7 +109,7 @@ def _mixed(column: str, scans: Sequence[_Scan]) -> Doubt | None:
     if len(firsts) < 2:
         return None
     return Doubt(
-        "ColumnType",
+        Reason.COLUMN_TYPE,
         f"column '{column}' holds values of several types: {' and '.join(firsts.values())}",
         "write it the same way in all rows",
     )
@@ -196,7 +197,7 @@ def _object(file: DataFile, where: str, value: Any) -> dict[str, Any]:
         return value
     kind = _KINDS.get(type(value), "nothing")
     raise data_error(
-        "DatasetUnreadable",
+        Reason.DATASET_UNREADABLE,
         f"{file.name} cannot be read: {where} holds {kind} and not an object",
         "each row is an object",
     )
@@ -207,19 +208,19 @@ def _parsed(file: DataFile, line: int, text: str) -> Any:
         return json.loads(text.rstrip(), object_pairs_hook=_once)
     except _Twice as error:
         raise data_error(
-            "DuplicateColumn",
+            Reason.DUPLICATE_COLUMN,
             f"{file.name} has the column '{error}' twice, in line {line}",
             "give each column a name of its own",
         ) from None
     except json.JSONDecodeError as error:
         raise data_error(
-            "DatasetUnreadable",
+            Reason.DATASET_UNREADABLE,
             f"{file.name} cannot be read: line {line + error.lineno - 1}, column {error.colno} is no JSON: {error.msg}",
             "mend or drop the line; is the file whole?",
         ) from error
     except RecursionError:
         raise data_error(
-            "DatasetUnreadable",
+            Reason.DATASET_UNREADABLE,
             f"{file.name} cannot be read: what line {line} holds is nested too deep",
             "drop the row",
         ) from None
@@ -242,7 +243,7 @@ def _table(file: DataFile, rows: list[_Row], shapes: dict[str, Shape]) -> pa.Tab
         except UnicodeEncodeError as error:
             index = next(i for i, value in enumerate(values) if not _is_text(value))
             raise data_error(
-                "NotUtf8",
+                Reason.NOT_UTF8,
                 f"column '{name}' in {file.name}, {rows[index].where} holds half of a character ({error.object[error.start]!r:.20})",
                 "write characters beyond \\uffff as a pair of two \\u, or as they are",
             ) from error

@@ -7,6 +7,7 @@ import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import data_error
 from finetune_trainer.data.readers.decoding import DataFile
 from finetune_trainer.data.readers.tables import Doubt, SplitTables, columns_that_differ
@@ -33,7 +34,7 @@ def read_parquet(files: Sequence[DataFile]) -> SplitTables:
             both = _both(features[column], feature) if column in features else feature
             if both is None:
                 doubts[column] = Doubt(
-                    "ColumnType",
+                    Reason.COLUMN_TYPE,
                     f"column '{column}' is {_described(features[column])} in {first[column]} and {_described(feature)} in {name}",
                     "write it with the same type in all files",
                 )
@@ -68,7 +69,7 @@ def _features(file: DataFile) -> tuple[datasets.Features, dict[str, Doubt]]:
             fields.append(usual)
         except (ValueError, NotImplementedError, TypeError):
             doubts[field.name] = Doubt(
-                "ColumnType",
+                Reason.COLUMN_TYPE,
                 f"column '{field.name}' in {file.name} is a {field.type}, which cannot be read",
                 "write it as text, numbers, or lists or structs of these",
             )
@@ -95,12 +96,12 @@ def _schema(file: DataFile) -> Any:
     except (pa.ArrowInvalid, OSError) as error:
         why = " ".join(str(error).split())[:300]
         raise data_error(
-            "DatasetUnreadable", f"{file.name} cannot be read: {why}", "check that it is what its name says"
+            Reason.DATASET_UNREADABLE, f"{file.name} cannot be read: {why}", "check that it is what its name says"
         ) from error
     twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
     if twice is not None:
         raise data_error(
-            "DuplicateColumn", f"{file.name} has the column '{twice}' twice", "give each column a name of its own"
+            Reason.DUPLICATE_COLUMN, f"{file.name} has the column '{twice}' twice", "give each column a name of its own"
         )
     return schema
 
@@ -134,7 +135,7 @@ def _described(feature: Any) -> str:
 
 
 def _disagree(doubts: dict[str, Doubt], column: str) -> bool:
-    return column in doubts and doubts[column].reason == "ColumnType"
+    return column in doubts and doubts[column].reason == Reason.COLUMN_TYPE
 
 
 def _table(table: pa.Table, features: datasets.Features) -> pa.Table:

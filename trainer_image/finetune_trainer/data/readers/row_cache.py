@@ -17,6 +17,7 @@ import datasets
 from datasets.arrow_writer import ArrowWriter
 from filelock import FileLock
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.run_warnings import collected, warn
@@ -74,7 +75,7 @@ def _cache_failures(folder: Path) -> Iterator[None]:
             raise
         raise TrainerError(
             ExitCode.INTERNAL,
-            "CacheFull",
+            Reason.CACHE_FULL,
             f"no space is left in {folder.parent}, where rows are kept once they are read",
             "give the node or HF_HOME more room, or delete what is kept there of other data",
         ) from error

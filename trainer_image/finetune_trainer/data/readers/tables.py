@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.text import listed
 
@@ -18,7 +19,7 @@ CHARACTERS_AT_ONCE = 1 << 24
 class Doubt:
     """What is wrong with a column. It ends the run only where the column is read: others may hold what they like."""
 
-    reason: str
+    reason: Reason
     message: str
     hint: str
 
@@ -46,7 +47,7 @@ def columns_that_differ(columns: Mapping[str, Sequence[str]]) -> dict[str, Doubt
         lacking = next((file for file, there in columns.items() if column not in there), None)
         if lacking is not None:
             doubts[column] = Doubt(
-                "ColumnsDiffer",
+                Reason.COLUMNS_DIFFER,
                 f"{having} has the column '{column}' and {lacking} has not: the files have different columns; "
                 f"one has {listed(columns[having])}, another {listed(columns[lacking])}",
                 "give all files of a split the same columns, or put those with others into a folder of their own",

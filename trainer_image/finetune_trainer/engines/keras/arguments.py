@@ -3,6 +3,7 @@
 import os
 from importlib.util import find_spec
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.engines.supported_arguments import SupportedArguments
 
@@ -26,7 +27,7 @@ def check_keras(use_cpu: bool) -> None:
         raise bad_configuration(
             "training.engine: keras and keras-hub are not installed",
             "install finetune-operator[trainer,keras], or build the trainer's image with --build-arg EXTRAS=trainer,keras",
-            "KerasNotInstalled",
+            Reason.KERAS_NOT_INSTALLED,
         )
     os.environ["KERAS_BACKEND"] = "torch"
     # KerasHub imports TensorFlow, which trains nothing here.

@@ -10,6 +10,7 @@ import keras
 import torch
 import transformers
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import bad_configuration, model_error
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import (
@@ -218,7 +219,7 @@ class Engine:
         difference = float((expected.logits - logits.float().cpu()).abs().max() / (1 + expected.logits.abs().max()))
         if max(difference, abs(float(loss) - float(expected.loss))) > tolerance:
             raise model_error(
-                "ModelNotSupported",
+                Reason.MODEL_NOT_SUPPORTED,
                 f"KerasHub's {type(self._twin.classifier).__name__} answers other than {self._prepared.config.model.source}"
                 f" in transformers (by {difference:.2g})",
                 "use engine 'trainer' or 'pytorch'",

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import model_error
 
 Hook = Callable[[npt.NDArray[Any], list[int]], npt.NDArray[Any]]
@@ -184,7 +185,7 @@ def _activation(name: str) -> Any:
         return keras.activations.get(name)
     except ValueError as error:
         raise model_error(
-            "ModelNotSupported", f"Keras has no activation '{name}'", "use engine 'trainer' or 'pytorch'"
+            Reason.MODEL_NOT_SUPPORTED, f"Keras has no activation '{name}'", "use engine 'trainer' or 'pytorch'"
         ) from error
 
 
@@ -198,7 +199,7 @@ def _fold_segment(model: Any) -> None:
 
 def _not_supported(kind: str, message: str) -> Exception:
     return model_error(
-        "ModelNotSupported",
+        Reason.MODEL_NOT_SUPPORTED,
         message,
         f"engine keras takes models of type {', '.join(_ARCHITECTURES)}; use engine 'trainer' or 'pytorch'",
     )

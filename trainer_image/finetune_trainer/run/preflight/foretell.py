@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from transformers import TrainingArguments
 
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_trainer.base.hardware import available_memory
 from finetune_trainer.base.run_warnings import warn
@@ -101,12 +102,12 @@ def foretell(found: Found, target: Target, output: Output | None, *, fresh: bool
         way_out = (
             f"; spread over {gpus} GPUs (resources.gpus) by training.parallelism: fsdp it should fit" if gpus else ""
         )
-        warn("MemoryShort", short + way_out)
+        warn(Reason.MEMORY_SHORT, short + way_out)
     host = available_memory() if target.here else None
     for short in filter(None, (f(sizes, config, found.use_cpu, host) for f in (copy_shortage, merge_shortage))):
-        warn("MemoryShort", short)
+        warn(Reason.MEMORY_SHORT, short)
     if short := output_shortage(output_bytes, output.free if output and fresh else None):
-        warn("OutputShort", short)
+        warn(Reason.OUTPUT_SHORT, short)
     return Findings(
         model=config.model.source,
         revision=found.pretrained.revision,
