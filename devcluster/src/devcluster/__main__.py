@@ -8,7 +8,7 @@ import signal
 import tempfile
 from pathlib import Path
 
-from devcluster.cluster import Options, deep_thread, running
+from devcluster.cluster import Options, running, thread_with_deep_stack
 
 _ABOUT = """\
 A small Kubernetes for demos and tests: the API, Jobs, and one node that runs pods as processes of this machine.
@@ -36,7 +36,7 @@ def main() -> None:
             except BaseException as error:  # noqa: BLE001 - it is raised again
                 failures.append(error)
 
-        with deep_thread(serve) as thread:
+        with thread_with_deep_stack(serve) as thread:
             thread.join()
         if failures:
             raise failures[0]

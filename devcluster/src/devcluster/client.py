@@ -1,4 +1,4 @@
-"""A thin layer over the official asyncio client that speaks of objects as plain JSON.
+"""A thin layer over the official asyncio client, for objects as plain JSON.
 
 The node and the controllers read and write a dozen kinds and whatever a CRD adds, so they use the generic part of
 `kubernetes.aio` (configuration, TLS, credentials, connection pool) and no generated model.
@@ -18,23 +18,23 @@ from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.config import load_kube_config
 
 Object = dict[str, Any]
-"""A Kubernetes object, or a part of one, as it stands in JSON."""
+"""A Kubernetes object, or a part of one, as JSON."""
 
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 
 REQUEST_TIMEOUT = ClientTimeout(total=30)
-# A server sends a bookmark at least once a minute: a watch that is silent for much longer is dead.
+# Seconds. A server sends a bookmark at least once a minute: a watch that is silent for much longer is dead.
 WATCH_TIMEOUT = ClientTimeout(total=None, sock_read=330)
 
 
 class Gone(Exception):
-    """A watch cannot resume from the resourceVersion given; list again."""
+    """A watch cannot resume from its resourceVersion: list again."""
 
 
 @dataclass(frozen=True)
 class Resource:
-    """Where a kind is served. `group` is empty for the core group."""
+    """The URL of a kind. `group` is empty for the core group."""
 
     group: str
     version: str
@@ -47,7 +47,7 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """The URL path of one object, or of a collection when `name` is left out."""
+        """Return the URL path of one object, or of a collection without `name`."""
         parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
         if self.namespaced and namespace:
             parts += ["namespaces", quote(namespace)]
@@ -55,7 +55,7 @@ class Resource:
         return "/".join(parts)
 
     def path_of(self, obj: Object, subresource: str | None = None) -> str:
-        """The URL path of an object that was read from the server."""
+        """Return the URL path of an object that was read from the server."""
         metadata = obj["metadata"]
         return self.path(metadata.get("namespace"), metadata["name"], subresource)
 
@@ -75,7 +75,7 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 
 class Client:
-    """Requests to one API server. Every refusal raises the official `ApiException`, with its `status`."""
+    """Requests to one API server. Each refusal raises the official `ApiException`, which has a `status`."""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
@@ -98,7 +98,7 @@ class Client:
         return await self._request("PATCH", path, body=body, content_type=content_type)
 
     async def delete(self, path: str, *, uid: str | None = None, **options: Any) -> None:
-        """Delete one object, only if it has this `uid`; `options` are fields of DeleteOptions. Gone already is fine."""
+        """Delete the object with this `uid`, if it still exists; `options` are fields of DeleteOptions."""
         body: Object = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
         if uid:
             body["preconditions"] = {"uid": uid}
@@ -112,7 +112,7 @@ class Client:
         """Yield watch events, bookmarks among them, until the server ends the stream.
 
         Raises:
-            Gone: the server no longer knows `resource_version`.
+            Gone: the server's history no longer has `resource_version`.
         """
         query |= {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": resource_version}
         response = await self._send("GET", path, query, None, "application/json", WATCH_TIMEOUT)
@@ -169,9 +169,9 @@ class Client:
 
 @asynccontextmanager
 async def connect(kubeconfig: Path) -> AsyncIterator[Client]:
-    """Connect as the kubeconfig's current context says."""
+    """Connect to the current context of the kubeconfig."""
     configuration = Configuration()
-    # One long-lived connection for each watch, so the pool must not be what holds requests back.
+    # Each watch holds a connection, so the pool must not limit them.
     configuration.connection_pool_maxsize = 0
     await load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
     async with ApiClient(configuration) as api:
@@ -179,7 +179,7 @@ async def connect(kubeconfig: Path) -> AsyncIterator[Client]:
 
 
 def status_message(error: ApiException) -> str:
-    """What the API server said, from the Status object that it answers with."""
+    """Return the message of the Status with which the API server refused."""
     try:
         return str(json.loads(error.body or "")["message"])
     except (TypeError, ValueError, KeyError):

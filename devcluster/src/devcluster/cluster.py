@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 
 _RECURSION_LIMIT = 200_000
 _STACK_BYTES = 512 * 1024**2
-"""Of address space; memory is taken as it is used."""
+"""Of address space; memory is allocated as it is used."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster to talk to: `kubeconfig` names its server, its CA and an administrator's token."""
+    """A running cluster: `kubeconfig` has its server, CA and an administrator's token."""
 
     kubeconfig: Path
     url: str
@@ -32,10 +32,10 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Options:
-    """What the one node of a cluster offers, and how patient it is.
+    """Options of a cluster and its one node.
 
-    `gpus` are counted, not looked for. `cpus` and `memory` (a quantity) are this machine's if None. The delays are
-    the first back-offs, in seconds, after a failed pod of a Job and a failed container; Kubernetes has 10 for both.
+    `gpus` need not exist. `cpus` and `memory` (a quantity) are this machine's if None. The delays are the first
+    back-offs, in seconds, after a failed pod of a Job and a failed container; Kubernetes has 10 for both.
     """
 
     gpus: int = 0
@@ -47,7 +47,7 @@ class Options:
 
 
 async def run_own_node(kubeconfig: Path, state_dir: Path, options: Options) -> None:
-    """The one node of a cluster, until cancelled."""
+    """Run the node of a cluster until cancelled."""
     await run_node(
         kubeconfig,
         name=options.node_name,
@@ -63,7 +63,7 @@ async def run_own_node(kubeconfig: Path, state_dir: Path, options: Options) -> N
 async def running(
     state_dir: Path, options: Options, *, port: int = 0, kubeconfig: Path | None = None
 ) -> AsyncIterator[Cluster]:
-    """A dev cluster while the context lasts; a part that fails cancels the body and raises."""
+    """Run a dev cluster while the context lasts; if a part fails, the body is cancelled and the error raised."""
     state_dir = _made(state_dir)
     async with serve(port) as server, asyncio.TaskGroup() as tasks:
         path = kubeconfig or state_dir / "kubeconfig"
@@ -88,14 +88,17 @@ def _made(folder: Path) -> Path:
 
 @contextlib.contextmanager
 def start(state_dir: Path, options: Options | None = None) -> Iterator[Cluster]:
-    """A dev cluster in a thread of this process, for tests; it ends with the context, its pods' processes too."""
+    """Run a dev cluster in a thread of this process, for tests.
+
+    It ends with the context, and so do its pods' processes.
+    """
     with in_thread(lambda: running(state_dir, options or Options())) as cluster:
         yield cluster
 
 
 @contextlib.contextmanager
 def in_thread(part: Callable[[], contextlib.AbstractAsyncContextManager[Cluster]]) -> Iterator[Cluster]:
-    """Run an asynchronous context in an event loop of its own. What fails at its start is raised here."""
+    """Run an asynchronous context in a thread with its own event loop. Raises RuntimeError if it fails to start."""
     started, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
     found: list[Cluster] = []
     failures: list[BaseException] = []
@@ -116,21 +119,21 @@ def in_thread(part: Callable[[], contextlib.AbstractAsyncContextManager[Cluster]
         finally:
             started.set()
 
-    with deep_thread(run) as thread:
+    with thread_with_deep_stack(run) as thread:
         started.wait()
         if not found:
             raise RuntimeError("the cluster did not start") from (failures[0] if failures else None)
         try:
             yield found[0]
         finally:
-            with contextlib.suppress(RuntimeError):  # its loop is closed: it failed, and has logged why
+            with contextlib.suppress(RuntimeError):  # its loop is closed: it has failed, and the error is in the log
                 loop.call_soon_threadsafe(stop.set)
             thread.join()
 
 
 @contextlib.contextmanager
-def deep_thread(target: Callable[[], None]) -> Iterator[threading.Thread]:
-    """A thread that has begun, with room for objects nested as deep as Kubernetes takes them (10,000)."""
+def thread_with_deep_stack(target: Callable[[], None]) -> Iterator[threading.Thread]:
+    """Start a thread with a stack for objects as deep as Kubernetes accepts them (10,000 levels)."""
     limit, size = sys.getrecursionlimit(), threading.stack_size(_STACK_BYTES)
     sys.setrecursionlimit(max(limit, _RECURSION_LIMIT))
     try:

@@ -26,14 +26,17 @@ _STOP_SECONDS = 20
 
 @contextlib.contextmanager
 def start(assets: Path, state_dir: Path, options: Options | None = None) -> Iterator[Cluster]:
-    """A control plane in processes of its own and a node in a thread of this one, until the context ends."""
+    """Run a control plane in processes of its own, and a node in a thread of this one, until the context ends."""
     with in_thread(lambda: running(assets, state_dir, options or Options())) as cluster:
         yield cluster
 
 
 @contextlib.asynccontextmanager
 async def running(assets: Path, state_dir: Path, options: Options) -> AsyncIterator[Cluster]:
-    """As `start`, in the running event loop. Raises RuntimeError with the log's end when a part does not start."""
+    """Run as `start`, in the current event loop.
+
+    Raises RuntimeError with the end of the log if a program does not start.
+    """
     files = await asyncio.to_thread(_write_files, state_dir)
     ports = _Ports(*_free_ports(5))
     url = f"https://127.0.0.1:{ports.api}"
@@ -163,7 +166,7 @@ def _programs(files: _Files, ports: _Ports, kubeconfig: Path) -> list[tuple[str,
 
 @contextlib.asynccontextmanager
 async def _process(program: Path, arguments: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A program that writes to `log` and is gone when the context ends: asked first, killed if it will not."""
+    """Run a program that writes to `log`; when the context ends it is terminated, or killed if it does not end."""
     with await asyncio.to_thread(log.open, "wb") as output:
         process = await asyncio.create_subprocess_exec(
             program, *arguments, stdout=output, stderr=output, start_new_session=True
@@ -197,7 +200,7 @@ async def _wait_ready(process: asyncio.subprocess.Process, url: str, log: Path) 
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that are free now; all are held until the last is found, so that they differ."""
+    """Return ports that are free now; all are bound until the last is found, so that they differ."""
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in held:

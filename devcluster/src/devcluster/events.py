@@ -14,22 +14,22 @@ from devcluster.client import EVENTS, Client, Object
 logger = logging.getLogger(__name__)
 
 _REMEMBERED = 1000
-# The API server refuses longer ones.
+# The API server refuses longer messages.
 _MESSAGE_LENGTH = 1024
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in whole seconds, as metav1.Time is written."""
+    """Return a time in RFC 3339 with whole seconds, the format of metav1.Time."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_timestamp(text: str) -> datetime:
-    """The reverse of `timestamp`; fractions of a second are kept."""
+    """Parse a time in RFC 3339, with fractions of a second if it has any."""
     return datetime.fromisoformat(text)
 
 
 class Recorder:
-    """Writes Events in the name of one component. The same one again raises the count of the first."""
+    """Writes Events of one component. A repeated Event raises the count of the first."""
 
     def __init__(self, client: Client, component: str, host: str = "") -> None:
         self._client = client
@@ -39,7 +39,7 @@ class Recorder:
     async def record(self, about: Object, reason: str, message: str) -> None:
         """Write one Normal Event.
 
-        What fails here is logged only: an Event is never worth failing the work that it tells of.
+        An error is only logged: the work that an Event reports must not fail because of it.
         """
         await self._write(about, reason, message, "Normal")
 

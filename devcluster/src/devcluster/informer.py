@@ -1,4 +1,4 @@
-"""A cache of one kind, kept current by list and watch."""
+"""A cache of one kind, kept up to date by list and watch."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ Key = tuple[str, str]
 """Namespace (empty for cluster-scoped kinds) and name."""
 
 Handler = Callable[[Object | None, Object | None], None]
-"""Called with the object before and after a change; None stands for "not there"."""
+"""Called with the object before and after a change; None if it does not exist."""
 
 
 def key_of(obj: Object) -> Key:
@@ -25,7 +25,7 @@ def key_of(obj: Object) -> Key:
 
 
 class Informer:
-    """Objects of one resource by key. Never change the objects it hands out: they are the cache itself."""
+    """The objects of one resource by key. They are the cache itself: do not change them."""
 
     def __init__(self, client: Client, resource: Resource, **selectors: str) -> None:
         """`selectors` are the query parameters `labelSelector` and `fieldSelector`."""
@@ -38,13 +38,13 @@ class Informer:
         self._resource_version = ""
 
     def on_change(self, handler: Handler) -> None:
-        """Call `handler` for every later change; what is cached already is reported at once as added."""
+        """Call `handler` for every later change, and at once for each cached object as added."""
         self._handlers.append(handler)
         for obj in list(self.objects.values()):
             handler(None, obj)
 
     async def run(self) -> None:
-        """List, then watch, and list again whenever the watch cannot resume. Endless."""
+        """List, then watch, and list again whenever the watch cannot resume. Run until cancelled."""
         failures = 0
         while True:
             try:
@@ -54,7 +54,7 @@ class Informer:
                 failures = 0
             except Gone:
                 self._resource_version = ""
-            # A server that dies in mid-line leaves half an event, which is no JSON.
+            # A server that dies within a line leaves half an event, which is not JSON.
             except (ApiException, ClientError, TimeoutError, OSError, JSONDecodeError) as error:
                 if isinstance(error, ApiException) and error.status in (404, 410):
                     self._resource_version = ""
@@ -95,7 +95,7 @@ class Informer:
         if old is None and obj is None:
             return
         if old and obj and old["metadata"]["uid"] != obj["metadata"]["uid"]:
-            # Deleted and made anew between a list and the next: two changes for whoever listens.
+            # Deleted and created again between two lists: two changes for the handlers.
             self._tell(old, None)
             old = None
         if old != obj:
@@ -108,7 +108,7 @@ class Informer:
 
 @asynccontextmanager
 async def running(*informers: Informer) -> AsyncIterator[None]:
-    """Run informers for the length of a block, which begins once each has its first list."""
+    """Run informers while the context lasts; it begins once each has its first list."""
     tasks = [asyncio.create_task(informer.run()) for informer in informers]
     try:
         await asyncio.gather(*(informer.synced.wait() for informer in informers))

@@ -1,1 +1,1 @@
-"""A Kubernetes API server in memory, spoken to over HTTPS as the real one is."""
+"""A Kubernetes API server in memory, which serves HTTPS as a real one does."""

@@ -1,4 +1,4 @@
-"""The API server's refusals: each is a Kubernetes `Status` with the reason and code that clients act upon."""
+"""Errors of the API server: each is a Kubernetes `Status` with the reason and code on which clients act."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from devcluster.apiserver.objects import Object
 
 @dataclass(frozen=True, order=True)
 class FieldError:
-    """One reason why a field is refused; `reason` is a metav1.CauseType, `message` lacks the field's name."""
+    """Why a field is refused; `reason` is a metav1.CauseType, `message` does not repeat the field."""
 
     field: str
     reason: str
@@ -20,7 +20,7 @@ class FieldError:
 
 
 class ApiError(Exception):
-    """Ends a request with a `Status`: HTTP code, machine-readable reason, message for people."""
+    """Ends a request with a `Status`: HTTP code, machine-readable reason, message."""
 
     def __init__(self, code: int, reason: str, message: str, details: Object | None = None) -> None:
         super().__init__(message)
@@ -43,8 +43,8 @@ class ApiError(Exception):
         return body
 
 
-def show(value: Any) -> str:
-    """A value as Kubernetes prints it in messages: strings quoted, the rest as JSON."""
+def format_value(value: Any) -> str:
+    """Return a value as Kubernetes prints it in messages: strings quoted, the rest as JSON."""
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, bool):
@@ -52,9 +52,9 @@ def show(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{show(key)}:{show(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{format_value(key)}:{format_value(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(show(item) for item in value) + "]"
+        return "[" + ",".join(format_value(item) for item in value) + "]"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
         return str(int(value))
     return str(value)
@@ -65,13 +65,13 @@ def required(field: str, detail: str = "") -> FieldError:
 
 
 def invalid_value(field: str, value: Any, detail: str) -> FieldError:
-    return FieldError(field, "FieldValueInvalid", f"Invalid value: {show(value)}: {detail}")
+    return FieldError(field, "FieldValueInvalid", f"Invalid value: {format_value(value)}: {detail}")
 
 
 def unsupported(field: str, value: Any, allowed: Sequence[Any]) -> FieldError:
-    supported = ", ".join(show(item) for item in allowed)
+    supported = ", ".join(format_value(item) for item in allowed)
     return FieldError(
-        field, "FieldValueNotSupported", f"Unsupported value: {show(value)}: supported values: {supported}"
+        field, "FieldValueNotSupported", f"Unsupported value: {format_value(value)}: supported values: {supported}"
     )
 
 
@@ -112,7 +112,7 @@ def forbidden(plural: str, group: str, name: str, why: str) -> ApiError:
 
 
 def invalid(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> ApiError:
-    """422 with one cause for each field, as `kubectl apply` shows it."""
+    """Return a 422 with one cause for each field, as `kubectl apply` shows it."""
     shown = list(dict.fromkeys(str(error) for error in errors))
     text = shown[0] if len(shown) == 1 else "[" + ", ".join(shown) + "]"
     details = _details(name, group, kind)

@@ -17,7 +17,7 @@ _FILTER = re.compile(r"^@(?P<path>[^=!<>\s]*)\s*==\s*(?P<value>.+)$")
 
 
 def find(path: str, obj: Any) -> list[Any]:
-    """Every value at `path`; none where a part is missing. ValueError for a path outside the subset."""
+    """Return every value at `path`; none where a part is missing. Raises ValueError for a path outside the subset."""
     values = [obj]
     for step in parse(path):
         values = [found for value in values for found in step(value)]
@@ -26,7 +26,10 @@ def find(path: str, obj: Any) -> list[Any]:
 
 @functools.cache
 def parse(path: str) -> tuple[Step, ...]:
-    """The steps of a path such as `.status.conditions[?(@.type=="Ready")].status`, braces or not."""
+    """Parse a path such as `.status.conditions[?(@.type=="Ready")].status` with or without braces.
+
+    Raises ValueError as `find`.
+    """
     text = path.strip().removeprefix("{").removesuffix("}").removeprefix("$")
     steps: list[Step] = []
     position = 0

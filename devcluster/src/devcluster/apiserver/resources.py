@@ -13,7 +13,7 @@ ALL_VERBS = ("create", "delete", "get", "list", "patch", "update", "watch")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of `kubectl get`: its value is found by a JSONPath, and is shown by default at priority 0."""
+    """A column of `kubectl get`, whose value is at a JSONPath. It is shown by default at priority 0."""
 
     name: str
     type: str
@@ -70,7 +70,7 @@ class Resource:
 
 
 class Registry:
-    """Finds a resource by group, version and plural. Versions of a group come in order of preference."""
+    """The resources by group, version and plural. Versions of a group are in order of preference."""
 
     def __init__(self) -> None:
         self._resources: dict[tuple[str, str, str], Resource] = {
@@ -81,7 +81,7 @@ class Registry:
         return self._resources.get((group, version, plural))
 
     def replace_custom(self, group: str, plural: str, resources: list[Resource]) -> None:
-        """Make `resources` the versions under which a custom resource is served; none to stop serving it."""
+        """Serve a custom resource in the versions `resources`; none to stop serving it."""
         for key in [key for key in self._resources if (key[0], key[2]) == (group, plural)]:
             del self._resources[key]
         for resource in resources:
@@ -94,7 +94,10 @@ class Registry:
 def _built_in(
     group: str, kind: str, short_names: str = "", subresources: str = "", *, model: str = "", **more: Any
 ) -> Resource:
-    """A built-in kind of version v1, whose plural and model follow from its name. Names are separated by spaces."""
+    """Return a built-in resource of version v1; plural and model follow from its kind.
+
+    Names are separated by spaces.
+    """
     singular = kind.lower()
     return Resource(
         group,

@@ -1,4 +1,4 @@
-"""The API server as an aiohttp application, and what stands in a new cluster."""
+"""The API server as an aiohttp application, and the namespaces of a new cluster."""
 
 import contextlib
 import ssl
@@ -25,7 +25,7 @@ _NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 @dataclass(frozen=True)
 class Serving:
-    """A running server: where it is, whom to trust, and the admin's token."""
+    """A running server: its URL, CA certificate (PEM) and administrator's token."""
 
     url: str
     ca: bytes
@@ -34,7 +34,7 @@ class Serving:
 
 
 class ApiServer:
-    """One cluster's state and the HTTP application on top of it."""
+    """The state of one cluster, and the HTTP application that serves it."""
 
     def __init__(self) -> None:
         self.store, self.registry = Store(), Registry()
@@ -74,7 +74,7 @@ class ApiServer:
 
     @web.middleware
     async def _authentication(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Who asks; everyone who is known may do everything (there is no RBAC here)."""
+        """Authenticate the user. There is no RBAC: every authenticated user may do everything."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
             try:
@@ -125,7 +125,7 @@ class ApiServer:
 
 @contextlib.asynccontextmanager
 async def serve(port: int = 0) -> AsyncIterator[Serving]:
-    """A cluster's API server on 127.0.0.1 while the context lasts; port 0 takes a free one."""
+    """Serve a new cluster's API on 127.0.0.1 while the context lasts; port 0 chooses a free one."""
     server = ApiServer()
     authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

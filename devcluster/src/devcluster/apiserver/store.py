@@ -1,4 +1,4 @@
-"""The state of the cluster: objects by resource, one revision counter, a bounded history for watches to resume from."""
+"""The state of the cluster: objects by resource, one revision counter, a bounded history from which watches resume."""
 
 import asyncio
 from collections import deque
@@ -25,12 +25,12 @@ class Event:
 class _Table:
     objects: dict[Key, Object] = field(default_factory=dict)
     history: deque[Event] = field(default_factory=deque)
-    forgotten: int = 0  # revision of the newest event that the history no longer holds
+    forgotten: int = 0  # revision of the newest event that is no longer in the history
     watchers: set["Subscription"] = field(default_factory=set)
 
 
 class Subscription:
-    """Receives the events of one resource, in order, from the moment it was opened."""
+    """Receives the events of one resource, in order, from the moment that it is opened."""
 
     def __init__(self, table: _Table) -> None:
         self._table = table
@@ -41,7 +41,7 @@ class Subscription:
         self._queue.put_nowait(event)
 
     async def next(self) -> Event | None:
-        """The next event; None when the resource is gone."""
+        """Wait for the next event; None if the resource is no longer served."""
         return await self._queue.get()
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class Subscription:
 
 
 class Store:
-    """Stored objects are never changed in place: callers clone before they edit.
+    """Objects by resource. Stored objects are never changed in place: callers clone before they edit.
 
     Not thread-safe; every call is made on the server's event loop, so that a read and the write that
     follows it without an `await` between them are one transaction.
@@ -64,7 +64,7 @@ class Store:
         return self._table(resource).objects.get(key)
 
     def objects(self, resource: str, namespace: str = "") -> Iterator[Object]:
-        """Objects ordered by namespace and name, as etcd keeps them; all namespaces when none is named."""
+        """Yield objects by namespace and name, etcd's order; of all namespaces if none is given."""
         objects = self._table(resource).objects
         for key in sorted(objects):
             if not namespace or key[0] == namespace:
@@ -80,7 +80,7 @@ class Store:
         return stored
 
     def remove(self, resource: str, key: Key, last: Object | None = None) -> Object:
-        """Delete the object; `last` is its final state when a change comes with the deletion."""
+        """Delete the object; `last` is its final state if the deletion changes it."""
         table = self._table(resource)
         previous = table.objects.pop(key)
         stored = self._stamped(last or previous)
@@ -88,13 +88,16 @@ class Store:
         return stored
 
     def drop(self, resource: str) -> None:
-        """Forget a resource whole (its definition is deleted) and end its watches."""
+        """Delete a resource with all objects (its definition is deleted) and end its watches."""
         table = self._tables.pop(resource, None)
         for watcher in list(table.watchers) if table else []:
             watcher.offer(None)
 
     def subscribe(self, resource: str, since: int | None) -> tuple[Subscription, list[Event]]:
-        """A subscription and the events after revision `since`; 410 when the history does not reach back so far."""
+        """Return a subscription and the events after revision `since`.
+
+        Raises ApiError 410 if the history begins later.
+        """
         table = self._table(resource)
         if since is not None and since < table.forgotten:
             raise expired(f"too old resource version: {since} ({table.forgotten})")

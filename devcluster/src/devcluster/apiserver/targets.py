@@ -1,4 +1,4 @@
-"""What a request is about: the resource, the object and the subresource that its path names."""
+"""The resource, object and subresource that the path of a request names."""
 
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -23,7 +23,7 @@ class Target:
 
 
 def parse_target(path: str, registry: Registry) -> Target:
-    """`/api/v1/...` or `/apis/GROUP/VERSION/...` as a target; 404 for anything that is not served."""
+    """`/api/v1/...` or `/apis/GROUP/VERSION/...` as a target. Raises ApiError 404 if it is not served."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     if parts[0] == "api" and len(parts) >= 3:
         group, version, rest = "", parts[1], parts[2:]
@@ -47,5 +47,5 @@ def parse_target(path: str, registry: Registry) -> Target:
 
 
 def _is_namespace_subresource(rest: list[str]) -> bool:
-    """`namespaces/x/status` is about the namespace itself; nothing else is named so."""
+    """Return whether the path names a subresource of a namespace: only these names follow a namespace's."""
     return len(rest) == 3 and rest[2] in ("status", "finalize")

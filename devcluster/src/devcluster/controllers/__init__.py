@@ -1,4 +1,5 @@
-"""The part of kube-controller-manager that the dev cluster needs: Jobs, garbage, namespaces, accounts, volumes."""
+"""The controllers of kube-controller-manager that the dev cluster needs: Jobs, garbage collection, namespaces, service
+accounts and volumes."""
 
 from devcluster.controllers.manager import run_controllers
 

@@ -1,36 +1,39 @@
-"""Which kinds the API server has, built-in and custom."""
+"""Discovery of the kinds that the API server serves."""
 
 from dataclasses import dataclass, field
 
 from devcluster.client import Client, Object, Resource
 
-# The same objects as the core group's Events.
+# The objects of the core group's Events.
 _DOUBLES = {("events.k8s.io", "events")}
 _NEEDED_VERBS = {"list", "watch", "delete"}
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """Resources by their group, version and kind; one version of each group that the server prefers."""
+class ResourceMapper:
+    """The resources that the server serves, each in the preferred version of its group."""
 
     resources: frozenset[Resource] = field(default_factory=frozenset)
 
     def of_kind(self, api_version: str, kind: str) -> Resource | None:
-        """The resource of a kind. Any version of its group will do, since they show the same objects."""
+        """Return the resource of a kind.
+
+        The version does not matter: all versions of a group serve the same objects.
+        """
         group = api_version.rpartition("/")[0]
         found = (resource for resource in self.resources if (resource.group, resource.kind) == (group, kind))
         return next(found, None)
 
 
-async def discover(client: Client) -> Catalogue:
-    """Every kind that can be listed, watched and deleted."""
+async def discover(client: Client) -> ResourceMapper:
+    """Return every kind that can be listed, watched and deleted."""
     found = _resources("", "v1", await client.get("/api/v1"))
     groups = await client.get("/apis")
     for group in groups["groups"]:
         preferred = group["preferredVersion"]
         listing = await client.get(f"/apis/{preferred['groupVersion']}")
         found |= _resources(group["name"], preferred["version"], listing)
-    return Catalogue(frozenset(found))
+    return ResourceMapper(frozenset(found))
 
 
 def _resources(group: str, version: str, listing: Object) -> set[Resource]:

@@ -1,4 +1,4 @@
-"""Deletes what has lost its owner, and lets owners go that wait for their dependents."""
+"""Deletes objects whose owners are deleted, and completes foreground and orphaning deletions."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from typing import Any
 from kubernetes.aio.client.exceptions import ApiException
 
 from devcluster.client import EVENTS, Client, Object, Resource
-from devcluster.controllers.discovery import Catalogue, discover
+from devcluster.controllers.discovery import ResourceMapper, discover
 from devcluster.controllers.ownership import OwnerState, decide, owner_references, waits_for_dependents
 from devcluster.controllers.workqueue import WorkQueue
 from devcluster.informer import Informer, Key, key_of
@@ -18,14 +18,14 @@ CUSTOM_RESOURCES = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
 
-# A new CRD is served a moment after its creation.
+# Seconds: a new CRD is served a moment after its creation.
 DISCOVERY_SECONDS = 0.5
 
 Item = tuple[Resource, Key]
 
 
 class GarbageCollector:
-    """Watches every kind, those of CRDs too, and knows who owns whom."""
+    """Watches every kind, those of CRDs included, and their ownerReferences."""
 
     def __init__(self, client: Client, definitions: Informer) -> None:
         self._client = client
@@ -34,11 +34,11 @@ class GarbageCollector:
         self._dependents: dict[str, set[Item]] = {}
         self._discover = asyncio.Event()
         self._discover.set()
-        self.catalogue = Catalogue()
+        self.mapper = ResourceMapper()
         definitions.on_change(lambda old, new: self._discover.set())
 
     async def run(self) -> None:
-        """Endless."""
+        """Run until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._queue.run())
@@ -48,7 +48,7 @@ class GarbageCollector:
                 task.cancel()
 
     async def _keep_watching(self) -> None:
-        """Watch the kinds that there are, and again whenever a CRD comes or goes."""
+        """Watch all kinds; start again whenever a CRD is created or deleted."""
         while True:
             await self._discover.wait()
             self._discover.clear()
@@ -59,10 +59,10 @@ class GarbageCollector:
                 self._discover.set()
             await asyncio.sleep(DISCOVERY_SECONDS)
 
-    def _watch(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
-        # Events are many, own nothing and are owned by nothing.
-        wanted = catalogue.resources - {EVENTS}
+    def _watch(self, mapper: ResourceMapper) -> None:
+        self.mapper = mapper
+        # Events are numerous, and neither own nor are owned.
+        wanted = mapper.resources - {EVENTS}
         for resource in self._informers.keys() - wanted:
             self._informers.pop(resource)[1].cancel()
         for resource in wanted - self._informers.keys():
@@ -80,7 +80,7 @@ class GarbageCollector:
         for reference in owner_references(new) if new else []:
             self._dependents.setdefault(reference["uid"], set()).add(item)
         if new is None:
-            # Whoever it owned has lost an owner; whoever owned it may have waited for its end.
+            # Its dependents have lost an owner; its owners may wait for its deletion.
             for dependent in self._dependents.pop(obj["metadata"]["uid"], set()):
                 self._queue.add(dependent)
             self._look_at_owners(obj)
@@ -94,7 +94,7 @@ class GarbageCollector:
 
     def _look_at_owners(self, obj: Object) -> None:
         for reference in owner_references(obj):
-            resource = self.catalogue.of_kind(reference["apiVersion"], reference["kind"])
+            resource = self.mapper.of_kind(reference["apiVersion"], reference["kind"])
             if resource:
                 namespace = obj["metadata"].get("namespace", "") if resource.namespaced else ""
                 self._queue.add((resource, (namespace, reference["name"])))
@@ -134,10 +134,10 @@ class GarbageCollector:
         return None
 
     async def _owner_state(self, obj: Object, reference: Object) -> OwnerState:
-        """Look at the owner itself: a cache is never trusted for absence."""
-        resource = self.catalogue.of_kind(reference["apiVersion"], reference["kind"])
+        """Read the owner itself: a cache is never trusted for absence."""
+        resource = self.mapper.of_kind(reference["apiVersion"], reference["kind"])
         if resource is None:
-            # A kind that is not served (any more, or yet) tells nothing about its objects.
+            # A kind that is not served, no longer or not yet: its objects may exist.
             return OwnerState.SOLID
         namespace = obj["metadata"].get("namespace") if resource.namespaced else None
         try:
@@ -151,7 +151,7 @@ class GarbageCollector:
         return OwnerState.WAITING if waits_for_dependents(owner) else OwnerState.SOLID
 
     async def _patch(self, item: Item, obj: Object, metadata: dict[str, Any]) -> None:
-        """Change metadata of exactly the version that the decision was made for."""
+        """Patch the metadata of exactly the version for which the decision was made."""
         patch = {"metadata": {**metadata, "resourceVersion": obj["metadata"]["resourceVersion"]}}
         try:
             await self._client.patch(item[0].path_of(obj), patch)

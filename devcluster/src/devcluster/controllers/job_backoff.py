@@ -1,4 +1,4 @@
-"""When a Job's failed pods are replaced: later after each failure."""
+"""The back-off before a Job's failed pods are replaced."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -10,9 +10,11 @@ MAX_BACKOFF_SECONDS = 600.0
 
 
 def seconds_left(pods: Iterable[Object], now: datetime, base_delay: float) -> float:
-    """Seconds until the next pod may be made: `base_delay`, doubled with each failure in a row; at most ten minutes.
+    """Return the seconds until the next pod may be created.
 
-    A failure that the Job's policy ignores for its limit delays like any other.
+    That is `base_delay`, doubled with each consecutive failure, at most ten minutes.
+
+    A failure that the Job's policy does not count towards the limit delays like any other.
     """
     ends = sorted(
         (finish_time(pod, now), phase_of(pod) == "Succeeded")
@@ -31,6 +33,6 @@ def seconds_left(pods: Iterable[Object], now: datetime, base_delay: float) -> fl
 def seconds_left_by_index(
     pods: Iterable[Object], indexes: Iterable[int], now: datetime, base_delay: float
 ) -> dict[int, float]:
-    """As `seconds_left`, for each index by its own pods: the way of a Job with `backoffLimitPerIndex`."""
+    """Return `seconds_left` for each index by its own pods, as for a Job with `backoffLimitPerIndex`."""
     known = list(pods)
     return {index: seconds_left((pod for pod in known if index_of(pod) == index), now, base_delay) for index in indexes}

@@ -1,4 +1,4 @@
-"""Runs `sync_job` on every change of a Job or of its pods, and does what it says."""
+"""Calls `sync_job` on every change of a Job or of its pods, and carries out its actions."""
 
 import logging
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ _OURS = "kubernetes.io/job-controller"
 
 
 class JobController:
-    """Every look reads the Job and its pods anew, so that a cache that lags never makes a pod twice."""
+    """Reads the Job and its pods from the server on each sync, so that a stale cache never creates a pod twice."""
 
     def __init__(self, client: Client, jobs: Informer, pods: Informer, base_delay: float) -> None:
         self._client = client
@@ -35,7 +35,7 @@ class JobController:
         pods.on_change(self._pod_changed)
 
     async def run(self) -> None:
-        """Endless."""
+        """Run until cancelled."""
         await self._queue.run()
 
     def _job_changed(self, old: Object | None, new: Object | None) -> None:
@@ -57,7 +57,7 @@ class JobController:
         pods = [pod for pod in answer["items"] if (_owner(pod) or {}).get("uid") == uid]
         actions = sync_job(job, pods, datetime.now(UTC), self._base_delay)
         await self._perform(job, actions)
-        return actions.again_in
+        return actions.requeue_after
 
     async def _read(self, namespace: str, name: str) -> Object | None:
         try:
@@ -68,7 +68,7 @@ class JobController:
             raise
 
     async def _release_orphans(self, namespace: str, name: str, uid: str | None) -> None:
-        """Pods of an earlier Job of this name wait for nobody."""
+        """Remove the finalizers of pods of an earlier Job of this name."""
         answer = await self._client.get(PODS.path(namespace), labelSelector=f"{JOB_NAME}={name}")
         for pod in answer["items"]:
             owner = _owner(pod)
@@ -84,7 +84,7 @@ class JobController:
         for index in actions.create:
             await self._create(job, index)
         if actions.status != (job.get("status") or {}):
-            # With the resourceVersion that was read: a Job that changed meanwhile is looked at again.
+            # With the resourceVersion that was read: a Job that has changed since is synced again.
             await self._client.replace(JOBS.path_of(job, "status"), {**job, "status": actions.status})
         for pod in actions.release:
             await self._release(pod)
@@ -105,7 +105,7 @@ class JobController:
         await self._recorder.record(job, "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
 
     async def _release(self, pod: Object) -> None:
-        """Take the finalizer away, and the finalizer alone."""
+        """Remove the Job's finalizer from a pod, and change nothing else."""
         metadata = pod["metadata"]
         if not is_tracked(pod):
             return
@@ -119,7 +119,7 @@ class JobController:
 
 
 def _owner(pod: Object) -> Object | None:
-    """The Job that controls a pod."""
+    """Return the key of the Job that controls a pod."""
     for reference in pod["metadata"].get("ownerReferences") or []:
         if reference.get("controller") and reference["kind"] == "Job":
             found: Object = reference

@@ -1,4 +1,4 @@
-"""A Job's `podFailurePolicy`: what a failed pod means."""
+"""A Job's `podFailurePolicy`: which rule a failed pod matches."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from devcluster.controllers.job_pods import phase_of
 
 @dataclass(frozen=True)
 class Match:
-    """The first rule that a failed pod meets. `action` is FailJob, Ignore or Count."""
+    """The first rule that a failed pod matches. `action` is FailJob, Ignore or Count."""
 
     action: str
     message: str
 
 
 def match(job: Object, pod: Object) -> Match | None:
-    """The rule for a pod of this Job, or None when none fits or the pod has not failed (yet)."""
+    """Return the rule that a pod of this Job matches; None if there is none or the pod has not failed."""
     if phase_of(pod) != "Failed":
         return None
     for number, rule in enumerate((job["spec"].get("podFailurePolicy") or {}).get("rules") or []):

@@ -1,4 +1,4 @@
-"""The pods of a Job: how they are made and what they say about themselves."""
+"""The pods of a Job: how they are created, and what their fields say."""
 
 import copy
 from collections.abc import Iterable
@@ -17,14 +17,14 @@ _MAX_GENERATE_NAME = 58
 
 
 def pod_for(job: Object, index: int | None) -> Object:
-    """A new pod of a Job; `index` is its completion index, None unless the Job is Indexed."""
+    """Return a new pod of a Job; `index` is its completion index, None unless the Job is Indexed."""
     template = copy.deepcopy(job["spec"]["template"])
     metadata, name = job["metadata"], job["metadata"]["name"]
     labels = {
         **((template.get("metadata") or {}).get("labels") or {}),
         CONTROLLER_UID: metadata["uid"],
         JOB_NAME: name,
-        # Without their domain these two are older than Kubernetes 1.27, and are still set.
+        # Labels without a domain are from before Kubernetes 1.27, and are still set.
         "controller-uid": metadata["uid"],
         "job-name": name,
     }
@@ -96,7 +96,7 @@ def is_ready(pod: Object) -> bool:
 
 
 def is_tracked(pod: Object) -> bool:
-    """Whether the Job has not yet made up its mind about this pod."""
+    """Return whether the pod has the Job's finalizer, so that it is not counted yet."""
     return TRACKING_FINALIZER in (pod["metadata"].get("finalizers") or [])
 
 
@@ -105,7 +105,7 @@ def uid_of(pod: Object) -> str:
 
 
 def index_of(pod: Object) -> int:
-    """The completion index; -1 for a pod that says none."""
+    """Return the completion index; -1 for a pod without one."""
     text = (pod["metadata"].get("annotations") or {}).get(INDEX, "")
     return int(text) if text.isdigit() else -1
 
@@ -120,7 +120,7 @@ def restarts_of(pod: Object) -> int:
 
 
 def finish_time(pod: Object, default: datetime) -> datetime:
-    """When the last container of a finished pod ended; `default` when no container says."""
+    """Return when the last container of a finished pod ended; `default` if no status has a time."""
     times = [
         parse_timestamp(terminated["finishedAt"])
         for container in (pod.get("status") or {}).get("containerStatuses") or []
@@ -130,7 +130,7 @@ def finish_time(pod: Object, default: datetime) -> datetime:
 
 
 def format_indexes(indexes: Iterable[int]) -> str:
-    """`{0, 2, 3, 4}` as `0,2-4`, the way of `status.completedIndexes`."""
+    """Return `{0, 2, 3, 4}` as `0,2-4`, the format of `status.completedIndexes`."""
     runs: list[tuple[int, int]] = []
     for index in sorted(indexes):
         if runs and index == runs[-1][1] + 1:
@@ -141,7 +141,7 @@ def format_indexes(indexes: Iterable[int]) -> str:
 
 
 def parse_indexes(text: str) -> set[int]:
-    """The reverse of `format_indexes`."""
+    """Parse the format of `format_indexes`."""
     found: set[int] = set()
     for part in filter(None, text.split(",")):
         first, _, last = part.partition("-")

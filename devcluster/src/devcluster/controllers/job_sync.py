@@ -1,7 +1,7 @@
-"""What the Job controller does about one Job: a pure function of the Job, its pods and the time.
+"""The Job controller's decision about one Job: a pure function of the Job, its pods and the time.
 
 The rules are those of Kubernetes' own controller (pkg/controller/job). A pod that ends is counted exactly once: its uid
-first goes into `status.uncountedTerminatedPods`, then the pod loses its finalizer, then the uid becomes a number.
+is first recorded in `status.uncountedTerminatedPods`, then the pod's finalizer is removed, then it is counted.
 """
 
 import copy
@@ -39,16 +39,16 @@ class Event:
 
 @dataclass
 class JobActions:
-    """What to do, in the order of the fields.
+    """The actions to carry out, in the order of the fields.
 
     Attributes:
-        discard: pods to delete that no longer count for anything: they lose their finalizer first.
-        delete: pods to delete that count when they have ended.
-        create: completion indexes of pods to make, None for each pod of a Job that is not Indexed.
-        status: the status to write, whole.
-        release: pods to take the finalizer from, once the status is written.
-        remove: delete the Job itself, its time to live is over.
-        again_in: seconds after which to look again even if nothing changes.
+        discard: pods to delete that are not counted: their finalizers are removed first.
+        delete: pods to delete that are counted when they have ended.
+        create: completion indexes of pods to create, None for each pod of a Job that is not Indexed.
+        status: the whole status to write.
+        release: pods whose finalizers are removed once the status is written.
+        remove: whether to delete the Job, whose time to live has expired.
+        requeue_after: seconds after which to sync again even if nothing changes.
     """
 
     status: Object
@@ -58,11 +58,11 @@ class JobActions:
     release: list[Object] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     remove: bool = False
-    again_in: float | None = None
+    requeue_after: float | None = None
 
 
 def condition(status: Object, kind: str) -> Object | None:
-    """The condition of this type, if it is True."""
+    """Return the condition of this type if it is True, else None."""
     found = (item for item in status.get("conditions") or [] if item["type"] == kind and item["status"] == "True")
     return next(found, None)
 
@@ -72,9 +72,9 @@ def sync_job(job: Object, pods: Sequence[Object], now: datetime, base_delay: flo
 
     Args:
         job: the Job as it is stored.
-        pods: all pods that it owns, the finished and the deleted too.
+        pods: all pods that it owns, also finished and deleted ones.
         now: the time.
-        base_delay: seconds before the first pod after a failure; doubled with each failure in a row.
+        base_delay: seconds before the first pod after a failure; doubled with each consecutive failure.
     """
     actions = JobActions(copy.deepcopy(job.get("status") or {}))
     if condition(actions.status, "Complete") or condition(actions.status, "Failed"):
@@ -95,7 +95,7 @@ def _expire(job: Object, actions: JobActions, now: datetime) -> None:
         return
     left = _left(end["lastTransitionTime"], lifetime, now)
     actions.remove = left <= 0
-    actions.again_in = left if left > 0 else None
+    actions.requeue_after = left if left > 0 else None
 
 
 def _left(since: str, seconds: float, now: datetime) -> float:
@@ -103,7 +103,7 @@ def _left(since: str, seconds: float, now: datetime) -> float:
 
 
 class _Sync:
-    """One decision. Each method looks at one question and adds to `actions`."""
+    """One decision. Each method decides one question and adds to `actions`."""
 
     def __init__(
         self, job: Object, pods: Sequence[Object], now: datetime, base_delay: float, actions: JobActions
@@ -134,7 +134,7 @@ class _Sync:
             self._succeed()
         self._finish()
         for kind in ("active", "succeeded", "failed"):
-            # Zeros of these are left out, as Kubernetes does; `ready` and `terminating` always stand.
+            # Zeros of these are left out as in Kubernetes; `ready` and `terminating` are always there.
             if not self.status.get(kind):
                 self.status.pop(kind, None)
 
@@ -145,13 +145,13 @@ class _Sync:
     # --- counting -----------------------------------------------------------------------------------------------
 
     def _has_failed(self, pod: Object) -> bool:
-        """A pod that is being deleted has failed at once, unless the Job waits for its end before it replaces it."""
+        """Return whether a pod has failed; so has a deleted one, unless the Job waits until it has ended."""
         if phase_of(pod) == "Failed":
             return True
         return is_terminating(pod) and not self.waits_for_end
 
     def _count(self) -> None:
-        """Turn released uids into numbers, and note the pods that have ended since."""
+        """Count the pods whose finalizers have been removed, and record those that have ended since."""
         uncounted = self.status.get("uncountedTerminatedPods") or {}
         tracked = {uid_of(pod) for pod in self.pods if is_tracked(pod)}
         remaining: dict[str, list[str]] = {}
@@ -234,19 +234,19 @@ class _Sync:
         taken = len(self.active) + (len(self.terminating) if self.waits_for_end else 0)
         if taken >= wanted:
             return
-        self.actions.create = self._rested(wanted - taken)
+        self.actions.create = self._past_backoff(wanted - taken)
 
     def _wanted(self) -> int:
-        """How many pods should be active now."""
+        """Return how many pods should be active now."""
         completions, parallelism = self.spec.get("completions"), self.spec.get("parallelism", 1)
         succeeded = len(self.indexes) if self.is_indexed else self._total("succeeded")
         if completions is None:
-            # A work queue: once one pod has succeeded, no more are started.
+            # A work queue: once a pod has succeeded, no more are started.
             return len(self.active) if succeeded else int(parallelism)
         return max(0, min(int(parallelism), int(completions) - succeeded))
 
-    def _rested(self, count: int) -> list[int | None]:
-        """Indexes of at most `count` pods that may be made now; for the others it will look again."""
+    def _past_backoff(self, count: int) -> list[int | None]:
+        """Return the indexes of at most `count` pods whose back-off is over; sync again for the others."""
         if self.spec.get("backoffLimitPerIndex") is None:
             delay = seconds_left(self.pods, self.now, self.base_delay)
             if delay > 0:
@@ -274,7 +274,7 @@ class _Sync:
         self.status["terminating"] = len(self.terminating) + len(gone)
 
     def _meets_success_policy(self) -> bool:
-        """Whether the indexes that a rule names have succeeded; the pods of others are then not waited for."""
+        """Return whether the indexes of a rule have succeeded, so that other pods need not finish."""
         for number, rule in enumerate((self.spec.get("successPolicy") or {}).get("rules") or []):
             named = parse_indexes(rule["succeededIndexes"]) if rule.get("succeededIndexes") else None
             done = len(self.indexes if named is None else self.indexes & named)
@@ -286,14 +286,14 @@ class _Sync:
     def _succeed(self) -> None:
         completions = self.spec.get("completions")
         succeeded = len(self.indexes) if self.is_indexed else self._total("succeeded")
-        # Without completions it is a work queue, where some pods may still be at it after the first success.
+        # Without completions it is a work queue, in which pods may still run after the first success.
         is_drained = succeeded > 0 and not self.status["active"]
         if is_drained if completions is None else succeeded >= completions:
             message = "Reached expected number of succeeded pods"
             self._set_condition("SuccessCriteriaMet", "True", "CompletionsReached", message)
 
     def _finish(self) -> None:
-        """The last word, once every pod has ended and is counted."""
+        """Set the final condition once every pod has ended and is counted."""
         target = condition(self.status, "FailureTarget") or condition(self.status, "SuccessCriteriaMet")
         if not target or self.status["active"] or self.status["terminating"]:
             return
@@ -308,7 +308,7 @@ class _Sync:
             self.actions.events.append(Event("Normal", "Completed", "Job completed"))
 
     def _set_condition(self, kind: str, status: str, reason: str, message: str) -> bool:
-        """Set a condition; whether that changed it."""
+        """Set a condition; return whether it has changed."""
         conditions = self.status.setdefault("conditions", [])
         current = next((item for item in conditions if item["type"] == kind), None)
         if current and current["status"] == status:
@@ -328,5 +328,5 @@ class _Sync:
         return True
 
     def _look_again(self, seconds: float) -> None:
-        known = self.actions.again_in
-        self.actions.again_in = seconds if known is None else min(known, seconds)
+        known = self.actions.requeue_after
+        self.actions.requeue_after = seconds if known is None else min(known, seconds)

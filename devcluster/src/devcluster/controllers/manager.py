@@ -1,4 +1,4 @@
-"""Starts the controllers over shared caches."""
+"""Runs the controllers on shared informers."""
 
 import asyncio
 from pathlib import Path
@@ -20,7 +20,7 @@ from devcluster.informer import Informer, running
 
 
 async def run_controllers(kubeconfig: Path, *, job_backoff: float = 10.0) -> None:
-    """Be the controller manager of a dev cluster until cancelled; a real control plane has its own.
+    """Run the controllers of a dev cluster until cancelled; a real control plane has its own.
 
     `job_backoff` is the delay in seconds before a Job's first pod after a failure; Kubernetes has 10.
     """

@@ -1,4 +1,4 @@
-"""Empties namespaces that are deleted, and gives each namespace its `default` service account."""
+"""Empties namespaces that are deleted, and creates the service account `default` in each namespace."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ _AGAIN_SECONDS = 0.2
 
 
 class NamespaceController:
-    """Acts on every change of a namespace, and of a `default` service account that somebody deletes."""
+    """Syncs each namespace when it changes, or when its service account `default` is deleted."""
 
     def __init__(self, client: Client, namespaces: Informer, accounts: Informer) -> None:
         self._client = client
@@ -24,7 +24,7 @@ class NamespaceController:
         accounts.on_change(self._account_changed)
 
     async def run(self) -> None:
-        """Endless."""
+        """Run until cancelled."""
         await self._queue.run()
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
@@ -62,11 +62,11 @@ class NamespaceController:
                 raise
 
     async def _empty(self, namespace: Object) -> float | None:
-        """Delete all that is in the namespace; when nothing is left, let the namespace go."""
+        """Delete the contents of a namespace; when nothing is left, finalize it."""
         name = namespace["metadata"]["name"]
-        catalogue = await discover(self._client)
+        mapper = await discover(self._client)
         is_empty = True
-        for resource in (resource for resource in catalogue.resources if resource.namespaced):
+        for resource in (resource for resource in mapper.resources if resource.namespaced):
             for item in (await self._client.get(resource.path(name)))["items"]:
                 is_empty = False
                 if not item["metadata"].get("deletionTimestamp"):

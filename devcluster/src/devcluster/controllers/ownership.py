@@ -1,4 +1,4 @@
-"""What the garbage collector does about one object: pure decisions over owners and dependents."""
+"""The garbage collector's decision about one object: a pure function of its owners and dependents."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Propagation = Literal["Foreground", "Background", "Orphan"]
 
 
 class OwnerState(Enum):
-    """How it stands with the owner that a reference names, found by uid and not by name alone."""
+    """The state of the owner that a reference names, identified by uid and not by name alone."""
 
     SOLID = "there"
     WAITING = "being deleted, and waits for its dependents"
@@ -23,13 +23,13 @@ class OwnerState(Enum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do with one object; nothing by default.
+    """The actions on one object; none by default.
 
     Attributes:
-        delete: delete it in this way.
-        references: write these ownerReferences in place of its own.
-        finish: take this finalizer from it, its dependents are dealt with.
-        dependents: what to do with those that it owns first.
+        delete: the propagation policy to delete it with.
+        references: the ownerReferences to write.
+        finish: the finalizer to remove, since its dependents are done.
+        dependents: what to do first with the objects that it owns.
     """
 
     delete: Propagation | None = None
@@ -47,7 +47,7 @@ def has_finalizer(obj: Object, finalizer: str) -> bool:
 
 
 def waits_for_dependents(obj: Object) -> bool:
-    """Whether an object is being deleted in the foreground."""
+    """Return whether an object is being deleted in the foreground."""
     return bool(obj["metadata"].get("deletionTimestamp")) and has_finalizer(obj, FOREGROUND)
 
 

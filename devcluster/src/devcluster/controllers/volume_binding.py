@@ -1,4 +1,4 @@
-"""Binds claims to the volumes that are reserved for them, and tells when a volume has lost its claim."""
+"""Binds claims to the volumes that are reserved for them, and releases volumes whose claims are deleted."""
 
 import logging
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 
 
 def volume_phase(volume: Object, claims: Mapping[Key, Object]) -> str:
-    """The phase of a volume: Available, Bound, or Released when the claim that it is reserved for is gone."""
+    """Return the phase of a volume: Available, Bound, or Released if the claim that it is reserved for is deleted."""
     reserved = volume["spec"].get("claimRef")
     if not reserved:
         return "Available"
@@ -23,12 +23,12 @@ def volume_phase(volume: Object, claims: Mapping[Key, Object]) -> str:
     if claim is not None and reserved.get("uid") in (None, claim["metadata"]["uid"]):
         bound_to = claim["spec"].get("volumeName")
         return "Bound" if bound_to in (None, "", volume["metadata"]["name"]) else "Available"
-    # Without a uid it waits for a claim that has not been made yet.
+    # Without a uid it is reserved for a claim that has not been created yet.
     return "Released" if reserved.get("uid") else "Available"
 
 
 def bound_claim(claim: Object, volume: Object) -> Object:
-    """The claim as it stands when it has this volume."""
+    """Return the claim bound to this volume."""
     metadata, spec = claim["metadata"], volume["spec"]
     return {
         **claim,
@@ -42,7 +42,7 @@ def bound_claim(claim: Object, volume: Object) -> Object:
 
 
 class VolumeBinder:
-    """Acts on every change of a volume or of the claim that it is reserved for."""
+    """Syncs each volume when it, or the claim that it is reserved for, changes."""
 
     def __init__(self, client: Client, volumes: Informer, claims: Informer) -> None:
         self._client = client
@@ -52,7 +52,7 @@ class VolumeBinder:
         claims.on_change(self._claim_changed)
 
     async def run(self) -> None:
-        """Endless."""
+        """Run until cancelled."""
         await self._queue.run()
 
     def _volume_changed(self, old: Object | None, new: Object | None) -> None:

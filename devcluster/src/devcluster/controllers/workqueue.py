@@ -1,4 +1,4 @@
-"""Keys to look at, each at most once at a time."""
+"""A work queue of keys, each in it at most once."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ K = TypeVar("K")
 
 
 class WorkQueue(Generic[K]):
-    """Calls `sync` for each key added, one after the other. `sync` may return seconds after which to look again."""
+    """Calls `sync` for each key added, one after the other. `sync` may return seconds after which to call it again."""
 
     def __init__(self, sync: Callable[[K], Awaitable[float | None]]) -> None:
         self._sync = sync
@@ -29,20 +29,20 @@ class WorkQueue(Generic[K]):
         self._added = asyncio.Event()
 
     def add(self, key: K) -> None:
-        """Look at a key soon. A key that waits already is looked at once."""
+        """Queue a key, unless it is queued already."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
         self._keys[key] = None
         self._added.set()
 
     def add_later(self, key: K, seconds: float) -> None:
-        """Look at a key after some time, unless something adds it before."""
+        """Queue a key after some seconds, unless it is added before."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
         self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
 
     async def run(self) -> None:
-        """Endless."""
+        """Run until cancelled."""
         while True:
             await self._added.wait()
             self._added.clear()
@@ -55,7 +55,7 @@ class WorkQueue(Generic[K]):
         try:
             again = await self._sync(key)
         except ApiException as error:
-            # Gone, changed or going while it was looked at: every-day life.
+            # Deleted or changed during the sync, which is usual.
             level = logging.DEBUG if error.status in (403, 404, 409) else logging.WARNING
             logger.log(level, "%s: %s", key, status_message(error))
             self._retry_after_failure(key)
@@ -63,7 +63,7 @@ class WorkQueue(Generic[K]):
             logger.warning("%s: %s", key, error)
             self._retry_after_failure(key)
         except Exception:
-            # An object that this code cannot digest must not stop it from looking at the others.
+            # An object that this code cannot handle must not stop the others.
             logger.exception("%s was left as it is", key)
         else:
             self._failures.pop(key, None)

@@ -1,4 +1,4 @@
-"""One container of a pod: start it, watch it end, start it again as the pod's restartPolicy says."""
+"""One container of a pod: start it, wait for its end, restart it by the pod's restartPolicy."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from kubernetes.aio.client.exceptions import ApiException
 
 from devcluster.client import SERVICES, Object
 from devcluster.node.environment import base_environment, command_line, container_environment
-from devcluster.node.hosts import governs, host_rewriter
+from devcluster.node.hosts import host_rewriter, selects_by_name
 from devcluster.node.process import ContainerProcess, ProcessSpec, StartError, termination_message
 from devcluster.node.rewriting import path_rewriter
 from devcluster.node.runtime import Runtime
@@ -29,19 +29,19 @@ MAX_RESTART_DELAY = 300.0
 
 
 def restart_delay(base: float, restarts: int) -> float:
-    """Seconds before the next start: none before the first restart, then doubling from `base` to five minutes."""
+    """Return the seconds before the next start: 0 before the first restart, then doubling from `base` to five minutes."""
     return 0.0 if restarts == 0 else min(base * 2 ** min(restarts - 1, 16), MAX_RESTART_DELAY)
 
 
 def starts_again(restart_policy: str, exit_code: int, *, is_init: bool) -> bool:
-    """Whether a container that ended is started again; an init container that succeeded never is."""
+    """Return whether a container that has ended is restarted; an init container that succeeded never is."""
     if restart_policy == "Always":
         return exit_code != 0 or not is_init
     return restart_policy == "OnFailure" and exit_code != 0
 
 
 class Container:
-    """Runs one container until it is done or the pod stops."""
+    """Runs one container until it has ended for good or the pod stops."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Container:
             self._process.kill()
 
     async def run(self, volumes: Mapping[str, Path]) -> None:
-        """Start the container, and again, until it is done for good or `stopping` is set."""
+        """Start and restart the container until it has ended for good or `stopping` is set."""
         attempt = 0
         while not self._stopping.is_set():
             spec = await self._prepare(volumes, attempt)
@@ -88,7 +88,7 @@ class Container:
             attempt += 1
 
     def log_file(self, *, previous: bool = False) -> Path | None:
-        """The log of the newest attempt, or of the one before it; None when there is no such attempt."""
+        """Return the log file of the newest attempt, or of the one before it; None if there is no such attempt."""
         logs = sorted(self._folder.glob("*.log"), key=lambda path: int(path.stem))
         position = -2 if previous else -1
         return logs[position] if len(logs) >= -position else None
@@ -105,7 +105,7 @@ class Container:
         await self._pause(delay)
 
     async def _prepare(self, volumes: Mapping[str, Path], attempt: int) -> ProcessSpec | None:
-        """Everything for a start; None after a pause, when something is missing that may come yet."""
+        """Prepare a start; return None after a pause if something is missing that may be created later."""
         image = str(self.record.spec.get("image", ""))
         if image.endswith(MISSING_IMAGE_SUFFIX):
             await self._fail_to_pull(image)
@@ -166,12 +166,12 @@ class Container:
     async def _host_rewriter(self, pod: Object) -> Callable[[str], str]:
         subdomain = pod["spec"].get("subdomain")
         services = await self._runtime.client.get(SERVICES.path(pod["metadata"]["namespace"])) if subdomain else {}
-        if any(governs(service, pod) for service in services.get("items", [])):
+        if any(selects_by_name(service, pod) for service in services.get("items", [])):
             return host_rewriter(pod)
         return lambda text: text
 
     def _working_folder(self, wanted: str, home: Path) -> Path:
-        """`workingDir` where it lies in a volume or is there on this machine; a folder of the container's own otherwise."""
+        """Return `workingDir` if it is in a volume or exists on this machine; else a folder of the container's own."""
         if wanted.startswith(str(self._runtime.state_dir)):
             Path(wanted).mkdir(parents=True, exist_ok=True)
         return Path(wanted) if wanted and Path(wanted).is_dir() else home
@@ -180,7 +180,7 @@ class Container:
         return self._folder / f"{attempt}.termination-log"
 
     async def _run_once(self, spec: ProcessSpec, attempt: int) -> int:
-        """Run the process to its end and record how it ended; the exit code."""
+        """Run the process to its end and record its state; return the exit code."""
         self.record.container_id = f"devcluster://{self._pod()['metadata']['uid']}-{self.record.name}-{attempt}"
         started = datetime.now(UTC)
         try:
@@ -191,7 +191,7 @@ class Container:
             return START_ERROR_EXIT_CODE
         self.record.state = running(started)
         if self._stopping.is_set():
-            # The pod was stopped while the process was being started, so nobody has signalled this one.
+            # The pod was stopped while the process was being started, so it has not been signalled.
             self._process.terminate()
         try:
             await self._tell("Started", f"Started container {self.record.name}")
@@ -226,7 +226,7 @@ class Container:
         await self._runtime.recorder.warn(self._pod(), reason, message)
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, but no longer than the pod goes on."""
+        """Sleep, at most until the pod stops."""
         try:
             await asyncio.wait_for(self._stopping.wait(), timeout=seconds)
         except TimeoutError:

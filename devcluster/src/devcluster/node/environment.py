@@ -14,9 +14,9 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def base_environment(pod: Object, home: Path, api_host: str, api_port: str) -> dict[str, str]:
-    """What every container finds in its environment; nothing of the developer's own shell."""
+    """Return the variables of every container; the developer's own environment is not inherited."""
     return {
-        # First the interpreter that runs the dev cluster, with the programs installed beside it.
+        # First the folder of this interpreter, with the programs of its environment.
         "PATH": f"{Path(sys.executable).parent}:{_SYSTEM_PATH}",
         "HOME": str(home),
         "LANG": "C.UTF-8",
@@ -34,7 +34,7 @@ def container_environment(
     base: Mapping[str, str],
     rewrite: Rewrite,
 ) -> dict[str, str]:
-    """The whole environment: `base`, then `env` in order, each with the paths rewritten.
+    """Return the whole environment: `base`, then `env` in order, with paths rewritten.
 
     Raises:
         UnresolvedReference: a ConfigMap, Secret or key is missing and not optional, or there is an `envFrom`.
@@ -74,12 +74,12 @@ def _key(content: Mapping[str, bytes], reference: Object, kind: str, namespace: 
 
 
 def command_line(container: Object, environment: Mapping[str, str], rewrite: Rewrite) -> list[str]:
-    """`command` and `args`, rewritten and expanded.
+    """Return `command` and `args`, rewritten and expanded.
 
-    `python` and `python3` are the interpreter of the dev cluster, since images are not used here.
+    `python` and `python3` are this interpreter, since images are not used.
 
     Raises:
-        UnresolvedReference: the container leaves its command to its image.
+        UnresolvedReference: the container has no command, and so that of its image.
     """
     words = [*(container.get("command") or []), *(container.get("args") or [])]
     if not container.get("command"):

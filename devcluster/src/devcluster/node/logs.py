@@ -1,7 +1,7 @@
 """The kubelet's HTTPS endpoint for container logs, which the API server reads for `kubectl logs`.
 
-It listens on the loopback address and asks for no credentials: whoever can open a connection on this machine can read
-the logs of its pods. Lines carry no time, so that `--timestamps` and `--since` change nothing.
+It listens on the loopback address without authentication: every user of this machine can read the logs of its pods.
+Lines have no time, so that `--timestamps` and `--since` have no effect.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ _BLOCK = 65536
 
 @asynccontextmanager
 async def serve_logs(find: FindPod) -> AsyncIterator[int]:
-    """Serve logs for the length of a block, which gets the port."""
+    """Serve logs while the context lasts; yield the port."""
     application = web.Application()
     application.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _handler(find))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert(HOST_IP, "localhost").configure_cert(context)
-    # A client that follows a log must not hold up the node's stop.
+    # A client that follows a log must not delay the end of the node.
     runner = web.AppRunner(application, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     try:
@@ -84,12 +84,12 @@ def _absence(pod: str, container: Container, previous: bool) -> str:
 
 
 async def _read(container: Container, log: Path, tail: int | None, *, follow: bool) -> AsyncIterator[bytes]:
-    """The log from its beginning or its last lines, and with `follow` what is added until the container ends."""
+    """Yield the log from its beginning, or its last lines; with `follow` also what is added until the container ends."""
     with log.open("rb") as stream:
         if tail is not None:
             stream.seek(-len(last_lines(log, tail)), os.SEEK_END)
         while True:
-            # Looked at before reading: what was written until the end is read once more after it.
+            # Checked before reading, so that output until the end is read once more after it.
             is_live = follow and container.record.is_running
             while block := stream.read(_BLOCK):
                 yield block

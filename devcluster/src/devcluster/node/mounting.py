@@ -1,4 +1,4 @@
-"""Makes a pod's volumes, and keeps those that are written from the API up to date."""
+"""Creates a pod's volumes, and keeps those with files from the API up to date."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ from devcluster.events import parse_timestamp
 from devcluster.node.sources import UnresolvedReference, load_sources
 from devcluster.node.volumes import (
     TokenKey,
-    holds_files_of_the_api,
+    is_written_from_api,
     make_host_path,
     volume_files,
     wanted_tokens,
@@ -29,14 +29,14 @@ from devcluster.node.volumes import (
 
 logger = logging.getLogger(__name__)
 
-# The kubelet looks at ConfigMaps and Secrets about once a minute; somebody who waits for a demo would rather not.
+# Seconds; the kubelet refreshes ConfigMaps and Secrets about once a minute, which is long for a demo.
 REFRESH_SECONDS = 2.0
-# The kubelet asks for a new token when 80 % of the old one's life is over.
+# As the kubelet, request a new token when 80 % of the lifetime of the old one is over.
 TOKEN_LIFE_USED = 0.8
 
 
 class Mounts:
-    """The volumes of one pod below one folder."""
+    """The volumes of one pod, in one folder."""
 
     def __init__(self, client: Client, pod: Object, folder: Path) -> None:
         self._client = client
@@ -45,10 +45,10 @@ class Mounts:
         self.pod = pod
 
     async def make(self) -> dict[str, Path]:
-        """Make every volume; the path of each by name.
+        """Create every volume; return the path of each by name.
 
         Raises:
-            UnresolvedReference: something that a volume needs is not there yet.
+            UnresolvedReference: an object that a volume needs does not exist yet.
         """
         places = await self._write_from_api()
         for volume in self.pod["spec"].get("volumes") or []:
@@ -66,8 +66,8 @@ class Mounts:
                 raise UnresolvedReference(f"volume {name}: the dev cluster does not serve {kinds}")
         return places
 
-    async def keep_current(self) -> None:
-        """Write the volumes again whenever what they are made from has changed. Endless."""
+    async def refresh(self) -> None:
+        """Write the files from the API again whenever their sources have changed. Run until cancelled."""
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
@@ -79,7 +79,7 @@ class Mounts:
         return self._folder / volume
 
     async def _write_from_api(self) -> dict[str, Path]:
-        volumes = [volume for volume in self.pod["spec"].get("volumes") or [] if holds_files_of_the_api(volume)]
+        volumes = [volume for volume in self.pod["spec"].get("volumes") or [] if is_written_from_api(volume)]
         if not volumes:
             return {}
         sources = await load_sources(self._client, self.pod)
@@ -99,7 +99,7 @@ class Mounts:
         return {key: token for key, (token, _) in self._tokens.items()}
 
     async def _request_token(self, key: TokenKey) -> tuple[str, datetime]:
-        """A token bound to this pod, and when to ask for the next."""
+        """Request a token bound to this pod; return it and when to request the next."""
         audience, lifetime = key
         metadata = self.pod["metadata"]
         bound = {"apiVersion": "v1", "kind": "Pod", "name": metadata["name"], "uid": metadata["uid"]}

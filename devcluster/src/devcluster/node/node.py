@@ -1,4 +1,4 @@
-"""The node: its registration, scheduler, provisioner, log endpoint, and one worker for each of its pods."""
+"""The node: registration, scheduler, provisioner, log endpoint, and one worker for each of its pods."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from devcluster.events import Recorder
 from devcluster.informer import Informer, running
 from devcluster.node.logs import serve_logs
 from devcluster.node.pod import PodWorker
-from devcluster.node.process import end_marked
+from devcluster.node.process import kill_marked
 from devcluster.node.provisioner import Provisioner
 from devcluster.node.registration import Registration, capacity
 from devcluster.node.runtime import Runtime
@@ -37,17 +37,17 @@ async def run_node(
     restart_delay: float = 10.0,
     retry_delay: float = 1.0,
 ) -> None:
-    """Be a node of a cluster until cancelled; every process that it started has ended then.
+    """Run a node of a cluster until cancelled; all processes that it has started end with it.
 
     Args:
-        kubeconfig: how to reach the API server, as an administrator or a node.
+        kubeconfig: of an administrator or a node.
         name: of the Node.
-        state_dir: an absolute folder for logs, volumes and claims; one node at a time.
-        gpus: how many `nvidia.com/gpu` pods may take together. They are counted, not looked for.
-        cpus: cores that pods may ask for together; those of this machine if None. Requests are counted, never enforced.
-        memory: a quantity, as `cpus`; this machine's if None.
+        state_dir: an absolute folder for logs, volumes and claims; of one node at a time.
+        gpus: capacity for `nvidia.com/gpu`. They need not exist.
+        cpus: capacity in cores; this machine's if None. Requests are counted, limits not enforced.
+        memory: capacity as a quantity; this machine's if None.
         restart_delay: seconds of the first back-off between a container's starts; Kubernetes has 10.
-        retry_delay: seconds between attempts at what a pod waits for, such as a ConfigMap.
+        retry_delay: seconds between attempts to read what a pod waits for, such as a ConfigMap.
     """
     state_dir = _private_folder(state_dir)
     resources = capacity(gpus, cpus, memory)
@@ -60,8 +60,8 @@ async def run_node(
             restart_delay=restart_delay,
             retry_delay=retry_delay,
         )
-        # A node that was killed could not end its containers, nor tidy up.
-        await end_marked(f"{runtime.pods_dir}/")
+        # A node that was killed has left its containers and files.
+        await kill_marked(f"{runtime.pods_dir}/")
         await asyncio.to_thread(shutil.rmtree, runtime.pods_dir, ignore_errors=True)
         node = _Node(runtime)
         informers = nodes, pods, claims, volumes = (
@@ -75,7 +75,7 @@ async def run_node(
             await registration.register()
             async with running(*informers), asyncio.TaskGroup() as group:
                 pods.on_change(node.pod_changed)
-                group.create_task(registration.keep_alive())
+                group.create_task(registration.heartbeat())
                 group.create_task(Scheduler(client, nodes, pods, claims).run())
                 group.create_task(Provisioner(client, claims, volumes, state_dir / "claims").run())
                 group.create_task(node.run())
@@ -95,7 +95,7 @@ class _Node:
         self._new: asyncio.Queue[PodWorker] = asyncio.Queue()
 
     def find(self, namespace: str, name: str) -> PodWorker | None:
-        """The newest pod of this name."""
+        """Return the worker of the newest pod of this name, or None."""
         found = [
             worker
             for worker in self._workers.values()
@@ -115,7 +115,7 @@ class _Node:
             self._new.put_nowait(worker)
 
     async def run(self) -> None:
-        """Start a worker's task for each pod that comes. Endless."""
+        """Start a task for each new worker. Run until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
                 group.create_task(self._run_worker(await self._new.get()))
@@ -125,7 +125,7 @@ class _Node:
         try:
             await worker.run()
         except Exception:
-            # One pod that goes wrong must not take the node and all other pods with it.
+            # An error in one pod must not end the node and all other pods.
             logger.exception("pod %s failed", worker.pod["metadata"]["name"])
         finally:
             del self._workers[uid]

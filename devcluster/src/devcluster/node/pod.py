@@ -14,20 +14,20 @@ from devcluster.client import PODS, STRATEGIC_MERGE_PATCH, Object, status_messag
 from devcluster.events import parse_timestamp, timestamp
 from devcluster.node.container import Container
 from devcluster.node.mounting import Mounts
-from devcluster.node.process import end_marked
+from devcluster.node.process import kill_marked
 from devcluster.node.runtime import Runtime
 from devcluster.node.scheduling import is_terminal
 from devcluster.node.sources import UnresolvedReference
-from devcluster.node.status import ContainerRecord, Verdict, pod_status, terminated, waiting
+from devcluster.node.status import ContainerRecord, PodFailure, pod_status, terminated, waiting
 
 logger = logging.getLogger(__name__)
 
-DEADLINE_EXCEEDED = Verdict("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+DEADLINE_EXCEEDED = PodFailure("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 NEVER_STARTED_EXIT_CODE = 137
 
 
 class PodWorker:
-    """Runs one pod. `update` tells it what the API server says of the pod; None when it is gone."""
+    """Runs one pod. `update` passes its newest state in the API server; None when it is deleted."""
 
     def __init__(self, runtime: Runtime, pod: Object) -> None:
         self.pod = pod
@@ -38,7 +38,7 @@ class PodWorker:
         self._publishing = asyncio.Lock()
         self._published: Object = pod.get("status") or {}
         self._start_time = self._published.get("startTime") or timestamp(datetime.now(UTC))
-        self._verdict: Verdict | None = None
+        self._failure: PodFailure | None = None
         self._is_over = False
         self._folder = runtime.pod_dir(pod)
         self._mounts = Mounts(runtime.client, pod, self._folder / "volumes")
@@ -46,7 +46,7 @@ class PodWorker:
         self._main_containers = self._containers("containers")
 
     def update(self, pod: Object | None) -> None:
-        """Take note of the pod's newest state."""
+        """Take the pod's newest state."""
         if pod is None:
             self._is_gone = True
         else:
@@ -58,7 +58,7 @@ class PodWorker:
         return next((container for container in everyone if container.record.name == name), None)
 
     async def run(self) -> None:
-        """Run the pod until it is removed from the API server, then forget everything of it."""
+        """Run the pod until it is removed from the API server, then delete its folder."""
         try:
             if not is_terminal(self.pod):
                 await self._run_until_stopped()
@@ -66,7 +66,7 @@ class PodWorker:
                 await self._next_change()
             await self._remove()
         finally:
-            await end_marked(f"{self._folder}/")
+            await kill_marked(f"{self._folder}/")
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def _containers(self, key: str) -> list[Container]:
@@ -100,13 +100,13 @@ class PodWorker:
                 task.cancel()
             await asyncio.gather(work, stop, return_exceptions=True)
         self._is_over = True
-        self._settle_never_started()
+        self._terminate_never_started()
         await self._publish()
         await asyncio.to_thread(shutil.rmtree, self._folder / "volumes", ignore_errors=True)
 
     async def _run_containers(self) -> None:
         volumes = await self._mount()
-        refresh = asyncio.create_task(self._mounts.keep_current())
+        refresh = asyncio.create_task(self._mounts.refresh())
         try:
             for container in self._init_containers:
                 await container.run(volumes)
@@ -119,8 +119,8 @@ class PodWorker:
             refresh.cancel()
 
     async def _mount(self) -> dict[str, Path]:
-        """Make the volumes, trying until what they need is there or the pod stops."""
-        told = ""
+        """Create the volumes; retry until their sources exist or the pod stops."""
+        reported = ""
         while not self._stopping.is_set():
             try:
                 return await self._mounts.make()
@@ -128,15 +128,15 @@ class PodWorker:
                 message = str(error)
             except ApiException as error:
                 message = status_message(error)
-            if message != told:
+            if message != reported:
                 await self._runtime.recorder.warn(self.pod, "FailedMount", f"MountVolume.SetUp failed: {message}")
-            told = message
+            reported = message
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), self._runtime.retry_delay)
         return {}
 
     async def _until_stopped(self) -> float:
-        """Wait for the end that comes from outside; the grace period in seconds that it leaves."""
+        """Wait until the pod is deleted or its deadline has passed; return the grace period in seconds."""
         while True:
             metadata, spec = self.pod["metadata"], self.pod["spec"]
             if self._is_gone:
@@ -150,7 +150,7 @@ class PodWorker:
             ends_at = parse_timestamp(self._start_time) + timedelta(seconds=deadline)
             left = (ends_at - datetime.now(UTC)).total_seconds()
             if left <= 0:
-                self._verdict = DEADLINE_EXCEEDED
+                self._failure = DEADLINE_EXCEEDED
                 return float(spec.get("terminationGracePeriodSeconds", 30))
             await self._next_change(left)
 
@@ -161,7 +161,7 @@ class PodWorker:
         self._changed.clear()
 
     async def _stop(self, work: "asyncio.Task[None]", grace: float) -> None:
-        """SIGTERM to every container; SIGKILL to those that are left when the grace period is over."""
+        """Send SIGTERM to every container, and SIGKILL to those that run when the grace period is over."""
         self._stopping.set()
         everyone = (*self._init_containers, *self._main_containers)
         for container in everyone:
@@ -184,12 +184,12 @@ class PodWorker:
         await work
 
     def _deletion_ends_at(self) -> float:
-        """When the deletion's grace period is over, on the event loop's clock."""
+        """Return when the grace period of the deletion is over, by the event loop's clock."""
         deletion = parse_timestamp(self.pod["metadata"]["deletionTimestamp"])
         return asyncio.get_running_loop().time() + (deletion - datetime.now(UTC)).total_seconds()
 
-    def _settle_never_started(self) -> None:
-        """A pod that was stopped has no container that still waits."""
+    def _terminate_never_started(self) -> None:
+        """Set containers that were never started to terminated: none of a stopped pod waits."""
         if not self._stopping.is_set():
             return
         now = datetime.now(UTC)
@@ -210,7 +210,7 @@ class PodWorker:
                 )
 
     async def _publish(self) -> None:
-        """Write the pod's status if it has changed, trying until the API server takes it or the pod is gone."""
+        """Write the pod's status if it has changed; retry until it is accepted or the pod is deleted."""
         delay = self._runtime.retry_delay
         async with self._publishing:
             while not self._is_gone:
@@ -222,11 +222,11 @@ class PodWorker:
                     now=datetime.now(UTC),
                     previous=self._published.get("conditions") or [],
                     is_over=self._is_over,
-                    verdict=self._verdict,
+                    failure=self._failure,
                 )
                 if status == self._published:
                     return
-                # The uid keeps the status of this pod from a later one of the same name.
+                # The uid prevents that this status is written to a later pod of the same name.
                 patch = {"metadata": {"uid": self.pod["metadata"]["uid"]}, "status": status}
                 try:
                     path = PODS.path_of(self.pod, "status")
@@ -242,13 +242,13 @@ class PodWorker:
                 await asyncio.sleep(delay)
 
     async def _remove(self) -> None:
-        """Tell the API server that nothing of the pod runs any more, until it has forgotten the pod."""
+        """Delete the pod from the API server, now that none of its processes runs; retry until it is deleted."""
         while not self._is_gone:
             try:
                 metadata = self.pod["metadata"]
                 path = PODS.path_of(self.pod)
                 await self._runtime.client.delete(path, uid=metadata["uid"], gracePeriodSeconds=0)
-                # With a finalizer on it the pod goes later; there is nothing more to do here then.
+                # With a finalizer the pod is removed later, and nothing is left to do here.
                 await self._next_change(self._runtime.retry_delay)
                 if self.pod["metadata"].get("finalizers"):
                     await self._until_gone()

@@ -1,4 +1,4 @@
-"""One run of a container as a process of this machine, with everything it starts."""
+"""One run of a container as a process of this machine, with its descendants."""
 
 import asyncio
 import os
@@ -24,12 +24,12 @@ FALLBACK_LINES = 80
 
 
 class StartError(Exception):
-    """The program cannot be started; the message is the container runtime's."""
+    """The program cannot be started; the message is in the container runtime's words."""
 
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """How to start a container's process. `marker` is unlike any other run's."""
+    """How to start a container's process. `marker` is unique to this run."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -50,7 +50,7 @@ class ContainerProcess:
         """Start the program with its output in the log file.
 
         Raises:
-            StartError: it is not there or cannot be run.
+            StartError: it does not exist or cannot be executed.
         """
         program = _find(spec.command[0], spec.environment.get("PATH", ""), spec.folder)
         with spec.log.open("ab") as log:
@@ -70,19 +70,19 @@ class ContainerProcess:
         return cls(spec, process)
 
     async def wait(self) -> int:
-        """Wait for the main process and end what it has left behind. A signal's death is told as 128 + its number."""
+        """Wait for the main process and kill the rest; return the exit code, 128 + N after signal N."""
         try:
             code = await self._process.wait()
         finally:
-            await end_marked(self._spec.marker)
+            await kill_marked(self._spec.marker)
         return code if code >= 0 else 128 - code
 
     def terminate(self) -> None:
-        """SIGTERM to the main process alone, as a container's first process gets it."""
+        """Send SIGTERM to the main process alone, as to the first process of a container."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL to the main process; `wait` then ends the rest."""
+        """Send SIGKILL to the main process; `wait` then kills the rest."""
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -104,21 +104,21 @@ def _find(program: str, path: str, folder: Path) -> str:
     return str(target)
 
 
-async def end_marked(prefix: str) -> None:
-    """SIGKILL every process whose marker starts with `prefix`, also one that became another session's."""
+async def kill_marked(prefix: str) -> None:
+    """Kill every process whose marker starts with `prefix`, also in other sessions."""
     await asyncio.to_thread(_end_marked, prefix)
 
 
 def _end_marked(prefix: str) -> None:
     while _kill_marked(prefix):
-        # A process that was forking while it was looked for shows up in the next round.
+        # A process that was being forked during the search is found in the next round.
         time.sleep(0.02)
 
 
 def _kill_marked(prefix: str) -> int:
     killed = 0
     for process in psutil.process_iter():
-        # Other users' processes cannot be read, and any process may end while it is looked at.
+        # Processes of other users cannot be read, and any process may end meanwhile.
         with suppress(psutil.Error, OSError):
             if process.status() == psutil.STATUS_ZOMBIE:
                 continue
@@ -129,7 +129,7 @@ def _kill_marked(prefix: str) -> int:
 
 
 def termination_message(file: Path, log: Path, policy: str, exit_code: int) -> str:
-    """What a container said last: its termination file or, by policy and after a failure, the end of its log."""
+    """Return a container's termination message: its file or, by policy and after a failure, the end of its log."""
     try:
         content = file.read_bytes()[:TERMINATION_MESSAGE_BYTES]
     except OSError:
@@ -140,12 +140,12 @@ def termination_message(file: Path, log: Path, policy: str, exit_code: int) -> s
 
 
 def last_lines(log: Path, count: int) -> bytes:
-    """The last `count` lines of a file, read from its end."""
+    """Return the last `count` lines of a file, read from its end."""
     block = 65536
     with log.open("rb") as stream:
         position = stream.seek(0, os.SEEK_END)
         tail = b""
-        # One newline more than lines, since the newline that ends the last one counts too.
+        # One newline more than lines, since the last one ends in a newline, too.
         while position > 0 and tail.count(b"\n") <= count:
             step = min(block, position)
             position -= step

@@ -1,4 +1,4 @@
-"""Makes a folder and a hostPath PersistentVolume for each claim, and removes them again."""
+"""Creates a folder and a hostPath PersistentVolume for each claim, and deletes them with it."""
 
 import asyncio
 import logging
@@ -20,8 +20,8 @@ _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 RETRY_SECONDS = 1.0
 
 
-def needs_volume(claim: Object) -> bool:
-    """Whether a claim waits for a volume to be made; one that names or selects its volume, or no size, does not."""
+def should_provision(claim: Object) -> bool:
+    """Return whether to create a volume for a claim: not if it names or selects one, or has no size."""
     spec = claim["spec"]
     return (
         (claim.get("status") or {}).get("phase", "Pending") == "Pending"
@@ -33,7 +33,7 @@ def needs_volume(claim: Object) -> bool:
 
 
 def volume_for(claim: Object, folder: Path) -> Object:
-    """The PersistentVolume of a claim, reserved for it alone."""
+    """Return a PersistentVolume that is reserved for a claim."""
     metadata, spec = claim["metadata"], claim["spec"]
     return {
         "apiVersion": "v1",
@@ -61,8 +61,8 @@ def volume_name(claim: Object) -> str:
     return f"pvc-{claim['metadata']['uid']}"
 
 
-def is_to_be_removed(volume: Object) -> bool:
-    """Whether a volume of ours has lost its claim and says Delete."""
+def should_reclaim(volume: Object) -> bool:
+    """Return whether to delete a volume: ours, released, with the reclaim policy Delete."""
     return (
         (volume["metadata"].get("annotations") or {}).get(_PROVISIONED_BY) == PROVISIONER
         and (volume.get("status") or {}).get("phase") == "Released"
@@ -71,7 +71,7 @@ def is_to_be_removed(volume: Object) -> bool:
 
 
 class Provisioner:
-    """Acts on every change of claims and volumes."""
+    """Syncs on every change of claims and volumes."""
 
     def __init__(self, client: Client, claims: Informer, volumes: Informer, folder: Path) -> None:
         self._client = client
@@ -81,14 +81,14 @@ class Provisioner:
             informer.on_change(lambda old, new: self._changed.set())
 
     async def run(self) -> None:
-        """Endless."""
+        """Run until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
             try:
-                for claim in [claim for claim in self._claims.objects.values() if needs_volume(claim)]:
+                for claim in [claim for claim in self._claims.objects.values() if should_provision(claim)]:
                     await self._provision(claim)
-                for volume in [volume for volume in self._volumes.objects.values() if is_to_be_removed(volume)]:
+                for volume in [volume for volume in self._volumes.objects.values() if should_reclaim(volume)]:
                     await self._remove(volume)
             except (ApiException, ClientError, OSError) as error:
                 logger.warning("volumes: %s, again in %g s", error, RETRY_SECONDS)
@@ -109,6 +109,6 @@ class Provisioner:
                 raise
 
     async def _remove(self, volume: Object) -> None:
-        # The folder by the volume's name, never by what somebody may have written into its hostPath.
+        # The folder by the volume's name, never by its hostPath, which others may have written.
         await asyncio.to_thread(shutil.rmtree, self._folder / volume["metadata"]["name"], ignore_errors=True)
         await self._client.delete(PERSISTENT_VOLUMES.path_of(volume), uid=volume["metadata"]["uid"])

@@ -16,7 +16,7 @@ from devcluster.node.sources import HOST_IP
 
 logger = logging.getLogger(__name__)
 
-# The kubelet's own: a Lease of 40 s renewed every 10 s, well within the 50 s after which a node counts as lost.
+# The kubelet's values: a Lease of 40 s, renewed every 10 s, well within the 50 s after which a node is lost.
 HEARTBEAT_SECONDS = 10.0
 LEASE_SECONDS = 40
 LEASE_NAMESPACE = "kube-node-lease"
@@ -24,7 +24,7 @@ MAX_PODS = 110
 
 
 def capacity(gpus: int, cpus: int | None, memory: str | None) -> dict[str, str]:
-    """The node's ResourceList. What is not given is what this machine has; nothing of it is enforced."""
+    """Return the node's capacity as a ResourceList, by default this machine's."""
     found = {
         "cpu": str(cpus if cpus is not None else os.cpu_count() or 1),
         "memory": memory if memory is not None else f"{psutil.virtual_memory().total // 1024}Ki",
@@ -34,7 +34,7 @@ def capacity(gpus: int, cpus: int | None, memory: str | None) -> dict[str, str]:
 
 
 def node_object(name: str, resources: dict[str, str]) -> Object:
-    """The Node as it is created."""
+    """Return the Node to create."""
     system, machine = platform.system().lower(), _architecture()
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": system, "kubernetes.io/arch": machine}
     return {
@@ -47,7 +47,7 @@ def node_object(name: str, resources: dict[str, str]) -> Object:
 
 
 def node_status(resources: dict[str, str], log_port: int, since: datetime, now: datetime) -> Object:
-    """The Node's status: ready since `since`, alive at `now`."""
+    """Return the Node's status: ready since `since`, heartbeat at `now`."""
     healthy = [
         ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
         ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
@@ -86,12 +86,12 @@ def node_status(resources: dict[str, str], log_port: int, since: datetime, now: 
 
 
 def _architecture() -> str:
-    """The machine's architecture by Go's name."""
+    """Return the machine's architecture by its name in Go."""
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine().lower())
 
 
 class Registration:
-    """Makes the Node and keeps it ready."""
+    """Creates the Node and keeps it ready."""
 
     def __init__(self, client: Client, name: str, resources: dict[str, str], log_port: int) -> None:
         self._client = client
@@ -99,7 +99,7 @@ class Registration:
         self._since = datetime.now(UTC)
 
     async def register(self) -> Object:
-        """Create the Node, or take over the one of this name, and mark it ready."""
+        """Create the Node, or take over that of this name, and set it ready."""
         try:
             await self._client.create(NODES.path(), node_object(self._name, self._resources))
         except ApiException as error:
@@ -107,15 +107,15 @@ class Registration:
                 raise
         return await self._write_status()
 
-    async def keep_alive(self) -> None:
-        """Endless heartbeat."""
+    async def heartbeat(self) -> None:
+        """Renew the Lease and the status until cancelled."""
         while True:
             try:
                 await self._renew_lease()
                 await self._write_status()
             except ApiException as error:
                 if error.status == 404:
-                    logger.warning("node %s is gone from the API server", self._name)
+                    logger.warning("node %s does not exist any more in the API server", self._name)
                 else:
                     logger.warning("heartbeat failed: %s", error)
             except (ClientError, TimeoutError) as error:

@@ -1,10 +1,10 @@
-"""Paths inside a container, said as paths on this machine.
+"""Paths inside a container, rewritten to paths on this machine.
 
 The node starts plain processes without a mount namespace, so that it works for any user on any machine. A process
-therefore sees `/data` as this machine's `/data`, not as the volume that its container mounts there. What a pod says in
-`command`, `args`, `env` and `terminationMessagePath` is rewritten to where the volume lies; what a program has
-written in its own code, and the text inside mounted files, is not. A folder that only holds mounts is no volume: where
-a word names just this folder, it becomes one with links to the volumes.
+therefore sees `/data` as this machine's `/data`, not as the volume that its container mounts there. Paths in
+`command`, `args`, `env` and `terminationMessagePath` are rewritten to the path of the volume; those in a program's code
+and in mounted files are not. A folder that only holds mounts is not a volume: a word that is its path is replaced by
+a folder with links to the volumes.
 """
 
 import re
@@ -17,9 +17,9 @@ _AFTER = r"(?![\w.~-])"
 
 
 def path_rewriter(places: Mapping[str, str], folders: Mapping[str, str] | None = None) -> Callable[[str], str]:
-    """A function that replaces each path of `places` in a text, the longest first and only as a whole path.
+    """Return a function that replaces each path of `places` in a text, the longest first and only whole paths.
 
-    A text that is one of `folders`, and nothing else, is replaced too.
+    A text that is exactly one of `folders` is replaced, too.
     """
     known = {mount.rstrip("/"): place for mount, place in places.items() if mount.rstrip("/")}
     if not known:
@@ -34,9 +34,9 @@ _REFERENCE = re.compile(r"\$(?:\$|\(([^()]*)\))")
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Kubernetes' `$(VAR)` expansion: `$$` stands for `$`, and a variable that is not known stays as it is written.
+    """Expand `$(VAR)` as Kubernetes does: `$$` is `$`, and an unknown variable is left as written.
 
-    Rewrite the paths of `text` first: `variables` hold this machine's paths already, which may lie below a mountPath.
+    Rewrite the paths of `text` before: `variables` have paths of this machine, which may begin with a mountPath.
     """
 
     def replacement(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What all pods of a node share."""
+"""The parts of a node that all its pods use."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from devcluster.events import Recorder
 
 @dataclass(frozen=True)
 class Runtime:
-    """The node's surroundings. `restart_delay` and `retry_delay` are in seconds."""
+    """The parts of a node that all its pods use. `restart_delay` and `retry_delay` are in seconds."""
 
     client: Client
     recorder: Recorder
@@ -24,10 +24,10 @@ class Runtime:
         return self.state_dir / "pods"
 
     def pod_dir(self, pod: Object) -> Path:
-        """Everything of one pod: `volumes/NAME`, and `containers/NAME` with a log for each attempt."""
+        """Return the folder of one pod: `volumes/NAME`, and `containers/NAME` with a log for each attempt."""
         return self.pods_dir / str(pod["metadata"]["uid"])
 
     def api_address(self) -> tuple[str, str]:
-        """Host and port of the API server, for KUBERNETES_SERVICE_HOST and _PORT."""
+        """Return host and port of the API server, for KUBERNETES_SERVICE_HOST and _PORT."""
         address = urlsplit(self.client.server)
         return address.hostname or "", str(address.port or 443)

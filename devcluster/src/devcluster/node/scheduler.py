@@ -1,4 +1,4 @@
-"""Gives pods their node."""
+"""Binds pods to nodes."""
 
 import asyncio
 import logging
@@ -18,20 +18,20 @@ RETRY_SECONDS = 1.0
 
 
 class Scheduler:
-    """Looks at the waiting pods, the oldest first, whenever a pod, node or claim changes."""
+    """Schedules the pending pods, in order of priority and age, whenever a pod, node or claim changes."""
 
     def __init__(self, client: Client, nodes: Informer, pods: Informer, claims: Informer) -> None:
         self._client = client
         self._recorder = Recorder(client, "default-scheduler")
         self._nodes, self._pods, self._claims = nodes, pods, claims
         self._changed = asyncio.Event()
-        # Pods bound a moment ago take room before the cache shows it. By uid: a name can come again.
+        # Pods that were just bound, by uid, until the cache has their nodes.
         self._bound: dict[str, str] = {}
         for informer in (nodes, pods, claims):
             informer.on_change(lambda old, new: self._changed.set())
 
     async def run(self) -> None:
-        """Endless."""
+        """Run until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -54,7 +54,7 @@ class Scheduler:
             try:
                 placement = place(pod, self._nodes.objects.values(), self._assumed(pods), self._claims_of(pod))
             except ValueError as error:
-                # An amount that is no quantity: this pod never runs, the others must.
+                # An amount is not a quantity: this pod never runs, but the others must.
                 placement = Placement(None, str(error))
             if placement.node:
                 await self._bind(pod, placement.node)
@@ -62,7 +62,7 @@ class Scheduler:
                 await self._refuse(pod, placement)
 
     def _assumed(self, pods: list[Object]) -> list[Object]:
-        """The pods as they will be once the cache has caught up with the bindings."""
+        """Return the pods as the cache will have them after the bindings that were made."""
         return [
             {**pod, "spec": {**pod["spec"], "nodeName": self._bound[pod["metadata"]["uid"]]}}
             if pod["metadata"]["uid"] in self._bound
@@ -85,7 +85,7 @@ class Scheduler:
         try:
             await self._client.create(PODS.path_of(pod, "binding"), binding)
         except ApiException as error:
-            # Deleted or bound by somebody else meanwhile: the next change tells.
+            # Deleted or bound meanwhile: the next change triggers another attempt.
             if error.status not in (404, 409):
                 raise
             return
@@ -117,5 +117,5 @@ class Scheduler:
 
 
 def _order(pod: Object) -> tuple[int, str, Key]:
-    """Higher priority first, then the older, as kube-scheduler's queue."""
+    """Sort key of kube-scheduler's queue: higher priority first, then the older pod."""
     return -(pod["spec"].get("priority") or 0), pod["metadata"]["creationTimestamp"], key_of(pod)

@@ -14,7 +14,7 @@ Resources = dict[str, Decimal]
 
 
 def quantities(amounts: Mapping[str, object]) -> Resources:
-    """Read a ResourceList.
+    """Parse a ResourceList.
 
     Raises:
         ValueError: an amount is not a quantity.
@@ -23,9 +23,9 @@ def quantities(amounts: Mapping[str, object]) -> Resources:
 
 
 def pod_requests(pod: Object) -> Resources:
-    """What a pod takes from its node: the sum over its containers, or what its hungriest init container needs.
+    """Return the resources that a pod requests: the sum over its containers, or the largest of its init containers.
 
-    A limit without a request counts as the request, as the API server defaults it.
+    A limit is the default of its request, as in the API server.
     """
     spec = pod["spec"]
     total: Resources = {"pods": Decimal(1)}
@@ -48,7 +48,7 @@ def is_terminal(pod: Object) -> bool:
 
 
 def is_schedulable(pod: Object) -> bool:
-    """Whether this pod waits for the default scheduler to give it a node."""
+    """Return whether the pod waits to be bound by the default scheduler."""
     spec = pod["spec"]
     return (
         not spec.get("nodeName")
@@ -61,7 +61,7 @@ def is_schedulable(pod: Object) -> bool:
 
 @dataclass(frozen=True)
 class Placement:
-    """The node that was found, or why there is none, in kube-scheduler's words."""
+    """The node to bind to, or why there is none in kube-scheduler's words."""
 
     node: str | None
     message: str = ""
@@ -72,8 +72,8 @@ def place(pod: Object, nodes: Iterable[Object], pods: Iterable[Object], claims: 
 
     Args:
         pod: the pod that has no node yet.
-        nodes: every Node of the cluster.
-        pods: every Pod of the cluster; those with a node and not finished take room.
+        nodes: all Nodes of the cluster.
+        pods: all Pods of the cluster; those that are bound and not finished use resources.
         claims: PersistentVolumeClaims of the pod's namespace by name.
     """
     candidates = list(nodes)

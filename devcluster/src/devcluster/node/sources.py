@@ -1,4 +1,4 @@
-"""What a pod refers to: its own fields, its containers' resources, and the ConfigMaps and Secrets that it names."""
+"""The sources of a pod's environment and volumes: its own fields, and the ConfigMaps and Secrets that it names."""
 
 import base64
 import re
@@ -13,7 +13,7 @@ HOST_IP = "127.0.0.1"
 
 
 class UnresolvedReference(Exception):
-    """A pod names something that is not there. The message is the kubelet's; the kubelet keeps trying."""
+    """A pod refers to an object that does not exist. The message is in the kubelet's words; the kubelet retries."""
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,20 @@ class Sources:
     secrets: Mapping[str, Mapping[str, bytes]] = field(default_factory=dict)
 
     def config_map(self, name: str, *, optional: bool = False) -> Mapping[str, bytes]:
-        """All keys of a ConfigMap; none when it is missing and `optional`."""
+        """Return all keys of a ConfigMap; none if it is missing and `optional`."""
         if name not in self.config_maps and not optional:
             raise UnresolvedReference(f'configmap "{name}" not found')
         return self.config_maps.get(name, {})
 
     def secret(self, name: str, *, optional: bool = False) -> Mapping[str, bytes]:
-        """All keys of a Secret; none when it is missing and `optional`."""
+        """Return all keys of a Secret; none if it is missing and `optional`."""
         if name not in self.secrets and not optional:
             raise UnresolvedReference(f'secret "{name}" not found')
         return self.secrets.get(name, {})
 
 
 def _references(node: object, key: str) -> Iterator[Object]:
-    """Every mapping that stands under `key` anywhere in a pod's spec."""
+    """Yield every mapping under `key`, anywhere in a pod's spec."""
     if isinstance(node, dict):
         for name, value in node.items():
             if name == key and isinstance(value, dict):
@@ -50,14 +50,14 @@ def _references(node: object, key: str) -> Iterator[Object]:
 
 
 def config_map_names(pod: Object) -> set[str]:
-    """Names of the ConfigMaps that a pod's volumes and environment use."""
+    """Return the names of the ConfigMaps that a pod's volumes and environment use."""
     return {
         reference["name"] for key in ("configMap", "configMapKeyRef") for reference in _references(pod["spec"], key)
     }
 
 
 def secret_names(pod: Object) -> set[str]:
-    """Names of the Secrets that a pod's volumes and environment use."""
+    """Return the names of the Secrets that a pod's volumes and environment use."""
     return {
         reference.get("name") or reference["secretName"]
         for key in ("secret", "secretKeyRef")
@@ -66,7 +66,7 @@ def secret_names(pod: Object) -> set[str]:
 
 
 async def load_sources(client: Client, pod: Object) -> Sources:
-    """Read what a pod refers to. What is missing is left out, since the reference may be optional."""
+    """Read the ConfigMaps and Secrets of a pod. Missing ones are left out, since references may be optional."""
     namespace = pod["metadata"]["namespace"]
 
     async def read(resource: Resource, names: set[str]) -> dict[str, Object]:
@@ -89,7 +89,7 @@ async def load_sources(client: Client, pod: Object) -> Sources:
 
 
 def config_map_content(config_map: Object) -> dict[str, bytes]:
-    """`data` and `binaryData` of a ConfigMap as bytes by key."""
+    """Return `data` and `binaryData` of a ConfigMap as bytes by key."""
     text = {key: value.encode() for key, value in (config_map.get("data") or {}).items()}
     return {**text, **_decoded(config_map.get("binaryData"))}
 
@@ -102,7 +102,7 @@ _SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['(?P<key>[^']+)'\]")
 
 
 def field_value(pod: Object, path: str) -> str:
-    """The value of a downward API `fieldRef`, as text.
+    """Return the value of a `fieldRef` of the downward API.
 
     Raises:
         UnresolvedReference: the downward API has no such field.

@@ -1,4 +1,4 @@
-"""A pod's status as the kubelet writes it, computed from the states of its containers."""
+"""A pod's status as the kubelet writes it: a pure function of the states of its containers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,6 @@ from typing import Any
 
 from devcluster.client import Object
 from devcluster.events import timestamp
-from devcluster.node.scheduling import quantities
 from devcluster.node.sources import HOST_IP
 
 
@@ -28,7 +27,7 @@ def terminated(
     message: str = "",
     reason: str | None = None,
 ) -> Object:
-    """A finished container. The reason is Completed or Error, as the exit code says, if none is given."""
+    """Return the state of a finished container. Without a reason it is Completed or Error, by the exit code."""
     state: Object = {
         "exitCode": exit_code,
         "reason": reason or ("Completed" if exit_code == 0 else "Error"),
@@ -43,7 +42,7 @@ def terminated(
 
 @dataclass
 class ContainerRecord:
-    """What the node knows of one container of a pod."""
+    """The node's record of one container of a pod."""
 
     spec: Object
     state: Object
@@ -57,7 +56,7 @@ class ContainerRecord:
 
     @property
     def exit_code(self) -> int | None:
-        """None unless the container has ended and is not waiting for another start."""
+        """The exit code; None unless the container has ended and does not wait for a restart."""
         code: int | None = self.state.get("terminated", {}).get("exitCode")
         return code
 
@@ -67,7 +66,7 @@ class ContainerRecord:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PodFailure:
     """Why the node itself ends a pod, such as DeadlineExceeded."""
 
     reason: str
@@ -81,7 +80,7 @@ def pod_phase(
     *,
     is_over: bool,
 ) -> str:
-    """The kubelet's rule for a pod's phase. `is_over` says that nothing of the pod will be started any more."""
+    """Return a pod's phase by the kubelet's rules. `is_over`: no container of the pod will be started any more."""
     failed_init = any(record.exit_code for record in init_records)
     if failed_init and (restart_policy == "Never" or is_over):
         return "Failed"
@@ -100,23 +99,6 @@ def pod_phase(
     return "Failed" if restart_policy == "Never" else "Running"
 
 
-def quality_of_service(pod: Object) -> str:
-    """Guaranteed, Burstable or BestEffort, from the cpu and memory that the containers ask for."""
-    guaranteed, nothing = True, True
-    for container in [*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or [])]:
-        resources = container.get("resources") or {}
-        limits = quantities(resources.get("limits") or {})
-        requests = {**limits, **quantities(resources.get("requests") or {})}
-        asked = {name for name in ("cpu", "memory") if requests.get(name)}
-        nothing = nothing and not asked
-        guaranteed = guaranteed and all(
-            limits.get(name) and limits[name] == requests[name] for name in ("cpu", "memory")
-        )
-    if nothing:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
-
-
 def pod_status(
     pod: Object,
     init_records: Sequence[ContainerRecord],
@@ -126,19 +108,19 @@ def pod_status(
     now: datetime,
     previous: Sequence[Object],
     is_over: bool = False,
-    verdict: Verdict | None = None,
+    failure: PodFailure | None = None,
 ) -> Object:
-    """The fields of a pod's status that its node owns.
+    """Return the fields of a pod's status that its node owns.
 
     Args:
         pod: the pod, of which only the spec is read.
         init_records: its init containers, in order.
         records: its containers, in order.
-        start_time: when the node took the pod, RFC 3339.
+        start_time: when the node accepted the pod, RFC 3339.
         now: the time for conditions that change.
-        previous: the conditions as they stood; one that does not change keeps its time.
-        is_over: nothing of the pod will be started any more.
-        verdict: why the node ended the pod, if it did.
+        previous: the conditions before; one that does not change keeps its transition time.
+        is_over: no container of the pod will be started any more.
+        failure: why the node ended the pod, if it did.
     """
     phase = pod_phase(pod["spec"].get("restartPolicy", "Always"), init_records, records, is_over=is_over)
     status: Object = {
@@ -148,14 +130,15 @@ def pod_status(
         "podIP": HOST_IP,
         "podIPs": [{"ip": HOST_IP}],
         "startTime": start_time,
-        "qosClass": quality_of_service(pod),
-        "conditions": [_moved(condition, previous, now) for condition in _conditions(phase, init_records, records)],
+        "conditions": [
+            _with_transition_time(condition, previous, now) for condition in _conditions(phase, init_records, records)
+        ],
         "containerStatuses": [_container_status(record, record.is_running) for record in records],
     }
     if init_records:
         status["initContainerStatuses"] = [_container_status(record, record.exit_code == 0) for record in init_records]
-    if verdict:
-        status |= {"phase": "Failed", "reason": verdict.reason, "message": verdict.message}
+    if failure:
+        status |= {"phase": "Failed", "reason": failure.reason, "message": failure.message}
     return status
 
 
@@ -204,11 +187,11 @@ def _conditions(
     ]
 
 
-def _moved(condition: Object, previous: Sequence[Object], now: datetime) -> Object:
-    """The condition with the time of its last change."""
+def _with_transition_time(condition: Object, previous: Sequence[Object], now: datetime) -> Object:
+    """Return the condition with its last transition time."""
     before = next((other for other in previous if other["type"] == condition["type"]), None)
     same = before is not None and before["status"] == condition["status"]
     since = before.get("lastTransitionTime") if before and same else None
-    # A strategic merge patch drops only what is named as null.
+    # A strategic merge patch deletes only fields that are null in it.
     cleared = {"reason": None, "message": None, "lastProbeTime": None}
     return {**cleared, **condition, "lastTransitionTime": since or timestamp(now)}

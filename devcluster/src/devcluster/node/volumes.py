@@ -1,7 +1,6 @@
 """A pod's volumes as folders on this machine.
 
-Limits, since there is no mount namespace: `readOnly` and `sizeLimit` are not enforced, and an emptyDir in memory is a
-folder on disk like any other.
+There is no mount namespace: `readOnly` and `sizeLimit` are not enforced, and an emptyDir in memory is a folder on disk.
 """
 
 import os
@@ -23,14 +22,14 @@ TokenKey = tuple[str, int]
 
 @dataclass(frozen=True)
 class File:
-    """A file that a volume holds, made from the API."""
+    """A file of a volume, with content from the API."""
 
     content: bytes
     mode: int = _DEFAULT_MODE
 
 
 def wanted_tokens(pod: Object) -> set[TokenKey]:
-    """The service-account tokens that the pod's projected volumes ask for."""
+    """Return the service account tokens that the pod's projected volumes need."""
     return {
         _token_key(source["serviceAccountToken"])
         for volume in pod["spec"].get("volumes") or []
@@ -43,8 +42,8 @@ def _token_key(projection: Object) -> TokenKey:
     return projection.get("audience") or "", projection.get("expirationSeconds") or DEFAULT_TOKEN_LIFETIME
 
 
-def holds_files_of_the_api(volume: Object) -> bool:
-    """Whether a volume is written from API objects, and so is written again when they change."""
+def is_written_from_api(volume: Object) -> bool:
+    """Return whether a volume has files from API objects, and so is written again when they change."""
     return any(kind in volume for kind in ("configMap", "secret", "projected", "downwardAPI"))
 
 
@@ -54,7 +53,7 @@ def volume_files(
     sources: Sources,
     tokens: Mapping[TokenKey, str],
 ) -> dict[str, File]:
-    """The files of a volume that is written from the API, by their path relative to the volume.
+    """Return the files of a volume with content from the API, by path relative to the volume.
 
     Raises:
         UnresolvedReference: a ConfigMap, Secret, key or field is missing and not optional.
@@ -114,7 +113,7 @@ def _items(content: Mapping[str, bytes], source: Object, mode: int, what: str) -
 
 
 def write_files(folder: Path, files: Mapping[str, File]) -> None:
-    """Make `folder` hold exactly these files. Each is replaced in one step, so that a reader never sees half of one."""
+    """Write these files into `folder` and delete all others. Each is replaced atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     for path, file in files.items():
         target = folder / path
@@ -133,10 +132,10 @@ def write_files(folder: Path, files: Mapping[str, File]) -> None:
 
 
 def make_host_path(source: Object) -> Path:
-    """The place of a hostPath volume, made when its type says so.
+    """Return the path of a hostPath volume, created if its type says so.
 
     Raises:
-        UnresolvedReference: it must be there and is not.
+        UnresolvedReference: its type says that it exists, and it does not.
     """
     path, kind = Path(source["path"]), source.get("type") or ""
     if kind == "DirectoryOrCreate":
@@ -149,7 +148,7 @@ def make_host_path(source: Object) -> Path:
 
 
 def mount_places(container: Object, volumes: Mapping[str, Path]) -> dict[str, str]:
-    """Where each mountPath of a container lies on this machine."""
+    """Return the path on this machine of each mountPath of a container."""
     return {
         mount["mountPath"]: str(volumes[mount["name"]] / (mount.get("subPath") or ""))
         for mount in container.get("volumeMounts") or []
@@ -157,9 +156,9 @@ def mount_places(container: Object, volumes: Mapping[str, Path]) -> dict[str, st
 
 
 def link_mounts(places: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Below `folder`, a folder of links for each folder of the container in which mounts lie, and which is none itself.
+    """Create, below `folder`, a folder of links for each folder of the container that has mounts and is not one itself.
 
-    Returns where each of them lies on this machine.
+    Return the path of each on this machine.
     """
     parents: dict[str, str] = {}
     for mount, place in places.items():

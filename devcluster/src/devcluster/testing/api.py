@@ -1,4 +1,4 @@
-"""A client that shows the API server's answers as they are: code, body and warnings."""
+"""An HTTP client that returns the API server's responses as they are: code, body and warnings."""
 
 import json
 import time
@@ -30,12 +30,12 @@ class Answer:
 
     @property
     def fields(self) -> set[str]:
-        """The fields that a refusal names."""
+        """The fields that an error names."""
         return {cause["field"] for cause in self.body["details"]["causes"]}
 
 
 class Api:
-    """Speaks HTTP to the server of a kubeconfig."""
+    """Sends HTTP requests to the server of a kubeconfig."""
 
     def __init__(self, kubeconfig: Path) -> None:
         client = config.new_client_from_config(str(kubeconfig))  # type: ignore[no-untyped-call]
@@ -45,7 +45,10 @@ class Api:
     def __call__(
         self, method: str, path: str, body: Any = None, content_type: str = JSON, accept: str = JSON, token: str = ""
     ) -> Answer:
-        """`body` goes out as JSON unless it is text or bytes; `token` replaces the kubeconfig's credentials."""
+        """Send a request.
+
+        `body` is sent as JSON unless it is text or bytes; `token` replaces the kubeconfig's credentials.
+        """
         auth = {"authorization": f"Bearer {token}"} if token else self._auth
         headers = {**auth, "Content-Type": content_type, "Accept": accept, "User-Agent": "tests/1"}
         data = body if isinstance(body, str | bytes) or body is None else json.dumps(body)
@@ -55,7 +58,7 @@ class Api:
         return Answer(response.status, json.loads(text) if text.startswith(("{", "[")) else text, warnings)
 
     def watch(self, path: str, query: str, seconds: int = 10) -> Iterator[tuple[str, Object]]:
-        """(event type, object) until the server ends the watch."""
+        """Yield (event type, object) until the server ends the watch."""
         url = f"{self._host}{path}?watch=true&timeoutSeconds={seconds}&{query}"
         response = self._pool.request("GET", url, headers=self._auth, preload_content=False, retries=False)
         try:
@@ -67,7 +70,7 @@ class Api:
 
 
 def eventually(check: Callable[[], bool], what: str, seconds: float = 15) -> None:
-    """Wait until `check` holds; AssertionError with `what` was waited for if it takes too long."""
+    """Wait until `check` returns True. Raises AssertionError with `what` if it takes too long."""
     deadline = time.monotonic() + seconds
     while not check():
         if time.monotonic() > deadline:

@@ -107,8 +107,8 @@ def test_a_failed_pod_is_replaced_after_a_delay_that_doubles() -> None:
     soon = sync(job(base(failed=2)), first, second)
     later = sync(job(base(failed=2)), first, second, base_delay=2.0)
 
-    assert (soon.create, soon.again_in) == ([], 15.0)
-    assert (later.create, later.again_in) == ([None], None)
+    assert (soon.create, soon.requeue_after) == ([], 15.0)
+    assert (later.create, later.requeue_after) == ([None], None)
 
 
 def test_a_success_in_between_ends_the_back_off() -> None:
@@ -210,7 +210,9 @@ def test_a_job_past_its_deadline_fails() -> None:
 
 
 def test_a_job_with_time_left_is_looked_at_again_when_it_is_over() -> None:
-    assert sync(job(base(active=1), activeDeadlineSeconds=60), pod("a")) == JobActions(base(active=1), again_in=10.0)
+    assert sync(job(base(active=1), activeDeadlineSeconds=60), pod("a")) == JobActions(
+        base(active=1), requeue_after=10.0
+    )
 
 
 def test_suspending_ends_the_pods_without_counting_them() -> None:
@@ -239,7 +241,7 @@ def test_resuming_starts_the_clock_anew() -> None:
         base(startTime=AT, active=1, conditions=[condition("Suspended", "JobResumed", "Job resumed", status="False")]),
         create=[None],
         events=[Event("Normal", "Resumed", "Job resumed")],
-        again_in=60.0,
+        requeue_after=60.0,
     )
 
 
@@ -259,7 +261,7 @@ def test_with_a_limit_for_each_index_a_failure_delays_its_own_index_only() -> No
 
     actions = sync(job(base(), **spec), *twice, once)
 
-    assert (actions.create, actions.again_in) == ([1, 2], 15.0)
+    assert (actions.create, actions.requeue_after) == ([1, 2], 15.0)
 
 
 def test_the_success_of_the_indexes_that_a_rule_names_is_that_of_the_job() -> None:
@@ -310,11 +312,13 @@ def test_restarts_on_the_node_count_against_the_limit() -> None:
     assert (actions.delete, actions.status["conditions"]) == ([restarting], [condition("FailureTarget", *LIMIT)])
 
 
-@pytest.mark.parametrize(("age", "remove", "again_in"), [(4, False, 6.0), (10, True, None)])
-def test_a_finished_job_goes_when_its_time_to_live_is_over(age: int, remove: bool, again_in: float | None) -> None:
+@pytest.mark.parametrize(("age", "remove", "requeue_after"), [(4, False, 6.0), (10, True, None)])
+def test_a_finished_job_goes_when_its_time_to_live_is_over(age: int, remove: bool, requeue_after: float | None) -> None:
     status = base(succeeded=1, conditions=[condition("Complete", *DONE, at=before(age))])
 
-    assert sync(job(status, ttlSecondsAfterFinished=10)) == JobActions(status, remove=remove, again_in=again_in)
+    assert sync(job(status, ttlSecondsAfterFinished=10)) == JobActions(
+        status, remove=remove, requeue_after=requeue_after
+    )
 
 
 def test_a_finished_job_never_runs_again() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devcluster.node.environment import base_environment, command_line, container_environment
-from devcluster.node.hosts import governs, host_rewriter
+from devcluster.node.hosts import host_rewriter, selects_by_name
 from devcluster.node.rewriting import expand, path_rewriter
 from devcluster.node.sources import Sources, UnresolvedReference, config_map_names, secret_names
 
@@ -172,8 +172,8 @@ def test_pods_of_the_same_subdomain_are_on_this_machine(text: str, expected: str
 def test_a_name_is_known_by_a_headless_service_that_selects_the_pod(change: dict[str, Any], known: bool) -> None:
     spec = {"clusterIP": "None", "selector": {"app": "x"}, **change}
 
-    assert governs({"metadata": {"name": "ft-a"}, "spec": spec}, HOSTS) == known
-    assert not governs({"metadata": {"name": "ft-b"}, "spec": spec}, HOSTS)
+    assert selects_by_name({"metadata": {"name": "ft-a"}, "spec": spec}, HOSTS) == known
+    assert not selects_by_name({"metadata": {"name": "ft-b"}, "spec": spec}, HOSTS)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from devcluster.node.process import (
     ContainerProcess,
     ProcessSpec,
     StartError,
-    end_marked,
+    kill_marked,
     last_lines,
     termination_message,
 )
@@ -62,7 +62,7 @@ async def test_only_processes_below_the_marker_end(tmp_path: Path) -> None:
     other_folder.mkdir()
     other = await ContainerProcess.start(spec(other_folder, "sleep", "60"))
 
-    await end_marked(f"{other_folder}/")
+    await kill_marked(f"{other_folder}/")
 
     assert await other.wait() == 137
     waiting = asyncio.create_task(mine.wait())

@@ -8,10 +8,9 @@ import pytest
 from devcluster.node.container import restart_delay, starts_again
 from devcluster.node.status import (
     ContainerRecord,
-    Verdict,
+    PodFailure,
     pod_phase,
     pod_status,
-    quality_of_service,
     running,
     terminated,
     waiting,
@@ -89,7 +88,6 @@ def test_a_failed_pod_is_told_as_the_kubelet_tells_it() -> None:
         "podIP": "127.0.0.1",
         "podIPs": [{"ip": "127.0.0.1"}],
         "startTime": THEN,
-        "qosClass": "BestEffort",
         "conditions": [
             {**changed, "type": "PodReadyToStartContainers", "status": "False"},
             {**changed, "type": "Initialized", "status": "True", "lastTransitionTime": THEN},
@@ -124,27 +122,13 @@ def test_a_failed_pod_is_told_as_the_kubelet_tells_it() -> None:
 
 def test_a_pod_past_its_deadline_says_so() -> None:
     pod = {"spec": {"containers": [{"name": "main"}]}}
-    verdict = Verdict("DeadlineExceeded", "too long")
+    failure = PodFailure("DeadlineExceeded", "too long")
 
     status = pod_status(
-        pod, [], [record(ended(0))], start_time=THEN, now=NOW, previous=[], is_over=True, verdict=verdict
+        pod, [], [record(ended(0))], start_time=THEN, now=NOW, previous=[], is_over=True, failure=failure
     )
 
     assert (status["phase"], status["reason"], status["message"]) == ("Failed", "DeadlineExceeded", "too long")
-
-
-@pytest.mark.parametrize(
-    ("resources", "expected"),
-    [
-        ({}, "BestEffort"),
-        ({"limits": {"nvidia.com/gpu": "1"}}, "BestEffort"),
-        ({"requests": {"cpu": "1"}}, "Burstable"),
-        ({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m"}}, "Guaranteed"),
-        ({"limits": {"cpu": "2", "memory": "1Gi"}, "requests": {"cpu": "1"}}, "Burstable"),
-    ],
-)
-def test_the_quality_of_service_follows_the_resources(resources: dict[str, Any], expected: str) -> None:
-    assert quality_of_service({"spec": {"containers": [{"name": "a", "resources": resources}]}}) == expected
 
 
 @pytest.mark.parametrize(

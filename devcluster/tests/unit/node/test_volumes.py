@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from devcluster.controllers.volume_binding import bound_claim, volume_phase
-from devcluster.node.provisioner import is_to_be_removed, needs_volume, volume_for
+from devcluster.node.provisioner import should_provision, should_reclaim, volume_for
 from devcluster.node.sources import Sources, UnresolvedReference
 from devcluster.node.volumes import File, link_mounts, mount_places, volume_files, wanted_tokens, write_files
 
@@ -129,7 +129,7 @@ def test_mounts_beside_each_other_are_found_by_the_folder_that_they_lie_in(tmp_p
 def test_a_pending_claim_gets_a_volume_of_its_own() -> None:
     volume = volume_for(CLAIM, Path("/state/claims/pvc-1-2"))
 
-    assert needs_volume(CLAIM)
+    assert should_provision(CLAIM)
     assert volume == {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -165,7 +165,7 @@ def test_a_pending_claim_gets_a_volume_of_its_own() -> None:
     ],
 )
 def test_a_claim_that_is_cared_for_gets_none(change: dict[str, Any]) -> None:
-    assert not needs_volume({part: {**CLAIM[part], **change.get(part, {})} for part in CLAIM})
+    assert not should_provision({part: {**CLAIM[part], **change.get(part, {})} for part in CLAIM})
 
 
 def test_a_volume_is_bound_while_its_claim_is_there_and_then_released() -> None:
@@ -193,4 +193,4 @@ def test_only_released_volumes_of_ours_that_say_delete_are_removed() -> None:
     foreign = {**volume, "metadata": {"name": "x"}}
     in_use = {**volume, "status": {"phase": "Bound"}}
 
-    assert [is_to_be_removed(item) for item in (volume, kept, foreign, in_use)] == [True, False, False, False]
+    assert [should_reclaim(item) for item in (volume, kept, foreign, in_use)] == [True, False, False, False]

@@ -1,6 +1,6 @@
-"""The functions that Kubernetes adds to CEL, for the CEL of cel-expr-python.
+"""The functions that Kubernetes adds to CEL, implemented for cel-expr-python.
 
-Quantities are doubles here: exact to 15 digits, which is more than anyone writes in a manifest.
+Quantities are doubles here: exact to 15 digits, more than manifests use.
 """
 
 import re
@@ -30,7 +30,7 @@ _T = cel.Type
 
 
 def parse_quantity(text: str) -> float | None:
-    """The value of a resource quantity such as `16Gi` or `250m`; None when it is none."""
+    """Return the value of a resource quantity such as `16Gi` or `250m`; None if the text is not a quantity."""
     match = _QUANTITY.match(text)
     if not match:
         return None
@@ -39,9 +39,9 @@ def parse_quantity(text: str) -> float | None:
 
 
 def environment(variables: dict[str, cel.Type], pool: descriptor_pool.DescriptorPool | None = None) -> cel.Env:
-    """A CEL environment with these variables, the standard library and Kubernetes' functions.
+    """Return a CEL environment with these variables, the standard library and Kubernetes' functions.
 
-    `pool` knows the message types that the variables' types name.
+    `pool` defines the message types of the variables.
     """
     extensions = [ext_bindings.ExtBindings(), ext_strings.ExtStrings(), ext_optional.ExtOptional(), ext_math.ExtMath()]
     return cel.NewEnv(pool, variables=variables, extensions=extensions, functions=_functions())

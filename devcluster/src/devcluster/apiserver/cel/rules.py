@@ -1,4 +1,4 @@
-"""x-kubernetes-validations: CEL rules of custom resources, compiled with the definition, run on every write."""
+"""x-kubernetes-validations: CEL rules of custom resources, compiled with the definition, evaluated on every write."""
 
 import datetime
 import functools
@@ -13,7 +13,7 @@ from google.protobuf import timestamp_pb2
 
 from devcluster.apiserver.cel.library import environment
 from devcluster.apiserver.cel.types import escaped, static_type
-from devcluster.apiserver.errors import FieldError, show
+from devcluster.apiserver.errors import FieldError, format_value
 from devcluster.apiserver.objects import Object
 from devcluster.apiserver.schemas.structural import child_schema, list_keys
 
@@ -28,7 +28,7 @@ _CROSS_TYPE = re.compile(r"no matching overload for '_[<>]=?_' applied to '\((do
 
 @dataclass(frozen=True)
 class Rule:
-    """One compiled rule; `old_self` says whether it looks at the value before the update."""
+    """One compiled rule; `old_self` is whether it uses the value before the update."""
 
     source: str
     program: cel.Expression
@@ -55,7 +55,7 @@ class RuleTree:
 def compile_rules(
     schema: Object, path: str = "openAPIV3Schema", *, root: bool = True
 ) -> tuple[RuleTree, list[FieldError]]:
-    """The compiled rules of a schema, and an error for each rule that does not compile."""
+    """Compile the rules of a schema; return them and an error for each rule that does not compile."""
     tree, errors = RuleTree(), []
     for index, declared in enumerate(schema.get("x-kubernetes-validations") or ()):
         where = f"{path}.x-kubernetes-validations[{index}]"
@@ -64,7 +64,9 @@ def compile_rules(
         except RuntimeError as error:
             detail = _compiler_message(error)
             errors.append(
-                FieldError(f"{where}.rule", "FieldValueInvalid", f"Invalid value: {_shown(declared)}: {detail}")
+                FieldError(
+                    f"{where}.rule", "FieldValueInvalid", f"Invalid value: {_as_go_prints_rule(declared)}: {detail}"
+                )
             )
     for name, child in (schema.get("properties") or {}).items():
         below, wrong = compile_rules(child, f"{path}.properties[{name}]", root=False)
@@ -83,7 +85,10 @@ def compile_rules(
 
 
 def check_rules(tree: RuleTree, value: Any, old: Any, schema: Object, path: str = "") -> list[FieldError]:
-    """Run the rules on `value`; `old` is the value before the update, None when there was none."""
+    """Evaluate the rules on `value`; `old` is the value before the update, or None.
+
+    Return an error for each that fails.
+    """
     if value is None:
         return []
     errors: list[FieldError] = []
@@ -109,7 +114,7 @@ def check_rules(tree: RuleTree, value: Any, old: Any, schema: Object, path: str 
 
 
 def to_cel(value: Any, schema: Object, *, root: bool = False) -> Any:
-    """A JSON value as CEL sees it by its schema: doubles for numbers, timestamps for date-times, escaped names."""
+    """Convert a JSON value to CEL by its schema: doubles for numbers, timestamps for date-times, escaped names."""
     if value is None:
         return None
     if isinstance(value, dict):
@@ -133,13 +138,13 @@ def _time(value: str) -> Any:
     try:
         moment.FromDatetime(datetime.datetime.fromisoformat(value))
     except ValueError:
-        return value  # its format is refused by the schema's own validation
+        return value  # validation of the schema refuses the format
     return moment
 
 
 @functools.lru_cache(maxsize=1024)
 def _compile(declared_text: str, schema_text: str, *, root: bool) -> Rule:
-    """A rule from JSON texts, by which it is remembered: a definition is checked first and used then."""
+    """Compile a rule. The arguments are JSON so that it is cached: a definition is first checked, then used."""
     declared, schema = json.loads(declared_text), json.loads(schema_text)
     source = declared.get("rule", "")
     if declared.get("optionalOldSelf"):
@@ -160,15 +165,15 @@ def _compile(declared_text: str, schema_text: str, *, root: bool) -> Rule:
 
 @functools.cache
 def _untyped() -> cel.Env:
-    """The environment in which rules run; what they may name was checked with types."""
+    """Return the environment in which rules are evaluated; their fields have been checked with static types."""
     return environment({"self": cel.Type.DYN, "oldSelf": cel.Type.DYN})
 
 
 def _check(source: str, schema: Object, *, root: bool) -> None:
-    """Compile with static types; RuntimeError says what is wrong.
+    """Compile with static types. Raises RuntimeError with the compiler's complaint.
 
-    Kubernetes lets `<` and its like compare int with double, which the checker here does not know: it is the one
-    complaint that counts for nothing.
+    Kubernetes lets `<` and its like compare int with double, which the checker here does not know: that complaint is
+    ignored.
     """
     kind, pool = static_type(schema, root=root)
     env = environment({"self": kind, "oldSelf": kind}, pool)
@@ -196,17 +201,17 @@ def _run(rule: Rule, current: Any, before: Any, value: Any, path: str) -> Iterat
         message = _message(rule, data)
     else:
         reason = re.sub(r"^[A-Z_]+: ", "", str(result.value()))
-        message = f"{_failed(rule)}: {reason}"
+        message = f"{_failure_text(rule)}: {reason}"
     where = path + rule.field_path if rule.field_path else path
     where = where.removeprefix(".") or "<nil>"
-    yield FieldError(where, rule.reason, f"{_lead(rule.reason, value)}: {message}")
+    yield FieldError(where, rule.reason, f"{_cause_prefix(rule.reason, value)}: {message}")
 
 
-def _lead(reason: str, value: Any) -> str:
+def _cause_prefix(reason: str, value: Any) -> str:
     words = _REASONS.get(reason, "Invalid value")
     if reason not in ("FieldValueInvalid", "FieldValueDuplicate") or isinstance(value, dict | list):
         return words
-    return f"{words}: {show(value)}"
+    return f"{words}: {format_value(value)}"
 
 
 def _message(rule: Rule, data: Object) -> str:
@@ -214,15 +219,15 @@ def _message(rule: Rule, data: Object) -> str:
         result = rule.message_program.eval(data=data)
         if result.type() == cel.Type.STRING and str(result.value()).strip():
             return str(result.value())
-    return _failed(rule)
+    return _failure_text(rule)
 
 
-def _failed(rule: Rule) -> str:
+def _failure_text(rule: Rule) -> str:
     return rule.message or f"failed rule: {rule.source.strip()}"
 
 
 def _correlated(item: Any, old: Any, schema: Object) -> Any:
-    """The old item that has the same keys; only items of associative lists have a past."""
+    """Return the old item that has the same keys; only items of associative lists are correlated."""
     keys = list_keys(schema)
     if not keys or not isinstance(old, list) or not isinstance(item, dict):
         return None
@@ -230,8 +235,8 @@ def _correlated(item: Any, old: Any, schema: Object) -> Any:
     return next((one for one in old if json.dumps([one.get(key) for key in keys]) == identity), None)
 
 
-def _shown(declared: Object) -> str:
-    """A rule as the real server prints it."""
+def _as_go_prints_rule(declared: Object) -> str:
+    """Return a rule as a real API server prints it."""
     words = {word[0].upper() + word[1:]: declared.get(word) for word in ("reason", "optionalOldSelf")}
     texts = {word: declared.get(word, "") for word in ("rule", "message", "messageExpression", "fieldPath")}
     both = {word[0].upper() + word[1:]: text for word, text in texts.items()} | words

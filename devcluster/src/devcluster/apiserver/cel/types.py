@@ -1,7 +1,7 @@
-"""Static types of CEL rules from schemas, so that a misspelt field is found when a definition is created.
+"""Static CEL types from schemas, so that a misspelt field is found when a definition is created.
 
 cel-expr-python checks the fields of protobuf messages only. So each object of a schema becomes a message type that
-exists for the check alone; rules run on plain maps.
+exists for the check alone; rules are evaluated on plain maps.
 """
 
 from typing import Any
@@ -53,7 +53,7 @@ _ROOT_METADATA: Object = {
 
 
 def escaped(name: str) -> str:
-    """A property's name as an identifier of CEL: Kubernetes' escapes for what CEL could not read."""
+    """Return a property's name as a CEL identifier, with Kubernetes' escapes for names that CEL cannot parse."""
     if name in _RESERVED:
         return f"__{name}__"
     for character, escape in (("__", "__underscores__"), (".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")):
@@ -62,7 +62,7 @@ def escaped(name: str) -> str:
 
 
 def static_type(schema: Object, *, root: bool = False) -> tuple[cel.Type, descriptor_pool.DescriptorPool]:
-    """The type of a schema's values, and the pool that knows the messages in it. The root has a name besides."""
+    """Return the type of a schema's values and the pool with its messages. The root also has a name."""
     types = _Types()
     if root:
         texts = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _ROOT_METADATA}
@@ -72,7 +72,7 @@ def static_type(schema: Object, *, root: bool = False) -> tuple[cel.Type, descri
 
 
 class _Types:
-    """Collects the messages of one schema in one file."""
+    """Collects the messages of one schema in one file descriptor."""
 
     def __init__(self) -> None:
         self._file = FileDescriptorProto(name="schema.proto", package=_PACKAGE, syntax="proto3")
@@ -86,7 +86,7 @@ class _Types:
         return pool
 
     def cel_type(self, schema: Object) -> cel.Type:
-        """The type of a value by itself; lists and maps may nest."""
+        """Return the type of a value; lists and maps may nest."""
         kind = _kind(schema)
         if kind in _SCALARS:
             return _SCALARS[kind][1]
@@ -99,7 +99,7 @@ class _Types:
         return cel.Type(self._message(schema).lstrip(".")) if kind == "object" else cel.Type.DYN
 
     def _message(self, schema: Object) -> str:
-        """Define the message of an object; its full name."""
+        """Define the message of an object; return its full name."""
         name = f"Object{len(self._file.message_type)}"
         message = self._file.message_type.add(name=name)
         for number, (property_name, child) in enumerate((schema.get("properties") or {}).items(), start=1):
@@ -110,14 +110,17 @@ class _Types:
         return f".{_PACKAGE}.{name}"
 
     def _fill(self, message: DescriptorProto, field: FieldDescriptorProto, schema: Object) -> None:
-        """Give a field its type. Messages cannot hold lists of lists: what nests so is checked when a rule runs."""
+        """Set the type of a field.
+
+        Messages cannot hold lists of lists: those are checked only when a rule is evaluated.
+        """
         kind = _kind(schema)
         if kind == "array":
             field.label = FieldDescriptorProto.LABEL_REPEATED
             self._set_type(field, schema.get("items") or {})
         elif kind == "map":
             field.label = FieldDescriptorProto.LABEL_REPEATED
-            # The name that a map's hidden message must have.
+            # protobuf prescribes the name of a map's entry message.
             words = [word[:1].upper() + word[1:] for word in field.name.split("_")]
             entry = message.nested_type.add(name="".join(words) + "Entry")
             entry.options.map_entry = True
@@ -143,7 +146,7 @@ class _Types:
 
 
 def _kind(schema: Object) -> str:
-    """A schema's kind as CEL sees it; empty for what rules cannot see."""
+    """Return the CEL kind of a schema; empty for values that rules cannot use."""
     if schema.get("x-kubernetes-int-or-string"):
         return "dyn"
     kind: Any = schema.get("type") or ""

@@ -1,4 +1,4 @@
-"""Defaults, checks and immutability of the built-in kinds: what the API server itself does, not its controllers."""
+"""Defaults and validation of the built-in kinds: what the API server does, not its controllers."""
 
 import base64
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from devcluster.apiserver.objects import Object
 
 
 def default(kind: str, obj: Object) -> None:
-    """Defaults that Kubernetes fills in on every write of a built-in kind."""
+    """Fill in the defaults of a built-in kind, in place, on every write."""
     fill = _DEFAULTS.get(kind)
     if fill:
         fill(obj, obj.get("spec") or {})
 
 
 def admit(kind: str, obj: Object) -> None:
-    """What is added at creation only. The object is valid when this is called."""
+    """Set in place what is set at creation only. The object has been validated."""
     match kind:
         case "Pod":
             pods.admit_pod(obj)
@@ -31,11 +31,11 @@ def admit(kind: str, obj: Object) -> None:
             obj["status"] = {"loadBalancer": {}}
         case "CustomResourceDefinition":
             obj["status"] = {}
-            obj.update(crds.established(obj))
+            obj.update(crds.with_established_status(obj))
 
 
 def check(kind: str, obj: Object) -> list[FieldError]:
-    """What the schema alone does not say."""
+    """Validate an object beyond its schema."""
     spec = obj.get("spec") or {}
     match kind:
         case "Pod":
@@ -56,7 +56,7 @@ def check(kind: str, obj: Object) -> list[FieldError]:
 
 
 def check_update(kind: str, new: Object, old: Object) -> list[FieldError]:
-    """What may not change."""
+    """Validate an update: which fields are immutable."""
     match kind:
         case "Pod":
             return pods.check_pod_update(new["spec"], old["spec"])
@@ -164,7 +164,7 @@ def _default_namespace(namespace: Object, spec: Object) -> None:
 
 
 def _default_event(event: Object, spec: Object) -> None:
-    """Fields that core/v1 writes even when they are empty."""
+    """Set the fields that core/v1 writes even if they are empty."""
     if event["apiVersion"] == "v1":
         for field in ("eventTime", "firstTimestamp", "lastTimestamp"):
             event.setdefault(field, None)

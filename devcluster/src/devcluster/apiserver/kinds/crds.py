@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions: what Kubernetes refuses in them, and the resources that they define."""
+"""CustomResourceDefinitions: how Kubernetes validates them, and the resources that they define."""
 
 import dataclasses
 import re
@@ -16,7 +16,7 @@ from devcluster.apiserver.schemas.validation import compiled, validate
 GROUP, PLURAL = "apiextensions.k8s.io", "customresourcedefinitions"
 
 _FORBIDDEN_WORDS = ("$ref", "id", "definitions", "dependencies", "patternProperties", "additionalItems")
-# A real API server takes these. They are refused rather than passed over, so that nobody relies on what is not checked.
+# A real API server supports these. They are refused, not ignored, so that nobody relies on a check that is not made.
 _UNKNOWN_WORDS = ("allOf", "anyOf", "oneOf", "not")
 _UNKNOWN_FORMATS = ("byte", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uri", "uuid")
 _RESTRICTABLE = ("name", "generateName")
@@ -34,7 +34,7 @@ def default_definition(crd: Object) -> None:
 
 
 def check_definition(crd: Object) -> list[FieldError]:
-    """Why Kubernetes would refuse this definition."""
+    """Return why Kubernetes would refuse this definition."""
     spec = crd.get("spec") or {}
     names = spec.get("names") or {}
     errors: list[FieldError] = []
@@ -58,7 +58,10 @@ def check_definition(crd: Object) -> list[FieldError]:
 
 
 def _check_version(version: Object, index: int, *, alone: bool) -> list[FieldError]:
-    """A lone version's schema is called spec.validation, as in the real server's messages."""
+    """Validate one version.
+
+    The schema of a single version is called spec.validation, as in a real server's messages.
+    """
     path = f"spec.versions[{index}]"
     errors: list[FieldError] = []
     if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", version.get("name") or ""):
@@ -94,7 +97,7 @@ def _type_error(found: Any, path: str) -> FieldError:
 
 
 def check_structural(schema: Object, path: str) -> list[FieldError]:
-    """Why a schema is not structural (types everywhere, no forbidden words, sound lists and defaults)."""
+    """Return why a schema is not structural: types everywhere, no forbidden keywords, consistent lists and defaults."""
     errors = _check_words(schema, path)
     kind = schema.get("type")
     free = schema.get("x-kubernetes-int-or-string") or schema.get("x-kubernetes-preserve-unknown-fields")
@@ -184,8 +187,8 @@ def _check_default(schema: Object, path: str) -> list[FieldError]:
     ]
 
 
-def established(crd: Object) -> Object:
-    """The definition with the status that the API server gives it: names accepted, established."""
+def with_established_status(crd: Object) -> Object:
+    """Return the definition with the status that the API server sets: names accepted, established."""
     crd = clone(crd)
     spec, now = crd["spec"], timestamp()
     status = crd.setdefault("status", {})
@@ -206,7 +209,7 @@ def established(crd: Object) -> Object:
 
 
 def resources_of(crd: Object) -> list[Resource]:
-    """The resource in each version that the definition serves, the newest version first."""
+    """Return the resource in each version that the definition serves, newest first."""
     spec, names = crd["spec"], crd["spec"]["names"]
     served = [version for version in spec["versions"] if version.get("served")]
     return [
@@ -220,7 +223,7 @@ def resources_of(crd: Object) -> list[Resource]:
             short_names=tuple(names.get("shortNames") or ()),
             categories=tuple(names.get("categories") or ()),
             subresources=tuple(version.get("subresources") or ()),
-            custom_schema=rooted(version["schema"]["openAPIV3Schema"]),
+            custom_schema=with_object_fields(version["schema"]["openAPIV3Schema"]),
             rules=compile_rules(version["schema"]["openAPIV3Schema"])[0],
             columns=_columns(version),
             has_generation=True,
@@ -229,8 +232,8 @@ def resources_of(crd: Object) -> list[Resource]:
     ]
 
 
-def rooted(schema: Object) -> Object:
-    """A custom resource's schema with the fields that every object has; metadata may restrict the name only."""
+def with_object_fields(schema: Object) -> Object:
+    """Return a custom resource's schema with the fields of every object; metadata may restrict only the name."""
     properties = schema.get("properties") or {}
     meta = schema_of("V1ObjectMeta")
     restricted = (properties.get("metadata") or {}).get("properties") or {}
@@ -262,7 +265,7 @@ def _columns(version: Object) -> tuple[Column, ...]:
 
 
 def _priority(version: str) -> tuple[int, int, int]:
-    """Kubernetes' order of versions: v2 before v1 before v1beta1 before v1alpha1 before anything else."""
+    """Sort key for Kubernetes' order of versions: v2 before v1 before v1beta1 before v1alpha1 before anything else."""
     match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
     if not match:
         return (0, 0, 0)

@@ -1,4 +1,4 @@
-"""Defaults, checks and immutability of batch/v1 Jobs."""
+"""Defaults and validation of batch/v1 Jobs."""
 
 import re
 
@@ -15,16 +15,16 @@ _IMMUTABLE = (
     "managedBy",
 )
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-# What may change in a suspended job's template, so that a queue can place it.
+# Mutable in the template of a suspended Job, so that a queue can place it.
 _SCHEDULING = ("nodeSelector", "tolerations", "affinity", "schedulingGates")
 
 
 def default_job(job: Object, spec: Object) -> None:
-    """Fill in the defaults of batch/v1's Job."""
+    """Fill in the defaults of a Job."""
     _default_spec(spec)
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
     if labels and not job["metadata"].get("labels"):
-        # The very same map, as in Kubernetes: labels that creation adds to the template show on the job as well.
+        # The same dict, as in Kubernetes: labels that creation adds to the template are the Job's, too.
         job["metadata"]["labels"] = labels
     status = job.get("status") or {}
     for count in ("active", "succeeded", "failed"):
@@ -49,7 +49,7 @@ def _default_spec(spec: Object) -> None:
 
 
 def default_template(spec: Object) -> None:
-    """Defaults of the pod template that a Job's or Deployment's spec holds."""
+    """Fill in the defaults of the pod template of a Job or Deployment."""
     template = spec.get("template")
     if isinstance(template, dict) and isinstance(template.get("spec"), dict):
         template.setdefault("metadata", {})
@@ -57,7 +57,7 @@ def default_template(spec: Object) -> None:
 
 
 def admit_job(job: Object) -> None:
-    """The selector and the labels by which a job knows its pods, unless it brings its own."""
+    """Set the selector and labels by which a Job finds its pods, unless it has its own."""
     spec, name, uid = job["spec"], job["metadata"]["name"], job["metadata"]["uid"]
     job["status"] = {}
     if spec.get("manualSelector"):
@@ -70,7 +70,7 @@ def admit_job(job: Object) -> None:
 
 
 def check_job(spec: Object, name: str) -> list[FieldError]:
-    """What Kubernetes demands of a job of this name beyond its schema."""
+    """Validate a Job of this name beyond its schema."""
     errors: list[FieldError] = []
     for field in ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"):
         value = spec.get(field)
@@ -106,7 +106,7 @@ def _check_indexes(spec: Object, name: str) -> list[FieldError]:
 
 
 def check_job_update(new: Object, old: Object) -> list[FieldError]:
-    """What may not change in a job; while it is suspended its pods may be placed elsewhere."""
+    """Validate an update of a Job, which is immutable but for a few fields, and a few more while it is suspended."""
     errors = [immutable(f"spec.{field}", new.get(field)) for field in _IMMUTABLE if new.get(field) != old.get(field)]
     if new.get("completions") != old.get("completions") and new.get("completionMode") != "Indexed":
         errors.append(immutable("spec.completions", new.get("completions")))

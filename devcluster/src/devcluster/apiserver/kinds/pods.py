@@ -1,12 +1,11 @@
-"""Defaults and checks of pods and pod templates, as far as clients rely on them."""
+"""Defaults and validation of pods and pod templates, as far as clients rely on them."""
 
-from typing import Any
-
+from devcluster.apiserver.cel.library import parse_quantity
 from devcluster.apiserver.errors import FieldError, forbidden_field, required, unsupported
 from devcluster.apiserver.objects import Object, lookup
 
 _POLICIES = ("Always", "OnFailure", "Never")
-# What may change in a pod's spec after creation, beside its containers' images.
+# Mutable in a pod's spec after creation, beside its containers' images.
 _MUTABLE = (
     "activeDeadlineSeconds",
     "tolerations",
@@ -17,7 +16,7 @@ _MUTABLE = (
 
 
 def default_pod_spec(spec: Object) -> None:
-    """Fill in the defaults of core/v1's PodSpec."""
+    """Fill in the defaults of a PodSpec."""
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("schedulerName", "default-scheduler")
@@ -72,7 +71,7 @@ def _default_volume(volume: Object) -> None:
 
 
 def admit_pod(pod: Object) -> None:
-    """What admission adds to a new pod: the service account, priority, the usual tolerations, a Pending status."""
+    """Set what admission adds to a new pod: service account, priority, the default tolerations, a Pending status."""
     spec = pod["spec"]
     spec.setdefault("serviceAccountName", "default")
     spec.setdefault("serviceAccount", spec["serviceAccountName"])
@@ -87,22 +86,23 @@ def admit_pod(pod: Object) -> None:
 
 
 def qos_class(spec: Object) -> str:
-    """Guaranteed, Burstable or BestEffort, by the containers' cpu and memory."""
-    wanted: list[Any] = []
-    guaranteed = True
+    """Return Guaranteed, Burstable or BestEffort, by the containers' cpu and memory."""
+    asked, guaranteed = False, True
     for container in [*(spec.get("initContainers") or ()), *spec["containers"]]:
         resources = container.get("resources") or {}
-        requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
         for name in ("cpu", "memory"):
-            wanted += [value for value in (requests.get(name), limits.get(name)) if value is not None]
-            guaranteed = guaranteed and limits.get(name) is not None and requests.get(name) == limits[name]
-    if not wanted:
+            request, limit = (
+                parse_quantity(str((resources.get(kind) or {}).get(name, "0"))) for kind in ("requests", "limits")
+            )
+            asked = asked or bool(request or limit)
+            guaranteed = guaranteed and bool(limit) and request == limit
+    if not asked:
         return "BestEffort"
     return "Guaranteed" if guaranteed else "Burstable"
 
 
 def check_pod_spec(spec: Object, path: str) -> list[FieldError]:
-    """What Kubernetes demands of a pod's spec, for the mistakes that manifests really have."""
+    """Validate a pod's spec beyond its schema, for the mistakes that manifests really have."""
     errors: list[FieldError] = []
     if not spec.get("containers"):
         errors.append(required(f"{path}.containers"))
@@ -136,7 +136,7 @@ def _check_container(container: Object, path: str, volumes: set[str], seen: set[
 
 
 def check_pod_update(new: Object, old: Object) -> list[FieldError]:
-    """A pod's spec hardly changes: images, deadline, tolerations."""
+    """Validate an update: a pod's spec is immutable but for images, deadline and tolerations."""
     if _fixed(new) == _fixed(old):
         return []
     detail = (

@@ -1,4 +1,4 @@
-"""Defaults, checks and immutability of Services, as far as their names and addresses go: nothing here serves traffic."""
+"""Defaults and validation of Services' names and addresses: no Service carries traffic here."""
 
 import uuid
 
@@ -9,7 +9,7 @@ _HEADLESS = "None"
 
 
 def default_service(spec: Object) -> None:
-    """Fill in the defaults of core/v1's Service; a headless one (clusterIP: None) has no address."""
+    """Fill in the defaults of a Service; a headless one (clusterIP: None) has no address."""
     spec.setdefault("type", "ClusterIP")
     spec.setdefault("sessionAffinity", "None")
     spec.setdefault("internalTrafficPolicy", "Cluster")
@@ -25,7 +25,7 @@ def default_service(spec: Object) -> None:
 
 
 def check_service(spec: Object) -> list[FieldError]:
-    """What the schema alone does not say."""
+    """Validate a Service beyond its schema."""
     ports = spec.get("ports") or []
     errors = [] if ports or spec.get("clusterIP") == _HEADLESS else [required("spec.ports")]
     names: set[str] = set()
@@ -42,7 +42,7 @@ def check_service(spec: Object) -> list[FieldError]:
 
 
 def check_service_update(new: Object, old: Object) -> list[FieldError]:
-    """A Service keeps its address, or keeps having none."""
+    """Validate an update: the address of a Service is immutable."""
     if new.get("clusterIP") == old.get("clusterIP"):
         return []
     return [immutable("spec.clusterIPs[0]", [new.get("clusterIP")])]

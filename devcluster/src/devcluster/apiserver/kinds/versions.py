@@ -1,5 +1,7 @@
-"""One stored object in each version that serves it. Custom resources differ in apiVersion only (strategy None);
-events stand in two groups whose fields have other names."""
+"""Conversion between the stored object and each version that serves it.
+
+Versions of a custom resource differ in apiVersion alone (strategy None); Events are served by two groups whose fields
+have different names."""
 
 from devcluster.apiserver.objects import Object
 from devcluster.apiserver.resources import Resource
@@ -17,7 +19,7 @@ _EVENT_FIELDS = {
 
 
 def served(resource: Resource, obj: Object) -> Object:
-    """A stored object as this version of the resource shows it."""
+    """Return a stored object in this version of the resource."""
     if resource.group == "events.k8s.io":
         obj = {_EVENT_FIELDS.get(name, name): value for name, value in obj.items()}
     if obj.get("apiVersion") == resource.api_version:
@@ -26,7 +28,7 @@ def served(resource: Resource, obj: Object) -> Object:
 
 
 def stored(resource: Resource, obj: Object) -> Object:
-    """An object of this version as it is kept."""
+    """Return an object of this version in the version that is stored."""
     if resource.group != "events.k8s.io":
         return obj
     names = {other: core for core, other in _EVENT_FIELDS.items()}

@@ -13,7 +13,7 @@ _SET_BASED = re.compile(r"^([^\s!=,()]+)\s+(in|notin)\s*\(([^)]*)\)$")
 _EQUALITY = re.compile(r"^([^\s!=,()]+)\s*(==|=|!=)\s*([^\s!=,()]*)$")
 _PRESENCE = re.compile(r"^(!?)\s*([^\s!=,()]+)$")
 
-# Fields that kinds offer to selectors beside metadata.name and metadata.namespace.
+# Fields that selectors of a kind may use beside metadata.name and metadata.namespace.
 FIELDS: dict[tuple[str, str], tuple[str, ...]] = {
     ("", "pods"): (
         "spec.nodeName",
@@ -55,13 +55,13 @@ FIELDS: dict[tuple[str, str], tuple[str, ...]] = {
 
 
 def label_selector(text: str) -> Predicate:
-    """`a=b,c!=d,e in (f,g),!h,i` as a predicate; 400 when it does not parse."""
+    """`a=b,c!=d,e in (f,g),!h,i` as a predicate. Raises ApiError 400 if it cannot be parsed."""
     checks = [_label_check(part) for part in _split(text)]
     return lambda obj: all(check(obj["metadata"].get("labels") or {}) for check in checks)
 
 
 def field_selector(text: str, fields: tuple[str, ...]) -> Predicate:
-    """`metadata.name=x,status.phase!=Failed` as a predicate; 400 for a field that the kind does not offer."""
+    """`metadata.name=x,status.phase!=Failed` as a predicate. Raises ApiError 400 for other fields."""
     checks: list[Predicate] = []
     for part in _split(text):
         match = re.match(r"^\s*([^\s!=]+)\s*(==|=|!=)\s*(.*?)\s*$", part)
@@ -87,7 +87,7 @@ def _text(value: Any) -> str:
 
 
 def _split(text: str) -> list[str]:
-    """Commas between requirements, not those inside parentheses."""
+    """Split at the commas between requirements, not at those inside parentheses."""
     return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
 
 

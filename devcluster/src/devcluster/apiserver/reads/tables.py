@@ -1,4 +1,4 @@
-"""Server-side tables, from which `kubectl get` prints its columns."""
+"""Server-side tables, whose columns `kubectl get` prints."""
 
 import datetime
 import json
@@ -18,9 +18,9 @@ _NAME_HELP = (
 
 
 def column_definitions(resource: Resource) -> list[Object]:
-    """The columns that `row` fills, in its order."""
+    """Return the columns, in the order of `row`'s cells."""
     columns = list(_columns(resource))
-    if resource.kind != "Event":  # an event's name says nothing: it comes last
+    if resource.kind != "Event":  # the name of an Event is of little use: it comes last
         columns.insert(0, Column("Name", "string", "", _NAME_HELP, "name"))
     return [
         {
@@ -36,7 +36,7 @@ def column_definitions(resource: Resource) -> list[Object]:
 
 
 def row(resource: Resource, obj: Object) -> list[Any]:
-    """An object's cells."""
+    """Return the cells of an object."""
     name = obj["metadata"]["name"]
     if not resource.is_custom and resource.kind in _BUILT_IN:
         cells = _BUILT_IN[resource.kind][1](obj)
@@ -56,7 +56,7 @@ def _columns(resource: Resource) -> tuple[Column, ...]:
 
 
 def _cell(column: Column, obj: Object) -> Any:
-    """A custom column's value; null where the object has none, or one of another type."""
+    """Return the value of a custom column; None if the object has none or one of another type."""
     found = find(column.json_path, obj)
     if not found:
         return None
@@ -79,7 +79,7 @@ def _text(value: Any) -> str:
 
 
 def age(text: str | None) -> str:
-    """The time since a timestamp as kubectl writes it: 5s, 3m12s, 4h5m, 3d2h, 12d, 2y30d."""
+    """Return the time since a timestamp in kubectl's format: 5s, 3m12s, 4h5m, 3d2h, 12d, 2y30d."""
     if not text:
         return "<unknown>"
     try:
@@ -90,7 +90,7 @@ def age(text: str | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration in at most two units, as kubectl writes it."""
+    """Return a duration in kubectl's format, in at most two units."""
     whole = int(seconds)
     if whole < -1:
         return "<invalid>"
@@ -135,7 +135,7 @@ def _pod(pod: Object) -> list[Any]:
 
 
 def pod_reason(pod: Object) -> str:
-    """The STATUS of a pod: what holds a container up or ended it, else the phase."""
+    """Return the STATUS of a pod: why a container waits or ended, else the phase."""
     status = pod.get("status") or {}
     reason = str(status.get("reason") or status.get("phase") or "Unknown")
     for index, state in enumerate(status.get("initContainerStatuses") or ()):
@@ -279,7 +279,7 @@ def _columns_of(text: str) -> tuple[tuple[str, str], ...]:
     return tuple((name, "string") for name in names)
 
 
-# Columns and cells by kind, the name left out; a trailing + marks what only `-o wide` shows.
+# Columns and cells by kind, without the name; a trailing + marks those that only `-o wide` shows.
 _BUILT_IN: dict[str, tuple[tuple[tuple[str, str], ...], Cells]] = {
     "ConfigMap": (
         _columns_of("Data, Age"),

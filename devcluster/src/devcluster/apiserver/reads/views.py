@@ -1,4 +1,4 @@
-"""How a client wants to see objects: as they are, as a table of cells, or by their metadata alone."""
+"""The form in which a client asks for objects: whole, as a table, or their metadata alone."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _ACCEPTABLE = ("application/json", "*/*", "application/*", "")
 
 @dataclass(frozen=True)
 class View:
-    """`kind` is Object, Table or PartialObjectMetadata; `include` is what a table's rows carry of the object."""
+    """`kind` is Object, Table or PartialObjectMetadata; `include` is the part of the object in a table's rows."""
 
     kind: str = "Object"
     include: str = "Metadata"
@@ -42,7 +42,7 @@ class View:
         return {"kind": resource.list_kind, "apiVersion": resource.api_version, "metadata": meta, "items": items}
 
     def event(self, resource: Resource, kind: str, obj: Object, *, first: bool) -> Object:
-        """An object in a watch; only the first table of a watch says what its columns are."""
+        """Return an object of a watch event; only the first table of a watch has its column definitions."""
         if kind == "ERROR":
             return obj
         if kind == "BOOKMARK" and self.kind == "Table":
@@ -73,7 +73,7 @@ def partial(obj: Object) -> Object:
 
 
 def read_view(accept: str, include: str | None) -> View:
-    """The first form in the Accept header that is served; 406 when none is."""
+    """Return the first supported form in the Accept header. Raises ApiError 406 if there is none."""
     for offer in accept.split(","):
         media_type, *parameters = [part.strip() for part in offer.split(";")]
         if media_type not in _ACCEPTABLE:

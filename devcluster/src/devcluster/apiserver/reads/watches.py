@@ -1,4 +1,4 @@
-"""Watches: the events of one resource as a client selected them, resumed where it left off."""
+"""Watches: the events of one resource that a client selects, resumed at a resource version."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ _BOOKMARK_EVERY = 30.0  # seconds; at least once a minute in Kubernetes
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """A watch's query: `since` is None to begin with the present state."""
+    """The query of a watch: `since` is None to begin with the present state."""
 
     since: int | None
     bookmarks: bool
@@ -28,7 +28,7 @@ class WatchOptions:
 
 
 def read_watch_options(query: dict[str, str], matches: Predicate) -> WatchOptions:
-    """400 for what is not a number, or asks for initial events without saying how they match."""
+    """Read the query. Raises ApiError 400 for invalid numbers, or initial events without resourceVersionMatch."""
     version = query.get("resourceVersion") or "0"
     initial = query.get("sendInitialEvents") == "true"
     if initial and query.get("resourceVersionMatch") != "NotOlderThan":
@@ -47,7 +47,7 @@ def read_watch_options(query: dict[str, str], matches: Predicate) -> WatchOption
 
 
 async def watch(store: Store, target: Target, options: WatchOptions) -> AsyncGenerator[tuple[str, Object], None]:
-    """(event type, object) until the timeout; the caller has checked by `check_resumable` that it can resume."""
+    """Yield (event type, object) until the timeout; the caller has called `check_resumable`."""
 
     def selected(obj: Object) -> bool:
         meta = obj["metadata"]
@@ -81,7 +81,7 @@ async def watch(store: Store, target: Target, options: WatchOptions) -> AsyncGen
 
 
 def _present(store: Store, target: Target, options: WatchOptions, selected: Predicate) -> list[tuple[str, Object]]:
-    """What is there now as ADDED events, with the bookmark that ends them for a client that asked for it."""
+    """Return the present objects as ADDED events, followed by a bookmark if the client asks for it."""
     events = [("ADDED", obj) for obj in store.objects(target.resource.storage_key, target.namespace) if selected(obj)]
     if options.initial_events and options.bookmarks:
         events.append(("BOOKMARK", _bookmark(target, store.revision, {INITIAL_EVENTS_END: "true"})))
@@ -89,13 +89,13 @@ def _present(store: Store, target: Target, options: WatchOptions, selected: Pred
 
 
 def check_resumable(store: Store, target: Target, options: WatchOptions) -> None:
-    """410 before the stream opens when the history does not reach back far enough."""
+    """Raise ApiError 410 if the history does not reach back far enough, before the stream is opened."""
     subscription, _ = store.subscribe(target.resource.storage_key, options.since)
     subscription.close()
 
 
 def transition(event: Event, selected: Predicate) -> tuple[str, Object] | None:
-    """The event as a selection sees it: an object that comes into it is ADDED, one that leaves it DELETED."""
+    """Return the event for a selection: an object that begins to match is ADDED, one that no longer matches DELETED."""
     now = event.type != "DELETED" and selected(event.obj)
     before = event.previous is not None and selected(event.previous)
     if now:

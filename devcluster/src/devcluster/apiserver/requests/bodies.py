@@ -12,14 +12,14 @@ from devcluster.apiserver.requests.protobuf import MEDIA_TYPE, decode_protobuf
 
 _JSON = ("application/json",)
 MAX_DEPTH = 10_000
-"""Go's decoder takes no deeper nesting."""
+"""Go's decoder accepts no deeper nesting."""
 _BRACKET = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]', re.DOTALL)
 _INT64 = 2**63
 _NO_EXPONENT = 1e21
 
 
 def decode(body: bytes, content_type: str, accepted: tuple[str, ...] = _JSON) -> Any:
-    """The value in a body. 415 for another media type, 400 for what does not parse."""
+    """Decode a body. Raises ApiError: 415 for another media type, 400 for a body that cannot be parsed."""
     media_type = content_type.partition(";")[0].strip() or "application/json"
     if media_type not in accepted:
         raise unsupported_media_type(accepted)
@@ -33,7 +33,7 @@ def decode(body: bytes, content_type: str, accepted: tuple[str, ...] = _JSON) ->
 
 
 def decode_object(body: bytes, content_type: str, accepted: tuple[str, ...] = _JSON) -> Object:
-    """As `decode`, or from protobuf; 400 for what is no object."""
+    """Decode a body as `decode`, or from protobuf. Raises ApiError 400 also if it is not an object."""
     value = decode_protobuf(body) if content_type == MEDIA_TYPE else decode(body, content_type, accepted)
     if not isinstance(value, dict):
         raise bad_request("the object provided is unrecognized (must be of type Object)")
@@ -42,7 +42,7 @@ def decode_object(body: bytes, content_type: str, accepted: tuple[str, ...] = _J
 
 def _read_json(body: bytes) -> Any:
     _check_depth(body)
-    # Go puts U+FFFD for what is no UTF-8, and for half of a surrogate pair.
+    # Go replaces invalid UTF-8, and half of a surrogate pair, by U+FFFD.
     text = body.decode(errors="replace")
     value = json.loads(text, parse_int=_int, parse_float=_float, parse_constant=_no_constant)
     return _without_half_pairs(value) if "\\ud" in text or "\\uD" in text else value
@@ -60,7 +60,7 @@ def _check_depth(body: bytes) -> None:
 
 
 def _int(text: str) -> float | int:
-    # Cut before it is read: Python refuses numbers of more than 4,300 digits, and Go makes floats of what has over 19.
+    # Not parsed if long: Python refuses more than 4,300 digits, and Go makes floats of more than 19.
     number = int(text) if len(text) < 25 else _INT64
     return number if -_INT64 <= number < _INT64 else _float(text)
 
@@ -69,7 +69,7 @@ def _float(text: str) -> float | int:
     number = float(text)
     if math.isinf(number):
         raise bad_request(f"json: cannot unmarshal number {text} into Go value of type float64")
-    # Go writes it without a fraction: the shortest digits that mean it, and zeros. So it comes back as an integer.
+    # Go writes it without a fraction: the shortest digits that identify it, and zeros. So it is returned as an integer.
     return int(Decimal(repr(number))) if number.is_integer() and abs(number) < _NO_EXPONENT else number
 
 

@@ -1,4 +1,4 @@
-"""Discovery: which groups, versions and resources there are, in the old form and the aggregated one."""
+"""Discovery of groups, versions and resources, in the legacy and the aggregated format."""
 
 from devcluster.apiserver.errors import no_such_path
 from devcluster.apiserver.objects import Object
@@ -30,7 +30,7 @@ def wants_aggregated(accept: str) -> bool:
 
 
 def aggregated(registry: Registry, *, core: bool) -> tuple[Object, str]:
-    """(/api or /apis in one document, its content type)"""
+    """Return (/api or /apis as one aggregated document, its content type)."""
     items = []
     for group, versions in _groups(registry):
         if core != (group == ""):
@@ -50,19 +50,19 @@ def aggregated(registry: Registry, *, core: bool) -> tuple[Object, str]:
 
 
 def core_versions(address: str) -> Object:
-    """/api"""
+    """Return the document of /api."""
     server = {"clientCIDR": "0.0.0.0/0", "serverAddress": address}
     return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [server]}
 
 
 def group_list(registry: Registry) -> Object:
-    """/apis"""
+    """Return the document of /apis."""
     groups = [_group(group, versions) for group, versions in _groups(registry) if group]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
 def resource_list(registry: Registry, group: str, version: str) -> Object:
-    """/api/v1 and /apis/GROUP/VERSION"""
+    """Return the document of /api/v1 or /apis/GROUP/VERSION. Raises ApiError 404."""
     found = [resource for resource in registry if (resource.group, resource.version) == (group, version)]
     if not found:
         raise no_such_path()

@@ -1,4 +1,4 @@
-"""The HTTP side: what each request asks for, and the answer."""
+"""The handler of each request on a resource."""
 
 import base64
 import contextlib
@@ -29,13 +29,13 @@ USER = web.RequestKey("user", User)
 
 
 class Handlers:
-    """Answers requests on resources."""
+    """Handles requests on resources."""
 
     def __init__(self, store: Store, registry: Registry, writer: Writer, reviews: Reviews) -> None:
         self._store, self._registry, self._writer, self._reviews = store, registry, writer, reviews
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Any request below /api/VERSION and /apis/GROUP/VERSION."""
+        """Handle any request below /api/VERSION and /apis/GROUP/VERSION."""
         target = parse_target(request.path, self._registry)
         view = read_view(request.headers.get("Accept", ""), request.query.get("includeObject"))
         if self._reviews.answers(target):
@@ -66,7 +66,7 @@ class Handlers:
         return found
 
     def _list(self, request: web.Request, target: Target, view: View) -> Object:
-        """Pages follow the order of names; a page is the present state, not a snapshot of the first page's."""
+        """List in order of names. Each page shows the present state, not a snapshot of when the first was read."""
         query = request.query
         if int(query.get("resourceVersion") or 0) > self._store.revision:
             raise ApiError(504, "Timeout", f"Too large resource version: {query['resourceVersion']}")
@@ -94,7 +94,7 @@ class Handlers:
         await response.prepare(request)
         first = True
         async with contextlib.aclosing(watch(self._store, target, options)) as events:
-            with contextlib.suppress(ConnectionResetError):  # the client has gone, as watchers do
+            with contextlib.suppress(ConnectionResetError):  # the client has disconnected
                 async for kind, obj in events:
                     await response.write(_line(kind, view.event(target.resource, kind, obj, first=first)))
                     first = False
@@ -157,7 +157,7 @@ class Handlers:
 
 
 def answer(body: Object, status: int = 200, warnings: Iterable[str] = (), content_type: str = "") -> web.Response:
-    """A JSON answer, with warnings as kubectl prints them."""
+    """Return a JSON response with warnings that kubectl prints."""
     response = web.Response(body=_encode(body), status=status)
     response.headers["Content-Type"] = content_type or "application/json"
     for text in warnings:
@@ -172,7 +172,7 @@ def _written(view: View, target: Target, written: Written) -> web.Response:
 
 
 def _options(request: web.Request) -> WriteOptions:
-    """The manager is the first part of the user agent unless the client names one (`kubectl/v1.37` → `kubectl`)."""
+    """Read the options of a write. The default manager is the user agent's first part (`kubectl/v1.37` → `kubectl`)."""
     query = request.query
     agent = request.headers.get("User-Agent", "unknown").split("/")[0]
     is_apply = request.content_type == patches.APPLY_PATCH
@@ -198,7 +198,7 @@ def _selection(request: web.Request, target: Target) -> Predicate:
 
 
 def _content_type(request: web.Request) -> str:
-    """Of the body; empty where the client names none, as `kubectl create --raw` does, and means JSON."""
+    """Return the body's content type; empty, which means JSON, if the client sends none as `kubectl create --raw` does."""
     return request.content_type if "Content-Type" in request.headers else ""
 
 

@@ -1,4 +1,4 @@
-"""OpenAPI documents: what `kubectl explain`, `kubectl apply` and client-side validation read."""
+"""OpenAPI documents, which `kubectl explain`, `kubectl apply` and client-side validation read."""
 
 import functools
 import hashlib
@@ -14,12 +14,12 @@ _REFERENCES = "#/components/schemas/"
 _VERBS = {"get": "get", "put": "update", "patch": "patch", "delete": "delete"}
 
 EMPTY_V2 = b"\n\x032.0"
-"""A document of version 2 without a definition, as protobuf: kubectl looks there for a kind that is not in version 3, and
-says that there is no such kind once it has not found it."""
+"""A document of version 2 without definitions, as protobuf. kubectl reads it for a kind that version 3 does not have, and
+says that there is no such kind when it is not there either."""
 
 
 def index(registry: Registry) -> Object:
-    """/openapi/v3: where the document of each group and version is; the hash changes with the schemas."""
+    """Return the document of /openapi/v3: the URL of each group and version, with a hash of its schemas."""
     paths = {}
     for group, version in dict.fromkeys((resource.group, resource.version) for resource in registry):
         path = _path_of(group, version)
@@ -30,7 +30,7 @@ def index(registry: Registry) -> Object:
 
 
 def document_v3(registry: Registry, path: str) -> Object:
-    """/openapi/v3/api/v1 and /openapi/v3/apis/GROUP/VERSION"""
+    """Return the document of /openapi/v3/api/v1 or /openapi/v3/apis/GROUP/VERSION. Raises ApiError 404."""
     for group, version in dict.fromkeys((resource.group, resource.version) for resource in registry):
         if _path_of(group, version) == path:
             return _document_v3(tuple(_of(registry, group, version)))
@@ -62,7 +62,7 @@ def _definition_name(resource: Resource) -> str:
 
 
 def _model_name(model: str) -> str:
-    """`V1JobSpec` as `io.k8s.api.v1.JobSpec`: kubectl shows the last part as the type."""
+    """Return `io.k8s.api.v1.JobSpec` for `V1JobSpec`: kubectl shows the last part as the type."""
     for prefix in ("V1", "CoreV1", "EventsV1"):
         if model.startswith(prefix):
             return f"io.k8s.api.{prefix.lower()}.{model.removeprefix(prefix)}"
@@ -78,12 +78,12 @@ def _define(resource: Resource, schemas: Object) -> None:
 
 
 def _emitted(schema: Object, schemas: Object, *, at_root: bool = False) -> Object:
-    """A schema as OpenAPI has it: models by reference, our own words left out."""
+    """Return a schema for OpenAPI: models by reference, without our own keywords."""
     model = schema.get("x-model")
     if model and not at_root:
         name = _model_name(model)
         if name not in schemas:
-            schemas[name] = {}  # stands in for a model that refers to itself
+            schemas[name] = {}  # for a model that refers to itself
             whole = _emitted({word: item for word, item in schema.items() if word not in _OUTER}, schemas, at_root=True)
             schemas[name] = whole
         outer = {word: schema[word] for word in _OUTER if word in schema}
@@ -106,7 +106,7 @@ def _emitted(schema: Object, schemas: Object, *, at_root: bool = False) -> Objec
     return emitted
 
 
-# Words that belong to the field, not to the model that it refers to.
+# Keywords of the field, not of the model that it refers to.
 _OUTER = ("description", "x-kubernetes-patch-merge-key", "x-kubernetes-patch-strategy")
 
 

@@ -1,4 +1,4 @@
-"""`kubectl logs`: the API server asks the pod's node, and passes on what it says."""
+"""Container logs for `kubectl logs`, which the API server reads from the pod's node."""
 
 import aiohttp
 from aiohttp import web
@@ -12,7 +12,7 @@ _PASSED_ON = ("follow", "tailLines", "timestamps", "previous", "sinceSeconds", "
 
 
 async def proxy(request: web.Request, store: Store, target: Target) -> web.StreamResponse:
-    """Stream the log of a container. 400 while there is none, or when the pod has several and none is named."""
+    """Stream the log of a container. Raises ApiError 400 if it has none yet, or if one of several must be named."""
     pod = store.get("/pods", target.key)
     if pod is None:
         raise not_found("pods", "", target.name)
@@ -52,7 +52,7 @@ def _container(pod: Object, asked: str | None) -> str:
 
 
 def _node_address(store: Store, pod: Object) -> str | None:
-    """The address of the pod's node; None for a pod that has none yet."""
+    """Return the URL of the pod's node; None for a pod without a node."""
     node_name = pod["spec"].get("nodeName")
     if not node_name:
         return None

@@ -1,6 +1,6 @@
-"""Bodies that kubectl and Helm send as protobuf: what `kubectl create` makes of namespaces, ConfigMaps, Secrets, service
-accounts and tokens, `kubectl auth`, and Helm's releases. Field numbers are those of Kubernetes' generated.proto files;
-all else has to come as JSON.
+"""Bodies that kubectl and Helm send as protobuf: namespaces, ConfigMaps, Secrets, service accounts and tokens of
+`kubectl create`, those of `kubectl auth`, and Helm's releases. Field numbers are those of Kubernetes' generated.proto
+files; all else must be JSON.
 """
 
 import functools
@@ -16,7 +16,7 @@ MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
 _PACKAGE = "k8s"
 
-# name:number:type, where a type in capitals is a message, `*` repeats and `map` is a map of strings to it.
+# name:number:type. A type in capitals is a message, `*` marks a repeated field, `map` a map of strings to the type.
 _MESSAGES = {
     "Unknown": "typeMeta:1:TypeMeta raw:2:bytes contentEncoding:3:string contentType:4:string",
     "TypeMeta": "apiVersion:1:string kind:2:string",
@@ -53,7 +53,10 @@ _SCALARS = {
 
 
 def decode_protobuf(body: bytes) -> Object:
-    """The object in Kubernetes' envelope. 415 for a kind or a field that is not in the table, lest anything be lost."""
+    """Decode the object in Kubernetes' envelope.
+
+    Raises ApiError 415 for kinds and fields that are not in the table, so that nothing is lost.
+    """
     if not body.startswith(_MAGIC):
         raise bad_request("the body is not in Kubernetes' protobuf envelope")
     envelope = _parse("Unknown", body[len(_MAGIC) :])
@@ -65,7 +68,7 @@ def decode_protobuf(body: bytes) -> Object:
         raise _unsupported(kind)
     obj: Object = json_format.MessageToDict(message, preserving_proto_field_name=True)
     for part in ("metadata", "spec", "status", "preconditions"):
-        if part in obj:  # Go writes every string of a message, the empty ones too
+        if part in obj:  # Go writes every string of a message, even an empty one
             obj[part] = {name: value for name, value in obj[part].items() if value not in ("", {}, 0)}
     return {"apiVersion": envelope.typeMeta.apiVersion, "kind": kind, **obj}
 

@@ -1,4 +1,4 @@
-"""Resources that only answer: reviews of tokens and of access, tokens of service accounts, bindings, evictions."""
+"""Resources that store nothing: reviews of tokens and access, service account tokens, bindings, evictions."""
 
 from devcluster.apiserver.errors import conflict, not_found
 from devcluster.apiserver.objects import Object, clone, timestamp
@@ -8,11 +8,11 @@ from devcluster.apiserver.targets import Target
 from devcluster.apiserver.writes.deletion import read_options
 from devcluster.apiserver.writes.writer import Writer
 
-_ALLOWED = {"allowed": True}  # there is no authorization here: everyone may do everything
+_ALLOWED = {"allowed": True}  # there is no authorization: everyone may do everything
 
 
 class Reviews:
-    """Answers POSTs that store no object of their own."""
+    """Handles POSTs that store no object of their own."""
 
     def __init__(self, store: Store, tokens: Tokens, writer: Writer) -> None:
         self._store, self._tokens, self._writer = store, tokens, writer
@@ -44,7 +44,7 @@ class Reviews:
         return clone(pod)  # type: ignore[no-any-return]
 
     def _bind(self, target: Target, body: Object) -> Object:
-        """Give a pod its node. 409 when it has one, or is being deleted."""
+        """Bind a pod to a node. Raises ApiError 409 if it has one or is being deleted."""
         pod = self._pod(target)
         node = (body.get("target") or {}).get("name") or ""
         if present := pod["spec"].get("nodeName"):
@@ -56,11 +56,11 @@ class Reviews:
             )
         pod["spec"]["nodeName"] = node
         _set_condition(pod, {"type": "PodScheduled", "status": "True"})
-        self._writer.put_in_place(target, pod)
+        self._writer.store_server_change(target, pod)
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
     def _evict(self, target: Target, body: Object) -> Object:
-        """Delete a pod with the condition that tells its job that the pod was disrupted, not at fault."""
+        """Delete a pod with the condition DisruptionTarget, by which a Job does not count it as a failure."""
         pod = self._pod(target)
         _set_condition(
             pod,
@@ -71,7 +71,7 @@ class Reviews:
                 "message": "Eviction API: evicting",
             },
         )
-        self._writer.put_in_place(target, pod)
+        self._writer.store_server_change(target, pod)
         self._writer.delete(target, read_options(body.get("deleteOptions") or {}, {}))
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 

@@ -1,4 +1,4 @@
-"""Bearer tokens: the admin's, and service accounts' as signed JWTs that can be bound to a pod."""
+"""Bearer tokens: the administrator's, and those of service accounts, which are JWTs that can be bound to a pod."""
 
 import datetime
 import secrets
@@ -20,7 +20,7 @@ _EXTRA = "authentication.kubernetes.io"
 
 @dataclass(frozen=True)
 class User:
-    """Who makes a request, as TokenReview and SelfSubjectReview describe them."""
+    """The user of a request, in the terms of TokenReview and SelfSubjectReview."""
 
     username: str
     groups: tuple[str, ...]
@@ -37,7 +37,7 @@ _ADMIN = User("kubernetes-admin", ("system:masters", "system:authenticated"))
 
 
 class Tokens:
-    """Issues and checks tokens. The signing key lives and dies with the cluster."""
+    """Issues and checks tokens. The signing key is the cluster's own and is not stored."""
 
     def __init__(self, store: Store) -> None:
         self.admin = secrets.token_urlsafe(32)
@@ -45,7 +45,7 @@ class Tokens:
         self._key = ec.generate_private_key(ec.SECP256R1())
 
     def issue(self, namespace: str, name: str, request: Object) -> Object:
-        """Answer a TokenRequest for a service account. 404 when it, or the pod to bind to, is not there."""
+        """Answer a TokenRequest of a service account. Raises ApiError 404 without the account or the pod to bind to."""
         account = self._store.get("/serviceaccounts", (namespace, name))
         if account is None:
             raise not_found("serviceaccounts", "", name)
@@ -88,7 +88,10 @@ class Tokens:
         }
 
     def authenticate(self, token: str, audiences: list[str]) -> tuple[User, list[str]]:
-        """The user of a token and the audiences that fit; ValueError says why a token is refused."""
+        """Return the user of a token and the audiences that match.
+
+        Raises ValueError with the reason if it is invalid.
+        """
         if secrets.compare_digest(token.encode(), self.admin.encode()):
             return _ADMIN, audiences
         try:
@@ -146,7 +149,7 @@ class Tokens:
         return bound
 
     def _check_alive(self, private: Object) -> None:
-        """A token ends with its service account and with the pod that it is bound to."""
+        """Raise ValueError if the token's service account, or the pod that it is bound to, no longer exists."""
         namespace = private["namespace"]
         for word, resource, what in (
             ("serviceaccount", "/serviceaccounts", "service account"),

@@ -1,7 +1,7 @@
-"""Schemas of the built-in kinds, read off the models of the official Python client.
+"""Schemas of the built-in kinds, derived from the models of the official Python client.
 
-The client's pydantic models carry every field, its type and its description. What they lack, how lists merge,
-is the table below (from the listType, listMapKey, patchStrategy and structType markers of Kubernetes' own types).
+The client's pydantic models carry every field, its type and its description. What they lack is how lists merge: that is
+the table below (from the listType, listMapKey, patchStrategy and structType markers of Kubernetes' own types).
 """
 
 import datetime
@@ -84,16 +84,16 @@ _QUANTITY: Object = {"x-kubernetes-int-or-string": True, "x-quantity": True}
 
 @functools.cache
 def schema_of(model: str) -> Object:
-    """The schema of a model such as `V1Pod`. Nodes are shared, and must not be changed.
+    """Return the schema of a model such as `V1Pod`. Nodes are shared and must not be changed.
 
-    Beside JSON Schema and x-kubernetes-* words a node says which model it is (`x-model`), for OpenAPI's `$ref`s.
+    Beside JSON Schema and x-kubernetes-* keywords a node names its model (`x-model`), for OpenAPI's `$ref`s.
     """
     return _json_schema_props() if model == _JSON_SCHEMA else _object_schema(_model_class(model))
 
 
 @functools.cache
 def _json_schema_props() -> Object:
-    """The schema of schemas, which contains itself."""
+    """Return the schema of schemas, which contains itself."""
     free: Object = {"x-kubernetes-preserve-unknown-fields": True}
     schema: Object = {"type": "object", "x-model": _JSON_SCHEMA}
     properties: Object = {

@@ -1,4 +1,4 @@
-"""What the API server does to a value before it validates it: find unknown fields, prune, default."""
+"""What the API server does to a value before it validates it: find and prune unknown fields, fill in defaults."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ _TYPE_META: Object = {"apiVersion": {"type": "string"}, "kind": {"type": "string
 
 
 def child_schema(schema: Object, name: str) -> Object | None:
-    """The schema of field or key `name`; None when the schema does not know it."""
+    """Return the schema of field or key `name`; None if the schema does not know it."""
     known = (schema.get("properties") or {}).get(name)
     if known is not None:
         return dict_or_none(known)
@@ -26,14 +26,14 @@ def dict_or_none(value: Any) -> Object | None:
 
 
 def keeps_unknown(schema: Object) -> bool:
-    """True where fields that the schema does not name are stored as they come."""
+    """Return whether fields that the schema does not name are stored unchanged."""
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return True
     return "type" not in schema and "properties" not in schema and not schema.get("x-kubernetes-int-or-string")
 
 
 def prune(value: Any, schema: Object, path: str = "") -> list[str]:
-    """Drop in place every field that the schema does not know; returns their paths."""
+    """Delete in place every field that the schema does not know; return their paths."""
     dropped: list[str] = []
     if isinstance(value, dict):
         for name in list(value):
@@ -55,7 +55,7 @@ def prune(value: Any, schema: Object, path: str = "") -> list[str]:
 
 
 def apply_defaults(value: Any, schema: Object) -> None:
-    """Fill in defaults in place; a null that is not allowed gives way to it, or goes."""
+    """Fill in defaults in place; a null that is not allowed is replaced by the default, or deleted."""
     if isinstance(value, dict):
         named = schema.get("properties") or {}
         for name, child in named.items():
@@ -82,7 +82,7 @@ def _default_field(holder: Object, name: str, schema: Object) -> None:
 
 
 def drop_nulls(value: Any, schema: Object) -> None:
-    """Drop in place the nulls of a built-in kind, which Go's decoder takes for absent; times may be null."""
+    """Delete in place the nulls of a built-in kind, which Go's decoder reads as absent; times may be null."""
     if isinstance(value, dict):
         for name in list(value):
             child = child_schema(schema, name)
@@ -98,7 +98,7 @@ def drop_nulls(value: Any, schema: Object) -> None:
 
 
 def normalise_quantities(value: Any, schema: Object) -> None:
-    """Store numbers given for quantities as strings, as Kubernetes writes them back (`nvidia.com/gpu: 1` → "1")."""
+    """Convert numbers that are quantities to strings in place, as Kubernetes returns them (`nvidia.com/gpu: 1` → "1")."""
     if isinstance(value, dict):
         for name, item in value.items():
             child = child_schema(schema, name)
@@ -114,7 +114,7 @@ def normalise_quantities(value: Any, schema: Object) -> None:
 
 
 def list_keys(schema: Object) -> list[str]:
-    """The keys of an associative list; empty for any other."""
+    """Return the keys of an associative list; none for any other list."""
     if schema.get("x-kubernetes-list-type") != "map":
         return []
     return list(schema.get("x-kubernetes-list-map-keys") or ())

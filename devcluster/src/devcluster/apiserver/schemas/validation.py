@@ -1,6 +1,6 @@
 """Validation of values against OpenAPI schemas, with the messages of Kubernetes' API server.
 
-jsonschema is not used here: its dialect differs in what matters (nullable, boolean exclusiveMinimum,
+jsonschema is not used: its dialect differs where it matters (nullable, boolean exclusiveMinimum,
 int-or-string), and every message would have to be rewritten to Kubernetes' wording.
 """
 
@@ -18,7 +18,7 @@ _JSON_TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number"
 
 
 def validate(value: Any, schema: Object, path: str = "") -> list[FieldError]:
-    """Every way in which `value` breaks `schema`; `path` is the field's name from the object's root."""
+    """Return every violation of `schema` by `value`; `path` is the path of the field from the object's root."""
     if value is None and (schema.get("nullable") or not schema.get("type")):
         return []
     errors = _check_enum(value, schema, path)
@@ -68,7 +68,7 @@ def _check_enum(value: Any, schema: Object, path: str) -> list[FieldError]:
 
 
 def _check_string(value: str, schema: Object, path: str) -> list[FieldError]:
-    """The first of length and pattern that is wrong, and the format."""
+    """Check length, else pattern, and the format."""
     most, least, pattern = schema.get("maxLength"), schema.get("minLength"), schema.get("pattern")
     errors: list[FieldError] = []
     if most is not None and len(value) > most:
@@ -165,7 +165,7 @@ def _join(path: str, name: str) -> str:
 
 @functools.cache
 def compiled(pattern: str) -> re.Pattern[str]:
-    """A Go (RE2) pattern in Python's dialect: `$` matches only at the end of the text, `\\z` is `\\Z`."""
+    """Compile a Go (RE2) pattern in Python's dialect: `$` matches only at the end of the text, `\\z` is `\\Z`."""
     return re.compile(re.sub(r"(?<!\\)\$(?=$|\))", r"\\Z", pattern.replace(r"\z", r"\Z")))
 
 

@@ -1,4 +1,4 @@
-"""Server-side apply, and the book of managers that every write keeps (metadata.managedFields)."""
+"""Server-side apply, and the record of field managers that every write updates (metadata.managedFields)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from devcluster.apiserver.writes.fieldsets import (
 
 @dataclass(frozen=True, order=True)
 class Manager:
-    """Who wrote: one entry of managedFields."""
+    """A field manager: one entry of managedFields."""
 
     name: str
     operation: str  # Apply or Update
@@ -34,8 +34,8 @@ class Manager:
 Book = dict[Manager, tuple[FieldSet, str]]  # the fields of each manager, and when it last changed them
 
 
-def read_book(obj: Object) -> Book:
-    """The managers of an object; an entry that cannot be read is left out."""
+def read_managers(obj: Object) -> Book:
+    """Return the managers of an object with their fields; an entry that cannot be read is left out."""
     book: Book = {}
     for entry in (obj.get("metadata") or {}).get("managedFields") or ():
         manager = Manager(
@@ -48,8 +48,8 @@ def read_book(obj: Object) -> Book:
     return book
 
 
-def write_book(obj: Object, book: Book) -> None:
-    """Put the managers into the object, applying ones first, each by time and name as Kubernetes sorts them."""
+def write_managers(obj: Object, book: Book) -> None:
+    """Write the managers into the object in Kubernetes' order: those that apply first, each group by time and name."""
     entries = []
     for manager, (fields, time) in sorted(book.items(), key=lambda item: (item[0].operation, item[1][1], item[0])):
         if not fields and manager.operation != "Apply":
@@ -73,35 +73,35 @@ def write_book(obj: Object, book: Book) -> None:
 def record_update(
     live: Object | None, new: Object, schema: Object, manager: Manager, ignored: tuple[Path, ...]
 ) -> None:
-    """After a create, update or patch: what changed belongs to `manager` now, and to no other.
+    """Record a create, update or patch: the fields that changed now belong to `manager` alone.
 
-    The book is read off `new`, which a client may have edited on purpose; an empty list there resets it.
-    Fields under `ignored` (the status for the main resource, all but the status for the status) do not count.
+    The earlier managers are read from `new`, since a client may edit them on purpose; an empty list resets them.
+    Fields under `ignored` (the status for the main resource, all but the status for the status) are ignored.
     """
     before = live if live is not None else {}
     has_book = "managedFields" in new["metadata"] or live is None
-    book = read_book(new) if has_book else read_book(before)
+    book = read_managers(new) if has_book else read_managers(before)
     changed, removed = _difference(before, new, schema)
     changed, removed = _without(changed, ignored), _without(removed, ignored)
     if not changed and not removed:
-        write_book(new, book)
+        write_managers(new, book)
         return
     own, _ = book.pop(manager, (frozenset(), ""))
     others: Book = {}
     for other, (fields, time) in book.items():
         others[other] = (fields - changed - removed, time)
     others[manager] = ((own | changed) - removed, timestamp())
-    write_book(new, others)
+    write_managers(new, others)
 
 
 def apply(
     live: Object, config: Object, schema: Object, manager: Manager, *, force: bool, ignored: tuple[Path, ...]
 ) -> Object:
-    """The object after `manager` applied `config`: merged, with what it owned and no longer sends removed.
+    """Return the object after `manager` applied `config`: merged, without the fields that it owned and no longer sends.
 
-    Raises a 409 that names every field which another manager owns and which would change, unless `force`.
+    Raises ApiError 409 with every field that another manager owns and that would change, unless `force`.
     """
-    book = read_book(live)
+    book = read_managers(live)
     applied = _without(fields_of(config, schema, containers=False), ignored)
     before, old_time = book.pop(manager, (frozenset(), ""))
     config = _kept(config, ignored)
@@ -117,14 +117,14 @@ def apply(
     if conflicts and not force:
         raise _conflict(conflicts)
     book = {other: (fields - changed - removed, time) for other, (fields, time) in book.items()}
-    unchanged = not changed and not removed  # who only agrees with what stands there has written at no time
+    unchanged = not changed and not removed  # a manager that only agrees with the present values has changed nothing
     book[manager] = (applied, old_time if unchanged else timestamp())
-    write_book(merged, book)
+    write_managers(merged, book)
     return merged
 
 
 def merge(live: Any, config: Any, schema: Object) -> Any:
-    """`config` laid over `live`: maps by key, associative lists by their items' keys, sets as unions."""
+    """Merge `config` into `live`: maps by key, associative lists by their items' keys, sets as unions."""
     if config is None or is_atomic(config, schema) or type(live) is not type(config):
         return clone(config)
     if isinstance(config, dict):
@@ -136,7 +136,7 @@ def merge(live: Any, config: Any, schema: Object) -> Any:
 
 
 def _merge_lists(live: list[Any], config: list[Any], schema: Object) -> list[Any]:
-    """Items of `config` in its order; those that only `live` has stay before the common item that they stood before."""
+    """Return the items of `config` in its order; items of `live` alone stay before the common item that they preceded."""
     items = schema.get("items") or {}
     old = {item_element(item, schema): item for item in live}
     wanted = {item_element(item, schema): item for item in config}
@@ -156,7 +156,7 @@ def _merge_lists(live: list[Any], config: list[Any], schema: Object) -> list[Any
 
 
 def _difference(before: Object, after: Object, schema: Object) -> tuple[FieldSet, FieldSet]:
-    """(fields that are new or have another value, fields that are gone)"""
+    """Return (fields that are new or have another value, fields that were removed)."""
     old, new = fields_of(before, schema, containers=True), fields_of(after, schema, containers=True)
     old_values, new_values = leaves(before, schema), leaves(after, schema)
     modified = {
@@ -172,7 +172,7 @@ def _without(fields: FieldSet, prefixes: tuple[Path, ...]) -> FieldSet:
 
 
 def _kept(config: Object, ignored: tuple[Path, ...]) -> Object:
-    """The applied configuration less the top-level parts that this endpoint does not write."""
+    """Return the applied configuration without the top-level fields that this endpoint does not write."""
     dropped = {prefix[0].removeprefix("f:") for prefix in ignored if len(prefix) == 1}
     return {name: value for name, value in config.items() if name not in dropped}
 

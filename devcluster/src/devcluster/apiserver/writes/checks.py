@@ -1,4 +1,4 @@
-"""Checks and preparations that every write shares: type, names, unknown fields, defaults, validation."""
+"""Steps that all writes share: check type and names, drop unknown fields, fill in defaults, validate."""
 
 import re
 
@@ -44,7 +44,7 @@ _QUALIFIED_HELP = (
 
 
 def check_type(target: Target, obj: Object) -> None:
-    """400 unless the body is an object of the kind, version and namespace that the path names."""
+    """Raise ApiError 400 unless the body has the kind, version and namespace of the request's path."""
     resource = target.resource
     version, kind = obj.setdefault("apiVersion", resource.api_version), obj.setdefault("kind", resource.kind)
     if resource.is_custom:
@@ -71,7 +71,7 @@ def check_type(target: Target, obj: Object) -> None:
 
 
 def drop_unknown(resource: Resource, obj: Object, mode: str) -> list[str]:
-    """Prune in place what the schema does not know. 400 in mode Strict; the warnings to send in mode Warn."""
+    """Prune unknown fields in place. Raises ApiError 400 in mode Strict; returns the warnings in mode Warn."""
     found = [f'unknown field "{path}"' for path in prune(obj, resource.schema)]
     if found and mode == "Strict":
         raise bad_request(
@@ -81,7 +81,7 @@ def drop_unknown(resource: Resource, obj: Object, mode: str) -> list[str]:
     return found if mode == "Warn" else []
 
 
-def complete(resource: Resource, obj: Object) -> None:
+def fill_defaults(resource: Resource, obj: Object) -> None:
     """Fill in defaults in place."""
     if resource.is_custom:
         apply_defaults(obj, resource.schema)
@@ -91,7 +91,7 @@ def complete(resource: Resource, obj: Object) -> None:
 
 
 def check_decodable(resource: Resource, obj: Object) -> None:
-    """400 for a built-in kind whose fields have the wrong type: the real server cannot even decode it."""
+    """Raise ApiError 400 if fields of a built-in kind have the wrong type: a real server cannot decode them."""
     if resource.is_custom:
         return
     drop_nulls(obj, resource.schema)
@@ -99,7 +99,7 @@ def check_decodable(resource: Resource, obj: Object) -> None:
 
 
 def _undecodable(error: FieldError, struct: str) -> str:
-    """Why Go's decoder stops at a value of a wrong type."""
+    """Return Go's message for a value of a wrong type."""
     found = re.search(r"must be of type (\S+): \"(.*)\"$", error.message)
     wanted, given = found.groups() if found else ("", "")
     if wanted == "byte":
@@ -122,7 +122,7 @@ def _refuse_undecodable(resource: Resource, errors: list[FieldError], struct: st
 
 
 def check_valid(resource: Resource, obj: Object, old: Object | None, *, status_only: bool = False) -> None:
-    """422 with everything that is wrong with an object; `old` is the object before the update."""
+    """Raise ApiError 422 with every invalid field of an object; `old` is the object before the update."""
     errors = _check_metadata(resource, obj)
     if resource.is_custom:
         errors += _check_custom(resource, obj, old, status_only=status_only)
@@ -138,7 +138,7 @@ def check_valid(resource: Resource, obj: Object, old: Object | None, *, status_o
 def _check_custom(resource: Resource, obj: Object, old: Object | None, *, status_only: bool) -> list[FieldError]:
     errors = validate(obj, resource.schema)
     if status_only:
-        # A spec that its definition would not take any more does not keep its status from being written.
+        # A spec that is no longer valid must not prevent that the status is written.
         errors = [error for error in errors if error.field.partition(".")[0].partition("[")[0] == "status"]
     if not resource.rules:
         return errors
@@ -152,7 +152,7 @@ def _check_custom(resource: Resource, obj: Object, old: Object | None, *, status
 
 
 def check_name(resource: Resource, name: str) -> list[FieldError]:
-    """Why a name is refused for this resource."""
+    """Return why a name is refused for this resource."""
     where = "metadata.name"
     if not name:
         return [required(where, "name or generateName is required")]

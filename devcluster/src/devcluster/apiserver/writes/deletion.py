@@ -1,4 +1,4 @@
-"""What a DELETE does to an object: gone at once, or marked and left to its finalizers, node or controller."""
+"""What a DELETE does to an object: remove it, or mark it and wait for its finalizers, node or controller."""
 
 import datetime
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
 @dataclass(frozen=True)
 class DeleteOptions:
-    """meta/v1 DeleteOptions; None where the client left the choice to the server."""
+    """DeleteOptions of meta/v1; None where the client leaves the choice to the server."""
 
     grace_seconds: int | None = None
     propagation: str | None = None
@@ -23,7 +23,7 @@ class DeleteOptions:
 
 
 def read_options(body: Object, query: dict[str, str]) -> DeleteOptions:
-    """Options from the body, or from the query where there is none."""
+    """Read the options from the body, or else from the query."""
     preconditions = body.get("preconditions") or {}
     grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
     propagation = body.get("propagationPolicy", query.get("propagationPolicy"))
@@ -41,7 +41,7 @@ def read_options(body: Object, query: dict[str, str]) -> DeleteOptions:
 
 
 def check_preconditions(resource: Resource, obj: Object, options: DeleteOptions) -> None:
-    """409 when the object is another one, or has moved on, since the client looked."""
+    """Raise ApiError 409 if the object has been replaced or changed since the client read it."""
     meta = obj["metadata"]
     for word, wanted, found in (
         ("UID", options.uid, meta["uid"]),
@@ -55,8 +55,8 @@ def check_preconditions(resource: Resource, obj: Object, options: DeleteOptions)
             raise conflict(resource.kind, resource.group, meta["name"], why)
 
 
-def marked(resource: Resource, obj: Object, options: DeleteOptions) -> Object | None:
-    """The object with its deletion under way; None when nothing holds it and it goes at once."""
+def begin_deletion(resource: Resource, obj: Object, options: DeleteOptions) -> Object | None:
+    """Return the object with its deletion begun; None if nothing holds it, so that it is removed at once."""
     obj = clone(obj)
     meta = obj["metadata"]
     finalizers = _finalizers(resource, meta.get("finalizers") or [], options)
@@ -81,8 +81,8 @@ def marked(resource: Resource, obj: Object, options: DeleteOptions) -> Object | 
     return obj
 
 
-def may_go(obj: Object) -> bool:
-    """True for an object whose deletion was asked for and that nothing holds any more."""
+def is_removable(obj: Object) -> bool:
+    """Return whether an object is being deleted and nothing holds it any more."""
     meta = obj["metadata"]
     if not is_deleting(obj) or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds"):
         return False
@@ -90,7 +90,7 @@ def may_go(obj: Object) -> bool:
 
 
 def default_warning(resource: Resource, options: DeleteOptions) -> str | None:
-    """Jobs keep their pods unless told otherwise: batch/v1's default, of which Kubernetes warns."""
+    """Return Kubernetes' warning that by default a deleted Job leaves its pods behind."""
     if resource.kind != "Job" or resource.group != "batch" or options.propagation is not None:
         return None
     return (
@@ -110,7 +110,7 @@ def _finalizers(resource: Resource, present: list[str], options: DeleteOptions) 
 
 
 def _grace_seconds(resource: Resource, obj: Object, options: DeleteOptions) -> int:
-    """Only pods end gracefully, and only those that a node has and that still run."""
+    """Return the grace period in seconds: zero but for pods that are bound to a node and not finished."""
     if resource.kind != "Pod" or resource.group:
         return 0
     spec, phase = obj.get("spec") or {}, (obj.get("status") or {}).get("phase")

@@ -1,7 +1,7 @@
-"""Sets of fields, as metadata.managedFields records who owns what (structured-merge-diff's FieldsV1).
+"""Sets of fields in the format of metadata.managedFields (structured-merge-diff's FieldsV1).
 
-A field is a path, a tuple of elements: `f:name` for a field or map key, `k:{"name":"x"}` for a list item known
-by its keys, `v:"x"` for a member of a set. A container owned for itself is its own path beside those within.
+A field is a path, a tuple of elements: `f:name` for a field or map key, `k:{"name":"x"}` for a list item identified
+by its keys, `v:"x"` for a member of a set. A map or list that is owned itself is a path, beside those of its members.
 """
 
 import json
@@ -14,8 +14,8 @@ from devcluster.apiserver.schemas.structural import child_schema, list_keys
 Path = tuple[str, ...]
 FieldSet = frozenset[Path]
 
-# What no client owns: the object's identity, and what the server alone writes.
-_NOBODYS: tuple[Path, ...] = (
+# Fields that no manager owns: the object's identity, and those that only the server writes.
+_UNOWNED: tuple[Path, ...] = (
     ("f:apiVersion",),
     ("f:kind",),
     ("f:metadata",),
@@ -36,11 +36,11 @@ _NOBODYS: tuple[Path, ...] = (
 )
 
 
-_STANDING = {"f:metadata", "f:spec", "f:status", "f:template", "f:strategy", "f:names", "f:containers"}
+_ALWAYS_PRESENT = {"f:metadata", "f:spec", "f:status", "f:template", "f:strategy", "f:names", "f:containers"}
 
 
 def is_atomic(value: Any, schema: Object) -> bool:
-    """True where a value is owned whole: scalars, atomic lists (the default) and atomic maps."""
+    """Return whether a value is owned as a whole: scalars, atomic lists (the default) and atomic maps."""
     if isinstance(value, dict):
         return bool(schema.get("x-kubernetes-map-type") == "atomic")
     if isinstance(value, list):
@@ -49,7 +49,7 @@ def is_atomic(value: Any, schema: Object) -> bool:
 
 
 def item_element(item: Any, schema: Object) -> str:
-    """The path element of a list item, by its keys in an associative list and by its value in a set."""
+    """Return the path element of a list item: its keys in an associative list, its value in a set."""
     keys = list_keys(schema)
     if keys and isinstance(item, dict):
         return "k:" + _json({key: item.get(key, key_default(schema, key)) for key in sorted(keys)})
@@ -61,18 +61,18 @@ def key_default(schema: Object, key: str) -> Any:
 
 
 def fields_of(value: Any, schema: Object, *, containers: bool) -> FieldSet:
-    """The fields of an object: what applying it owns, or with `containers` everything that stands in it."""
+    """Return the fields that a manager owns by applying the object; with `containers` the maps and lists too."""
     paths = set(_walk(value, schema, (), containers))
-    return frozenset(paths.difference(_NOBODYS, [()]))
+    return frozenset(paths.difference(_UNOWNED, [()]))
 
 
 def leaves(value: Any, schema: Object) -> dict[Path, Any]:
-    """The values that are owned whole, by path."""
+    """Return the values that are owned as a whole, by path."""
     return dict(_leaves(value, schema, ()))
 
 
 def children(value: Any, schema: Object) -> Iterator[tuple[str, Any, Object, bool]]:
-    """(element, value, schema, named in the schema) of what stands in a container that is not atomic."""
+    """Yield (path element, value, schema, is named by the schema) of each member of a map or list that is not atomic."""
     if isinstance(value, dict):
         named = schema.get("properties") or {}
         for name, item in value.items():
@@ -87,7 +87,7 @@ def _walk(value: Any, schema: Object, path: Path, containers: bool) -> Iterator[
     if is_atomic(value, schema) or not value:
         yield path
         return
-    if containers and not _always_there(path):
+    if containers and not _is_always_present(path):
         yield path
     for element, item, child, named in children(value, schema):
         here = (*path, element)
@@ -97,12 +97,12 @@ def _walk(value: Any, schema: Object, path: Path, containers: bool) -> Iterator[
             yield from _walk(item, child, here, containers)
 
 
-def _always_there(path: Path) -> bool:
-    """True for the parts of built-in kinds that stand in every object, if empty: nobody made them.
+def _is_always_present(path: Path) -> bool:
+    """Return whether a field is in every object of a built-in kind, even if empty, so that no manager created it.
 
-    Custom resources' specs are made by who sends them, but whether their mere existence is owned changes nothing.
+    In custom resources the client creates them, but nothing depends on who owns their mere existence.
     """
-    return not path or (path[-1] in _STANDING and all(element in _STANDING for element in path))
+    return not path or (path[-1] in _ALWAYS_PRESENT and all(element in _ALWAYS_PRESENT for element in path))
 
 
 def _leaves(value: Any, schema: Object, path: Path) -> Iterator[tuple[Path, Any]]:
@@ -118,7 +118,7 @@ def _leaves(value: Any, schema: Object, path: Path) -> Iterator[tuple[Path, Any]
 
 
 def to_fields_v1(fields: FieldSet) -> Object:
-    """The tree that stands in managedFields."""
+    """Return the tree of managedFields."""
     tree: Object = {}
     for path in sorted(fields):
         node = tree
@@ -137,7 +137,7 @@ def starting_with(fields: FieldSet, prefix: Path) -> FieldSet:
 
 
 def describe(path: Path) -> str:
-    """A path as the messages of a conflict write it: `.spec.containers[name="x"].image`."""
+    """Return a path as messages of conflicts write it: `.spec.containers[name="x"].image`."""
     text = ""
     for element in path:
         kind, _, value = element.partition(":")

@@ -16,7 +16,10 @@ APPLY_PATCH = "application/apply-patch+yaml"
 
 
 def json_patch(obj: Object, operations: Any) -> Object:
-    """RFC 6902. 422 when an operation does not fit the object, 400 when the patch is none."""
+    """Apply a JSON patch (RFC 6902).
+
+    Raises ApiError: 422 if an operation does not fit, 400 if the patch is malformed.
+    """
     if not isinstance(operations, list):
         raise bad_request("json: cannot unmarshal object into Go value of type jsonpatch.Patch")
     try:
@@ -29,12 +32,12 @@ def json_patch(obj: Object, operations: Any) -> Object:
 
 
 def merge_patch(obj: Object, patch: Any) -> Object:
-    """RFC 7396."""
+    """Apply a JSON merge patch (RFC 7396)."""
     return _an_object(_merge(obj, _an_object(patch)))
 
 
 def strategic_patch(obj: Object, patch: Any, schema: Object) -> Object:
-    """Kubernetes' own: like a merge patch, but lists with a merge key are merged item by item."""
+    """Apply Kubernetes' strategic merge patch: a merge patch that merges lists with a merge key item by item."""
     return _an_object(_strategic(obj, _an_object(patch), schema))
 
 
@@ -102,7 +105,7 @@ def _strategic_value(current: Any, value: Any, schema: Object, order: list[Any] 
 
 
 def _reordered(current: Object, patch: Object, schema: Object) -> Object:
-    """Orders that come without changes to the list itself."""
+    """Apply orders for lists that the patch does not otherwise change."""
     for name, order in patch.items():
         field = name.removeprefix("$setElementOrder/")
         if field != name and field not in patch and isinstance(items := current.get(field), list):
@@ -117,9 +120,9 @@ def _identity(item: Any, key: str | None) -> Any:
 
 
 def _in_order(items: list[Any], wanted: list[Any], live: list[Any], key: str | None) -> list[Any]:
-    """Items that the client ordered in its order, between those that only the server has in theirs.
+    """Return the items in the client's order, with the items that only the server has in between in their order.
 
-    Of the two that come next the server's goes first only if it stood before the client's in the live list.
+    Of the two next items the server's is first only if it precedes the client's in the live list.
     """
     by_identity = {_identity(item, key): item for item in items}
     ordered = [identity for identity in wanted if identity in by_identity]

@@ -1,4 +1,4 @@
-"""Create, replace, patch, apply and delete: each is one transaction on the store."""
+"""Create, replace, patch, apply and delete, each as one transaction on the store."""
 
 import json
 import uuid
@@ -26,7 +26,13 @@ from devcluster.apiserver.store import Key, Store
 from devcluster.apiserver.targets import Target
 from devcluster.apiserver.writes import checks
 from devcluster.apiserver.writes.apply import Manager, apply, record_update
-from devcluster.apiserver.writes.deletion import CLEANUP, DeleteOptions, check_preconditions, marked, may_go
+from devcluster.apiserver.writes.deletion import (
+    CLEANUP,
+    DeleteOptions,
+    begin_deletion,
+    check_preconditions,
+    is_removable,
+)
 from devcluster.apiserver.writes.fieldsets import Path
 
 NAMESPACES = "/namespaces"
@@ -44,7 +50,7 @@ _SERVERS_OWN = (
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """What a request says about how to write."""
+    """The options of a write request."""
 
     manager: str
     field_validation: str = "Warn"
@@ -54,7 +60,7 @@ class WriteOptions:
 
 @dataclass(frozen=True)
 class Written:
-    """The object as the client gets it back, whether it is new, and warnings to send along."""
+    """The object to return, whether it was created, and warnings for the client."""
 
     obj: Object
     created: bool = False
@@ -62,7 +68,7 @@ class Written:
 
 
 class Writer:
-    """Every change of the cluster's state."""
+    """Makes every change of the cluster's state."""
 
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store, self._registry = store, registry
@@ -86,7 +92,7 @@ class Writer:
         return Written(self._update(target, live, body, options), warnings=tuple(warnings))
 
     def patch(self, target: Target, change: Callable[[Object], Object], options: WriteOptions) -> Written:
-        """`change` turns the object as this version serves it into the patched one."""
+        """Update an object; `change` returns the patched form of the object in this version."""
         live = self._live(target)
         body = change(live)
         checks.check_type(target, body)
@@ -95,7 +101,7 @@ class Writer:
         return Written(self._update(target, live, body, options), warnings=tuple(warnings))
 
     def apply(self, target: Target, config: Object, options: WriteOptions) -> Written:
-        """Server-side apply; creates the object when there is none."""
+        """Apply a configuration server-side; create the object if it does not exist."""
         resource = target.resource
         if not options.manager:
             missing = [required("fieldManager", "is required for apply patch")]
@@ -118,7 +124,7 @@ class Writer:
             raise not_found(resource.plural, resource.group, target.name)
         if kept is None:
             self._check_namespace(target, config["metadata"])
-        live = served(resource, kept) if kept is not None else _type_only(config)
+        live = served(resource, kept) if kept is not None else _empty_object(config)
         merged = apply(
             live,
             config,
@@ -132,12 +138,12 @@ class Writer:
         return Written(self._update(target, live, merged, options, applied=True))
 
     def delete(self, target: Target, options: DeleteOptions) -> tuple[Object, bool]:
-        """(the object, whether it is gone)"""
+        """Delete an object, or begin its deletion; return (the object, whether it was removed)."""
         resource, live = target.resource, self._live(target)
         check_preconditions(resource, live, options)
-        left = marked(resource, live, options)
+        left = begin_deletion(resource, live, options)
         if resource.storage_key == DEFINITIONS and left is None and not options.dry_run:
-            left = self._cleaned_up(live)
+            left = self._delete_instances(live)
         if options.dry_run:
             return left or live, left is None
         if left is None:
@@ -147,13 +153,13 @@ class Writer:
         return left, False
 
     def finalize_namespace(self, target: Target, body: Object) -> Object:
-        """PUT of namespaces/NAME/finalize: the namespace controller says what still holds the namespace."""
+        """Set the finalizers of a namespace's spec (PUT of namespaces/NAME/finalize)."""
         live = clone(self._live(target))
         live.setdefault("spec", {})["finalizers"] = (body.get("spec") or {}).get("finalizers") or []
-        return self._remove(target, live) if may_go(live) else self._store.put(NAMESPACES, target.key, live)
+        return self._remove(target, live) if is_removable(live) else self._store.put(NAMESPACES, target.key, live)
 
-    def put_in_place(self, target: Target, obj: Object) -> Object:
-        """Store an object that the server itself changed (a binding, an eviction's condition)."""
+    def store_server_change(self, target: Target, obj: Object) -> Object:
+        """Store an object that the server changed itself (a binding, an eviction's condition)."""
         return self._store.put(target.resource.storage_key, target.key, stored(target.resource, obj))
 
     def _insert(self, target: Target, obj: Object, options: WriteOptions, *, applied: bool = False) -> Object:
@@ -170,7 +176,7 @@ class Writer:
         meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": timestamp()}
         if resource.has_generation:
             meta["generation"] = 1
-        checks.complete(resource, obj)
+        checks.fill_defaults(resource, obj)
         if resource.kind == "Pod" and not resource.group:
             self._check_references(obj)
         checks.check_valid(resource, obj, None)
@@ -191,19 +197,19 @@ class Writer:
     ) -> Object:
         resource = target.resource
         self._check_unchanged(target, live, new)
-        new = _restricted(target, live, new)
-        checks.complete(resource, new)
+        new = _with_protected_fields(target, live, new)
+        checks.fill_defaults(resource, new)
         checks.check_valid(resource, new, live, status_only=target.subresource == "status")
         if is_deleting(live):
             _check_finalizers(resource, live, new)
-        if resource.has_generation and _desired(resource, new) != _desired(resource, live):
+        if resource.has_generation and _generation_fields(resource, new) != _generation_fields(resource, live):
             new["metadata"]["generation"] = (live["metadata"].get("generation") or 0) + 1
         if not applied:
             manager = Manager(options.manager, "Update", resource.api_version, target.subresource)
             record_update(live, new, resource.schema, manager, _ignored(target))
-        if _without_times(new) == _without_times(live) or options.dry_run:
+        if _comparable(new) == _comparable(live) or options.dry_run:
             return new if options.dry_run else live
-        if may_go(new):
+        if is_removable(new):
             return self._remove(target, new)
         return served(resource, self._stored(resource, target.key, new))
 
@@ -211,7 +217,7 @@ class Writer:
         _check_size(obj)
         if resource.storage_key != DEFINITIONS:
             return self._store.put(resource.storage_key, key, stored(resource, obj))
-        obj = self._store.put(DEFINITIONS, key, crds.established(obj))
+        obj = self._store.put(DEFINITIONS, key, crds.with_established_status(obj))
         self._registry.replace_custom(obj["spec"]["group"], obj["spec"]["names"]["plural"], crds.resources_of(obj))
         return obj
 
@@ -226,8 +232,8 @@ class Writer:
             self._finish_definition(resource)
         return served(resource, gone)
 
-    def _cleaned_up(self, crd: Object) -> Object | None:
-        """Delete a definition's objects; the definition waits for those that finalizers hold."""
+    def _delete_instances(self, crd: Object) -> Object | None:
+        """Delete a definition's objects; return the definition with its deletion begun if finalizers hold some."""
         spec = crd["spec"]
         key = f"{spec['group']}/{spec['names']['plural']}"
         for resource in [resource for resource in self._registry if resource.storage_key == key][:1]:
@@ -241,7 +247,7 @@ class Writer:
         return left
 
     def _finish_definition(self, resource: Resource) -> None:
-        """The last object of a definition that is being deleted takes the definition with it."""
+        """Remove a definition that is being deleted once its last object is removed."""
         key = ("", f"{resource.plural}.{resource.group}")
         crd = self._store.get(DEFINITIONS, key)
         if crd is None or CLEANUP not in (crd["metadata"].get("finalizers") or ()):
@@ -272,7 +278,7 @@ class Writer:
             raise error
 
     def _check_references(self, pod: Object) -> None:
-        """403 for a new pod whose service account or priority class is not there."""
+        """Raise ApiError 403 if the service account or priority class of a new pod does not exist."""
         meta, spec = pod["metadata"], pod.get("spec") or {}
         namespace, name = meta["namespace"], meta.get("name") or meta.get("generateName") or ""
         account = spec.get("serviceAccountName") or "default"
@@ -287,7 +293,7 @@ class Writer:
             spec["priority"] = found.get("value", 0)
 
     def _check_unchanged(self, target: Target, live: Object, new: Object) -> None:
-        """409 when the client's object is not the one that is stored."""
+        """Raise ApiError 409 if the client's object is not the one that is stored."""
         resource, meta = target.resource, new["metadata"]
         if (version := meta.get("resourceVersion")) and version != live["metadata"]["resourceVersion"]:
             raise conflict(resource.plural, resource.group, target.name)
@@ -298,7 +304,7 @@ class Writer:
 
 
 def _check_size(obj: Object) -> None:
-    """500, as of an etcd that does not take the object."""
+    """Raise ApiError 500 if the object is too large for etcd."""
     size = len(json.dumps(obj, separators=(",", ":"), ensure_ascii=False).encode())
     if size > _MAX_MESSAGE_BYTES:
         what = f"rpc error: code = ResourceExhausted desc = trying to send message larger than max ({size} vs. 2097152)"
@@ -307,8 +313,8 @@ def _check_size(obj: Object) -> None:
         raise ApiError(500, "", "etcdserver: request is too large")
 
 
-def _restricted(target: Target, live: Object, new: Object) -> Object:
-    """The new object with everything put back that this endpoint may not change."""
+def _with_protected_fields(target: Target, live: Object, new: Object) -> Object:
+    """Return the new object with the live values of all fields that this endpoint may not change."""
     meta = {**new["metadata"]}
     for field in (*_SERVERS_OWN, "name", "resourceVersion"):
         meta.pop(field, None)
@@ -328,7 +334,7 @@ def _restricted(target: Target, live: Object, new: Object) -> Object:
 
 
 def _ignored(target: Target) -> tuple[Path, ...]:
-    """The fields that writes to this endpoint do not own."""
+    """Return the fields that writes to this endpoint do not own."""
     if target.subresource == "status":
         dropped: tuple[Path, ...] = (("f:spec",),)
         return (*dropped, ("f:metadata",)) if target.resource.is_custom else dropped
@@ -336,7 +342,7 @@ def _ignored(target: Target) -> tuple[Path, ...]:
 
 
 def _check_finalizers(resource: Resource, live: Object, new: Object) -> None:
-    """What is being deleted takes no new finalizers."""
+    """Raise ApiError 422 if an object that is being deleted gets new finalizers."""
     added = set(new["metadata"].get("finalizers") or ()) - set(live["metadata"].get("finalizers") or ())
     if added:
         names = ", ".join(f'"{name}"' for name in sorted(added))
@@ -345,13 +351,13 @@ def _check_finalizers(resource: Resource, live: Object, new: Object) -> None:
         raise invalid(resource.kind, resource.group, live["metadata"]["name"], [error])
 
 
-def _desired(resource: Resource, obj: Object) -> Object:
+def _generation_fields(resource: Resource, obj: Object) -> Object:
     left_out = ("metadata", "status") if resource.has_status else ("metadata",)
     return {name: value for name, value in obj.items() if name not in left_out}
 
 
-def _without_times(obj: Object) -> Object:
-    """An object as it is compared for changes: when a manager last wrote is none."""
+def _comparable(obj: Object) -> Object:
+    """Return an object for comparison: the time at which a manager last wrote is not a change."""
     meta = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
     managers = [
         {name: value for name, value in entry.items() if name != "time"}
@@ -361,6 +367,6 @@ def _without_times(obj: Object) -> Object:
     return {**obj, "metadata": meta, "_managers": order}
 
 
-def _type_only(config: Object) -> Object:
-    """The empty object that a first apply is merged into."""
+def _empty_object(config: Object) -> Object:
+    """Return the empty object into which a first apply is merged."""
     return {"apiVersion": config["apiVersion"], "kind": config["kind"], "metadata": {}}
