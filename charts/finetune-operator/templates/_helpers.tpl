@@ -3,7 +3,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Name of what the chart makes. 52 characters, so that -reports and the like still fit into 63. */}}
+{{/* Name of what the chart creates. 52 characters, so that -reports and the like still fit into 63. */}}
 {{- define "finetune-operator.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
@@ -17,7 +17,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Name of what is of no namespace: releases of one name in two namespaces must not meet. */}}
+{{/* Name of cluster-wide objects: releases of the same name in two namespaces must not collide. */}}
 {{- define "finetune-operator.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "finetune-operator.fullname" .) }}
 {{- end }}
@@ -42,7 +42,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{/* Secret that the operator makes for the keys of its report endpoint. */}}
+{{/* Secret that the operator creates for the keys of its report endpoint. */}}
 {{- define "finetune-operator.secretName" -}}
 {{- printf "%s-reports" (include "finetune-operator.fullname" .) }}
 {{- end }}
