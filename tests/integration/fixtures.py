@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from kubernetes.client import CustomObjectsApi
 from kubernetes.config import new_client_from_config
 
 from devcluster.cluster import Cluster
+from devcluster.testing.api import PATIENCE, wait_for
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.settings import Settings
 
@@ -41,12 +41,17 @@ class OperatorProcess:
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "finetune_operator"]
             self.process = subprocess.Popen(command, env=self.environment, stderr=log, stdout=log)
-        wait_for(self._ready, bool, "the operator to be ready", seconds=60)
+        try:
+            wait_for(self._ready, bool, "the operator to be ready")
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=PATIENCE)
 
     def get(self, path: str) -> tuple[int, str]:
         url = f"http://127.0.0.1:{self.environment[_PREFIX + 'HEALTH_PORT']}{path}"
@@ -75,7 +80,7 @@ class Space:
         """What kubectl prints, errors included; it fails the test on a non-zero exit unless `check=False`."""
         program = str(Path(sys.executable).with_name("kubectl"))
         command = [program, f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={self.namespace}", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=90, check=False)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
@@ -102,29 +107,18 @@ class Space:
         status: dict[str, Any] = found.get("status", {})
         return status
 
-    def until(
-        self, name: str, test: Callable[[dict[str, Any]], Any], what: str, seconds: float = 120
-    ) -> dict[str, Any]:
-        """The first status that passes the test."""
-        return wait_for(lambda: self.status(name), test, f"{name}: {what}", seconds=seconds)
+    def until(self, name: str, reached: Callable[[dict[str, Any]], object], what: str) -> dict[str, Any]:
+        """The first status that is as wanted."""
+        return wait_for(lambda: self.status(name), reached, f"{name}: {what}")
 
-    def end_of(self, name: str, seconds: float = 120) -> dict[str, Any]:
+    def end_of(self, name: str) -> dict[str, Any]:
         """The status at the end of the job, good or bad."""
-        return self.until(name, lambda status: status.get("phase") in ("Succeeded", "Failed"), "an end", seconds)
+        return self.until(name, lambda status: status.get("phase") in ("Succeeded", "Failed"), "an end")
 
 
 @cache
 def _objects(kubeconfig: Path) -> CustomObjectsApi:
     return CustomObjectsApi(new_client_from_config(str(kubeconfig)))
-
-
-def wait_for(get: Callable[[], Any], test: Callable[[Any], Any], what: str, *, seconds: float) -> Any:
-    """The first value that passes the test."""
-    deadline = time.monotonic() + seconds
-    while not test(value := get()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}; now: {json.dumps(value, indent=1)}"
-        time.sleep(0.3)
-    return value
 
 
 def finetunejob(name: str, **spec: Any) -> dict[str, Any]:
@@ -154,11 +148,9 @@ def finetune_crd(cluster: Cluster) -> Cluster:
     """The cluster, with our CustomResourceDefinition in it."""
     space = Space(cluster, "default")
     space.kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "finetunejobs.yaml"))
-    established = ("wait", "--for=condition=Established", "crd/finetunejobs.finetune.dev", "--timeout=30s")
+    established = ("wait", "--for=condition=Established", "crd/finetunejobs.finetune.dev", f"--timeout={PATIENCE:g}s")
     # Asked at once, a real API server has no conditions yet, which kubectl takes for an error.
-    wait_for(
-        lambda: space.kubectl(*established, check=False), lambda said: "condition met" in said, "the CRD", seconds=30
-    )
+    wait_for(lambda: space.kubectl(*established, check=False), lambda said: "condition met" in said, "the CRD")
     return cluster
 
 
@@ -197,7 +189,7 @@ def seeded(cluster: Cluster) -> Iterator[Space]:
     """A fresh namespace with the claim `seed`, and in that a model and data."""
     made = Space(cluster, f"jobs-{uuid.uuid4().hex[:8]}")
     made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": made.namespace}})
-    wait_for(lambda: made.get("serviceaccount", "default"), bool, "the default service account", seconds=30)
+    wait_for(lambda: made.get("serviceaccount", "default"), bool, "the default service account")
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
     container = {
         "name": "seed",
@@ -216,7 +208,7 @@ def seeded(cluster: Cluster) -> Iterator[Space]:
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "seed"}, "spec": pod},
     )
     phase = lambda: made.get("pod", "seed").get("status", {}).get("phase")  # noqa: E731
-    wait_for(phase, lambda now: now in ("Succeeded", "Failed"), "the seed", seconds=90)
+    wait_for(phase, lambda now: now in ("Succeeded", "Failed"), "the seed")
     assert phase() == "Succeeded", made.kubectl("logs", "seed", check=False)
     yield made
     made.kubectl("delete", "namespace", made.namespace, "--wait=false")

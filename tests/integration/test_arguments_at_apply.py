@@ -17,9 +17,7 @@ from devcluster.testing.api import Answer, Api, eventually
 from finetune_api.crd import custom_resource_definition
 from finetune_api.training import Training
 
-few = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+few = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 _ARGUMENTS = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"][
     "properties"
 ]["training"]["properties"]["arguments"]
@@ -65,7 +63,7 @@ def policy(finetune_crd: Cluster, api: Api) -> Iterator[None]:
     made = api("POST", path + "validatingadmissionpolicies", rules)
     assert made.code == 201, made.message
     assert api("POST", path + "validatingadmissionpolicybindings", binding).code == 201
-    eventually(lambda: dry_run(api, {"a b": 1}).code == 422, "the policy to be in force", 30)
+    eventually(lambda: dry_run(api, {"a b": 1}).code == 422, "the policy to be in force")
     status = api("GET", path + f"validatingadmissionpolicies/{rules['metadata']['name']}").body["status"]
     assert status.get("typeChecking", {}).get("expressionWarnings", []) == []
     yield

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob, seeded, wait_for
+from tests.integration.fixtures import OperatorProcess, Space, finetunejob, seeded
 
 from devcluster.cluster import Cluster
+from devcluster.testing.api import wait_for
 
 MISTAKES: dict[str, dict[str, Any]] = {
     "no-such-column": {
@@ -85,7 +86,7 @@ def test_the_phases_are_told_by_events_and_by_the_columns_of_kubectl_get(batch: 
         found = json.loads(batch.space.kubectl("get", "events", f"--field-selector={selector}", "-o", "json"))
         return [event["reason"] for event in found["items"]]
 
-    wait_for(reasons, lambda seen: "Succeeded" in seen, "the Event of the end", seconds=10)
+    wait_for(reasons, lambda seen: "Succeeded" in seen, "the Event of the end")
     table = batch.space.kubectl("get", "ftj", "good").splitlines()
 
     assert {"Pending", "Succeeded"} <= set(reasons())
@@ -117,7 +118,7 @@ def test_a_users_mistake_fails_with_a_reason_and_a_hint_and_is_not_retried(
 
 def test_a_job_that_was_cleaned_up_after_its_time_to_live_is_not_run_again(batch: Batch) -> None:
     ended = batch.space.end_of("no-such-model")
-    wait_for(lambda: batch.space.get("job", "no-such-model"), lambda job: not job, "the Job to go", seconds=30)
+    wait_for(lambda: batch.space.get("job", "no-such-model"), lambda job: not job, "the Job to go")
 
     assert _after_a_new_look(batch.space, "no-such-model") == ended
     assert batch.space.get("job", "no-such-model") == {}
@@ -136,7 +137,7 @@ def _after_a_new_look(space: Space, name: str) -> dict[str, Any]:
     """The status after the operator has certainly looked at the job again, less the generation that shows it."""
     space.patch(name, {"runPolicy": {"backoffLimit": 7}})
     generation = space.get("ftj", name)["metadata"]["generation"]
-    seen = space.until(name, lambda status: status["observedGeneration"] == generation, "a new look", 20)
+    seen = space.until(name, lambda status: status["observedGeneration"] == generation, "a new look")
     return {**seen, "observedGeneration": 1}
 
 
@@ -157,13 +158,13 @@ def test_deleting_a_job_deletes_its_children_and_keeps_the_claim_if_asked_to(bat
         selector = "finetune.dev/job-name in (good, no-such-column)"
         return sorted(f"{each['kind']}/{each['metadata']['name']}" for each in batch.space.list(kinds, selector))
 
-    wait_for(children, lambda left: not left, "the children to go", seconds=60)
+    wait_for(children, lambda left: not left, "the children to go")
 
     def claims() -> list[str]:
         label = "finetune.dev/job-name"
         return [each["metadata"]["labels"][label] for each in batch.space.list("pvc", label)]
 
-    wait_for(claims, lambda left: "no-such-column" not in left, "the claim to go", seconds=60)
+    wait_for(claims, lambda left: "no-such-column" not in left, "the claim to go")
 
     assert "good" in claims()
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
+from tests.integration.fixtures import OperatorProcess, Space, finetunejob
+
+from devcluster.testing.api import wait_for
 
 STEPS = 1440
 LONG: dict[str, Any] = {
@@ -88,12 +90,12 @@ def test_an_outage_of_the_operator_loses_nothing_and_doubles_nothing(
 
     operator_process.end(signal.SIGKILL)
     operator_process.start()
-    after = space.until("orphan", lambda s: s["progress"]["step"] > before["progress"]["step"], "news of it", 30)
+    after = space.until("orphan", lambda s: s["progress"]["step"] > before["progress"]["step"], "news of it")
     operator_process.end(signal.SIGTERM)
-    wait_for(lambda: _has_ended(space.get("job", "orphan")), bool, "the Job to end", seconds=60)
+    wait_for(lambda: _has_ended(space.get("job", "orphan")), bool, "the Job to end")
     unseen = space.status("orphan")
     operator_process.start()
-    status = space.end_of("orphan", 30)
+    status = space.end_of("orphan")
 
     assert after["phase"] == "Running"
     assert unseen["phase"] == "Running"

@@ -28,7 +28,7 @@ def single(space: Space) -> dict[str, Any]:
 def test_two_pods_of_two_processes_learn_what_one_process_learns(space: Space, single: dict[str, Any]) -> None:
     space.apply(finetunejob("pair", training=training(4), resources={"gpus": 0, "nodes": 2, "processesPerNode": 2}))
 
-    status = space.end_of("pair", 240)
+    status = space.end_of("pair")
     service = space.get("service", "ft-pair")
     pods = space.list("pods", "finetune.dev/job-name=pair")
 
@@ -65,7 +65,7 @@ def test_when_one_of_the_pods_goes_away_all_go_on_from_the_last_checkpoint(space
     )
     space.kubectl("delete", "pod", second, "--wait=false")
 
-    status = space.end_of("bereft", 240)
+    status = space.end_of("bereft")
 
     assert status["phase"] == "Succeeded", status
     assert status["progress"]["step"] == status["progress"]["totalSteps"] == 320

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
+from tests.integration.fixtures import OperatorProcess, Space, finetunejob
 
+from devcluster.testing.api import PATIENCE, wait_for
 from finetune_operator.job.names import preflight_job_name
 
 NO_SUCH_COLUMN = {"source": "pvc://seed/data", "train": {"split": "train"}, "columns": {"text": "txt"}}
@@ -125,7 +126,7 @@ def test_a_training_that_somebody_deletes_is_made_again_without_a_second_preflig
     jobs.until("made-again", lambda now: now.get("phase") == "Running", "the training")
     jobs.kubectl("delete", "job", preflight_job_name("made-again"), "made-again", "--wait=true")
 
-    wait_for(lambda: jobs.get("job", "made-again"), bool, "the Job to be made again", seconds=60)
+    wait_for(lambda: jobs.get("job", "made-again"), bool, "the Job to be made again")
     jobs.until("made-again", lambda now: len(now["attempts"]) == 2, "a second attempt")
     again = jobs.get("job", preflight_job_name("made-again"))
     jobs.kubectl("delete", "ftj", "made-again")
@@ -137,9 +138,11 @@ def test_an_outage_of_the_operator_while_the_preflight_runs_costs_nothing(
     jobs: Space, operator_process: OperatorProcess
 ) -> None:
     jobs.apply(finetunejob("outlives", runPolicy={"preflight": "pod"}))
-    checking = wait_for(lambda: jobs.get("job", preflight_job_name("outlives")), bool, "its Job", seconds=60)
+    checking = wait_for(lambda: jobs.get("job", preflight_job_name("outlives")), bool, "its Job")
     operator_process.end(signal.SIGKILL)
-    jobs.kubectl("wait", "--for=condition=Complete", f"job/{preflight_job_name('outlives')}", "--timeout=80s")
+    jobs.kubectl(
+        "wait", "--for=condition=Complete", f"job/{preflight_job_name('outlives')}", f"--timeout={PATIENCE:g}s"
+    )
     operator_process.start()
 
     status = jobs.end_of("outlives")
@@ -154,4 +157,4 @@ def test_deleting_a_job_deletes_its_preflight(jobs: Space) -> None:
     jobs.kubectl("delete", "ftj", "wrong-for-gpu")
 
     left = lambda: jobs.list("jobs,pods,configmaps", "finetune.dev/job-name=wrong-for-gpu")  # noqa: E731
-    wait_for(left, lambda found: not found, "its children to go", seconds=60)
+    wait_for(left, lambda found: not found, "its children to go")

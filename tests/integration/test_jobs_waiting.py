@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
+from tests.integration.fixtures import OperatorProcess, Space, finetunejob
 
+from devcluster.testing.api import wait_for
 from finetune_operator.settings import Settings
 
 MISSING_IMAGE = {"image": "example.invalid/trainer:does-not-exist"}
@@ -19,10 +20,10 @@ def test_a_job_that_finds_no_free_gpu_waits_with_the_schedulers_words(space: Spa
     pod = {"terminationGracePeriodSeconds": 0, "restartPolicy": "Never", "containers": [holder]}
     space.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "holder"}, "spec": pod})
     scheduled = lambda: space.get("pod", "holder")["status"].get("conditions", [])  # noqa: E731
-    wait_for(scheduled, bool, "the scheduler's word on the other pod", seconds=30)
+    wait_for(scheduled, bool, "the scheduler's word on the other pod")
     space.apply(finetunejob("no-gpu", resources={"gpus": 1}))
 
-    status = space.until("no-gpu", lambda s: "Insufficient nvidia.com/gpu" in s.get("message", ""), "a reason", 30)
+    status = space.until("no-gpu", lambda s: "Insufficient nvidia.com/gpu" in s.get("message", ""), "a reason")
     space.kubectl("delete", "ftj/no-gpu", "pod/holder")
 
     assert status["phase"] == "Pending"
@@ -32,7 +33,7 @@ def test_a_job_that_finds_no_free_gpu_waits_with_the_schedulers_words(space: Spa
 def test_a_job_that_asks_for_more_than_any_node_has_waits(space: Space) -> None:
     space.apply(finetunejob("too-large", resources={"gpus": 0, "memory": "900Ti"}))
 
-    status = space.until("too-large", lambda s: "Insufficient memory" in s.get("message", ""), "a reason", 30)
+    status = space.until("too-large", lambda s: "Insufficient memory" in s.get("message", ""), "a reason")
     space.kubectl("delete", "ftj", "too-large")
 
     assert status["phase"] == "Pending"
@@ -41,9 +42,9 @@ def test_a_job_that_asks_for_more_than_any_node_has_waits(space: Space) -> None:
 def test_an_image_that_cannot_be_pulled_is_named_and_the_deadline_frees_the_node(space: Space) -> None:
     space.apply(finetunejob("no-image", pod=MISSING_IMAGE, runPolicy={"preRunningDeadlineSeconds": 4}))
 
-    waiting = space.until("no-image", lambda s: "cannot be pulled" in s.get("message", ""), "a reason", 30)
-    status = space.end_of("no-image", 60)
-    wait_for(lambda: space.get("job", "no-image"), lambda job: not job, "the Job to go", seconds=60)
+    waiting = space.until("no-image", lambda s: "cannot be pulled" in s.get("message", ""), "a reason")
+    status = space.end_of("no-image")
+    wait_for(lambda: space.get("job", "no-image"), lambda job: not job, "the Job to go")
 
     assert waiting["message"].startswith(f"the image {MISSING_IMAGE['image']} cannot be pulled")
     assert status["phase"] == "Failed"
@@ -55,7 +56,7 @@ def test_an_image_that_cannot_be_pulled_is_named_and_the_deadline_frees_the_node
 def test_a_claim_that_is_not_there_is_named(space: Space) -> None:
     space.apply(finetunejob("no-claim", model={"source": "pvc://nowhere/model"}))
 
-    status = space.until("no-claim", lambda s: "nowhere" in s.get("message", ""), "a reason", 40)
+    status = space.until("no-claim", lambda s: "nowhere" in s.get("message", ""), "a reason")
     space.kubectl("delete", "ftj", "no-claim")
 
     assert status["phase"] == "Pending"
@@ -65,7 +66,7 @@ def test_a_secret_that_is_not_there_is_named(space: Space) -> None:
     token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "missing-token", "key": "token"}}}
     space.apply(finetunejob("no-secret", pod={"env": [token]}))
 
-    status = space.until("no-secret", lambda s: "missing-token" in s.get("message", ""), "a reason", 40)
+    status = space.until("no-secret", lambda s: "missing-token" in s.get("message", ""), "a reason")
     space.kubectl("delete", "ftj", "no-secret")
 
     assert status["phase"] == "Pending"
@@ -75,7 +76,7 @@ def test_credentials_that_are_not_there_are_named(space: Space) -> None:
     output = {"uri": "s3://models/x", "secretRef": {"name": "missing-keys"}}
     space.apply(finetunejob("no-keys", output=output))
 
-    status = space.until("no-keys", lambda s: "missing-keys" in s.get("message", ""), "a reason", 40)
+    status = space.until("no-keys", lambda s: "missing-keys" in s.get("message", ""), "a reason")
     space.kubectl("delete", "ftj", "no-keys")
 
     assert status["phase"] == "Pending"
@@ -85,7 +86,7 @@ def test_credentials_that_are_not_there_are_named(space: Space) -> None:
 def test_a_job_whose_second_pod_finds_no_room_says_so(space: Space) -> None:
     space.apply(finetunejob("half", resources={"gpus": 2, "nodes": 2}))
 
-    status = space.until("half", lambda s: "1 of 2 pods run" in s.get("message", ""), "a reason", 60)
+    status = space.until("half", lambda s: "1 of 2 pods run" in s.get("message", ""), "a reason")
     space.kubectl("delete", "ftj", "half")
 
     assert status["phase"] == "Pending"
@@ -103,7 +104,7 @@ def test_an_object_of_the_same_name_is_left_alone_and_named(space: Space) -> Non
     }
     space.apply(foreign, finetunejob("taken"))
 
-    status = space.until("taken", lambda s: "taken-run" in s.get("message", ""), "a reason", 30)
+    status = space.until("taken", lambda s: "taken-run" in s.get("message", ""), "a reason")
     untouched = space.get("configmap", "taken-run")
     space.kubectl("delete", "ftj", "taken")
 

@@ -10,7 +10,9 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from tests.integration.fixtures import ROOT, OperatorProcess, Space, finetunejob, wait_for
+from tests.integration.fixtures import ROOT, OperatorProcess, Space, finetunejob
+
+from devcluster.testing.api import wait_for
 
 CRD = yaml.safe_load((ROOT / "crds" / "finetunejobs.yaml").read_text())
 MAX_RSS = 300 * 1024**2
@@ -37,7 +39,6 @@ def define(space: Space, crd: dict[str, Any]) -> None:
         lambda: "is invalid" in create(space, "probe", "[[1]]", "?dryRun=All"),
         lambda refused: refused == (crd is CRD),
         "the schema to be in place",
-        seconds=30,
     )
 
 
@@ -85,7 +86,7 @@ def test_poison_is_refused_by_name_and_the_others_go_on(
 
     assert space.end_of("beside-poison")["phase"] == "Succeeded"
     for name in poisoned:
-        failed = wait_for(lambda name=name: status_of(space, name), lambda now: "failure" in now, name, seconds=60)
+        failed = wait_for(lambda name=name: status_of(space, name), lambda now: "failure" in now, name)
         assert (failed["phase"], failed["failure"]["reason"]) == ("Failed", "InvalidSpec"), name
         wrong = r"spec: has \d{6,7} bytes" if name.startswith("large") else r"spec: is nested \d+ deep"
         assert re.match(wrong, failed["message"]), failed["message"]

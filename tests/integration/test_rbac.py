@@ -92,7 +92,7 @@ def test_a_job_goes_through_under_the_rights_of_the_chart(
         many = finetunejob(f"{job}-many", resources={"gpus": 0, "nodes": 2}, suspend=True)
         home.apply(finetunejob(job, training={"epochs": 2, "batchSize": 8}), many)
         status = home.end_of(job)
-        suspended = home.until(f"{job}-many", lambda status: status.get("phase") == "Suspended", "its Job", 30)
+        suspended = home.until(f"{job}-many", lambda status: status.get("phase") == "Suspended", "its Job")
         events = [event for event in home.list("events") if event["involvedObject"]["name"] == job]
     finally:
         operator.end()

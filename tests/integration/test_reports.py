@@ -8,8 +8,9 @@ from typing import Any
 import kubernetes
 import pytest
 import requests
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob, wait_for
+from tests.integration.fixtures import OperatorProcess, Space, finetunejob
 
+from devcluster.testing.api import wait_for
 from finetune_api.report import AUDIENCE
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import report_path
@@ -55,7 +56,7 @@ def reporting(space: Space, operator_process: OperatorProcess, tmp_path_factory:
     root = f"https://127.0.0.1:{operator_process.environment['FINETUNE_OPERATOR_REPORTS_PORT']}"
     reporting = Reporting(space, root, ca)
     for job in ("report-a", "report-b"):
-        wait_for(lambda job=job: reporting.pod_of(job), bool, f"a pod of {job}", seconds=30)
+        wait_for(lambda job=job: reporting.pod_of(job), bool, f"a pod of {job}")
     ca.write_text(space.get("configmap", "report-a-run")["data"]["ca.crt"])
     return reporting
 

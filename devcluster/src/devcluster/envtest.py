@@ -6,8 +6,11 @@ kubelet are the dev cluster's node; authorization is RBAC, and the kubeconfig's 
 
 import asyncio
 import contextlib
+import ctypes
 import secrets
+import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +23,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from devcluster.cluster import Cluster, Options, in_thread, run_own_node
 from devcluster.kubeconfig import write_kubeconfig
 
-_START_SECONDS = 60
-_STOP_SECONDS = 20
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+_START_SECONDS = 300
+"""On a machine that has much else to do; an idle one takes 5."""
+_STOP_SECONDS = 60
 
 
 @contextlib.contextmanager
@@ -166,10 +172,18 @@ def _programs(files: _Files, ports: _Ports, kubeconfig: Path) -> list[tuple[str,
 
 @contextlib.asynccontextmanager
 async def _process(program: Path, arguments: list[str], log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a program that writes to `log`; when the context ends it is terminated, or killed if it does not end."""
+    """Run a program that writes to `log`; when the context ends it is terminated, or killed if it does not end.
+
+    On Linux it is killed too when this process is, or when the thread that runs its event loop ends.
+    """
     with await asyncio.to_thread(log.open, "wb") as output:
         process = await asyncio.create_subprocess_exec(
-            program, *arguments, stdout=output, stderr=output, start_new_session=True
+            program,
+            *arguments,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
     try:
         yield process
@@ -182,6 +196,11 @@ async def _process(program: Path, arguments: list[str], log: Path) -> AsyncItera
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+
+def _end_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends, were it by SIGKILL."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def _wait_ready(process: asyncio.subprocess.Process, url: str, log: Path) -> None:

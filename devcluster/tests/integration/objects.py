@@ -1,14 +1,11 @@
 """Objects of one namespace, read and written by kubectl, and the Jobs that tests make."""
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any
 
+from devcluster.testing.api import PATIENCE, wait_for
 from devcluster.testing.plugin import Kubectl
-
-# A real controller manager waits ten seconds before it replaces a failed pod.
-PATIENCE = 60.0
 
 SETTLED: dict[str, Any] = {"ready": 0, "terminating": 0, "uncountedTerminatedPods": {}}
 """The counts of a Job's status when none of its pods runs or is still to be counted."""
@@ -46,11 +43,7 @@ class Objects:
         return sorted(event["reason"] for event in events)
 
     def until(self, resource: str, reached: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE
-        while not reached(found := self.get(resource)):
-            assert time.monotonic() < deadline, f"{resource}: {json.dumps(found.get('status'), indent=1)}"
-            time.sleep(0.1)
-        return found
+        return wait_for(lambda: self.get(resource), reached, resource)
 
     def finished(self, job: str) -> dict[str, Any]:
         """The Job once it is complete or failed."""
@@ -60,7 +53,7 @@ class Objects:
         return self.until(f"job/{job}", lambda found: found.get("status", {}).get("ready"))
 
     def gone(self, resource: str) -> None:
-        self.run("wait", "--for=delete", resource, "-n", self.namespace, "--timeout=60s")
+        self.run("wait", "--for=delete", resource, "-n", self.namespace, f"--timeout={PATIENCE:g}s")
 
 
 def job(name: str, script: str, **spec: Any) -> dict[str, Any]:

@@ -27,9 +27,7 @@ CRD = {
     },
 }
 PATH = f"/apis/{GROUP}/v1/things"
-few = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
-)
+few = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,7 @@ def things(api: Api) -> Iterator[Api]:
     """The API with a kind in it that takes anything."""
     definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     assert api("POST", definitions, CRD).code == 201
-    eventually(lambda: api("GET", PATH).code == 200, "the new kind", 30)
+    eventually(lambda: api("GET", PATH).code == 200, "the new kind")
     yield api
     api("DELETE", f"{definitions}/things.{GROUP}")
 

@@ -526,7 +526,7 @@ class TestTokens:
         api("DELETE", f"/api/v1/namespaces/{namespace}/pods/p", {"gracePeriodSeconds": 0})
 
         # A real server remembers a token that it found good for ten seconds.
-        eventually(lambda: not self.review(api, token, "reports").get("authenticated"), "the token to end", 30)
+        eventually(lambda: not self.review(api, token, "reports").get("authenticated"), "the token to end")
 
     def test_a_token_lives_ten_minutes_at_least(self, api: Api, namespace: str) -> None:
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default/token"
@@ -577,7 +577,7 @@ def test_a_namespace_that_is_being_deleted_takes_nothing_new(api: Api, kubectl: 
 
     assert (refused.code, refused.body["reason"]) == (403, "Forbidden")
     assert "because it is being terminated" in refused.message
-    eventually(lambda: api("GET", "/api/v1/namespaces/test-ending").code == 404, "the namespace to go", 60)
+    eventually(lambda: api("GET", "/api/v1/namespaces/test-ending").code == 404, "the namespace to go")
 
 
 def test_kubectl_applies_edits_and_shows(kubectl: Kubectl, namespace: str) -> None:

@@ -6,10 +6,11 @@ import time
 from typing import Any
 
 import pytest
-from tests.integration.objects import PATIENCE, SETTLED, Objects, counts, job, true_conditions
+from tests.integration.objects import SETTLED, Objects, counts, job, true_conditions
 
 from devcluster.client import PODS, connect
 from devcluster.cluster import Cluster
+from devcluster.testing.api import PATIENCE, eventually
 from devcluster.testing.plugin import Kubectl
 
 
@@ -148,10 +149,7 @@ def test_the_pods_of_a_deleted_job_go(objects: Objects, cascade: str) -> None:
 
     objects.run("delete", "job", "ended", "-n", objects.namespace, f"--cascade={cascade}")
 
-    deadline = time.monotonic() + PATIENCE
-    while objects.pods("ended"):
-        assert time.monotonic() < deadline, "the pods are still there"
-        time.sleep(0.1)
+    eventually(lambda: not objects.pods("ended"), "the pods to go")
 
 
 def test_the_pods_of_a_job_may_be_left_behind(objects: Objects) -> None:
@@ -225,7 +223,7 @@ def test_a_custom_resource_owns_like_any_other(objects: Objects, kubectl: Kubect
         },
     }
     objects.apply(definition)
-    kubectl("wait", "--for=condition=Established", f"crd/widgets.{group}", "--timeout=30s")
+    kubectl("wait", "--for=condition=Established", f"crd/widgets.{group}", f"--timeout={PATIENCE:g}s")
     objects.apply({"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "owner"}, "spec": {}})
     owned = job("owned", "sleep 60")
     owned["metadata"] |= owned_by(objects.get(f"widgets.{group}/owner"), "owned")["metadata"]
@@ -247,7 +245,7 @@ def test_a_deleted_namespace_takes_everything_with_it(kubectl: Kubectl) -> None:
     objects.apply(job("work", "sleep 60"))
     objects.running("work")
 
-    kubectl("delete", "namespace", name, "--timeout=60s")
+    kubectl("delete", "namespace", name, f"--timeout={PATIENCE:g}s")
 
     assert kubectl("get", "namespace", name, check=False).returncode == 1
     assert kubectl("get", "pods,jobs", "-n", name, "-o", "name").stdout == ""

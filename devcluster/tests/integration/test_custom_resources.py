@@ -425,5 +425,5 @@ def test_a_definition_takes_its_objects_along(api: Api, namespace: str) -> None:
 
     api("DELETE", path)
 
-    eventually(lambda: api("GET", path).code == 404, "the definition to go", 60)
-    eventually(lambda: api("GET", passings).code == 404, "the resource to go", 60)
+    eventually(lambda: api("GET", path).code == 404, "the definition to go")
+    eventually(lambda: api("GET", passings).code == 404, "the resource to go")

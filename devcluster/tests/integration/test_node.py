@@ -3,17 +3,16 @@
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from devcluster.testing.api import PATIENCE, wait_for
 from devcluster.testing.plugin import Kubectl
-
-PATIENCE = 30.0
 
 
 class Pods:
@@ -32,11 +31,7 @@ class Pods:
 
     def until(self, resource: str, reached: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
         """The resource once it is as wanted."""
-        deadline = time.monotonic() + PATIENCE
-        while not reached(found := self.get(resource)):
-            assert time.monotonic() < deadline, f"{resource}: {json.dumps(found.get('status'), indent=1)}"
-            time.sleep(0.1)
-        return found
+        return wait_for(lambda: self.get(resource), reached, resource)
 
     def finished(self, name: str) -> dict[str, Any]:
         return self.until(f"pod/{name}", lambda pod: pod["status"].get("phase") in ("Succeeded", "Failed"))
@@ -76,16 +71,17 @@ def conditions_of(pod: dict[str, Any]) -> dict[str, str]:
 
 def process_of(marker: str) -> psutil.Process:
     """The process whose command line holds `marker`."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
+
+    def find() -> psutil.Process | None:
         for process in psutil.process_iter():
-            try:
+            with suppress(psutil.Error):
                 if marker in process.cmdline():
                     return process
-            except psutil.Error:
-                continue
-        time.sleep(0.05)
-    raise AssertionError(f"no process with {marker}")
+        return None
+
+    found = wait_for(find, bool, f"a process with {marker}")
+    assert found
+    return found
 
 
 def test_a_pod_reads_its_volumes_and_leaves_its_word(pods: Pods) -> None:
@@ -166,7 +162,7 @@ def test_a_claim_outlives_the_pods_that_use_it(pods: Pods) -> None:
 
     folder = pods.get(f"pv/{volume}")["spec"]["hostPath"]["path"]
     pods.kubectl("delete", "pod,pvc", "--all", "-n", pods.namespace)
-    pods.kubectl("wait", "--for=delete", f"pv/{volume}", "--timeout=30s")
+    pods.kubectl("wait", "--for=delete", f"pv/{volume}", f"--timeout={PATIENCE:g}s")
     assert not Path(folder).exists()
 
 

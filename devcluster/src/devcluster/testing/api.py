@@ -5,11 +5,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kubernetes import config
 
 Object = dict[str, Any]
+T = TypeVar("T")
+
+PATIENCE = 300.0
+"""Seconds to wait for anything, on a machine that has much else to do. Only what never comes costs a test so long."""
 
 JSON, MERGE = "application/json", "application/merge-patch+json"
 JSON_PATCH, STRATEGIC = "application/json-patch+json", "application/strategic-merge-patch+json"
@@ -69,10 +73,17 @@ class Api:
             response.close()
 
 
-def eventually(check: Callable[[], bool], what: str, seconds: float = 15) -> None:
-    """Wait until `check` returns True. Raises AssertionError with `what` if it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not check():
+def wait_for(get: Callable[[], T], reached: Callable[[T], object], what: str) -> T:
+    """Return the first value that `reached` accepts. Raises AssertionError with `what` and the last value if none comes."""
+    deadline, pause = time.monotonic() + PATIENCE, 0.02
+    while not reached(value := get()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s for {what}")
-        time.sleep(0.05)
+            raise AssertionError(f"waited {PATIENCE:g} s for {what}; now: {json.dumps(value, indent=1, default=str)}")
+        time.sleep(pause)
+        pause = min(1.5 * pause, 0.5)
+    return value
+
+
+def eventually(check: Callable[[], bool], what: str) -> None:
+    """Wait until `check` returns True. Raises AssertionError with `what` if it never does."""
+    wait_for(check, bool, what)

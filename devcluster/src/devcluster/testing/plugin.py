@@ -17,7 +17,7 @@ import pytest
 from devcluster import cluster as dev_cluster
 from devcluster import envtest
 from devcluster.cluster import Cluster, Options
-from devcluster.testing.api import Api, eventually
+from devcluster.testing.api import PATIENCE, Api, eventually
 
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -55,7 +55,7 @@ def kubectl(cluster: Cluster) -> Kubectl:
     """Run kubectl with the given arguments; it fails the test on a non-zero exit unless `check=False`."""
 
     def run(
-        *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 60
+        *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = PATIENCE
     ) -> subprocess.CompletedProcess[str]:
         command = [str(KUBECTL), f"--kubeconfig={cluster.kubeconfig}", *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
@@ -80,7 +80,7 @@ def namespace(api: Api) -> Iterator[str]:
     if made.code != 201:
         pytest.fail(f"the namespace is refused: {made.body}")
     account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    eventually(lambda: api("GET", account).code == 200, "the default service account", 30)
+    eventually(lambda: api("GET", account).code == 200, "the default service account")
     yield name
     api("DELETE", f"/api/v1/namespaces/{name}")
 
