@@ -6,11 +6,13 @@ READY  := $(VENV)/.installed
 KERAS_VENV ?= .venv-keras
 # The one that has torch for a GPU: an environment that is there already, such as BENCH_PYTHON=python3.
 BENCH_PYTHON ?= $(BIN)/python
+# A worker for each core; one that has nothing left takes from another, so that what a module's tests share is seldom made twice.
+SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=8 --dist=worksteal
 # bitsandbytes alone, to stand beside the main environment.
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer bench-gpu test test-slow bench-kill test-keras test-qlora test-devcluster generate verify version lock lint format clean
+.PHONY: help demo bench-trainer bench-gpu test test-fast test-integration test-slow bench-kill test-keras test-qlora test-devcluster generate verify version lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,7 +26,7 @@ $(READY): pyproject.toml devcluster/pyproject.toml locks/dev.lock
 $(KERAS_VENV)/.installed: pyproject.toml locks/dev.lock
 	test -d $(KERAS_VENV) || $(PYTHON) -m venv $(KERAS_VENV)
 	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock torch
-	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock -e '.[trainer,keras]' pytest pytest-asyncio
+	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock -e '.[trainer,keras]' hypothesis pytest pytest-asyncio
 	touch $@
 
 $(QLORA)/.installed: $(READY)
@@ -40,11 +42,21 @@ bench-trainer: $(READY)  ## Compare our trainer with plain scripts, side by side
 bench-gpu: $(if $(filter $(BIN)/python,$(BENCH_PYTHON)),$(READY))  ## Measure the trainer on a GPU, in 8 minutes; BENCH_PYTHON=python3 names what has torch, BENCH='--json FILE'
 	$(BENCH_PYTHON) benchmarks/gpu.py $(BENCH)
 
-test: $(READY)  ## Run the test suite
-	$(BIN)/python -m pytest
+test: $(READY)  ## Run the test suite, side by side on the cores; TESTS='-k NAME' or a path for a part of it
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
+
+test-fast: $(READY)  ## Run the unit tests that do without PyTorch, in less than a minute
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --without-torch $(or $(TESTS),tests/unit)
 
 test-devcluster: $(READY)  ## Run the dev cluster's own tests
-	cd devcluster && ../$(BIN)/python -m pytest
+	cd devcluster && ../$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
+
+test-integration: $(READY)  ## Run the integration tests of both suites on a real control plane: KUBEBUILDER_ASSETS=FOLDER (etcd, kube-apiserver, kube-controller-manager)
+	@test -x '$(KUBEBUILDER_ASSETS)/kube-apiserver' || { echo "KUBEBUILDER_ASSETS: no kube-apiserver in '$(KUBEBUILDER_ASSETS)'"; exit 2; }
+	export KUBEBUILDER_ASSETS='$(abspath $(KUBEBUILDER_ASSETS))'; failed=0; \
+	$(BIN)/python -m pytest tests/integration $(TESTS) || failed=1; \
+	cd devcluster && ../$(BIN)/python -m pytest tests/integration $(TESTS) || failed=1; \
+	exit $$failed
 
 test-slow: $(READY)  ## Run the tests that `make test` leaves out because each takes half a minute
 	$(BIN)/python -m pytest -m slow

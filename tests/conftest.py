@@ -1,10 +1,56 @@
-"""The plugins and the environment of the whole suite."""
+"""The plugins and the environment of the whole suite, whose workers run side by side."""
 
+import logging
 import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-# As `storage.remote` sets it before gcsfs is imported, which some test does earlier.
+import pytest
+
+if TYPE_CHECKING:
+    from tests.s3_server import S3
+
+# As `storage.place` sets it before gcsfs is imported, which some test does earlier.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+
+# Each worker has caches of its own, and none of the user's.
+_hf_home = tempfile.TemporaryDirectory(prefix="finetune-tests-")
+os.environ["HF_HOME"] = _hf_home.name
 
 # The environment of the Keras tests has no dev cluster.
 pytest_plugins = ["devcluster.testing.plugin"] if find_spec("devcluster") else []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--without-torch", action="store_true", help="skip the tests that import PyTorch, which takes seconds"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--without-torch"):
+        sys.meta_path.insert(0, _SkipsTorch())
+
+
+class _SkipsTorch:
+    """Finds no module, and skips the test, or all tests of a file, that look for PyTorch or transformers."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
+        if name in ("torch", "transformers"):
+            pytest.skip("imports PyTorch", allow_module_level=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator["S3"]:
+    """The one S3 server of a worker: moto holds its buckets and users once in a process, however many servers run."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    from tests.s3_server import start  # with moto, which the environment of the Keras tests has not
+
+    s3, server = start()
+    yield s3
+    s3.proxy.shutdown()
+    server.stop()

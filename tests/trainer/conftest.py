@@ -1,9 +1,11 @@
 """Real training with a model of a few thousand weights, made on the spot; texts whose words tell their label."""
 
+import gc
 import logging
 import os
 import signal
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +28,17 @@ from finetune_api.report import ENV_SERVER_URL, ENV_TERMINATION_LOG, FinalReport
 from finetune_trainer.__main__ import main
 
 if TYPE_CHECKING:
-    from tests.trainer.s3_server import S3
+    from tests.s3_server import S3
+
+
+@pytest.fixture(scope="session", autouse=True)
+def frozen_imports() -> Iterator[None]:
+    """What the libraries hold is no garbage: accelerate has it looked through at the end of each run, for half a second."""
+    import_module("transformers.trainer")  # with what the first run would import
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -105,17 +117,6 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator["S3"]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    from tests.trainer.s3_server import start  # with moto, which the environment of the Keras tests has not
-
-    s3, server = start()
-    yield s3
-    s3.proxy.shutdown()
-    server.stop()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import transformers
-from tests.trainer.s3_server import BUCKET, S3
+from tests.s3_server import BUCKET, S3
 from tests.trainer.tiny import Ended, Settings, Train
 
 from finetune_api.report import ENV_SECRETS, ExitCode

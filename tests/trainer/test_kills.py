@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trainer.s3_server import BUCKET, S3
+from tests.s3_server import BUCKET, S3
 
 REPOSITORY = Path(__file__).parents[2]
 

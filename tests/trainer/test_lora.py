@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 import transformers
-from tests.trainer.s3_server import BUCKET, S3
+from tests.s3_server import BUCKET, S3
 from tests.trainer.test_buckets import move_to_another_machine
 from tests.trainer.test_stop_and_resume import at_step, stopped
 from tests.trainer.test_training import classify

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tests.s3_server import BUCKET, S3
 from tests.trainer.crowd import run_together
-from tests.trainer.s3_server import BUCKET, S3
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode

@@ -10,8 +10,8 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
+from tests.s3_server import BUCKET, S3
 from tests.trainer.crowd import Signal, run_together
-from tests.trainer.s3_server import BUCKET, S3
 from tests.trainer.test_stop_and_resume import outcome
 from tests.trainer.tiny import Settings, Train
 from tests.trainer.tiny_language import COLOUR_OF, save_llama, write_rows

@@ -189,7 +189,7 @@ def test_a_separator_that_is_no_comma_is_named(read: Read) -> None:
         assert "parted by ';'" in str(failure(read, {"a.csv": content}).hint)
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), st.integers(0, 3)),

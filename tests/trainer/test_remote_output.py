@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trainer.s3_server import BUCKET, S3
+from tests.s3_server import BUCKET, S3
 
 from finetune_api.report import ENV_SECRETS, ExitCode
 from finetune_api.run import RunConfig

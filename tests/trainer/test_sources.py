@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trustme
 from aiohttp import connector
-from tests.trainer.s3_server import BUCKET, S3
+from tests.s3_server import BUCKET, S3
 
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError

@@ -176,7 +176,6 @@ reports = oddly(trainer_reports | stock_reports)
 
 thorough = settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sacrebleu
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
@@ -55,13 +55,13 @@ def test_texts_of_a_script_that_are_written_exactly_have_the_full_score(script: 
     assert scored(texts[-1:], texts[-1:]) == pytest.approx(EXACT)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(some_texts)
 def test_equal_texts_have_the_full_score_whatever_stands_in_them(texts: list[str]) -> None:
     assert scored(texts, texts) == pytest.approx(EXACT)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(english, english), min_size=1, max_size=3))
 def test_english_is_scored_by_rouge_as_rouge_score_does(pairs: list[tuple[list[str], list[str]]]) -> None:
     wanted, written = ([" ".join(["ran", "away", *pair[side]]) for pair in pairs] for side in (0, 1))
@@ -73,7 +73,7 @@ def test_english_is_scored_by_rouge_as_rouge_score_does(pairs: list[tuple[list[s
     assert found == {kind: float(np.mean([score[kind].fmeasure for score in each])) for kind in ROUGE}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(english, english)
 def test_what_has_spaces_is_scored_by_sacrebleu_s_default(wanted: list[str], written: list[str]) -> None:
     wanted, written = ["to be or not", *wanted], ["to be or what", *written]

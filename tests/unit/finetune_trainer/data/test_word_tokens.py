@@ -113,7 +113,7 @@ some_words = st.lists(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sentences=st.lists(some_words, min_size=1, max_size=3))
 def test_words_are_the_tokens_of_their_sentence_and_each_is_tagged_once(kind: str, sentences: list[list[str]]) -> None:
     tokenizer = tokenizer_of(kind)

@@ -54,7 +54,7 @@ def scored(names: list[str], written: list[list[str]], wanted: list[list[str]]) 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", MARKS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rows=st.lists(st.tuples(spans, spans), min_size=1, max_size=3))
 def test_f1_is_of_the_same_entities_in_every_scheme_and_spelling(
     name: str, form: str, rows: list[tuple[Spans, Spans]]

@@ -257,7 +257,7 @@ FAMILIES = {
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(turns=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=3))
 def test_what_is_learnt_of_any_chat_is_what_the_assistant_says_and_what_ends_it(
     family: str, turns: list[tuple[str, str]]
@@ -269,7 +269,7 @@ def test_what_is_learnt_of_any_chat_is_what_the_assistant_says_and_what_ends_it(
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(turns=st.lists(st.tuples(WORDS, WORDS, st.booleans()), min_size=1, max_size=3))
 def test_of_any_chat_the_turns_that_have_weight_are_learnt_and_all_are_read(
     family: str, turns: list[tuple[str, str, bool]]
