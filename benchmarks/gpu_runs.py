@@ -21,7 +21,8 @@ from finetune_api.status import Progress
 from finetune_trainer import __main__ as program
 from finetune_trainer.base.hardware import version_of
 from finetune_trainer.settings.arguments import name_here
-from finetune_trainer.settings.device_defaults import device_at_hand, speed_defaults
+from finetune_trainer.settings.device import find_device
+from finetune_trainer.settings.device_defaults import device_defaults
 
 Result = dict[str, Any]
 _LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "peft", "trl", "tokenizers", "huggingface-hub")
@@ -198,7 +199,7 @@ def _arguments(workload: Workload, folder: Path) -> dict[str, Any]:
         "disable_tqdm": True,
         "logging_steps": 10,
         "bf16": False,
-        **speed_defaults({}, device_at_hand(not gpu, 1)),
+        **device_defaults({}, find_device(not gpu, processes=1)),
     }
 
 

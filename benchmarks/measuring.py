@@ -28,7 +28,8 @@ from finetune_trainer.engines.batching import LengthGroupedSampler, evaluation_o
 from finetune_trainer.progress.reporter import Endpoint, Reporter
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.train import run
-from finetune_trainer.settings.arguments import build_arguments
+from finetune_trainer.settings.device import find_device
+from finetune_trainer.settings.run_plan import make_plan
 
 TEST_ROWS = 200
 Seconds = npt.NDArray[np.float64]
@@ -279,8 +280,9 @@ def _tutorial(workload: Workload, output: Path) -> TrainingArguments:
 
 
 def _as_ours(workload: Workload, output: Path, use_cpu: bool) -> TrainingArguments:
-    ours = build_arguments(workload.config("trainer", output, workload.rows), output, workload.rows, use_cpu)
-    return dataclasses.replace(ours, remove_unused_columns=True, include_for_metrics=[])
+    config = workload.config("trainer", output, workload.rows)
+    ours = make_plan(config, find_device(use_cpu, processes=1), workload.rows).arguments
+    return dataclasses.replace(ours, output_dir=str(output), remove_unused_columns=True, include_for_metrics=[])
 
 
 def _splits(workload: Workload) -> dict[str, datasets.Dataset]:

@@ -22,7 +22,7 @@ from finetune_api.status import Adjustment
 from finetune_trainer.run import hint as handover
 from finetune_trainer.run import load as preparing
 from finetune_trainer.run import train as run
-from finetune_trainer.settings.batch_plan import Fit
+from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage.claim import open_output
 
 CUDA_SAYS = (
@@ -248,9 +248,9 @@ def test_one_of_several_processes_ends_and_the_next_attempt_begins_with_what_fit
 
 def test_what_is_left_for_the_next_attempt_can_be_left_in_a_bucket(settings: Settings, tmp_path: Path, s3: S3) -> None:
     config = RunConfig.model_validate(settings | {"output": {"uri": f"s3://{BUCKET}/{tmp_path.name}"}})
-    output, fit = open_output(config, {}), Fit(4, 2, 8, True)
+    output, fit = open_output(config, {}), BatchPlan(4, 2, 8, True)
 
-    handover.leave(output, Fit(8, 1, 8, False))
+    handover.leave(output, BatchPlan(8, 1, 8, False))
     handover.leave(output, fit)
     found = handover.left(output)
     handover.clear(output)

@@ -244,7 +244,7 @@ def test_too_few_gpus_are_told_with_how_many_would_do(
     free: int,
     told: str | None,
 ) -> None:
-    monkeypatch.setattr("finetune_trainer.run.preflight.foretell.Target.free", lambda *_: free)
+    monkeypatch.setattr("finetune_trainer.run.preflight.foretell.free_memory", lambda *_: free)
     settings |= {"gpus": 1}
 
     _, final = prepare_for_job(settings)

@@ -16,7 +16,7 @@ from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
 from finetune_trainer.run import hint as handover
-from finetune_trainer.settings.batch_plan import Fit
+from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage import uploads
 from finetune_trainer.storage.bucket import Bucket
 from finetune_trainer.storage.claim import claim_output, identity, open_output
@@ -326,7 +326,7 @@ def test_an_adjustment_is_only_taken_away_when_the_history_that_has_it_is_there(
     monkeypatch.setattr(uploads, "FLUSH_SECONDS", 0.0)
     monkeypatch.setattr(RemoteOutput, "history_changed", lambda output: None)  # the thread that would send it is late
     output = output_at(there, tmp_path)
-    fit = Fit(batch_size=2, accumulation=4, evaluation_batch_size=8, activation_checkpointing=False)
+    fit = BatchPlan(batch_size=2, accumulation=4, evaluation_batch_size=8, activation_checkpointing=False)
     handover.leave(output, fit)
     History(output.history, output.history_changed).append("adjustment", 0, 0, fit.to_numbers())
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from finetune_api.run import RunConfig
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.engines.batching import AtHand
 from finetune_trainer.models.pretrained import Pretrained
+from finetune_trainer.settings.run_plan import RunPlan
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 class Prepared:
     """Model and data of one run."""
 
-    config: RunConfig
+    plan: RunPlan
     pretrained: Pretrained
     model: "PreTrainedModel | PeftModel"
     """Of a PEFT model only the adapter is trained and saved."""
     tokenizer: Tokenizer
     data: TaskData
-    use_cpu: bool
 
 
 class Engine(Protocol):

@@ -47,7 +47,7 @@ from finetune_trainer.engines.losses import (
 from finetune_trainer.engines.lr_scheduler import make_lr_scheduler
 from finetune_trainer.engines.schedule import Schedule
 from finetune_trainer.progress.events import TrainingEvents
-from finetune_trainer.settings.arguments import build_arguments, name_here
+from finetune_trainer.settings.arguments import name_here
 from finetune_trainer.storage.layout import OPTIMIZER, SCALER, SCHEDULER, TRAINER_STATE, random_state_file
 
 
@@ -56,8 +56,8 @@ class Engine:
 
     def __init__(self, prepared: Prepared, events: TrainingEvents) -> None:
         self._prepared, self._events = prepared, events
-        config, data = prepared.config, prepared.data
-        self._arguments = arguments = build_arguments(config, events.scratch, len(data.train.lengths), prepared.use_cpu)
+        data = prepared.data
+        self._arguments = arguments = prepared.plan.arguments
         # Under fp16 a gradient that overflows is usual: the scaler skips that step.
         self._finite = ("loss",) if arguments.fp16 else ("loss", "grad_norm")
         determine = transformers.enable_full_determinism if arguments.full_determinism else transformers.set_seed
@@ -77,7 +77,7 @@ class Engine:
 
         self._accumulation = arguments.gradient_accumulation_steps
         steps_per_epoch = math.ceil(len(self._batches) / self._accumulation)
-        self._due = Schedule(config, steps_per_epoch, arguments.logging_steps)
+        self._due = Schedule(prepared.plan.config, steps_per_epoch, arguments.logging_steps)
         self.total_steps: int = self._due.total_steps
         """Optimizer steps of the whole run."""
         self._optimizer: Any = _optimizer(self._plain_model, arguments)

@@ -76,6 +76,6 @@ def make_engine(prepared: Prepared, events: TrainingEvents) -> Engine:
     Raises:
         TrainerError: BAD_CONFIGURATION or MODEL, where it cannot train such a model as the settings ask for.
     """
-    module = import_module(ENGINES[prepared.config.training.engine].module)
+    module = import_module(ENGINES[prepared.plan.config.training.engine].module)
     engine: Engine = module.Engine(prepared, events)
     return engine

@@ -1,5 +1,6 @@
 """The engine `trainer`: transformers' Trainer, told when to save, when to stop, and whom to report to."""
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -48,7 +49,6 @@ from finetune_trainer.engines.losses import (
 from finetune_trainer.engines.transformers_callback import Bridge, EvaluationCut, finite_values, steered_by_evaluation
 from finetune_trainer.metrics.by_class import ByClass
 from finetune_trainer.progress.events import TrainingEvents
-from finetune_trainer.settings.arguments import build_arguments
 from finetune_trainer.storage.layout import (
     OPTIMIZER,
     SCALER,
@@ -67,8 +67,8 @@ class Engine:
 
     def __init__(self, prepared: Prepared, events: TrainingEvents) -> None:
         self._events = events
-        rows = len(prepared.data.train.lengths)
-        arguments = build_arguments(prepared.config, events.scratch, rows, prepared.use_cpu)
+        arguments = copy.copy(prepared.plan.arguments)  # the Trainer changes some of its own
+        arguments.output_dir = str(events.scratch)
         try:
             self._trainer = _Trainer(prepared, events, arguments)
             # What is wrong with them for this model shall not come up after the loading.

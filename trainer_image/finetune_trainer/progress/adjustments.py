@@ -11,7 +11,8 @@ from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.progress.best import EarlyStop, best_metric, early_stop
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.state import RunState, format_number
-from finetune_trainer.settings.batch_plan import Fit, describe, fit_of
+from finetune_trainer.settings.arguments import check_arguments
+from finetune_trainer.settings.batch_plan import BatchPlan, describe
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ class Adjustments:
     """The adjustments of one run, as its history has them."""
 
     def __init__(self, config: RunConfig, history: History, state: RunState) -> None:
-        self._asked = fit_of(config)
+        self._asked = BatchPlan.from_settings(config.training.batch_size, check_arguments(config.training.arguments))
         self._best_metric = best_metric(config.evaluation)
         self._patience = config.evaluation.patience
         self._history = history
@@ -29,22 +30,22 @@ class Adjustments:
         """The evaluation that ends the run before its last step; None where none does."""
 
     @property
-    def fit(self) -> Fit:
+    def batch(self) -> BatchPlan:
         """How much is in memory at a time: what the settings ask for, or the newest adjustment."""
         adjusted = self._history.adjustments()
-        return Fit.from_numbers(adjusted[-1].metrics) if adjusted else self._asked
+        return BatchPlan.from_numbers(adjusted[-1].metrics) if adjusted else self._asked
 
-    def change(self, fit: Fit, newest: SavedCheckpoint | None) -> None:
+    def change(self, batch: BatchPlan, newest: SavedCheckpoint | None) -> None:
         """Have so much in memory at a time from `newest` on. Written to the history, for later attempts."""
-        before = self.fit
+        before = self.batch
         why = (
             "the GPU's memory is not enough"
-            if fit.processes == before.processes
+            if batch.processes == before.processes
             else "the run has another number of processes"
         )
-        logger.warning("%s; going on with %s", why, describe(before, fit))
+        logger.warning("%s; going on with %s", why, describe(before, batch))
         step, epoch = (newest.step, newest.epoch) if newest else (0, 0.0)
-        self._history.append("adjustment", step, epoch, fit.to_numbers())
+        self._history.append("adjustment", step, epoch, batch.to_numbers())
         self.update()
 
     def update(self) -> None:
@@ -57,14 +58,14 @@ class Adjustments:
 
     def _changes(self) -> list[Adjustment]:
         lines = self._history.adjustments()
-        fits = [self._asked, *(Fit.from_numbers(line.metrics) for line in lines)]
+        plans = [self._asked, *(BatchPlan.from_numbers(line.metrics) for line in lines)]
         return [
             Adjustment(
                 step=line.step + 1,
                 reason=Reason.CUDA_OUT_OF_MEMORY if before.processes == after.processes else Reason.OTHER_PROCESSES,
                 message=describe(before, after),
             )
-            for line, (before, after) in zip(lines, pairwise(fits), strict=True)
+            for line, (before, after) in zip(lines, pairwise(plans), strict=True)
         ]
 
     def _early_end(self, stop: EarlyStop) -> Adjustment:

@@ -18,7 +18,7 @@ Kind: TypeAlias = Literal["log", "evaluation", "adjustment"]
 
 
 class Line(BaseModel):
-    """One line of the file. An adjustment's metrics are the fields of `fitting.Fit`."""
+    """One line of the file. An adjustment's metrics are the fields of `BatchPlan`."""
 
     kind: Kind
     step: int

@@ -3,8 +3,8 @@
 from finetune_api.run import RunConfig
 from finetune_trainer.engines.registry import check_engine
 from finetune_trainer.models.lora import check_lora
-from finetune_trainer.run.load import choose_device
 from finetune_trainer.settings.arguments import check_arguments
+from finetune_trainer.settings.device import choose_cpu
 from finetune_trainer.settings.requirements import check_requirements
 
 
@@ -19,7 +19,7 @@ def check_settings(config: RunConfig, *, here: bool = True) -> bool:
     """
     arguments = check_arguments(config.training.arguments)
     check_lora(config)
-    use_cpu = choose_device(config.gpus) if here or not config.gpus else False
+    use_cpu = choose_cpu(config.gpus) if here or not config.gpus else False
     check_engine(config, arguments, use_cpu)
     check_requirements(arguments, config.training.learning_rate, use_cpu)
     return use_cpu

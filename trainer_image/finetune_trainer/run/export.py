@@ -25,7 +25,7 @@ def export_model(
     """Write what was trained to `model/`: the model; or the adapter; or, with `training.lora.merge`, the model that
     it was merged into, and the adapter to `adapter/`. `results` of its evaluation, JSON, stand beside it.
     """
-    lora = prepared.config.training.lora
+    lora = prepared.plan.config.training.lora
 
     def write(folder: Path) -> None:
         if lora is None:

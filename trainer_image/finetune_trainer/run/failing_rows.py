@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import torch
@@ -15,7 +16,7 @@ from finetune_trainer.engines.batching import AtHand
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.processes.group import explain_loss
 from finetune_trainer.run.load import load_model
-from finetune_trainer.run.out_of_memory import explain_memory
+from finetune_trainer.run.out_of_memory import is_memory_shortage
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def explain_rows(error: BaseException, at_hand: AtHand | None, prepared: Prepare
     """
     if at_hand is None or not isinstance(error, _OF_ROWS):
         return None
-    if explain_loss(error) or explain_memory(error, prepared.config):
+    if explain_loss(error) or is_memory_shortage(error):
         return None
     logger.info("a step failed (%s: %s); looking for its rows", type(error).__name__, _first_line(error))
     model = _on_cpu(prepared)
@@ -122,7 +123,7 @@ def _trial(model: Any, at_hand: AtHand, prepared: Prepared) -> Try:
                 if generation and not at_hand.training:
                     model.generate(**{name: batch[name] for name in ("input_ids", "attention_mask")}, **generation)
         except _OF_ROWS as error:
-            return None if explain_memory(error, prepared.config) else error
+            return None if is_memory_shortage(error) else error
         return None
 
     return fails
@@ -136,8 +137,9 @@ def _on_cpu(prepared: Prepared) -> Any:
     needed, free = sum(weight.numel() for weight in model.parameters()) * 4, available_memory()
     if free is not None and needed > free:
         return None
+    on_cpu = replace(prepared.plan, bf16=False)
     try:
-        return load_model(prepared.config, prepared.data, prepared.pretrained, use_cpu=True).eval()
+        return load_model(on_cpu, prepared.data, prepared.pretrained).eval()
     except Exception as error:  # noqa: BLE001 - what made the step fail is told then, and not this
         logger.warning("the model cannot be loaded once more, to look for the rows: %s", error)
         return None

@@ -6,20 +6,20 @@ for it in vain. So it says in the output what shall be tried, and ends.
 
 import json
 
-from finetune_trainer.settings.batch_plan import Fit
+from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage.layout import HINT
 from finetune_trainer.storage.output import Output
 
 
-def leave(output: Output, fit: Fit) -> None:
-    """Have the next attempt begin with `fit`. Any process can, and several that leave the same."""
-    output.write_marker(HINT, json.dumps(fit.to_numbers()).encode())
+def leave(output: Output, batch: BatchPlan) -> None:
+    """Have the next attempt begin with `batch`. Any process can, and several that leave the same."""
+    output.write_marker(HINT, json.dumps(batch.to_numbers()).encode())
 
 
-def left(output: Output) -> Fit | None:
+def left(output: Output) -> BatchPlan | None:
     """What an attempt before has left, if any."""
     content = output.read_marker(HINT)
-    return Fit.from_numbers(json.loads(content)) if content else None
+    return BatchPlan.from_numbers(json.loads(content)) if content else None
 
 
 def clear(output: Output) -> None:

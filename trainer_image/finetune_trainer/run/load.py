@@ -5,17 +5,14 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 import transformers
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.base import JsonObject
-from finetune_api.reasons import Reason
-from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
-from finetune_trainer.base.errors import TrainerError, bad_configuration
+from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.hardware import version_of
 from finetune_trainer.data.rows import Rows, load_rows
 from finetune_trainer.data.sampling import sample_rows
@@ -30,9 +27,7 @@ from finetune_trainer.models.pretrained import Pretrained, find_pretrained
 from finetune_trainer.models.quantized import check_quantization
 from finetune_trainer.models.tokenizer import load_tokenizer
 from finetune_trainer.progress.state import RunState
-from finetune_trainer.settings import device_defaults as speed
-from finetune_trainer.settings.arguments import check_arguments
-from finetune_trainer.settings.batch_plan import fit_of
+from finetune_trainer.settings.run_plan import RunPlan
 from finetune_trainer.storage.uris import Volumes, is_hub_id
 from finetune_trainer.tasks.registry import PEFT_TYPES, TASKS, task_named
 from finetune_trainer.tasks.task import Inputs, prepare
@@ -49,7 +44,6 @@ _LIBRARIES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "fi
 class Found:
     """Model and data of a run, found and checked; no weight is loaded yet."""
 
-    config: RunConfig
     pretrained: Pretrained
     tokenizer: Tokenizer
     train: Rows
@@ -58,7 +52,11 @@ class Found:
     taken: int
     """How many training rows `data` was made of."""
     data: TaskData
-    use_cpu: bool
+
+    @property
+    def sequences(self) -> int:
+        """Rows that are trained on, where texts are packed fewer than there are; of a sample by its share."""
+        return round(len(self.data.train.lengths) * len(self.train.dataset) / self.taken)
 
 
 def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, most: int | None = None) -> Found:
@@ -84,7 +82,7 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
         data = prepare(task, Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, tell))
     if most is None:  # the fingerprint is of all rows
         state.set_provenance(_provenance(config, pretrained, train, data.columns))
-    return Found(config, pretrained, tokenizer, train, evaluation, len(some.dataset), data, use_cpu)
+    return Found(pretrained, tokenizer, train, evaluation, len(some.dataset), data)
 
 
 def fingerprints(found: Found) -> JsonObject:
@@ -97,15 +95,15 @@ def fingerprints(found: Found) -> JsonObject:
     }
 
 
-def load(found: Found, state: RunState) -> Prepared:
+def load(found: Found, plan: RunPlan, state: RunState) -> Prepared:
     """Load the model of what was found.
 
     Raises:
         TrainerError: MODEL, or BAD_CONFIGURATION where the model cannot be trained as it is asked for.
     """
-    state.stage("Preparing", f"loading model {found.config.model.source}")
-    model = load_model(found.config, found.data, found.pretrained, found.use_cpu)
-    return Prepared(found.config, found.pretrained, model, found.tokenizer, found.data, found.use_cpu)
+    state.stage("Preparing", f"loading model {plan.config.model.source}")
+    model = load_model(plan, found.data, found.pretrained)
+    return Prepared(plan, found.pretrained, model, found.tokenizer, found.data)
 
 
 def find_model(config: RunConfig, volumes: Volumes) -> tuple[Pretrained, Tokenizer]:
@@ -124,55 +122,26 @@ def find_model(config: RunConfig, volumes: Volumes) -> tuple[Pretrained, Tokeniz
     return pretrained, tokenizer
 
 
-def load_model(
-    config: RunConfig, data: TaskData, pretrained: Pretrained, use_cpu: bool
-) -> "PreTrainedModel | PeftModel":
+def load_model(plan: RunPlan, data: TaskData, pretrained: Pretrained) -> "PreTrainedModel | PeftModel":
     """The model with all its weights to train, or with an adapter; the same each time.
 
     Raises:
         TrainerError: MODEL, or BAD_CONFIGURATION where the model cannot be trained as it is asked for.
     """
-    transformers.set_seed(config.training.seed)
-    lora = config.training.lora
+    transformers.set_seed(plan.config.training.seed)
+    lora = plan.config.training.lora
     model: PreTrainedModel | PeftModel
     if lora is None:
         model = data.load_model(pretrained).model
     else:
-        model = load_adapted(
-            data.load_model, pretrained, PEFT_TYPES[config.task], lora, bf16=trains_in_bf16(config, use_cpu)
-        )
-    if fit_of(config).activation_checkpointing and not model.supports_gradient_checkpointing:
+        model = load_adapted(data.load_model, pretrained, PEFT_TYPES[plan.config.task], lora, plan.bf16)
+    if plan.batch.activation_checkpointing and not model.supports_gradient_checkpointing:
         raise bad_configuration(
             f"training.arguments.activation_checkpointing: models of type {model.config.model_type} cannot compute "
             "activations again",
             "leave it out; a smaller training.batchSize with more gradient_accumulation_steps takes less memory too",
         )
     return model
-
-
-def trains_in_bf16(config: RunConfig, use_cpu: bool) -> bool:
-    """Whether the forward pass is in bfloat16: on GPUs that have it, unless training.arguments say otherwise."""
-    given = check_arguments(config.training.arguments)
-    return speed.trains_in_bf16(given, speed.device_at_hand(use_cpu, config.processes))
-
-
-def choose_device(gpus: int | None) -> bool:
-    """Whether to train on the CPU.
-
-    Raises:
-        TrainerError: DEVICE when GPUs were asked for and not as many are usable.
-    """
-    if gpus == 0:
-        return True
-    usable = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if gpus and usable < gpus:
-        raise TrainerError(
-            ExitCode.DEVICE,
-            Reason.NO_USABLE_GPU,
-            f"resources.gpus is {gpus}, and torch {torch.__version__} finds {usable or 'no'} usable GPU",
-            "check the node's driver and device plugin, or set resources.gpus to 0 to train on the CPU",
-        )
-    return usable == 0
 
 
 def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: list[str]) -> Provenance:

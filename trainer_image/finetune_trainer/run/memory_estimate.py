@@ -9,7 +9,7 @@ from transformers.pytorch_utils import Conv1D
 
 from finetune_api.run import RunConfig
 from finetune_trainer.base.pinned_memory import pinned
-from finetune_trainer.settings.batch_plan import fit_of
+from finetune_trainer.settings.run_plan import RunPlan
 
 _FULL, _HALF = 4, 2
 _GIB = 2**30
@@ -84,7 +84,7 @@ def sizes_of(model: Any) -> Sizes:
     )
 
 
-def estimate_memory(sizes: Sizes, config: RunConfig, batch_size: int, length: int, use_cpu: bool, bf16: bool) -> Memory:
+def estimate_memory(sizes: Sizes, plan: RunPlan, length: int) -> Memory:
     """What one process will need on its device at the most, within about a third; the libraries' own memory is not in it.
 
     Weights, gradients and the optimizer's state by the counts of
@@ -93,26 +93,23 @@ def estimate_memory(sizes: Sizes, config: RunConfig, batch_size: int, length: in
     that keeps no scores, 36 bytes for each token and each number of its width, where the paper has 34.
 
     Args:
-        batch_size: Rows in a batch.
         length: Tokens in the longest row.
-        bf16: Whether the forward pass is in 16 bits.
     """
-    lora = config.training.lora
-    number = _HALF if bf16 else _FULL
+    lora = plan.config.training.lora
+    number = _HALF if plan.bf16 else _FULL
     frozen = sizes.parameters - sizes.trained
     small = sizes.linear if lora and lora.quantization else 0
     bits = _QUANTIZED_BYTES[lora.quantization] if lora and lora.quantization else 0
     # Under mixed precision a trained weight has a copy in 16 bits besides. Beside quantized weights the rest is in full.
-    trained = sizes.trained * (_FULL + (_HALF if bf16 else 0))
-    processes = config.processes * config.nodes
-    parts = processes if config.training.parallelism == "fsdp" else 1
-    buckets = 2 if processes > 1 and parts == 1 else 1  # DDP sends gradients from buffers of its own
+    trained = sizes.trained * (_FULL + (_HALF if plan.bf16 else 0))
+    parts = plan.world_size if plan.config.training.parallelism == "fsdp" else 1
+    buckets = 2 if plan.world_size > 1 and parts == 1 else 1  # DDP sends gradients from buffers of its own
     return Memory(
         weights=round((trained + (frozen - small) * (_FULL if small else number) + small * bits) / parts),
         gradients=sizes.trained * _FULL * buckets // parts,
-        optimizer=sizes.trained * _optimizer_bytes(config) // parts,
-        activations=_activations(sizes, batch_size, length, number, use_cpu, fit_of(config).activation_checkpointing),
-        checkpoint=_copy_bytes(sizes, config, use_cpu) if use_cpu else 0,
+        optimizer=sizes.trained * _optimizer_bytes(plan.config) // parts,
+        activations=_activations(sizes, plan, length, number),
+        checkpoint=0 if plan.device.gpu else _copy_bytes(sizes, plan),
     )
 
 
@@ -127,14 +124,14 @@ def shortage(memory: Memory, free: int | None) -> str | None:
     )
 
 
-def copy_shortage(sizes: Sizes, config: RunConfig, use_cpu: bool, free: int | None) -> str | None:
+def copy_shortage(sizes: Sizes, plan: RunPlan, free: int | None) -> str | None:
     """What to tell people where the CPU's memory is thought to have no room for the copy of a checkpoint of a GPU's.
 
     Args:
         free: Bytes of it before any model is loaded.
     """
-    needed = _copy_bytes(sizes, config, use_cpu)
-    if use_cpu or free is None or needed <= free:
+    needed = _copy_bytes(sizes, plan)
+    if not plan.device.gpu or free is None or needed <= free:
         return None
     return (
         f"the memory may have no room for the copy of a checkpoint: about {needed / _GIB:.1f} GiB are needed beside the GPU's, "
@@ -143,25 +140,25 @@ def copy_shortage(sizes: Sizes, config: RunConfig, use_cpu: bool, free: int | No
     )
 
 
-def _copy_bytes(sizes: Sizes, config: RunConfig, use_cpu: bool) -> int:
+def _copy_bytes(sizes: Sizes, plan: RunPlan) -> int:
     """Of a checkpoint's weights in float32 and its optimizer's state, in the CPU's memory.
 
     From a GPU they are copied into pinned memory, but under FSDP, which gathers them.
     """
-    gathered = config.training.parallelism == "fsdp" and config.processes * config.nodes > 1
-    weights = sizes.trained * _FULL if use_cpu or gathered else sizes.pinned
-    return weights + weights * _optimizer_bytes(config) // _FULL
+    gathered = plan.config.training.parallelism == "fsdp" and plan.world_size > 1
+    weights = sizes.pinned if plan.device.gpu and not gathered else sizes.trained * _FULL
+    return weights + weights * _optimizer_bytes(plan.config) // _FULL
 
 
-def merge_shortage(sizes: Sizes, config: RunConfig, use_cpu: bool, free: int | None) -> str | None:
+def merge_shortage(sizes: Sizes, plan: RunPlan, free: int | None) -> str | None:
     """What to tell people where an adapter is to be merged at the end, and the CPU's memory is thought not to be enough:
     it takes the model in float32, beside those that are trained on the CPU.
 
     Args:
         free: Bytes of it before any model is loaded.
     """
-    lora = config.training.lora
-    needed = sizes.parameters * _FULL * (1 + (config.processes if use_cpu else 0))
+    lora = plan.config.training.lora
+    needed = sizes.parameters * _FULL * (1 + (0 if plan.device.gpu else plan.config.processes))
     if not (lora and lora.merge) or free is None or needed <= free:
         return None
     return (
@@ -194,17 +191,17 @@ def _optimizer_bytes(config: RunConfig) -> int:
     return _OPTIMIZER_BYTES.get(str(config.training.arguments.get("optim")), 2 * _FULL)
 
 
-def _activations(sizes: Sizes, batch_size: int, length: int, number: int, use_cpu: bool, checkpointing: bool) -> int:
+def _activations(sizes: Sizes, plan: RunPlan, length: int, number: int) -> int:
     """Bytes that the backward pass needs, and those of the loss over a vocabulary.
 
     Args:
         number: Bytes of a number in the forward pass.
     """
     each = sizes.kept
-    if sizes.eager or (use_cpu and sizes.dropout):  # with dropout, torch on a CPU writes attention out too
+    if sizes.eager or (sizes.dropout and not plan.device.gpu):  # with dropout, torch on a CPU writes attention out too
         each += _SCORES_KEPT * sizes.layers * sizes.heads * length
-    if checkpointing:  # each layer keeps its input; one at a time is computed again
+    if plan.batch.activation_checkpointing:  # each layer keeps its input; one at a time is computed again
         each = sizes.layers * sizes.hidden + each // max(1, sizes.layers)
     # The loss has the logits in float32, their softmax, and its gradient.
     output = sizes.vocabulary * (3 * _FULL + (_HALF if number == _HALF else 0))
-    return batch_size * length * (each * number + output)
+    return plan.batch.batch_size * length * (each * number + output)

@@ -9,25 +9,23 @@ from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.engines.evaluating import evaluate
 from finetune_trainer.progress.run_progress import RunProgress
-from finetune_trainer.run.load import trains_in_bf16
-from finetune_trainer.settings.batch_plan import fitted
 from finetune_trainer.storage.output import Output
 
 
 def tell_merged(prepared: Prepared, output: Output, progress: RunProgress, step: int) -> None:
     """Say how good the exported model is, where it is another than the one that was evaluated: an adapter that was
     trained beside a quantized base was added to the full one."""
-    lora, trained = prepared.config.training.lora, progress.history.evaluation_at(step)
+    plan = prepared.plan
+    lora, trained = plan.config.training.lora, progress.history.evaluation_at(step)
     if not (lora and lora.merge and lora.quantization and trained):
         return
     progress.state.stage("Evaluating", "evaluating the merged model")
-    device = torch.device("cpu" if prepared.use_cpu else "cuda")
-    bf16 = trains_in_bf16(prepared.config, prepared.use_cpu)
+    device = torch.device("cuda" if plan.device.gpu else "cpu")
     exported = replace(
         prepared.pretrained, place=str(output.model), commit=None, adapter=None, tensors=None,
-        dtype=torch.bfloat16 if bf16 else torch.float32,
+        dtype=torch.bfloat16 if plan.bf16 else torch.float32,
     )  # fmt: skip
-    size = fitted(prepared.config, progress.adjustments.fit).training.batch_size
+    size = progress.adjustments.batch.batch_size
     try:
         found = evaluate(
             prepared.data.load_model(exported).model, prepared.data, size, device, lambda: progress.stop.requested

@@ -11,14 +11,20 @@ from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError, causes
 from finetune_trainer.base.hardware import available_memory
+from finetune_trainer.settings.device import Device
 
 _GPU_IS_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 """What CUDA and its libraries say where it was not torch's own allocator that found no memory."""
 
 
-def free_memory(use_cpu: bool, processes: int) -> int | None:
-    """Bytes that one of `processes` on this machine can still take: of its GPU's memory, or as its share of the CPU's."""
-    if not use_cpu:
+def free_memory(device: Device, processes: int) -> int | None:
+    """Bytes that one of `processes` on this machine can still take: of its GPU's memory, or as its share of the CPU's.
+
+    None where nothing is known of it.
+    """
+    if not device.here:
+        return None
+    if device.gpu:
         return int(torch.cuda.mem_get_info()[0])
     free = available_memory()
     return None if free is None else free // processes
@@ -50,14 +56,25 @@ def explain_memory(error: BaseException, config: RunConfig) -> TrainerError | No
         size = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
         where = f"the GPU's {size:.0f} GiB" if size else "the GPU's memory"
         return _failure(Reason.CUDA_OUT_OF_MEMORY, f"{where} is not enough: {said.splitlines()[0]:.300}", config)
+    if cause := _host_shortage(error):
+        text = str(cause)
+        return _failure(
+            Reason.OUT_OF_MEMORY, f"the memory is not enough: {text.splitlines()[0] if text else cause!r:.300}", config
+        )
+    return None
+
+
+def is_memory_shortage(error: BaseException) -> bool:
+    """Whether memory, of a GPU or of the CPU, is the cause of `error`."""
+    return gpu_shortage(error) is not None or _host_shortage(error) is not None
+
+
+def _host_shortage(error: BaseException) -> BaseException | None:
+    """Of the causes of `error` the one that says that the CPU's memory was not enough."""
     for cause in causes(error):
         text = str(cause)
         if isinstance(cause, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
-            return _failure(
-                Reason.OUT_OF_MEMORY,
-                f"the memory is not enough: {text.splitlines()[0] if text else cause!r:.300}",
-                config,
-            )
+            return cause
     return None
 
 

@@ -28,12 +28,14 @@ from finetune_trainer.run import hint as handover
 from finetune_trainer.run.check import check_settings
 from finetune_trainer.run.export import export_model
 from finetune_trainer.run.failing_rows import explain_rows
-from finetune_trainer.run.load import find, fingerprints, load, load_model, trains_in_bf16
+from finetune_trainer.run.load import find, fingerprints, load, load_model
 from finetune_trainer.run.memory_estimate import estimate_memory, sizes_of
 from finetune_trainer.run.merged_model import tell_merged
 from finetune_trainer.run.out_of_memory import Need, gpu_shortage, left_for_next, nothing_smaller
-from finetune_trainer.run.preflight.foretell import Target, foretell, tell
-from finetune_trainer.settings.batch_plan import Fit, describe, fitted, for_processes, in_processes, smaller
+from finetune_trainer.run.preflight.foretell import foretell, tell
+from finetune_trainer.settings.batch_plan import BatchPlan, describe, for_processes, in_processes, smaller
+from finetune_trainer.settings.device import find_device
+from finetune_trainer.settings.run_plan import make_plan
 from finetune_trainer.storage.claim import check_same_rows, claim_output, find_output, identity, open_output
 from finetune_trainer.storage.layout import HISTORY
 from finetune_trainer.storage.output import Output
@@ -118,16 +120,16 @@ def train(
             progress.store.begin()
         progress.history.begin()
     _take_over(output, progress, processes)
-    if (fit := _same_rows(progress, processes)) != progress.adjustments.fit:
-        progress.adjustments.change(fit, progress.store.newest)
+    if (batch := _same_rows(progress, processes)) != progress.adjustments.batch:
+        progress.adjustments.change(batch, progress.store.newest)
     while True:
-        ended = attempt(replace(prepared, config=fitted(config, progress.adjustments.fit)), progress)
+        ended = attempt(replace(prepared, plan=prepared.plan.with_batch(progress.adjustments.batch)), progress)
         if isinstance(ended, SavedCheckpoint):
             return ended, prepared
-        less = _smaller(ended, progress.adjustments.fit, prepared)
+        less = _smaller(ended, progress.adjustments.batch, prepared)
         if processes.count > 1:
             handover.leave(output, less)
-            raise left_for_next(ended.said, describe(progress.adjustments.fit, less))
+            raise left_for_next(ended.said, describe(progress.adjustments.batch, less))
         progress.checkpointing.wait()
         progress.rewind()
         progress.history.begin()
@@ -152,39 +154,40 @@ def _prepare(
         What is trained, and the fingerprints of its rows.
     """
     found = processes.in_turn(lambda: find(config, volumes, use_cpu, state))
-    as_it_goes_on = replace(found, config=fitted(config, _same_rows(progress, processes)))
+    device = find_device(use_cpu, config.processes)
+    plan = make_plan(config, device, found.sequences, _same_rows(progress, processes))
     with processes.together():
         if processes.main:
             check_same_rows(output, lambda: fingerprints(found))
-            tell(foretell(as_it_goes_on, Target(use_cpu), output, fresh=progress.store.newest is None), state)
-    return processes.in_turn(lambda: load(found, state)), fingerprints(found)
+            tell(foretell(found, plan, output, fresh=progress.store.newest is None), state)
+    return processes.in_turn(lambda: load(found, plan, state)), fingerprints(found)
 
 
 def _take_over(output: Output, progress: RunProgress, processes: Processes) -> None:
     """Begin with less in memory at a time, where an attempt of several processes ran out of it."""
     with processes.together():
         found = handover.left(output) if processes.main else None
-    fit = processes.from_main(found)
-    if fit and fit != progress.adjustments.fit:
-        progress.adjustments.change(fit, progress.store.newest)
+    batch = processes.from_main(found)
+    if batch and batch != progress.adjustments.batch:
+        progress.adjustments.change(batch, progress.store.newest)
     with processes.together():
-        if fit and processes.main:
+        if batch and processes.main:
             handover.clear(output)
 
 
-def _same_rows(progress: RunProgress, processes: Processes) -> Fit:
+def _same_rows(progress: RunProgress, processes: Processes) -> BatchPlan:
     """What gives a step the rows that it had, where another number of processes goes on with the run.
 
     Raises:
         TrainerError: BAD_CONFIGURATION where they cannot be dealt out evenly: the run would go on at other rows.
     """
-    newest, fit = progress.store.newest, progress.adjustments.fit
+    newest, batch = progress.store.newest, progress.adjustments.batch
     there = processes_of(newest.path) if newest else processes.count
-    before: int = processes.from_main(fit.processes or there)
-    same = for_processes(fit, before, processes.count)
+    before: int = processes.from_main(batch.processes or there)
+    same = for_processes(batch, before, processes.count)
     if same is None:
         raise bad_configuration(
-            f"resources: the checkpoint is of {in_processes(before)}, with {fit.batch_size * fit.accumulation * before} rows in a "
+            f"resources: the checkpoint is of {in_processes(before)}, with {batch.batch_size * batch.accumulation * before} rows in a "
             f"step, which {in_processes(processes.count)} cannot share evenly",
             f"go on with {in_processes(before)} (resources.gpus, resources.nodes and processesPerNode), or with a number that "
             "divides these rows, or begin anew with another output.uri",
@@ -236,39 +239,37 @@ def _is_done(last: SavedCheckpoint, total_steps: int, prepared: Prepared, progre
     return evaluated and progress.is_over(last.step, total_steps)
 
 
-def _smaller(shortage: Shortage, fit: Fit, prepared: Prepared) -> Fit:
-    """What takes less memory than `fit`.
+def _smaller(shortage: Shortage, batch: BatchPlan, prepared: Prepared) -> BatchPlan:
+    """What takes less memory than `batch`.
 
     Raises:
         TrainerError: OUT_OF_MEMORY when nothing is left to try.
     """
     can_checkpoint = (
-        ENGINES[prepared.config.training.engine].supports("activation_checkpointing")
+        ENGINES[prepared.plan.config.training.engine].supports("activation_checkpointing")
         and prepared.model.supports_gradient_checkpointing
     )
-    less = smaller(fit, shortage.evaluating, can_checkpoint)
+    less = smaller(batch, shortage.evaluating, can_checkpoint)
     if less is None:
-        raise nothing_smaller(shortage.said, shortage.evaluating, fit.activation_checkpointing, _need(fit, prepared))
+        raise nothing_smaller(
+            shortage.said, shortage.evaluating, batch.activation_checkpointing, _need(batch, prepared)
+        )
     return less
 
 
-def _need(fit: Fit, prepared: Prepared) -> Need:
-    config, use_cpu, sizes = prepared.config, prepared.use_cpu, sizes_of(prepared.model)
-    longest = max(prepared.data.train.lengths)
-    memory = estimate_memory(
-        sizes, fitted(config, fit), fit.batch_size, longest, use_cpu, trains_in_bf16(config, use_cpu)
-    )
+def _need(batch: BatchPlan, prepared: Prepared) -> Need:
+    sizes, longest = sizes_of(prepared.model), max(prepared.data.train.lengths)
+    memory = estimate_memory(sizes, prepared.plan.with_batch(batch), longest)
     return Need(sizes.parameters, sizes.trained, longest, memory.total)
 
 
 def _loading(prepared: Prepared) -> Callable[[], Prepared]:
     """Prepares the same with the model as it was before any step. Holds nothing of the model that `prepared` has."""
-    config, pretrained, tokenizer = prepared.config, prepared.pretrained, prepared.tokenizer
-    data, use_cpu = prepared.data, prepared.use_cpu
+    plan, pretrained, tokenizer, data = prepared.plan, prepared.pretrained, prepared.tokenizer, prepared.data
 
     def load() -> Prepared:
         gc.collect()
         torch.cuda.empty_cache()
-        return Prepared(config, pretrained, load_model(config, data, pretrained, use_cpu), tokenizer, data, use_cpu)
+        return Prepared(plan, pretrained, load_model(plan, data, pretrained), tokenizer, data)
 
     return load

@@ -1,20 +1,16 @@
 """`training.arguments`: any field of transformers.TrainingArguments that nothing else sets."""
 
 import dataclasses
-import math
 import typing
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
 from finetune_api.reasons import Reason
-from finetune_api.run import RunConfig
-from finetune_trainer.base.errors import TrainerError, bad_configuration
+from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.text import did_you_mean
-from finetune_trainer.settings.device_defaults import device_at_hand, speed_defaults
 
 _EVALUATION = "evaluation.strategy and evaluation.steps"
 _CHECKPOINTS = "checkpoints.strategy, checkpoints.steps and checkpoints.keep"
@@ -82,33 +78,6 @@ STEERED_BY_EVALUATION = ("reduce_lr_on_plateau", "greedy")
 """Schedules whose learning rate follows the evaluations."""
 
 
-def build_arguments(config: RunConfig, scratch: Path, rows: int, use_cpu: bool) -> TrainingArguments:
-    """The arguments for transformers' Trainer.
-
-    Args:
-        scratch: Where the Trainer writes checkpoints before they are published.
-        rows: Number of training rows.
-
-    Raises:
-        TrainerError: BAD_CONFIGURATION, naming the field of training.arguments.
-    """
-    given = check_arguments(config.training.arguments)
-    fixed = _owned_values(config, scratch, use_cpu)
-    defaults = {
-        **_defaults(config, given, rows),
-        **speed_defaults(given, device_at_hand(use_cpu, config.processes)),
-    }
-    try:
-        arguments = TrainingArguments(**_named_as_here({**defaults, **given, **fixed}))
-    except Exception as error:  # it raises whatever its checks happen to meet
-        culprit = _culprit(given, {**defaults, **fixed})
-        raise _refused(culprit, error) from error
-    _check_loading(arguments, rows, config.nodes * config.processes)
-    if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # else one process would train on all GPUs that it sees, by DataParallel
-    return arguments
-
-
 def check_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments with values of the types that TrainingArguments declares, by the names of transformers 5.
 
@@ -150,7 +119,8 @@ def name_here(name: str) -> str:
     return name if name in TrainingArguments.__dataclass_fields__ else _FORMER_NAMES.get(name, name)
 
 
-def _named_as_here(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def named_as_here(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by the names that the transformers at hand has for them."""
     return {name_here(name): value for name, value in arguments.items()}
 
 
@@ -162,71 +132,3 @@ def _type_of(field: "dataclasses.Field[Any]") -> TypeAdapter[Any]:
     if field.name in _BOUNDS:
         kind = Annotated[kind, _BOUNDS[field.name]]
     return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
-
-
-def _check_loading(arguments: TrainingArguments, rows: int, processes: int) -> None:
-    """What torch's data loader would refuse, perhaps only when the first evaluation begins."""
-    if arguments.dataloader_persistent_workers and not arguments.dataloader_num_workers:
-        raise bad_configuration(
-            "training.arguments.dataloader_persistent_workers: there are no workers here that could stay",
-            "set dataloader_num_workers as well, or leave both to the trainer",
-        )
-    batch = arguments.per_device_train_batch_size * processes
-    if arguments.dataloader_drop_last and rows < batch:
-        raise bad_configuration(
-            f"training.arguments.dataloader_drop_last: drops all of the {rows} rows, which do not fill a batch of {batch}",
-            "lower training.batchSize, or leave it out",
-        )
-
-
-def _owned_values(config: RunConfig, scratch: Path, use_cpu: bool) -> dict[str, Any]:
-    training, evaluation, checkpoints = config.training, config.evaluation, config.checkpoints
-    return {
-        "output_dir": str(scratch),
-        "num_train_epochs": training.epochs,
-        "per_device_train_batch_size": training.batch_size,
-        "learning_rate": training.learning_rate,
-        "seed": training.seed,
-        "use_cpu": use_cpu,
-        "eval_strategy": evaluation.strategy if config.dataset.evaluation else "no",
-        "eval_steps": evaluation.steps,
-        "save_strategy": checkpoints.strategy,
-        "save_steps": checkpoints.steps or 500,
-        "logging_nan_inf_filter": False,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "remove_unused_columns": False,
-        "label_names": ["labels"],
-        "fsdp": True if training.parallelism == "fsdp" and config.nodes * config.processes > 1 else None,
-    }
-
-
-def _defaults(config: RunConfig, given: dict[str, Any], rows: int) -> dict[str, Any]:
-    """What we choose where the user says nothing: about fifty logs a run at most ten steps apart, little padding."""
-    accumulation = given.get("gradient_accumulation_steps", 1)
-    batch = config.training.batch_size * accumulation * config.nodes * config.processes
-    steps = math.ceil(rows / batch) * config.training.epochs
-    return {
-        "logging_steps": int(min(10, max(1, steps // 50))),
-        "per_device_eval_batch_size": config.training.batch_size,
-        # Some models have weights that a task does not use. With activation checkpointing, too, which transformers leaves out.
-        "ddp_find_unused_parameters": True,
-        "train_sampling_strategy": "group_by_length" if config.preprocessing.padding == "longest" else "random",
-    }
-
-
-def _culprit(given: dict[str, Any], others: dict[str, Any]) -> str:
-    """The argument without which the rest is accepted."""
-    for name in given:
-        try:
-            rest = {key: value for key, value in given.items() if key != name}
-            TrainingArguments(**_named_as_here({**rest, **others}))
-        except Exception:  # noqa: BLE001, S112 - as in build_arguments
-            continue
-        return f"training.arguments.{name}"
-    return "training.arguments"
-
-
-def _refused(field: str, error: Exception) -> TrainerError:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return bad_configuration(f"{field}: {text:.500}", "see transformers.TrainingArguments for what it takes")

@@ -5,13 +5,11 @@ The rows of an optimizer step stay the same, so that a run with less memory trai
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-
-from finetune_api.run import RunConfig
-from finetune_trainer.settings.arguments import check_arguments
+from typing import Any
 
 
 @dataclass(frozen=True)
-class Fit:
+class BatchPlan:
     """What can be made smaller. All for each device."""
 
     batch_size: int
@@ -29,7 +27,30 @@ class Fit:
         return {name: float(value) for name, value in asdict(self).items() if name != "processes" or value}
 
     @classmethod
-    def from_numbers(cls, numbers: Mapping[str, float]) -> "Fit":
+    def from_settings(cls, batch_size: int, given: Mapping[str, Any]) -> "BatchPlan":
+        """What the settings ask for.
+
+        Args:
+            given: training.arguments, as `arguments.check_arguments` returns them.
+        """
+        return cls(
+            batch_size=batch_size,
+            accumulation=given.get("gradient_accumulation_steps", 1),
+            evaluation_batch_size=given.get("per_device_eval_batch_size", batch_size),
+            activation_checkpointing=bool(given.get("activation_checkpointing", False)),
+        )
+
+    def to_arguments(self) -> dict[str, Any]:
+        """The fields of TrainingArguments that it sets."""
+        return {
+            "per_device_train_batch_size": self.batch_size,
+            "gradient_accumulation_steps": self.accumulation,
+            "per_device_eval_batch_size": self.evaluation_batch_size,
+            "activation_checkpointing": self.activation_checkpointing,
+        }
+
+    @classmethod
+    def from_numbers(cls, numbers: Mapping[str, float]) -> "BatchPlan":
         """What `to_numbers` gave."""
         return cls(
             batch_size=int(numbers["batch_size"]),
@@ -40,31 +61,7 @@ class Fit:
         )
 
 
-def fit_of(config: RunConfig) -> Fit:
-    """What the settings ask for."""
-    arguments, batch_size = check_arguments(config.training.arguments), config.training.batch_size
-    return Fit(
-        batch_size=batch_size,
-        accumulation=arguments.get("gradient_accumulation_steps", 1),
-        evaluation_batch_size=arguments.get("per_device_eval_batch_size", batch_size),
-        activation_checkpointing=bool(arguments.get("activation_checkpointing", False)),
-    )
-
-
-def fitted(config: RunConfig, fit: Fit) -> RunConfig:
-    """The settings with what `fit` has otherwise than they ask for."""
-    asked, changed = fit_of(config), check_arguments(config.training.arguments)
-    if fit.accumulation != asked.accumulation:
-        changed["gradient_accumulation_steps"] = fit.accumulation
-    if fit.evaluation_batch_size != asked.evaluation_batch_size or fit.batch_size != asked.batch_size:
-        changed["per_device_eval_batch_size"] = fit.evaluation_batch_size
-    if fit.activation_checkpointing != asked.activation_checkpointing:
-        changed["activation_checkpointing"] = fit.activation_checkpointing
-    training = config.training.model_copy(update={"batch_size": fit.batch_size, "arguments": changed})
-    return config.model_copy(update={"training": training})
-
-
-def smaller(fit: Fit, evaluating: bool, can_checkpoint: bool = True) -> Fit | None:
+def smaller(plan: BatchPlan, evaluating: bool, can_checkpoint: bool = True) -> BatchPlan | None:
     """What takes less memory; None when nothing is left to try.
 
     A batch is halved; one of odd size is divided by its smallest factor, so that a step keeps exactly its rows.
@@ -74,26 +71,28 @@ def smaller(fit: Fit, evaluating: bool, can_checkpoint: bool = True) -> Fit | No
         can_checkpoint: Whether the engine can compute activations again.
     """
     if evaluating:
-        size = fit.evaluation_batch_size // 2
-        return replace(fit, evaluation_batch_size=size) if size else None
-    if fit.batch_size > 1:
-        factor = next(number for number in range(2, fit.batch_size + 1) if fit.batch_size % number == 0)
-        return replace(fit, batch_size=fit.batch_size // factor, accumulation=fit.accumulation * factor)
-    return replace(fit, activation_checkpointing=True) if can_checkpoint and not fit.activation_checkpointing else None
+        size = plan.evaluation_batch_size // 2
+        return replace(plan, evaluation_batch_size=size) if size else None
+    if plan.batch_size > 1:
+        factor = next(number for number in range(2, plan.batch_size + 1) if plan.batch_size % number == 0)
+        return replace(plan, batch_size=plan.batch_size // factor, accumulation=plan.accumulation * factor)
+    return (
+        replace(plan, activation_checkpointing=True) if can_checkpoint and not plan.activation_checkpointing else None
+    )
 
 
-def for_processes(fit: Fit, before: int, now: int) -> Fit | None:
+def for_processes(plan: BatchPlan, before: int, now: int) -> BatchPlan | None:
     """The same rows in a step by `now` processes instead of `before`, with no more in the memory of each.
 
     None where the rows cannot be dealt out evenly.
     """
     if before == now:
-        return fit
-    rows, rest = divmod(fit.batch_size * fit.accumulation * before, now)
+        return plan
+    rows, rest = divmod(plan.batch_size * plan.accumulation * before, now)
     if rest:
         return None
-    size = next(size for size in range(min(fit.batch_size, rows), 0, -1) if rows % size == 0)
-    return replace(fit, batch_size=size, accumulation=rows // size, processes=now)
+    size = next(size for size in range(min(plan.batch_size, rows), 0, -1) if rows % size == 0)
+    return replace(plan, batch_size=size, accumulation=rows // size, processes=now)
 
 
 def in_processes(count: int) -> str:
@@ -101,7 +100,7 @@ def in_processes(count: int) -> str:
     return f"{count} process" if count == 1 else f"{count} processes"
 
 
-def describe(before: Fit, after: Fit) -> str:
+def describe(before: BatchPlan, after: BatchPlan) -> str:
     """What was changed from what to what."""
     if before.processes != after.processes:
         return (

@@ -85,10 +85,10 @@ def check_optimizer(given: Mapping[str, Any], learning_rate: float, use_cpu: boo
         raise _refused("lr_scheduler_type", trainer.args, error) from error
 
 
-def tell_odd_steps(config: RunConfig, given: Mapping[str, Any], total_steps: int) -> None:
+def tell_odd_steps(config: RunConfig, arguments: TrainingArguments, total_steps: int) -> None:
     """Warn of what is counted in steps and does not fit into a run of `total_steps`."""
-    warmup, schedule = given.get("warmup_steps") or 0, given.get("lr_scheduler_type") or "linear"
-    if warmup >= max(1, total_steps) and SchedulerType(schedule).value not in _WITHOUT_WARMUP:
+    warmup = arguments.warmup_steps
+    if warmup >= max(1, total_steps) and SchedulerType(arguments.lr_scheduler_type).value not in _WITHOUT_WARMUP:
         warn(
             Reason.WARMUP_LONGER_THAN_RUN,
             f"training.arguments.warmup_steps: the learning rate rises over {warmup:g} steps, and the run has {total_steps}: "

@@ -5,13 +5,13 @@ from pathlib import Path
 from tests.unit.finetune_trainer.progress.runs import Run, configure, snapshot
 
 from finetune_api.status import Adjustment
-from finetune_trainer.settings.batch_plan import Fit
+from finetune_trainer.settings.batch_plan import BatchPlan
 
 
 def test_smaller_batches_hold_for_every_later_attempt_and_are_reported(tmp_path: Path) -> None:
     run = Run(tmp_path, configure())
-    asked = run.progress.adjustments.fit
-    halved = Fit(batch_size=4, accumulation=2, evaluation_batch_size=8, activation_checkpointing=False)
+    asked = run.progress.adjustments.batch
+    halved = BatchPlan(batch_size=4, accumulation=2, evaluation_batch_size=8, activation_checkpointing=False)
     run.recorder.save(snapshot(10))
     run.checkpointing.wait()
 
@@ -19,14 +19,14 @@ def test_smaller_batches_hold_for_every_later_attempt_and_are_reported(tmp_path:
     run.store.close()
     again = Run(tmp_path, configure())
 
-    assert asked == Fit(batch_size=8, accumulation=1, evaluation_batch_size=8, activation_checkpointing=False)
+    assert asked == BatchPlan(batch_size=8, accumulation=1, evaluation_batch_size=8, activation_checkpointing=False)
     expected = Adjustment(
         step=11,
         reason="CudaOutOfMemory",
         message="batch size 8 → 4 on each device, gradient accumulation 1 → 2: a step has the same rows as before",
     )
     for attempt in (run, again):
-        assert attempt.progress.adjustments.fit == halved
+        assert attempt.progress.adjustments.batch == halved
         assert attempt.state.current.adjustments == [expected]
 
 

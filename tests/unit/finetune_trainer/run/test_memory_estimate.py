@@ -1,5 +1,6 @@
 """What a training is thought to take of the memory."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,10 @@ from finetune_trainer.run.memory_estimate import (
     merge_shortage,
     sizes_of,
 )
+from finetune_trainer.settings.device import SOME_GPU, Device, find_device
+from finetune_trainer.settings.run_plan import RunPlan, make_plan
 
+GPU, CPU = SOME_GPU, find_device(use_cpu=True, processes=1)
 SIZES = Sizes(
     parameters=1_000_000, trained=1_000_000, linear=0, kept=1000, layers=4, heads=2, hidden=50, vocabulary=0,
     dropout=True, eager=False, pinned=4_194_304,
@@ -45,17 +49,19 @@ def config(**training: Any) -> RunConfig:
     )
 
 
+def plan(device: Device, bf16: bool = False, **training: Any) -> RunPlan:
+    return replace(make_plan(config(**training), device, rows=100), bf16=bf16)
+
+
 def test_full_training_takes_sixteen_bytes_a_weight_and_what_each_token_leaves_behind() -> None:
-    memory = estimate_memory(SIZES, config(), batch_size=8, length=100, use_cpu=False, bf16=False)
+    memory = estimate_memory(SIZES, plan(GPU, batchSize=8), length=100)
 
     assert memory == Memory(weights=4_000_000, gradients=4_000_000, optimizer=8_000_000, activations=8 * 100 * 1000 * 4)
     assert memory.total == 19_200_000
 
 
 def test_the_copy_of_a_checkpoint_takes_twelve_bytes_a_weight_on_the_cpu() -> None:
-    whole, adapter = (
-        estimate_memory(sizes, config(), batch_size=1, length=1, use_cpu=True, bf16=False) for sizes in (SIZES, ADAPTED)
-    )
+    whole, adapter = (estimate_memory(sizes, plan(CPU, batchSize=1), length=1) for sizes in (SIZES, ADAPTED))
 
     assert (whole.checkpoint, adapter.checkpoint) == (12_000_000, 120_000)
     assert whole.total == whole.weights + whole.gradients + whole.optimizer + whole.activations + whole.checkpoint
@@ -74,18 +80,18 @@ def test_the_copy_of_a_checkpoint_takes_twelve_bytes_a_weight_on_the_cpu() -> No
 def test_the_copy_of_a_gpu_s_checkpoint_takes_pinned_memory_of_the_cpu(
     training: dict[str, Any], free: int | None, short: bool
 ) -> None:
-    assert bool(copy_shortage(SIZES, config(**training), use_cpu=False, free=free)) == short
-    assert copy_shortage(SIZES, config(**training), use_cpu=True, free=0) is None
+    assert bool(copy_shortage(SIZES, plan(GPU, **training), free)) == short
+    assert copy_shortage(SIZES, plan(CPU, **training), free=0) is None
 
 
 def test_sixteen_bits_halve_the_activations_and_copy_the_weights() -> None:
-    memory = estimate_memory(SIZES, config(), batch_size=8, length=100, use_cpu=False, bf16=True)
+    memory = estimate_memory(SIZES, plan(GPU, batchSize=8, bf16=True), length=100)
 
     assert memory == Memory(weights=6_000_000, gradients=4_000_000, optimizer=8_000_000, activations=1_600_000)
 
 
 def test_attention_with_dropout_keeps_its_scores_on_the_cpu() -> None:
-    memory = estimate_memory(SIZES, config(), batch_size=8, length=100, use_cpu=True, bf16=False)
+    memory = estimate_memory(SIZES, plan(CPU, batchSize=8), length=100)
 
     assert memory.activations == 8 * 100 * (1000 + 3 * 4 * 2 * 100) * 4
 
@@ -93,7 +99,7 @@ def test_attention_with_dropout_keeps_its_scores_on_the_cpu() -> None:
 def test_activation_checkpointing_keeps_the_input_of_each_layer_and_one_whole_layer() -> None:
     arguments = {"activation_checkpointing": True, "optim": "sgd"}
 
-    memory = estimate_memory(SIZES, config(arguments=arguments), batch_size=8, length=100, use_cpu=False, bf16=False)
+    memory = estimate_memory(SIZES, plan(GPU, batchSize=8, arguments=arguments), length=100)
 
     assert (memory.activations, memory.optimizer) == (8 * 100 * (4 * 50 + 250) * 4, 0)
 
@@ -110,7 +116,7 @@ def test_activation_checkpointing_keeps_the_input_of_each_layer_and_one_whole_la
 def test_an_adapter_has_gradients_and_states_of_its_own_weights_alone(
     lora: dict[str, Any], bf16: bool, weights: int
 ) -> None:
-    memory = estimate_memory(ADAPTED, config(lora=lora), batch_size=1, length=1, use_cpu=False, bf16=bf16)
+    memory = estimate_memory(ADAPTED, plan(GPU, batchSize=1, bf16=bf16, lora=lora), length=1)
 
     assert (memory.weights, memory.gradients, memory.optimizer) == (weights, 40_000, 80_000)
 
@@ -118,8 +124,8 @@ def test_an_adapter_has_gradients_and_states_of_its_own_weights_alone(
 def test_many_processes_share_the_weights_under_fsdp_and_copy_the_gradients_under_ddp() -> None:
     many = {"nodes": 2, "processesPerNode": 2}
 
-    ddp = estimate_memory(SIZES, config(**many), batch_size=1, length=1, use_cpu=False, bf16=False)
-    fsdp = estimate_memory(SIZES, config(parallelism="fsdp", **many), batch_size=1, length=1, use_cpu=False, bf16=False)
+    ddp = estimate_memory(SIZES, plan(GPU, batchSize=1, **many), length=1)
+    fsdp = estimate_memory(SIZES, plan(GPU, batchSize=1, parallelism="fsdp", **many), length=1)
 
     assert ddp == Memory(weights=4_000_000, gradients=8_000_000, optimizer=8_000_000, activations=4000)
     assert fsdp == Memory(weights=1_000_000, gradients=1_000_000, optimizer=2_000_000, activations=4000)
@@ -160,7 +166,7 @@ def test_an_output_holds_the_checkpoints_that_are_kept_and_the_model(
 def test_a_merge_takes_the_whole_model_in_the_memory_of_the_cpu(
     lora: dict[str, Any], use_cpu: bool, free: int | None, short: bool
 ) -> None:
-    assert bool(merge_shortage(ADAPTED, config(lora=lora), use_cpu, free)) == short
+    assert bool(merge_shortage(ADAPTED, plan(CPU if use_cpu else GPU, lora=lora), free)) == short
 
 
 WIDE = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3, "vocab_size": 500}
@@ -213,6 +219,6 @@ def test_activations_are_what_autograd_keeps_within_a_third(name: str) -> None:
 
     real = bytes_kept(model, input_ids=tokens, attention_mask=torch.ones_like(tokens), labels=labels)
 
-    memory = estimate_memory(sizes, config(), batch_size=4, length=32, use_cpu=True, bf16=False)
+    memory = estimate_memory(sizes, plan(CPU, batchSize=4), length=32)
     assert memory.weights == sum(weight.numel() for weight in model.parameters()) * 4
     assert memory.activations == pytest.approx(real, rel=1 / 3)

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import transformers
 
-from finetune_trainer.settings.device_defaults import Device, device_at_hand, speed_defaults, trains_in_bf16
+from finetune_trainer.settings.device import SOME_GPU, Device, find_device
+from finetune_trainer.settings.device_defaults import device_defaults, trains_in_bf16
 
-HOPPER = Device(gpu=True, capability=9, cores=16, shared_memory=8 << 30)
+HOPPER = Device("a device", gpu=True, capability=9, cores=16, shared_memory=8 << 30)
 VOLTA = dataclasses.replace(HOPPER, capability=7)
-CPU = Device(gpu=False, capability=0, cores=16, shared_memory=8 << 30)
+CPU = Device("a device", gpu=False, capability=0, cores=16, shared_memory=8 << 30)
 FAST = {
     "bf16": True, "tf32": True, "dataloader_num_workers": 4, "dataloader_persistent_workers": True,
     "dataloader_pin_memory": True,
@@ -44,7 +45,7 @@ PLAIN = {"dataloader_num_workers": 0, "dataloader_persistent_workers": False, "d
     ],
 )
 def test_a_device_is_used_as_fast_as_it_can(device: Device, chosen: dict[str, Any]) -> None:
-    assert speed_defaults({}, device) == chosen
+    assert device_defaults({}, device) == chosen
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_a_device_is_used_as_fast_as_it_can(device: Device, chosen: dict[str, An
 def test_what_the_user_gives_is_never_chosen_and_what_hangs_on_it_follows(
     given: dict[str, Any], others: dict[str, Any]
 ) -> None:
-    assert speed_defaults(given, HOPPER) == {name: v for name, v in (FAST | others).items() if name not in given}
+    assert device_defaults(given, HOPPER) == {name: v for name, v in (FAST | others).items() if name not in given}
 
 
 def test_bfloat16_is_that_of_the_device_unless_the_user_chooses() -> None:
@@ -73,10 +74,19 @@ def test_bfloat16_is_that_of_the_device_unless_the_user_chooses() -> None:
 
 
 def test_the_cores_of_a_machine_are_shared_by_its_processes() -> None:
-    one, many = device_at_hand(use_cpu=True, processes=1), device_at_hand(use_cpu=True, processes=1000)
+    one, many = find_device(use_cpu=True, processes=1), find_device(use_cpu=True, processes=1000)
 
     assert (one.gpu, one.capability, many.cores) == (False, 0, 1)
     assert one.cores >= many.cores
+
+
+def test_a_gpu_on_another_machine_is_one_of_today_whose_memory_is_not_known() -> None:
+    elsewhere = find_device(use_cpu=False, processes=1, here=False)
+    own = find_device(use_cpu=True, processes=1, here=False)
+
+    assert elsewhere == SOME_GPU
+    assert trains_in_bf16({}, elsewhere)
+    assert (own.name, own.gpu, own.here) == ("CPU", False, False)
 
 
 def test_attention_and_optimizer_are_the_fast_ones_by_transformers_own_default() -> None:

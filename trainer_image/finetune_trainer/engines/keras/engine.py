@@ -28,7 +28,6 @@ from finetune_trainer.engines.keras.model import KerasTwin
 from finetune_trainer.engines.lr_scheduler import make_lr_scheduler
 from finetune_trainer.engines.schedule import Schedule
 from finetune_trainer.progress.events import TrainingEvents
-from finetune_trainer.settings.arguments import build_arguments
 from finetune_trainer.storage.layout import OPTIMIZER, random_state_file
 
 Batch = dict[str, torch.Tensor]
@@ -47,11 +46,11 @@ class Engine:
 
     def __init__(self, prepared: Prepared, events: TrainingEvents) -> None:
         self._prepared, self._events = prepared, events
-        config, rows = prepared.config, len(prepared.data.train.lengths)
-        arguments = build_arguments(config, events.scratch, rows, prepared.use_cpu)
+        config, arguments = prepared.plan.config, prepared.plan.arguments
+        self._batch_size = prepared.plan.batch.batch_size
         self._eval_rows = arguments.per_device_eval_batch_size
         self._sampler = train_sampler(prepared.data.train, arguments)
-        self._batches = math.ceil(rows / config.training.batch_size)
+        self._batches = math.ceil(prepared.plan.rows / self._batch_size)
         self._accumulation = arguments.gradient_accumulation_steps
         self._due = Schedule(config, math.ceil(self._batches / self._accumulation), arguments.logging_steps)
         self.total_steps = self._due.total_steps
@@ -105,8 +104,7 @@ class Engine:
             return evaluation_rows(data.evaluation, self._evaluated, self._eval_rows)
         epoch, step = divmod(self._step, self._due.steps_per_epoch)
         self._sampler.set_epoch(epoch)
-        size = self._prepared.config.training.batch_size
-        return training_rows(data.train, self._sampler, step, size, self._accumulation)
+        return training_rows(data.train, self._sampler, step, self._batch_size, self._accumulation)
 
     def _step_after(self, done: int) -> Step:
         """The batches of the step that follows `done` others, padded one by one."""
@@ -118,7 +116,7 @@ class Engine:
         if self._order[0] != epoch:
             self._sampler.set_epoch(epoch)
             self._order = epoch, list(self._sampler)
-        size, rows = self._prepared.config.training.batch_size, self._order[1]
+        size, rows = self._batch_size, self._order[1]
         first = number * self._accumulation
         starts = range(first * size, min((first + self._accumulation) * size, len(rows)), size)
         batches = [self._batch(self._prepared.data.train, rows[start : start + size]) for start in starts]
@@ -220,7 +218,7 @@ class Engine:
         if max(difference, abs(float(loss) - float(expected.loss))) > tolerance:
             raise model_error(
                 Reason.MODEL_NOT_SUPPORTED,
-                f"KerasHub's {type(self._twin.classifier).__name__} answers other than {self._prepared.config.model.source}"
+                f"KerasHub's {type(self._twin.classifier).__name__} answers other than {self._prepared.plan.config.model.source}"
                 f" in transformers (by {difference:.2g})",
                 "use engine 'trainer' or 'pytorch'",
             )

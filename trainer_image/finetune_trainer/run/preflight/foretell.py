@@ -3,12 +3,9 @@
 import logging
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
-import torch
-from transformers import TrainingArguments
 
 from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
@@ -17,7 +14,7 @@ from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.engines.registry import ENGINES
 from finetune_trainer.progress.state import RunState
-from finetune_trainer.run.load import Found, load_model, trains_in_bf16
+from finetune_trainer.run.load import Found, load_model
 from finetune_trainer.run.memory_estimate import (
     Sizes,
     copy_shortage,
@@ -31,53 +28,14 @@ from finetune_trainer.run.memory_estimate import (
 from finetune_trainer.run.out_of_memory import free_memory
 from finetune_trainer.run.preflight.findings import Findings, Lengths, to_status
 from finetune_trainer.run.preflight.table import table
-from finetune_trainer.settings import device_defaults as speed
-from finetune_trainer.settings.arguments import build_arguments, check_arguments
 from finetune_trainer.settings.requirements import tell_odd_steps
+from finetune_trainer.settings.run_plan import RunPlan
 from finetune_trainer.storage.output import Output
 
 logger = logging.getLogger(__name__)
 
-_PRECISION = ("bf16", "bf16_full_eval", "fp16", "fp16_full_eval", "tf32")
-"""Fields of TrainingArguments that it checks against the device at hand."""
 
-
-@dataclass(frozen=True)
-class Target:
-    """What a run trains on."""
-
-    use_cpu: bool
-    here: bool = True
-    """Whether it is on this machine; else its memory is not known, and of GPUs those of today are assumed."""
-
-    @property
-    def name(self) -> str:
-        """How people call it."""
-        if self.use_cpu:
-            return "CPU"
-        return torch.cuda.get_device_name(0) if self.here else "GPU"
-
-    def free(self, processes: int) -> int | None:
-        """Bytes of memory that each of `processes` on a machine can take; None where nothing is known of it."""
-        return free_memory(self.use_cpu, processes) if self.here else None
-
-    def in_bf16(self, config: RunConfig) -> bool:
-        """Whether the forward pass is in bfloat16."""
-        if self.here or self.use_cpu:
-            return trains_in_bf16(config, self.use_cpu)
-        return speed.trains_in_bf16(check_arguments(config.training.arguments), speed.SOME_GPU)
-
-    def arguments(self, config: RunConfig, rows: int) -> TrainingArguments:
-        """Those of the run. What a machine without its GPUs would refuse is left out of them."""
-        scratch = Path("checkpoints")  # nothing is written
-        if self.here or self.use_cpu:
-            return build_arguments(config, scratch, rows, self.use_cpu)
-        given = {name: value for name, value in config.training.arguments.items() if name not in _PRECISION}
-        training = config.training.model_copy(update={"arguments": given})
-        return build_arguments(config.model_copy(update={"training": training}), scratch, rows, use_cpu=True)
-
-
-def foretell(found: Found, target: Target, output: Output | None, *, fresh: bool = True) -> Findings:
+def foretell(found: Found, plan: RunPlan, output: Output | None, *, fresh: bool = True) -> Findings:
     """What the run will be. What may not be enough for it is warned of.
 
     Args:
@@ -87,24 +45,21 @@ def foretell(found: Found, target: Target, output: Output | None, *, fresh: bool
     Raises:
         TrainerError: MODEL or BAD_CONFIGURATION, where such a model cannot be trained as it is asked for.
     """
-    config, data = found.config, found.data
-    sizes = sizes_of(load_model(config, data, replace(found.pretrained, empty=True), found.use_cpu))
+    config, data = plan.config, found.data
+    sizes = sizes_of(load_model(plan, data, replace(found.pretrained, empty=True)))
     lengths = measure_lengths(data, config)
-    sequences = round(len(data.train.lengths) * len(found.train.dataset) / found.taken)
-    arguments, devices = target.arguments(config, sequences), config.processes * config.nodes
-    steps = count_steps(sequences, devices, arguments)
-    tell_odd_steps(config, check_arguments(config.training.arguments), steps)
-    bf16 = target.in_bf16(config)
-    memory = estimate_memory(sizes, config, config.training.batch_size, lengths.longest, found.use_cpu, bf16)
-    available, output_bytes = target.free(config.processes), estimate_output(sizes, config)
+    steps = count_steps(plan)
+    tell_odd_steps(config, plan.arguments, steps)
+    memory = estimate_memory(sizes, plan, lengths.longest)
+    available, output_bytes = free_memory(plan.device, config.processes), estimate_output(sizes, config)
     if short := shortage(memory, available):
-        gpus = None if found.use_cpu else gpus_needed(sizes, config, lengths.longest, bf16, available or 0)
+        gpus = gpus_needed(sizes, plan, lengths.longest, available or 0)
         way_out = (
             f"; spread over {gpus} GPUs (resources.gpus) by training.parallelism: fsdp it should fit" if gpus else ""
         )
         warn(Reason.MEMORY_SHORT, short + way_out)
-    host = available_memory() if target.here else None
-    for short in filter(None, (f(sizes, config, found.use_cpu, host) for f in (copy_shortage, merge_shortage))):
+    host = available_memory() if plan.device.here else None
+    for short in filter(None, (f(sizes, plan, host) for f in (copy_shortage, merge_shortage))):
         warn(Reason.MEMORY_SHORT, short)
     if short := output_shortage(output_bytes, output.free if output and fresh else None):
         warn(Reason.OUTPUT_SHORT, short)
@@ -120,8 +75,8 @@ def foretell(found: Found, target: Target, output: Output | None, *, fresh: bool
         labels=count_labels(data),
         lengths=lengths,
         steps=steps,
-        batch_size=config.training.batch_size * arguments.gradient_accumulation_steps * devices,
-        device=target.name,
+        batch_size=plan.batch.batch_size * plan.batch.accumulation * plan.world_size,
+        device=plan.device.name,
         memory=memory,
         available=available,
         output=config.output.uri,
@@ -130,20 +85,23 @@ def foretell(found: Found, target: Target, output: Output | None, *, fresh: bool
     )
 
 
-def gpus_needed(sizes: Sizes, config: RunConfig, longest: int, bf16: bool, free: int) -> int | None:
+def gpus_needed(sizes: Sizes, plan: RunPlan, longest: int, free: int) -> int | None:
     """Over how many GPUs with `free` bytes each FSDP would have to spread the model; None where no number would do.
 
     Args:
         longest: Tokens in the longest row.
     """
-    training = config.training
-    if not ENGINES[training.engine].distributed or (training.lora and training.lora.quantization):
+    training = plan.config.training
+    if (
+        not plan.device.gpu
+        or not ENGINES[training.engine].distributed
+        or (training.lora and training.lora.quantization)
+    ):
         return None  # these are not spread
     spread = training.model_copy(update={"parallelism": "fsdp"})
     for gpus in (2, 4, 8, 16, 32, 64):
-        larger = config.model_copy(update={"gpus": gpus, "nodes": 1, "training": spread})
-        memory = estimate_memory(sizes, larger, training.batch_size, longest, use_cpu=False, bf16=bf16)
-        if memory.total <= free:
+        larger = plan.config.model_copy(update={"gpus": gpus, "nodes": 1, "training": spread})
+        if estimate_memory(sizes, replace(plan, config=larger), longest).total <= free:
             return gpus
     return None
 
@@ -182,11 +140,12 @@ def count_labels(data: TaskData) -> dict[str, int]:
     return {name: counts[number] for number, name in enumerate(data.label_names)}
 
 
-def count_steps(rows: int, devices: int, arguments: TrainingArguments) -> int:
+def count_steps(plan: RunPlan) -> int:
     """Optimizer steps of a run, as transformers' Trainer counts them."""
+    arguments = plan.arguments
     if arguments.max_steps > 0:
         return int(arguments.max_steps)
-    batch = arguments.per_device_train_batch_size * devices
-    batches = rows // batch if arguments.dataloader_drop_last else math.ceil(rows / batch)
-    epoch = math.ceil(batches / arguments.gradient_accumulation_steps)
+    batch = plan.batch.batch_size * plan.world_size
+    batches = plan.rows // batch if arguments.dataloader_drop_last else math.ceil(plan.rows / batch)
+    epoch = math.ceil(batches / plan.batch.accumulation)
     return math.ceil(epoch * arguments.num_train_epochs)

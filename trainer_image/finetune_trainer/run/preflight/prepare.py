@@ -6,7 +6,9 @@ from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.check import check_settings
 from finetune_trainer.run.load import find, fingerprints
 from finetune_trainer.run.preflight.findings import Findings
-from finetune_trainer.run.preflight.foretell import Target, foretell
+from finetune_trainer.run.preflight.foretell import foretell
+from finetune_trainer.settings.device import find_device
+from finetune_trainer.settings.run_plan import make_plan
 from finetune_trainer.storage.claim import check_same_rows, open_output
 from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.uris import Volumes, claim_of
@@ -27,11 +29,12 @@ def prepare(config: RunConfig, volumes: Volumes, state: RunState, *, for_job: bo
     """
     with collected(state.add_warning):
         use_cpu = check_settings(config, here=not for_job)
+        device = find_device(use_cpu, config.processes, here=not for_job)
         output = _open(config, volumes, for_job)
         found = find(config, volumes, use_cpu, state, most=None if for_job else SAMPLE)
         if output:
             check_same_rows(output, lambda: fingerprints(found))
-        return foretell(found, Target(use_cpu, here=not for_job), output)
+        return foretell(found, make_plan(config, device, found.sequences), output)
 
 
 def _open(config: RunConfig, volumes: Volumes, for_job: bool) -> Output | None:
