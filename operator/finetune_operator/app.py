@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from kubernetes.aio.client import ApiClient
 
 from finetune_api.base import JsonObject
-from finetune_operator.controller import kopf_watch
 from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.kopf_watch import watch_finetunejobs
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
 from finetune_operator.job.finetunejob import Key
@@ -70,7 +70,7 @@ class Operator:
         self._started = False
 
     def _informer(
-        self, kind: Kind, on_change: kopf_watch.OnObject, essence: Callable[[JsonObject], JsonObject]
+        self, kind: Kind, on_change: Callable[[JsonObject], None], essence: Callable[[JsonObject], JsonObject]
     ) -> Informer:
         return Informer(
             self._kube,
@@ -135,10 +135,14 @@ class Operator:
             stop_kopf.set()
 
     async def _run_kopf(self, started: asyncio.Event, stop: asyncio.Event) -> None:
-        registry = kopf_watch.build_registry(
-            self._client.configuration, on_seen=self._finetunejobs.seen, on_gone=self._finetunejobs.gone
+        await watch_finetunejobs(
+            self._client.configuration,
+            self._namespace,
+            on_seen=self._finetunejobs.seen,
+            on_gone=self._finetunejobs.gone,
+            started=started,
+            stop=stop,
         )
-        await kopf_watch.run(registry, kopf_watch.build_settings(), self._namespace, started=started, stop=stop)
         if not stop.is_set():
             raise RuntimeError("Kopf has stopped by itself; its log says why")
 

@@ -21,12 +21,9 @@ from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.preflight import asked_for
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PVCS, SERVICES, Kind, Kube
 from finetune_operator.kube.errors import api_message
-from finetune_operator.manifests import build_children
-from finetune_operator.manifests.config_map import CA_FILE, build_config_map
+from finetune_operator.manifests import Manifests, build_children
+from finetune_operator.manifests.config_map import CA_FILE
 from finetune_operator.manifests.job import changes, changes_after_the_end
-from finetune_operator.manifests.pod import claim_of
-from finetune_operator.manifests.preflight_job import build_preflight_job
-from finetune_operator.manifests.service import build_service
 
 _LATER = (ForbiddenException,)
 """A quota, a namespace that goes away, or a policy: it may change."""
@@ -56,43 +53,31 @@ class Children:
         if preflight is not None and not preflight.passed:
             return replace(observed, preflight=await self._sync(finetunejob, spec, preflight, entry))
         try:
-            if preflight is None and asked_for(finetunejob, spec):
-                return await self._make_preflight(finetunejob, spec, observed, entry)
-            return await self._make_job(finetunejob, spec, observed, entry)
+            return await self._make_next(finetunejob, spec, observed, entry)
         except _LATER as error:
             return replace(observed, blocked=Cause(Reason.CREATE_FORBIDDEN, api_message(error)))
         except _NEVER as error:
             return replace(observed, refused=Cause(Reason.SPEC_REFUSED, api_message(error)))
 
-    async def _make_job(
+    async def _make_next(
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, entry: Entry
     ) -> Observation:
-        """Make the Job that trains, after all that its pods need."""
+        """Make the Job of the preflight, or, once it has passed or where none is asked for, the Job that trains."""
         pod_defaults = self._pod_defaults()
-        children = build_children(finetunejob, spec, pod_defaults)
-        wanted = [(CONFIG_MAPS, children.config_map), (PVCS, children.pvc), (SERVICES, children.service)]
-        made = await self._make(finetunejob, [*wanted, (JOBS, children.job)])
-        entry.prepared = pod_defaults.ca, None
-        return replace(observed, blocked=made) if isinstance(made, Cause) else replace(observed, job=made)
-
-    async def _make_preflight(
-        self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, entry: Entry
-    ) -> Observation:
-        """Make the Job of the preflight. What only the training needs is made once it has passed."""
-        pod_defaults = self._pod_defaults()
-        bound = await self._output_is_bound(finetunejob, spec)
-        job = build_preflight_job(finetunejob, spec, pod_defaults, output_bound=bound)
-        config_map = build_config_map(finetunejob, spec, pod_defaults.ca)
-        made = await self._make(finetunejob, [(CONFIG_MAPS, config_map), (JOBS, job)])
+        children = build_children(finetunejob, spec, pod_defaults, output_bound=observed.output_bound)
+        check_first = observed.preflight is None and asked_for(finetunejob, spec)
+        wanted: list[tuple[Kind, JsonObject | None]] = [(CONFIG_MAPS, children.config_map)]
+        if check_first:
+            wanted += [(JOBS, children.preflight_job)]
+        else:
+            wanted += [(PVCS, children.pvc), (SERVICES, children.service), (JOBS, children.job)]
+        made = await self._make(finetunejob, wanted)
         entry.prepared = pod_defaults.ca, None
         if isinstance(made, Cause):
             return replace(observed, blocked=made)
-        return replace(observed, preflight=Observation(job=made, received=observed.received))
-
-    async def _output_is_bound(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> bool:
-        claim = claim_of(spec.output.uri or "")
-        live = await self._kube.get(PVCS, finetunejob.key.namespace, claim) if claim else None
-        return live is not None and (live.get("status") or {}).get("phase") == "Bound"
+        if check_first:
+            return replace(observed, preflight=Observation(job=made, received=observed.received))
+        return replace(observed, job=made)
 
     async def _make(self, finetunejob: FineTuneJob, wanted: list[tuple[Kind, JsonObject | None]]) -> JobState | Cause:
         """Make those that are wanted, in their order; the last is a Job. Return it, or why another's object is in the way."""
@@ -124,21 +109,20 @@ class Children:
         job = observed.job
         if job is None or job.end is not None:
             return observed
-        prepared = self._pod_defaults().ca, observed.attempts[-1].uid if observed.attempts else None
+        pod_defaults = self._pod_defaults()
+        prepared = pod_defaults.ca, observed.attempts[-1].uid if observed.attempts else None
         if entry.prepared != prepared:
-            await self._prepare(finetunejob, spec, prepared[0])
+            await self._restore(finetunejob, build_children(finetunejob, spec, pod_defaults))
             entry.prepared = prepared
         return replace(observed, job=await self._patch(finetunejob, job, changes(job.requested, spec)))
 
-    async def _prepare(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, ca: str) -> None:
+    async def _restore(self, finetunejob: FineTuneJob, children: Manifests) -> None:
         """Make ConfigMap and Service again where somebody deleted them, and keep the authority up to date."""
-        config_map = build_config_map(finetunejob, spec, ca)
-        live = await self._find_or_create(CONFIG_MAPS, config_map)
-        if is_ours(live, finetunejob.uid) and live.get("data", {}).get(CA_FILE) != ca:
-            await self._kube.apply(CONFIG_MAPS, config_map)
-        service = build_service(finetunejob, spec)
-        if service is not None:
-            await self._find_or_create(SERVICES, service)
+        live = await self._find_or_create(CONFIG_MAPS, children.config_map)
+        if is_ours(live, finetunejob.uid) and live.get("data", {}).get(CA_FILE) != children.config_map["data"][CA_FILE]:
+            await self._kube.apply(CONFIG_MAPS, children.config_map)
+        if children.service is not None:
+            await self._find_or_create(SERVICES, children.service)
 
     async def _find_or_create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
         # Asked for before: a quota that is used up refuses to create even what is there.

@@ -27,13 +27,19 @@ _SILENCE_SECONDS = 90
 _PAGE = 100
 
 
-def build_registry(
+async def watch_finetunejobs(
     configuration: Configuration,
+    namespace: str | None,
     *,
     on_seen: OnObject,
     on_gone: OnObject,
-) -> kopf.OperatorRegistry:
-    """Kopf's handlers. `on_seen` hears of each FineTuneJob that is there or has changed, `on_gone` of each deleted."""
+    started: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    """Watch in one namespace or in all until `stop` is set. Sets `started`; Kopf has taken SIGTERM and SIGINT then.
+
+    `on_seen` is called with each FineTuneJob that is there or has changed, `on_gone` with each that was deleted.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -48,10 +54,17 @@ def build_registry(
         else:
             on_seen(raw)
 
-    return registry
+    await kopf.operator(
+        registry=registry,
+        settings=_settings(),
+        namespaces=[namespace] if namespace else [],
+        clusterwide=not namespace,
+        ready_flag=started,
+        stop_flag=stop,
+    )
 
 
-def build_settings() -> kopf.OperatorSettings:
+def _settings() -> kopf.OperatorSettings:
     """Kopf's settings: watch one kind, and leave everything else alone."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
@@ -63,25 +76,6 @@ def build_settings() -> kopf.OperatorSettings:
     settings.watching.inactivity_timeout = _SILENCE_SECONDS
     settings.watching.chunk_size = _PAGE
     return settings
-
-
-async def run(
-    registry: kopf.OperatorRegistry,
-    settings: kopf.OperatorSettings,
-    namespace: str | None,
-    *,
-    started: asyncio.Event,
-    stop: asyncio.Event,
-) -> None:
-    """Watch in one namespace or in all until `stop` is set. Sets `started`; Kopf has taken SIGTERM and SIGINT then."""
-    await kopf.operator(
-        registry=registry,
-        settings=settings,
-        namespaces=[namespace] if namespace else [],
-        clusterwide=not namespace,
-        ready_flag=started,
-        stop_flag=stop,
-    )
 
 
 class BoundedResponse(aiohttp.ClientResponse):

@@ -10,9 +10,10 @@ from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job, parse_pods
 from finetune_operator.job.ownership import conflict, is_ours, own_pods
 from finetune_operator.job.preflight import asked_for
-from finetune_operator.kube.client import JOBS, PODS, Kube
+from finetune_operator.kube.client import JOBS, PODS, PVCS, Kube
 from finetune_operator.kube.events import latest_warning
 from finetune_operator.kube.informer import Informer
+from finetune_operator.manifests.pod import claim_of
 from finetune_operator.reports.latest import LatestReport
 from finetune_operator.status.waiting import unexplained
 
@@ -70,7 +71,8 @@ class Observer:
             return observed
         job, in_the_way = await self._live(finetunejob, names.preflight_job)
         if job is None:
-            return replace(observed, blocked=in_the_way, preflight=None)
+            bound = in_the_way is None and await self._output_is_bound(finetunejob, spec)
+            return replace(observed, blocked=in_the_way, preflight=None, output_bound=bound)
         if preflight is None:
             found = replace(self._cached(finetunejob, names.preflight_job, reports), job=job)
             preflight = await self._look_closer(finetunejob, found, 1, now)
@@ -82,6 +84,11 @@ class Observer:
         if raw is None:
             return None, None
         return (parse_job(raw), None) if is_ours(raw, finetunejob.uid) else (None, conflict(raw, "Job"))
+
+    async def _output_is_bound(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> bool:
+        claim = claim_of(spec.output.uri or "")
+        live = await self._kube.get(PVCS, finetunejob.key.namespace, claim) if claim else None
+        return live is not None and (live.get("status") or {}).get("phase") == "Bound"
 
     async def _look_closer(
         self, finetunejob: FineTuneJob, observed: Observation, nodes: int, now: datetime

@@ -110,6 +110,8 @@ class Observation:
     """What keeps children from being made, or a pod from coming, as the API server or an Event says it."""
     refused: Cause | None = None
     """Why the API server will never take a child as the spec asks for it."""
+    output_bound: bool = False
+    """Whether the claim of the output is bound to a volume. Looked up for a preflight that is about to be made."""
     preflight: "Observation | None" = None
     """The preflight in a pod of its own, as long as no attempt to train is known."""
 

@@ -8,24 +8,34 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.config_map import build_config_map
 from finetune_operator.manifests.job import build_job
+from finetune_operator.manifests.preflight_job import build_preflight_job
 from finetune_operator.manifests.pvc import build_pvc
 from finetune_operator.manifests.service import build_service
 
 
 @dataclass(frozen=True)
-class Children:
-    """Everything that a FineTuneJob needs, in the order in which it is made."""
+class Manifests:
+    """The children of a FineTuneJob, in the order in which they are made."""
 
     config_map: JsonObject
+    preflight_job: JsonObject
+    """Wanted only where `runPolicy.preflight` asks for it; the others wait for its success."""
     pvc: JsonObject | None
     service: JsonObject | None
     job: JsonObject
 
 
-def build_children(finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> Children:
-    """The children of one FineTuneJob. The same input gives the same manifests."""
-    return Children(
+def build_children(
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, *, output_bound: bool = False
+) -> Manifests:
+    """The children of one FineTuneJob. The same input gives the same manifests.
+
+    Args:
+        output_bound: Whether the claim of the output is bound to a volume; see `build_preflight_job`.
+    """
+    return Manifests(
         config_map=build_config_map(finetunejob, spec, pod_defaults.ca),
+        preflight_job=build_preflight_job(finetunejob, spec, pod_defaults, output_bound=output_bound),
         pvc=build_pvc(finetunejob, spec),
         service=build_service(finetunejob, spec),
         job=build_job(finetunejob, spec, pod_defaults),
