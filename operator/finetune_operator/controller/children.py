@@ -135,7 +135,7 @@ class Children:
             return job
         # The uid is a precondition: a Job of the same name that was made meanwhile is not touched.
         patch = {**patch, "metadata": {**patch["metadata"], "uid": job.uid}}
-        return parse_job(await self._kube.merge(JOBS, finetunejob.key.namespace, job.name, patch))
+        return parse_job(await self._kube.merge(JOBS, finetunejob.namespace, job.name, patch))
 
     async def _clean_up(self, finetunejob: FineTuneJob, observed: Observation) -> None:
         """After the end of a FineTuneJob nothing is made again. Its Jobs get their time to live, or go with their pods."""
@@ -148,4 +148,4 @@ class Children:
                 await self._patch(finetunejob, job, changes_after_the_end(job.requested, finetunejob.spec))
             elif job.end is None and failure is not None and failure.reason == Reason.PRE_RUNNING_DEADLINE_EXCEEDED:
                 # Nothing of it may hold a GPU.
-                await self._kube.delete(JOBS, finetunejob.key.namespace, job.name, job.uid)
+                await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)

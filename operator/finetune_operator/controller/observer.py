@@ -41,7 +41,7 @@ class Observer:
 
     def _cached(self, finetunejob: FineTuneJob, name: str, reports: LatestReport) -> Observation:
         """What the caches hold of one of the two Jobs."""
-        raw = self._jobs.get(finetunejob.key.namespace, name)
+        raw = self._jobs.get(finetunejob.namespace, name)
         return Observation(
             job=parse_job(raw) if raw is not None and is_ours(raw, finetunejob.uid) else None,
             pods=parse_pods(own_pods(name, self._pods.labelled(finetunejob.uid))),
@@ -80,14 +80,14 @@ class Observer:
 
     async def _live(self, finetunejob: FineTuneJob, name: str) -> tuple[JobState | None, Cause | None]:
         """The Job of this name, or why one that another made is in the way."""
-        raw = await self._kube.get(JOBS, finetunejob.key.namespace, name)
+        raw = await self._kube.get(JOBS, finetunejob.namespace, name)
         if raw is None:
             return None, None
         return (parse_job(raw), None) if is_ours(raw, finetunejob.uid) else (None, conflict(raw, "Job"))
 
     async def _output_is_bound(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> bool:
         claim = claim_of(spec.output.uri or "")
-        live = await self._kube.get(PVCS, finetunejob.key.namespace, claim) if claim else None
+        live = await self._kube.get(PVCS, finetunejob.namespace, claim) if claim else None
         return live is not None and (live.get("status") or {}).get("phase") == "Bound"
 
     async def _look_closer(
@@ -105,9 +105,9 @@ class Observer:
         if job.end is not None:
             # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
             selector = f"{LABEL_JOB_UID}={finetunejob.uid}"
-            pods, _ = await self._kube.list(PODS, finetunejob.key.namespace, labelSelector=selector)
+            pods, _ = await self._kube.list(PODS, finetunejob.namespace, labelSelector=selector)
             return replace(observed, pods=parse_pods(own_pods(job.name, pods)))
         asked = unexplained(observed, nodes, now)
         if asked is None:
             return observed
-        return replace(observed, blocked=await latest_warning(self._kube, finetunejob.key.namespace, *asked))
+        return replace(observed, blocked=await latest_warning(self._kube, finetunejob.namespace, *asked))

@@ -15,8 +15,7 @@ from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import Kube
 from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import compute_status
-from finetune_operator.status.phase import pre_running_due
-from finetune_operator.status.preflight_phase import preflight_due
+from finetune_operator.status.deadline import pre_running_due
 from finetune_operator.status.waiting import NO_POD_YET
 
 _LOOK_AGAIN_SECONDS = 15.0
@@ -65,11 +64,9 @@ def _next_look(
     """Seconds until time alone, or something that no watch shows, may change the status."""
     if finetunejob.spec is None or status.phase != "Pending":
         return None
-    under_way = observed.under_way
-    find_due = pre_running_due if under_way is observed else preflight_due
-    due = find_due(finetunejob, finetunejob.spec, under_way)
+    due = pre_running_due(finetunejob, finetunejob.spec, observed)
     until_due = None if due is None else max(0.0, (due - now).total_seconds())
-    blocked = observed.blocked or under_way.blocked
+    blocked = observed.blocked or observed.under_way.blocked
     waiting = NO_POD_YET.total_seconds() if blocked is None else _LOOK_AGAIN_SECONDS
     return _soonest(until_due, waiting)
 

@@ -70,8 +70,8 @@ def _manifest(finetunejob: FineTuneJob, status: FineTuneJobStatus) -> dict[str, 
     # With the resourceVersion that the status was computed from, so that nothing older overwrites anything newer. And
     # without the rest, which the API server leaves as it is: the spec may be one that nobody can read.
     metadata = {
-        "namespace": finetunejob.key.namespace,
-        "name": finetunejob.key.name,
+        "namespace": finetunejob.namespace,
+        "name": finetunejob.name,
         "uid": finetunejob.uid,
         "resourceVersion": finetunejob.resource_version,
     }

@@ -31,7 +31,8 @@ class Key:
 class FineTuneJob:
     """What we need of a FineTuneJob."""
 
-    key: Key
+    namespace: str
+    name: str
     uid: str
     resource_version: str
     generation: int
@@ -42,6 +43,11 @@ class FineTuneJob:
     problems: str
     status: FineTuneJobStatus
     names: ChildNames
+
+    @property
+    def key(self) -> Key:
+        """Its namespace and name."""
+        return Key(self.namespace, self.name)
 
     @property
     def terminal(self) -> bool:
@@ -67,7 +73,8 @@ def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
     except ValidationError as error:
         problems = f"spec: {unreadable['spec']}" if "spec" in unreadable else _describe(error)
     return FineTuneJob(
-        key=key_of(raw),
+        namespace=metadata["namespace"],
+        name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         generation=metadata.get("generation", 1),

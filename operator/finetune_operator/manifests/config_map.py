@@ -26,7 +26,7 @@ def run_config(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> RunConfig:
     """What the trainer reads."""
     return RunConfig(
         **{name: getattr(spec, name) for name in RunSettings.model_fields},
-        job=JobReference(namespace=finetunejob.key.namespace, name=finetunejob.key.name, uid=finetunejob.uid),
+        job=JobReference(namespace=finetunejob.namespace, name=finetunejob.name, uid=finetunejob.uid),
         output=RunOutput(uri=output_uri(finetunejob, spec)),
         gpus=spec.resources.gpus,
         nodes=spec.resources.nodes,

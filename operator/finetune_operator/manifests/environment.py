@@ -45,13 +45,13 @@ def build_environment(
         tokens: Folder where tokenized rows are left for the pods that come after this one, if there is one.
         user: Name of the user, where the image has none for its id.
     """
-    key, resources = finetunejob.key, spec.resources
+    resources = spec.resources
     ours = {
         "HOME": SCRATCH_DIR,
         "HF_HOME": f"{SCRATCH_DIR}/huggingface",
         "TMPDIR": TEMPORARY_DIR,
         ENV_TERMINATION_LOG: TERMINATION_LOG,
-        ENV_SERVER_URL: f"{reports_url}{report_path(key)}",
+        ENV_SERVER_URL: f"{reports_url}{report_path(finetunejob.key)}",
         ENV_CA_CERT: f"{CONFIG_DIR}/{CA_FILE}",
         ENV_TOKEN: f"{TOKEN_DIR}/token",
     }

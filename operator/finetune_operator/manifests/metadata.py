@@ -24,7 +24,7 @@ def child_metadata(finetunejob: FineTuneJob, name: str, *, owned: bool = True, c
     """Metadata of a child. One that is not owned outlives the FineTuneJob."""
     metadata: JsonObject = {
         "name": name,
-        "namespace": finetunejob.key.namespace,
+        "namespace": finetunejob.namespace,
         "labels": child_labels(finetunejob, component),
     }
     if owned:
@@ -32,7 +32,7 @@ def child_metadata(finetunejob: FineTuneJob, name: str, *, owned: bool = True, c
             {
                 "apiVersion": API_VERSION,
                 "kind": KIND,
-                "name": finetunejob.key.name,
+                "name": finetunejob.name,
                 "uid": finetunejob.uid,
                 "controller": True,
                 "blockOwnerDeletion": True,

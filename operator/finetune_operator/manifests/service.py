@@ -38,7 +38,7 @@ def build_service(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject
 
 def rendezvous(finetunejob: FineTuneJob) -> str:
     """host:port of the first pod, under which the others find it."""
-    names, namespace = finetunejob.names, finetunejob.key.namespace
+    names, namespace = finetunejob.names, finetunejob.namespace
     return f"{names.job}-0.{names.service}.{namespace}.svc:{rendezvous_port(finetunejob.uid)}"
 
 

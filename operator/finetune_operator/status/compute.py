@@ -22,8 +22,8 @@ from finetune_operator.status.conditions import build_conditions
 from finetune_operator.status.failures import attempt_failure, root_cause
 from finetune_operator.status.merge_reports import merge_reports, report_of, tracked_attempts
 from finetune_operator.status.messages import cut, to_reason
-from finetune_operator.status.phase import Verdict, decide, invalid_spec
-from finetune_operator.status.preflight_phase import decide_preflight
+from finetune_operator.status.phase import decide, invalid_spec
+from finetune_operator.status.verdict import Verdict
 
 
 def compute_status(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> FineTuneJobStatus:
@@ -35,7 +35,7 @@ def compute_status(finetunejob: FineTuneJob, observed: Observation, now: datetim
         verdict = invalid_spec(finetunejob, now)
         return _with_verdict(finetunejob.status, finetunejob, verdict, now)
     known = merge_reports(finetunejob.status, observed, finetunejob.spec.checkpoints.keep)
-    verdict = _decide(finetunejob, finetunejob.spec, observed, known, now)
+    verdict = decide(finetunejob, finetunejob.spec, observed, known, now)
     status = finetunejob.status.model_copy(
         update={
             "start_time": finetunejob.status.start_time or (observed.job and observed.job.start_time),
@@ -54,15 +54,6 @@ def compute_status(finetunejob: FineTuneJob, observed: Observation, now: datetim
         }
     )
     return _with_verdict(status, finetunejob, verdict, now)
-
-
-def _decide(
-    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
-) -> Verdict:
-    preflight = observed.preflight
-    if preflight is None or observed.job or observed.blocked or observed.refused:
-        return decide(finetunejob, spec, observed, known, now)
-    return decide_preflight(finetunejob, spec, preflight, known, now)
 
 
 def _with_verdict(

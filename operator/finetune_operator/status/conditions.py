@@ -8,7 +8,7 @@ from datetime import datetime
 
 from finetune_api.reasons import Reason
 from finetune_api.status import Condition
-from finetune_operator.status.phase import Verdict
+from finetune_operator.status.verdict import Verdict
 
 
 def build_conditions(

@@ -1,35 +1,43 @@
 """In which phase a job is, and the one line that says why: an ordered chain of questions to what was observed."""
 
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
 from finetune_api.reasons import Reason
 from finetune_api.report import NOT_RETRIED, ExitCode, TrainerState
 from finetune_api.status import Failure, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.observation import Cause, End, JobState, Observation, PodState, Terminated
+from finetune_operator.job.observation import Cause, End, Observation, PodState, Terminated
+from finetune_operator.job.preflight import as_preflight
+from finetune_operator.status.deadline import pre_running_deadline, pre_running_due
 from finetune_operator.status.failures import group_failure, job_failure, root_cause
 from finetune_operator.status.merge_reports import report_of
 from finetune_operator.status.messages import cut, describe_end, describe_progress, to_reason
-from finetune_operator.status.waiting import is_explained, waiting_for_pods, waiting_for_quota
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Phase, reason and message, of any length yet; with a time when the job has ended, and a failure when it failed."""
-
-    phase: Phase
-    reason: str
-    message: str
-    failure: Failure | None = None
-    ended: datetime | None = None
+from finetune_operator.status.preflight_phase import decide_preflight
+from finetune_operator.status.verdict import Verdict, before_the_job, queued
+from finetune_operator.status.waiting import is_explained, waiting_for_pods
 
 
 def decide(
     finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
 ) -> Verdict:
-    """The first answer that fits."""
+    """Phase and message of a job that has not ended."""
+    preflight = observed.preflight
+    if preflight is None or observed.job or observed.blocked or observed.refused:
+        verdict = _decide_training(finetunejob, spec, observed, known, now)
+    else:
+        verdict = decide_preflight(as_preflight(spec), preflight, known, now)
+    due = pre_running_due(finetunejob, spec, observed)
+    if due is not None and due <= now:
+        return pre_running_deadline(spec, observed, verdict, now)
+    return verdict
+
+
+def _decide_training(
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
+) -> Verdict:
+    """By the Job that trains: the first answer that fits."""
     job = observed.job
     if observed.refused is not None:
         return _refused(observed.refused, now)
@@ -43,10 +51,7 @@ def decide(
     if spec.suspend:
         # Our patch was sent before this was asked: a Job that runs was started by another.
         again = "spec.suspend is set, and somebody started the Job again (with Kueue, deactivate its Workload instead)"
-        verdict = replace(verdict, message=f"{again}: {verdict.message}")
-    due = pre_running_due(finetunejob, spec, observed)
-    if due is not None and due <= now:
-        return pre_running_deadline(spec, verdict, now)
+        return replace(verdict, message=f"{again}: {verdict.message}")
     return verdict
 
 
@@ -66,45 +71,10 @@ def invalid_spec(finetunejob: FineTuneJob, now: datetime) -> Verdict:
     return Verdict("Failed", Reason.INVALID_SPEC, message, failure, now)
 
 
-def pre_running_due(finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
-    """When `preRunningDeadlineSeconds` passes; None if it does not run: there is no admission, or all pods ran after it."""
-    seconds, job = spec.run_policy.pre_running_deadline_seconds, observed.job
-    if seconds is None or job is None or job.end is not None or job.suspended or job.start_time is None:
-        return None
-    seen = [attempt.start_time for attempt in finetunejob.status.attempts]
-    seen += [observed.began(pod, spec.resources.nodes) for pod in observed.attempts]
-    if any(started is not None and started >= job.start_time for started in seen):
-        return None
-    return job.start_time + timedelta(seconds=seconds)
-
-
-def pre_running_deadline(spec: FineTuneJobSpec, verdict: Verdict, now: datetime) -> Verdict:
-    """The end of a job whose pods did not run in time; `verdict` says why they do not."""
-    seconds = spec.run_policy.pre_running_deadline_seconds
-    what = "no pod ran" if spec.resources.nodes == 1 else "not all pods ran"
-    message = cut(f"{what} within {seconds} s (runPolicy.preRunningDeadlineSeconds): {verdict.message}")
-    hint = "mend what the message names, or raise runPolicy.preRunningDeadlineSeconds; then create the job anew"
-    failure = Failure(reason=Reason.PRE_RUNNING_DEADLINE_EXCEEDED, message=message, hint=hint)
-    return Verdict("Failed", Reason.PRE_RUNNING_DEADLINE_EXCEEDED, message, failure, now)
-
-
 def _refused(cause: Cause, now: datetime) -> Verdict:
     message, reason = cut(cause.message), to_reason(cause.reason)
     failure = Failure(reason=reason, message=message, hint="delete the job and create it anew with that mended")
     return Verdict("Failed", reason, message, failure, now)
-
-
-def before_the_job(observed: Observation) -> Verdict:
-    """There is no Job: what keeps it from being made, if anything does."""
-    if observed.blocked is not None:
-        return Verdict("Pending", observed.blocked.reason, observed.blocked.message)
-    return Verdict("Pending", Reason.CREATING, "creating the Job")
-
-
-def queued(job: JobState) -> Verdict:
-    """The Job is suspended, and not by us."""
-    cause = waiting_for_quota(job)
-    return Verdict("Queued", cause.reason, cause.message)
 
 
 def _ended(end: End, observed: Observation, spec: FineTuneJobSpec, known: TrainerState, now: datetime) -> Verdict:

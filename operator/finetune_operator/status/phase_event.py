@@ -18,14 +18,14 @@ def phase_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now: dateti
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "generateName": child_name(finetunejob.key.name) + ".",
-            "namespace": finetunejob.key.namespace,
+            "generateName": child_name(finetunejob.name) + ".",
+            "namespace": finetunejob.namespace,
         },
         "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": KIND,
-            "namespace": finetunejob.key.namespace,
-            "name": finetunejob.key.name,
+            "namespace": finetunejob.namespace,
+            "name": finetunejob.name,
             "uid": finetunejob.uid,
         },
         "type": "Warning" if failed else "Normal",

@@ -6,28 +6,21 @@ from datetime import datetime
 from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode, TrainerState
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState, Observation, PodState, Terminated
-from finetune_operator.job.preflight import as_preflight
 from finetune_operator.status.failures import group_failure, job_failure, root_cause
 from finetune_operator.status.merge_reports import report_of
-from finetune_operator.status.phase import (
-    Verdict,
-    before_the_job,
-    pre_running_deadline,
-    pre_running_due,
-    queued,
-)
+from finetune_operator.status.verdict import Verdict, before_the_job, queued
 from finetune_operator.status.waiting import waiting_for_pods
 
 _CHECKING = "checking model and data before GPUs are asked for"
 
 
-def decide_preflight(
-    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
-) -> Verdict:
-    """Phase and message while there is a preflight and no Job that trains. `observed` is that of the preflight."""
-    job, spec = observed.job, as_preflight(spec)
+def decide_preflight(spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime) -> Verdict:
+    """Phase and message while there is a preflight and no Job that trains.
+
+    `spec` is that of `as_preflight`, `observed` that of the preflight.
+    """
+    job = observed.job
     if job is None:
         return before_the_job(observed)
     if job.end is not None:
@@ -35,18 +28,7 @@ def decide_preflight(
             return Verdict("Preparing", Reason.PREFLIGHT_PASSED, f"{_passed(known)}; creating the Job")
         failure = job_failure(job.end, observed, spec)
         return Verdict("Failed", failure.reason, failure.message, failure, job.end.time or now)
-    if job.suspended:
-        return _suspended(spec, job)
-    verdict = _by_newest_pod(spec, observed)
-    due = preflight_due(finetunejob, spec, observed)
-    return pre_running_deadline(spec, verdict, now) if due is not None and due <= now else verdict
-
-
-def preflight_due(finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation) -> datetime | None:
-    """When `preRunningDeadlineSeconds` passes for the preflight's pod; None once one has run, or reported."""
-    return (
-        None if finetunejob.status.progress is not None else pre_running_due(finetunejob, as_preflight(spec), observed)
-    )
+    return _suspended(spec, job) if job.suspended else _by_newest_pod(spec, observed)
 
 
 def _passed(known: TrainerState) -> str:
