@@ -10,6 +10,7 @@ from typing import Final, get_args
 from pydantic.json_schema import JsonSchemaValue
 
 from finetune_api.crd import custom_resource_definition, structural
+from finetune_api.reasons import Reason
 from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.training import LOWER_IS_BETTER, METRICS_OF_PROBLEM, METRICS_OF_TASK, Metric
@@ -26,6 +27,7 @@ def reference_pages(values_yaml: str) -> dict[str, str]:
         "finetunejob.md": finetunejob_page(),
         "run-yaml.md": run_yaml_page(),
         "exit-codes.md": exit_codes_page(),
+        "reasons.md": reasons_page(),
         "metrics.md": metrics_page(),
         "settings.md": settings_page(),
         "chart-values.md": chart_values_page(chart_values(values_yaml)),
@@ -74,6 +76,18 @@ def _retried(code: ExitCode) -> str:
     if code in NOT_RETRIED:
         return "no"
     return "yes, not counted" if code in NOT_COUNTED else "yes"
+
+
+def reasons_page() -> str:
+    """Return the page of every reason with its meaning and remedy, by name."""
+    rows = [(f"`{reason}`", reason.meaning, reason.remedy) for reason in sorted(Reason)]
+    return _page(
+        "Reasons",
+        "The words that `status.failure`, conditions, attempts, `status.adjustments` and `status.warnings` give as their reason. For a "
+        "failure, its `message` names the cause, such as the column or the row, and its `hint` the remedy for it. Other reasons are those "
+        "of Kubernetes or of a device plugin. [Exit codes](exit-codes.md) says which failures are tried again.",
+        table(("reason", "meaning", "what to do"), rows),
+    )
 
 
 def metrics_page() -> str:

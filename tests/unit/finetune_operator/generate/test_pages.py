@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_api.training import Metric
 from finetune_operator.generate.chart_values import chart_values
@@ -15,6 +16,15 @@ from finetune_operator.settings import Settings
 
 ROOT = Path(__file__).parents[4]
 VALUES = (ROOT / "charts/finetune-operator/values.yaml").read_text()
+
+
+NOTHING_TO_DO = {
+    "Completed", "ContainerCreating", "Creating", "Disrupted", "EarlyStopping", "EmptyRows", "Evaluating", "Exporting",
+    "Failed", "Failing", "Finished", "Finishing", "JobDeleted", "NothingWeighted", "Pending", "PodGone", "Preflight",
+    "PreflightPassed", "Preparing", "Queued", "Resuming", "Retrying", "Running", "Saving", "SchedulingGated", "Stopping",
+    "Succeeded", "Suspended", "Training", "Unknown", "WaitingForAdmission", "WaitingForPod", "WaitingForQuota", "Warning",
+}  # fmt: skip
+"""Where a job stands, and what happened to it from outside."""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +63,12 @@ def test_every_exit_code_says_what_it_means_and_whether_it_is_tried_again(pages:
         ("| 143", "`STOPPED`", "yes, not counted"),
     ]
     assert [code.name for code in ExitCode if code.name not in member_docstrings(ExitCode)] == []
+
+
+def test_every_reason_has_a_row_and_every_mistake_a_remedy(pages: dict[str, str]) -> None:
+    assert names(pages["reasons.md"]) == sorted(Reason)
+    assert {str(reason) for reason in Reason if not reason.remedy} == NOTHING_TO_DO
+    assert [reason for reason in Reason if reason.remedy and not reason.remedy.endswith(".")] == []
 
 
 def test_every_metric_has_a_row(pages: dict[str, str]) -> None:
