@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from finetune_api.reasons import Reason
-from finetune_api.report import NOT_RETRIED, ExitCode, FinalReport
+from finetune_api.report import NOT_RETRIED, ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
 from finetune_trainer.base.errors import Stopped, TrainerError, bad_configuration
@@ -20,7 +20,7 @@ from finetune_trainer.base.redaction import guard_logs, redact
 from finetune_trainer.base.run_warnings import collected
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.data import token_cache as shared_tokens
-from finetune_trainer.processes.child import is_launched, is_main, place, stop_with_launcher
+from finetune_trainer.processes.child import is_launched, is_main, terminate_with_launcher, write_final_report
 from finetune_trainer.progress.reporter import Endpoint, Reporter
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.settings.load import load_config
@@ -40,12 +40,12 @@ def main(arguments: list[str]) -> int:
     if options.command == "prepare" and not options.for_job:
         return int(_prepare(options))
     state = RunState()
-    stop = StopSignal(last_words=lambda: _write_final_word(state, ExitCode.STOPPED, None))
+    stop = StopSignal(last_words=lambda: _write_final_report(state, ExitCode.STOPPED, None))
     stop.listen()
     reporter: Reporter | None = None
     code, failure = ExitCode.SUCCESS, None
     try:
-        stop_with_launcher()
+        terminate_with_launcher()
         remember_secrets()
         config = load_config(options.config)
         volumes = _volumes(options.volume)
@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
     trained = code == ExitCode.SUCCESS and options.command == "train"
     if is_main() and (trained or code in NOT_RETRIED):
         shared_tokens.clear()
-    _write_final_word(state, code, failure)
+    _write_final_report(state, code, failure)
     if reporter:
         reporter.finish()
     return int(code)
@@ -91,8 +91,7 @@ def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
 
     check_settings(config)
     final = launch(config, arguments, stop)
-    if path := place():
-        _write(path, final)
+    write_final_report(final)
     return final.exit_code
 
 
@@ -232,17 +231,9 @@ def _unforeseen(error: BaseException) -> Failure:
     )
 
 
-def _write_final_word(state: RunState, code: ExitCode, failure: Failure | None) -> None:
-    """Those that are not main have no state of the run to tell."""
-    if path := place():
-        _write(path, (state if is_main() else RunState()).final(code, failure))
-
-
-def _write(path: Path, final: FinalReport) -> None:
-    try:
-        path.write_text(final.to_termination_message(), encoding="utf-8")
-    except OSError as error:
-        logger.warning("the final word cannot be written to %s: %s", path, error)
+def _write_final_report(state: RunState, code: ExitCode, failure: Failure | None) -> None:
+    """Only the main process knows the state of the run."""
+    write_final_report((state if is_main() else RunState()).final(code, failure))
 
 
 def _where(state: RunState) -> str:

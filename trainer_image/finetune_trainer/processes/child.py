@@ -1,25 +1,34 @@
-"""Where this process leaves its final word: in the pod's termination message, or with `launch`, which started it."""
+"""What this process is to the run: alone, or one of several that `launch` started; and where its final report goes."""
 
 import ctypes
+import logging
 import os
 import signal
 import sys
 from pathlib import Path
 
-from finetune_api.report import ENV_TERMINATION_LOG
+from finetune_api.report import ENV_TERMINATION_LOG, FinalReport
 
-ENV_WORDS = "FINETUNE_WORDS"
+logger = logging.getLogger(__name__)
+
+ENV_FINAL_REPORTS = "FINETUNE_FINAL_REPORTS"
 """Set by `launch` for each process that it starts: a folder, where the rank names the file."""
 
 
 def is_launched() -> bool:
-    """Whether this is one of several processes, started by `launch`."""
-    return ENV_WORDS in os.environ
+    """Return whether this is one of several processes, started by `launch`."""
+    return ENV_FINAL_REPORTS in os.environ
 
 
-def stop_with_launcher() -> None:
-    """Have this process get SIGTERM when the one that launched it is gone: nobody would stop it, and it would go on
-    writing to an output that the next attempt writes to as well.
+def is_main() -> bool:
+    """Return whether this is the process that reports for the run: alone, or the one of rank 0."""
+    return not is_launched() or os.environ["RANK"] == "0"
+
+
+def terminate_with_launcher() -> None:
+    """Let the kernel send this process SIGTERM when the one that launched it is gone.
+
+    Else nobody would stop it, and it would go on writing to an output that the next attempt writes to as well.
 
     The launcher signals process groups. What this process forks leaves its group: workers that load data would die of
     a SIGTERM, and the save that it asks for with them. They end when they find their parent gone.
@@ -30,14 +39,15 @@ def stop_with_launcher() -> None:
         os.register_at_fork(after_in_child=lambda: os.setpgid(0, 0))
 
 
-def is_main() -> bool:
-    """Whether this is the process that speaks for the run."""
-    return not is_launched() or os.environ["RANK"] == "0"
-
-
-def place() -> Path | None:
-    """The file for the final word, if anyone wants it."""
+def write_final_report(report: FinalReport) -> None:
+    """Write the pod's termination message, or the file that `launch` reads. Outside a cluster, alone, nobody wants it."""
     if is_launched():
-        return Path(os.environ[ENV_WORDS]) / f"{os.environ['RANK']}.json"
-    path = os.environ.get(ENV_TERMINATION_LOG)
-    return Path(path) if path else None
+        path = Path(os.environ[ENV_FINAL_REPORTS]) / f"{os.environ['RANK']}.json"
+    elif termination_log := os.environ.get(ENV_TERMINATION_LOG):
+        path = Path(termination_log)
+    else:
+        return
+    try:
+        path.write_text(report.to_termination_message(), encoding="utf-8")
+    except OSError as error:
+        logger.warning("the final word cannot be written to %s: %s", path, error)

@@ -1,6 +1,6 @@
-"""Starts the processes of a run on this machine, and tells how they ended, by torch's elastic agent.
+"""Starts the processes of a run on this machine by torch's elastic agent, and merges their final reports.
 
-Each is this program again, with its rank in the environment, and leaves its final word in a folder. Nothing is started
+Each is this program again, with its rank in the environment, and writes its final report to a folder. Nothing is started
 a second time here: that is for Kubernetes, which counts.
 """
 
@@ -26,16 +26,16 @@ from finetune_api.status import Failure
 from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.base.hardware import available_cores
 from finetune_trainer.base.signals import StopSignal
-from finetune_trainer.processes.child import ENV_WORDS
+from finetune_trainer.processes.child import ENV_FINAL_REPORTS
 from finetune_trainer.processes.group import peer_lost
 from finetune_trainer.processes.rendezvous import Rendezvous
 
 logger = logging.getLogger(__name__)
 
-_PATIENCE = 900.0
-"""Seconds to wait for the pods of the other machines."""
-_POLL = 0.2
-"""Seconds between two looks at the processes."""
+_JOIN_TIMEOUT_SECONDS = 900.0
+"""To wait for the pods of the other machines."""
+_POLL_SECONDS = 0.2
+"""Between two looks at the processes."""
 
 
 class _Agent(LocalElasticAgent):
@@ -45,19 +45,19 @@ class _Agent(LocalElasticAgent):
 
 
 def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> FinalReport:
-    """Run the program with `arguments` in all processes of this machine. Returns the final word of them all.
+    """Run the program with `arguments` in all processes of this machine. Return one final report for all of them.
 
     Afterwards signals are ignored.
 
     Raises:
-        TrainerError: BAD_CONFIGURATION when the environment does not say where the machines meet; what keeps them from
-            it, where that is to be counted.
+        TrainerError: BAD_CONFIGURATION when the environment does not say where the machines meet; INTERNAL when they
+            cannot reach each other.
     """
     meeting = _rendezvous(config)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // config.processes)))
     _quiet_agent()
     with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
-        os.environ[ENV_WORDS] = folder
+        os.environ[ENV_FINAL_REPORTS] = folder
         agent = _Agent(
             WorkerSpec(
                 role="trainer",
@@ -66,7 +66,7 @@ def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> Fin
                 entrypoint=sys.executable,
                 args=("-m", "finetune_trainer", *arguments),
                 max_restarts=0,
-                monitor_interval=_POLL,
+                monitor_interval=_POLL_SECONDS,
             ),
             DefaultLogsSpecs(log_dir=folder),
             shutdown_timeout=SAVE_SECONDS,
@@ -84,17 +84,17 @@ def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> Fin
             lost = peer_lost(f"another machine of the run was lost: {error}")
         finally:
             stop.ignore()  # torch's own handlers would raise now where nobody expects it
-            del os.environ[ENV_WORDS]
-        words = _read_words(Path(folder))
-    final = verdict(words, _ends(failures), stopped, lost, config.nodes)
-    tell(words, final)
+            del os.environ[ENV_FINAL_REPORTS]
+        reports = _read_reports(Path(folder))
+    final = merge_final_reports(reports, _exits(failures), stopped, lost, config.nodes)
+    log_failure(reports, final)
     return final
 
 
-def tell(words: Mapping[int, FinalReport], final: FinalReport) -> None:
-    """Log the failure of them all, unless the first process has: the others are silent."""
+def log_failure(reports: Mapping[int, FinalReport], final: FinalReport) -> None:
+    """Log the failure of the run, unless the first process has: the others are silent."""
     failure = final.failure
-    if failure is None or (0 in words and words[0].failure == failure and final.exit_code != ExitCode.PEER_LOST):
+    if failure is None or (0 in reports and reports[0].failure == failure and final.exit_code != ExitCode.PEER_LOST):
         return
     logger.error("%s", failure.log_tail or f"error: {failure.message}")
     if failure.hint:
@@ -102,51 +102,57 @@ def tell(words: Mapping[int, FinalReport], final: FinalReport) -> None:
 
 
 @dataclass(frozen=True)
-class End:
-    """How a process ended that did not end well."""
+class ProcessExit:
+    """How a process ended that failed."""
 
     exit_code: int
     """Negative: the number of the signal that killed it."""
     time: float
+    """When, in seconds since the epoch."""
 
 
-def verdict(
-    words: Mapping[int, FinalReport], ends: Mapping[int, End], stopped: bool, lost: TrainerError | None, nodes: int
+def merge_final_reports(
+    reports: Mapping[int, FinalReport],
+    exits: Mapping[int, ProcessExit],
+    stopped: bool,
+    lost: TrainerError | None,
+    nodes: int,
 ) -> FinalReport:
-    """The final word for all processes: with the state that the first one told, and the cause where one failed.
+    """Return one final report for all processes: the state that the first one reported, and the cause where one failed.
 
     Args:
-        words: What the processes said last, by rank. One that was killed said nothing.
-        ends: Those that failed, as far as it is known.
+        reports: The final reports of the processes, by rank. One that was killed has none.
+        exits: How processes failed, by rank, as far as it is known.
         stopped: Whether this program was asked to stop.
         lost: Why the other machines cannot be waited for.
         nodes: How many machines there are.
     """
-    state = words[min(words)] if words else FinalReport(exit_code=0)
-    causes = [word for _, word in sorted(words.items()) if word.exit_code not in _FOLLOWS]
+    state = reports[min(reports)] if reports else FinalReport(exit_code=0)
+    causes = [report for _, report in sorted(reports.items()) if report.exit_code not in _CONSEQUENCES]
     if causes:
         return state.model_copy(update={"exit_code": causes[0].exit_code, "failure": causes[0].failure})
-    silent = sorted((end.time, rank) for rank, end in ends.items() if rank not in words)
+    silent = sorted((end.time, rank) for rank, end in exits.items() if rank not in reports)
     if silent and not stopped:
-        death = _died(silent[0][1], ends[silent[0][1]].exit_code)
-        return state.model_copy(update={"exit_code": death.exit_code, "failure": death})
-    codes = {word.exit_code for word in words.values()}
+        first = silent[0][1]
+        failure = _silent_failure(first, exits[first].exit_code)
+        return state.model_copy(update={"exit_code": failure.exit_code, "failure": failure})
+    codes = {report.exit_code for report in reports.values()}
     if stopped or ExitCode.STOPPED in codes or (lost is None and codes == {ExitCode.SUCCESS}):
         code = ExitCode.SUCCESS if codes == {ExitCode.SUCCESS} else ExitCode.STOPPED
         return state.model_copy(update={"exit_code": code, "failure": None})
-    told = next((word.failure for word in words.values() if word.failure), None)
-    failure = told or (lost and _failure(lost))
+    reported = next((report.failure for report in reports.values() if report.failure), None)
+    loss = reported or (lost and _failure(lost))
     # On one machine there is nobody else whose fault could be counted.
     code = ExitCode.PEER_LOST if nodes > 1 else ExitCode.INTERNAL
-    failure = failure and failure.model_copy(update={"exit_code": code})
-    return state.model_copy(update={"exit_code": code, "failure": failure})
+    return state.model_copy(update={"exit_code": code, "failure": loss and loss.model_copy(update={"exit_code": code})})
 
 
-_FOLLOWS = (ExitCode.SUCCESS, ExitCode.STOPPED, ExitCode.PEER_LOST)
-"""Exit codes that are no cause by themselves."""
+_CONSEQUENCES = (ExitCode.SUCCESS, ExitCode.STOPPED, ExitCode.PEER_LOST)
+"""Exit codes of processes that are not the cause of a failure."""
 
 
-def _died(rank: int, exit_code: int) -> Failure:
+def _silent_failure(rank: int, exit_code: int) -> Failure:
+    """Return the failure of a process that wrote no final report."""
     if exit_code >= 0:
         return Failure(
             reason=Reason.PROCESS_DIED,
@@ -170,7 +176,7 @@ def _failure(error: TrainerError) -> Failure:
 
 def _rendezvous(config: RunConfig) -> Rendezvous:
     if config.nodes == 1:
-        return Rendezvous("127.0.0.1", 0, node=0, nodes=1, patience=_PATIENCE)
+        return Rendezvous("127.0.0.1", 0, node=0, nodes=1, timeout=_JOIN_TIMEOUT_SECONDS)
     host, _, port = os.environ.get(ENV_RENDEZVOUS, "").rpartition(":")
     node = os.environ.get(ENV_NODE_RANK, "")
     if not (host and port.isdigit() and node.isdigit() and int(node) < config.nodes):
@@ -179,25 +185,25 @@ def _rendezvous(config: RunConfig) -> Rendezvous:
             f"'{os.environ.get(ENV_RENDEZVOUS, '')}', {ENV_NODE_RANK} is '{node}'",
             f"set {ENV_RENDEZVOUS} to host:port of the first one and {ENV_NODE_RANK} to 0, 1, …; or set nodes to 1",
         )
-    return Rendezvous(host, int(port), int(node), config.nodes, _PATIENCE)
+    return Rendezvous(host, int(port), int(node), config.nodes, _JOIN_TIMEOUT_SECONDS)
 
 
 def _quiet_agent() -> None:
-    """What it logs, with tracebacks, is told by the processes themselves and by `verdict`."""
+    """Drop its log: the processes themselves log what it says with tracebacks, and so does `log_failure`."""
     agent = logging.getLogger("torch.distributed.elastic")
     agent.addHandler(logging.NullHandler())
     agent.propagate = False
 
 
-def _ends(failures: Mapping[int, ProcessFailure]) -> dict[int, End]:
-    return {rank: End(failure.exitcode, float(failure.timestamp)) for rank, failure in failures.items()}
+def _exits(failures: Mapping[int, ProcessFailure]) -> dict[int, ProcessExit]:
+    return {rank: ProcessExit(failure.exitcode, float(failure.timestamp)) for rank, failure in failures.items()}
 
 
-def _read_words(folder: Path) -> dict[int, FinalReport]:
-    words = {}
+def _read_reports(folder: Path) -> dict[int, FinalReport]:
+    reports = {}
     for path in folder.glob("*.json"):
         try:
-            words[int(path.stem)] = FinalReport.model_validate_json(path.read_bytes())
+            reports[int(path.stem)] = FinalReport.model_validate_json(path.read_bytes())
         except ValueError:
             logger.warning("the final word of process %s cannot be read", path.stem)
-    return words
+    return reports

@@ -9,17 +9,17 @@ from torch.distributed.elastic.rendezvous import RendezvousHandler, RendezvousIn
 
 from finetune_trainer.processes.group import peer_lost, peers_unreachable
 
-_PAUSE = 0.2  # seconds
-_CALL = timedelta(seconds=20)
+_PAUSE_SECONDS = 0.2
+_STORE_TIMEOUT = timedelta(seconds=20)
 
 
 class Rendezvous(RendezvousHandler):
     """Meets once. In contrast to torch's static one, waiting can be interrupted, and a machine that comes anew is seen."""
 
-    def __init__(self, host: str, port: int, node: int, nodes: int, patience: float) -> None:
-        """`patience` is how long to wait for the other machines, in seconds. A `port` of 0 takes a free one."""
+    def __init__(self, host: str, port: int, node: int, nodes: int, timeout: float) -> None:
+        """Take a free port where `port` is 0. `timeout` is how long to wait for the other machines, in seconds."""
         self._host, self._port, self._node, self._nodes = host, port, node, nodes
-        self._patience = patience
+        self._timeout = timeout
         self._store: Store | None = None
 
     def next_rendezvous(self) -> RendezvousInfo:
@@ -29,18 +29,18 @@ class Rendezvous(RendezvousHandler):
             TrainerError: PEER_LOST when they do not come in time; INTERNAL, which is counted, on the second machine
                 where the first one is there and cannot be reached.
         """
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + self._timeout
         store, machines = self._join(deadline)
         while not machines.check([str(node) for node in range(self._nodes)]):
             if time.monotonic() > deadline:
-                raise peer_lost(f"not all of the {self._nodes} machines came within {self._patience:.0f} s")
-            time.sleep(_PAUSE)
+                raise peer_lost(f"not all of the {self._nodes} machines came within {self._timeout:.0f} s")
+            time.sleep(_PAUSE_SECONDS)
         self._store = machines
         address = RendezvousStoreInfo(self._host, store.port)
         return RendezvousInfo(PrefixStore("workers", store), self._node, self._nodes, address)
 
     def _join(self, deadline: float) -> tuple[TCPStore, Store]:
-        """The first machine's store, and the part of it where this one has just told that it is there."""
+        """Return the first machine's store, and the part of it where this machine has just registered."""
         while True:
             try:
                 store = self._connect()
@@ -55,7 +55,7 @@ class Rendezvous(RendezvousHandler):
                 problem = explain(f"{self._host}:{self._port} cannot be reached: {error}")
             if time.monotonic() > deadline:
                 raise problem
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE_SECONDS)
 
     def _connect(self) -> TCPStore:
         # The first machine serves the store itself: DNS may not know its name yet, seconds after its pod began.
@@ -63,13 +63,14 @@ class Rendezvous(RendezvousHandler):
         host = "127.0.0.1" if first else self._host
         if not first:  # a store that cannot connect tries on by itself, and no signal is heard meanwhile
             socket.create_connection((host, self._port), timeout=2).close()
-        return TCPStore(host, self._port, None, first, _CALL, wait_for_workers=False, multi_tenant=True)
+        return TCPStore(host, self._port, None, first, _STORE_TIMEOUT, wait_for_workers=False, multi_tenant=True)
 
     def num_nodes_waiting(self) -> int:
-        """Asked again and again while the workers run. They would wait in vain for those of a machine that is gone.
+        """Return 0, while the workers run; the agent calls this again and again.
 
         Raises:
-            TrainerError: PEER_LOST when the first machine is gone, or one has come a second time.
+            TrainerError: PEER_LOST when the first machine is gone, or one has come a second time: the workers would wait in
+                vain for those of the machine that is gone.
         """
         if self._store is None or self._nodes == 1:
             return 0
@@ -95,7 +96,7 @@ class Rendezvous(RendezvousHandler):
         return False
 
     def set_closed(self) -> None:
-        """There is no second meeting that it could prevent."""
+        """Do nothing: there is no second meeting to prevent."""
 
     def shutdown(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What several processes said and how they ended make one final word."""
+"""What several processes said and how they ended make one final report."""
 
 import pytest
 import torch.distributed as dist
@@ -9,7 +9,7 @@ from finetune_api.status import Failure, Progress
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.processes.group import Processes, explain_loss, peer_lost
-from finetune_trainer.processes.launch import End, launch, tell, verdict
+from finetune_trainer.processes.launch import ProcessExit, launch, log_failure, merge_final_reports
 
 PROGRESS = Progress(step=3, total_steps=9, epoch="0.33", percent=33)
 LOST = Failure(reason="PeerLost", message="another process of the run was lost", exit_code=ExitCode.PEER_LOST)
@@ -25,20 +25,22 @@ def other(code: int, failure: Failure | None = None) -> FinalReport:
 
 
 def test_all_that_ended_well_are_a_success_with_the_state_of_the_first() -> None:
-    assert verdict({1: other(0), 0: first(0)}, {}, stopped=False, lost=None, nodes=2) == first(0)
+    assert merge_final_reports({1: other(0), 0: first(0)}, {}, stopped=False, lost=None, nodes=2) == first(0)
 
 
 def test_the_cause_is_told_with_the_state_of_the_first() -> None:
-    words = {0: first(ExitCode.PEER_LOST, LOST), 1: other(ExitCode.DATA, NO_COLUMN)}
-    ends = {0: End(ExitCode.PEER_LOST, 5.0), 1: End(ExitCode.DATA, 4.0)}
+    reports = {0: first(ExitCode.PEER_LOST, LOST), 1: other(ExitCode.DATA, NO_COLUMN)}
+    ends = {0: ProcessExit(ExitCode.PEER_LOST, 5.0), 1: ProcessExit(ExitCode.DATA, 4.0)}
 
-    assert verdict(words, ends, stopped=False, lost=None, nodes=2) == first(ExitCode.DATA, NO_COLUMN)
+    assert merge_final_reports(reports, ends, stopped=False, lost=None, nodes=2) == first(ExitCode.DATA, NO_COLUMN)
 
 
 def test_a_process_that_was_killed_is_named_with_what_may_help() -> None:
-    words = {0: first(ExitCode.PEER_LOST, LOST)}
+    reports = {0: first(ExitCode.PEER_LOST, LOST)}
 
-    final = verdict(words, {0: End(ExitCode.PEER_LOST, 5.0), 1: End(-9, 5.0)}, stopped=False, lost=None, nodes=2)
+    final = merge_final_reports(
+        reports, {0: ProcessExit(ExitCode.PEER_LOST, 5.0), 1: ProcessExit(-9, 5.0)}, stopped=False, lost=None, nodes=2
+    )
 
     assert final == first(
         137,
@@ -61,49 +63,51 @@ def test_a_process_that_was_killed_is_named_with_what_may_help() -> None:
 def test_what_another_process_failed_with_is_told_whole_since_it_is_silent_itself(
     caplog: pytest.LogCaptureFixture, failure: Failure, told: list[str]
 ) -> None:
-    words = {0: first(ExitCode.PEER_LOST, LOST), 1: other(1, failure)}
+    reports = {0: first(ExitCode.PEER_LOST, LOST), 1: other(1, failure)}
 
-    tell(words, verdict(words, {}, stopped=False, lost=None, nodes=2))
-    tell({0: first(1, failure)}, first(1, failure))
+    log_failure(reports, merge_final_reports(reports, {}, stopped=False, lost=None, nodes=2))
+    log_failure({0: first(1, failure)}, first(1, failure))
 
     assert caplog.messages == told
 
 
 def test_of_two_that_were_killed_the_earlier_one_counts() -> None:
-    final = verdict({}, {0: End(-9, 40.0), 1: End(-11, 10.0)}, stopped=False, lost=None, nodes=2)
+    final = merge_final_reports(
+        {}, {0: ProcessExit(-9, 40.0), 1: ProcessExit(-11, 10.0)}, stopped=False, lost=None, nodes=2
+    )
 
     assert (final.exit_code, final.failure and final.failure.message) == (139, "process 1 was killed by SIGSEGV")
 
 
 def test_one_that_ended_without_a_word_is_told_with_its_exit_code() -> None:
-    final = verdict({}, {1: End(3, 1.0)}, stopped=False, lost=None, nodes=2)
+    final = merge_final_reports({}, {1: ProcessExit(3, 1.0)}, stopped=False, lost=None, nodes=2)
 
     assert (final.exit_code, final.failure and final.failure.reason) == (3, "ProcessDied")
 
 
 @pytest.mark.parametrize("told", [{0: first(ExitCode.STOPPED), 1: other(ExitCode.STOPPED)}, {0: first(0)}, {}])
 def test_a_stop_is_no_failure_whoever_was_too_early_or_too_late_for_it(told: dict[int, FinalReport]) -> None:
-    final = verdict(told, {1: End(-15, 1.0)}, stopped=True, lost=None, nodes=2)
+    final = merge_final_reports(told, {1: ProcessExit(-15, 1.0)}, stopped=True, lost=None, nodes=2)
 
     assert (final.exit_code, final.failure) == (0 if told and told[0].exit_code == 0 else ExitCode.STOPPED, None)
 
 
 def test_a_stop_on_another_machine_stops_this_one() -> None:
-    words = {2: other(ExitCode.STOPPED), 3: other(ExitCode.STOPPED)}
+    reports = {2: other(ExitCode.STOPPED), 3: other(ExitCode.STOPPED)}
 
-    assert verdict(words, {}, stopped=False, lost=peer_lost("gone"), nodes=2) == other(ExitCode.STOPPED)
+    assert merge_final_reports(reports, {}, stopped=False, lost=peer_lost("gone"), nodes=2) == other(ExitCode.STOPPED)
 
 
 def test_a_loss_on_another_machine_is_a_lost_peer() -> None:
     error = peer_lost("the first machine of the run was lost")
 
-    final = verdict({}, {}, stopped=False, lost=error, nodes=2)
+    final = merge_final_reports({}, {}, stopped=False, lost=error, nodes=2)
 
     assert (final.exit_code, final.failure and final.failure.message) == (ExitCode.PEER_LOST, error.message)
 
 
 def test_a_loss_on_the_only_machine_is_counted_since_nobody_else_is() -> None:
-    final = verdict({0: first(ExitCode.PEER_LOST, LOST)}, {}, stopped=False, lost=None, nodes=1)
+    final = merge_final_reports({0: first(ExitCode.PEER_LOST, LOST)}, {}, stopped=False, lost=None, nodes=1)
 
     assert (final.exit_code, final.failure and final.failure.exit_code) == (ExitCode.INTERNAL, ExitCode.INTERNAL)
 

@@ -9,14 +9,14 @@ from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.processes.rendezvous import Rendezvous
 
 
-def machine(node: int, port: int, patience: float = 20.0) -> Rendezvous:
-    return Rendezvous("127.0.0.1", port, node, nodes=2, patience=patience)
+def machine(node: int, port: int, timeout: float = 20.0) -> Rendezvous:
+    return Rendezvous("127.0.0.1", port, node, nodes=2, timeout=timeout)
 
 
 @pytest.fixture
 def port() -> int:
     """A free one; taken by a meeting of one machine that is over."""
-    alone = Rendezvous("127.0.0.1", 0, node=0, nodes=1, patience=5.0)
+    alone = Rendezvous("127.0.0.1", 0, node=0, nodes=1, timeout=5.0)
     return alone.next_rendezvous().bootstrap_store_info.master_port
 
 
@@ -30,7 +30,7 @@ def meet(first: Rendezvous, second: Rendezvous) -> tuple[int, int]:
 
 
 def test_the_first_machine_does_not_need_its_own_name_in_dns() -> None:
-    first = Rendezvous("first.example.invalid", 0, node=0, nodes=1, patience=5)
+    first = Rendezvous("first.example.invalid", 0, node=0, nodes=1, timeout=5)
 
     found = first.next_rendezvous()
 
@@ -52,7 +52,7 @@ def test_a_machine_that_comes_a_second_time_has_lost_its_processes_and_waits_for
     meet(first, machine(1, port))
 
     with pytest.raises(TrainerError, match="the attempt before this one does not end") as waiting:
-        machine(1, port, patience=0.3).next_rendezvous()
+        machine(1, port, timeout=0.3).next_rendezvous()
     with pytest.raises(TrainerError, match="another machine of the run has started anew") as left:
         first.num_nodes_waiting()
 
@@ -72,6 +72,6 @@ def test_waiting_in_vain_counts_once_and_not_where_it_is_for_a_machine_that_does
     port: int, node: int, host: str, code: ExitCode
 ) -> None:
     with pytest.raises(TrainerError) as caught:
-        Rendezvous(host, port, node, nodes=3, patience=0.3).next_rendezvous()
+        Rendezvous(host, port, node, nodes=3, timeout=0.3).next_rendezvous()
 
     assert caught.value.exit_code == code
