@@ -1,4 +1,4 @@
-"""Writes checkpoints from a thread of its own: the training waits for a copy in memory, not for the disk."""
+"""Saves checkpoints in a thread of its own: the training waits for a copy in memory, not for the disk."""
 
 import logging
 import threading
@@ -9,10 +9,10 @@ logger = logging.getLogger(__name__)
 
 
 class BackgroundSaver:
-    """One save at a time. A failure comes up where the training next asks, never in the thread alone."""
+    """Runs one save at a time. A failure is raised where the training next asks, never in the thread alone."""
 
     def __init__(self, flush_requested: threading.Event) -> None:
-        """`flush_requested` is set while something waits for the save that is running, and tells it not to try for ever."""
+        """`flush_requested` is set while something waits for the save that is running, so that it does not try for ever."""
         self._flush_requested = flush_requested
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._running: Future[None] | None = None
@@ -44,7 +44,7 @@ class BackgroundSaver:
             self.wait()
 
     def settle(self) -> None:
-        """Return when no save is running. A failure is kept for `wait`."""
+        """Return when no save is running. What it failed with is raised by `wait`."""
         self._flush_requested.set()
         if self._running and (error := self._running.exception()):
             logger.warning("a checkpoint could not be saved: %s", error)

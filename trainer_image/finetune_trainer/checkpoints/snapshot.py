@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from peft import PeftModel, get_peft_model_state_dict
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -25,14 +27,11 @@ from finetune_trainer.base.hardware import available_memory
 from finetune_trainer.base.pinned_memory import bytes_of, kept_pinned_memory
 from finetune_trainer.storage.layout import random_state_file
 
-if TYPE_CHECKING:
-    from peft import PeftModel
-
 logger = logging.getLogger(__name__)
 
 
 Write: TypeAlias = Callable[[Path], None]
-"""Writes what a checkpoint shall hold into an empty folder, with the model as `save_pretrained` does."""
+"""Writes the files of a checkpoint into an empty folder, the model as `save_pretrained` does."""
 
 
 def _no_copy() -> Write | None:
@@ -41,35 +40,35 @@ def _no_copy() -> Write | None:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a training after a step. The training's next step changes it."""
+    """The state of a training after a step, before the next step changes it."""
 
     step: int
     epoch: float
     write: Write
     """Writes the state as it is now."""
     copy: Callable[[], Write | None] = _no_copy
-    """Copies the state, and returns what writes the copy; None where that is not possible, so that `write` is used."""
+    """Copies the state, and returns what writes the copy; None where there is no room for one: then `write` is used."""
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a checkpoint shall hold. Its tensors may still be those that the training goes on to change."""
+    """The content of a checkpoint. Its tensors may still be those that the training goes on to change."""
 
-    model: "PreTrainedModel | PeftModel"
+    model: PreTrainedModel | PeftModel
     """The model without what wraps it (DDP, compile); of a PEFT model only the adapter is written."""
     tokenizer: Tokenizer
     weights: Mapping[str, torch.Tensor]
-    """Its state dict; gathered, where each process holds a part, as by `states.whole_weights`."""
+    """Its state dict; gathered, where each process holds a part, as by `state_dicts.full_weights`."""
     objects: Mapping[str, Any]
-    """By file name: what `torch.save` writes, such as OPTIMIZER, SCHEDULER and a `random_state_file`."""
+    """What `torch.save` writes, by file name, such as `layout.OPTIMIZER`, `layout.SCHEDULER` and a `random_state_file`."""
     texts: Mapping[str, str]
-    """By file name: what is written as text, such as TRAINER_STATE."""
+    """What is written as text, by file name, such as `layout.TRAINER_STATE`."""
     use_cache: bool | None = None
-    """As the pretrained model's configuration has it: the training's own has it off. None leaves it as it is."""
+    """The setting of the pretrained model: training switches it off. None leaves config.json as it is."""
 
 
 def take_snapshot(step: int, epoch: float, state: TrainingState) -> Snapshot:
-    """For `Recorder.save`, which has `state` copied to CPU memory, or written at once where that has no room for it."""
+    """Return a snapshot whose copy is in CPU memory, or which is written at once where that has no room for a copy."""
 
     def make_copy() -> Write | None:
         needed, free = bytes_of((state.weights, state.objects)), available_memory()
@@ -86,10 +85,10 @@ def take_snapshot(step: int, epoch: float, state: TrainingState) -> Snapshot:
     return Snapshot(step, epoch, lambda folder: _write(state, _weights_to_write(state), folder), make_copy)
 
 
-def weights_of(model: "PreTrainedModel | PeftModel") -> dict[str, torch.Tensor]:
-    """The state dict of an unwrapped model; of a PEFT model without the frozen weights, which no checkpoint holds."""
+def weights_of(model: PreTrainedModel | PeftModel) -> dict[str, torch.Tensor]:
+    """Return the state dict of an unwrapped model; of a PEFT model without the frozen weights, which no checkpoint holds."""
     weights: dict[str, torch.Tensor] = model.state_dict()
-    if not hasattr(model, "peft_config"):
+    if not isinstance(model, PeftModel):
         return weights
     frozen = {name for name, weight in model.named_parameters(remove_duplicate=False) if not weight.requires_grad}
     # A quantized weight has entries besides its own, such as `weight.absmax`.
@@ -101,46 +100,44 @@ def weights_of(model: "PreTrainedModel | PeftModel") -> dict[str, torch.Tensor]:
 
 
 def copy_to_cpu(state: Any) -> Any:
-    """A copy of nested dicts, lists and tuples in which no tensor shares memory with `state`.
+    """Copy nested dicts, lists and tuples so that no tensor shares memory with `state`.
 
-    A tensor that stands in `state` more than once, as tied weights do, is one in the copy too. From a GPU all go at once
-    into pinned memory; values that are no tensors are taken as they are.
+    A tensor that is in `state` more than once, as tied weights are, is one in the copy too. From a GPU all are copied at
+    once into pinned memory; values that are no tensors are not copied.
     """
     copies: dict[tuple[Any, ...], torch.Tensor] = {}
-    copy = _copied(state, copies)
+    copy = _copy_nested(state, copies)
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return copy
 
 
-def _copied(value: Any, copies: dict[tuple[Any, ...], torch.Tensor]) -> Any:
+def _copy_nested(value: Any, copies: dict[tuple[Any, ...], torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
         key = (value.device, value.data_ptr(), value.dtype, value.shape, value.stride())
         if key not in copies or not value.numel():
-            copies[key] = _copied_tensor(value.detach())
+            copies[key] = _copy_tensor(value.detach())
         return copies[key]
     if isinstance(value, dict):
-        return {key: _copied(inner, copies) for key, inner in value.items()}
+        return {key: _copy_nested(inner, copies) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_copied(inner, copies) for inner in value]
+        return [_copy_nested(inner, copies) for inner in value]
     if type(value) is tuple:
-        return tuple(_copied(inner, copies) for inner in value)
+        return tuple(_copy_nested(inner, copies) for inner in value)
     return value
 
 
-def _copied_tensor(tensor: torch.Tensor) -> torch.Tensor:
+def _copy_tensor(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.device.type != "cuda":
         return tensor.to("cpu", copy=True)
     return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def _weights_to_write(state: TrainingState) -> dict[str, torch.Tensor]:
-    """The weights by the names of their file. peft asks modules for their state, upon which FSDP splits them again at
-    once: never beside a step."""
-    if not hasattr(state.model, "peft_config"):
+    """Return the weights by their names in the file. Never beside a step: peft asks modules for their state, upon which
+    FSDP shards them again at once."""
+    if not isinstance(state.model, PeftModel):
         return dict(state.weights)
-    from peft import get_peft_model_state_dict
-
     # Else peft would ask the Hub at each save whether the vocabulary grew: what it trains never holds the embeddings.
     adapter: dict[str, torch.Tensor] = get_peft_model_state_dict(
         state.model, state_dict=dict(state.weights), save_embedding_layers=False
@@ -148,10 +145,8 @@ def _weights_to_write(state: TrainingState) -> dict[str, torch.Tensor]:
     return adapter
 
 
-def _write_adapter(model: "PeftModel", weights: dict[str, torch.Tensor], folder: Path) -> None:
-    """What `PeftModel.save_pretrained` writes, without a look at the modules."""
-    from peft.utils import SAFETENSORS_WEIGHTS_NAME
-
+def _write_adapter(model: PeftModel, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write what `PeftModel.save_pretrained` writes, without a look at the modules."""
     model.create_or_update_model_card(str(folder))
     contiguous = {name: weight.contiguous() for name, weight in weights.items()}
     save_file(contiguous, folder / SAFETENSORS_WEIGHTS_NAME, metadata={"format": "pt"})
@@ -161,8 +156,8 @@ def _write_adapter(model: "PeftModel", weights: dict[str, torch.Tensor], folder:
 
 
 def _write(state: TrainingState, weights: dict[str, torch.Tensor], folder: Path) -> None:
-    if hasattr(state.model, "peft_config"):
-        _write_adapter(cast("PeftModel", state.model), weights, folder)
+    if isinstance(state.model, PeftModel):
+        _write_adapter(state.model, weights, folder)
     else:
         state.model.save_pretrained(str(folder), state_dict=weights)
         restore_use_cache(folder, state.use_cache)
@@ -174,7 +169,7 @@ def _write(state: TrainingState, weights: dict[str, torch.Tensor], folder: Path)
 
 
 def restore_use_cache(folder: Path, value: bool | None) -> None:
-    """Write it into a model's config.json: without a cache, whoever loads the model writes with it many times slower."""
+    """Write `use_cache` into a model's config.json: without a cache, generation is many times slower."""
     path = folder / "config.json"
     if value is not None and path.is_file():
         config = json.loads(path.read_text(encoding="utf-8")) | {"use_cache": value}
@@ -182,12 +177,12 @@ def restore_use_cache(folder: Path, value: bool | None) -> None:
 
 
 def processes_of(folder: Path) -> int:
-    """How many processes have made the checkpoint."""
+    """Return how many processes have made the checkpoint in `folder`."""
     return max(1, len(list(folder.glob("rng_state_*.pth"))))
 
 
 def random_state(processes: int = 1) -> dict[str, Any]:
-    """State of this process's random numbers, as transformers' Trainer saves it."""
+    """Return the state of this process's random number generators, as transformers' Trainer saves it."""
     state = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.random.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.random.get_rng_state_all() if processes > 1 else torch.cuda.random.get_rng_state()
@@ -195,7 +190,7 @@ def random_state(processes: int = 1) -> dict[str, Any]:
 
 
 def restore_random_state(folder: Path, rank: int = 0, processes: int = 1) -> None:
-    """Go on with the random numbers of a checkpoint. One that other processes made has none for this one."""
+    """Restore the random state from a checkpoint. One that fewer processes made has none for this one."""
     path = folder / random_state_file(rank, processes)
     if not path.exists():
         logger.warning("%s has no random state for process %d of %d", folder.name, rank, processes)

@@ -24,13 +24,10 @@ from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import TrainingState, random_state, restore_random_state, take_snapshot
 from finetune_trainer.checkpoints.state_dicts import (
-    is_sharded,
-    load_optimizer,
+    full_optimizer_state,
+    full_weights,
+    load_optimizer_state,
     load_weights,
-    sharding_units,
-    spread_over_cpus,
-    whole_optimizer,
-    whole_weights,
 )
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.engines.batching import AtHand, evaluation_order, evaluation_rows, train_sampler, training_rows
@@ -46,6 +43,7 @@ from finetune_trainer.engines.losses import (
 )
 from finetune_trainer.engines.lr_scheduler import make_lr_scheduler
 from finetune_trainer.engines.schedule import Schedule
+from finetune_trainer.processes.fsdp import enable_fsdp_on_cpu, is_sharded, sharding_units
 from finetune_trainer.progress.events import TrainingEvents
 from finetune_trainer.settings.arguments import name_here
 from finetune_trainer.storage.layout import OPTIMIZER, SCALER, SCHEDULER, TRAINER_STATE, random_state_file
@@ -222,7 +220,7 @@ class Engine:
         values = {"loss": sum(losses), "grad_norm": float(self._gradient_norm)}
         self._events.check_finite(self._step, {name: values[name] for name in self._finite})
         objects = {
-            OPTIMIZER: whole_optimizer(self._plain_model, self._optimizer.optimizer),
+            OPTIMIZER: full_optimizer_state(self._plain_model, self._optimizer.optimizer),
             SCHEDULER: self._schedule.state_dict(),
         }
         if self._accelerator.scaler is not None:
@@ -231,7 +229,7 @@ class Engine:
         for rank, numbers in enumerate(gather_object([random_state(processes)])):
             objects[random_state_file(rank, processes)] = numbers
         texts = {TRAINER_STATE: json.dumps({"losses": losses, "logged_step": self._logged_step})}
-        weights = whole_weights(self._plain_model)
+        weights = full_weights(self._plain_model)
         state = TrainingState(
             self._plain_model, self._prepared.tokenizer, weights, objects, texts, self._prepared.pretrained.use_cache
         )
@@ -245,7 +243,7 @@ class Engine:
         if is_sharded(self._plain_model) and self._prepared.data.scoring.generation is not None:
             register_fsdp_forward_method(self._plain_model, "generate")  # gathers the weights for it, too
         if checkpoint:
-            load_optimizer(self._plain_model, self._optimizer.optimizer, checkpoint.path / OPTIMIZER)
+            load_optimizer_state(self._plain_model, self._optimizer.optimizer, checkpoint.path / OPTIMIZER)
             self._schedule.load_state_dict(_read(checkpoint.path / SCHEDULER))
             if self._accelerator.scaler is not None:
                 self._accelerator.scaler.load_state_dict(_read(checkpoint.path / SCALER))
@@ -286,7 +284,7 @@ def _accelerator(model: torch.nn.Module, arguments: TrainingArguments) -> Accele
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     accelerator = Accelerator(mixed_precision=arguments.mixed_precision, fsdp_plugin=plugin, kwargs_handlers=[unused])
     if plugin:
-        spread_over_cpus(accelerator, plugin)
+        enable_fsdp_on_cpu(accelerator, plugin)
     return accelerator
 
 

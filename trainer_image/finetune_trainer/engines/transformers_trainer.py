@@ -21,13 +21,10 @@ from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import TrainingState, random_state, take_snapshot
 from finetune_trainer.checkpoints.state_dicts import (
-    is_sharded,
-    load_optimizer,
+    full_optimizer_state,
+    full_weights,
+    load_optimizer_state,
     load_weights,
-    sharding_units,
-    spread_over_cpus,
-    whole_optimizer,
-    whole_weights,
 )
 from finetune_trainer.engines.batching import (
     AtHand,
@@ -48,6 +45,7 @@ from finetune_trainer.engines.losses import (
 )
 from finetune_trainer.engines.transformers_callback import Bridge, EvaluationCut, finite_values, steered_by_evaluation
 from finetune_trainer.metrics.by_class import ByClass
+from finetune_trainer.processes.fsdp import enable_fsdp_on_cpu, is_sharded, sharding_units
 from finetune_trainer.progress.events import TrainingEvents
 from finetune_trainer.storage.layout import (
     OPTIMIZER,
@@ -172,7 +170,7 @@ class _Trainer(transformers.Trainer):
             self.args.fsdp_plugin_args |= sharding_units(self.prepared.model)
         super().create_accelerator_and_postprocess()
         if self.args.fsdp_plugin_args:
-            spread_over_cpus(self.accelerator, FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args))
+            enable_fsdp_on_cpu(self.accelerator, FullyShardedDataParallelPlugin(**self.args.fsdp_plugin_args))
             self.is_fsdp_enabled = True
 
     def compute_loss(
@@ -236,7 +234,7 @@ class _Trainer(transformers.Trainer):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         optimizer, scheduler = cast(Any, self.optimizer), cast(Any, self.lr_scheduler)
-        load_optimizer(self.model, optimizer.optimizer, Path(checkpoint) / OPTIMIZER)
+        load_optimizer_state(self.model, optimizer.optimizer, Path(checkpoint) / OPTIMIZER)
         scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -258,7 +256,7 @@ class _Trainer(transformers.Trainer):
         scheduler: Any = self.lr_scheduler
         model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
         objects = {
-            OPTIMIZER: whole_optimizer(model, optimizer.optimizer),
+            OPTIMIZER: full_optimizer_state(model, optimizer.optimizer),
             SCHEDULER: scheduler.state_dict(),
             TRAINING_ARGUMENTS: self.args,
             **{random_state_file(rank, processes): state for rank, state in enumerate(random_states)},
@@ -272,7 +270,7 @@ class _Trainer(transformers.Trainer):
         return TrainingState(
             model,
             self.prepared.tokenizer,
-            whole_weights(model),
+            full_weights(model),
             objects,
             {TRAINER_STATE: text},
             self.prepared.pretrained.use_cache,

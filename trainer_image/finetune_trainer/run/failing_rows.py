@@ -11,9 +11,9 @@ import torch
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error, model_error
 from finetune_trainer.base.hardware import available_memory
-from finetune_trainer.checkpoints.state_dicts import is_sharded
 from finetune_trainer.engines.batching import AtHand
 from finetune_trainer.engines.engine import Prepared
+from finetune_trainer.processes.fsdp import is_sharded
 from finetune_trainer.processes.group import explain_loss
 from finetune_trainer.run.load import load_model
 from finetune_trainer.run.out_of_memory import is_memory_shortage

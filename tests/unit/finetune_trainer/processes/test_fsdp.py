@@ -6,7 +6,7 @@ import pytest
 import transformers
 
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.checkpoints.state_dicts import sharding_units
+from finetune_trainer.processes.fsdp import sharding_units
 
 TINY = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
 
