@@ -76,7 +76,7 @@ class Children:
         if isinstance(made, Cause):
             return replace(observed, blocked=made)
         if check_first:
-            return replace(observed, preflight=Observation(job=made, received=observed.received))
+            return replace(observed, preflight=Observation(job=made))
         return replace(observed, job=made)
 
     async def _make(self, finetunejob: FineTuneJob, wanted: list[tuple[Kind, JsonObject | None]]) -> JobState | Cause:

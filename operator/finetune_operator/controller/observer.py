@@ -37,15 +37,14 @@ class Observer:
             return observed
         if observed.job is None:
             observed = await self._look_for_jobs(finetunejob, spec, observed, reports, now)
-        return await self._look_closer(finetunejob, observed, spec.resources.nodes, now)
+        return await self._look_closer(finetunejob, observed, spec.resources.nodes, reports, now)
 
     def _cached(self, finetunejob: FineTuneJob, name: str, reports: LatestReport) -> Observation:
         """What the caches hold of one of the two Jobs."""
         raw = self._jobs.get(finetunejob.namespace, name)
         return Observation(
             job=parse_job(raw) if raw is not None and is_ours(raw, finetunejob.uid) else None,
-            pods=parse_pods(own_pods(name, self._pods.labelled(finetunejob.uid))),
-            received=reports.received,
+            pods=parse_pods(own_pods(name, self._pods.labelled(finetunejob.uid)), reports.received),
             unread=reports.unread,
         )
 
@@ -61,7 +60,7 @@ class Observer:
 
         The cache holds none, but a second Job would be a second run.
         """
-        preflight = observed.preflight and await self._look_closer(finetunejob, observed.preflight, 1, now)
+        preflight = observed.preflight and await self._look_closer(finetunejob, observed.preflight, 1, reports, now)
         if preflight and not preflight.passed:
             return replace(observed, preflight=preflight)
         names = finetunejob.names
@@ -75,7 +74,7 @@ class Observer:
             return replace(observed, blocked=in_the_way, preflight=None, output_bound=bound)
         if preflight is None:
             found = replace(self._cached(finetunejob, names.preflight_job, reports), job=job)
-            preflight = await self._look_closer(finetunejob, found, 1, now)
+            preflight = await self._look_closer(finetunejob, found, 1, reports, now)
         return replace(observed, preflight=preflight)
 
     async def _live(self, finetunejob: FineTuneJob, name: str) -> tuple[JobState | None, Cause | None]:
@@ -91,7 +90,7 @@ class Observer:
         return live is not None and (live.get("status") or {}).get("phase") == "Bound"
 
     async def _look_closer(
-        self, finetunejob: FineTuneJob, observed: Observation, nodes: int, now: datetime
+        self, finetunejob: FineTuneJob, observed: Observation, nodes: int, reports: LatestReport, now: datetime
     ) -> Observation:
         """Add what the caches do not hold of a Job of `nodes` pods: how they ended, and why one does not come."""
         job = observed.job
@@ -106,7 +105,7 @@ class Observer:
             # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
             selector = f"{LABEL_JOB_UID}={finetunejob.uid}"
             pods, _ = await self._kube.list(PODS, finetunejob.namespace, labelSelector=selector)
-            return replace(observed, pods=parse_pods(own_pods(job.name, pods)))
+            return replace(observed, pods=parse_pods(own_pods(job.name, pods), reports.received))
         asked = unexplained(observed, nodes, now)
         if asked is None:
             return observed

@@ -4,7 +4,7 @@ A termination message is written by the training pod, so it is as untrusted as a
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -89,6 +89,8 @@ class PodState:
     waiting: Cause | None = None
     """Why the container does not run yet."""
     terminated: Terminated | None = None
+    report: Received | None = None
+    """The last report, if this is the pod that reports: the first of the newest attempt."""
     final: FinalReport | None = None
     unread: str = ""
     """Fields of its last word that cannot be read, and were left out."""
@@ -102,8 +104,6 @@ class Observation:
     """The Job that trains; in `preflight` the one that checks before it."""
     pods: tuple[PodState, ...] = ()
     """In the order of their creation."""
-    received: Received | None = None
-    """The last report."""
     unread: str = ""
     """What was wrong with a report that could not be read, and was dropped."""
     blocked: Cause | None = None
@@ -208,10 +208,14 @@ def _end(status: JsonObject) -> End | None:
     return None
 
 
-def parse_pods(raw: Iterable[JsonObject]) -> tuple[PodState, ...]:
-    """Read the pods of one Job, oldest first."""
-    pods = sorted(raw, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
-    return tuple(map(_parse_pod, pods))
+def parse_pods(raw: Iterable[JsonObject], report: Received | None = None) -> tuple[PodState, ...]:
+    """Read the pods of one Job, oldest first. `report` is the last that one of them sent."""
+    ordered = sorted(raw, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
+    pods = [_parse_pod(pod) for pod in ordered]
+    newest = next((place for place in reversed(range(len(pods))) if pods[place].index == 0), None)
+    if newest is not None and report is not None and report.pod_uid == pods[newest].uid:
+        pods[newest] = replace(pods[newest], report=report)
+    return tuple(pods)
 
 
 def _parse_pod(raw: JsonObject) -> PodState:

@@ -20,7 +20,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation, PodState, Terminated
 from finetune_operator.status.conditions import build_conditions
 from finetune_operator.status.failures import attempt_failure, root_cause
-from finetune_operator.status.merge_reports import merge_reports, report_of, tracked_attempts
+from finetune_operator.status.merge_reports import merge_reports, tracked_attempts
 from finetune_operator.status.messages import cut, to_reason
 from finetune_operator.status.phase import decide, invalid_spec
 from finetune_operator.status.verdict import Verdict
@@ -119,10 +119,9 @@ def _attempts(finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observa
 def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Observation, now: datetime) -> Attempt:
     began = observed.began(pod, spec.resources.nodes)
     seen: dict[str, object] = {"node": pod.node or before.node, "start_time": before.start_time or began}
-    body = report_of(pod, observed)
-    told = pod.final or (body.report if body else None)
-    if told is not None:
-        seen["resumed_from_step"] = told.resumed_from_step
+    state = pod.final or (pod.report.body.report if pod.report else None)
+    if state is not None:
+        seen["resumed_from_step"] = state.resumed_from_step
     if pod.terminated is not None:
         seen["exit_code"] = pod.terminated.exit_code
         seen["end_time"] = before.end_time or pod.terminated.finished or now

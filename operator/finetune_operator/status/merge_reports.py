@@ -37,12 +37,11 @@ def merge_reports(previous: FineTuneJobStatus, observed: Observation, keep: int)
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
     unread = observed.unread
     stages = [observed.preflight, observed] if observed.preflight else [observed]
-    pods = [(each, pod) for each in stages for pod in tracked_attempts(previous, each)]
-    for stage, pod in pods:
+    for pod in (pod for stage in stages for pod in tracked_attempts(previous, stage)):
         if pod.name in ended:
             continue
         try:
-            known = _hear(known, pod, stage, keep)
+            known = _hear(known, pod, keep)
         except (ValueError, ArithmeticError) as error:
             # What a pod tells must never keep its job from ending as the Job says.
             _log.warning("dropped what pod %s told, since it cannot be digested: %s", pod.name, error)
@@ -52,12 +51,11 @@ def merge_reports(previous: FineTuneJobStatus, observed: Observation, keep: int)
     return known.model_copy(update={"warnings": _warnings(previous, known, unread)})
 
 
-def _hear(known: TrainerState, pod: PodState, observed: Observation, keep: int) -> TrainerState:
+def _hear(known: TrainerState, pod: PodState, keep: int) -> TrainerState:
     """What is known after a pod's report and its last word."""
-    report = report_of(pod, observed)
-    if report is not None and observed.received is not None:
-        known = _learn(known, state_of(report))
-        progress = (known.progress or Progress()).model_copy(update={"last_report_time": observed.received.time})
+    if pod.report is not None:
+        known = _learn(known, state_of(pod.report.body))
+        progress = (known.progress or Progress()).model_copy(update={"last_report_time": pod.report.time})
         known = known.model_copy(update={"progress": progress})
     if pod.final is not None:
         known = _learn_last_word(known, pod.final, keep)
@@ -84,14 +82,6 @@ def tracked_attempts(previous: FineTuneJobStatus, observed: Observation) -> tupl
     known = {attempt.pod for attempt in previous.attempts}
     first = next((place for place, pod in enumerate(observed.attempts) if pod.name in known), 0)
     return observed.attempts[first:]
-
-
-def report_of(pod: PodState, observed: Observation) -> ReportBody | None:
-    """The last report, if it is from this pod and this pod is the first of the newest attempt."""
-    received = observed.received
-    if received is None or received.pod_uid != pod.uid or pod is not observed.attempts[-1]:
-        return None
-    return received.body
 
 
 def state_of(body: ReportBody) -> TrainerState:

@@ -12,7 +12,6 @@ from finetune_operator.job.observation import Cause, End, Observation, PodState,
 from finetune_operator.job.preflight import as_preflight
 from finetune_operator.status.deadline import pre_running_deadline, pre_running_due
 from finetune_operator.status.failures import group_failure, job_failure, root_cause
-from finetune_operator.status.merge_reports import report_of
 from finetune_operator.status.messages import cut, describe_end, describe_progress, to_reason
 from finetune_operator.status.preflight_phase import decide_preflight
 from finetune_operator.status.verdict import Verdict, before_the_job, queued
@@ -135,8 +134,7 @@ def _between_attempts(
 def _training(
     finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, pod: PodState
 ) -> Verdict:
-    body = report_of(pod, observed)
-    if body is None:
+    if pod.report is None:
         # Right after a start of the operator, what the status says of this very pod still holds.
         status = finetunejob.status
         known_pod = bool(status.attempts) and status.attempts[-1].pod == pod.name
@@ -147,7 +145,7 @@ def _training(
             "the pod runs; waiting for" if nodes == 1 else f"all {nodes} pods run; waiting for them to meet, and for"
         )
         return Verdict("Preparing", Reason.PREPARING, f"{waits} the trainer's first report")
-    report = body.report
+    report = pod.report.body.report
     if report is not None and report.stage == "Preparing":
         return Verdict("Preparing", Reason.PREPARING, "preparing: " + (report.message or "loading model and data"))
     stage = report.stage if report is not None else "Training"

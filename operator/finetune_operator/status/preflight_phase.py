@@ -8,7 +8,6 @@ from finetune_api.report import ExitCode, TrainerState
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import JobState, Observation, PodState, Terminated
 from finetune_operator.status.failures import group_failure, job_failure, root_cause
-from finetune_operator.status.merge_reports import report_of
 from finetune_operator.status.verdict import Verdict, before_the_job, queued
 from finetune_operator.status.waiting import waiting_for_pods
 
@@ -57,8 +56,8 @@ def _by_newest_pod(spec: FineTuneJobSpec, observed: Observation) -> Verdict:
     if blamed := root_cause(observed.newest):
         return _between_pods(spec, *blamed)
     if pod is not None and pod.running:
-        body = report_of(pod, observed)
-        doing = body.report.message if body is not None and body.report is not None else None
+        report = pod.report.body.report if pod.report is not None else None
+        doing = report.message if report is not None else None
         return Verdict("Preparing", Reason.PREFLIGHT, f"{_CHECKING}: {doing}" if doing else _CHECKING)
     cause = waiting_for_pods(observed, 1)
     return Verdict("Pending", cause.reason, f"preflight: {cause.message}")

@@ -144,9 +144,7 @@ def observation(
     raw_job: dict[str, Any] | None = None, *pods: dict[str, Any], report: Received | None = None, **others: Any
 ) -> Observation:
     """What is observed of a job with these children."""
-    return Observation(
-        job=None if raw_job is None else parse_job(raw_job), pods=parse_pods(pods), received=report, **others
-    )
+    return Observation(job=None if raw_job is None else parse_job(raw_job), pods=parse_pods(pods, report), **others)
 
 
 POD_DEFAULTS = PodDefaults(image="trainer:1", reports_url="https://operator:8443", ca="PEM")

@@ -14,7 +14,7 @@ from tests.unit.finetune_operator.samples import START, UID, at, finetunejob, jo
 
 from devcluster.apiserver.schemas.validation import validate
 from finetune_api.report import ReportBody, TrainerStatus
-from finetune_operator.job.finetunejob import Key, parse_finetunejob
+from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.names import ANNOTATION_REQUESTED, LABEL_INDEX, LABEL_JOB_UID
 from finetune_operator.job.observation import (
     LABEL_QUEUE,
@@ -27,7 +27,7 @@ from finetune_operator.job.observation import (
 )
 from finetune_operator.job.ownership import controller
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.job.report import NotAReport, Received, parse_body
+from finetune_operator.job.report import NotAReport, parse_body
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.status.compute import compare, compute_status, to_manifest
@@ -184,18 +184,14 @@ REPORT = ReportBody.model_validate({"report": {"sequence": 1, "stage": "Training
 
 
 def observations(word: str, body: ReportBody = REPORT, unread: str = "") -> list[Observation]:
+    told = replace(received({}, 2), body=body)
     pods = [
-        parse_pods([pod()]),
-        parse_pods([pod(state=running())]),
-        parse_pods([pod(state=terminated(1, message=word)), pod(2, state=running())]),
+        parse_pods([pod()], told),
+        parse_pods([pod(state=running())], told),
+        parse_pods([pod(state=terminated(1, message=word)), pod(2, state=running())], told),
     ]
     ends = [None, ("Complete", "", ""), ("Failed", "BackoffLimitExceeded", "")]
-    told = replace(received({}, 2), body=body)
-    observed = [
-        Observation(job=parse_job(job(end=end)), pods=each, received=told, unread=unread)
-        for end in ends
-        for each in pods
-    ]
+    observed = [Observation(job=parse_job(job(end=end)), pods=each, unread=unread) for end in ends for each in pods]
     return [Observation(), *observed]
 
 
@@ -300,8 +296,7 @@ def test_what_a_cache_keeps_of_jobs_and_pods_says_all_that_is_read_of_them(word:
 
 def test_what_cannot_be_digested_after_all_is_a_warning_and_the_job_ends() -> None:
     stock = TrainerStatus.model_construct(progress_percentage=10**6, estimated_remaining_seconds=None, metrics=[])
-    told = Received(Key("team-a", "yelp"), "yelp-2", "pod-2", ReportBody.model_construct(trainer_status=stock), START)
-    observed = replace(observations("")[-1], received=told)
+    observed = observations("", ReportBody.model_construct(trainer_status=stock))[-1]
 
     status = compute_status(parse_finetunejob(finetunejob()), observed, at(3600))
 
