@@ -19,9 +19,8 @@ from tests.trainer.tiny import Settings, Train
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Adjustment
-from finetune_trainer.run import hint as handover
-from finetune_trainer.run import load as preparing
-from finetune_trainer.run import train as run
+from finetune_trainer.run import load as loading
+from finetune_trainer.run.out_of_memory import clear_hint, read_hint, write_hint
 from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage.claim import open_output
 
@@ -171,7 +170,7 @@ def test_nothing_of_the_model_that_did_not_fit_is_left_when_it_is_loaded_again(
     settings: Settings, train: Train, limit: Limit, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     settings["training"] |= {"engine": engine, "epochs": 0.5}
-    original, models, alive = preparing.load_model, [], []
+    original, models, alive = loading.load_model, [], []
 
     def load_model(*arguments: Any) -> Any:
         alive.append([model() is not None for model in models])
@@ -179,8 +178,7 @@ def test_nothing_of_the_model_that_did_not_fit_is_left_when_it_is_loaded_again(
         models.append(weakref.ref(loaded))
         return loaded
 
-    for module in (preparing, run):
-        monkeypatch.setattr(module, "load_model", load_model)
+    monkeypatch.setattr(loading, "load_model", load_model)
     limit(training=2, after=2)
 
     assert train(settings).code == 0
@@ -250,9 +248,9 @@ def test_what_is_left_for_the_next_attempt_can_be_left_in_a_bucket(settings: Set
     config = RunConfig.model_validate(settings | {"output": {"uri": f"s3://{BUCKET}/{tmp_path.name}"}})
     output, fit = open_output(config, {}), BatchPlan(4, 2, 8, True)
 
-    handover.leave(output, BatchPlan(8, 1, 8, False))
-    handover.leave(output, fit)
-    found = handover.left(output)
-    handover.clear(output)
+    write_hint(output, BatchPlan(8, 1, 8, False))
+    write_hint(output, fit)
+    found = read_hint(output)
+    clear_hint(output)
 
-    assert (found, handover.left(output)) == (fit, None)
+    assert (found, read_hint(output)) == (fit, None)

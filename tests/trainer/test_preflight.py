@@ -244,7 +244,7 @@ def test_too_few_gpus_are_told_with_how_many_would_do(
     free: int,
     told: str | None,
 ) -> None:
-    monkeypatch.setattr("finetune_trainer.run.preflight.foretell.free_memory", lambda *_: free)
+    monkeypatch.setattr("finetune_trainer.run.preflight.estimate.free_memory", lambda *_: free)
     settings |= {"gpus": 1}
 
     _, final = prepare_for_job(settings)
@@ -257,7 +257,7 @@ def test_too_few_gpus_are_told_with_how_many_would_do(
 def test_the_memory_of_the_machine_is_not_that_of_the_one_that_trains(
     settings: Settings, prepare_for_job: PrepareForJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("run.out_of_memory", "run.preflight.foretell"):
+    for module in ("run.out_of_memory", "run.preflight.estimate"):
         monkeypatch.setattr(f"finetune_trainer.{module}.available_memory", lambda: 1)
 
     code, final = prepare_for_job(settings)
@@ -271,7 +271,7 @@ def test_the_memory_of_the_machine_is_not_that_of_the_one_that_trains(
 def test_for_a_job_all_rows_are_tokenised(
     settings: Settings, prepare_for_job: PrepareForJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetune_trainer.run.preflight.prepare.SAMPLE", 10)
+    monkeypatch.setattr("finetune_trainer.run.preflight.command.SAMPLE", 10)
 
     _, final = prepare_for_job(settings)
 

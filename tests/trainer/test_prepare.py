@@ -14,7 +14,7 @@ from tests.trainer.tiny import Settings, Train, texts
 
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
 from finetune_trainer.__main__ import main
-from finetune_trainer.run.preflight import prepare as preflight
+from finetune_trainer.run.preflight import command as preflight
 from finetune_trainer.storage.local_output import LocalOutput
 
 Prepare = Callable[..., tuple[int, str]]
@@ -131,7 +131,7 @@ def test_a_missing_label_among_many_is_found(
 
 
 def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("run.out_of_memory", "run.preflight.foretell"):
+    for module in ("run.out_of_memory", "run.preflight.estimate"):
         monkeypatch.setattr(f"finetune_trainer.{module}.available_memory", lambda: 80_000)
     settings["training"]["lora"] = {"rank": 2, "merge": True}
 

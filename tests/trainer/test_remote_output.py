@@ -15,7 +15,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
-from finetune_trainer.run import hint as handover
+from finetune_trainer.run.out_of_memory import clear_hint, read_hint, write_hint
 from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage import uploads
 from finetune_trainer.storage.bucket import Bucket
@@ -327,17 +327,17 @@ def test_an_adjustment_is_only_taken_away_when_the_history_that_has_it_is_there(
     monkeypatch.setattr(RemoteOutput, "history_changed", lambda output: None)  # the thread that would send it is late
     output = output_at(there, tmp_path)
     fit = BatchPlan(batch_size=2, accumulation=4, evaluation_batch_size=8, activation_checkpointing=False)
-    handover.leave(output, fit)
+    write_hint(output, fit)
     History(output.history, output.history_changed).append("adjustment", 0, 0, fit.to_numbers())
 
     s3.proxy.die()
     with pytest.raises(TrainerError):
-        handover.clear(output)
+        clear_hint(output)
     s3.proxy.work()
-    left = handover.left(output)
-    handover.clear(output)
+    left = read_hint(output)
+    clear_hint(output)
 
-    assert (left, handover.left(output)) == (fit, None)
+    assert (left, read_hint(output)) == (fit, None)
     assert s3.read(f"{there}/history.jsonl") == output.history.read_bytes()
 
 

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from tests.trainer.tiny import Ended, Settings, Train
 
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode, FinalReport
+from finetune_trainer.engines.registry import ENGINES
 from finetune_trainer.metrics.scores import ClassScores
 from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.progress.state import RunState
@@ -176,7 +177,7 @@ def test_a_broken_newest_checkpoint_is_passed_over(settings: Settings, train: Tr
 def test_a_loss_that_is_not_finite_is_never_saved(
     settings: Settings, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    module = importlib.import_module(f"finetune_trainer.engines.{engine}")
+    module = importlib.import_module(ENGINES[engine].module)
     original, losses = module.share_of_step, []
 
     def share_of_step(*arguments: Any) -> Any:

@@ -110,11 +110,11 @@ def _prepare(options: argparse.Namespace) -> ExitCode:
 def _foretell(config: RunConfig, volumes: dict[str, Path], state: RunState, *, for_job: bool = False) -> "Findings":
     _quiet_libraries()
     from finetune_trainer.run.out_of_memory import memory_failures
+    from finetune_trainer.run.preflight.command import preflight
     from finetune_trainer.run.preflight.findings import to_status
-    from finetune_trainer.run.preflight.prepare import prepare
 
     with memory_failures(config):
-        found = prepare(config, volumes, state, for_job=for_job)
+        found = preflight(config, volumes, state, for_job=for_job)
     state.set_preflight(to_status(found))
     return found
 

@@ -1,4 +1,4 @@
-"""What can be told of a run before anything is read."""
+"""Checks the settings before anything is read."""
 
 from finetune_api.run import RunConfig
 from finetune_trainer.engines.registry import check_engine
@@ -9,7 +9,7 @@ from finetune_trainer.settings.requirements import check_requirements
 
 
 def check_settings(config: RunConfig, *, here: bool = True) -> bool:
-    """What can be told before anything is read. Returns whether to train on the CPU.
+    """Check what can be checked before anything is read. Returns whether to train on the CPU.
 
     Args:
         here: Whether the run is on this machine; else GPUs that are asked for are taken as given.

@@ -60,18 +60,18 @@ class Found:
 
 
 def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, most: int | None = None) -> Found:
-    """Find and check model and data, and tokenise the rows: all of them, or of each split a sample of about `most`.
+    """Find and check model and data, and tokenize the rows: all of them, or of each split a sample of about `most`.
 
     Raises:
         TrainerError: With the reason, what is wrong, and what to do about it.
     """
 
-    def tell(message: str) -> None:
+    def report(message: str) -> None:
         state.stage("Preparing", message)
 
-    tell(f"looking for model {config.model.source}")
+    report(f"looking for model {config.model.source}")
     pretrained, tokenizer = find_model(config, volumes)
-    tell(f"reading data set {config.dataset.source}")
+    report(f"reading data set {config.dataset.source}")
     train, evaluation = load_rows(config.dataset, volumes)
     task, some, some_more = task_named(config.task), train, evaluation
     if most is not None:
@@ -79,14 +79,14 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
         some = sample_rows(train, most, column)
         some_more = sample_rows(evaluation, most, column) if evaluation else None
     with as_loaded(tokenizer):
-        data = prepare(task, Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, tell))
+        data = prepare(task, Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, report))
     if most is None:  # the fingerprint is of all rows
         state.set_provenance(_provenance(config, pretrained, train, data.columns))
     return Found(pretrained, tokenizer, train, evaluation, len(some.dataset), data)
 
 
 def fingerprints(found: Found) -> JsonObject:
-    """Of the rows that are learnt and evaluated on, in the columns that are read."""
+    """Return the fingerprints of the rows that are trained and evaluated on, in the columns that are read."""
     columns = found.data.columns
     return {
         "columns": sorted(columns),
@@ -95,13 +95,12 @@ def fingerprints(found: Found) -> JsonObject:
     }
 
 
-def load(found: Found, plan: RunPlan, state: RunState) -> Prepared:
+def load(found: Found, plan: RunPlan) -> Prepared:
     """Load the model of what was found.
 
     Raises:
         TrainerError: MODEL, or BAD_CONFIGURATION where the model cannot be trained as it is asked for.
     """
-    state.stage("Preparing", f"loading model {plan.config.model.source}")
     model = load_model(plan, found.data, found.pretrained)
     return Prepared(plan, found.pretrained, model, found.tokenizer, found.data)
 

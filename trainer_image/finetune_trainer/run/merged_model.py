@@ -12,8 +12,8 @@ from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.storage.output import Output
 
 
-def tell_merged(prepared: Prepared, output: Output, progress: RunProgress, step: int) -> None:
-    """Say how good the exported model is, where it is another than the one that was evaluated: an adapter that was
+def report_merged(prepared: Prepared, output: Output, progress: RunProgress, step: int) -> None:
+    """Evaluate the exported model, and warn, where it is another than the one that was evaluated: an adapter that was
     trained beside a quantized base was added to the full one."""
     plan = prepared.plan
     lora, trained = plan.config.training.lora, progress.history.evaluation_at(step)
@@ -25,22 +25,22 @@ def tell_merged(prepared: Prepared, output: Output, progress: RunProgress, step:
         prepared.pretrained, place=str(output.model), commit=None, adapter=None, tensors=None,
         dtype=torch.bfloat16 if plan.bf16 else torch.float32,
     )  # fmt: skip
-    size = progress.adjustments.batch.batch_size
+    size = plan.batch.batch_size
     try:
         found = evaluate(
             prepared.data.load_model(exported).model, prepared.data, size, device, lambda: progress.stop.requested
         )
     except torch.OutOfMemoryError:
         found = None
-    told = ", ".join(
+    shown = ", ".join(
         f"{name} {value:.4g} ({trained[name]:.4g})" for name, value in (found or {}).items() if name in trained
     )
     warn(
         Reason.MERGED_MODEL_DIFFERS,
         f"the adapter was trained and evaluated beside a base in {lora.quantization}, and is merged into the full one: "
         + (
-            f"the exported model has {told}, in brackets before the merge"
-            if told
+            f"the exported model has {shown}, in brackets before the merge"
+            if shown
             else "the exported model is not evaluated"
         ),
     )

@@ -1,8 +1,15 @@
-"""How much memory is free, and running out of it told with the sizes that decide about it."""
+"""Running out of memory: what counts as that, what takes less, and what is reported where nothing does.
 
+Where a GPU's memory is not enough, a run goes on from its newest checkpoint with a smaller batch plan (`smaller`): alone, a
+process loads its model again and tries at once. One of several cannot: the others are within the step, and wait for it in
+vain. So it writes the batch plan to the output, as a hint for the next attempt, and ends.
+"""
+
+import gc
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -11,14 +18,54 @@ from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError, causes
 from finetune_trainer.base.hardware import available_memory
+from finetune_trainer.engines.engine import Prepared
+from finetune_trainer.engines.registry import ENGINES
+from finetune_trainer.run.memory_estimate import estimate_memory, sizes_of
+from finetune_trainer.settings.batch_plan import BatchPlan, describe
 from finetune_trainer.settings.device import Device
+from finetune_trainer.storage.layout import HINT
+from finetune_trainer.storage.output import Output
 
 _GPU_IS_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 """What CUDA and its libraries say where it was not torch's own allocator that found no memory."""
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """A GPU ran out of memory. Holds no frames, and with them nothing of what fills the memory."""
+
+    message: str
+    """CUDA's own words, with the sizes."""
+    evaluating: bool
+    """Whether an evaluation ran out of memory, and not the training."""
+
+
+def gpu_shortage(error: BaseException) -> str | None:
+    """Return what was said where the memory of a GPU was not enough; None if that is not the cause of `error`."""
+    for cause in causes(error):
+        text = str(cause)
+        if isinstance(cause, torch.OutOfMemoryError) or any(words in text for words in _GPU_IS_FULL):
+            return text
+    return None
+
+
+def is_memory_shortage(error: BaseException) -> bool:
+    """Return whether memory, of a GPU or of the CPU, is the cause of `error`."""
+    return gpu_shortage(error) is not None or _host_shortage(error) is not None
+
+
+def _host_shortage(error: BaseException) -> BaseException | None:
+    """Return the cause of `error` that says that the CPU's memory was not enough."""
+    for cause in causes(error):
+        text = str(cause)
+        if isinstance(cause, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
+            return cause
+    return None
 
 
 def free_memory(device: Device, processes: int) -> int | None:
-    """Bytes that one of `processes` on this machine can still take: of its GPU's memory, or as its share of the CPU's.
+    """Return the bytes that one of `processes` on this machine can still take: of its GPU's memory, or its share of the CPU's.
 
     None where nothing is known of it.
     """
@@ -30,51 +77,115 @@ def free_memory(device: Device, processes: int) -> int | None:
     return None if free is None else free // processes
 
 
+def release_memory() -> None:
+    """Give back what a model took that nothing holds any more."""
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def smaller_batch(shortage: Shortage, prepared: Prepared) -> BatchPlan:
+    """Return the batch plan to try next.
+
+    Raises:
+        TrainerError: OUT_OF_MEMORY when nothing is left to try, with the sizes that decide about it.
+    """
+    plan = prepared.plan
+    can_checkpoint = (
+        ENGINES[plan.config.training.engine].supports("activation_checkpointing")
+        and prepared.model.supports_gradient_checkpointing
+    )
+    less = smaller(plan.batch, shortage.evaluating, can_checkpoint)
+    if less is None:
+        raise _nothing_smaller(shortage, prepared)
+    return less
+
+
+def smaller(batch: BatchPlan, evaluating: bool, can_checkpoint: bool = True) -> BatchPlan | None:
+    """Return a batch plan that takes less memory; None when nothing is left to try.
+
+    A batch is halved; one of odd size is divided by its smallest factor, so that a step keeps exactly its rows.
+
+    Args:
+        evaluating: Whether an evaluation ran out of memory, and not the training.
+        can_checkpoint: Whether the engine can compute activations again.
+    """
+    if evaluating:
+        size = batch.evaluation_batch_size // 2
+        return replace(batch, evaluation_batch_size=size) if size else None
+    if batch.batch_size > 1:
+        factor = next(number for number in range(2, batch.batch_size + 1) if batch.batch_size % number == 0)
+        return replace(batch, batch_size=batch.batch_size // factor, accumulation=batch.accumulation * factor)
+    return (
+        replace(batch, activation_checkpointing=True) if can_checkpoint and not batch.activation_checkpointing else None
+    )
+
+
+def write_hint(output: Output, batch: BatchPlan) -> None:
+    """Write the batch plan that the next attempt begins with. Any process can, and several that write the same."""
+    output.write_marker(HINT, json.dumps(batch.to_numbers()).encode())
+
+
+def read_hint(output: Output) -> BatchPlan | None:
+    """Return the hint of an attempt before, if there is one."""
+    content = output.read_marker(HINT)
+    return BatchPlan.from_numbers(json.loads(content)) if content else None
+
+
+def clear_hint(output: Output) -> None:
+    """Remove the hint: the history has it, and is sent before this is gone."""
+    output.send_history()
+    output.remove_marker(HINT)
+
+
+def ended_for_hint(shortage: Shortage, before: BatchPlan, after: BatchPlan) -> TrainerError:
+    """Return the failure of one of several processes, which ends so that the next attempt begins with smaller batches."""
+    return TrainerError(
+        ExitCode.SMALLER_BATCHES,
+        Reason.CUDA_OUT_OF_MEMORY,
+        f"the GPU's memory is not enough: {_first_line(shortage.message)}",
+        f"the next attempt goes on from the newest checkpoint with {describe(before, after)}",
+    )
+
+
+def _nothing_smaller(shortage: Shortage, prepared: Prepared) -> TrainerError:
+    """Return the failure of a run whose batches are of 1 row."""
+    sizes, longest = sizes_of(prepared.model), max(prepared.data.train.lengths)
+    estimate = estimate_memory(sizes, prepared.plan, longest).total
+    checkpointing = prepared.plan.batch.activation_checkpointing
+    how = " in the evaluation" if shortage.evaluating else " with activation checkpointing" if checkpointing else ""
+    size = _gpu_size()
+    where = f"{size} are" if size else "the GPU's memory is"
+    return TrainerError(
+        ExitCode.OUT_OF_MEMORY,
+        Reason.CUDA_OUT_OF_MEMORY,
+        f"{where} not enough, not even for batches of 1 row{how}: {_first_line(shortage.message)}",
+        f"{sizes.parameters:,} parameters, {sizes.trained:,} of them trained, with 1 row of {longest} tokens take about "
+        f"{estimate / _GIB:.1f} GiB: lower preprocessing.maxLength, train an adapter (training.lora), spread the "
+        "model over more GPUs (training.parallelism: fsdp), or take a larger GPU or a smaller model",
+    )
+
+
 @contextmanager
 def memory_failures(config: RunConfig) -> Iterator[None]:
-    """Tell what torch and Python raise for want of memory as OUT_OF_MEMORY."""
+    """Raise what torch and Python raise for want of memory as OUT_OF_MEMORY."""
     try:
         yield
     except Exception as error:
-        if failure := explain_memory(error, config):
+        if failure := _explain(error, config):
             raise failure from error
         raise
 
 
-def gpu_shortage(error: BaseException) -> str | None:
-    """What was said where the memory of a GPU was not enough; None if that is not the cause of `error`."""
-    for cause in causes(error):
-        text = str(cause)
-        if isinstance(cause, torch.OutOfMemoryError) or any(words in text for words in _GPU_IS_FULL):
-            return text
-    return None
-
-
-def explain_memory(error: BaseException, config: RunConfig) -> TrainerError | None:
-    """The failure, if memory is the cause."""
+def _explain(error: BaseException, config: RunConfig) -> TrainerError | None:
     if said := gpu_shortage(error):
-        size = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
-        where = f"the GPU's {size:.0f} GiB" if size else "the GPU's memory"
-        return _failure(Reason.CUDA_OUT_OF_MEMORY, f"{where} is not enough: {said.splitlines()[0]:.300}", config)
+        where = _gpu_size() or "the GPU's memory"
+        message = f"{where} is not enough: {_first_line(said)}"
+        return _failure(Reason.CUDA_OUT_OF_MEMORY, message, config)
     if cause := _host_shortage(error):
         text = str(cause)
         return _failure(
             Reason.OUT_OF_MEMORY, f"the memory is not enough: {text.splitlines()[0] if text else cause!r:.300}", config
         )
-    return None
-
-
-def is_memory_shortage(error: BaseException) -> bool:
-    """Whether memory, of a GPU or of the CPU, is the cause of `error`."""
-    return gpu_shortage(error) is not None or _host_shortage(error) is not None
-
-
-def _host_shortage(error: BaseException) -> BaseException | None:
-    """Of the causes of `error` the one that says that the CPU's memory was not enough."""
-    for cause in causes(error):
-        text = str(cause)
-        if isinstance(cause, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
-            return cause
     return None
 
 
@@ -87,39 +198,12 @@ def _failure(reason: Reason, message: str, config: RunConfig) -> TrainerError:
     return TrainerError(ExitCode.OUT_OF_MEMORY, reason, message, hint)
 
 
-@dataclass(frozen=True)
-class Need:
-    """What decides about the memory of a training that is as small as can be."""
-
-    parameters: int
-    trained: int
-    """Parameters that are trained."""
-    longest: int
-    """Tokens in the longest row."""
-    estimate: int
-    """Bytes for one such row at a time."""
+def _gpu_size() -> str | None:
+    """Return the size of the GPU's memory, in words; None without one."""
+    if not torch.cuda.is_available():
+        return None
+    return f"the GPU's {torch.cuda.get_device_properties(0).total_memory / _GIB:.0f} GiB"
 
 
-def nothing_smaller(said: str, evaluating: bool, checkpointing: bool, need: Need) -> TrainerError:
-    """The failure of a run whose batches are of 1 row. `said` is what CUDA said."""
-    size = torch.cuda.get_device_properties(0).total_memory / 2**30 if torch.cuda.is_available() else 0
-    where = f"the GPU's {size:.0f} GiB are" if size else "the GPU's memory is"
-    how = " in the evaluation" if evaluating else " with activation checkpointing" if checkpointing else ""
-    return TrainerError(
-        ExitCode.OUT_OF_MEMORY,
-        Reason.CUDA_OUT_OF_MEMORY,
-        f"{where} not enough, not even for batches of 1 row{how}: {said.splitlines()[0]:.300}",
-        f"{need.parameters:,} parameters, {need.trained:,} of them trained, with 1 row of {need.longest} tokens take about "
-        f"{need.estimate / 2**30:.1f} GiB: lower preprocessing.maxLength, train an adapter (training.lora), spread the "
-        "model over more GPUs (training.parallelism: fsdp), or take a larger GPU or a smaller model",
-    )
-
-
-def left_for_next(said: str, change: str) -> TrainerError:
-    """The failure of one of several processes, which ends so that the next attempt can begin with smaller batches."""
-    return TrainerError(
-        ExitCode.SMALLER_BATCHES,
-        Reason.CUDA_OUT_OF_MEMORY,
-        f"the GPU's memory is not enough: {said.splitlines()[0]:.300}",
-        f"the next attempt goes on from the newest checkpoint with {change}",
-    )
+def _first_line(message: str) -> str:
+    return message.splitlines()[0][:300]

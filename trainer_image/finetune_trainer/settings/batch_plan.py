@@ -1,4 +1,4 @@
-"""How much of a run is in a device's memory at a time, and what to do when that was too much.
+"""How much of a run is in a device's memory at a time.
 
 The rows of an optimizer step stay the same, so that a run with less memory trains the same: in smaller parts, and slower.
 """
@@ -59,26 +59,6 @@ class BatchPlan:
             activation_checkpointing=bool(numbers["activation_checkpointing"]),
             processes=int(numbers.get("processes", 0)),
         )
-
-
-def smaller(plan: BatchPlan, evaluating: bool, can_checkpoint: bool = True) -> BatchPlan | None:
-    """What takes less memory; None when nothing is left to try.
-
-    A batch is halved; one of odd size is divided by its smallest factor, so that a step keeps exactly its rows.
-
-    Args:
-        evaluating: Whether an evaluation ran out of memory, and not the training.
-        can_checkpoint: Whether the engine can compute activations again.
-    """
-    if evaluating:
-        size = plan.evaluation_batch_size // 2
-        return replace(plan, evaluation_batch_size=size) if size else None
-    if plan.batch_size > 1:
-        factor = next(number for number in range(2, plan.batch_size + 1) if plan.batch_size % number == 0)
-        return replace(plan, batch_size=plan.batch_size // factor, accumulation=plan.accumulation * factor)
-    return (
-        replace(plan, activation_checkpointing=True) if can_checkpoint and not plan.activation_checkpointing else None
-    )
 
 
 def for_processes(plan: BatchPlan, before: int, now: int) -> BatchPlan | None:

@@ -85,7 +85,7 @@ def check_optimizer(given: Mapping[str, Any], learning_rate: float, use_cpu: boo
         raise _refused("lr_scheduler_type", trainer.args, error) from error
 
 
-def tell_odd_steps(config: RunConfig, arguments: TrainingArguments, total_steps: int) -> None:
+def warn_of_odd_steps(config: RunConfig, arguments: TrainingArguments, total_steps: int) -> None:
     """Warn of what is counted in steps and does not fit into a run of `total_steps`."""
     warmup = arguments.warmup_steps
     if warmup >= max(1, total_steps) and SchedulerType(arguments.lr_scheduler_type).value not in _WITHOUT_WARMUP:

@@ -1,42 +1,10 @@
-"""What to do when a device's memory is not enough."""
+"""How much of a run is in memory at a time."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_trainer.settings.batch_plan import BatchPlan, describe, for_processes, smaller
-
-
-@pytest.mark.parametrize(
-    ("before", "evaluating", "can_checkpoint", "after"),
-    [
-        (BatchPlan(8, 1, 8, False), False, True, BatchPlan(4, 2, 8, False)),
-        (BatchPlan(9, 2, 8, False), False, True, BatchPlan(3, 6, 8, False)),
-        (BatchPlan(5, 1, 8, False), False, True, BatchPlan(1, 5, 8, False)),
-        (BatchPlan(1, 8, 8, False), False, True, BatchPlan(1, 8, 8, True)),
-        (BatchPlan(1, 8, 8, False), False, False, None),
-        (BatchPlan(1, 8, 8, True), False, True, None),
-        (BatchPlan(8, 1, 9, False), True, True, BatchPlan(8, 1, 4, False)),
-        (BatchPlan(8, 1, 1, False), True, True, None),
-    ],
-)
-def test_first_smaller_batches_then_activation_checkpointing_then_nothing(
-    before: BatchPlan, evaluating: bool, can_checkpoint: bool, after: BatchPlan | None
-) -> None:
-    assert smaller(before, evaluating, can_checkpoint) == after
-
-
-@given(st.integers(1, 65_536), st.integers(1, 64))
-def test_a_step_keeps_its_rows_until_nothing_is_left_to_try(batch_size: int, accumulation: int) -> None:
-    plan: BatchPlan | None = BatchPlan(batch_size, accumulation, 8, False)
-    tries = 0
-
-    while plan:
-        assert plan.batch_size * plan.accumulation == batch_size * accumulation
-        last, plan, tries = plan, smaller(plan, evaluating=False), tries + 1
-
-    assert (last.batch_size, last.activation_checkpointing) == (1, True)
-    assert tries <= 18
+from finetune_trainer.settings.batch_plan import BatchPlan, describe, for_processes
 
 
 def test_people_are_told_what_was_changed_from_what_to_what() -> None:
@@ -53,7 +21,7 @@ def test_people_are_told_what_was_changed_from_what_to_what() -> None:
     ]
 
 
-def test_a_fit_survives_as_numbers() -> None:
+def test_a_batch_plan_survives_as_numbers() -> None:
     plan = BatchPlan(4, 2, 8, True)
 
     assert BatchPlan.from_numbers(plan.to_numbers()) == plan

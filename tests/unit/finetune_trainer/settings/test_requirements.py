@@ -12,7 +12,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.settings.arguments import check_arguments
 from finetune_trainer.settings.device import find_device
-from finetune_trainer.settings.requirements import check_requirements, tell_odd_steps
+from finetune_trainer.settings.requirements import check_requirements, warn_of_odd_steps
 from finetune_trainer.settings.run_plan import make_plan
 
 SCHEDULES: dict[str, dict[str, Any] | None] = {
@@ -111,7 +111,7 @@ def warnings(caplog: pytest.LogCaptureFixture, **changes: Any) -> list[str]:
     config = RunConfig.model_validate(settings)
     caplog.clear()
     with caplog.at_level(logging.WARNING, "finetune_trainer.base.run_warnings"):
-        tell_odd_steps(
+        warn_of_odd_steps(
             config, make_plan(config, find_device(use_cpu=True, processes=1), 100).arguments, total_steps=100
         )
     return [record.getMessage() for record in caplog.records]

@@ -34,7 +34,7 @@ class Findings:
     dataset: str
     train_rows: int
     evaluation_rows: int
-    tokenised: int
+    tokenised: int  # spelt so in what `prepare --json` prints
     """Training rows of which lengths and labels were taken."""
     labels: dict[str, int]
     """Rows (for tags: words) of each class in these; empty where there are no classes."""

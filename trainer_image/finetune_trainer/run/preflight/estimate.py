@@ -1,4 +1,4 @@
-"""What a run will be, by its settings, the shapes of its model's weights, and its tokenised rows."""
+"""Estimates what a run will be: by its settings, the shapes of its model's weights, and its tokenized rows."""
 
 import logging
 import math
@@ -28,15 +28,15 @@ from finetune_trainer.run.memory_estimate import (
 from finetune_trainer.run.out_of_memory import free_memory
 from finetune_trainer.run.preflight.findings import Findings, Lengths, to_status
 from finetune_trainer.run.preflight.table import table
-from finetune_trainer.settings.requirements import tell_odd_steps
+from finetune_trainer.settings.requirements import warn_of_odd_steps
 from finetune_trainer.settings.run_plan import RunPlan
 from finetune_trainer.storage.output import Output
 
 logger = logging.getLogger(__name__)
 
 
-def foretell(found: Found, plan: RunPlan, output: Output | None, *, fresh: bool = True) -> Findings:
-    """What the run will be. What may not be enough for it is warned of.
+def estimate_run(found: Found, plan: RunPlan, output: Output | None, *, fresh: bool = True) -> Findings:
+    """Estimate steps, memory and output of a run, and warn of what may not be enough for it.
 
     Args:
         output: Where it writes; None where that is not at hand.
@@ -49,7 +49,7 @@ def foretell(found: Found, plan: RunPlan, output: Output | None, *, fresh: bool 
     sizes = sizes_of(load_model(plan, data, replace(found.pretrained, empty=True)))
     lengths = measure_lengths(data, config)
     steps = count_steps(plan)
-    tell_odd_steps(config, plan.arguments, steps)
+    warn_of_odd_steps(config, plan.arguments, steps)
     memory = estimate_memory(sizes, plan, lengths.longest)
     available, output_bytes = free_memory(plan.device, config.processes), estimate_output(sizes, config)
     if short := shortage(memory, available):
@@ -106,8 +106,8 @@ def gpus_needed(sizes: Sizes, plan: RunPlan, longest: int, free: int) -> int | N
     return None
 
 
-def tell(findings: Findings, state: RunState) -> None:
-    """Say it in the log and in the status."""
+def report_findings(findings: Findings, state: RunState) -> None:
+    """Write what was found to the log and to the status."""
     state.set_preflight(to_status(findings))
     logger.info("%s", table(findings))
 

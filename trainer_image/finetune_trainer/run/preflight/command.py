@@ -5,8 +5,8 @@ from finetune_trainer.base.run_warnings import collected
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.check import check_settings
 from finetune_trainer.run.load import find, fingerprints
+from finetune_trainer.run.preflight.estimate import estimate_run
 from finetune_trainer.run.preflight.findings import Findings
-from finetune_trainer.run.preflight.foretell import foretell
 from finetune_trainer.settings.device import find_device
 from finetune_trainer.settings.run_plan import make_plan
 from finetune_trainer.storage.claim import check_same_rows, open_output
@@ -14,14 +14,14 @@ from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.uris import Volumes, claim_of
 
 SAMPLE = 5_000
-"""So many rows of a split are tokenised at the most, where a sample will do."""
+"""Most rows of a split that are tokenized, where a sample will do."""
 
 
-def prepare(config: RunConfig, volumes: Volumes, state: RunState, *, for_job: bool = False) -> Findings:
-    """Check everything that a run needs, and foretell what it will be. Of many rows only a sample is tokenised.
+def preflight(config: RunConfig, volumes: Volumes, state: RunState, *, for_job: bool = False) -> Findings:
+    """Check everything that a run needs, and estimate what it will be. Of many rows only a sample is tokenized.
 
     Args:
-        for_job: As the first stage of a job that trains elsewhere: all rows are tokenised, GPUs that are asked for are
+        for_job: As the first stage of a job that trains elsewhere: all rows are tokenized, GPUs that are asked for are
             taken as given, and an output on a volume that is not at hand is left to the training.
 
     Raises:
@@ -34,7 +34,7 @@ def prepare(config: RunConfig, volumes: Volumes, state: RunState, *, for_job: bo
         found = find(config, volumes, use_cpu, state, most=None if for_job else SAMPLE)
         if output:
             check_same_rows(output, lambda: fingerprints(found))
-        return foretell(found, make_plan(config, device, found.sequences), output)
+        return estimate_run(found, make_plan(config, device, found.sequences), output)
 
 
 def _open(config: RunConfig, volumes: Volumes, for_job: bool) -> Output | None:
