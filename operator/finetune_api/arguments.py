@@ -111,8 +111,10 @@ class ArgumentRule:
 
 
 def _wrong_name(arguments: JsonObject) -> str | None:
-    wrong = next((name for name in arguments if not re.fullmatch(_NAME, name)), None)
-    return wrong and f"{wrong!r:.80} is no argument's name, which has letters, digits and _, at most 64"
+    wrong = (name for name in arguments if not re.fullmatch(_NAME, name))
+    return next(
+        (f"{name!r:.80} is no argument's name, which has letters, digits and _, at most 64" for name in wrong), None
+    )
 
 
 def _wrong_key(arguments: JsonObject) -> str | None:

@@ -2,9 +2,10 @@
 
 from typing import Any, ClassVar, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidatorFunctionWrapHandler, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
 from finetune_api.rules import Rule, enforce, validations
 
@@ -15,14 +16,13 @@ def _add_rules(schema: JsonDict, model: type[Any]) -> None:
     schema.update(validations(*model.rules))
 
 
-class ApiModel(BaseModel):
-    """A part of a manifest: camelCase on the wire, unknown fields refused, never changed in place."""
+class WireModel(BaseModel):
+    """An object of the contract: camelCase on the wire, never changed in place."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
         validate_by_name=True,
         validate_by_alias=True,
-        extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
         allow_inf_nan=False,
@@ -43,7 +43,33 @@ class ApiModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-class LenientModel(ApiModel):
+class ApiModel(WireModel):
+    """A part of a manifest, read as the API server reads it: unknown fields are refused, null is absent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, fields: Any) -> Any:
+        """As the API server does: null leaves a field out, so that its default holds."""
+        if not isinstance(fields, dict):
+            return fields
+        known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values())}
+        return {name: value for name, value in fields.items() if value is not None or name not in known}
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _never_converted(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        """As the API server does: take no number or boolean from text, no number from a boolean and none the other way."""
+        result = handler(value)
+        if isinstance(result, int | float) and isinstance(value, str):
+            raise PydanticCustomError("converted", "Input should be a number or boolean, and is text")
+        if isinstance(result, int | float) and isinstance(value, bool) != isinstance(result, bool):
+            raise PydanticCustomError("converted", "Input should be a number, or true or false")
+        return result
+
+
+class LenientModel(WireModel):
     """Written by another program or another version: fields that we do not know are left out, not refused."""
 
     model_config = ConfigDict(extra="ignore")

@@ -1,13 +1,13 @@
 """What a pod needs on a given cluster. All of it goes to the training pod as it stands."""
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from finetune_api.base import ApiModel
 from finetune_api.rules import Rule
-from finetune_api.text import Text
+from finetune_api.text import Pattern, Text
 
 ObjectName: TypeAlias = Annotated[
     str,
@@ -17,10 +17,19 @@ ObjectName: TypeAlias = Annotated[
         max_length=253,
     ),
 ]
+
+
+def _without_nulls(value: Any) -> Any:
+    """A map without its nulls, as the API server stores it."""
+    return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value
+
+
 LabelKey: TypeAlias = Annotated[str, Field(max_length=317)]
 LabelValue: TypeAlias = Annotated[str, Field(max_length=63)]
-Labels: TypeAlias = Annotated[dict[str, LabelValue], Field(max_length=32)]
-Annotations: TypeAlias = Annotated[dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=32)]
+Labels: TypeAlias = Annotated[dict[str, LabelValue], Field(max_length=32), BeforeValidator(_without_nulls)]
+Annotations: TypeAlias = Annotated[
+    dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=32), BeforeValidator(_without_nulls)
+]
 
 _LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
@@ -133,7 +142,7 @@ class PodSettings(ApiModel):
 
     rules = (_RESERVED_LABELS, _LABELS)
 
-    image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^\S+$")] | None = None
+    image: Annotated[str, Field(min_length=1, max_length=512), Pattern(r"^\S+$")] | None = None
     """Image of the trainer. The operator's default if left out."""
     service_account_name: ObjectName | None = None
     """ServiceAccount of the pod. It needs no rights on the Kubernetes API."""

@@ -12,8 +12,9 @@ _PATTERN: Final = "^([0-9]+([.][0-9]*)?|[.][0-9]+)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|[e
 
 
 def _as_text(value: Any) -> Any:
-    """YAML reads `cpu: 4` as a number; Kubernetes takes both."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    """YAML reads `cpu: 4` as a number; Kubernetes takes both. A number beyond 64 bits is no integer there."""
+    is_integer = isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+    return str(value) if is_integer else value
 
 
 _RULE: Final = Rule[str](

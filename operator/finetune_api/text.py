@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import core_schema
+from pydantic_core import PydanticKnownError, core_schema
 
 from finetune_api.base import JsonObject
 from finetune_api.rules import Rule, enforce, validations
@@ -44,9 +44,27 @@ class Text:
         return not (self.forbid and re.search(_as_python(self.forbid), value))
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """Annotation of a string that must match a schema's `pattern`, read as the API server reads it (RE2)."""
+
+    pattern: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonObject:
+        return {**handler(schema), "pattern": self.pattern}
+
+    def _check(self, value: str) -> str:
+        if not re.fullmatch(_as_python(self.pattern), value):
+            raise PydanticKnownError("string_pattern_mismatch", {"pattern": self.pattern})
+        return value
+
+
 def _as_python(pattern: str) -> str:
     r"""A pattern in RE2's syntax for `re`, whose \s has more than RE2's five characters."""
-    return pattern.replace(r"[^\s", r"[^\t\n\f\r ").replace(r"\s", r"[\t\n\f\r ]")
+    return pattern.replace(r"[^\s", r"[^\t\n\f\r ").replace(r"\S", r"[^\t\n\f\r ]").replace(r"\s", r"[\t\n\f\r ]")
 
 
 def _cel_string(value: str) -> str:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from tests.integration.fixtures import Space, finetunejob
+from tests.unit.api import wrong_specs
 
 from devcluster.cluster import Cluster
+from devcluster.testing.api import Answer, Api
 
 DATA: dict[str, Any] = {"source": "pvc://seed/data", "train": {"split": "train"}}
 WRONG: list[tuple[str, dict[str, Any], str, str]] = [
@@ -71,6 +73,22 @@ def test_a_wrong_manifest_is_refused_and_the_field_is_named(
     assert "serverside-applied" not in answer
     assert field in answer
     assert remedy in answer
+
+
+def test_each_rule_refuses_its_wrong_specs_and_takes_their_neighbours(finetune_crd: Cluster, api: Api) -> None:
+    def answer(spec: dict[str, Any]) -> Answer:
+        path = "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs?dryRun=All&fieldValidation=Strict"
+        return api("POST", path, {**finetunejob("any"), "spec": spec})
+
+    refused = [answer(wrong.spec) for wrong in wrong_specs.WRONG]
+    taken = [answer(wrong.right) for wrong in wrong_specs.WRONG]
+
+    assert [each.body["message"] for each in taken if each.code != 201] == []
+    assert [
+        (wrong.message, each.body)
+        for wrong, each in zip(wrong_specs.WRONG, refused, strict=True)
+        if each.code != 422 or not all(wrong.message in cause["message"] for cause in each.body["details"]["causes"])
+    ] == []
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,26 @@ def test_fields_that_do_not_go_together_are_refused_with_the_remedy(change: dict
         FineTuneJobSpec.model_validate({**SPEC, **change})
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"training": {"epochs": "3"}}, "a number or boolean, and is text"),
+        ({"training": {"lora": {"merge": "true"}}}, "a number or boolean, and is text"),
+        ({"training": {"batchSize": True}}, "a number, or true or false"),
+        ({"preprocessing": {"truncation": 1}}, "a number, or true or false"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_as_by_the_api_server(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        FineTuneJobSpec.model_validate({**SPEC, **change})
+
+
+def test_null_leaves_a_field_or_a_section_out() -> None:
+    nulls = {"training": None, "evaluation": {"strategy": None}, "pod": {"labels": {"a": None}, "image": None}}
+
+    assert FineTuneJobSpec.model_validate({**SPEC, **nulls}) == FineTuneJobSpec.model_validate(SPEC)
+
+
 def test_the_digest_of_a_run_changes_with_what_shapes_the_result_and_with_nothing_else() -> None:
     here = RunConfig.model_validate({**SPEC, "output": {"uri": "file:///tmp/a"}})
     elsewhere = RunConfig.model_validate({**SPEC, "output": {"uri": "pvc://claim"}, "gpus": 0})

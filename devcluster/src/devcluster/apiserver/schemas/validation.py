@@ -42,6 +42,8 @@ def json_type(value: Any) -> str:
         return "object"
     if isinstance(value, list):
         return "array"
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        return "number"  # as Go reads it
     return _JSON_TYPES[type(value)]
 
 
@@ -165,8 +167,10 @@ def _join(path: str, name: str) -> str:
 
 @functools.cache
 def compiled(pattern: str) -> re.Pattern[str]:
-    """Compile a Go (RE2) pattern in Python's dialect: `$` matches only at the end of the text, `\\z` is `\\Z`."""
-    return re.compile(re.sub(r"(?<!\\)\$(?=$|\))", r"\\Z", pattern.replace(r"\z", r"\Z")))
+    """Compile a Go (RE2) pattern in Python's dialect: `$` matches only at the end of the text, white space is ASCII's."""
+    for ours, pythons in ((r"[^\s", r"[^\t\n\f\r "), (r"\S", r"[^\t\n\f\r ]"), (r"\s", r"[\t\n\f\r ]"), (r"\z", r"\Z")):
+        pattern = pattern.replace(ours, pythons)
+    return re.compile(re.sub(r"(?<!\\)\$(?=$|\))", r"\\Z", pattern), re.ASCII)
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:

@@ -1,0 +1,82 @@
+"""Each rule refuses on the API server what it refuses here, with the same message."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tests.unit.api.api_server import RULES, refusals
+from tests.unit.api.wrong_specs import BASE, WRONG, WrongSpec
+
+from finetune_api.run import RunConfig
+from finetune_api.v1alpha1 import FineTuneJobSpec
+
+ON_CHANGES = {rule: message for rule, message in RULES.items() if "oldSelf" in rule}
+ON_VALUES = {rule: message for rule, message in RULES.items() if "oldSelf" not in rule}
+
+
+def messages(spec: dict[str, Any]) -> list[str]:
+    """What pydantic says."""
+    try:
+        FineTuneJobSpec.model_validate(spec)
+    except ValidationError as error:
+        return [problem["msg"] for problem in error.errors()]
+    return []
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.message[:40])
+def test_a_wrong_spec_is_refused_on_both_sides_with_the_same_message(wrong: WrongSpec) -> None:
+    message = next(text for text in ON_VALUES.values() if text.startswith(wrong.message))
+
+    assert [refusal for refusal in refusals(wrong.spec) if not refusal.endswith(message)] == []
+    assert refusals(wrong.spec) != []
+    assert [text.endswith(message) for text in messages(wrong.spec)] == [True]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.message[:40])
+def test_its_neighbour_is_accepted_on_both_sides(wrong: WrongSpec) -> None:
+    assert (refusals(wrong.right), messages(wrong.right)) == ([], [])
+
+
+def test_each_rule_has_a_wrong_spec() -> None:
+    untried = [
+        message for message in ON_VALUES.values() if not any(message.startswith(wrong.message) for wrong in WRONG)
+    ]
+
+    assert untried == []
+
+
+CHANGES: dict[str, Any] = {
+    "task": "causal-lm",
+    "model": {"source": "a"},
+    "dataset": {"source": "a", "train": {"split": "train"}},
+    "preprocessing": {"maxLength": 2},
+    "training": {"seed": 1},
+    "evaluation": {"bestMetric": "loss"},
+    "checkpoints": {"keep": 1},
+    "output": {"size": 1},
+    "resources": {"nodes": 2},
+    "pod": {"image": "a"},
+}
+
+
+@pytest.mark.parametrize(("section", "after"), CHANGES.items())
+def test_what_shapes_a_run_is_immutable(section: str, after: Any) -> None:
+    told = refusals({**BASE, section: after}, before=BASE)
+
+    assert [refusal.partition(": ")[0] for refusal in told] == [f"spec.{section}"]
+    assert told[0].endswith(ON_CHANGES[f"self.{section} == oldSelf.{section}"])
+
+
+def test_each_rule_about_a_change_is_tried() -> None:
+    assert set(ON_CHANGES) == {f"self.{section} == oldSelf.{section}" for section in CHANGES}
+
+
+@pytest.mark.parametrize("change", [{"suspend": True}, {"runPolicy": {"backoffLimit": 0}}], ids=str)
+def test_suspend_and_run_policy_may_change(change: dict[str, Any]) -> None:
+    assert refusals({**BASE, **change}, before=BASE) == []
+
+
+@pytest.mark.parametrize("gpus", [{}, {"gpus": 1}], ids=str)
+def test_a_run_on_a_laptop_keeps_to_the_rule_of_processes(gpus: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match="processesPerNode is for training on the CPU"):
+        RunConfig.model_validate({**BASE, "output": {"uri": "file:///out"}, "processesPerNode": 2, **gpus})

@@ -1,0 +1,222 @@
+"""Specs that break one rule each, beside a neighbour that does not: for the API server and for pydantic alike."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+Change = dict[str, Any]
+"""Sections of the spec, each merged into that of BASE; None leaves a field out."""
+
+BASE: Final[dict[str, Any]] = {
+    "task": "text-classification",
+    "model": {"source": "google-bert/bert-base-cased"},
+    "dataset": {"source": "Yelp/yelp_review_full", "train": {"split": "train"}, "evaluation": {"split": "test"}},
+}
+
+
+@dataclass(frozen=True)
+class WrongSpec:
+    """What is wrong with a spec, and the nearest one that is right."""
+
+    change: Change
+    message: str
+    """How the message of the rule begins."""
+    neighbour: Change
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The wrong spec."""
+        return changed(self.change)
+
+    @property
+    def right(self) -> dict[str, Any]:
+        """The right one."""
+        return changed(self.neighbour)
+
+
+def changed(change: Change) -> dict[str, Any]:
+    """BASE with a change."""
+    spec = {**BASE}
+    for section, value in change.items():
+        spec[section] = _merged(spec.get(section), value)
+    return spec
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        both = {**old, **new}
+        return {name: value for name, value in both.items() if value is not None}
+    return new
+
+
+_SOURCE = "must be a Hugging Face Hub id (org/name)"
+_OUTPUT = "must be pvc://claim/path, s3://"
+_NAME = "must be the name of a Kubernetes object"
+_QUANTITY = "must be a Kubernetes quantity"
+_STEPS = "steps is required with strategy 'steps', and only then"
+_LABELS = "pod.labels, pod.annotations and pod.nodeSelector take keys"
+_RESERVED_LABELS = "pod.labels: those under finetune.dev/"
+_RESERVED_NAME = "variables that begin with FINETUNE_ or KUBEFLOW_TRAINER_"
+_VOLUME = "size, storageClassName and retentionPolicy are for the volume"
+_BEST_CHECKPOINT = "needs dataset.evaluation, and an evaluation at each checkpoint"
+_KERAS = "engine 'keras' trains text-classification, without lora"
+_KERAS_DEVICE = "engine 'keras' trains on one device"
+_PROCESSES = "processesPerNode is for training on the CPU"
+
+_NO_EVALUATION: Change = {"dataset": {"evaluation": None}}
+_BUCKET = "s3://bucket/run"
+_SECRET_KEY = {"secretKeyRef": {"name": "s", "key": "k"}}
+
+
+def _env(**variable: Any) -> Change:
+    return {"pod": {"env": [variable]}}
+
+
+def _steps(evaluation: int | None, checkpoints: int | None) -> Change:
+    of = lambda steps: {"strategy": "steps", "steps": steps} if steps else {"strategy": "epoch"}  # noqa: E731
+    return {"evaluation": {"bestMetric": "loss", **of(evaluation)}, "checkpoints": of(checkpoints)}
+
+
+WRONG: Final = (
+    WrongSpec({"model": {"source": ""}}, _SOURCE, {"model": {"source": "a"}}),
+    WrongSpec({"model": {"source": "pvc://claim/../x"}}, _SOURCE, {"model": {"source": "pvc://claim/..x"}}),
+    WrongSpec({"model": {"source": "a/b/c"}}, _SOURCE, {"model": {"source": "a/b"}}),
+    WrongSpec({"model": {"source": "a/b\n"}}, _SOURCE, {"model": {"source": "file:///a\x0b"}}),
+    WrongSpec({"dataset": {"source": "s3://key:secret@b/x"}}, _SOURCE, {"dataset": {"source": "s3://b/x"}}),
+    WrongSpec({"dataset": {"source": "http://host/x"}}, _SOURCE, {"dataset": {"source": "https://host/x"}}),
+    WrongSpec({"output": {"uri": ""}}, _OUTPUT, {"output": {"uri": "gs://b"}}),
+    WrongSpec({"output": {"uri": "file:///out"}}, _OUTPUT, {"output": {"uri": "pvc://claim"}}),
+    WrongSpec({"output": {"uri": "hf://datasets/name"}}, _OUTPUT, {"output": {"uri": "hf://dataset/name"}}),
+    WrongSpec({"output": {"uri": "az://b/../x"}}, _OUTPUT, {"output": {"uri": "az://b/..x/"}}),
+    WrongSpec({"model": {"secretRef": {"name": "S"}}}, _NAME, {"model": {"secretRef": {"name": "s"}}}),
+    WrongSpec({"output": {"secretRef": {"name": "s-"}}}, _NAME, {"output": {"secretRef": {"name": "s-1"}}}),
+    WrongSpec({"pod": {"serviceAccountName": ""}}, _NAME, {"pod": {"serviceAccountName": "a.b"}}),
+    WrongSpec({"pod": {"imagePullSecrets": [{"name": "a_b"}]}}, _NAME, {"pod": {"imagePullSecrets": [{"name": "a"}]}}),
+    WrongSpec({"resources": {"cpu": "lots"}}, _QUANTITY, {"resources": {"cpu": "500m"}}),
+    WrongSpec({"resources": {"memory": -1}}, _QUANTITY, {"resources": {"memory": 0}}),
+    WrongSpec({"output": {"size": "10 Gi"}}, _QUANTITY, {"output": {"size": "10Gi"}}),
+    WrongSpec(
+        {"preprocessing": {"padding": "max_length"}},
+        "padding 'max_length' needs preprocessing.maxLength",
+        {"preprocessing": {"padding": "max_length", "maxLength": 1}},
+    ),
+    WrongSpec({"evaluation": {"strategy": "steps"}}, _STEPS, {"evaluation": {"strategy": "steps", "steps": 1}}),
+    WrongSpec({"evaluation": {"steps": 1}}, _STEPS, {"evaluation": {"strategy": "epoch"}}),
+    WrongSpec({"checkpoints": {"strategy": "steps"}}, _STEPS, {"checkpoints": {"strategy": "steps", "steps": 1}}),
+    WrongSpec({"checkpoints": {"strategy": "epoch", "steps": 1}}, _STEPS, {"checkpoints": {"strategy": "epoch"}}),
+    WrongSpec(
+        {"evaluation": {"metrics": ["recall"], "bestMetric": "f1"}},
+        "bestMetric must be 'loss' or one of metrics",
+        {"evaluation": {"metrics": ["recall"], "bestMetric": "loss"}},
+    ),
+    WrongSpec(
+        {"evaluation": {"metrics": [], "bestMetric": "f1"}},
+        "bestMetric must be 'loss' or one of metrics",
+        {"evaluation": {"bestMetric": "f1"}},
+    ),
+    WrongSpec(
+        {"evaluation": {"patience": 1}},
+        "patience needs bestMetric",
+        {"evaluation": {"patience": 1, "bestMetric": "loss"}},
+    ),
+    WrongSpec(_env(name="A", valueFrom={}), "needs exactly one of secretKeyRef", _env(name="A", valueFrom=_SECRET_KEY)),
+    WrongSpec(
+        _env(name="A", valueFrom={**_SECRET_KEY, "configMapKeyRef": {"name": "c", "key": "k"}}),
+        "needs exactly one of secretKeyRef",
+        _env(name="A", valueFrom={"configMapKeyRef": {"name": "c", "key": "k"}}),
+    ),
+    WrongSpec(
+        _env(name="A", value="", valueFrom=_SECRET_KEY), "takes value or valueFrom, not both", _env(name="A", value="")
+    ),
+    WrongSpec(_env(name="FINETUNE_A"), _RESERVED_NAME, _env(name="FINETUNE")),
+    WrongSpec(_env(name="KUBEFLOW_TRAINER_A"), _RESERVED_NAME, _env(name="KUBEFLOW_A")),
+    WrongSpec({"pod": {"labels": {"finetune.dev/x": "a"}}}, _RESERVED_LABELS, {"pod": {"labels": {"finetune.dev": "a"}}}),
+    WrongSpec({"pod": {"labels": {"batch.kubernetes.io/x": ""}}}, _RESERVED_LABELS, {"pod": {"labels": {"x": ""}}}),
+    WrongSpec({"pod": {"labels": {"a b": "c"}}}, _LABELS, {"pod": {"labels": {"a.b/c": "c"}}}),
+    WrongSpec({"pod": {"labels": {"a": "-"}}}, _LABELS, {"pod": {"labels": {"a": "b-c"}}}),
+    WrongSpec({"pod": {"labels": {"": ""}}}, _LABELS, {"pod": {"labels": {}}}),
+    WrongSpec({"pod": {"labels": {"a": "b\n"}}}, _LABELS, {"pod": {"labels": {"a": "b"}}}),
+    WrongSpec({"pod": {"nodeSelector": {"a": "b c"}}}, _LABELS, {"pod": {"nodeSelector": {"a": "b_c"}}}),
+    WrongSpec({"pod": {"nodeSelector": {"/a": "b"}}}, _LABELS, {"pod": {"nodeSelector": {"finetune.dev/a": "b"}}}),
+    WrongSpec({"pod": {"annotations": {"a/b/c": "d"}}}, _LABELS, {"pod": {"annotations": {"b/c": "d e\n"}}}),
+    WrongSpec({"output": {"uri": _BUCKET, "size": "1Gi"}}, _VOLUME, {"output": {"size": "1Gi"}}),
+    WrongSpec({"output": {"uri": _BUCKET, "storageClassName": "a"}}, _VOLUME, {"output": {"uri": _BUCKET}}),
+    # An empty name is set: to Kubernetes it means a volume of no class.
+    WrongSpec({"output": {"uri": _BUCKET, "storageClassName": ""}}, _VOLUME, {"output": {"storageClassName": ""}}),
+    WrongSpec({"output": {"uri": _BUCKET, "retentionPolicy": "Retain"}}, _VOLUME, {"output": {"retentionPolicy": "Delete"}}),
+    WrongSpec({"resources": {"processesPerNode": 1}}, _PROCESSES, {"resources": {"processesPerNode": 1, "gpus": 0}}),
+    WrongSpec({**_NO_EVALUATION, "evaluation": {"bestMetric": "loss"}}, _BEST_CHECKPOINT, _NO_EVALUATION),
+    WrongSpec(_steps(None, 4), _BEST_CHECKPOINT, _steps(None, None)),
+    WrongSpec(_steps(4, None), _BEST_CHECKPOINT, _steps(4, 4)),
+    WrongSpec(_steps(4, 6), _BEST_CHECKPOINT, _steps(4, 8)),
+    WrongSpec(
+        {**_NO_EVALUATION, "evaluation": {"metrics": ["accuracy"]}},
+        "metrics need dataset.evaluation, the rows to compute them on",
+        {"evaluation": {"metrics": ["accuracy"]}},
+    ),
+    WrongSpec(
+        {**_NO_EVALUATION, "evaluation": {"metrics": []}},
+        "metrics need dataset.evaluation, the rows to compute them on",
+        {"evaluation": {"metrics": []}},
+    ),
+    *(
+        WrongSpec(
+            {"task": task, "evaluation": {field: [wrong] if field == "metrics" else wrong}},
+            f"metrics of {task} are ",
+            {"task": task, "evaluation": {field: [right] if field == "metrics" else right}},
+        )
+        for task, wrong, right in (
+            ("text-classification", "perplexity", "mae"),
+            ("token-classification", "mae", "recall"),
+            ("causal-lm", "f1", "perplexity"),
+            ("seq2seq", "accuracy", "chrf"),
+        )
+        for field in ("metrics", "bestMetric")
+    ),
+    *(
+        WrongSpec(
+            {"model": {"problemType": problem}, "evaluation": {field: [wrong] if field == "metrics" else wrong}},
+            f"metrics of {problem} are ",
+            {"model": {"problemType": problem}, "evaluation": {field: [right] if field == "metrics" else right}},
+        )
+        for problem, wrong, right in (
+            ("single_label_classification", "mse", "matthews_correlation"),
+            ("multi_label_classification", "matthews_correlation", "f1"),
+            ("regression", "accuracy", "pearsonr"),
+        )
+        for field in ("metrics", "bestMetric")
+    ),
+    WrongSpec({"task": "seq2seq", "training": {"engine": "keras"}}, _KERAS, {"training": {"engine": "keras"}}),
+    WrongSpec({"training": {"engine": "keras", "lora": {}}}, _KERAS, {"training": {"engine": "pytorch", "lora": {}}}),
+    *(
+        WrongSpec(
+            {"training": {"engine": "keras"}, "resources": many},
+            _KERAS_DEVICE,
+            {"training": {"engine": "keras"}, "resources": one},
+        )
+        for many, one in (
+            ({"gpus": 2}, {"gpus": 1}),
+            ({"nodes": 2}, {"nodes": 1}),
+            ({"gpus": 0, "processesPerNode": 2}, {"gpus": 0, "processesPerNode": 1}),
+        )
+    ),
+    WrongSpec(
+        {"task": "causal-lm", "model": {"problemType": "regression"}},
+        "problemType is for text-classification",
+        {"model": {"problemType": "regression"}},
+    ),
+    WrongSpec(
+        {"preprocessing": {"packing": False}},
+        "packing is for causal-lm",
+        {"task": "causal-lm", "preprocessing": {"packing": False}},
+    ),
+    WrongSpec(
+        {"preprocessing": {"sourcePrefix": ""}},
+        "sourcePrefix is for seq2seq",
+        {"task": "seq2seq", "preprocessing": {"sourcePrefix": ""}},
+    ),
+    WrongSpec(
+        {"dataset": {"format": "text"}},
+        "format is for causal-lm",
+        {"task": "causal-lm", "dataset": {"format": "text"}},
+    ),
+)  # fmt: skip
