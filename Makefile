@@ -73,7 +73,7 @@ bench-kill: $(READY)  ## Kill the trainer more than 200 times while it saves, to
 generate: $(READY)  ## Write crds/, the chart's copies and version, and the reference in docs/ from the code
 	$(BIN)/python -m finetune_operator.generate
 
-verify: $(READY)  ## Check that the generated files are what `make generate` writes
+verify: $(READY)  ## Check that generated files are what `make generate` writes, and that the CRD breaks nothing of the last release
 	$(BIN)/python -m finetune_operator.generate --check
 
 version:  ## Print the version of this checkout

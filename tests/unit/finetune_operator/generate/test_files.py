@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from finetune_operator.generate.compatibility import RELEASED
 from finetune_operator.generate.files import CHART, generated_files, project_version, with_version
 
 ROOT = Path(__file__).parents[4]
@@ -31,6 +32,7 @@ def test_a_file_that_is_out_of_date_is_shown_and_left_alone_by_a_check_and_writt
     for name in ("pyproject.toml", f"{CHART}/Chart.yaml", f"{CHART}/values.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / RELEASED, tmp_path / RELEASED)
     generate = [sys.executable, "-m", "finetune_operator.generate"]
 
     subprocess.run(generate, cwd=tmp_path, check=True)

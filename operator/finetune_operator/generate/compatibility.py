@@ -1,0 +1,120 @@
+"""What a change of the CRD takes away from those who use the last release. See docs/reference/api-policy.md."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from finetune_api.base import JsonObject
+
+RELEASED: Final = "crds/released"
+"""A folder for each release, of which the newest counts, and the breaks that were accepted since."""
+_ACCEPTED: Final = "accepted-breaks.yaml"
+_UPPER: Final = ("maximum", "maxLength", "maxItems", "maxProperties")
+_LOWER: Final = ("minimum", "minLength", "minItems", "minProperties")
+_EXCLUSIVE: Final = ("exclusiveMinimum", "exclusiveMaximum")
+_FIXED: Final = ("type", "format", "pattern", "x-kubernetes-list-type", "x-kubernetes-list-map-keys")
+_WIDE: Final = ("nullable", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields")
+
+
+def unaccepted_breaks(root: Path, current: JsonObject) -> list[str]:
+    """Return what the CRD breaks against the last release, and accepted breaks that it does not make.
+
+    `root` is the repository's; `accepted-breaks.yaml` beside the releases maps each accepted break to its reason.
+    """
+    folder = root / RELEASED
+    last = max(folder.glob("v*/finetunejobs.yaml"), key=lambda path: _version(path.parent.name))
+    accepted: dict[str, str] = yaml.safe_load((folder / _ACCEPTED).read_text(encoding="utf-8")) or {}
+    found = breaks(yaml.safe_load(last.read_text(encoding="utf-8")), current)
+    stale = [f"{_ACCEPTED}: not a break: {line}" for line in accepted if line not in found]
+    return [line for line in found if not accepted.get(line)] + stale
+
+
+def breaks(released: JsonObject, current: JsonObject) -> list[str]:
+    """Return one line, `field: what`, for each way in which an object or client of `released` no longer fits `current`."""
+    old, new = released["spec"], current["spec"]
+    found = [f"{field}: changed" for field in ("group", "scope") if old[field] != new[field]]
+    found += [f"names.{name}: changed" for name in ("kind", "plural") if old["names"][name] != new["names"][name]]
+    found += [
+        f"names.{name}: lost {each!r}"
+        for name in ("shortNames", "categories")
+        for each in old["names"].get(name, [])
+        if each not in new["names"].get(name, [])
+    ]
+    present = {version["name"]: version for version in new["versions"] if version["served"]}
+    for version in old["versions"]:
+        name = version["name"]
+        if name not in present:
+            found.append(f"{name}: no longer served")
+            continue
+        found += [
+            f"{name}: lost the subresource {each}"
+            for each in version.get("subresources", {})
+            if each not in present[name].get("subresources", {})
+        ]
+        found += _node(version["schema"]["openAPIV3Schema"], present[name]["schema"]["openAPIV3Schema"], name)
+    return found
+
+
+def _node(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:
+    yield from _values(old, new, path)
+    yield from _bounds(old, new, path)
+    yield from _rules(old, new, path)
+    yield from _fields(old, new, path)
+    for keyword, suffix in (("items", "[]"), ("additionalProperties", "[*]")):
+        if isinstance(old.get(keyword), dict):
+            if isinstance(new.get(keyword), dict):
+                yield from _node(old[keyword], new[keyword], path + suffix)
+            else:
+                yield f"{path}: lost {keyword}"
+
+
+def _values(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:
+    """Changes of type, default and choices."""
+    for keyword in _FIXED:
+        if new.get(keyword) != old.get(keyword) and not (keyword in ("format", "pattern") and keyword not in new):
+            yield f"{path}: {keyword} changed from {old.get(keyword)!r} to {new.get(keyword)!r}"
+    yield from (f"{path}: lost {keyword}" for keyword in _WIDE if old.get(keyword) and not new.get(keyword))
+    if "properties" not in old and old.get("default") != new.get("default"):
+        yield f"{path}: default changed from {old.get('default')!r} to {new.get('default')!r}"
+    if "properties" in old and ("default" in old) != ("default" in new):
+        yield f"{path}: {'lost' if 'default' in old else 'got'} its default"
+    if "enum" in new:
+        lost = [value for value in old["enum"] if value not in new["enum"]] if "enum" in old else ["any other value"]
+        yield from (f"{path}: enum lost {value!r}" for value in lost)
+
+
+def _bounds(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:
+    for keyword in (*_UPPER, *_LOWER):
+        before, after = old.get(keyword), new.get(keyword)
+        lower = keyword in _LOWER
+        if after is not None and (before is None or (after > before if lower else after < before)):
+            yield f"{path}: {keyword} {'raised' if lower else 'lowered'} from {before} to {after}"
+    for keyword in _EXCLUSIVE:
+        if new.get(keyword) and not old.get(keyword):
+            yield f"{path}: got {keyword}"
+
+
+def _rules(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:
+    known = {rule["rule"] for rule in old.get("x-kubernetes-validations", [])}
+    for rule in new.get("x-kubernetes-validations", []):
+        if rule["rule"] not in known:
+            yield f"{path}: new or changed rule: {rule['rule']}"
+
+
+def _fields(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:
+    before: dict[str, Any] = old.get("properties", {})
+    after: dict[str, Any] = new.get("properties", {})
+    for name in new.get("required", []):
+        if name not in old.get("required", []):
+            yield f"{path}.{name}: is required now"
+    for name, field in before.items():
+        if name in after:
+            yield from _node(field, after[name], f"{path}.{name}")
+        else:
+            yield f"{path}.{name}: removed"
+
+
+def _version(name: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in name.removeprefix("v").split("."))
