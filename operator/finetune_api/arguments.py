@@ -1,8 +1,8 @@
 """`training.arguments`: names with a value each, bounded in depth, length and number, so that no reader dies of them.
 
 A CRD cannot say "text, number, boolean or null, or a flat list or map of them": it has no unions, and CEL does not see
-values without a type. But the bounds of every type may stand side by side in one schema, and each looks only at values
-of its own type. So the schema refuses depth, lengths and numbers at apply, and what it cannot say (names, keys, and all
+values without a type. But the bounds of every type may be in one schema, and each applies only to values of its own
+type. So the schema refuses depth, lengths and numbers at apply, and what it cannot express (names, keys, and all
 bytes together) is in `RULES`: checked by a ValidatingAdmissionPolicy (`finetune_api.policy`), and wherever it is read.
 """
 
@@ -41,7 +41,7 @@ _VALUE: Final[JsonObject] = {
 
 @dataclass(frozen=True)
 class _Bounded:
-    """Annotation of the map; see the module."""
+    """Annotation of the map of arguments: checks it here, and gives its bounds as a schema. See the module."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_after_validator_function(_check, handler(source))
@@ -62,7 +62,7 @@ def _check(arguments: JsonObject) -> JsonObject:
 
 
 def _nested_or_long(arguments: JsonObject) -> str | None:
-    """What the schema refuses, too; never looks deeper than a value may be nested."""
+    """Return what is wrong with a value that the schema refuses, too, or None. Never look deeper than a value may be nested."""
     return next((why for name, value in arguments.items() if (why := _wrong_value(name, value))), None)
 
 
@@ -105,9 +105,9 @@ class ArgumentRule:
     cel: str
     """What must hold, in CEL; `variables.arguments` is the map."""
     message: str
-    """What the API server says where it does not."""
+    """The API server's message."""
     problem: Callable[[JsonObject], str | None]
-    """What is wrong, or None."""
+    """The same in Python: return what is wrong, naming the argument, or None."""
 
 
 def _wrong_name(arguments: JsonObject) -> str | None:

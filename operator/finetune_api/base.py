@@ -27,8 +27,17 @@ class WireModel(BaseModel):
         use_attribute_docstrings=True,
         allow_inf_nan=False,
         protected_namespaces=(),
-        json_schema_extra=_add_rules,
     )
+
+    def to_wire(self) -> JsonObject:
+        """Return the JSON object as Kubernetes holds it: camelCase, absent where nothing is set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class ApiModel(WireModel):
+    """A part of a manifest, read as the API server reads it: unknown fields are refused, null is absent."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_add_rules)
 
     rules: ClassVar[tuple[Rule[Any], ...]] = ()
     """What must hold between the fields; the first rule that does not is the error."""
@@ -37,16 +46,6 @@ class WireModel(BaseModel):
     def _rules_hold(self) -> Self:
         enforce(self, *self.rules)
         return self
-
-    def to_wire(self) -> JsonObject:
-        """The JSON object as Kubernetes holds it: camelCase, absent where nothing is set."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-class ApiModel(WireModel):
-    """A part of a manifest, read as the API server reads it: unknown fields are refused, null is absent."""
-
-    model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod

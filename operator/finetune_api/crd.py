@@ -2,7 +2,7 @@
 
 Kubernetes takes a subset of OpenAPI v3, see
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema.
-A keyword that this page does not know is an error, never left out in silence.
+A keyword that is not listed here is an error, and never dropped silently.
 """
 
 from typing import Any, Final
@@ -22,11 +22,15 @@ _LEFT_OUT: Final = frozenset({"title", "$defs"})
 
 
 class NotStructural(ValueError):
-    """A model says something that a CRD cannot."""
+    """A model has something that a CRD cannot express."""
 
 
 def structural(schema: JsonObject) -> JsonObject:
-    """The structural form of a JSON schema as pydantic makes it. Raises NotStructural for what Kubernetes cannot hold."""
+    """Return the structural form of a JSON schema as pydantic makes it.
+
+    Raises:
+        NotStructural: The schema has a keyword or a union that Kubernetes does not take.
+    """
     return _convert(schema, schema.get("$defs", {}), "")
 
 
@@ -59,7 +63,7 @@ def _convert(node: JsonObject, definitions: JsonObject, path: str) -> JsonObject
 
 
 def _inline(node: JsonObject, definitions: JsonObject, path: str) -> JsonObject:
-    """Resolves `$ref` and `X | None`; what stands beside them (description, default) wins."""
+    """Resolve `$ref` and `X | None`; the keywords beside them (description, default) win."""
     if "$ref" in node:
         beside = {key: value for key, value in node.items() if key != "$ref"}
         return {**_inline(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions, path), **beside}
@@ -73,9 +77,9 @@ def _inline(node: JsonObject, definitions: JsonObject, path: str) -> JsonObject:
 
 
 def _default(node: JsonObject, value: Any) -> JsonObject:
-    """What is empty needs no default, but a section does: only inside one that is there are its own defaults set.
+    """Return the default of a node. Empty values need none, but a section does, since defaults are only set inside it.
 
-    Kubernetes checks the rules of a section on its default as it stands here, so that has to be whole.
+    Kubernetes checks the rules of a section on its default exactly as written here, so it has to be complete.
     """
     is_section = node.get("type") == "object" and "properties" in node
     if is_section and value is not None:
@@ -106,7 +110,7 @@ PRINTER_COLUMNS: Final = [
 
 
 def custom_resource_definition() -> JsonObject:
-    """The CRD of FineTuneJob, as `kubectl apply` takes it."""
+    """Return the CRD of FineTuneJob, as `kubectl apply` takes it."""
     schema = structural(FineTuneJob.model_json_schema())
     schema["properties"] = {
         "apiVersion": {"type": "string"},

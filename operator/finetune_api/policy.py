@@ -1,7 +1,6 @@
-"""What the API server refuses at apply beside the CRD's schema, whose rules do not see values without a type.
+"""The admission policy: what the API server refuses at apply besides the CRD's schema.
 
-A ValidatingAdmissionPolicy does: it refuses arguments by their names, and by all their bytes together.
-Only creations are looked at, since `spec.training` cannot be changed. See
+The rules of a CRD do not see values without a type, a ValidatingAdmissionPolicy does. Only creations are checked, since `spec.training` cannot be changed. See
 https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/.
 """
 
@@ -17,7 +16,7 @@ _WHERE: Final = "spec.training.arguments"
 
 
 def admission_policy() -> list[JsonObject]:
-    """The policy and its binding, as `kubectl apply` takes them."""
+    """Return the policy and its binding, as `kubectl apply` takes them."""
     resource = {"apiGroups": [GROUP], "apiVersions": ["*"], "operations": ["CREATE"], "resources": [PLURAL]}
     there = "has(object.spec.training) && has(object.spec.training.arguments)"
     policy = {

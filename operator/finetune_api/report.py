@@ -1,6 +1,6 @@
-"""What the trainer says: reports while it runs, and a final word in the pod's termination message.
+"""What the trainer sends: reports while it runs, and a final report in the pod's termination message.
 
-A report holds the whole present state, never a difference, so that a lost one costs nothing.
+A report holds the whole state, never a difference, so that a lost one costs nothing.
 """
 
 from enum import IntEnum
@@ -95,7 +95,7 @@ Stage: TypeAlias = Literal["Preparing", "Training", "Evaluating", "Saving", "Exp
 
 
 class TrainerState(LenientModel):
-    """The state of a run, common to a report and to the final word."""
+    """The state of a run, common to a report and to the final report."""
 
     progress: Progress | None = None
     metrics: Metrics = []
@@ -142,14 +142,14 @@ class ReportBody(LenientModel):
 
 
 class FinalReport(TrainerState):
-    """The trainer's last word: it survives an outage of the operator in the pod's termination message."""
+    """The trainer's last report; it survives an outage of the operator in the pod's termination message."""
 
     exit_code: Annotated[int, Field(ge=0, le=255)]
     failure: Failure | None = None
     """Set unless the exit code is SUCCESS or STOPPED."""
 
     def to_termination_message(self) -> str:
-        """JSON of at most 4,096 bytes in UTF-8; what matters least is left out first until it fits."""
+        """Return JSON of at most 4,096 bytes in UTF-8; what matters least is left out first until it fits."""
         message = self.to_wire()
         for shorten in (
             _no_change,

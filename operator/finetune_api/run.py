@@ -1,4 +1,4 @@
-"""`run.yaml`, the one file that the trainer reads: in the cluster from a ConfigMap, on a laptop as you wrote it."""
+"""`run.yaml`, the only file that the trainer reads: in a cluster from a ConfigMap, on a laptop from the user."""
 
 import hashlib
 import json
@@ -62,17 +62,18 @@ class RunConfig(RunSettings):
         return self.processes_per_node or self.gpus or 1
 
     def to_file(self) -> JsonObject:
-        """What `run.yaml` holds, without what is as by default: a trainer that is older than a field reads it too."""
-        return {"apiVersion": self.api_version, "kind": self.kind, **self._told(set(RunConfig.model_fields))}
+        """Return the content of `run.yaml`, without defaults: a trainer that is older than a field reads it too."""
+        return {"apiVersion": self.api_version, "kind": self.kind, **self._changed(set(RunConfig.model_fields))}
 
     def digest(self) -> str:
-        """`sha256:…` of the settings that shape the result; a checkpoint is only resumed under the same digest.
+        """Return `sha256:…` of the settings that shape the result; a checkpoint only resumes under the same digest.
 
-        Of what is not as by default, so that a new field does not keep a newer trainer from resuming. For that, and for
+        Defaults are left out, so that a new field does not keep a newer trainer from resuming. For that, and for
         `to_file`, a default never changes within a version of the API.
         """
-        told = self._told(set(RunSettings.model_fields))
-        return "sha256:" + hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        settings = self._changed(set(RunSettings.model_fields))
+        return "sha256:" + hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
-    def _told(self, fields: set[str]) -> JsonObject:
+    def _changed(self, fields: set[str]) -> JsonObject:
+        """Return those of the fields that differ from their defaults, at any depth."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True, include=fields)
