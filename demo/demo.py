@@ -57,7 +57,7 @@ def main() -> int:
         cluster = [sys.executable, "-m", "devcluster", "--state-dir", DEMO / "cluster", "--kubeconfig", KUBECONFIG]
         processes = [stack.enter_context(process("cluster", cluster))]
         api = wait_for_cluster()
-        kubectl("apply", "-f", ROOT / "crds" / "finetunejobs.yaml")  # the dev cluster has no admission policies
+        kubectl("apply", "-f", ROOT / "crds")
         operator = [sys.executable, "-m", "finetune_operator"]
         processes.append(stack.enter_context(process("operator", operator, operator_environment())))
         say("in another terminal:\n")

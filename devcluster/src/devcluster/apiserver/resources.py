@@ -1,5 +1,6 @@
 """The resources that the server offers: built-in ones from a table, custom ones from their definitions."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -103,7 +104,7 @@ def _built_in(
         group,
         "v1",
         kind,
-        plural=singular + ("es" if singular.endswith("s") else "s"),
+        plural=re.sub("y$", "ie", re.sub("s$", "se", singular)) + "s",
         singular=singular,
         short_names=tuple(short_names.split()),
         subresources=tuple(subresources.split()),
@@ -115,6 +116,7 @@ def _built_in(
 _ALL: Any = {"categories": ("all",)}
 _CLUSTER: Any = {"namespaced": False}
 _REVIEW: Any = {"namespaced": False, "verbs": ("create",)}
+_API: Any = {"categories": ("api-extensions",), "has_generation": True, "namespaced": False}
 _RBAC = "rbac.authorization.k8s.io"
 
 BUILT_IN = (
@@ -132,15 +134,9 @@ BUILT_IN = (
     _built_in("batch", "Job", "", "status", has_generation=True, **_ALL),
     _built_in("coordination.k8s.io", "Lease"),
     _built_in("events.k8s.io", "Event", "ev", model="EventsV1Event", stored_as="/events"),
-    _built_in(
-        "apiextensions.k8s.io",
-        "CustomResourceDefinition",
-        "crd crds",
-        "status",
-        categories=("api-extensions",),
-        has_generation=True,
-        **_CLUSTER,
-    ),
+    _built_in("apiextensions.k8s.io", "CustomResourceDefinition", "crd crds", "status", **_API),
+    _built_in("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", "", "status", **_API),
+    _built_in("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", **_API),
     _built_in("storage.k8s.io", "StorageClass", "sc", **_CLUSTER),
     _built_in("scheduling.k8s.io", "PriorityClass", "pc", **_CLUSTER),
     _built_in(_RBAC, "Role"),

@@ -62,7 +62,7 @@ def compile_rules(
         try:
             tree.rules.append(_compile(json.dumps(declared), json.dumps(schema), root=root))
         except RuntimeError as error:
-            detail = _compiler_message(error)
+            detail = compiler_message(error)
             errors.append(
                 FieldError(
                     f"{where}.rule", "FieldValueInvalid", f"Invalid value: {_as_go_prints_rule(declared)}: {detail}"
@@ -244,7 +244,8 @@ def _as_go_prints_rule(declared: Object) -> str:
     return json.dumps({word: both[word] for word in order}, separators=(",", ":"), ensure_ascii=False)
 
 
-def _compiler_message(error: RuntimeError) -> str:
+def compiler_message(error: RuntimeError) -> str:
+    """Return the compiler's complaint in a real server's words."""
     text = re.sub(r"^[A-Z_]+: | \[[A-Z_]+\]$", "", str(error)).strip()
     text = re.sub(r" not found in struct 'schema\.\w+'", "", text)
     return f"compilation failed: {text}" if text.startswith("ERROR") else text

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable
 
 from devcluster.apiserver.errors import FieldError, forbidden_field, immutable, invalid_value, required
-from devcluster.apiserver.kinds import crds, jobs, pods, services
+from devcluster.apiserver.kinds import admission_policies, crds, jobs, pods, services
 from devcluster.apiserver.objects import Object
 
 
@@ -29,6 +29,8 @@ def admit(kind: str, obj: Object) -> None:
             obj["status"] = {"phase": "Pending"}
         case "Service":
             obj["status"] = {"loadBalancer": {}}
+        case "ValidatingAdmissionPolicy":
+            obj["status"] = {"observedGeneration": 1, "typeChecking": {}}
         case "CustomResourceDefinition":
             obj["status"] = {}
             obj.update(crds.with_established_status(obj))
@@ -48,6 +50,10 @@ def check(kind: str, obj: Object) -> list[FieldError]:
             return _check_claim(spec)
         case "CustomResourceDefinition":
             return crds.check_definition(obj)
+        case "ValidatingAdmissionPolicy":
+            return admission_policies.check_policy(spec)
+        case "ValidatingAdmissionPolicyBinding":
+            return admission_policies.check_binding(spec)
         case "ConfigMap" | "Secret":
             return _check_data_keys(obj)
         case "Event":
@@ -202,4 +208,5 @@ _DEFAULTS: dict[str, Callable[[Object, Object], None]] = {
     "Secret": lambda secret, spec: _default_secret(secret),
     "Service": lambda service, spec: services.default_service(spec),
     "StorageClass": _default_storage_class,
+    "ValidatingAdmissionPolicy": lambda policy, spec: admission_policies.default_policy(spec),
 }

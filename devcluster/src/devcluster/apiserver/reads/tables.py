@@ -321,6 +321,14 @@ _BUILT_IN: dict[str, tuple[tuple[tuple[str, str], ...], Cells]] = {
         _deployment,
     ),
     "CustomResourceDefinition": (_columns_of("Created At"), _definition),
+    "ValidatingAdmissionPolicy": (
+        _columns_of("Validations, ParamKind, Age"),
+        lambda obj: [len(lookup(obj, "spec.validations") or ()), "<unset>", _age(obj)],
+    ),
+    "ValidatingAdmissionPolicyBinding": (
+        _columns_of("PolicyName, ParamRef, Age"),
+        lambda obj: [lookup(obj, "spec.policyName"), "<unset>", _age(obj)],
+    ),
     "Lease": (
         _columns_of("Holder, Age"),
         lambda obj: [lookup(obj, "spec.holderIdentity") or "", _age(obj)],

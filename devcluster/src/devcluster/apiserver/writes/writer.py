@@ -17,7 +17,8 @@ from devcluster.apiserver.errors import (
     not_found,
     required,
 )
-from devcluster.apiserver.kinds import builtin, crds
+from devcluster.apiserver.kinds import admission_policies, builtin, crds
+from devcluster.apiserver.kinds.admission_policies import Admission
 from devcluster.apiserver.kinds.versions import served, stored
 from devcluster.apiserver.objects import Object, clone, generated_name, is_deleting, timestamp
 from devcluster.apiserver.resources import Registry, Resource
@@ -180,6 +181,7 @@ class Writer:
         if resource.kind == "Pod" and not resource.group:
             self._check_references(obj)
         checks.check_valid(resource, obj, None)
+        self._check_policies(Admission(resource, target.subresource, obj, None))
         key = (meta.get("namespace") or "", meta["name"])
         if self._store.get(resource.storage_key, key) is not None:
             raise already_exists(resource.plural, resource.group, meta["name"])
@@ -200,6 +202,7 @@ class Writer:
         new = _with_protected_fields(target, live, new)
         checks.fill_defaults(resource, new)
         checks.check_valid(resource, new, live, status_only=target.subresource == "status")
+        self._check_policies(Admission(resource, target.subresource, new, live))
         if is_deleting(live):
             _check_finalizers(resource, live, new)
         if resource.has_generation and _generation_fields(resource, new) != _generation_fields(resource, live):
@@ -291,6 +294,15 @@ class Writer:
             if found is None:
                 raise forbidden("pods", "", name, f"no PriorityClass with name {priority} was found")
             spec["priority"] = found.get("value", 0)
+
+    def _check_policies(self, admission: Admission) -> None:
+        """Raise ApiError if a ValidatingAdmissionPolicy with a binding denies the write."""
+        if admission.resource.group == admission_policies.GROUP:
+            return
+        for binding in self._store.objects(admission_policies.BINDINGS):
+            policy = self._store.get(admission_policies.POLICIES, ("", binding["spec"]["policyName"]))
+            if policy and (error := admission_policies.denial(policy, binding, admission)):
+                raise error
 
     def _check_unchanged(self, target: Target, live: Object, new: Object) -> None:
         """Raise ApiError 409 if the client's object is not the one that is stored."""

@@ -1,0 +1,126 @@
+"""ValidatingAdmissionPolicies: alike on the dev cluster and on a real one."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from devcluster.testing.api import MERGE, Answer, Api, Object, eventually
+
+PATH = "/apis/admissionregistration.k8s.io/v1"
+NAME = "levels.tests.example.com"
+POLICY: Object = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicy",
+    "metadata": {"name": NAME},
+    "spec": {
+        "matchConstraints": {
+            "resourceRules": [
+                {
+                    "apiGroups": [""],
+                    "apiVersions": ["*"],
+                    "operations": ["CREATE", "UPDATE"],
+                    "resources": ["configmaps"],
+                }
+            ]
+        },
+        "variables": [
+            {"name": "labels", "expression": "has(object.metadata.labels) ? object.metadata.labels : dyn({})"},
+            {"name": "level", "expression": "'tests/level' in variables.labels ? variables.labels['tests/level'] : ''"},
+        ],
+        "validations": [
+            {"expression": "variables.level != 'bad'", "message": "level is bad"},
+            {"expression": "variables.level != 'large'", "messageExpression": "'it is ' + variables.level"},
+            {
+                "expression": "oldObject == null || variables.level == '' || object.data == oldObject.data",
+                "reason": "Forbidden",
+            },
+            {"expression": "variables.level != 'broken' || object.data.none == 'x'"},
+        ],
+    },
+}
+BINDING: Object = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicyBinding",
+    "metadata": {"name": NAME},
+    "spec": {"policyName": NAME, "validationActions": ["Deny"]},
+}
+
+
+def config_map(name: str, level: str = "") -> Object:
+    labels = {"tests/level": level} if level else {}
+    metadata = {"name": name, "labels": labels}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"k": "v"}}
+
+
+@pytest.fixture(scope="module")
+def policy(api: Api) -> Iterator[None]:
+    """The policy in force."""
+    assert api("POST", f"{PATH}/validatingadmissionpolicies", POLICY).code == 201
+    assert api("POST", f"{PATH}/validatingadmissionpolicybindings", BINDING).code == 201
+    probe = "/api/v1/namespaces/default/configmaps?dryRun=All"
+    eventually(lambda: api("POST", probe, config_map("probe", "bad")).code == 422, "the policy to be in force", 60)
+    yield
+    for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+        api("DELETE", f"{PATH}/{plural}/{NAME}")
+
+
+@pytest.fixture
+def configmaps(policy: None, namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/configmaps"
+
+
+def denied(answer: Answer) -> tuple[int, str, str]:
+    """(code, reason, what the policy says)"""
+    return answer.code, answer.body["reason"], answer.message.partition(" denied request: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [("bad", "level is bad"), ("large", "it is large")],
+)
+def test_a_wrong_object_is_denied_with_the_policys_message(api: Api, configmaps: str, level: str, message: str) -> None:
+    answer = api("POST", configmaps, config_map("a", level))
+
+    text = f"ValidatingAdmissionPolicy '{NAME}' with binding '{NAME}' denied request: {message}"
+    assert answer.code == 422
+    assert answer.message == f'configmaps "a" is forbidden: {text}'
+    assert answer.body["details"]["causes"] == [{"message": text}]
+
+
+def test_an_expression_that_fails_denies(api: Api, configmaps: str) -> None:
+    code, reason, message = denied(api("POST", configmaps, config_map("a", "broken")))
+
+    assert (code, reason) == (422, "Invalid")
+    assert message.startswith("expression 'variables.level != 'broken' || object.data.none == 'x'' resulted in error: ")
+
+
+def test_an_update_is_compared_with_the_old_object(api: Api, configmaps: str) -> None:
+    assert api("POST", configmaps, config_map("a", "fixed")).code == 201
+
+    labelled = api("PATCH", f"{configmaps}/a", {"metadata": {"labels": {"x": "y"}}}, MERGE)
+    changed = api("PATCH", f"{configmaps}/a", {"data": {"k": "w"}}, MERGE)
+
+    assert labelled.code == 200
+    expression = POLICY["spec"]["validations"][2]["expression"]
+    assert denied(changed) == (403, "Forbidden", f"failed expression: {expression}")
+
+
+def test_other_kinds_are_let_through(api: Api, configmaps: str, namespace: str) -> None:
+    secret = {**config_map("a", "bad"), "kind": "Secret", "data": {}}
+
+    assert api("POST", f"/api/v1/namespaces/{namespace}/secrets", secret).code == 201
+
+
+def test_a_policy_must_compile(api: Api) -> None:
+    validations = [{"expression": "nope == 1"}, {"expression": "object.x +"}, {"expression": "'a'"}]
+    wrong = {
+        **POLICY,
+        "metadata": {"name": "wrong.example.com"},
+        "spec": {**POLICY["spec"], "validations": validations},
+    }
+
+    refused = api("POST", f"{PATH}/validatingadmissionpolicies", wrong)
+
+    assert (refused.code, refused.fields) == (422, {f"spec.validations[{index}].expression" for index in range(3)})
+    assert "undeclared reference to 'nope'" in refused.message
+    assert "must evaluate to bool" in refused.message
