@@ -1,4 +1,4 @@
-"""Objects of one namespace, read and written by kubectl, and the Jobs that tests make."""
+"""Objects of one namespace, read and written by kubectl, and the objects that tests create."""
 
 import json
 from collections.abc import Callable
@@ -78,3 +78,14 @@ def counts(job: dict[str, Any]) -> dict[str, Any]:
     return {
         key: value for key, value in job["status"].items() if key not in ("startTime", "completionTime", "conditions")
     }
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def unschedulable_pod(**spec: Any) -> dict[str, Any]:
+    """A pod that no node accepts."""
+    containers = [{"name": "c", "image": "x:1", "resources": {"limits": {"cpu": 1, "nvidia.com/gpu": 1}}}]
+    held = {"nodeSelector": {"no": "where"}, "automountServiceAccountToken": False, "containers": containers}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {**held, **spec}}

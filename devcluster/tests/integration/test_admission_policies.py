@@ -58,7 +58,7 @@ def policy(api: Api) -> Iterator[None]:
     assert api("POST", f"{PATH}/validatingadmissionpolicies", POLICY).code == 201
     assert api("POST", f"{PATH}/validatingadmissionpolicybindings", BINDING).code == 201
     probe = "/api/v1/namespaces/default/configmaps?dryRun=All"
-    eventually(lambda: api("POST", probe, config_map("probe", "bad")).code == 422, "the policy to be in force", 60)
+    eventually(lambda: api("POST", probe, config_map("probe", "bad")).code == 422, "the policy to be in force")
     yield
     for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
         api("DELETE", f"{PATH}/{plural}/{NAME}")

@@ -1,111 +1,12 @@
 """Custom resources: schemas, defaults, pruning, CEL rules, status, columns; alike on the dev cluster and a real one."""
 
-import copy
 from collections.abc import Iterator
 
 import pytest
+from tests.integration.things import DEFINITIONS, GROUP, SPEC, definition, thing
 
 from devcluster.testing.api import APPLY, MERGE, STRATEGIC, TABLE, Answer, Api, Object, eventually
 from devcluster.testing.plugin import Kubectl
-
-GROUP = "tests.example.com"
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-CONDITIONS = {
-    "type": "array",
-    "x-kubernetes-list-type": "map",
-    "x-kubernetes-list-map-keys": ["type"],
-    "items": {
-        "type": "object",
-        "required": ["type"],
-        "properties": {"type": {"type": "string"}, "status": {"type": "string"}},
-    },
-}
-SPEC: Object = {
-    "type": "object",
-    "required": ["task"],
-    "x-kubernetes-validations": [{"rule": "self.task != 'b' || self.epochs == 3.0", "message": "b needs 3 epochs"}],
-    "properties": {
-        "task": {"type": "string", "enum": ["a", "b"]},
-        "epochs": {"type": "number", "minimum": 1, "maximum": 10, "default": 3},
-        "steps": {"type": "integer", "minimum": 0, "exclusiveMinimum": True, "multipleOf": 5},
-        "name": {"type": "string", "pattern": "^[a-z]+$", "minLength": 2, "maxLength": 5},
-        "list": {"type": "array", "minItems": 1, "maxItems": 2, "items": {"type": "string"}},
-        "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
-        "map": {
-            "type": "array",
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": ["name"],
-            "items": {
-                "type": "object",
-                "required": ["name"],
-                "properties": {
-                    "name": {"type": "string"},
-                    "value": {"type": "integer", "x-kubernetes-validations": [{"rule": "self == oldSelf"}]},
-                },
-            },
-        },
-        "arguments": {"type": "object", "maxProperties": 2, "additionalProperties": {"type": "integer"}},
-        "free": {
-            "type": "object",
-            "x-kubernetes-preserve-unknown-fields": True,
-            "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": "free is immutable"}],
-        },
-        "port": {"x-kubernetes-int-or-string": True},
-        "when": {"type": "string", "format": "date-time"},
-        "maybe": {"type": "string", "nullable": True},
-        "limits": {
-            "type": "object",
-            "properties": {"low": {"type": "integer", "default": 1}, "high": {"type": "integer"}},
-            "x-kubernetes-validations": [
-                {"rule": "!has(self.high) || self.low < self.high", "message": "above low", "fieldPath": ".high"}
-            ],
-        },
-        "word": {
-            "type": "string",
-            "maxLength": 20,
-            "x-kubernetes-validations": [
-                {"rule": "self != 'bad'", "messageExpression": "'not ' + self", "reason": "FieldValueForbidden"}
-            ],
-        },
-        "memory": {
-            "type": "string",
-            "maxLength": 20,
-            "x-kubernetes-validations": [
-                {"rule": "isQuantity(self) && quantity(self).isGreaterThan(quantity('1Mi'))", "message": "too small"}
-            ],
-        },
-    },
-}
-STATUS = {
-    "type": "object",
-    "properties": {"phase": {"type": "string"}, "step": {"type": "integer"}, "conditions": CONDITIONS},
-}
-READY = '.status.conditions[?(@.type=="Ready")].status'
-
-
-def definition(plural: str, spec: Object) -> Object:
-    schema = {"type": "object", "required": ["spec"], "properties": {"spec": spec, "status": STATUS}}
-    columns = [
-        {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
-        {"name": "Step", "type": "integer", "jsonPath": ".status.step"},
-        {"name": "Ready", "type": "string", "jsonPath": READY, "priority": 1},
-        {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-    ]
-    version = {
-        "name": "v1",
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": schema},
-        "subresources": {"status": {}},
-        "additionalPrinterColumns": columns,
-    }
-    names = {"plural": plural, "kind": plural.capitalize()[:-1], "shortNames": [plural[:2]], "categories": ["testing"]}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
-        "spec": {"group": GROUP, "scope": "Namespaced", "names": names, "versions": [version]},
-    }
 
 
 @pytest.fixture(scope="session")
@@ -128,15 +29,6 @@ def established(api: Api) -> Iterator[None]:
 @pytest.fixture
 def things(established: None, namespace: str) -> str:
     return f"/apis/{GROUP}/v1/namespaces/{namespace}/things"
-
-
-def thing(**spec: object) -> Object:
-    return {
-        "apiVersion": f"{GROUP}/v1",
-        "kind": "Thing",
-        "metadata": {"name": "x"},
-        "spec": {"task": "a", **spec},
-    }
 
 
 def test_values_are_defaulted_and_pruned(api: Api, things: str) -> None:
@@ -368,62 +260,3 @@ def test_kubectl_knows_short_names_categories_and_descriptions(
     assert category.stdout == f"thing.{GROUP}/x\n"
     assert "high\t<integer>" in explained
     assert "Epochs:  3" in described
-
-
-@pytest.mark.parametrize(
-    ("spec", "fields"),
-    [
-        ({"properties": {}}, {"type"}),
-        ({"type": "object", "properties": {"a": {"type": "array"}}}, {"properties[a].items"}),
-        ({"type": "object", "properties": {"a": {"$ref": "#/x"}}}, {"properties[a].$ref"}),
-        (
-            {"type": "object", "properties": {"a": {"type": "string", "default": 5}}},
-            {"properties[a].default"},
-        ),
-        (
-            {"type": "object", "x-kubernetes-validations": [{"rule": "slef == 1"}]},
-            {"x-kubernetes-validations[0].rule"},
-        ),
-        (
-            {
-                "type": "object",
-                "properties": {"a": {"type": "string"}},
-                "x-kubernetes-validations": [{"rule": "self.a +"}],
-            },
-            {"x-kubernetes-validations[0].rule"},
-        ),
-        (
-            {
-                "type": "object",
-                "properties": {"a": {"type": "number", "x-kubernetes-validations": [{"rule": "self == 3"}]}},
-            },
-            {"properties[a].x-kubernetes-validations[0].rule"},
-        ),
-        (
-            {
-                "type": "object",
-                "properties": {"a": {"type": "string"}},
-                "x-kubernetes-validations": [{"rule": "self.misspelt == 'x'"}],
-            },
-            {"x-kubernetes-validations[0].rule"},
-        ),
-    ],
-)
-def test_a_definition_must_be_sound(api: Api, spec: Object, fields: set[str]) -> None:
-    refused = api("POST", DEFINITIONS, definition("wrongs", copy.deepcopy(spec)))
-
-    prefix = "spec.validation.openAPIV3Schema.properties[spec]."
-    assert (refused.code, refused.fields) == (422, {prefix + field for field in fields})
-
-
-def test_a_definition_takes_its_objects_along(api: Api, namespace: str) -> None:
-    path = f"{DEFINITIONS}/passings.{GROUP}"
-    passings = f"/apis/{GROUP}/v1/namespaces/{namespace}/passings"
-    api("POST", DEFINITIONS, definition("passings", SPEC))
-    body = {**thing(), "kind": "Passing"}
-    eventually(lambda: api("POST", passings, body).code in (201, 409), "the resource to be served")
-
-    api("DELETE", path)
-
-    eventually(lambda: api("GET", path).code == 404, "the definition to go")
-    eventually(lambda: api("GET", passings).code == 404, "the resource to go")
