@@ -1,4 +1,4 @@
-"""What transformers' Trainer is told, and tells, at each step."""
+"""Reports the steps of transformers' Trainer as events, and stops it."""
 
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ class EvaluationCut(Exception):
     """A stop came in the middle of an evaluation."""
 
 
-class Told(Protocol):
+class Observed(Protocol):
     """What the callback needs of the Trainer."""
 
     sampler: EpochSampler | None
@@ -23,10 +23,10 @@ class Told(Protocol):
     def begin(self) -> None: ...
 
 
-class Bridge(TrainerCallback):
-    """Tells the recorder what happens, and the Trainer when to stop. Comes after the Trainer's own callbacks."""
+class EventsCallback(TrainerCallback):
+    """Comes after the Trainer's own callbacks."""
 
-    def __init__(self, trainer: Told, events: TrainingEvents, rows: int) -> None:
+    def __init__(self, trainer: Observed, events: TrainingEvents, rows: int) -> None:
         self._trainer = trainer
         self._events = events
         self._rows = rows
@@ -88,23 +88,23 @@ class Bridge(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         timing = ("_runtime", "_per_second", "_preparation_time")
-        told = {n: v for n, v in (metrics or {}).items() if n.startswith("eval_") and not n.endswith(timing)}
-        self._events.evaluated(state.global_step, state.epoch, told, self._trainer.by_class)
+        measured = {n: v for n, v in (metrics or {}).items() if n.startswith("eval_") and not n.endswith(timing)}
+        self._events.evaluated(state.global_step, state.epoch, measured, self._trainer.by_class)
         if self._events.stopped_early:
             control.should_training_stop = True
             control.should_save = True
 
     def _stop(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
         control.should_training_stop = True
-        control.should_save = True  # once: the recorder leaves a step alone that is saved
+        control.should_save = True  # a step that is saved is not saved again
         control.should_evaluate = control.should_evaluate and steered_by_evaluation(args)
 
 
 def finite_values(arguments: TrainingArguments) -> tuple[str, ...]:
-    """What must be finite. Under fp16 a gradient that overflows is usual: the scaler skips that step."""
+    """Return which metrics must be finite. Under fp16 a gradient that overflows is usual: the scaler skips that step."""
     return ("loss",) if arguments.fp16 else ("loss", "grad_norm")
 
 
 def steered_by_evaluation(arguments: TrainingArguments) -> bool:
-    """Whether the learning rate follows the evaluations, so that none may be left out."""
+    """Return whether the learning rate follows the evaluations, so that none may be left out."""
     return SchedulerType(arguments.lr_scheduler_type).value in STEERED_BY_EVALUATION

@@ -1,8 +1,9 @@
-"""The engine `trainer`: transformers' Trainer, told when to save, when to stop, and whom to report to."""
+"""The engine `trainer`: transformers' Trainer, with our checkpoints, stops and reports."""
 
 import copy
 import dataclasses
 import json
+import traceback
 from pathlib import Path
 from typing import Any, cast
 
@@ -43,7 +44,12 @@ from finetune_trainer.engines.losses import (
     own_rows,
     share_of_step,
 )
-from finetune_trainer.engines.transformers_callback import Bridge, EvaluationCut, finite_values, steered_by_evaluation
+from finetune_trainer.engines.transformers_callback import (
+    EvaluationCut,
+    EventsCallback,
+    finite_values,
+    steered_by_evaluation,
+)
 from finetune_trainer.metrics.by_class import ByClass
 from finetune_trainer.processes.fsdp import enable_fsdp_on_cpu, is_sharded, sharding_units
 from finetune_trainer.progress.events import TrainingEvents
@@ -72,6 +78,8 @@ class Engine:
             # What is wrong with them for this model shall not come up after the loading.
             self._trainer.create_optimizer_and_scheduler(num_training_steps=1000)
         except (ImportError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
+            if not prepared.config.training.arguments or _is_raised_here(error):
+                raise
             raise bad_configuration(
                 f"training.arguments: transformers' Trainer cannot be made of them: {' '.join(str(error).split()):.500}",
                 "change what it names, such as optim, optim_args, lr_scheduler_type or lr_scheduler_kwargs",
@@ -82,7 +90,7 @@ class Engine:
         """Optimizer steps of the whole run."""
 
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
-        """Train from `checkpoint`, or from the pretrained model, to the last step, or until a stop is asked for."""
+        """Train from `checkpoint`, or from the pretrained model, to the last step, or until it is asked to stop."""
         self._trainer.args.eval_on_start = bool(checkpoint and self._evaluation_was_cut(checkpoint))
         if checkpoint:
             load_weights(self._trainer.model, checkpoint.path)  # before the model is spread over processes
@@ -94,7 +102,7 @@ class Engine:
             self._events.end()
 
     def at_hand(self) -> AtHand | None:
-        """The rows that were being trained or evaluated on when `train` raised; None where that is not known."""
+        """Return the rows that were trained or evaluated on when `train` raised; None where that is not known."""
         trainer, data = self._trainer, self._trainer.prepared.data
         arguments, processes = trainer.args, trainer.args.world_size
         if data.evaluation and self._events.is_evaluating:
@@ -120,12 +128,18 @@ class Engine:
         return float(checkpoint.epoch).is_integer()
 
 
+def _is_raised_here(error: Exception) -> bool:
+    """Return whether a line of this program raised `error`: a fault of ours, and not one of training.arguments."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals["__name__"]).startswith(f"{__package__.partition('.')[0]}.")
+
+
 class _NothingLeft(Exception):
     """After the evaluation that a resumed run begins with, no step is to come. transformers would do one."""
 
 
 class _Trainer(transformers.Trainer):
-    """Publishes checkpoints through the recorder, and keeps evaluation from touching the training's random numbers."""
+    """Saves checkpoints by the events, and keeps evaluation from touching the training's random numbers."""
 
     def __init__(self, prepared: Prepared, events: TrainingEvents, arguments: TrainingArguments) -> None:
         self.prepared = prepared
@@ -158,7 +172,7 @@ class _Trainer(transformers.Trainer):
             eval_dataset=prepared.data.evaluation.dataset if prepared.data.evaluation else None,
             processing_class=prepared.tokenizer,
             compute_metrics=compute,
-            callbacks=[Bridge(self, events, len(prepared.data.train.lengths))],
+            callbacks=[EventsCallback(self, events, len(prepared.data.train.lengths))],
             preprocess_logits_for_metrics=keep,
         )
         self._eval_loss = LossOverLabels(self.accelerator)
