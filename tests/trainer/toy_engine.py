@@ -26,7 +26,7 @@ class Engine:
             load_weights(self._model, checkpoint.path)
         step = checkpoint.step if checkpoint else 0
         self._events.begin(step, self.total_steps, step / self.total_steps, self.total_steps)
-        optimizer = torch.optim.SGD(self._model.parameters(), lr=self._prepared.config.training.learning_rate)
+        optimizer = torch.optim.SGD(self._model.parameters(), lr=self._prepared.plan.config.training.learning_rate)
         try:
             while step < self.total_steps and not self._events.stop_requested:
                 loss = self._loss(step)

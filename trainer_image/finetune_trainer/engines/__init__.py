@@ -1,1 +1,1 @@
-"""One file an engine. Each trains the same prepared run and tells the same recorder."""
+"""The engines: each trains the same prepared run, and reports the same events. `registry` has a row for each."""

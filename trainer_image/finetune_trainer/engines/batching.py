@@ -33,7 +33,7 @@ class EpochSampler(Sampler[int]):
     """Shuffles the rows anew in each epoch, by `seed` and the number of the epoch alone.
 
     So a run resumed within an epoch meets the rows that are left. The samplers of torch and transformers draw from the
-    global generator, and accelerate does not tell its own the epoch after skipping batches in one of several processes.
+    global generator, and accelerate does not pass the epoch to its own after it skipped batches in one of several processes.
     """
 
     def __init__(self, rows: int, seed: int) -> None:
@@ -42,7 +42,7 @@ class EpochSampler(Sampler[int]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """To be called before each epoch."""
+        """Set the epoch, from 0. To be called before each one."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -83,7 +83,7 @@ class LengthGroupedSampler(EpochSampler):
 
 
 def train_sampler(examples: Examples, arguments: TrainingArguments) -> EpochSampler:
-    """The sampler that train_sampling_strategy names, `random` or `group_by_length`."""
+    """Return the sampler that train_sampling_strategy names, `random` or `group_by_length`."""
     seed = arguments.seed if arguments.data_seed is None else arguments.data_seed
     if arguments.train_sampling_strategy != "group_by_length":
         return EpochSampler(len(examples.lengths), seed)
@@ -92,21 +92,21 @@ def train_sampler(examples: Examples, arguments: TrainingArguments) -> EpochSamp
 
 
 def evaluation_order(examples: Examples) -> list[int]:
-    """The longest rows first: little padding, and what the memory does not suffice for shows at once."""
+    """Return the rows, the longest first: little padding, and where memory is short that shows at once."""
     return sorted(range(len(examples.lengths)), key=lambda index: -examples.lengths[index])
 
 
 def training_rows(
     examples: Examples, order: Iterable[int], step: int, batch_size: int, batches: int, processes: int = 1
 ) -> AtHand:
-    """The rows after `step` steps of an epoch, each of so many `batches` on so many `processes`; those of the step after
+    """Return the rows after `step` steps of an epoch, each of so many `batches` on so many `processes`; those of the step after
     them too, since loaders read ahead."""
     rows = batch_size * batches * processes
     return AtHand(examples, list(islice(order, step * rows, (step + 2) * rows)), batch_size, training=True)
 
 
 def evaluation_rows(examples: Examples, batch: int, batch_size: int, processes: int = 1) -> AtHand:
-    """The rows after `batch` batches of each of so many `processes`, and the next ones, as in `training_rows`."""
+    """Return the rows after `batch` batches of each of so many `processes`, and the next ones, as in `training_rows`."""
     rows = batch_size * processes
     order = islice(evaluation_order(examples), batch * rows, (batch + 2) * rows)
     return AtHand(examples, list(order), batch_size, training=False)

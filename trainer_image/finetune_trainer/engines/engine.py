@@ -1,4 +1,4 @@
-"""What an engine gets, and what is asked of it."""
+"""What an engine gets, and what it must do."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -29,22 +29,21 @@ class Prepared:
 
 
 class Engine(Protocol):
-    """What `run` asks of an engine."""
+    """Trains one run. A class `Engine` is made of what is prepared, and of the events to report to."""
 
     total_steps: int
     """Optimizer steps of the whole run."""
 
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
-        """Train from `checkpoint`, or from the pretrained model, to the last step, or until the recorder's stop.
+        """Train from `checkpoint`, or from the pretrained model, to the last step, or until it is asked to stop.
 
         Where a stop came before the evaluation of `checkpoint`, that is done first; also where no step is left.
-        Tells the recorder: `begin`, then for each optimizer step `step`, with `log`, `evaluated` and `save` where they
-        are due, and `end` in any case. A stop that is asked for is honoured at the next step, with a save; so is the
-        recorder's `early_stop` after an evaluation.
+        Reports `begin`, then for each optimizer step `step`, with `log`, `evaluated` and `save` where they are due, and
+        `end` in any case. After a step with `stop_requested` or `stopped_early` it saves, and returns.
 
         Raises:
             torch.OutOfMemoryError: `run` makes another engine then, with smaller batches.
         """
 
     def at_hand(self) -> AtHand | None:
-        """The rows that were being trained or evaluated on when `train` raised; None where that is not known."""
+        """Return the rows that were trained or evaluated on when `train` raised; None where that is not known."""

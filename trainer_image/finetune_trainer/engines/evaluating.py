@@ -1,4 +1,4 @@
-"""Evaluates a model outside of a training: one process, one loop."""
+"""Evaluates a model outside of a training, in one process."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,11 @@ from finetune_trainer.engines.losses import count_labels, shifts_labels
 def evaluate(
     model: torch.nn.Module, data: TaskData, batch_size: int, device: torch.device, stopped: Callable[[], bool]
 ) -> dict[str, float] | None:
-    """Loss and metrics over the evaluation rows, by the names that an evaluation of the training has.
+    """Return loss and metrics over the evaluation rows, by the names that an evaluation in the training has.
 
     Args:
-        stopped: Whether to give up; the result is None then, as where there are no rows.
+        batch_size: Rows of a batch.
+        stopped: Asked before each batch whether to give up; the result is None then, as where there are no rows.
     """
     if data.evaluation is None:
         return None

@@ -1,8 +1,8 @@
 """The loss of an optimizer step: the mean over all its labels, in however many batches and processes they come.
 
 A model gives the mean over the labels of one batch. The mean of such means is another number where batches have
-unequally many labels; so each counts by its share of the labels. transformers' Trainer instead tells the model how many
-labels the step has, which many models do not heed: theirs are then too large by the factor of accumulation.
+unequally many labels; so each counts by its share of the labels. transformers' Trainer instead passes the number
+of labels of the step to the model, which many models ignore: their losses are then too large by the factor of accumulation.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ from finetune_trainer.base.labels import IGNORED_LABEL
 
 
 def shifts_labels(model: torch.nn.Module) -> bool:
-    """Whether the label at a position is compared with the prediction at the one before, as in language models."""
+    """Return whether the label at a position is compared with the prediction at the one before, as in language models."""
     causal = LOSS_MAPPING.get(str(getattr(model, "loss_type", None))) is ForCausalLMLoss
     return causal and not getattr(getattr(model, "config", None), "is_encoder_decoder", False)
 
 
 def count_labels(batch: Mapping[str, Any], shifted: bool) -> torch.Tensor:
-    """How many labels of a batch count in its loss, as a scalar on the batch's device."""
+    """Return how many labels of a batch count in its loss, as a scalar on the batch's device."""
     if "shift_labels" in batch:
         labels = batch["shift_labels"]
     else:
@@ -35,7 +35,7 @@ def count_labels(batch: Mapping[str, Any], shifted: bool) -> torch.Tensor:
 
 
 def share_of_step(loss: torch.Tensor, own: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
-    """What a batch adds to the loss of its step.
+    """Return what a batch adds to the loss of its step, a scalar.
 
     Args:
         loss: Mean over the labels of the batch; not a number where it has none.
@@ -55,29 +55,29 @@ class LossOverLabels:
         self._sums = torch.zeros(2, dtype=self._dtype, device=device)  # of the losses, and of the labels
 
     def add(self, loss: torch.Tensor, labels: torch.Tensor) -> None:
-        """Take the mean loss of a batch, a scalar, and how many labels it is of; of none it is not a number."""
+        """Add the mean loss of a batch, a scalar, and the number of its labels; without labels the loss may be nan."""
         count = labels.to(self._dtype)
         self._sums += torch.stack([torch.where(count > 0, loss.to(self._dtype) * count, 0), count])
 
     def mean(self) -> float:
-        """Over all processes, which must call it at once. Not a number where there was no label."""
+        """Return the mean over all processes, which must call it at the same time; nan where there was no label."""
         total = self._accelerator.reduce(self._sums.clone(), "sum")
         return float(total[0] / total[1])
 
 
 def is_filled_up(accelerator: Accelerator) -> bool:
-    """Whether the batches that all processes have now hold rows that were there before: with the last ones, accelerate
-    gives each of several processes a full batch."""
+    """Return whether the batches that all processes have now repeat rows: accelerate fills the last ones up, so that each
+    of several processes has a full batch."""
     state = accelerator.gradient_state
     return accelerator.num_processes > 1 and bool(state.end_of_dataloader) and int(state.remainder) > 0
 
 
 def own_rows(rows: int, accelerator: Accelerator) -> int:
-    """How many of the `rows` in this process's batch, which is filled up, are to be counted."""
+    """Return how many of the `rows` in this process's filled-up batch are no repetition."""
     remainder, rank = int(accelerator.gradient_state.remainder), int(accelerator.process_index)
     return min(max(remainder - rank * rows, 0), rows)
 
 
 def first_rows(batch: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """The first rows of a batch, at least one."""
+    """Return the first rows of a batch, at least one."""
     return {name: value[: max(count, 1)] for name, value in batch.items()}

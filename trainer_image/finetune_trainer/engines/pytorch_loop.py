@@ -75,11 +75,11 @@ class Engine:
 
         self._accumulation = arguments.gradient_accumulation_steps
         steps_per_epoch = math.ceil(len(self._batches) / self._accumulation)
-        self._due = Schedule(prepared.plan.config, steps_per_epoch, arguments.logging_steps)
-        self.total_steps: int = self._due.total_steps
+        self._schedule = Schedule(prepared.plan.config, steps_per_epoch, arguments.logging_steps)
+        self.total_steps: int = self._schedule.total_steps
         """Optimizer steps of the whole run."""
         self._optimizer: Any = _optimizer(self._plain_model, arguments)
-        self._schedule = make_lr_scheduler(self._optimizer, arguments, self.total_steps)
+        self._lr_scheduler = make_lr_scheduler(self._optimizer, arguments, self.total_steps)
         self._step, self._epoch = 0, 0.0
         self._evaluated = 0
         """Batches that the evaluation under way has done on this process."""
@@ -87,11 +87,11 @@ class Engine:
         """Sum of the losses of the steps since the one that was logged last, on this process."""
 
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
-        """Train from `checkpoint`, or from the pretrained model, to the last step, or until a stop is asked for."""
+        """Train from `checkpoint`, or from the pretrained model, to the last step, or until it is asked to stop."""
         self._begin(checkpoint)
         self._events.begin(self._step, self.total_steps, self._epoch, len(self._prepared.data.train.lengths))
         try:
-            if checkpoint and self._due.evaluates(self._step):
+            if checkpoint and self._schedule.evaluates(self._step):
                 self._evaluate()  # a stop may have come before this was done
             if not self._ends_here():
                 self._train(checkpoint)
@@ -99,17 +99,17 @@ class Engine:
             self._events.end()
 
     def at_hand(self) -> AtHand:
-        """The rows that were being trained or evaluated on when `train` raised."""
+        """Return the rows that were trained or evaluated on when `train` raised."""
         data, arguments, processes = self._prepared.data, self._arguments, self._accelerator.num_processes
         if data.evaluation and self._events.is_evaluating:
             return evaluation_rows(data.evaluation, self._evaluated, arguments.per_device_eval_batch_size, processes)
-        epoch, step = divmod(self._step, self._due.steps_per_epoch)
+        epoch, step = divmod(self._step, self._schedule.steps_per_epoch)
         self._sampler.set_epoch(epoch)
         size = arguments.per_device_train_batch_size
         return training_rows(data.train, self._sampler, step, size, self._accumulation, processes)
 
     def _train(self, checkpoint: SavedCheckpoint | None) -> None:
-        """All steps that are left."""
+        """Take all steps that are left."""
         for batches in self._steps(checkpoint):
             self._model.train()
             labels = self._sum([count_labels(batch, self._shifted) for batch in batches])
@@ -124,28 +124,28 @@ class Engine:
             most = self._arguments.max_grad_norm or math.inf
             self._gradient_norm = self._accelerator.clip_grad_norm_(self._model.parameters(), most)
             self._optimizer.step()
-            learning_rate = self._schedule.get_last_lr()[0]
+            learning_rate = self._lr_scheduler.get_last_lr()[0]
             if not self._accelerator.optimizer_step_was_skipped:  # as under fp16 where a gradient overflows
-                self._schedule.step()
+                self._lr_scheduler.step()
             self._optimizer.zero_grad()
 
             self._step += 1
             self._events.step(self._step, self._epoch)
-            if self._due.logs(self._step):
+            if self._schedule.logs(self._step):
                 self._log(learning_rate)
-            if self._due.saves(self._step):
+            if self._schedule.saves(self._step):
                 self._save()  # before an evaluation, which takes long and may break
-            if self._due.evaluates(self._step) and not self._events.stop_requested:
+            if self._schedule.evaluates(self._step) and not self._events.stop_requested:
                 self._evaluate()
             if self._ends_here():
                 self._save()
                 return
 
     def _steps(self, checkpoint: SavedCheckpoint | None) -> Iterator[list[dict[str, torch.Tensor]]]:
-        """The batches of each step that is left; keeps count of the epoch."""
+        """Yield the batches of each step that is left, and keep count of the epoch."""
         if checkpoint:
             self._restore_random_numbers(checkpoint)
-        epoch, steps_done = divmod(self._step, self._due.steps_per_epoch)
+        epoch, steps_done = divmod(self._step, self._schedule.steps_per_epoch)
         done = steps_done * self._accumulation
         while self._step < self.total_steps:
             loader = skip_first_batches(self._batches, done) if done else self._batches
@@ -188,7 +188,7 @@ class Engine:
             self._events.evaluated(self._step, self._epoch, metrics, scores.by_class())
 
     def _predict(self, batch: dict[str, torch.Tensor], losses: LossOverLabels) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predictions and labels of the rows that all processes have now, each of shape (rows, …)."""
+        """Return predictions and labels of the rows that all processes have now, each of shape (rows, …)."""
         labels, outputs, scoring = batch["labels"], self._model(**batch), self._prepared.data.scoring
         loss, counted = outputs.loss, count_labels(batch, self._shifted)
         if is_filled_up(self._accelerator):
@@ -213,7 +213,7 @@ class Engine:
         self._logged_step = self._step
 
     def _save(self) -> None:
-        """Have a checkpoint made of the state as it is now, unless that was done."""
+        """Save the state as it is now, unless that was done."""
         if self._events.is_saved(self._step):
             return
         losses = gather_object([float(self._loss)])
@@ -221,7 +221,7 @@ class Engine:
         self._events.check_finite(self._step, {name: values[name] for name in self._finite})
         objects = {
             OPTIMIZER: full_optimizer_state(self._plain_model, self._optimizer.optimizer),
-            SCHEDULER: self._schedule.state_dict(),
+            SCHEDULER: self._lr_scheduler.state_dict(),
         }
         if self._accelerator.scaler is not None:
             objects[SCALER] = self._accelerator.scaler.state_dict()
@@ -236,7 +236,7 @@ class Engine:
         self._events.save(take_snapshot(self._step, self._epoch, state))
 
     def _begin(self, checkpoint: SavedCheckpoint | None) -> None:
-        """Bring model and optimizer to their devices, as `checkpoint` has them. Its random numbers come with `_steps`."""
+        """Move model and optimizer to their devices, and load `checkpoint`. `_steps` loads its random numbers."""
         if checkpoint:
             load_weights(self._plain_model, checkpoint.path)
         self._model, self._optimizer = self._accelerator.prepare(self._plain_model, self._optimizer)
@@ -244,7 +244,7 @@ class Engine:
             register_fsdp_forward_method(self._plain_model, "generate")  # gathers the weights for it, too
         if checkpoint:
             load_optimizer_state(self._plain_model, self._optimizer.optimizer, checkpoint.path / OPTIMIZER)
-            self._schedule.load_state_dict(_read(checkpoint.path / SCHEDULER))
+            self._lr_scheduler.load_state_dict(_read(checkpoint.path / SCHEDULER))
             if self._accelerator.scaler is not None:
                 self._accelerator.scaler.load_state_dict(_read(checkpoint.path / SCALER))
             self._step, self._epoch = checkpoint.step, checkpoint.epoch
@@ -255,7 +255,7 @@ class Engine:
             self._loss.fill_(own)
 
     def _load(self, examples: Examples, batch_size: int, order: Any) -> Any:
-        """Batches on the device; with several processes each has its own."""
+        """Return a loader of batches on the device; with several processes each has its own."""
         loader: DataLoader[Any] = DataLoader(
             examples.dataset,
             batch_size=batch_size,
@@ -272,7 +272,7 @@ class Engine:
         return self._accelerator.prepare_data_loader(loader)
 
     def _sum(self, numbers: list[torch.Tensor]) -> torch.Tensor:
-        """Sum over the list and over all processes."""
+        """Return the sum over the list and over all processes, a scalar."""
         total: torch.Tensor = self._accelerator.reduce(torch.stack(numbers).sum(), "sum")
         return total
 
@@ -280,7 +280,7 @@ class Engine:
 def _accelerator(model: torch.nn.Module, arguments: TrainingArguments) -> Accelerator:
     sharding = arguments.fsdp_plugin_args
     plugin = FullyShardedDataParallelPlugin(**{**sharding, **sharding_units(model)}) if sharding else None
-    # Some models have weights that a task does not use, which DDP must be told.
+    # DDP must know that some models have weights that a task does not use.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     accelerator = Accelerator(mixed_precision=arguments.mixed_precision, fsdp_plugin=plugin, kwargs_handlers=[unused])
     if plugin:
@@ -289,7 +289,7 @@ def _accelerator(model: torch.nn.Module, arguments: TrainingArguments) -> Accele
 
 
 def _optimizer(model: torch.nn.Module, arguments: TrainingArguments) -> AdamW:
-    """AdamW. Biases and norms, which are vectors, are not decayed."""
+    """Return AdamW without weight decay for biases and norms, which are vectors."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     return AdamW(
         [

@@ -18,16 +18,20 @@ class Schedule:
 
     @property
     def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
         return math.ceil(self.config.training.epochs * self.steps_per_epoch)
 
     def logs(self, step: int) -> bool:
+        """Return whether to log after `step`."""
         interval = self.logging_steps if self.logging_steps >= 1 else math.ceil(self.total_steps * self.logging_steps)
         return step % interval == 0 or self._ends_epoch(step)
 
     def evaluates(self, step: int) -> bool:
+        """Return whether to evaluate after `step`."""
         return self.config.dataset.evaluation is not None and self._due(self.config.evaluation, step)
 
     def saves(self, step: int) -> bool:
+        """Return whether to save a checkpoint after `step`."""
         return self._due(self.config.checkpoints, step)
 
     def _due(self, interval: Evaluation | Checkpoints, step: int) -> bool:

@@ -78,7 +78,7 @@ class Engine:
             # What is wrong with them for this model shall not come up after the loading.
             self._trainer.create_optimizer_and_scheduler(num_training_steps=1000)
         except (ImportError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
-            if not prepared.config.training.arguments or _is_raised_here(error):
+            if not prepared.plan.config.training.arguments or _is_raised_here(error):
                 raise
             raise bad_configuration(
                 f"training.arguments: transformers' Trainer cannot be made of them: {' '.join(str(error).split()):.500}",

@@ -1,1 +1,1 @@
-"""What a run writes about itself while it trains: progress, history, the state that is reported."""
+"""What a run reports while it trains: history, checkpoints, state, bar. Engines see `events` alone."""

@@ -36,7 +36,7 @@ class Adjustments:
         return BatchPlan.from_numbers(adjusted[-1].metrics) if adjusted else self._asked
 
     def change(self, batch: BatchPlan, newest: SavedCheckpoint | None) -> None:
-        """Have so much in memory at a time from `newest` on. Written to the history, for later attempts."""
+        """Use other batches from `newest` on, and write that to the history, for later attempts."""
         before = self.batch
         why = (
             "the GPU's memory is not enough"

@@ -1,4 +1,4 @@
-"""The bar that people see on stderr."""
+"""The progress bar on stderr."""
 
 import sys
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 
 class ProgressBar:
-    """Steps done of all steps. A log file gets a line now and then, a terminal a moving bar."""
+    """Steps done of all steps: a moving bar on a terminal, a line now and then in a log file."""
 
     def __init__(self, total_steps: int, step: int) -> None:
         terminal = sys.stderr.isatty()
@@ -32,7 +32,7 @@ class ProgressBar:
 
 
 class _Lines:
-    """A stream for tqdm that makes a line of each state of the bar, which tqdm writes over the one before."""
+    """A stream for tqdm with a line for each state of the bar, where tqdm itself overwrites the one before."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -60,7 +60,7 @@ class Checkpointing:
         return step == self._saved_step
 
     def save(self, snapshot: Snapshot) -> None:
-        """Save a checkpoint, unless its step is saved, and let older ones go.
+        """Save a checkpoint, unless its step is saved, and retire older ones.
 
         Returns once the state is copied; a thread writes it. One save at a time: this waits for the one before.
 
@@ -102,7 +102,7 @@ class Checkpointing:
         self._store.adopt(self._processes.from_main(self._store.saved))
 
     def rotate(self) -> None:
-        """Let all checkpoints go but the newest ones and the best one, by the evaluations that are known now."""
+        """Retire all checkpoints but the newest ones and the best one, by the evaluations that are known now."""
         self._store.rotate(self.best())
         self.report()
 

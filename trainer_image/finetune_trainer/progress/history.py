@@ -1,4 +1,4 @@
-"""`history.jsonl`: one line a log or evaluation. It is where evaluations survive a restart."""
+"""`history.jsonl`: one JSON line for each log, evaluation and adjustment. A resumed run reads its evaluations here."""
 
 import json
 import os
@@ -28,7 +28,7 @@ class Line(BaseModel):
     """Of an evaluation of classes."""
 
     def to_json(self) -> str:
-        """As it stands in the file."""
+        """Return the line of the file, without its newline."""
         return self.model_dump_json(exclude_none=True)
 
 
@@ -38,26 +38,33 @@ class History:
     The training's thread writes it; the thread that saves checkpoints reads it.
     """
 
-    def __init__(self, path: Path, kept: Callable[[], None] = lambda: None) -> None:
-        """`kept` is called when a line was added that must not be lost."""
+    def __init__(self, path: Path, changed: Callable[[], None] = lambda: None) -> None:
+        """`changed` is called after a line that must not be lost: an evaluation or adjustment."""
         self._path = path
-        self._kept = kept
+        self._changed = changed
         self._lock = threading.Lock()
         self._lines: list[Line] = []
 
     def resume(self, step: int) -> None:
-        """Take the lines up to `step`, and adjustments after it; the others and a torn last one are not read."""
+        """Read the lines up to `step`, and the adjustments after it. A torn last line is left out."""
         lines = [line for line in _read(self._path) if line.step <= step or line.kind == "adjustment"]
         with self._lock:
             self._lines = lines
 
     def begin(self) -> None:
-        """Drop from the file what `resume` did not read; from here on lines are appended."""
+        """Write the file anew with the lines that `resume` read; from here on lines are appended."""
         with output_failures(self._path.parent):
             write_atomically(self._path, "".join(f"{line.to_json()}\n" for line in self._lines).encode())
 
     def append(self, kind: Kind, step: int, epoch: float, metrics: Metrics, by_class: ByClass | None = None) -> None:
-        """Add a line. An evaluation or adjustment is on the disk when this returns."""
+        """Append a line. An evaluation or adjustment is on the disk when this returns.
+
+        Args:
+            epoch: Passes over the training rows; written with four decimals.
+
+        Raises:
+            TrainerError: OUTPUT when the file cannot be written.
+        """
         line = Line(kind=kind, step=step, epoch=round(epoch, 4), metrics=metrics, by_class=by_class)
         with self._lock:
             self._lines.append(line)
@@ -67,22 +74,22 @@ class History:
                 file.flush()
                 os.fsync(file.fileno())
         if kind != "log":
-            self._kept()
+            self._changed()
 
     def evaluations(self) -> list[Line]:
-        """The evaluations, oldest first."""
+        """Return the evaluations, oldest first."""
         return self._of_kind("evaluation")
 
     def adjustments(self) -> list[Line]:
-        """What was changed for want of memory, oldest first."""
+        """Return the changes of batches for want of memory or for other processes, oldest first."""
         return self._of_kind("adjustment")
 
     def evaluation_at(self, step: int) -> Metrics:
-        """The metrics of the evaluation after `step`; empty where there was none."""
+        """Return the metrics of the evaluation after `step`; empty where there was none."""
         return next((line.metrics for line in self.evaluations() if line.step == step), {})
 
     def results_at(self, step: int) -> str | None:
-        """All that the evaluation after `step` found, as JSON for a file of its own."""
+        """Return the evaluation after `step` as JSON for a file of its own; None where there was none."""
         line = next((line for line in self.evaluations() if line.step == step), None)
         if line is None:
             return None
@@ -91,14 +98,14 @@ class History:
         return json.dumps(results, indent=1, ensure_ascii=False) + "\n"
 
     def log_at(self, step: int) -> Metrics:
-        """The metrics of the log after `step`; empty where there was none."""
+        """Return the metrics of the log after `step`; empty where there was none."""
         return next((line.metrics for line in self._of_kind("log") if line.step == step), {})
 
     def newest(self) -> Metrics:
-        """The newest value of each metric."""
+        """Return the newest value of each metric."""
         with self._lock:
-            told = [line for line in self._lines if line.kind != "adjustment"]
-        return {name: value for line in told for name, value in line.metrics.items()}
+            measured = [line for line in self._lines if line.kind != "adjustment"]
+        return {name: value for line in measured for name, value in line.metrics.items()}
 
     def _of_kind(self, kind: Kind) -> list[Line]:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Sends reports to the operator from a thread of its own: training never waits for it, and never fails by it."""
+"""Sends reports to the operator from its own thread: training never waits for one, and never fails because of one."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 5.0
 FLUSH_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 30.0
-"""An operator that was restarted learns the state again by this, though nothing changed."""
+"""An unchanged state is sent again after as long, for an operator that was restarted."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Endpoint:
 
     @classmethod
     def from_environment(cls) -> "Endpoint | None":
-        """The endpoint that the operator named; None on a laptop."""
+        """Return the endpoint that the operator set in the environment; None on a laptop."""
         url = os.environ.get(ENV_SERVER_URL)
         ca_cert, token = os.environ.get(ENV_CA_CERT), os.environ.get(ENV_TOKEN)
         return cls(url, Path(ca_cert) if ca_cert else None, Path(token) if token else None) if url else None
@@ -49,7 +49,7 @@ class Endpoint:
             headers["Authorization"] = f"Bearer {self.token.read_text(encoding='utf-8').strip()}"
         request = urllib.request.Request(self.url, data=body, headers=headers, method="POST")  # noqa: S310 - the operator's
         opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}),  # the operator is in the cluster, a proxy for the Hub is not asked
+            urllib.request.ProxyHandler({}),  # the operator is in the cluster, past the proxy for the Hub
             urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=self.ca_cert)),
         )
         with opener.open(request, timeout=timeout):
@@ -72,7 +72,7 @@ class Reporter:
             self._thread.start()
 
     def finish(self) -> None:
-        """Send the last state, and come back within about five seconds whether it arrived or not."""
+        """Send the last state. Returns within about FLUSH_SECONDS, whether it arrived or not."""
         if not self._thread.is_alive():
             return
         self._over.set()
@@ -114,6 +114,6 @@ class Reporter:
 
 
 def pause(interval: float, failures: int) -> tuple[float, float]:
-    """Seconds to wait after so many failures one after the other, at least and at most."""
+    """Return the shortest and the longest time to wait, in seconds, after so many failures in a row."""
     doublings = min(failures, 16)  # far beyond the longest pause; of many more there is no float
     return interval, max(interval, min(LONGEST_PAUSE_SECONDS, interval * 2.0**doublings))

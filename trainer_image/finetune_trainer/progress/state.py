@@ -1,4 +1,4 @@
-"""The present state of a run, as reports and the final word tell it."""
+"""The present state of a run, which reports and the final report are made of."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -27,18 +27,18 @@ from finetune_trainer.base.redaction import redact
 
 
 def format_number(value: float) -> str:
-    """Six significant digits, written out: 0.00005 and not 5e-05, unless that would be very long."""
+    """Return six significant digits, written out: 0.00005 and not 5e-05, unless that is longer than 24 characters."""
     text = format(Decimal(f"{value:.6g}"), "f")
     return text if len(text) <= 24 else f"{value:.6g}"
 
 
 def format_epoch(epoch: float) -> str:
-    """At most two decimals: "1.12", "1.0"."""
+    """Return an epoch with at most two decimals: "1.12", "1.0"."""
     return str(round(epoch, 2))
 
 
 def metric_values(metrics: Mapping[str, float]) -> list[MetricValue]:
-    """Numbers as the API holds them. The oldest names come first."""
+    """Return metrics as the API has them; of more than MAX_METRICS the first."""
     values = [MetricValue(name=name[:64], value=format_number(value)) for name, value in metrics.items()]
     return values[:MAX_METRICS]
 
@@ -49,7 +49,7 @@ class RunState:
     def __init__(self) -> None:
         self.changed = threading.Event()
         self.changed.set()
-        self._lock = threading.RLock()  # a second signal has the last word told, perhaps in the middle of an update
+        self._lock = threading.RLock()  # a signal handler makes the final report, perhaps in the middle of an update
         self._stage: Stage = "Preparing"
         self._message: str | None = "starting"
         self._state = TrainerState()
@@ -64,7 +64,7 @@ class RunState:
         return self._stage
 
     def stage(self, stage: Stage, message: str | None = None) -> None:
-        """What the run does now; `message` is for people."""
+        """Set what the run does now; `message` is for people."""
         with self._lock:
             self._stage = stage
             self._message = redact(message)[:256] if message else None
@@ -74,25 +74,25 @@ class RunState:
         self._update(progress=progress)
 
     def set_metrics(self, metrics: Mapping[str, float]) -> None:
-        """The newest value of each metric; names that are not given keep theirs."""
+        """Set the newest value of some metrics; the others keep theirs."""
         known = {metric.name: metric for metric in self.current.metrics}
         new = {metric.name: metric for metric in metric_values(metrics)}
         self._update(metrics=list({**known, **new}.values())[:MAX_METRICS])
 
     def set_evaluations(self, evaluations: Sequence[Evaluation]) -> None:
-        """The newest evaluations, oldest first."""
+        """Set the newest evaluations, oldest first."""
         self._update(evaluations=list(evaluations))
 
     def set_checkpoints(self, checkpoints: Sequence[Checkpoint], best: BestCheckpoint | None) -> None:
-        """All checkpoints that there are, oldest first; of too many the newest."""
+        """Set the checkpoints that there are, oldest first, and the best one; of too many the newest."""
         self._update(checkpoints=list(checkpoints[-MAX_CHECKPOINTS:]), best_checkpoint=best)
 
     def set_adjustments(self, adjustments: Sequence[Adjustment]) -> None:
-        """What the run changed by itself; of too many the newest."""
+        """Set what the run changed by itself; of too many the newest."""
         self._update(adjustments=list(adjustments[-MAX_ADJUSTMENTS:]))
 
     def add_warning(self, reason: Reason, message: str) -> None:
-        """Something that is probably not meant; the same again, or more than the API takes, changes nothing."""
+        """Add what is probably a mistake. The same again, or one beyond MAX_WARNINGS, is ignored."""
         warning = RunWarning(reason=reason, message=redact(message)[:512])
         with self._lock:
             if warning not in self._state.warnings and len(self._state.warnings) < MAX_WARNINGS:
@@ -111,12 +111,13 @@ class RunState:
         self._update(provenance=provenance)
 
     def report(self) -> Report:
-        """The next report: its sequence number is one higher than the last one's."""
+        """Return the next report: its sequence number is one higher than that of the last one."""
         with self._lock:
             self._sequence += 1
             return Report(**dict(self._state), sequence=self._sequence, stage=self._stage, message=self._message)
 
     def final(self, exit_code: int, failure: Failure | None) -> FinalReport:
+        """Return the final report. Safe in a signal handler."""
         with self._lock:
             return FinalReport(**dict(self._state), exit_code=exit_code, failure=failure)
 

@@ -52,8 +52,8 @@ class Engine:
         self._sampler = train_sampler(prepared.data.train, arguments)
         self._batches = math.ceil(prepared.plan.rows / self._batch_size)
         self._accumulation = arguments.gradient_accumulation_steps
-        self._due = Schedule(config, math.ceil(self._batches / self._accumulation), arguments.logging_steps)
-        self.total_steps = self._due.total_steps
+        self._schedule = Schedule(config, math.ceil(self._batches / self._accumulation), arguments.logging_steps)
+        self.total_steps = self._schedule.total_steps
         """Optimizer steps of the whole run."""
         self._step, self._evaluated = 0, 0
         self._resumed: SavedCheckpoint | None = None
@@ -78,13 +78,13 @@ class Engine:
         self._check_answers()
 
     def train(self, checkpoint: SavedCheckpoint | None) -> None:
-        """Train from `checkpoint`, or from the pretrained model, to the last step, or until a stop is asked for."""
+        """Train from `checkpoint`, or from the pretrained model, to the last step, or until it is asked to stop."""
         if checkpoint:
             self._load(checkpoint)
         first, events = self._step, self._events
         events.begin(first, self.total_steps, self._epoch_after(first), len(self._prepared.data.train.lengths))
         try:
-            if checkpoint and self._due.evaluates(first):
+            if checkpoint and self._schedule.evaluates(first):
                 self._evaluate()  # a stop may have come before this was done
             if self._ends_here():
                 return
@@ -98,21 +98,21 @@ class Engine:
             events.end()
 
     def at_hand(self) -> AtHand:
-        """The rows that were being trained or evaluated on when `train` raised."""
+        """Return the rows that were trained or evaluated on when `train` raised."""
         data = self._prepared.data
         if data.evaluation and self._events.is_evaluating:
             return evaluation_rows(data.evaluation, self._evaluated, self._eval_rows)
-        epoch, step = divmod(self._step, self._due.steps_per_epoch)
+        epoch, step = divmod(self._step, self._schedule.steps_per_epoch)
         self._sampler.set_epoch(epoch)
         return training_rows(data.train, self._sampler, step, self._batch_size, self._accumulation)
 
     def _step_after(self, done: int) -> Step:
-        """The batches of the step that follows `done` others, padded one by one."""
+        """Return the batches of the step that follows `done` others, each padded by itself."""
         if self._resumed:
             # Not before: torch's data loader too has drawn a random number.
             restore_random_state(self._resumed.path)
             self._resumed = None
-        epoch, number = divmod(done, self._due.steps_per_epoch)
+        epoch, number = divmod(done, self._schedule.steps_per_epoch)
         if self._order[0] != epoch:
             self._sampler.set_epoch(epoch)
             self._order = epoch, list(self._sampler)
@@ -123,24 +123,24 @@ class Engine:
         return [inputs for inputs, _ in batches], [labels for _, labels in batches]
 
     def _epoch_after(self, done: int) -> float:
-        """Passes over the training rows after `done` steps."""
-        epochs, number = divmod(done, self._due.steps_per_epoch)
+        """Return the passes over the training rows after `done` steps."""
+        epochs, number = divmod(done, self._schedule.steps_per_epoch)
         return epochs + number * self._accumulation / self._batches
 
     def _after_step(self, logs: dict[str, float]) -> None:
-        """Log, evaluate and save where it is due, and stop where it is asked for."""
+        """Log, evaluate and save where it is due, and stop where that is asked for."""
         self._step += 1
         self._losses.append(logs["loss"])
         step, events = self._step, self._events
         events.step(step, self._epoch_after(step))
-        if self._due.logs(step):
+        if self._schedule.logs(step):
             loss = sum(self._losses) / len(self._losses)
             metrics = {"loss": loss, "grad_norm": logs["grad_norm"], "learning_rate": self._rate(step - 1)}
             events.log(step, self._epoch_after(step), metrics)
             self._losses = []
-        if self._due.saves(step):
+        if self._schedule.saves(step):
             self._save(logs)  # before an evaluation, which takes long and may break
-        if self._due.evaluates(step) and not events.stop_requested:
+        if self._schedule.evaluates(step) and not events.stop_requested:
             self._evaluate()
         if self._ends_here():
             self._save(logs)
@@ -173,12 +173,12 @@ class Engine:
             self._events.evaluated(self._step, self._epoch_after(self._step), metrics, scores.by_class())
 
     def _batch(self, examples: Examples, rows: list[int]) -> tuple[Batch, torch.Tensor]:
-        """Inputs by KerasHub's names, each of shape (rows, tokens), and labels, shape (rows,) or (rows, classes)."""
+        """Return inputs by KerasHub's names, each of shape (rows, tokens), and labels, shape (rows,) or (rows, classes)."""
         batch = self._prepared.data.collate([examples.dataset[row] for row in rows])
         return self._twin.inputs(batch), batch["labels"]
 
     def _save(self, logs: dict[str, float]) -> None:
-        """Have a checkpoint made of the state as it is now, unless that was done."""
+        """Save the state as it is now, unless that was done."""
         if self._events.is_saved(self._step):
             return
         self._events.check_finite(self._step, {"loss": logs["loss"], "grad_norm": logs["grad_norm"]})
@@ -205,7 +205,11 @@ class Engine:
         self._step, self._resumed = checkpoint.step, checkpoint
 
     def _check_answers(self) -> None:
-        """The model must answer as that of transformers does: an architecture has more variants than a converter knows."""
+        """Check that the model answers as that of transformers does: an architecture has more variants than a converter knows.
+
+        Raises:
+            TrainerError: MODEL where logits or loss differ.
+        """
         data, model = self._prepared.data, self._prepared.model.eval()
         rows = sorted({0, len(data.train.lengths) - 1})
         inputs, labels = self._batch(data.train, rows)
@@ -225,12 +229,12 @@ class Engine:
 
 
 class _Classifier(keras.Model):  # type: ignore[misc]
-    """A functional model with a training step that accumulates gradients, and that tells their norm before it is cut."""
+    """A functional model with a training step that accumulates gradients, and returns their norm before it is clipped."""
 
     gradient_limit: float
 
     def train_step(self, data: Step) -> dict[str, torch.Tensor]:
-        """One optimizer step over batches whose gradients are summed up, each by its share of the rows."""
+        """Take an optimizer step over batches whose gradients are summed up, each by its share of the rows."""
         inputs, labels = data
         rows = sum(len(part) for part in labels)
         loss = torch.zeros((), device=labels[0].device)
@@ -247,7 +251,7 @@ class _Classifier(keras.Model):  # type: ignore[misc]
 
 
 class _Steps(keras.utils.PyDataset):  # type: ignore[misc]
-    """The optimizer steps after the first `done` ones: each item is what `_Classifier.train_step` takes."""
+    """The optimizer steps after the first `done` ones, each as `_Classifier.train_step` takes it."""
 
     def __init__(self, total: int, done: int, step: Callable[[int], Step]) -> None:
         super().__init__()
@@ -261,7 +265,7 @@ class _Steps(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 def _learning_rates(arguments: transformers.TrainingArguments, total_steps: int) -> Callable[[int], float]:
-    """The learning rate after a number of steps: that of transformers' schedule of the same name."""
+    """Return the learning rate as a function of the steps done, by transformers' schedule of the same name."""
     schedule = make_lr_scheduler(torch.optim.SGD([torch.zeros(1)], arguments.learning_rate), arguments, total_steps)
     if not isinstance(schedule, torch.optim.lr_scheduler.LambdaLR):
         kind = transformers.SchedulerType(arguments.lr_scheduler_type).value

@@ -1,6 +1,6 @@
 """A KerasHub classifier beside the transformers model that it is made from: same weights, same answers.
 
-KerasHub's own converters say which weight goes where. They are given views of the transformers model's memory, so that
+KerasHub's own converters know which weight goes where. They get views of the transformers model's memory, so that
 the way back, for checkpoints that `from_pretrained` loads, is to write into the same views.
 """
 
@@ -64,7 +64,7 @@ class KerasTwin:
     """A classifier of KerasHub with the weights of `source`, which stays on the CPU and takes them back on demand."""
 
     def __init__(self, source: Any, dtype: str) -> None:
-        """Build it.
+        """Build the classifier, and copy the weights of `source` into it.
 
         Args:
             source: A PreTrainedModel for classification, in float32.
@@ -104,14 +104,14 @@ class KerasTwin:
         return self.source
 
     def inputs(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """A batch as transformers takes it, shape (rows, tokens), by the names that KerasHub has for its parts."""
+        """Return a batch of transformers, each part of shape (rows, tokens), by the names that KerasHub has for its parts."""
         inputs = {"token_ids": batch["input_ids"], "padding_mask": batch["attention_mask"]}
         if "segment_ids" in self.classifier.backbone.input:
             inputs["segment_ids"] = batch.get("token_type_ids", torch.zeros_like(batch["input_ids"]))
         return inputs
 
     def not_decayed(self) -> list[Any]:
-        """Variables without weight decay, as in transformers' Trainer: biases, and those of layer norms."""
+        """Return the variables without weight decay, as in transformers' Trainer: biases, and those of layer norms."""
         parameters = dict(self.source.named_parameters())
         return [variable for variable, _, name in self._weights if parameters[name].dim() < 2]
 
@@ -126,7 +126,7 @@ class KerasTwin:
 
 
 class _Views:
-    """Stands for the checkpoint that a converter of KerasHub reads, and keeps what it asks for."""
+    """Takes the place of the checkpoint that a converter of KerasHub reads, and records which weights it reads."""
 
     def __init__(self, source: Any) -> None:
         self._tensors: dict[str, npt.NDArray[Any]] = {
@@ -151,7 +151,7 @@ class _Views:
 
 
 def _build(architecture: _Architecture, converter: Any, config: Any, dtype: str) -> Any:
-    """The classifier with weights at random. KerasHub has constants where transformers has settings: they are set here."""
+    """Return the classifier with random weights. KerasHub has constants where transformers has settings: they are set here."""
 
     def dropout(name: str) -> float:
         value = getattr(config, name, None)
