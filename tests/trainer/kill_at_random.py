@@ -115,7 +115,7 @@ def last_told(path: Path) -> list[list[Any]]:
 
 
 def save_without_end(config: RunConfig, output: Output, store: CheckpointStore, told: Path, ready: int) -> None:
-    history, stop = History(output.history, output.history_changed), StopSignal(last_words=lambda: None)
+    history, stop = History(output.history, output.history_changed), StopSignal(before_exit=lambda: None)
     progress = RunProgress.of(config, output, store, history, ToldState(told), stop)
     progress.resume()
     claim_output(output, config)

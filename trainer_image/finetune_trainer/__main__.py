@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     if options.command == "prepare" and not options.for_job:
         return int(_prepare(options))
     state = RunState()
-    stop = StopSignal(last_words=lambda: _write_final_report(state, ExitCode.STOPPED, None))
+    stop = StopSignal(before_exit=lambda: _write_final_report(state, ExitCode.STOPPED, None))
     stop.listen()
     reporter: Reporter | None = None
     code, failure = ExitCode.SUCCESS, None

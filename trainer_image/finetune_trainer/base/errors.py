@@ -7,7 +7,7 @@ from finetune_api.report import ExitCode
 
 
 class TrainerError(Exception):
-    """A failure that we can explain. Its reason is CamelCase, as reasons are in Kubernetes."""
+    """A failure that we can explain. Its reason is in CamelCase, as reasons are in Kubernetes."""
 
     def __init__(self, exit_code: ExitCode, reason: Reason, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ def output_error(reason: Reason, message: str, hint: str | None = None) -> Train
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that led to it, the outermost first."""
+    """Yield the error and all that led to it, the outermost first."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

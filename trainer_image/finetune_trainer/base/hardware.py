@@ -9,7 +9,7 @@ _SYSTEM = Path("/")
 
 
 def available_cores(root: Path = _SYSTEM) -> int:
-    """CPU cores that this process may use: the machine's, or as many whole ones as the container's limit is worth.
+    """Return the CPU cores that this process may use: the machine's, or as many whole ones as the container's limit allows.
 
     `root` is the folder that holds sys/.
     """
@@ -21,9 +21,9 @@ def available_cores(root: Path = _SYSTEM) -> int:
 
 
 def available_memory(root: Path = _SYSTEM) -> int | None:
-    """Bytes of CPU memory that this process can still take: the machine's or the container's, whichever is less.
+    """Return the bytes of CPU memory that this process can still take: the machine's or the container's, whichever is less.
 
-    None where the system does not tell, as outside Linux. `root` is the folder that holds proc/ and sys/.
+    None where the system does not say, as outside Linux. `root` is the folder that holds proc/ and sys/.
     """
     left = []
     with suppress(OSError, ValueError, IndexError):
@@ -37,13 +37,13 @@ def available_memory(root: Path = _SYSTEM) -> int | None:
 
 
 def _reclaimable(stat: Path) -> int:
-    """Bytes of files that the kernel keeps in memory and gives back before anything is killed."""
+    """Return the bytes of files that the kernel caches in memory, and frees before anything is killed."""
     lines = (line.split() for line in stat.read_text(encoding="ascii").splitlines())
     return sum(int(value) for name, value in lines if name in ("inactive_file", "active_file"))
 
 
 def version_of(distribution: str) -> str:
-    """The version that is installed; "not installed" for what runs from its source folder, as this program can."""
+    """Return the version that is installed; "not installed" for what runs from its source folder, as this program can."""
     try:
         return version(distribution)
     except PackageNotFoundError:

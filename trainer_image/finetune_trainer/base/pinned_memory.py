@@ -1,4 +1,4 @@
-"""What tensors take in CPU memory, pinned or not."""
+"""How much CPU memory tensors take, pinned or not."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import torch
 
 
 def bytes_of(state: object) -> int:
-    """Bytes that a copy in CPU memory takes of all tensors in nested dicts, lists and tuples."""
+    """Return the bytes that a copy in CPU memory takes of all tensors in nested dicts, lists and tuples."""
     if isinstance(state, torch.Tensor):
         size = state.numel() * state.element_size()
         return pinned(size) if state.device.type == "cuda" else size
@@ -16,12 +16,12 @@ def bytes_of(state: object) -> int:
 
 
 def pinned(size: int) -> int:
-    """What torch takes for a block of pinned memory of `size` bytes: the next power of two, which it keeps for the next."""
+    """Return the bytes that torch takes for a block of pinned memory of `size` bytes: the next power of two."""
     return 1 << (size - 1).bit_length() if size else 0
 
 
 def kept_pinned_memory() -> int:
-    """Bytes of pinned memory that torch keeps, and nothing uses now."""
+    """Return the bytes of pinned memory that torch keeps for later, and nothing uses now."""
     if not torch.cuda.is_available():
         return 0
     stats = torch.cuda.host_memory_stats()

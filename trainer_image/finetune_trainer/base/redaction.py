@@ -1,4 +1,4 @@
-"""Keeps what must stay secret out of everything that the trainer says: log lines, tracebacks, reports, the final word."""
+"""Removes secrets from everything that leaves the trainer: log lines, tracebacks, reports and the final report."""
 
 import json
 import logging
@@ -12,8 +12,8 @@ logger = logging.getLogger(__name__)
 
 HIDDEN = "***"
 _SHORTEST = 6
-"""Shorter values are no secrets, and would be found in the middle of words."""
-_SHAPES = tuple(
+"""Shorter values are not secret, and would be found in the middle of words."""
+_PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
         r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",
@@ -29,37 +29,37 @@ _SHAPES = tuple(
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     )
 )
-"""What gives itself away by its looks: passwords in URLs, tokens of the Hub, keys and signatures of the clouds."""
+"""Secrets known by their form: passwords in URLs, tokens of the Hub, keys and signatures of the clouds."""
 
 
 class Redactor:
-    """Replaces known secrets, in each way that they may be written, and what looks like one."""
+    """Replaces known secrets, however they are encoded, and what looks like a secret."""
 
     def __init__(self) -> None:
         self._known: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
     def remember(self, values: Iterable[str]) -> None:
-        """These are secrets from now on."""
-        spellings = {spelling for value in values for spelling in _spellings(value) if len(spelling) >= _SHORTEST}
+        """Replace these values from now on."""
+        encodings = {encoding for value in values for encoding in _encodings(value) if len(encoding) >= _SHORTEST}
         with self._lock:
-            self._known = tuple(sorted(spellings.union(self._known), key=lambda known: (-len(known), known)))
+            self._known = tuple(sorted(encodings.union(self._known), key=lambda known: (-len(known), known)))
 
     def __call__(self, text: str) -> str:
-        """The text without secrets."""
+        """Return the text without secrets."""
         for secret in self._known:
             text = text.replace(secret, HIDDEN)
-        for shape in _SHAPES:
-            text = shape.sub(HIDDEN, text)
+        for pattern in _PATTERNS:
+            text = pattern.sub(HIDDEN, text)
         return text
 
 
 redact = Redactor()
-"""The one of this process: logging has no other place to ask."""
+"""The redactor of this process: logging is global too."""
 
 
-def _spellings(value: str) -> Iterable[str]:
-    """A value as it is, in URLs, in JSON, and the secrets within it where it is a JSON key file or a connection string."""
+def _encodings(value: str) -> Iterable[str]:
+    """Yield a value as it is, in URLs and in JSON, and the secrets in it where it is a key file or a connection string."""
     value = value.strip()
     parts = [value, *value.splitlines(), *_members(value)]
     if ";" in value and "=" in value:
@@ -87,7 +87,7 @@ def _members(value: str) -> list[str]:
 
 
 def guard_logs() -> None:
-    """From now on no record of any logger, of ours or of a library, holds a secret; nor does what kills a thread."""
+    """Redact every record of every logger from now on, of libraries too, and what ends a thread."""
     make = logging.getLogRecordFactory()
     if getattr(make, "redacts", False):
         return
@@ -99,14 +99,14 @@ def guard_logs() -> None:
 
     make_redacted.redacts = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(make_redacted)
-    threading.excepthook = _tell_of_thread
+    threading.excepthook = _log_thread_failure
 
 
 def _redact_record(record: logging.LogRecord) -> None:
     try:
         message = record.getMessage()
     except (TypeError, ValueError, KeyError):
-        return  # logging itself tells of a wrong format
+        return  # logging itself reports a wrong format
     clean = redact(message)
     if clean != message:
         record.msg, record.args = clean, ()
@@ -114,7 +114,7 @@ def _redact_record(record: logging.LogRecord) -> None:
         record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
 
 
-def _tell_of_thread(arguments: threading.ExceptHookArgs) -> None:
+def _log_thread_failure(arguments: threading.ExceptHookArgs) -> None:
     if arguments.exc_type is SystemExit or arguments.exc_value is None:
         return
     name = arguments.thread.name if arguments.thread else "a thread"

@@ -1,4 +1,4 @@
-"""What is probably not meant, and is done all the same: it stands in the log and in `status.warnings`."""
+"""Warnings about a run: what is probably a mistake and is done all the same. They go to the log and to `status.warnings`."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from finetune_api.reasons import Reason
 
 _REASON = "warning_reason"
-_logger = logging.getLogger("finetune_trainer.base.run_warnings")
+logger = logging.getLogger(__name__)
 
 
 def warn(reason: Reason, message: str) -> None:
-    """Say it in the log, and to whoever listens by `collected`.
+    """Log a warning, and pass it to whoever listens by `collected`.
 
     Args:
         reason: For machines, such as `Reason.EMPTY_TEXTS`.
         message: What was seen, where (field, column, row or file), and what to do about it.
     """
-    _logger.warning("%s", message, extra={_REASON: reason})
+    logger.warning("%s", message, extra={_REASON: reason})
 
 
 class _Listener(logging.Handler):
@@ -31,10 +31,10 @@ class _Listener(logging.Handler):
 
 @contextmanager
 def collected(take: Callable[[Reason, str], None]) -> Iterator[None]:
-    """Give reason and message of each warning to `take`, too, such as `RunState.add_warning`."""
+    """Pass reason and message of each warning within to `take`, such as `RunState.add_warning`."""
     listener = _Listener(take)
-    _logger.addHandler(listener)
+    logger.addHandler(listener)
     try:
         yield
     finally:
-        _logger.removeHandler(listener)
+        logger.removeHandler(listener)

@@ -13,44 +13,44 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignal:
-    """Knows whether the run was asked to stop."""
+    """Whether the run was asked to stop."""
 
-    def __init__(self, last_words: Callable[[], None]) -> None:
-        """`last_words` is called, in a signal handler, before a second signal ends the process."""
+    def __init__(self, before_exit: Callable[[], None]) -> None:
+        """`before_exit` is called, in a signal handler, when a second signal ends the process at once."""
         self.requested = False
         self._received = False
         self._agree: Callable[[bool], bool] | None = None
         self._deferred = False
-        self._last_words = last_words
+        self._before_exit = before_exit
 
     def listen(self) -> None:
-        """Take SIGTERM and SIGINT from now on. Only the main thread can."""
+        """Handle SIGTERM and SIGINT from now on. Only the main thread can."""
         for number in _SIGNALS:
             signal.signal(number, self._receive)
 
     def ignore(self) -> None:
-        """The run is over, and what is left takes a few seconds."""
+        """Ignore signals: the run is over, and the rest takes a few seconds."""
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
     def agree_by(self, agree: Callable[[bool], bool]) -> None:
-        """Stop together with other processes: `agree` tells whether any of them got a signal."""
+        """Stop together with other processes: `agree` returns whether any of them got a signal."""
         self._agree = agree
 
     def ask(self) -> bool:
-        """Whether to stop now. Several processes must ask at the same time; only here do they learn of each other's."""
+        """Return whether to stop now. Several processes must ask at the same time: only here do they learn of each other's signals."""
         if self._agree:
             self.requested = self._agree(self._received)
         return self.requested
 
     def check(self) -> None:
-        """Raise Stopped if it was asked for. A library may have swallowed the first one, as some do while importing."""
+        """Raise Stopped if a stop was requested. A library may have swallowed the first one, as some do while importing."""
         if self._received or self.requested:
             raise Stopped
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within, a first signal is only noted; it is raised as Stopped at the end, unless something else is."""
+        """Only note a first signal within; raise Stopped at the end, unless something else is raised."""
         self.check()
         self._deferred = True
         try:
@@ -61,7 +61,7 @@ class StopSignal:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if self._received:
-            self._last_words()
+            self._before_exit()
             os._exit(ExitCode.STOPPED)
         self._received = True
         self.requested = self.requested or self._agree is None

@@ -1,4 +1,4 @@
-"""Whose an output is: `run.json` there names the run, and no other run may write below it."""
+"""Which run an output belongs to: `run.json` names it, and no other run may write there."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def find_output(config: RunConfig, volumes: Volumes) -> Output:
 
 
 def open_output(config: RunConfig, volumes: Volumes) -> Output:
-    """Return the output of a run, made if need be, and proven to be writable and free for this run.
+    """Return the output of a run, created if need be, and check that it can be written and belongs to no other run.
 
     Raises:
         TrainerError: OUTPUT when it cannot be written or holds another run; INTERNAL when it cannot be reached.

@@ -1,4 +1,4 @@
-"""Credentials of buckets and of the Hub: from the Secrets that the manifest names, else as each library finds its own."""
+"""Credentials of buckets and of the Hub: from the Secrets that the manifest names, else where each library looks itself."""
 
 import json
 import os
@@ -16,7 +16,7 @@ Role: TypeAlias = Literal["model", "dataset", "output"]
 """Whose credentials: each may have a Secret of its own."""
 
 FIELDS: dict[Role, str] = {"model": "model.source", "dataset": "dataset.source", "output": "output.uri"}
-"""The field of the manifest that names the place."""
+"""The field of the manifest that has the URI."""
 
 _KEYS: dict[str, tuple[str, ...]] = {
     "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"),
@@ -32,15 +32,15 @@ _KEYS: dict[str, tuple[str, ...]] = {
 _NOT_SECRET = ("AWS_REGION", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT")
 _MORE_VARIABLES = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_CLIENT_SECRET", "AZURE_STORAGE_CLIENT_SECRET")
 _PARTS_AT_ONCE = 4
-"""Parts of one file in flight: each takes up to 50 MiB of memory while it is sent."""
+"""Parts of one file that are sent at the same time: each takes up to 50 MiB of memory."""
 _RETRIES = {"mode": "standard", "total_max_attempts": 3}
-"""Of one request, by botocore; s3fs tries five times around it, which takes long enough together."""
+"""Tries of one request by botocore; s3fs tries five times around it, which takes long enough together."""
 _BLOCK_BYTES = 16 * 2**20
-"""A larger file is read in parts of this size, side by side."""
+"""A larger file is read in parts of this size, several at a time."""
 
 
 def remember_secrets() -> None:
-    """Have every secret that is there now kept out of what the trainer says."""
+    """Redact every secret that is in the environment or mounted from now on, see `base.redaction`."""
     names = [name for keys in _KEYS.values() for name in keys if name not in _NOT_SECRET]
     redact.remember(os.environ[name] for name in (*names, *_MORE_VARIABLES) if name in os.environ)
     for role in FIELDS:
@@ -48,7 +48,7 @@ def remember_secrets() -> None:
 
 
 def storage_options(scheme: str, role: Role) -> dict[str, Any]:
-    """Options for the fsspec file system of `scheme` (s3, gs, az). They are read anew each time: Kubernetes renews Secrets.
+    """Return options for the fsspec file system of `scheme` (s3, gs, az), read anew: Kubernetes updates mounted Secrets.
 
     Raises:
         TrainerError: BAD_CONFIGURATION when the Secret lacks what the scheme needs. No message holds a value.
@@ -66,18 +66,18 @@ def storage_options(scheme: str, role: Role) -> dict[str, Any]:
 
 
 def hub_token(role: Role) -> str | None:
-    """The Hub's token from the role's Secret; None lets huggingface_hub look (HF_TOKEN, or a login on a laptop)."""
+    """Return the Hub's token from the role's Secret; None lets huggingface_hub look (HF_TOKEN, or a login on a laptop)."""
     return _read(role, _KEYS["hf"]).get("HF_TOKEN")
 
 
 def has_secret(role: Role) -> bool:
-    """Whether the manifest's Secret for `role` is mounted."""
+    """Return whether the manifest's Secret for `role` is mounted."""
     folder = _folder(role)
     return folder is not None and folder.is_dir()
 
 
-def how_to_give(scheme: str, role: Role) -> str:
-    """What to do about credentials, for people."""
+def credentials_hint(scheme: str, role: Role) -> str:
+    """Return what people can do about credentials that are missing or refused."""
     if scheme not in _KEYS:
         return "https:// takes no credentials: put the file into a bucket or on a volume"
     keys = " and ".join(_KEYS[scheme][:2]) if scheme == "s3" else " or ".join(_KEYS[scheme][:2])
@@ -87,7 +87,7 @@ def how_to_give(scheme: str, role: Role) -> str:
 
 
 def _secret(scheme: str, role: Role) -> dict[str, str]:
-    """The keys of the scheme in the role's Secret; none where no Secret is named."""
+    """Return the scheme's keys in the role's Secret; none where no Secret is named."""
     values = _read(role, _KEYS[scheme])
     if has_secret(role) and not values:
         raise bad_configuration(
@@ -122,7 +122,7 @@ def _folder(role: Role) -> Path | None:
 
 
 def _s3_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
-    _need(secret, role, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    _check_complete(secret, role, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     # botocore itself looks for AWS_DEFAULT_REGION only.
     region = secret.get("AWS_REGION") or os.environ.get("AWS_REGION")
     options = {
@@ -164,14 +164,14 @@ def _az_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
         key = os.environ.get("AZURE_STORAGE_KEY")
         return {name: value for name, value in (("account_name", account), ("account_key", key)) if value}
     if "AZURE_STORAGE_SAS_TOKEN" in secret:
-        _need(secret, role, "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_SAS_TOKEN")
+        _check_complete(secret, role, "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_SAS_TOKEN")
         return {"account_name": secret["AZURE_STORAGE_ACCOUNT"], "sas_token": secret["AZURE_STORAGE_SAS_TOKEN"]}
-    _need(secret, role, "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY")
+    _check_complete(secret, role, "AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY")
     return {"account_name": secret["AZURE_STORAGE_ACCOUNT"], "account_key": secret["AZURE_STORAGE_KEY"]}
 
 
-def _need(secret: Mapping[str, str], role: Role, *names: str) -> None:
-    """Either all of them or none."""
+def _check_complete(secret: Mapping[str, str], role: Role, *names: str) -> None:
+    """Raise BAD_CONFIGURATION where the Secret has some of these keys and not all."""
     missing = [name for name in names if name not in secret]
     if missing and len(missing) < len(names):
         raise bad_configuration(

@@ -1,4 +1,4 @@
-"""What goes wrong while an output is written on this machine: no space, no right, or a broken disk."""
+"""Failures of writing an output on this machine: no space, no permission, or a broken disk."""
 
 import errno
 import uuid
@@ -15,7 +15,7 @@ _PROBE_BYTES = 1 << 20
 
 
 def _probe(folder: Path) -> OSError | None:
-    """torch hides why a write failed; the half-written file is still there, so writing a little more shows it."""
+    """Return why nothing can be written: torch hides it; its half-written file is still there, so writing more shows it."""
     path = folder / f".probe-{uuid.uuid4().hex}"
     try:
         path.write_bytes(bytes(_PROBE_BYTES))
@@ -28,7 +28,7 @@ def _probe(folder: Path) -> OSError | None:
 
 @contextmanager
 def output_failures(folder: Path) -> Iterator[None]:
-    """Whatever goes wrong while something is written below `folder` is a failure of the output."""
+    """Raise whatever goes wrong while something is written below `folder` as a failure of the output."""
     try:
         yield
     except TrainerError:

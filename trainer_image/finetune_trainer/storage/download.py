@@ -1,4 +1,4 @@
-"""Where model and data lie on this machine: buckets and web files are copied here first, once for each content."""
+"""Copies of models and data from buckets and the web on this machine: one copy for each content."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ _FILES_AT_ONCE = 4
 
 
 def find_source(source: str, role: Role, volumes: Volumes) -> Path:
-    """The path on this machine of a source that is not on the Hub. There may be nothing at a local one.
+    """Return the path on this machine of a source that is not on the Hub. There may be nothing at a local one.
 
     Raises:
         TrainerError: It cannot be read (MODEL or DATA), or was not reached (INTERNAL).
@@ -46,7 +46,7 @@ def find_source(source: str, role: Role, volumes: Volumes) -> Path:
 
 
 def _copy(bucket: Bucket, role: Role, entries: Mapping[str, Entry]) -> Path:
-    """A folder with all files: one that an earlier run has copied, or a new one. Complete or absent."""
+    """Return a folder with all files: one that an earlier run has copied, or a new one. It is complete or absent."""
     folder = cache_folder() / "sources" / _key(bucket.uri, entries)
     with remote_failures(bucket.uri, role):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def _copy(bucket: Bucket, role: Role, entries: Mapping[str, Entry]) -> Path:
 
 
 def _download(bucket: Bucket, role: Role, entries: Mapping[str, Entry], partial: Path) -> None:
-    """Fill `partial`. What a killed attempt left there in full is not read again."""
+    """Download all files to `partial`. A file that a killed attempt has downloaded in full is not read again."""
     paths = {name: partial / (name or _file_name(bucket.uri)) for name in entries}
     size = sum(entry.size or 0 for entry in entries.values())
     logger.info("copying %s here: %d files, %d MB", bucket.uri, len(entries), round(size / 1e6))
@@ -89,11 +89,11 @@ def _download(bucket: Bucket, role: Role, entries: Mapping[str, Entry], partial:
 
 
 def _key(uri: str, entries: Mapping[str, Entry]) -> str:
-    """Another one for each content, as far as the place tells. Without tags, such as of some web servers, it is the address."""
-    told = [[name, entry.size, entry.tag] for name, entry in sorted(entries.items())]
-    return hashlib.sha256(json.dumps([uri, told]).encode()).hexdigest()[:32]
+    """Return a key of the content, by the tags that the place gives; without tags, as of some web servers, of the address."""
+    content = [[name, entry.size, entry.tag] for name, entry in sorted(entries.items())]
+    return hashlib.sha256(json.dumps([uri, content]).encode()).hexdigest()[:32]
 
 
 def _file_name(uri: str) -> str:
-    """Name of a single file, whose ending tells what it holds."""
+    """Return the name of a single file, with the suffix that its format is known by."""
     return PurePosixPath(unquote(urlparse(uri).path)).name

@@ -1,4 +1,4 @@
-"""What went wrong at a bucket or another remote place, told the same way for all of them."""
+"""Failures of a bucket or another remote place, explained the same way for all of them."""
 
 import errno
 import socket
@@ -11,7 +11,7 @@ from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, causes
 from finetune_trainer.base.redaction import redact
-from finetune_trainer.storage.credentials import FIELDS, Role, how_to_give
+from finetune_trainer.storage.credentials import FIELDS, Role, credentials_hint
 
 Problem: TypeAlias = Literal["refused", "not allowed", "no bucket", "missing", "unreachable", "other"]
 
@@ -41,12 +41,12 @@ _EXIT_CODES: dict[Role, ExitCode] = {
     "dataset": ExitCode.DATA,
     "output": ExitCode.OUTPUT,
 }
-_PASSING = frozenset((408, 409, 412, 429, *range(500, 600))) - {501}
-"""Too slow, at the same time as another, too often, or the service's own fault."""
+_TRANSIENT_STATUSES = frozenset((408, 409, 412, 429, *range(500, 600))) - {501}
+"""HTTP: too slow, at the same time as another, too often, or the service's own fault."""
 
 
 def problem_of(error: BaseException) -> Problem:
-    """What kind of problem an exception of fsspec's file systems, and of the libraries below them, stands for."""
+    """Return what kind of problem an exception of fsspec's file systems, or of a library below them, stands for."""
     chain = list(causes(error))
     names = {type(cause).__name__ for cause in chain} | {_code(cause) for cause in chain}
     statuses = {_status(cause) for cause in chain}
@@ -60,7 +60,7 @@ def problem_of(error: BaseException) -> Problem:
         return "other"
     # Before what is missing: for fsspec a web server that does not answer has no such file.
     network = (ConnectionError, TimeoutError, socket.gaierror)
-    if names & _UNREACHABLE or statuses & _PASSING or any(isinstance(cause, network) for cause in chain):
+    if names & _UNREACHABLE or statuses & _TRANSIENT_STATUSES or any(isinstance(cause, network) for cause in chain):
         return "unreachable"
     if statuses & {404} or any(isinstance(cause, FileNotFoundError) for cause in chain):
         return "missing"
@@ -68,7 +68,7 @@ def problem_of(error: BaseException) -> Problem:
 
 
 def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
-    """The failure to tell people. What may pass by itself has the exit code INTERNAL: the next attempt may do."""
+    """Return the failure for people. What may pass by itself has the exit code INTERNAL: Kubernetes tries again."""
     scheme, where = uri.partition("://")[0], f"{FIELDS[role]} {uri}"
     tls = next((cause for cause in causes(error) if _is_of_tls(cause)), None)
     code, why = _EXIT_CODES[role], _first_line(tls or error)
@@ -78,10 +78,10 @@ def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
             return bucket_not_found(uri, role)
         case "refused":
             message = f"{where}: the credentials are refused: {why}"
-            return TrainerError(code, Reason.CREDENTIALS_REFUSED, message, how_to_give(scheme, role))
+            return TrainerError(code, Reason.CREDENTIALS_REFUSED, message, credentials_hint(scheme, role))
         case "not allowed":
             message = f"{where} may not be {verb} with these credentials: {why}"
-            hint = f"let them list, read{', write and delete' if role == 'output' else ''} there; {how_to_give(scheme, role)}"
+            hint = f"let them list, read{', write and delete' if role == 'output' else ''} there; {credentials_hint(scheme, role)}"
             return TrainerError(code, Reason.ACCESS_DENIED, message, hint)
         case "missing":
             hint = f"check {FIELDS[role]}{', and that there is such a bucket' if scheme == 'gs' else ''}"
@@ -107,7 +107,7 @@ def bucket_not_found(uri: str, role: Role) -> TrainerError:
 
 @contextmanager
 def remote_failures(uri: str, role: Role) -> Iterator[None]:
-    """Whatever goes wrong at the remote place is told as `explain` does. A full disk on this side is told as such."""
+    """Raise whatever goes wrong at the remote place as `explain` explains it; a full disk of this machine as such."""
     try:
         yield
     except (TrainerError, MemoryError):
@@ -120,10 +120,10 @@ def remote_failures(uri: str, role: Role) -> Iterator[None]:
         raise explain(error, uri, role) from error
 
 
-def may_pass(error: TrainerError) -> bool:
-    """Whether the same may do later at a place that could be written before: a Secret is renewed, a service comes back.
+def is_transient(error: TrainerError) -> bool:
+    """Return whether trying again may help at a place that could be written before: Secrets are renewed, services come back.
 
-    What no table of ours knows counts as such: a run is worth another try.
+    So may what no table of ours knows: a run is worth another try.
     """
     return error.reason not in (Reason.ACCESS_DENIED, Reason.BUCKET_NOT_FOUND)
 
@@ -138,12 +138,12 @@ def _scratch_full(uri: str, role: Role) -> TrainerError:
 
 
 def _is_of_tls(error: BaseException) -> bool:
-    """A certificate that is not trusted, or no TLS at all, does not pass by itself. botocore has a class of its own."""
+    """Return whether TLS failed, which does not pass by itself. botocore has a class of its own for it."""
     return isinstance(error, ssl.SSLError) or type(error).__name__ == "SSLError"
 
 
 def _is_refusal_of_gcsfs(error: BaseException) -> bool:
-    """It makes a bare OSError of a 403."""
+    """Return whether gcsfs was refused: it raises a bare OSError for a 403."""
     return isinstance(error, OSError) and str(error).startswith("Forbidden: ")
 
 
@@ -154,7 +154,7 @@ def _missing(role: Role) -> Reason:
 
 
 def _code(error: BaseException) -> str:
-    """The service's own name for an error: botocore keeps it in a response, azure-core in error_code."""
+    """Return the service's own name for an error: botocore keeps it in a response, azure-core in error_code."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return str(response.get("Error", {}).get("Code", ""))
@@ -163,7 +163,7 @@ def _code(error: BaseException) -> str:
 
 
 def _status(error: BaseException) -> int:
-    """The HTTP status: of botocore, azure-core (status_code), gcsfs (code), aiohttp (status); 0 if there is none."""
+    """Return the HTTP status: of botocore, azure-core (status_code), gcsfs (code), aiohttp (status); 0 if there is none."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

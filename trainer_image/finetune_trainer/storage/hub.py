@@ -15,14 +15,14 @@ from finetune_trainer.storage.errors import remote_failures
 from finetune_trainer.storage.layout import HISTORY, MODEL_CARD, RUN
 from finetune_trainer.storage.place import Entry
 
-_OURS = (RUN, HISTORY, MODEL_CARD, ".gitattributes")
-"""What stands beside a model at the top of a repository and is no part of it."""
+_NOT_OF_THE_MODEL = (RUN, HISTORY, MODEL_CARD, ".gitattributes")
+"""Files at the top of a repository that are no part of the model there."""
 _FILES_AT_ONCE = 4
 _PRECONDITION_FAILED = 412
 
 
 class HubRepository:
-    """hf://org/name, as `remote.Place` asks for. The model stands at the top, so that its name is all that others need."""
+    """hf://org/name, a `Place`. The model is at the top, so that others load it by the name of the repository alone."""
 
     pause_seconds = 300.0  # the Hub limits the commits of an hour
     model_folder = ""
@@ -32,7 +32,7 @@ class HubRepository:
         self._repository = self.uri.removeprefix("hf://")
 
     def probe(self) -> None:
-        """Make the repository, private, if there is none."""
+        """Create the repository, private, if there is none; check that it may be written."""
         with remote_failures(self.uri, "output"):
             self._api().create_repo(self._repository, private=True, exist_ok=True)
             self._api().auth_check(self._repository, write=True)
@@ -93,7 +93,7 @@ class HubRepository:
 
     def replace(self, folder: str, files: Mapping[str, Path], last: str) -> None:
         there = self.entries(folder)
-        old = [name for name in there if folder or ("/" not in name and name not in _OURS)]
+        old = [name for name in there if folder or ("/" not in name and name not in _NOT_OF_THE_MODEL)]
         self.put(files, last, old)
 
     def remove(self, names: Collection[str], first: str) -> None:
@@ -116,5 +116,5 @@ class HubRepository:
         return self._api().hf_hub_download(self._repository, name, local_dir=folder)
 
     def _api(self) -> HfApi:
-        """With the token that the Secret holds now."""
+        """Return a client with the token that the Secret holds now."""
         return HfApi(token=hub_token("output"))

@@ -1,4 +1,4 @@
-"""What went wrong between us and the Hugging Face Hub, told the same way for models and data sets."""
+"""Failures of the Hugging Face Hub, explained the same way for models and data sets."""
 
 import socket
 from typing import Final, Literal
@@ -29,7 +29,7 @@ _NOT_ALLOWED: Final = {"model": Reason.MODEL_NOT_ALLOWED, "data set": Reason.DAT
 
 
 def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: str) -> TrainerError | None:
-    """The failure that an exception of the Hub's libraries stands for; None if the Hub is not the cause.
+    """Return the failure that an exception of the Hub's libraries stands for; None if the Hub is not the cause.
 
     An unreachable Hub has the exit code INTERNAL: the same manifest may well do at the next attempt.
     """
@@ -80,5 +80,5 @@ def _unreachable(kind: Kind, source: str, why: str) -> TrainerError:
 
 
 def _is_network(error: BaseException) -> bool:
-    """The HTTP libraries below the Hub's have error classes of their own; those for the network end so."""
+    """Return whether it is an error of the network of one of the HTTP libraries, which have classes of their own."""
     return type(error).__name__ in ("ConnectError", "ConnectTimeout", "ReadTimeout", "ReadError", "ProxyError")

@@ -1,4 +1,4 @@
-"""The output of a run, as the rest of the trainer sees it: one place below which everything stands that the run makes."""
+"""The output of a run, as the rest of the trainer sees it: everything that the run writes is below it."""
 
 import threading
 import uuid
@@ -25,7 +25,7 @@ class Output(ABC):
         self.path = path
         """The folder on this machine."""
         self.flush_requested = threading.Event()
-        """Set while something waits for what is being saved: from then on it is tried for a limited time."""
+        """Set while something waits for what is being saved: from then on it is tried for a limited time only."""
 
     @property
     def checkpoints(self) -> Path:
@@ -57,7 +57,7 @@ class Output(ABC):
         """Bytes that can still be written; None where nobody knows."""
 
     def probe(self) -> None:
-        """Prove that the output can be written; make its folder."""
+        """Create the output's folder, and check that the output can be written."""
         with output_failures(self.path):
             if self.path.exists() and not self.path.is_dir():
                 raise output_error(Reason.OUTPUT_NOT_WRITABLE, f"{self.uri}: {self.path} is not a folder")

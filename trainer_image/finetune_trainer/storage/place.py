@@ -24,18 +24,18 @@ class Place(Protocol):
 
     uri: str
     pause_seconds: float
-    """Least time between two small writes that nothing depends on."""
+    """Shortest time between two small writes that nothing waits for."""
     model_folder: str
-    """Where an exported model stands; empty for the place itself."""
+    """The folder of an exported model; empty for the place itself."""
 
     def probe(self) -> None:
-        """Prove that files may be written and deleted."""
+        """Check that files may be written and deleted."""
 
     def entries(self, folder: str = "") -> dict[str, Entry]:
-        """All files at or below `folder`."""
+        """Return all files at or below `folder`, by name."""
 
     def read(self, name: str) -> bytes | None:
-        """A small file; None if it is not there."""
+        """Return the content of a small file; None if there is none."""
 
     def download(self, files: Mapping[str, Path]) -> None:
         """Copy files to paths on this machine, whose folders are there."""
@@ -47,15 +47,15 @@ class Place(Protocol):
         """Write a small file, unless there is one of that name, as far as the service can tell."""
 
     def put(self, files: Mapping[str, Path | bytes], last: str, removed: Collection[str] = ()) -> None:
-        """Copy files from this machine, or write what they shall hold. `last` is one of `files`: while it is there so are all others.
+        """Copy files from this machine, or write their contents. `last` is one of `files`: while it is there so are all others.
 
-        What stood under that name before is gone first, and so are the files `removed`.
+        An older file of that name is deleted first, and so are the files `removed`.
         """
 
     def replace(self, folder: str, files: Mapping[str, Path], last: str) -> None:
-        """Have `folder` hold these files and no others; its old content stands until all new files are at the place.
+        """Replace the content of `folder` by these files. Its old content is there until all new files are at the place.
 
-        Names of `files` and `last` begin with the folder's. While the old gives way to the new, `last` is not there.
+        Names of `files` and `last` begin with the folder's. While old files are replaced, `last` is not there.
         """
 
     def remove(self, names: Collection[str], first: str) -> None:

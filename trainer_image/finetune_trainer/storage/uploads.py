@@ -8,7 +8,7 @@ from pathlib import Path
 
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.storage.errors import may_pass
+from finetune_trainer.storage.errors import is_transient
 from finetune_trainer.storage.layout import HISTORY
 from finetune_trainer.storage.place import Place
 
@@ -46,7 +46,7 @@ class Uploader:
             except TrainerError as error:
                 if self._flush_requested.is_set() and deadline is None:
                     deadline = time.monotonic() + FLUSH_SECONDS
-                if not may_pass(error):
+                if not is_transient(error):
                     raise
                 if deadline is not None and time.monotonic() >= deadline:
                     raise TrainerError(ExitCode.INTERNAL, error.reason, error.message, error.hint) from error

@@ -10,23 +10,23 @@ from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.text import listed
 
 Volumes = Mapping[str, Path]
-"""Where each claim of pvc://claim/... lies: in a pod its mount, on a laptop any folder."""
+"""The folder of each claim of pvc://claim/...: in a pod its mount, on a laptop any folder."""
 
 _REMOTE = ("s3://", "gs://", "az://", "https://")
 
 
 def is_path(source: str) -> bool:
-    """Whether `source` is a place in a file system and not an id on the Hub."""
+    """Return whether `source` is a path in a file system of this machine."""
     return source.startswith(("file://", "pvc://"))
 
 
 def claim_of(uri: str) -> str | None:
-    """The claim of pvc://claim/path."""
+    """Return the claim of pvc://claim/path; None for other URIs."""
     return uri.removeprefix("pvc://").partition("/")[0] if uri.startswith("pvc://") else None
 
 
 def locate(uri: str, volumes: Volumes) -> Path:
-    """The path of a file:// or pvc:// URI.
+    """Return the path of a file:// or pvc:// URI.
 
     Raises:
         TrainerError: BAD_CONFIGURATION when the claim is not mounted, or the path would leave it.
@@ -49,15 +49,15 @@ def locate(uri: str, volumes: Volumes) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where copies of what lies elsewhere are kept: `finetune` below XDG_CACHE_HOME, or ~/.cache."""
+    """Return where copies of remote files are kept: `finetune` below XDG_CACHE_HOME, or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune"
 
 
 def is_hub_id(source: str) -> bool:
-    """Whether `source` names a repository of the Hugging Face Hub."""
+    """Return whether `source` names a repository of the Hugging Face Hub."""
     return not is_path(source) and not source.startswith(_REMOTE)
 
 
 def hub_id(source: str) -> str:
-    """`org/name` of a source on the Hub."""
+    """Return `org/name` of a source on the Hub."""
     return source.removeprefix("hf://").removeprefix("datasets/")

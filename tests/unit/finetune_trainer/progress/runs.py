@@ -37,7 +37,7 @@ class Run:
         self.store = CheckpointStore(output, RUN, config.checkpoints.keep)
         self.store.find()
         self.history = History(folder / "history.jsonl")
-        stop = StopSignal(last_words=lambda: None)
+        stop = StopSignal(before_exit=lambda: None)
         self.progress = RunProgress.of(config, output, self.store, self.history, self.state, stop)
         self.recorder, self.checkpointing = self.progress.recorder, self.progress.checkpointing
         self.progress.resume()

@@ -18,7 +18,7 @@ from google.auth.exceptions import DefaultCredentialsError
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.storage.credentials import Role
-from finetune_trainer.storage.errors import explain, may_pass, problem_of, remote_failures
+from finetune_trainer.storage.errors import explain, is_transient, problem_of, remote_failures
 
 
 def of_s3(code: str, status: int) -> OSError:
@@ -113,10 +113,10 @@ def test_what_may_pass_is_retried_by_kubernetes_and_refusals_are_not() -> None:
     denied = explain(of_s3("AccessDenied", 403), "s3://bucket/x", "output")
     unknown = explain(of_s3("MalformedXML", 400), "s3://bucket/x", "output")
 
-    assert (unreachable.exit_code, may_pass(unreachable)) == (ExitCode.INTERNAL, True)
-    assert (refused.exit_code, may_pass(refused)) == (ExitCode.OUTPUT, True)
-    assert (unknown.exit_code, may_pass(unknown)) == (ExitCode.OUTPUT, True)
-    assert (denied.exit_code, may_pass(denied)) == (ExitCode.OUTPUT, False)
+    assert (unreachable.exit_code, is_transient(unreachable)) == (ExitCode.INTERNAL, True)
+    assert (refused.exit_code, is_transient(refused)) == (ExitCode.OUTPUT, True)
+    assert (unknown.exit_code, is_transient(unknown)) == (ExitCode.OUTPUT, True)
+    assert (denied.exit_code, is_transient(denied)) == (ExitCode.OUTPUT, False)
 
 
 def test_an_explained_failure_is_not_explained_again() -> None:
