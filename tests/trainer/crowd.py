@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from tests.trainer.tiny import Settings
 
 from finetune_api.report import FinalReport
+from finetune_trainer.processes.child import ENV_FINAL_REPORTS
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
@@ -40,7 +41,7 @@ class Crowd:
     """How the processes ended, by rank."""
 
     codes: list[int]
-    words: dict[int, FinalReport]
+    reports: dict[int, FinalReport]
     """Of those that were not killed."""
 
 
@@ -64,8 +65,8 @@ def run_together(
         process.start()
     for process in processes:
         process.join()
-    words = {int(path.stem): FinalReport.model_validate_json(path.read_text()) for path in folder.glob("*.json")}
-    return Crowd([process.exitcode for process in processes], words)
+    reports = {int(path.stem): FinalReport.model_validate_json(path.read_text()) for path in folder.glob("*.json")}
+    return Crowd([process.exitcode for process in processes], reports)
 
 
 def _work(
@@ -74,7 +75,7 @@ def _work(
     os.environ |= {
         "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True",
-        "FINETUNE_WORDS": str(folder), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
+        ENV_FINAL_REPORTS: str(folder), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
     from finetune_trainer.__main__ import main
 

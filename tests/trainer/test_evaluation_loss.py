@@ -115,7 +115,7 @@ def test_the_loss_over_two_processes_counts_no_row_twice(settings: Settings, tmp
     settings["training"] = {"engine": engine, "epochs": 0.2, "learningRate": 0.005, "arguments": arguments}
     settings["processesPerNode"] = 2
 
-    ended = run_together(settings, tmp_path / "words")
+    ended = run_together(settings, tmp_path / "reports")
 
     assert ended.codes == [0, 0]
     expected = reference(tmp_path / "out" / "model", rows)

@@ -93,10 +93,10 @@ def test_one_of_two_processes_names_the_row(settings: Settings, tmp_path: Path) 
     settings["processesPerNode"] = 2
     use(settings, tmp_path, with_an_end_in(texts(40), 17), texts(8))
 
-    ended = run_together(settings, tmp_path / "words")
+    ended = run_together(settings, tmp_path / "reports")
 
     assert ExitCode.DATA in ended.codes
-    told = [word.failure for word in ended.words.values() if word.exit_code == ExitCode.DATA]
+    told = [word.failure for word in ended.reports.values() if word.exit_code == ExitCode.DATA]
     assert all(failure and "row 17 of split 'train'" in failure.message for failure in told)
 
 

@@ -226,11 +226,11 @@ def test_one_of_several_processes_ends_and_the_next_attempt_begins_with_what_fit
     settings["evaluation"] = {}
     settings["processesPerNode"] = 2
 
-    ended = run_together(settings, tmp_path / "words", arm=small_gpu_of_second_process)
-    again = run_together(settings, tmp_path / "words", arm=small_gpu_of_second_process)
+    ended = run_together(settings, tmp_path / "reports", arm=small_gpu_of_second_process)
+    again = run_together(settings, tmp_path / "reports", arm=small_gpu_of_second_process)
 
     assert ended.codes == [ExitCode.PEER_LOST, ExitCode.SMALLER_BATCHES]
-    failure = ended.words[1].failure
+    failure = ended.reports[1].failure
     assert failure is not None
     assert (failure.reason, failure.message) == (
         "CudaOutOfMemory",
@@ -239,8 +239,8 @@ def test_one_of_several_processes_ends_and_the_next_attempt_begins_with_what_fit
     )
     assert failure.hint is not None
     assert "goes on from the newest checkpoint with batch size 4 → 2 on each device" in failure.hint
-    assert (again.codes, again.words[0].resumed_from_step) == ([0, 0], 3)
-    assert again.words[0].adjustments == [smaller_batch(4, 4, 2, 1, 2)]
+    assert (again.codes, again.reports[0].resumed_from_step) == ([0, 0], 3)
+    assert again.reports[0].adjustments == [smaller_batch(4, 4, 2, 1, 2)]
     assert not (tmp_path / "out" / "adjustment.json").exists()
 
 

@@ -53,14 +53,14 @@ def test_two_processes_have_the_loss_curve_and_the_weights_of_one(
     train(shared(settings, tmp_path / "one", 1, engine=engine))
 
     ended = run_together(
-        shared(settings, tmp_path / "two", 2, engine=engine, parallelism=parallelism), tmp_path / "words"
+        shared(settings, tmp_path / "two", 2, engine=engine, parallelism=parallelism), tmp_path / "reports"
     )
 
     assert ended.codes == [0, 0]
     alone, crowd = outcome(tmp_path / "one")[1], outcome(tmp_path / "two")[1]
     assert [line["metrics"] for line in crowd] == [pytest.approx(line["metrics"], rel=1e-3) for line in alone]
     torch.testing.assert_close(weights(tmp_path / "two"), weights(tmp_path / "one"), atol=1e-3, rtol=1e-2)
-    assert (ended.words[0].model is None, ended.words[1].model is None) == (False, True)
+    assert (ended.reports[0].model is None, ended.reports[1].model is None) == (False, True)
 
 
 @pytest.mark.parametrize(("engine", "parallelism"), [("trainer", "ddp"), ("trainer", "fsdp"), ("pytorch", "fsdp")])
@@ -69,15 +69,15 @@ def test_a_signal_to_one_process_stops_both_which_then_go_on_as_if_nothing_had_b
 ) -> None:
     training = {"engine": engine, "parallelism": parallelism, "epochs": 2}
     whole = shared(settings, tmp_path / "whole", 2, **training)
-    run_together(whole, tmp_path / "words")
+    run_together(whole, tmp_path / "reports")
     cut = shared(settings, tmp_path / "cut", 2, **training)
 
-    stopped = run_together(cut, tmp_path / "words", sent=Signal(rank=1, step=17, number=signal.SIGTERM))
-    resumed = run_together(cut, tmp_path / "words")
+    stopped = run_together(cut, tmp_path / "reports", sent=Signal(rank=1, step=17, number=signal.SIGTERM))
+    resumed = run_together(cut, tmp_path / "reports")
 
     assert (stopped.codes, resumed.codes) == ([ExitCode.STOPPED] * 2, [0, 0])
-    assert [checkpoint.step for checkpoint in stopped.words[0].checkpoints] == [12, 17]
-    assert resumed.words[0].resumed_from_step == 17
+    assert [checkpoint.step for checkpoint in stopped.reports[0].checkpoints] == [12, 17]
+    assert resumed.reports[0].resumed_from_step == 17
     assert outcome(tmp_path / "cut")[1] == outcome(tmp_path / "whole")[1]
     torch.testing.assert_close(weights(tmp_path / "cut"), weights(tmp_path / "whole"), atol=0, rtol=0)
 
@@ -95,14 +95,14 @@ def test_two_processes_with_loading_workers_and_accumulation_go_on_to_the_bit(
     config.save_pretrained(tmp_path / "model")
     arguments = {"gradient_accumulation_steps": 2, "dataloader_num_workers": 1, "logging_steps": 3}
     training = {"engine": engine, "epochs": 2, "batchSize": 4, "arguments": arguments}
-    run_together(whole := shared(settings, tmp_path / "whole", 2, **training), tmp_path / "words", arm=impatient)
+    run_together(whole := shared(settings, tmp_path / "whole", 2, **training), tmp_path / "reports", arm=impatient)
     cut = {**whole, "output": {"uri": f"file://{tmp_path}/cut"}}
 
-    stopped = run_together(cut, tmp_path / "words", sent=Signal(rank=1, step=4, number=signal.SIGTERM), arm=impatient)
-    resumed = run_together(cut, tmp_path / "words", arm=impatient)
+    stopped = run_together(cut, tmp_path / "reports", sent=Signal(rank=1, step=4, number=signal.SIGTERM), arm=impatient)
+    resumed = run_together(cut, tmp_path / "reports", arm=impatient)
 
     assert (stopped.codes, resumed.codes) == ([ExitCode.STOPPED] * 2, [0, 0])
-    assert resumed.words[0].resumed_from_step == 4
+    assert resumed.reports[0].resumed_from_step == 4
     assert outcome(tmp_path / "cut") == outcome(tmp_path / "whole")
 
 
@@ -119,12 +119,12 @@ def test_a_run_stopped_before_its_last_evaluation_makes_up_for_it_on_machines_wi
     settings |= {"nodes": 2, "processesPerNode": 1, "output": {"uri": f"s3://{BUCKET}/{tmp_path.name}"}}
     own = partial(on_a_machine_of_its_own, tmp_path, s3.variables)
 
-    stopped = run_together(settings, tmp_path / "words", sent=Signal(rank=1, step=12, number=signal.SIGTERM), arm=own)
-    resumed = run_together(settings, tmp_path / "words", arm=own)
+    stopped = run_together(settings, tmp_path / "reports", sent=Signal(rank=1, step=12, number=signal.SIGTERM), arm=own)
+    resumed = run_together(settings, tmp_path / "reports", arm=own)
 
     assert (stopped.codes, resumed.codes) == ([ExitCode.STOPPED] * 2, [0, 0])
-    assert (stopped.words[0].evaluations, resumed.words[0].resumed_from_step) == ([], 12)
-    assert [evaluation.step for evaluation in resumed.words[0].evaluations] == [12]
+    assert (stopped.reports[0].evaluations, resumed.reports[0].resumed_from_step) == ([], 12)
+    assert [evaluation.step for evaluation in resumed.reports[0].evaluations] == [12]
 
 
 @BOTH
@@ -137,7 +137,7 @@ def test_another_number_of_processes_goes_on_with_the_same_rows_in_each_step(
     settings = shared(settings, tmp_path / "out", before, **training, arguments=arguments)
 
     def run(settings: Settings, sent: Signal | None = None) -> FinalReport:
-        return run_together(settings, tmp_path / "words", settings["processesPerNode"], sent).words[0]
+        return run_together(settings, tmp_path / "reports", settings["processesPerNode"], sent).reports[0]
 
     run(settings | {"output": {"uri": f"file://{tmp_path}/whole"}})
     run(settings, sent=Signal(rank=0, step=5, number=signal.SIGTERM))
@@ -158,9 +158,9 @@ def test_processes_that_cannot_share_the_rows_of_a_step_are_refused(
     settings = shared(settings, tmp_path / "out", 1, batchSize=1, epochs=0.1)
     train(settings)
 
-    ended = run_together(settings | {"processesPerNode": 2}, tmp_path / "words")
+    ended = run_together(settings | {"processesPerNode": 2}, tmp_path / "reports")
 
-    failure = ended.words[0].failure
+    failure = ended.reports[0].failure
     assert ended.codes[0] == ExitCode.BAD_CONFIGURATION
     assert failure
     assert "of 1 process, with 1 rows in a step, which 2 processes cannot share evenly" in failure.message
@@ -182,7 +182,7 @@ def test_activations_can_be_computed_again_where_a_task_does_not_use_all_weights
 ) -> None:
     settings = shared(settings, tmp_path / "out", 2, engine=engine, arguments={"activation_checkpointing": True})
 
-    ended = run_together(settings, tmp_path / "words", arm=with_weights_that_nothing_uses)
+    ended = run_together(settings, tmp_path / "reports", arm=with_weights_that_nothing_uses)
 
     assert ended.codes == [0, 0]
 
@@ -191,23 +191,23 @@ def test_activations_can_be_computed_again_where_a_task_does_not_use_all_weights
 def test_a_process_whose_peer_is_killed_ends_and_says_so(settings: Settings, tmp_path: Path, engine: str) -> None:
     ended = run_together(
         shared(settings, tmp_path / "out", 2, engine=engine),
-        tmp_path / "words",
+        tmp_path / "reports",
         sent=Signal(rank=1, step=3, number=signal.SIGKILL),
     )
 
     assert ended.codes == [ExitCode.PEER_LOST, -signal.SIGKILL]
-    assert ended.words[0].failure is not None
-    assert ended.words[0].failure.reason == "PeerLost"
+    assert ended.reports[0].failure is not None
+    assert ended.reports[0].failure.reason == "PeerLost"
 
 
 def test_a_mistake_in_the_data_is_told_by_the_process_that_found_it(settings: Settings, tmp_path: Path) -> None:
     settings["dataset"]["columns"] = {"text": "txt", "label": "label"}
 
-    ended = run_together(shared(settings, tmp_path / "out", 2), tmp_path / "words")
+    ended = run_together(shared(settings, tmp_path / "out", 2), tmp_path / "reports")
 
     assert ended.codes == [ExitCode.DATA, ExitCode.PEER_LOST]
-    assert ended.words[0].failure is not None
-    assert "txt" in ended.words[0].failure.message
+    assert ended.reports[0].failure is not None
+    assert "txt" in ended.reports[0].failure.message
 
 
 def test_an_adapter_of_a_model_that_is_spread_over_processes_is_resumed(tmp_path: Path) -> None:
@@ -220,9 +220,9 @@ def test_an_adapter_of_a_model_that_is_spread_over_processes_is_resumed(tmp_path
         "output": {"uri": f"file://{tmp_path}/out"}, "gpus": 0, "processesPerNode": 2,
     }  # fmt: skip
 
-    stopped = run_together(settings, tmp_path / "words", sent=Signal(rank=0, step=3, number=signal.SIGTERM))
-    resumed = run_together(settings, tmp_path / "words")
+    stopped = run_together(settings, tmp_path / "reports", sent=Signal(rank=0, step=3, number=signal.SIGTERM))
+    resumed = run_together(settings, tmp_path / "reports")
 
     assert (stopped.codes, resumed.codes) == ([ExitCode.STOPPED] * 2, [0, 0])
-    assert resumed.words[0].resumed_from_step == 3
+    assert resumed.reports[0].resumed_from_step == 3
     assert (tmp_path / "out" / "model" / "adapter_model.safetensors").is_file()

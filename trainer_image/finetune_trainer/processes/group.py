@@ -1,7 +1,7 @@
 """The processes that train one run together, as one of them sees it.
 
-They decide alike: whatever could differ between them, such as a signal that only one got, is asked of all. These
-questions go over gloo, by the CPU's memory, and not over what the gradients take.
+They decide alike: whatever could differ between them, such as a signal that only one got, is shared with all. This goes
+over gloo, by the CPU's memory, and not over the backend that reduces the gradients.
 """
 
 import os
@@ -20,9 +20,9 @@ from finetune_trainer.base.errors import TrainerError, causes
 
 T = TypeVar("T")
 
-_PATIENCE = timedelta(hours=24)
-"""How long one may prepare or export while the others wait. One that dies is noticed at once."""
-_SIGNS_OF_LOSS = (
+_TIMEOUT = timedelta(hours=24)
+"""How long one process may prepare or export while the others wait. One that dies is noticed at once."""
+_LOSS_PATTERNS = (
     "connection closed by", "closed the connection", "connection was likely closed", "connection reset by peer",
     "broken pipe", "connection refused", "connection timed out", "no route to host", "connectfullmesh failed",
     "remote process exited",
@@ -31,19 +31,19 @@ _SIGNS_OF_LOSS = (
 
 
 class Processes:
-    """One of `count` processes, counted by `rank` from 0. The one of rank 0 is `main`: it writes and reports."""
+    """The process group, as the process of `rank` (0 to `count` - 1) sees it. Rank 0 is the main one: it writes and reports."""
 
     def __init__(self, rank: int = 0, count: int = 1, local_rank: int = 0) -> None:
-        """`local_rank` counts those on this machine."""
+        """`local_rank` counts the processes of this machine, from 0."""
         self.rank = rank
         self.count = count
         self.local_rank = local_rank
-        self._patient = dist.new_group(backend="gloo", timeout=_PATIENCE) if count > 1 else None
+        self._gloo = dist.new_group(backend="gloo", timeout=_TIMEOUT) if count > 1 else None
 
     @classmethod
     @contextmanager
     def joined(cls, use_cpu: bool) -> Iterator["Processes"]:
-        """Meet the others, whom `launch` has started. On GPUs this process takes the one of its local rank.
+        """Join the other processes, which `launch` has started. On GPUs this process uses the one of its local rank.
 
         Raises:
             TrainerError: PEER_LOST for whatever comes up because another process is gone; INTERNAL in the first process
@@ -72,35 +72,36 @@ class Processes:
             raise
 
     @property
-    def main(self) -> bool:
+    def is_main(self) -> bool:
+        """Whether this is the process that writes and reports."""
         return self.rank == 0
 
     def any(self, own: bool) -> bool:
-        """Whether it is so in any of them. All must ask at the same time, as with all that follows."""
-        if self._patient is None:
+        """Return whether `own` is true in any process. All must call it at the same time, as all methods that follow."""
+        if self._gloo is None:
             return own
         flag = torch.tensor(int(own))
-        asked = dist.all_reduce(flag, dist.ReduceOp.MAX, group=self._patient, async_op=True)
+        asked = dist.all_reduce(flag, dist.ReduceOp.MAX, group=self._gloo, async_op=True)
         while not asked.is_completed():  # a signal is heard between two naps, and not within a call of gloo
             time.sleep(0.0001)
         asked.wait()
         return bool(flag)
 
-    def from_main(self, value: T) -> T:
-        """The value that `main` has."""
-        if self._patient is None:
+    def broadcast(self, value: T) -> T:
+        """Return the value that the main process has."""
+        if self._gloo is None:
             return value
-        self.any(False)  # waits for `main`, where a signal is heard
+        self.any(False)  # waits for the main process, where a signal is heard
         values = [value]
-        dist.broadcast_object_list(values, src=0, group=self._patient)
+        dist.broadcast_object_list(values, src=0, group=self._gloo)
         return values[0]
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """No process goes on before all are through; what fails in one fails in all. Nothing within may ask the others.
+    def barrier(self) -> Iterator[None]:
+        """Wait at the end for all processes; what fails in one fails in all. Nothing within may call the others.
 
         Raises:
-            TrainerError: PEER_LOST where it failed in another one, which tells why.
+            TrainerError: PEER_LOST where it failed in another process, which reports why.
         """
         try:
             yield
@@ -110,13 +111,13 @@ class Processes:
         if self.any(False):
             raise peer_lost("another process failed")
 
-    def in_turn(self, work: Callable[[], T]) -> T:
-        """`work`, on each machine first by one process, which downloads and tokenises, then by the others."""
+    def local_main_first(self, work: Callable[[], T]) -> T:
+        """Return the result of `work`, done on each machine first by one process, which fills the caches, then by the others."""
         results = []
-        with self.together():
+        with self.barrier():
             if self.local_rank == 0:
                 results.append(work())
-        with self.together():
+        with self.barrier():
             if self.local_rank != 0:
                 results.append(work())
         return results[0]
@@ -132,7 +133,7 @@ def peer_lost(message: str) -> TrainerError:
 
 
 def peers_unreachable(message: str) -> TrainerError:
-    """In contrast to a lost peer this is counted: it would come up in each attempt."""
+    """Return a failure that is counted, in contrast to a lost peer: it would come up in each attempt."""
     return TrainerError(
         ExitCode.INTERNAL,
         Reason.PEERS_UNREACHABLE,
@@ -143,9 +144,11 @@ def peers_unreachable(message: str) -> TrainerError:
 
 
 def explain_loss(error: BaseException) -> TrainerError | None:
-    """The failure PEER_LOST, if an exception came up because another process is gone."""
+    """Return the failure PEER_LOST where an exception came up because another process is gone, else None."""
     for cause in causes(error):
         text = str(cause)
-        if isinstance(cause, dist.DistError | RuntimeError) and any(sign in text.lower() for sign in _SIGNS_OF_LOSS):
+        if isinstance(cause, dist.DistError | RuntimeError) and any(
+            pattern in text.lower() for pattern in _LOSS_PATTERNS
+        ):
             return peer_lost(f"another process of the run was lost: {text.splitlines()[0]:.300}")
     return None

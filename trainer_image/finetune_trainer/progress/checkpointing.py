@@ -71,10 +71,10 @@ class Checkpointing:
             return
         self._state.stage("Saving", f"saving the checkpoint of step {snapshot.step}")
         # An upload may take longer than the exchange of gradients, where the others would wait, allows.
-        with self._processes.together():
+        with self._processes.barrier():
             self._saver.wait()
-        with self._processes.together():
-            if self._processes.main:
+        with self._processes.barrier():
+            if self._processes.is_main:
                 self._start(snapshot)
         self._saved_step = snapshot.step
         self._state.stage("Training")
@@ -97,9 +97,9 @@ class Checkpointing:
         Raises:
             TrainerError: The save failed.
         """
-        with self._processes.together():
+        with self._processes.barrier():
             self._saver.wait()
-        self._store.adopt(self._processes.from_main(self._store.saved))
+        self._store.adopt(self._processes.broadcast(self._store.saved))
 
     def rotate(self) -> None:
         """Retire all checkpoints but the newest ones and the best one, by the evaluations that are known now."""

@@ -46,7 +46,7 @@ class RunProgress:
         checkpointing = Checkpointing(output, store, history, state, best_metric(config.evaluation), processes)
         adjustments = Adjustments(config, history, state)
         recorder = Recorder(
-            history, state, stop, checkpointing, adjustments, config.training.learning_rate, main=processes.main
+            history, state, stop, checkpointing, adjustments, config.training.learning_rate, main=processes.is_main
         )
         return cls(state, history, stop, store, checkpointing, adjustments, recorder)
 

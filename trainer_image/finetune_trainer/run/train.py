@@ -64,15 +64,15 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
             progress = RunProgress.of(config, output, store, history, state, stop, processes)
             progress.resume()
             batch = _batch_for(processes, progress)  # before anything is read
-            found = processes.in_turn(lambda: find(config, volumes, use_cpu, state))
+            found = processes.local_main_first(lambda: find(config, volumes, use_cpu, state))
             plan = make_plan(config, find_device(use_cpu, config.processes), found.sequences, batch)
-            with processes.together():
-                if processes.main:
+            with processes.barrier():
+                if processes.is_main:
                     check_same_rows(output, lambda: fingerprints(found))
                     report_findings(estimate_run(found, plan, output, fresh=store.newest is None), state)
             last, prepared = train(found, plan, output, progress, processes)
-            with processes.together():
-                if processes.main:
+            with processes.barrier():
+                if processes.is_main:
                     _export(last, prepared, output, progress)
         finally:
             store.close()
@@ -87,19 +87,19 @@ def _open(
 
     The main process alone writes there. The others know of it, and have a history below `own`.
     """
-    with processes.together():
-        output = open_output(config, volumes) if processes.main else find_output(config, volumes)
+    with processes.barrier():
+        output = open_output(config, volumes) if processes.is_main else find_output(config, volumes)
         store = CheckpointStore(output, identity(config), config.checkpoints.keep)
-        if processes.main:
+        if processes.is_main:
             output.fetch_history()
             store.find()
-    store.adopt(processes.from_main(store.saved))
-    exists = processes.main and output.history.exists()
-    lines = processes.from_main(output.history.read_bytes() if exists else b"")
-    with processes.together():
-        if processes.local_rank == 0 and not processes.main:
+    store.adopt(processes.broadcast(store.saved))
+    exists = processes.is_main and output.history.exists()
+    lines = processes.broadcast(output.history.read_bytes() if exists else b"")
+    with processes.barrier():
+        if processes.local_rank == 0 and not processes.is_main:
             store.fetch_newest()
-    if processes.main:
+    if processes.is_main:
         return output, store, History(output.history, output.history_changed)
     (own / HISTORY).write_bytes(lines)
     return output, store, History(own / HISTORY)
@@ -113,7 +113,7 @@ def _batch_for(processes: Processes, progress: RunProgress) -> BatchPlan:
     """
     newest, batch = progress.store.newest, progress.adjustments.batch
     saved_by = processes_of(newest.path) if newest else processes.count
-    before: int = processes.from_main(batch.processes or saved_by)
+    before: int = processes.broadcast(batch.processes or saved_by)
     same = for_processes(batch, before, processes.count)
     if same is None:
         raise bad_configuration(
@@ -135,7 +135,7 @@ def train(
         The checkpoint of the last step, and what was trained.
     """
     progress.state.stage("Preparing", f"loading model {plan.config.model.source}")
-    prepared = processes.in_turn(lambda: load(found, plan))
+    prepared = processes.local_main_first(lambda: load(found, plan))
     _claim(output, found, plan, progress, processes)
     _take_over(output, progress, processes)
     prepared = replace(prepared, plan=plan.with_batch(progress.adjustments.batch))
@@ -158,8 +158,8 @@ def train(
 
 def _claim(output: Output, found: Found, plan: RunPlan, progress: RunProgress, processes: Processes) -> None:
     """Begin to write to the output: from here on it is this run's."""
-    with processes.together():
-        if processes.main:
+    with processes.barrier():
+        if processes.is_main:
             claim_output(output, plan.config, fingerprints(found))
             progress.store.begin()
         progress.history.begin()
@@ -167,13 +167,13 @@ def _claim(output: Output, found: Found, plan: RunPlan, progress: RunProgress, p
 
 def _take_over(output: Output, progress: RunProgress, processes: Processes) -> None:
     """Begin with the batches of a hint, where an attempt of several processes ran out of memory, and of as many rows."""
-    with processes.together():
-        hint = read_hint(output) if processes.main else None
-    hint = processes.from_main(hint)
+    with processes.barrier():
+        hint = read_hint(output) if processes.is_main else None
+    hint = processes.broadcast(hint)
     if hint and hint != progress.adjustments.batch:
         progress.adjustments.change(hint, progress.store.newest)
-    with processes.together():
-        if hint and processes.main:
+    with processes.barrier():
+        if hint and processes.is_main:
             clear_hint(output)
     if (batch := _batch_for(processes, progress)) != progress.adjustments.batch:
         progress.adjustments.change(batch, progress.store.newest)

@@ -68,10 +68,10 @@ class Pair:
 
     def __init__(self, barrier: threading.Barrier, main: bool) -> None:
         self._barrier = barrier
-        self.main = main
+        self.is_main = main
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def barrier(self) -> Iterator[None]:
         yield
         self._barrier.wait(20)
 
