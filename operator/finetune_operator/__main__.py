@@ -14,7 +14,7 @@ _log = logging.getLogger("finetune_operator")
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT. Gives the exit code."""
+    """Run until SIGTERM or SIGINT. Return the exit code."""
     try:
         settings = Settings()
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The operator's parts, put together: who hears whom, what runs, and when it is ready."""
+"""The operator's parts, put together: what calls what, what runs, and when it is ready."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_JOB_UID
-from finetune_operator.job.observation import has_ended, job_essence, pod_essence
+from finetune_operator.job.observation import has_ended, trim_job, trim_pod
 from finetune_operator.job.ownership import key_of_job
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind, Kube, connect
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 async def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises what no part can go on after."""
+    """Serve until SIGTERM or SIGINT. Raises what the operator cannot go on after."""
     client = await connect()
     try:
         await Operator(settings, client).run()
@@ -55,8 +55,8 @@ class Operator:
         )
         self._queue: WorkQueue[Key] = WorkQueue(self._reconcile, delay_of=retry_after)
         self._finetunejobs = FineTuneJobs(self._queue.add)
-        self._jobs = self._informer(JOBS, self._on_job, job_essence)
-        self._pods = self._informer(PODS, self._on_pod, pod_essence)
+        self._jobs = self._informer(JOBS, self._on_job, trim_job)
+        self._pods = self._informer(PODS, self._on_pod, trim_pod)
         self._reports_url = settings.reports_url or ""
         self._reconciler = Reconciler(
             self._kube,
@@ -70,7 +70,7 @@ class Operator:
         self._started = False
 
     def _informer(
-        self, kind: Kind, on_change: Callable[[JsonObject], None], essence: Callable[[JsonObject], JsonObject]
+        self, kind: Kind, on_change: Callable[[JsonObject], None], transform: Callable[[JsonObject], JsonObject]
     ) -> Informer:
         return Informer(
             self._kube,
@@ -79,8 +79,8 @@ class Operator:
             label=LABEL_JOB_UID,
             on_change=on_change,
             relist_seconds=self._settings.relist_interval,
-            essence=essence,
-            remember=has_ended,
+            transform=transform,
+            keep_deleted=has_ended,
         )
 
     async def run(self) -> None:
@@ -92,8 +92,10 @@ class Operator:
         heartbeat = asyncio.create_task(self._heartbeat.run())
         try:
             # Kopf looks for its resource once, at its start, so the definition must be there by then.
-            await _patiently("FineTuneJobs cannot be listed; is their definition installed?", self._read_finetunejobs)
-            await _patiently("the keys of the report endpoint cannot be read", self._certificates.refresh)
+            await _retry_until_done(
+                "FineTuneJobs cannot be listed; is their definition installed?", self._read_finetunejobs
+            )
+            await _retry_until_done("the keys of the report endpoint cannot be read", self._certificates.refresh)
             report_server = await serve_reports(
                 client=self._client,
                 find_job=PodOwners(self._kube, self._jobs, self._pods).find,
@@ -198,8 +200,8 @@ class Operator:
             await asyncio.sleep(_CHECK_SECONDS)
 
 
-async def _patiently(trouble: str, action: Callable[[], Awaitable[object]]) -> None:
-    """Do it as soon as the API server lets us; until then the operator is not ready, and says why."""
+async def _retry_until_done(trouble: str, action: Callable[[], Awaitable[object]]) -> None:
+    """Retry until the API server allows it; until then the operator is not ready, and logs why."""
     while True:
         try:
             await action()

@@ -1,4 +1,4 @@
-"""/healthz and /readyz. They fail when the operator can no longer know what goes on: a probe that always succeeds is none."""
+"""/healthz and /readyz. They fail when the event loop lags or a watch is silent: a probe that always succeeds is none."""
 
 import asyncio
 import time
@@ -12,11 +12,11 @@ _LONGEST_SILENCE_SECONDS = 240.0
 """More than two missed bookmarks and a new list."""
 
 Check = Callable[[], str | None]
-"""Gives what is wrong, or None."""
+"""Returns what is wrong, or None."""
 
 
 class Heartbeat:
-    """Tells how long the event loop was busy with something else."""
+    """Measures how long the event loop was busy with something else."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

@@ -16,6 +16,6 @@ def set_up(form: Literal["json", "text"], level: str) -> None:
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Kopf tells of each event that it passes on.
+    # Kopf logs each event that it passes on.
     logging.getLogger("kopf").setLevel(max(logging.getLogger().level, logging.WARNING))
     logging.getLogger("asyncio").setLevel(logging.WARNING)

@@ -1,6 +1,6 @@
 """The FineTuneJobs that are there: fed by Kopf's watch and by our own writes, compared with a list now and then.
 
-After a watch that had to begin anew, Kopf does not deliver what was deleted meanwhile, and it passes on no bookmarks, so
+After a watch that had to start again, Kopf does not deliver what was deleted meanwhile, and it passes on no bookmarks, so
 that its silence may be peace or death. The list answers both: it shows what is gone, and what the watch has missed.
 """
 
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Entry:
-    """A FineTuneJob, and all that this process remembers of it. Nothing of it has to survive a restart."""
+    """A FineTuneJob, and all that this process remembers of it. None of it has to survive a restart."""
 
     raw: JsonObject
     """The newest version."""
@@ -68,7 +68,7 @@ class FineTuneJobs:
         """Take in an object that Kopf's watch delivered."""
         if not _is_whole(raw):
             return
-        self.learn(raw)
+        self.update(raw)
         entry = self._entries[key_of(raw)]
         if entry.uid == raw["metadata"]["uid"]:
             entry.watched = max(entry.watched, _version(raw))
@@ -81,7 +81,7 @@ class FineTuneJobs:
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
             self.forget(key)
 
-    def learn(self, raw: JsonObject) -> None:
+    def update(self, raw: JsonObject) -> None:
         """Take in an object of an API server's answer, unless a newer version of it is known."""
         key = key_of(raw)
         entry = self._entries.get(key)
@@ -120,16 +120,16 @@ class FineTuneJobs:
         known_before = set(self._entries)
         items, _ = await kube.list(FINETUNEJOBS, namespace)
         listed = {key_of(raw): raw for raw in items if _is_whole(raw)}
-        self._judge(set(listed))
+        self._find_missed(set(listed))
         for key in known_before - listed.keys():
             self.forget(key)
         for raw in listed.values():
-            self.learn(raw)
+            self.update(raw)
         for key, entry in self._entries.items():
             entry.listed = _version(listed[key]) if key in listed else 0
         self._list_time = self._clock()
 
-    def _judge(self, present: set[Key]) -> None:
+    def _find_missed(self, present: set[Key]) -> None:
         """What was in the list before this one, Kopf's watch must have delivered by now."""
         missed = [key for key, entry in self._entries.items() if key in present and entry.watched < entry.listed]
         if not missed:

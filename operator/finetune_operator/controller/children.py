@@ -18,7 +18,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job
 from finetune_operator.job.ownership import conflict, is_ours
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.job.preflight import asked_for
+from finetune_operator.job.preflight import wants_preflight
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PVCS, SERVICES, Kind, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.manifests import Manifests, build_children
@@ -65,7 +65,7 @@ class Children:
         """Make the Job of the preflight, or, once it has passed or where none is asked for, the Job that trains."""
         pod_defaults = self._pod_defaults()
         children = build_children(finetunejob, spec, pod_defaults, output_bound=observed.output_bound)
-        check_first = observed.preflight is None and asked_for(finetunejob, spec)
+        check_first = observed.preflight is None and wants_preflight(finetunejob, spec)
         wanted: list[tuple[Kind, JsonObject | None]] = [(CONFIG_MAPS, children.config_map)]
         if check_first:
             wanted += [(JOBS, children.preflight_job)]
@@ -104,7 +104,7 @@ class Children:
     ) -> Observation:
         """Pass on what may change while a Job runs: suspension, limits, and the authority of the report endpoint.
 
-        For each new attempt, what its pods need is looked for, and made again where somebody deleted it.
+        For each new attempt, what its pods need is looked up, and made again where it was deleted.
         """
         job = observed.job
         if job is None or job.end is not None:
@@ -117,7 +117,7 @@ class Children:
         return replace(observed, job=await self._patch(finetunejob, job, changes(job.requested, spec)))
 
     async def _restore(self, finetunejob: FineTuneJob, children: Manifests) -> None:
-        """Make ConfigMap and Service again where somebody deleted them, and keep the authority up to date."""
+        """Make ConfigMap and Service again where they were deleted, and keep the authority up to date."""
         live = await self._find_or_create(CONFIG_MAPS, children.config_map)
         if is_ours(live, finetunejob.uid) and live.get("data", {}).get(CA_FILE) != children.config_map["data"][CA_FILE]:
             await self._kube.apply(CONFIG_MAPS, children.config_map)

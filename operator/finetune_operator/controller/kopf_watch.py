@@ -1,4 +1,4 @@
-"""What Kopf does for us: it watches FineTuneJobs, logs in, and starts and stops. Nothing is decided here.
+"""Kopf: it watches FineTuneJobs, logs in, and starts and stops. Nothing is decided here, and nothing else imports Kopf.
 
 Handlers of events keep no state on the objects: no finalizer and no annotation, so that GitOps sees no drift and
 deletion works while the operator is down.

@@ -9,7 +9,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job, parse_pods
 from finetune_operator.job.ownership import conflict, is_ours, own_pods
-from finetune_operator.job.preflight import asked_for
+from finetune_operator.job.preflight import wants_preflight
 from finetune_operator.kube.client import JOBS, PODS, PVCS, Kube
 from finetune_operator.kube.events import latest_warning
 from finetune_operator.kube.informer import Informer
@@ -66,7 +66,7 @@ class Observer:
         names = finetunejob.names
         job, in_the_way = await self._live(finetunejob, names.job)
         observed = replace(observed, job=job, blocked=in_the_way, preflight=preflight)
-        if job or in_the_way or not (preflight or asked_for(finetunejob, spec)):
+        if job or in_the_way or not (preflight or wants_preflight(finetunejob, spec)):
             return observed
         job, in_the_way = await self._live(finetunejob, names.preflight_job)
         if job is None:
@@ -97,7 +97,7 @@ class Observer:
         if job is None:
             return observed
         if job.deleting:
-            # Somebody deleted it; once it is gone a new one is made, and resumes.
+            # Once it is gone a new one is made, and resumes.
             return replace(
                 observed, job=None, blocked=Cause(Reason.JOB_DELETED, "the Job is being deleted; a new one comes")
             )

@@ -19,7 +19,7 @@ from finetune_operator.status.deadline import pre_running_due
 from finetune_operator.status.waiting import NO_POD_YET
 
 _LOOK_AGAIN_SECONDS = 15.0
-"""While something is in the way that no watch of ours shows, such as a quota or a foreign object."""
+"""While something is in the way that no watch shows, such as a quota or a foreign object."""
 
 
 class Reconciler:

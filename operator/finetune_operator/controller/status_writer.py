@@ -45,30 +45,30 @@ class StatusWriter:
         try:
             written = await self._kube.replace_status(FINETUNEJOBS, _manifest(finetunejob, status))
         except ConflictException:
-            await self._learn_anew(finetunejob.key)
+            await self._refresh(finetunejob.key)
             return _CONFLICT_SECONDS
         except NotFoundException:
             self._finetunejobs.forget(finetunejob.key)
             return None
         entry.status_written = time.monotonic()
-        self._finetunejobs.learn(written)
+        self._finetunejobs.update(written)
         event = phase_event(finetunejob, status, now)
         if event is not None:
             _log.info("%s: %s: %s", finetunejob.key, status.phase, status.message)
             await post(self._kube, event)
         return None
 
-    async def _learn_anew(self, key: Key) -> None:
+    async def _refresh(self, key: Key) -> None:
         live = await self._kube.get(FINETUNEJOBS, key.namespace, key.name)
         if live is None:
             self._finetunejobs.forget(key)
         else:
-            self._finetunejobs.learn(live)
+            self._finetunejobs.update(live)
 
 
 def _manifest(finetunejob: FineTuneJob, status: FineTuneJobStatus) -> dict[str, object]:
     # With the resourceVersion that the status was computed from, so that nothing older overwrites anything newer. And
-    # without the rest, which the API server leaves as it is: the spec may be one that nobody can read.
+    # without the rest, which the API server leaves as it is: the spec may be one that cannot be read.
     metadata = {
         "namespace": finetunejob.namespace,
         "name": finetunejob.name,

@@ -1,4 +1,4 @@
-"""A FineTuneJob as the API server gives it, read without trust: a dict becomes a frozen value."""
+"""A FineTuneJob, read without trust from the dict that the API server returns."""
 
 import logging
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Key:
 
 @dataclass(frozen=True)
 class FineTuneJob:
-    """What we need of a FineTuneJob."""
+    """A FineTuneJob as the operator reads it."""
 
     namespace: str
     name: str
@@ -39,7 +39,7 @@ class FineTuneJob:
     created: datetime
     deleting: bool
     spec: FineTuneJobSpec | None
-    """None if the API server let a spec through that we cannot read; `problems` says why."""
+    """None if the API server accepted a spec that this operator cannot read; `problems` explains why."""
     problems: str
     status: FineTuneJobStatus
     names: ChildNames
@@ -67,7 +67,7 @@ def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
     problems = ""
     unreadable = raw.get(UNREADABLE) or {}
     try:
-        # The API server drops what its CRD does not know: what we do not know is from a CRD newer than this operator,
+        # The API server drops what its CRD does not know: what this operator does not know is from a newer CRD,
         # and may be a default that no user wrote.
         spec = FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore")
     except ValidationError as error:
@@ -88,7 +88,7 @@ def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
 
 
 def parse_status(raw: object) -> FineTuneJobStatus:
-    """Read a status that anyone may have edited: a field that cannot be read is left out, and so written anew."""
+    """Read a status that anyone may have edited: a field that cannot be read is left out, and so written again."""
     if not isinstance(raw, dict):
         return FineTuneJobStatus()
     try:

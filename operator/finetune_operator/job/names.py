@@ -1,4 +1,4 @@
-"""Names of what we make: deterministic, at most 63 characters, and never the same for two FineTuneJobs of a namespace."""
+"""Names of the children: deterministic, at most 63 characters, and never the same for two FineTuneJobs of a namespace."""
 
 import hashlib
 import re
@@ -18,11 +18,11 @@ _PREFLIGHT = "-preflight-"
 LABEL_JOB_NAME = "finetune.dev/job-name"
 LABEL_JOB_UID = "finetune.dev/job-uid"
 LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
-"""On the pods of an Indexed Job, by Kubernetes: the pod's number from 0. The annotation of that name says the same."""
+"""On the pods of an Indexed Job, by Kubernetes: the pod's number from 0. The annotation of that name holds the same."""
 ANNOTATION_REQUESTED = "finetune.dev/requested"
-"""On the Job: what we last asked of its changeable fields, so that what others change there is left alone."""
+"""On the Job: what the operator last requested of its changeable fields, so that what others change there is left alone."""
 MANAGER = "finetune-operator"
-"""Our name as field manager, in app.kubernetes.io/managed-by and as the reporter of Events."""
+"""The operator's name as field manager, in app.kubernetes.io/managed-by and as the reporter of Events."""
 CONTAINER = "trainer"
 UNREADABLE = "finetune.dev/unreadable"
 """A field that the operator adds to an object that it read: what was left out of it, by top-level field, and why."""
@@ -74,7 +74,7 @@ def config_map_name(name: str) -> str:
 def claim_name(name: str, uid: str) -> str:
     """Name of the PersistentVolumeClaim.
 
-    A part of the uid is in it, so that a job that was deleted and created anew never meets the old one's checkpoints.
+    A part of the uid is in it, so that a job that was deleted and created again never meets the old one's checkpoints.
     """
     return child_name(name, "-" + re.sub("[^a-z0-9]", "", uid)[:8])
 

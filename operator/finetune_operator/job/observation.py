@@ -50,7 +50,7 @@ class JobState:
     created: datetime | None = None
     queue: str | None = None
     requested: str | None = None
-    """Our annotation: what we last asked for."""
+    """The annotation with what the operator last requested."""
     deleting: bool = False
     end: End | None = None
 
@@ -93,7 +93,7 @@ class PodState:
     """The last report, if this is the pod that reports: the first of the newest attempt."""
     final: FinalReport | None = None
     unread: str = ""
-    """Fields of its last word that cannot be read, and were left out."""
+    """Fields of its final report that cannot be read, and were left out."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Observation:
     unread: str = ""
     """What was wrong with a report that could not be read, and was dropped."""
     blocked: Cause | None = None
-    """What keeps children from being made, or a pod from coming, as the API server or an Event says it."""
+    """What keeps children from being made, or a pod from coming, as the API server or an Event explains it."""
     refused: Cause | None = None
     """Why the API server will never take a child as the spec asks for it."""
     output_bound: bool = False
@@ -122,7 +122,7 @@ class Observation:
 
     @property
     def under_way(self) -> "Observation":
-        """What of the two the job has come to."""
+        """The stage that the job has reached: the preflight, or the training."""
         return self.preflight if self.job is None and self.preflight is not None else self
 
     @property
@@ -146,29 +146,29 @@ class Observation:
         return None if None in starts else max(start for start in starts if start)
 
 
-def job_essence(raw: JsonObject) -> JsonObject:
-    """What a cache keeps of a Job: what is read here and for ownership."""
+def trim_job(raw: JsonObject) -> JsonObject:
+    """The part of a Job that a cache keeps: what this file and ownership.py read."""
     spec, status = raw.get("spec") or {}, raw.get("status") or {}
     return {
-        "metadata": _metadata_essence(raw["metadata"]),
+        "metadata": _trim_metadata(raw["metadata"]),
         "spec": _only(spec, "suspend"),
         "status": _only(status, "startTime", "completionTime", "conditions"),
     }
 
 
-def pod_essence(raw: JsonObject) -> JsonObject:
-    """What a cache keeps of a pod: what is read here and for ownership."""
+def trim_pod(raw: JsonObject) -> JsonObject:
+    """The part of a pod that a cache keeps: what this file and ownership.py read."""
     spec, status = raw.get("spec") or {}, raw.get("status") or {}
     containers = [_only(each, "name", "image") for each in spec.get("containers") or []]
     states = [_only(each, "name", "state") for each in status.get("containerStatuses") or []]
     return {
-        "metadata": _metadata_essence(raw["metadata"]),
+        "metadata": _trim_metadata(raw["metadata"]),
         "spec": {**_only(spec, "nodeName"), "containers": containers},
         "status": {**_only(status, "phase", "reason", "message", "conditions"), "containerStatuses": states},
     }
 
 
-def _metadata_essence(metadata: JsonObject) -> JsonObject:
+def _trim_metadata(metadata: JsonObject) -> JsonObject:
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     plain = ("namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "ownerReferences")
     return {
@@ -224,7 +224,7 @@ def _parse_pod(raw: JsonObject) -> PodState:
     state = container.get("state") or {}
     terminated = _terminated(state, status)
     started = (state.get("running") or state.get("terminated") or {}).get("startedAt")
-    final, unread = parse_final(terminated.message) if terminated else (None, "")
+    final, unread = parse_final_report(terminated.message) if terminated else (None, "")
     return PodState(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -262,7 +262,7 @@ def _terminated(state: JsonObject, status: JsonObject) -> Terminated | None:
     if ended:
         return Terminated(
             exit_code=_exit_code(ended.get("exitCode")),
-            # An eviction stands on the pod; the container only knows that it was killed.
+            # An eviction is in the status of the pod; that of the container only holds that it was killed.
             reason=status.get("reason") or ended.get("reason") or "",
             message=ended.get("message") or status.get("message") or "",
             finished=_time(ended.get("finishedAt")),
@@ -292,12 +292,12 @@ def _waiting(state: JsonObject, status: JsonObject) -> Cause:
 
 
 def has_ended(raw: JsonObject) -> bool:
-    """Whether a pod has come to its end, so that it tells how."""
+    """Whether a pod has ended, so that its status holds how."""
     return (raw.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def parse_final(message: str) -> tuple[FinalReport | None, str]:
-    """The trainer's last word, and the names of its fields that could not be read and are left out.
+def parse_final_report(message: str) -> tuple[FinalReport | None, str]:
+    """The trainer's final report, and the names of its fields that could not be read and are left out.
 
     (None, "") where the message is something else, such as the end of a log.
     """
@@ -329,7 +329,7 @@ def _exit_code(value: object) -> int | None:
 def _time(value: object) -> datetime | None:
     """A time as Kubernetes writes it. A pod's status is open to whoever may write it, so anything else is no time.
 
-    Nor is Go's zero time (year 1), which stands where none was set.
+    Nor is Go's zero time (year 1), which Kubernetes writes where none was set.
     """
     if not isinstance(value, str):
         return None

@@ -1,4 +1,4 @@
-"""Whose an object is. Nothing that another made is ever adopted or overwritten."""
+"""Who owns an object. Nothing that another made is ever adopted or overwritten."""
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
@@ -23,7 +23,7 @@ def is_ours(raw: JsonObject, uid: str) -> bool:
 
 
 def own_pods(job_name: str, pods: list[JsonObject]) -> list[JsonObject]:
-    """Those of the pods with our label that this Job of ours controls: anyone may put a label on a pod."""
+    """The pods that this Job controls, of those with its label: anyone may put a label on a pod."""
     return [pod for pod in pods if (owner := controller(pod)) and owner["kind"] == "Job" and owner["name"] == job_name]
 
 

@@ -1,9 +1,9 @@
-"""Answers of the API server, read so that one object cannot harm the others.
+"""Answers of the API server as JSON, read so that one object cannot harm the others.
 
 An API server takes JSON nested 10,000 deep and objects of 1.5 MiB, of which Python's parser, copies and caches die, or
 grow by a factor of thirty. So an answer is not parsed whole: it is cut into objects as it comes in, each object into its
 top-level fields (metadata, spec, status), if it is not small and flat, and each of these is parsed by itself, if it is
-neither too deep nor too long. What is not parsed is left out, and the object says so under UNREADABLE. managedFields are never parsed: they are half
+neither too deep nor too long. What is not parsed is left out, and the object names it under UNREADABLE. managedFields are never parsed: they are half
 of an object, as deep as its spec, and nothing here reads them.
 """
 
@@ -76,7 +76,7 @@ class Part:
 class Cutter:
     """Cuts lists and objects out of one JSON document, which comes in pieces.
 
-    `level` is how many brackets deep they stand: 1 for what is in an object's fields, 2 for the elements of its lists.
+    `level` is how many brackets deep they are: 1 for what is in an object's fields, 2 for the elements of its lists.
     `longest` bounds the fields of an object by their name, in bytes, and `default` all others.
     """
 
@@ -92,7 +92,7 @@ class Cutter:
         self._part: Part | None = None
 
     def feed(self, data: bytes) -> Iterator[Part]:
-        """The next piece of the document; gives each part that has come whole."""
+        """The next piece of the document; yields each part that is complete."""
         text = self._tail + data
         kept, end, self._tail = 0, 0, b""
         while token := (_TOKEN if self._part is None else _INNER).search(text, end):

@@ -1,4 +1,4 @@
-"""The Kubernetes API by the official client, on plain dicts: what is asked for, how fast, and how errors come back.
+"""The Kubernetes API by the official client, on plain dicts: requests, their rate, and their errors.
 
 Errors are the client's own (`kubernetes.aio.client.exceptions`): NotFoundException, ConflictException and so on;
 TimeoutError and aiohttp.ClientError where there was no answer.
@@ -76,7 +76,7 @@ class Kube:
         self._rate = RateLimit(per_second=qps, burst=burst, keys=1)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> JsonObject | None:
-        """The object as it stands now, or None if there is none."""
+        """The object as it is now, or None if there is none."""
         try:
             return await self._json("GET", kind, kind.path(namespace, name))
         except NotFoundException:
@@ -88,7 +88,7 @@ class Kube:
         return await self._json("POST", kind, path, {"fieldManager": MANAGER}, manifest)
 
     async def apply(self, kind: Kind, manifest: JsonObject) -> JsonObject:
-        """Server-side apply: the fields in `manifest` are ours from now on, whoever set them."""
+        """Server-side apply: the operator owns the fields in `manifest` from now on, whoever set them."""
         metadata = manifest["metadata"]
         path = kind.path(metadata["namespace"], metadata["name"])
         query = {"fieldManager": MANAGER, "force": "true"}

@@ -1,4 +1,4 @@
-"""What a request to the API server fails with, and what its answer says of it."""
+"""Failures of requests to the API server."""
 
 import json
 
@@ -17,7 +17,7 @@ def brief(error: BaseException) -> str:
 
 
 def api_message(error: ApiException) -> str:
-    """What the API server says went wrong, without the request's headers."""
+    """The message of the API server, without the request's headers."""
     try:
         message = json.loads(error.body or "")["message"]
     except (ValueError, KeyError, TypeError):

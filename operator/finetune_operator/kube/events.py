@@ -1,4 +1,4 @@
-"""Kubernetes Events: written for people, and read for the warnings that say why no pod comes."""
+"""Kubernetes Events: written for people, and read for the warnings that explain why no pod comes."""
 
 import logging
 from datetime import datetime

@@ -19,7 +19,7 @@ from finetune_operator.kube.workqueue import backoff
 
 _WATCH_SECONDS = 290
 _SILENCE_SECONDS = 90.0
-"""Kubernetes sends a bookmark a minute; a watch that says nothing for longer is dead."""
+"""Kubernetes sends a bookmark a minute; a watch that is silent for longer is dead."""
 _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
 _GONE = 410
@@ -28,9 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class Informer:
-    """Objects by (namespace, name). `on_change` hears each one that was added, changed or deleted.
+    """Objects by (namespace, name). `on_change` is called with each one that was added, changed or deleted.
 
-    `essence` makes of an object what is kept of it. `remember` chooses deleted objects that stay for a while: how a pod ended is worth more than that it is gone.
+    `transform` returns the part of an object that is kept. `keep_deleted` chooses deleted objects that stay until the next
+    list: how a pod ended is worth more than that it is gone.
     """
 
     def __init__(
@@ -42,8 +43,8 @@ class Informer:
         label: str,
         on_change: Callable[[JsonObject], None],
         relist_seconds: float,
-        essence: Callable[[JsonObject], JsonObject] = lambda raw: raw,
-        remember: Callable[[JsonObject], bool] = lambda _: False,
+        transform: Callable[[JsonObject], JsonObject] = lambda raw: raw,
+        keep_deleted: Callable[[JsonObject], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kube = kube
@@ -52,13 +53,13 @@ class Informer:
         self._label = label
         self._on_change = on_change
         self._relist_seconds = relist_seconds
-        self._essence = essence
-        self._remember = remember
+        self._transform = transform
+        self._keep_deleted = keep_deleted
         self._clock = clock
         self._objects: dict[tuple[str, str], JsonObject] = {}
         self._by_label: dict[str, set[tuple[str, str]]] = {}
-        self._departed: dict[tuple[str, str], JsonObject] = {}
-        self._heard = clock()
+        self._deleted: dict[tuple[str, str], JsonObject] = {}
+        self._last_contact = clock()
         self._failures = 0
         self.synced = asyncio.Event()
         """Set when the first list has come."""
@@ -69,19 +70,17 @@ class Informer:
         return self._kind
 
     def silence(self) -> float:
-        """Seconds since the API server was last heard of: a list, an event or a bookmark."""
-        return self._clock() - self._heard
+        """Seconds since the API server last sent anything: a list, an event or a bookmark."""
+        return self._clock() - self._last_contact
 
     def get(self, namespace: str, name: str) -> JsonObject | None:
         """The object as it was last seen. None proves nothing: ask the API server before acting on it."""
         return self._objects.get((namespace, name))
 
     def labelled(self, value: str) -> list[JsonObject]:
-        """All objects whose label has this value, and until the next list those of them to `remember`."""
-        departed = [
-            raw for key, raw in self._departed.items() if self._value(raw) == value and key not in self._objects
-        ]
-        return [self._objects[key] for key in self._by_label.get(value, ())] + departed
+        """All objects whose label has this value, and until the next list those deleted ones that `keep_deleted` chose."""
+        deleted = [raw for key, raw in self._deleted.items() if self._value(raw) == value and key not in self._objects]
+        return [self._objects[key] for key in self._by_label.get(value, ())] + deleted
 
     async def run(self) -> None:
         """List and watch until cancelled; after a failure again, ever more slowly."""
@@ -99,7 +98,7 @@ class Informer:
     async def _list_and_watch(self) -> None:
         """One list, then watches until the next list is due, which heals what a watch may have missed."""
         items, version = await self._kube.list(self._kind, self._namespace, labelSelector=self._label)
-        self._hear()
+        self._note_contact()
         self._replace(items)
         self.synced.set()
         relist = self._clock() + self._relist_seconds * random.uniform(0.9, 1.1)  # noqa: S311
@@ -109,49 +108,49 @@ class Informer:
             async with asyncio.timeout(_SILENCE_SECONDS) as silence:
                 async for event in events:
                     silence.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
-                    self._hear()
+                    self._note_contact()
                     self._failures = 0
                     self._take(event)
                     version = event["object"]["metadata"]["resourceVersion"]
-            self._hear()
+            self._note_contact()
             self._failures = 0
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    def _hear(self) -> None:
-        self._heard = self._clock()
+    def _note_contact(self) -> None:
+        self._last_contact = self._clock()
 
     def _take(self, event: JsonObject) -> None:
         if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
             return
-        raw = self._digest(event["object"])
+        raw = self._transformed(event["object"])
         if raw is None:
             return
         if event["type"] in ("ADDED", "MODIFIED"):
             self._store(raw)
         elif event["type"] == "DELETED" and _key(raw) in self._objects:
             self._drop(_key(raw))
-            if self._remember(raw):
-                self._departed[_key(raw)] = raw
+            if self._keep_deleted(raw):
+                self._deleted[_key(raw)] = raw
         else:
             return
         self._on_change(raw)
 
-    def _digest(self, raw: JsonObject) -> JsonObject | None:
-        """What is kept of an object, or None for one that nobody can read: it must not end the watch of the others."""
+    def _transformed(self, raw: JsonObject) -> JsonObject | None:
+        """The part of an object that is kept; None for one that cannot be read, which must not end the watch of the others."""
         try:
-            essence = self._essence(raw)
-            _key(essence), self._value(essence)
+            transform = self._transform(raw)
+            _key(transform), self._value(transform)
         except Exception as error:  # noqa: BLE001 - whatever an object may hold
             metadata = raw.get("metadata") or {}
             name = f"{self._kind.plural} {metadata.get('namespace')}/{metadata.get('name')}"
             warn_once(name, f"cannot be read ({type(error).__name__} {error})")
             return None
-        return essence
+        return transform
 
     def _replace(self, items: list[JsonObject]) -> None:
         """Take a whole list: what is not in it any more was deleted while no watch ran."""
-        self._departed.clear()
-        listed = {_key(raw): raw for item in items if (raw := self._digest(item)) is not None}
+        self._deleted.clear()
+        listed = {_key(raw): raw for item in items if (raw := self._transformed(item)) is not None}
         for key in self._objects.keys() - listed.keys():
             self._on_change(self._drop(key))
         for key, raw in listed.items():

@@ -1,4 +1,4 @@
-"""How often somebody may come: a bound for each key, in constant memory."""
+"""A rate limit for each key, in constant memory."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from cachetools import TTLCache
 class RateLimit:
     """At most `burst` at once and `per_second` in the long run, for each key (the generic cell rate algorithm).
 
-    `keys` bounds the memory: the keys that were longest away are forgotten first.
+    `keys` bounds the memory: the keys that were not used for longest are forgotten first.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class RateLimit:
         self._due: TTLCache[str, float] = TTLCache(keys, ttl=self._tolerance + self._interval, timer=clock)
 
     def wait(self, key: str) -> float:
-        """0 if it may come now, and that is counted; else the seconds to wait, and nothing is counted."""
+        """Return 0 if the request may go now, and count it; else the seconds to wait, and count nothing."""
         now = self._clock()
         due = max(self._due.get(key, now), now)
         too_early = due - self._tolerance - now

@@ -18,12 +18,12 @@ _log = logging.getLogger(__name__)
 
 
 class WorkQueue(Generic[K]):
-    """Keys that wait for `handle`, which gives the seconds after which it wants the key again, or None."""
+    """Keys that wait for `handle`, which returns the seconds after which to handle the key again, or None."""
 
     def __init__(
         self, handle: Callable[[K], Awaitable[float | None]], *, delay_of: Callable[[Exception], float | None]
     ) -> None:
-        """`delay_of` tells a delay that an error itself asks for, such as Retry-After, in seconds."""
+        """`delay_of` returns the delay that an error itself asks for, such as Retry-After, in seconds."""
         self._handle = handle
         self._delay_of = delay_of
         self._ready: asyncio.Queue[K] = asyncio.Queue()
@@ -34,7 +34,7 @@ class WorkQueue(Generic[K]):
         self._timers: dict[K, asyncio.TimerHandle] = {}
 
     def add(self, key: K) -> None:
-        """Have it handled as soon as a worker is free; after the present run, if it is being handled."""
+        """Handle it as soon as a worker is free; after the present run, if it is being handled."""
         if key in self._running:
             self._again.add(key)
         elif key not in self._waiting:
@@ -42,7 +42,7 @@ class WorkQueue(Generic[K]):
             self._ready.put_nowait(key)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Have it handled in so many seconds. An earlier appointment stands, a later one is dropped."""
+        """Handle it in so many seconds, unless it is scheduled for earlier."""
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
         timer = self._timers.get(key)

@@ -1,7 +1,7 @@
 """The batch/v1 Job, and what of it may change after it is made.
 
-A Job is made once and never applied again: Kueue and the Job controller own fields of it too. What we ask for later
-is remembered in an annotation, so that only a change of our own wish is sent, and what others did meanwhile stands.
+A Job is made once and never applied again: Kueue and the Job controller own fields of it too. What is requested later
+is kept in an annotation, so that only a change of the request is sent, and what others changed meanwhile stays.
 """
 
 import json
@@ -24,7 +24,7 @@ def build_job(finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: Pod
 
 def job_of(metadata: JsonObject, spec: FineTuneJobSpec, template: JsonObject) -> JsonObject:
     """A Job with this metadata that runs pods of `template` by the policies of `spec`."""
-    wishes = requested(spec)
+    wanted = requested(spec)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -32,11 +32,11 @@ def job_of(metadata: JsonObject, spec: FineTuneJobSpec, template: JsonObject) ->
             **metadata,
             # Kueue reads its queue from a label of the Job.
             "labels": {**metadata["labels"], **spec.pod.labels},
-            "annotations": {ANNOTATION_REQUESTED: _text(wishes)},
+            "annotations": {ANNOTATION_REQUESTED: _text(wanted)},
         },
         "spec": {
             **_pods(spec.resources.nodes),
-            **wishes,
+            **wanted,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _FAILURE_RULES},
             "template": template,
@@ -52,7 +52,7 @@ def _on_exit(action: str, codes: tuple[ExitCode, ...]) -> JsonObject:
 _NO_LIMIT = 2_147_483_647
 _FAILURE_RULES: list[JsonObject] = [
     # The first rule that fits decides. A pod that is taken away may lose its volume or its memory before it ends: what
-    # it says then is no mistake of the user's yet. If it is, the next attempt says so again.
+    # it reports then is no mistake of the user's yet. If it is, the next attempt reports it again.
     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
     _on_exit("FailJob", NOT_RETRIED),
     # What follows from something else is not counted: a lost peer is counted itself, a stop came from outside. Counted
@@ -78,44 +78,44 @@ def _pods(nodes: int) -> JsonObject:
 
 
 def requested(spec: FineTuneJobSpec) -> JsonObject:
-    """What we ask of the changeable fields of a Job that has not ended."""
-    wishes: JsonObject = {"suspend": spec.suspend, "backoffLimit": spec.run_policy.backoff_limit}
+    """What is requested of the changeable fields of a Job that has not ended."""
+    wanted: JsonObject = {"suspend": spec.suspend, "backoffLimit": spec.run_policy.backoff_limit}
     if spec.run_policy.active_deadline_seconds is not None:
-        wishes["activeDeadlineSeconds"] = spec.run_policy.active_deadline_seconds
-    return wishes
+        wanted["activeDeadlineSeconds"] = spec.run_policy.active_deadline_seconds
+    return wanted
 
 
-def changes(asked_before: str | None, spec: FineTuneJobSpec) -> JsonObject | None:
-    """The merge patch that brings a running Job to our present wishes, or None where they are those of before.
+def changes(last_requested: str | None, spec: FineTuneJobSpec) -> JsonObject | None:
+    """The merge patch that brings a running Job to what is requested now, or None where nothing changed.
 
-    `asked_before` is the annotation's text; where it is missing or cannot be read, all wishes are sent.
+    `asked_before` is the annotation's text; where it is missing or cannot be read, all fields are sent.
     """
-    before, wishes = _read(asked_before), requested(spec)
-    changed = {name: value for name, value in wishes.items() if before.get(name) != value}
-    if "activeDeadlineSeconds" in before and "activeDeadlineSeconds" not in wishes:
+    before, wanted = _read(last_requested), requested(spec)
+    changed = {name: value for name, value in wanted.items() if before.get(name) != value}
+    if "activeDeadlineSeconds" in before and "activeDeadlineSeconds" not in wanted:
         changed["activeDeadlineSeconds"] = None
-    return _patch(wishes, changed)
+    return _patch(wanted, changed)
 
 
-def changes_after_the_end(asked_before: str | None, spec: FineTuneJobSpec) -> JsonObject | None:
-    """The merge patch that hands the time to live to a Job whose end stands in the FineTuneJob's status.
+def changes_after_the_end(last_requested: str | None, spec: FineTuneJobSpec) -> JsonObject | None:
+    """The merge patch that hands the time to live to a Job whose end is in the FineTuneJob's status.
 
     Not before: a Job that is cleaned up before the operator has seen its end would look as if it had never run.
     """
-    before, seconds = _read(asked_before), spec.run_policy.ttl_seconds_after_finished
+    before, seconds = _read(last_requested), spec.run_policy.ttl_seconds_after_finished
     if before.get(_TTL) == seconds:
         return None
-    wishes = {**before, _TTL: seconds}
-    return _patch({name: value for name, value in wishes.items() if value is not None}, {_TTL: seconds})
+    wanted = {**before, _TTL: seconds}
+    return _patch({name: value for name, value in wanted.items() if value is not None}, {_TTL: seconds})
 
 
 _TTL = "ttlSecondsAfterFinished"
 
 
-def _patch(wishes: JsonObject, changed: JsonObject) -> JsonObject | None:
+def _patch(wanted: JsonObject, changed: JsonObject) -> JsonObject | None:
     if not changed:
         return None
-    return {"metadata": {"annotations": {ANNOTATION_REQUESTED: _text(wishes)}}, "spec": changed}
+    return {"metadata": {"annotations": {ANNOTATION_REQUESTED: _text(wanted)}}, "spec": changed}
 
 
 def _read(annotation: str | None) -> JsonObject:
@@ -126,5 +126,5 @@ def _read(annotation: str | None) -> JsonObject:
     return before if isinstance(before, dict) else {}
 
 
-def _text(wishes: JsonObject) -> str:
-    return json.dumps(wishes, sort_keys=True)
+def _text(wanted: JsonObject) -> str:
+    return json.dumps(wanted, sort_keys=True)

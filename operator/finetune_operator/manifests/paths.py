@@ -1,4 +1,4 @@
-"""Where things lie in the trainer's container."""
+"""Paths in the trainer's container."""
 
 CONFIG_DIR = "/etc/finetune"
 TOKEN_DIR = "/var/run/secrets/finetune.dev"  # noqa: S105 - a path

@@ -134,7 +134,7 @@ def source_claims(spec: FineTuneJobSpec) -> list[str]:
 
 
 def _tokens(spec: FineTuneJobSpec, claims: Mapping[str, bool]) -> str | None:
-    """Where the preflight leaves tokens for the training: on the volume of the output, where both have it."""
+    """The folder for the tokens that the preflight leaves for the training: on the volume of the output, if both mount it."""
     uri = spec.output.uri or ""
     if spec.run_policy.preflight != "pod" or claim_of(uri) not in claims:
         return None

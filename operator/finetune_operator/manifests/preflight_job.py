@@ -4,7 +4,7 @@ from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.job.preflight import as_preflight
+from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.manifests.job import job_of
 from finetune_operator.manifests.metadata import PREFLIGHT, child_metadata
 from finetune_operator.manifests.pod import Program, build_pod_template, claim_of, claims, source_claims
@@ -23,7 +23,7 @@ def build_preflight_job(
         output_bound: Whether the claim of the output is bound to a volume. One that is not would be bound where this
             pod runs, and keep the training from nodes with GPUs.
     """
-    given = as_preflight(spec)
+    given = preflight_spec(spec)
     sources, output = source_claims(spec), claim_of(spec.output.uri or "")
     mounted = {
         claim: written

@@ -1,4 +1,4 @@
-"""Credentials: each Secret that the manifest names is a volume of the pod, and nothing of it stands anywhere else.
+"""Credentials: each Secret that the manifest names is a volume of the pod, and is copied nowhere else.
 
 Files rather than variables: an environment is inherited by each process that the trainer starts, and shown by many
 tools. A Secret that is not there keeps the pod from starting, and the kubelet's Event names it.
@@ -9,7 +9,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.manifests.paths import SECRETS_DIR
 
 _MODE = 0o440
-"""For the pod's user by its group (fsGroup), and for nobody else."""
+"""For the pod's user by its group (fsGroup), and for no other."""
 
 
 def secret_names(spec: FineTuneJobSpec) -> dict[str, str]:

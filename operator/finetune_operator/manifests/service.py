@@ -19,7 +19,7 @@ _PORTS = 10_000
 
 
 def build_service(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject | None:
-    """The Service, or None for a job of one pod, which has nobody to find."""
+    """The Service, or None for a job of one pod, which has no other pod to find."""
     if spec.resources.nodes == 1:
         return None
     return {

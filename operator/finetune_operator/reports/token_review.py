@@ -1,4 +1,4 @@
-"""Who sends a report: the API server says it of the token, and the answer is kept for a short while.
+"""Who sends a report: the API server reviews the token, and its answer is cached for a short while.
 
 Protocol: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/
 """
@@ -43,8 +43,8 @@ class Caller:
 
 
 def caller_of(status: V1TokenReviewStatus | None) -> Caller | None:
-    """The caller that a finished review vouches for; None if the token is not good for our audience."""
-    # An API server that knows no audiences leaves them out: its word is then about its own audience, not ours.
+    """The caller that a finished review names; None if the token is not good for our audience."""
+    # An API server that knows no audiences leaves them out: its answer is then about its own audience, not ours.
     if status is None or not status.authenticated or AUDIENCE not in (status.audiences or []):
         return None
     username = (status.user and status.user.username) or ""

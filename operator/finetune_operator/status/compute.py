@@ -125,25 +125,23 @@ def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Ob
     if pod.terminated is not None:
         seen["exit_code"] = pod.terminated.exit_code
         seen["end_time"] = before.end_time or pod.terminated.finished or now
-        seen["reason"] = _why_it_ended(before, pod, pod.terminated, spec, observed)
+        seen["reason"] = _end_reason(before, pod, pod.terminated, spec, observed)
     return before.model_copy(update=seen)
 
 
-def _why_it_ended(
-    before: Attempt, pod: PodState, ended: Terminated, spec: FineTuneJobSpec, observed: Observation
-) -> str:
-    """The reason of an attempt. Where its first pod lost another one, that one's: told now, since it may soon be gone."""
+def _end_reason(before: Attempt, pod: PodState, ended: Terminated, spec: FineTuneJobSpec, observed: Observation) -> str:
+    """The reason of an attempt. Where its first pod lost another one, that one's: recorded now, since it may soon be gone."""
     if ended.exit_code == 0:
         return Reason.COMPLETED
-    blamed = pod, ended
+    cause = pod, ended
     if ended.exit_code == ExitCode.PEER_LOST:
         if pod is observed.attempts[-1]:
             since = pod.started or pod.created
-            together = [each for each in observed.pods if each.terminated and _ended_since(each.terminated, since)]
-            blamed = root_cause(together) or blamed
-        if before.reason and blamed[1].exit_code == ExitCode.PEER_LOST:
+            members = [each for each in observed.pods if each.terminated and _ended_since(each.terminated, since)]
+            cause = root_cause(members) or cause
+        if before.reason and cause[1].exit_code == ExitCode.PEER_LOST:
             return before.reason
-    return to_reason(attempt_failure(*blamed, spec).reason)
+    return to_reason(attempt_failure(*cause, spec).reason)
 
 
 def _ended_since(ended: Terminated, since: datetime | None) -> bool:
@@ -157,7 +155,7 @@ def to_manifest(status: FineTuneJobStatus) -> JsonObject:
 
 @dataclass(frozen=True)
 class Change:
-    """How a new status differs from the one that stands."""
+    """How a new status differs from the present one."""
 
     any: bool
     """Whether there is something to write at all."""
@@ -171,7 +169,7 @@ _NUMBERS = {"message", "progress", "metrics"}
 
 
 def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
-    """What changed, as it would stand on the wire."""
+    """What changed, as written on the wire."""
     before, after = to_manifest(old), to_manifest(new)
     if before == after:
         return Change(any=False, urgent=False, only_clock=False)

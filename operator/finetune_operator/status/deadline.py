@@ -30,7 +30,7 @@ def pre_running_due(finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: O
 
 
 def pre_running_deadline(spec: FineTuneJobSpec, observed: Observation, verdict: Verdict, now: datetime) -> Verdict:
-    """The end of a job whose pods did not run in time; `verdict` says why they do not."""
+    """The end of a job whose pods did not run in time; `verdict` holds why they do not."""
     seconds = spec.run_policy.pre_running_deadline_seconds
     what = "no pod ran" if _nodes(spec, observed) == 1 else "not all pods ran"
     message = cut(f"{what} within {seconds} s (runPolicy.preRunningDeadlineSeconds): {verdict.message}")

@@ -17,7 +17,7 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Explanation:
     reason: str
     message: str
     hint: str
@@ -25,42 +25,44 @@ class _Known:
 
 _SEE_LOG = "see failure.logTail, or `kubectl logs` of the pod"
 
-# The trainer explains these itself; this is for when its last word was lost, or another image ends with them.
-_EXIT_CODES: dict[int, _Known] = {
-    ExitCode.INTERNAL: _Known(Reason.TRAINER_ERROR, "the trainer ended with an error of its own", _SEE_LOG),
-    ExitCode.BAD_CONFIGURATION: _Known(Reason.BAD_CONFIGURATION, "the trainer refuses the configuration", _SEE_LOG),
-    ExitCode.DATA: _Known(Reason.DATA_ERROR, "the data cannot be used", _SEE_LOG),
-    ExitCode.MODEL: _Known(Reason.MODEL_ERROR, "the model cannot be used", _SEE_LOG),
-    ExitCode.OUT_OF_MEMORY: _Known(
+# The trainer explains these itself; this is for when its final report was lost, or another image ends with them.
+_EXIT_CODES: dict[int, _Explanation] = {
+    ExitCode.INTERNAL: _Explanation(Reason.TRAINER_ERROR, "the trainer ended with an error of its own", _SEE_LOG),
+    ExitCode.BAD_CONFIGURATION: _Explanation(
+        Reason.BAD_CONFIGURATION, "the trainer refuses the configuration", _SEE_LOG
+    ),
+    ExitCode.DATA: _Explanation(Reason.DATA_ERROR, "the data cannot be used", _SEE_LOG),
+    ExitCode.MODEL: _Explanation(Reason.MODEL_ERROR, "the model cannot be used", _SEE_LOG),
+    ExitCode.OUT_OF_MEMORY: _Explanation(
         Reason.OUT_OF_MEMORY, "training ran out of memory", "lower training.batchSize or preprocessing.maxLength"
     ),
-    ExitCode.LOSS_NOT_FINITE: _Known(
+    ExitCode.LOSS_NOT_FINITE: _Explanation(
         Reason.LOSS_NOT_FINITE, "the loss became NaN or infinite", "lower training.learningRate"
     ),
-    ExitCode.OUTPUT: _Known(Reason.OUTPUT_ERROR, "the output cannot be written", _SEE_LOG),
-    ExitCode.DEVICE: _Known(
+    ExitCode.OUTPUT: _Explanation(Reason.OUTPUT_ERROR, "the output cannot be written", _SEE_LOG),
+    ExitCode.DEVICE: _Explanation(
         Reason.NO_USABLE_GPU, "no GPU can be used on this node", "check the node's driver, or set resources.gpus to 0"
     ),
-    ExitCode.PEER_LOST: _Known(
+    ExitCode.PEER_LOST: _Explanation(
         Reason.PEER_LOST, "another process of the run was lost", "a new attempt goes on from the last checkpoint"
     ),
-    ExitCode.SMALLER_BATCHES: _Known(
+    ExitCode.SMALLER_BATCHES: _Explanation(
         Reason.CUDA_OUT_OF_MEMORY, "a GPU's memory is not enough", "a new attempt goes on with smaller batches"
     ),
-    ExitCode.STOPPED: _Known(
+    ExitCode.STOPPED: _Explanation(
         Reason.STOPPED, "the pod was stopped from outside", "a new attempt goes on from the last checkpoint"
     ),
-    _KILLED: _Known(
+    _KILLED: _Explanation(
         Reason.KILLED,
         "the trainer was killed (SIGKILL)",
         "see `kubectl describe` of the pod and of its node for who did it",
     ),
-    _CRASHED: _Known(Reason.CRASHED, "the trainer crashed (SIGSEGV)", _SEE_LOG),
+    _CRASHED: _Explanation(Reason.CRASHED, "the trainer crashed (SIGSEGV)", _SEE_LOG),
 }
 
 
 def attempt_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Failure:
-    """Why one attempt failed: the trainer's own word first, then what Kubernetes saw, then the exit code."""
+    """Why one attempt failed: the trainer's own report first, then what Kubernetes saw, then the exit code."""
     final = pod.final
     if final and final.failure and final.exit_code == ended.exit_code:
         return final.failure.model_copy(update={"exit_code": ended.exit_code})
@@ -74,26 +76,26 @@ def attempt_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> 
     )
 
 
-def _seen_by_kubernetes(ended: Terminated, spec: FineTuneJobSpec) -> _Known | None:
+def _seen_by_kubernetes(ended: Terminated, spec: FineTuneJobSpec) -> _Explanation | None:
     if ended.reason == Reason.OOM_KILLED:
         limit = f" of {spec.resources.memory}" if spec.resources.memory else ""
-        return _Known(
+        return _Explanation(
             Reason.OOM_KILLED,
             f"the container went over its memory limit{limit}",
             "raise resources.memory, or lower training.batchSize",
         )
     if ended.reason in ("StartError", Reason.CONTAINER_CANNOT_RUN):
         hint = "pod.image must hold `python` and the module finetune_trainer"
-        return _Known(Reason.CONTAINER_CANNOT_RUN, ended.message or "the container cannot start", hint)
+        return _Explanation(Reason.CONTAINER_CANNOT_RUN, ended.message or "the container cannot start", hint)
     if ended.disrupted or ended.exit_code is None or ended.reason == Reason.EVICTED:
         cause = ended.disrupted or ended
-        return _Known(to_reason(cause.reason), cause.message or "the pod was ended by Kubernetes", "")
+        return _Explanation(to_reason(cause.reason), cause.message or "the pod was ended by Kubernetes", "")
     return None
 
 
-def _by_exit_code(ended: Terminated) -> _Known:
+def _by_exit_code(ended: Terminated) -> _Explanation:
     known = _EXIT_CODES.get(ended.exit_code or 0)
-    return known or _Known(Reason.TRAINER_ERROR, f"the trainer ended with exit code {ended.exit_code}", _SEE_LOG)
+    return known or _Explanation(Reason.TRAINER_ERROR, f"the trainer ended with exit code {ended.exit_code}", _SEE_LOG)
 
 
 def failed_pods(pods: Iterable[PodState]) -> list[tuple[PodState, Terminated]]:
@@ -112,7 +114,7 @@ def root_cause(pods: Iterable[PodState]) -> tuple[PodState, Terminated] | None:
 
 
 def group_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Failure:
-    """Why a run failed, by the pod whose fault it is. The first pod speaks for all, another one is named."""
+    """Why a run failed, by the pod whose fault it is. The first pod stands for all, another one is named."""
     failure = attempt_failure(pod, ended, spec)
     if pod.index == 0:
         return failure
@@ -121,18 +123,18 @@ def group_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Fa
 
 def job_failure(end: End, observed: Observation, spec: FineTuneJobSpec) -> Failure:
     """Why the Job failed, by its condition Failed and the newest pods that ended in an error."""
-    blamed = root_cause(observed.newest) or root_cause(observed.pods)
+    cause = root_cause(observed.newest) or root_cause(observed.pods)
     if end.cause.reason == Reason.DEADLINE_EXCEEDED:
         limit = spec.run_policy.active_deadline_seconds
         message = f"the job ran longer than runPolicy.activeDeadlineSeconds ({limit} s)"
         # The deadline itself stops the last pods; a time that failures took is not won by a longer one.
-        if blamed and blamed[1].exit_code != ExitCode.STOPPED:
-            message += f"; the last failure: {group_failure(*blamed, spec).message}"
+        if cause and cause[1].exit_code != ExitCode.STOPPED:
+            message += f"; the last failure: {group_failure(*cause, spec).message}"
         hint = "raise runPolicy.activeDeadlineSeconds, or train for fewer epochs"
         return Failure(reason=Reason.DEADLINE_EXCEEDED, message=cut(message), hint=hint)
-    if blamed is None:
+    if cause is None:
         return Failure(reason=to_reason(end.cause.reason), message=cut(end.cause.message or "the Job failed"))
-    last = group_failure(*blamed, spec)
+    last = group_failure(*cause, spec)
     if end.cause.reason == Reason.BACKOFF_LIMIT_EXCEEDED:
         counted = max(1, sum(ended.counted for _, ended in failed_pods(observed.pods)))
         what = "attempt" if spec.resources.nodes == 1 else "failed pod"

@@ -1,4 +1,4 @@
-"""What is known of the training: told by reports and last words, kept in the status, never lost by silence."""
+"""Merges the reports of the pods into what the status holds. Nothing is lost where a report leaves it out."""
 
 import logging
 from typing import TypeVar
@@ -27,10 +27,10 @@ _METRICS_OF_A_ROW = 8
 
 
 def merge_reports(previous: FineTuneJobStatus, observed: Observation, keep: int) -> TrainerState:
-    """What is known now: what the status holds, then what each attempt told that is not in it yet, oldest first.
+    """What is known now: what the status holds, then what each attempt reported that is not in it yet, oldest first.
 
-    The status takes in an attempt's last word together with its end, in one write. So an attempt that stands there as
-    ended has nothing more to tell, and its older word never overwrites that of a newer attempt. `keep` is the number
+    The status takes in an attempt's final report together with its end, in one write. So an attempt that has ended there
+    has nothing more to report, and its older report never overwrites that of a newer attempt. `keep` is the number
     of newest checkpoints that the trainer keeps.
     """
     known = TrainerState.model_validate(previous.model_dump(exclude_none=True))
@@ -41,29 +41,29 @@ def merge_reports(previous: FineTuneJobStatus, observed: Observation, keep: int)
         if pod.name in ended:
             continue
         try:
-            known = _hear(known, pod, keep)
+            known = _merge_pod(known, pod, keep)
         except (ValueError, ArithmeticError) as error:
-            # What a pod tells must never keep its job from ending as the Job says.
-            _log.warning("dropped what pod %s told, since it cannot be digested: %s", pod.name, error)
+            # What a pod reports must never keep its job from ending as the Job ended.
+            _log.warning("dropped what pod %s reported, since it cannot be digested: %s", pod.name, error)
             unread = unread or f"pod {pod.name}: all of it"
         if pod.unread:
             unread = unread or f"pod {pod.name}: {pod.unread} of its last word"
     return known.model_copy(update={"warnings": _warnings(previous, known, unread)})
 
 
-def _hear(known: TrainerState, pod: PodState, keep: int) -> TrainerState:
-    """What is known after a pod's report and its last word."""
+def _merge_pod(known: TrainerState, pod: PodState, keep: int) -> TrainerState:
+    """What is known after a pod's report and its final report."""
     if pod.report is not None:
-        known = _learn(known, state_of(pod.report.body))
+        known = _merge_state(known, state_of(pod.report.body))
         progress = (known.progress or Progress()).model_copy(update={"last_report_time": pod.report.time})
         known = known.model_copy(update={"progress": progress})
     if pod.final is not None:
-        known = _learn_last_word(known, pod.final, keep)
+        known = _merge_final(known, pod.final, keep)
     return known
 
 
 def _warnings(previous: FineTuneJobStatus, known: TrainerState, unread: str) -> list[RunWarning]:
-    """The trainer's warnings, and one of ours at most: the first that had to be said stays."""
+    """The trainer's warnings, and at most one of the operator's: the first stays."""
     ours = [warning for warning in previous.warnings if warning.reason == Reason.REPORT_NOT_UNDERSTOOD]
     if unread and not ours:
         printable = "".join(letter if letter.isprintable() else "?" for letter in unread)
@@ -85,7 +85,7 @@ def tracked_attempts(previous: FineTuneJobStatus, observed: Observation) -> tupl
 
 
 def state_of(body: ReportBody) -> TrainerState:
-    """The state that a report tells, ours or that of stock transformers."""
+    """The state in a report, be it of this trainer or of stock transformers."""
     if body.report is not None:
         return body.report
     stock = body.trainer_status
@@ -95,16 +95,16 @@ def state_of(body: ReportBody) -> TrainerState:
     return TrainerState(progress=progress, metrics=stock.metrics[:MAX_METRICS])
 
 
-def _learn(known: TrainerState, told: TrainerState) -> TrainerState:
+def _merge_state(known: TrainerState, reported: TrainerState) -> TrainerState:
     """A report holds the whole state. What it leaves empty, such as all of it while preparing, is kept from before."""
-    told = told.model_copy(
+    reported = reported.model_copy(
         update={
-            "evaluations": [_short(evaluation) for evaluation in told.evaluations],
-            "checkpoints": [_short(checkpoint) for checkpoint in told.checkpoints],
+            "evaluations": [_bounded(evaluation) for evaluation in reported.evaluations],
+            "checkpoints": [_bounded(checkpoint) for checkpoint in reported.checkpoints],
         }
     )
-    news = {name: value for name in TrainerState.model_fields if (value := getattr(told, name))}
-    progress = told.progress
+    news = {name: value for name in TrainerState.model_fields if (value := getattr(reported, name))}
+    progress = reported.progress
     if progress is not None and progress.step == 0 and known.progress is not None and progress.percent == 0:
         # A new attempt that prepares has done no step; where the last one came to is still the better answer.
         news.pop("progress")
@@ -113,13 +113,13 @@ def _learn(known: TrainerState, told: TrainerState) -> TrainerState:
     return known.model_copy(update=news)
 
 
-def _learn_last_word(known: TrainerState, final: FinalReport, keep: int) -> TrainerState:
-    """A last word may have left out older evaluations and checkpoints to fit into 4 KiB, so they are added up."""
+def _merge_final(known: TrainerState, final: FinalReport, keep: int) -> TrainerState:
+    """A final report may have left out older evaluations and checkpoints to fit into 4 KiB, so they are added up."""
     evaluations = {e.step: e for e in [*known.evaluations, *final.evaluations]}
-    learned = _learn(known, final)
+    learned = _merge_state(known, final)
     return learned.model_copy(
         update={
-            "evaluations": [_short(evaluations[step]) for step in sorted(evaluations)][-MAX_EVALUATIONS:],
+            "evaluations": [_bounded(evaluations[step]) for step in sorted(evaluations)][-MAX_EVALUATIONS:],
             "checkpoints": _add_checkpoints(known, final, keep),
         }
     )
@@ -130,12 +130,12 @@ def _add_checkpoints(known: TrainerState, final: FinalReport, keep: int) -> list
     for checkpoint in final.checkpoints:
         before = by_step.get(checkpoint.step)
         shortened = before is not None and before.uri == checkpoint.uri and not checkpoint.metrics
-        by_step[checkpoint.step] = before if shortened and before else _short(checkpoint)
+        by_step[checkpoint.step] = before if shortened and before else _bounded(checkpoint)
     best = final.best_checkpoint or known.best_checkpoint
     steps = sorted(by_step)
     kept = [step for step in steps if step in steps[-keep:] or (best is not None and step == best.step)]
     return [by_step[step] for step in kept][-MAX_CHECKPOINTS:]
 
 
-def _short(row: _Row) -> _Row:
+def _bounded(row: _Row) -> _Row:
     return row.model_copy(update={"metrics": row.metrics[:_METRICS_OF_A_ROW]})

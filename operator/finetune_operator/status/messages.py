@@ -8,13 +8,13 @@ from finetune_api.status import MAX_MESSAGE, Adjustment
 from finetune_api.training import Metric, Task
 from finetune_api.v1alpha1 import FineTuneJobSpec
 
-_TELLING_METRICS: dict[Task, tuple[Metric, ...]] = {
+_DEFAULT_METRICS: dict[Task, tuple[Metric, ...]] = {
     "text-classification": ("accuracy", "f1", "pearsonr"),
     "token-classification": ("f1",),
     "causal-lm": ("perplexity",),
     "seq2seq": ("rougeL",),
 }
-"""Which one says most, where the manifest names none: the first of these that the trainer computes."""
+"""The metric to show where the manifest names none: the first of these that the trainer computes."""
 
 _STAGES: dict[Stage, str] = {"Evaluating": "evaluating: ", "Saving": "saving: ", "Exporting": "exporting the model: "}
 
@@ -46,7 +46,7 @@ def _describe_adjustment(adjustment: Adjustment) -> str:
 
 
 def duration(seconds: int) -> str:
-    """A time span as people say it: `40 s`, `5 min`, `2.5 h`."""
+    """A time span in words: `40 s`, `5 min`, `2.5 h`."""
     if seconds < 90:
         return f"{seconds} s"
     if seconds < 90 * 60:
@@ -69,7 +69,7 @@ def _values(spec: FineTuneJobSpec, known: TrainerState) -> list[str]:
     values = {metric.name: metric.value for metric in known.metrics}
     evaluation = spec.evaluation
     candidates = (
-        [evaluation.best_metric] if evaluation.best_metric else evaluation.metrics or _TELLING_METRICS[spec.task]
+        [evaluation.best_metric] if evaluation.best_metric else evaluation.metrics or _DEFAULT_METRICS[spec.task]
     )
     chosen = next((metric for metric in candidates if f"eval_{metric}" in values), None)
     wanted = [("loss", "loss")]

@@ -1,4 +1,4 @@
-"""In which phase a job is, and the one line that says why: an ordered chain of questions to what was observed."""
+"""In which phase a job is, and the one line that explains it: an ordered chain of questions to what was observed."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +9,7 @@ from finetune_api.status import Failure, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, End, Observation, PodState, Terminated
-from finetune_operator.job.preflight import as_preflight
+from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.status.deadline import pre_running_deadline, pre_running_due
 from finetune_operator.status.failures import group_failure, job_failure, root_cause
 from finetune_operator.status.messages import cut, describe_end, describe_progress, to_reason
@@ -26,7 +26,7 @@ def decide(
     if preflight is None or observed.job or observed.blocked or observed.refused:
         verdict = _decide_training(finetunejob, spec, observed, known, now)
     else:
-        verdict = decide_preflight(as_preflight(spec), preflight, known, now)
+        verdict = decide_preflight(preflight_spec(spec), preflight, known, now)
     due = pre_running_due(finetunejob, spec, observed)
     if due is not None and due <= now:
         return pre_running_deadline(spec, observed, verdict, now)
@@ -99,8 +99,8 @@ def _by_newest_pods(
     if first is not None and first.terminated is not None and first.terminated.exit_code == 0:
         message = "the trainer has finished; waiting for the Job to complete"
         return Verdict(_phase_before(finetunejob), Reason.FINISHING, message)
-    if blamed := root_cause(pods):
-        return _between_attempts(finetunejob, spec, observed, *blamed)
+    if failed := root_cause(pods):
+        return _between_attempts(finetunejob, spec, observed, *failed)
     up = [pod for pod in pods if pod.running or pod.terminated]
     if first is not None and len(up) >= nodes:
         return _training(finetunejob, spec, observed, known, first)
@@ -117,7 +117,7 @@ def _phase_before(finetunejob: FineTuneJob) -> Phase:
 def _between_attempts(
     finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, pod: PodState, ended: Terminated
 ) -> Verdict:
-    """The attempt has failed, and the Job controller has not yet said what comes of it."""
+    """The attempt has failed, and the Job controller has not yet decided what follows."""
     what = group_failure(pod, ended, spec).message
     if ended.counted and ended.exit_code in NOT_RETRIED:
         return Verdict(_phase_before(finetunejob), Reason.FAILING, what)
@@ -135,7 +135,7 @@ def _training(
     finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, pod: PodState
 ) -> Verdict:
     if pod.report is None:
-        # Right after a start of the operator, what the status says of this very pod still holds.
+        # Right after a start of the operator, the status of this very pod still holds.
         status = finetunejob.status
         known_pod = bool(status.attempts) and status.attempts[-1].pod == pod.name
         if status.phase == "Running" and known_pod:

@@ -1,4 +1,4 @@
-"""The Event that tells people of a new phase."""
+"""The Event that announces a new phase."""
 
 from datetime import datetime
 

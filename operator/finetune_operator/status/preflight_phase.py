@@ -1,4 +1,4 @@
-"""What the preflight's Job says of the FineTuneJob, while there is no Job that trains."""
+"""The phase of a FineTuneJob by its preflight, while there is no Job that trains."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -53,8 +53,8 @@ def _by_newest_pod(spec: FineTuneJobSpec, observed: Observation) -> Verdict:
         return Verdict(
             "Preparing", Reason.PREFLIGHT, "model and data are checked; waiting for the preflight's Job to complete"
         )
-    if blamed := root_cause(observed.newest):
-        return _between_pods(spec, *blamed)
+    if failed := root_cause(observed.newest):
+        return _between_pods(spec, *failed)
     if pod is not None and pod.running:
         report = pod.report.body.report if pod.report is not None else None
         doing = report.message if report is not None else None
@@ -64,7 +64,7 @@ def _by_newest_pod(spec: FineTuneJobSpec, observed: Observation) -> Verdict:
 
 
 def _between_pods(spec: FineTuneJobSpec, pod: PodState, ended: Terminated) -> Verdict:
-    """The pod has failed, and the Job controller has not yet said what comes of it."""
+    """The pod has failed, and the Job controller has not yet decided what follows."""
     if ended.exit_code == ExitCode.STOPPED:
         return Verdict("Pending", Reason.RETRYING, "the preflight was stopped; a new pod comes")
     return Verdict("Pending", Reason.RETRYING, f"the preflight failed: {group_failure(pod, ended, spec).message}")

@@ -1,4 +1,4 @@
-"""What is decided of a job: its phase, and the one line that says why."""
+"""What is decided of a job: its phase, and the one line that explains it."""
 
 from dataclasses import dataclass
 from datetime import datetime

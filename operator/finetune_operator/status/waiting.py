@@ -33,7 +33,7 @@ def waiting_for_quota(job: JobState) -> Cause:
 
 
 def waiting_for_pods(observed: Observation, nodes: int) -> Cause:
-    """Why not all pods run yet, by the one that says most about it."""
+    """Why not all pods run yet, by the one with the best explanation."""
     pod = blocking_pod(observed)
     if pod is None:
         if observed.blocked is None:
@@ -47,13 +47,13 @@ def waiting_for_pods(observed: Observation, nodes: int) -> Cause:
 
 
 def blocking_pod(observed: Observation) -> PodState | None:
-    """The pod that the others wait for: the first that says why it does not run, or else the first that does not."""
+    """The pod that the others wait for: the first that explains why it does not run, or else the first that does not."""
     waiting = [pod for pod in observed.newest if pod.waiting is not None]
     return next((pod for pod in waiting if pod.waiting and pod.waiting.message), next(iter(waiting), None))
 
 
 def is_explained(observed: Observation) -> bool:
-    """Whether anything says why a pod does not come or does not run, so that it is not just on its way."""
+    """Whether anything explains why a pod does not come or does not run, so that it is not just on its way."""
     pod = blocking_pod(observed)
     return observed.blocked is not None or bool(pod and pod.waiting and pod.waiting.message)
 
@@ -61,7 +61,7 @@ def is_explained(observed: Observation) -> bool:
 def unexplained(observed: Observation, nodes: int, now: datetime) -> tuple[str, datetime] | None:
     """The uid of the object whose Warnings explain why a pod does not come or start, and the time from which they count.
 
-    None where no pod is missing, where the pod itself says why, or where it is too early to ask.
+    None where no pod is missing, where the pod itself explains it, or where it is too early to ask.
     """
     job = observed.job
     if job is None or job.end is not None or job.suspended:

@@ -20,10 +20,10 @@ from finetune_operator.job.observation import (
     LABEL_QUEUE,
     Observation,
     has_ended,
-    job_essence,
     parse_job,
     parse_pods,
-    pod_essence,
+    trim_job,
+    trim_pod,
 )
 from finetune_operator.job.ownership import controller
 from finetune_operator.job.pod_defaults import PodDefaults
@@ -280,7 +280,7 @@ def test_what_a_cache_keeps_of_jobs_and_pods_says_all_that_is_read_of_them(word:
         raw["metadata"] |= noise | owners
         raw["spec"] |= {"volumes": [{"name": "v"}]}
         raw["spec"]["containers"][0] |= {"env": [{"name": "A", "value": "x" * 9}]}
-        kept = pod_essence(raw)
+        kept = trim_pod(raw)
 
         assert parse_pods([kept]) == parse_pods([raw])
         assert controller(kept) == controller(raw) == owners["ownerReferences"][0]
@@ -290,8 +290,8 @@ def test_what_a_cache_keeps_of_jobs_and_pods_says_all_that_is_read_of_them(word:
     raw_job["metadata"] |= {"annotations": {ANNOTATION_REQUESTED: "{}"}, "labels": {LABEL_QUEUE: "q"}, **owners}
     raw_job["spec"] |= {"template": {}}
 
-    assert parse_job(job_essence(raw_job)) == parse_job(raw_job)
-    assert "template" not in job_essence(raw_job)["spec"]
+    assert parse_job(trim_job(raw_job)) == parse_job(raw_job)
+    assert "template" not in trim_job(raw_job)["spec"]
 
 
 def test_what_cannot_be_digested_after_all_is_a_warning_and_the_job_ends() -> None:

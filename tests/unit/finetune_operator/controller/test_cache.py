@@ -29,7 +29,7 @@ def test_an_older_version_never_replaces_a_newer_one() -> None:
     known = FineTuneJobs(changed.append)
 
     known.seen(version(5))
-    known.learn(version(7))
+    known.update(version(7))
     known.seen(version(6))
 
     found = known.get(KEY)

@@ -59,7 +59,7 @@ class World:
         """All caches come up to date."""
         for (plural, _), raw in list(self.api.objects.items()):
             if plural == FINETUNEJOBS.plural:
-                self.finetunejobs.learn(raw)
+                self.finetunejobs.update(raw)
         for informer in (self.jobs, self.pods):
             informer.synced.clear()
             task = asyncio.create_task(informer.run())

@@ -77,7 +77,7 @@ async def watching(server: Server, relist_seconds: float = 60) -> AsyncIterator[
         label=LABEL,
         on_change=lambda raw: told.append(raw["metadata"]["name"]),
         relist_seconds=relist_seconds,
-        remember=has_ended,
+        keep_deleted=has_ended,
     )
     task = asyncio.create_task(informer.run())
     try:
