@@ -27,9 +27,10 @@ DEMO = ROOT / ".demo"
 KUBECONFIG = DEMO / "kubeconfig"
 VOLUME = DEMO / "volume"
 KUBECTL = Path(sys.executable).parent / "kubectl"
-START_SECONDS = 60
-JOB_SECONDS = 1200
-
+START_SECONDS = 300
+"""For what takes 5 on an idle machine."""
+STALL_SECONDS = 1200
+"""A job that has not moved for so long is given up."""
 WATCH_SECONDS = 5
 
 Job = dict[str, Any]
@@ -56,7 +57,7 @@ def main() -> int:
         say("starting the dev cluster")
         cluster = [sys.executable, "-m", "devcluster", "--state-dir", DEMO / "cluster", "--kubeconfig", KUBECONFIG]
         processes = [stack.enter_context(process("cluster", cluster))]
-        api = wait_for_cluster()
+        api = wait_for_cluster(processes[0])
         kubectl("apply", "-f", ROOT / "crds")
         operator = [sys.executable, "-m", "finetune_operator"]
         processes.append(stack.enter_context(process("operator", operator, operator_environment())))
@@ -103,10 +104,11 @@ def operator_environment() -> dict[str, str]:
     return os.environ | ours
 
 
-def wait_for_cluster() -> client.CustomObjectsApi:
+def wait_for_cluster(cluster: Process) -> client.CustomObjectsApi:
     """A client, as soon as the API server answers."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
+        cluster.check()
         with contextlib.suppress(config.ConfigException, HTTPError):
             config.load_kube_config(str(KUBECONFIG))
             client.CoreV1Api().list_node(_request_timeout=1)
@@ -144,13 +146,17 @@ def fill_volume() -> None:
 
 
 def follow(api: client.CustomObjectsApi, processes: list[Process]) -> Job:
-    """Shows the status as it changes, until the job ends. Returns the job as last seen."""
-    job, shown, deadline = {}, "", time.monotonic() + JOB_SECONDS
-    with tqdm(unit="step", dynamic_ncols=True, bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt}{postfix}") as bar:
-        for job in changes(api, processes, deadline):
+    """Show the status as it changes: in place on a terminal, elsewhere in a line for each tenth of the training.
+
+    Returns the job as last seen: at its end, or when it has not moved for STALL_SECONDS.
+    """
+    job, shown, in_place = {}, "", sys.stderr.isatty()
+    layout = "{l_bar}{bar}| {n_fmt}/{total_fmt}{postfix}"
+    with tqdm(unit="step", dynamic_ncols=True, bar_format=layout, disable=not in_place) as bar:
+        for job in changes(api, processes):
             status = job.get("status", {})
-            line = f"{status.get('phase', 'Pending')}: {status.get('message', '')}"
-            if status.get("phase") not in (None, "Running") and line != shown:
+            line = headline(status, in_place)
+            if line and line != shown:
                 bar.write(line)
                 shown = line
             show(bar, status)
@@ -159,16 +165,34 @@ def follow(api: client.CustomObjectsApi, processes: list[Process]) -> Job:
     return job
 
 
-def changes(api: client.CustomObjectsApi, processes: list[Process], deadline: float) -> Iterator[Job]:
-    """The job, each time that it changes, until the deadline."""
+def changes(api: client.CustomObjectsApi, processes: list[Process]) -> Iterator[Job]:
+    """Yield the job each time that it changes, until it has not moved for STALL_SECONDS."""
     where = {"group": "finetune.dev", "version": "v1alpha1", "plural": "finetunejobs", "namespace": "default"}
-    while time.monotonic() < deadline:
+    position, moved = None, time.monotonic()
+    while time.monotonic() < moved + STALL_SECONDS:
         for needed in processes:
             needed.check()
         jobs = watch.Watch().stream(api.list_namespaced_custom_object, **where, timeout_seconds=WATCH_SECONDS)
         for event in jobs:
             if event["object"]["metadata"]["name"] == "quickstart":
+                if (now := position_of(event["object"])) != position:
+                    position, moved = now, time.monotonic()
                 yield event["object"]
+
+
+def position_of(job: Job) -> tuple[str, str, int]:
+    """How far a job is: its phase, what it does there, and its step."""
+    status = job.get("status", {})
+    return status.get("phase", ""), status.get("message", ""), (status.get("progress") or {}).get("step", 0)
+
+
+def headline(status: dict[str, Any], in_place: bool) -> str:
+    """The line that a status is worth, "" for none: the bar of a terminal shows a training by itself."""
+    phase = status.get("phase")
+    if phase != "Running":
+        return f"{phase}: {status.get('message', '')}" if phase else ""
+    percent = (status.get("progress") or {}).get("percent", 0)
+    return "" if in_place else f"Running: {percent // 10 * 10} %"
 
 
 def show(bar: "tqdm[Any]", status: dict[str, Any]) -> None:
@@ -186,7 +210,7 @@ def tell_end(job: Job) -> int:
     """Says how it went. Returns the exit code."""
     status = job.get("status", {})
     if status.get("phase") != "Succeeded":
-        failure = status.get("failure") or {"reason": "NoEnd", "message": f"no end within {JOB_SECONDS} s"}
+        failure = status.get("failure") or {"reason": "NoEnd", "message": f"nothing has moved for {STALL_SECONDS} s"}
         print(f"\nFailed, {failure['reason']}: {failure['message']}\n{failure.get('hint', '')}", file=sys.stderr)
         print(f"logs: {DEMO}", file=sys.stderr)
         return 1
