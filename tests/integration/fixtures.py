@@ -116,6 +116,11 @@ class Space:
         return self.until(name, lambda status: status.get("phase") in ("Succeeded", "Failed"), "an end")
 
 
+def reason_of(status: dict[str, Any]) -> str:
+    """That of the condition Ready."""
+    return next(str(each["reason"]) for each in status["conditions"] if each["type"] == "Ready")
+
+
 @cache
 def _objects(kubeconfig: Path) -> CustomObjectsApi:
     return CustomObjectsApi(new_client_from_config(str(kubeconfig)))

@@ -9,7 +9,6 @@ from tests.trainer.test_stop_and_resume import start, wait_for
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode, FinalReport
-from finetune_api.status import Failure
 
 
 def final(folder: Path) -> FinalReport:
@@ -28,13 +27,10 @@ def test_two_processes_are_started_watched_and_stopped_as_one_program(settings: 
     said = program.communicate()[1]
 
     assert program.returncode == 128 + signal.SIGKILL
-    assert final(tmp_path).failure == Failure(
-        reason="ProcessKilled",
-        message="process 1 was killed by SIGKILL",
-        hint="the memory may not have sufficed: raise resources.memory, or lower training.batchSize",
-        exit_code=137,
-    )
-    assert "error: process 1 was killed by SIGKILL" in said
+    failure = final(tmp_path).failure
+    assert failure
+    assert (failure.reason, failure.exit_code) == ("ProcessKilled", 137)
+    assert f"error: {failure.message}" in said
 
     program = start(settings, tmp_path)
     wait_for(checkpoints / "step-000020", program)

@@ -134,12 +134,9 @@ def test_one_row_at_a_time_is_tried_with_activation_checkpointing(
 
     ended = train(settings)
 
-    assert ended.code == 0
-    assert ended.final.adjustments[-1] == Adjustment(
-        step=1,
-        reason="CudaOutOfMemory",
-        message="activation checkpointing off → on: activations are computed again instead of kept",
-    )
+    last = ended.final.adjustments[-1]
+    assert (ended.code, last.step, last.reason) == (0, 1, "CudaOutOfMemory")
+    assert last.message.startswith("activation checkpointing off → on")
 
 
 @pytest.mark.parametrize(("can_checkpoint", "how"), [(True, " with activation checkpointing"), (False, "")])

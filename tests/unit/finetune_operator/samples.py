@@ -167,6 +167,16 @@ OWNERS = [
 ]
 
 
+def line(status: dict[str, Any]) -> tuple[str, str, str]:
+    """Phase, reason and message of a status."""
+    return status["phase"], reason_of(status), status["message"]
+
+
+def reason_of(status: dict[str, Any]) -> str:
+    """That of the condition Ready."""
+    return next(str(each["reason"]) for each in status["conditions"] if each["type"] == "Ready")
+
+
 def children(given: FineTuneJob) -> Any:
     """The manifests of all children."""
     assert given.spec is not None

@@ -15,6 +15,7 @@ from tests.unit.finetune_operator.samples import (
     member,
     merged,
     pod,
+    reason_of,
     received,
     running,
     terminated,
@@ -159,7 +160,7 @@ async def test_a_job_of_somebody_else_is_neither_adopted_nor_touched(world: Worl
 
     assert world.api.requests == ["get jobs", "replace status of finetunejobs", "create events"]
     assert world.api.objects[JOBS.plural, "yelp"] == foreign
-    assert "the Job yelp is there and was not made for this FineTuneJob" in world.status()["message"]
+    assert reason_of(world.status()) == "NameConflict"
     assert again is not None
 
 
@@ -427,4 +428,5 @@ async def test_a_warning_explains_why_no_pod_comes(world: World) -> None:
 
     await world.reconcile()
 
-    assert world.status()["message"] == "the pod cannot be created: exceeded quota: small"
+    assert reason_of(world.status()) == "FailedCreate"
+    assert "exceeded quota: small" in world.status()["message"]

@@ -8,6 +8,7 @@ from tests.unit.finetune_operator.samples import (
     at,
     finetunejob,
     job,
+    line,
     observation,
     parsed,
     pod,
@@ -61,12 +62,6 @@ def compute(given: Any, observed: Any, seconds: float = 60) -> dict[str, Any]:
 def conditions(status: dict[str, Any]) -> dict[str, str]:
     """Reason of each condition that is true."""
     return {each["type"]: each["reason"] for each in status["conditions"] if each["status"] == "True"}
-
-
-def line(status: dict[str, Any]) -> tuple[str, str, str]:
-    """Phase, reason and message."""
-    ready = next(each for each in status["conditions"] if each["type"] == "Ready")
-    return status["phase"], ready["reason"], status["message"]
 
 
 def test_a_job_that_trains_shows_its_numbers() -> None:

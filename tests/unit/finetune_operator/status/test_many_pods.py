@@ -6,6 +6,7 @@ from typing import Any
 from tests.unit.finetune_operator.samples import (
     at,
     job,
+    line,
     member,
     observation,
     parsed,
@@ -30,12 +31,6 @@ WORD = {"exitCode": 11, "failure": {"reason": "ColumnNotFound", "message": "colu
 def compute(observed: Observation, seconds: float = 60, status: Any = None, **spec: Any) -> dict[str, Any]:
     given = parsed(status, resources={"gpus": 1, "nodes": spec.pop("nodes", 2)}, **spec)
     return to_manifest(compute_status(given, observed, at(seconds)))
-
-
-def line(status: dict[str, Any]) -> tuple[str, str, str]:
-    """Phase, reason and message."""
-    ready = next(each for each in status["conditions"] if each["type"] == "Ready")
-    return status["phase"], ready["reason"], status["message"]
 
 
 def test_a_job_runs_when_all_of_its_pods_do() -> None:
