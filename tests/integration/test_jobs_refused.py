@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.integration.fixtures import Space, finetunejob
-from tests.unit.api import wrong_specs
+from tests.unit.finetune_api import wrong_specs
 
 from devcluster.cluster import Cluster
 from devcluster.testing.api import Answer, Api

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from hypothesis import strategies as st
-from tests.unit.api.api_server import SERVER_RESOURCE
-from tests.unit.api.wrong_specs import BASE
+from tests.unit.finetune_api.api_server import SERVER_RESOURCE
+from tests.unit.finetune_api.wrong_specs import BASE
 
 SPEC_SCHEMA: Final[dict[str, Any]] = SERVER_RESOURCE.schema["properties"]["spec"]
 Path = tuple[str | int, ...]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from tests.unit.api.api_server import RULES, complete_spec, refusals
-from tests.unit.api.specs import each_edge, specs
+from tests.unit.finetune_api.api_server import RULES, complete_spec, refusals
+from tests.unit.finetune_api.specs import each_edge, specs
 
 from finetune_api.v1alpha1 import FineTuneJobSpec
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.unit.api.api_server import RULES, refusals
-from tests.unit.api.wrong_specs import BASE, WRONG, WrongSpec
+from tests.unit.finetune_api.api_server import RULES, refusals
+from tests.unit.finetune_api.wrong_specs import BASE, WRONG, WrongSpec
 
 from finetune_api.run import RunConfig
 from finetune_api.v1alpha1 import FineTuneJobSpec
