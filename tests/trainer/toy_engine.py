@@ -7,7 +7,7 @@ import torch
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import TrainingState, take_snapshot, weights_of
 from finetune_trainer.checkpoints.state_dicts import load_weights
-from finetune_trainer.engines.batching import AtHand
+from finetune_trainer.engines.batching import CurrentRows
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.progress.events import TrainingEvents
 
@@ -42,7 +42,7 @@ class Engine:
         finally:
             self._events.end()
 
-    def at_hand(self) -> AtHand | None:
+    def current_rows(self) -> CurrentRows | None:
         return None
 
     def _loss(self, row: int) -> torch.Tensor:

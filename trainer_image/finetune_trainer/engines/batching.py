@@ -14,7 +14,7 @@ _BATCHES_TO_SORT = 50
 
 
 @dataclass(frozen=True)
-class AtHand:
+class CurrentRows:
     """The rows that are being trained or evaluated on, on all devices."""
 
     examples: Examples
@@ -98,15 +98,15 @@ def evaluation_order(examples: Examples) -> list[int]:
 
 def training_rows(
     examples: Examples, order: Iterable[int], step: int, batch_size: int, batches: int, processes: int = 1
-) -> AtHand:
+) -> CurrentRows:
     """Return the rows after `step` steps of an epoch, each of so many `batches` on so many `processes`; those of the step after
     them too, since loaders read ahead."""
     rows = batch_size * batches * processes
-    return AtHand(examples, list(islice(order, step * rows, (step + 2) * rows)), batch_size, training=True)
+    return CurrentRows(examples, list(islice(order, step * rows, (step + 2) * rows)), batch_size, training=True)
 
 
-def evaluation_rows(examples: Examples, batch: int, batch_size: int, processes: int = 1) -> AtHand:
+def evaluation_rows(examples: Examples, batch: int, batch_size: int, processes: int = 1) -> CurrentRows:
     """Return the rows after `batch` batches of each of so many `processes`, and the next ones, as in `training_rows`."""
     rows = batch_size * processes
     order = islice(evaluation_order(examples), batch * rows, (batch + 2) * rows)
-    return AtHand(examples, list(order), batch_size, training=False)
+    return CurrentRows(examples, list(order), batch_size, training=False)

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.data.task_data import TaskData
-from finetune_trainer.engines.batching import AtHand
+from finetune_trainer.engines.batching import CurrentRows
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.settings.run_plan import RunPlan
 
@@ -45,5 +45,5 @@ class Engine(Protocol):
             torch.OutOfMemoryError: `run` makes another engine then, with smaller batches.
         """
 
-    def at_hand(self) -> AtHand | None:
+    def current_rows(self) -> CurrentRows | None:
         """Return the rows that were trained or evaluated on when `train` raised; None where that is not known."""

@@ -30,7 +30,13 @@ from finetune_trainer.checkpoints.state_dicts import (
     load_weights,
 )
 from finetune_trainer.data.examples import Examples
-from finetune_trainer.engines.batching import AtHand, evaluation_order, evaluation_rows, train_sampler, training_rows
+from finetune_trainer.engines.batching import (
+    CurrentRows,
+    evaluation_order,
+    evaluation_rows,
+    train_sampler,
+    training_rows,
+)
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.engines.losses import (
     LossOverLabels,
@@ -98,7 +104,7 @@ class Engine:
         finally:
             self._events.end()
 
-    def at_hand(self) -> AtHand:
+    def current_rows(self) -> CurrentRows:
         """Return the rows that were trained or evaluated on when `train` raised."""
         data, arguments, processes = self._prepared.data, self._arguments, self._accelerator.num_processes
         if data.evaluation and self._events.is_evaluating:

@@ -28,7 +28,7 @@ from finetune_trainer.checkpoints.state_dicts import (
     load_weights,
 )
 from finetune_trainer.engines.batching import (
-    AtHand,
+    CurrentRows,
     EpochSampler,
     evaluation_order,
     evaluation_rows,
@@ -101,7 +101,7 @@ class Engine:
         finally:
             self._events.end()
 
-    def at_hand(self) -> AtHand | None:
+    def current_rows(self) -> CurrentRows | None:
         """Return the rows that were trained or evaluated on when `train` raised; None where that is not known."""
         trainer, data = self._trainer, self._trainer.prepared.data
         arguments, processes = trainer.args, trainer.args.world_size

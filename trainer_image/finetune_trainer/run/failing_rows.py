@@ -11,7 +11,7 @@ import torch
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error, model_error
 from finetune_trainer.base.hardware import available_memory
-from finetune_trainer.engines.batching import AtHand
+from finetune_trainer.engines.batching import CurrentRows
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.processes.fsdp import is_sharded
 from finetune_trainer.processes.group import explain_loss
@@ -29,38 +29,38 @@ Try = Callable[[Sequence[int]], Exception | None]
 """What the model fails with on some rows at once, if it does."""
 
 
-def explain_rows(error: BaseException, at_hand: AtHand | None, prepared: Prepared) -> TrainerError | None:
-    """The failure, if `error` comes up again with some of the rows at hand, on a CPU.
+def explain_rows(error: BaseException, current: CurrentRows | None, prepared: Prepared) -> TrainerError | None:
+    """The failure, if `error` comes up again with some of the current rows, on a CPU.
 
     Returns:
         DATA, naming the rows; MODEL where the model fails on whatever it is given; None where nothing fails again.
     """
-    if at_hand is None or not isinstance(error, _OF_ROWS):
+    if current is None or not isinstance(error, _OF_ROWS):
         return None
     if explain_loss(error) or is_memory_shortage(error):
         return None
     logger.info("a step failed (%s: %s); looking for its rows", type(error).__name__, _first_line(error))
     model = _on_cpu(prepared)
-    return find_rows(at_hand, _trial(model, at_hand, prepared)) if model is not None else None
+    return find_rows(current, _trial(model, current, prepared)) if model is not None else None
 
 
-def find_rows(at_hand: AtHand, fails: Try) -> TrainerError | None:
+def find_rows(current: CurrentRows, fails: Try) -> TrainerError | None:
     """The failure that the fewest rows make, one of them alone if one does; None if none is found in time."""
     end = time.monotonic() + _PATIENCE
-    for row in at_hand.rows:
+    for row in current.rows:
         if found := fails([row]):
-            others = [other for other in at_hand.rows if other != row][:2]
+            others = [other for other in current.rows if other != row][:2]
             if others and all(fails([other]) for other in others):
-                return _model_fails(at_hand, row, found)
-            return _rows_fail(at_hand, [row], found)
+                return _model_fails(current, row, found)
+            return _rows_fail(current, [row], found)
         if time.monotonic() > end:
             return None
-    size = at_hand.batch_size
-    for start in range(0, len(at_hand.rows), size):
-        batch = at_hand.rows[start : start + size]
+    size = current.batch_size
+    for start in range(0, len(current.rows), size):
+        batch = current.rows[start : start + size]
         if fails(batch):
             fewest = _fewest(batch, fails, end)
-            return _rows_fail(at_hand, fewest, fails(fewest) or RuntimeError())
+            return _rows_fail(current, fewest, fails(fewest) or RuntimeError())
         if time.monotonic() > end:
             return None
     return None
@@ -76,14 +76,14 @@ def _fewest(rows: Sequence[int], fails: Try, end: float) -> list[int]:
     return left
 
 
-def _rows_fail(at_hand: AtHand, rows: Sequence[int], error: Exception) -> TrainerError:
-    names = " and ".join(at_hand.examples.called(row) for row in rows[:3])
-    what = f"cannot be {at_hand.doing}" if len(rows) == 1 else f"cannot be {at_hand.doing} in one batch"
+def _rows_fail(current: CurrentRows, rows: Sequence[int], error: Exception) -> TrainerError:
+    names = " and ".join(current.examples.called(row) for row in rows[:3])
+    what = f"cannot be {current.doing}" if len(rows) == 1 else f"cannot be {current.doing} in one batch"
     return data_error(Reason.ROW_FAILS, f"{names} {what}: {_told(error)}", _hint(error))
 
 
-def _model_fails(at_hand: AtHand, row: int, error: Exception) -> TrainerError:
-    name = at_hand.examples.called(row)
+def _model_fails(current: CurrentRows, row: int, error: Exception) -> TrainerError:
+    name = current.examples.called(row)
     return model_error(
         Reason.MODEL_FAILS, f"the model fails on whatever it is given, such as {name}: {_told(error)}", _hint(error)
     )
@@ -112,15 +112,15 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "")[:300]
 
 
-def _trial(model: Any, at_hand: AtHand, prepared: Prepared) -> Try:
+def _trial(model: Any, current: CurrentRows, prepared: Prepared) -> Try:
     data, generation = prepared.data, prepared.data.scoring.generation
 
     def fails(rows: Sequence[int]) -> Exception | None:
         try:
-            batch = data.collate([at_hand.examples.dataset[row] for row in rows])
+            batch = data.collate([current.examples.dataset[row] for row in rows])
             with torch.no_grad():
                 model(**batch)
-                if generation and not at_hand.training:
+                if generation and not current.training:
                     model.generate(**{name: batch[name] for name in ("input_ids", "attention_mask")}, **generation)
         except _OF_ROWS as error:
             return None if is_memory_shortage(error) else error

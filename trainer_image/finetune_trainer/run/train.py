@@ -203,7 +203,7 @@ def attempt(prepared: Prepared, progress: RunProgress) -> SavedCheckpoint | Shor
     except Exception as error:
         if (message := gpu_shortage(error)) is not None:
             return Shortage(message, evaluating=progress.recorder.is_evaluating)
-        if engine and (failure := explain_rows(error, engine.at_hand(), prepared)):
+        if engine and (failure := explain_rows(error, engine.current_rows(), prepared)):
             raise failure from error
         raise
     return last

@@ -22,7 +22,13 @@ from finetune_trainer.checkpoints.snapshot import (
 )
 from finetune_trainer.checkpoints.state_dicts import load_weights
 from finetune_trainer.data.examples import Examples
-from finetune_trainer.engines.batching import AtHand, evaluation_order, evaluation_rows, train_sampler, training_rows
+from finetune_trainer.engines.batching import (
+    CurrentRows,
+    evaluation_order,
+    evaluation_rows,
+    train_sampler,
+    training_rows,
+)
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.engines.keras.model import KerasTwin
 from finetune_trainer.engines.lr_scheduler import make_lr_scheduler
@@ -97,7 +103,7 @@ class Engine:
         finally:
             events.end()
 
-    def at_hand(self) -> AtHand:
+    def current_rows(self) -> CurrentRows:
         """Return the rows that were trained or evaluated on when `train` raised."""
         data = self._prepared.data
         if data.evaluation and self._events.is_evaluating:
