@@ -21,8 +21,8 @@ os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 _hf_home = tempfile.TemporaryDirectory(prefix="finetune-tests-")
 os.environ["HF_HOME"] = _hf_home.name
 
-# The environment of the Keras tests has no dev cluster.
-pytest_plugins = ["devcluster.testing.plugin"] if find_spec("devcluster") else []
+# The environment of the Keras tests has no dev cluster; the folder of that name is found as a package all the same.
+pytest_plugins = ["devcluster.testing.plugin"] if find_spec("devcluster.testing") else []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
