@@ -1,4 +1,4 @@
-"""Where things lie, and whose an output is."""
+"""An output belongs to one run: the same run may come back, and no other may write there."""
 
 import errno
 import json
@@ -11,7 +11,6 @@ from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.storage.claim import claim_output, open_output
-from finetune_trainer.storage.uris import locate
 
 
 def config(uri: str, epochs: int = 3, job: str | None = None) -> RunConfig:
@@ -31,27 +30,6 @@ def failure_of(run: RunConfig) -> tuple[ExitCode, str, str]:
     with pytest.raises(TrainerError) as caught:
         open_output(run, {})
     return caught.value.exit_code, caught.value.reason, caught.value.message
-
-
-def test_uris_are_found_on_this_machine() -> None:
-    volumes = {"my.claim": Path("/mnt/claim")}
-
-    assert locate("pvc://my.claim/a/b", volumes) == Path("/mnt/claim/a/b")
-    assert locate("pvc://my.claim", volumes) == Path("/mnt/claim")
-    assert locate("file:///data/a%20b.csv", volumes) == Path("/data/a b.csv")
-
-
-def test_a_claim_that_is_not_mounted_is_named_with_the_remedy() -> None:
-    with pytest.raises(TrainerError) as caught:
-        locate("pvc://data/x", {"models": Path("/m")})
-
-    assert caught.value.message == "pvc://data/x: volume 'data' is not known here; those given are models"
-    assert caught.value.hint == "say where it lies: --volume data=/some/folder"
-
-
-def test_no_path_leaves_its_claim() -> None:
-    with pytest.raises(TrainerError, match="must not hold"):
-        locate("pvc://data/%2e%2e/secret", {"data": Path("/mnt/data")})
 
 
 def test_the_same_run_may_come_back_and_another_may_not(tmp_path: Path) -> None:
