@@ -18,7 +18,6 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job
 from finetune_operator.job.ownership import conflict, is_ours
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.job.preflight import wants_preflight
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PVCS, SERVICES, Kind, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.manifests import Manifests, build_children
@@ -65,9 +64,8 @@ class Children:
         """Make the Job of the preflight, or, once it has passed or where none is asked for, the Job that trains."""
         pod_defaults = self._pod_defaults()
         children = build_children(finetunejob, spec, pod_defaults, output_bound=observed.output_bound)
-        check_first = observed.preflight is None and wants_preflight(finetunejob, spec)
         wanted: list[tuple[Kind, JsonObject | None]] = [(CONFIG_MAPS, children.config_map)]
-        if check_first:
+        if observed.check_first:
             wanted += [(JOBS, children.preflight_job)]
         else:
             wanted += [(PVCS, children.pvc), (SERVICES, children.service), (JOBS, children.job)]
@@ -75,7 +73,7 @@ class Children:
         entry.prepared = pod_defaults.ca, None
         if isinstance(made, Cause):
             return replace(observed, blocked=made)
-        if check_first:
+        if observed.check_first:
             return replace(observed, preflight=Observation(job=made))
         return replace(observed, job=made)
 

@@ -71,7 +71,8 @@ class Observer:
         job, in_the_way = await self._live(finetunejob, names.preflight_job)
         if job is None:
             bound = in_the_way is None and await self._output_is_bound(finetunejob, spec)
-            return replace(observed, blocked=in_the_way, preflight=None, output_bound=bound)
+            observed = replace(observed, check_first=wants_preflight(finetunejob, spec), output_bound=bound)
+            return replace(observed, blocked=in_the_way, preflight=None)
         if preflight is None:
             found = replace(self._cached(finetunejob, names.preflight_job, reports), job=job)
             preflight = await self._look_closer(finetunejob, found, 1, reports, now)

@@ -110,6 +110,8 @@ class Observation:
     """What keeps children from being made, or a pod from coming, as the API server or an Event explains it."""
     refused: Cause | None = None
     """Why the API server will never take a child as the spec asks for it."""
+    check_first: bool = False
+    """Whether a preflight is to be made before the Job that trains."""
     output_bound: bool = False
     """Whether the claim of the output is bound to a volume. Looked up for a preflight that is about to be made."""
     preflight: "Observation | None" = None
