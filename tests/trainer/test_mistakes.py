@@ -15,10 +15,10 @@ import transformers
 from tests.trainer.tiny import VOCABULARY, Settings, Train, make_tokenizer, texts
 from tests.trainer.tiny_language import save_t5
 
-import finetune_trainer.__main__
 from finetune_api.report import ExitCode
 from finetune_api.status import Failure
 from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.run import failure as failure_module
 
 Mistake = Callable[[Settings, Path], object]
 
@@ -435,8 +435,8 @@ def test_a_signal_while_a_mistake_is_told_does_not_hide_it(
         os.kill(os.getpid(), signal.SIGTERM)
         return original(error)
 
-    original = finetune_trainer.__main__._tell
-    monkeypatch.setattr(finetune_trainer.__main__, "_tell", tell)
+    original = failure_module.known_failure
+    monkeypatch.setattr(failure_module, "known_failure", tell)
     settings["training"]["learning_rate"] = 1
 
     ended = train(settings)

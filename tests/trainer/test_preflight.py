@@ -271,7 +271,7 @@ def test_the_memory_of_the_machine_is_not_that_of_the_one_that_trains(
 def test_for_a_job_all_rows_are_tokenised(
     settings: Settings, prepare_for_job: PrepareForJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetune_trainer.run.preflight.command.SAMPLE", 10)
+    monkeypatch.setattr("finetune_trainer.run.preflight.preflight.SAMPLE", 10)
 
     _, final = prepare_for_job(settings)
 

@@ -14,7 +14,7 @@ from tests.trainer.tiny import Settings, Train, texts
 
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
 from finetune_trainer.__main__ import main
-from finetune_trainer.run.preflight import command as preflight
+from finetune_trainer.run.preflight import preflight
 from finetune_trainer.storage.local_output import LocalOutput
 
 Prepare = Callable[..., tuple[int, str]]

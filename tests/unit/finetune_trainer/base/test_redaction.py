@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 import pytest
 
-from finetune_trainer.__main__ import _tell, _unforeseen
 from finetune_trainer.base.errors import output_error
 from finetune_trainer.base.redaction import Redactor, guard_logs, redact
 from finetune_trainer.progress.state import RunState
+from finetune_trainer.run.failure import known_failure, unknown_failure
 from finetune_trainer.storage.bucket import Bucket
 
 SECRET = "wJalr/XUtnFEMI+K7MDENG=bPxRfi"
@@ -116,8 +116,8 @@ def test_failures_and_reports_hold_no_secret(planted: str) -> None:
         except KeyError as inner:
             raise RuntimeError(f"request signed with {planted} failed") from inner
     except RuntimeError as error:
-        unforeseen = _unforeseen(error)
-    told = _tell(output_error("StorageFailed", f"{planted} is bad", f"replace {planted}"))
+        unforeseen = unknown_failure(error)
+    told = known_failure(output_error("StorageFailed", f"{planted} is bad", f"replace {planted}"))
 
     for text in (state.report().model_dump_json(), unforeseen.model_dump_json(), told.model_dump_json()):
         assert planted not in text
