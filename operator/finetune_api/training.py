@@ -33,6 +33,13 @@ METRICS_OF_PROBLEM: Final[dict[Problem, tuple[Metric, ...]]] = {
     "multi_label_classification": ("accuracy", "f1", "precision", "recall"),
     "regression": ("pearsonr", "spearmanr", "mse", "mae"),
 }
+MAIN_METRICS: Final[dict[Task, tuple[Metric, ...]]] = {
+    "text-classification": ("accuracy", "f1", "pearsonr"),
+    "token-classification": ("f1",),
+    "causal-lm": ("perplexity",),
+    "seq2seq": ("rougeL",),
+}
+"""The metric that `status.message` shows where the manifest names none: the first of these that the trainer computes."""
 LOWER_IS_BETTER: Final = ("loss", "mse", "mae", "perplexity")
 
 

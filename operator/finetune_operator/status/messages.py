@@ -5,16 +5,8 @@ import re
 from finetune_api.reasons import Reason
 from finetune_api.report import Stage, TrainerState
 from finetune_api.status import MAX_MESSAGE, Adjustment
-from finetune_api.training import Metric, Task
+from finetune_api.training import MAIN_METRICS
 from finetune_api.v1alpha1 import FineTuneJobSpec
-
-_DEFAULT_METRICS: dict[Task, tuple[Metric, ...]] = {
-    "text-classification": ("accuracy", "f1", "pearsonr"),
-    "token-classification": ("f1",),
-    "causal-lm": ("perplexity",),
-    "seq2seq": ("rougeL",),
-}
-"""The metric to show where the manifest names none: the first of these that the trainer computes."""
 
 _STAGES: dict[Stage, str] = {"Evaluating": "evaluating: ", "Saving": "saving: ", "Exporting": "exporting the model: "}
 
@@ -68,9 +60,7 @@ def _values(spec: FineTuneJobSpec, known: TrainerState) -> list[str]:
     """The loss, and the metric that matters most to the user."""
     values = {metric.name: metric.value for metric in known.metrics}
     evaluation = spec.evaluation
-    candidates = (
-        [evaluation.best_metric] if evaluation.best_metric else evaluation.metrics or _DEFAULT_METRICS[spec.task]
-    )
+    candidates = [evaluation.best_metric] if evaluation.best_metric else evaluation.metrics or MAIN_METRICS[spec.task]
     chosen = next((metric for metric in candidates if f"eval_{metric}" in values), None)
     wanted = [("loss", "loss")]
     if chosen is not None:
