@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from finetune_trainer.base.redaction import redact
+
 if TYPE_CHECKING:
     from tests.s3_server import S3
 
@@ -42,6 +44,12 @@ class _SkipsTorch:
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
         if name in ("torch", "transformers"):
             pytest.skip("imports PyTorch", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is a secret in one test, such as "secret", is an ordinary word in the next one of the same process."""
+    monkeypatch.setattr(redact, "_known", redact._known)
 
 
 @pytest.fixture(scope="session")
