@@ -19,7 +19,7 @@ pytestmark = pytest.mark.keras
 
 
 def shape(ended: Ended) -> dict[str, Any]:
-    """All in the final word that engines must agree on to the letter."""
+    """All in the final report that engines must agree on to the letter."""
     final = ended.final
     assert final.progress
     assert final.provenance

@@ -1,6 +1,6 @@
 """Runs the trainer against a stand-in for the Hub. A program of its own: the Hub's address is read at import.
 
-Takes a folder with `model/` and `data/`; prints a JSON object with the final word of each run, by its name.
+Takes a folder with `model/` and `data/`; prints a JSON object with the final report of each run, by its name.
 """
 
 import hashlib
@@ -92,7 +92,7 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
-def final_word(folder: Path, model: str, data: str, model_revision: str = "main", data_revision: str = "main") -> Any:
+def final_report(folder: Path, model: str, data: str, model_revision: str = "main", data_revision: str = "main") -> Any:
     from finetune_trainer.__main__ import main
 
     settings = {
@@ -124,24 +124,24 @@ def runs(folder: Path) -> dict[str, Any]:
         FINETUNE_TERMINATION_LOG=str(folder / "final"),
     )
     found = {
-        "no model": final_word(folder, "org/none", "org/data"),
-        "gated model": final_word(folder, "org/gated", "org/data"),
-        "no such revision of the model": final_word(folder, "org/model", "org/data", model_revision="v9"),
-        "no model but data": final_word(folder, "org/data", "org/data"),
-        "no data": final_word(folder, "org/model", "org/none"),
-        "gated data": final_word(folder, "org/model", "org/gated"),
-        "no such revision of the data": final_word(folder, "org/model", "org/data", data_revision="v9"),
-        "good": final_word(folder, "org/model", "org/data"),
-        "written": final_word(folder, "org/model", "org/written"),
-        "ragged": final_word(folder, "org/model", "org/ragged"),
-        "no configuration": final_word(folder, "org/model", "org/named"),
+        "no model": final_report(folder, "org/none", "org/data"),
+        "gated model": final_report(folder, "org/gated", "org/data"),
+        "no such revision of the model": final_report(folder, "org/model", "org/data", model_revision="v9"),
+        "no model but data": final_report(folder, "org/data", "org/data"),
+        "no data": final_report(folder, "org/model", "org/none"),
+        "gated data": final_report(folder, "org/model", "org/gated"),
+        "no such revision of the data": final_report(folder, "org/model", "org/data", data_revision="v9"),
+        "good": final_report(folder, "org/model", "org/data"),
+        "written": final_report(folder, "org/model", "org/written"),
+        "ragged": final_report(folder, "org/model", "org/ragged"),
+        "no configuration": final_report(folder, "org/model", "org/named"),
     }
     server.shutdown()
     server.server_close()
     time.sleep = lambda seconds: None  # the clients try again for minutes, and need not wait here
-    found["unreachable model"] = final_word(folder, "org/other", "org/data")
-    found["data that was downloaded"] = final_word(folder, f"file://{folder}/model", "org/data")
-    found["unreachable data"] = final_word(folder, "org/model", "org/other")
+    found["unreachable model"] = final_report(folder, "org/other", "org/data")
+    found["data that was downloaded"] = final_report(folder, f"file://{folder}/model", "org/data")
+    found["unreachable data"] = final_report(folder, "org/model", "org/other")
     return found
 
 

@@ -168,7 +168,7 @@ def test_two_processes_tell_it_once(settings: Settings, train: Train) -> None:
 def prepare_for_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., tuple[int, FinalReport]]]:
-    """Runs `prepare --for-job`. Returns its exit code and its final word."""
+    """Runs `prepare --for-job`. Returns its exit code and its final report."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     monkeypatch.setenv(ENV_TERMINATION_LOG, str(tmp_path / "termination-log"))
 
@@ -293,7 +293,7 @@ def test_an_output_on_a_volume_that_is_not_at_hand_is_left_to_the_training(
     assert "pvc://models/here is opened by the training, and takes up to" in capsys.readouterr().out
 
 
-def test_a_mistake_is_said_in_the_final_word_for_the_operator(
+def test_a_mistake_is_said_in_the_final_report_for_the_operator(
     settings: Settings, prepare_for_job: PrepareForJob
 ) -> None:
     settings["dataset"]["columns"] = {"text": "txt"}

@@ -1,4 +1,4 @@
-"""What a run leaves behind: a model that knows its labels, checkpoints, history and a final word."""
+"""What a run leaves behind: a model that knows its labels, checkpoints, history and a final report."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The present state of a run, which reports and the final report are made of."""
+"""The present state of a run, as reports and the final report have it."""
 
 import threading
 from collections.abc import Mapping, Sequence

@@ -183,7 +183,7 @@ class RemoteOutput(Output):
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _publish_model(self, folder: Path, prefix: str) -> None:
-        """Upload an exported model. An older one stands until the new one is at the place in full."""
+        """Upload an exported model. An older one is there until the new one is at the place in full."""
         local = {path.relative_to(folder).as_posix(): path for path in files_below(folder)}
         files = {f"{prefix}/{name}" if prefix else name: path for name, path in local.items()}
         last = next(name for name in files if name.rpartition("/")[2] in MODEL_CONFIGS)

@@ -1,4 +1,4 @@
-"""The state that reports and the final word tell."""
+"""The state that reports and the final report hold."""
 
 import threading
 from typing import Any
