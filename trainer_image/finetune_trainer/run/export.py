@@ -83,7 +83,7 @@ def _write_merged(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path)
 
 
 def _replace(place: Path, write: Callable[[Path], None]) -> list[Path]:
-    """Have `write` fill a folder, which then takes the place of the one at `place`. Returns its files by their names."""
+    """Replace the folder at `place` by one that `write` fills. Returns its files by their names."""
     fresh = place.with_name(f"{EXPORT}{uuid.uuid4().hex}")
     write(fresh)
     names = sorted(path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file())

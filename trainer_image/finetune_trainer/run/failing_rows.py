@@ -30,7 +30,7 @@ Try = Callable[[Sequence[int]], Exception | None]
 
 
 def explain_rows(error: BaseException, current: CurrentRows | None, prepared: Prepared) -> TrainerError | None:
-    """The failure, if `error` comes up again with some of the current rows, on a CPU.
+    """Return the failure, if `error` comes up again with some of the current rows, on a CPU.
 
     Returns:
         DATA, naming the rows; MODEL where the model fails on whatever it is given; None where nothing fails again.
@@ -45,7 +45,7 @@ def explain_rows(error: BaseException, current: CurrentRows | None, prepared: Pr
 
 
 def find_rows(current: CurrentRows, fails: Try) -> TrainerError | None:
-    """The failure that the fewest rows make, one of them alone if one does; None if none is found in time."""
+    """Return the failure of the fewest rows that fail, one alone if there is one; None if none is found in time."""
     end = time.monotonic() + _PATIENCE
     for row in current.rows:
         if found := fails([row]):
@@ -79,13 +79,13 @@ def _fewest(rows: Sequence[int], fails: Try, end: float) -> list[int]:
 def _rows_fail(current: CurrentRows, rows: Sequence[int], error: Exception) -> TrainerError:
     names = " and ".join(current.examples.called(row) for row in rows[:3])
     what = f"cannot be {current.doing}" if len(rows) == 1 else f"cannot be {current.doing} in one batch"
-    return data_error(Reason.ROW_FAILS, f"{names} {what}: {_told(error)}", _hint(error))
+    return data_error(Reason.ROW_FAILS, f"{names} {what}: {_describe(error)}", _hint(error))
 
 
 def _model_fails(current: CurrentRows, row: int, error: Exception) -> TrainerError:
     name = current.examples.called(row)
     return model_error(
-        Reason.MODEL_FAILS, f"the model fails on whatever it is given, such as {name}: {_told(error)}", _hint(error)
+        Reason.MODEL_FAILS, f"the model fails on whatever it is given, such as {name}: {_describe(error)}", _hint(error)
     )
 
 
@@ -104,7 +104,7 @@ def _hint(error: Exception) -> str:
     return "mend or drop what it names, or use a model that takes it"
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {_first_line(error)}"
 
 
@@ -130,7 +130,7 @@ def _trial(model: Any, current: CurrentRows, prepared: Prepared) -> Try:
 
 
 def _on_cpu(prepared: Prepared) -> Any:
-    """The model, or one like it, which no broken GPU can disturb; None where there is no memory for it."""
+    """Return the model on the CPU, or one like it, which no broken GPU can disturb; None where there is no memory for it."""
     model: Any = prepared.model
     if not is_sharded(model) and all(weight.device.type == "cpu" for weight in model.parameters()):
         return model.eval()
@@ -140,6 +140,6 @@ def _on_cpu(prepared: Prepared) -> Any:
     on_cpu = replace(prepared.plan, bf16=False)
     try:
         return load_model(on_cpu, prepared.data, prepared.pretrained).eval()
-    except Exception as error:  # noqa: BLE001 - what made the step fail is told then, and not this
+    except Exception as error:  # noqa: BLE001 - the failure of the step is reported then, and not this one
         logger.warning("the model cannot be loaded once more, to look for the rows: %s", error)
         return None

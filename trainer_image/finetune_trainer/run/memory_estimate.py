@@ -85,7 +85,7 @@ def sizes_of(model: Any) -> Sizes:
 
 
 def estimate_memory(sizes: Sizes, plan: RunPlan, length: int) -> Memory:
-    """What one process will need on its device at the most, within about a third; the libraries' own memory is not in it.
+    """Estimate what one process needs on its device at the most, within about a third; the libraries' own memory is not in it.
 
     Weights, gradients and the optimizer's state by the counts of
     https://huggingface.co/docs/transformers/model_memory_anatomy. Activations as in https://arxiv.org/abs/2205.05198,
@@ -114,7 +114,7 @@ def estimate_memory(sizes: Sizes, plan: RunPlan, length: int) -> Memory:
 
 
 def shortage(memory: Memory, free: int | None) -> str | None:
-    """What to tell people where `free` bytes are thought not to be enough."""
+    """Return a warning where `free` bytes are probably not enough; None where they are, or are not known."""
     if free is None or memory.total <= free:
         return None
     return (
@@ -125,7 +125,7 @@ def shortage(memory: Memory, free: int | None) -> str | None:
 
 
 def copy_shortage(sizes: Sizes, plan: RunPlan, free: int | None) -> str | None:
-    """What to tell people where the CPU's memory is thought to have no room for the copy of a checkpoint of a GPU's.
+    """Return a warning where the CPU's memory has probably no room for the copy of a GPU's checkpoint, else None.
 
     Args:
         free: Bytes of it before any model is loaded.
@@ -151,7 +151,7 @@ def _copy_bytes(sizes: Sizes, plan: RunPlan) -> int:
 
 
 def merge_shortage(sizes: Sizes, plan: RunPlan, free: int | None) -> str | None:
-    """What to tell people where an adapter is to be merged at the end, and the CPU's memory is thought not to be enough:
+    """Return a warning where an adapter is to be merged at the end, and the CPU's memory is probably not enough, else None:
     it takes the model in float32, beside those that are trained on the CPU.
 
     Args:
@@ -178,7 +178,7 @@ def estimate_output(sizes: Sizes, config: RunConfig) -> int:
 
 
 def output_shortage(needed: int, free: int | None) -> str | None:
-    """What to tell people where `free` bytes at the output are thought not to be enough."""
+    """Return a warning where `free` bytes at the output are probably not enough, else None."""
     if free is None or needed <= free:
         return None
     return (

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """What can be made smaller. All for each device."""
+    """Batches, for each device: what can be made smaller where memory is short."""
 
     batch_size: int
     """Rows in a batch."""
@@ -23,12 +23,12 @@ class BatchPlan:
     """How many the run has; 0 where they are as many as it began with."""
 
     def to_numbers(self) -> dict[str, float]:
-        """As a line of the history holds it."""
+        """Return the metrics of its line in the history."""
         return {name: float(value) for name, value in asdict(self).items() if name != "processes" or value}
 
     @classmethod
     def from_settings(cls, batch_size: int, given: Mapping[str, Any]) -> "BatchPlan":
-        """What the settings ask for.
+        """Return what the settings ask for.
 
         Args:
             given: training.arguments, as `arguments.check_arguments` returns them.
@@ -51,7 +51,7 @@ class BatchPlan:
 
     @classmethod
     def from_numbers(cls, numbers: Mapping[str, float]) -> "BatchPlan":
-        """What `to_numbers` gave."""
+        """Read what `to_numbers` returned."""
         return cls(
             batch_size=int(numbers["batch_size"]),
             accumulation=int(numbers["accumulation"]),
@@ -76,12 +76,12 @@ def for_processes(plan: BatchPlan, before: int, now: int) -> BatchPlan | None:
 
 
 def in_processes(count: int) -> str:
-    """So many processes, in words."""
+    """Return a number of processes in words."""
     return f"{count} process" if count == 1 else f"{count} processes"
 
 
 def describe(before: BatchPlan, after: BatchPlan) -> str:
-    """What was changed from what to what."""
+    """Describe for people what was changed from what to what."""
     if before.processes != after.processes:
         return (
             f"{in_processes(after.processes)}, batch size {before.batch_size} → {after.batch_size} on each device, "

@@ -10,7 +10,7 @@ _MOST_WORKERS: Final = 4
 
 
 def trains_in_bf16(given: Mapping[str, Any], device: Device) -> bool:
-    """Whether the forward pass is in bfloat16: on GPUs that have it, unless training.arguments say otherwise."""
+    """Return whether the forward pass is in bfloat16: on GPUs that have it, unless training.arguments say otherwise."""
     return bool(given.get("bf16", device.capability >= AMPERE and not given.get("fp16")))
 
 

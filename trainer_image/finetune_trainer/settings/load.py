@@ -1,4 +1,4 @@
-"""Reads `run.yaml`. Everything wrong in it is told at once, one line a field."""
+"""Reads `run.yaml`. Everything wrong in it is reported at once, one line a field."""
 
 import typing
 from pathlib import Path
@@ -35,7 +35,7 @@ def load_config(path: Path) -> RunConfig:
 
 
 def parse_config(text: str, name: str) -> RunConfig:
-    """As `load_config`, from YAML 1.2 text, where `5e-5` is a number. `name` tells people where it came from."""
+    """As `load_config`, from YAML 1.2 text, where `5e-5` is a number. `name` is that of its file, for messages."""
     try:
         content = YAML(typ="safe", pure=True).load(text)
     except MarkedYAMLError as error:

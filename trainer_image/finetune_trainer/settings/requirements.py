@@ -1,4 +1,4 @@
-"""What training.arguments needs of packages, of the machine and of each other, found before anything is read."""
+"""Checks what training.arguments needs of packages, of the machine and of each other, before anything is read."""
 
 import dataclasses
 import os
@@ -25,7 +25,7 @@ _WITHOUT_WARMUP = ("constant", *STEERED_BY_EVALUATION)
 
 
 def check_requirements(given: Mapping[str, Any], learning_rate: float, use_cpu: bool) -> None:
-    """What is asked for can be had here.
+    """Check that packages and hardware for training.arguments are here.
 
     Args:
         given: training.arguments, as `arguments.check_arguments` gave them.

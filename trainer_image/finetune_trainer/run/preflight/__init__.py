@@ -1,1 +1,1 @@
-"""What a run will be, before its first step."""
+"""The preflight: checks a run and estimates what it will be, before its first step."""

@@ -86,7 +86,7 @@ def estimate_run(found: Found, plan: RunPlan, output: Output | None, *, fresh: b
 
 
 def gpus_needed(sizes: Sizes, plan: RunPlan, longest: int, free: int) -> int | None:
-    """Over how many GPUs with `free` bytes each FSDP would have to spread the model; None where no number would do.
+    """Return over how many GPUs with `free` bytes each FSDP must spread the model; None where no number is enough.
 
     Args:
         longest: Tokens in the longest row.
@@ -126,7 +126,7 @@ def measure_lengths(data: TaskData, config: RunConfig) -> Lengths:
 
 
 def count_labels(data: TaskData) -> dict[str, int]:
-    """How often each class stands in the training rows: class ids, a mark for each class, or an id for each word."""
+    """Count the training rows of each class. Labels are class ids, a mark for each class, or an id for each word."""
     if not data.label_names:
         return {}
     counts: Counter[int] = Counter()

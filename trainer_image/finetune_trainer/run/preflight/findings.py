@@ -1,4 +1,4 @@
-"""What was found out of a run before its first step."""
+"""What the preflight finds."""
 
 from dataclasses import dataclass
 
@@ -54,7 +54,7 @@ class Findings:
 
 
 def to_status(found: Findings) -> Preflight:
-    """As reports, and `status.preflight`, have it: of many classes the first ones, of long names the beginning."""
+    """Return the findings for reports and `status.preflight`: of many classes the first ones, of long names the beginning."""
     lengths, memory = found.lengths, found.memory
     return Preflight(
         train_rows=found.train_rows,

@@ -1,4 +1,4 @@
-"""What was found out, as people read it."""
+"""The findings as a table for people."""
 
 from finetune_trainer.run.preflight.findings import Findings
 
@@ -7,7 +7,7 @@ _MOST_LABELS = 12
 
 
 def table(found: Findings) -> str:
-    """Lines of a name and what is to be said of it."""
+    """Return one line for each finding: its name, and its value."""
     lengths, memory = found.lengths, found.memory
     trained = "" if found.trained == found.parameters else f", {shown_count(found.trained)} of them trained"
     evaluated = f", {found.evaluation_rows:,} to evaluate" if found.evaluation_rows else ", none to evaluate"
