@@ -48,6 +48,21 @@ def test_what_a_package_imports_is_declared(folder: str, extras: list[str]) -> N
     assert undeclared == {}
 
 
+def test_what_the_dev_cluster_imports_is_declared() -> None:
+    project = tomllib.loads((ROOT / "devcluster" / "pyproject.toml").read_text())["project"]
+    every = [*project["dependencies"], *project["optional-dependencies"]["testing"]]
+    declared = {canonicalize_name(Requirement(each).name) for each in every}
+    distributions = packages_distributions()
+
+    undeclared = {
+        name: distributions.get(name)
+        for name in imported(ROOT / "devcluster" / "src")
+        if declared.isdisjoint(map(canonicalize_name, distributions.get(name, [])))
+    }
+
+    assert undeclared == {}
+
+
 @pytest.mark.parametrize(
     ("extra", "folders"),
     [
