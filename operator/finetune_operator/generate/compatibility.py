@@ -1,5 +1,6 @@
 """What a change of the CRD takes away from those who use the last release. See docs/reference/api-policy.md."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,9 @@ _UPPER: Final = ("maximum", "maxLength", "maxItems", "maxProperties")
 _LOWER: Final = ("minimum", "minLength", "minItems", "minProperties")
 _EXCLUSIVE: Final = ("exclusiveMinimum", "exclusiveMaximum")
 _FIXED: Final = ("type", "format", "pattern", "x-kubernetes-list-type", "x-kubernetes-list-map-keys")
+_CHOICES: Final = re.compile(r"\[('[^']*'(?:, '[^']*')*)\]")
+_ONLY_FOR: Final = re.compile(r"(?:!\(self\.([\w.]+) == '([^']*)'\)|self\.([\w.]+) != '([^']*)') \|\| ")
+"""The beginning of a rule that holds for one value of a field."""
 _WIDE: Final = ("nullable", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields")
 
 
@@ -97,10 +101,32 @@ def _bounds(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:
 
 
 def _rules(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:
-    known = {rule["rule"] for rule in old.get("x-kubernetes-validations", [])}
-    for rule in new.get("x-kubernetes-validations", []):
-        if rule["rule"] not in known:
-            yield f"{path}: new or changed rule: {rule['rule']}"
+    known = [rule["rule"] for rule in old.get("x-kubernetes-validations", [])]
+    for rule in (each["rule"] for each in new.get("x-kubernetes-validations", [])):
+        if not any(_allows_no_less(rule, before) for before in known) and not _is_for_a_new_value(rule, old):
+            yield f"{path}: new or changed rule: {rule}"
+
+
+def _allows_no_less(rule: str, before: str) -> bool:
+    """Whether a rule is the one from before, but for more choices in its lists, such as another metric of a task.
+
+    Lists in our rules name what is allowed, never what is not.
+    """
+    lists = zip(_CHOICES.findall(before), _CHOICES.findall(rule), strict=False)
+    return _CHOICES.sub("[]", rule) == _CHOICES.sub("[]", before) and all(
+        set(old.split(", ")) <= set(new.split(", ")) for old, new in lists
+    )
+
+
+def _is_for_a_new_value(rule: str, old: JsonObject) -> bool:
+    """Whether a rule only holds for a value, such as another task, that the release refuses."""
+    found = _ONLY_FOR.match(rule)
+    if found is None:
+        return False
+    field, value = (found[1], found[2]) if found[1] else (found[3], found[4])
+    for name in field.split("."):
+        old = old.get("properties", {}).get(name, {})
+    return "enum" in old and value not in old["enum"]
 
 
 def _fields(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:

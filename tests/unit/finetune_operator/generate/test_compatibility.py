@@ -31,6 +31,15 @@ def training_of(crd: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def change_rules(crd: dict[str, Any], before: str, after: str) -> None:
+    for rule in spec_of(crd)["x-kubernetes-validations"]:
+        rule["rule"] = rule["rule"].replace(before, after)
+
+
+def add_rule(crd: dict[str, Any], rule: str) -> None:
+    spec_of(crd)["x-kubernetes-validations"].append({"rule": rule, "message": "no"})
+
+
 def test_this_crd_breaks_nothing_of_the_last_release() -> None:
     assert unaccepted_breaks(ROOT, custom_resource_definition()) == []
 
@@ -82,6 +91,10 @@ def test_what_takes_something_from_a_field_is_a_break(crd: dict[str, Any], chang
             "v1alpha1.spec: new or changed rule: false",
         ),
         (
+            lambda crd: add_rule(crd, "self.training.engine != 'keras' || self.resources.gpus == 0"),
+            "v1alpha1.spec: new or changed rule: self.training.engine != 'keras' || self.resources.gpus == 0",
+        ),
+        (
             lambda crd: spec_of(crd)["properties"]["pod"]["properties"]["image"].update(pattern="^a$"),
             r"v1alpha1.spec.pod.image: pattern changed from '^\\S+$' to '^a$'",
         ),
@@ -98,6 +111,9 @@ def test_what_takes_something_from_the_resource_is_a_break(crd: dict[str, Any], 
     [
         lambda crd: training_of(crd).update(new={"type": "integer", "default": 1}),
         lambda crd: training_of(crd)["engine"]["enum"].append("jax"),
+        lambda crd: change_rules(crd, "'perplexity'", "'perplexity', 'bits_per_byte'"),
+        lambda crd: add_rule(crd, "!(self.task == 'new-task') || self.resources.gpus == 0"),
+        lambda crd: add_rule(crd, "self.training.engine != 'jax' || self.resources.gpus == 0"),
         lambda crd: training_of(crd)["seed"].update(maximum=2**40, description="another"),
         lambda crd: training_of(crd)["seed"].pop("minimum"),
         lambda crd: spec_of(crd)["required"].remove("task"),
@@ -111,6 +127,14 @@ def test_what_allows_more_is_no_break(crd: dict[str, Any], change: Change) -> No
     change(crd)
 
     assert breaks(custom_resource_definition(), crd) == []
+
+
+def test_a_metric_that_a_task_loses_is_a_break(crd: dict[str, Any]) -> None:
+    change_rules(crd, ", 'perplexity'", "")
+
+    (line,) = breaks(custom_resource_definition(), crd)
+
+    assert line.startswith("v1alpha1.spec: new or changed rule: !(self.task == 'causal-lm')")
 
 
 def test_a_break_is_accepted_with_a_reason_and_no_longer_than_it_is_one(tmp_path: Path, crd: dict[str, Any]) -> None:
