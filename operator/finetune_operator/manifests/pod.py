@@ -26,7 +26,6 @@ from finetune_operator.manifests.paths import (
 )
 from finetune_operator.manifests.secrets import secret_mounts, secret_volumes
 
-"""Time to save a checkpoint after SIGTERM."""
 TOKEN_SECONDS = 3600
 USER = 65532
 _GPU = "nvidia.com/gpu"

@@ -3,13 +3,14 @@
 A contract that is worded wrongly is kept whatever is imported, and nobody sees it.
 """
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,10 @@ FORBIDDEN = {
         "operator/finetune_operator/kube/events.py",
         "from finetune_operator.status import messages",
     ),
+    "Files of the contract and of the operator import each other in one direction": (
+        "operator/finetune_operator/status/messages.py",
+        "from finetune_operator.status import compute",
+    ),
     "What is decided and built in the operator is decided without a client": (
         "operator/finetune_operator/status/messages.py",
         "import aiohttp",
@@ -52,9 +57,17 @@ FORBIDDEN = {
         "trainer_image/finetune_trainer/engines/losses.py",
         "from finetune_trainer.tasks import task",
     ),
-    "Engines see of progress the events alone, and of storage the names of files": (
+    "Engines see of progress the events alone": (
         "trainer_image/finetune_trainer/engines/losses.py",
         "from finetune_trainer.progress import history",
+    ),
+    "The events know nothing of the rest of progress": (
+        "trainer_image/finetune_trainer/progress/events.py",
+        "from finetune_trainer.progress import state",
+    ),
+    "Engines know of storage the names of files alone": (
+        "trainer_image/finetune_trainer/engines/losses.py",
+        "from finetune_trainer.storage import output",
     ),
     "The dev cluster knows nothing of fine-tuning": ("devcluster/src/devcluster/events.py", "import finetune_api"),
     "API server, controllers and node meet over HTTP alone": (
@@ -62,8 +75,12 @@ FORBIDDEN = {
         "from devcluster import controllers",
     ),
     "The API server by concern": (
-        "devcluster/src/devcluster/apiserver/schemas/structural.py",
-        "from devcluster.apiserver.kinds import pods",
+        "devcluster/src/devcluster/apiserver/reads/selectors.py",
+        "from devcluster.apiserver.writes import fieldsets",
+    ),
+    "Files of the dev cluster import each other in one direction": (
+        "devcluster/src/devcluster/node/pod.py",
+        "from devcluster.node import node",
     ),
 }
 
@@ -102,6 +119,46 @@ class Copy:
         found = dict(re.findall(r"^(.+) (KEPT|BROKEN)", result.stdout, re.MULTILINE))
         assert list(found) == _names(config), result.stdout + result.stderr
         return [name for name, outcome in found.items() if outcome == "BROKEN"]
+
+
+BY_NAME = {
+    "trainer_image/finetune_trainer/engines/keras/model.py",
+    "trainer_image/finetune_trainer/engines/registry.py",
+    "trainer_image/finetune_trainer/tasks/registry.py",
+}
+"""Files that import a module by its name, which no contract sees: the registries their rows, Keras a library of its own."""
+BEFORE_TORCH = {"trainer_image/finetune_trainer/__main__.py"}
+"""Files that import ours within a function: settings are read, and signals caught, before torch is imported."""
+
+
+def _files_with(node_is_meant: Callable[[ast.AST], bool]) -> set[str]:
+    every = [path for folder in SOURCE_ROOTS[:2] for path in (ROOT / folder).rglob("*.py")]
+    return {str(p.relative_to(ROOT)) for p in every if any(map(node_is_meant, ast.walk(ast.parse(p.read_text()))))}
+
+
+def _imports_by_name(node: ast.AST) -> bool:
+    called = node.func if isinstance(node, ast.Call) else None
+    name = called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+    return name in ("import_module", "__import__")
+
+
+def _imports_ours_below_the_top(node: ast.AST) -> bool:
+    below = ast.walk(node) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If) else ()
+    names = {
+        name
+        for each in below
+        if isinstance(each, ast.Import | ast.ImportFrom)
+        for name in (getattr(each, "module", None), *(alias.name for alias in each.names))
+    }
+    return any(name and name.startswith("finetune_") for name in names)
+
+
+def test_only_registries_import_modules_by_name() -> None:
+    assert _files_with(_imports_by_name) == BY_NAME
+
+
+def test_ours_is_imported_at_the_top_of_a_file() -> None:
+    assert _files_with(_imports_ours_below_the_top) == BEFORE_TORCH
 
 
 @pytest.fixture(scope="module")
