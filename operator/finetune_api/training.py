@@ -20,18 +20,16 @@ Metric: TypeAlias = Literal[
 ]  # fmt: skip
 BestMetric: TypeAlias = Literal[Metric, "loss"]
 
-METRICS_OF_TASK: Final[dict[Task, tuple[Metric, ...]]] = {
-    "text-classification": (
-        "accuracy", "f1", "precision", "recall", "matthews_correlation", "pearsonr", "spearmanr", "mse", "mae",
-    ),
-    "token-classification": ("accuracy", "f1", "precision", "recall"),
-    "causal-lm": ("accuracy", "perplexity"),
-    "seq2seq": ("rouge1", "rouge2", "rougeL", "sacrebleu", "chrf"),
-}  # fmt: skip
 METRICS_OF_PROBLEM: Final[dict[Problem, tuple[Metric, ...]]] = {
     "single_label_classification": ("accuracy", "f1", "precision", "recall", "matthews_correlation"),
     "multi_label_classification": ("accuracy", "f1", "precision", "recall"),
     "regression": ("pearsonr", "spearmanr", "mse", "mae"),
+}
+METRICS_OF_TASK: Final[dict[Task, tuple[Metric, ...]]] = {
+    "text-classification": tuple(dict.fromkeys(metric for each in METRICS_OF_PROBLEM.values() for metric in each)),
+    "token-classification": ("accuracy", "f1", "precision", "recall"),
+    "causal-lm": ("accuracy", "perplexity"),
+    "seq2seq": ("rouge1", "rouge2", "rougeL", "sacrebleu", "chrf"),
 }
 MAIN_METRICS: Final[dict[Task, tuple[Metric, ...]]] = {
     "text-classification": ("accuracy", "f1", "pearsonr"),
