@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from finetune_operator import app, logging_setup
 from finetune_operator.settings import Settings
 
-_log = logging.getLogger("finetune_operator")
+logger = logging.getLogger("finetune_operator")
 
 
 def main() -> int:
@@ -26,10 +26,10 @@ def main() -> int:
     try:
         asyncio.run(app.run(settings))
     except ConfigException as error:
-        _log.error("no way into a cluster, neither by a service account nor by a kubeconfig: %s", error)
+        logger.error("no way into a cluster, neither by a service account nor by a kubeconfig: %s", error)
         return 2
     except OSError as error:
-        _log.error("cannot listen: %s", error)
+        logger.error("cannot listen: %s", error)
         return 2
     except KeyboardInterrupt:
         return 130

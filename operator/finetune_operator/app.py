@@ -30,7 +30,7 @@ _CHECK_SECONDS = 60.0
 _RETRY_SECONDS = 2.0
 _LONGEST_BEHIND_SECONDS = 120.0
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 async def run(settings: Settings) -> None:
@@ -128,7 +128,7 @@ class Operator:
             group.create_task(self._run_kopf(kopf_started, stop_kopf))
             await kopf_started.wait()
             self._started = True
-            _log.info("serving %s; reports at %s", self._namespace or "all namespaces", self._reports_url)
+            logger.info("serving %s; reports at %s", self._namespace or "all namespaces", self._reports_url)
             await _signal_to_stop()
             # Ours first: at its end Kopf waits for every task of the loop that came after it, such as open connections.
             for task in tasks:
@@ -196,7 +196,7 @@ class Operator:
             try:
                 await self._finetunejobs.check(self._kube, self._namespace)
             except API_FAILURES as error:
-                _log.warning("list of FineTuneJobs failed: %s", brief(error))
+                logger.warning("list of FineTuneJobs failed: %s", brief(error))
             await asyncio.sleep(_CHECK_SECONDS)
 
 
@@ -207,7 +207,7 @@ async def _retry_until_done(trouble: str, action: Callable[[], Awaitable[object]
             await action()
             return
         except API_FAILURES as error:
-            _log.warning("%s (%s)", trouble, brief(error))
+            logger.warning("%s (%s)", trouble, brief(error))
             await asyncio.sleep(_RETRY_SECONDS)
 
 

@@ -16,7 +16,7 @@ from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.reports.latest import LatestReport
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Entry:
     listed: int = 0
     """The resourceVersion in the last list; 0 if it was not there."""
     reports: LatestReport = field(default_factory=LatestReport)
-    prepared: tuple[str, str | None] | None = None
+    restored: tuple[str, str | None] | None = None
     """The authority that the ConfigMap was last seen to hold, and the uid of the newest attempt's first pod at that time."""
     status_written: float | None = None
     """When the status was last written, in seconds of time.monotonic()."""
@@ -136,7 +136,7 @@ class FineTuneJobs:
             self._behind_since = None
         elif self._behind_since is None:
             self._behind_since = self._clock()
-            _log.warning("Kopf's watch has not told of %d FineTuneJobs, such as %s", len(missed), missed[0])
+            logger.warning("Kopf's watch has not told of %d FineTuneJobs, such as %s", len(missed), missed[0])
 
     def silence(self) -> float:
         """Seconds since the last list."""

@@ -70,7 +70,7 @@ class Children:
         else:
             wanted += [(PVCS, children.pvc), (SERVICES, children.service), (JOBS, children.job)]
         made = await self._make(finetunejob, wanted)
-        entry.prepared = pod_defaults.ca, None
+        entry.restored = pod_defaults.ca, None
         if isinstance(made, Cause):
             return replace(observed, blocked=made)
         if observed.check_first:
@@ -108,10 +108,10 @@ class Children:
         if job is None or job.end is not None:
             return observed
         pod_defaults = self._pod_defaults()
-        prepared = pod_defaults.ca, observed.attempts[-1].uid if observed.attempts else None
-        if entry.prepared != prepared:
+        wanted = pod_defaults.ca, observed.attempts[-1].uid if observed.attempts else None
+        if entry.restored != wanted:
             await self._restore(finetunejob, build_children(finetunejob, spec, pod_defaults))
-            entry.prepared = prepared
+            entry.restored = wanted
         return replace(observed, job=await self._patch(finetunejob, job, changes(job.requested, spec)))
 
     async def _restore(self, finetunejob: FineTuneJob, children: Manifests) -> None:

@@ -19,7 +19,7 @@ _CLOCK_SECONDS = 30.0
 """Least time between two writes that change the time of the last report only."""
 _CONFLICT_SECONDS = 0.1
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class StatusWriter:
@@ -54,7 +54,7 @@ class StatusWriter:
         self._finetunejobs.update(written)
         event = phase_event(finetunejob, status, now)
         if event is not None:
-            _log.info("%s: %s: %s", finetunejob.key, status.phase, status.message)
+            logger.info("%s: %s: %s", finetunejob.key, status.phase, status.message)
             await post(self._kube, event)
         return None
 

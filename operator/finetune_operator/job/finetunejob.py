@@ -11,7 +11,7 @@ from finetune_api.status import FineTuneJobStatus, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.names import UNREADABLE, ChildNames, child_names
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 TERMINAL: tuple[Phase, ...] = ("Succeeded", "Failed")
 
@@ -95,7 +95,7 @@ def parse_status(raw: object) -> FineTuneJobStatus:
         return FineTuneJobStatus.model_validate(raw)
     except ValidationError as error:
         unreadable = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
-        _log.warning("left out of a status, since it cannot be read: %s", ", ".join(sorted(unreadable)))
+        logger.warning("left out of a status, since it cannot be read: %s", ", ".join(sorted(unreadable)))
         return FineTuneJobStatus.model_validate({name: value for name, value in raw.items() if name not in unreadable})
 
 

@@ -39,7 +39,7 @@ _TOKEN: Final = re.compile(_STRING + rb'|[{}\[\]"]', re.DOTALL)
 _INNER: Final = re.compile(rb'[{\[][^{}\[\]"]*+' + _STRINGS + rb"*+[}\]]|" + _STRINGS + rb'++|[{}\[\]"]', re.DOTALL)
 _QUOTE, _BRACE, _OPENING, _CLOSING = ord('"'), ord("{"), frozenset(b"{["), frozenset(b"}]")
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _warned: TTLCache[str, None] = TTLCache(maxsize=1000, ttl=3600)
 """What was logged in the last hour: lists and watches bring the same object again and again."""
 
@@ -254,4 +254,4 @@ def warn_once(name: str, problem: str) -> None:
     """Log what was left out of an object, once an hour for each."""
     if name not in _warned:
         _warned[name] = None
-        _log.warning("%s: %s; it is left out, and the others go on", name, problem)
+        logger.warning("%s: %s; it is left out, and the others go on", name, problem)

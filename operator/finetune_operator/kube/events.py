@@ -10,7 +10,7 @@ from finetune_operator.job.observation import Cause
 from finetune_operator.kube.client import EVENTS, Kube
 from finetune_operator.kube.errors import API_FAILURES
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 async def post(kube: Kube, event: JsonObject) -> None:
@@ -18,7 +18,7 @@ async def post(kube: Kube, event: JsonObject) -> None:
     try:
         await kube.create(EVENTS, event)
     except API_FAILURES as error:
-        _log.warning("an Event was lost: %s", type(error).__name__)
+        logger.warning("an Event was lost: %s", type(error).__name__)
 
 
 async def latest_warning(kube: Kube, namespace: str, uid: str, since: datetime) -> Cause | None:

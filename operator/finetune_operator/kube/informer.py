@@ -24,7 +24,7 @@ _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
 _GONE = 410
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Informer:
@@ -91,7 +91,7 @@ class Informer:
                 self._failures += 1
                 # A version that is too old by now is part of the protocol.
                 if not (isinstance(error, ApiException) and error.status == _GONE):
-                    _log.warning("watch of %s failed: %s", self._kind.plural, brief(error))
+                    logger.warning("watch of %s failed: %s", self._kind.plural, brief(error))
                 pause = backoff(self._failures, random.random())  # noqa: S311
                 await asyncio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
 

@@ -14,7 +14,7 @@ K = TypeVar("K", bound=Hashable)
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 300.0
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class WorkQueue(Generic[K]):
@@ -78,10 +78,10 @@ class WorkQueue(Generic[K]):
     async def _run(self, key: K) -> None:
         try:
             again = await self._handle(key)
-        except Exception as error:  # noqa: BLE001 - whatever goes wrong with one key must not stop the others
+        except Exception as error:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             delay = self._delay_of(error) or backoff(failures, random.random())  # noqa: S311
-            _log.warning("%s: failed %d times, again in %.1f s", key, failures, delay, exc_info=error)
+            logger.warning("%s: failed %d times, again in %.1f s", key, failures, delay, exc_info=error)
             self.add_after(key, delay)
             return
         self._failures.pop(key, None)

@@ -37,7 +37,7 @@ _RETRY_SECONDS = 30.0
 _CONFLICT = 409
 _NOT_FOUND = 404
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ class Certificates:
                 if await self.refresh():
                     on_new_bundle()
             except API_FAILURES as error:
-                _log.warning("cannot check the certificate now: %s", type(error).__name__)
+                logger.warning("cannot check the certificate now: %s", type(error).__name__)
                 pause = _RETRY_SECONDS
             await asyncio.sleep(pause)
 
@@ -306,7 +306,7 @@ class Certificates:
                 if error.status != _CONFLICT:
                     raise
                 continue
-            _log.info("made new keys for the report endpoint: %s", reason)
+            logger.info("made new keys for the report endpoint: %s", reason)
             return renewed
 
     async def _read(self) -> V1Secret | None:

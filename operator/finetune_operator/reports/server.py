@@ -33,7 +33,7 @@ _SHUTDOWN_SECONDS = 5.0
 _MAX_CONNECTIONS = 2_000
 _RETRY_SECONDS = 5
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
 
 
@@ -152,7 +152,7 @@ class _Endpoint:
         except API_FAILURES as error:
             _refuse_unavailable("the pod's look-up", error)
         if own != key:
-            _log.warning("refused a report for %s from pod %s/%s", key, caller.namespace, caller.pod_name)
+            logger.warning("refused a report for %s from pod %s/%s", key, caller.namespace, caller.pod_name)
             _refuse(web.HTTPForbidden, "a pod may report for its own FineTuneJob only, and of many pods the first")
 
 
@@ -195,7 +195,7 @@ def _refuse_if_early(wait: float, message: str) -> None:
 
 def _refuse_unavailable(what: str, error: Exception) -> NoReturn:
     # Only the kind of error: its text may repeat the request, and with it the token.
-    _log.error("%s failed: %s %s", what, type(error).__name__, getattr(error, "status", ""))
+    logger.error("%s failed: %s %s", what, type(error).__name__, getattr(error, "status", ""))
     message = "the operator cannot reach the Kubernetes API now"
     _refuse(web.HTTPServiceUnavailable, message, headers={"Retry-After": str(_RETRY_SECONDS)})
 

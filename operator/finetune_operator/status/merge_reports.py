@@ -20,7 +20,7 @@ from finetune_operator.job.observation import Observation, PodState
 
 _Row = TypeVar("_Row", Evaluation, Checkpoint)
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _METRICS_OF_A_ROW = 8
 """Metrics kept of one evaluation or checkpoint, so that the whole object stays small."""
@@ -44,7 +44,7 @@ def merge_reports(previous: FineTuneJobStatus, observed: Observation, keep: int)
             known = _merge_pod(known, pod, keep)
         except (ValueError, ArithmeticError) as error:
             # What a pod reports must never keep its job from ending as the Job ended.
-            _log.warning("dropped what pod %s reported, since it cannot be digested: %s", pod.name, error)
+            logger.warning("dropped what pod %s reported, since it cannot be digested: %s", pod.name, error)
             unread = unread or f"pod {pod.name}: all of it"
         if pod.unread:
             unread = unread or f"pod {pod.name}: {pod.unread} of its last word"

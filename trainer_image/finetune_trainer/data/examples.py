@@ -13,7 +13,7 @@ Collate: TypeAlias = Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]]
 
 @dataclass(frozen=True)
 class Examples:
-    """Tokenised rows: input_ids, labels and what else the model takes."""
+    """Tokenized rows: input_ids, labels and what else the model takes."""
 
     dataset: datasets.Dataset
     lengths: list[int]

@@ -1,4 +1,4 @@
-"""How well a language model foretells the next token, counted on the device."""
+"""How well a language model predicts the next token, counted on the device."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from finetune_trainer.base.labels import IGNORED_LABEL
 
 
 def count_tokens(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """What `TokenScores` need, of shape (rows, 3): tokens foretold right, sum of the loss, and tokens in all.
+    """What `TokenScores` need, of shape (rows, 3): tokens predicted right, sum of the loss, and tokens in all.
 
     Args:
         logits: Of shape (rows, tokens, vocabulary).
@@ -22,9 +22,9 @@ def count_tokens(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     # Row by row: in float32 the logits of a whole batch may be the largest thing in memory.
     for row, wanted in zip(logits[:, :-1], labels[:, 1:], strict=True):
         counted = wanted != IGNORED_LABEL
-        foretold, wanted = row[counted].float(), wanted[counted]
-        right = (foretold.argmax(dim=-1) == wanted).sum()
-        counts.append(torch.stack([right, cross_entropy(foretold, wanted, reduction="sum"), counted.sum()]))
+        predicted, wanted = row[counted].float(), wanted[counted]
+        right = (predicted.argmax(dim=-1) == wanted).sum()
+        counts.append(torch.stack([right, cross_entropy(predicted, wanted, reduction="sum"), counted.sum()]))
     return torch.stack(counts)
 
 

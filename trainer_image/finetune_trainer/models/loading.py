@@ -189,7 +189,7 @@ def is_half_read(model: PreTrainedModel, name: str, new_head: bool) -> bool:
         in_layer = in_layer or isinstance(module, nn.ModuleList)
         child = module._modules.get(part)
         if child is None:
-            return in_layer and not _foretells_tokens(model, module)
+            return in_layer and not _predicts_tokens(model, module)
         module = child
     return in_layer or any(True for _ in module.parameters(recurse=False))
 
@@ -203,7 +203,7 @@ def _where(model: PreTrainedModel, name: str) -> tuple[list[str], nn.Module]:
     return [first, *rest], body if first in body._modules and first not in model._modules else model
 
 
-def _foretells_tokens(model: PreTrainedModel, module: nn.Module) -> bool:
-    """Whether `module` are layers after which some models have more in their files, to foretell several tokens at once."""
+def _predicts_tokens(model: PreTrainedModel, module: nn.Module) -> bool:
+    """Whether `module` are layers after which some models have more in their files, to predict several tokens at once."""
     count = getattr(model.config.get_text_config(), "num_nextn_predict_layers", None)
     return bool(count) and isinstance(module, nn.ModuleList)

@@ -182,6 +182,6 @@ def _nothing_to_learn(rows: Rows, too_long: bool, longest: int) -> TrainerError:
 
 def labelled(tokens: list[int], marks: list[bool], cut: int | None) -> tuple[list[int], list[int]]:
     """Tokens and labels, at most `cut` of them. The label is -100 where nothing is learnt, and for the first token:
-    nothing foretells it, and where texts are packed the one before must not."""
+    nothing predicts it, and where texts are packed the one before must not."""
     labels = [token if mark else IGNORED_LABEL for token, mark in zip(tokens, marks, strict=True)]
     return tokens[:cut], [IGNORED_LABEL, *labels[1:cut]]
