@@ -46,7 +46,7 @@ def batch(space: Space, finetune_crd: Cluster) -> Iterator[Batch]:
         yield Batch(space, other)
 
 
-def test_a_job_succeeds_and_its_status_tells_of_it(batch: Batch) -> None:
+def test_a_job_succeeds_and_its_status_reports_it(batch: Batch) -> None:
     status = batch.space.end_of("good")
     true = {condition["type"] for condition in status["conditions"] if condition["status"] == "True"}
     claim = status["model"]["uri"].removesuffix("/model")
@@ -78,7 +78,7 @@ def test_two_jobs_of_one_name_run_in_two_namespaces_at_once(batch: Batch) -> Non
     assert one["attempts"][0]["pod"] != other["attempts"][0]["pod"]
 
 
-def test_the_phases_are_told_by_events_and_by_the_columns_of_kubectl_get(batch: Batch) -> None:
+def test_the_phases_are_reported_by_events_and_by_the_columns_of_kubectl_get(batch: Batch) -> None:
     batch.space.end_of("good")
     selector = "involvedObject.kind=FineTuneJob,involvedObject.name=good"
 

@@ -53,7 +53,7 @@ def phases(space: Space, name: str) -> list[str]:
     return [each["reason"] for each in sorted(found, key=lambda each: int(each["metadata"]["resourceVersion"]))]
 
 
-def test_a_job_tells_what_it_found_out_before_its_first_step(jobs: Space) -> None:
+def test_a_job_reports_what_it_found_out_before_its_first_step(jobs: Space) -> None:
     status = jobs.end_of("checked-inline")
 
     assert status["phase"] == "Succeeded", json.dumps(status, indent=1)
@@ -94,7 +94,7 @@ def test_a_mistake_ends_a_job_before_any_gpu_is_asked_for(jobs: Space) -> None:
     assert jobs.list("pvc", "finetune.dev/job-name=wrong-for-gpu") == []
 
 
-def test_a_job_that_waits_for_a_gpu_has_told_what_it_will_take(jobs: Space) -> None:
+def test_a_job_that_waits_for_a_gpu_has_reported_what_it_will_take(jobs: Space) -> None:
     status = jobs.until("checked-for-gpu", lambda now: "no node can take" in now.get("message", ""), "a word on nodes")
 
     assert status["phase"] == "Pending"

@@ -157,7 +157,7 @@ def refused(settings: Settings, train: Train, tmp_path: Path) -> tuple[int, str,
     return ended.code, ended.final.failure.reason, ended.final.failure.message
 
 
-def test_settings_that_the_adapter_does_not_have_are_told_by_their_fields(
+def test_settings_that_the_adapter_does_not_have_are_reported_by_their_fields(
     settings: Settings, train: Train, tmp_path: Path, adapter: Path
 ) -> None:
     settings["training"]["lora"] = {"rank": 32, "alpha": 8}

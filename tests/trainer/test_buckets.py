@@ -168,7 +168,7 @@ def dead(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
         (dead, "dataset", "models/x", ExitCode.INTERNAL, "StorageUnreachable", "cannot be reached"),
     ],
 )
-def test_a_bucket_that_cannot_be_used_is_told_before_training_with_the_field_and_a_remedy(
+def test_a_bucket_that_cannot_be_used_is_reported_before_training_with_the_field_and_a_remedy(
     s3: S3,
     settings: Settings,
     train: Train,

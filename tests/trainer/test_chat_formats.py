@@ -175,7 +175,7 @@ def test_nulls_that_parquet_puts_into_structures_are_taken_out_at_every_depth(tm
     assert "null" not in "".join(text for text, _ in rows)
 
 
-def test_nulls_of_a_json_file_are_taken_out_and_told_and_those_of_a_json_string_are_meant(tmp_path: Path) -> None:
+def test_nulls_of_a_json_file_are_taken_out_and_reported_and_those_of_a_json_string_are_meant(tmp_path: Path) -> None:
     def row(arguments: Any) -> dict[str, Any]:
         call = {"function": {"name": "f", "arguments": arguments}}
         return {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [call]}]}
@@ -254,7 +254,7 @@ def test_a_chat_that_cannot_be_learnt_is_named(tmp_path: Path, turns: list[Any],
     assert error.hint
 
 
-def test_a_turn_in_which_the_assistant_says_nothing_is_told(tmp_path: Path) -> None:
+def test_a_turn_in_which_the_assistant_says_nothing_is_reported(tmp_path: Path) -> None:
     rows, told = taught(tmp_path, [chat(ASKED, ("assistant", " "))])
 
     assert [learnt for _, learnt in rows] == [" <|im_end|>"]
@@ -302,7 +302,7 @@ def test_a_turn_without_weight_is_read_and_not_learnt(tmp_path: Path, off: dict[
     assert told == []
 
 
-def test_rows_in_which_no_turn_has_weight_are_left_out_and_told(tmp_path: Path) -> None:
+def test_rows_in_which_no_turn_has_weight_are_left_out_and_reported(tmp_path: Path) -> None:
     unwanted = {"messages": [{"role": "user", "content": "1"}, {"role": "assistant", "content": "bad", "weight": 0}]}
 
     rows, told = taught(tmp_path, [unwanted, chat(ASKED, ANSWERED)])
@@ -336,7 +336,7 @@ def test_a_column_system_is_the_first_turn(tmp_path: Path, name: str, form: str)
     assert told == []
 
 
-def test_a_chat_s_own_system_turn_wins_and_that_is_told(tmp_path: Path) -> None:
+def test_a_chat_s_own_system_turn_wins_and_that_is_reported(tmp_path: Path) -> None:
     rows, told = taught(tmp_path, [chat(("system", "own"), ASKED, ANSWERED, system="be")])
 
     assert rows[0][0].startswith("<|im_start|>system\nown<|im_end|>\n<|im_start|>user")
@@ -380,7 +380,7 @@ def test_sharegpt_s_calls_of_functions_are_read(tmp_path: Path) -> None:
     assert json.dumps(TOOL) in rows[0][0]
 
 
-def test_roles_by_other_names_are_read_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_roles_by_other_names_are_read_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "finetune_trainer")
 
     rows, _ = taught(tmp_path, [chat(("human", "why?"), ("gpt", "so."))])
@@ -450,7 +450,7 @@ def test_with_a_chat_template_an_instruction_is_what_the_user_says(tmp_path: Pat
     ]
 
 
-def test_a_column_of_text_is_taken_before_alpaca_s_and_what_is_left_out_is_told(tmp_path: Path) -> None:
+def test_a_column_of_text_is_taken_before_alpaca_s_and_what_is_left_out_is_reported(tmp_path: Path) -> None:
     rows, told = taught(tmp_path, [{**ALPACA[0], "text": "all of it"}], None)
 
     assert rows == [("all of it<eos>", "ll of it<eos>")]
@@ -458,7 +458,7 @@ def test_a_column_of_text_is_taken_before_alpaca_s_and_what_is_left_out_is_told(
     assert "is read as text, without its columns 'instruction', 'input', 'output'" in told[0][1]
 
 
-def test_an_input_beside_other_prompts_is_not_read_and_told(tmp_path: Path) -> None:
+def test_an_input_beside_other_prompts_is_not_read_and_reported(tmp_path: Path) -> None:
     given = [{"question": "a", "answer": " b", "context": "c"}]
 
     rows, told = taught(tmp_path, given, None, columns={"prompt": "question", "completion": "answer"})

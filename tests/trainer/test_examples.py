@@ -139,7 +139,7 @@ def test_each_example_has_a_stand_in() -> None:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.qlora if name == "qlora.yaml" else ()) for name in STAND_INS]
 )
-def test_an_example_trains_as_foretold_and_its_metrics_stand_in_the_final_state(
+def test_an_example_trains_as_predicted_and_its_metrics_stand_in_the_final_state(
     name: str, train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stand_in, manifest = STAND_INS[name], YAML(typ="safe").load(EXAMPLES / name)

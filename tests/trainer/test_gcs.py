@@ -81,7 +81,7 @@ def test_two_that_prove_a_bucket_at_once_do_not_disturb_each_other(gcs: GcsServe
         (f"gs://{BUCKET}/x", "dataset", set(), ExitCode.DATA, "DatasetNotFound", "that there is such a bucket"),
     ],
 )
-def test_a_bucket_that_cannot_be_used_is_told_with_a_remedy(
+def test_a_bucket_that_cannot_be_used_is_reported_with_a_remedy(
     gcs: GcsServer, uri: str, role: Role, forbidden: set[str], code: ExitCode, reason: str, hint: str
 ) -> None:
     gcs.forbidden = forbidden

@@ -25,7 +25,7 @@ def runs(model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     return found
 
 
-def test_a_model_and_data_of_the_hub_are_trained_and_their_commit_is_told(runs: dict[str, Any]) -> None:
+def test_a_model_and_data_of_the_hub_are_trained_and_their_commit_is_reported(runs: dict[str, Any]) -> None:
     final = runs["good"]
 
     assert (final["exitCode"], final["progress"]["percent"]) == (0, 100)
@@ -50,7 +50,7 @@ def test_a_model_and_data_of_the_hub_are_trained_and_their_commit_is_told(runs: 
         ("unreachable data", ExitCode.INTERNAL, "HubUnreachable", "data set org/other: the Hub cannot be reached"),
     ],
 )
-def test_what_the_hub_does_not_give_is_told_apart(
+def test_what_the_hub_does_not_give_is_distinguished(
     runs: dict[str, Any], run: str, code: ExitCode, reason: str, message: str
 ) -> None:
     failure = runs[run]["failure"]
@@ -60,7 +60,7 @@ def test_what_the_hub_does_not_give_is_told_apart(
     assert failure["hint"]
 
 
-def test_csv_files_of_the_hub_are_read_as_they_are_written_and_those_that_are_not_read_are_told(
+def test_csv_files_of_the_hub_are_read_as_they_are_written_and_those_that_are_not_read_are_reported(
     runs: dict[str, Any],
 ) -> None:
     final = runs["written"]

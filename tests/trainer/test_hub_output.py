@@ -82,7 +82,7 @@ def test_a_run_makes_a_private_repository_with_the_model_at_its_top(
         ("hf_NoToken0123456789012", "CredentialsRefused", "output.uri hf://team/stars: the credentials are refused"),
     ],
 )
-def test_a_token_that_may_not_write_is_told_before_training(
+def test_a_token_that_may_not_write_is_reported_before_training(
     hub: HubServer, settings: Settings, train: Train, tmp_path: Path, token: str, reason: str, message: str
 ) -> None:
     use_token(tmp_path, token)
@@ -149,7 +149,7 @@ def test_what_is_removed_goes_in_one_commit(hub: HubServer, tmp_path: Path) -> N
     )
 
 
-def test_a_commit_that_is_refused_is_told_as_such(hub: HubServer) -> None:
+def test_a_commit_that_is_refused_is_reported_as_such(hub: HubServer) -> None:
     place = HubRepository("hf://team/stars")
     place.probe()
     hub.refuse_commits = 400

@@ -32,10 +32,10 @@ def assert_nothing_was_lost(told: dict[str, Any], kills: int) -> None:
 
 
 @pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.bench)])
-def test_no_kill_while_saving_costs_a_checkpoint_that_was_told(tmp_path: Path, kills: int) -> None:
+def test_no_kill_while_saving_costs_a_checkpoint_that_was_reported(tmp_path: Path, kills: int) -> None:
     assert_nothing_was_lost(kill(kills, f"file://{tmp_path}/out", tmp_path), kills)
 
 
 @pytest.mark.bench
-def test_no_kill_while_uploading_costs_a_checkpoint_that_was_told(tmp_path: Path, s3: S3) -> None:
+def test_no_kill_while_uploading_costs_a_checkpoint_that_was_reported(tmp_path: Path, s3: S3) -> None:
     assert_nothing_was_lost(kill(60, f"s3://{BUCKET}/{tmp_path.name}", tmp_path, "--window", "0.4"), 60)

@@ -99,7 +99,7 @@ def test_prompts_are_learnt_too_where_that_is_wanted(tmp_path: Path) -> None:
     ]
 
 
-def test_what_is_longer_than_max_length_is_cut_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_longer_than_max_length_is_cut_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "finetune_trainer")
     rows = [{"prompt": "the sky is", "completion": " blue and the sea"}, {"prompt": "the", "completion": " sea"}]
 
@@ -184,7 +184,7 @@ def test_a_template_that_rewrites_earlier_turns_and_ends_none_must_mark_the_assi
         taught(tmp_path, [{"messages": CHAT}], template=forgetful)
 
 
-def test_what_is_learnt_from_and_what_is_not_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_learnt_from_and_what_is_not_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "finetune_trainer")
 
     taught(tmp_path, [{"text": "the sky", "messages": CHAT, "instruction": "x"}], template=CHAT_TEMPLATE)
@@ -193,7 +193,7 @@ def test_what_is_learnt_from_and_what_is_not_is_told(tmp_path: Path, caplog: pyt
     assert "split 'train' is read as messages, without its column 'instruction'" in caplog.text
 
 
-def test_the_languages_of_a_tokenizer_that_marks_them_are_told(
+def test_the_languages_of_a_tokenizer_that_marks_them_are_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     given = inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), [{"text": "the sky", "target": "blue"}])

@@ -60,7 +60,7 @@ def test_processes_do_not_outlive_the_program_that_started_them(settings: Settin
     assert (len(gone), alive) == (2, [])
 
 
-def test_a_mistake_in_the_configuration_is_told_before_any_process_is_started(
+def test_a_mistake_in_the_configuration_is_reported_before_any_process_is_started(
     settings: Settings, train: Train, tmp_path: Path
 ) -> None:
     settings["training"]["arguments"] = {"warmup_stepz": 3}

@@ -190,7 +190,9 @@ def test_quantized_weights_are_not_spread_over_processes(settings: Settings, tra
     assert ended.final.failure.message.startswith("training.lora.quantization: quantized weights cannot be spread")
 
 
-def test_quantization_without_bitsandbytes_is_told_before_anything_is_read(settings: Settings, train: Train) -> None:
+def test_quantization_without_bitsandbytes_is_reported_before_anything_is_read(
+    settings: Settings, train: Train
+) -> None:
     settings["training"]["lora"] = {"quantization": "4bit"}
     settings["model"]["source"] = "file:///nowhere"
 

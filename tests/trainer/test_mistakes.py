@@ -382,7 +382,7 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_with_its_reason_and_no_traceback(
+def test_a_mistake_is_reported_with_its_reason_and_no_traceback(
     settings: Settings, train: Train, tmp_path: Path, mistake: str
 ) -> None:
     make, code, reason, message = MISTAKES[mistake]
@@ -400,7 +400,7 @@ def test_a_mistake_is_told_with_its_reason_and_no_traceback(
     assert not list(tmp_path.glob("out/checkpoints/*"))
 
 
-def test_a_gpu_that_is_not_there_is_told(settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_is_not_there_is_reported(settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
     ended = train(settings | {"gpus": 1})
@@ -409,7 +409,7 @@ def test_a_gpu_that_is_not_there_is_told(settings: Settings, train: Train, monke
     assert (ended.code, ended.final.failure.reason) == (ExitCode.DEVICE, "NoUsableGpu")
 
 
-def test_what_nobody_foresaw_is_told_with_the_end_of_its_traceback(
+def test_what_nobody_foresaw_is_reported_with_the_end_of_its_traceback(
     settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object) -> None:
@@ -428,7 +428,7 @@ def test_what_nobody_foresaw_is_told_with_the_end_of_its_traceback(
     assert failure.log_tail.rstrip().endswith("ZeroDivisionError: nobody foresaw this")
 
 
-def test_a_signal_while_a_mistake_is_told_does_not_hide_it(
+def test_a_signal_while_a_mistake_is_reported_does_not_hide_it(
     settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tell(error: TrainerError) -> Failure:
@@ -445,7 +445,7 @@ def test_a_signal_while_a_mistake_is_told_does_not_hide_it(
     assert (ended.code, ended.final.failure.reason) == (ExitCode.BAD_CONFIGURATION, "BadConfiguration")
 
 
-def test_memory_that_does_not_suffice_is_told_with_the_sizes(
+def test_memory_that_does_not_suffice_is_reported_with_the_sizes(
     settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch

@@ -72,7 +72,7 @@ def translated(settings: Settings, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("task", [classified, with_tags, language, translated])
-def test_a_run_tells_what_it_found_out_before_its_first_step(
+def test_a_run_reports_what_it_found_out_before_its_first_step(
     settings: Settings,
     train: Train,
     tmp_path: Path,
@@ -110,7 +110,9 @@ def test_a_run_and_prepare_find_the_same(settings: Settings, train: Train, prepa
     assert {each.name: each.rows for each in found.classes} == foretold["labels"]
 
 
-def test_nothing_is_loaded_before_it_is_told(settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_loaded_before_it_is_reported(
+    settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("the weights cannot be read")
 
@@ -141,7 +143,7 @@ def test_weights_that_are_not_there_end_a_run_before_its_rows_are_read(
     assert ended.final.failure.reason == "WeightsMissing"
 
 
-def test_a_finished_run_tells_it_again(settings: Settings, train: Train) -> None:
+def test_a_finished_run_reports_it_again(settings: Settings, train: Train) -> None:
     settings["training"]["epochs"] = 1
     first = train(settings)
 
@@ -189,7 +191,7 @@ PrepareForJob = Callable[..., tuple[int, FinalReport]]
 @pytest.mark.parametrize(
     "arguments", [{}, {"bf16": True, "tf32": True}, {"fp16": True}, {"bf16_full_eval": True}, {"bf16": False}]
 )
-def test_a_run_on_gpus_is_foretold_without_one(
+def test_a_run_on_gpus_is_predicted_without_one(
     settings: Settings, prepare_for_job: PrepareForJob, arguments: dict[str, Any]
 ) -> None:
     settings |= {"gpus": 2}
@@ -211,7 +213,7 @@ def test_a_run_on_gpus_is_foretold_without_one(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="is about a machine without a GPU")
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
-def test_a_model_that_is_spread_over_gpus_is_foretold_without_one(
+def test_a_model_that_is_spread_over_gpus_is_predicted_without_one(
     settings: Settings, prepare_for_job: PrepareForJob, engine: str
 ) -> None:
     settings |= {"gpus": 4, "nodes": 2}
@@ -237,7 +239,7 @@ def test_a_model_that_is_spread_over_gpus_is_foretold_without_one(
         (20_000, "training.lora trains less"),
     ],
 )
-def test_too_few_gpus_are_told_with_how_many_would_do(
+def test_too_few_gpus_are_reported_with_how_many_would_do(
     settings: Settings,
     prepare_for_job: PrepareForJob,
     monkeypatch: pytest.MonkeyPatch,

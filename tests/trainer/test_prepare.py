@@ -40,7 +40,7 @@ def prepare(
     return run
 
 
-def test_a_run_is_foretold_without_a_weight_being_read(
+def test_a_run_is_predicted_without_a_weight_being_read(
     settings: Settings, prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transformers.PreTrainedModel, "from_pretrained", None)
@@ -186,7 +186,7 @@ def test_a_run_with_too_little_memory_warns_and_tries(
         ({"training": {"lora": {"targetModules": ["q"]}}}, ExitCode.BAD_CONFIGURATION, "the model has no such module"),
     ],
 )
-def test_what_is_wrong_is_told_with_the_exit_code_of_the_run(
+def test_what_is_wrong_is_reported_with_the_exit_code_of_the_run(
     settings: Settings, prepare: Prepare, change: Settings, code: ExitCode, message: str
 ) -> None:
     ended, said = prepare(settings | change)

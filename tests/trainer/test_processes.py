@@ -200,7 +200,7 @@ def test_a_process_whose_peer_is_killed_ends_and_says_so(settings: Settings, tmp
     assert ended.reports[0].failure.reason == "PeerLost"
 
 
-def test_a_mistake_in_the_data_is_told_by_the_process_that_found_it(settings: Settings, tmp_path: Path) -> None:
+def test_a_mistake_in_the_data_is_reported_by_the_process_that_found_it(settings: Settings, tmp_path: Path) -> None:
     settings["dataset"]["columns"] = {"text": "txt", "label": "label"}
 
     ended = run_together(shared(settings, tmp_path / "out", 2), tmp_path / "reports")

@@ -160,7 +160,7 @@ def test_an_open_quote_never_swallows_rows(read: Read, content: str, message: st
 
 
 @pytest.mark.parametrize("last", ['a 20" screen"', 'screen"'])
-def test_a_tsv_file_whose_quotes_do_not_fit_is_read_without_quoting_and_that_is_told(read: Read, last: str) -> None:
+def test_a_tsv_file_whose_quotes_do_not_fit_is_read_without_quoting_and_that_is_reported(read: Read, last: str) -> None:
     lines = ["text\tlabel", "a\t0", '"b\t1', "c\t0", f"{last}\t1", "d\t0"]
     warnings: list[str] = []
 
@@ -229,7 +229,7 @@ def test_a_packed_file_is_read_alone(
     assert read({name + suffix: pack(content.encode())}).dataset[:] == READ
 
 
-def test_a_torn_packed_file_is_told(read: Read) -> None:
+def test_a_torn_packed_file_is_reported(read: Read) -> None:
     found = failure(read, {"a.csv.gz": gzip.compress(ROWS.encode())[:-9]})
 
     assert (found.reason, found.message.split(":")[0]) == ("DatasetUnreadable", "a.csv.gz cannot be read")
@@ -397,7 +397,7 @@ def test_rows_in_a_second_format_are_never_left_out(read: Read, files: dict[str,
     assert all(name in found.message for name in files)
 
 
-def test_files_that_are_not_rows_do_not_stand_in_the_way_and_are_told(read: Read) -> None:
+def test_files_that_are_not_rows_do_not_stand_in_the_way_and_are_reported(read: Read) -> None:
     warnings: list[str] = []
 
     with collected(lambda reason, message: warnings.append(message)):
@@ -411,7 +411,7 @@ def test_files_that_are_not_rows_do_not_stand_in_the_way_and_are_told(read: Read
     assert "label_map.json" in warnings[0]
 
 
-def test_a_file_that_belongs_to_no_split_is_told(read: Read) -> None:
+def test_a_file_that_belongs_to_no_split_is_reported(read: Read) -> None:
     warnings: list[str] = []
 
     with collected(lambda reason, message: warnings.append(message)):
@@ -442,7 +442,7 @@ def test_the_configuration_that_is_asked_for_is_read(read: Read) -> None:
     assert read(TWO).dataset[:] == READ
 
 
-def test_a_configuration_that_is_not_there_is_told_with_those_that_are(read: Read) -> None:
+def test_a_configuration_that_is_not_there_is_reported_with_those_that_are(read: Read) -> None:
     found = failure(read, TWO, name="den")
 
     assert found.reason == "DatasetNameUnknown"
@@ -478,7 +478,7 @@ def test_classes_that_the_readme_declares_are_kept(read: Read) -> None:
 
 
 @pytest.mark.parametrize("readme", [CONFIGS, "# Rows"])
-def test_folders_of_one_name_and_edited_files_are_told_apart_by_what_they_hold(
+def test_folders_of_one_name_and_edited_files_are_distinguished_by_what_they_hold(
     read: Read, tmp_path: Path, readme: str
 ) -> None:
     def rows(folder: str) -> Any:
@@ -500,7 +500,7 @@ def test_folders_of_one_name_and_edited_files_are_told_apart_by_what_they_hold(
     assert (first, second, rows("one")) == (["a"], ["b"], ["c"])
 
 
-def test_what_was_told_of_a_file_is_told_again_when_it_is_not_read_again(read: Read) -> None:
+def test_what_was_reported_of_a_file_is_reported_again_when_it_is_not_read_again(read: Read) -> None:
     files = {"a.tsv": 'text\tlabel\n"a\tx\nb" c\ty\n'}
     read(files)
     warnings: list[str] = []

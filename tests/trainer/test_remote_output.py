@@ -379,7 +379,7 @@ def test_to_look_at_an_output_leaves_the_history_of_a_run_under_way_on_this_mach
     assert output.history.read_text() == "not there yet\n"
 
 
-def test_a_history_that_has_no_room_on_this_machine_is_told_as_such(s3: S3, there: str, tmp_path: Path) -> None:
+def test_a_history_that_has_no_room_on_this_machine_is_reported_as_such(s3: S3, there: str, tmp_path: Path) -> None:
     s3.write(f"{there}/history.jsonl", b"one line\n")
     (tmp_path / "history.jsonl").symlink_to("/dev/full")
 
@@ -415,7 +415,7 @@ def test_files_that_are_not_of_a_run_are_never_taken_over(s3: S3, there: str, na
         open_output(config(there, 3), {})
 
 
-def test_a_disk_without_space_for_a_copy_is_told_as_such(s3: S3, there: str) -> None:
+def test_a_disk_without_space_for_a_copy_is_reported_as_such(s3: S3, there: str) -> None:
     s3.write(f"{there}/file", b"content")
 
     with pytest.raises(TrainerError) as caught:

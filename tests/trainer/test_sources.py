@@ -130,7 +130,7 @@ def test_a_file_of_a_web_server_is_read_anew_when_it_has_changed_there(web: tupl
     assert path.read_text() == "text,label\na,1\n"
 
 
-def test_a_file_that_a_web_server_has_not_is_told_as_such(web: tuple[str, Path]) -> None:
+def test_a_file_that_a_web_server_has_not_is_reported_as_such(web: tuple[str, Path]) -> None:
     with pytest.raises(TrainerError) as caught:
         find_source(f"{web[0]}/none.csv", "dataset", {})
 
@@ -138,7 +138,7 @@ def test_a_file_that_a_web_server_has_not_is_told_as_such(web: tuple[str, Path])
     assert caught.value.message == f"dataset.source {web[0]}/none.csv: there is nothing"
 
 
-def test_a_certificate_that_is_not_trusted_is_told_as_such(
+def test_a_certificate_that_is_not_trusted_is_reported_as_such(
     web: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context())

@@ -100,7 +100,7 @@ def test_a_number_is_learnt_as_one(
     assert scores["eval_mse"] == pytest.approx(scores["eval_loss"], rel=1e-3)
 
 
-def test_whole_numbers_that_are_floats_are_learnt_as_classes_and_told(
+def test_whole_numbers_that_are_floats_are_learnt_as_classes_and_reported(
     settings: Settings, train: Train, tmp_path: Path
 ) -> None:
     on(settings, tmp_path, [1.0 if label == "good" else 0.0 for label in texts(96)["label"]])
@@ -142,7 +142,7 @@ def test_each_class_has_its_scores_in_the_history_and_beside_the_model(
     assert [metric.name for metric in final.evaluations[-1].metrics] == ["eval_loss", "eval_accuracy"]
 
 
-def test_a_slice_of_one_class_is_told_before_it_is_learnt(settings: Settings, train: Train, tmp_path: Path) -> None:
+def test_a_slice_of_one_class_is_reported_before_it_is_learnt(settings: Settings, train: Train, tmp_path: Path) -> None:
     on(settings, tmp_path, [0] * 20 + [1] * 20, datasets.ClassLabel(names=["no", "yes"]))
     settings["dataset"] |= {"train": {"split": "train[:50%]"}, "evaluation": {"split": "train[:25%]"}}
 
@@ -160,7 +160,7 @@ def test_one_row_is_enough_where_the_column_names_its_classes(settings: Settings
     assert config_of(tmp_path)["problem_type"] == "single_label_classification"
 
 
-def test_empty_texts_are_learnt_and_told(settings: Settings, train: Train, tmp_path: Path) -> None:
+def test_empty_texts_are_learnt_and_reported(settings: Settings, train: Train, tmp_path: Path) -> None:
     columns = {"text": ["the film", "", " \t", "a day"], "label": ["x", "y", "y", "x"]}
     datasets.Dataset.from_dict(columns).save_to_disk(tmp_path / "rows")
     settings["dataset"] = {"source": f"file://{tmp_path}/rows", "train": {"split": "train"}}

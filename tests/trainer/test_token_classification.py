@@ -98,7 +98,7 @@ def test_entities_are_found_in_whatever_scheme_they_are_tagged(
         ([["B-per", "O"], ["B-PER", "O"]], ["ClassesAlike"]),
     ],
 )
-def test_tags_that_may_be_of_entities_and_are_not_scored_so_are_told_in_status(
+def test_tags_that_may_be_of_entities_and_are_not_scored_so_are_reported_in_status(
     run: Callable[..., Ended], tags: list[list[str]], warnings: list[str]
 ) -> None:
     ended = run({"tokens": [["film", "the"]] * 16, "tags": tags * 8})
@@ -224,7 +224,7 @@ MISTAKES: dict[str, tuple[dict[str, list[Any]], str, str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_rows_that_cannot_be_used_are_told(run: Callable[..., Ended], mistake: str) -> None:
+def test_rows_that_cannot_be_used_are_reported(run: Callable[..., Ended], mistake: str) -> None:
     columns, reason, message = MISTAKES[mistake]
 
     ended = run(columns)
@@ -235,7 +235,7 @@ def test_rows_that_cannot_be_used_are_told(run: Callable[..., Ended], mistake: s
     assert message in failure.message
 
 
-def test_tags_unseen_in_training_are_told(run: Callable[..., Ended]) -> None:
+def test_tags_unseen_in_training_are_reported(run: Callable[..., Ended]) -> None:
     rows = {"tokens": [["a", "film"], ["a", "book"]], "tags": [["O", "B-x"], ["O", "B-y"]]}
     split = {"train": {"split": "train[:1]"}, "evaluation": {"split": "train[1:]"}}
 
@@ -248,7 +248,7 @@ def test_tags_unseen_in_training_are_told(run: Callable[..., Ended]) -> None:
     )
 
 
-def test_a_tokenizer_that_does_not_tell_words_apart_is_told(
+def test_a_tokenizer_that_does_not_tell_words_apart_is_reported(
     run: Callable[..., Ended], model: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(model, tmp_path / "model", ignore=shutil.ignore_patterns("tokenizer*"))

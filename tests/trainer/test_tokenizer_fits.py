@@ -86,7 +86,7 @@ def test_a_vocabulary_of_words_in_a_text_file_is_enough(tmp_path: Path) -> None:
     assert tokenizer.convert_ids_to_tokens(tokenizer("the film")["input_ids"]) == ["[CLS]", "the", "film", "[SEP]"]
 
 
-def test_a_vocabulary_of_pieces_without_its_merges_is_told_by_what_is_there(tmp_path: Path) -> None:
+def test_a_vocabulary_of_pieces_without_its_merges_is_reported_by_what_is_there(tmp_path: Path) -> None:
     transformers.AutoConfig.for_model("gpt2").save_pretrained(tmp_path)
     (tmp_path / "vocab.json").write_text(json.dumps({"a": 0, "b": 1}))
 
@@ -139,7 +139,7 @@ TASKS: dict[str, Callable[[Settings, Path], None]] = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_token_without_an_embedding_is_told_with_its_row(
+def test_a_token_without_an_embedding_is_reported_with_its_row(
     settings: Settings, train: Train, tmp_path: Path, folder: Path, task: str
 ) -> None:
     settings |= {"task": task, "evaluation": {}}
@@ -158,7 +158,7 @@ def test_a_token_without_an_embedding_is_told_with_its_row(
     assert prepared(settings, tmp_path) == ExitCode.MODEL
 
 
-def test_a_token_that_no_text_has_is_told_and_does_no_harm(
+def test_a_token_that_no_text_has_is_reported_and_does_no_harm(
     settings: Settings, train: Train, tmp_path: Path, folder: Path
 ) -> None:
     add(folder, "novel")
@@ -205,7 +205,7 @@ def test_texts_that_the_tokenizer_does_not_know_are_refused(settings: Settings, 
     assert "100% of the tokens of split 'train' are '[UNK]'" in ended.final.failure.message
 
 
-def test_a_notable_share_of_unknown_words_is_told_with_its_size(
+def test_a_notable_share_of_unknown_words_is_reported_with_its_size(
     settings: Settings, train: Train, tmp_path: Path
 ) -> None:
     columns = {

@@ -253,7 +253,7 @@ def test_label_names_come_from_the_data(
     ]  # fmt: skip
 
 
-def test_pairs_are_told_apart_by_the_second_text(settings: Settings, train: Train, tmp_path: Path) -> None:
+def test_pairs_are_distinguished_by_the_second_text(settings: Settings, train: Train, tmp_path: Path) -> None:
     columns = texts(96)
     pairs = {"first": ["the film"] * 96, "second": columns["text"], "label": columns["label"]}
     datasets.Dataset.from_dict(pairs).to_parquet(tmp_path / "pairs.parquet")

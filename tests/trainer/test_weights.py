@@ -316,7 +316,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
-def test_a_pointer_in_place_of_a_file_is_told(settings: Settings, both: Any, bert: Path, name: str) -> None:
+def test_a_pointer_in_place_of_a_file_is_reported(settings: Settings, both: Any, bert: Path, name: str) -> None:
     (bert / name).write_bytes(POINTER)
 
     code, prepared, reason, _, said = both(settings)
@@ -340,7 +340,7 @@ def as_pickle(path: Path) -> None:
         (as_pickle, "it is a zip archive, as torch.save writes"),
     ],
 )
-def test_weights_that_are_none_are_told_before_anything_is_read(
+def test_weights_that_are_none_are_reported_before_anything_is_read(
     settings: Settings, both: Any, bert: Path, spoil: Callable[[Path], None], what: str
 ) -> None:
     spoil(bert / "model.safetensors")
@@ -353,7 +353,7 @@ def test_weights_that_are_none_are_told_before_anything_is_read(
     assert "model.safetensors holds no weights" in prepared
 
 
-def test_a_torn_part_of_weights_in_several_files_is_told(settings: Settings, both: Any, bert: Path) -> None:
+def test_a_torn_part_of_weights_in_several_files_is_reported(settings: Settings, both: Any, bert: Path) -> None:
     transformers.AutoModelForMaskedLM.from_pretrained(bert).save_pretrained(bert, max_shard_size="20KB")
     (bert / "model.safetensors").unlink(missing_ok=True)
     part = max(bert.glob("model-*.safetensors"))

@@ -96,12 +96,12 @@ class Informer:
             return
         if old and obj and old["metadata"]["uid"] != obj["metadata"]["uid"]:
             # Deleted and created again between two lists: two changes for the handlers.
-            self._tell(old, None)
+            self._notify(old, None)
             old = None
         if old != obj:
-            self._tell(old, obj)
+            self._notify(old, obj)
 
-    def _tell(self, old: Object | None, new: Object | None) -> None:
+    def _notify(self, old: Object | None, new: Object | None) -> None:
         for handler in self._handlers:
             handler(old, new)
 

@@ -166,7 +166,7 @@ def test_a_claim_outlives_the_pods_that_use_it(pods: Pods) -> None:
     assert not Path(folder).exists()
 
 
-def test_a_failure_is_told_with_its_exit_code_and_the_end_of_the_log(pods: Pods) -> None:
+def test_a_failure_is_reported_with_its_exit_code_and_the_end_of_the_log(pods: Pods) -> None:
     pods.apply(
         pod("broken", "sh", "-c", "echo no such column; exit 7", terminationMessagePolicy="FallbackToLogsOnError"),
         pod("missing", "no-such-program"),

@@ -67,7 +67,7 @@ def test_a_goal_is_judged_where_something_was_measured(measured: float | None, v
     assert Goal(11_000, "11,000 tokens/s", card="H100").verdict(measured, "NVIDIA H100 PCIe") == verdict
 
 
-def test_a_goal_for_one_card_is_only_told_on_another() -> None:
+def test_a_goal_for_one_card_is_only_reported_on_another() -> None:
     assert Goal(11_000, "11,000 tokens/s", card="H100").verdict(500.0, "NVIDIA L4") == "11,000 tokens/s"
 
 

@@ -30,7 +30,7 @@ def run(gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, folder: Path, **parts:
     return {name: part for one in over for name, part in one.items()}
 
 
-def test_a_part_that_fails_is_told_with_what_it_found_and_the_others_go_on(
+def test_a_part_that_fails_is_reported_with_what_it_found_and_the_others_go_on(
     gpu: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from gpu_children import OutOfTime
@@ -67,7 +67,7 @@ def test_all_parts_fit_into_eight_minutes_and_some_take_their_share(gpu: ModuleT
     assert gpu._part_of_all(["bert", "resume"]) == (gpu.BUDGETS["bert"] + gpu.BUDGETS["resume"]) / 480
 
 
-def test_a_child_gives_its_result_or_tells_what_it_died_of_and_ends_in_time(gpu: ModuleType, tmp_path: Path) -> None:
+def test_a_child_gives_its_result_or_reports_what_it_died_of_and_ends_in_time(gpu: ModuleType, tmp_path: Path) -> None:
     from gpu_children import Children, Failed, OutOfTime
 
     children = Children(tmp_path, "spawn")

@@ -1,4 +1,4 @@
-"""The trainer's final word must always fit into a termination message."""
+"""The trainer's final report must always fit into a termination message."""
 
 import pytest
 from hypothesis import given

@@ -130,7 +130,7 @@ def test_the_digest_of_a_run_changes_with_what_shapes_the_result_and_with_nothin
     assert here.digest() != longer.digest()
 
 
-def test_a_run_is_told_by_what_is_not_as_by_default_so_that_other_versions_read_and_resume_it() -> None:
+def test_a_run_is_reported_by_what_is_not_as_by_default_so_that_other_versions_read_and_resume_it() -> None:
     plain = RunConfig.model_validate({**SPEC, "output": {"uri": "pvc://claim"}})
     every_default_named = plain.model_dump()
 

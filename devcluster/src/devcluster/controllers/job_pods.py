@@ -36,7 +36,7 @@ def pod_for(job: Object, index: int | None) -> Object:
         spec.setdefault("hostname", f"{name}-{index}")
         prefix = f"{name}-{index}-"
         for container in [*spec["containers"], *(spec.get("initContainers") or [])]:
-            _tell_index(container)
+            _set_index_variable(container)
     if len(prefix) > _MAX_GENERATE_NAME:
         prefix = prefix[: _MAX_GENERATE_NAME - 1] + "-"
     return {
@@ -63,7 +63,7 @@ def pod_for(job: Object, index: int | None) -> Object:
     }
 
 
-def _tell_index(container: Object) -> None:
+def _set_index_variable(container: Object) -> None:
     environment = container.setdefault("env", [])
     if not any(variable["name"] == "JOB_COMPLETION_INDEX" for variable in environment):
         field = {"fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.labels['{INDEX}']"}}

@@ -123,12 +123,12 @@ class Container:
 
     async def _fail_to_pull(self, image: str) -> None:
         message = f'failed to pull image "{image}": {image}: not found'
-        await self._tell("Pulling", f'Pulling image "{image}"')
+        await self._record("Pulling", f'Pulling image "{image}"')
         await self._wait("ErrImagePull", message)
         await self._warn("Failed", f"Failed to pull image: {message}")
         await self._warn("Failed", "Error: ErrImagePull")
         await self._pause(self._runtime.retry_delay)
-        await self._tell("BackOff", f'Back-off pulling image "{image}"')
+        await self._record("BackOff", f'Back-off pulling image "{image}"')
         await self._wait("ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {message}')
         await self._pause(self._runtime.restart_delay)
 
@@ -194,7 +194,7 @@ class Container:
             # The pod was stopped while the process was being started, so it has not been signalled.
             self._process.terminate()
         try:
-            await self._tell("Started", f"Started container {self.record.name}")
+            await self._record("Started", f"Started container {self.record.name}")
             await self._publish()
             code = await self._process.wait()
         except asyncio.CancelledError:
@@ -219,7 +219,7 @@ class Container:
         self.record.state = waiting(reason, message)
         await self._publish()
 
-    async def _tell(self, reason: str, message: str) -> None:
+    async def _record(self, reason: str, message: str) -> None:
         await self._runtime.recorder.record(self._pod(), reason, message)
 
     async def _warn(self, reason: str, message: str) -> None:

@@ -34,7 +34,7 @@ async def test_a_process_has_its_environment_its_folder_and_its_log(tmp_path: Pa
     assert (tmp_path / "0.log").read_text() == expected
 
 
-async def test_a_kill_from_outside_is_told_as_137(tmp_path: Path) -> None:
+async def test_a_kill_from_outside_is_reported_as_137(tmp_path: Path) -> None:
     process = await ContainerProcess.start(spec(tmp_path, "sleep", "60"))
     victim = next(child for child in psutil.Process().children() if child.name() == "sleep")
 

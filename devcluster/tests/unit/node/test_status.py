@@ -65,7 +65,7 @@ def test_a_container_in_back_off_keeps_the_pod_running() -> None:
     assert pod_phase("Always", [], [crashed], is_over=False) == "Running"
 
 
-def test_a_failed_pod_is_told_as_the_kubelet_tells_it() -> None:
+def test_a_failed_pod_is_reported_as_the_kubelet_tells_it() -> None:
     pod = {"spec": {"restartPolicy": "Never", "containers": [{"name": "main"}]}}
     state = terminated(3, NOW, NOW, container_id="devcluster://1", message="no such column")
     previous = [{"type": "Initialized", "status": "True", "lastTransitionTime": THEN}]

@@ -61,7 +61,7 @@ async def test_nothing_of_a_job_stays_when_its_deletion_is_met_before_it_is_seen
     assert [held for held in vars(known).values() if isinstance(held, dict) and held] == []
 
 
-async def test_a_list_mends_what_kopf_has_missed_and_tells_of_it() -> None:
+async def test_a_list_mends_what_kopf_has_missed_and_reports_it() -> None:
     changed: list[Key] = []
     api, known = FakeApi(), FineTuneJobs(changed.append)
     api.put(FINETUNEJOBS, finetunejob(name="there"))
@@ -74,7 +74,7 @@ async def test_a_list_mends_what_kopf_has_missed_and_tells_of_it() -> None:
     assert changed == [KEY, KEY, Key("team-a", "there")]
 
 
-async def test_kopf_is_behind_if_it_has_not_told_by_the_next_list() -> None:
+async def test_kopf_is_behind_if_it_has_not_reported_by_the_next_list() -> None:
     clock, api = Clock(), FakeApi()
     known = FineTuneJobs(lambda _: None, clock)
     stored = api.put(FINETUNEJOBS, finetunejob())

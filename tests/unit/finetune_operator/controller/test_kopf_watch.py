@@ -67,7 +67,7 @@ async def test_of_a_list_each_object_is_there_and_what_cannot_be_read_is_named(
     assert [list(job.get(UNREADABLE, ())) for job in listed["items"]] == [[], ["spec"], ["spec"]]
 
 
-async def test_a_watch_tells_of_each_object_and_goes_on(connection: kopf.AiohttpSession) -> None:
+async def test_a_watch_reports_each_object_and_goes_on(connection: kopf.AiohttpSession) -> None:
     async with connection.aiohttp_session.get(f"{connection.server}/jobs?watch=true") as response:
         events = [json.loads(line) async for line in iter_jsonlines(response.content)]
 

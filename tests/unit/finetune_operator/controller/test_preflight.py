@@ -259,7 +259,7 @@ def test_a_preflight_of_a_job_that_is_suspended_waits() -> None:
     assert line(status)[:2] == ("Suspended", "Suspended")
 
 
-def test_what_the_preflight_tells_stands_in_the_status() -> None:
+def test_what_the_preflight_reports_is_in_the_status() -> None:
     while_it_runs = compute(parsed(**POD_POLICY), checked(pod(state=running()), report=received({"report": REPORT})))
     at_its_end = compute(
         parsed(**POD_POLICY), checked(pod(state=terminated(0, "Completed", PASSED)), end=ENDED["Complete"])
@@ -298,7 +298,7 @@ def test_a_preflight_that_has_reported_is_not_late_when_its_pod_is_replaced() ->
     assert line(status)[0] == "Pending"
 
 
-def test_why_no_pod_of_the_preflight_comes_is_told() -> None:
+def test_why_no_pod_of_the_preflight_comes_is_reported() -> None:
     observed = Observation(
         preflight=observation(checking_job(), blocked=Cause("FailedCreate", "exceeded quota: pods=0"))
     )

@@ -118,7 +118,7 @@ async def test_a_list_and_then_its_changes_are_known() -> None:
     assert server.asked[1]["allowWatchBookmarks"] == "true"
 
 
-async def test_what_went_away_while_no_watch_ran_is_told_of_after_the_next_list() -> None:
+async def test_what_went_away_while_no_watch_ran_is_reported_after_the_next_list() -> None:
     lists = [[an_object("one", 5), an_object("two", 6)], [an_object("two", 6), an_object("three", 7)]]
     server = Server(lists, [[GONE], []])
     async with watching(server) as (informer, told):

@@ -162,7 +162,7 @@ async def test_what_stock_transformers_sends_is_taken(
     )
 
 
-async def test_what_is_wrong_with_a_report_of_the_job_s_own_pod_is_told_and_of_nobody_else_s(
+async def test_what_is_wrong_with_a_report_of_the_job_s_own_pod_is_reported_and_of_nobody_else_s(
     endpoint: Endpoint, api_server: Any
 ) -> None:
     checkpoint = {"step": 1, "uri": "pvc://c/x", "time": "0001-01-01T00:00:00+14:00"}

@@ -106,7 +106,7 @@ def condition(kind: str, status: str, reason: str, message: str = "") -> dict[st
     }
 
 
-def test_the_end_is_told_by_the_last_word_and_by_the_job() -> None:
+def test_the_end_is_reported_by_the_last_word_and_by_the_job() -> None:
     before = compute(parsed(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
     end = job(end=("Complete", "CompletionsReached", ""))
     observed = observation(end, pod(state=terminated(0, "Completed", json.dumps(FINAL))))
@@ -404,7 +404,7 @@ def test_a_spec_that_was_read_before_and_is_not_any_more_is_no_failure() -> None
     assert status["progress"] == before["progress"]
 
 
-def test_suspension_is_told_apart_by_who_asked_for_it() -> None:
+def test_suspension_is_distinguished_by_who_asked_for_it() -> None:
     suspended = job(suspend=True, start=None)
     queued = {**suspended, "metadata": {**suspended["metadata"], "labels": {"kueue.x-k8s.io/queue-name": "team-a"}}}
     with_checkpoint = {"checkpoints": [{"step": 125, "uri": "pvc://c/x"}]}
@@ -424,7 +424,7 @@ def test_suspension_is_told_apart_by_who_asked_for_it() -> None:
     ]
 
 
-def test_a_job_that_somebody_started_again_despite_spec_suspend_is_told_as_it_is() -> None:
+def test_a_job_that_somebody_started_again_despite_spec_suspend_is_reported_as_it_is() -> None:
     observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
 
     status = compute(parsed(suspend=True), observed)

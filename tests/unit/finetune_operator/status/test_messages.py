@@ -27,7 +27,7 @@ def state(**change: Any) -> TrainerState:
     return TrainerState.model_validate({**STATE, **change})
 
 
-def test_what_the_run_changed_by_itself_is_told_while_it_trains() -> None:
+def test_what_the_run_changed_by_itself_is_reported_while_it_trains() -> None:
     lines = [
         describe_progress(spec(), state(adjustments=[SMALLER]), "Training"),
         describe_progress(spec(), state(adjustments=[SMALLER, STOP]), "Exporting"),

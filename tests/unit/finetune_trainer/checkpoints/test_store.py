@@ -46,7 +46,7 @@ def test_a_published_checkpoint_verifies(tmp_path: Path) -> None:
     assert found[0].size_bytes == sum(path.stat().st_size for path in found[0].path.rglob("*") if path.is_file())
 
 
-def test_a_checkpoint_that_only_another_machine_has_is_told_with_the_remedy(tmp_path: Path) -> None:
+def test_a_checkpoint_that_only_another_machine_has_is_reported_with_the_remedy(tmp_path: Path) -> None:
     store = opened(tmp_path)
     publish(store, 125)
     (tmp_path / "checkpoints" / "step-000125").rename(tmp_path / "checkpoints" / "elsewhere")

@@ -51,7 +51,7 @@ def test_usual_classes_are_taken_without_a_word(train: Rows, evaluation: Rows | 
     assert warnings(train, evaluation) == {}
 
 
-def test_training_rows_of_one_class_are_told_with_the_others() -> None:
+def test_training_rows_of_one_class_are_reported_with_the_others() -> None:
     told = warnings(rows([1] * 8, NEWS, "train[:50%]"))
 
     assert list(told) == ["OneClass"]
@@ -60,7 +60,7 @@ def test_training_rows_of_one_class_are_told_with_the_others() -> None:
     )
 
 
-def test_evaluation_rows_of_one_class_are_told() -> None:
+def test_evaluation_rows_of_one_class_are_reported() -> None:
     told = warnings(rows(BALANCED), rows(["pos"] * 3, split="test"))
 
     assert list(told) == ["OneClassEvaluated"]
@@ -83,7 +83,7 @@ def test_classes_without_a_training_row_are_named_with_the_evaluation_rows_that_
         ("1", "1.0"),
     ],
 )  # fmt: skip
-def test_classes_that_look_alike_are_told_with_their_counts_and_first_rows(one: str, other: str) -> None:
+def test_classes_that_look_alike_are_reported_with_their_counts_and_first_rows(one: str, other: str) -> None:
     told = warnings(rows([one, "neg", "neg", other, one]))
 
     assert list(told) == ["ClassesAlike"]
@@ -96,7 +96,7 @@ def test_what_cannot_be_seen_in_a_name_is_shown_by_its_number() -> None:
     assert "'pos\\u200b'" in warnings(rows(["pos", "neg", "pos\u200b"]))["ClassesAlike"]
 
 
-def test_classes_of_lists_that_look_alike_are_told_too() -> None:
+def test_classes_of_lists_that_look_alike_are_reported_too() -> None:
     told = warnings(rows([["a"], ["b", "A"], ["A"]]))
 
     assert (
@@ -105,7 +105,7 @@ def test_classes_of_lists_that_look_alike_are_told_too() -> None:
     )
 
 
-def test_numbers_up_to_a_row_and_words_from_there_on_are_told() -> None:
+def test_numbers_up_to_a_row_and_words_from_there_on_are_reported() -> None:
     found = warnings(rows(["0", "1"] * 30 + ["yes", "no"]))
 
     assert found["NumbersAndWords"] == (
@@ -114,14 +114,14 @@ def test_numbers_up_to_a_row_and_words_from_there_on_are_told() -> None:
     )
 
 
-def test_a_column_of_ids_is_told() -> None:
+def test_a_column_of_ids_is_reported() -> None:
     told = warnings(rows([f"id-{number}" for number in range(60)]))
 
     assert list(told) == ["ManyClasses"]
     assert "60 classes in 60 training rows, such as 'id-0'" in told["ManyClasses"]
 
 
-def test_a_slice_of_rows_that_are_sorted_by_label_is_told_with_its_counts() -> None:
+def test_a_slice_of_rows_that_are_sorted_by_label_is_reported_with_its_counts() -> None:
     told = warnings(rows(SORTED[:26], split="train[:65%]"), rows(BALANCED, split="test"))
 
     assert list(told) == ["SortedByLabel"]
@@ -138,7 +138,7 @@ def test_rows_taken_at_random_from_a_sorted_slice_are_known_by_where_they_stood(
     ]
 
 
-def test_sorted_rows_that_are_learnt_in_their_order_are_told() -> None:
+def test_sorted_rows_that_are_learnt_in_their_order_are_reported() -> None:
     told = warnings(rows(SORTED), in_order=True)
 
     assert "are sorted by it, and batches have one class each" in told["SortedByLabel"]

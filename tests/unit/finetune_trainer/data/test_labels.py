@@ -74,7 +74,7 @@ def test_marks_of_fewer_than_two_classes_are_refused(labels: list[Any], only: st
         several_labels(marks, "label")
 
 
-def test_a_row_without_marks_is_told_and_not_the_others() -> None:
+def test_a_row_without_marks_is_reported_and_not_the_others() -> None:
     marks = rows([[1.0, 0.0], [], [0.0, 1.0]])
 
     with pytest.raises(TrainerError, match=r"row 2 of split 'train' .* holds \[\]; .* 0 or 1 for each of 2 classes"):
@@ -113,7 +113,7 @@ def warned(labels: list[Any], wanted: Problem | None = None) -> tuple[Problem, s
     return problem, "".join(message for _, message in told)
 
 
-def test_floats_that_are_all_whole_are_classes_where_they_are_few_and_that_is_told() -> None:
+def test_floats_that_are_all_whole_are_classes_where_they_are_few_and_that_is_reported() -> None:
     problem, told = warned([0.0, 1.0, 1.0])
 
     assert problem == "single_label_classification"
@@ -121,7 +121,7 @@ def test_floats_that_are_all_whole_are_classes_where_they_are_few_and_that_is_to
     assert "if this is not meant, to regression" in told
 
 
-def test_many_whole_floats_are_numbers_to_learn_and_that_is_told() -> None:
+def test_many_whole_floats_are_numbers_to_learn_and_that_is_reported() -> None:
     problem, told = warned([float(number) for number in range(100)])
 
     assert problem == "regression"
@@ -156,7 +156,7 @@ def test_classes_of_floats_are_called_as_whole_numbers_in_whatever_form_a_split_
     assert label_ids(rows(["10", "2"]), "label", ["0", "1", "2", "10"]) == [3, 2]
 
 
-def test_a_class_that_is_a_fraction_is_told_with_its_row() -> None:
+def test_a_class_that_is_a_fraction_is_reported_with_its_row() -> None:
     with pytest.raises(
         TrainerError, match=r"column 'label' in row 3 of split 'train' .* holds 0.5, which cannot be a class"
     ):
@@ -164,7 +164,7 @@ def test_a_class_that_is_a_fraction_is_told_with_its_row() -> None:
 
 
 @pytest.mark.parametrize(("values", "told"), [([2.5, 2.5, 2.5], ["OneNumber"]), ([2.5, 2.5, 3.0], []), ([2.5], [])])
-def test_numbers_that_are_all_the_same_are_told(values: list[float], told: list[str]) -> None:
+def test_numbers_that_are_all_the_same_are_reported(values: list[float], told: list[str]) -> None:
     reasons: list[str] = []
     with collected(lambda reason, _: reasons.append(reason)):
         warn_of_constant(rows(values), "label", values)
@@ -172,6 +172,6 @@ def test_numbers_that_are_all_the_same_are_told(values: list[float], told: list[
     assert reasons == told
 
 
-def test_an_unknown_label_is_told_with_the_one_that_is_likely_meant() -> None:
+def test_an_unknown_label_is_reported_with_the_one_that_is_likely_meant() -> None:
     with pytest.raises(TrainerError, match=r"has the label 'Pos ', .* they have neg, pos; did you mean 'pos'\?"):
         label_ids(rows(["Pos "]), "label", ["neg", "pos"])

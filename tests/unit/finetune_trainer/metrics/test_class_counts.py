@@ -93,7 +93,7 @@ def test_where_there_is_no_entity_there_is_no_type() -> None:
     assert by_class.names == []
 
 
-def test_of_a_thousand_classes_the_most_frequent_mistakes_are_told_and_it_stays_small() -> None:
+def test_of_a_thousand_classes_the_most_frequent_mistakes_are_reported_and_it_stays_small() -> None:
     chance = np.random.default_rng(2)
     references = chance.integers(0, 1500, 20_000)
     predictions = np.where(chance.random(20_000) < 0.5, references, chance.integers(0, 1500, 20_000))
@@ -111,7 +111,7 @@ def test_of_a_thousand_classes_the_most_frequent_mistakes_are_told_and_it_stays_
     assert len(json.dumps(by_class.model_dump())) < 64_000
 
 
-def test_classes_are_told_in_a_line_the_lowest_first_where_they_are_many() -> None:
+def test_classes_are_reported_in_a_line_the_lowest_first_where_they_are_many() -> None:
     one = {"precision": [0.5] * 3, "recall": [0.5] * 3, "support": [4, 5, 6]}
 
     few = ByClass(names=["a", "b", "c"], f1=[1.0, 0.25, 0.5], **one)

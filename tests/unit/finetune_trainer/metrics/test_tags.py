@@ -72,7 +72,7 @@ def test_f1_is_of_the_same_entities_in_every_scheme_and_spelling(
         assert f1_score(wanted, written, mode="strict", scheme=SEQEVAL[name]) == pytest.approx(expected)
 
 
-def test_entities_that_only_need_a_beginning_after_one_of_their_kind_are_told_apart() -> None:
+def test_entities_that_only_need_a_beginning_after_one_of_their_kind_are_distinguished() -> None:
     """IOB1."""
     row = ["I-PER", "I-PER", "B-PER", "O", "I-LOC", "I-PER"]
     merged = ["I-PER", "I-PER", "I-PER", "O", "I-LOC", "I-PER"]
@@ -98,7 +98,7 @@ def test_entities_that_only_need_a_beginning_after_one_of_their_kind_are_told_ap
         (["L-B", "L-I", "O"], "IOB", ["B-L", "I-L", "O"]),
     ],
 )
-def test_the_scheme_is_told_by_the_tags(names: list[str], scheme_name: str, read_as: list[str]) -> None:
+def test_the_scheme_is_reported_by_the_tags(names: list[str], scheme_name: str, read_as: list[str]) -> None:
     found = entity_tags(names)
 
     assert found

@@ -28,7 +28,7 @@ def test_all_that_ended_well_are_a_success_with_the_state_of_the_first() -> None
     assert merge_final_reports({1: other(0), 0: first(0)}, {}, stopped=False, lost=None, nodes=2) == first(0)
 
 
-def test_the_cause_is_told_with_the_state_of_the_first() -> None:
+def test_the_cause_is_reported_with_the_state_of_the_first() -> None:
     reports = {0: first(ExitCode.PEER_LOST, LOST), 1: other(ExitCode.DATA, NO_COLUMN)}
     ends = {0: ProcessExit(ExitCode.PEER_LOST, 5.0), 1: ProcessExit(ExitCode.DATA, 4.0)}
 
@@ -60,7 +60,7 @@ def test_a_process_that_was_killed_is_named_with_what_may_help() -> None:
         (Failure(reason="InternalError", message="KeyError: 3", log_tail="Traceback: KeyError: 3"), ["Traceback: KeyError: 3"]),
     ],
 )  # fmt: skip
-def test_what_another_process_failed_with_is_told_whole_since_it_is_silent_itself(
+def test_what_another_process_failed_with_is_logged_whole_since_it_is_silent_itself(
     caplog: pytest.LogCaptureFixture, failure: Failure, told: list[str]
 ) -> None:
     reports = {0: first(ExitCode.PEER_LOST, LOST), 1: other(1, failure)}
@@ -79,7 +79,7 @@ def test_of_two_that_were_killed_the_earlier_one_counts() -> None:
     assert (final.exit_code, final.failure and final.failure.message) == (139, "process 1 was killed by SIGSEGV")
 
 
-def test_one_that_ended_without_a_word_is_told_with_its_exit_code() -> None:
+def test_one_that_ended_without_a_word_is_reported_with_its_exit_code() -> None:
     final = merge_final_reports({}, {1: ProcessExit(3, 1.0)}, stopped=False, lost=None, nodes=2)
 
     assert (final.exit_code, final.failure and final.failure.reason) == (3, "ProcessDied")

@@ -76,7 +76,7 @@ def test_an_evaluation_of_an_older_trainer_is_read_and_has_results(tmp_path: Pat
     assert json.loads(history.results_at(2) or "") == {"step": 2, "epoch": 1.0, "eval_loss": 0.5}
 
 
-def test_a_full_disk_is_told_as_such_by_whatever_line_meets_it(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_as_such_by_whatever_line_meets_it(tmp_path: Path) -> None:
     (tmp_path / "history.jsonl").symlink_to("/dev/full")
 
     with pytest.raises(TrainerError) as caught:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from finetune_trainer.settings.batch_plan import BatchPlan, describe, for_processes
 
 
-def test_people_are_told_what_was_changed_from_what_to_what() -> None:
+def test_what_was_changed_is_reported_from_what_to_what() -> None:
     told = [
         describe(BatchPlan(8, 1, 8, False), BatchPlan(4, 2, 8, False)),
         describe(BatchPlan(1, 8, 8, False), BatchPlan(1, 8, 4, False)),
@@ -58,7 +58,7 @@ def test_a_step_of_4_rows_a_process_is_dealt_out_anew(before: int, now: int, aft
         assert BatchPlan.from_numbers(after.to_numbers()) == after
 
 
-def test_other_processes_are_told_with_what_keeps_the_rows_of_a_step() -> None:
+def test_other_processes_are_reported_with_what_keeps_the_rows_of_a_step() -> None:
     assert describe(BatchPlan(4, 1, 8, False), BatchPlan(4, 2, 8, False, 1)) == (
         "1 process, batch size 4 → 4 on each device, gradient accumulation 1 → 2: a step has the same rows as before"
     )

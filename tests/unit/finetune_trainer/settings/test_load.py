@@ -85,11 +85,11 @@ def test_a_misspelt_field_is_named_with_the_one_that_was_meant() -> None:
         ("- a", "run.yaml holds no settings"),
     ],
 )
-def test_what_is_wrong_is_told_by_field(text: str, message: str) -> None:
+def test_what_is_wrong_is_reported_by_field(text: str, message: str) -> None:
     assert failure_of(text).message.startswith(message)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     failure = failure_of(GOOD.replace("task: text-classification", "task: poetry").replace("5e-5", "-1"))
 
     assert failure.message == (

@@ -118,7 +118,7 @@ def warnings(caplog: pytest.LogCaptureFixture, **changes: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("steps", [100, 500])
-def test_a_warmup_as_long_as_the_run_is_told(caplog: pytest.LogCaptureFixture, steps: int) -> None:
+def test_a_warmup_as_long_as_the_run_is_reported(caplog: pytest.LogCaptureFixture, steps: int) -> None:
     told = warnings(caplog, training={"arguments": {"warmup_steps": steps}})
 
     assert len(told) == 1
@@ -129,11 +129,11 @@ def test_a_warmup_as_long_as_the_run_is_told(caplog: pytest.LogCaptureFixture, s
     "arguments",
     [{}, {"warmup_steps": 99}, {"warmup_steps": 0.5}, {"warmup_steps": 500, "lr_scheduler_type": "constant"}],
 )
-def test_a_warmup_that_ends_is_not_told(caplog: pytest.LogCaptureFixture, arguments: dict[str, Any]) -> None:
+def test_a_warmup_that_ends_is_not_reported(caplog: pytest.LogCaptureFixture, arguments: dict[str, Any]) -> None:
     assert warnings(caplog, training={"arguments": arguments}) == []
 
 
-def test_evaluations_and_checkpoints_beyond_the_end_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_evaluations_and_checkpoints_beyond_the_end_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     every = {"strategy": "steps", "steps": 500}
 
     told = warnings(caplog, evaluation=every, checkpoints=every)

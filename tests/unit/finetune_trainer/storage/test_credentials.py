@@ -86,7 +86,7 @@ def test_a_secret_becomes_the_options_of_the_file_system(
         ("az", {"AZURE_STORAGE_SAS_TOKEN": "x"}, "the Secret of dataset.secretRef lacks AZURE_STORAGE_ACCOUNT"),
     ],
 )
-def test_a_secret_that_lacks_something_is_told_with_its_field_and_without_its_values(
+def test_a_secret_that_lacks_something_is_reported_with_its_field_and_without_its_values(
     secrets: Path, scheme: str, values: dict[str, str], message: str
 ) -> None:
     mount(secrets, "dataset", values)

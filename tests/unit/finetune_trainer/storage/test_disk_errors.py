@@ -13,7 +13,7 @@ from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.storage.disk_errors import output_failures
 
 
-def test_a_full_disk_is_told_as_such(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_as_such(tmp_path: Path) -> None:
     with pytest.raises(TrainerError) as caught, output_failures(tmp_path):
         Path("/dev/full").write_text("x")
 

@@ -79,7 +79,7 @@ def of_azure(kind: type[HttpResponseError], status: int, code: str) -> HttpRespo
         (ValueError("x"), "other"),
     ],
 )
-def test_each_library_s_errors_are_told_apart(error: BaseException, problem: str) -> None:
+def test_each_library_s_errors_are_distinguished(error: BaseException, problem: str) -> None:
     assert problem_of(error) == problem
 
 

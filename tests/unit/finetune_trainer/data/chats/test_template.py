@@ -113,7 +113,7 @@ def test_turns_that_are_rewritten_when_more_follow_are_learnt_as_they_stand() ->
     assert learnt(rewritten) == ["Red.</s>", "(last) It is warm.</s>"]
 
 
-def test_turns_that_are_rewritten_and_have_no_end_cannot_be_told_apart() -> None:
+def test_turns_that_are_rewritten_and_have_no_end_cannot_be_distinguished() -> None:
     endless = byte_tokenizer(FORGETFUL.replace("</s>", ""))
 
     with pytest.raises(ChatError, match="in another way when more turns follow"):
@@ -234,7 +234,7 @@ def test_a_developer_s_turn_is_the_system_s_where_the_template_knows_no_other() 
         ("gemma.jinja", [CHAT[0], CHAT[0], CHAT[1]], "Conversation roles must alternate", "take turns, the user first"),
     ],
 )
-def test_what_a_template_refuses_is_told_with_a_remedy(file: str, chat: Any, told: str, hint: str) -> None:
+def test_what_a_template_refuses_is_reported_with_a_remedy(file: str, chat: Any, told: str, hint: str) -> None:
     template = find_chat_template(byte_tokenizer((TEMPLATES / file).read_text()), "a model")
 
     with pytest.raises(ChatError, match=told) as refused:
