@@ -78,7 +78,7 @@ class WorkQueue(Generic[K]):
     async def _run(self, key: K) -> None:
         try:
             again = await self._handle(key)
-        except Exception as error:
+        except Exception as error:  # whatever goes wrong with one key must not stop the others
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             delay = self._delay_of(error) or backoff(failures, random.random())  # noqa: S311
             logger.warning("%s: failed %d times, again in %.1f s", key, failures, delay, exc_info=error)
