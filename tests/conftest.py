@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 # As `storage.place` sets it before gcsfs is imported, which some test does earlier.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
+# Read when the libraries are imported, which the first conftest of a folder may do. Nothing here may look at the Hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+# A model this small is slower on many threads, most of all where other tests want the cores too.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # Each worker has caches of its own, and none of the user's.
 _hf_home = tempfile.TemporaryDirectory(prefix="finetune-tests-")
 os.environ["HF_HOME"] = _hf_home.name

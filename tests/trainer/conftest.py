@@ -9,12 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Read when the libraries are imported. Nothing here may look at the Hub.
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
-# A model this small is slower on many threads, most of all where other tests want the cores too.
-os.environ["OMP_NUM_THREADS"] = "1"
-
 import datasets
 import pytest
 import torch
