@@ -56,7 +56,7 @@ def test_when_one_of_the_pods_goes_away_all_go_on_from_the_last_checkpoint(space
         )
     )
     before = space.until(
-        "bereft", lambda s: s.get("phase") == "Running" and "latestCheckpoint" in s, "the middle of its training", 240
+        "bereft", lambda s: s.get("phase") == "Running" and "latestCheckpoint" in s, "the middle of its training"
     )
     second = next(
         pod["metadata"]["name"]
