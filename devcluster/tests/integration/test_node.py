@@ -102,9 +102,9 @@ def test_a_pod_reads_its_volumes_and_leaves_its_word(pods: Pods) -> None:
         },
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "token", "audience": "x"}}]}},
     ]
-    mounts = {"run": "/etc/run", "work": "/work", "secret": "/secret", "info": "/info", "token": "/token"}
-    work = [{"name": "work", "mountPath": "/work"}]
-    first = {"name": "first", "image": "any", "command": ["sh", "-c", "echo ready > /work/prepared"]}
+    mounts = {"run": "/etc/run", "work": "/scratch", "secret": "/secret", "info": "/info", "token": "/token"}
+    work = [{"name": "work", "mountPath": "/scratch"}]
+    first = {"name": "first", "image": "any", "command": ["sh", "-c", "echo ready > /scratch/prepared"]}
 
     pods.apply(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"run": "epochs: 3"}},
@@ -116,7 +116,7 @@ def test_a_pod_reads_its_volumes_and_leaves_its_word(pods: Pods) -> None:
             script,
             env=[
                 {"name": "WHO", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-                {"name": "PREPARED", "value": "/work/prepared"},
+                {"name": "PREPARED", "value": "/scratch/prepared"},
             ],
             volumeMounts=[{"name": name, "mountPath": path} for name, path in mounts.items()],
             pod={"volumes": volumes, "initContainers": [{**first, "volumeMounts": work}]},
