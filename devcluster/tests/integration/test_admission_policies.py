@@ -18,20 +18,27 @@ POLICY: Object = {
                 {
                     "apiGroups": [""],
                     "apiVersions": ["*"],
-                    "operations": ["CREATE", "UPDATE"],
+                    "operations": ["CREATE", "UPDATE", "DELETE"],
                     "resources": ["configmaps"],
                 }
             ]
         },
+        "matchConditions": [
+            {"name": "not-the-robot", "expression": "!request.userInfo.username.endsWith(':robot')"},
+        ],
         "variables": [
-            {"name": "labels", "expression": "has(object.metadata.labels) ? object.metadata.labels : dyn({})"},
+            {"name": "it", "expression": "request.operation == 'DELETE' ? oldObject : object"},
+            {
+                "name": "labels",
+                "expression": "has(variables.it.metadata.labels) ? variables.it.metadata.labels : dyn({})",
+            },
             {"name": "level", "expression": "'tests/level' in variables.labels ? variables.labels['tests/level'] : ''"},
         ],
         "validations": [
             {"expression": "variables.level != 'bad'", "message": "level is bad"},
             {"expression": "variables.level != 'large'", "messageExpression": "'it is ' + variables.level"},
             {
-                "expression": "oldObject == null || variables.level == '' || object.data == oldObject.data",
+                "expression": "oldObject == null || variables.level == '' || (object != null && object.data == oldObject.data)",
                 "reason": "Forbidden",
             },
             {"expression": "variables.level != 'broken' || object.data.none == 'x'"},
@@ -69,6 +76,22 @@ def configmaps(policy: None, namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/configmaps"
 
 
+def token_of(api: Api, namespace: str, name: str) -> str:
+    """The token of a new service account that may do everything in the namespace."""
+    rbac = {"apiGroup": "rbac.authorization.k8s.io"}
+    account = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
+    binding = {
+        "metadata": {"name": name},
+        "roleRef": {**rbac, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [account],
+    }
+    accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    bindings = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings"
+    assert api("POST", accounts, {"metadata": {"name": name}}).code == 201
+    assert api("POST", bindings, binding).code == 201
+    return str(api("POST", f"{accounts}/{name}/token", {"spec": {"audiences": []}}).body["status"]["token"])
+
+
 def denied(answer: Answer) -> tuple[int, str, str]:
     """(code, reason, what the policy says)"""
     return answer.code, answer.body["reason"], answer.message.partition(" denied request: ")[2]
@@ -103,6 +126,24 @@ def test_an_update_is_compared_with_the_old_object(api: Api, configmaps: str) ->
     assert labelled.code == 200
     expression = POLICY["spec"]["validations"][2]["expression"]
     assert denied(changed) == (403, "Forbidden", f"failed expression: {expression}")
+
+
+def test_a_deletion_is_judged_by_the_old_object(api: Api, configmaps: str) -> None:
+    for name, level in (("a", "fixed"), ("b", "")):
+        assert api("POST", configmaps, config_map(name, level)).code == 201
+
+    refused, allowed = (api("DELETE", f"{configmaps}/{name}") for name in "ab")
+
+    assert (denied(refused)[:2], allowed.code) == ((403, "Forbidden"), 200)
+    assert api("GET", f"{configmaps}/a").code == 200
+
+
+def test_a_policy_is_for_those_whom_its_conditions_name(api: Api, configmaps: str, namespace: str) -> None:
+    tokens = {name: token_of(api, namespace, name) for name in ("robot", "person")}
+
+    codes = {name: api("POST", configmaps, config_map(name, "bad"), token=token).code for name, token in tokens.items()}
+
+    assert codes == {"robot": 201, "person": 422}
 
 
 def test_other_kinds_are_let_through(api: Api, configmaps: str, namespace: str) -> None:

@@ -1,4 +1,4 @@
-"""ValidatingAdmissionPolicies: CEL expressions that objects must fulfil when they are created or updated.
+"""ValidatingAdmissionPolicies: CEL expressions that objects must fulfil when they are created, updated or deleted.
 
 What the tables below do not name is refused in a policy or a binding, so that nobody relies on a check that is not made.
 """
@@ -20,30 +20,40 @@ from devcluster.apiserver.resources import Resource
 GROUP = "admissionregistration.k8s.io"
 POLICIES, BINDINGS = f"{GROUP}/validatingadmissionpolicies", f"{GROUP}/validatingadmissionpolicybindings"
 
-_POLICY_FIELDS = ("failurePolicy", "matchConstraints", "validations", "variables")
+_POLICY_FIELDS = ("failurePolicy", "matchConditions", "matchConstraints", "validations", "variables")
 _BINDING_FIELDS = ("policyName", "validationActions")
 _MATCH_DEFAULTS: Object = {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}}
 _RULE_FIELDS = ("apiGroups", "apiVersions", "operations", "resources", "scope")
-_OPERATIONS = ("CREATE", "UPDATE")
+_OPERATIONS = ("CREATE", "UPDATE", "DELETE")
+_BOOL = (cel.Type.BOOL,)
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
 
 
 @dataclass(frozen=True)
 class Admission:
-    """A write to admit: CREATE, or UPDATE of `old` to `obj`."""
+    """A write to admit: CREATE of `obj`, UPDATE of `old` to `obj`, or DELETE of `old`."""
 
     resource: Resource
     subresource: str
-    obj: Object
+    obj: Object | None
     old: Object | None
+    user: Object
+    """Who writes, as `userInfo` of a request has it."""
 
     @property
     def operation(self) -> str:
+        if self.obj is None:
+            return "DELETE"
         return "CREATE" if self.old is None else "UPDATE"
 
     @property
+    def metadata(self) -> Object:
+        metadata: Object = (self.obj or self.old or {})["metadata"]
+        return metadata
+
+    @property
     def name(self) -> str:
-        return str(self.obj["metadata"]["name"])
+        return str(self.metadata["name"])
 
     def request(self) -> Object:
         """Return the variable `request` of expressions."""
@@ -55,7 +65,8 @@ class Admission:
             "subResource": self.subresource,
             "operation": self.operation,
             "name": self.name,
-            "namespace": self.obj["metadata"].get("namespace") or "",
+            "namespace": self.metadata.get("namespace") or "",
+            "userInfo": self.user,
         }
 
 
@@ -93,11 +104,13 @@ def check_policy(spec: Object) -> list[FieldError]:
 
 
 def _check_expressions(spec: Object) -> Iterator[FieldError]:
+    for index, condition in enumerate(spec.get("matchConditions") or ()):
+        yield from _check_expression(condition["expression"], f"spec.matchConditions[{index}].expression", _BOOL)
     for index, variable in enumerate(spec.get("variables") or ()):
         yield from _check_expression(variable["expression"], f"spec.variables[{index}].expression", ())
     for index, validation in enumerate(spec.get("validations") or ()):
         where = f"spec.validations[{index}]"
-        yield from _check_expression(validation["expression"], f"{where}.expression", (cel.Type.BOOL,))
+        yield from _check_expression(validation["expression"], f"{where}.expression", _BOOL)
         if wording := validation.get("messageExpression"):
             yield from _check_expression(wording, f"{where}.messageExpression", (cel.Type.STRING,))
 
@@ -133,17 +146,39 @@ def denial(policy: Object, binding: Object, admission: Admission) -> ApiError | 
     if not any(_matches(rule, admission) for rule in spec["matchConstraints"]["resourceRules"]):
         return None
     data: Object = {"object": admission.obj, "oldObject": admission.old, "request": admission.request()}
+    ignores_errors = spec["failurePolicy"] == "Ignore"
+    unmet, failure = _unmet_conditions(spec, data)
+    if unmet or (failure and ignores_errors):
+        return None
+    if failure:
+        return _denied(policy, binding, admission, failure, "Invalid")
     data["variables"] = _variables(spec, data)
     for validation in spec.get("validations") or ():
-        if message := _violation(validation, data, ignores_errors=spec["failurePolicy"] == "Ignore"):
-            names = f"'{policy['metadata']['name']}' with binding '{binding['metadata']['name']}'"
-            text = f"ValidatingAdmissionPolicy {names} denied request: {message}"
-            error = forbidden(admission.resource.plural, admission.resource.group, admission.name, text)
-            error.reason = validation.get("reason") or "Invalid"
-            error.code = _CODES.get(error.reason, 422)
-            error.details = {**(error.details or {}), "causes": [{"message": text}]}
-            return error
+        if message := _violation(validation, data, ignores_errors=ignores_errors):
+            return _denied(policy, binding, admission, message, validation.get("reason") or "Invalid")
     return None
+
+
+def _denied(policy: Object, binding: Object, admission: Admission, message: str, reason: str) -> ApiError:
+    names = f"'{policy['metadata']['name']}' with binding '{binding['metadata']['name']}'"
+    text = f"ValidatingAdmissionPolicy {names} denied request: {message}"
+    error = forbidden(admission.resource.plural, admission.resource.group, admission.name, text)
+    error.reason = reason
+    error.code = _CODES.get(reason, 422)
+    error.details = {**(error.details or {}), "causes": [{"message": text}]}
+    return error
+
+
+def _unmet_conditions(spec: Object, data: Object) -> tuple[bool, str]:
+    """Return whether a match condition is false, and why one cannot be evaluated if so."""
+    unmet, failure = False, ""
+    for condition in spec.get("matchConditions") or ():
+        result = _program(condition["expression"]).eval(data=data)
+        if result.type() != cel.Type.BOOL:
+            failure = f"match condition '{condition['name']}' resulted in error: {result.value()}"
+        elif result.value() is False:
+            unmet = True
+    return unmet, failure
 
 
 def _matches(rule: Object, admission: Admission) -> bool:

@@ -134,7 +134,7 @@ class Handlers:
         return _written(view, target, self._writer.patch(target, change, options))
 
     async def _delete(self, request: web.Request, target: Target) -> web.Response:
-        options = read_options(await _optional_body(request), dict(request.query))
+        options = read_options(await _optional_body(request), dict(request.query), request[USER].as_object())
         warning = default_warning(target.resource, options)
         obj, gone = self._writer.delete(target, options)
         warnings = [warning] if warning else []
@@ -184,6 +184,7 @@ def _options(request: web.Request) -> WriteOptions:
         field_validation=validation,
         force=query.get("force") == "true",
         dry_run=bool(query.get("dryRun")),
+        user=request[USER].as_object(),
     )
 
 

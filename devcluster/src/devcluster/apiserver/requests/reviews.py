@@ -30,7 +30,7 @@ class Reviews:
             case "binding":
                 return self._bind(target, body)
             case "eviction":
-                return self._evict(target, body)
+                return self._evict(target, body, user)
             case "TokenReview":
                 return self._tokens.review(body)
             case "SelfSubjectReview":
@@ -59,7 +59,7 @@ class Reviews:
         self._writer.store_server_change(target, pod)
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
-    def _evict(self, target: Target, body: Object) -> Object:
+    def _evict(self, target: Target, body: Object, user: User) -> Object:
         """Delete a pod with the condition DisruptionTarget, by which a Job does not count it as a failure."""
         pod = self._pod(target)
         _set_condition(
@@ -72,7 +72,7 @@ class Reviews:
             },
         )
         self._writer.store_server_change(target, pod)
-        self._writer.delete(target, read_options(body.get("deleteOptions") or {}, {}))
+        self._writer.delete(target, read_options(body.get("deleteOptions") or {}, {}, user.as_object()))
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
 
 

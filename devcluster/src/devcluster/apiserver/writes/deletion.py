@@ -1,7 +1,7 @@
 """What a DELETE does to an object: remove it, or mark it and wait for its finalizers, node or controller."""
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from devcluster.apiserver.errors import ApiError, bad_request, conflict
 from devcluster.apiserver.objects import Object, clone, is_deleting, timestamp
@@ -20,9 +20,11 @@ class DeleteOptions:
     uid: str | None = None
     resource_version: str | None = None
     dry_run: bool = False
+    user: Object = field(default_factory=dict)
+    """Who deletes, as `userInfo` of a request has it."""
 
 
-def read_options(body: Object, query: dict[str, str]) -> DeleteOptions:
+def read_options(body: Object, query: dict[str, str], user: Object) -> DeleteOptions:
     """Read the options from the body, or else from the query."""
     preconditions = body.get("preconditions") or {}
     grace = body.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
@@ -37,6 +39,7 @@ def read_options(body: Object, query: dict[str, str]) -> DeleteOptions:
         uid=preconditions.get("uid"),
         resource_version=preconditions.get("resourceVersion"),
         dry_run=bool(body.get("dryRun") or query.get("dryRun")),
+        user=user,
     )
 
 

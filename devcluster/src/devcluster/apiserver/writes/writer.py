@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from devcluster.apiserver.errors import (
     ApiError,
@@ -57,6 +57,8 @@ class WriteOptions:
     field_validation: str = "Warn"
     force: bool = False
     dry_run: bool = False
+    user: Object = field(default_factory=dict)
+    """Who writes, as `userInfo` of a request has it."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,11 @@ class Writer:
         """Delete an object, or begin its deletion; return (the object, whether it was removed)."""
         resource, live = target.resource, self._live(target)
         check_preconditions(resource, live, options)
+        self._check_policies(Admission(resource, target.subresource, None, live, options.user))
+        return self._delete(target, live, options)
+
+    def _delete(self, target: Target, live: Object, options: DeleteOptions) -> tuple[Object, bool]:
+        resource = target.resource
         left = begin_deletion(resource, live, options)
         if resource.storage_key == DEFINITIONS and left is None and not options.dry_run:
             left = self._delete_instances(live)
@@ -171,9 +178,9 @@ class Writer:
             meta["name"] = generated_name(meta["generateName"])
         if resource.has_status:
             obj.pop("status", None)
-        for field in (*_SERVERS_OWN, "selfLink"):
-            if field != "namespace":
-                meta.pop(field, None)
+        for own in (*_SERVERS_OWN, "selfLink"):
+            if own != "namespace":
+                meta.pop(own, None)
         meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": timestamp()}
         if resource.has_generation:
             meta["generation"] = 1
@@ -181,7 +188,7 @@ class Writer:
         if resource.kind == "Pod" and not resource.group:
             self._check_references(obj)
         checks.check_valid(resource, obj, None)
-        self._check_policies(Admission(resource, target.subresource, obj, None))
+        self._check_policies(Admission(resource, target.subresource, obj, None, options.user))
         key = (meta.get("namespace") or "", meta["name"])
         if self._store.get(resource.storage_key, key) is not None:
             raise already_exists(resource.plural, resource.group, meta["name"])
@@ -202,7 +209,7 @@ class Writer:
         new = _with_protected_fields(target, live, new)
         checks.fill_defaults(resource, new)
         checks.check_valid(resource, new, live, status_only=target.subresource == "status")
-        self._check_policies(Admission(resource, target.subresource, new, live))
+        self._check_policies(Admission(resource, target.subresource, new, live, options.user))
         if is_deleting(live):
             _check_finalizers(resource, live, new)
         if resource.has_generation and _generation_fields(resource, new) != _generation_fields(resource, live):
@@ -242,7 +249,7 @@ class Writer:
         for resource in [resource for resource in self._registry if resource.storage_key == key][:1]:
             for obj in list(self._store.objects(key)):
                 meta = obj["metadata"]
-                self.delete(Target(resource, meta.get("namespace", ""), meta["name"]), DeleteOptions())
+                self._delete(Target(resource, meta.get("namespace", ""), meta["name"]), obj, DeleteOptions())
         if not any(True for _ in self._store.objects(key)):
             return None
         left: Object = clone(crd)
@@ -328,10 +335,10 @@ def _check_size(obj: Object) -> None:
 def _with_protected_fields(target: Target, live: Object, new: Object) -> Object:
     """Return the new object with the live values of all fields that this endpoint may not change."""
     meta = {**new["metadata"]}
-    for field in (*_SERVERS_OWN, "name", "resourceVersion"):
-        meta.pop(field, None)
-        if field in live["metadata"]:
-            meta[field] = live["metadata"][field]
+    for own in (*_SERVERS_OWN, "name", "resourceVersion"):
+        meta.pop(own, None)
+        if own in live["metadata"]:
+            meta[own] = live["metadata"][own]
     if target.subresource == "status":
         if target.resource.is_custom:
             managed = meta.get("managedFields")

@@ -13,9 +13,8 @@ RULE = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["CREATE"], "res
     ("change", "field"),
     [
         ({"paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}, "spec.paramKind"),
-        ({"matchConditions": [{"name": "a", "expression": "true"}]}, "spec.matchConditions"),
         (
-            {"matchConstraints": {"resourceRules": [{**RULE, "operations": ["DELETE"]}]}},
+            {"matchConstraints": {"resourceRules": [{**RULE, "operations": ["CONNECT"]}]}},
             "spec.matchConstraints.resourceRules[0].operations",
         ),
         (
