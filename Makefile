@@ -8,7 +8,7 @@ KERAS_VENV ?= .venv-keras
 BENCH_PYTHON ?= $(BIN)/python
 # A worker for each core; one that has nothing left takes from another, so that what a module's tests share is seldom made twice.
 SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=8 --dist=worksteal
-# bitsandbytes alone, to stand beside the main environment.
+# bitsandbytes alone, beside the main environment.
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help

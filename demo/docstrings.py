@@ -33,7 +33,7 @@ def docstrings(module: str) -> Iterator[str]:
 
 
 def rows() -> list[tuple[str, str]]:
-    """(text, label), each text once; one that stands in two modules belongs to none and is left out."""
+    """(text, label), each text once; one that is in two modules belongs to none and is left out."""
     labels: dict[str, set[str]] = {}
     for module in MODULES:
         for text in docstrings(module):

@@ -1,6 +1,6 @@
 """`training.arguments`: names with a value each, bounded in depth, length and number, so that no reader dies of them.
 
-A CRD cannot say "text, number, boolean or null, or a flat list or map of them": it has no unions, and CEL does not see
+A CRD cannot express "text, number, boolean or null, or a flat list or map of them": it has no unions, and CEL does not see
 values without a type. But the bounds of every type may be in one schema, and each applies only to values of its own
 type. So the schema refuses depth, lengths and numbers at apply, and what it cannot express (names, keys, and all
 bytes together) is in `RULES`: checked by a ValidatingAdmissionPolicy (`finetune_api.policy`), and wherever it is read.

@@ -46,7 +46,7 @@ def _convert(node: JsonObject, definitions: JsonObject, path: str) -> JsonObject
             case "items":
                 result[keyword] = _convert(value, definitions, f"{path}[]")
             case "additionalProperties":
-                if value is not False:  # which says no more than pruning does
+                if value is not False:  # which means no more than pruning does
                     result[keyword] = _convert({} if value is True else value, definitions, f"{path}[*]")
             case "default":
                 result.update(_default(node, value))
@@ -97,7 +97,7 @@ def _column(name: str, kind: str, path: str, description: str, *, wide: bool = F
 
 
 PRINTER_COLUMNS: Final = [
-    _column("Phase", "string", ".status.phase", "Where the job stands."),
+    _column("Phase", "string", ".status.phase", "Phase of the job."),
     _column("Progress", "integer", ".status.progress.percent", "Training done, in percent."),
     _column("Epoch", "string", ".status.progress.epoch", "Passes over the training rows."),
     _column("Loss", "string", '.status.metrics[?(@.name=="loss")].value', "Training loss."),

@@ -1,4 +1,4 @@
-"""What a pod needs on a given cluster. All of it goes to the training pod as it stands."""
+"""What a pod needs on a given cluster. All of it goes to the training pod unchanged."""
 
 import re
 from typing import Annotated, Any, Literal, TypeAlias

@@ -1,6 +1,7 @@
 """Kubernetes resource quantities, such as 500m, 16Gi or a plain number."""
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -31,3 +32,16 @@ Quantity: TypeAlias = Annotated[
     AfterValidator(lambda value: enforce(value, _RULE)),
     WithJsonSchema({"x-kubernetes-int-or-string": True, "maxLength": 32, **validations(_RULE)}),
 ]
+
+_FACTORS: Final = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTP", start=1)},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTP", start=1)},
+}
+
+
+def parse_quantity(quantity: str) -> Decimal:
+    """Return the number that a valid `Quantity` means: 0.5 for 500m, 1024 for 1Ki, 1000 for 1e3."""
+    number = quantity.rstrip("mkKMGTPi")
+    return Decimal(number) * _FACTORS[quantity.removeprefix(number)]

@@ -93,7 +93,7 @@ class Reason(StrEnum):
     TASK_NOT_SUPPORTED = "TaskNotSupported", "The model or adapter is for another task.", "Choose the task that the model was made for, or another model."
     TEXTS_UNKNOWN = "TextsUnknown", "The tokenizer does not know the script of the texts.", "Use a model for the language of the texts."
     TOKENIZER_MISSING = "TokenizerMissing", "The model has no tokenizer that can be used.", "Save the tokenizer beside the model."
-    TOKENIZER_NOT_FAST = "TokenizerNotFast", "The tokenizer does not tell which word a token belongs to.", "Use a model with a fast tokenizer (tokenizer.json)."
+    TOKENIZER_NOT_FAST = "TokenizerNotFast", "The tokenizer does not know which word a token belongs to.", "Use a model with a fast tokenizer (tokenizer.json)."
     WEIGHTS_DO_NOT_FIT = "WeightsDoNotFit", "The weights are not those of the model that config.json describes.", "Use the weights and the config.json of one model."
     WEIGHTS_MISSING = "WeightsMissing", "The model has no weights, or not all of them.", "Copy all weight files of the model."
 
@@ -203,7 +203,7 @@ class Reason(StrEnum):
     # Adjustments: what the run changed by itself, besides CudaOutOfMemory and OtherProcesses
     EARLY_STOPPING = "EarlyStopping", "evaluation.patience ended the training early."
 
-    # Conditions and attempts: where the job stands
+    # Conditions and attempts: states of the job
     COMPLETED = "Completed", "The attempt trained to its end."
     CREATING = "Creating", "The Job is being created."
     EVALUATING = "Evaluating", "The model is being evaluated."

@@ -28,7 +28,7 @@ class RunOutput(ApiModel):
     """Where everything that the run makes goes."""
 
     uri: RunOutputUri
-    """pvc://claim/path, file:///path, s3://, gs:// or az://bucket/path, or hf://org/name: `checkpoints/`, `model/` and `history.jsonl` come to stand below. On the Hub the model stands at the top of the repository."""
+    """pvc://claim/path, file:///path, s3://, gs:// or az://bucket/path, or hf://org/name: `checkpoints/`, `model/` and `history.jsonl` are written below. On the Hub the model stands at the top of the repository."""
 
 
 class Reporting(ApiModel):

@@ -64,7 +64,7 @@ class ModelSource(ApiModel):
     secret_ref: SecretReference | None = None
     """Credentials to read it with."""
     problem_type: Problem | None = None
-    """What text-classification predicts, as in transformers' configuration. If left out the label column tells: a list of labels is multi-label, a number with a fraction (float) is regression, all else is one class of several."""
+    """What text-classification predicts, as in transformers' configuration. If left out the label column decides: a list of labels is multi-label, a number with a fraction (float) is regression, all else is one class of several."""
 
 
 class Split(ApiModel):
@@ -98,7 +98,7 @@ class Columns(ApiModel):
     prompt: Name | None = None
     """causal-lm: what is asked. If left out, columns `prompt` and `completion` are taken where there are both. Of format alpaca it names the instruction."""
     completion: Name | None = None
-    """causal-lm: what the model shall answer. It follows the prompt as it stands: let it begin with the space or line break that parts them."""
+    """causal-lm: what the model shall answer. It follows the prompt directly: let it begin with the space or line break that parts them."""
 
 
 Format: TypeAlias = Literal["auto", "text", "prompt-completion", "messages", "sharegpt", "alpaca"]
@@ -120,7 +120,7 @@ class Dataset(ApiModel):
     evaluation: Split | None = None
     """Rows to evaluate on. Without it nothing is evaluated."""
     format: Format = "auto"
-    """causal-lm: how rows are written. `text`: plain text. `prompt-completion`: a question and its answer. `messages`: a chat as OpenAI writes it, with `tools` and `system` beside it. `sharegpt`: a chat of {from, value} in `conversations`. `alpaca`: `instruction`, `input` and `output`. `auto` tells by `columns` and by the columns that are there; the log says which was taken."""
+    """causal-lm: how rows are written. `text`: plain text. `prompt-completion`: a question and its answer. `messages`: a chat as OpenAI writes it, with `tools` and `system` beside it. `sharegpt`: a chat of {from, value} in `conversations`. `alpaca`: `instruction`, `input` and `output`. `auto` decides by `columns` and by the columns that are there; the log names the format that was taken."""
     columns: Columns = Columns()
 
 

@@ -188,7 +188,7 @@ class MemoryEstimate(LenientModel):
     """The copy of a checkpoint, where the training is on the CPU."""
     total: Bytes
     available: Bytes | None = None
-    """Free on the device where this was found out; absent where the system does not tell."""
+    """Free on the device where this was found out; absent where the system does not report it."""
 
 
 class Preflight(LenientModel):
@@ -254,7 +254,7 @@ class Failure(LenientModel):
     hint: Message | None = None
     exit_code: Annotated[int, Field(ge=-255, le=255)] | None = None
     log_tail: Annotated[str, Field(max_length=MAX_LOG_TAIL)] | None = None
-    """The last lines that the container wrote, where the trainer itself could say nothing."""
+    """The last lines that the container wrote, where the trainer itself could report nothing."""
 
 
 class Condition(LenientModel):
@@ -269,7 +269,7 @@ class Condition(LenientModel):
 
 
 class FineTuneJobStatus(LenientModel):
-    """What stands of the job. Written by the operator alone."""
+    """What was observed of the job. Written by the operator alone."""
 
     model_config = ConfigDict(validate_default=False)
 

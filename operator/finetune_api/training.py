@@ -55,7 +55,7 @@ class Lora(ApiModel):
     quantization: Literal["4bit", "8bit"] | None = None
     """Hold the model's own weights in 4 or 8 bits (QLoRA). Needs bitsandbytes in the image."""
     merge: bool = False
-    """Export the model with the adapter merged into it, to `model/`; the adapter itself then stands in `adapter/`. If false, `model/` is the adapter."""
+    """Export the model with the adapter merged into it, to `model/`; the adapter itself is then in `adapter/`. If false, `model/` is the adapter."""
 
 
 class Training(ApiModel):

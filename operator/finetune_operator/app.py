@@ -146,7 +146,7 @@ class Operator:
             stop=stop,
         )
         if not stop.is_set():
-            raise RuntimeError("Kopf has stopped by itself; its log says why")
+            raise RuntimeError("Kopf has stopped by itself; its log gives the reason")
 
     async def _reconcile(self, key: Key) -> float | None:
         return await self._reconciler.reconcile(key)

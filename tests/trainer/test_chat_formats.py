@@ -363,7 +363,7 @@ def test_sharegpt_s_chats_are_read_as_they_are(tmp_path: Path, column: str, capl
 
     whole = "<|im_start|>system\nbe<|im_end|>\n" + user("why?") + assistant("bad") + user("2") + assistant("so.")
     assert rows == [(whole, "so.<|im_end|>")]
-    assert f"learning from the columns {column} (dataset.format sharegpt, told by the columns)" in caplog.text
+    assert f"learning from the columns {column} (dataset.format sharegpt, detected by the columns)" in caplog.text
 
 
 def test_sharegpt_s_calls_of_functions_are_read(tmp_path: Path) -> None:

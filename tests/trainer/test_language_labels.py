@@ -189,7 +189,7 @@ def test_what_is_learnt_from_and_what_is_not_is_reported(tmp_path: Path, caplog:
 
     taught(tmp_path, [{"text": "the sky", "messages": CHAT, "instruction": "x"}], template=CHAT_TEMPLATE)
 
-    assert "learning from the columns messages (dataset.format messages, told by the columns)" in caplog.text
+    assert "learning from the columns messages (dataset.format messages, detected by the columns)" in caplog.text
     assert "split 'train' is read as messages, without its column 'instruction'" in caplog.text
 
 

@@ -1,1 +1,1 @@
-"""The trainer: reads one `run.yaml`, trains, and says how it goes. `python -m finetune_trainer --config run.yaml`."""
+"""The trainer: reads one `run.yaml`, trains, and reports its progress. `python -m finetune_trainer --config run.yaml`."""

@@ -126,5 +126,5 @@ def _write_final_report(state: RunState, code: ExitCode, failure: Failure | None
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logger.setLevel(logging.INFO if is_main() else logging.CRITICAL)  # `launch` logs what another one has to say
+    logger.setLevel(logging.INFO if is_main() else logging.CRITICAL)  # `launch` logs what another one reports
     sys.exit(main(sys.argv[1:]))

@@ -136,7 +136,7 @@ class FineTuneJobs:
             self._behind_since = None
         elif self._behind_since is None:
             self._behind_since = self._clock()
-            logger.warning("Kopf's watch has not told of %d FineTuneJobs, such as %s", len(missed), missed[0])
+            logger.warning("Kopf's watch has not delivered %d FineTuneJobs, such as %s", len(missed), missed[0])
 
     def silence(self) -> float:
         """Seconds since the last list."""

@@ -57,13 +57,13 @@ def kind(field: JsonObject) -> str:
 
 
 def default(field: JsonObject) -> str:
-    """Return a field's default as JSON; that of an object stands at its own fields."""
+    """Return a field's default as JSON; that of an object is given at its own fields."""
     value = field.get("default")
     return "" if value is None or "properties" in field else f"`{json.dumps(_shortest(value))}`"
 
 
 def limits(field: JsonObject) -> str:
-    """Return what a value must keep to, as far as a schema can say it."""
+    """Return what a value must keep to, as far as a schema can express it."""
     found = [_range(field)]
     if "enum" in field:
         found.append(", ".join(f"`{value}`" for value in field["enum"]))

@@ -3,6 +3,7 @@
 import math
 
 from finetune_api.base import JsonObject
+from finetune_api.quantity import parse_quantity
 from finetune_api.report import (
     ENV_CA_CERT,
     ENV_NODE_RANK,
@@ -26,7 +27,6 @@ from finetune_operator.manifests.paths import (
     TERMINATION_LOG,
     TOKEN_DIR,
 )
-from finetune_operator.manifests.quantity import parse_quantity
 from finetune_operator.manifests.secrets import secret_names
 from finetune_operator.manifests.service import rendezvous
 

@@ -1,6 +1,7 @@
 """The batch/v1 Job of the preflight: one small CPU pod that checks settings, model and data before GPUs are asked for."""
 
 from finetune_api.base import JsonObject
+from finetune_api.quantity import parse_quantity
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.pod_defaults import PodDefaults
@@ -8,7 +9,6 @@ from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.manifests.job import job_of
 from finetune_operator.manifests.metadata import PREFLIGHT, child_metadata
 from finetune_operator.manifests.pod import Program, build_pod_template, claim_of, claims, source_claims
-from finetune_operator.manifests.quantity import parse_quantity
 
 _CPU, _MEMORY = "1", "2Gi"
 """What is asked for at the most: reading and tokenizing needs no more, whatever the training needs."""

@@ -114,7 +114,7 @@ def root_cause(pods: Iterable[PodState]) -> tuple[PodState, Terminated] | None:
 
 
 def group_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> Failure:
-    """Why a run failed, by the pod whose fault it is. The first pod stands for all, another one is named."""
+    """Why a run failed, by the pod whose fault it is. The first pod represents all; another one is named."""
     failure = attempt_failure(pod, ended, spec)
     if pod.index == 0:
         return failure

@@ -47,7 +47,7 @@ def merge_reports(previous: FineTuneJobStatus, observed: Observation, keep: int)
             logger.warning("dropped what pod %s reported, since it cannot be digested: %s", pod.name, error)
             unread = unread or f"pod {pod.name}: all of it"
         if pod.unread:
-            unread = unread or f"pod {pod.name}: {pod.unread} of its last word"
+            unread = unread or f"pod {pod.name}: {pod.unread} of its final report"
     return known.model_copy(update={"warnings": _warnings(previous, known, unread)})
 
 

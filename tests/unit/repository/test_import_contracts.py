@@ -57,6 +57,10 @@ FORBIDDEN = {
         "trainer_image/finetune_trainer/engines/losses.py",
         "from finetune_trainer.tasks import task",
     ),
+    "Tasks prepare rows and models: they know of no progress, checkpoint or process": (
+        "trainer_image/finetune_trainer/tasks/task.py",
+        "from finetune_trainer.progress import history",
+    ),
     "Engines see of progress the events alone": (
         "trainer_image/finetune_trainer/engines/losses.py",
         "from finetune_trainer.progress import history",

@@ -65,7 +65,7 @@ def sync_folders(folder: Path) -> None:
 
 
 def remove_folder(folder: Path, trash: Path) -> None:
-    """Delete a folder if it is there. It is moved into `trash` first, so that half of it never stands under its name."""
+    """Delete a folder if it is there. It is moved into `trash` first, so that half of it never has its name."""
     doomed = trash / f"removed-{uuid.uuid4().hex}"
     if folder.exists():
         folder.rename(doomed)

@@ -23,7 +23,7 @@ def available_cores(root: Path = _SYSTEM) -> int:
 def available_memory(root: Path = _SYSTEM) -> int | None:
     """Return the bytes of CPU memory that this process can still take: the machine's or the container's, whichever is less.
 
-    None where the system does not say, as outside Linux. `root` is the folder that holds proc/ and sys/.
+    None where the system does not report it, as outside Linux. `root` is the folder that holds proc/ and sys/.
     """
     left = []
     with suppress(OSError, ValueError, IndexError):

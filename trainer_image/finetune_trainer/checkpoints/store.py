@@ -87,7 +87,7 @@ class CheckpointStore:
             raise TrainerError(
                 ExitCode.INTERNAL,
                 Reason.CHECKPOINT_BROKEN,
-                f"{newest.path.name} came to this machine otherwise than its manifest says, though not to another",
+                f"{newest.path.name} came to this machine otherwise than its manifest has it, though not to another",
                 "the next attempt reads it anew",
             )
         if newest and not newest.path.is_dir():

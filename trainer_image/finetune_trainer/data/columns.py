@@ -97,7 +97,7 @@ def _is_written_list(text: str) -> bool:
 
 
 def warn_of_empty_texts(rows: Rows, column: str) -> None:
-    """Say how many texts are empty: that is no mistake where only some are, but seldom meant."""
+    """Warn of empty texts with their number: that is no mistake where only some are, but seldom meant."""
     texts = rows.dataset.select_columns([column]).with_format("arrow").iter(batch_size=_AT_ONCE)
     empty = np.concatenate([pc.equal(pc.utf8_trim_whitespace(table[column]), "").to_numpy() for table in texts])
     if empty.any():
@@ -129,7 +129,7 @@ def _where_it_may_be(rows: Rows, column: str) -> str | None:
     for name in there:
         inner = first[name][0] if isinstance(first[name], list) and first[name] else None
         if isinstance(inner, dict) and column in inner:
-            return f"the rows seem to stand within '{name}': write them as a list, or one object a line (jsonl)"
+            return f"the rows seem to be within '{name}': write them as a list, or one object a line (jsonl)"
     return None
 
 

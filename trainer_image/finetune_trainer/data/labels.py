@@ -54,7 +54,7 @@ def problem_of(rows: Rows, column: str, wanted: Problem | None, metrics: Collect
     warn(
         Reason.WHOLE_NUMBERS,
         f"column '{column}' of split '{rows.split}' holds floats that are all whole, {len(values)} different ones from "
-        f"{min(values):g} to {max(values):g}: they are taken as {taken}. Set model.problemType to say which they are; if "
+        f"{min(values):g} to {max(values):g}: they are taken as {taken}. Set model.problemType to what they are; if "
         f"this is not meant, to {other}",
     )
     return "single_label_classification" if classes else "regression"

@@ -42,7 +42,7 @@ _TEXTS = frozenset({"prompt", "completion", "instruction", "input", "output", "s
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a split, and where each stood in it, so that a message can name the row that people see."""
+    """Rows of a split, and the place of each in it, so that a message can name the row that people see."""
 
     dataset: datasets.Dataset
     positions: npt.NDArray[np.int64]

@@ -130,7 +130,7 @@ def check_filled(rows: Rows, lengths: Sequence[int]) -> None:
 def check_lengths(
     rows: Rows, lengths: Sequence[int], longest: int | None, field: str = "maxLength", whose: str = ""
 ) -> None:
-    """No row has too many tokens. Says how many have as many as they may, as those that were cut have.
+    """No row has too many tokens. Warns of how many have as many as they may, as those that were cut have.
 
     Args:
         field: Of `preprocessing`: what sets the bound.

@@ -23,7 +23,7 @@ _BATCH = 10_000
 
 
 def check_vocabulary(tokenizer: Tokenizer, embeddings: int | None, source: str) -> None:
-    """Say that the tokenizer has tokens beyond the model's embeddings: harmless as long as no text has them."""
+    """Warn that the tokenizer has tokens beyond the model's embeddings: harmless as long as no text has them."""
     if embeddings is None:
         return
     beyond = {token: name for name, token in tokenizer.get_vocab().items() if token >= embeddings}

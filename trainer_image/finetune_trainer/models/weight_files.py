@@ -40,7 +40,7 @@ def check_no_pointers(folder: Path, source: str) -> None:
         if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(_POINTER):
             raise model_error(
                 Reason.FILE_IS_LFS_POINTER,
-                f"{source}: {path.name} is a git LFS pointer, and not the file that it stands for",
+                f"{source}: {path.name} is a git LFS pointer, and not the file itself",
                 "fetch the files: git lfs pull; or copy the model by hf download",
             )
 

@@ -50,4 +50,4 @@ def write_final_report(report: FinalReport) -> None:
     try:
         path.write_text(report.to_termination_message(), encoding="utf-8")
     except OSError as error:
-        logger.warning("the final word cannot be written to %s: %s", path, error)
+        logger.warning("the final report cannot be written to %s: %s", path, error)

@@ -27,7 +27,7 @@ _LOSS_PATTERNS = (
     "broken pipe", "connection refused", "connection timed out", "no route to host", "connectfullmesh failed",
     "remote process exited",
 )  # fmt: skip
-"""What gloo, NCCL and the store say of a connection that broke. Other errors of theirs are faults of the run itself."""
+"""Messages of gloo, NCCL and the store for a connection that broke. Other errors of theirs are faults of the run itself."""
 
 
 class Processes:
@@ -128,7 +128,7 @@ def peer_lost(message: str) -> TrainerError:
         ExitCode.PEER_LOST,
         Reason.PEER_LOST,
         message,
-        "the process that was lost, or its pod, tells the cause; the run goes on from its newest checkpoint",
+        "the process that was lost, or its pod, reports the cause; the run goes on from its newest checkpoint",
     )
 
 

@@ -156,8 +156,8 @@ def _silent_failure(rank: int, exit_code: int) -> Failure:
     if exit_code >= 0:
         return Failure(
             reason=Reason.PROCESS_DIED,
-            message=f"process {rank} ended with exit code {exit_code} and told nothing",
-            hint="the pod's log may tell why",
+            message=f"process {rank} ended with exit code {exit_code} and reported nothing",
+            hint="the pod's log may show why",
             exit_code=exit_code,
         )
     name = signal.Signals(-exit_code).name
@@ -165,7 +165,7 @@ def _silent_failure(rank: int, exit_code: int) -> Failure:
     return Failure(
         reason=Reason.PROCESS_KILLED,
         message=f"process {rank} was killed by {name}",
-        hint=hint if name == "SIGKILL" else "the pod's log may tell why",
+        hint=hint if name == "SIGKILL" else "the pod's log may show why",
         exit_code=128 - exit_code,
     )
 
@@ -189,7 +189,7 @@ def _rendezvous(config: RunConfig) -> Rendezvous:
 
 
 def _quiet_agent() -> None:
-    """Drop its log: the processes themselves log what it says with tracebacks, and so does `log_failure`."""
+    """Drop its log: the processes themselves log what it would with tracebacks, and so does `log_failure`."""
     agent = logging.getLogger("torch.distributed.elastic")
     agent.addHandler(logging.NullHandler())
     agent.propagate = False
@@ -205,5 +205,5 @@ def _read_reports(folder: Path) -> dict[int, FinalReport]:
         try:
             reports[int(path.stem)] = FinalReport.model_validate_json(path.read_bytes())
         except ValueError:
-            logger.warning("the final word of process %s cannot be read", path.stem)
+            logger.warning("the final report of process %s cannot be read", path.stem)
     return reports

@@ -23,7 +23,7 @@ def export_model(
     checkpoint: SavedCheckpoint, prepared: Prepared, output: Output, results: str | None = None
 ) -> ExportedModel:
     """Write what was trained to `model/`: the model; or the adapter; or, with `training.lora.merge`, the model that
-    it was merged into, and the adapter to `adapter/`. `results` of its evaluation, JSON, stand beside it.
+    it was merged into, and the adapter to `adapter/`. `results` of its evaluation are written beside it as JSON.
     """
     lora = prepared.plan.config.training.lora
 
@@ -62,7 +62,7 @@ def _write_whole(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) 
 
 def _write_adapter(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path) -> None:
     _copy(checkpoint.path, folder)
-    # Not beside the adapter: a config.json there would say that a whole model is.
+    # Not beside the adapter: a config.json there would mean a whole model.
     config = prepared.model.config.__class__.from_dict(prepared.model.config.to_dict())
     if hasattr(config, "quantization_config"):
         del config.quantization_config

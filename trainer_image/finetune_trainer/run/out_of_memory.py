@@ -27,7 +27,7 @@ from finetune_trainer.storage.layout import HINT
 from finetune_trainer.storage.output import Output
 
 _GPU_IS_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-"""What CUDA and its libraries say where it was not torch's own allocator that found no memory."""
+"""Messages of CUDA and its libraries where it was not torch's own allocator that found no memory."""
 _GIB = 2**30
 
 
@@ -42,7 +42,7 @@ class Shortage:
 
 
 def gpu_shortage(error: BaseException) -> str | None:
-    """Return what was said where the memory of a GPU was not enough; None if that is not the cause of `error`."""
+    """Return the message where the memory of a GPU was not enough; None if that is not the cause of `error`."""
     for cause in causes(error):
         text = str(cause)
         if isinstance(cause, torch.OutOfMemoryError) or any(words in text for words in _GPU_IS_FULL):
@@ -56,7 +56,7 @@ def is_memory_shortage(error: BaseException) -> bool:
 
 
 def _host_shortage(error: BaseException) -> BaseException | None:
-    """Return the cause of `error` that says that the CPU's memory was not enough."""
+    """Return the cause of `error` that means that the CPU's memory was not enough."""
     for cause in causes(error):
         text = str(cause)
         if isinstance(cause, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
@@ -177,9 +177,9 @@ def memory_failures(config: RunConfig) -> Iterator[None]:
 
 
 def _explain(error: BaseException, config: RunConfig) -> TrainerError | None:
-    if said := gpu_shortage(error):
+    if found := gpu_shortage(error):
         where = _gpu_size() or "the GPU's memory"
-        message = f"{where} is not enough: {_first_line(said)}"
+        message = f"{where} is not enough: {_first_line(found)}"
         return _failure(Reason.CUDA_OUT_OF_MEMORY, message, config)
     if cause := _host_shortage(error):
         text = str(cause)

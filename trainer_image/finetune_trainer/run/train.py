@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) -> Output:
-    """Do what `config` says. A finished run is only evaluated and exported again.
+    """Run what `config` asks for. A finished run is only evaluated and exported again.
 
     Raises:
         TrainerError: A failure that can be explained.

@@ -25,7 +25,9 @@ class Options:
 
 def parse_options(arguments: Sequence[str]) -> Options:
     """Read the command line. Ends the program where it is wrong."""
-    parser = argparse.ArgumentParser(prog="finetune_trainer", description="Fine-tunes a model as run.yaml says.")
+    parser = argparse.ArgumentParser(
+        prog="finetune_trainer", description="Fine-tunes a model by the settings of run.yaml."
+    )
     parser.add_argument(
         "command",
         nargs="?",

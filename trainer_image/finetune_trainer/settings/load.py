@@ -13,7 +13,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.base.text import did_you_mean, listed
 
-_HINT = "`kubectl explain ftj.spec` says what each field takes"
+_HINT = "`kubectl explain ftj.spec` describes what each field takes"
 _FLAT = "no setting needs more than a few levels; training.arguments takes flat lists and maps"
 
 
@@ -44,7 +44,7 @@ def parse_config(text: str, name: str) -> RunConfig:
     except YAMLError as error:
         raise bad_configuration(f"{name} is not YAML: {error}") from error
     except RecursionError:
-        # Not chained: a traceback of a thousand frames tells nobody anything.
+        # Not chained: a traceback of a thousand frames helps nobody.
         raise bad_configuration(f"{name} is nested too deep to be read", _FLAT) from None
     except ValueError as error:
         raise bad_configuration(f"{name} holds a value that cannot be read: {error}") from error

@@ -134,10 +134,10 @@ def _refused(field: str, arguments: TrainingArguments, error: Exception) -> Trai
     value = (
         OptimizerNames(arguments.optim).value if field == "optim" else SchedulerType(arguments.lr_scheduler_type).value
     )
-    said = " ".join(str(error).split()) or type(error).__name__
+    why = " ".join(str(error).split()) or type(error).__name__
     fields = "optim, optim_args and optim_target_modules" if field == "optim" else f"{field} and lr_scheduler_kwargs"
     return bad_configuration(
-        f"training.arguments.{field}: '{value}' is not possible: {said:.400}",
+        f"training.arguments.{field}: '{value}' is not possible: {why:.400}",
         "install the package in the trainer's image, or use another optim" if isinstance(error, ImportError) else f"change {fields}",
     )  # fmt: skip
 

@@ -109,7 +109,7 @@ def _owned_values(config: RunConfig) -> dict[str, Any]:
 
 
 def _defaults(config: RunConfig, rows: int, batch: BatchPlan) -> dict[str, Any]:
-    """What we choose where the user says nothing: about fifty logs a run at most ten steps apart, little padding."""
+    """What we choose where the user sets nothing: about fifty logs a run at most ten steps apart, little padding."""
     rows_in_step = batch.batch_size * batch.accumulation * config.nodes * config.processes
     steps = math.ceil(rows / rows_in_step) * config.training.epochs
     return {

@@ -41,7 +41,7 @@ class Bucket:
         with self._failures():
             try:
                 self._filesystem().pipe_file(self._path(name), b"x")
-            except FileNotFoundError as error:  # gcsfs says no more
+            except FileNotFoundError as error:  # gcsfs gives no more
                 raise bucket_not_found(self.uri, self._role) from error
         self.remove([name], first=name)  # another that looks at the same time may have done that
 

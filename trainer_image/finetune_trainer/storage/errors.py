@@ -46,7 +46,7 @@ _TRANSIENT_STATUSES = frozenset((408, 409, 412, 429, *range(500, 600))) - {501}
 
 
 def problem_of(error: BaseException) -> Problem:
-    """Return what kind of problem an exception of fsspec's file systems, or of a library below them, stands for."""
+    """Return what kind of problem an exception of fsspec's file systems, or of a library below them, means."""
     chain = list(causes(error))
     names = {type(cause).__name__ for cause in chain} | {_code(cause) for cause in chain}
     statuses = {_status(cause) for cause in chain}

@@ -70,7 +70,7 @@ class LocalFolder:
 
 @dataclass(frozen=True)
 class RemoteFolder:
-    """A folder away from this machine, as it was listed: a listing has sizes, and does not tell whether bytes are right."""
+    """A folder away from this machine, as it was listed: a listing has sizes, and does not show whether bytes are right."""
 
     path: Path
     place: Place

@@ -29,7 +29,7 @@ _NOT_ALLOWED: Final = {"model": Reason.MODEL_NOT_ALLOWED, "data set": Reason.DAT
 
 
 def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: str) -> TrainerError | None:
-    """Return the failure that an exception of the Hub's libraries stands for; None if the Hub is not the cause.
+    """Return the failure that an exception of the Hub's libraries means; None if the Hub is not the cause.
 
     An unreachable Hub has the exit code INTERNAL: the same manifest may well do at the next attempt.
     """

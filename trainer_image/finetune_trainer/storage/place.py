@@ -11,7 +11,7 @@ class Entry:
     """A file at a place."""
 
     size: int | None
-    """Bytes; None where a web server does not say."""
+    """Bytes; None where a web server does not report it."""
     tag: str
     """Changes with the content: an ETag, a checksum or a time. Empty where there is none."""
 
@@ -44,7 +44,7 @@ class Place(Protocol):
         """Write a small file: readers see the old content or the new."""
 
     def create(self, name: str, content: bytes) -> None:
-        """Write a small file, unless there is one of that name, as far as the service can tell."""
+        """Write a small file, unless there is one of that name, as far as the service knows."""
 
     def put(self, files: Mapping[str, Path | bytes], last: str, removed: Collection[str] = ()) -> None:
         """Copy files from this machine, or write their contents. `last` is one of `files`: while it is there so are all others.

@@ -126,7 +126,7 @@ class RemoteOutput(Output):
 
         def send() -> None:
             stale = self._place.entries(name).keys() - files.keys()
-            # Read now: the training goes on to write the file, and a service is told the size before it gets the bytes.
+            # Read now: the training goes on to write the file, and a service gets the size before it gets the bytes.
             history = {HISTORY: self._history.read()} if self._history.exists() else {}
             self._place.put(files | history, last=f"{name}/{MANIFEST}", removed=stale)
 

@@ -40,7 +40,7 @@ def locate(uri: str, volumes: Volumes) -> Path:
         known = f"those given are {listed(volumes)}" if volumes else "none is given"
         raise bad_configuration(
             f"{uri}: volume '{claim}' is not known here; {known}",
-            f"say where it lies: --volume {claim}=/some/folder",
+            f"give its folder: --volume {claim}=/some/folder",
             Reason.VOLUME_NOT_GIVEN,
         )
     if ".." in Path(path).parts:

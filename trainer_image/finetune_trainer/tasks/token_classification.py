@@ -92,7 +92,7 @@ def _check_tokenizer(inputs: Inputs) -> None:
     if not inputs.tokenizer.is_fast:
         raise model_error(
             Reason.TOKENIZER_NOT_FAST,
-            f"the tokenizer of {inputs.config.model.source} is written in Python, and does not tell which word a "
+            f"the tokenizer of {inputs.config.model.source} is written in Python, and does not know which word a "
             "token belongs to",
             "use a model with a tokenizer.json",
         )
@@ -188,7 +188,7 @@ def first_tokens(word_ids: Sequence[int | None], tags: Sequence[int]) -> list[in
 
 
 def _tagged_rows(rows: Rows, examples: Examples, words: list[int]) -> Examples:
-    """Without rows that have no word: a batch of such rows alone would have no loss. Says what is cut or left out."""
+    """Without rows that have no word: a batch of such rows alone would have no loss. Warns of what is cut or left out."""
     tagged = np.array(examples.dataset[_TAGGED][:])
     dataset = examples.dataset.remove_columns(_TAGGED)
     if cut := int(np.sum(tagged < words)):

@@ -199,7 +199,9 @@ def test_of_a_last_word_that_can_be_read_in_part_the_rest_is_a_warning() -> None
 
     assert (status["phase"], status["model"]) == ("Succeeded", {"uri": "pvc://c/model", "sizeBytes": 9})
     assert "checkpoints" not in status
-    message = "what the trainer reported could not be read and was left out: pod yelp-1: checkpoints of its last word"
+    message = (
+        "what the trainer reported could not be read and was left out: pod yelp-1: checkpoints of its final report"
+    )
     assert status["warnings"] == [{"reason": "ReportNotUnderstood", "message": message}]
 
 

@@ -21,7 +21,7 @@ def test_a_claim_that_is_not_mounted_is_named_with_the_remedy() -> None:
         locate("pvc://data/x", {"models": Path("/m")})
 
     assert caught.value.message == "pvc://data/x: volume 'data' is not known here; those given are models"
-    assert caught.value.hint == "say where it lies: --volume data=/some/folder"
+    assert caught.value.hint == "give its folder: --volume data=/some/folder"
 
 
 def test_no_path_leaves_its_claim() -> None:

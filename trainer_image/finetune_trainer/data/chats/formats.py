@@ -31,7 +31,7 @@ _MEANT: Final = (
     "tools", "functions", "instruction", "input", "output", "context", "history", "documents", "images",
     "chat_template_kwargs",
 )  # fmt: skip
-_ELSE = "name the columns in dataset.columns, and say by dataset.format how they are written"
+_ELSE = "name the columns in dataset.columns, and set dataset.format to how they are written"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def unread(layout: Layout, features: Mapping[str, Any]) -> list[str]:
 
 def report_layout(layout: Layout, settings: DatasetSettings, rows: Rows) -> None:
     """Log the format and the columns that are read; warn of columns that look as if they were to be learnt, and are not."""
-    chosen = f"dataset.format {layout.format}" + (", told by the columns" if settings.format == "auto" else "")
+    chosen = f"dataset.format {layout.format}" + (", detected by the columns" if settings.format == "auto" else "")
     logger.info("learning from the columns %s (%s)", listed(layout.all_columns), chosen)
     if settings.format == "auto" and (left := unread(layout, rows.dataset.features)):
         warn(

@@ -50,7 +50,7 @@ def explain_unreadable(source: str, error: Exception) -> TrainerError:
             f"{source} has the column '{twice['json'] or twice['parquet']}' twice",
             "give each column a name of its own",
         )
-    # pandas has the last word in a chain about json, and only Arrow says what is wrong.
+    # pandas raises the last error of a chain about json, and only that of Arrow names what is wrong.
     readable = [cause for cause in chain if isinstance(cause, pa.ArrowInvalid)] or [
         cause for cause in reversed(chain) if not isinstance(cause, DatasetsError)
     ]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.utils import quantity as official
 
-from finetune_operator.manifests.quantity import parse_quantity
+from finetune_api.quantity import parse_quantity
 
 _SUFFIXES = ["", "m", "k", "M", "G", "T", "P", "Ki", "Mi", "Gi", "Ti", "Pi"]
 _NUMBERS = st.from_regex(r"\A([0-9]{1,9}([.][0-9]{0,3})?|[.][0-9]{1,3})\Z")
