@@ -13,7 +13,7 @@ from finetune_operator.controller.kopf_watch import watch_finetunejobs
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_name
 from finetune_operator.job.observation import has_ended, trim_job, trim_pod
 from finetune_operator.job.ownership import key_of_job
 from finetune_operator.job.pod_defaults import PodDefaults
@@ -53,7 +53,9 @@ class Operator:
         self._certificates = Certificates(
             client, namespace=settings.namespace, secret=settings.secret_name, hosts=settings.report_hosts()
         )
-        self._queue: WorkQueue[Key] = WorkQueue(self._reconcile, delay_of=retry_after)
+        self._queue: WorkQueue[Key] = WorkQueue(
+            self._reconcile, delay_of=retry_after, lane_of=lambda key: key.namespace, is_urgent=self._has_a_job
+        )
         self._finetunejobs = FineTuneJobs(self._queue.add)
         self._jobs = self._informer(JOBS, self._on_job, trim_job)
         self._pods = self._informer(PODS, self._on_pod, trim_pod)
@@ -150,6 +152,11 @@ class Operator:
 
     async def _reconcile(self, key: Key) -> float | None:
         return await self._reconciler.reconcile(key)
+
+    def _has_a_job(self, key: Key) -> bool:
+        """Whether there is something that may run and end, so that the key goes before those that want to begin."""
+        names = (job_name(key.name), preflight_job_name(key.name))
+        return any(self._jobs.get(key.namespace, name) is not None for name in names)
 
     def _pod_defaults(self) -> PodDefaults:
         return PodDefaults(

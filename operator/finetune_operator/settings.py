@@ -40,9 +40,9 @@ class Settings(BaseSettings):
     """Their port; 0 takes a free one."""
 
     workers: Annotated[int, Field(ge=1, le=256)] = 8
-    """Jobs that are worked on at the same time."""
+    """Jobs that are worked on at the same time; of one namespace at most half as many."""
     kube_qps: Annotated[float, Field(gt=0)] = 50
-    """Requests a second to the Kubernetes API in the long run."""
+    """Requests a second to the Kubernetes API in the long run. Where there are more, namespaces are served in turn."""
     kube_burst: Annotated[int, Field(ge=1)] = 100
     """Requests to the Kubernetes API at once."""
     status_interval: Annotated[float, Field(ge=0)] = 2

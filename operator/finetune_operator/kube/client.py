@@ -4,7 +4,6 @@ Errors are the client's own (`kubernetes.aio.client.exceptions`): NotFoundExcept
 TimeoutError and aiohttp.ClientError where there was no answer.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.job.names import MANAGER
 from finetune_operator.kube.bounded_json import read_event, read_list, read_object
-from finetune_operator.kube.rate_limit import RateLimit
+from finetune_operator.kube.budget import Budget
 
 _TIMEOUT_SECONDS = 30.0
 _PAGE = 100
@@ -69,47 +68,48 @@ async def connect() -> ApiClient:
 
 
 class Kube:
-    """Requests to the API, at most `qps` a second in the long run and `burst` at once."""
+    """Requests to the API, at most `qps` a second in the long run and `burst` at once; each namespace has its share."""
 
     def __init__(self, client: ApiClient, *, qps: float, burst: int) -> None:
         self._client = client
-        self._rate = RateLimit(per_second=qps, burst=burst, keys=1)
+        self._budget = Budget(per_second=qps, burst=burst)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> JsonObject | None:
         """The object as it is now, or None if there is none."""
         try:
-            return await self._json("GET", kind, kind.path(namespace, name))
+            return await self._json("GET", kind, namespace, kind.path(namespace, name))
         except NotFoundException:
             return None
 
     async def create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
         """Create an object; ConflictException if one of that name is there."""
-        path = kind.path(manifest["metadata"]["namespace"])
-        return await self._json("POST", kind, path, {"fieldManager": MANAGER}, manifest)
+        namespace = manifest["metadata"]["namespace"]
+        return await self._json("POST", kind, namespace, kind.path(namespace), {"fieldManager": MANAGER}, manifest)
 
     async def apply(self, kind: Kind, manifest: JsonObject) -> JsonObject:
         """Server-side apply: the operator owns the fields in `manifest` from now on, whoever set them."""
         metadata = manifest["metadata"]
-        path = kind.path(metadata["namespace"], metadata["name"])
-        query = {"fieldManager": MANAGER, "force": "true"}
-        return await self._json("PATCH", kind, path, query, manifest, "application/apply-patch+yaml")
+        namespace, query = metadata["namespace"], {"fieldManager": MANAGER, "force": "true"}
+        path = kind.path(namespace, metadata["name"])
+        return await self._json("PATCH", kind, namespace, path, query, manifest, "application/apply-patch+yaml")
 
     async def merge(self, kind: Kind, namespace: str, name: str, patch: JsonObject) -> JsonObject:
         """Change single fields by a JSON merge patch."""
-        path = kind.path(namespace, name)
-        return await self._json("PATCH", kind, path, {"fieldManager": MANAGER}, patch, "application/merge-patch+json")
+        path, query = kind.path(namespace, name), {"fieldManager": MANAGER}
+        return await self._json("PATCH", kind, namespace, path, query, patch, "application/merge-patch+json")
 
     async def replace_status(self, kind: Kind, manifest: JsonObject) -> JsonObject:
         """Write `status`; ConflictException unless the object still has the resourceVersion of `manifest`."""
         metadata = manifest["metadata"]
-        path = kind.path(metadata["namespace"], metadata["name"], "status")
-        return await self._json("PUT", kind, path, {"fieldManager": MANAGER}, manifest)
+        namespace = metadata["namespace"]
+        path = kind.path(namespace, metadata["name"], "status")
+        return await self._json("PUT", kind, namespace, path, {"fieldManager": MANAGER}, manifest)
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete this very object, in the background. Nothing happens if it is gone."""
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
-            await self._json("DELETE", kind, kind.path(namespace, name), {}, options)
+            await self._json("DELETE", kind, namespace, kind.path(namespace, name), {}, options)
         except NotFoundException:
             return
 
@@ -118,7 +118,7 @@ class Kube:
         items: list[JsonObject] = []
         query = {**selectors, "limit": str(_PAGE)}
         while True:
-            response = await self._limited("GET", kind.path(namespace), query)
+            response = await self._limited("GET", namespace, kind.path(namespace), query)
             page = await read_list(response.content.iter_any(), kind.longest)
             items += page["items"]
             if not page["metadata"].get("continue"):
@@ -155,24 +155,25 @@ class Kube:
         self,
         method: str,
         kind: Kind,
+        namespace: str,
         path: str,
         query: dict[str, str] | None = None,
         body: JsonObject | None = None,
         content_type: str = "application/json",
     ) -> JsonObject:
-        response = await self._limited(method, path, query, body, content_type)
+        response = await self._limited(method, namespace, path, query, body, content_type)
         return read_object(await response.read(), kind.longest)
 
     async def _limited(
         self,
         method: str,
+        namespace: str | None,
         path: str,
         query: dict[str, str] | None = None,
         body: JsonObject | None = None,
         content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
-        while wait := self._rate.wait(""):  # noqa: ASYNC110 - until there is room, which comes with time alone
-            await asyncio.sleep(wait)
+        await self._budget.take(namespace or "")
         return await self._send(method, path, query, body, content_type)
 
     async def _send(

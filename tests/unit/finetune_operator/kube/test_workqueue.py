@@ -128,3 +128,57 @@ def test_the_back_off_grows_is_spread_and_stays_below_five_minutes(failures: int
     assert 0.1 <= delay <= 300
     assert backoff(failures + 1, chance) >= delay
     assert backoff(failures, 0) <= delay
+
+
+async def test_a_lane_of_thousands_lets_another_through_after_what_is_being_handled() -> None:
+    handled: list[str] = []
+
+    async def handle(key: str) -> None:
+        handled.append(key)
+        await asyncio.sleep(0)
+
+    queue = WorkQueue(handle, delay_of=no_delay, lane_of=lambda key: key[0])
+    for number in range(10_000):
+        queue.add(f"a{number}")
+    async with at_work(queue):
+        await until(lambda: len(handled) >= 100)
+        queue.add("b")
+        before = len(handled)
+        await until(lambda: "b" in handled)
+
+    assert handled.index("b") - before <= 4
+
+
+async def test_a_key_that_is_urgent_goes_before_the_others_of_its_lane() -> None:
+    handled: list[str] = []
+
+    async def handle(key: str) -> None:
+        handled.append(key)
+
+    queue = WorkQueue(handle, delay_of=no_delay, is_urgent=lambda key: key == "running")
+    for key in ("new", "newer", "running"):
+        queue.add(key)
+    async with at_work(queue, workers=1):
+        await until(lambda: len(handled) == 3)
+
+    assert handled == ["running", "new", "newer"]
+
+
+async def test_a_lane_in_which_everything_hangs_leaves_workers_to_the_others() -> None:
+    handled: list[str] = []
+    release = asyncio.Event()
+
+    async def handle(key: str) -> None:
+        if key[0] == "a":
+            await release.wait()
+        handled.append(key)
+
+    queue = WorkQueue(handle, delay_of=no_delay, lane_of=lambda key: key[0])
+    for number in range(20):
+        queue.add(f"a{number}")
+    async with at_work(queue, workers=4):
+        await asyncio.sleep(0.01)
+        queue.add("b")
+        await until(lambda: handled == ["b"])
+        release.set()
+        await until(lambda: len(handled) == 21)
