@@ -139,7 +139,7 @@ class Reason(StrEnum):
     CONTAINER_CREATING = "ContainerCreating", "The container is being created."
     CREATE_CONTAINER_CONFIG_ERROR = "CreateContainerConfigError", "The container cannot be configured.", "Check the Secrets and ConfigMaps that pod.env names."
     CREATE_CONTAINER_ERROR = "CreateContainerError", "The container cannot be created.", "Check pod.image and the node."
-    CREATE_FORBIDDEN = "CreateForbidden", "The API server does not let the operator make an object yet.", "Raise the namespace's quota, or wait."
+    CREATE_FORBIDDEN = "CreateForbidden", "The API server does not let the operator read or make an object yet.", "Raise the namespace's quota, give the operator the rights that the message names, or wait."
     DEADLINE_EXCEEDED = "DeadlineExceeded", "The job ran longer than runPolicy.activeDeadlineSeconds.", "Raise runPolicy.activeDeadlineSeconds in a new job."
     DISRUPTED = "Disrupted", "Kubernetes ended the pod, as for a preemption or a drained node."
     ERR_IMAGE_NEVER_PULL = "ErrImageNeverPull", "The image is not on the node.", "Load the image on the node."

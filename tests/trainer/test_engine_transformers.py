@@ -8,6 +8,7 @@ import transformers
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
+from finetune_api.run import RunConfig
 from finetune_trainer.engines import transformers_trainer
 
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -53,3 +54,26 @@ def test_only_what_a_library_refuses_of_the_arguments_is_the_user_s_fault(
 
     assert ended.final.failure is not None
     assert (ended.code, ended.final.failure.reason, ended.final.failure.message) == (code, reason, message)
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "processes", "reason"),
+    [
+        pytest.param("fsdp", 2, "ShardingNotPossible", id="a model that cannot be sharded"),
+        pytest.param("fsdp", 1, None, id="one process, which shards nothing"),
+        pytest.param("ddp", 2, None, id="no setting that can be at fault"),
+    ],
+)
+def test_without_arguments_fsdp_alone_may_be_at_fault(
+    settings: Settings, parallelism: str, processes: int, reason: str | None
+) -> None:
+    settings["training"].update(parallelism=parallelism, arguments={})
+    config = RunConfig.model_validate(settings | {"gpus": 0, "processesPerNode": processes})
+
+    refused = transformers_trainer.explain_refusal(config, ValueError("Could not find the layer class"))
+
+    assert (refused and refused.reason) == reason
+    assert refused is None or (refused.message, refused.hint) == (
+        "training.parallelism: fsdp cannot be set up for this model: Could not find the layer class",
+        "set training.parallelism to ddp",
+    )

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import datetime
 
+from kubernetes.aio.client.exceptions import ForbiddenException
+
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
@@ -11,6 +13,7 @@ from finetune_operator.job.observation import Cause, JobState, Observation, pars
 from finetune_operator.job.ownership import conflict, is_ours, own_pods
 from finetune_operator.job.preflight import wants_preflight
 from finetune_operator.kube.client import JOBS, PODS, PVCS, Kube
+from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.events import latest_warning
 from finetune_operator.kube.informer import Informer
 from finetune_operator.manifests.pod import claim_of
@@ -79,8 +82,12 @@ class Observer:
         return replace(observed, preflight=preflight)
 
     async def _live(self, finetunejob: FineTuneJob, name: str) -> tuple[JobState | None, Cause | None]:
-        """The Job of this name, or why one that another made is in the way."""
-        raw = await self._kube.get(JOBS, finetunejob.namespace, name)
+        """The Job of this name, or what is in its way: one that another made, or rights that the operator lacks."""
+        try:
+            raw = await self._kube.get(JOBS, finetunejob.namespace, name)
+        except ForbiddenException as error:
+            # Retried without a word, it would leave the user with nothing but "creating the Job".
+            return None, Cause(Reason.CREATE_FORBIDDEN, api_message(error))
         if raw is None:
             return None, None
         return (parse_job(raw), None) if is_ours(raw, finetunejob.uid) else (None, conflict(raw, "Job"))

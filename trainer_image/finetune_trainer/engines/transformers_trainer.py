@@ -18,7 +18,9 @@ from transformers import (
     TrainingArguments,
 )
 
-from finetune_trainer.base.errors import bad_configuration
+from finetune_api.reasons import Reason
+from finetune_api.run import RunConfig
+from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import TrainingState, random_state, take_snapshot
 from finetune_trainer.checkpoints.state_dicts import (
@@ -78,12 +80,10 @@ class Engine:
             # What is wrong with them for this model shall not come up after the loading.
             self._trainer.create_optimizer_and_scheduler(num_training_steps=1000)
         except (ImportError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
-            if not prepared.plan.config.training.arguments or _is_raised_here(error):
+            refused = None if _is_raised_here(error) else explain_refusal(prepared.plan.config, error)
+            if refused is None:
                 raise
-            raise bad_configuration(
-                f"training.arguments: transformers' Trainer cannot be made of them: {' '.join(str(error).split()):.500}",
-                "change what it names, such as optim, optim_args, lr_scheduler_type or lr_scheduler_kwargs",
-            ) from error
+            raise refused from error
         loader = self._trainer.get_train_dataloader()
         values = self._trainer.set_initial_training_values(arguments, loader)
         self._steps_per_epoch, self.total_steps = int(values[1]), int(values[-1])
@@ -126,6 +126,23 @@ class Engine:
         if arguments.eval_strategy == "steps":
             return arguments.eval_steps is not None and checkpoint.step % int(arguments.eval_steps) == 0
         return float(checkpoint.epoch).is_integer()
+
+
+def explain_refusal(config: RunConfig, error: Exception) -> TrainerError | None:
+    """Return which setting is at fault when a library refuses to make the Trainer; None where no setting can be."""
+    why = " ".join(str(error).split())
+    if config.training.arguments:
+        return bad_configuration(
+            f"training.arguments: transformers' Trainer cannot be made of them: {why:.500}",
+            "change what it names, such as optim, optim_args, lr_scheduler_type or lr_scheduler_kwargs",
+        )
+    if config.training.parallelism == "fsdp" and config.nodes * config.processes > 1:
+        return bad_configuration(
+            f"training.parallelism: fsdp cannot be set up for this model: {why:.500}",
+            "set training.parallelism to ddp",
+            Reason.SHARDING_NOT_POSSIBLE,
+        )
+    return None
 
 
 def _is_raised_here(error: Exception) -> bool:

@@ -205,6 +205,19 @@ async def test_what_is_forbidden_for_now_is_tried_again(world: World) -> None:
     assert again == 15
 
 
+async def test_a_job_that_the_operator_may_not_ask_for_is_not_made_and_the_status_explains_why(world: World) -> None:
+    message = 'jobs.batch "yelp" is forbidden: cannot get resource "jobs"'
+    world.api.failures["get jobs"] = refusal(403, message)
+    await world.see()
+
+    again = await world.reconcile()
+
+    assert (world.status()["phase"], reason_of(world.status())) == ("Pending", "CreateForbidden")
+    assert world.status()["message"] == message
+    assert again == 15
+    assert world.api.requests == ["get jobs", "replace status of finetunejobs", "create events"]
+
+
 async def test_a_job_that_was_deleted_in_the_middle_is_made_again(world: World) -> None:
     async with running_job(world):
         del world.api.objects[JOBS.plural, "yelp"], world.api.objects[PODS.plural, "yelp-1"]
