@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     kube_burst: Annotated[int, Field(ge=1)] = 100
     """Requests to the Kubernetes API at once."""
     status_interval: Annotated[float, Field(ge=0)] = 2
-    """Least time between two writes of new numbers into one job's status. A new phase is written at once."""
+    """Least time between two writes of what its pods report into one job's status. A new phase is written at once."""
     relist_interval: Annotated[float, Field(ge=1)] = 300
     """Time between two full lists that heal what a watch has missed."""
 

@@ -1,6 +1,7 @@
 """Brings one FineTuneJob nearer to what its spec asks for, and its status to what is. Level-triggered: it may run at
 any time and any number of times, and does nothing where there is nothing to do."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -34,11 +35,12 @@ class Reconciler:
         pods: Informer,
         pod_defaults: Callable[[], PodDefaults],
         status_interval: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._finetunejobs = finetunejobs
         self._observer = Observer(kube, jobs=jobs, pods=pods)
         self._children = Children(kube, pod_defaults)
-        self._status = StatusWriter(kube, finetunejobs, status_interval)
+        self._status = StatusWriter(kube, finetunejobs, status_interval, clock)
 
     async def reconcile(self, key: Key) -> float | None:
         """Run one pass. Return the seconds after which to run the next, or None. Raises API_FAILURES."""

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
@@ -9,26 +10,40 @@ from kubernetes.aio.client.exceptions import ConflictException, NotFoundExceptio
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.controller.cache import Entry, FineTuneJobs
-from finetune_operator.job.finetunejob import FineTuneJob, Key
+from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob, Key
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.events import post
-from finetune_operator.status.compute import compare, to_manifest
+from finetune_operator.kube.rate_limit import RateLimit
+from finetune_operator.status.compute import Change, compare, to_manifest
 from finetune_operator.status.phase_event import phase_event
 
 _CLOCK_SECONDS = 30.0
 """Least time between two writes that change the time of the last report only."""
 _CONFLICT_SECONDS = 0.1
+_TRANSITIONS_AT_ONCE = 10
+"""Of a job, for which a user who suspends and resumes it may be the cause; after that they wait as numbers do."""
+_EVENT_SECONDS = 60.0
+"""Least time between two Events of a job with the same reason."""
 
 logger = logging.getLogger(__name__)
 
 
 class StatusWriter:
-    """Writes numbers at most every `interval` seconds, and anything else at once."""
+    """Writes what pods report at most every `interval` seconds, and transitions at once."""
 
-    def __init__(self, kube: Kube, finetunejobs: FineTuneJobs, interval: float) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        finetunejobs: FineTuneJobs,
+        interval: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._kube = kube
         self._finetunejobs = finetunejobs
         self._interval = interval
+        self._clock = clock
+        self._transitions = RateLimit(per_second=1 / max(interval, 0.1), burst=_TRANSITIONS_AT_ONCE, clock=clock)
+        self._events = RateLimit(per_second=1 / _EVENT_SECONDS, burst=1, clock=clock)
 
     async def write(
         self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry, now: datetime
@@ -37,11 +52,9 @@ class StatusWriter:
         change = compare(finetunejob.status, status)
         if not change.any:
             return None
-        if not change.urgent and entry.status_written is not None:
-            interval = _CLOCK_SECONDS if change.only_clock else self._interval
-            wait = entry.status_written + interval - time.monotonic()
-            if wait > 0:
-                return wait
+        wait = self._wait(change, finetunejob, status, entry)
+        if wait > 0:
+            return wait
         try:
             written = await self._kube.replace_status(FINETUNEJOBS, _manifest(finetunejob, status))
         except ConflictException:
@@ -50,13 +63,22 @@ class StatusWriter:
         except NotFoundException:
             self._finetunejobs.forget(finetunejob.key)
             return None
-        entry.status_written = time.monotonic()
+        entry.status_written = self._clock()
         self._finetunejobs.update(written)
         event = phase_event(finetunejob, status, now)
-        if event is not None:
+        if event is not None and not self._events.wait(f"{finetunejob.uid} {event['reason']}"):
             logger.info("%s: %s: %s", finetunejob.key, status.phase, status.message)
             await post(self._kube, event)
         return None
+
+    def _wait(self, change: Change, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry) -> float:
+        """Seconds until the change may be written; 0 for now. An end is written now: nothing comes after it."""
+        if entry.status_written is None or status.phase in TERMINAL:
+            return 0.0
+        if change.urgent:
+            return self._transitions.wait(finetunejob.uid)
+        interval = _CLOCK_SECONDS if change.only_clock else self._interval
+        return entry.status_written + interval - self._clock()
 
     async def _refresh(self, key: Key) -> None:
         live = await self._kube.get(FINETUNEJOBS, key.namespace, key.name)

@@ -160,12 +160,12 @@ class Change:
     any: bool
     """Whether there is something to write at all."""
     urgent: bool
-    """Whether it is more than numbers: a phase, a condition, an attempt, a checkpoint, a failure."""
+    """Whether it is more than a report brings about: a phase, a condition, an attempt, an end."""
     only_clock: bool
     """Whether nothing but the time of the last report differs."""
 
 
-_NUMBERS = {"message", "progress", "metrics"}
+_TRANSITIONS = ("phase", "observedGeneration", "startTime", "completionTime", "failure")
 
 
 def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
@@ -173,10 +173,18 @@ def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
     before, after = to_manifest(old), to_manifest(new)
     if before == after:
         return Change(any=False, urgent=False, only_clock=False)
-    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    clockless = [{**s.get("progress", {}), "lastReportTime": None} for s in (before, after)]
+    clockless = [{**s, "progress": {**s.get("progress", {}), "lastReportTime": None}} for s in (before, after)]
     return Change(
         any=True,
-        urgent=not changed <= _NUMBERS,
-        only_clock=changed == {"progress"} and clockless[0] == clockless[1],
+        urgent=_transitions(before) != _transitions(after),
+        only_clock=clockless[0] == clockless[1],
     )
+
+
+def _transitions(status: JsonObject) -> list[object]:
+    """The part of a status that no report of the trainer changes by itself: a pod may send another each second."""
+    return [
+        *(status.get(name) for name in _TRANSITIONS),
+        *((each["type"], each["status"]) for each in status.get("conditions", [])),
+        *({**each, "resumedFromStep": None} for each in status.get("attempts", [])),
+    ]

@@ -134,11 +134,11 @@ def _between_attempts(
 def _training(
     finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, pod: PodState
 ) -> Verdict:
+    status = finetunejob.status
+    trains = status.phase == "Running" and bool(status.attempts) and status.attempts[-1].pod == pod.name
     if pod.report is None:
         # Right after a start of the operator, the status of this very pod still holds.
-        status = finetunejob.status
-        known_pod = bool(status.attempts) and status.attempts[-1].pod == pod.name
-        if status.phase == "Running" and known_pod:
+        if trains:
             return Verdict("Running", Reason.TRAINING, describe_progress(spec, known, "Training"))
         nodes = spec.resources.nodes
         waits = (
@@ -147,6 +147,10 @@ def _training(
         return Verdict("Preparing", Reason.PREPARING, f"{waits} the trainer's first report")
     report = pod.report.body.report
     if report is not None and report.stage == "Preparing":
-        return Verdict("Preparing", Reason.PREPARING, "preparing: " + (report.message or "loading model and data"))
+        message = "preparing: " + (report.message or "loading model and data")
+        # Within an attempt the phase never goes back, whatever a pod reports.
+        return (
+            Verdict("Running", Reason.TRAINING, message) if trains else Verdict("Preparing", Reason.PREPARING, message)
+        )
     stage = report.stage if report is not None else "Training"
     return Verdict("Running", stage, describe_progress(spec, known, stage))

@@ -55,12 +55,12 @@ class World:
     pods: Informer
     reconciler: Reconciler
     ca: str = "PEM"
+    time: float = 1000.0
+    """What the clock shows, in seconds."""
 
     async def see(self) -> None:
         """All caches come up to date."""
-        for (plural, _), raw in list(self.api.objects.items()):
-            if plural == FINETUNEJOBS.plural:
-                self.finetunejobs.update(raw)
+        await self.see_finetunejobs()
         for informer in (self.jobs, self.pods):
             informer.synced.clear()
             task = asyncio.create_task(informer.run())
@@ -68,6 +68,11 @@ class World:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         self.api.requests.clear()
+
+    async def see_finetunejobs(self) -> None:
+        for (plural, _), raw in list(self.api.objects.items()):
+            if plural == FINETUNEJOBS.plural:
+                self.finetunejobs.update(raw)
 
     async def reconcile(self) -> float | None:
         return await self.reconciler.reconcile(KEY)
@@ -96,6 +101,7 @@ def world() -> World:
         pods=pods,
         pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", world.ca),
         status_interval=60,
+        clock=lambda: world.time,
     )
     world = World(api, finetunejobs, jobs, pods, reconciler)
     api.put(FINETUNEJOBS, finetunejob())
@@ -389,6 +395,53 @@ async def test_numbers_wait_for_their_turn_and_a_new_phase_does_not(world: World
     assert world.status()["progress"]["step"] == 1
     assert again is not None
     assert 0 < again <= 60
+
+
+async def test_a_pod_that_reports_another_stage_each_second_costs_a_write_an_interval_and_one_event(
+    world: World,
+) -> None:
+    async with running_job(world):
+        world.api.requests.clear()
+        for second in range(600):
+            world.time += 1
+            stage = ("Training", "Preparing", "Evaluating")[second % 3]
+            warnings = [{"reason": "Odd", "message": f"number {second}"}]
+            report = {"sequence": second + 1, "stage": stage, "warnings": warnings, "resumedFromStep": second}
+            world.finetunejobs.take_report(received({"report": report}))
+            await world.reconcile()
+
+    assert world.api.requests.count("replace status of finetunejobs") <= 600 / 60 + 2
+    assert world.api.requests.count("create events") == 1
+    assert world.status()["phase"] == "Running"
+
+
+async def test_a_user_who_suspends_and_resumes_all_the_time_costs_few_writes_and_an_event_a_minute(
+    world: World,
+) -> None:
+    async with running_job(world):
+        world.api.requests.clear()
+        for second in range(600):
+            world.time += 1
+            world.edit(suspend=second % 2 == 0)
+            await world.see_finetunejobs()
+            await world.reconcile()
+
+    assert world.api.requests.count("replace status of finetunejobs") <= 10 + 600 / 60 + 1
+    assert world.api.requests.count("create events") <= 2 * (600 / 60 + 1)
+
+
+async def test_the_end_of_a_job_is_written_at_once_after_any_number_of_transitions(world: World) -> None:
+    async with running_job(world):
+        for number in range(30):
+            world.edit(suspend=number % 2 == 0)
+            await world.see_finetunejobs()
+            await world.reconcile()
+        world.api.put(JOBS, merged(job(end=("Complete", "", "")), OWNED))
+        await world.see()
+
+        await world.reconcile()
+
+    assert world.status()["phase"] == "Succeeded"
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,16 @@ def test_a_new_attempt_keeps_what_is_known_until_it_knows_more() -> None:
     ]
 
 
+def test_within_an_attempt_the_phase_does_not_go_back_whatever_its_pod_reports() -> None:
+    trains = {"sequence": 1, "stage": "Training", "progress": {"step": 7}}
+    prepares = {"sequence": 2, "stage": "Preparing", "message": "loading model"}
+    given = compute(parsed(), observation(job(), pod(state=running()), report=received({"report": trains})))
+
+    again = compute(parsed(given), observation(job(), pod(state=running()), report=received({"report": prepares})), 61)
+
+    assert line(again) == ("Running", "Training", "preparing: loading model")
+
+
 def test_a_resumed_attempt_may_begin_before_the_step_that_was_reached() -> None:
     first = compute(parsed(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
     resumed = {**REPORT, "sequence": 1, "progress": {"step": 126, "percent": 33}, "resumedFromStep": 125}
@@ -533,18 +543,21 @@ def test_nothing_changes_where_nothing_happened() -> None:
     assert not change.any
 
 
-def test_numbers_can_wait_and_a_clock_even_longer() -> None:
+def test_what_a_report_brings_can_wait_and_a_clock_even_longer() -> None:
     observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
     given = parsed(compute(parsed(), observed, 60))
     again = observation(job(), pod(state=running()), report=received({"report": REPORT}, seconds=70))
     further = {**REPORT, "progress": {**REPORT["progress"], "step": 141}}
     numbers = observation(job(), pod(state=running()), report=received({"report": further}, seconds=70))
+    reported = {**REPORT, "stage": "Evaluating", "checkpoints": [], "resumedFromStep": 9, "evaluations": []}
+    others = observation(job(), pod(state=running()), report=received({"report": reported}, seconds=70))
     stopped = observation(job(), pod(state=terminated(143)))
 
-    changes = [compare(given.status, compute_status(given, each, at(71))) for each in (again, numbers, stopped)]
+    changes = [compare(given.status, compute_status(given, each, at(71))) for each in (again, numbers, others, stopped)]
 
     assert [(each.any, each.urgent, each.only_clock) for each in changes] == [
         (True, False, True),
+        (True, False, False),
         (True, False, False),
         (True, True, False),
     ]
