@@ -7,6 +7,7 @@ from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.claims import claim_of
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job, parse_pods
@@ -16,7 +17,6 @@ from finetune_operator.kube.client import JOBS, PODS, PVCS, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.events import latest_warning
 from finetune_operator.kube.informer import Informer
-from finetune_operator.manifests.pod import claim_of
 from finetune_operator.reports.latest import LatestReport
 from finetune_operator.status.waiting import unexplained
 

@@ -8,6 +8,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.config_map import build_config_map
 from finetune_operator.manifests.job import build_job
+from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.preflight_job import build_preflight_job
 from finetune_operator.manifests.pvc import build_pvc
 from finetune_operator.manifests.service import build_service
@@ -33,10 +34,11 @@ def build_children(
     Args:
         output_bound: Whether the claim of the output is bound to a volume; see `build_preflight_job`.
     """
+    metadata = child_metadata(finetunejob)
     return Manifests(
-        config_map=build_config_map(finetunejob, spec, pod_defaults.ca),
-        preflight_job=build_preflight_job(finetunejob, spec, pod_defaults, output_bound=output_bound),
-        pvc=build_pvc(finetunejob, spec),
-        service=build_service(finetunejob, spec),
-        job=build_job(finetunejob, spec, pod_defaults),
+        config_map=build_config_map(metadata, finetunejob, spec, pod_defaults.ca),
+        pvc=build_pvc(metadata, finetunejob, spec),
+        service=build_service(metadata, finetunejob, spec),
+        preflight_job=build_preflight_job(metadata, finetunejob, spec, pod_defaults, output_bound=output_bound),
+        job=build_job(metadata, finetunejob, spec, pod_defaults),
     )

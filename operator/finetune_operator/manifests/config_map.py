@@ -5,19 +5,19 @@ import json
 from finetune_api.base import JsonObject
 from finetune_api.run import JobReference, RunConfig, RunOutput
 from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
+from finetune_operator.job.claims import output_uri
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.manifests.metadata import child_metadata
 
 RUN_FILE = "run.yaml"
 CA_FILE = "ca.crt"
 
 
-def build_config_map(finetunejob: FineTuneJob, spec: FineTuneJobSpec, ca: str) -> JsonObject:
+def build_config_map(metadata: JsonObject, finetunejob: FineTuneJob, spec: FineTuneJobSpec, ca: str) -> JsonObject:
     """ConfigMap of one job. `ca` is the PEM bundle that the report endpoint's certificate verifies against."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": child_metadata(finetunejob, finetunejob.names.config_map),
+        "metadata": {"name": finetunejob.names.config_map, **metadata},
         "data": {RUN_FILE: _text(run_config(finetunejob, spec)), CA_FILE: ca},
     }
 
@@ -32,11 +32,6 @@ def run_config(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> RunConfig:
         nodes=spec.resources.nodes,
         processes_per_node=spec.resources.processes_per_node,
     )
-
-
-def output_uri(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> str:
-    """Where the run writes: the user's place, or the claim that we make."""
-    return spec.output.uri or f"pvc://{finetunejob.names.claim}"
 
 
 def _text(config: RunConfig) -> str:

@@ -27,7 +27,6 @@ from finetune_operator.manifests.paths import (
     TERMINATION_LOG,
     TOKEN_DIR,
 )
-from finetune_operator.manifests.secrets import secret_names
 from finetune_operator.manifests.service import rendezvous
 
 
@@ -36,12 +35,14 @@ def build_environment(
     spec: FineTuneJobSpec,
     reports_url: str,
     *,
+    secrets: bool,
     tokens: str | None = None,
     user: str | None = None,
 ) -> list[JsonObject]:
     """Ours first; a variable of the user replaces ours. Stock transformers reads the three of KUBEFLOW_TRAINER_.
 
     Args:
+        secrets: Whether any Secret is mounted.
         tokens: Folder where tokenized rows are left for the pods that come after this one, if there is one.
         user: Name of the user, where the image has none for its id.
     """
@@ -55,7 +56,7 @@ def build_environment(
         ENV_CA_CERT: f"{CONFIG_DIR}/{CA_FILE}",
         ENV_TOKEN: f"{TOKEN_DIR}/token",
     }
-    if secret_names(spec):
+    if secrets:
         ours[ENV_SECRETS] = SECRETS_DIR
     if user:
         ours["USER"] = user

@@ -9,37 +9,37 @@ import json
 from finetune_api.base import JsonObject
 from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.claims import claims
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.manifests.metadata import child_metadata
-from finetune_operator.manifests.pod import build_pod_template, training
+from finetune_operator.manifests.pod import build_pod, training
 
 
-def build_job(finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults) -> JsonObject:
+def build_job(
+    metadata: JsonObject, finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults
+) -> JsonObject:
     """The Job that trains. Retries, deadlines, preemption and suspension are Kubernetes' own."""
-    template = build_pod_template(finetunejob, spec, pod_defaults, training(finetunejob, spec))
-    return job_of(child_metadata(finetunejob, finetunejob.names.job), spec, template)
+    pod = build_pod(finetunejob, spec, pod_defaults, training(claims(finetunejob, spec), spec))
+    return job_of({"name": finetunejob.names.job, **metadata}, spec, pod)
 
 
-def job_of(metadata: JsonObject, spec: FineTuneJobSpec, template: JsonObject) -> JsonObject:
-    """A Job with this metadata that runs pods of `template` by the policies of `spec`."""
+def job_of(metadata: JsonObject, spec: FineTuneJobSpec, pod: JsonObject) -> JsonObject:
+    """A Job with this metadata that runs `pod`, the spec of a pod, by the policies of `spec`."""
     wanted = requested(spec)
+    # Kueue reads its queue from a label of the Job.
+    labels = {**metadata["labels"], **spec.pod.labels}
+    annotations = {"annotations": spec.pod.annotations} if spec.pod.annotations else {}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {
-            **metadata,
-            # Kueue reads its queue from a label of the Job.
-            "labels": {**metadata["labels"], **spec.pod.labels},
-            "annotations": {ANNOTATION_REQUESTED: _text(wanted)},
-        },
+        "metadata": {**metadata, "labels": labels, "annotations": {ANNOTATION_REQUESTED: _text(wanted)}},
         "spec": {
             **_pods(spec.resources.nodes),
             **wanted,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _FAILURE_RULES},
-            "template": template,
+            "template": {"metadata": {"labels": labels, **annotations}, "spec": pod},
         },
     }
 

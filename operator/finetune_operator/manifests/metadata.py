@@ -5,30 +5,21 @@ from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_JOB_NAME, LABEL_JOB_UID, MANAGER
 
-TRAINER = "trainer"
-PREFLIGHT = "preflight"
+LABEL_COMPONENT = "app.kubernetes.io/component"
 
 
-def child_labels(finetunejob: FineTuneJob, component: str = TRAINER) -> dict[str, str]:
-    """Labels of each child and of the pod. `finetune.dev/job-uid` is the one that we select by."""
+def child_metadata(finetunejob: FineTuneJob) -> JsonObject:
+    """Metadata of each child but for its name. `finetune.dev/job-uid` is the label that we select by."""
     return {
-        "app.kubernetes.io/name": "finetune",
-        "app.kubernetes.io/component": component,
-        "app.kubernetes.io/managed-by": MANAGER,
-        LABEL_JOB_NAME: finetunejob.names.label,
-        LABEL_JOB_UID: finetunejob.uid,
-    }
-
-
-def child_metadata(finetunejob: FineTuneJob, name: str, *, owned: bool = True, component: str = TRAINER) -> JsonObject:
-    """Metadata of a child. One that is not owned outlives the FineTuneJob."""
-    metadata: JsonObject = {
-        "name": name,
         "namespace": finetunejob.namespace,
-        "labels": child_labels(finetunejob, component),
-    }
-    if owned:
-        metadata["ownerReferences"] = [
+        "labels": {
+            "app.kubernetes.io/name": "finetune",
+            LABEL_COMPONENT: "trainer",
+            "app.kubernetes.io/managed-by": MANAGER,
+            LABEL_JOB_NAME: finetunejob.names.label,
+            LABEL_JOB_UID: finetunejob.uid,
+        },
+        "ownerReferences": [
             {
                 "apiVersion": API_VERSION,
                 "kind": KIND,
@@ -37,5 +28,5 @@ def child_metadata(finetunejob: FineTuneJob, name: str, *, owned: bool = True, c
                 "controller": True,
                 "blockOwnerDeletion": True,
             }
-        ]
-    return metadata
+        ],
+    }

@@ -1,6 +1,5 @@
-"""The pod template: one container of the trainer, hardened, with a place to write and a token to report with."""
+"""The pod: one container of the trainer, hardened, with a place to write and a token to report with."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -12,9 +11,8 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import CONTAINER
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.manifests.config_map import RUN_FILE, output_uri
+from finetune_operator.manifests.config_map import RUN_FILE
 from finetune_operator.manifests.environment import build_environment
-from finetune_operator.manifests.metadata import TRAINER, child_labels
 from finetune_operator.manifests.paths import (
     CONFIG_DIR,
     SCRATCH_DIR,
@@ -41,18 +39,28 @@ class Program:
     """Requests and limits."""
     command: tuple[str, ...] = ()
     """Arguments of the trainer before all others."""
-    component: str = TRAINER
 
 
-def training(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> Program:
+def training(claims: Mapping[str, bool], spec: FineTuneJobSpec) -> Program:
     """The program that trains."""
-    return Program(claims(finetunejob, spec), _resources(spec))
+    return Program(claims, _resources(spec))
 
 
-def build_pod_template(
+def build_pod(
     finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
 ) -> JsonObject:
-    """A Job's `spec.template`."""
+    """The spec of a pod that runs `program`."""
+    tokens = _tokens(spec, program.claims)
+    mounts, volumes = secret_mounts(spec), secret_volumes(spec)
+    environment = build_environment(
+        finetunejob,
+        spec,
+        pod_defaults.reports_url,
+        secrets=bool(mounts),
+        tokens=tokens,
+        # An id of the platform's has no name in the image, and torch asks for one to name its caches by.
+        user="finetune" if pod_defaults.platform_user else None,
+    )
     pod: JsonObject = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
@@ -65,16 +73,13 @@ def build_pod_template(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(finetunejob, spec, pod_defaults, program)],
-        "volumes": [*_volumes(finetunejob, program.claims), *secret_volumes(spec)],
+        "containers": [_container(spec.pod.image or pod_defaults.image, program, environment, mounts)],
+        "volumes": [*_volumes(finetunejob.names.config_map, program.claims), *volumes],
         **_placement(spec),
     }
     if spec.resources.nodes > 1:
         pod["subdomain"] = finetunejob.names.service
-    metadata: JsonObject = {"labels": {**child_labels(finetunejob, program.component), **spec.pod.labels}}
-    if spec.pod.annotations:
-        metadata["annotations"] = spec.pod.annotations
-    return {"metadata": metadata, "spec": pod}
+    return pod
 
 
 def _placement(spec: FineTuneJobSpec) -> JsonObject:
@@ -83,18 +88,16 @@ def _placement(spec: FineTuneJobSpec) -> JsonObject:
     return {name: pod[name] for name in names if pod.get(name)}
 
 
-def _container(
-    finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
-) -> JsonObject:
+def _container(image: str, program: Program, environment: list[JsonObject], secrets: list[JsonObject]) -> JsonObject:
     volumes = [argument for claim in program.claims for argument in ("--volume", f"{claim}={VOLUMES_DIR}/{claim}")]
     return {
         "name": CONTAINER,
-        "image": spec.pod.image or pod_defaults.image,
+        "image": image,
         "command": ["python", "-m", "finetune_trainer"],
         "args": [*program.command, "--config", f"{CONFIG_DIR}/{RUN_FILE}", *volumes],
-        "env": _environment(finetunejob, spec, pod_defaults, program),
+        "env": environment,
         "resources": program.resources,
-        "volumeMounts": [*_mounts(program.claims), *secret_mounts(spec)],
+        "volumeMounts": [*_mounts(program.claims), *secrets],
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -105,45 +108,18 @@ def _container(
     }
 
 
-def _environment(
-    finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
-) -> list[JsonObject]:
-    # An id of the platform's has no name in the image, and torch asks for one to name its caches by.
-    user = "finetune" if pod_defaults.platform_user else None
-    return build_environment(
-        finetunejob, spec, pod_defaults.reports_url, tokens=_tokens(spec, program.claims), user=user
-    )
-
-
 def _resources(spec: FineTuneJobSpec) -> JsonObject:
     asked = {name: value for name, value in (("cpu", spec.resources.cpu), ("memory", spec.resources.memory)) if value}
     limits = {**asked, **({_GPU: str(spec.resources.gpus)} if spec.resources.gpus else {})}
     return {name: amounts for name, amounts in (("requests", asked), ("limits", limits)) if amounts}
 
 
-def claims(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> dict[str, bool]:
-    """Every claim that the run names, the output's first, and whether it is written to."""
-    output = claim_of(output_uri(finetunejob, spec))
-    return {claim: claim == output for claim in (output, *source_claims(spec)) if claim}
-
-
-def source_claims(spec: FineTuneJobSpec) -> list[str]:
-    """The claims of model and data."""
-    return [claim for claim in map(claim_of, (spec.model.source, spec.dataset.source)) if claim]
-
-
 def _tokens(spec: FineTuneJobSpec, claims: Mapping[str, bool]) -> str | None:
     """The folder for the tokens that the preflight leaves for the training: on the volume of the output, if both mount it."""
     uri = spec.output.uri or ""
-    if spec.run_policy.preflight != "pod" or claim_of(uri) not in claims:
+    if spec.run_policy.preflight != "pod" or not (uri and any(claims.values())):
         return None
     return f"{VOLUMES_DIR}/{unquote(uri.removeprefix('pvc://')).rstrip('/')}/.tokens"
-
-
-def claim_of(uri: str) -> str | None:
-    """The claim of pvc://claim/path."""
-    match = re.match(r"pvc://([^/]+)", uri)
-    return match.group(1) if match else None
 
 
 def _mounts(claims: Mapping[str, bool]) -> list[JsonObject]:
@@ -160,10 +136,10 @@ def _mounts(claims: Mapping[str, bool]) -> list[JsonObject]:
     ]
 
 
-def _volumes(finetunejob: FineTuneJob, claims: Mapping[str, bool]) -> list[JsonObject]:
+def _volumes(config_map: str, claims: Mapping[str, bool]) -> list[JsonObject]:
     token = {"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     fixed: list[JsonObject] = [
-        {"name": "config", "configMap": {"name": finetunejob.names.config_map}},
+        {"name": "config", "configMap": {"name": config_map}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "scratch", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},

@@ -3,19 +3,25 @@
 from finetune_api.base import JsonObject
 from finetune_api.quantity import parse_quantity
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.claims import claims, source_claims
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.manifests.job import job_of
-from finetune_operator.manifests.metadata import PREFLIGHT, child_metadata
-from finetune_operator.manifests.pod import Program, build_pod_template, claim_of, claims, source_claims
+from finetune_operator.manifests.metadata import LABEL_COMPONENT
+from finetune_operator.manifests.pod import Program, build_pod
 
 _CPU, _MEMORY = "1", "2Gi"
 """What is asked for at the most: reading and tokenizing needs no more, whatever the training needs."""
 
 
 def build_preflight_job(
-    finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, *, output_bound: bool
+    metadata: JsonObject,
+    finetunejob: FineTuneJob,
+    spec: FineTuneJobSpec,
+    pod_defaults: PodDefaults,
+    *,
+    output_bound: bool,
 ) -> JsonObject:
     """The Job, with the policies of the one that trains.
 
@@ -24,15 +30,14 @@ def build_preflight_job(
             pod runs, and keep the training from nodes with GPUs.
     """
     given = preflight_spec(spec)
-    sources, output = source_claims(spec), claim_of(spec.output.uri or "")
+    resources = _resources(given)
+    sources = source_claims(spec)
     mounted = {
-        claim: written
-        for claim, written in claims(finetunejob, spec).items()
-        if claim in sources or (claim == output and output_bound)
+        claim: written for claim, written in claims(finetunejob, spec).items() if claim in sources or output_bound
     }
-    program = Program(mounted, _resources(given), ("prepare", "--for-job"), PREFLIGHT)
-    metadata = child_metadata(finetunejob, finetunejob.names.preflight_job, component=PREFLIGHT)
-    return job_of(metadata, given, build_pod_template(finetunejob, given, pod_defaults, program))
+    pod = build_pod(finetunejob, given, pod_defaults, Program(mounted, resources, ("prepare", "--for-job")))
+    labels = {**metadata["labels"], LABEL_COMPONENT: "preflight"}
+    return job_of({**metadata, "name": finetunejob.names.preflight_job, "labels": labels}, given, pod)
 
 
 def _resources(spec: FineTuneJobSpec) -> JsonObject:

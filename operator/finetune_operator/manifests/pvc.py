@@ -3,12 +3,11 @@
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.manifests.metadata import child_metadata
 
 DEFAULT_SIZE = "10Gi"
 
 
-def build_pvc(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject | None:
+def build_pvc(metadata: JsonObject, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject | None:
     """The claim, or None where `output.uri` is given. Without an owner it stays when the job is deleted."""
     output = spec.output
     if output.uri:
@@ -20,9 +19,11 @@ def build_pvc(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject | N
     }
     if output.storage_class_name is not None:
         claim["storageClassName"] = output.storage_class_name
+    if output.retention_policy != "Delete":
+        metadata = {name: value for name, value in metadata.items() if name != "ownerReferences"}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": child_metadata(finetunejob, finetunejob.names.claim, owned=output.retention_policy == "Delete"),
+        "metadata": {"name": finetunejob.names.claim, **metadata},
         "spec": claim,
     }

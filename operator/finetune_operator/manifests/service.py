@@ -11,21 +11,20 @@ from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_JOB_UID
-from finetune_operator.manifests.metadata import child_metadata
 
 # Below the range that Linux takes for outgoing connections (32768–60999), and above the well-known ports.
 _FIRST_PORT = 20_000
 _PORTS = 10_000
 
 
-def build_service(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject | None:
+def build_service(metadata: JsonObject, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject | None:
     """The Service, or None for a job of one pod, which has no other pod to find."""
     if spec.resources.nodes == 1:
         return None
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": child_metadata(finetunejob, finetunejob.names.service),
+        "metadata": {"name": finetunejob.names.service, **metadata},
         "spec": {
             "clusterIP": "None",
             # A pod is ready once its container runs; the others look for it before that.

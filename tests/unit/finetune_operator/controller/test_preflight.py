@@ -27,7 +27,7 @@ from finetune_api.report import FinalReport
 from finetune_operator.job.names import preflight_job_name
 from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.kube.client import CONFIG_MAPS, FINETUNEJOBS, JOBS, PODS, PVCS
-from finetune_operator.manifests.preflight_job import build_preflight_job
+from finetune_operator.manifests import build_children
 
 NAME = preflight_job_name("yelp")
 POD_POLICY: dict[str, Any] = {"runPolicy": {"preflight": "pod"}}
@@ -51,7 +51,7 @@ ENDED = {"Complete": ("Complete", "", ""), "Failed": ("Failed", "PodFailurePolic
 def manifest(output_bound: bool = False, **spec: Any) -> dict[str, Any]:
     given = parsed(**{**POD_POLICY, **spec})
     assert given.spec is not None
-    return build_preflight_job(given, given.spec, POD_DEFAULTS, output_bound=output_bound)
+    return build_children(given, given.spec, POD_DEFAULTS, output_bound=output_bound).preflight_job
 
 
 def checking_job(**others: Any) -> dict[str, Any]:

@@ -11,8 +11,6 @@ from finetune_api.run import RunConfig
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.config_map import run_config
 from finetune_operator.manifests.job import changes, changes_after_the_end
-from finetune_operator.manifests.preflight_job import build_preflight_job
-from finetune_operator.manifests.pvc import build_pvc
 
 
 def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None:
@@ -155,13 +153,9 @@ def test_the_platform_can_choose_the_user_of_a_pod(of: str) -> None:
     given, pod_defaults = parsed(), replace(POD_DEFAULTS, platform_user=True)
     assert given.spec is not None
 
-    made = (
-        build_children(given, given.spec, pod_defaults).job
-        if of == "training"
-        else build_preflight_job(given, given.spec, pod_defaults, output_bound=False)
-    )
+    made = build_children(given, given.spec, pod_defaults)
 
-    pod = made["spec"]["template"]["spec"]
+    pod = (made.job if of == "training" else made.preflight_job)["spec"]["template"]["spec"]
     assert pod["securityContext"] == {
         "runAsNonRoot": True,
         "fsGroupChangePolicy": "OnRootMismatch",
@@ -259,9 +253,8 @@ def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_as_it_stands() -> None:
 
 def test_a_claim_goes_with_the_job_only_where_that_is_asked_for() -> None:
     given = parsed(output={"size": "1Ti", "storageClassName": "fast", "retentionPolicy": "Delete"})
-    assert given.spec is not None
 
-    claim = build_pvc(given, given.spec)
+    claim = children(given).pvc
 
     assert claim is not None
     assert claim["metadata"]["ownerReferences"] == OWNERS

@@ -1,0 +1,28 @@
+"""The claims that a run mounts, by the places that its spec names."""
+
+import re
+
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import FineTuneJob
+
+
+def output_uri(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> str:
+    """Where the run writes: the user's place, or the claim that we make."""
+    return spec.output.uri or f"pvc://{finetunejob.names.claim}"
+
+
+def claims(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> dict[str, bool]:
+    """Every claim that the run names, the output's first, and whether it is written to."""
+    output = claim_of(output_uri(finetunejob, spec))
+    return {claim: claim == output for claim in (output, *source_claims(spec)) if claim}
+
+
+def source_claims(spec: FineTuneJobSpec) -> list[str]:
+    """The claims of model and data."""
+    return [claim for claim in map(claim_of, (spec.model.source, spec.dataset.source)) if claim]
+
+
+def claim_of(uri: str) -> str | None:
+    """The claim of pvc://claim/path."""
+    match = re.match(r"pvc://([^/]+)", uri)
+    return match.group(1) if match else None
