@@ -9,9 +9,11 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from finetune_api.base import JsonObject, LenientModel
+from finetune_api.printable import Printable
 from finetune_api.status import (
     MAX_ADJUSTMENTS,
     MAX_CHECKPOINTS,
+    MAX_COUNT,
     MAX_EVALUATIONS,
     MAX_WARNINGS,
     Adjustment,
@@ -115,10 +117,10 @@ class TrainerState(LenientModel):
 class Report(TrainerState):
     """What our trainer sends: POST as `{"report": {...}}`."""
 
-    sequence: Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
+    sequence: Annotated[int, Field(ge=0, le=MAX_COUNT)]
     """Counts up in one process; an older report than the last is dropped."""
     stage: Stage
-    message: Annotated[str, Field(max_length=256)] | None = None
+    message: Annotated[str, Field(max_length=256), Printable()] | None = None
     """What it is doing, for people: "tokenizing 1000 rows"."""
 
 

@@ -1,5 +1,6 @@
 """The status of a FineTuneJob: what the operator observed and what the trainer reported. Every list is bounded."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeAlias
 
@@ -7,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSe
 from pydantic_core import PydanticCustomError
 
 from finetune_api.base import LenientModel
+from finetune_api.printable import Printable, printable
 
 MAX_METRICS = 32
 MAX_EVALUATIONS = 20
@@ -18,10 +20,18 @@ MAX_WARNINGS = 16
 MAX_CLASSES = 24
 MAX_MESSAGE = 1024
 MAX_LOG_TAIL = 2048
+MAX_NAME = 64
+MAX_COUNT = 9_007_199_254_740_991
+"""Whole numbers beyond are not the same in every JSON parser."""
 MAX_SECONDS = 3_153_600_000
 """A hundred years."""
 FIRST_YEAR, LAST_YEAR = 1970, 8999
 """Years of a time that can be meant: not Go's zero time, and none that another time zone takes out of what Python holds."""
+
+_NUMBER = re.compile(
+    r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE
+)
+"""What Python writes for a float: also of a loss that is not finite."""
 
 
 def format_time(moment: datetime) -> str:
@@ -38,7 +48,21 @@ def _sane(moment: datetime) -> datetime:
     if not is_sane(moment):
         message = "must lie in the years {first} to {last}"
         raise PydanticCustomError("time", message, {"first": FIRST_YEAR, "last": LAST_YEAR})
-    return moment
+    # The API server takes a time without a zone, which could not be compared with any other.
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _number(text: str) -> str:
+    if not _NUMBER.fullmatch(text):
+        raise PydanticCustomError("number", "must be a number, such as 0.5810, or NaN")
+    return text
+
+
+def _short_names(versions: dict[str, str]) -> dict[str, str]:
+    # Not by the type of the keys: a CRD has no schema for them.
+    if any(len(name) > MAX_NAME for name in versions):
+        raise PydanticCustomError("names", "names must have at most {most} characters", {"most": MAX_NAME})
+    return {printable(name): version for name, version in versions.items()}
 
 
 def _at_most_a_century(seconds: object) -> object:
@@ -48,14 +72,17 @@ def _at_most_a_century(seconds: object) -> object:
 
 Time: TypeAlias = Annotated[datetime, AfterValidator(_sane), PlainSerializer(format_time, return_type=str)]
 Seconds: TypeAlias = Annotated[int, Field(ge=0, le=MAX_SECONDS), BeforeValidator(_at_most_a_century)]
-Decimal: TypeAlias = Annotated[str, Field(max_length=32)]
-Uri: TypeAlias = Annotated[str, Field(max_length=1024)]
+Decimal: TypeAlias = Annotated[str, AfterValidator(_number), Field(max_length=32)]
+Uri: TypeAlias = Annotated[str, Field(max_length=1024), Printable()]
 ReasonText: TypeAlias = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9]*)$")]
-Message: TypeAlias = Annotated[str, Field(max_length=MAX_MESSAGE)]
-Identifier: TypeAlias = Annotated[str, Field(max_length=253)]
-Step: TypeAlias = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
-Count: TypeAlias = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
-Bytes: TypeAlias = Annotated[int, Field(ge=0, le=9_007_199_254_740_991)]
+Message: TypeAlias = Annotated[str, Field(max_length=MAX_MESSAGE), Printable()]
+Identifier: TypeAlias = Annotated[str, Field(max_length=253), Printable()]
+Word: TypeAlias = Annotated[str, Field(max_length=MAX_NAME), Printable()]
+"""A name of a few letters: of a metric, a class, a device, a version."""
+Revision: TypeAlias = Annotated[str, Field(max_length=256), Printable()]
+Step: TypeAlias = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Count: TypeAlias = Annotated[int, Field(ge=0, le=MAX_COUNT)]
+Bytes: TypeAlias = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Digest: TypeAlias = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 
 Phase: TypeAlias = Literal["Pending", "Queued", "Preparing", "Running", "Suspended", "Succeeded", "Failed"]
@@ -64,7 +91,7 @@ Phase: TypeAlias = Literal["Pending", "Queued", "Preparing", "Running", "Suspend
 class MetricValue(LenientModel):
     """One number. It is a string, as numbers with a fraction are in the Kubernetes API."""
 
-    name: Annotated[str, Field(min_length=1, max_length=64)]
+    name: Annotated[str, Field(min_length=1, max_length=64), Printable()]
     value: Decimal
 
 
@@ -125,7 +152,7 @@ class BestCheckpoint(LenientModel):
 
     step: Step
     uri: Uri
-    metric: Annotated[str, Field(max_length=64)]
+    metric: Word
     value: Decimal
 
 
@@ -144,7 +171,7 @@ class Adjustment(LenientModel):
     """The first step that it holds for."""
     reason: ReasonText
     """CudaOutOfMemory, OtherProcesses or EarlyStopping."""
-    message: Annotated[str, Field(max_length=256)]
+    message: Annotated[str, Field(max_length=256), Printable()]
     """What was changed from what to what."""
 
 
@@ -153,14 +180,14 @@ class RunWarning(LenientModel):
 
     reason: ReasonText
     """In CamelCase, such as EmptyTexts."""
-    message: Annotated[str, Field(max_length=512)]
+    message: Annotated[str, Field(max_length=512), Printable()]
     """What was seen, where, and what to do about it."""
 
 
 class ClassRows(LenientModel):
     """How many training rows (for tags: words) are of one class."""
 
-    name: Annotated[str, Field(max_length=64)]
+    name: Word
     rows: Count
 
 
@@ -209,7 +236,7 @@ class Preflight(LenientModel):
     """Rows of an optimizer step, on all devices."""
     parameters: Count
     trained_parameters: Count
-    device: Annotated[str, Field(max_length=64)] | None = None
+    device: Word | None = None
     memory: MemoryEstimate | None = None
     output_bytes: Bytes | None = None
     """What checkpoints and model take at the most."""
@@ -232,16 +259,16 @@ class Attempt(LenientModel):
 class Provenance(LenientModel):
     """What the result was made of."""
 
-    model_revision: Annotated[str, Field(max_length=256)] | None = None
+    model_revision: Revision | None = None
     """Commit of the model on the Hub, or the SHA-256 of the weights of any other."""
-    dataset_revision: Annotated[str, Field(max_length=256)] | None = None
+    dataset_revision: Revision | None = None
     """Commit of the data set on the Hub."""
-    dataset_fingerprint: Annotated[str, Field(max_length=256)] | None = None
+    dataset_fingerprint: Revision | None = None
     """SHA-256 of the training rows' text and label columns, in their order."""
     config_digest: Digest | None = None
     """SHA-256 of the run's settings."""
-    image: Annotated[str, Field(max_length=512)] | None = None
-    versions: Annotated[dict[str, Annotated[str, Field(max_length=64)]], Field(max_length=16)] | None = None
+    image: Annotated[str, Field(max_length=512), Printable()] | None = None
+    versions: Annotated[dict[str, Word], Field(max_length=16), AfterValidator(_short_names)] | None = None
     """Versions of the libraries that trained."""
     seed: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
 
@@ -253,14 +280,14 @@ class Failure(LenientModel):
     message: Message
     hint: Message | None = None
     exit_code: Annotated[int, Field(ge=-255, le=255)] | None = None
-    log_tail: Annotated[str, Field(max_length=MAX_LOG_TAIL)] | None = None
+    log_tail: Annotated[str, Field(max_length=MAX_LOG_TAIL), Printable(lines=True)] | None = None
     """The last lines that the container wrote, where the trainer itself could report nothing."""
 
 
 class Condition(LenientModel):
     """As everywhere in Kubernetes. Types: Running, Suspended, Complete, Failed, and kstatus's Ready, Reconciling, Stalled."""
 
-    type: Annotated[str, Field(max_length=64)]
+    type: Word
     status: Literal["True", "False", "Unknown"]
     reason: ReasonText
     message: Message = ""

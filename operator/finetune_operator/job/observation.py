@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from finetune_api.base import JsonObject
+from finetune_api.printable import printable
 from finetune_api.reasons import Reason
 from finetune_api.report import NOT_COUNTED, FinalReport
 from finetune_api.status import is_sane
@@ -23,10 +24,14 @@ _LABELS = (LABEL_JOB_UID, LABEL_INDEX, LABEL_QUEUE)
 
 @dataclass(frozen=True)
 class Cause:
-    """A reason in CamelCase and a message for people."""
+    """A reason in CamelCase and a message for people, of whoever: printable, and on one line."""
 
     reason: str
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", printable(self.reason))
+        object.__setattr__(self, "message", printable(self.message))
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,14 @@ class Terminated:
     exit_code: int | None
     reason: str
     message: str = ""
+    """The final report, or the end of the log."""
     finished: datetime | None = None
     disrupted: Cause | None = None
     """Why Kubernetes ended the pod, which is no fault of the trainer: preemption, eviction, a node that goes away."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", printable(self.reason))
+        object.__setattr__(self, "message", printable(self.message, lines=True))
 
     @property
     def counted(self) -> bool:
@@ -232,8 +242,8 @@ def _parse_pod(raw: JsonObject) -> PodState:
         uid=metadata["uid"],
         index=_index(metadata),
         created=_time(metadata.get("creationTimestamp")),
-        node=spec.get("nodeName"),
-        image=(_named(spec.get("containers")) or {}).get("image"),
+        node=_text(spec.get("nodeName")),
+        image=_text((_named(spec.get("containers")) or {}).get("image")),
         started=_time(started),
         running="running" in state and terminated is None,
         waiting=None if terminated or "running" in state else _waiting(state, status),
@@ -319,6 +329,10 @@ def parse_final_report(message: str) -> tuple[FinalReport | None, str]:
         return FinalReport.model_validate({name: content[name] for name in content.keys() - wrong}), unread
     except ValidationError:
         return None, unread
+
+
+def _text(value: object) -> str | None:
+    return printable(value) if isinstance(value, str) else None
 
 
 def _exit_code(value: object) -> int | None:

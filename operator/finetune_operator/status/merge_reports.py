@@ -3,6 +3,7 @@
 import logging
 from typing import TypeVar
 
+from finetune_api.printable import printable
 from finetune_api.reasons import Reason
 from finetune_api.report import FinalReport, ReportBody, TrainerState
 from finetune_api.status import (
@@ -66,8 +67,7 @@ def _warnings(previous: FineTuneJobStatus, known: TrainerState, unread: str) -> 
     """The trainer's warnings, and at most one of the operator's: the first stays."""
     ours = [warning for warning in previous.warnings if warning.reason == Reason.REPORT_NOT_UNDERSTOOD]
     if unread and not ours:
-        printable = "".join(letter if letter.isprintable() else "?" for letter in unread)
-        message = f"what the trainer reported could not be read and was left out: {printable}"
+        message = f"what the trainer reported could not be read and was left out: {printable(unread)}"
         ours = [RunWarning(reason=Reason.REPORT_NOT_UNDERSTOOD, message=message[:512])]
     theirs = [warning for warning in known.warnings if warning.reason != Reason.REPORT_NOT_UNDERSTOOD]
     return [*theirs[: MAX_WARNINGS - len(ours[:1])], *ours[:1]]

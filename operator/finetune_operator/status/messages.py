@@ -2,6 +2,7 @@
 
 import re
 
+from finetune_api.printable import printable
 from finetune_api.reasons import Reason
 from finetune_api.report import Stage, TrainerState
 from finetune_api.status import MAX_MESSAGE, Adjustment
@@ -9,6 +10,9 @@ from finetune_api.training import MAIN_METRICS
 from finetune_api.v1alpha1 import FineTuneJobSpec
 
 _STAGES: dict[Stage, str] = {"Evaluating": "evaluating: ", "Saving": "saving: ", "Exporting": "exporting the model: "}
+
+_MOST = 1e9
+"""From here on a number in a message would be nothing but digits."""
 
 
 def describe_progress(spec: FineTuneJobSpec, known: TrainerState, stage: Stage) -> str:
@@ -70,10 +74,12 @@ def _values(spec: FineTuneJobSpec, known: TrainerState) -> list[str]:
 
 
 def _number(text: str | None) -> float | None:
+    """A number that can be said in a few digits."""
     try:
-        return float(text) if text else None
+        number = float(text) if text else None
     except ValueError:
         return None
+    return number if number is not None and abs(number) < _MOST else None
 
 
 def to_reason(text: str) -> str:
@@ -82,6 +88,6 @@ def to_reason(text: str) -> str:
 
 
 def cut(message: str) -> str:
-    """A message as long as the API takes it, on one line."""
-    line = " ".join(message.split())
+    """A message as long as the API takes it, on one line that can be shown."""
+    line = " ".join(printable(message).split())
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"

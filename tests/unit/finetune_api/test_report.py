@@ -19,7 +19,8 @@ from finetune_api.status import (
 
 _TEXT = st.text(max_size=1024)
 _METRICS = st.lists(
-    st.builds(MetricValue, name=st.text(min_size=1, max_size=64), value=st.text(max_size=32)), max_size=32
+    st.builds(MetricValue, name=st.text(min_size=1, max_size=64), value=st.floats().map(lambda value: f"{value:.6g}")),
+    max_size=32,
 )
 _REPORTS = st.builds(
     FinalReport,

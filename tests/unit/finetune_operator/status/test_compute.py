@@ -207,12 +207,14 @@ def test_of_a_last_word_that_can_be_read_in_part_the_rest_is_a_warning() -> None
 
 def test_a_report_that_could_not_be_read_is_said_once_beside_the_trainer_s_warnings() -> None:
     told = {**REPORT, "warnings": [{"reason": "EmptyTexts", "message": f"{n} rows are empty"} for n in range(16)]}
-    observed = observation(job(), pod(state=running()), report=received({"report": told}), unread="report.stage: odd\n")
+    observed = observation(
+        job(), pod(state=running()), report=received({"report": told}), unread="report.stage: odd\x07"
+    )
 
     first = compute(parsed(), observed)
     again = compute(parsed(first), replace(observed, unread="report.step: odder"), 70)
 
-    message = "what the trainer reported could not be read and was left out: report.stage: odd?"
+    message = "what the trainer reported could not be read and was left out: report.stage: odd�"
     assert len(first["warnings"]) == 16
     assert first["warnings"][-1] == {"reason": "ReportNotUnderstood", "message": message}
     assert again["warnings"] == first["warnings"]
