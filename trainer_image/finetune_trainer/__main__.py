@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 
-from finetune_api.report import NOT_RETRIED, ExitCode
+from finetune_api.report import ENV_CONFIG_DIGEST, NOT_RETRIED, ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Failure
 from finetune_trainer.base.errors import Stopped
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     try:
         terminate_with_launcher()
         remember_secrets()
-        config = load_config(options.config)
+        config = load_config(options.config, os.environ.get(ENV_CONFIG_DIGEST))
         volumes = parse_volumes(options.volume)
         alone = options.command == "prepare" or config.nodes * config.processes == 1
         if not alone and not is_launched():

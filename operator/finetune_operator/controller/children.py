@@ -16,12 +16,11 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job
-from finetune_operator.job.ownership import conflict, is_ours
+from finetune_operator.job.ownership import changed, conflict, is_ours
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PVCS, SERVICES, Kind, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.manifests import Manifests, build_children
-from finetune_operator.manifests.config_map import CA_FILE
 from finetune_operator.manifests.job import changes, changes_after_the_end
 
 _LATER = (ForbiddenException,)
@@ -64,7 +63,10 @@ class Children:
         """Make the Job of the preflight, or, once it has passed or where none is asked for, the Job that trains."""
         pod_defaults = self._pod_defaults()
         children = build_children(finetunejob, spec, pod_defaults, output_bound=observed.output_bound)
-        wanted: list[tuple[Kind, JsonObject | None]] = [(CONFIG_MAPS, children.config_map)]
+        wanted: list[tuple[Kind, JsonObject | None]] = [
+            (CONFIG_MAPS, children.config_map),
+            (CONFIG_MAPS, children.authority),
+        ]
         if observed.check_first:
             wanted += [(JOBS, children.preflight_job)]
         else:
@@ -85,6 +87,8 @@ class Children:
                 made = await self._create(kind, manifest)
                 if not is_ours(made, finetunejob.uid):
                     return conflict(made, manifest["kind"])
+                if manifest.get("immutable") and made.get("data") != manifest["data"]:
+                    return changed(made, manifest["kind"])
         return parse_job(made)
 
     async def _create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
@@ -115,10 +119,11 @@ class Children:
         return replace(observed, job=await self._patch(finetunejob, job, changes(job.requested, spec)))
 
     async def _restore(self, finetunejob: FineTuneJob, children: Manifests) -> None:
-        """Make ConfigMap and Service again where they were deleted, and keep the authority up to date."""
-        live = await self._find_or_create(CONFIG_MAPS, children.config_map)
-        if is_ours(live, finetunejob.uid) and live.get("data", {}).get(CA_FILE) != children.config_map["data"][CA_FILE]:
-            await self._kube.apply(CONFIG_MAPS, children.config_map)
+        """Make ConfigMaps and Service again where they were deleted, and keep the authority up to date."""
+        await self._find_or_create(CONFIG_MAPS, children.config_map)
+        live = await self._find_or_create(CONFIG_MAPS, children.authority)
+        if is_ours(live, finetunejob.uid) and live.get("data") != children.authority["data"]:
+            await self._kube.apply(CONFIG_MAPS, children.authority)
         if children.service is not None:
             await self._find_or_create(SERVICES, children.service)
 

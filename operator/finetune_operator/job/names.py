@@ -71,6 +71,11 @@ def config_map_name(name: str) -> str:
     return child_name(name, "-run")
 
 
+def authority_name(name: str) -> str:
+    """Name of the ConfigMap that holds the authority of the report endpoint."""
+    return child_name(name, "-ca")
+
+
 def claim_name(name: str, uid: str) -> str:
     """Name of the PersistentVolumeClaim.
 
@@ -92,6 +97,7 @@ class ChildNames:
     preflight_job: str
     service: str
     config_map: str
+    authority: str
     claim: str
     label: str
     """Value of LABEL_JOB_NAME."""
@@ -104,6 +110,7 @@ def child_names(name: str, uid: str) -> ChildNames:
         preflight_job=preflight_job_name(name),
         service=service_name(name),
         config_map=config_map_name(name),
+        authority=authority_name(name),
         claim=claim_name(name, uid),
         label=label_value(name),
     )

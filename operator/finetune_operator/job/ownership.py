@@ -38,6 +38,15 @@ def conflict(raw: JsonObject, kind: str) -> Cause:
     )
 
 
+def changed(raw: JsonObject, kind: str) -> Cause:
+    """Why an object of ours that never changes, and holds something else now, is in the way."""
+    what = f"the {kind} {raw['metadata']['name']}"
+    return Cause(
+        Reason.CONFIG_CHANGED,
+        f"{what} holds something else than this FineTuneJob asks for: delete it, and it is made again",
+    )
+
+
 def key_of_job(raw: JsonObject) -> Key | None:
     """The key of the FineTuneJob that owns a Job."""
     owner = controller(raw)

@@ -6,7 +6,7 @@ from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.manifests.config_map import build_config_map
+from finetune_operator.manifests.config_map import build_authority, build_config_map, digest_of
 from finetune_operator.manifests.job import build_job
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.preflight_job import build_preflight_job
@@ -19,6 +19,7 @@ class Manifests:
     """The children of a FineTuneJob, in the order in which they are made."""
 
     config_map: JsonObject
+    authority: JsonObject
     preflight_job: JsonObject
     """Wanted only where `runPolicy.preflight` asks for it; the others wait for its success."""
     pvc: JsonObject | None
@@ -35,10 +36,15 @@ def build_children(
         output_bound: Whether the claim of the output is bound to a volume; see `build_preflight_job`.
     """
     metadata = child_metadata(finetunejob)
+    config_map = build_config_map(metadata, finetunejob, spec)
+    digest = digest_of(config_map)
     return Manifests(
-        config_map=build_config_map(metadata, finetunejob, spec, pod_defaults.ca),
+        config_map=config_map,
+        authority=build_authority(metadata, finetunejob, pod_defaults.ca),
         pvc=build_pvc(metadata, finetunejob, spec),
         service=build_service(metadata, finetunejob, spec),
-        preflight_job=build_preflight_job(metadata, finetunejob, spec, pod_defaults, output_bound=output_bound),
-        job=build_job(metadata, finetunejob, spec, pod_defaults),
+        preflight_job=build_preflight_job(
+            metadata, finetunejob, spec, pod_defaults, config_digest=digest, output_bound=output_bound
+        ),
+        job=build_job(metadata, finetunejob, spec, pod_defaults, config_digest=digest),
     )

@@ -1,5 +1,10 @@
-"""The ConfigMap that the pod mounts at /etc/finetune: `run.yaml`, and the CA of the report endpoint."""
+"""The ConfigMaps that the pod mounts at /etc/finetune: `run.yaml`, which never changes, and the CA of the report endpoint.
 
+`run.yaml` decides what runs. Kubernetes keeps its ConfigMap from being changed, and its digest in the Job's template lets the
+trainer notice one that was replaced. The CA is renewed while pods run, so it has a ConfigMap of its own.
+"""
+
+import hashlib
 import json
 
 from finetune_api.base import JsonObject
@@ -12,14 +17,30 @@ RUN_FILE = "run.yaml"
 CA_FILE = "ca.crt"
 
 
-def build_config_map(metadata: JsonObject, finetunejob: FineTuneJob, spec: FineTuneJobSpec, ca: str) -> JsonObject:
-    """ConfigMap of one job. `ca` is the PEM bundle that the report endpoint's certificate verifies against."""
+def build_config_map(metadata: JsonObject, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> JsonObject:
+    """ConfigMap with `run.yaml` of one job."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": finetunejob.names.config_map, **metadata},
-        "data": {RUN_FILE: _text(run_config(finetunejob, spec)), CA_FILE: ca},
+        "immutable": True,
+        "data": {RUN_FILE: _text(run_config(finetunejob, spec))},
     }
+
+
+def build_authority(metadata: JsonObject, finetunejob: FineTuneJob, ca: str) -> JsonObject:
+    """ConfigMap with `ca`, the PEM bundle that the report endpoint's certificate verifies against."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": finetunejob.names.authority, **metadata},
+        "data": {CA_FILE: ca},
+    }
+
+
+def digest_of(config_map: JsonObject) -> str:
+    """Return `sha256:…` of the `run.yaml` in a ConfigMap, for the Job's template."""
+    return "sha256:" + hashlib.sha256(config_map["data"][RUN_FILE].encode()).hexdigest()
 
 
 def run_config(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> RunConfig:

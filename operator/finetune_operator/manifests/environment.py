@@ -6,6 +6,7 @@ from finetune_api.base import JsonObject
 from finetune_api.quantity import parse_quantity
 from finetune_api.report import (
     ENV_CA_CERT,
+    ENV_CONFIG_DIGEST,
     ENV_NODE_RANK,
     ENV_RENDEZVOUS,
     ENV_SECRETS,
@@ -36,6 +37,7 @@ def build_environment(
     reports_url: str,
     *,
     secrets: bool,
+    config_digest: str,
     tokens: str | None = None,
     user: str | None = None,
 ) -> list[JsonObject]:
@@ -43,6 +45,7 @@ def build_environment(
 
     Args:
         secrets: Whether any Secret is mounted.
+        config_digest: Of the `run.yaml` that is mounted.
         tokens: Folder where tokenized rows are left for the pods that come after this one, if there is one.
         user: Name of the user, where the image has none for its id.
     """
@@ -51,6 +54,7 @@ def build_environment(
         "HOME": SCRATCH_DIR,
         "HF_HOME": f"{SCRATCH_DIR}/huggingface",
         "TMPDIR": TEMPORARY_DIR,
+        ENV_CONFIG_DIGEST: config_digest,
         ENV_TERMINATION_LOG: TERMINATION_LOG,
         ENV_SERVER_URL: f"{reports_url}{report_path(finetunejob.key)}",
         ENV_CA_CERT: f"{CONFIG_DIR}/{CA_FILE}",

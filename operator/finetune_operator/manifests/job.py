@@ -17,10 +17,15 @@ from finetune_operator.manifests.pod import build_pod, training
 
 
 def build_job(
-    metadata: JsonObject, finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults
+    metadata: JsonObject,
+    finetunejob: FineTuneJob,
+    spec: FineTuneJobSpec,
+    pod_defaults: PodDefaults,
+    *,
+    config_digest: str,
 ) -> JsonObject:
     """The Job that trains. Retries, deadlines, preemption and suspension are Kubernetes' own."""
-    pod = build_pod(finetunejob, spec, pod_defaults, training(claims(finetunejob, spec), spec))
+    pod = build_pod(finetunejob, spec, pod_defaults, training(claims(finetunejob, spec), spec, config_digest))
     return job_of({"name": finetunejob.names.job, **metadata}, spec, pod)
 
 

@@ -9,9 +9,9 @@ from finetune_api.report import AUDIENCE
 from finetune_api.run import TERMINATION_GRACE_SECONDS
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import CONTAINER
+from finetune_operator.job.names import CONTAINER, ChildNames
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.manifests.config_map import RUN_FILE
+from finetune_operator.manifests.config_map import CA_FILE, RUN_FILE
 from finetune_operator.manifests.environment import build_environment
 from finetune_operator.manifests.paths import (
     CONFIG_DIR,
@@ -37,13 +37,15 @@ class Program:
     """Every claim that it mounts, and whether it is written to."""
     resources: JsonObject
     """Requests and limits."""
+    config_digest: str
+    """Of the `run.yaml` that it reads."""
     command: tuple[str, ...] = ()
     """Arguments of the trainer before all others."""
 
 
-def training(claims: Mapping[str, bool], spec: FineTuneJobSpec) -> Program:
+def training(claims: Mapping[str, bool], spec: FineTuneJobSpec, config_digest: str) -> Program:
     """The program that trains."""
-    return Program(claims, _resources(spec))
+    return Program(claims, _resources(spec), config_digest)
 
 
 def build_pod(
@@ -56,6 +58,7 @@ def build_pod(
         finetunejob,
         spec,
         pod_defaults.reports_url,
+        config_digest=program.config_digest,
         secrets=bool(mounts),
         tokens=tokens,
         # An id of the platform's has no name in the image, and torch asks for one to name its caches by.
@@ -74,7 +77,7 @@ def build_pod(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_container(spec.pod.image or pod_defaults.image, program, environment, mounts)],
-        "volumes": [*_volumes(finetunejob.names.config_map, program.claims), *volumes],
+        "volumes": [*_volumes(finetunejob.names, program.claims), *volumes],
         **_placement(spec),
     }
     if spec.resources.nodes > 1:
@@ -136,10 +139,17 @@ def _mounts(claims: Mapping[str, bool]) -> list[JsonObject]:
     ]
 
 
-def _volumes(config_map: str, claims: Mapping[str, bool]) -> list[JsonObject]:
+def _file(config_map: str, key: str) -> JsonObject:
+    return {"configMap": {"name": config_map, "items": [{"key": key, "path": key}]}}
+
+
+def _volumes(names: ChildNames, claims: Mapping[str, bool]) -> list[JsonObject]:
     token = {"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
     fixed: list[JsonObject] = [
-        {"name": "config", "configMap": {"name": config_map}},
+        {
+            "name": "config",
+            "projected": {"sources": [_file(names.config_map, RUN_FILE), _file(names.authority, CA_FILE)]},
+        },
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "scratch", "emptyDir": {}},
         {"name": "tmp", "emptyDir": {}},

@@ -21,6 +21,7 @@ def build_preflight_job(
     spec: FineTuneJobSpec,
     pod_defaults: PodDefaults,
     *,
+    config_digest: str,
     output_bound: bool,
 ) -> JsonObject:
     """The Job, with the policies of the one that trains.
@@ -35,7 +36,9 @@ def build_preflight_job(
     mounted = {
         claim: written for claim, written in claims(finetunejob, spec).items() if claim in sources or output_bound
     }
-    pod = build_pod(finetunejob, given, pod_defaults, Program(mounted, resources, ("prepare", "--for-job")))
+    pod = build_pod(
+        finetunejob, given, pod_defaults, Program(mounted, resources, config_digest, ("prepare", "--for-job"))
+    )
     labels = {**metadata["labels"], LABEL_COMPONENT: "preflight"}
     return job_of({**metadata, "name": finetunejob.names.preflight_job, "labels": labels}, given, pod)
 

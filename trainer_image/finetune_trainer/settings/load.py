@@ -1,5 +1,6 @@
 """Reads `run.yaml`. Everything wrong in it is reported at once, one line a field."""
 
+import hashlib
 import typing
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.base.text import did_you_mean, listed
@@ -17,14 +19,20 @@ _HINT = "`kubectl explain ftj.spec` describes what each field takes"
 _FLAT = "no setting needs more than a few levels; training.arguments takes flat lists and maps"
 
 
-def load_config(path: Path) -> RunConfig:
+def load_config(path: Path, digest: str | None = None) -> RunConfig:
     """The run's settings.
+
+    Args:
+        digest: `sha256:…` that the file must have; any file does if left out.
 
     Raises:
         TrainerError: BAD_CONFIGURATION, with each wrong field and what to do about it.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
+        if digest is not None:
+            _check_digest(content, digest, path)
+        text = content.decode()
     except OSError as error:
         raise bad_configuration(
             f"{path} cannot be read: {error.strerror}", "give --config the path of a file"
@@ -32,6 +40,16 @@ def load_config(path: Path) -> RunConfig:
     except UnicodeDecodeError as error:
         raise bad_configuration(f"{path} is not UTF-8 text") from error
     return parse_config(text, str(path))
+
+
+def _check_digest(content: bytes, digest: str, path: Path) -> None:
+    found = "sha256:" + hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise bad_configuration(
+            f"{path} is not the one that this job was created with: its digest is {found}, and that in the Job is {digest}",
+            "somebody replaced the job's ConfigMap: find out who, delete it, and create the FineTuneJob anew",
+            Reason.CONFIG_CHANGED,
+        )
 
 
 def parse_config(text: str, name: str) -> RunConfig:

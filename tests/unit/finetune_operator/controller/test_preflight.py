@@ -325,6 +325,7 @@ async def test_nothing_but_the_preflight_is_made_at_first_and_the_next_pass_cost
         "get jobs",
         "get jobs",
         "create configmaps",
+        "create configmaps",
         "create jobs",
         "replace status of finetunejobs",
         "create events",
@@ -341,7 +342,7 @@ async def test_a_preflight_that_has_passed_lets_the_training_be_made(asked: Worl
 
     await asked.reconcile()
 
-    assert asked.api.requests[:6] == ["list pods", "get jobs", "get jobs", "create configmaps", "create persistentvolumeclaims", "create jobs"]  # fmt: skip
+    assert asked.api.requests[:7] == ["list pods", "get jobs", "get jobs", "create configmaps", "create configmaps", "create persistentvolumeclaims", "create jobs"]  # fmt: skip
     assert (JOBS.plural, "yelp") in asked.api.objects
     assert (asked.status()["phase"], asked.status()["message"]) == ("Pending", "waiting for a pod")
     assert asked.status()["preflight"]["trainRows"] == 1000
@@ -479,7 +480,7 @@ async def test_the_pod_of_a_preflight_is_no_attempt(asked: World) -> None:
     asked.api.put(PODS, checking_pod(state=terminated(0, "Completed", PASSED)))
     asked.api.put(JOBS, merged(job(), OWNED))
     asked.api.put(PODS, merged(pod(state=running()), OWNED_POD))
-    asked.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
+    asked.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-ca", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
     await asked.see()
 
     await asked.reconcile()

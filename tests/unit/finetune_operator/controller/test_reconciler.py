@@ -113,7 +113,7 @@ async def running_job(world: World) -> AsyncIterator[None]:
     """The job has one pod that runs, and its status says so."""
     world.api.put(JOBS, merged(job(), OWNED))
     world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
-    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
+    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-ca", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
     await world.see()
     await world.reconcile()
     await world.see()
@@ -130,6 +130,7 @@ async def test_the_first_pass_makes_each_child_once_and_the_next_pass_costs_noth
     assert first == [
         "get jobs",
         "create configmaps",
+        "create configmaps",
         "create persistentvolumeclaims",
         "create jobs",
         "replace status of finetunejobs",
@@ -145,7 +146,9 @@ async def test_the_service_of_a_job_of_many_pods_is_there_before_they_are(world:
 
     await world.reconcile()
 
-    assert world.api.requests[1:5] == [f"create {kind.plural}" for kind in (CONFIG_MAPS, PVCS, SERVICES, JOBS)]
+    assert world.api.requests[1:6] == [
+        f"create {kind.plural}" for kind in (CONFIG_MAPS, CONFIG_MAPS, PVCS, SERVICES, JOBS)
+    ]
     assert world.status()["message"] == "0 of 2 pods run; waiting for a pod"
 
 
@@ -179,6 +182,18 @@ async def test_a_config_map_that_comes_between_is_not_overwritten(world: World) 
     assert world.api.objects[CONFIG_MAPS.plural, "yelp-run"]["data"] == {"mine": "1"}
     assert (JOBS.plural, "yelp") not in world.api.objects
     assert "the ConfigMap yelp-run" in world.status()["message"]
+
+
+async def test_a_config_map_that_asks_for_something_else_than_the_job_is_not_run(world: World) -> None:
+    planted = {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "immutable": True, "data": {"run.yaml": "{}"}}
+    world.api.put(CONFIG_MAPS, planted)
+    await world.see()
+
+    await world.reconcile()
+
+    assert (JOBS.plural, "yelp") not in world.api.objects
+    assert reason_of(world.status()) == "ConfigChanged"
+    assert "the ConfigMap yelp-run holds something else" in world.status()["message"]
 
 
 async def test_a_claim_that_is_there_from_before_is_used_again(world: World) -> None:
@@ -304,14 +319,14 @@ async def test_a_suspension_by_kueue_is_not_fought(world: World) -> None:
     assert world.status()["phase"] == "Queued"
 
 
-async def test_a_new_authority_reaches_the_pod_in_its_config_map(world: World) -> None:
+async def test_a_new_authority_reaches_the_pod_in_its_own_config_map(world: World) -> None:
     async with running_job(world):
         world.ca = "PEM of old and new"
 
         await world.reconcile()
         await world.reconcile()
 
-    assert world.api.objects[CONFIG_MAPS.plural, "yelp-run"]["data"]["ca.crt"] == "PEM of old and new"
+    assert world.api.objects[CONFIG_MAPS.plural, "yelp-ca"]["data"] == {"ca.crt": "PEM of old and new"}
     assert world.api.requests.count("apply configmaps") == 1
 
 
@@ -332,6 +347,7 @@ async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(worl
     assert [each for each in world.api.requests if "configmaps" in each or "services" in each] == [
         "get configmaps",
         "create configmaps",
+        "get configmaps",
         "get services",
         "create services",
     ]
@@ -461,7 +477,7 @@ async def test_a_warning_explains_why_one_of_many_pods_does_not_run(
     involved = {"involvedObject": {"uid": asked_about}, "type": "Warning"}
     warning = {"reason": "FailedCreate", "message": "no room", "lastTimestamp": "2026-11-20T12:00:10Z"}
     world.api.objects["events", "w"] = {"metadata": {"name": "w"}, **involved, **warning}
-    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
+    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-ca", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
     await world.see()
 
     await world.reconcile()

@@ -1,5 +1,6 @@
 """Whole manifests of the children."""
 
+import hashlib
 import json
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from finetune_operator.manifests.job import changes, changes_after_the_end
 
 def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None:
     made = children(parsed())
+    digest = "sha256:" + hashlib.sha256(made.config_map["data"]["run.yaml"].encode()).hexdigest()
 
     assert made.pvc == {
         "apiVersion": "v1",
@@ -85,6 +87,7 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
                                 {"name": "HOME", "value": "/scratch"},
                                 {"name": "HF_HOME", "value": "/scratch/huggingface"},
                                 {"name": "TMPDIR", "value": "/tmp"},
+                                {"name": "FINETUNE_CONFIG_DIGEST", "value": digest},
                                 {"name": "FINETUNE_TERMINATION_LOG", "value": "/dev/termination-log"},
                                 {
                                     "name": "KUBEFLOW_TRAINER_SERVER_URL",
@@ -115,7 +118,20 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
                         }
                     ],
                     "volumes": [
-                        {"name": "config", "configMap": {"name": "yelp-run"}},
+                        {
+                            "name": "config",
+                            "projected": {
+                                "sources": [
+                                    {
+                                        "configMap": {
+                                            "name": "yelp-run",
+                                            "items": [{"key": "run.yaml", "path": "run.yaml"}],
+                                        }
+                                    },
+                                    {"configMap": {"name": "yelp-ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                                ]
+                            },
+                        },
                         {
                             "name": "token",
                             "projected": {
@@ -145,7 +161,25 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
         "labels": LABELS,
         "ownerReferences": OWNERS,
     }
-    assert made.config_map["data"]["ca.crt"] == "PEM"
+    assert made.config_map["immutable"] is True
+    assert made.authority == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "yelp-ca", "namespace": "team-a", "labels": LABELS, "ownerReferences": OWNERS},
+        "data": {"ca.crt": "PEM"},
+    }
+
+
+def test_the_preflight_and_the_training_run_by_one_digest() -> None:
+    made = children(parsed())
+    digest = "sha256:" + hashlib.sha256(made.config_map["data"]["run.yaml"].encode()).hexdigest()
+
+    named = [
+        [each["value"] for each in job["spec"]["template"]["spec"]["containers"][0]["env"] if "DIGEST" in each["name"]]
+        for job in (made.job, made.preflight_job)
+    ]
+
+    assert named == [[digest], [digest]]
 
 
 @pytest.mark.parametrize("of", ["training", "preflight"])

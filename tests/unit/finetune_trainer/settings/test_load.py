@@ -1,5 +1,6 @@
 """run.yaml: what it says is understood as Kubernetes understands it, and what is wrong is told by field."""
 
+import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,3 +106,28 @@ def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "nothing.yaml")
     with pytest.raises(TrainerError, match=r"binary\.yaml is not UTF-8 text"):
         load_config(binary)
+
+
+def test_only_the_file_that_the_job_was_created_with_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(GOOD)
+    digest = "sha256:" + hashlib.sha256(GOOD.encode()).hexdigest()
+    mine = load_config(path, digest)
+    path.write_text(GOOD.replace("org/name", "org/other"))
+
+    with pytest.raises(TrainerError) as caught:
+        load_config(path, digest)
+
+    assert mine == parse_config(GOOD, "run.yaml")
+    assert (caught.value.exit_code, caught.value.reason) == (ExitCode.BAD_CONFIGURATION, "ConfigChanged")
+    assert digest in caught.value.message
+
+
+def test_a_file_that_was_replaced_is_not_even_parsed(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(b"\xff" * 100)
+
+    with pytest.raises(TrainerError) as caught:
+        load_config(path, "sha256:" + "0" * 64)
+
+    assert caught.value.reason == "ConfigChanged"
