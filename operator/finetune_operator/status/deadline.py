@@ -3,11 +3,9 @@
 from datetime import datetime, timedelta
 
 from finetune_api.reasons import Reason
-from finetune_api.status import Failure
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
-from finetune_operator.status.messages import cut
 from finetune_operator.status.verdict import Verdict
 
 
@@ -33,10 +31,9 @@ def pre_running_deadline(spec: FineTuneJobSpec, observed: Observation, verdict: 
     """The end of a job whose pods did not run in time; `verdict` holds why they do not."""
     seconds = spec.run_policy.pre_running_deadline_seconds
     what = "no pod ran" if _nodes(spec, observed) == 1 else "not all pods ran"
-    message = cut(f"{what} within {seconds} s (runPolicy.preRunningDeadlineSeconds): {verdict.message}")
+    message = f"{what} within {seconds} s (runPolicy.preRunningDeadlineSeconds): {verdict.message}"
     hint = "mend what the message names, or raise runPolicy.preRunningDeadlineSeconds; then create the job anew"
-    failure = Failure(reason=Reason.PRE_RUNNING_DEADLINE_EXCEEDED, message=message, hint=hint)
-    return Verdict("Failed", Reason.PRE_RUNNING_DEADLINE_EXCEEDED, message, failure, now)
+    return Verdict("Failed", Reason.PRE_RUNNING_DEADLINE_EXCEEDED, message, now, hint)
 
 
 def _nodes(spec: FineTuneJobSpec, observed: Observation) -> int:

@@ -1,6 +1,7 @@
 """Merges the reports of the pods into what the status holds. Nothing is lost where a report leaves it out."""
 
 import logging
+from collections.abc import Sequence
 from typing import TypeVar
 
 from finetune_api.printable import printable
@@ -17,7 +18,7 @@ from finetune_api.status import (
     Progress,
     RunWarning,
 )
-from finetune_operator.job.observation import Observation, PodState
+from finetune_operator.job.observation import PodState
 
 _Row = TypeVar("_Row", Evaluation, Checkpoint)
 
@@ -27,18 +28,20 @@ _METRICS_OF_A_ROW = 8
 """Metrics kept of one evaluation or checkpoint, so that the whole object stays small."""
 
 
-def merge_reports(previous: FineTuneJobStatus, observed: Observation, keep: int) -> TrainerState:
+def merge_reports(previous: FineTuneJobStatus, attempts: Sequence[PodState], unread: str, keep: int) -> TrainerState:
     """What is known now: what the status holds, then what each attempt reported that is not in it yet, oldest first.
 
     The status takes in an attempt's final report together with its end, in one write. So an attempt that has ended there
-    has nothing more to report, and its older report never overwrites that of a newer attempt. `keep` is the number
-    of newest checkpoints that the trainer keeps.
+    has nothing more to report, and its older report never overwrites that of a newer attempt.
+
+    Args:
+        attempts: The tracked attempts of the preflight, then those of the training.
+        unread: What was wrong with a report that was dropped before it came here.
+        keep: Number of newest checkpoints that the trainer keeps.
     """
     known = TrainerState.model_validate(previous.model_dump(exclude_none=True))
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
-    unread = observed.unread
-    stages = [observed.preflight, observed] if observed.preflight else [observed]
-    for pod in (pod for stage in stages for pod in tracked_attempts(previous, stage)):
+    for pod in attempts:
         if pod.name in ended:
             continue
         try:
@@ -71,17 +74,6 @@ def _warnings(previous: FineTuneJobStatus, known: TrainerState, unread: str) -> 
         ours = [RunWarning(reason=Reason.REPORT_NOT_UNDERSTOOD, message=message[:512])]
     theirs = [warning for warning in known.warnings if warning.reason != Reason.REPORT_NOT_UNDERSTOOD]
     return [*theirs[: MAX_WARNINGS - len(ours[:1])], *ours[:1]]
-
-
-def tracked_attempts(previous: FineTuneJobStatus, observed: Observation) -> tuple[PodState, ...]:
-    """The first pods of the attempts without those that the status had and has dropped for newer ones.
-
-    Kubernetes keeps a failed pod until the Job goes, and the status the newest ten attempts: both in the order in which
-    they came, so that a pod before one that the status knows is old, and one after it is new.
-    """
-    known = {attempt.pod for attempt in previous.attempts}
-    first = next((place for place, pod in enumerate(observed.attempts) if pod.name in known), 0)
-    return observed.attempts[first:]
 
 
 def state_of(body: ReportBody) -> TrainerState:

@@ -5,49 +5,47 @@ from datetime import datetime
 
 from finetune_api.reasons import Reason
 from finetune_api.report import NOT_RETRIED, ExitCode, TrainerState
-from finetune_api.status import Failure, Phase
+from finetune_api.status import Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, End, Observation, PodState, Terminated
 from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.status.deadline import pre_running_deadline, pre_running_due
-from finetune_operator.status.failures import group_failure, job_failure, root_cause
-from finetune_operator.status.messages import cut, describe_end, describe_progress, to_reason
+from finetune_operator.status.facts import Facts, gather_facts
+from finetune_operator.status.failures import group_failure, job_failure
+from finetune_operator.status.messages import describe_end, describe_progress
 from finetune_operator.status.preflight_phase import decide_preflight
-from finetune_operator.status.verdict import Verdict, before_the_job, queued
-from finetune_operator.status.waiting import is_explained, waiting_for_pods
+from finetune_operator.status.verdict import Verdict
 
 
 def decide(
     finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
 ) -> Verdict:
     """Phase and message of a job that has not ended."""
-    preflight = observed.preflight
-    if preflight is None or observed.job or observed.blocked or observed.refused:
-        verdict = _decide_training(finetunejob, spec, observed, known, now)
+    preflight = None if observed.job or observed.blocked or observed.refused else observed.preflight
+    stage, given = (preflight, preflight_spec(spec)) if preflight else (observed, spec)
+    facts = gather_facts(given, finetunejob.status, stage, known, now)
+    if observed.refused is not None:
+        verdict = _refused(observed.refused, now)
     else:
-        verdict = decide_preflight(preflight_spec(spec), preflight, known, now)
+        verdict = decide_preflight(facts) if preflight else _decide_training(facts)
     due = pre_running_due(finetunejob, spec, observed)
     if due is not None and due <= now:
         return pre_running_deadline(spec, observed, verdict, now)
     return verdict
 
 
-def _decide_training(
-    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
-) -> Verdict:
+def _decide_training(facts: Facts) -> Verdict:
     """By the Job that trains: the first answer that fits."""
-    job = observed.job
-    if observed.refused is not None:
-        return _refused(observed.refused, now)
+    job, suspend, waits = facts.observed.job, facts.spec.suspend, facts.waits
     if job is None:
-        return before_the_job(observed)
+        return Verdict("Pending", waits.reason, waits.message)
     if job.end is not None:
-        return _ended(job.end, observed, spec, known, now)
+        return _ended(job.end, facts)
     if job.suspended:
-        return _suspended(observed, known) if spec.suspend else queued(job)
-    verdict = _by_newest_pods(finetunejob, spec, observed, known)
-    if spec.suspend:
+        return _suspended(facts) if suspend else Verdict("Queued", waits.reason, waits.message)
+    verdict = _by_newest_pods(facts)
+    if suspend:
         # Our patch was sent before this was asked: a Job that runs was started by another.
         again = "spec.suspend is set, and somebody started the Job again (with Kueue, deactivate its Workload instead)"
         return replace(verdict, message=f"{again}: {verdict.message}")
@@ -60,92 +58,81 @@ def invalid_spec(finetunejob: FineTuneJob, now: datetime) -> Verdict:
     One that an operator has read before is no mistake of the user's: this operator is older than the CRD, or stricter
     than the one before. Its pods may be running, so the job has not failed.
     """
-    before, message = finetunejob.status.phase, cut(finetunejob.problems)
+    before, message = finetunejob.status.phase, finetunejob.problems
     if before is not None:
-        return Verdict(
-            before, Reason.INVALID_SPEC, cut(f"this operator cannot read the spec, and leaves the job alone: {message}")
-        )
+        what = f"this operator cannot read the spec, and leaves the job alone: {message}"
+        return Verdict(before, Reason.INVALID_SPEC, what)
     hint = "delete the job and create it anew with the named fields mended"
-    failure = Failure(reason=Reason.INVALID_SPEC, message=message, hint=hint)
-    return Verdict("Failed", Reason.INVALID_SPEC, message, failure, now)
+    return Verdict("Failed", Reason.INVALID_SPEC, message, now, hint)
 
 
 def _refused(cause: Cause, now: datetime) -> Verdict:
-    message, reason = cut(cause.message), to_reason(cause.reason)
-    failure = Failure(reason=reason, message=message, hint="delete the job and create it anew with that mended")
-    return Verdict("Failed", reason, message, failure, now)
+    hint = "delete the job and create it anew with that mended"
+    return Verdict("Failed", cause.reason, cause.message, now, hint)
 
 
-def _ended(end: End, observed: Observation, spec: FineTuneJobSpec, known: TrainerState, now: datetime) -> Verdict:
-    ended = end.time or now
+def _ended(end: End, facts: Facts) -> Verdict:
+    ended = end.time or facts.now
     if end.succeeded:
-        return Verdict("Succeeded", Reason.SUCCEEDED, describe_end(spec, known), None, ended)
-    failure = job_failure(end, observed, spec)
-    return Verdict("Failed", failure.reason, failure.message, failure, ended)
+        return Verdict("Succeeded", Reason.SUCCEEDED, describe_end(facts.spec, facts.known), ended)
+    failure = job_failure(end, facts.observed, facts.spec)
+    return Verdict("Failed", failure.reason, failure.message, ended, failure=failure)
 
 
-def _suspended(observed: Observation, known: TrainerState) -> Verdict:
-    if any(pod.running for pod in observed.pods):
+def _suspended(facts: Facts) -> Verdict:
+    if any(pod.running for pod in facts.observed.pods):
         return Verdict("Suspended", Reason.STOPPING, "suspended: the trainer saves a checkpoint and stops")
-    where = f" at step {known.checkpoints[-1].step}" if known.checkpoints else ""
+    checkpoints = facts.known.checkpoints
+    where = f" at step {checkpoints[-1].step}" if checkpoints else ""
     return Verdict("Suspended", Reason.SUSPENDED, f"suspended{where}; set spec.suspend to false to go on")
 
 
-def _by_newest_pods(
-    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState
-) -> Verdict:
-    pods, nodes = observed.newest, spec.resources.nodes
+def _by_newest_pods(facts: Facts) -> Verdict:
+    pods, nodes, waits = facts.observed.newest, facts.spec.resources.nodes, facts.waits
     first = next((pod for pod in pods if pod.index == 0), None)
     if first is not None and first.terminated is not None and first.terminated.exit_code == 0:
         message = "the trainer has finished; waiting for the Job to complete"
-        return Verdict(_phase_before(finetunejob), Reason.FINISHING, message)
-    if failed := root_cause(pods):
-        return _between_attempts(finetunejob, spec, observed, *failed)
+        return Verdict(_phase_before(facts), Reason.FINISHING, message)
+    if facts.failed:
+        return _between_attempts(facts, *facts.failed)
     up = [pod for pod in pods if pod.running or pod.terminated]
     if first is not None and len(up) >= nodes:
-        return _training(finetunejob, spec, observed, known, first)
-    cause = waiting_for_pods(observed, nodes)
+        return _training(facts, first)
     others = f"{len(up)} of {nodes} pods run; " if nodes > 1 else ""
-    return Verdict("Pending", cause.reason, others + cause.message)
+    return Verdict("Pending", waits.reason, others + waits.message)
 
 
-def _phase_before(finetunejob: FineTuneJob) -> Phase:
-    before = finetunejob.status.phase
+def _phase_before(facts: Facts) -> Phase:
+    before = facts.before.phase
     return before if before in ("Preparing", "Running") else "Running"
 
 
-def _between_attempts(
-    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, pod: PodState, ended: Terminated
-) -> Verdict:
+def _between_attempts(facts: Facts, pod: PodState, ended: Terminated) -> Verdict:
     """The attempt has failed, and the Job controller has not yet decided what follows."""
-    what = group_failure(pod, ended, spec).message
+    what = group_failure(pod, ended, facts.spec).message
     if ended.counted and ended.exit_code in NOT_RETRIED:
-        return Verdict(_phase_before(finetunejob), Reason.FAILING, what)
+        return Verdict(_phase_before(facts), Reason.FAILING, what)
     reason, then = Reason.RESUMING, "a new attempt goes on from the last checkpoint"
     if ended.exit_code == ExitCode.STOPPED:
         what, then = "the pod was stopped and had saved a checkpoint", "a new one goes on from there"
     elif ended.counted:
         reason, what, then = Reason.RETRYING, f"the attempt failed: {what}", "a new one comes"
-    if is_explained(observed):
-        then = waiting_for_pods(observed, spec.resources.nodes).message
+    if facts.waits.explained:
+        then = facts.waits.message
     return Verdict("Pending", reason, f"{what}; {then}")
 
 
-def _training(
-    finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, pod: PodState
-) -> Verdict:
-    status = finetunejob.status
-    trains = status.phase == "Running" and bool(status.attempts) and status.attempts[-1].pod == pod.name
-    if pod.report is None:
-        # Right after a start of the operator, the status of this very pod still holds.
-        if trains:
-            return Verdict("Running", Reason.TRAINING, describe_progress(spec, known, "Training"))
-        nodes = spec.resources.nodes
+def _training(facts: Facts, pod: PodState) -> Verdict:
+    attempts = facts.before.attempts
+    trains = facts.before.phase == "Running" and bool(attempts) and attempts[-1].pod == pod.name
+    # Right after a start of the operator, the status of this very pod still holds.
+    if pod.report is None and not trains:
+        nodes = facts.spec.resources.nodes
         waits = (
             "the pod runs; waiting for" if nodes == 1 else f"all {nodes} pods run; waiting for them to meet, and for"
         )
         return Verdict("Preparing", Reason.PREPARING, f"{waits} the trainer's first report")
-    report = pod.report.body.report
+    report = pod.report.body.report if pod.report is not None else None
     if report is not None and report.stage == "Preparing":
         message = "preparing: " + (report.message or "loading model and data")
         # Within an attempt the phase never goes back, whatever a pod reports.
@@ -153,4 +140,4 @@ def _training(
             Verdict("Running", Reason.TRAINING, message) if trains else Verdict("Preparing", Reason.PREPARING, message)
         )
     stage = report.stage if report is not None else "Training"
-    return Verdict("Running", stage, describe_progress(spec, known, stage))
+    return Verdict("Running", stage, describe_progress(facts.spec, facts.known, stage))

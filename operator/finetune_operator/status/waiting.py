@@ -1,5 +1,6 @@
-"""Why a job waits: for quota, for a pod, or for a pod's container to run."""
+"""Why a job waits: for its Job to be made, for quota, for a pod, or for a pod's container to run."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from finetune_api.reasons import Reason
@@ -25,37 +26,48 @@ _HINTS: dict[str, str] = {
 }
 
 
-def waiting_for_quota(job: JobState) -> Cause:
+@dataclass(frozen=True)
+class Waiting(Cause):
+    """Why a job waits."""
+
+    explained: bool = True
+    """Whether anything explains why a pod does not come or does not run, so that it is not just on its way."""
+
+
+def why_waiting(observed: Observation, nodes: int) -> Waiting:
+    """What a job of `nodes` pods waits for, if its pods do not run: its Job, quota, or a pod."""
+    job, blocked = observed.job, observed.blocked
+    if job is None:
+        return Waiting(blocked.reason, blocked.message) if blocked else Waiting(Reason.CREATING, "creating the Job")
+    return _waiting_for_quota(job) if job.suspended else _waiting_for_pods(observed, nodes)
+
+
+def _waiting_for_quota(job: JobState) -> Waiting:
     """Why a Job is suspended that the user has not suspended."""
     if job.queue:
-        return Cause(Reason.WAITING_FOR_QUOTA, f"waiting for quota in the queue {job.queue}")
-    return Cause(Reason.WAITING_FOR_ADMISSION, "waiting: the Job is suspended, and not by spec.suspend")
+        return Waiting(Reason.WAITING_FOR_QUOTA, f"waiting for quota in the queue {job.queue}")
+    return Waiting(Reason.WAITING_FOR_ADMISSION, "waiting: the Job is suspended, and not by spec.suspend")
 
 
-def waiting_for_pods(observed: Observation, nodes: int) -> Cause:
+def _waiting_for_pods(observed: Observation, nodes: int) -> Waiting:
     """Why not all pods run yet, by the one with the best explanation."""
-    pod = blocking_pod(observed)
+    pod, blocked = blocking_pod(observed), observed.blocked
     if pod is None:
-        if observed.blocked is None:
-            return Cause(Reason.WAITING_FOR_POD, "waiting for a pod")
-        return Cause(observed.blocked.reason, _explain(observed.blocked, None))
+        if blocked is None:
+            return Waiting(Reason.WAITING_FOR_POD, "waiting for a pod", explained=False)
+        return Waiting(blocked.reason, _explain(blocked, None))
     cause = pod.waiting or Cause(Reason.CONTAINER_CREATING, "")
-    if not cause.message and observed.blocked is not None:
-        cause = observed.blocked
+    explained = bool(cause.message) or blocked is not None
+    if not cause.message and blocked is not None:
+        cause = blocked
     number = f"pod {pod.index}: " if nodes > 1 else ""
-    return Cause(cause.reason, number + _explain(cause, pod.image))
+    return Waiting(cause.reason, number + _explain(cause, pod.image), explained)
 
 
 def blocking_pod(observed: Observation) -> PodState | None:
     """The pod that the others wait for: the first that explains why it does not run, or else the first that does not."""
     waiting = [pod for pod in observed.newest if pod.waiting is not None]
     return next((pod for pod in waiting if pod.waiting and pod.waiting.message), next(iter(waiting), None))
-
-
-def is_explained(observed: Observation) -> bool:
-    """Whether anything explains why a pod does not come or does not run, so that it is not just on its way."""
-    pod = blocking_pod(observed)
-    return observed.blocked is not None or bool(pod and pod.waiting and pod.waiting.message)
 
 
 def unexplained(observed: Observation, nodes: int, now: datetime) -> tuple[str, datetime] | None:

@@ -1,0 +1,80 @@
+"""The attempts of a job in its status: a first pod each, and how it ended."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from finetune_api.reasons import Reason
+from finetune_api.report import ExitCode
+from finetune_api.status import MAX_ATTEMPT_NUMBER, MAX_ATTEMPTS, Attempt, FineTuneJobStatus
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.observation import Observation, PodState, Terminated
+from finetune_operator.status.failures import attempt_failure, root_cause
+from finetune_operator.status.messages import to_reason
+
+
+def tracked_attempts(previous: FineTuneJobStatus, observed: Observation) -> tuple[PodState, ...]:
+    """The first pods of the attempts without those that the status had and has dropped for newer ones.
+
+    Kubernetes keeps a failed pod until the Job goes, and the status the newest ten attempts: both in the order in which
+    they came, so that a pod before one that the status knows is old, and one after it is new.
+    """
+    known = {attempt.pod for attempt in previous.attempts}
+    first = next((place for place, pod in enumerate(observed.attempts) if pod.name in known), 0)
+    return observed.attempts[first:]
+
+
+def update_attempts(
+    previous: FineTuneJobStatus,
+    tracked: Sequence[PodState],
+    spec: FineTuneJobSpec,
+    observed: Observation,
+    now: datetime,
+) -> list[Attempt]:
+    """One for each first pod that has a node, in order; those whose pods are gone are kept from before. The newest 10."""
+    attempts = {attempt.pod: attempt for attempt in previous.attempts}
+    number = max((attempt.number for attempt in attempts.values()), default=0)
+    present = {pod.name for pod in observed.attempts}
+    for name, attempt in attempts.items():
+        if name not in present and attempt.end_time is None:
+            attempts[name] = attempt.model_copy(update={"end_time": now, "reason": attempt.reason or Reason.POD_GONE})
+    for pod in tracked:
+        before = attempts.get(pod.name)
+        if before is None:
+            if pod.node is None and pod.terminated is None:
+                continue
+            number = min(number + 1, MAX_ATTEMPT_NUMBER)
+            before = Attempt(number=number, pod=pod.name)
+        attempts[pod.name] = _attempt(before, pod, spec, observed, now)
+    return sorted(attempts.values(), key=lambda attempt: attempt.number)[-MAX_ATTEMPTS:]
+
+
+def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Observation, now: datetime) -> Attempt:
+    began = observed.began(pod, spec.resources.nodes)
+    seen: dict[str, object] = {"node": pod.node or before.node, "start_time": before.start_time or began}
+    state = pod.final or (pod.report.body.report if pod.report else None)
+    if state is not None:
+        seen["resumed_from_step"] = state.resumed_from_step
+    if pod.terminated is not None:
+        seen["exit_code"] = pod.terminated.exit_code
+        seen["end_time"] = before.end_time or pod.terminated.finished or now
+        seen["reason"] = _end_reason(before, pod, pod.terminated, spec, observed)
+    return before.model_copy(update=seen)
+
+
+def _end_reason(before: Attempt, pod: PodState, ended: Terminated, spec: FineTuneJobSpec, observed: Observation) -> str:
+    """The reason of an attempt. Where its first pod lost another one, that one's: recorded now, since it may soon be gone."""
+    if ended.exit_code == 0:
+        return Reason.COMPLETED
+    cause = pod, ended
+    if ended.exit_code == ExitCode.PEER_LOST:
+        if pod is observed.attempts[-1]:
+            since = pod.started or pod.created
+            members = [each for each in observed.pods if each.terminated and _ended_since(each.terminated, since)]
+            cause = root_cause(members) or cause
+        if before.reason and cause[1].exit_code == ExitCode.PEER_LOST:
+            return before.reason
+    return to_reason(attempt_failure(*cause, spec).reason)
+
+
+def _ended_since(ended: Terminated, since: datetime | None) -> bool:
+    return ended.finished is not None and since is not None and ended.finished >= since

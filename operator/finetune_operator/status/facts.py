@@ -1,0 +1,38 @@
+"""What a phase is decided from, gathered before anything is decided."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from finetune_api.report import TrainerState
+from finetune_api.status import FineTuneJobStatus
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.observation import Observation, PodState, Terminated
+from finetune_operator.status.failures import root_cause
+from finetune_operator.status.waiting import Waiting, why_waiting
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One stage of a job, its preflight or its training, as it is now."""
+
+    spec: FineTuneJobSpec
+    """That of the stage: see `preflight_spec`."""
+    before: FineTuneJobStatus
+    """The status of the job until now."""
+    observed: Observation
+    """That of the stage."""
+    known: TrainerState
+    """What its pods have reported."""
+    waits: Waiting
+    """What it waits for, if it waits."""
+    failed: tuple[PodState, Terminated] | None
+    """The pod that failed first of those that are to train together now, and how."""
+    now: datetime
+
+
+def gather_facts(
+    spec: FineTuneJobSpec, before: FineTuneJobStatus, observed: Observation, known: TrainerState, now: datetime
+) -> Facts:
+    """What is known of the stage whose part of the job's spec `spec` is."""
+    waits = why_waiting(observed, spec.resources.nodes)
+    return Facts(spec, before, observed, known, waits, root_cause(observed.newest), now)
