@@ -5,9 +5,10 @@ https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resou
 A keyword that is not listed here is an error, and never dropped silently.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from finetune_api.base import JsonObject
+from finetune_api import profile
+from finetune_api.base import ApiModel, JsonObject
 from finetune_api.v1alpha1 import CATEGORY, GROUP, KIND, PLURAL, SHORT_NAME, SINGULAR, VERSION, FineTuneJob
 
 _KEPT: Final = frozenset(
@@ -83,8 +84,13 @@ def _default(node: JsonObject, value: Any) -> JsonObject:
     """
     is_section = node.get("type") == "object" and "properties" in node
     if is_section and value is not None:
-        return {"default": {name: sub for name, sub in value.items() if sub not in (None, [], {})}}
+        return {"default": _without_empty(value)}
     return {} if value in (None, [], {}) else {"default": value}
+
+
+def _without_empty(value: JsonObject) -> JsonObject:
+    inner = {name: _without_empty(sub) if isinstance(sub, dict) else sub for name, sub in value.items()}
+    return {name: sub for name, sub in inner.items() if sub not in (None, [], {})}
 
 
 def _described(node: JsonObject) -> JsonObject:
@@ -108,10 +114,37 @@ PRINTER_COLUMNS: Final = [
     _column("Message", "string", ".status.message", "Why it is so.", wide=True),
 ]
 
+PROFILE_COLUMNS: Final = [
+    _column("GPUs", "integer", ".spec.limits.gpus", "Most GPUs of each pod."),
+    _column("Nodes", "integer", ".spec.limits.nodes", "Most pods of a job."),
+    _column("Accelerator", "string", ".spec.accelerator.resource", "What a GPU is."),
+    _column("Age", "date", ".metadata.creationTimestamp", "Time since the profile was created."),
+]
+
 
 def custom_resource_definition() -> JsonObject:
     """Return the CRD of FineTuneJob, as `kubectl apply` takes it."""
-    schema = structural(FineTuneJob.model_json_schema())
+    names = _Names(KIND, PLURAL, SINGULAR, SHORT_NAME)
+    crd = _definition(FineTuneJob, names, scope="Namespaced", columns=PRINTER_COLUMNS)
+    crd["spec"]["versions"][0]["subresources"] = {"status": {}}
+    return crd
+
+
+def profile_definition() -> JsonObject:
+    """Return the CRD of FineTuneProfile, as `kubectl apply` takes it."""
+    names = _Names(profile.KIND, profile.PLURAL, profile.SINGULAR, profile.SHORT_NAME)
+    return _definition(profile.FineTuneProfile, names, scope="Cluster", columns=PROFILE_COLUMNS)
+
+
+class _Names(NamedTuple):
+    kind: str
+    plural: str
+    singular: str
+    short: str
+
+
+def _definition(model: type[ApiModel], names: _Names, *, scope: str, columns: list[JsonObject]) -> JsonObject:
+    schema = structural(model.model_json_schema())
     schema["properties"] = {
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
@@ -123,20 +156,23 @@ def custom_resource_definition() -> JsonObject:
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": schema},
-        "subresources": {"status": {}},
-        "additionalPrinterColumns": PRINTER_COLUMNS,
-    }
-    names = {
-        "kind": KIND,
-        "listKind": f"{KIND}List",
-        "plural": PLURAL,
-        "singular": SINGULAR,
-        "shortNames": [SHORT_NAME],
-        "categories": [CATEGORY],
+        "additionalPrinterColumns": columns,
     }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
-        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+        "metadata": {"name": f"{names.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": names.kind,
+                "listKind": f"{names.kind}List",
+                "plural": names.plural,
+                "singular": names.singular,
+                "shortNames": [names.short],
+                "categories": [CATEGORY],
+            },
+            "scope": scope,
+            "versions": [version],
+        },
     }

@@ -36,6 +36,19 @@ OutputUri: TypeAlias = Annotated[
         forbid=_NO_OUTPUT,
     ),
 ]
+_PLACEHOLDER = r"[{](namespace|name)[}]"
+OutputTemplate: TypeAlias = Annotated[
+    str,
+    Text(
+        pattern=rf"^(pvc://([a-z0-9]|{_PLACEHOLDER})([-a-z0-9.]|{_PLACEHOLDER})*(/([^\s{{}}]|{_PLACEHOLDER})*)?"
+        rf"|(s3|gs|az)://([A-Za-z0-9]|{_PLACEHOLDER})([A-Za-z0-9._-]|{_PLACEHOLDER})*(/([^\s?#@{{}}]|{_PLACEHOLDER})*)?"
+        rf"|hf://([A-Za-z0-9]|{_PLACEHOLDER})([A-Za-z0-9._-]|{_PLACEHOLDER})*/([A-Za-z0-9]|{_PLACEHOLDER})([A-Za-z0-9._-]|{_PLACEHOLDER})*)$",
+        message="must be pvc://claim/path, s3://, gs:// or az://bucket/path, or hf://org/name, without '..'; "
+        "{namespace} and {name} stand for those of the job",
+        max_length=512,
+        forbid=_NO_OUTPUT,
+    ),
+]
 RunOutputUri: TypeAlias = Annotated[
     str,
     Text(

@@ -23,6 +23,7 @@ MAX_LOG_TAIL = 2048
 MAX_NAME = 64
 MAX_COUNT = 9_007_199_254_740_991
 """Whole numbers beyond are not the same in every JSON parser."""
+MAX_PROFILE_SETTINGS = 16_384
 MAX_SECONDS = 3_153_600_000
 """A hundred years."""
 FIRST_YEAR, LAST_YEAR = 1970, 8999
@@ -273,6 +274,18 @@ class Provenance(LenientModel):
     seed: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
 
 
+class AppliedProfile(LenientModel):
+    """The FineTuneProfile by whose rules the job was taken. A later change of the profile does not touch the job."""
+
+    name: Identifier
+    generation: Count | None = None
+    """metadata.generation of the profile at that time. Absent for the one that is built in."""
+    digest: Digest
+    """SHA-256 of `settings`."""
+    settings: Annotated[str, Field(max_length=MAX_PROFILE_SETTINGS), Printable()]
+    """Defaults, limits and all else of the profile that the run keeps, as JSON."""
+
+
 class Failure(LenientModel):
     """Why the job failed, and what to do about it."""
 
@@ -329,5 +342,6 @@ class FineTuneJobStatus(LenientModel):
     preflight: Preflight | None = None
     attempts: Annotated[list[Attempt], Field(max_length=MAX_ATTEMPTS)] = []
     """The newest 10."""
+    profile: AppliedProfile | None = None
     provenance: Provenance | None = None
     failure: Failure | None = None

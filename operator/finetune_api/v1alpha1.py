@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 from pydantic import Field
 
 from finetune_api.base import ApiModel
-from finetune_api.pod import PodSettings
+from finetune_api.pod import ObjectName, PodSettings
 from finetune_api.quantity import Quantity
 from finetune_api.rules import Rule
 from finetune_api.sources import Dataset, ModelSource, OutputUri, Preprocessing, Problem, SecretReference
@@ -237,13 +237,21 @@ _IMMUTABLE = [
     Rule[Any](cel=f"self.{field} == oldSelf.{field}", holds=None, message=_FROZEN, field=f".{field}")
     for field in (*RunSettings.model_fields, "output", "resources", "pod")
 ]
+_PROFILE_STAYS = Rule[Any](
+    cel="has(self.profile) == has(oldSelf.profile) && (!has(self.profile) || self.profile == oldSelf.profile)",
+    holds=None,
+    message=_FROZEN,
+    field=".profile",
+)
 
 
 class FineTuneJobSpec(RunSettings):
     """One fine-tuning run. Fields that shape the run are immutable; `suspend` and `runPolicy` can change."""
 
-    rules = (*_IMMUTABLE, *RunSettings.rules, _KERAS_DEVICE)
+    rules = (*_IMMUTABLE, _PROFILE_STAYS, *RunSettings.rules, _KERAS_DEVICE)
 
+    profile: ObjectName | None = None
+    """The FineTuneProfile whose defaults and limits the job has. If left out, the one that the label finetune.dev/profile of its namespace names, or else the one called default."""
     output: Output = Output()
     resources: Resources = Resources()
     pod: PodSettings = PodSettings()

@@ -150,12 +150,13 @@ def finetunejob(name: str, **spec: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def finetune_crd(cluster: Cluster) -> Cluster:
-    """The cluster, with our CustomResourceDefinition in it."""
+    """The cluster, with our CustomResourceDefinitions in it."""
     space = Space(cluster, "default")
-    space.kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / "finetunejobs.yaml"))
-    established = ("wait", "--for=condition=Established", "crd/finetunejobs.finetune.dev", f"--timeout={PATIENCE:g}s")
-    # Asked at once, a real API server has no conditions yet, which kubectl takes for an error.
-    wait_for(lambda: space.kubectl(*established, check=False), lambda said: "condition met" in said, "the CRD")
+    for plural in ("finetunejobs", "finetuneprofiles"):
+        space.kubectl("apply", "--server-side", "-f", str(ROOT / "crds" / f"{plural}.yaml"))
+        established = ("wait", "--for=condition=Established", f"crd/{plural}.{GROUP}", f"--timeout={PATIENCE:g}s")
+        # Asked at once, a real API server has no conditions yet, which kubectl takes for an error.
+        wait_for(lambda: space.kubectl(*established, check=False), lambda said: "condition met" in said, "the CRD")  # noqa: B023
     return cluster
 
 

@@ -19,6 +19,7 @@ _FIXED: Final = ("type", "format", "pattern", "x-kubernetes-list-type", "x-kuber
 _CHOICES: Final = re.compile(r"\[('[^']*'(?:, '[^']*')*)\]")
 _ONLY_FOR: Final = re.compile(r"(?:!\(self\.([\w.]+) == '([^']*)'\)|self\.([\w.]+) != '([^']*)') \|\| ")
 """The beginning of a rule that holds for one value of a field."""
+_FIELD: Final = re.compile(r"\b(?:self|oldSelf)\.(\w+)")
 _WIDE: Final = ("nullable", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields")
 
 
@@ -103,7 +104,8 @@ def _bounds(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:
 def _rules(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:
     known = [rule["rule"] for rule in old.get("x-kubernetes-validations", [])]
     for rule in (each["rule"] for each in new.get("x-kubernetes-validations", [])):
-        if not any(_allows_no_less(rule, before) for before in known) and not _is_for_a_new_value(rule, old):
+        about_new = _is_for_a_new_value(rule, old) or _is_about_new_fields(rule, old)
+        if not about_new and not any(_allows_no_less(rule, before) for before in known):
             yield f"{path}: new or changed rule: {rule}"
 
 
@@ -127,6 +129,12 @@ def _is_for_a_new_value(rule: str, old: JsonObject) -> bool:
     for name in field.split("."):
         old = old.get("properties", {}).get(name, {})
     return "enum" in old and value not in old["enum"]
+
+
+def _is_about_new_fields(rule: str, old: JsonObject) -> bool:
+    """Whether a rule looks at no field that the release has."""
+    looked_at = set(_FIELD.findall(rule))
+    return bool(looked_at) and not looked_at & old.get("properties", {}).keys()
 
 
 def _fields(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:

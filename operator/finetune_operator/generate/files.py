@@ -8,7 +8,7 @@ from typing import Final
 import yaml
 
 from finetune_api.base import JsonObject
-from finetune_api.crd import custom_resource_definition
+from finetune_api.crd import custom_resource_definition, profile_definition
 from finetune_api.policy import admission_policy
 from finetune_operator.generate.pages import reference_pages
 
@@ -21,6 +21,7 @@ def generated_files(root: Path) -> dict[str, str]:
     """Return the text of each generated file by its path in the repository at `root`."""
     manifests = {
         "finetunejobs.yaml": _yaml([custom_resource_definition()]),
+        "finetuneprofiles.yaml": _yaml([profile_definition()]),
         "finetunejobs-policy.yaml": _yaml(admission_policy()),
     }
     pages = reference_pages((root / CHART / "values.yaml").read_text(encoding="utf-8"))

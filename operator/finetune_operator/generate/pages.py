@@ -9,7 +9,7 @@ from typing import Final, get_args
 
 from pydantic.json_schema import JsonSchemaValue
 
-from finetune_api.crd import custom_resource_definition, structural
+from finetune_api.crd import custom_resource_definition, profile_definition, structural
 from finetune_api.reasons import Reason
 from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode
 from finetune_api.run import RunConfig
@@ -25,6 +25,7 @@ def reference_pages(values_yaml: str) -> dict[str, str]:
     """Return the Markdown of each generated page by its file's name. `values_yaml` is the text of the chart's values."""
     return {
         "finetunejob.md": finetunejob_page(),
+        "finetuneprofile.md": finetuneprofile_page(),
         "run-yaml.md": run_yaml_page(),
         "exit-codes.md": exit_codes_page(),
         "reasons.md": reasons_page(),
@@ -49,6 +50,17 @@ def finetunejob_page() -> str:
         *sections(fields["status"], "status"),
         "## Columns of kubectl get",
         table(("column", "field", "description"), columns),
+    )
+
+
+def finetuneprofile_page() -> str:
+    """Return the page of every field of a FineTuneProfile, from the CRD."""
+    (version,) = profile_definition()["spec"]["versions"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return _page(
+        "Fields of a FineTuneProfile",
+        "`kubectl explain ftp.spec` shows the same. The defaults of all fields together are the safe profile.",
+        *sections(spec, "spec"),
     )
 
 

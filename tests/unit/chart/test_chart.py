@@ -61,6 +61,7 @@ def test_the_default_release_has_these_objects(render: Render) -> None:
         "ClusterRole/ft-system:ft-finetune-operator:view",
         "ClusterRoleBinding/ft-system:ft-finetune-operator",
         CRD,
+        "CustomResourceDefinition/finetuneprofiles.finetune.dev",
         "Deployment/ft-finetune-operator",
         "Role/ft-finetune-operator-reports",
         "RoleBinding/ft-finetune-operator-reports",
@@ -238,15 +239,16 @@ def test_the_default_values_are_settings_that_the_operator_takes(
     )
 
 
-def test_the_crd_is_the_generated_one_and_outlives_the_release(render: Render) -> None:
-    generated = yaml.safe_load((ROOT / "crds" / "finetunejobs.yaml").read_text())
+@pytest.mark.parametrize("plural", ["finetunejobs", "finetuneprofiles"])
+def test_the_crds_are_the_generated_ones_and_outlive_the_release(render: Render, plural: str) -> None:
+    generated = yaml.safe_load((ROOT / "crds" / f"{plural}.yaml").read_text())
 
-    rendered = render()[CRD]
+    rendered = render()[f"CustomResourceDefinition/{plural}.finetune.dev"]
 
     metadata = rendered.pop("metadata")
     assert rendered == {key: value for key, value in generated.items() if key != "metadata"}
     assert metadata == {
-        "name": "finetunejobs.finetune.dev",
+        "name": f"{plural}.finetune.dev",
         "labels": LABELS,
         "annotations": {"helm.sh/resource-policy": "keep"},
     }
@@ -264,8 +266,8 @@ def test_the_policy_beside_the_crd_is_the_generated_one(render: Render) -> None:
         }
 
 
-def test_the_crd_and_its_policy_can_be_left_to_somebody_else(render: Render) -> None:
-    assert not [name for name in render(crds={"install": False}) if name.endswith("/finetunejobs.finetune.dev")]
+def test_the_crds_and_their_policy_can_be_left_to_somebody_else(render: Render) -> None:
+    assert not [name for name in render(crds={"install": False}) if name.endswith(".finetune.dev")]
 
 
 NAMESPACED_RULES = [

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model
 
-from finetune_api.crd import NotStructural, custom_resource_definition, structural
+from finetune_api.crd import NotStructural, custom_resource_definition, profile_definition, structural
 from finetune_api.v1alpha1 import FineTuneJob
 
 
@@ -99,9 +99,15 @@ def test_any_model_of_these_types_gives_only_what_kubernetes_allows(fields: dict
     assert all(_is_structural(node) for node in _nodes(structural(model.model_json_schema())))
 
 
-def test_our_own_crd_is_structural_and_each_string_list_and_map_is_bounded() -> None:
-    schema = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    nodes = [node for part in ("spec", "status") for node in _nodes(schema["properties"][part])]
+def _own_schema(definition: dict[str, Any]) -> dict[str, Any]:
+    schema: dict[str, Any] = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    return schema
+
+
+@pytest.mark.parametrize("definition", [custom_resource_definition(), profile_definition()])
+def test_our_own_crds_are_structural_and_each_string_list_and_map_is_bounded(definition: dict[str, Any]) -> None:
+    schema = _own_schema(definition)
+    nodes = [node for part in schema.keys() & {"spec", "status"} for node in _nodes(schema[part])]
 
     unbounded = [
         node
@@ -115,8 +121,9 @@ def test_our_own_crd_is_structural_and_each_string_list_and_map_is_bounded() -> 
     assert all(_is_structural(node) for node in nodes)
 
 
-def test_each_field_of_the_spec_is_explained() -> None:
-    spec = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+@pytest.mark.parametrize("definition", [custom_resource_definition(), profile_definition()])
+def test_each_field_of_the_spec_is_explained(definition: dict[str, Any]) -> None:
+    spec = _own_schema(definition)["spec"]
 
     unexplained = [
         name for node in _nodes(spec) for name, sub in node.get("properties", {}).items() if "description" not in sub

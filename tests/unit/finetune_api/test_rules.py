@@ -67,8 +67,29 @@ def test_what_shapes_a_run_is_immutable(section: str, after: Any) -> None:
     assert told[0].endswith(ON_CHANGES[f"self.{section} == oldSelf.{section}"])
 
 
+_PROFILE_STAYS = "has(self.profile) == has(oldSelf.profile) && (!has(self.profile) || self.profile == oldSelf.profile)"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(BASE, {**BASE, "profile": "a"}), ({**BASE, "profile": "a"}, BASE)],
+    ids=["named later", "named no more"],
+)
+def test_a_profile_is_neither_named_later_nor_taken_away(before: dict[str, Any], after: dict[str, Any]) -> None:
+    said = refusals(after, before=before)
+
+    assert said[0].endswith(ON_CHANGES[_PROFILE_STAYS])
+    assert refusals(before, before=before) == []
+
+
+def test_another_profile_is_refused() -> None:
+    said = refusals({**BASE, "profile": "b"}, before={**BASE, "profile": "a"})
+
+    assert said == [f"spec.profile: Invalid value: {ON_CHANGES[_PROFILE_STAYS]}"]
+
+
 def test_each_rule_about_a_change_is_tried() -> None:
-    assert set(ON_CHANGES) == {f"self.{section} == oldSelf.{section}" for section in CHANGES}
+    assert set(ON_CHANGES) == {_PROFILE_STAYS, *(f"self.{section} == oldSelf.{section}" for section in CHANGES)}
 
 
 @pytest.mark.parametrize("change", [{"suspend": True}, {"runPolicy": {"backoffLimit": 0}}], ids=str)

@@ -95,6 +95,10 @@ def test_what_takes_something_from_a_field_is_a_break(crd: dict[str, Any], chang
             "v1alpha1.spec: new or changed rule: self.training.engine != 'keras' || self.resources.gpus == 0",
         ),
         (
+            lambda crd: add_rule(crd, "!has(self.new) || self.resources.gpus == 0"),
+            "v1alpha1.spec: new or changed rule: !has(self.new) || self.resources.gpus == 0",
+        ),
+        (
             lambda crd: spec_of(crd)["properties"]["pod"]["properties"]["image"].update(pattern="^a$"),
             r"v1alpha1.spec.pod.image: pattern changed from '^\\S+$' to '^a$'",
         ),
@@ -114,6 +118,7 @@ def test_what_takes_something_from_the_resource_is_a_break(crd: dict[str, Any], 
         lambda crd: change_rules(crd, "'perplexity'", "'perplexity', 'bits_per_byte'"),
         lambda crd: add_rule(crd, "!(self.task == 'new-task') || self.resources.gpus == 0"),
         lambda crd: add_rule(crd, "self.training.engine != 'jax' || self.resources.gpus == 0"),
+        lambda crd: add_rule(crd, "has(self.new) == has(oldSelf.new) && (!has(self.new) || self.new == oldSelf.new)"),
         lambda crd: training_of(crd)["seed"].update(maximum=2**40, description="another"),
         lambda crd: training_of(crd)["seed"].pop("minimum"),
         lambda crd: spec_of(crd)["required"].remove("task"),

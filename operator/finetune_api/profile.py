@@ -1,0 +1,258 @@
+"""`FineTuneProfile`: what a platform team allows its users, and what they need not know about the cluster.
+
+It is cluster-scoped, in the same group and version as the FineTuneJob. A job names its profile in `spec.profile`; one that
+names none has that of its namespace's label `finetune.dev/profile`, or else the one that is called `default`. Every field has
+a default, and all of them together are the safe profile, which holds where there is no profile at all.
+"""
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import Field
+
+from finetune_api.base import ApiModel
+from finetune_api.pod import LabelKey, Labels, LabelValue, LocalReference, ObjectName, PodSettings
+from finetune_api.quantity import Quantity
+from finetune_api.rules import Rule
+from finetune_api.sources import OutputTemplate, SecretReference
+from finetune_api.text import Pattern, Text
+
+KIND: Final = "FineTuneProfile"
+PLURAL: Final = "finetuneprofiles"
+SINGULAR: Final = "finetuneprofile"
+SHORT_NAME: Final = "ftp"
+NAMESPACE_LABEL: Final = "finetune.dev/profile"
+"""Label of a namespace: the profile of its jobs that name none."""
+DEFAULT_NAME: Final = "default"
+"""The profile of jobs that have none by themselves or by their namespace."""
+
+Glob: TypeAlias = Annotated[str, Field(min_length=1, max_length=256), Pattern(r"^[^\s\\]+$")]
+"""`*` is any text, also none and also with `/`; `{namespace}` and `{name}` are those of the job."""
+Globs: TypeAlias = Annotated[list[Glob], Field(max_length=64)]
+Seconds: TypeAlias = Annotated[int, Field(ge=0, le=31_536_000)]
+
+_VALUES: Final = Rule["Requirement"](
+    cel="(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+    holds=lambda self: (self.operator in ("In", "NotIn")) == bool(self.values),
+    message="operators In and NotIn need values; Exists and DoesNotExist have none",
+)
+
+
+class Requirement(ApiModel):
+    """What must hold of one label, as in any label selector of Kubernetes."""
+
+    rules = (_VALUES,)
+
+    key: LabelKey
+    """Key of the label."""
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    """What must hold of it. NotIn also takes those that lack the label."""
+    values: Annotated[list[LabelValue], Field(max_length=32)] = []
+    """Values, for In and NotIn."""
+
+
+class NamespaceSelector(ApiModel):
+    """Selects namespaces by their labels; all of it must hold. Empty, it selects every namespace."""
+
+    match_labels: Labels = {}
+    """Labels that a namespace must have. Each has the label kubernetes.io/metadata.name, which is its name."""
+    match_expressions: Annotated[list[Requirement], Field(max_length=8)] = []
+    """More that must hold of its labels."""
+
+
+class DefaultResources(ApiModel):
+    """What a training pod asks for where its job does not say."""
+
+    cpu: Quantity = "2"
+    """CPU cores, request and limit. "0" is none."""
+    memory: Quantity = "8Gi"
+    """Memory, request and limit. "0" is none."""
+
+
+class Defaults(PodSettings):
+    """What a job has where it does not say. Merged under its own fields: of a map or list the job has its own entries besides these, of a map and of env its own win. What is here needs not be allowed."""
+
+    resources: DefaultResources = DefaultResources()
+    """What a training pod asks for. Lowered to `limits`."""
+    scratch: Quantity = "100Gi"
+    """Most that a pod may write to its scratch volume, where models and data are cached. "0" is no limit."""
+    tmp: Quantity = "10Gi"
+    """Most that a pod may write to /tmp. "0" is no limit."""
+    shared_memory: Quantity = "4Gi"
+    """Most that a pod may use of /dev/shm; it counts as memory. "0" is no limit but that."""
+    queue: LabelValue | None = None
+    """Queue of Kueue: the label kueue.x-k8s.io/queue-name of the job."""
+    active_deadline_seconds: Seconds = 86_400
+    """runPolicy.activeDeadlineSeconds. Lowered to `limits`. 0 is none."""
+    pre_running_deadline_seconds: Seconds = 0
+    """runPolicy.preRunningDeadlineSeconds. 0 is none."""
+    ttl_seconds_after_finished: Seconds | None = None
+    """runPolicy.ttlSecondsAfterFinished. Pods are kept if left out."""
+    output: OutputTemplate | None = None
+    """output.uri, such as s3://models/{namespace}/{name}. If left out the operator makes a volume for the job."""
+    output_size: Quantity | None = None
+    """output.size, of the volume that the operator makes. 10Gi if left out."""
+    storage_class_name: Annotated[str, Field(max_length=253)] | None = None
+    """output.storageClassName, of the volume that the operator makes. The cluster's default if left out."""
+    secret_ref: SecretReference | None = None
+    """output.secretRef, for outputs that are not on a volume."""
+
+
+class Limits(ApiModel):
+    """The most that a job may ask for; no limit where a field is left out. What has a limit and no default is asked for to its limit."""
+
+    gpus: Annotated[int, Field(ge=0, le=64)] | None = None
+    """resources.gpus, of each pod."""
+    nodes: Annotated[int, Field(ge=1, le=256)] | None = None
+    """resources.nodes."""
+    cpu: Quantity | None = None
+    """resources.cpu, of each pod."""
+    memory: Quantity | None = None
+    """resources.memory, of each pod."""
+    output_size: Quantity | None = None
+    """output.size, of the volume that the operator makes."""
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    """runPolicy.activeDeadlineSeconds."""
+    backoff_limit: Annotated[int, Field(ge=0, le=100)] | None = None
+    """runPolicy.backoffLimit."""
+
+
+class Allow(ApiModel):
+    """What a job may name itself. A list left out is that of the safe profile, an empty one allows nothing. In each entry `*` is any text, and {namespace} and {name} are those of the job."""
+
+    images: Globs = []
+    """pod.image."""
+    service_accounts: Globs = ["default"]
+    """pod.serviceAccountName."""
+    secrets: Globs = ["finetune-*"]
+    """Names of Secrets, wherever a job names one: secretRef of model, dataset and output, pod.env, pod.imagePullSecrets."""
+    config_maps: Globs = ["finetune-*"]
+    """Names of ConfigMaps in pod.env."""
+    priority_classes: Globs = []
+    """pod.priorityClassName."""
+    sources: Globs = ["*"]
+    """model.source and dataset.source. One on the Hub is hf://org/name, however the job writes it."""
+    outputs: Globs = ["*"]
+    """output.uri. A job that names none is always allowed."""
+    env: Globs = [
+        "HF_TOKEN",
+        "HF_HUB_OFFLINE",
+        "HF_HUB_DOWNLOAD_TIMEOUT",
+        "HF_DATASETS_OFFLINE",
+        "NCCL_DEBUG",
+        "NCCL_DEBUG_SUBSYS",
+        "NCCL_IB_*",
+        "NCCL_P2P_*",
+        "NCCL_SOCKET_IFNAME",
+        "OMP_NUM_THREADS",
+        "PYTORCH_CUDA_ALLOC_CONF",
+        "TOKENIZERS_PARALLELISM",
+        "WANDB_API_KEY",
+        "WANDB_ENTITY",
+        "WANDB_NAME",
+        "WANDB_PROJECT",
+    ]
+    """Names of variables in pod.env."""
+    tolerations: Globs = ["nvidia.com/gpu", "amd.com/gpu"]
+    """Keys of taints in pod.tolerations. A toleration of every key needs the entry `*`."""
+    node_selector_keys: Globs = [
+        "amd.com/*",
+        "kubernetes.io/arch",
+        "node.kubernetes.io/instance-type",
+        "nvidia.com/*",
+        "topology.kubernetes.io/*",
+    ]
+    """Keys in pod.nodeSelector."""
+    labels: Globs = ["app.kubernetes.io/*", "kueue.x-k8s.io/queue-name"]
+    """Keys in pod.labels."""
+    annotations: Globs = []
+    """Keys in pod.annotations."""
+
+
+class Accelerator(ApiModel):
+    """What a GPU is on this cluster."""
+
+    resource: Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")] = "nvidia.com/gpu"  # fmt: skip
+    """The resource that resources.gpus counts, such as amd.com/gpu or nvidia.com/mig-1g.5gb."""
+
+
+_CACHE: Final = Rule["Cache"](
+    cel="has(self.claimName) != has(self.size) && (has(self.size) || !has(self.storageClassName))",
+    holds=lambda self: (
+        (self.claim_name is None) != (self.size is None) and (self.size is not None or self.storage_class_name is None)
+    ),
+    message="needs claimName, or size with or without storageClassName",
+)
+
+
+class Cache(ApiModel):
+    """A volume for models, data and tokens that outlives pods and is shared by the jobs of a namespace: a claim that is there, or one that the operator makes in each namespace."""
+
+    rules = (_CACHE,)
+
+    claim_name: ObjectName | None = None
+    """Name of a PersistentVolumeClaim that is in the job's namespace."""
+    size: Quantity | None = None
+    """Size of the claim that the operator makes."""
+    storage_class_name: Annotated[str, Field(max_length=253)] | None = None
+    """StorageClass of the claim that the operator makes. The cluster's default if left out."""
+
+
+class ConfigMapReference(ApiModel):
+    """A ConfigMap in the job's namespace."""
+
+    name: ObjectName
+    """Its name."""
+
+
+class Trust(ApiModel):
+    """Certificate authorities besides the public ones, for every connection that a job makes."""
+
+    config_map_ref: ConfigMapReference
+    """A ConfigMap in the job's namespace with PEM files under any keys."""
+
+
+class Proxy(ApiModel):
+    """The way out of the cluster's network."""
+
+    secret_ref: LocalReference
+    """A Secret in the job's namespace with the keys HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as far as they are needed."""
+
+
+class Hub(ApiModel):
+    """The Hugging Face Hub, or a mirror of it."""
+
+    endpoint: Annotated[
+        str,
+        Text(
+            pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
+            message="must be https://host, with a port or a path if there is one",
+            max_length=512,
+        ),
+    ]
+    """URL that takes the place of https://huggingface.co."""
+
+
+class ProfileSettings(ApiModel):
+    """The part of a profile that a run keeps for its whole life."""
+
+    defaults: Defaults = Defaults()
+    limits: Limits = Limits()
+    accelerator: Accelerator = Accelerator()
+    cache: Cache | None = None
+    trust: Trust | None = None
+    proxy: Proxy | None = None
+    hub: Hub | None = None
+
+
+class FineTuneProfileSpec(ProfileSettings):
+    """What jobs of this profile may do, and what they have without saying so. A field left out is that of the safe profile."""
+
+    namespaces: NamespaceSelector = NamespaceSelector()
+    """Namespaces whose jobs may have this profile; all of them if left out."""
+    allow: Allow = Allow()
+
+
+class FineTuneProfile(ApiModel):
+    """What a platform team allows the FineTuneJobs of some namespaces, and what they have without saying so."""
+
+    spec: FineTuneProfileSpec = FineTuneProfileSpec()
