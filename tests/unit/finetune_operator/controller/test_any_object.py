@@ -157,7 +157,7 @@ def oddly(good: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return changed()
 
 
-final_words = (
+final_reports = (
     st.text(max_size=40)
     | junk.map(json.dumps)
     | statuses.map(lambda status: json.dumps({"exitCode": 0, **status}))
@@ -230,20 +230,20 @@ def test_any_good_spec_with_any_status(spec: dict[str, Any], status: dict[str, A
 
 
 @thorough
-@given(statuses, final_words)
-def test_any_status_of_the_schema_and_any_last_word(status: dict[str, Any], word: str) -> None:
+@given(statuses, final_reports)
+def test_any_status_of_the_schema_and_any_final_report(status: dict[str, Any], word: str) -> None:
     everything(finetunejob(status), word)
 
 
 @thorough
-@given(junk, final_words)
+@given(junk, final_reports)
 def test_any_nonsense_in_the_status(status: Any, word: str) -> None:
     everything({**finetunejob(), "status": status}, word)
 
 
 @thorough
-@given(reports, final_words)
-def test_any_report_and_any_last_word_let_the_job_end_as_the_job_says(told: Any, word: str) -> None:
+@given(reports, final_reports)
+def test_any_report_and_any_final_report_let_the_job_end_as_the_job_says(told: Any, word: str) -> None:
     try:
         body, unread = parse_body(json.dumps(told).encode()), ""
     except NotAReport as error:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.finetune_operator.samples import LABELS, OWNERS, POD_DEFAULTS, UID, children, parsed
 
+from finetune_api.pod import PodSettings
 from finetune_api.run import RunConfig
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.config_map import run_config
@@ -238,7 +239,7 @@ def test_claims_are_mounted_once_each_and_only_the_output_can_be_written_to() ->
     ]
 
 
-def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_as_it_stands() -> None:
+def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_unchanged() -> None:
     given = parsed(
         pod={
             "image": "mine:2",
@@ -256,6 +257,8 @@ def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_as_it_stands() -> None:
         },
         resources={"gpus": 1, "cpu": "4", "memory": "16Gi"},
     )
+    assert given.spec is not None
+    assert given.spec.pod.to_wire().keys() == {field.alias for field in PodSettings.model_fields.values()}
 
     job = children(given).job
     pod = job["spec"]["template"]["spec"]
@@ -272,7 +275,7 @@ def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_as_it_stands() -> None:
         "requests": {"cpu": "4", "memory": "16Gi"},
         "limits": {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"},
     }
-    assert {name: pod[name] for name in pod.keys() & given.spec.pod.to_wire().keys()} == {  # type: ignore[union-attr]
+    assert {name: pod[name] for name in pod.keys() & given.spec.pod.to_wire().keys()} == {
         "serviceAccountName": "trainer",
         "imagePullSecrets": [{"name": "pull"}],
         "nodeSelector": {"gpu": "a100"},

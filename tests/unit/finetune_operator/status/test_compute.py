@@ -18,6 +18,7 @@ from tests.unit.finetune_operator.samples import (
     terminated,
 )
 
+from finetune_api.report import TrainerState
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.observation import Cause
 from finetune_operator.status.compute import compare, compute_status, to_manifest
@@ -95,6 +96,18 @@ def test_a_job_that_trains_shows_its_numbers() -> None:
     }
 
 
+def test_each_field_that_the_trainer_reports_has_its_place_in_the_status() -> None:
+    preflight = {"trainRows": 9, "steps": 375, "batchSize": 8, "parameters": 7, "trainedParameters": 7}
+    warnings = [{"reason": "EmptyTexts", "message": "row 3"}]
+    report = {**REPORT, "model": FINAL["model"], "preflight": preflight, "warnings": warnings}
+    fields = {field.alias or name for name, field in TrainerState.model_fields.items()} - {"resumedFromStep"}
+    assert report.keys() >= fields
+
+    status = compute(parsed(), observation(job(), pod(state=running()), report=received({"report": report})))
+
+    assert status.keys() >= fields
+
+
 def condition(kind: str, status: str, reason: str, message: str = "") -> dict[str, Any]:
     return {
         "type": kind,
@@ -106,7 +119,7 @@ def condition(kind: str, status: str, reason: str, message: str = "") -> dict[st
     }
 
 
-def test_the_end_is_reported_by_the_last_word_and_by_the_job() -> None:
+def test_the_end_is_reported_by_the_final_report_and_by_the_job() -> None:
     before = compute(parsed(), observation(job(), pod(state=running()), report=received({"report": REPORT})))
     end = job(end=("Complete", "CompletionsReached", ""))
     observed = observation(end, pod(state=terminated(0, "Completed", json.dumps(FINAL))))
@@ -191,7 +204,7 @@ def test_stock_transformers_reports_give_progress_and_metrics() -> None:
     assert status["progress"] == {"step": 0, "percent": 42, "etaSeconds": 40, "lastReportTime": stamp(50)}
 
 
-def test_of_a_last_word_that_can_be_read_in_part_the_rest_is_a_warning() -> None:
+def test_of_a_final_report_that_can_be_read_in_part_the_rest_is_a_warning() -> None:
     odd = {**FINAL, "checkpoints": [{"step": 375, "uri": "pvc://c/x", "time": "9999-12-31T23:59:59-14:00"}]}
     ended = pod(state=terminated(0, "Completed", json.dumps(odd)))
 
@@ -267,7 +280,7 @@ def test_a_report_of_an_older_attempt_is_ignored() -> None:
     assert line(status) == ("Preparing", "Preparing", "the pod runs; waiting for the trainer's first report")
 
 
-def test_the_last_word_of_an_ended_attempt_is_taken_in_once() -> None:
+def test_the_final_report_of_an_ended_attempt_is_taken_in_once() -> None:
     word = json.dumps({**FINAL, "exitCode": 143, "progress": {"step": 150}})
     pods = (pod(state=terminated(143, message=word)), pod(2, state=running(95)))
     first = compute(parsed(), observation(job(), *pods), 96)

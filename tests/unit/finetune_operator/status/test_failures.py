@@ -35,7 +35,7 @@ def test_the_trainers_own_word_is_taken_as_it_is() -> None:
     assert found == {**WORD["failure"], "exitCode": 11}  # type: ignore[dict-item]
 
 
-def test_a_last_word_that_does_not_fit_the_exit_code_is_not_believed() -> None:
+def test_a_final_report_that_does_not_fit_the_exit_code_is_not_believed() -> None:
     found = failure(BACKOFF, pod(state=terminated(137, message=json.dumps(WORD))))
 
     assert (found["reason"], found["exitCode"]) == ("Killed", 137)
@@ -55,7 +55,7 @@ def test_a_last_word_that_does_not_fit_the_exit_code_is_not_believed() -> None:
         (terminated(77, message="Traceback"), "TrainerError", "exit code 77"),
     ],
 )
-def test_without_a_last_word_the_exit_code_and_kubernetes_say_what_happened(
+def test_without_a_final_report_the_exit_code_and_kubernetes_say_what_happened(
     state: dict[str, Any], reason: str, in_message: str
 ) -> None:
     found = failure(BACKOFF, pod(state=state), resources={"memory": "2Gi"})
@@ -66,7 +66,7 @@ def test_without_a_last_word_the_exit_code_and_kubernetes_say_what_happened(
     assert found["message"].startswith("gave up after 1 attempt; the last one: ")
 
 
-def test_the_end_of_the_log_stands_in_for_the_last_word() -> None:
+def test_the_end_of_the_log_stands_in_for_the_final_report() -> None:
     found = failure(BACKOFF, pod(state=terminated(1, message="Traceback\n" + "x" * 3000)))
 
     assert found["logTail"] == "x" * 2048

@@ -52,7 +52,7 @@ def test_a_report_holds_the_whole_state_and_counts_up() -> None:
     assert second == first.model_copy(update={"sequence": 2})
 
 
-def test_the_last_word_of_a_signal_does_not_wait_for_the_update_that_it_came_into() -> None:
+def test_the_final_report_of_a_signal_does_not_wait_for_the_update_that_it_came_into() -> None:
     class Interrupted(TrainerState):
         def model_copy(self, *arguments: Any, **options: Any) -> Any:
             words.append(state.final(143, None))  # as a signal handler does, in the same thread

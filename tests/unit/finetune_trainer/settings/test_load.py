@@ -1,17 +1,20 @@
-"""run.yaml: what it says is understood as Kubernetes understands it, and what is wrong is told by field."""
+"""run.yaml: it is understood as Kubernetes understands it, and what is wrong is reported by field."""
 
 import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from finetune_api.report import ExitCode
+from finetune_api.training import Task
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.settings.load import load_config, parse_config
 
-TASKS = "'text-classification', 'token-classification', 'causal-lm' or 'seq2seq'"
+*_FIRST, _LAST = (f"'{task}'" for task in get_args(Task))
+TASKS = f"{', '.join(_FIRST)} or {_LAST}"
 GOOD = """
 task: text-classification
 model: {source: org/name}
