@@ -30,9 +30,8 @@ def build_preflight_job(
         output_bound: Whether the claim of the output is bound to a volume. One that is not would be bound where this
             pod runs, and keep the training from nodes with GPUs.
     """
-    given = preflight_spec(spec)
-    resources = _resources(given)
-    sources = source_claims(spec)
+    resources = _resources(spec)
+    given, sources = preflight_spec(spec), source_claims(spec)
     mounted = {
         claim: written for claim, written in claims(finetunejob, spec).items() if claim in sources or output_bound
     }

@@ -49,8 +49,7 @@ def update_attempts(
 
 
 def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Observation, now: datetime) -> Attempt:
-    began = observed.began(pod, spec.resources.nodes)
-    seen: dict[str, object] = {"node": pod.node or before.node, "start_time": before.start_time or began}
+    seen: dict[str, object] = {"node": pod.node or before.node}
     state = pod.final or (pod.report.body.report if pod.report else None)
     if state is not None:
         seen["resumed_from_step"] = state.resumed_from_step
@@ -58,6 +57,7 @@ def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Ob
         seen["exit_code"] = pod.terminated.exit_code
         seen["end_time"] = before.end_time or pod.terminated.finished or now
         seen["reason"] = _end_reason(before, pod, pod.terminated, spec, observed)
+    seen["start_time"] = before.start_time or observed.began(pod, spec.resources.nodes)
     return before.model_copy(update=seen)
 
 

@@ -21,48 +21,47 @@ def compute_status(finetunejob: FineTuneJob, observed: Observation, now: datetim
     if finetunejob.terminal:
         # GitOps tools take an older observedGeneration for work that is still to come.
         return finetunejob.status.model_copy(update={"observed_generation": finetunejob.generation})
+    before = finetunejob.status
+    verdict, learned = _judge(finetunejob, observed, now)
+    verdict = replace(verdict, reason=to_reason(verdict.reason), message=cut(verdict.message))
+    return before.model_copy(
+        update={
+            **learned,
+            "observed_generation": finetunejob.generation,
+            "phase": verdict.phase,
+            "message": verdict.message,
+            "conditions": build_conditions(verdict, before.conditions, finetunejob.generation, now),
+            "completion_time": verdict.ended,
+            "failure": _failure(verdict),
+        }
+    )
+
+
+def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tuple[Verdict, dict[str, object]]:
+    """What is decided of the job, and what else of its status is new."""
     before, spec = finetunejob.status, finetunejob.spec
     if spec is None:
-        return _with_verdict(before, finetunejob, invalid_spec(finetunejob, now), now)
+        return invalid_spec(finetunejob, now), {}
     tracked = tracked_attempts(before, observed)
     checking = tracked_attempts(before, observed.preflight) if observed.preflight else ()
     attempts = update_attempts(before, tracked, spec, observed, now)
     known = merge_reports(before, (*checking, *tracked), observed.unread, spec.checkpoints.keep)
     verdict = decide(finetunejob, spec, observed, known, now)
-    status = before.model_copy(
-        update={
-            "start_time": before.start_time or (observed.job and observed.job.start_time),
-            "progress": _progress(known, verdict),
-            "metrics": known.metrics,
-            "evaluations": known.evaluations,
-            "checkpoints": known.checkpoints,
-            "latest_checkpoint": _latest(known),
-            "best_checkpoint": known.best_checkpoint,
-            "model": known.model,
-            "adjustments": known.adjustments,
-            "warnings": known.warnings,
-            "preflight": known.preflight,
-            "attempts": attempts,
-            "provenance": _provenance(known, observed),
-        }
-    )
-    return _with_verdict(status, finetunejob, verdict, now)
-
-
-def _with_verdict(
-    status: FineTuneJobStatus, finetunejob: FineTuneJob, verdict: Verdict, now: datetime
-) -> FineTuneJobStatus:
-    verdict = replace(verdict, reason=to_reason(verdict.reason), message=cut(verdict.message))
-    return status.model_copy(
-        update={
-            "observed_generation": finetunejob.generation,
-            "phase": verdict.phase,
-            "message": verdict.message,
-            "conditions": build_conditions(verdict, finetunejob.status.conditions, finetunejob.generation, now),
-            "completion_time": verdict.ended,
-            "failure": _failure(verdict),
-        }
-    )
+    return verdict, {
+        "start_time": before.start_time or (observed.job and observed.job.start_time),
+        "progress": _progress(known, verdict),
+        "metrics": known.metrics,
+        "evaluations": known.evaluations,
+        "checkpoints": known.checkpoints,
+        "latest_checkpoint": _latest(known),
+        "best_checkpoint": known.best_checkpoint,
+        "model": known.model,
+        "adjustments": known.adjustments,
+        "warnings": known.warnings,
+        "preflight": known.preflight,
+        "attempts": attempts,
+        "provenance": _provenance(known, observed),
+    }
 
 
 def _failure(verdict: Verdict) -> Failure | None:
