@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 from kubernetes.aio.client import ApiClient
 
 from finetune_api.base import JsonObject
+from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.kopf_watch import watch_finetunejobs
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_name
-from finetune_operator.job.observation import has_ended, trim_job, trim_pod
+from finetune_operator.job.observation import has_ended, parse_job, trim_job, trim_pod
 from finetune_operator.job.ownership import key_of_job
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind, Kube, connect
@@ -57,6 +58,7 @@ class Operator:
             self._reconcile, delay_of=retry_after, lane_of=lambda key: key.namespace, is_urgent=self._has_a_job
         )
         self._finetunejobs = FineTuneJobs(self._queue.add)
+        self._blocked = BlockedJobs(self._finetunejobs.retry)
         self._jobs = self._informer(JOBS, self._on_job, trim_job)
         self._pods = self._informer(PODS, self._on_pod, trim_pod)
         self._reports_url = settings.reports_url or ""
@@ -66,6 +68,7 @@ class Operator:
             jobs=self._jobs,
             pods=self._pods,
             pod_defaults=self._pod_defaults,
+            blocked=self._blocked,
             status_interval=settings.status_interval,
         )
         self._heartbeat = Heartbeat()
@@ -168,6 +171,11 @@ class Operator:
 
     def _on_job(self, raw: JsonObject) -> None:
         key = key_of_job(raw)
+        if self._jobs.get(raw["metadata"]["namespace"], raw["metadata"]["name"]) is None or parse_job(raw).end:
+            # There may be room for another.
+            self._blocked.wake(raw["metadata"]["namespace"])
+            if key is not None:
+                self._finetunejobs.retry(key)
         if key is not None:
             self._queue.add(key)
 

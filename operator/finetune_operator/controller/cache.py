@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from finetune_api.base import JsonObject
+from finetune_operator.controller.blocked import Obstacle
 from finetune_operator.job.finetunejob import Key, key_of
 from finetune_operator.job.report import Received
 from finetune_operator.kube.bounded_json import warn_once
@@ -30,6 +31,9 @@ class Entry:
     listed: int = 0
     """The resourceVersion in the last list; 0 if it was not there."""
     reports: LatestReport = field(default_factory=LatestReport)
+    made: set[tuple[str, str]] | None = None
+    """Plural and name of the children that were made, where another then could not be; None once the Job is there too."""
+    obstacle: Obstacle = field(default_factory=Obstacle)
     restored: tuple[str, str | None] | None = None
     """The authority that the ConfigMap was last seen to hold, and the uid of the newest attempt's first pod at that time."""
     status_written: float | None = None
@@ -101,6 +105,13 @@ class FineTuneJobs:
         entry = self._entries.pop(key, None)
         if entry is not None:
             del self._keys[entry.uid]
+            self._on_change(key)
+
+    def retry(self, key: Key) -> None:
+        """Look again at once at what keeps a job from going on."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.obstacle.doubt()
             self._on_change(key)
 
     def take_report(self, received: Received) -> None:

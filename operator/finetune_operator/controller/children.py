@@ -71,24 +71,36 @@ class Children:
             wanted += [(JOBS, children.preflight_job)]
         else:
             wanted += [(PVCS, children.pvc), (SERVICES, children.service), (JOBS, children.job)]
-        made = await self._make(finetunejob, wanted)
-        entry.restored = pod_defaults.ca, None
+        at_once = not entry.made
+        entry.made = entry.made or set()
+        made = await self._make(finetunejob, wanted, entry.made)
         if isinstance(made, Cause):
             return replace(observed, blocked=made)
+        if at_once:
+            # If not, what was made first may be gone by now, and is looked up by the next pass.
+            entry.made, entry.restored = None, (pod_defaults.ca, None)
         if observed.check_first:
             return replace(observed, preflight=Observation(job=made))
         return replace(observed, job=made)
 
-    async def _make(self, finetunejob: FineTuneJob, wanted: list[tuple[Kind, JsonObject | None]]) -> JobState | Cause:
-        """Make those that are wanted, in their order; the last is a Job. Return it, or why another's object is in the way."""
+    async def _make(
+        self, finetunejob: FineTuneJob, wanted: list[tuple[Kind, JsonObject | None]], already: set[tuple[str, str]]
+    ) -> JobState | Cause:
+        """Make those that are wanted, in their order; the last is a Job. Return it, or why another's object is in the way.
+
+        What is `already` made is left out, and what is made is added to it.
+        """
         made: JsonObject = {}
         for kind, manifest in wanted:
-            if manifest is not None:
-                made = await self._create(kind, manifest)
-                if not is_ours(made, finetunejob.uid):
-                    return conflict(made, manifest["kind"])
-                if manifest.get("immutable") and made.get("data") != manifest["data"]:
-                    return changed(made, manifest["kind"])
+            if manifest is None or _place(kind, manifest) in already:
+                continue
+            made = await self._create(kind, manifest)
+            if not is_ours(made, finetunejob.uid):
+                return conflict(made, manifest["kind"])
+            if manifest.get("immutable") and made.get("data") != manifest["data"]:
+                return changed(made, manifest["kind"])
+            if kind != JOBS:
+                already.add(_place(kind, manifest))
         return parse_job(made)
 
     async def _create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
@@ -114,18 +126,24 @@ class Children:
         pod_defaults = self._pod_defaults()
         wanted = pod_defaults.ca, observed.attempts[-1].uid if observed.attempts else None
         if entry.restored != wanted:
-            await self._restore(finetunejob, build_children(finetunejob, spec, pod_defaults))
+            await self._restore(finetunejob, build_children(finetunejob, spec, pod_defaults), entry)
             entry.restored = wanted
         return replace(observed, job=await self._patch(finetunejob, job, changes(job.requested, spec)))
 
-    async def _restore(self, finetunejob: FineTuneJob, children: Manifests) -> None:
-        """Make ConfigMaps and Service again where they were deleted, and keep the authority up to date."""
+    async def _restore(self, finetunejob: FineTuneJob, children: Manifests, entry: Entry) -> None:
+        """Make ConfigMaps and Service again where they were deleted, and keep the authority up to date.
+
+        The claim too, once, where it was made long before the Job.
+        """
         await self._find_or_create(CONFIG_MAPS, children.config_map)
         live = await self._find_or_create(CONFIG_MAPS, children.authority)
         if is_ours(live, finetunejob.uid) and live.get("data") != children.authority["data"]:
             await self._kube.apply(CONFIG_MAPS, children.authority)
         if children.service is not None:
             await self._find_or_create(SERVICES, children.service)
+        if children.pvc is not None and _place(PVCS, children.pvc) in (entry.made or ()):
+            await self._find_or_create(PVCS, children.pvc)
+        entry.made = None
 
     async def _find_or_create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
         # Asked for before: a quota that is used up refuses to create even what is there.
@@ -152,3 +170,7 @@ class Children:
             elif job.end is None and failure is not None and failure.reason == Reason.PRE_RUNNING_DEADLINE_EXCEEDED:
                 # Nothing of it may hold a GPU.
                 await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
+
+
+def _place(kind: Kind, manifest: JsonObject) -> tuple[str, str]:
+    return kind.plural, manifest["metadata"]["name"]

@@ -1,5 +1,6 @@
 """Reads what the cluster holds of one FineTuneJob: from the caches, and from the API server where they do not suffice."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -7,6 +8,7 @@ from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.controller.cache import Entry
 from finetune_operator.job.claims import claim_of
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_JOB_UID
@@ -24,13 +26,18 @@ from finetune_operator.status.waiting import unexplained
 class Observer:
     """Reads only. A cache is trusted for what it holds, and never for what it does not."""
 
-    def __init__(self, kube: Kube, *, jobs: Informer, pods: Informer) -> None:
+    def __init__(self, kube: Kube, *, jobs: Informer, pods: Informer, clock: Callable[[], float]) -> None:
         self._kube = kube
+        self._clock = clock
         self._jobs = jobs
         self._pods = pods
 
-    async def observe(self, finetunejob: FineTuneJob, reports: LatestReport, now: datetime) -> Observation:
-        """Return what there is of the job: its Jobs, their pods, the last report, and what is in their way."""
+    async def observe(self, finetunejob: FineTuneJob, entry: Entry, now: datetime) -> Observation:
+        """Return what there is of the job: its Jobs, their pods, the last report, and what is in their way.
+
+        What was in their way a short while ago still is: the API server is asked again when that is due.
+        """
+        reports = entry.reports
         observed = self._cached(finetunejob, finetunejob.names.job, reports)
         if finetunejob.terminal or not finetunejob.status.attempts:
             preflight = self._cached(finetunejob, finetunejob.names.preflight_job, reports)
@@ -39,8 +46,11 @@ class Observer:
         if finetunejob.terminal or spec is None:
             return observed
         if observed.job is None:
-            observed = await self._look_for_jobs(finetunejob, spec, observed, reports, now)
-        return await self._look_closer(finetunejob, observed, spec.resources.nodes, reports, now)
+            to_be_made = observed.preflight is None or observed.preflight.passed
+            if to_be_made and entry.obstacle.holds(about_children(finetunejob), self._clock()):
+                return replace(observed, blocked=entry.obstacle.cause)
+            observed = await self._look_for_jobs(finetunejob, spec, observed, entry, now)
+        return await self._look_closer(finetunejob, observed, spec.resources.nodes, entry, now)
 
     def _cached(self, finetunejob: FineTuneJob, name: str, reports: LatestReport) -> Observation:
         """What the caches hold of one of the two Jobs."""
@@ -56,33 +66,38 @@ class Observer:
         finetunejob: FineTuneJob,
         spec: FineTuneJobSpec,
         observed: Observation,
-        reports: LatestReport,
+        entry: Entry,
         now: datetime,
     ) -> Observation:
         """Ask the API server for the Job that trains, unless a preflight that has not passed comes before it.
 
         The cache holds none, but a second Job would be a second run.
         """
-        preflight = observed.preflight and await self._look_closer(finetunejob, observed.preflight, 1, reports, now)
+        preflight = observed.preflight and await self._look_closer(finetunejob, observed.preflight, 1, entry, now)
         if preflight and not preflight.passed:
             return replace(observed, preflight=preflight)
         names = finetunejob.names
-        job, in_the_way = await self._live(finetunejob, names.job)
+        job, in_the_way = await self._live(finetunejob, names.job, entry)
         observed = replace(observed, job=job, blocked=in_the_way, preflight=preflight)
         if job or in_the_way or not (preflight or wants_preflight(finetunejob, spec)):
             return observed
-        job, in_the_way = await self._live(finetunejob, names.preflight_job)
+        if preflight and entry.made is not None:
+            return observed
+        job, in_the_way = await self._live(finetunejob, names.preflight_job, entry)
         if job is None:
             bound = in_the_way is None and await self._output_is_bound(finetunejob, spec)
             observed = replace(observed, check_first=wants_preflight(finetunejob, spec), output_bound=bound)
             return replace(observed, blocked=in_the_way, preflight=None)
         if preflight is None:
-            found = replace(self._cached(finetunejob, names.preflight_job, reports), job=job)
-            preflight = await self._look_closer(finetunejob, found, 1, reports, now)
+            found = replace(self._cached(finetunejob, names.preflight_job, entry.reports), job=job)
+            preflight = await self._look_closer(finetunejob, found, 1, entry, now)
         return replace(observed, preflight=preflight)
 
-    async def _live(self, finetunejob: FineTuneJob, name: str) -> tuple[JobState | None, Cause | None]:
+    async def _live(self, finetunejob: FineTuneJob, name: str, entry: Entry) -> tuple[JobState | None, Cause | None]:
         """The Job of this name, or what is in its way: one that another made, or rights that the operator lacks."""
+        if entry.made is not None:
+            # It was looked up before what it needs was made. To make it is to find out: there is never a second of its name.
+            return None, None
         try:
             raw = await self._kube.get(JOBS, finetunejob.namespace, name)
         except ForbiddenException as error:
@@ -98,7 +113,7 @@ class Observer:
         return live is not None and (live.get("status") or {}).get("phase") == "Bound"
 
     async def _look_closer(
-        self, finetunejob: FineTuneJob, observed: Observation, nodes: int, reports: LatestReport, now: datetime
+        self, finetunejob: FineTuneJob, observed: Observation, nodes: int, entry: Entry, now: datetime
     ) -> Observation:
         """Add what the caches do not hold of a Job of `nodes` pods: how they ended, and why one does not come."""
         job = observed.job
@@ -113,8 +128,16 @@ class Observer:
             # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
             selector = f"{LABEL_JOB_UID}={finetunejob.uid}"
             pods, _ = await self._kube.list(PODS, finetunejob.namespace, labelSelector=selector)
-            return replace(observed, pods=parse_pods(own_pods(job.name, pods), reports.received))
+            return replace(observed, pods=parse_pods(own_pods(job.name, pods), entry.reports.received))
         asked = unexplained(observed, nodes, now)
         if asked is None:
             return observed
-        return replace(observed, blocked=await latest_warning(self._kube, finetunejob.namespace, *asked))
+        if not entry.obstacle.holds(asked, self._clock()):
+            warning = await latest_warning(self._kube, finetunejob.namespace, *asked)
+            entry.obstacle.note(asked, warning, self._clock())
+        return replace(observed, blocked=entry.obstacle.cause)
+
+
+def about_children(finetunejob: FineTuneJob) -> tuple[str, int]:
+    """What an obstacle is about that keeps a child from being made. Another spec may be taken."""
+    return "children", finetunejob.generation

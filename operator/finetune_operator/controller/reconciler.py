@@ -6,9 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from finetune_api.status import FineTuneJobStatus
-from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.blocked import BlockedJobs, Obstacle
+from finetune_operator.controller.cache import Entry, FineTuneJobs
 from finetune_operator.controller.children import Children
-from finetune_operator.controller.observer import Observer
+from finetune_operator.controller.observer import Observer, about_children
 from finetune_operator.controller.status_writer import StatusWriter
 from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejob
 from finetune_operator.job.observation import Observation
@@ -17,10 +18,7 @@ from finetune_operator.kube.client import Kube
 from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import compute_status
 from finetune_operator.status.deadline import pre_running_due
-from finetune_operator.status.waiting import NO_POD_YET
-
-_LOOK_AGAIN_SECONDS = 15.0
-"""While something is in the way that no watch shows, such as a quota or a foreign object."""
+from finetune_operator.status.waiting import NO_POD_YET, why_waiting
 
 
 class Reconciler:
@@ -34,11 +32,14 @@ class Reconciler:
         jobs: Informer,
         pods: Informer,
         pod_defaults: Callable[[], PodDefaults],
+        blocked: BlockedJobs,
         status_interval: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._finetunejobs = finetunejobs
-        self._observer = Observer(kube, jobs=jobs, pods=pods)
+        self._clock = clock
+        self._blocked = blocked
+        self._observer = Observer(kube, jobs=jobs, pods=pods, clock=clock)
         self._children = Children(kube, pod_defaults)
         self._status = StatusWriter(kube, finetunejobs, status_interval, clock)
 
@@ -46,6 +47,7 @@ class Reconciler:
         """Run one pass. Return the seconds after which to run the next, or None. Raises API_FAILURES."""
         entry = self._finetunejobs.get(key)
         if entry is None:
+            self._blocked.leave(key)
             return None
         finetunejob = parse_finetunejob(entry.raw)
         if finetunejob.deleting:
@@ -53,24 +55,42 @@ class Reconciler:
         if finetunejob.terminal:
             entry.reports.clear()
         now = datetime.now(UTC)
-        observed = await self._observer.observe(finetunejob, entry.reports, now)
+        observed = await self._observer.observe(finetunejob, entry, now)
         observed = await self._children.ensure(finetunejob, observed, entry)
+        self._note_obstacle(finetunejob, observed, entry)
         status = compute_status(finetunejob, observed, now)
         wait = await self._status.write(finetunejob, status, entry, now)
-        return _soonest(wait, _next_look(finetunejob, observed, status, now))
+        return _soonest(wait, _next_look(finetunejob, observed, status, now, entry.obstacle.wait(self._clock())))
+
+    def _note_obstacle(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> None:
+        """Remember what keeps children from being made, or that nothing does any more."""
+        key, about = finetunejob.key, about_children(finetunejob)
+        if observed.blocked is not None and observed.job is None:
+            if not entry.obstacle.holds(about, self._clock()):
+                entry.obstacle.note(about, observed.blocked, self._clock())
+            self._blocked.wait(key)
+            return
+        self._blocked.leave(key)
+        if entry.obstacle.about == about:
+            # There was room for this one, and so there may be for another.
+            entry.obstacle = Obstacle()
+            self._blocked.wake(key.namespace, 1)
 
 
 def _next_look(
-    finetunejob: FineTuneJob, observed: Observation, status: FineTuneJobStatus, now: datetime
+    finetunejob: FineTuneJob, observed: Observation, status: FineTuneJobStatus, now: datetime, until_asked: float | None
 ) -> float | None:
-    """Seconds until time alone, or something that no watch shows, may change the status."""
+    """Seconds until time alone, or something that no watch shows, may change the status.
+
+    `until_asked` are those until what is in the way is looked at again.
+    """
     if finetunejob.spec is None or status.phase != "Pending":
         return None
     due = pre_running_due(finetunejob, finetunejob.spec, observed)
     until_due = None if due is None else max(0.0, (due - now).total_seconds())
-    blocked = observed.blocked or observed.under_way.blocked
-    waiting = NO_POD_YET.total_seconds() if blocked is None else _LOOK_AGAIN_SECONDS
-    return _soonest(until_due, waiting)
+    if until_asked is None and not why_waiting(observed.under_way, finetunejob.spec.resources.nodes).explained:
+        until_asked = NO_POD_YET.total_seconds()
+    return _soonest(until_due, until_asked)
 
 
 def _soonest(*delays: float | None) -> float | None:

@@ -445,7 +445,28 @@ async def test_a_training_that_is_refused_for_now_is_tried_again_after_its_prefl
     again = await asked.reconcile()
 
     assert (asked.status()["phase"], asked.status()["message"]) == ("Pending", "exceeded quota: storage")
-    assert again == 15
+    assert again is not None
+    assert 15 <= again <= 30
+
+
+async def test_a_training_that_was_refused_after_its_preflight_costs_one_request_and_is_made_when_there_is_room(
+    asked: World,
+) -> None:
+    asked.api.put(JOBS, checking_job(end=ENDED["Complete"]))
+    asked.api.failures["create jobs"] = refusal(403, "exceeded quota: jobs")
+    await asked.see()
+    await asked.reconcile()
+    await asked.see()
+    asked.time += 30
+    await asked.reconcile()
+    refused = [each for each in asked.api.requests if "jobs" in each]
+    asked.api.failures.clear()
+    asked.time += 60
+
+    await asked.reconcile()
+
+    assert refused == ["create jobs"]
+    assert (JOBS.plural, "yelp") in asked.api.objects
 
 
 async def test_the_output_is_mounted_where_its_claim_is_bound(asked: World) -> None:

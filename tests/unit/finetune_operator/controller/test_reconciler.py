@@ -21,6 +21,7 @@ from tests.unit.finetune_operator.samples import (
     terminated,
 )
 
+from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import Key
@@ -54,6 +55,9 @@ class World:
     jobs: Informer
     pods: Informer
     reconciler: Reconciler
+    blocked: BlockedJobs
+    woken: list[Key]
+    """The blocked jobs that were to be tried before their time."""
     ca: str = "PEM"
     time: float = 1000.0
     """What the clock shows, in seconds."""
@@ -94,16 +98,24 @@ def world() -> World:
         return Informer(api, kind, namespace=None, label=LABEL_JOB_UID, on_change=lambda _: None, relist_seconds=0)
 
     finetunejobs, jobs, pods = FineTuneJobs(lambda _: None), informer(JOBS), informer(PODS)
+    woken: list[Key] = []
+
+    def retry(key: Key) -> None:
+        woken.append(key)
+        finetunejobs.retry(key)
+
+    blocked = BlockedJobs(retry)
     reconciler = Reconciler(
         api,
         finetunejobs=finetunejobs,
         jobs=jobs,
         pods=pods,
         pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", world.ca),
+        blocked=blocked,
         status_interval=60,
         clock=lambda: world.time,
     )
-    world = World(api, finetunejobs, jobs, pods, reconciler)
+    world = World(api, finetunejobs, jobs, pods, reconciler, blocked, woken)
     api.put(FINETUNEJOBS, finetunejob())
     return world
 
@@ -223,7 +235,119 @@ async def test_what_is_forbidden_for_now_is_tried_again(world: World) -> None:
 
     assert world.status()["phase"] == "Pending"
     assert world.status()["message"] == "exceeded quota: count/jobs.batch=0"
-    assert again == 15
+    assert again is not None
+    assert 15 <= again <= 30
+
+
+QUOTA = refusal(403, "exceeded quota: count/jobs.batch=0")
+
+
+async def test_a_blocked_job_costs_no_request_until_it_is_tried_again_and_then_one(world: World) -> None:
+    world.api.failures["create jobs"] = QUOTA
+    await world.see()
+    await world.reconcile()
+    await world.see()
+
+    first = await world.reconcile()
+    before = list(world.api.requests)
+    world.time += 30
+    second = await world.reconcile()
+
+    assert (before, world.api.requests) == ([], ["create jobs"])
+    assert first is not None
+    assert second is not None
+    assert 15 <= first <= 30 <= second <= 60
+
+
+async def test_another_spec_of_a_blocked_job_is_tried_at_once(world: World) -> None:
+    world.api.failures["create jobs"] = QUOTA
+    await world.see()
+    await world.reconcile()
+    world.edit(suspend=True)
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.api.requests[0] == "create jobs"
+
+
+async def test_a_name_that_is_taken_is_looked_up_and_nothing_else(world: World) -> None:
+    world.api.put(JOBS, job())
+    await world.see()
+    await world.reconcile()
+    await world.see()
+    world.time += 30
+
+    await world.reconcile()
+
+    assert world.api.requests == ["get jobs"]
+
+
+async def test_what_was_made_long_before_its_job_is_looked_up_once_the_job_is_there(world: World) -> None:
+    world.api.failures["create jobs"] = QUOTA
+    await world.see()
+    await world.reconcile()
+    del world.api.objects[CONFIG_MAPS.plural, "yelp-run"], world.api.objects[PVCS.plural, "yelp-0f9be1d4"]
+    world.api.failures.clear()
+    world.time += 30
+    await world.reconcile()
+    await world.see()
+
+    await world.reconcile()
+    first = list(world.api.requests)
+    await world.reconcile()
+
+    assert [each for each in first if "events" not in each and "finetunejobs" not in each] == [
+        "get configmaps",
+        "create configmaps",
+        "get configmaps",
+        "get persistentvolumeclaims",
+        "create persistentvolumeclaims",
+    ]
+    assert world.api.requests == first
+
+
+async def test_a_job_that_is_made_after_all_lets_the_next_of_its_namespace_try(world: World) -> None:
+    world.api.failures["create jobs"] = QUOTA
+    await world.see()
+    await world.reconcile()
+    for name in ("other", "third"):
+        world.api.put(FINETUNEJOBS, finetunejob(name=name))
+        world.blocked.wait(Key("team-a", name))
+    world.api.failures.clear()
+
+    world.finetunejobs.retry(KEY)
+    await world.reconcile()
+    await world.see()
+    await world.reconcile()
+
+    assert world.woken == [Key("team-a", "other")]
+
+
+async def test_a_job_that_went_away_leaves_the_line_of_the_blocked(world: World) -> None:
+    world.api.failures["create jobs"] = QUOTA
+    await world.see()
+    await world.reconcile()
+    world.finetunejobs.forget(KEY)
+
+    again = await world.reconcile()
+    world.blocked.wake("team-a")
+
+    assert (again, world.woken) == (None, [])
+
+
+async def test_why_no_pod_comes_is_asked_ever_more_seldom(world: World) -> None:
+    world.api.put(JOBS, merged(job(start=-3600), OWNED))
+    warning = {"reason": "FailedCreate", "message": "exceeded quota: small", "lastTimestamp": "2026-11-20T12:00:00Z"}
+    world.api.objects["events", "w"] = {"metadata": {"name": "w"}, **warning}
+    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
+    await world.see()
+    for _ in range(3600):
+        world.time += 1
+        await world.reconcile()
+
+    assert world.api.requests.count("list events") <= 14
+    assert "exceeded quota: small" in world.status()["message"]
 
 
 async def test_a_job_that_the_operator_may_not_ask_for_is_not_made_and_the_status_explains_why(world: World) -> None:
@@ -235,7 +359,8 @@ async def test_a_job_that_the_operator_may_not_ask_for_is_not_made_and_the_statu
 
     assert (world.status()["phase"], reason_of(world.status())) == ("Pending", "CreateForbidden")
     assert world.status()["message"] == message
-    assert again == 15
+    assert again is not None
+    assert 15 <= again <= 30
     assert world.api.requests == ["get jobs", "replace status of finetunejobs", "create events"]
 
 

@@ -1,0 +1,79 @@
+"""What keeps a job from going on: looked at ever more seldom, and sooner when there may be room in its namespace."""
+
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.observation import Cause
+from finetune_operator.kube.workqueue import backoff
+
+SHORTEST_SECONDS: Final = 15.0
+LONGEST_SECONDS: Final = 600.0
+_WOKEN_AT_ONCE: Final = 10
+"""A change in a namespace of thousands of blocked jobs must not cost thousands of requests: of those that may go on, each
+wakes another."""
+
+
+@dataclass
+class Obstacle:
+    """The last answer to what no watch tells: whether a child may be made, or which Warning explains why no pod comes."""
+
+    about: Hashable = None
+    """What was asked."""
+    cause: Cause | None = None
+    tries: int = 0
+    """How often in a row."""
+    due: float = 0.0
+    """When to ask again, by the clock of `note`."""
+
+    def holds(self, about: Hashable, now: float) -> bool:
+        """Whether this was asked, and it is too early to ask again."""
+        return self.about == about and now < self.due
+
+    def note(
+        self, about: Hashable, cause: Cause | None, now: float, chance: Callable[[], float] = random.random
+    ) -> None:
+        """Keep an answer: for 15 to 30 s the first one, then ever longer, for up to 10 minutes."""
+        self.tries = self.tries + 1 if self.about == about else 1
+        self.about, self.cause = about, cause
+        self.due = now + backoff(self.tries, chance(), first=2 * SHORTEST_SECONDS, longest=LONGEST_SECONDS)
+
+    def doubt(self) -> None:
+        """Ask again at the next opportunity; should the answer be the same, this was no try."""
+        self.due = 0.0
+        self.tries = max(0, self.tries - 1)
+
+    def wait(self, now: float) -> float | None:
+        """Seconds until it is time to ask again; None if nothing was asked, or that time has come."""
+        return self.due - now if self.due > now else None
+
+
+class BlockedJobs:
+    """The jobs of each namespace of which a child cannot be made, in the order in which they are tried when that may change."""
+
+    def __init__(self, retry: Callable[[Key], None]) -> None:
+        """`retry` lets a pass for a key look again at once."""
+        self._retry = retry
+        self._lines: dict[str, OrderedDict[Key, None]] = {}
+
+    def wait(self, key: Key) -> None:
+        """Put a job at the end of its namespace's line, unless it is in it."""
+        self._lines.setdefault(key.namespace, OrderedDict()).setdefault(key)
+
+    def leave(self, key: Key) -> None:
+        """Take a job out of the line."""
+        line = self._lines.get(key.namespace)
+        if line is not None:
+            line.pop(key, None)
+            if not line:
+                del self._lines[key.namespace]
+
+    def wake(self, namespace: str, most: int = _WOKEN_AT_ONCE) -> None:
+        """Try those at the head of a namespace's line; who is blocked after that goes to its end."""
+        for key in [*islice(self._lines.get(namespace, ()), most)]:
+            self.leave(key)
+            self._retry(key)

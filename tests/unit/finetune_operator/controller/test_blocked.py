@@ -1,0 +1,90 @@
+"""Blocked jobs are tried ever more seldom, and in turn when there may be room."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finetune_operator.controller.blocked import BlockedJobs, Obstacle
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.observation import Cause
+
+QUOTA = Cause("CreateForbidden", "exceeded quota")
+
+
+def keys(count: int, namespace: str = "team-a") -> list[Key]:
+    return [Key(namespace, f"job-{number}") for number in range(count)]
+
+
+@given(st.integers(1, 200), st.floats(0, 1, exclude_max=True))
+def test_the_next_try_is_15_s_to_10_min_away_and_never_comes_sooner_than_the_one_before(
+    tries: int, chance: float
+) -> None:
+    obstacle, waits = Obstacle(), []
+    for _ in range(tries):
+        obstacle.note("children", QUOTA, 100.0, lambda: chance)
+        waits.append(obstacle.wait(100.0) or 0.0)
+
+    assert waits == sorted(waits)
+    assert 15 <= waits[0] <= 30
+    assert waits[-1] <= 600
+    assert tries < 6 or waits[-1] >= 300
+
+
+def test_an_answer_holds_until_it_is_due_and_for_its_own_question_only() -> None:
+    obstacle = Obstacle()
+    obstacle.note("children", QUOTA, 100.0, lambda: 0.0)
+
+    held = [obstacle.holds("children", 114.9), obstacle.holds("children", 115.0), obstacle.holds("a pod", 101.0)]
+
+    assert held == [True, False, False]
+    assert (obstacle.wait(101.0), obstacle.wait(115.0)) == (14.0, None)
+
+
+def test_another_question_begins_anew() -> None:
+    obstacle = Obstacle()
+    for about in ("children", "children", "a pod"):
+        obstacle.note(about, QUOTA, 0.0, lambda: 0.0)
+
+    assert (obstacle.tries, obstacle.due) == (1, 15.0)
+
+
+def test_to_be_woken_in_vain_makes_nobody_wait_longer() -> None:
+    obstacle = Obstacle()
+    obstacle.note("children", QUOTA, 0.0, lambda: 0.0)
+    for _ in range(20):
+        obstacle.doubt()
+        assert not obstacle.holds("children", 0.0)
+        obstacle.note("children", QUOTA, 0.0, lambda: 0.0)
+
+    assert (obstacle.tries, obstacle.due) == (1, 15.0)
+
+
+def test_ten_at_a_time_are_woken_and_who_is_blocked_again_goes_to_the_end() -> None:
+    woken: list[Key] = []
+    blocked = BlockedJobs(woken.append)
+    waiting = keys(25)
+    for key in waiting:
+        blocked.wait(key)
+
+    for _ in range(3):
+        before = len(woken)
+        blocked.wake("team-a")
+        for key in woken[before:]:
+            blocked.wait(key)
+
+    assert woken == waiting + waiting[:5]
+
+
+def test_only_the_namespace_that_changed_is_woken_and_only_who_still_waits() -> None:
+    woken: list[Key] = []
+    blocked = BlockedJobs(woken.append)
+    first, second = keys(2)
+    other = Key("team-b", "job")
+    for key in (first, second, first, other):
+        blocked.wait(key)
+    blocked.leave(first)
+    blocked.leave(Key("team-c", "unknown"))
+
+    blocked.wake("team-a")
+    blocked.wake("team-a")
+
+    assert woken == [second]
