@@ -104,6 +104,8 @@ def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
 
 def _quiet_libraries() -> None:
     """Set before the libraries are imported, since they read it then."""
+    # It downloads code of the Hub by what a model's config.json names: to transformers it is not installed.
+    sys.modules["kernels"] = None  # type: ignore[assignment]
     os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"  # reports are ours
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")

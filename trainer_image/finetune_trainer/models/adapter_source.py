@@ -20,6 +20,7 @@ from finetune_api.sources import ModelSource
 from finetune_api.training import Lora, Task
 from finetune_trainer.base.errors import bad_configuration, model_error
 from finetune_trainer.base.text import listed
+from finetune_trainer.models.hub_code import check_file_runs_no_code
 from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, WEIGHTS, Tensors, check_no_pointers, local_tensors
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.layout import BASE
@@ -83,6 +84,7 @@ def local_adapter(folder: Path, source: str) -> Adapter | None:
             "keep them in two folders, and set model.source to the one to begin with",
         )
     check_no_pointers(folder, source)
+    check_file_runs_no_code(path, source)
     settings = json.loads(path.read_text(encoding="utf-8"))
     base = _base(settings, source)
     described = f"{source}, an adapter of {base.source},"

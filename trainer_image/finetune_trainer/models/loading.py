@@ -21,6 +21,7 @@ from finetune_trainer.base.errors import model_error
 from finetune_trainer.base.text import listed
 from finetune_trainer.models.adapter_source import check_shapes, merged
 from finetune_trainer.models.generating import mend_generation
+from finetune_trainer.models.hub_code import check_generates_by_itself
 from finetune_trainer.models.pretrained import Pretrained, model_failures
 from finetune_trainer.models.quantized import restored
 from finetune_trainer.models.special_tokens import align_special_tokens, check_special_tokens
@@ -75,6 +76,7 @@ def load_model(
     align_special_tokens(model, tokenizer)
     check_special_tokens(model, tokenizer, settings.source)
     mend_generation(model)
+    check_generates_by_itself(model, settings.source)
     fresh = sorted({*info["missing_keys"], *_mismatched(info)} - _computed(model))
     if pretrained.adapter:
         check_shapes(model, pretrained.adapter)

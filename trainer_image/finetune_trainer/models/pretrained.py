@@ -20,6 +20,7 @@ from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.files import sha256_of
 from finetune_trainer.models.adapter_source import Adapter, hub_adapter, local_adapter
+from finetune_trainer.models.hub_code import check_file_runs_no_code, check_runs_no_code
 from finetune_trainer.models.special_tokens import count_embeddings
 from finetune_trainer.models.weight_files import Tensors, check_no_pointers, hub_tensors, local_tensors
 from finetune_trainer.storage.credentials import hub_token
@@ -137,7 +138,9 @@ def _find_local(folder: Path, settings: ModelSource) -> Pretrained:
         )
     with model_failures(settings):
         check_no_pointers(folder, settings.source)
+        check_file_runs_no_code(folder / "config.json", settings.source)
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
+        check_runs_no_code(config, "config.json", settings.source)
         tensors = local_tensors(folder, settings.source)
         return Pretrained(settings.source, str(folder), _digest(folder), config, tensors=tensors)
 
@@ -148,6 +151,7 @@ def _find_on_hub(settings: ModelSource) -> Pretrained:
         config = AutoConfig.from_pretrained(
             repository, revision=commit, trust_remote_code=False, token=hub_token("model")
         )
+        check_runs_no_code(config, "config.json", settings.source)
         tensors = hub_tensors(repository, commit, settings.source)
     return Pretrained(settings.source, repository, commit, config, commit, tensors)
 
@@ -168,6 +172,7 @@ def _commit(settings: ModelSource) -> str:
             f"{settings.source} has no config.json: it is no model that transformers can load",
             "use one with the tag Transformers on the Hub",
         ) from error
+    check_file_runs_no_code(config, settings.source)
     return config.parent.name  # the cache has a folder for each commit
 
 

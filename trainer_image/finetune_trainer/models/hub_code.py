@@ -1,0 +1,101 @@
+"""A model's files never make us load code: neither its author's nor kernels of the Hub.
+
+`trust_remote_code` is False wherever we load, so that `auto_map` and `custom_generate` lead nowhere. Kernels have no such
+switch: transformers downloads and imports them by what a configuration names. The program hides the package `kernels` from
+transformers altogether; what is here says so by field, before anything is loaded.
+"""
+
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.generation.utils import GENERATION_MODES_MAPPING
+
+from finetune_api.reasons import Reason
+from finetune_trainer.base.errors import TrainerError, model_error
+
+_ATTENTION = ("eager", "sdpa", "flex_attention", "paged|eager")
+"""What is part of transformers and torch."""
+_PACKAGES = {
+    "flash_attention_2": "flash_attn",
+    "flash_attention_3": "flash_attn_interface",
+    "flash_attention_4": "flash_attn.cute",
+}
+"""transformers takes a kernel of the Hub where the package is not installed."""
+_EXPERTS = ("eager", "batched_mm", "grouped_mm")
+_LOADERS = ("use_kernels", "kernel_config", "allow_all_kernels", "custom_generate", "megatron_config")
+"""Fields that no `save_pretrained` writes, and that ask for code: the last makes peft import what it names."""
+
+
+def check_file_runs_no_code(file: Path, source: str) -> None:
+    """No field of a model's or adapter's JSON file leads to code that is not installed here. See `check_runs_no_code`."""
+    check_runs_no_code(json.loads(file.read_text(encoding="utf-8")), file.name, source)
+
+
+def check_runs_no_code(content: Any, name: str, source: str) -> None:
+    """No field at any depth leads to code that is not installed here.
+
+    Args:
+        content: What a JSON file holds, or the configuration that transformers has made of it, and of files that it names.
+        name: Of the file, for messages.
+
+    Raises:
+        TrainerError: MODEL, naming the field.
+    """
+    for field, value in _fields(content):
+        kind = field.rpartition(".")[2].lstrip("_").removesuffix("_internal")
+        if kind in _LOADERS and value:
+            raise _needs_code(source, f"{name}: {field}")
+        choices = value.values() if isinstance(value, dict) else [value]
+        if kind == "attn_implementation" and not all(map(_is_attention_here, choices)):
+            raise _needs_code(source, f"{name}: {field} is {value!r:.100}")
+        if kind == "experts_implementation" and not all(choice in (None, *_EXPERTS) for choice in choices):
+            raise _needs_code(source, f"{name}: {field} is {value!r:.100}")
+
+
+def check_generates_by_itself(model: PreTrainedModel, source: str) -> None:
+    """The model writes texts in a way that is part of transformers: some were moved to repositories of the Hub.
+
+    Raises:
+        TrainerError: MODEL, naming the way.
+    """
+    settings = model.generation_config if model.can_generate() else None
+    if settings is not None:
+        mode = settings.get_generation_mode()
+        if "/" in GENERATION_MODES_MAPPING[mode]:
+            raise _needs_code(source, f"generation_config.json asks for {mode.value}")
+
+
+def _is_attention_here(value: Any) -> bool:
+    if value is None or value in _ATTENTION:
+        return True
+    package = _PACKAGES.get(value) if isinstance(value, str) else None
+    try:
+        return package is not None and find_spec(package) is not None
+    except ModuleNotFoundError:  # of what the module is in
+        return False
+
+
+def _fields(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each field with its path."""
+    if isinstance(content, PreTrainedConfig):
+        content = vars(content)
+    if isinstance(content, list):
+        for each in content:
+            yield from _fields(each, path)
+    elif isinstance(content, dict):
+        for name, value in content.items():
+            field = f"{path}.{name}" if path else str(name)
+            yield field, value
+            yield from _fields(value, field)
+
+
+def _needs_code(source: str, what: str) -> TrainerError:
+    return model_error(
+        Reason.MODEL_NEEDS_CODE,
+        f"{source}: {what}, for which code would have to be loaded from the Hub; that is never done",
+        "take the field out, or use a model that needs nothing but transformers",
+    )
