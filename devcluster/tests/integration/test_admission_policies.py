@@ -165,3 +165,71 @@ def test_a_policy_must_compile(api: Api) -> None:
     assert (refused.code, refused.fields) == (422, {f"spec.validations[{index}].expression" for index in range(3)})
     assert "undeclared reference to 'nope'" in refused.message
     assert "must evaluate to bool" in refused.message
+
+
+CLASSES: Object = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingAdmissionPolicy",
+    "metadata": {"name": "classes.tests.example.com"},
+    "spec": {
+        "paramKind": {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass"},
+        "matchConstraints": {
+            "resourceRules": [
+                {"apiGroups": [""], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["configmaps"]}
+            ]
+        },
+        "variables": [
+            {"name": "own", "expression": "namespaceObject.metadata.labels[?'tests/class'].orValue('')"},
+        ],
+        "validations": [
+            {
+                "expression": "params.metadata.name != variables.own || size(object.data.k) <= params.value",
+                "messageExpression": "'at most ' + string(params.value) + ' by ' + params.metadata.name",
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture
+def classes(api: Api, namespace: str) -> Iterator[str]:
+    """A policy with each PriorityClass as its parameter, in force; yields the namespace, whose class allows two letters."""
+    made = [
+        ("/apis/scheduling.k8s.io/v1/priorityclasses", "tests-two", {"value": 2}),
+        ("/apis/scheduling.k8s.io/v1/priorityclasses", "tests-one", {"value": 1}),
+    ]
+    for path, name, more in made:
+        body = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, **more}
+        assert api("POST", path, body).code == 201
+    parameters = {"selector": {}, "parameterNotFoundAction": "Allow"}
+    name = CLASSES["metadata"]["name"]
+    binding = {
+        **BINDING,
+        "metadata": {"name": name},
+        "spec": {**BINDING["spec"], "policyName": name, "paramRef": parameters},
+    }
+    assert api("POST", f"{PATH}/validatingadmissionpolicies", CLASSES).code == 201
+    assert api("POST", f"{PATH}/validatingadmissionpolicybindings", binding).code == 201
+    labelled = {"metadata": {"labels": {"tests/class": "tests-two"}}}
+    assert api("PATCH", f"/api/v1/namespaces/{namespace}", labelled, MERGE).code == 200
+    probe = f"/api/v1/namespaces/{namespace}/configmaps?dryRun=All"
+    eventually(lambda: api("POST", probe, config_map_of("123")).code == 422, "the policy to be in force")
+    yield namespace
+    for plural in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+        api("DELETE", f"{PATH}/{plural}/{name}")
+    for path, each, _ in made:
+        api("DELETE", f"{path}/{each}")
+
+
+def config_map_of(value: str) -> Object:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "any"}, "data": {"k": value}}
+
+
+def test_a_policy_is_evaluated_for_each_parameter_and_sees_the_namespace_of_the_object(classes: str, api: Api) -> None:
+    path = f"/api/v1/namespaces/{classes}/configmaps?dryRun=All"
+
+    refused = api("POST", path, config_map_of("123"))
+
+    assert "'classes.tests.example.com' denied request: at most 2 by tests-two" in refused.message
+    assert api("POST", path, config_map_of("12")).code == 201
+    assert api("POST", "/api/v1/namespaces/default/configmaps?dryRun=All", config_map_of("123")).code == 201

@@ -5,7 +5,7 @@ What the tables below do not name is refused in a policy or a binding, so that n
 
 import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ from devcluster.apiserver.resources import Resource
 GROUP = "admissionregistration.k8s.io"
 POLICIES, BINDINGS = f"{GROUP}/validatingadmissionpolicies", f"{GROUP}/validatingadmissionpolicybindings"
 
-_POLICY_FIELDS = ("failurePolicy", "matchConditions", "matchConstraints", "validations", "variables")
-_BINDING_FIELDS = ("policyName", "validationActions")
+_POLICY_FIELDS = ("failurePolicy", "matchConditions", "matchConstraints", "paramKind", "validations", "variables")
+_BINDING_FIELDS = ("paramRef", "policyName", "validationActions")
+_ALL_PARAMETERS: Object = {"selector": {}, "parameterNotFoundAction": "Allow"}
 _MATCH_DEFAULTS: Object = {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}}
 _RULE_FIELDS = ("apiGroups", "apiVersions", "operations", "resources", "scope")
 _OPERATIONS = ("CREATE", "UPDATE", "DELETE")
@@ -133,6 +134,8 @@ def check_binding(spec: Object) -> list[FieldError]:
         errors.append(required("spec.validationActions", "at least one validation action is required"))
     elif actions != ["Deny"]:
         errors.append(forbidden_field("spec.validationActions", "the dev cluster knows Deny alone"))
+    if spec.get("paramRef", _ALL_PARAMETERS) != _ALL_PARAMETERS:
+        errors.append(forbidden_field("spec.paramRef", "the dev cluster knows an empty selector with Allow alone"))
     return errors
 
 
@@ -140,12 +143,30 @@ def _unknown(obj: Object, known: Iterable[str], where: str) -> list[FieldError]:
     return [forbidden_field(f"{where}.{name}", "the dev cluster does not know it") for name in obj if name not in known]
 
 
-def denial(policy: Object, binding: Object, admission: Admission) -> ApiError | None:
-    """Return why a policy denies a write, in a real server's words; None if it does not."""
+def denial(
+    policy: Object, binding: Object, admission: Admission, namespace: Object | None, parameters: Sequence[Object | None]
+) -> ApiError | None:
+    """Return why a policy denies a write, in a real server's words; None if it does not.
+
+    It is evaluated once for each of the parameters, or with None where it takes none. `namespace` is that of the object.
+    """
     spec = policy["spec"]
     if not any(_matches(rule, admission) for rule in spec["matchConstraints"]["resourceRules"]):
         return None
-    data: Object = {"object": admission.obj, "oldObject": admission.old, "request": admission.request()}
+    data: Object = {
+        "object": admission.obj,
+        "oldObject": admission.old,
+        "request": admission.request(),
+        "namespaceObject": namespace,
+    }
+    return next(
+        (error for each in parameters if (error := _denial(policy, binding, admission, {**data, "params": each}))), None
+    )
+
+
+def _denial(policy: Object, binding: Object, admission: Admission, data: Object) -> ApiError | None:
+    """Return why a policy denies a write for one parameter."""
+    spec = policy["spec"]
     ignores_errors = spec["failurePolicy"] == "Ignore"
     unmet, failure = _unmet_conditions(spec, data)
     if unmet or (failure and ignores_errors):
@@ -228,4 +249,5 @@ def _program(expression: str) -> Any:
 
 @functools.cache
 def _environment() -> cel.Env:
-    return environment(dict.fromkeys(("object", "oldObject", "request", "variables"), cel.Type.DYN))
+    names = ("namespaceObject", "object", "oldObject", "params", "request", "variables")
+    return environment(dict.fromkeys(names, cel.Type.DYN))

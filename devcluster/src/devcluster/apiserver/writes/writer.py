@@ -306,10 +306,29 @@ class Writer:
         """Raise ApiError if a ValidatingAdmissionPolicy with a binding denies the write."""
         if admission.resource.group == admission_policies.GROUP:
             return
+        namespace = self._store.get(NAMESPACES, ("", admission.metadata.get("namespace") or ""))
         for binding in self._store.objects(admission_policies.BINDINGS):
             policy = self._store.get(admission_policies.POLICIES, ("", binding["spec"]["policyName"]))
-            if policy and (error := admission_policies.denial(policy, binding, admission)):
+            if policy is None:
+                continue
+            parameters = self._parameters(policy["spec"].get("paramKind"), namespace)
+            if error := admission_policies.denial(policy, binding, admission, namespace, parameters):
                 raise error
+
+    def _parameters(self, kind: Object | None, namespace: Object | None) -> list[Object | None]:
+        """Return the objects that a policy takes as its parameter, one after the other; None if it takes none.
+
+        Those of a namespaced kind are in the namespace of the object that is written.
+        """
+        if kind is None:
+            return [None]
+        wanted, here = (kind["apiVersion"], kind["kind"]), namespace["metadata"]["name"] if namespace else ""
+        return [
+            served(resource, obj)
+            for resource in self._registry
+            if (resource.api_version, resource.kind) == wanted
+            for obj in self._store.objects(resource.storage_key, here if resource.namespaced else "")
+        ]
 
     def _check_unchanged(self, target: Target, live: Object, new: Object) -> None:
         """Raise ApiError 409 if the client's object is not the one that is stored."""

@@ -12,7 +12,6 @@ RULE = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["CREATE"], "res
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}, "spec.paramKind"),
         (
             {"matchConstraints": {"resourceRules": [{**RULE, "operations": ["CONNECT"]}]}},
             "spec.matchConstraints.resourceRules[0].operations",
@@ -38,7 +37,8 @@ def test_what_would_not_be_checked_is_refused(change: dict[str, Any], field: str
     ("change", "field"),
     [
         ({"validationActions": ["Audit"]}, "spec.validationActions"),
-        ({"paramRef": {"name": "a"}}, "spec.paramRef"),
+        ({"paramRef": {"name": "a", "parameterNotFoundAction": "Allow"}}, "spec.paramRef"),
+        ({"paramRef": {"selector": {}, "parameterNotFoundAction": "Deny"}}, "spec.paramRef"),
         ({"matchResources": {}}, "spec.matchResources"),
     ],
 )
