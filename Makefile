@@ -84,7 +84,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-a
 LOCK = $(COMPILE) --generate-hashes --constraint locks/dev.lock
 but = $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' $(1))
 
-lock: $(READY)  ## Resolve the versions and hashes in locks/ anew; LOCK_ARGUMENTS='--upgrade-package NAME' for one, --upgrade for all
+lock: $(READY)  ## Resolve the versions and hashes in locks/ again; LOCK_ARGUMENTS='--upgrade-package NAME' for one, --upgrade for all
 	$(COMPILE) $(LOCK_ARGUMENTS) pyproject.toml devcluster/pyproject.toml --extra dev --output-file locks/dev.lock
 	$(LOCK) pyproject.toml --extra operator --output-file locks/operator.lock
 	echo torch | $(LOCK) - --output-file locks/torch.lock

@@ -108,7 +108,7 @@ class Toleration(ApiModel):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint; every effect if left out."""
     toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """How long, in seconds, a NoExecute taint is borne."""
+    """How long, in seconds, a NoExecute taint is tolerated."""
 
 
 def _labels_are_valid(pod: "PodSettings") -> bool:
@@ -151,7 +151,7 @@ class PodSettings(ApiModel):
     node_selector: Labels = {}
     """Labels that a node must have, such as nvidia.com/gpu.product."""
     tolerations: Annotated[list[Toleration], Field(max_length=16)] = []
-    """Taints that the pod bears."""
+    """Taints that the pod tolerates."""
     priority_class_name: ObjectName | None = None
     """PriorityClass of the pod."""
     env: Annotated[list[EnvVar], Field(max_length=64)] = []

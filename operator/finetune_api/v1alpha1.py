@@ -95,13 +95,13 @@ class RunPolicy(ApiModel):
     pre_running_deadline_seconds: Seconds | None = None
     """Longest time, in seconds, from admission until a pod runs. Time suspended or waiting for quota does not count."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """When to clean up pods and logs after the end, in seconds. The FineTuneJob itself stays, so that GitOps never runs it anew."""
+    """When to clean up pods and logs after the end, in seconds. The FineTuneJob itself stays, so that GitOps never runs it again."""
     preflight: Literal["inline", "pod"] = "inline"
     """Where settings, model and data are checked before the first step. `inline`: by the training pods alone. `pod`: first by a small CPU pod of its own, before GPUs and quota are asked for; what it fails with ends the job. Without effect once the training's Job is made."""
 
 
 _FROZEN = (
-    "immutable, since it shapes the run: delete the job and create it anew, or create one under another name; "
+    "immutable, since it shapes the run: delete the job and create it again, or create one under another name; "
     "with another output.uri, if it has one, since that one holds this run"
 )
 

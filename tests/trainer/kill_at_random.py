@@ -100,7 +100,7 @@ def load(path: Path, step: int) -> None:
 
 
 def warm_up(folder: Path) -> None:
-    """Have all imported that saving and loading need, so that not each process does it anew."""
+    """Import all that saving and loading need, so that not each process does it again."""
     model, folder = make_model(), folder / "warm-up"
     state = TrainingState(model, make_tokenizer(), weights_of(model), {OPTIMIZER: fill(model, 1)}, {TRAINER_STATE: "1"})
     folder.mkdir()

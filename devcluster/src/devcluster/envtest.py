@@ -199,7 +199,7 @@ async def _process(program: Path, arguments: list[str], log: Path) -> AsyncItera
 
 
 def _end_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it ends, were it by SIGKILL."""
+    """Make the kernel kill this process when the one that started it ends, were it by SIGKILL."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

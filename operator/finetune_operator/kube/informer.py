@@ -1,4 +1,4 @@
-"""A cache of the objects of one kind that bear a label, kept by list and watch.
+"""A cache of the objects of one kind that have a label, kept by list and watch.
 
 Protocol: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """

@@ -32,7 +32,7 @@ def pre_running_deadline(spec: FineTuneJobSpec, observed: Observation, verdict: 
     seconds = spec.run_policy.pre_running_deadline_seconds
     what = "no pod ran" if _nodes(spec, observed) == 1 else "not all pods ran"
     message = f"{what} within {seconds} s (runPolicy.preRunningDeadlineSeconds): {verdict.message}"
-    hint = "mend what the message names, or raise runPolicy.preRunningDeadlineSeconds; then create the job anew"
+    hint = "correct what the message names, or raise runPolicy.preRunningDeadlineSeconds; then create the job again"
     return Verdict("Failed", Reason.PRE_RUNNING_DEADLINE_EXCEEDED, message, now, hint)
 
 

@@ -62,12 +62,12 @@ def invalid_spec(finetunejob: FineTuneJob, now: datetime) -> Verdict:
     if before is not None:
         what = f"this operator cannot read the spec, and leaves the job alone: {message}"
         return Verdict(before, Reason.INVALID_SPEC, what)
-    hint = "delete the job and create it anew with the named fields mended"
+    hint = "delete the job and create it again with the named fields corrected"
     return Verdict("Failed", Reason.INVALID_SPEC, message, now, hint)
 
 
 def _refused(cause: Cause, now: datetime) -> Verdict:
-    hint = "delete the job and create it anew with that mended"
+    hint = "delete the job and create it again with that corrected"
     return Verdict("Failed", cause.reason, cause.message, now, hint)
 
 

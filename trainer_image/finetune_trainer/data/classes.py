@@ -183,7 +183,7 @@ def _sorted(names: Sequence[str], labels: Labels, in_order: bool) -> Iterator[tu
     why = "batches have one class each" if in_order else "a slice has another share of each class than the rest"
     yield (
         Reason.SORTED_BY_LABEL,
-        f"the rows of split '{labels.rows.split}' are sorted by it, and {why}; it has {shares}. To mend it, {_FROM_ALL}",
+        f"the rows of split '{labels.rows.split}' are sorted by it, and {why}; it has {shares}. To correct it, {_FROM_ALL}",
     )
 
 

@@ -30,7 +30,7 @@ class CurrentRows:
 
 
 class EpochSampler(Sampler[int]):
-    """Shuffles the rows anew in each epoch, by `seed` and the number of the epoch alone.
+    """Shuffles the rows again in each epoch, by `seed` and the number of the epoch alone.
 
     So a run resumed within an epoch meets the rows that are left. The samplers of torch and transformers draw from the
     global generator, and accelerate does not pass the epoch to its own after it skipped batches in one of several processes.

@@ -5,7 +5,7 @@ import re
 from transformers import GenerationConfig, PreTrainedModel
 
 
-def mend_generation(model: PreTrainedModel) -> None:
+def repair_generation(model: PreTrainedModel) -> None:
     """Leave out what has no effect, or transformers would refuse to save the model once it was changed otherwise.
 
     Some models on the Hub give a temperature and do not say whether they sample: they do.
@@ -32,7 +32,7 @@ def _without_effect(settings: GenerationConfig) -> set[str]:
 
 
 def stop_at(model: PreTrainedModel, token: int) -> None:
-    """Have `generate` end at `token` too: one of several, where the model knows another end."""
+    """Make `generate` end at `token` too: one of several, where the model knows another end."""
     settings = model.generation_config
     if settings is None:
         return

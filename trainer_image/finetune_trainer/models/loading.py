@@ -20,7 +20,7 @@ from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import model_error
 from finetune_trainer.base.text import listed
 from finetune_trainer.models.adapter_source import check_shapes, merged
-from finetune_trainer.models.generating import mend_generation
+from finetune_trainer.models.generating import repair_generation
 from finetune_trainer.models.hub_code import check_generates_by_itself
 from finetune_trainer.models.pretrained import Pretrained, model_failures
 from finetune_trainer.models.quantized import restored
@@ -50,7 +50,7 @@ def load_model(
     kind: Any, pretrained: Pretrained, settings: ModelSource, tokenizer: Tokenizer, **options: Any
 ) -> Loaded:
     """The model by `kind`, one of transformers' AutoModelFor… classes, with special tokens as the tokenizer has them.
-    A head for other classes than those that it was trained for is made anew.
+    A head for other classes than those that it was trained for is initialized at random.
 
     Args:
         options: Fields of its configuration, such as num_labels.
@@ -75,7 +75,7 @@ def load_model(
     check_all_was_read(model, info, settings.source, new_head)
     align_special_tokens(model, tokenizer)
     check_special_tokens(model, tokenizer, settings.source)
-    mend_generation(model)
+    repair_generation(model)
     check_generates_by_itself(model, settings.source)
     fresh = sorted({*info["missing_keys"], *_mismatched(info)} - _computed(model))
     if pretrained.adapter:
@@ -162,7 +162,7 @@ def _mismatched(info: Mapping[str, Any]) -> list[str]:
 
 
 def _parameters(model: PreTrainedModel, names: Iterable[str]) -> set[str]:
-    """Those that are learnt: a buffer is computed anew, and so are positions by sines."""
+    """Those that are learnt: a buffer is computed again, and so are positions by sines."""
     return set(names) & {name for name, _ in model.named_parameters(remove_duplicate=False)} - _computed(model)
 
 

@@ -14,7 +14,7 @@ _STORE_TIMEOUT = timedelta(seconds=20)
 
 
 class Rendezvous(RendezvousHandler):
-    """Meets once. In contrast to torch's static one, waiting can be interrupted, and a machine that comes anew is seen."""
+    """Meets once. In contrast to torch's static one, waiting can be interrupted, and a machine that comes again is seen."""
 
     def __init__(self, host: str, port: int, node: int, nodes: int, timeout: float) -> None:
         """Take a free port where `port` is 0. `timeout` is how long to wait for the other machines, in seconds."""
@@ -79,7 +79,7 @@ class Rendezvous(RendezvousHandler):
         except DistError as error:
             raise peer_lost(f"the first machine of the run was lost: {error}") from error
         if again:
-            raise peer_lost("another machine of the run has started anew")
+            raise peer_lost("another machine of the run has started again")
         return 0
 
     @property

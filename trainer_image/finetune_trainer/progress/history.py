@@ -52,7 +52,7 @@ class History:
             self._lines = lines
 
     def begin(self) -> None:
-        """Write the file anew with the lines that `resume` read; from here on lines are appended."""
+        """Rewrite the file with the lines that `resume` read; from here on lines are appended."""
         with output_failures(self._path.parent):
             write_atomically(self._path, "".join(f"{line.to_json()}\n" for line in self._lines).encode())
 

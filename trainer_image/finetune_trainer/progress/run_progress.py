@@ -51,7 +51,7 @@ class RunProgress:
         return cls(state, history, stop, store, checkpointing, adjustments, recorder)
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint, or start anew."""
+        """Go on from the newest checkpoint, or start over."""
         self.state.set_resumed_from(self.store.newest.step if self.store.newest else 0)
         self.rewind()
 

@@ -101,7 +101,7 @@ def _hint(error: Exception) -> str:
             "the model reads the text up to its end-of-text token, and a text that holds this token itself has several: "
             "take it out of the text"
         )
-    return "mend or drop what it names, or use a model that takes it"
+    return "correct or drop what it names, or use a model that takes it"
 
 
 def _describe(error: Exception) -> str:

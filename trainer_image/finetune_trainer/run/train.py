@@ -120,7 +120,7 @@ def _batch_for(processes: Processes, progress: RunProgress) -> BatchPlan:
             f"resources: the checkpoint is of {in_processes(before)}, with {batch.batch_size * batch.accumulation * before} rows in a "
             f"step, which {in_processes(processes.count)} cannot share evenly",
             f"go on with {in_processes(before)} (resources.gpus, resources.nodes and processesPerNode), or with a number that "
-            "divides these rows, or begin anew with another output.uri",
+            "divides these rows, or start over with another output.uri",
             Reason.OTHER_PROCESSES,
         )
     return same

@@ -105,7 +105,7 @@ def warn_of_odd_steps(config: RunConfig, arguments: TrainingArguments, total_ste
         warn(
             Reason.STEPS_BEYOND_END,
             f"checkpoints.steps: {checkpoints.steps} is more than the {total_steps} steps of the run, which is saved at its "
-            "end alone: what is killed before begins anew",
+            "end alone: what is killed before starts over",
         )
 
 

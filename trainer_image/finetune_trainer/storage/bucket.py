@@ -143,7 +143,7 @@ class Bucket:
             try:
                 yield
             except Exception:
-                self._fs = None  # the next attempt connects anew, with the credentials that there are then
+                self._fs = None  # the next attempt connects again, with the credentials that there are then
                 raise
 
 

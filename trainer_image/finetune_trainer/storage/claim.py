@@ -85,7 +85,7 @@ def check_same_rows(output: Output, rows: Callable[[], JsonObject]) -> None:
         raise output_error(
             Reason.DATA_CHANGED,
             f"{output.uri} holds this run on other data: since it began, the {' and '.join(changed)} rows have changed",
-            f"give output.uri another folder, or delete {output.shown(output.path)} to begin anew; to go on, put the "
+            f"give output.uri another folder, or delete {output.shown(output.path)} to start over; to go on, put the "
             "data back as it was",
         )
 

@@ -48,7 +48,7 @@ def remember_secrets() -> None:
 
 
 def storage_options(scheme: str, role: Role) -> dict[str, Any]:
-    """Return options for the fsspec file system of `scheme` (s3, gs, az), read anew: Kubernetes updates mounted Secrets.
+    """Return options for the fsspec file system of `scheme` (s3, gs, az), read again each time: Kubernetes updates mounted Secrets.
 
     Raises:
         TrainerError: BAD_CONFIGURATION when the Secret lacks what the scheme needs. No message holds a value.

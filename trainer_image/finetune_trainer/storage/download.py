@@ -77,7 +77,7 @@ def _download(bucket: Bucket, role: Role, entries: Mapping[str, Entry], partial:
                 ExitCode.INTERNAL,
                 Reason.STORAGE_UNREACHABLE,
                 f"{FIELDS[role]} {bucket.uri}: {name or 'the file'} came with another size than it has there",
-                "was it changed meanwhile? The next attempt reads it anew",
+                "was it changed meanwhile? The next attempt reads it again",
             )
         part.rename(path)
 

@@ -36,7 +36,7 @@ class Uploader:
 
         Raises:
             TrainerError: OUTPUT when the place refuses, else INTERNAL: it could be written when the run began, and
-                the next attempt looks anew whether it can.
+                the next attempt checks again whether it can.
         """
         pause, deadline = FIRST_PAUSE_SECONDS, None
         while True:

@@ -401,7 +401,7 @@ def test_what_the_api_server_will_never_take_is_a_failure() -> None:
 
     assert line(status) == ("Failed", "SpecRefused", cause.message)
     assert conditions(status) == {"Failed": "SpecRefused", "Stalled": "SpecRefused"}
-    assert status["failure"]["hint"] == "delete the job and create it anew with that mended"
+    assert status["failure"]["hint"] == "delete the job and create it again with that corrected"
 
 
 def test_a_spec_that_we_cannot_read_is_a_failure_that_names_the_field() -> None:
@@ -514,7 +514,7 @@ def test_the_deadline_before_running_counts_neither_suspension_nor_an_attempt_th
         compute(given, observation(job(suspend=True, start=None)), 900)["phase"],
         compute(given, retry, 900)["phase"],
         compute(parsed(ran, runPolicy={"preRunningDeadlineSeconds": 60}), gone, 900)["phase"],
-        # Suspended and admitted once more: it counts anew from there.
+        # Suspended and admitted once more: it counts again from there.
         compute(given, observation(job(start=200), pod(state=terminated(143))), 259)["phase"],
         compute(given, observation(job(start=200), pod(state=terminated(143))), 260)["phase"],
     ]

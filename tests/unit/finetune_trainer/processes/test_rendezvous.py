@@ -53,7 +53,7 @@ def test_a_machine_that_comes_a_second_time_has_lost_its_processes_and_waits_for
 
     with pytest.raises(TrainerError, match="the attempt before this one does not end") as waiting:
         machine(1, port, timeout=0.3).next_rendezvous()
-    with pytest.raises(TrainerError, match="another machine of the run has started anew") as left:
+    with pytest.raises(TrainerError, match="another machine of the run has started again") as left:
         first.num_nodes_waiting()
 
     assert (waiting.value.exit_code, left.value.exit_code) == (ExitCode.PEER_LOST, ExitCode.PEER_LOST)

@@ -271,7 +271,7 @@ def _call(number: int, call: Any) -> dict[str, Any]:
     if not isinstance(arguments, Mapping):
         raise ChatError(
             f"message {number}: the arguments of {function['name']} are no JSON object: {arguments!r:.80}",
-            "mend them or drop the row",
+            "correct them or drop the row",
         )
     outer = {key: value for key, value in call.items() if value is not None and key not in _FUNCTION}
     return {"type": "function", **outer, "function": {"name": function["name"], "arguments": dict(arguments)}}

@@ -18,7 +18,7 @@ KEEPS_APART: Final = frozenset({
     "nemotron", "olmo", "olmo2", "olmo3", "olmoe", "phi", "phi3", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3",
     "stablelm", "starcoder2",
 })  # fmt: skip
-"""Model types where positions that begin anew at 0 are enough: transformers then masks what lies before. Each is tested.
+"""Model types where positions that begin again at 0 are enough: transformers then masks what lies before. Each is tested.
 
 Others read on across texts without a word of warning: recurrent ones by their state, and attention that counts positions
 in its own way (Falcon, OPT, BLOOM, …) by what it lets through.

@@ -70,7 +70,7 @@ def text_of(file: DataFile) -> Iterator[TextIO]:
         raise _not_utf8(file, error) from error
     except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         raise data_error(
-            Reason.DATASET_UNREADABLE, f"{file.name} cannot be read: {error}", "is the file whole? Copy it anew"
+            Reason.DATASET_UNREADABLE, f"{file.name} cannot be read: {error}", "is the file whole? Copy it again"
         ) from error
 
 

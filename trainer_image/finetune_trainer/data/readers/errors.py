@@ -1,4 +1,4 @@
-"""Explains why data could not be read, so that its owner can mend it."""
+"""Explains why data could not be read, so that its owner can correct it."""
 
 import re
 

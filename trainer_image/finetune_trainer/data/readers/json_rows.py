@@ -216,7 +216,7 @@ def _parsed(file: DataFile, line: int, text: str) -> Any:
         raise data_error(
             Reason.DATASET_UNREADABLE,
             f"{file.name} cannot be read: line {line + error.lineno - 1}, column {error.colno} is no JSON: {error.msg}",
-            "mend or drop the line; is the file whole?",
+            "correct or drop the line; is the file whole?",
         ) from error
     except RecursionError:
         raise data_error(
