@@ -21,6 +21,7 @@ from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind, Kube, connect
 from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.reports.certificates import Certificates
 from finetune_operator.reports.pod_owner import PodOwners
@@ -61,6 +62,8 @@ class Operator:
         self._blocked = BlockedJobs(self._finetunejobs.retry)
         self._jobs = self._informer(JOBS, self._on_job, trim_job)
         self._pods = self._informer(PODS, self._on_pod, trim_pod)
+        self._quotas = self._informer(RESOURCE_QUOTAS, self._on_quota, trim_quota, label=None)
+        self._quota_room = QuotaRoom()
         self._reports_url = settings.reports_url or ""
         self._reconciler = Reconciler(
             self._kube,
@@ -75,13 +78,17 @@ class Operator:
         self._started = False
 
     def _informer(
-        self, kind: Kind, on_change: Callable[[JsonObject], None], transform: Callable[[JsonObject], JsonObject]
+        self,
+        kind: Kind,
+        on_change: Callable[[JsonObject], None],
+        transform: Callable[[JsonObject], JsonObject],
+        label: str | None = LABEL_JOB_UID,
     ) -> Informer:
         return Informer(
             self._kube,
             kind,
             namespace=self._namespace,
-            label=LABEL_JOB_UID,
+            label=label,
             on_change=on_change,
             relist_seconds=self._settings.relist_interval,
             transform=transform,
@@ -122,6 +129,7 @@ class Operator:
             tasks = [
                 group.create_task(self._jobs.run()),
                 group.create_task(self._pods.run()),
+                group.create_task(self._quotas.run()),
                 group.create_task(self._check()),
                 group.create_task(self._certificates.keep_fresh(self._add_all)),
             ]
@@ -183,6 +191,11 @@ class Operator:
         key = self._finetunejobs.key_of_uid((raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))
         if key is not None:
             self._queue.add(key)
+
+    def _on_quota(self, raw: JsonObject) -> None:
+        namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
+        if self._quota_room.has_grown(raw, gone=self._quotas.get(namespace, name) is None):
+            self._blocked.wake(namespace)
 
     def _add_all(self) -> None:
         for key in self._finetunejobs.all_keys():

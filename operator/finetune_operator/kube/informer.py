@@ -1,4 +1,4 @@
-"""A cache of the objects of one kind that have a label, kept by list and watch.
+"""A cache of the objects of one kind, of those with a label or of all, kept by list and watch.
 
 Protocol: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -40,7 +40,7 @@ class Informer:
         kind: Kind,
         *,
         namespace: str | None,
-        label: str,
+        label: str | None,
         on_change: Callable[[JsonObject], None],
         relist_seconds: float,
         transform: Callable[[JsonObject], JsonObject] = lambda raw: raw,
@@ -51,6 +51,7 @@ class Informer:
         self._kind = kind
         self._namespace = namespace
         self._label = label
+        self._selectors = {"labelSelector": label} if label else {}
         self._on_change = on_change
         self._relist_seconds = relist_seconds
         self._transform = transform
@@ -97,14 +98,14 @@ class Informer:
 
     async def _list_and_watch(self) -> None:
         """One list, then watches until the next list is due, which heals what a watch may have missed."""
-        items, version = await self._kube.list(self._kind, self._namespace, labelSelector=self._label)
+        items, version = await self._kube.list(self._kind, self._namespace, **self._selectors)
         self._note_contact()
         self._replace(items)
         self.synced.set()
         relist = self._clock() + self._relist_seconds * random.uniform(0.9, 1.1)  # noqa: S311
         while self._clock() < relist:
             seconds = max(1, min(_WATCH_SECONDS, round(relist - self._clock())))
-            events = self._kube.watch(self._kind, self._namespace, version, seconds=seconds, labelSelector=self._label)
+            events = self._kube.watch(self._kind, self._namespace, version, seconds=seconds, **self._selectors)
             async with asyncio.timeout(_SILENCE_SECONDS) as silence:
                 async for event in events:
                     silence.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
@@ -175,7 +176,7 @@ class Informer:
         return raw
 
     def _value(self, raw: JsonObject) -> str:
-        return str((raw["metadata"].get("labels") or {}).get(self._label, ""))
+        return str((raw["metadata"].get("labels") or {}).get(self._label, "")) if self._label else ""
 
 
 def _key(raw: JsonObject) -> tuple[str, str]:

@@ -127,6 +127,7 @@ BUILT_IN = (
     _built_in("", "PersistentVolumeClaim", "pvc", "status"),
     _built_in("", "PersistentVolume", "pv", "status", **_CLUSTER),
     _built_in("", "Pod", "po", "status log binding eviction", has_generation=True, **_ALL),
+    _built_in("", "ResourceQuota", "quota", "status"),
     _built_in("", "Secret"),
     _built_in("", "ServiceAccount", "sa", "token"),
     _built_in("", "Service", "svc", "status", **_ALL),
