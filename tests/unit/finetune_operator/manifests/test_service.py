@@ -1,26 +1,8 @@
-"""What a job of many pods or processes, or one with credentials, has besides."""
+"""The headless Service by which many pods find the first."""
 
 import json
-from typing import Any
 
-import pytest
 from tests.unit.finetune_operator.samples import LABELS, OWNERS, UID, children, parsed
-
-
-@pytest.mark.parametrize(
-    ("resources", "threads"),
-    [
-        ({"gpus": 0, "cpu": "500m"}, "1"),
-        ({"gpus": 0, "cpu": "1500m"}, "2"),
-        ({"gpus": 4, "cpu": "32"}, "8"),
-        ({"gpus": 0, "processesPerNode": 3, "cpu": "4"}, "2"),
-        ({"gpus": 8, "cpu": "4"}, "1"),
-    ],
-)
-def test_the_processes_of_a_pod_share_the_cores_of_its_limit(resources: dict[str, Any], threads: str) -> None:
-    container = children(parsed(resources=resources)).job["spec"]["template"]["spec"]["containers"][0]
-
-    assert [each["value"] for each in container["env"] if each["name"] == "OMP_NUM_THREADS"] == [threads]
 
 
 def test_many_pods_find_the_first_of_them_by_a_headless_service() -> None:
@@ -68,27 +50,3 @@ def test_one_pod_needs_no_service() -> None:
     assert "subdomain" not in pod
     assert not {"FINETUNE_RENDEZVOUS", "FINETUNE_NODE_RANK"} & {each["name"] for each in pod["containers"][0]["env"]}
     assert json.loads(made.config_map["data"]["run.yaml"])["processesPerNode"] == 2
-
-
-def test_credentials_are_files_for_the_pods_user_and_stand_nowhere_else() -> None:
-    given = parsed(
-        model={"source": "org/gated", "secretRef": {"name": "hub"}},
-        output={"uri": "s3://models/yelp", "secretRef": {"name": "s3"}},
-    )
-
-    made = children(given)
-    pod = made.job["spec"]["template"]["spec"]
-    container = pod["containers"][0]
-
-    assert made.pvc is None
-    assert "--volume" not in container["args"]
-    assert container["volumeMounts"][5:] == [
-        {"name": "secret-model", "mountPath": "/var/run/secrets/finetune-credentials/model", "readOnly": True},
-        {"name": "secret-output", "mountPath": "/var/run/secrets/finetune-credentials/output", "readOnly": True},
-    ]
-    assert pod["volumes"][5:] == [
-        {"name": "secret-model", "secret": {"secretName": "hub", "defaultMode": 0o440}},
-        {"name": "secret-output", "secret": {"secretName": "s3", "defaultMode": 0o440}},
-    ]
-    assert {"name": "FINETUNE_SECRETS", "value": "/var/run/secrets/finetune-credentials"} in container["env"]
-    assert not any("valueFrom" in each for each in container["env"])

@@ -1,0 +1,63 @@
+"""What is changed of a Job after it is made."""
+
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.samples import parsed
+
+from finetune_operator.manifests.job import changes, changes_after_the_end
+
+
+@pytest.mark.parametrize(
+    ("before", "spec", "changed"),
+    [
+        ('{"backoffLimit": 3, "suspend": false}', {}, None),
+        ('{"backoffLimit": 3, "suspend": false}', {"suspend": True}, {"suspend": True}),
+        ('{"backoffLimit": 3, "suspend": true}', {}, {"suspend": False}),
+        (
+            '{"activeDeadlineSeconds": 60, "backoffLimit": 3, "suspend": false}',
+            {},
+            {"activeDeadlineSeconds": None},
+        ),
+        (
+            '{"backoffLimit": 3, "suspend": false}',
+            {"runPolicy": {"backoffLimit": 5, "activeDeadlineSeconds": 60}},
+            {"backoffLimit": 5, "activeDeadlineSeconds": 60},
+        ),
+        # The time to live is nothing for a Job that runs.
+        ('{"backoffLimit": 3, "suspend": false}', {"runPolicy": {"ttlSecondsAfterFinished": 60}}, None),
+        # Somebody took our annotation away, or wrote nonsense into it: all wishes are said again.
+        (None, {}, {"backoffLimit": 3, "suspend": False}),
+        ("[]", {}, {"backoffLimit": 3, "suspend": False}),
+        ("}", {}, {"backoffLimit": 3, "suspend": False}),
+    ],
+)
+def test_only_a_change_of_our_own_wish_is_sent_to_a_running_job(
+    before: str | None, spec: dict[str, Any], changed: dict[str, Any] | None
+) -> None:
+    given = parsed(**spec)
+    assert given.spec is not None
+
+    patch = changes(before, given.spec)
+
+    assert (patch and patch["spec"]) == changed
+    if patch:
+        assert changes(patch["metadata"]["annotations"]["finetune.dev/requested"], given.spec) is None
+
+
+def test_the_time_to_live_is_handed_over_after_the_end_once() -> None:
+    given = parsed(runPolicy={"ttlSecondsAfterFinished": 60})
+    assert given.spec is not None
+
+    patch = changes_after_the_end('{"backoffLimit": 3, "suspend": false}', given.spec)
+
+    assert patch == {
+        "metadata": {
+            "annotations": {
+                "finetune.dev/requested": '{"backoffLimit": 3, "suspend": false, "ttlSecondsAfterFinished": 60}'
+            }
+        },
+        "spec": {"ttlSecondsAfterFinished": 60},
+    }
+    assert changes_after_the_end(patch["metadata"]["annotations"]["finetune.dev/requested"], given.spec) is None
+    assert changes_after_the_end('{"suspend": false}', parsed().spec or given.spec) is None
