@@ -1,0 +1,151 @@
+"""One tenant's thousands of blocked jobs are that tenant's own affair. Time is virtual: no machine is too slow for it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.fake_api import FakeApi, refusal
+from tests.unit.finetune_operator.samples import finetunejob, merged
+from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
+
+from finetune_operator.controller.blocked import BlockedJobs
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.reconciler import Reconciler
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.kube.budget import Budget
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind
+from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.workqueue import WorkQueue
+
+QPS, BURST, WORKERS = 50, 100, 8
+"""The operator's defaults."""
+LATENCY = 0.005
+"""Seconds that the API server takes for a request."""
+
+
+class BusyApi(FakeApi):
+    """An API server of which the operator may ask so much, and which refuses all Jobs of the namespace `crowd`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._time = asyncio.get_running_loop().time
+        self._budget = Budget(per_second=QPS, burst=BURST, clock=self._time)
+        self.made: dict[str, float] = {}
+        """When each Job was made, by name."""
+        self.asked: Counter[str] = Counter()
+        """Requests by namespace."""
+        self.room = False
+        """Whether the quota of the namespace lets Jobs through after all."""
+
+    async def _answer(self, namespace: str) -> None:
+        await self._budget.take(namespace)
+        self.asked[namespace] += 1
+        await asyncio.sleep(LATENCY)
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
+        await self._answer(namespace)
+        return await super().get(kind, namespace, name)
+
+    async def create(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"].get("name", "")
+        await self._answer(namespace)
+        if kind == JOBS:
+            if namespace == "crowd" and not self.room:
+                raise refusal(403, "exceeded quota: count/jobs.batch=0")
+            self.made[name] = self._time()
+        return await super().create(kind, manifest)
+
+    async def replace_status(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
+        await self._answer(manifest["metadata"]["namespace"])
+        return await super().replace_status(kind, manifest)
+
+
+class Operator:
+    """The parts through which a key goes, as `finetune_operator.app` puts them together."""
+
+    def __init__(self) -> None:
+        self.api = BusyApi()
+        clock = asyncio.get_running_loop().time
+        self.queue: WorkQueue[Key] = WorkQueue(
+            lambda key: self._reconciler.reconcile(key), delay_of=lambda _: None, lane_of=lambda key: key.namespace
+        )
+        self.finetunejobs = FineTuneJobs(self.queue.add, clock)
+        self.blocked = BlockedJobs(self.finetunejobs.retry)
+        self._reconciler = Reconciler(
+            self.api,
+            finetunejobs=self.finetunejobs,
+            jobs=self._nothing(JOBS),
+            pods=self._nothing(PODS),
+            pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", "PEM"),
+            blocked=self.blocked,
+            status_interval=2,
+            clock=clock,
+        )
+
+    def _nothing(self, kind: Kind) -> Informer:
+        return Informer(
+            self.api, kind, namespace=None, label=LABEL_JOB_UID, on_change=lambda _: None, relist_seconds=60
+        )
+
+    def submit(self, namespace: str, name: str) -> None:
+        raw = merged(finetunejob(name=name), {"metadata": {"namespace": namespace, "uid": f"uid-{name}"}})
+        self.finetunejobs.update(self.api.put(FINETUNEJOBS, raw))
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        while not reached():  # noqa: ASYNC110 - the clock is virtual
+            await asyncio.sleep(LATENCY)
+
+
+async def wait_of_the_quiet(blocked: int, before: float) -> float:
+    """Seconds until a namespace's first job gets its Job, `before` seconds after another's came and were refused."""
+    operator = Operator()
+    for number in range(blocked):
+        operator.submit("crowd", f"crowd-{number}")
+    work = asyncio.create_task(operator.queue.work(WORKERS))
+    await asyncio.sleep(before)
+    begun = asyncio.get_running_loop().time()
+    operator.submit("quiet", "quiet")
+    await operator.until(lambda: "quiet" in operator.api.made)
+    work.cancel()
+    return operator.api.made["quiet"] - begun
+
+
+@pytest.mark.parametrize("before", [0, 10])
+def test_a_job_gets_its_job_within_a_second_beside_ten_thousand_blocked_ones_of_another(before: float) -> None:
+    assert run_in_virtual_time(wait_of_the_quiet(10_000, before)) <= 1
+
+
+def test_blocked_jobs_leave_nearly_all_requests_to_the_others_in_the_long_run() -> None:
+    async def program() -> float:
+        operator = Operator()
+        for number in range(40):
+            operator.submit("crowd", f"crowd-{number}")
+        work = asyncio.create_task(operator.queue.work(WORKERS))
+        await asyncio.sleep(1800)
+        before = operator.api.asked["crowd"]
+        await asyncio.sleep(1800)
+        work.cancel()
+        return (operator.api.asked["crowd"] - before) / 1800 / 40
+
+    assert run_in_virtual_time(program()) <= 1 / 300
+
+
+def test_when_there_is_room_the_blocked_are_made_one_after_the_other_long_before_their_time() -> None:
+    async def program() -> float:
+        operator = Operator()
+        for number in range(40):
+            operator.submit("crowd", f"crowd-{number}")
+        work = asyncio.create_task(operator.queue.work(WORKERS))
+        await asyncio.sleep(1800)
+        operator.api.room = True
+        operator.blocked.wake("crowd")
+        begun = asyncio.get_running_loop().time()
+        await operator.until(lambda: len(operator.api.made) == 40)
+        work.cancel()
+        return asyncio.get_running_loop().time() - begun
+
+    assert run_in_virtual_time(program()) <= 10
