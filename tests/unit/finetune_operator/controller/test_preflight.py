@@ -12,6 +12,7 @@ from tests.unit.finetune_operator.samples import (
     children,
     finetunejob,
     job,
+    line,
     merged,
     observation,
     parsed,
@@ -21,7 +22,7 @@ from tests.unit.finetune_operator.samples import (
     stamp,
     terminated,
 )
-from tests.unit.finetune_operator.status.test_compute import compute, line
+from tests.unit.finetune_operator.status.statuses import compute
 
 from finetune_api.report import FinalReport
 from finetune_operator.job.names import preflight_job_name

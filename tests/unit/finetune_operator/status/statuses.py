@@ -1,0 +1,48 @@
+"""Reports of a trainer, and the status that is computed of them."""
+
+from typing import Any
+
+from tests.unit.finetune_operator.samples import at
+
+from finetune_operator.status.compute import compute_status, to_manifest
+
+REPORT: dict[str, Any] = {
+    "sequence": 4,
+    "stage": "Training",
+    "progress": {
+        "step": 140,
+        "totalSteps": 375,
+        "epoch": "1.12",
+        "percent": 37,
+        "etaSeconds": 312,
+        "samplesPerSecond": "84.1",
+    },
+    "metrics": [{"name": "loss", "value": "1.2034"}, {"name": "eval_accuracy", "value": "0.5810"}],
+    "evaluations": [{"step": 125, "epoch": "1.0", "metrics": [{"name": "eval_accuracy", "value": "0.5810"}]}],
+    "checkpoints": [{"step": 125, "epoch": "1.0", "uri": "pvc://c/checkpoints/step-000125", "sizeBytes": 10}],
+    "bestCheckpoint": {
+        "step": 125,
+        "uri": "pvc://c/checkpoints/step-000125",
+        "metric": "eval_accuracy",
+        "value": "0.5810",
+    },
+    "adjustments": [{"step": 3, "reason": "CudaOutOfMemory", "message": "batches of 4 rows for 8"}],
+    "provenance": {"modelRevision": "abc", "datasetRevision": "def", "datasetFingerprint": "123"},
+}
+FINAL: dict[str, Any] = {
+    "exitCode": 0,
+    "progress": {"step": 375, "totalSteps": 375, "epoch": "3.0", "percent": 100, "etaSeconds": 0},
+    "metrics": [{"name": "loss", "value": "0.5234"}, {"name": "eval_accuracy", "value": "0.9100"}],
+    "evaluations": [{"step": 375, "epoch": "3.0", "metrics": [{"name": "eval_accuracy", "value": "0.9100"}]}],
+    "checkpoints": [{"step": 375, "epoch": "3.0", "uri": "pvc://c/checkpoints/step-000375"}],
+    "model": {"uri": "pvc://c/model", "sizeBytes": 9},
+}
+
+
+def compute(given: Any, observed: Any, seconds: float = 60) -> dict[str, Any]:
+    return to_manifest(compute_status(given, observed, at(seconds)))
+
+
+def conditions(status: dict[str, Any]) -> dict[str, str]:
+    """Reason of each condition that is true."""
+    return {each["type"]: each["reason"] for each in status["conditions"] if each["status"] == "True"}

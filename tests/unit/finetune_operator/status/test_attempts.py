@@ -1,0 +1,84 @@
+"""The attempts of a job: which there were, and how each ended."""
+
+import json
+
+from tests.unit.finetune_operator.samples import (
+    job,
+    line,
+    observation,
+    parsed,
+    pod,
+    running,
+    stamp,
+    terminated,
+)
+from tests.unit.finetune_operator.status.statuses import FINAL, compute
+
+
+def test_a_failed_attempt_is_followed_by_another() -> None:
+    status = compute(parsed(), observation(job(), pod(state=terminated(1, message="Traceback\nValueError: x"))), 95)
+
+    assert line(status)[:2] == ("Pending", "Retrying")
+    assert status["attempts"][0] | {"startTime": "", "endTime": ""} == {
+        "number": 1,
+        "pod": "yelp-1",
+        "node": "n1",
+        "startTime": "",
+        "endTime": "",
+        "exitCode": 1,
+        "reason": "TrainerError",
+    }
+
+
+def test_a_stopped_attempt_is_no_failure() -> None:
+    status = compute(parsed(), observation(job(), pod(state=terminated(143))), 95)
+
+    assert line(status) == (
+        "Pending",
+        "Resuming",
+        "the pod was stopped and had saved a checkpoint; a new one goes on from there",
+    )
+
+
+def test_a_pod_that_vanished_has_ended() -> None:
+    before = compute(parsed(), observation(job(), pod(state=running())))
+
+    status = compute(parsed(before), observation(job(), pod(2, state=running(70))), 80)
+
+    assert [(each["pod"], each.get("endTime"), each.get("reason")) for each in status["attempts"]] == [
+        ("yelp-1", stamp(80), "PodGone"),
+        ("yelp-2", None, None),
+    ]
+
+
+def test_only_the_newest_ten_attempts_are_kept_and_numbers_go_on() -> None:
+    pods = [pod(number, state=terminated(1)) for number in range(1, 13)]
+    before = compute(parsed(), observation(job(), *sorted(pods, key=lambda each: each["metadata"]["name"])), 200)
+
+    status = compute(parsed(before), observation(job(), pod(13, state=running())), 210)
+
+    assert [each["number"] for each in status["attempts"]] == list(range(4, 14))
+
+
+def test_attempts_that_were_dropped_do_not_come_back_while_their_pods_are_kept() -> None:
+    words = [{**FINAL, "exitCode": 1, "progress": {"step": number}} for number in range(1, 14)]
+    pods = [pod(number, state=terminated(1, message=json.dumps(word))) for number, word in enumerate(words, 1)]
+
+    first = compute(parsed(), observation(job(), *pods), 200)
+    second = compute(parsed(first), observation(job(), *pods), 210)
+    third = compute(parsed(second), observation(job(), *pods, pod(14, state=terminated(1))), 220)
+
+    assert second == first
+    assert first["progress"]["step"] == 13
+    assert [(each["number"], each["pod"]) for each in third["attempts"]] == [(n, f"yelp-{n}") for n in range(5, 15)]
+
+
+def test_an_attempt_that_somebody_numbered_as_high_as_can_be_is_followed_by_another() -> None:
+    last = {"attempts": [{"number": 1_000_000, "pod": "yelp-1"}]}
+
+    status = compute(parsed(last), observation(job(), pod(2, state=running())))
+
+    assert [(each["number"], each["pod"]) for each in status["attempts"]] == [
+        (1_000_000, "yelp-1"),
+        (1_000_000, "yelp-2"),
+    ]
