@@ -16,7 +16,7 @@ from finetune_operator.health import Check, Heartbeat, serve_health, silence_che
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_name
 from finetune_operator.job.observation import has_ended, parse_job, trim_job, trim_pod
-from finetune_operator.job.ownership import key_of_job
+from finetune_operator.job.ownership import controller
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind, Kube, connect
 from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
@@ -25,7 +25,8 @@ from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.reports.certificates import Certificates
 from finetune_operator.reports.pod_owner import PodOwners
-from finetune_operator.reports.server import ReportServer, serve_reports
+from finetune_operator.reports.server import serve_reports
+from finetune_operator.reports.serving import Server
 from finetune_operator.settings import Settings
 
 _CHECK_SECONDS = 60.0
@@ -110,7 +111,7 @@ class Operator:
             await _retry_until_done("the keys of the report endpoint cannot be read", self._certificates.refresh)
             report_server = await serve_reports(
                 client=self._client,
-                find_job=PodOwners(self._kube, self._jobs, self._pods).find,
+                find_job=PodOwners(self._jobs, self._pods, self._finetunejobs.key_of_uid).find,
                 on_report=self._finetunejobs.take_report,
                 on_refused=self._finetunejobs.refuse_report,
                 context=self._certificates.context,
@@ -121,9 +122,9 @@ class Operator:
             await self._work(report_server)
         finally:
             heartbeat.cancel()
-            await health.cleanup()
+            await health.close()
 
-    async def _work(self, report_server: ReportServer) -> None:
+    async def _work(self, report_server: Server) -> None:
         stop_kopf = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -178,7 +179,8 @@ class Operator:
         )
 
     def _on_job(self, raw: JsonObject) -> None:
-        key = key_of_job(raw)
+        owner = controller(raw)
+        key = self._own_key(raw, owner.uid if owner is not None else "")
         if self._jobs.get(raw["metadata"]["namespace"], raw["metadata"]["name"]) is None or parse_job(raw).end:
             # There may be room for another.
             self._blocked.wake(raw["metadata"]["namespace"])
@@ -188,9 +190,14 @@ class Operator:
             self._queue.add(key)
 
     def _on_pod(self, raw: JsonObject) -> None:
-        key = self._finetunejobs.key_of_uid((raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))
+        key = self._own_key(raw, (raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))
         if key is not None:
             self._queue.add(key)
+
+    def _own_key(self, raw: JsonObject, uid: str) -> Key | None:
+        """The FineTuneJob of this uid, if it is in the object's namespace: labels and owners can be forged."""
+        key = self._finetunejobs.key_of_uid(uid)
+        return key if key is not None and key.namespace == raw["metadata"]["namespace"] else None
 
     def _on_quota(self, raw: JsonObject) -> None:
         namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]

@@ -6,10 +6,15 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from finetune_operator.reports.connections import Bounds
+from finetune_operator.reports.serving import Server, serve
+
 _BEAT_SECONDS = 1.0
 _LONGEST_LAG_SECONDS = 10.0
 _LONGEST_SILENCE_SECONDS = 240.0
 """More than two missed bookmarks and a new list."""
+BOUNDS = Bounds(total=64, per_address=32)
+"""A kubelet opens a connection for each probe, and the newest connection always gets in."""
 
 Check = Callable[[], str | None]
 """Returns what is wrong, or None."""
@@ -48,7 +53,7 @@ def problems(checks: list[Check]) -> list[str]:
     return [problem for check in checks if (problem := check())]
 
 
-async def serve_health(host: str, port: int, *, alive: list[Check], ready: list[Check]) -> web.AppRunner:
+async def serve_health(host: str, port: int, *, alive: list[Check], ready: list[Check]) -> Server:
     """Serve both probes: 200, or 503 with one line for each thing that is wrong. `ready` is asked besides `alive`."""
 
     def answer(checks: list[Check]) -> web.Response:
@@ -61,10 +66,5 @@ async def serve_health(host: str, port: int, *, alive: list[Check], ready: list[
     async def readyz(_: web.Request) -> web.Response:
         return answer(alive + ready)
 
-    app = web.Application()
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
-    await runner.setup()
-    await web.TCPSite(runner, host, port).start()
-    return runner
+    routes = [web.get("/healthz", healthz), web.get("/readyz", readyz)]
+    return await serve(routes, host, port, BOUNDS)

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from finetune_api.base import JsonObject
 from finetune_operator.controller.blocked import Obstacle
 from finetune_operator.job.finetunejob import Key, key_of
+from finetune_operator.job.ownership import Owner
 from finetune_operator.job.report import Received
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
-from finetune_operator.reports.latest import LatestReport
+from finetune_operator.reports.latest import LatestReports
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,9 @@ class Entry:
     """The newest resourceVersion that Kopf's watch delivered."""
     listed: int = 0
     """The resourceVersion in the last list; 0 if it was not there."""
-    reports: LatestReport = field(default_factory=LatestReport)
+    reports: LatestReports = field(default_factory=LatestReports)
+    jobs: set[Owner] = field(default_factory=set)
+    """The Jobs that were seen to be its own. A pod may outlive its Job, and its final report still counts."""
     made: set[tuple[str, str]] | None = None
     """Plural and name of the children that were made, where another then could not be; None once the Job is there too."""
     obstacle: Obstacle = field(default_factory=Obstacle)

@@ -16,7 +16,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job
-from finetune_operator.job.ownership import changed, conflict, is_ours
+from finetune_operator.job.ownership import changed, conflict, is_our_claim, is_ours
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PVCS, SERVICES, Kind, Kube
 from finetune_operator.kube.errors import api_message
@@ -95,7 +95,7 @@ class Children:
             if manifest is None or _place(kind, manifest) in already:
                 continue
             made = await self._create(kind, manifest)
-            if not is_ours(made, finetunejob.uid):
+            if not (is_our_claim if kind is PVCS else is_ours)(made, finetunejob):
                 return conflict(made, manifest["kind"])
             if manifest.get("immutable") and made.get("data") != manifest["data"]:
                 return changed(made, manifest["kind"])
@@ -137,7 +137,7 @@ class Children:
         """
         await self._find_or_create(CONFIG_MAPS, children.config_map)
         live = await self._find_or_create(CONFIG_MAPS, children.authority)
-        if is_ours(live, finetunejob.uid) and live.get("data") != children.authority["data"]:
+        if is_ours(live, finetunejob) and live.get("data") != children.authority["data"]:
             await self._kube.apply(CONFIG_MAPS, children.authority)
         if children.service is not None:
             await self._find_or_create(SERVICES, children.service)

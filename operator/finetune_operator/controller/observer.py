@@ -6,6 +6,7 @@ from datetime import datetime
 
 from kubernetes.aio.client.exceptions import ForbiddenException
 
+from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
@@ -13,13 +14,12 @@ from finetune_operator.job.claims import claim_of
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job, parse_pods
-from finetune_operator.job.ownership import conflict, is_ours, own_pods
+from finetune_operator.job.ownership import conflict, is_ours, job_as_owner, own_pods
 from finetune_operator.job.preflight import wants_preflight
 from finetune_operator.kube.client import JOBS, PODS, PVCS, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.events import latest_warning
 from finetune_operator.kube.informer import Informer
-from finetune_operator.reports.latest import LatestReport
 from finetune_operator.status.waiting import unexplained
 
 
@@ -33,14 +33,13 @@ class Observer:
         self._pods = pods
 
     async def observe(self, finetunejob: FineTuneJob, entry: Entry, now: datetime) -> Observation:
-        """Return what there is of the job: its Jobs, their pods, the last report, and what is in their way.
+        """Return what there is of the job: its Jobs, their pods, the last reports, and what is in their way.
 
         What was in their way a short while ago still is: the API server is asked again when that is due.
         """
-        reports = entry.reports
-        observed = self._cached(finetunejob, finetunejob.names.job, reports)
+        observed = self._cached(finetunejob, finetunejob.names.job, entry)
         if finetunejob.terminal or not finetunejob.status.attempts:
-            preflight = self._cached(finetunejob, finetunejob.names.preflight_job, reports)
+            preflight = self._cached(finetunejob, finetunejob.names.preflight_job, entry)
             observed = replace(observed, preflight=preflight if preflight.job else None)
         spec = finetunejob.spec
         if finetunejob.terminal or spec is None:
@@ -52,14 +51,26 @@ class Observer:
             observed = await self._look_for_jobs(finetunejob, spec, observed, entry, now)
         return await self._look_closer(finetunejob, observed, spec.resources.nodes, entry, now)
 
-    def _cached(self, finetunejob: FineTuneJob, name: str, reports: LatestReport) -> Observation:
+    def _cached(self, finetunejob: FineTuneJob, name: str, entry: Entry) -> Observation:
         """What the caches hold of one of the two Jobs."""
         raw = self._jobs.get(finetunejob.namespace, name)
-        return Observation(
-            job=parse_job(raw) if raw is not None and is_ours(raw, finetunejob.uid) else None,
-            pods=parse_pods(own_pods(name, self._pods.labelled(finetunejob.uid)), reports.received),
-            unread=reports.unread,
-        )
+        job = parse_job(raw) if raw is not None and is_ours(raw, finetunejob) else None
+        return self._with_pods(Observation(job=job, unread=entry.reports.unread), finetunejob, name, entry)
+
+    def _with_pods(
+        self,
+        observed: Observation,
+        finetunejob: FineTuneJob,
+        name: str,
+        entry: Entry,
+        live: list[JsonObject] | None = None,
+    ) -> Observation:
+        """The observation of the Job of this name with the pods of it, cached if not `live`, and what they reported."""
+        if observed.job is not None:
+            entry.jobs.add(job_as_owner(name, observed.job.uid))
+        jobs = [job for job in entry.jobs if job.name == name]
+        pods = own_pods(finetunejob.namespace, jobs, self._pods.labelled(finetunejob.uid) if live is None else live)
+        return replace(observed, pods=parse_pods(pods, entry.reports.received))
 
     async def _look_for_jobs(
         self,
@@ -79,6 +90,7 @@ class Observer:
         names = finetunejob.names
         job, in_the_way = await self._live(finetunejob, names.job, entry)
         observed = replace(observed, job=job, blocked=in_the_way, preflight=preflight)
+        observed = self._with_pods(observed, finetunejob, names.job, entry)
         if job or in_the_way or not (preflight or wants_preflight(finetunejob, spec)):
             return observed
         if preflight and entry.made is not None:
@@ -89,7 +101,8 @@ class Observer:
             observed = replace(observed, check_first=wants_preflight(finetunejob, spec), output_bound=bound)
             return replace(observed, blocked=in_the_way, preflight=None)
         if preflight is None:
-            found = replace(self._cached(finetunejob, names.preflight_job, entry.reports), job=job)
+            found = Observation(job=job, unread=entry.reports.unread)
+            found = self._with_pods(found, finetunejob, names.preflight_job, entry)
             preflight = await self._look_closer(finetunejob, found, 1, entry, now)
         return replace(observed, preflight=preflight)
 
@@ -105,7 +118,7 @@ class Observer:
             return None, Cause(Reason.CREATE_FORBIDDEN, api_message(error))
         if raw is None:
             return None, None
-        return (parse_job(raw), None) if is_ours(raw, finetunejob.uid) else (None, conflict(raw, "Job"))
+        return (parse_job(raw), None) if is_ours(raw, finetunejob) else (None, conflict(raw, "Job"))
 
     async def _output_is_bound(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> bool:
         claim = claim_of(spec.output.uri or "")
@@ -128,7 +141,7 @@ class Observer:
             # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
             selector = f"{LABEL_JOB_UID}={finetunejob.uid}"
             pods, _ = await self._kube.list(PODS, finetunejob.namespace, labelSelector=selector)
-            return replace(observed, pods=parse_pods(own_pods(job.name, pods), entry.reports.received))
+            return self._with_pods(observed, finetunejob, job.name, entry, pods)
         asked = unexplained(observed, nodes, now)
         if asked is None:
             return observed

@@ -3,7 +3,7 @@
 A termination message is written by the training pod, so it is as untrusted as a report.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -220,13 +220,13 @@ def _end(status: JsonObject) -> End | None:
     return None
 
 
-def parse_pods(raw: Iterable[JsonObject], report: Received | None = None) -> tuple[PodState, ...]:
-    """Read the pods of one Job, oldest first. `report` is the last that one of them sent."""
+def parse_pods(raw: Iterable[JsonObject], reports: Mapping[str, Received] = {}) -> tuple[PodState, ...]:
+    """Read the pods of one Job, oldest first. `reports` holds the last report of a pod by the pod's uid."""
     ordered = sorted(raw, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
     pods = [_parse_pod(pod) for pod in ordered]
     newest = next((place for place in reversed(range(len(pods))) if pods[place].index == 0), None)
-    if newest is not None and report is not None and report.pod_uid == pods[newest].uid:
-        pods[newest] = replace(pods[newest], report=report)
+    if newest is not None:
+        pods[newest] = replace(pods[newest], report=reports.get(pods[newest].uid))
     return tuple(pods)
 
 

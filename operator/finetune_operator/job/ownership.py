@@ -1,30 +1,66 @@
-"""Who owns an object. Nothing that another made is ever adopted or overwritten."""
+"""Who owns an object: by apiVersion, kind, name and uid, all four. Nothing that another made is ever adopted or overwritten.
+
+Anyone may put any label and any owner reference on an object of theirs. A controller or the garbage collector takes a false
+reference away only after seconds, and one of an apiVersion that does not exist never.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
-from finetune_api.v1alpha1 import KIND
-from finetune_operator.job.finetunejob import Key
+from finetune_api.v1alpha1 import API_VERSION, KIND
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import Cause
 
-
-def controller(raw: JsonObject) -> JsonObject | None:
-    """The owner reference of the object's controller."""
-    owners: list[JsonObject] = raw["metadata"].get("ownerReferences") or []
-    return next((owner for owner in owners if owner.get("controller")), None)
+_JOB_API_VERSION = "batch/v1"
+_JOB_KIND = "Job"
 
 
-def is_ours(raw: JsonObject, uid: str) -> bool:
-    """Whether we made the object for the FineTuneJob of this uid. A claim that outlives the job has only the label."""
-    owner = controller(raw)
-    if owner is not None:
-        return bool(owner["uid"] == uid)
-    return bool((raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID) == uid)
+@dataclass(frozen=True)
+class Owner:
+    """An object that controls others of its namespace."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
 
 
-def own_pods(job_name: str, pods: list[JsonObject]) -> list[JsonObject]:
-    """The pods that this Job controls, of those with its label: anyone may put a label on a pod."""
-    return [pod for pod in pods if (owner := controller(pod)) and owner["kind"] == "Job" and owner["name"] == job_name]
+def controller(raw: JsonObject) -> Owner | None:
+    """The object that controls this one, as its owner reference has it."""
+    for each in raw["metadata"].get("ownerReferences") or ():
+        if each.get("controller"):
+            return Owner(each.get("apiVersion", ""), each.get("kind", ""), each.get("name", ""), each.get("uid", ""))
+    return None
+
+
+def finetunejob_as_owner(name: str, uid: str) -> Owner:
+    """A FineTuneJob as the owner of its children."""
+    return Owner(API_VERSION, KIND, name, uid)
+
+
+def job_as_owner(name: str, uid: str) -> Owner:
+    """A batch/v1 Job as the owner of its pods."""
+    return Owner(_JOB_API_VERSION, _JOB_KIND, name, uid)
+
+
+def is_ours(raw: JsonObject, finetunejob: FineTuneJob) -> bool:
+    """Whether we made the object for this FineTuneJob."""
+    return controller(raw) == finetunejob_as_owner(finetunejob.name, finetunejob.uid)
+
+
+def is_our_claim(raw: JsonObject, finetunejob: FineTuneJob) -> bool:
+    """Whether we made the claim for this FineTuneJob. One that outlives the job has no owner, and only the label."""
+    if controller(raw) is not None:
+        return is_ours(raw, finetunejob)
+    return bool((raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID) == finetunejob.uid)
+
+
+def own_pods(namespace: str, jobs: Collection[Owner], pods: Iterable[JsonObject]) -> list[JsonObject]:
+    """Those of the pods that one of these Jobs of the namespace controls."""
+    return [pod for pod in pods if controller(pod) in jobs and pod["metadata"]["namespace"] == namespace]
 
 
 def conflict(raw: JsonObject, kind: str) -> Cause:
@@ -45,9 +81,3 @@ def changed(raw: JsonObject, kind: str) -> Cause:
         Reason.CONFIG_CHANGED,
         f"{what} holds something else than this FineTuneJob asks for: delete it, and it is made again",
     )
-
-
-def key_of_job(raw: JsonObject) -> Key | None:
-    """The key of the FineTuneJob that owns a Job."""
-    owner = controller(raw)
-    return Key(raw["metadata"]["namespace"], owner["name"]) if owner and owner.get("kind") == KIND else None

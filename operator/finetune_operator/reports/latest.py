@@ -1,25 +1,30 @@
-"""The latest report of one job, in memory only: after a restart the next report brings the whole state again."""
+"""The latest reports of one job, in memory only: after a restart the next report brings the whole state again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from finetune_operator.job.report import Received
 
+_PODS = 4
+"""Those of a job that may report one after the other: of the preflight, of an attempt that ends, of the one that follows."""
+
 
 @dataclass
-class LatestReport:
-    """What the pods of one FineTuneJob reported last."""
+class LatestReports:
+    """What the pods of one FineTuneJob reported last, each for itself."""
 
-    received: Received | None = None
-    """The newest report, of whichever pod."""
+    received: dict[str, Received] = field(default_factory=dict)
+    """The newest report of each pod, by the pod's uid, in the order in which the pods reported last."""
     unread: str = ""
     """What was wrong with the first report that could not be read; empty if there was none."""
 
     def take(self, received: Received) -> bool:
         """Keep a report, unless a later one of the same pod overtook it. Return whether it is kept."""
-        if self.received is not None and _overtaken(received, self.received):
-            return False
-        self.received = received
-        return True
+        known = self.received.pop(received.pod_uid, None)
+        overtaken = known is not None and _overtaken(received, known)
+        self.received[received.pod_uid] = known if known is not None and overtaken else received
+        while len(self.received) > _PODS:
+            del self.received[next(iter(self.received))]
+        return not overtaken
 
     def refuse(self, why: str) -> bool:
         """Keep why a report was refused. Return whether it is the first: the others repeat it."""
@@ -29,12 +34,13 @@ class LatestReport:
 
     def clear(self) -> None:
         """Drop it all, for a job that has ended."""
-        self.received, self.unread = None, ""
+        self.received.clear()
+        self.unread = ""
 
 
 def _overtaken(received: Received, known: Received) -> bool:
     new, old = received.body.report, known.body.report
-    if received.pod_uid != known.pod_uid or old is None:
+    if old is None:
         return False
     # A pod that sends our report and stock transformers' one as well: ours knows more.
     return new is None or new.sequence <= old.sequence

@@ -1,48 +1,81 @@
-"""Which FineTuneJob a pod may report for."""
+"""Which FineTuneJob a pod may report for: answered from the caches alone, whoever asks and however often."""
+
+import time
+from collections.abc import Callable
+
+from cachetools import TTLCache
 
 from finetune_api.base import JsonObject
-from finetune_api.v1alpha1 import GROUP, KIND
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_INDEX
-from finetune_operator.job.ownership import controller
-from finetune_operator.kube.client import JOBS, PODS, Kind, Kube
+from finetune_operator.job.names import LABEL_INDEX, LABEL_JOB_UID, job_name, preflight_job_name
+from finetune_operator.job.ownership import controller, finetunejob_as_owner, job_as_owner
 from finetune_operator.kube.informer import Informer
 from finetune_operator.reports.token_review import Caller
 
+_LAG_SECONDS = 5.0
+"""A pod that runs has been in a cache for seconds; only after an outage may a cache be behind."""
+_STRANGERS = 10_000
+_REMEMBERED_SECONDS = 3600.0
+
+
+class NotSeenYet(Exception):
+    """The caches hold no such pod, or not all of its owners. They may be behind: worth another try."""
+
 
 class PodOwners:
-    """Finds the FineTuneJob of a pod by the owner references: pod → Job → FineTuneJob, each by its uid.
+    """Finds the FineTuneJob of a pod by the owner references: pod → Job → FineTuneJob, each by all that names it.
 
-    Of the pods that train together only the first one reports.
+    Nothing is asked of the API server: a pod without our label, or of no FineTuneJob that is there, never comes into the
+    caches, so that any number of strangers costs nothing. Of the pods that train together only the first one reports.
     """
 
-    def __init__(self, kube: Kube, jobs: Informer, pods: Informer) -> None:
-        self._kube = kube
+    def __init__(
+        self,
+        jobs: Informer,
+        pods: Informer,
+        key_of_uid: Callable[[str], Key | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`key_of_uid` finds a FineTuneJob that is there by its uid."""
         self._jobs = jobs
         self._pods = pods
+        self._key_of_uid = key_of_uid
+        self._clock = clock
+        self._first_asked: TTLCache[str, float] = TTLCache(_STRANGERS, ttl=_REMEMBERED_SECONDS, timer=clock)
 
-    async def find(self, caller: Caller) -> Key | None:
+    def find(self, caller: Caller) -> Key | None:
         """The FineTuneJob that this very pod (by uid) may report for; None if there is none.
 
-        Raises one of `finetune_operator.kube.errors.API_FAILURES` if the API server had to be asked and cannot be.
+        Raises:
+            NotSeenYet: It may be that of a pod that the caches do not hold yet. Not for long, for one uid.
         """
-        pod = await self._find(self._pods, PODS, caller.namespace, caller.pod_name, caller.pod_uid)
-        job_ref = controller(pod) if pod else None
-        if pod is None or job_ref is None or job_ref.get("kind") != "Job" or not _is_first(pod):
+        pod = self._pods.get(caller.namespace, caller.pod_name)
+        if pod is None or pod["metadata"]["uid"] != caller.pod_uid:
+            self._wait_for_the_caches(caller)
             return None
-        job = await self._find(self._jobs, JOBS, caller.namespace, job_ref["name"], job_ref["uid"])
-        owner = controller(job) if job else None
-        if owner is None or owner.get("kind") != KIND or not owner.get("apiVersion", "").startswith(f"{GROUP}/"):
+        labels = pod["metadata"].get("labels") or {}
+        finetunejob_uid = labels.get(LABEL_JOB_UID, "")
+        key, owner = self._key_of_uid(finetunejob_uid), controller(pod)
+        job = self._jobs.get(caller.namespace, owner.name) if owner is not None else None
+        if owner is not None and (key is None or job is None):
+            self._wait_for_the_caches(caller)
             return None
-        return Key(caller.namespace, owner["name"])
+        if key is None or job is None or labels.get(LABEL_INDEX, "0") != "0":
+            return None
+        return key if key.namespace == caller.namespace and _is_chain(pod, job, key, finetunejob_uid) else None
 
-    async def _find(self, cache: Informer, kind: Kind, namespace: str, name: str, uid: str) -> JsonObject | None:
-        cached = cache.get(namespace, name)
-        if cached is not None and cached["metadata"]["uid"] == uid:
-            return cached
-        live = await self._kube.get(kind, namespace, name)
-        return live if live is not None and live["metadata"]["uid"] == uid else None
+    def _wait_for_the_caches(self, caller: Caller) -> None:
+        """Raise NotSeenYet while it is not long since this pod first asked."""
+        asked = self._first_asked.setdefault(caller.pod_uid, self._clock())
+        if self._clock() - asked < _LAG_SECONDS:
+            raise NotSeenYet
 
 
-def _is_first(pod: JsonObject) -> bool:
-    return bool((pod["metadata"].get("labels") or {}).get(LABEL_INDEX, "0") == "0")
+def _is_chain(pod: JsonObject, job: JsonObject, key: Key, uid: str) -> bool:
+    """Whether the pod is this Job's, and the Job one of those that are made for this FineTuneJob."""
+    name = job["metadata"]["name"]
+    return (
+        controller(pod) == job_as_owner(name, job["metadata"]["uid"])
+        and controller(job) == finetunejob_as_owner(key.name, uid)
+        and name in (job_name(key.name), preflight_job_name(key.name))
+    )

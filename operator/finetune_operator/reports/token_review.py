@@ -7,6 +7,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from kubernetes.aio.client import (
     V1TokenReviewStatus,
 )
 
+from finetune_api.base import JsonObject
 from finetune_api.report import AUDIENCE
 
 _KEEP_SECONDS = 300.0
@@ -28,6 +30,9 @@ _EXPIRY_MARGIN_SECONDS = 10.0
 _CACHED_TOKENS = 10_000
 _REVIEWS_AT_ONCE = 8
 _REVIEW_TIMEOUT_SECONDS = 10.0
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_LONGEST_TOKEN = 8 * 1024
+_LATEST = 1e12
 _USER_PREFIX = "system:serviceaccount:"
 _POD_NAME = "authentication.kubernetes.io/pod-name"
 _POD_UID = "authentication.kubernetes.io/pod-uid"
@@ -59,17 +64,38 @@ def _only(values: list[str] | None) -> str:
     return values[0] if values and len(values) == 1 else ""
 
 
+def claimed(token: str) -> Caller | None:
+    """The pod that a token says it is made for, as Kubernetes writes it into one; None if it is no such token at all.
+
+    Nothing is verified: what it says is enough to refuse, and never enough to believe.
+    """
+    claims = _claims(token)
+    private = claims.get("kubernetes.io")
+    if not isinstance(private, dict):
+        return None
+    pod = private.get("pod")
+    names = private.get("namespace"), *((pod.get("name"), pod.get("uid")) if isinstance(pod, dict) else ("", ""))
+    return Caller(*names) if all(isinstance(name, str) for name in names) else None
+
+
 def expiry_of(token: str) -> float | None:
     """The `exp` claim, in seconds since 1970, of a JSON web token; None if it has none that can be read.
 
     Nothing is verified: ask only for a token that a review has found good.
     """
+    expiry = _claims(token).get("exp")
+    return float(expiry) if isinstance(expiry, int | float) and abs(expiry) < _LATEST else None
+
+
+def _claims(token: str) -> JsonObject:
+    if len(token) > _LONGEST_TOKEN or not _TOKEN.fullmatch(token):
+        return {}
+    payload = token.split(".")[1]
     try:
-        payload = token.split(".")[1]
-        expiry = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
-        return float(expiry)
-    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
-        return None
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 def keep_until(caller: Caller | None, token: str, now: float) -> float:

@@ -140,11 +140,18 @@ def received(
     )
 
 
+def by_pod(*reports: Received | None) -> dict[str, Received]:
+    """Reports by the uids of their pods."""
+    return {report.pod_uid: report for report in reports if report is not None}
+
+
 def observation(
     raw_job: dict[str, Any] | None = None, *pods: dict[str, Any], report: Received | None = None, **others: Any
 ) -> Observation:
     """What is observed of a job with these children."""
-    return Observation(job=None if raw_job is None else parse_job(raw_job), pods=parse_pods(pods, report), **others)
+    return Observation(
+        job=None if raw_job is None else parse_job(raw_job), pods=parse_pods(pods, by_pod(report)), **others
+    )
 
 
 POD_DEFAULTS = PodDefaults(image="trainer:1", reports_url="https://operator:8443", ca="PEM")

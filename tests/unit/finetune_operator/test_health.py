@@ -3,6 +3,7 @@
 import asyncio
 
 import aiohttp
+import pytest
 
 from finetune_operator.health import Heartbeat, serve_health, silence_check
 
@@ -15,19 +16,19 @@ async def ask(port: int, path: str) -> tuple[int, str]:
 async def test_a_stale_watch_fails_both_probes_and_a_missing_list_only_readiness() -> None:
     silence = 1.0
     listed = False
-    runner = await serve_health(
+    server = await serve_health(
         "127.0.0.1",
         0,
         alive=[silence_check("watch of Pods", lambda: silence)],
         ready=[lambda: None if listed else "the first lists have not come yet"],
     )
-    port = runner.addresses[0][1]
+    port = server.port
     answers = [await ask(port, "/healthz"), await ask(port, "/readyz")]
     listed = True
     answers += [await ask(port, "/readyz")]
     silence = 900.0
     answers += [await ask(port, "/healthz"), await ask(port, "/readyz")]
-    await runner.cleanup()
+    await server.close()
 
     assert answers == [
         (200, "ok\n"),
@@ -45,3 +46,26 @@ async def test_a_heart_beats_while_the_loop_turns() -> None:
 
     assert heartbeat.check() is None
     task.cancel()
+
+
+async def test_a_probe_gets_in_however_many_connections_are_held_open() -> None:
+    server = await serve_health("127.0.0.1", 0, alive=[], ready=[])
+    held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(200)]
+
+    answers = [await ask(server.port, path) for path in ("/healthz", "/readyz", "/", "/%00")]
+
+    assert [status for status, _ in answers] == [200, 200, 404, 404]
+    for _, writer in held:
+        writer.close()
+    await server.close()
+
+
+async def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune_operator.reports.serving._HEAD_TIMEOUT_SECONDS", 0.05)
+    server = await serve_health("127.0.0.1", 0, alive=[], ready=[])
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /healthz HT")
+
+    assert await reader.read() == b""
+    writer.close()
+    await server.close()

@@ -10,7 +10,18 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.finetune_operator.samples import START, UID, at, finetunejob, job, pod, received, running, terminated
+from tests.unit.finetune_operator.samples import (
+    START,
+    UID,
+    at,
+    by_pod,
+    finetunejob,
+    job,
+    pod,
+    received,
+    running,
+    terminated,
+)
 
 from devcluster.apiserver.schemas.validation import validate
 from finetune_api.report import ReportBody, TrainerStatus
@@ -25,7 +36,7 @@ from finetune_operator.job.observation import (
     trim_job,
     trim_pod,
 )
-from finetune_operator.job.ownership import controller
+from finetune_operator.job.ownership import controller, job_as_owner
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.report import NotAReport, parse_body
 from finetune_operator.manifests import build_children
@@ -184,7 +195,7 @@ REPORT = ReportBody.model_validate({"report": {"sequence": 1, "stage": "Training
 
 
 def observations(word: str, body: ReportBody = REPORT, unread: str = "") -> list[Observation]:
-    told = replace(received({}, 2), body=body)
+    told = by_pod(replace(received({}, 2), body=body))
     pods = [
         parse_pods([pod()], told),
         parse_pods([pod(state=running())], told),
@@ -273,7 +284,8 @@ def test_any_times_and_numbers_of_pods_and_jobs(first: str, second: str, third: 
 @pytest.mark.parametrize("index", ["0", "3"])
 def test_what_a_cache_keeps_of_jobs_and_pods_says_all_that_is_read_of_them(word: str, index: str) -> None:
     noise = {"annotations": {"a": "x" * 9}, "labels": {"b": "y", LABEL_JOB_UID: UID, LABEL_INDEX: index}}
-    owners = {"ownerReferences": [{"kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}]}
+    reference = {"apiVersion": "batch/v1", "kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}
+    owners = {"ownerReferences": [reference]}
     conditions = [{"type": "DisruptionTarget", "status": "True", "reason": "Evicted", "message": "m"}]
     for state in (None, running(), terminated(1, message=word), {"waiting": {"reason": "ErrImagePull"}}):
         raw = pod(state=state, conditions=conditions, reason="r", message="m")
@@ -283,7 +295,7 @@ def test_what_a_cache_keeps_of_jobs_and_pods_says_all_that_is_read_of_them(word:
         kept = trim_pod(raw)
 
         assert parse_pods([kept]) == parse_pods([raw])
-        assert controller(kept) == controller(raw) == owners["ownerReferences"][0]
+        assert controller(kept) == controller(raw) == job_as_owner("yelp", "job-uid")
         assert has_ended(kept) == has_ended(raw)
         assert "x" * 9 not in json.dumps(kept)
     raw_job = job(suspend=True, end=("Failed", "DeadlineExceeded", "late"))

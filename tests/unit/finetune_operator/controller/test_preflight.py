@@ -61,7 +61,7 @@ def checking_job(**others: Any) -> dict[str, Any]:
 
 
 def checking_pod(number: int = 1, **others: Any) -> dict[str, Any]:
-    owners = [{"kind": "Job", "name": NAME, "uid": "preflight-uid", "controller": True}]
+    owners = [{"apiVersion": "batch/v1", "kind": "Job", "name": NAME, "uid": "preflight-uid", "controller": True}]
     metadata = {"name": f"{NAME}-{number}", "uid": f"check-{number}", "ownerReferences": owners}
     return merged(pod(number, **others), {"metadata": {"labels": OWNED_POD["metadata"]["labels"], **metadata}})
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import (
+    OWNERS,
     UID,
     finetunejob,
     job,
@@ -34,14 +35,16 @@ KEY = Key("team-a", "yelp")
 OWNED: dict[str, Any] = {
     "metadata": {
         "labels": {LABEL_JOB_UID: UID},
-        "ownerReferences": [{"kind": "FineTuneJob", "name": "yelp", "uid": UID, "controller": True}],
+        "ownerReferences": OWNERS,
         "annotations": {"finetune.dev/requested": '{"backoffLimit": 3, "suspend": false}'},
     }
 }
 OWNED_POD: dict[str, Any] = {
     "metadata": {
         "labels": {LABEL_JOB_UID: UID},
-        "ownerReferences": [{"kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}],
+        "ownerReferences": [
+            {"apiVersion": "batch/v1", "kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}
+        ],
     }
 }
 
@@ -459,6 +462,7 @@ async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(worl
     world.edit(resources={"nodes": 2})
     await world.see()
     await world.reconcile()
+    world.api.put(JOBS, merged(world.api.objects[JOBS.plural, "yelp"], {"metadata": {"uid": "job-uid"}}))
     world.api.put(PODS, merged(member(0, state=terminated(17)), OWNED_POD))
     await world.see()
     await world.reconcile()

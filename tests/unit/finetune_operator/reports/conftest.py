@@ -15,6 +15,20 @@ from finetune_api.report import AUDIENCE
 Json = dict[str, Any]
 
 
+def token_of(
+    pod: str,
+    namespace: str = "team-a",
+    *,
+    uid: str | None = None,
+    expires: int = 4_000_000_000,
+    signature: str = "forged",
+) -> str:
+    """What looks like a token that is bound to a pod. Nobody knows it yet."""
+    private = {"namespace": namespace, "pod": {"name": pod, "uid": uid or f"uid-of-{pod}"}}
+    claims = json.dumps({"exp": expires, "kubernetes.io": private})
+    return f"header.{base64.urlsafe_b64encode(claims.encode()).decode().rstrip('=')}.{signature}"
+
+
 class ApiServer:
     """`reviews`, `secrets` and `failing` are what it answers from; `reviewed` holds each token that it was asked about."""
 
@@ -39,8 +53,7 @@ class ApiServer:
         expires: int = 4_000_000_000,
     ) -> str:
         """A token bound to a pod, as a kubelet projects it."""
-        claims = base64.urlsafe_b64encode(json.dumps({"exp": expires, "pod": pod}).encode()).decode().rstrip("=")
-        token = f"header.{claims}.{'s' * 43}{len(self.reviews)}"
+        token = token_of(pod, namespace, uid=uid, expires=expires, signature=f"{'s' * 43}{len(self.reviews)}")
         extra = {"pod-name": [pod], "pod-uid": [uid or f"uid-of-{pod}"]}
         self.reviews[token] = {
             "authenticated": True,

@@ -1,22 +1,42 @@
-"""Which report of a job is kept."""
+"""Which reports of a job are kept."""
 
 from tests.unit.finetune_operator.samples import received
 
-from finetune_operator.reports.latest import LatestReport
+from finetune_operator.reports.latest import LatestReports
+
+
+def sequences(reports: LatestReports) -> dict[str, int]:
+    return {uid: each.body.report.sequence for uid, each in reports.received.items() if each.body.report is not None}
 
 
 def test_a_report_that_was_overtaken_is_dropped() -> None:
-    reports = LatestReport()
-    for sequence in (2, 1):
-        reports.take(received({"report": {"sequence": sequence, "stage": "Training"}}))
+    reports = LatestReports()
 
-    assert reports.received is not None
-    assert reports.received.body.report is not None
-    assert reports.received.body.report.sequence == 2
+    taken = [reports.take(received({"report": {"sequence": n, "stage": "Training"}})) for n in (2, 1)]
+
+    assert (taken, sequences(reports)) == ([True, False], {"pod-1": 2})
+
+
+def test_a_report_of_one_pod_does_not_take_the_place_of_another_s() -> None:
+    reports = LatestReports()
+
+    for number, sequence in ((1, 7), (2, 1), (1, 8)):
+        reports.take(received({"report": {"sequence": sequence, "stage": "Training"}}, number))
+
+    assert sequences(reports) == {"pod-2": 1, "pod-1": 8}
+
+
+def test_of_many_pods_those_that_reported_last_are_kept() -> None:
+    reports = LatestReports()
+
+    for number in (1, 2, 3, 4, 1, 5):
+        reports.take(received({"report": {"sequence": number, "stage": "Training"}}, number))
+
+    assert sequences(reports) == {"pod-3": 3, "pod-4": 4, "pod-1": 1, "pod-5": 5}
 
 
 def test_what_was_wrong_with_the_first_report_is_kept_and_not_repeated() -> None:
-    reports = LatestReport()
+    reports = LatestReports()
 
     news = [reports.refuse(why) for why in ("no stage", "no sequence")]
 

@@ -1,84 +1,158 @@
-"""Whose pod a pod is follows from the owner references and uids, never from a label."""
+"""Whose pod a pod is follows from all four parts of each owner reference, and is known without a question to the API."""
 
 from typing import Any
 
 import pytest
 from tests.unit.finetune_operator.fake_api import FakeApi
-from tests.unit.finetune_operator.samples import UID, job, member, merged, pod
+from tests.unit.finetune_operator.samples import OWNERS, UID, job, member, merged, pod
 
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.names import LABEL_JOB_UID, preflight_job_name
 from finetune_operator.kube.client import JOBS, PODS, Kind
 from finetune_operator.kube.informer import Informer
-from finetune_operator.reports.pod_owner import PodOwners
+from finetune_operator.reports.pod_owner import NotSeenYet, PodOwners
 from finetune_operator.reports.token_review import Caller
 
-FINETUNEJOB = {
-    "apiVersion": "finetune.dev/v1alpha1",
-    "kind": "FineTuneJob",
-    "name": "yelp",
-    "uid": UID,
-    "controller": True,
-}
+KEY = Key("team-a", "yelp")
+FINETUNEJOB = OWNERS[0]
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}
+CALLER = Caller("team-a", "yelp-1", "pod-1")
 
 
-def owned(raw: dict[str, Any], *owners: dict[str, Any]) -> dict[str, Any]:
-    return merged(raw, {"metadata": {"ownerReferences": list(owners), "labels": {LABEL_JOB_UID: UID}}})
+class World:
+    """What the caches hold, and a clock."""
+
+    def __init__(self, *objects: tuple[Kind, dict[str, Any]], finetunejobs: dict[str, Key] | None = None) -> None:
+        self.api = FakeApi()
+        self.finetunejobs = {UID: KEY} if finetunejobs is None else finetunejobs
+        self.jobs, self.pods = self._cache(JOBS), self._cache(PODS)
+        self.time = 1000.0
+        for kind, raw in objects:
+            self.see(kind, raw)
+        self.owners = PodOwners(self.jobs, self.pods, lambda uid: self.finetunejobs.get(uid), lambda: self.time)
+
+    def _cache(self, kind: Kind) -> Informer:
+        return Informer(
+            self.api, kind, namespace=None, label=LABEL_JOB_UID, on_change=lambda _: None, relist_seconds=60
+        )
+
+    def see(self, kind: Kind, raw: dict[str, Any]) -> None:
+        informer = self.jobs if kind is JOBS else self.pods
+        informer._take({"type": "ADDED", "object": merged(raw, {"metadata": {"resourceVersion": "1"}})})
+
+    def ask(self, caller: Caller = CALLER) -> Key | str | None:
+        try:
+            return self.owners.find(caller)
+        except NotSeenYet:
+            return "not yet"
 
 
-def owners_in(*objects: tuple[Kind, dict[str, Any]]) -> tuple[PodOwners, FakeApi]:
-    """A look-up whose caches are empty, so that all is asked of the API."""
-    api = FakeApi()
-    for kind, raw in objects:
-        api.put(kind, raw)
-
-    def cache(kind: Kind) -> Informer:
-        return Informer(api, kind, namespace=None, label=LABEL_JOB_UID, on_change=lambda _: None, relist_seconds=60)
-
-    return PodOwners(api, cache(JOBS), cache(PODS)), api
+def owned(raw: dict[str, Any], *owners: dict[str, Any], label: str = UID) -> dict[str, Any]:
+    return merged(raw, {"metadata": {"ownerReferences": list(owners), "labels": {LABEL_JOB_UID: label}}})
 
 
-async def test_a_pod_belongs_to_the_finetunejob_that_owns_its_job() -> None:
-    owners, api = owners_in((JOBS, owned(job(), FINETUNEJOB)), (PODS, owned(pod(), JOB)))
+def test_a_pod_belongs_to_the_finetunejob_that_owns_its_job() -> None:
+    world = World((JOBS, owned(job(), FINETUNEJOB)), (PODS, owned(pod(), JOB)))
 
-    found = await owners.find(Caller("team-a", "yelp-1", "pod-1"))
+    assert (world.ask(), world.api.requests) == (KEY, [])
 
-    assert found == Key("team-a", "yelp")
-    assert api.requests == ["get pods", "get jobs"]
+
+def test_a_pod_of_the_preflight_belongs_to_its_finetunejob() -> None:
+    name = preflight_job_name("yelp")
+    check = merged(owned(job(), FINETUNEJOB), {"metadata": {"name": name}})
+    world = World((JOBS, check), (PODS, owned(pod(), {**JOB, "name": name})))
+
+    assert world.ask() == KEY
 
 
 @pytest.mark.parametrize(
-    ("pod_owners", "job_owners", "uid"),
+    ("pod_owners", "job_owners"),
     [
-        ([JOB], [FINETUNEJOB], "an-earlier-pod-of-that-name"),
-        ([], [FINETUNEJOB], "pod-1"),
-        ([{**JOB, "uid": "another"}], [FINETUNEJOB], "pod-1"),
-        ([{**JOB, "controller": False}], [FINETUNEJOB], "pod-1"),
-        ([{**JOB, "kind": "ReplicaSet"}], [FINETUNEJOB], "pod-1"),
-        ([JOB], [], "pod-1"),
-        ([JOB], [{**FINETUNEJOB, "kind": "CronJob"}], "pod-1"),
-        ([JOB], [{**FINETUNEJOB, "apiVersion": "other.dev/v1"}], "pod-1"),
+        ([], [FINETUNEJOB]),
+        ([{**JOB, "uid": "another"}], [FINETUNEJOB]),
+        ([{**JOB, "controller": False}], [FINETUNEJOB]),
+        ([{**JOB, "kind": "ReplicaSet"}], [FINETUNEJOB]),
+        ([{**JOB, "apiVersion": "batch.example.com/v1"}], [FINETUNEJOB]),
+        ([{**JOB, "apiVersion": "batch/v9"}], [FINETUNEJOB]),
+        ([JOB], []),
+        ([JOB], [{**FINETUNEJOB, "kind": "CronJob"}]),
+        ([JOB], [{**FINETUNEJOB, "apiVersion": "other.dev/v1"}]),
+        ([JOB], [{**FINETUNEJOB, "apiVersion": "finetune.dev/v9"}]),
+        ([JOB], [{**FINETUNEJOB, "uid": "of-an-earlier-yelp"}]),
+        ([JOB], [{**FINETUNEJOB, "name": "another"}]),
     ],
 )
-async def test_a_pod_with_our_label_and_another_origin_is_nobodys(
-    pod_owners: list[dict[str, Any]], job_owners: list[dict[str, Any]], uid: str
+def test_a_pod_with_our_label_and_another_origin_is_nobodys(
+    pod_owners: list[dict[str, Any]], job_owners: list[dict[str, Any]]
 ) -> None:
-    owners, _ = owners_in((JOBS, owned(job(), *job_owners)), (PODS, owned(pod(), *pod_owners)))
+    world = World((JOBS, owned(job(), *job_owners)), (PODS, owned(pod(), *pod_owners)))
 
-    assert await owners.find(Caller("team-a", "yelp-1", uid)) is None
-
-
-async def test_a_pod_that_is_not_there_is_nobodys() -> None:
-    owners, _ = owners_in()
-
-    assert await owners.find(Caller("team-a", "yelp-1", "pod-1")) is None
+    assert (world.ask(), world.api.requests) == (None, [])
 
 
-@pytest.mark.parametrize(("index", "found"), [(0, Key("team-a", "yelp")), (1, None)])
-async def test_of_many_pods_only_the_first_speaks(index: int, found: Key | None) -> None:
+def test_a_job_that_the_operator_never_makes_speaks_for_nobody() -> None:
+    forged = merged(owned(job(), FINETUNEJOB), {"metadata": {"name": "mine"}})
+    world = World((JOBS, forged), (PODS, owned(pod(), {**JOB, "name": "mine"})))
+
+    assert world.ask() is None
+
+
+def test_a_pod_speaks_for_no_job_of_another_namespace() -> None:
+    world = World(
+        (JOBS, owned(job(), FINETUNEJOB)), (PODS, owned(pod(), JOB)), finetunejobs={UID: Key("team-b", "yelp")}
+    )
+
+    assert world.ask() is None
+
+
+@pytest.mark.parametrize(("index", "found"), [(0, KEY), (1, None)])
+def test_of_many_pods_only_the_first_speaks(index: int, found: Key | None) -> None:
     sender = owned(member(index), JOB)
-    owners, _ = owners_in((JOBS, owned(job(), FINETUNEJOB)), (PODS, sender))
+    world = World((JOBS, owned(job(), FINETUNEJOB)), (PODS, sender))
     metadata = sender["metadata"]
 
-    assert await owners.find(Caller("team-a", metadata["name"], metadata["uid"])) == found
+    assert world.ask(Caller("team-a", metadata["name"], metadata["uid"])) == found
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        pytest.param([(JOBS, owned(job(), FINETUNEJOB))], id="pod"),
+        pytest.param([(PODS, owned(pod(), JOB))], id="job"),
+        pytest.param(
+            [(JOBS, owned(job(), FINETUNEJOB)), (PODS, merged(owned(pod(), JOB), {"metadata": {"uid": "pod-0"}}))],
+            id="an earlier pod of that name",
+        ),
+    ],
+)
+def test_what_the_caches_do_not_hold_may_come_soon_and_is_refused_after_a_while(
+    missing: list[tuple[Kind, dict[str, Any]]],
+) -> None:
+    world = World(*missing)
+    answers = []
+
+    for world.time in (1000.0, 1004.0, 1006.0, 1060.0):
+        answers.append(world.ask())
+
+    assert (answers, world.api.requests) == (["not yet", "not yet", None, None], [])
+
+
+def test_a_pod_that_is_seen_late_is_taken_whatever_it_was_told_before() -> None:
+    world = World((JOBS, owned(job(), FINETUNEJOB)))
+    world.ask()
+    world.time += 3000
+    refused = world.ask()
+
+    world.see(PODS, owned(pod(), JOB))
+
+    assert (refused, world.ask()) == (None, KEY)
+
+
+def test_any_number_of_strangers_is_remembered_in_bounded_memory_and_asks_nothing_of_the_api() -> None:
+    world = World((JOBS, owned(job(), FINETUNEJOB)), (PODS, owned(pod(), JOB)))
+
+    for number in range(20_000):
+        world.ask(Caller("team-b", "stranger", f"uid-{number}"))
+
+    assert len(world.owners._first_asked) == 10_000
+    assert (world.ask(), world.api.requests) == (KEY, [])

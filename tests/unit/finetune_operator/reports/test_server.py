@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import json
 import logging
 import ssl
@@ -9,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientError, ClientResponse, ClientSession, TCPConnector
-from kubernetes.aio.client import ApiClient, ApiException
+from aiohttp import ClientResponse, ClientSession, TCPConnector
+from kubernetes.aio.client import ApiClient
+from tests.unit.finetune_operator.reports.conftest import token_of
 
 from finetune_api.report import (
     ENV_CA_CERT,
@@ -26,7 +28,10 @@ from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import Received, report_path
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.reports.certificates import Certificates
-from finetune_operator.reports.server import ReportServer, serve_reports
+from finetune_operator.reports.connections import Bounds
+from finetune_operator.reports.pod_owner import NotSeenYet
+from finetune_operator.reports.server import BOUNDS, serve_reports
+from finetune_operator.reports.serving import Server
 from finetune_operator.reports.token_review import Caller
 
 REPORT = {"report": {"sequence": 7, "stage": "Training", "progress": {"step": 140, "totalSteps": 375, "percent": 37}}}
@@ -39,11 +44,11 @@ class Pods:
 
     def __init__(self) -> None:
         self.jobs = {Caller("team-a", "train-abc", "uid-of-train-abc"): JOB}
-        self.failure: Exception | None = None
+        self.behind = False
 
-    async def find(self, caller: Caller) -> Key | None:
-        if self.failure:
-            raise self.failure
+    def find(self, caller: Caller) -> Key | None:
+        if self.behind:
+            raise NotSeenYet
         return self.jobs.get(caller)
 
 
@@ -51,7 +56,7 @@ class Pods:
 class Endpoint:
     """A running server, and a client that trusts it."""
 
-    server: ReportServer
+    server: Server
     session: ClientSession
     trust: ssl.SSLContext
     pods: Pods
@@ -93,7 +98,7 @@ StartServer = Callable[..., Awaitable[Endpoint]]
 async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer]:
     endpoints: list[Endpoint] = []
 
-    async def start_server(rate: RateLimit | None = None) -> Endpoint:
+    async def start_server(rate: RateLimit | None = None, bounds: Bounds = BOUNDS) -> Endpoint:
         certificates = Certificates(client, namespace="finetune", secret="reports-tls", hosts=["localhost"])
         await certificates.refresh()
         pods, received, refused = Pods(), [], []
@@ -106,6 +111,7 @@ async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer
             host="127.0.0.1",
             port=0,
             rate=rate,
+            bounds=bounds,
         )
         trust = ssl.create_default_context(cadata=certificates.bundle)
         session = ClientSession(connector=TCPConnector(ssl=trust))
@@ -194,10 +200,46 @@ async def test_without_a_bearer_token_nobody_is_asked(endpoint: Endpoint, api_se
     assert (status, api_server.reviewed, endpoint.received) == (401, [], [])
 
 
-async def test_an_unknown_or_expired_token_is_refused(endpoint: Endpoint) -> None:
-    status, body = await endpoint.post("header.e30.unknown")
+@pytest.mark.parametrize(
+    "token",
+    [
+        "header.e30.unknown",
+        "opaque",
+        "..",
+        "\xe4\xf6\xfc.e30.x",
+        "\udcff\udcfe.e30.x",
+        "a.b c.d",
+        "x" * 7000,
+        f"{'x' * 2500}.{'y' * 2500}.z",
+        f"h.{base64.urlsafe_b64encode(b'[' * 3000).decode()}.s",
+        f"h.{base64.urlsafe_b64encode(bytes([0xFF, 0xFE])).decode()}.s",
+    ],
+    ids=range(10),
+)
+async def test_what_is_no_token_of_a_pod_is_refused_before_anybody_is_asked(
+    endpoint: Endpoint, api_server: Any, caplog: pytest.LogCaptureFixture, token: str
+) -> None:
+    head = request_head(token, "Content-Length: 0", encoding="utf-8")
+
+    answered = await endpoint.send_raw(head)
+
+    assert answered.startswith(b"HTTP/1.1 401")
+    assert (api_server.reviewed, [each for each in caplog.records if each.levelno >= logging.WARNING]) == ([], [])
+
+
+async def test_a_token_that_is_forged_or_expired_is_refused(endpoint: Endpoint, api_server: Any) -> None:
+    status, body = await endpoint.post(token_of("train-abc"))
 
     assert (status, body) == (401, {"error": "the token is expired, unknown, or made for another audience"})
+    assert len(api_server.reviewed) == 1
+
+
+async def test_a_token_that_is_another_s_by_its_review_is_refused(endpoint: Endpoint, api_server: Any) -> None:
+    stolen = token_of("train-abc")
+    api_server.reviews[stolen] = api_server.reviews[api_server.issue("web-1")]
+
+    assert (await endpoint.post(stolen))[0] == 401
+    assert endpoint.received == []
 
 
 async def test_a_token_for_another_audience_is_refused(endpoint: Endpoint, api_server: Any) -> None:
@@ -207,10 +249,30 @@ async def test_a_token_for_another_audience_is_refused(endpoint: Endpoint, api_s
 
 
 async def test_a_token_that_is_bound_to_no_pod_is_refused(endpoint: Endpoint, api_server: Any) -> None:
-    token = api_server.issue("train-abc")
-    api_server.reviews[token]["user"]["extra"] = {}
+    private = base64.urlsafe_b64encode(b'{"kubernetes.io": {"namespace": "team-a"}}').decode().rstrip("=")
 
-    assert await endpoint.post(token) == (403, {"error": "the token is bound to no pod"})
+    assert await endpoint.post(f"h.{private}.s") == (403, {"error": "the token is bound to no pod"})
+    assert api_server.reviewed == []
+
+
+async def test_a_stranger_is_refused_without_a_request_to_the_api_server(endpoint: Endpoint, api_server: Any) -> None:
+    tokens = [api_server.issue(f"web-{number}") for number in range(100)]
+
+    statuses = {(await endpoint.post(token))[0] for token in tokens}
+
+    assert (statuses, api_server.reviewed) == ({403}, [])
+
+
+async def test_a_pod_that_is_not_known_yet_is_asked_to_come_again(endpoint: Endpoint, api_server: Any) -> None:
+    token = api_server.issue("train-abc")
+    endpoint.pods.behind = True
+
+    headers = {"Authorization": f"Bearer {token}"}
+    async with endpoint.session.post(endpoint.root + report_path(JOB), json=REPORT, headers=headers) as early:
+        assert (early.status, early.headers["Retry-After"]) == (503, "2")
+    endpoint.pods.behind = False
+
+    assert (await endpoint.post(token))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -309,10 +371,11 @@ async def test_a_flood_of_wrong_tokens_does_not_reach_the_api_server(endpoint: E
     good = api_server.issue("train-abc")
     await endpoint.post(good)
 
-    statuses = {(await endpoint.post(f"header.e30.wrong-{number}"))[0] for number in range(150)}
+    forged = [token_of("train-abc", signature=f"forged-{number}") for number in range(100)]
+    statuses = {(await endpoint.post(token))[0] for token in forged}
 
     assert statuses == {401, 429}
-    assert len(api_server.reviewed) < 150
+    assert len(api_server.reviewed) < 100
     assert (await endpoint.post(good))[0] == 200
 
 
@@ -332,20 +395,22 @@ async def test_an_api_server_that_cannot_answer_is_no_fault_of_the_pod(
     assert (await endpoint.post(token))[0] == 200
 
 
-@pytest.mark.parametrize("failure", [ApiException(status=500), ClientError(), TimeoutError(), ConnectionError()])
-async def test_a_pod_that_cannot_be_looked_up_is_asked_to_come_again(
-    endpoint: Endpoint, api_server: Any, failure: Exception
+async def test_what_nobody_thought_of_is_an_answer_and_a_line_in_the_log_without_a_traceback(
+    endpoint: Endpoint, api_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    endpoint.pods.failure = failure
+    endpoint.pods.jobs = None  # type: ignore[assignment]
 
-    status, _ = await endpoint.post(api_server.issue("train-abc"))
+    status, body = await endpoint.post(api_server.issue("train-abc"))
 
-    assert status == 503
+    assert (status, body) == (500, {"error": "the request could not be handled"})
+    (record,) = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert record.exc_info is None
+    assert "AttributeError at " in record.getMessage()
 
 
-def request_head(token: str, *lines: str) -> bytes:
+def request_head(token: str, *lines: str, encoding: str = "ascii") -> bytes:
     head = [f"POST {report_path(JOB)} HTTP/1.1", "Host: localhost", f"Authorization: Bearer {token}", *lines]
-    return "\r\n".join([*head, "", ""]).encode()
+    return "\r\n".join([*head, "", ""]).encode(encoding, "surrogateescape")
 
 
 async def test_a_body_that_does_not_come_is_waited_for_only_so_long(
@@ -362,7 +427,7 @@ async def test_a_body_that_does_not_come_is_waited_for_only_so_long(
 async def test_headers_that_do_not_come_are_waited_for_only_so_long(
     start: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetune_operator.reports.server._IDLE_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("finetune_operator.reports.serving._HEAD_TIMEOUT_SECONDS", 0.1)
     endpoint = await start()
 
     got = await endpoint.send_raw(b"POST / HTTP/1.1\r\nHost: local")
@@ -370,22 +435,50 @@ async def test_headers_that_do_not_come_are_waited_for_only_so_long(
     assert got == b""
 
 
-async def test_connections_are_bounded(endpoint: Endpoint, api_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connections_of_others_do_not_shut_out_a_pod(start: StartServer, api_server: Any) -> None:
+    endpoint = await start(bounds=Bounds(total=4, per_address=4))
+    idle = [await asyncio.open_connection("localhost", endpoint.server.port) for _ in range(3)]
+    idle += [await asyncio.open_connection("localhost", endpoint.server.port, ssl=endpoint.trust) for _ in range(3)]
+
+    status, _ = await endpoint.post(api_server.issue("train-abc"))
+
+    assert status == 200
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_a_connection_is_for_one_report(endpoint: Endpoint, api_server: Any) -> None:
+    body = json.dumps(REPORT).encode()
+    report = request_head(api_server.issue("train-abc"), f"Content-Length: {len(body)}") + body
+
+    answered = await endpoint.send_raw(report + report)
+
+    assert (answered.count(b"HTTP/1.1 "), len(endpoint.received)) == (1, 1)
+
+
+async def test_a_namespace_has_only_so_many_bodies_under_way(
+    endpoint: Endpoint, api_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune_operator.reports.server._AT_ONCE", 1)
+    endpoint.pods.jobs[Caller("team-a", "other", "uid-of-other")] = JOB
     token = api_server.issue("train-abc")
-    assert (await endpoint.post(token))[0] == 200
-    monkeypatch.setattr("finetune_operator.reports.server._MAX_CONNECTIONS", 1)
+    await endpoint.post(token)
+    reader, writer = await asyncio.open_connection("localhost", endpoint.server.port, ssl=endpoint.trust)
+    writer.write(request_head(token, "Content-Length: 100", "Expect: 100-continue"))
+    assert (await reader.readline()).startswith(b"HTTP/1.1 100")
+    await asyncio.sleep(0)
 
-    refused = await endpoint.send_raw(request_head(token, "Content-Length: 0"))
+    refused, _ = await endpoint.post(api_server.issue("other"))
+    writer.close()
 
-    assert refused == b""
-    assert (await endpoint.post(token))[0] == 200
+    assert refused == 429
 
 
 async def test_nothing_of_a_token_is_ever_logged(
     endpoint: Endpoint, api_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    secret = "header.e30.very-secret"
+    secret = token_of("train-abc", signature="very-secret")
     token = api_server.issue("train-abc")
 
     await endpoint.post(secret)

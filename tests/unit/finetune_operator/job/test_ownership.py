@@ -1,0 +1,55 @@
+"""An object is ours by apiVersion, kind, name and uid of its controller, and by nothing less."""
+
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.samples import OWNERS, UID, finetunejob, merged, pod
+
+from finetune_operator.job.finetunejob import parse_finetunejob
+from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.ownership import is_our_claim, is_ours, job_as_owner, own_pods
+
+OURS = parse_finetunejob(finetunejob())
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}
+FORGERIES = [
+    {"apiVersion": "other.dev/v1"},
+    {"apiVersion": "finetune.dev/v9"},
+    {"kind": "Other"},
+    {"name": "other"},
+    {"uid": "other"},
+    {"controller": False},
+]
+
+
+def child(owner: dict[str, Any] | None) -> dict[str, Any]:
+    owners = {} if owner is None else {"ownerReferences": [owner]}
+    return {"metadata": {"namespace": "team-a", "name": "yelp", "labels": {LABEL_JOB_UID: UID}, **owners}}
+
+
+def test_what_we_made_is_ours() -> None:
+    assert is_ours(child(OWNERS[0]), OURS)
+    assert is_our_claim(child(OWNERS[0]), OURS)
+
+
+@pytest.mark.parametrize("forged", FORGERIES, ids=str)
+def test_what_another_made_is_not_ours_whatever_its_label(forged: dict[str, Any]) -> None:
+    assert not is_ours(child({**OWNERS[0], **forged}), OURS)
+
+
+def test_only_a_claim_is_ours_by_its_label_since_it_may_outlive_its_job() -> None:
+    assert (is_ours(child(None), OURS), is_our_claim(child(None), OURS)) == (False, True)
+    assert not is_our_claim(child({**OWNERS[0], "uid": "other"}), OURS)
+
+
+def test_pods_are_those_of_the_job_in_its_namespace() -> None:
+    def owned(number: int, **change: Any) -> dict[str, Any]:
+        return merged(pod(number), {"metadata": {"ownerReferences": [{**JOB, **change}]}})
+
+    forged = [owned(number + 2, **change) for number, change in enumerate([*FORGERIES, {"apiVersion": "batch/v2"}])]
+    elsewhere = merged(owned(9), {"metadata": {"namespace": "team-b"}})
+
+    assert own_pods("team-a", {job_as_owner("yelp", "job-uid")}, [owned(1), *forged, elsewhere, pod(10)]) == [owned(1)]
+
+
+def test_an_owner_reference_of_any_shape_is_read() -> None:
+    assert not is_ours(child({"controller": True}), OURS)

@@ -1,0 +1,122 @@
+"""However many connections are held open, the newest one is served, and those of others are not the ones that go."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from finetune_operator.reports.connections import Bounds, Listener, listen
+
+Connect = Callable[[str], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(data)
+
+
+@pytest.fixture
+async def listener() -> AsyncIterator[Listener]:
+    listener = Listener(listen("127.0.0.1", 0), Echo, Bounds(total=6, per_address=4), None)
+    yield listener
+    await listener.close()
+    listener.drop_all()
+
+
+@pytest.fixture
+async def connect(listener: Listener) -> AsyncIterator[Connect]:
+    writers = []
+
+    async def open_from(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, local_addr=(address, 0))
+        writers.append(writer)
+        return reader, writer
+
+    yield open_from
+    for writer in writers:
+        writer.close()
+
+
+async def answers(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> bool:
+    """Whether the other side still speaks on a connection."""
+    reader, writer = connection
+    try:
+        writer.write(b"?")
+        return await reader.read(1) == b"?"
+    except ConnectionError:
+        return False
+
+
+async def test_of_one_address_the_oldest_connection_makes_room(listener: Listener, connect: Connect) -> None:
+    connections = [await connect("127.0.0.1") for _ in range(5)]
+
+    newest = await answers(connections[-1])
+
+    assert (newest, [await answers(each) for each in connections[:-1]]) == (True, [False, True, True, True])
+    assert listener.open == 4
+
+
+async def test_when_all_are_taken_the_address_that_has_most_makes_room(listener: Listener, connect: Connect) -> None:
+    quiet = await connect("127.0.0.2")
+    assert await answers(quiet)
+    crowd = [await connect("127.0.0.3") for _ in range(4)]
+    assert await answers(crowd[-1])
+
+    newcomers = [await connect(f"127.0.0.{number}") for number in (4, 5, 6)]
+
+    assert [await answers(each) for each in newcomers] == [True] * 3
+    assert [await answers(each) for each in crowd] == [False, False, True, True]
+    assert await answers(quiet)
+    assert listener.open == 6
+
+
+async def test_a_connection_that_ends_makes_room(listener: Listener, connect: Connect) -> None:
+    for _ in range(20):
+        connection = await connect("127.0.0.1")
+        assert await answers(connection)
+        connection[1].close()
+        await connection[1].wait_closed()
+
+    assert await answers(await connect("127.0.0.1"))
+    assert listener.open <= 2  # the last of those that ended may not have been noticed yet
+
+
+async def test_without_a_descriptor_the_others_go_on_and_the_log_is_short(
+    listener: Listener, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = await connect("127.0.0.1")
+    assert await answers(before)
+    loop, accept, failures = asyncio.get_running_loop(), asyncio.get_running_loop().sock_accept, 3
+
+    async def fails_at_first(listening: socket.socket) -> tuple[socket.socket, object]:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise OSError(24, "Too many open files")
+        return await accept(listening)
+
+    monkeypatch.setattr("finetune_operator.reports.connections._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "sock_accept", fails_at_first)
+    first, second = await connect("127.0.0.1"), await connect("127.0.0.1")
+
+    assert [await answers(each) for each in (before, first, second)] == [True] * 3
+    assert [each.levelno for each in caplog.records] == [logging.WARNING] * 3
+
+
+async def test_nothing_is_accepted_after_the_close_and_what_is_open_goes_on(
+    listener: Listener, connect: Connect
+) -> None:
+    open_before = await connect("127.0.0.1")
+    assert await answers(open_before)
+
+    await listener.close()
+
+    with pytest.raises(OSError):  # noqa: PT011 - which one is the system's choice
+        await connect("127.0.0.1")
+    assert await answers(open_before)
