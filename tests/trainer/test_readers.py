@@ -286,7 +286,7 @@ def test_what_is_wrong_in_a_line_names_it(read: Read, content: str, reason: str,
 
 def test_rows_within_an_object_are_pointed_out(read: Read) -> None:
     for content in ('{"data": [{"text": "a", "label": 0}]}', '{\n"version": 1,\n"data": [{"text": "a", "label": 0}]}'):
-        assert "stand within 'data'" in str(failure(read, {"a.json": content}).hint)
+        assert "within 'data'" in str(failure(read, {"a.json": content}).hint)
 
 
 def test_a_row_that_is_all_rows_is_told_how_to_write_them(read: Read) -> None:
