@@ -23,7 +23,8 @@ def decide(
 ) -> Verdict:
     """Phase and message of a job that has not ended."""
     preflight = None if observed.job or observed.blocked or observed.refused else observed.preflight
-    stage, given = (preflight, preflight_spec(spec)) if preflight else (observed, spec)
+    stage = preflight or observed
+    given = preflight_spec(spec) if preflight else spec
     facts = gather_facts(given, finetunejob.status, stage, known, now)
     if observed.refused is not None:
         verdict = _refused(observed.refused, now)
