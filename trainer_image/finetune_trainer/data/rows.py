@@ -124,21 +124,29 @@ class _Loaded:
 
 
 def _load(settings: DatasetSettings, volumes: Volumes) -> _Loaded:
-    if is_hub_id(settings.source):
-        if files := hub_files(settings):
-            return _Loaded(*kept_rows(files.found, _texts(settings.columns)), files.commit)
-        repository, token = hub_id(settings.source), hub_token("dataset")
-        loaded = datasets.load_dataset(repository, name=settings.name, revision=settings.revision, token=token)
-        return _Loaded(_as_splits(loaded))
+    found, commit = _on_hub(settings) if is_hub_id(settings.source) else (_in_files(settings, volumes), None)
+    if isinstance(found, Found):
+        return _Loaded(*kept_rows(found, _texts(settings.columns)), commit)
+    return _Loaded(found)
+
+
+def _on_hub(settings: DatasetSettings) -> tuple[Found | datasets.DatasetDict, str | None]:
+    """Files that we read, and their commit; or the splits, where `datasets` reads them."""
+    if files := hub_files(settings):
+        return files.found, files.commit
+    repository, token = hub_id(settings.source), hub_token("dataset")
+    loaded = datasets.load_dataset(repository, name=settings.name, revision=settings.revision, token=token)
+    return _as_splits(loaded), None
+
+
+def _in_files(settings: DatasetSettings, volumes: Volumes) -> Found | datasets.DatasetDict:
+    """Files that we read; or the splits, where `datasets` reads them."""
     if settings.revision != "main":
         warn(
             Reason.REVISION_IGNORED,
             f"dataset.revision: {settings.source} has no revisions as a data set of the Hub has",
         )
-    return _load_local(settings, find_source(settings.source, "dataset", volumes))
-
-
-def _load_local(settings: DatasetSettings, path: Path) -> _Loaded:
+    path = find_source(settings.source, "dataset", volumes)
     if not path.exists():
         raise data_error(
             Reason.DATASET_NOT_FOUND, f"{settings.source}: there is nothing at {path}", "check dataset.source"
@@ -146,20 +154,16 @@ def _load_local(settings: DatasetSettings, path: Path) -> _Loaded:
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
         saved = _as_splits(datasets.load_from_disk(str(path)))
         _check_name(settings, saved)
-        return _Loaded(saved)
-    if path.is_file() and settings.name not in (None, "default"):
-        raise unknown_name(settings.source, str(settings.name))
-    found = (
-        _file(path)
-        if path.is_file()
-        else find_files(settings.source, path, settings.name, used_columns(settings.columns))
-    )
+        return saved
+    if path.is_file():
+        return _file(settings, path)
+    found = find_files(settings.source, path, settings.name, used_columns(settings.columns))
     if found.is_ours:
-        return _Loaded(*kept_rows(found, _texts(settings.columns)))
+        return found
     folder = cache_folder(
         "folders", found.splits, settings.name, (path / "README.md").exists() and (path / "README.md").read_text()
     )
-    return _Loaded(_as_splits(datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder))))
+    return _as_splits(datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder)))
 
 
 def _check_name(settings: DatasetSettings, saved: datasets.DatasetDict) -> None:
@@ -175,7 +179,9 @@ def _check_name(settings: DatasetSettings, saved: datasets.DatasetDict) -> None:
     )
 
 
-def _file(path: Path) -> Found:
+def _file(settings: DatasetSettings, path: Path) -> Found:
+    if settings.name not in (None, "default"):
+        raise unknown_name(settings.source, str(settings.name))
     file = DataFile(path, path.name)
     if file.suffix not in FORMATS:
         raise data_error(

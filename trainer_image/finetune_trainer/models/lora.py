@@ -70,9 +70,12 @@ def load_adapted(
         loaded = _load_quantized(load, base, lora.quantization)
     else:
         loaded = load(base)
+    model, fresh, paths = loaded.model, fresh_modules(loaded), _paths(loaded.model)
     if pretrained.adapter:
-        return _go_on(loaded, base, pretrained.adapter)
-    return _add_adapter(loaded, base, peft_type, lora)
+        added = _go_on(model, fresh, base, pretrained.adapter)
+    else:
+        added = _add_adapter(model, fresh, base, peft_type, lora)
+    return _finished(added, base, set(paths))
 
 
 def _load_quantized(load: Callable[[Pretrained], Loaded], base: Pretrained, bits: Literal["4bit", "8bit"]) -> Loaded:
@@ -108,10 +111,9 @@ def _load_quantized(load: Callable[[Pretrained], Loaded], base: Pretrained, bits
     return replace(loaded, model=model)
 
 
-def _add_adapter(loaded: Loaded, base: Pretrained, peft_type: str, lora: Lora) -> "PeftModel":
+def _add_adapter(model: PreTrainedModel, fresh: list[str], base: Pretrained, peft_type: str, lora: Lora) -> "PeftModel":
     from peft import LoraConfig, get_peft_model
 
-    model, fresh = loaded.model, fresh_modules(loaded)
     _check_targets(model, lora.target_modules, fresh)
     settings = LoraConfig(
         task_type=peft_type,
@@ -122,30 +124,27 @@ def _add_adapter(loaded: Loaded, base: Pretrained, peft_type: str, lora: Lora) -
         modules_to_save=fresh or None,
         revision=base.commit,
     )
-    paths = set(_paths(model))
     try:
         with outdated_names():
-            added = get_peft_model(model, settings, low_cpu_mem_usage=base.empty)
+            return get_peft_model(model, settings, low_cpu_mem_usage=base.empty)
     except ValueError as error:
         raise bad_configuration(
             f"training.lora.targetModules: {str(error).splitlines()[0]:.400}",
             f"these can be adapted: {listed(sorted(_linear_names(model, fresh)))}",
         ) from error
-    return _finished(added, base, paths)
 
 
-def _go_on(loaded: Loaded, base: Pretrained, adapter: Adapter) -> "PeftModel":
+def _go_on(model: PreTrainedModel, fresh: list[str], base: Pretrained, adapter: Adapter) -> "PeftModel":
     """The model with an adapter that was trained before.
 
     Raises:
         TrainerError: MODEL when it is not one of this model, or lacks what starts at random here.
     """
-    check_shapes(loaded.model, adapter)
-    paths = set(_paths(loaded.model))
-    found = adapted(loaded.model, adapter.folder, adapter.source, base.empty)
+    check_shapes(model, adapter)
+    found = adapted(model, adapter.folder, adapter.source, base.empty)
     settings: Any = found.peft_config["default"]
     saved = settings.modules_to_save or ()
-    if left := [name for name in fresh_modules(loaded) if not any(f".{name}".endswith(f".{kept}") for kept in saved)]:
+    if left := [name for name in fresh if not any(f".{name}".endswith(f".{kept}") for kept in saved)]:
         raise model_error(
             Reason.ADAPTER_DOES_NOT_FIT,
             f"the adapter {adapter.source} has no {listed(left)}, which its base {base.source} lacks as well",
@@ -153,7 +152,7 @@ def _go_on(loaded: Loaded, base: Pretrained, adapter: Adapter) -> "PeftModel":
         )
     settings.revision = base.commit
     logger.info("going on from the adapter %s: rank %s, alpha %s", adapter.source, settings.r, settings.lora_alpha)
-    return _finished(found, base, paths)
+    return found
 
 
 def _finished(model: "PeftModel", base: Pretrained, paths: set[str]) -> "PeftModel":

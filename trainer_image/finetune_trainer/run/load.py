@@ -144,15 +144,13 @@ def load_model(plan: RunPlan, data: TaskData, pretrained: Pretrained) -> "PreTra
 
 
 def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: list[str]) -> Provenance:
+    libraries = _libraries(config, pretrained)
     return Provenance(
         model_revision=pretrained.revision,
         dataset_revision=rows.revision if is_hub_id(config.dataset.source) else None,
         dataset_fingerprint=rows.fingerprint(columns),
         config_digest=config.digest(),
-        versions={
-            "python": platform.python_version(),
-            **{name: version_of(name) for name in _libraries(config, pretrained)},
-        },
+        versions={"python": platform.python_version(), **{name: version_of(name) for name in libraries}},
         seed=config.training.seed,
     )
 

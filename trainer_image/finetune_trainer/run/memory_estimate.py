@@ -1,7 +1,7 @@
 """How much memory a training will take, and how much room its output, by the shapes of its weights alone."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -9,6 +9,7 @@ from transformers.pytorch_utils import Conv1D
 
 from finetune_api.run import RunConfig
 from finetune_trainer.base.pinned_memory import pinned
+from finetune_trainer.engines.registry import ENGINES
 from finetune_trainer.settings.run_plan import RunPlan
 
 _FULL, _HALF = 4, 2
@@ -122,6 +123,27 @@ def shortage(memory: Memory, free: int | None) -> str | None:
         "are free; a smaller training.batchSize with more training.arguments.gradient_accumulation_steps trains the "
         "same, activation_checkpointing: true takes time instead, training.lora trains less"
     )
+
+
+def gpus_needed(sizes: Sizes, plan: RunPlan, longest: int, free: int) -> int | None:
+    """Return over how many GPUs with `free` bytes each FSDP must spread the model; None where no number is enough.
+
+    Args:
+        longest: Tokens in the longest row.
+    """
+    training = plan.config.training
+    if (
+        not plan.device.gpu
+        or not ENGINES[training.engine].distributed
+        or (training.lora and training.lora.quantization)
+    ):
+        return None  # these are not spread
+    spread = training.model_copy(update={"parallelism": "fsdp"})
+    for gpus in (2, 4, 8, 16, 32, 64):
+        larger = plan.config.model_copy(update={"gpus": gpus, "nodes": 1, "training": spread})
+        if estimate_memory(sizes, replace(plan, config=larger), longest).total <= free:
+            return gpus
+    return None
 
 
 def copy_shortage(sizes: Sizes, plan: RunPlan, free: int | None) -> str | None:

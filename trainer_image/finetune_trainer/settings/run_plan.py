@@ -57,19 +57,17 @@ def make_plan(config: RunConfig, device: Device, rows: int, batch: BatchPlan | N
     """
     given = check_arguments(config.training.arguments)
     batch = batch or BatchPlan.from_settings(config.training.batch_size, given)
-    arguments = _build_arguments(config, given, device, rows, batch)
-    return RunPlan(config, device, rows, batch, arguments, trains_in_bf16(given, device))
+    ours, bf16 = device_defaults(given, device), trains_in_bf16(given, device)
+    defaults = {**_defaults(config, rows, batch), **ours, **batch.to_arguments()}
+    arguments = _build_arguments(config, given, defaults, device, batch)
+    _check_loading(arguments, rows, config.nodes * config.processes)
+    return RunPlan(config, device, rows, batch, arguments, bf16)
 
 
 def _build_arguments(
-    config: RunConfig, given: dict[str, Any], device: Device, rows: int, batch: BatchPlan
+    config: RunConfig, given: dict[str, Any], defaults: dict[str, Any], device: Device, batch: BatchPlan
 ) -> TrainingArguments:
     asked = {**given, **{name: value for name, value in batch.to_arguments().items() if name in given}}
-    defaults = {
-        **_defaults(config, rows, batch),
-        **device_defaults(given, device),
-        **batch.to_arguments(),
-    }
     elsewhere = device.gpu and not device.here
     if elsewhere:
         asked, defaults = _without_precision(asked), _without_precision(defaults)
@@ -78,7 +76,6 @@ def _build_arguments(
         arguments = TrainingArguments(**named_as_here({**defaults, **asked, **fixed}))
     except Exception as error:  # it raises whatever its checks happen to meet
         raise _refused(_refused_argument(asked, {**defaults, **fixed}), error) from error
-    _check_loading(arguments, rows, config.nodes * config.processes)
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # else one process would train on all GPUs that it sees, by DataParallel
     return arguments

@@ -12,14 +12,13 @@ from finetune_api.run import RunConfig
 from finetune_trainer.base.hardware import available_memory
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.task_data import TaskData
-from finetune_trainer.engines.registry import ENGINES
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.load import Found, load_model
 from finetune_trainer.run.memory_estimate import (
-    Sizes,
     copy_shortage,
     estimate_memory,
     estimate_output,
+    gpus_needed,
     merge_shortage,
     output_shortage,
     shortage,
@@ -46,12 +45,12 @@ def estimate_run(found: Found, plan: RunPlan, output: Output | None, *, fresh: b
         TrainerError: MODEL or BAD_CONFIGURATION, where such a model cannot be trained as it is asked for.
     """
     config, data = plan.config, found.data
-    sizes = sizes_of(load_model(plan, data, replace(found.pretrained, empty=True)))
-    lengths = measure_lengths(data, config)
-    steps = count_steps(plan)
+    model = load_model(plan, data, replace(found.pretrained, empty=True))
+    lengths, steps = measure_lengths(data, config), count_steps(plan)
     warn_of_odd_steps(config, plan.arguments, steps)
-    memory = estimate_memory(sizes, plan, lengths.longest)
-    available, output_bytes = free_memory(plan.device, config.processes), estimate_output(sizes, config)
+    available = free_memory(plan.device, config.processes)
+    sizes = sizes_of(model)
+    memory, output_bytes = estimate_memory(sizes, plan, lengths.longest), estimate_output(sizes, config)
     if short := shortage(memory, available):
         gpus = gpus_needed(sizes, plan, lengths.longest, available or 0)
         way_out = (
@@ -83,27 +82,6 @@ def estimate_run(found: Found, plan: RunPlan, output: Output | None, *, fresh: b
         output_bytes=output_bytes,
         output_open=output is not None,
     )
-
-
-def gpus_needed(sizes: Sizes, plan: RunPlan, longest: int, free: int) -> int | None:
-    """Return over how many GPUs with `free` bytes each FSDP must spread the model; None where no number is enough.
-
-    Args:
-        longest: Tokens in the longest row.
-    """
-    training = plan.config.training
-    if (
-        not plan.device.gpu
-        or not ENGINES[training.engine].distributed
-        or (training.lora and training.lora.quantization)
-    ):
-        return None  # these are not spread
-    spread = training.model_copy(update={"parallelism": "fsdp"})
-    for gpus in (2, 4, 8, 16, 32, 64):
-        larger = plan.config.model_copy(update={"gpus": gpus, "nodes": 1, "training": spread})
-        if estimate_memory(sizes, replace(plan, config=larger), longest).total <= free:
-            return gpus
-    return None
 
 
 def report_findings(findings: Findings, state: RunState) -> None:
