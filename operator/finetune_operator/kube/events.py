@@ -3,12 +3,14 @@
 import logging
 from datetime import datetime
 
+from kubernetes.aio.client.exceptions import ForbiddenException
+
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.status import format_time
 from finetune_operator.job.observation import Cause
 from finetune_operator.kube.client import EVENTS, Kube
-from finetune_operator.kube.errors import API_FAILURES
+from finetune_operator.kube.errors import API_FAILURES, api_message
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +24,15 @@ async def post(kube: Kube, event: JsonObject) -> None:
 
 
 async def latest_warning(kube: Kube, namespace: str, uid: str, since: datetime) -> Cause | None:
-    """The newest Warning about an object since a time, such as that a quota keeps a Job's pods from being made."""
-    events, _ = await kube.list(EVENTS, namespace, fieldSelector=f"involvedObject.uid={uid},type=Warning")
+    """The newest Warning about an object since a time, such as that a quota keeps a Job's pods from being made.
+
+    None where Events may not be read: they explain a job, which goes on and has its status without them.
+    """
+    try:
+        events, _ = await kube.list(EVENTS, namespace, fieldSelector=f"involvedObject.uid={uid},type=Warning")
+    except ForbiddenException as error:
+        logger.warning("Warnings in %s cannot be read: %s", namespace, api_message(error))
+        return None
     newest = max(events, key=_seen, default=None)
     if newest is None or _seen(newest) < format_time(since).rstrip("Z"):
         return None

@@ -339,6 +339,17 @@ async def test_a_job_that_went_away_leaves_the_line_of_the_blocked(world: World)
     assert (again, world.woken) == (None, [])
 
 
+async def test_a_job_whose_events_the_operator_may_not_read_has_a_status_without_them(world: World) -> None:
+    world.api.put(JOBS, merged(job(start=-3600), OWNED))
+    world.api.failures["list events"] = refusal(403, 'events is forbidden: cannot list resource "events"')
+    await world.see()
+
+    await world.reconcile()
+
+    assert "list events" in world.api.requests
+    assert (world.status()["phase"], world.status()["message"]) == ("Pending", "waiting for a pod")
+
+
 async def test_why_no_pod_comes_is_asked_ever_more_seldom(world: World) -> None:
     world.api.put(JOBS, merged(job(start=-3600), OWNED))
     warning = {"reason": "FailedCreate", "message": "exceeded quota: small", "lastTimestamp": "2026-11-20T12:00:00Z"}
