@@ -14,6 +14,7 @@ from finetune_api.report import ENV_CONFIG_DIGEST, NOT_RETRIED, ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Failure
 from finetune_trainer.base.errors import Stopped
+from finetune_trainer.base.frozen_imports import frozen_imports
 from finetune_trainer.base.redaction import guard_logs
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.data import token_cache
@@ -83,7 +84,8 @@ def _prepare(options: Options) -> ExitCode:
 def _execute(options: Options, config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) -> str:
     """Train or prepare in this process. Returns what is to be printed."""
     _quiet_libraries()
-    from finetune_trainer.run import commands
+    with frozen_imports():
+        from finetune_trainer.run import commands
 
     if options.command == "prepare":
         return commands.prepare(config, volumes, state, for_job=options.for_job, as_json=options.json)
@@ -93,8 +95,9 @@ def _execute(options: Options, config: RunConfig, volumes: Volumes, state: RunSt
 def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
     """Train in several processes of this machine."""
     _quiet_libraries()
-    from finetune_trainer.processes.launch import launch
-    from finetune_trainer.run.check import check_settings
+    with frozen_imports():
+        from finetune_trainer.processes.launch import launch
+        from finetune_trainer.run.check import check_settings
 
     check_settings(config)
     final = launch(config, arguments, stop)
