@@ -93,7 +93,7 @@ def requested(spec: FineTuneJobSpec) -> JsonObject:
 def changes(last_requested: str | None, spec: FineTuneJobSpec) -> JsonObject | None:
     """The merge patch that brings a running Job to what is requested now, or None where nothing changed.
 
-    `asked_before` is the annotation's text; where it is missing or cannot be read, all fields are sent.
+    `last_requested` is the annotation's text; where it is missing or cannot be read, all fields are sent.
     """
     before, wanted = _read(last_requested), requested(spec)
     changed = {name: value for name, value in wanted.items() if before.get(name) != value}
