@@ -22,9 +22,8 @@ from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
-from finetune_trainer.data.readers.decoding import DataFile
 from finetune_trainer.data.readers.errors import explain_unreadable
-from finetune_trainer.data.readers.files import FORMATS, Found, find_files, unknown_name, used_columns
+from finetune_trainer.data.readers.files import Found, find_files, one_file, unknown_name, used_columns
 from finetune_trainer.data.readers.hub_rows import hub_files
 from finetune_trainer.data.readers.row_cache import Doubts, cache_folder, kept_rows
 from finetune_trainer.data.readers.tables import Doubt
@@ -156,7 +155,7 @@ def _in_files(settings: DatasetSettings, volumes: Volumes) -> Found | datasets.D
         _check_name(settings, saved)
         return saved
     if path.is_file():
-        return _file(settings, path)
+        return one_file(settings.source, path, settings.name)
     found = find_files(settings.source, path, settings.name, used_columns(settings.columns))
     if found.is_ours:
         return found
@@ -177,20 +176,6 @@ def _check_name(settings: DatasetSettings, saved: datasets.DatasetDict) -> None:
         Reason.NAME_IGNORED,
         f"dataset.name '{settings.name}': {settings.source} was saved without the name of a configuration",
     )
-
-
-def _file(settings: DatasetSettings, path: Path) -> Found:
-    if settings.name not in (None, "default"):
-        raise unknown_name(settings.source, str(settings.name))
-    file = DataFile(path, path.name)
-    if file.suffix not in FORMATS:
-        raise data_error(
-            Reason.UNKNOWN_FILE_TYPE,
-            f"{path} is of no type that can be read",
-            f"give a file that ends in {listed(FORMATS)} (or these packed, such as .jsonl.gz), a folder of them, or a "
-            "folder written by save_to_disk",
-        )
-    return Found({"train": [file]})
 
 
 def _texts(columns: Columns) -> frozenset[str]:

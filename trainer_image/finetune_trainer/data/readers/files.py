@@ -1,4 +1,4 @@
-"""Which files of a folder hold the rows of which split, as in `datasets` and on the Hub; warns of those that hold none."""
+"""Which files hold the rows of which split, as in `datasets` and on the Hub; warns of those that hold none."""
 
 import csv
 import json
@@ -42,6 +42,25 @@ class Found:
 def reader_of(files: Sequence[DataFile]) -> str | None:
     """`csv`, `json` or `parquet`, by the first file."""
     return FORMATS.get(files[0].suffix) if files else None
+
+
+def one_file(source: str, path: Path, name: str | None) -> Found:
+    """A file that is a data set by itself. Its split is `train`.
+
+    Raises:
+        TrainerError: DATA when it is of no type that is read, or a configuration is asked for.
+    """
+    if name not in (None, "default"):
+        raise unknown_name(source, str(name))
+    file = DataFile(path, path.name)
+    if file.suffix not in FORMATS:
+        raise data_error(
+            Reason.UNKNOWN_FILE_TYPE,
+            f"{path} is of no type that can be read",
+            f"give a file that ends in {listed(FORMATS)} (or these packed, such as .jsonl.gz), a folder of them, or a "
+            "folder written by save_to_disk",
+        )
+    return Found({"train": [file]})
 
 
 def find_files(source: str, folder: Path, name: str | None, used: frozenset[str]) -> Found:
