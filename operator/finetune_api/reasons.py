@@ -187,6 +187,7 @@ class Reason(StrEnum):
     ONE_CLASS_EVALUATED = "OneClassEvaluated", "All evaluation rows are of one class.", "Use samples instead of a slice."
     ONE_NUMBER = "OneNumber", "The number to learn is the same in all rows.", "Check dataset.columns.label."
     OUTPUT_SHORT = "OutputShort", "The output probably has too little space for checkpoints and model.", "Raise output.size, or lower checkpoints.keep."
+    OUTSIDE_OUTPUT = "OutsideOutput", "The trainer reported a place that is not below the job's output; it is left out.", "Report places below spec.output.uri, or below the claim that the operator made."
     PROMPTS_TOO_LONG = "PromptsTooLong", "Rows are left out whose prompt fills the whole sequence.", "Raise preprocessing.maxLength."
     QUOTES_READ_LITERALLY = "QuotesReadLiterally", "A csv file is read without quoting, and its quotes belong to the texts.", "Double the quotes if the file was meant to be quoted."
     REPORT_NOT_UNDERSTOOD = "ReportNotUnderstood", "The operator cannot read what the trainer reports.", "Use images of operator and trainer of the same version."

@@ -1,9 +1,12 @@
 """Brings one FineTuneJob nearer to what its spec asks for, and its status to what is. Level-triggered: it may run at
 any time and any number of times, and does nothing where there is nothing to do."""
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+
+from kubernetes.aio.client.exceptions import BadRequestException, UnprocessableEntityException
 
 from finetune_api.status import FineTuneJobStatus
 from finetune_operator.controller.blocked import BlockedJobs, Obstacle
@@ -15,10 +18,13 @@ from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejo
 from finetune_operator.job.observation import Observation
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import Kube
+from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import compute_status
 from finetune_operator.status.deadline import pre_running_due
 from finetune_operator.status.waiting import NO_POD_YET, why_waiting
+
+logger = logging.getLogger(__name__)
 
 
 class Reconciler:
@@ -58,9 +64,29 @@ class Reconciler:
         observed = await self._observer.observe(finetunejob, entry, now)
         observed = await self._children.ensure(finetunejob, observed, entry)
         self._note_obstacle(finetunejob, observed, entry)
+        if entry.reports.refused:
+            observed = observed.without_reports(entry.reports.refused, "all of it (the API server refuses it)")
         status = compute_status(finetunejob, observed, now)
-        wait = await self._status.write(finetunejob, status, entry, now)
+        wait = await self._write(finetunejob, observed, status, entry, now)
         return _soonest(wait, _next_look(finetunejob, observed, status, now, entry.obstacle.wait(self._clock())))
+
+    async def _write(
+        self,
+        finetunejob: FineTuneJob,
+        observed: Observation,
+        status: FineTuneJobStatus,
+        entry: Entry,
+        now: datetime,
+    ) -> float | None:
+        """Write the status. One that the API server refuses is computed again, without what pods reported."""
+        try:
+            return await self._status.write(finetunejob, status, entry, now)
+        except (BadRequestException, UnprocessableEntityException) as error:
+            if not observed.reporting:
+                raise
+            logger.warning("%s: the API server refuses the status: %s", finetunejob.key, api_message(error))
+            entry.reports.refused |= observed.reporting
+            return 0.0
 
     def _note_obstacle(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> None:
         """Remember what keeps children from being made, or that nothing does any more."""

@@ -3,7 +3,7 @@
 A termination message is written by the training pod, so it is as untrusted as a report.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -131,6 +131,18 @@ class Observation:
     def passed(self) -> bool:
         """Whether the Job has succeeded."""
         return self.job is not None and self.job.end is not None and self.job.end.succeeded
+
+    @property
+    def reporting(self) -> frozenset[str]:
+        """The uids of the pods that reported anything."""
+        own = frozenset(pod.uid for pod in self.pods if pod.report is not None or pod.final is not None)
+        return own | self.preflight.reporting if self.preflight is not None else own
+
+    def without_reports(self, uids: Collection[str], why: str) -> "Observation":
+        """The same without anything that the pods of these uids reported, and `why` that is."""
+        bare = tuple(replace(pod, report=None, final=None, unread="") if pod.uid in uids else pod for pod in self.pods)
+        preflight = self.preflight.without_reports(uids, why) if self.preflight is not None else None
+        return replace(self, pods=bare, preflight=preflight, unread=self.unread or why)
 
     @property
     def under_way(self) -> "Observation":

@@ -16,6 +16,8 @@ class LatestReports:
     """The newest report of each pod, by the pod's uid, in the order in which the pods reported last."""
     unread: str = ""
     """What was wrong with the first report that could not be read; empty if there was none."""
+    refused: frozenset[str] = frozenset()
+    """Uids of the pods with whose reports, or final reports, the API server took no status."""
 
     def take(self, received: Received) -> bool:
         """Keep a report, unless a later one of the same pod overtook it. Return whether it is kept."""
@@ -35,7 +37,7 @@ class LatestReports:
     def clear(self) -> None:
         """Drop it all, for a job that has ended."""
         self.received.clear()
-        self.unread = ""
+        self.unread, self.refused = "", frozenset()
 
 
 def _overtaken(received: Received, known: Received) -> bool:

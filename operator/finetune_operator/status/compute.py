@@ -1,11 +1,13 @@
 """The status of a FineTuneJob, computed from what is observed and from the time. Pure: no request, no clock."""
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from finetune_api.base import JsonObject
 from finetune_api.report import TrainerState
 from finetune_api.status import Failure, FineTuneJobStatus, LatestCheckpoint, Progress, Provenance
+from finetune_operator.job.claims import output_uri
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.status.attempts import tracked_attempts, update_attempts
@@ -15,9 +17,30 @@ from finetune_operator.status.messages import cut, to_reason
 from finetune_operator.status.phase import decide, invalid_spec
 from finetune_operator.status.verdict import Verdict
 
+logger = logging.getLogger(__name__)
+
 
 def compute_status(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> FineTuneJobStatus:
-    """The status to write. What has ended stays as it is: terminal means terminal."""
+    """The status to write: one that the API server takes, whatever the pods reported.
+
+    What has ended stays as it is: terminal means terminal.
+    """
+    try:
+        return _checked(_compute(finetunejob, observed, now))
+    except Exception as error:
+        if not observed.reporting:
+            raise
+        logger.warning("%s: what its pods reported cannot be digested, and is dropped", finetunejob.key, exc_info=error)
+        bare = observed.without_reports(observed.reporting, f"all of it ({type(error).__name__})")
+    return _checked(_compute(finetunejob, bare, now))
+
+
+def _checked(status: FineTuneJobStatus) -> FineTuneJobStatus:
+    """The status, checked as a whole: copies with changes are not. Raises ValidationError."""
+    return FineTuneJobStatus.model_validate(status.to_wire())
+
+
+def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> FineTuneJobStatus:
     if finetunejob.terminal:
         # GitOps tools take an older observedGeneration for work that is still to come.
         return finetunejob.status.model_copy(update={"observed_generation": finetunejob.generation})
@@ -45,7 +68,8 @@ def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tu
     tracked = tracked_attempts(before, observed)
     checking = tracked_attempts(before, observed.preflight) if observed.preflight else ()
     attempts = update_attempts(before, tracked, spec, observed, now)
-    known = merge_reports(before, (*checking, *tracked), observed.unread, spec.checkpoints.keep)
+    output, keep = output_uri(finetunejob, spec), spec.checkpoints.keep
+    known = merge_reports(before, (*checking, *tracked), observed.unread, output=output, keep=keep)
     verdict = decide(finetunejob, spec, observed, known, now)
     return verdict, {
         "start_time": before.start_time or (observed.job and observed.job.start_time),

@@ -1,7 +1,7 @@
 """Merges the reports of the pods into what the status holds. Nothing is lost where a report leaves it out."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from finetune_api.printable import printable
@@ -19,16 +19,22 @@ from finetune_api.status import (
     RunWarning,
 )
 from finetune_operator.job.observation import PodState
+from finetune_operator.status.own_places import keep_own_places
 
 _Row = TypeVar("_Row", Evaluation, Checkpoint)
 
 logger = logging.getLogger(__name__)
 
+_OURS = (Reason.REPORT_NOT_UNDERSTOOD, Reason.OUTSIDE_OUTPUT)
+"""Warnings that the operator gives, and no trainer."""
+
 _METRICS_OF_A_ROW = 8
 """Metrics kept of one evaluation or checkpoint, so that the whole object stays small."""
 
 
-def merge_reports(previous: FineTuneJobStatus, attempts: Sequence[PodState], unread: str, keep: int) -> TrainerState:
+def merge_reports(
+    previous: FineTuneJobStatus, attempts: Sequence[PodState], unread: str, *, output: str, keep: int
+) -> TrainerState:
     """What is known now: what the status holds, then what each attempt reported that is not in it yet, oldest first.
 
     The status takes in an attempt's final report together with its end, in one write. So an attempt that has ended there
@@ -37,43 +43,53 @@ def merge_reports(previous: FineTuneJobStatus, attempts: Sequence[PodState], unr
     Args:
         attempts: The tracked attempts of the preflight, then those of the training.
         unread: What was wrong with a report that was dropped before it came here.
+        output: URI of the job's output, below which all that it makes lies.
         keep: Number of newest checkpoints that the trainer keeps.
     """
     known = TrainerState.model_validate(previous.model_dump(exclude_none=True))
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
+    foreign: list[str] = []
     for pod in attempts:
         if pod.name in ended:
             continue
         try:
-            known = _merge_pod(known, pod, keep)
+            known, places = _merge_pod(known, pod, output, keep)
+            foreign += places
         except (ValueError, ArithmeticError) as error:
             # What a pod reports must never keep its job from ending as the Job ended.
             logger.warning("dropped what pod %s reported, since it cannot be digested: %s", pod.name, error)
             unread = unread or f"pod {pod.name}: all of it"
         if pod.unread:
             unread = unread or f"pod {pod.name}: {pod.unread} of its final report"
-    return known.model_copy(update={"warnings": _warnings(previous, known, unread)})
+    news = {}
+    if unread:
+        news[Reason.REPORT_NOT_UNDERSTOOD] = f"what the trainer reported could not be read and was left out: {unread}"
+    if foreign:
+        news[Reason.OUTSIDE_OUTPUT] = f"the trainer reported {foreign[0]}, which is not below the output {output}"
+    return known.model_copy(update={"warnings": _warnings(previous, known, news)})
 
 
-def _merge_pod(known: TrainerState, pod: PodState, keep: int) -> TrainerState:
-    """What is known after a pod's report and its final report."""
+def _merge_pod(known: TrainerState, pod: PodState, output: str, keep: int) -> tuple[TrainerState, list[str]]:
+    """What is known after a pod's report and its final report, and the places that they name and that are not the job's."""
+    foreign: list[str] = []
     if pod.report is not None:
-        known = _merge_state(known, state_of(pod.report.body))
+        reported, foreign = keep_own_places(state_of(pod.report.body), output)
+        known = _merge_state(known, reported)
         progress = (known.progress or Progress()).model_copy(update={"last_report_time": pod.report.time})
         known = known.model_copy(update={"progress": progress})
     if pod.final is not None:
-        known = _merge_final(known, pod.final, keep)
-    return known
+        final, places = keep_own_places(pod.final, output)
+        known, foreign = _merge_final(known, final, keep), foreign + places
+    return known, foreign
 
 
-def _warnings(previous: FineTuneJobStatus, known: TrainerState, unread: str) -> list[RunWarning]:
-    """The trainer's warnings, and at most one of the operator's: the first stays."""
-    ours = [warning for warning in previous.warnings if warning.reason == Reason.REPORT_NOT_UNDERSTOOD]
-    if unread and not ours:
-        message = f"what the trainer reported could not be read and was left out: {printable(unread)}"
-        ours = [RunWarning(reason=Reason.REPORT_NOT_UNDERSTOOD, message=message[:512])]
-    theirs = [warning for warning in known.warnings if warning.reason != Reason.REPORT_NOT_UNDERSTOOD]
-    return [*theirs[: MAX_WARNINGS - len(ours[:1])], *ours[:1]]
+def _warnings(previous: FineTuneJobStatus, known: TrainerState, news: Mapping[Reason, str]) -> list[RunWarning]:
+    """The trainer's warnings, and of the operator's own at most one of each reason: the first stays."""
+    ours = {warning.reason: warning for warning in previous.warnings if warning.reason in _OURS}
+    for reason, message in news.items():
+        ours.setdefault(reason, RunWarning(reason=reason, message=printable(message)[:512]))
+    theirs = [warning for warning in known.warnings if warning.reason not in _OURS]
+    return [*theirs[: MAX_WARNINGS - len(ours)], *ours.values()]
 
 
 def state_of(body: ReportBody) -> TrainerState:
@@ -100,8 +116,14 @@ def _merge_state(known: TrainerState, reported: TrainerState) -> TrainerState:
     if progress is not None and progress.step == 0 and known.progress is not None and progress.percent == 0:
         # A new attempt that prepares has done no step; where the last one came to is still the better answer.
         news.pop("progress")
-    elif progress is not None and progress.last_report_time is None and known.progress is not None:
-        news["progress"] = progress.model_copy(update={"last_report_time": known.progress.last_report_time})
+    elif progress is not None:
+        # When a report came is for our clock to say.
+        last = known.progress.last_report_time if known.progress is not None else None
+        news["progress"] = progress.model_copy(update={"last_report_time": last})
+    if reported.provenance is not None:
+        # Which image ran is for Kubernetes to say.
+        image = known.provenance.image if known.provenance is not None else None
+        news["provenance"] = reported.provenance.model_copy(update={"image": image})
     return known.model_copy(update=news)
 
 

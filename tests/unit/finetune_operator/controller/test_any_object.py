@@ -24,7 +24,7 @@ from tests.unit.finetune_operator.samples import (
 )
 
 from devcluster.apiserver.schemas.validation import validate
-from finetune_api.report import ReportBody, TrainerStatus
+from finetune_api.report import Report, ReportBody, TrainerStatus
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.names import ANNOTATION_REQUESTED, LABEL_INDEX, LABEL_JOB_UID
 from finetune_operator.job.observation import (
@@ -315,4 +315,21 @@ def test_what_cannot_be_digested_after_all_is_a_warning_and_the_job_ends() -> No
     assert status.phase == "Failed"
     assert [(each.reason, each.message) for each in status.warnings] == [
         ("ReportNotUnderstood", "what the trainer reported could not be read and was left out: pod yelp-2: all of it")
+    ]
+
+
+@pytest.mark.parametrize("end", [None, ("Failed", "BackoffLimitExceeded", "")])
+def test_whatever_fails_over_a_report_costs_the_report_and_not_the_status(end: tuple[str, str, str] | None) -> None:
+    broken = Report.model_construct(sequence=1, stage="Training", metrics=None, checkpoints=7)
+    told = by_pod(replace(received({}), body=ReportBody.model_construct(report=broken)))
+    observed = Observation(job=parse_job(job(end=end)), pods=parse_pods([pod(state=running())], told))
+
+    status = compute_status(parse_finetunejob(finetunejob()), observed, at(3600))
+
+    assert status.phase == ("Failed" if end else "Preparing")
+    assert [(each.reason, each.message) for each in status.warnings] == [
+        (
+            "ReportNotUnderstood",
+            "what the trainer reported could not be read and was left out: all of it (TypeError)",
+        )
     ]

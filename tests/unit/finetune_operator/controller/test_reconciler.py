@@ -1,6 +1,7 @@
 """A pass asks for what is missing, writes what differs, and nothing else."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -652,3 +653,43 @@ async def test_a_warning_explains_why_no_pod_comes(world: World) -> None:
 
     assert reason_of(world.status()) == "FailedCreate"
     assert "exceeded quota: small" in world.status()["message"]
+
+
+async def test_a_status_that_the_api_server_refuses_is_written_without_what_the_pod_reported(world: World) -> None:
+    """Such as by the CRD of an older release, which does not know what a newer trainer reports."""
+    replace_status = world.api.replace_status
+
+    async def refuse_metrics(kind: Any, manifest: dict[str, Any]) -> dict[str, Any]:
+        if manifest["status"].get("metrics"):
+            raise refusal(422, "status.metrics: Too many")
+        return await replace_status(kind, manifest)
+
+    word = json.dumps({"exitCode": 0, "metrics": [{"name": "loss", "value": "1"}]})
+    world.api.put(JOBS, merged(job(end=("Complete", "", "")), OWNED))
+    world.api.put(PODS, merged(pod(state=terminated(0, "Completed", word)), OWNED_POD))
+    await world.see()
+    world.api.replace_status = refuse_metrics  # type: ignore[method-assign]
+
+    again = [await world.reconcile(), await world.reconcile()]
+
+    assert again[0] == 0
+    assert world.status()["phase"] == "Succeeded"
+    assert [each["reason"] for each in world.status()["warnings"]] == ["ReportNotUnderstood"]
+
+
+async def test_a_pod_that_names_another_job_or_another_owner_is_no_attempt(world: World) -> None:
+    """It may have our label and our Job's name, and a final report of its own making."""
+    word = json.dumps({"exitCode": 0, "metrics": [{"name": "loss", "value": "0"}]})
+    ours = OWNED_POD["metadata"]["ownerReferences"][0]
+    world.api.put(JOBS, merged(job(), OWNED))
+    for number, forged in enumerate([{"uid": "other"}, {"apiVersion": "batch/v9"}, {"kind": "Other"}, {"name": "x"}]):
+        owner = {"metadata": {"ownerReferences": [{**ours, **forged}]}}
+        raw = merged(merged(pod(number + 1, state=terminated(0, "Completed", word)), OWNED_POD), owner)
+        world.api.put(PODS, raw)
+        world.finetunejobs.take_report(received({"report": {"sequence": 1, "stage": "Training"}}, number + 1))
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.status().keys() & {"attempts", "metrics", "progress"} == set()
+    assert world.status()["phase"] == "Pending"

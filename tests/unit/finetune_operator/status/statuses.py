@@ -19,10 +19,12 @@ REPORT: dict[str, Any] = {
     },
     "metrics": [{"name": "loss", "value": "1.2034"}, {"name": "eval_accuracy", "value": "0.5810"}],
     "evaluations": [{"step": 125, "epoch": "1.0", "metrics": [{"name": "eval_accuracy", "value": "0.5810"}]}],
-    "checkpoints": [{"step": 125, "epoch": "1.0", "uri": "pvc://c/checkpoints/step-000125", "sizeBytes": 10}],
+    "checkpoints": [
+        {"step": 125, "epoch": "1.0", "uri": "pvc://yelp-0f9be1d4/checkpoints/step-000125", "sizeBytes": 10}
+    ],
     "bestCheckpoint": {
         "step": 125,
-        "uri": "pvc://c/checkpoints/step-000125",
+        "uri": "pvc://yelp-0f9be1d4/checkpoints/step-000125",
         "metric": "eval_accuracy",
         "value": "0.5810",
     },
@@ -34,8 +36,8 @@ FINAL: dict[str, Any] = {
     "progress": {"step": 375, "totalSteps": 375, "epoch": "3.0", "percent": 100, "etaSeconds": 0},
     "metrics": [{"name": "loss", "value": "0.5234"}, {"name": "eval_accuracy", "value": "0.9100"}],
     "evaluations": [{"step": 375, "epoch": "3.0", "metrics": [{"name": "eval_accuracy", "value": "0.9100"}]}],
-    "checkpoints": [{"step": 375, "epoch": "3.0", "uri": "pvc://c/checkpoints/step-000375"}],
-    "model": {"uri": "pvc://c/model", "sizeBytes": 9},
+    "checkpoints": [{"step": 375, "epoch": "3.0", "uri": "pvc://yelp-0f9be1d4/checkpoints/step-000375"}],
+    "model": {"uri": "pvc://yelp-0f9be1d4/model", "sizeBytes": 9},
 }
 
 

@@ -46,7 +46,7 @@ def test_a_job_that_trains_shows_its_numbers() -> None:
         "metrics": REPORT["metrics"],
         "evaluations": REPORT["evaluations"],
         "checkpoints": [{**REPORT["checkpoints"][0], "metrics": []}],
-        "latestCheckpoint": {"step": 125, "uri": "pvc://c/checkpoints/step-000125"},
+        "latestCheckpoint": {"step": 125, "uri": "pvc://yelp-0f9be1d4/checkpoints/step-000125"},
         "bestCheckpoint": REPORT["bestCheckpoint"],
         "attempts": [{"number": 1, "pod": "yelp-1", "node": "n1", "startTime": stamp(12), "resumedFromStep": 0}],
         "adjustments": REPORT["adjustments"],

@@ -44,12 +44,12 @@ def test_stock_transformers_reports_give_progress_and_metrics() -> None:
 
 
 def test_of_a_final_report_that_can_be_read_in_part_the_rest_is_a_warning() -> None:
-    odd = {**FINAL, "checkpoints": [{"step": 375, "uri": "pvc://c/x", "time": "9999-12-31T23:59:59-14:00"}]}
+    odd = {**FINAL, "checkpoints": [{"step": 375, "uri": "pvc://yelp-0f9be1d4/x", "time": "9999-12-31T23:59:59-14:00"}]}
     ended = pod(state=terminated(0, "Completed", json.dumps(odd)))
 
     status = compute(parsed(), observation(job(end=("Complete", "", "")), ended), 120)
 
-    assert (status["phase"], status["model"]) == ("Succeeded", {"uri": "pvc://c/model", "sizeBytes": 9})
+    assert (status["phase"], status["model"]) == ("Succeeded", {"uri": "pvc://yelp-0f9be1d4/model", "sizeBytes": 9})
     assert "checkpoints" not in status
     message = (
         "what the trainer reported could not be read and was left out: pod yelp-1: checkpoints of its final report"

@@ -80,7 +80,7 @@ def test_a_spec_that_was_read_before_and_is_not_any_more_is_no_failure() -> None
 def test_suspension_is_distinguished_by_who_asked_for_it() -> None:
     suspended = job(suspend=True, start=None)
     queued = {**suspended, "metadata": {**suspended["metadata"], "labels": {"kueue.x-k8s.io/queue-name": "team-a"}}}
-    with_checkpoint = {"checkpoints": [{"step": 125, "uri": "pvc://c/x"}]}
+    with_checkpoint = {"checkpoints": [{"step": 125, "uri": "pvc://yelp-0f9be1d4/x"}]}
 
     lines = [
         line(compute(parsed(suspend=True), observation(suspended, pod(state=running())))),
