@@ -117,7 +117,7 @@ PRINTER_COLUMNS: Final = [
 PROFILE_COLUMNS: Final = [
     _column("GPUs", "integer", ".spec.limits.gpus", "Most GPUs of each pod."),
     _column("Nodes", "integer", ".spec.limits.nodes", "Most pods of a job."),
-    _column("Accelerator", "string", ".spec.accelerator.resource", "What a GPU is."),
+    _column("Accelerator", "string", ".spec.defaults.accelerator.resource", "What a GPU is."),
     _column("Age", "date", ".metadata.creationTimestamp", "Time since the profile was created."),
 ]
 

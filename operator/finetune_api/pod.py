@@ -1,38 +1,16 @@
 """What a pod needs on a given cluster. All of it goes to the training pod unchanged."""
 
 import re
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from finetune_api.base import ApiModel
+from finetune_api.labels import LABEL_KEY, LABEL_VALUE, Annotations, Labels, ObjectName
 from finetune_api.rules import Rule
-from finetune_api.text import Pattern, Text
-
-ObjectName: TypeAlias = Annotated[
-    str,
-    Text(
-        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
-        message="must be the name of a Kubernetes object: lower-case letters, digits, '-' and '.'",
-        max_length=253,
-    ),
-]
-
-
-def _without_nulls(value: Any) -> Any:
-    """A map without its nulls, as the API server stores it."""
-    return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value
-
-
-LabelKey: TypeAlias = Annotated[str, Field(max_length=317)]
-LabelValue: TypeAlias = Annotated[str, Field(max_length=63)]
-Labels: TypeAlias = Annotated[dict[str, LabelValue], Field(max_length=32), BeforeValidator(_without_nulls)]
-Annotations: TypeAlias = Annotated[
-    dict[str, Annotated[str, Field(max_length=1024)]], Field(max_length=32), BeforeValidator(_without_nulls)
-]
-
-_LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-_LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+from finetune_api.scheduling import Affinity, Toleration, TopologySpreadConstraint
+from finetune_api.text import Pattern
+from finetune_api.volumes import Volume, VolumeMount
 
 
 class LocalReference(ApiModel):
@@ -81,12 +59,27 @@ _RESERVED_NAME: Rule["EnvVar"] = Rule(
     holds=lambda self: not self.name.startswith(("KUBEFLOW_TRAINER_", "FINETUNE_")),
     message="variables that begin with FINETUNE_ or KUBEFLOW_TRAINER_ are set by the operator",
 )
+_UNSAFE_NAMES: Final = (
+    # What interpreters, the loader and shells run or read before or beside the program.
+    r"^(PYTHON|LD_|DYLD_|GIT_|BASH_|OPENSSL_|GCONV_|GLIBC_|MALLOC_|TORCHELASTIC_|TORCHINDUCTOR_|TRITON_|CLOUDSDK_|GRPC_|SSL_|XDG_)"
+    r"|^(PATH|HOME|ENV|IFS|SHELL|SHELLOPTS|PS4|TMPDIR|NODE_OPTIONS|LOCPATH|NLSPATH|CC|CXX|CUDA_HOME|CUDA_PATH|USE_KERNELS|USE_HUB_KERNELS)$"
+    r"|^(HF_MODULES_CACHE|TORCH_EXTENSIONS_DIR|TORCH_HOME|TORCH_DEVICE_BACKEND_AUTOLOAD|KERAS_HOME|MASTER_ADDR|MASTER_PORT)$"
+    # Where connections go, and whom they trust.
+    r"|_PROXY$|_ENDPOINT|_CA_BUNDLE|_EMULATOR_HOST$|_CONFIG_FILE$|_SHARED_CREDENTIALS_FILE$"
+    r"|^(NETRC|BOTO_CONFIG|HOSTALIASES|LOCALDOMAIN|RES_OPTIONS|RESOLV_HOST_CONF)$"
+)
+_UNSAFE_NAME: Rule["EnvVar"] = Rule(
+    cel=f"!self.name.upperAscii().matches('{_UNSAFE_NAMES}')",
+    holds=lambda self: re.search(_UNSAFE_NAMES, self.name.upper()) is None,
+    message="variables that load code or say where connections go or whom they trust are not taken: endpoints of buckets are keys "
+    "of their Secret, and the Hub's address, a proxy and certificates are fields of the FineTuneProfile",
+)
 
 
 class EnvVar(ApiModel):
     """An environment variable of the trainer, such as HF_TOKEN from a Secret."""
 
-    rules = (_ONE_VALUE, _RESERVED_NAME)
+    rules = (_ONE_VALUE, _RESERVED_NAME, _UNSAFE_NAME)
 
     name: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     """Name of the variable."""
@@ -96,33 +89,18 @@ class EnvVar(ApiModel):
     """Where its value comes from."""
 
 
-class Toleration(ApiModel):
-    """As on a Pod: lets the training pod run on nodes with a matching taint."""
-
-    key: LabelKey | None = None
-    """Key of the taint; every key if left out, with operator Exists."""
-    operator: Literal["Exists", "Equal"] = "Equal"
-    """Whether the value of the taint matters."""
-    value: LabelValue | None = None
-    """Value of the taint, with operator Equal."""
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint; every effect if left out."""
-    toleration_seconds: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
-    """How long, in seconds, a NoExecute taint is tolerated."""
-
-
 def _labels_are_valid(pod: "PodSettings") -> bool:
     keys = [*pod.labels, *pod.node_selector, *pod.annotations]
     values = [*pod.labels.values(), *pod.node_selector.values()]
-    return all(re.fullmatch(_LABEL_KEY, key) for key in keys) and all(re.fullmatch(_LABEL_VALUE, v) for v in values)
+    return all(re.fullmatch(LABEL_KEY, key) for key in keys) and all(re.fullmatch(LABEL_VALUE, v) for v in values)
 
 
 _LABELS: Rule["PodSettings"] = Rule(
     cel=" && ".join(
-        f"(!has(self.{field}) || self.{field}.all(key, key.matches('{_LABEL_KEY}'){value}))"
+        f"(!has(self.{field}) || self.{field}.all(key, key.matches('{LABEL_KEY}'){value}))"
         for field, value in (
-            ("labels", f" && self.labels[key].matches('{_LABEL_VALUE}')"),
-            ("nodeSelector", f" && self.nodeSelector[key].matches('{_LABEL_VALUE}')"),
+            ("labels", f" && self.labels[key].matches('{LABEL_VALUE}')"),
+            ("nodeSelector", f" && self.nodeSelector[key].matches('{LABEL_VALUE}')"),
             ("annotations", ""),
         )
     ),
@@ -137,10 +115,63 @@ _RESERVED_LABELS: Rule["PodSettings"] = Rule(
 )
 
 
+_CLAIM_OR_RESOURCE: Rule["Accelerator"] = Rule(
+    cel="!(has(self.resource) && has(self.resourceClaimTemplateName))",
+    holds=lambda self: self.resource is None or self.resource_claim_template_name is None,
+    message="takes resource or resourceClaimTemplateName, not both",
+)
+
+
+class Accelerator(ApiModel):
+    """What a GPU is on this cluster."""
+
+    rules = (_CLAIM_OR_RESOURCE,)
+
+    resource: Annotated[str, Field(max_length=253), Pattern(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")] | None = None  # fmt: skip
+    """The resource that resources.gpus counts, such as amd.com/gpu or nvidia.com/mig-1g.5gb. nvidia.com/gpu if left out."""
+    resource_claim_template_name: ObjectName | None = None
+    """A ResourceClaimTemplate in the job's namespace, from which each pod gets its GPUs; resources.gpus says how many these are."""
+
+
+Id: TypeAlias = Annotated[int, Field(ge=1, le=2_147_483_647)]
+
+
+class PodSecurityContext(ApiModel):
+    """Who the trainer runs as. It is never root."""
+
+    run_as_user: Id | None = None
+    """User id; the platform's choice if left out."""
+    run_as_group: Id | None = None
+    """Group id; the platform's choice if left out."""
+    fs_group: Id | None = None
+    """Group that owns volumes; the platform's choice if left out."""
+    supplemental_groups: Annotated[list[Id], Field(max_length=16)] = []
+    """More groups, such as that of a shared file system."""
+
+
+def _mounts_are_of_volumes(pod: "PodSettings") -> bool:
+    names = [volume.name for volume in pod.volumes]
+    paths = [mount.mount_path for mount in pod.volume_mounts]
+    return (
+        len(set(names)) == len(names)
+        and len(set(paths)) == len(paths)
+        and all(mount.name in names for mount in pod.volume_mounts)
+    )
+
+
+_VOLUMES: Rule["PodSettings"] = Rule(
+    cel="(!has(self.volumes) || self.volumes.all(one, self.volumes.exists_one(other, other.name == one.name)))"
+    " && (!has(self.volumeMounts) || self.volumeMounts.all(one, self.volumeMounts.exists_one(other, other.mountPath == one.mountPath)"
+    " && has(self.volumes) && self.volumes.exists(volume, volume.name == one.name)))",
+    holds=_mounts_are_of_volumes,
+    message="pod.volumes have different names, and pod.volumeMounts different paths; each mount names one of pod.volumes",
+)
+
+
 class PodSettings(ApiModel):
     """What the training pod needs on this cluster; all of it optional."""
 
-    rules = (_RESERVED_LABELS, _LABELS)
+    rules = (_RESERVED_LABELS, _LABELS, _VOLUMES)
 
     image: Annotated[str, Field(min_length=1, max_length=512), Pattern(r"^\S+$")] | None = None
     """Image of the trainer. The operator's default if left out."""
@@ -154,6 +185,22 @@ class PodSettings(ApiModel):
     """Taints that the pod tolerates."""
     priority_class_name: ObjectName | None = None
     """PriorityClass of the pod."""
+    affinity: Affinity | None = None
+    """Nodes and pods that the pods must or should be near to or far from."""
+    topology_spread_constraints: Annotated[list[TopologySpreadConstraint], Field(max_length=4)] = []
+    """How evenly the pods are spread over zones or nodes."""
+    runtime_class_name: ObjectName | None = None
+    """RuntimeClass of the pod, such as nvidia."""
+    scheduler_name: ObjectName | None = None
+    """Scheduler of the pod. Kubernetes' own if left out."""
+    security_context: PodSecurityContext | None = None
+    """Who the trainer runs as: user and group 65532 if left out. With {} the platform chooses, as OpenShift's restricted-v2 wants it."""
+    accelerator: Accelerator | None = None
+    """What a GPU is on this cluster: nvidia.com/gpu if left out."""
+    volumes: Annotated[list[Volume], Field(max_length=8)] = []
+    """Volumes besides those that the operator makes."""
+    volume_mounts: Annotated[list[VolumeMount], Field(max_length=8)] = []
+    """Where the trainer sees pod.volumes."""
     env: Annotated[list[EnvVar], Field(max_length=64)] = []
     """Environment variables of the trainer."""
     labels: Labels = {}

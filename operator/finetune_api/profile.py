@@ -5,12 +5,13 @@ names none has that of its namespace's label `finetune.dev/profile`, or else the
 a default, and all of them together are the safe profile, which holds where there is no profile at all.
 """
 
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field
 
 from finetune_api.base import ApiModel
-from finetune_api.pod import LabelKey, Labels, LabelValue, LocalReference, ObjectName, PodSettings
+from finetune_api.labels import LabelSelector, LabelValue, ObjectName
+from finetune_api.pod import LocalReference, PodSettings
 from finetune_api.quantity import Quantity
 from finetune_api.rules import Rule
 from finetune_api.sources import OutputTemplate, SecretReference
@@ -29,34 +30,6 @@ Glob: TypeAlias = Annotated[str, Field(min_length=1, max_length=256), Pattern(r"
 """`*` is any text, also none and also with `/`; `{namespace}` and `{name}` are those of the job."""
 Globs: TypeAlias = Annotated[list[Glob], Field(max_length=64)]
 Seconds: TypeAlias = Annotated[int, Field(ge=0, le=31_536_000)]
-
-_VALUES: Final = Rule["Requirement"](
-    cel="(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
-    holds=lambda self: (self.operator in ("In", "NotIn")) == bool(self.values),
-    message="operators In and NotIn need values; Exists and DoesNotExist have none",
-)
-
-
-class Requirement(ApiModel):
-    """What must hold of one label, as in any label selector of Kubernetes."""
-
-    rules = (_VALUES,)
-
-    key: LabelKey
-    """Key of the label."""
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    """What must hold of it. NotIn also takes those that lack the label."""
-    values: Annotated[list[LabelValue], Field(max_length=32)] = []
-    """Values, for In and NotIn."""
-
-
-class NamespaceSelector(ApiModel):
-    """Selects namespaces by their labels; all of it must hold. Empty, it selects every namespace."""
-
-    match_labels: Labels = {}
-    """Labels that a namespace must have. Each has the label kubernetes.io/metadata.name, which is its name."""
-    match_expressions: Annotated[list[Requirement], Field(max_length=8)] = []
-    """More that must hold of its labels."""
 
 
 class DefaultResources(ApiModel):
@@ -120,13 +93,13 @@ class Allow(ApiModel):
     """What a job may name itself. A list left out is that of the safe profile, an empty one allows nothing. In each entry `*` is any text, and {namespace} and {name} are those of the job."""
 
     images: Globs = []
-    """pod.image."""
+    """pod.image, and images in pod.volumes."""
     service_accounts: Globs = ["default"]
     """pod.serviceAccountName."""
     secrets: Globs = ["finetune-*"]
-    """Names of Secrets, wherever a job names one: secretRef of model, dataset and output, pod.env, pod.imagePullSecrets."""
+    """Names of Secrets, wherever a job names one: secretRef of model, dataset and output, pod.env, pod.volumes, pod.imagePullSecrets."""
     config_maps: Globs = ["finetune-*"]
-    """Names of ConfigMaps in pod.env."""
+    """Names of ConfigMaps in pod.env and pod.volumes."""
     priority_classes: Globs = []
     """pod.priorityClassName."""
     sources: Globs = ["*"]
@@ -166,13 +139,20 @@ class Allow(ApiModel):
     """Keys in pod.labels."""
     annotations: Globs = []
     """Keys in pod.annotations."""
-
-
-class Accelerator(ApiModel):
-    """What a GPU is on this cluster."""
-
-    resource: Annotated[str, Field(max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")] = "nvidia.com/gpu"  # fmt: skip
-    """The resource that resources.gpus counts, such as amd.com/gpu or nvidia.com/mig-1g.5gb."""
+    accelerators: Globs = ["nvidia.com/gpu"]
+    """pod.accelerator.resource."""
+    resource_claim_templates: Globs = []
+    """pod.accelerator.resourceClaimTemplateName."""
+    runtime_classes: Globs = []
+    """pod.runtimeClassName."""
+    schedulers: Globs = []
+    """pod.schedulerName."""
+    volumes: Globs = ["configMap", "emptyDir", "image", "persistentVolumeClaim", "secret"]
+    """Kinds of pod.volumes. Names of ConfigMaps and Secrets, and images, are held to their own lists."""
+    claims: Globs = ["*"]
+    """Names of claims in pod.volumes. Those of pvc:// are held to sources and outputs."""
+    security_context: bool = False
+    """Whether pod.securityContext may name users and groups. To leave them to the platform is always allowed."""
 
 
 _CACHE: Final = Rule["Cache"](
@@ -237,7 +217,6 @@ class ProfileSettings(ApiModel):
 
     defaults: Defaults = Defaults()
     limits: Limits = Limits()
-    accelerator: Accelerator = Accelerator()
     cache: Cache | None = None
     trust: Trust | None = None
     proxy: Proxy | None = None
@@ -247,8 +226,8 @@ class ProfileSettings(ApiModel):
 class FineTuneProfileSpec(ProfileSettings):
     """What jobs of this profile may do, and what they have without saying so. A field left out is that of the safe profile."""
 
-    namespaces: NamespaceSelector = NamespaceSelector()
-    """Namespaces whose jobs may have this profile; all of them if left out."""
+    namespaces: LabelSelector = LabelSelector()
+    """Namespaces whose jobs may have this profile, by their labels; all of them if left out. Each has the label kubernetes.io/metadata.name, which is its name."""
     allow: Allow = Allow()
 
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 from pydantic import Field
 
 from finetune_api.base import ApiModel
-from finetune_api.pod import ObjectName, PodSettings
+from finetune_api.labels import ObjectName
+from finetune_api.pod import PodSettings
 from finetune_api.quantity import Quantity
 from finetune_api.rules import Rule
 from finetune_api.sources import Dataset, ModelSource, OutputUri, Preprocessing, Problem, SecretReference

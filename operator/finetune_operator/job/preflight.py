@@ -21,6 +21,11 @@ def preflight_spec(spec: FineTuneJobSpec) -> FineTuneJobSpec:
         update={
             "node_selector": {key: v for key, v in spec.pod.node_selector.items() if key.startswith(_PLACEMENT_LABELS)},
             "tolerations": [each for each in spec.pod.tolerations if each.key != _GPU_TAINT],
+            # A runtime and a place that are asked for are those of GPUs.
+            "affinity": None,
+            "topology_spread_constraints": [],
+            "runtime_class_name": None,
+            "accelerator": None,
             "labels": {key: value for key, value in spec.pod.labels.items() if not key.startswith(_KUEUE)},
         }
     )

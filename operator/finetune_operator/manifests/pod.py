@@ -13,6 +13,7 @@ from finetune_operator.job.names import CONTAINER, ChildNames
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.config_map import CA_FILE, RUN_FILE
 from finetune_operator.manifests.environment import build_environment
+from finetune_operator.manifests.extra_volumes import extra_mounts, extra_volumes
 from finetune_operator.manifests.paths import (
     CONFIG_DIR,
     SCRATCH_DIR,
@@ -22,11 +23,10 @@ from finetune_operator.manifests.paths import (
     TOKEN_DIR,
     VOLUMES_DIR,
 )
+from finetune_operator.manifests.placement import build_ids, build_placement, build_resources
 from finetune_operator.manifests.secrets import secret_mounts, secret_volumes
 
 TOKEN_SECONDS = 3600
-USER = 65532
-_GPU = "nvidia.com/gpu"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Program:
 
 def training(claims: Mapping[str, bool], spec: FineTuneJobSpec, config_digest: str) -> Program:
     """The program that trains."""
-    return Program(claims, _resources(spec), config_digest)
+    return Program(claims, build_resources(spec), config_digest)
 
 
 def build_pod(
@@ -53,16 +53,17 @@ def build_pod(
 ) -> JsonObject:
     """The spec of a pod that runs `program`."""
     tokens = _tokens(spec, program.claims)
-    mounts, volumes = secret_mounts(spec), secret_volumes(spec)
+    secrets = secret_mounts(spec)
+    ids = build_ids(spec, platform_user=pod_defaults.platform_user)
     environment = build_environment(
         finetunejob,
         spec,
         pod_defaults.reports_url,
         config_digest=program.config_digest,
-        secrets=bool(mounts),
+        secrets=bool(secrets),
         tokens=tokens,
         # An id of the platform's has no name in the image, and torch asks for one to name its caches by.
-        user="finetune" if pod_defaults.platform_user else None,
+        user=None if "runAsUser" in ids else "finetune",
     )
     pod: JsonObject = {
         "restartPolicy": "Never",
@@ -71,27 +72,23 @@ def build_pod(
         "enableServiceLinks": False,
         "securityContext": {
             "runAsNonRoot": True,
-            **({} if pod_defaults.platform_user else {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}),
+            **ids,
             # Without this each start walks a whole volume to change its files' group.
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(spec.pod.image or pod_defaults.image, program, environment, mounts)],
-        "volumes": [*_volumes(finetunejob.names, program.claims), *volumes],
-        **_placement(spec),
+        "containers": [
+            _container(spec.pod.image or pod_defaults.image, program, environment, [*secrets, *extra_mounts(spec)])
+        ],
+        "volumes": [*_volumes(finetunejob.names, program.claims), *secret_volumes(spec), *extra_volumes(spec)],
+        **build_placement(spec, finetunejob.uid),
     }
     if spec.resources.nodes > 1:
         pod["subdomain"] = finetunejob.names.service
     return pod
 
 
-def _placement(spec: FineTuneJobSpec) -> JsonObject:
-    pod = spec.pod.to_wire()
-    names = ("serviceAccountName", "imagePullSecrets", "nodeSelector", "tolerations", "priorityClassName")
-    return {name: pod[name] for name in names if pod.get(name)}
-
-
-def _container(image: str, program: Program, environment: list[JsonObject], secrets: list[JsonObject]) -> JsonObject:
+def _container(image: str, program: Program, environment: list[JsonObject], mounts: list[JsonObject]) -> JsonObject:
     volumes = [argument for claim in program.claims for argument in ("--volume", f"{claim}={VOLUMES_DIR}/{claim}")]
     return {
         "name": CONTAINER,
@@ -100,7 +97,7 @@ def _container(image: str, program: Program, environment: list[JsonObject], secr
         "args": [*program.command, "--config", f"{CONFIG_DIR}/{RUN_FILE}", *volumes],
         "env": environment,
         "resources": program.resources,
-        "volumeMounts": [*_mounts(program.claims), *secrets],
+        "volumeMounts": [*_mounts(program.claims), *mounts],
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "securityContext": {
@@ -109,12 +106,6 @@ def _container(image: str, program: Program, environment: list[JsonObject], secr
             "capabilities": {"drop": ["ALL"]},
         },
     }
-
-
-def _resources(spec: FineTuneJobSpec) -> JsonObject:
-    asked = {name: value for name, value in (("cpu", spec.resources.cpu), ("memory", spec.resources.memory)) if value}
-    limits = {**asked, **({_GPU: str(spec.resources.gpus)} if spec.resources.gpus else {})}
-    return {name: amounts for name, amounts in (("requests", asked), ("limits", limits)) if amounts}
 
 
 def _tokens(spec: FineTuneJobSpec, claims: Mapping[str, bool]) -> str | None:

@@ -37,7 +37,7 @@ def stored(spec: dict[str, Any] | None) -> dict[str, Any]:
         {},
         {"allow": {"images": ["registry.corp/*"], "env": []}},
         {"defaults": {"resources": {"memory": "64Gi"}, "nodeSelector": {"pool": "gpu"}, "scratch": 0}},
-        {"limits": {"gpus": 8, "memory": "512Gi"}, "accelerator": {"resource": "amd.com/gpu"}},
+        {"limits": {"gpus": 8, "memory": "512Gi"}, "defaults": {"accelerator": {"resource": "amd.com/gpu"}}},
         {"namespaces": {"matchExpressions": [{"key": "team", "operator": "In", "values": ["a"]}]}},
         {
             "cache": {"claimName": "cache"},
@@ -77,7 +77,7 @@ def test_the_safe_profile_allows_the_default_account_secrets_of_its_name_and_tai
         ({"defaults": {"scratch": "much"}}, "spec.defaults.scratch"),
         ({"defaults": {"env": [{"name": "FINETUNE_X", "value": "1"}]}}, "spec.defaults.env[0]"),
         ({"limits": {"nodes": 0}}, "spec.limits.nodes"),
-        ({"accelerator": {"resource": "gpu"}}, "spec.accelerator.resource"),
+        ({"defaults": {"accelerator": {"resource": "gpu"}}}, "spec.defaults.accelerator.resource"),
         ({"cache": {}}, "spec.cache"),
         ({"cache": {"claimName": "a", "size": "1Gi"}}, "spec.cache"),
         ({"cache": {"claimName": "a", "storageClassName": "fast"}}, "spec.cache"),

@@ -56,6 +56,14 @@ _STEPS = "steps is required with strategy 'steps', and only then"
 _LABELS = "pod.labels, pod.annotations and pod.nodeSelector take keys"
 _RESERVED_LABELS = "pod.labels: those under finetune.dev/"
 _RESERVED_NAME = "variables that begin with FINETUNE_ or KUBEFLOW_TRAINER_"
+_UNSAFE_NAME = "variables that load code or say where connections go"
+_VOLUME_SOURCE = "needs exactly one of configMap, secret"
+_VOLUMES = "pod.volumes have different names"
+_MOUNT_PATH = "must be a path below /mnt/ or /data/"
+_IN_VOLUME = "must be a path in the volume, without '..'"
+_SELECTED = "operators In and NotIn need values; Exists and DoesNotExist have none"
+_SELECTED_NODES = "operators In and NotIn need values, Gt and Lt exactly one"
+_ACCELERATOR = "takes resource or resourceClaimTemplateName, not both"
 _VOLUME = "size, storageClassName and retentionPolicy are for the volume"
 _BEST_CHECKPOINT = "needs dataset.evaluation, and an evaluation at each checkpoint"
 _KERAS = "engine 'keras' trains text-classification, without lora"
@@ -69,6 +77,35 @@ _SECRET_KEY = {"secretKeyRef": {"name": "s", "key": "k"}}
 
 def _env(**variable: Any) -> Change:
     return {"pod": {"env": [variable]}}
+
+
+def _node(**expression: Any) -> Change:
+    term = {"matchExpressions": [expression]}
+    return {
+        "pod": {
+            "affinity": {
+                "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+            }
+        }
+    }
+
+
+def _pods(**expression: Any) -> Change:
+    selector = {"matchExpressions": [expression]}
+    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": selector}
+    return {"pod": {"topologySpreadConstraints": [spread]}}
+
+
+def _volume(**volume: Any) -> Change:
+    return {"pod": {"volumes": [{"name": "v", **volume}]}}
+
+
+def _mount(*mounts: Change, volumes: tuple[str, ...] = ("v",)) -> Change:
+    return {"pod": {"volumes": [{"name": name, "emptyDir": {}} for name in volumes], "volumeMounts": [*mounts]}}
+
+
+def _path(path: str, **more: str) -> Change:
+    return {"name": "v", "mountPath": path, **more}
 
 
 def _steps(evaluation: int | None, checkpoints: int | None) -> Change:
@@ -129,6 +166,54 @@ WRONG: Final = (
     ),
     WrongSpec(_env(name="FINETUNE_A"), _RESERVED_NAME, _env(name="FINETUNE")),
     WrongSpec(_env(name="KUBEFLOW_TRAINER_A"), _RESERVED_NAME, _env(name="KUBEFLOW_A")),
+    *(
+        WrongSpec(_env(name=name, value="x"), _UNSAFE_NAME, _env(name=right, value="x"))
+        for name, right in (
+            ("PYTHONPATH", "MYPYTHON"),
+            ("PythonStartup", "MY_PYTHON"),
+            ("LD_PRELOAD", "WORLD_PRELOAD"),
+            ("PATH", "WANDB_PATH"),
+            ("HOME", "HF_HOME"),
+            ("https_proxy", "HTTPS_PROXY_NAME"),
+            ("NO_PROXY", "NOPROXY"),
+            ("SSL_CERT_FILE", "NCCL_SSL"),
+            ("REQUESTS_CA_BUNDLE", "REQUESTS_CA"),
+            ("HF_ENDPOINT", "HF_ENDPOIN"),
+            ("AWS_ENDPOINT_URL_S3", "AWS_REGION"),
+            ("STORAGE_EMULATOR_HOST", "STORAGE_HOST"),
+            ("AWS_CONFIG_FILE", "AWS_CONFIG"),
+            ("NETRC", "NETRC_1"),
+            ("GIT_SSH_COMMAND", "NOGIT_SSH"),
+        )
+    ),
+    WrongSpec(_node(key="a", operator="In"), _SELECTED_NODES, _node(key="a", operator="In", values=["b"])),
+    WrongSpec(_node(key="a", operator="Exists", values=["b"]), _SELECTED_NODES, _node(key="a", operator="Exists")),
+    WrongSpec(
+        _node(key="a", operator="Gt", values=["1", "2"]), _SELECTED_NODES, _node(key="a", operator="Gt", values=["1"])
+    ),
+    WrongSpec(_pods(key="a", operator="NotIn"), _SELECTED, _pods(key="a", operator="NotIn", values=["b"])),
+    WrongSpec(
+        _pods(key="a", operator="DoesNotExist", values=["b"]), _SELECTED, _pods(key="a", operator="DoesNotExist")
+    ),
+    WrongSpec(_volume(), _VOLUME_SOURCE, _volume(emptyDir={})),
+    WrongSpec(_volume(emptyDir={}, secret={"secretName": "s"}), _VOLUME_SOURCE, _volume(secret={"secretName": "s"})),
+    WrongSpec(
+        _volume(secret={"secretName": "s", "items": [{"key": "k", "path": "../k"}]}),
+        _IN_VOLUME,
+        _volume(secret={"secretName": "s", "items": [{"key": "k", "path": "..k"}]}),
+    ),
+    WrongSpec(_mount(_path("/mnt/a"), volumes=("v", "v")), _VOLUMES, _mount(_path("/mnt/a"), volumes=("v", "w"))),
+    WrongSpec(_mount(_path("/mnt/a"), volumes=("w",)), _VOLUMES, _mount(volumes=("w",))),
+    WrongSpec(_mount(_path("/mnt/a"), _path("/mnt/a")), _VOLUMES, _mount(_path("/mnt/a"), _path("/mnt/b"))),
+    WrongSpec(_mount(_path("/usr/local/lib")), _MOUNT_PATH, _mount(_path("/data/usr/local/lib"))),
+    WrongSpec(_mount(_path("/mnt/volumes/claim")), _MOUNT_PATH, _mount(_path("/mnt/volumes2/claim"))),
+    WrongSpec(_mount(_path("/mnt/../usr")), _MOUNT_PATH, _mount(_path("/mnt/..usr"))),
+    WrongSpec(_mount(_path("/mnt/a", subPath="a/..")), _IN_VOLUME, _mount(_path("/mnt/a", subPath="a/b"))),
+    WrongSpec(
+        {"pod": {"accelerator": {"resource": "amd.com/gpu", "resourceClaimTemplateName": "gpu"}}},
+        _ACCELERATOR,
+        {"pod": {"accelerator": {"resource": "amd.com/gpu"}}},
+    ),
     WrongSpec({"pod": {"labels": {"finetune.dev/x": "a"}}}, _RESERVED_LABELS, {"pod": {"labels": {"finetune.dev": "a"}}}),
     WrongSpec({"pod": {"labels": {"batch.kubernetes.io/x": ""}}}, _RESERVED_LABELS, {"pod": {"labels": {"x": ""}}}),
     WrongSpec({"pod": {"labels": {"a b": "c"}}}, _LABELS, {"pod": {"labels": {"a.b/c": "c"}}}),

@@ -115,7 +115,7 @@ def test_the_preflight_asks_for_no_queue_and_no_node_that_is_chosen_for_its_gpus
             "serviceAccountName": "trainer",
             "imagePullSecrets": [{"name": "pull"}],
             "priorityClassName": "high",
-            "env": [{"name": "HF_ENDPOINT", "value": "https://hub"}],
+            "env": [{"name": "HF_TOKEN_PATH", "value": "/mnt/token"}],
             "annotations": {"sidecar": "no"},
         },
     )
@@ -129,7 +129,7 @@ def test_the_preflight_asks_for_no_queue_and_no_node_that_is_chosen_for_its_gpus
     assert pod_spec["tolerations"] == [everywhere]
     assert (pod_spec["serviceAccountName"], pod_spec["priorityClassName"]) == ("trainer", "high")
     assert pod_spec["imagePullSecrets"] == [{"name": "pull"}]
-    assert {"name": "HF_ENDPOINT", "value": "https://hub"} in container["env"]
+    assert {"name": "HF_TOKEN_PATH", "value": "/mnt/token"} in container["env"]
     assert {"name": "OMP_NUM_THREADS", "value": "1"} in container["env"]
     assert container["resources"] == {
         "requests": {"cpu": "0.5", "memory": "2Gi"},

