@@ -123,12 +123,13 @@ class Children:
         job = observed.job
         if job is None or job.end is not None:
             return observed
-        pod_defaults = self._pod_defaults()
+        patch, pod_defaults = changes(job.requested, spec), self._pod_defaults()
         wanted = pod_defaults.ca, observed.attempts[-1].uid if observed.attempts else None
         if entry.restored != wanted:
-            await self._restore(finetunejob, build_children(finetunejob, spec, pod_defaults), entry)
+            children = build_children(finetunejob, spec, pod_defaults)
+            await self._restore(finetunejob, children, entry)
             entry.restored = wanted
-        return replace(observed, job=await self._patch(finetunejob, job, changes(job.requested, spec)))
+        return replace(observed, job=await self._patch(finetunejob, job, patch))
 
     async def _restore(self, finetunejob: FineTuneJob, children: Manifests, entry: Entry) -> None:
         """Make ConfigMaps and Service again where they were deleted, and keep the authority up to date.

@@ -54,7 +54,8 @@ class Observer:
     def _cached(self, finetunejob: FineTuneJob, name: str, entry: Entry) -> Observation:
         """What the caches hold of one of the two Jobs."""
         raw = self._jobs.get(finetunejob.namespace, name)
-        job = parse_job(raw) if raw is not None and is_ours(raw, finetunejob) else None
+        ours = raw if raw is not None and is_ours(raw, finetunejob) else None
+        job = parse_job(ours) if ours else None
         return self._with_pods(Observation(job=job, unread=entry.reports.unread), finetunejob, name, entry)
 
     def _with_pods(
@@ -66,10 +67,11 @@ class Observer:
         live: list[JsonObject] | None = None,
     ) -> Observation:
         """The observation of the Job of this name with the pods of it, cached if not `live`, and what they reported."""
+        there = self._pods.labelled(finetunejob.uid) if live is None else live
         if observed.job is not None:
             entry.jobs.add(job_as_owner(name, observed.job.uid))
         jobs = [job for job in entry.jobs if job.name == name]
-        pods = own_pods(finetunejob.namespace, jobs, self._pods.labelled(finetunejob.uid) if live is None else live)
+        pods = own_pods(finetunejob.namespace, jobs, there)
         return replace(observed, pods=parse_pods(pods, entry.reports.received))
 
     async def _look_for_jobs(
@@ -84,6 +86,7 @@ class Observer:
 
         The cache holds none, but a second Job would be a second run.
         """
+        check_first = wants_preflight(finetunejob, spec)
         preflight = observed.preflight and await self._look_closer(finetunejob, observed.preflight, 1, entry, now)
         if preflight and not preflight.passed:
             return replace(observed, preflight=preflight)
@@ -91,14 +94,14 @@ class Observer:
         job, in_the_way = await self._live(finetunejob, names.job, entry)
         observed = replace(observed, job=job, blocked=in_the_way, preflight=preflight)
         observed = self._with_pods(observed, finetunejob, names.job, entry)
-        if job or in_the_way or not (preflight or wants_preflight(finetunejob, spec)):
+        if job or in_the_way or not (preflight or check_first):
             return observed
         if preflight and entry.made is not None:
             return observed
         job, in_the_way = await self._live(finetunejob, names.preflight_job, entry)
         if job is None:
             bound = in_the_way is None and await self._output_is_bound(finetunejob, spec)
-            observed = replace(observed, check_first=wants_preflight(finetunejob, spec), output_bound=bound)
+            observed = replace(observed, check_first=check_first, output_bound=bound)
             return replace(observed, blocked=in_the_way, preflight=None)
         if preflight is None:
             found = Observation(job=job, unread=entry.reports.unread)
