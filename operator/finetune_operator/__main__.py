@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import sys
 
 from kubernetes.aio.config import ConfigException
@@ -11,6 +12,12 @@ from finetune_operator import app, logging_setup
 from finetune_operator.settings import Settings
 
 logger = logging.getLogger("finetune_operator")
+
+
+def raise_descriptor_limit() -> None:
+    """Take as many file descriptors as the system allows: the soft limit is often 1,024, and each connection takes one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def main() -> int:
@@ -23,6 +30,7 @@ def main() -> int:
             sys.stderr.write(f"error: {name}: {problem['msg']}\n")
         return 2
     logging_setup.set_up(settings.log_format, settings.log_level)
+    raise_descriptor_limit()
     try:
         asyncio.run(app.run(settings))
     except ConfigException as error:

@@ -1,11 +1,20 @@
 """Logs on stderr: one JSON object a line for machines, or text for people."""
 
 import logging
+import time
+from collections.abc import Callable
 from typing import Any, Literal
 
+from cachetools import LRUCache
 from pythonjsonlogger.json import JsonFormatter
 
 from finetune_api.printable import printable
+from finetune_operator.kube.rate_limit import RateLimit
+
+_LONGEST = 4096
+"""Characters of a message."""
+_REMEMBERED = 1000
+"""Texts, and places in the code, of which it is known when they were logged last."""
 
 
 class _PrintableFormatter(logging.Formatter):
@@ -22,6 +31,33 @@ class _PrintableFormatter(logging.Formatter):
         return printable(super().formatException(ei), lines=True)
 
 
+class RepeatsCounted(logging.Filter):
+    """Lets a line pass once a minute, and the lines of one place in the code at a bounded rate; counts the others.
+
+    How many there were is added to the next one that passes. What strangers do may be logged a thousand times a second, and a
+    log that fills a disk, or hides all else, is one of the things they may want.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._of_a_text = RateLimit(per_second=1 / 60, burst=1, keys=_REMEMBERED, clock=clock)
+        self._of_a_place = RateLimit(per_second=1, burst=50, keys=_REMEMBERED, clock=clock)
+        self._left_out: LRUCache[str, int] = LRUCache(_REMEMBERED)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written; its message is bounded, and says how many like it were not."""
+        try:
+            place, text = f"{record.name}:{record.lineno}", record.getMessage()[:_LONGEST]
+        except (TypeError, ValueError):  # arguments that do not fit, which the handler complains about
+            return True
+        if self._of_a_text.wait(f"{place} {text}") or self._of_a_place.wait(place):
+            self._left_out[place] = self._left_out.get(place, 0) + 1
+            return False
+        more = self._left_out.pop(place, 0)
+        record.msg, record.args = f"{text} ({more} more like this)" if more else text, ()
+        return True
+
+
 def set_up(form: Literal["json", "text"], level: str) -> None:
     """Send all logs of the process to stderr."""
     handler = logging.StreamHandler()
@@ -31,6 +67,7 @@ def set_up(form: Literal["json", "text"], level: str) -> None:
         handler.setFormatter(JsonFormatter(fields, rename_fields=renamed, datefmt="%Y-%m-%dT%H:%M:%S%z"))
     else:
         handler.setFormatter(_PrintableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+    handler.addFilter(RepeatsCounted())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Kopf logs each event that it passes on.
     logging.getLogger("kopf").setLevel(max(logging.getLogger().level, logging.WARNING))

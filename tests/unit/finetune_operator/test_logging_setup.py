@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from finetune_operator.logging_setup import set_up
+from finetune_operator.logging_setup import RepeatsCounted, set_up
 
 HOSTILE = "team-a/yelp\x1b[2J\n12:00:00 INFO root: all is well \u202e"
 
@@ -50,3 +50,58 @@ def test_json_escapes_what_cannot_be_shown(capsys: pytest.CaptureFixture[str]) -
     assert line.isascii()
     assert line.isprintable()
     assert json.loads(line)["message"] == f"refused {HOSTILE}"
+
+
+class Log:
+    """A logger of which the lines that pass are kept, and a clock."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self._filter = RepeatsCounted(lambda: self.time)
+
+    def write(self, message: str, *arguments: object, line: int = 1) -> str | None:
+        record = logging.LogRecord("a", logging.WARNING, "a.py", line, message, arguments, None)
+        return record.getMessage() if self._filter.filter(record) else None
+
+
+def test_a_line_that_is_repeated_is_counted_and_written_once_a_minute() -> None:
+    log = Log()
+    written = []
+
+    for _ in range(3):
+        written += [log.write("no file descriptor left") for _ in range(1000)]
+        log.time += 61
+
+    first = "no file descriptor left"
+    assert [line for line in written if line] == [first, *[f"{first} (999 more like this)"] * 2]
+
+
+def test_lines_of_one_place_that_differ_are_bounded_and_those_of_others_are_not_touched() -> None:
+    log = Log()
+
+    flood = [log.write("refused %s", number) for number in range(10_000)]
+    other = log.write("renewed the keys", line=2)
+    log.time += 1
+    after = log.write("refused %s", "x")
+
+    assert sum(line is not None for line in flood) == 50
+    assert (other, after) == ("renewed the keys", "refused x (9950 more like this)")
+
+
+def test_what_is_remembered_and_written_is_bounded() -> None:
+    log = Log()
+
+    for number in range(5000):
+        log.write("%s", number, line=number)
+
+    assert len(log._filter._left_out) <= 1000
+    assert len(log.write("x" * 100_000, line=9999) or "") == 4096
+
+
+def test_a_flood_through_the_process_s_own_log_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up("json", "INFO")
+
+    for _ in range(1000):
+        logging.getLogger("asyncio").error("socket.accept() out of system resource")
+
+    assert len(capsys.readouterr().err.splitlines()) == 1
