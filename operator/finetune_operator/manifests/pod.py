@@ -53,8 +53,9 @@ def build_pod(
 ) -> JsonObject:
     """The spec of a pod that runs `program`."""
     tokens = _tokens(spec, program.claims)
-    secrets = secret_mounts(spec)
-    ids = build_ids(spec, platform_user=pod_defaults.platform_user)
+    secrets, credentials = secret_mounts(spec), secret_volumes(spec)
+    mounts, volumes = extra_mounts(spec), extra_volumes(spec)
+    ids, placement = build_ids(spec, platform_user=pod_defaults.platform_user), build_placement(spec, finetunejob.uid)
     environment = build_environment(
         finetunejob,
         spec,
@@ -77,11 +78,9 @@ def build_pod(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [
-            _container(spec.pod.image or pod_defaults.image, program, environment, [*secrets, *extra_mounts(spec)])
-        ],
-        "volumes": [*_volumes(finetunejob.names, program.claims), *secret_volumes(spec), *extra_volumes(spec)],
-        **build_placement(spec, finetunejob.uid),
+        "containers": [_container(spec.pod.image or pod_defaults.image, program, environment, [*secrets, *mounts])],
+        "volumes": [*_volumes(finetunejob.names, program.claims), *credentials, *volumes],
+        **placement,
     }
     if spec.resources.nodes > 1:
         pod["subdomain"] = finetunejob.names.service
