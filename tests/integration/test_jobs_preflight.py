@@ -14,7 +14,8 @@ from finetune_operator.job.names import preflight_job_name
 NO_SUCH_COLUMN = {"source": "pvc://seed/data", "train": {"split": "train"}, "columns": {"text": "txt"}}
 JOBS: dict[str, dict[str, Any]] = {
     "checked-inline": {},
-    "checked-in-pod": {"runPolicy": {"preflight": "pod"}},
+    # The claim is bound, since the seed was written to it: the preflight can leave the tokens there.
+    "checked-in-pod": {"runPolicy": {"preflight": "pod"}, "output": {"uri": "pvc://seed/checked"}},
     # No node has such a GPU: the training waits, the preflight does not.
     "checked-for-gpu": {
         "runPolicy": {"preflight": "pod"},
@@ -27,8 +28,6 @@ JOBS: dict[str, dict[str, Any]] = {
         "dataset": NO_SUCH_COLUMN,
         "evaluation": {},
     },
-    # The claim is bound, since the seed was written to it.
-    "hands-over-tokens": {"runPolicy": {"preflight": "pod"}, "output": {"uri": "pvc://seed/handed-over"}},
     "suspended": {"runPolicy": {"preflight": "pod"}, "suspend": True},
 }
 TABLE = {"trainRows": 128, "evaluationRows": 32, "steps": 64, "batchSize": 8}
@@ -104,8 +103,8 @@ def test_a_job_that_waits_for_a_gpu_has_reported_what_it_will_take(jobs: Space) 
 
 
 def test_the_training_takes_over_the_tokens_of_the_preflight(jobs: Space) -> None:
-    status = jobs.end_of("hands-over-tokens")
-    log = jobs.kubectl("logs", "job/hands-over-tokens")
+    status = jobs.end_of("checked-in-pod")
+    log = jobs.kubectl("logs", "job/checked-in-pod")
 
     assert status["phase"] == "Succeeded", json.dumps(status, indent=1)
     assert log.count("took over the tokens that an earlier stage of the job has left") == 2

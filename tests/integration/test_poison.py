@@ -62,7 +62,7 @@ def the_operator_is_well(operator: OperatorProcess) -> None:
     assert psutil.Process(operator.process.pid).memory_info().rss < MAX_RSS
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def poisoned(space: Space, operator_process: OperatorProcess) -> Iterator[list[str]]:
     """Names of jobs that are deep, and of jobs that are large."""
     deep = {
@@ -75,8 +75,7 @@ def poisoned(space: Space, operator_process: OperatorProcess) -> Iterator[list[s
             answer = create(space, name, arguments)
             assert f'"name":"{name}"' in answer, answer[-500:]
     yield [*deep, *large]
-    for name in [*deep, *large]:
-        space.kubectl("delete", "ftj", name, "--ignore-not-found", "--wait=false")
+    space.kubectl("delete", "ftj", *deep, *large, "--ignore-not-found", "--wait=false")
 
 
 def test_poison_is_refused_by_name_and_the_others_go_on(

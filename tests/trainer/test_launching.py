@@ -27,13 +27,14 @@ def test_two_processes_are_started_watched_and_stopped_as_one_program(settings: 
     said = program.communicate()[1]
 
     assert program.returncode == 128 + signal.SIGKILL
+    reached = max(int(path.name.removeprefix("step-")) for path in checkpoints.glob("step-*"))
     failure = final(tmp_path).failure
     assert failure
     assert (failure.reason, failure.exit_code) == ("ProcessKilled", 137)
     assert f"error: {failure.message}" in said
 
     program = start(settings, tmp_path)
-    wait_for(checkpoints / "step-000020", program)
+    wait_for(checkpoints / f"step-{reached + 2:06d}", program)
     program.send_signal(signal.SIGTERM)
     said = program.communicate()[1]
 

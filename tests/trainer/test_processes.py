@@ -87,6 +87,7 @@ def impatient(rank: int) -> None:
     torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.2
 
 
+@pytest.mark.slow
 @BOTH
 def test_two_processes_with_loading_workers_and_accumulation_go_on_to_the_bit(
     settings: Settings, model: Path, tmp_path: Path, engine: str
