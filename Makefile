@@ -12,7 +12,7 @@ SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=8 --dist=worksteal
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer bench-gpu test test-fast test-integration test-slow bench-kill test-keras test-qlora test-devcluster generate verify version lock lint format clean
+.PHONY: help demo bench-trainer bench-gpu test test-fast test-integration images sbom verify-images test-slow bench-kill test-keras test-qlora test-devcluster generate verify version lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -75,6 +75,21 @@ generate: $(READY)  ## Write crds/, the chart's copies and version, and the refe
 
 verify: $(READY)  ## Check that generated files are what `make generate` writes, and that the CRD breaks nothing of the last release
 	$(BIN)/python -m finetune_operator.generate --check
+
+# PYTHON_IMAGE is their base, by digest.
+IMAGES := $(BIN)/python -m supply_chain
+TRAINER_EXTRAS = $(foreach extra,$(EXTRAS),--extra $(extra))
+TRUSTED = $(if $(BUILDER),--builder '$(BUILDER)')
+
+images: $(READY)  ## Build both images, SBOM and provenance into dist/images: PYTHON_IMAGE=NAME:TAG@sha256:… ENGINE=podman EXTRAS='keras qlora' BUILDER=URI
+	$(IMAGES) build --base '$(PYTHON_IMAGE)' --engine $(or $(ENGINE),docker) $(TRAINER_EXTRAS) $(TRUSTED)
+	$(IMAGES) verify $(TRAINER_EXTRAS) $(TRUSTED)
+
+sbom: $(READY)  ## Write the images' bills of materials (CycloneDX) into dist/images
+	$(IMAGES) sbom $(TRAINER_EXTRAS)
+
+verify-images: $(READY)  ## Check the images in dist/images, their SBOM and provenance, offline
+	$(IMAGES) verify $(TRAINER_EXTRAS) $(TRUSTED)
 
 version:  ## Print the version of this checkout
 	@sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml

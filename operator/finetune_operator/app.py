@@ -6,6 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable
 
 from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
 from finetune_operator.controller.blocked import BlockedJobs
@@ -51,7 +52,7 @@ class Operator:
     def __init__(self, settings: Settings, client: ApiClient) -> None:
         self._settings = settings
         self._client = client
-        self._namespace = settings.watch_namespace or None
+        self._namespaces = settings.watch_namespaces
         self._kube = Kube(client, qps=settings.kube_qps, burst=settings.kube_burst)
         self._certificates = Certificates(
             client, namespace=settings.namespace, secret=settings.secret_name, hosts=settings.report_hosts()
@@ -88,7 +89,7 @@ class Operator:
         return Informer(
             self._kube,
             kind,
-            namespace=self._namespace,
+            namespaces=self._namespaces,
             label=label,
             on_change=on_change,
             relist_seconds=self._settings.relist_interval,
@@ -142,7 +143,7 @@ class Operator:
             group.create_task(self._run_kopf(kopf_started, stop_kopf))
             await kopf_started.wait()
             self._started = True
-            logger.info("serving %s; reports at %s", self._namespace or "all namespaces", self._reports_url)
+            logger.info("serving %s; reports at %s", ", ".join(self._namespaces) or "all namespaces", self._reports_url)
             await _signal_to_stop()
             # Ours first: at its end Kopf waits for every task of the loop that came after it, such as open connections.
             for task in tasks:
@@ -153,7 +154,7 @@ class Operator:
     async def _run_kopf(self, started: asyncio.Event, stop: asyncio.Event) -> None:
         await watch_finetunejobs(
             self._client.configuration,
-            self._namespace,
+            self._namespaces,
             on_seen=self._finetunejobs.seen,
             on_gone=self._finetunejobs.gone,
             started=started,
@@ -224,15 +225,29 @@ class Operator:
         return None if self._started else "the first lists have not come yet"
 
     async def _read_finetunejobs(self) -> None:
-        await self._kube.list(FINETUNEJOBS, self._namespace)
+        """List those of each namespace. Raises one of API_FAILURES unless one may be read; the others are then tried again by their watches."""
+        failures = []
+        for namespace in self._namespaces or (None,):
+            try:
+                await self._kube.list(FINETUNEJOBS, namespace)
+            except ForbiddenException as error:
+                failures.append(error)
+                logger.warning("FineTuneJobs cannot be listed%s (%s)", _where(namespace), brief(error))
+        if len(failures) == max(1, len(self._namespaces)):
+            raise failures[0]
 
     async def _check(self) -> None:
         while True:
-            try:
-                await self._finetunejobs.check(self._kube, self._namespace)
-            except API_FAILURES as error:
-                logger.warning("list of FineTuneJobs failed: %s", brief(error))
+            for namespace in self._namespaces or (None,):
+                try:
+                    await self._finetunejobs.check(self._kube, namespace)
+                except API_FAILURES as error:
+                    logger.warning("list of FineTuneJobs%s failed: %s", _where(namespace), brief(error))
             await asyncio.sleep(_CHECK_SECONDS)
+
+
+def _where(namespace: str | None) -> str:
+    return f" in {namespace}" if namespace else ""
 
 
 async def _retry_until_done(trouble: str, action: Callable[[], Awaitable[object]]) -> None:

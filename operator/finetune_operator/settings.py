@@ -4,9 +4,10 @@ from importlib.metadata import version
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+NamespaceName = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -21,8 +22,8 @@ class Settings(BaseSettings):
     """Image of the trainer for jobs that name none in pod.image."""
     platform_user: bool = False
     """Leave the user and groups of the jobs' pods to the platform, as OpenShift wants it; 65532 if not."""
-    watch_namespace: str = ""
-    """The only namespace to serve; all of them if empty."""
+    watch_namespaces: Annotated[tuple[NamespaceName, ...], NoDecode] = ()
+    """The namespaces to serve, separated by commas; all of them if empty."""
     namespace: str = "default"
     """The operator's own namespace, where the report endpoint's keys are kept."""
     secret_name: str = "finetune-operator-reports"  # noqa: S105 - a name
@@ -53,6 +54,11 @@ class Settings(BaseSettings):
     log_format: Literal["json", "text"] = "json"
     """One JSON object a line, or text for people."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("watch_namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     def report_hosts(self) -> list[str]:
         """Names that the report endpoint's certificate is good for."""

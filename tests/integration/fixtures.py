@@ -1,6 +1,5 @@
 """The operator as a process of its own, and namespaces in which jobs find a tiny model and a little text."""
 
-import json
 import os
 import signal
 import socket
@@ -8,20 +7,19 @@ import subprocess
 import sys
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.client import CustomObjectsApi
-from kubernetes.config import new_client_from_config
+from tests.integration.release import Release, installed
+from tests.integration.space import Space
 
 from devcluster.cluster import Cluster
 from devcluster.testing.api import PATIENCE, wait_for
-from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
+from finetune_api.v1alpha1 import GROUP
 from finetune_operator.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -69,61 +67,9 @@ class OperatorProcess:
         return self.get("/readyz")[0] == 200
 
 
-@dataclass(frozen=True)
-class Space:
-    """A namespace, and kubectl in it."""
-
-    cluster: Cluster
-    namespace: str
-
-    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        """What kubectl prints, errors included; it fails the test on a non-zero exit unless `check=False`."""
-        program = str(Path(sys.executable).with_name("kubectl"))
-        command = [program, f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={self.namespace}", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False)
-        assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}"
-        return done.stdout + done.stderr
-
-    def apply(self, *manifests: dict[str, Any]) -> None:
-        self.kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, manifests)))
-
-    def get(self, kind: str, name: str) -> dict[str, Any]:
-        """The object, or {} if there is none."""
-        text = self.kubectl("get", kind, name, "--ignore-not-found", "-o", "json")
-        return json.loads(text) if text else {}
-
-    def list(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]
-        return found
-
-    def patch(self, name: str, spec: dict[str, Any]) -> None:
-        self.kubectl("patch", "ftj", name, "--type=merge", "-p", json.dumps({"spec": spec}))
-
-    def status(self, name: str) -> dict[str, Any]:
-        """The status, or {} if there is none. Not by kubectl: it is asked for again and again."""
-        found = _objects(self.cluster.kubeconfig).get_namespaced_custom_object(
-            GROUP, VERSION, self.namespace, PLURAL, name
-        )
-        status: dict[str, Any] = found.get("status", {})
-        return status
-
-    def until(self, name: str, reached: Callable[[dict[str, Any]], object], what: str) -> dict[str, Any]:
-        """The first status that is as wanted."""
-        return wait_for(lambda: self.status(name), reached, f"{name}: {what}")
-
-    def end_of(self, name: str) -> dict[str, Any]:
-        """The status at the end of the job, good or bad."""
-        return self.until(name, lambda status: status.get("phase") in ("Succeeded", "Failed"), "an end")
-
-
 def reason_of(status: dict[str, Any]) -> str:
     """That of the condition Ready."""
     return next(str(each["reason"]) for each in status["conditions"] if each["type"] == "Ready")
-
-
-@cache
-def _objects(kubeconfig: Path) -> CustomObjectsApi:
-    return CustomObjectsApi(new_client_from_config(str(kubeconfig)))
 
 
 def finetunejob(name: str, **spec: Any) -> dict[str, Any]:
@@ -148,6 +94,15 @@ def finetunejob(name: str, **spec: Any) -> dict[str, Any]:
     }
 
 
+def restricted_pod(name: str, containers: list[dict[str, Any]], **spec: Any) -> dict[str, Any]:
+    """A pod that Pod Security's level restricted takes, as namespaces of tests enforce it."""
+    closed = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    user = {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532}
+    spec["securityContext"] = {**user, "seccompProfile": {"type": "RuntimeDefault"}}
+    spec["containers"] = [{**each, "securityContext": closed} for each in containers]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
 @pytest.fixture(scope="session")
 def finetune_crd(cluster: Cluster) -> Cluster:
     """The cluster, with our CustomResourceDefinitions in it."""
@@ -161,13 +116,24 @@ def finetune_crd(cluster: Cluster) -> Cluster:
 
 
 @pytest.fixture(scope="session")
-def operator_process(finetune_crd: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+def release(finetune_crd: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+    """The chart's release whose account the session's operator uses, as the operator of a cluster would."""
+    home = Space(finetune_crd, f"release-{uuid.uuid4().hex[:8]}")
+    home.create()
+    with installed(home, tmp_path_factory.mktemp("release")) as made:
+        yield made
+    home.kubectl("delete", "namespace", home.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def operator_process(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
     """The operator, for all tests of the session. Settings in the environment of pytest win, as for a far cluster."""
     folder = tmp_path_factory.mktemp("operator")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
-        "KUBECONFIG": str(finetune_crd.kubeconfig),
+        "KUBECONFIG": str(release.kubeconfig),
+        **release.settings,
         f"{_PREFIX}TRAINER_IMAGE": Settings().trainer_image,
         f"{_PREFIX}HEALTH_PORT": str(_free_port()),
         # The same after a restart: pods that run know no other.
@@ -194,8 +160,7 @@ def space(operator_process: OperatorProcess, finetune_crd: Cluster) -> Iterator[
 def seeded(cluster: Cluster) -> Iterator[Space]:
     """A fresh namespace with the claim `seed`, and in that a model and data."""
     made = Space(cluster, f"jobs-{uuid.uuid4().hex[:8]}")
-    made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": made.namespace}})
-    wait_for(lambda: made.get("serviceaccount", "default"), bool, "the default service account")
+    made.create()
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
     container = {
         "name": "seed",
@@ -207,11 +172,10 @@ def seeded(cluster: Cluster) -> Iterator[Space]:
         "restartPolicy": "Never",
         "containers": [container],
         "volumes": [{"name": "seed", "persistentVolumeClaim": {"claimName": "seed"}}],
-        "securityContext": {"runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532},
     }
     made.apply(
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "seed"}, "spec": claim},
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "seed"}, "spec": pod},
+        restricted_pod("seed", **pod),
     )
     phase = lambda: made.get("pod", "seed").get("status", {}).get("phase")  # noqa: E731
     wait_for(phase, lambda now: now in ("Succeeded", "Failed"), "the seed")

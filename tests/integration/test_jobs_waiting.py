@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob, reason_of
+from tests.integration.fixtures import OperatorProcess, Space, finetunejob, reason_of, restricted_pod
 
 from devcluster.testing.api import wait_for
 from finetune_operator.settings import Settings
@@ -17,8 +17,7 @@ def test_a_job_that_finds_no_free_gpu_waits_with_the_schedulers_words(space: Spa
         "command": ["python", "-c", "import time; time.sleep(300)"],
         "resources": {"limits": {"nvidia.com/gpu": "2"}},
     }
-    pod = {"terminationGracePeriodSeconds": 0, "restartPolicy": "Never", "containers": [holder]}
-    space.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "holder"}, "spec": pod})
+    space.apply(restricted_pod("holder", [holder], terminationGracePeriodSeconds=0, restartPolicy="Never"))
     scheduled = lambda: space.get("pod", "holder")["status"].get("conditions", [])  # noqa: E731
     wait_for(scheduled, bool, "the scheduler's word on the other pod")
     space.apply(finetunejob("no-gpu", resources={"gpus": 1}))

@@ -1,34 +1,24 @@
-"""The operator under exactly the rights that the chart gives it: a job must go through, in all namespaces or in one.
+"""The operator under exactly the rights that the chart gives it.
 
-The dev cluster lets everybody do everything, so that only a real API server proves the rights there; the chart's
-objects, the account and its token are put to use on either.
+The session's operator serves all namespaces with the rights of `release`; here is what else a release can be. The dev cluster
+lets everybody do everything, so that only a real API server proves the rights.
 """
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import helm_python
-import kubernetes
 import pytest
-import yaml
-from tests.integration.fixtures import ROOT, OperatorProcess, Space, finetunejob, seeded
+from tests.integration.fixtures import OperatorProcess, finetunejob, seeded
+from tests.integration.release import NAME, Release, installed, rendered
+from tests.integration.space import Space
 
 from devcluster.cluster import Cluster
-
-Json = dict[str, Any]
-
-CHART = ROOT / "charts" / "finetune-operator"
-ACCOUNT = "ft-finetune-operator"
-"""ServiceAccount of the release `ft`."""
-BESIDE = {"Deployment", "Service"}
-"""What would run the operator inside the cluster; here it runs beside it."""
 
 
 @pytest.fixture(scope="module")
 def alone(operator_process: OperatorProcess) -> Iterator[OperatorProcess]:
-    """The session's operator, which may do everything, stands still meanwhile: it would do the work of ours."""
+    """The session's operator, which serves every namespace, stands still meanwhile: it would do the work of ours."""
     operator_process.end()
     yield operator_process
     operator_process.start()
@@ -41,27 +31,10 @@ def home(finetune_crd: Cluster) -> Iterator[Space]:
         yield made
 
 
-def rendered(values: Json, namespace: str) -> list[Json]:
-    with helm_python.Chart.load(CHART) as chart:
-        files = chart.render({**values, "crds": {"install": False}}, name="ft", namespace=namespace)
-    documents = [each for path, text in files.items() if path.endswith(".yaml") for each in yaml.safe_load_all(text)]
-    return [each for each in documents if each]
-
-
-def account_kubeconfig(home: Space, folder: Path) -> Path:
-    """The cluster's kubeconfig with a token of the chart's ServiceAccount in place of the administrator's."""
-    request = {"spec": {"audiences": [], "expirationSeconds": 3600}}
-    with kubernetes.config.new_client_from_config(str(home.cluster.kubeconfig)) as client:
-        core = kubernetes.client.CoreV1Api(client)
-        answer = core.create_namespaced_service_account_token(
-            ACCOUNT, home.namespace, request, _headers={"Content-Type": "application/json"}
-        )
-    config = yaml.safe_load(home.cluster.kubeconfig.read_text())
-    for user in config["users"]:
-        user["user"] = {"token": answer.status.token}
-    kubeconfig = folder / "kubeconfig"
-    kubeconfig.write_text(yaml.safe_dump(config))
-    return kubeconfig
+def another(cluster: Cluster, name: str) -> Space:
+    made = Space(cluster, name)
+    made.create()
+    return made
 
 
 def test_the_cluster_takes_every_object_of_the_chart(home: Space) -> None:
@@ -72,36 +45,57 @@ def test_the_cluster_takes_every_object_of_the_chart(home: Space) -> None:
     assert taken.count("created (server dry run)") == len(objects)
 
 
-@pytest.mark.parametrize("scope", ["all namespaces", "one namespace"])
-def test_a_job_goes_through_under_the_rights_of_the_chart(
-    alone: OperatorProcess, home: Space, tmp_path: Path, scope: str
-) -> None:
-    job = "rights-in-" + scope.replace(" ", "-")
-    watched = home.namespace if scope == "one namespace" else ""
-    objects = [each for each in rendered({"watchNamespace": watched}, home.namespace) if each["kind"] not in BESIDE]
-    home.apply(*objects)
-    settings = {
-        "KUBECONFIG": str(account_kubeconfig(home, tmp_path)),
-        "FINETUNE_OPERATOR_NAMESPACE": home.namespace,
-        "FINETUNE_OPERATOR_WATCH_NAMESPACE": watched,
-        "FINETUNE_OPERATOR_SECRET_NAME": f"{ACCOUNT}-reports",
+def test_the_operator_s_own_pod_stands_up_to_pod_security(home: Space, release: Release) -> None:
+    deployment = next(each for each in rendered({}, release.home.namespace) if each["kind"] == "Deployment")
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "own"},
+        "spec": deployment["spec"]["template"]["spec"],
     }
-    operator = OperatorProcess(alone.environment | settings, tmp_path / "operator.log")
-    operator.start()
-    try:
-        many = finetunejob(f"{job}-many", resources={"gpus": 0, "nodes": 2}, suspend=True)
-        home.apply(finetunejob(job, training={"epochs": 2, "batchSize": 8}), many)
-        status = home.end_of(job)
-        suspended = home.until(f"{job}-many", lambda status: status.get("phase") == "Suspended", "its Job")
-        events = [event for event in home.list("events") if event["involvedObject"]["name"] == job]
-    finally:
-        operator.end()
-        home.kubectl("delete", *(f"{each['kind']}/{each['metadata']['name']}" for each in objects))
+
+    taken = release.home.kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+
+    assert "created (server dry run)" in taken
+
+
+def test_namespaces_that_are_named_are_served_even_where_one_takes_its_rights_away(
+    alone: OperatorProcess, home: Space, tmp_path: Path
+) -> None:
+    spaces = [home, *(another(home.cluster, f"{home.namespace}-{name}") for name in ("b", "closed", "unwatched"))]
+    other, closed, unwatched = spaces[1:]
+    watched = [space.namespace for space in (home, other, closed)]
+    suspended = finetunejob("rights-suspended", resources={"gpus": 0, "nodes": 2}, suspend=True)
+    with installed(home, tmp_path, {"watchNamespaces": watched}) as release:
+        binding = closed.get("rolebinding", NAME)
+        closed.kubectl("delete", "rolebinding", NAME)
+        operator = OperatorProcess(
+            alone.environment | release.settings | {"KUBECONFIG": str(release.kubeconfig)}, tmp_path / "operator.log"
+        )
+        operator.start()
+        try:
+            for space in (other, closed, unwatched):
+                space.apply(suspended)
+            home.apply(finetunejob("rights", training={"epochs": 2, "batchSize": 8}))
+            made = other.until("rights-suspended", is_suspended, "its Job")
+            status = home.end_of("rights")
+            events = [event for event in home.list("events") if event["involvedObject"]["name"] == "rights"]
+            closed.apply({key: binding[key] for key in ("apiVersion", "kind", "metadata", "roleRef", "subjects")})
+            closed.until("rights-suspended", is_suspended, "its Job, once the rights are back")
+            left = unwatched.status("rights-suspended")
+            well = operator.get("/healthz")
+        finally:
+            operator.end()
+    for space in spaces[1:]:
+        space.kubectl("delete", "namespace", space.namespace, "--wait=false")
 
     assert status["phase"] == "Succeeded", json.dumps(status, indent=1)
     # Its Job is made after its Service.
-    assert suspended["message"] == "suspended; set spec.suspend to false to go on"
+    assert made["message"] == "suspended; set spec.suspend to false to go on"
     # Only a report makes a job Running, so TokenReviews are allowed; and only an Event that was allowed is seen.
     assert {"Running", "Succeeded"} <= {event["reason"] for event in events}
-    log = operator.log.read_text()
-    assert "Forbidden" not in log, log
+    assert (left, well) == ({}, (200, "ok\n"))
+
+
+def is_suspended(status: dict[str, object]) -> bool:
+    return status.get("phase") == "Suspended"

@@ -8,7 +8,7 @@ from typing import Any
 import kubernetes
 import pytest
 import requests
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob
+from tests.integration.fixtures import OperatorProcess, Space, finetunejob, restricted_pod
 
 from devcluster.testing.api import wait_for
 from finetune_api.report import AUDIENCE
@@ -85,8 +85,8 @@ def test_other_tokens_are_refused(reporting: Reporting, token: Callable[[Reporti
 
 
 def test_the_token_of_a_pod_that_is_gone_is_refused(reporting: Reporting) -> None:
-    stray = {"containers": [{"name": "stray", "image": "stray", "command": ["true"]}], **NOWHERE}
-    reporting.space.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "stray"}, "spec": stray})
+    container = {"name": "stray", "image": "stray", "command": ["true"]}
+    reporting.space.apply(restricted_pod("stray", [container], **NOWHERE))
     token = reporting.token("stray")
 
     reporting.space.kubectl("delete", "pod", "stray", "--grace-period=0", "--force")

@@ -47,6 +47,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- printf "%s-reports" (include "finetune-operator.fullname" .) }}
 {{- end }}
 
+{{/* Reference of an image: .root and .image, a value with repository, tag and digest. */}}
+{{- define "finetune-operator.image" -}}
+{{- if .image.digest }}
+{{- printf "%s@%s" .image.repository .image.digest }}
+{{- else }}
+{{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* User name of the operator's account, as the API server knows it. */}}
+{{- define "finetune-operator.username" -}}
+{{- printf "system:serviceaccount:%s:%s" .Release.Namespace (include "finetune-operator.serviceAccountName" .) }}
+{{- end }}
+
 {{- define "finetune-operator.reportsUrl" -}}
 {{- $service := printf "%s.%s.svc" (include "finetune-operator.fullname" .) .Release.Namespace }}
 {{- default (printf "https://%s:%v" $service .Values.reports.port) .Values.reports.url }}

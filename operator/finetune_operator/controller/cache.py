@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kubernetes.aio.client.exceptions import ForbiddenException
+
 from finetune_api.base import JsonObject
 from finetune_operator.controller.blocked import Obstacle
 from finetune_operator.job.finetunejob import Key, key_of
@@ -56,8 +58,9 @@ class FineTuneJobs:
         self._clock = clock
         self._entries: dict[Key, Entry] = {}
         self._keys: dict[str, Key] = {}
-        self._list_time = clock()
-        self._behind_since: float | None = None
+        self._start = clock()
+        self._list_times: dict[str | None, float] = {}
+        self._behind_since: dict[str | None, float] = {}
 
     def get(self, key: Key) -> Entry | None:
         """The entry of this FineTuneJob; None if there is no such object."""
@@ -130,35 +133,45 @@ class FineTuneJobs:
             self._on_change(key)
 
     async def check(self, kube: Kube, namespace: str | None) -> None:
-        """Compare with a list: take in what Kopf's watch missed, and find out whether it is behind."""
-        known_before = set(self._entries)
-        items, _ = await kube.list(FINETUNEJOBS, namespace)
+        """Compare with a list of one namespace or of all: take in what Kopf's watch missed, and find out whether it is behind."""
+        known_before = self._keys_in(namespace)
+        self._list_times.setdefault(namespace, self._clock())
+        try:
+            items, _ = await kube.list(FINETUNEJOBS, namespace)
+        except ForbiddenException:
+            self._list_times[namespace] = self._clock()  # An answer, too: to start again would help nobody.
+            raise
         listed = {key_of(raw): raw for raw in items if _is_whole(raw)}
-        self._find_missed(set(listed))
+        self._find_missed(namespace, set(listed))
         for key in known_before - listed.keys():
             self.forget(key)
         for raw in listed.values():
             self.update(raw)
-        for key, entry in self._entries.items():
-            entry.listed = _version(listed[key]) if key in listed else 0
-        self._list_time = self._clock()
+        for key in self._keys_in(namespace):
+            self._entries[key].listed = _version(listed[key]) if key in listed else 0
+        self._list_times[namespace] = self._clock()
 
-    def _find_missed(self, present: set[Key]) -> None:
+    def _keys_in(self, namespace: str | None) -> set[Key]:
+        return {key for key in self._entries if namespace in (None, key.namespace)}
+
+    def _find_missed(self, namespace: str | None, present: set[Key]) -> None:
         """What was in the list before this one, Kopf's watch must have delivered by now."""
-        missed = [key for key, entry in self._entries.items() if key in present and entry.watched < entry.listed]
+        missed = [
+            key for key in present & self._entries.keys() if self._entries[key].watched < self._entries[key].listed
+        ]
         if not missed:
-            self._behind_since = None
-        elif self._behind_since is None:
-            self._behind_since = self._clock()
+            self._behind_since.pop(namespace, None)
+        elif namespace not in self._behind_since:
+            self._behind_since[namespace] = self._clock()
             logger.warning("Kopf's watch has not delivered %d FineTuneJobs, such as %s", len(missed), missed[0])
 
     def silence(self) -> float:
-        """Seconds since the last list."""
-        return self._clock() - self._list_time
+        """Seconds since the last list, of the namespace where that is longest ago."""
+        return self._clock() - min(self._list_times.values(), default=self._start)
 
     def behind(self) -> float:
         """Seconds for which Kopf's watch has been behind the lists; 0 if it is not."""
-        return 0.0 if self._behind_since is None else self._clock() - self._behind_since
+        return max((self._clock() - since for since in self._behind_since.values()), default=0.0)
 
 
 def _is_whole(raw: JsonObject) -> bool:

@@ -6,7 +6,8 @@ deletion works while the operator is down.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -25,18 +26,21 @@ _REQUEST_SECONDS = 30
 _WATCH_SECONDS = 600
 _SILENCE_SECONDS = 90
 _PAGE = 100
+_PASSING = (HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE)
+"""Kopf ends for good on these, and goes on trying, ever more slowly, on 429. One namespace's administrator can take our
+RoleBinding away, which must not end the watches of all the others."""
 
 
 async def watch_finetunejobs(
     configuration: Configuration,
-    namespace: str | None,
+    namespaces: Sequence[str],
     *,
     on_seen: OnObject,
     on_gone: OnObject,
     started: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    """Watch in one namespace or in all until `stop` is set. Sets `started`; Kopf has taken SIGTERM and SIGINT then.
+    """Watch in these namespaces, in all if there are none, until `stop` is set. Sets `started`; Kopf has taken SIGTERM and SIGINT then.
 
     `on_seen` is called with each FineTuneJob that is there or has changed, `on_gone` with each that was deleted.
     """
@@ -57,8 +61,8 @@ async def watch_finetunejobs(
     await kopf.operator(
         registry=registry,
         settings=_settings(),
-        namespaces=[namespace] if namespace else [],
-        clusterwide=not namespace,
+        namespaces=namespaces,
+        clusterwide=not namespaces,
         ready_flag=started,
         stop_flag=stop,
     )
@@ -84,6 +88,8 @@ class BoundedResponse(aiohttp.ClientResponse):
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         """See aiohttp."""
         await super().start(connection)
+        if self.status in _PASSING:
+            self.status = HTTPStatus.TOO_MANY_REQUESTS
         if self.url.query.get("watch") == "true" and self.status == 200:
             self.content = _BoundedEvents(self.content)  # type: ignore[assignment]
         return self

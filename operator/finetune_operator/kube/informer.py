@@ -1,4 +1,4 @@
-"""A cache of the objects of one kind, of those with a label or of all, kept by list and watch.
+"""A cache of the objects of one kind, of those with a label or of all, in all namespaces or in several, kept by list and watch.
 
 Protocol: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -7,9 +7,10 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kubernetes.aio.client import ApiException
+from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
 from finetune_operator.kube.bounded_json import warn_once
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 class Informer:
     """Objects by (namespace, name). `on_change` is called with each one that was added, changed or deleted.
 
+    `namespaces` have a watch each, all of them one together if it is empty. One that may not be read keeps none of the others back.
+
     `transform` returns the part of an object that is kept. `keep_deleted` chooses deleted objects that stay until the next
     list: how a pod ended is worth more than that it is gone.
     """
@@ -39,7 +42,7 @@ class Informer:
         kube: Kube,
         kind: Kind,
         *,
-        namespace: str | None,
+        namespaces: Sequence[str] = (),
         label: str | None,
         on_change: Callable[[JsonObject], None],
         relist_seconds: float,
@@ -49,7 +52,7 @@ class Informer:
     ) -> None:
         self._kube = kube
         self._kind = kind
-        self._namespace = namespace
+        self._namespaces: Sequence[str | None] = namespaces or (None,)
         self._label = label
         self._selectors = {"labelSelector": label} if label else {}
         self._on_change = on_change
@@ -60,10 +63,11 @@ class Informer:
         self._objects: dict[tuple[str, str], JsonObject] = {}
         self._by_label: dict[str, set[tuple[str, str]]] = {}
         self._deleted: dict[tuple[str, str], JsonObject] = {}
-        self._last_contact = clock()
-        self._failures = 0
+        self._last_contact = dict.fromkeys(self._namespaces, clock())
+        self._failures = dict.fromkeys(self._namespaces, 0)
+        self._unread = set(self._namespaces)
         self.synced = asyncio.Event()
-        """Set when the first list has come."""
+        """Set when the first list of each namespace has come, or was refused."""
 
     @property
     def kind(self) -> Kind:
@@ -71,8 +75,8 @@ class Informer:
         return self._kind
 
     def silence(self) -> float:
-        """Seconds since the API server last sent anything: a list, an event or a bookmark."""
-        return self._clock() - self._last_contact
+        """Seconds since the API server last sent anything, a list, an event, a bookmark or a refusal, of the most silent namespace."""
+        return self._clock() - min(self._last_contact.values())
 
     def get(self, namespace: str, name: str) -> JsonObject | None:
         """The object as it was last seen. None proves nothing: ask the API server before acting on it."""
@@ -85,40 +89,56 @@ class Informer:
 
     async def run(self) -> None:
         """List and watch until cancelled; after a failure again, ever more slowly."""
+        self._unread = set(self._namespaces)
+        async with asyncio.TaskGroup() as group:
+            for namespace in self._namespaces:
+                group.create_task(self._run(namespace))
+
+    async def _run(self, namespace: str | None) -> None:
         while True:
             try:
-                await self._list_and_watch()
+                await self._list_and_watch(namespace)
             except API_FAILURES as error:
-                self._failures += 1
+                self._failures[namespace] += 1
+                if isinstance(error, ForbiddenException):
+                    # An answer: the connection is alive, and to start again would help nobody.
+                    self._note_contact(namespace)
+                    self._note_read(namespace)
                 # A version that is too old by now is part of the protocol.
                 if not (isinstance(error, ApiException) and error.status == _GONE):
-                    logger.warning("watch of %s failed: %s", self._kind.plural, brief(error))
-                pause = backoff(self._failures, random.random())  # noqa: S311
+                    where = f" in {namespace}" if namespace else ""
+                    logger.warning("watch of %s%s failed: %s", self._kind.plural, where, brief(error))
+                pause = backoff(self._failures[namespace], random.random())  # noqa: S311
                 await asyncio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
 
-    async def _list_and_watch(self) -> None:
+    async def _list_and_watch(self, namespace: str | None) -> None:
         """One list, then watches until the next list is due, which heals what a watch may have missed."""
-        items, version = await self._kube.list(self._kind, self._namespace, **self._selectors)
-        self._note_contact()
-        self._replace(items)
-        self.synced.set()
+        items, version = await self._kube.list(self._kind, namespace, **self._selectors)
+        self._note_contact(namespace)
+        self._replace(items, namespace)
+        self._note_read(namespace)
         relist = self._clock() + self._relist_seconds * random.uniform(0.9, 1.1)  # noqa: S311
         while self._clock() < relist:
             seconds = max(1, min(_WATCH_SECONDS, round(relist - self._clock())))
-            events = self._kube.watch(self._kind, self._namespace, version, seconds=seconds, **self._selectors)
+            events = self._kube.watch(self._kind, namespace, version, seconds=seconds, **self._selectors)
             async with asyncio.timeout(_SILENCE_SECONDS) as silence:
                 async for event in events:
                     silence.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
-                    self._note_contact()
-                    self._failures = 0
+                    self._note_contact(namespace)
+                    self._failures[namespace] = 0
                     self._take(event)
                     version = event["object"]["metadata"]["resourceVersion"]
-            self._note_contact()
-            self._failures = 0
+            self._note_contact(namespace)
+            self._failures[namespace] = 0
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    def _note_contact(self) -> None:
-        self._last_contact = self._clock()
+    def _note_contact(self, namespace: str | None) -> None:
+        self._last_contact[namespace] = self._clock()
+
+    def _note_read(self, namespace: str | None) -> None:
+        self._unread.discard(namespace)
+        if not self._unread:
+            self.synced.set()
 
     def _take(self, event: JsonObject) -> None:
         if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
@@ -148,12 +168,13 @@ class Informer:
             return None
         return transform
 
-    def _replace(self, items: list[JsonObject]) -> None:
+    def _replace(self, items: list[JsonObject], namespace: str | None) -> None:
         """Take a whole list: what is not in it any more was deleted while no watch ran."""
-        self._deleted.clear()
+        self._deleted = {key: raw for key, raw in self._deleted.items() if not _is_in(key, namespace)}
         listed = {_key(raw): raw for item in items if (raw := self._transformed(item)) is not None}
         for key in self._objects.keys() - listed.keys():
-            self._on_change(self._drop(key))
+            if _is_in(key, namespace):
+                self._on_change(self._drop(key))
         for key, raw in listed.items():
             known = self._objects.get(key)
             if known is None or known["metadata"]["resourceVersion"] != raw["metadata"]["resourceVersion"]:
@@ -181,3 +202,7 @@ class Informer:
 
 def _key(raw: JsonObject) -> tuple[str, str]:
     return raw["metadata"]["namespace"], raw["metadata"]["name"]
+
+
+def _is_in(key: tuple[str, str], namespace: str | None) -> bool:
+    return namespace in (None, key[0])

@@ -22,7 +22,7 @@ def chart() -> Iterator[helm_python.Chart]:
 
 @pytest.fixture
 def render(chart: helm_python.Chart) -> Render:
-    """Objects by `kind/name`; values as keywords. Helm checks them against the schema first, as `helm install` does."""
+    """Objects by `kind/name`, or `kind/namespace/name` outside the release's; values as keywords. Helm checks them against the schema first, as `helm install` does."""
 
     def render_values(release: str = "ft", namespace: str = "ft-system", **values: Any) -> dict[str, Json]:
         chart.validate_schema(values)
@@ -34,8 +34,14 @@ def render(chart: helm_python.Chart) -> Render:
             for document in yaml.safe_load_all(text)
             if document
         ]
-        objects = {f"{each['kind']}/{each['metadata']['name']}": each for each in documents}
+        objects = {_name(each, namespace): each for each in documents}
         assert len(objects) == len(documents)
         return objects
 
     return render_values
+
+
+def _name(document: Json, home: str) -> str:
+    metadata = document["metadata"]
+    elsewhere = metadata.get("namespace", home) != home
+    return "/".join([document["kind"], *([metadata["namespace"]] if elsewhere else []), metadata["name"]])

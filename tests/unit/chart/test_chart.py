@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from finetune_operator.generate.files import project_version
+from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -22,19 +23,28 @@ LABELS = {
     "app.kubernetes.io/managed-by": "Helm",
     "helm.sh/chart": f"finetune-operator-{VERSION}",
 }
+OWN_POLICY = "ft-finetune-operator.ft-system.operator.finetune.dev"
 SELECTOR = {"app.kubernetes.io/name": "finetune-operator", "app.kubernetes.io/instance": "ft"}
 
 Json = dict[str, Any]
 Render = Callable[..., dict[str, Json]]
 
+DIGEST = f"sha256:{'01' * 32}"
 EVERY_VALUE: Json = {
     "fullnameOverride": "tuner",
-    "image": {"repository": "registry.example.com/operator", "tag": "1.2.3", "pullPolicy": "Always"},
+    "image": {"repository": "registry.example.com/operator", "digest": DIGEST, "tag": "1.2.3", "pullPolicy": "Always"},
     "imagePullSecrets": [{"name": "pull"}],
     "trainerImage": {"repository": "registry.example.com/trainer", "tag": "4.5.6"},
     "platformUser": True,
-    "watchNamespace": "team-a",
+    "watchNamespaces": ["team-a", "team-b"],
     "serviceAccount": {"name": "tuner-account", "annotations": {"example.com/role": "tuner"}},
+    "networkPolicy": {
+        "apiServerCidrs": ["10.0.0.1/32"],
+        "apiServerPorts": [8443],
+        "probeCidrs": ["10.1.0.0/16", "fd00::/8"],
+    },
+    "podDisruptionBudget": {"maxUnavailable": 0},
+    "rbac": {"profileViewers": ["platform", "tenants"]},
     "reports": {"port": 443, "url": "https://reports.example.com"},
     "log": {"level": "DEBUG", "format": "text"},
     "extraEnv": [{"name": "FINETUNE_OPERATOR_WORKERS", "value": "16"}],
@@ -58,17 +68,24 @@ def test_the_default_release_has_these_objects(render: Render) -> None:
     assert sorted(render()) == [
         "ClusterRole/ft-system:ft-finetune-operator",
         "ClusterRole/ft-system:ft-finetune-operator:edit",
+        "ClusterRole/ft-system:ft-finetune-operator:profile-admin",
+        "ClusterRole/ft-system:ft-finetune-operator:profile-view",
         "ClusterRole/ft-system:ft-finetune-operator:view",
         "ClusterRoleBinding/ft-system:ft-finetune-operator",
+        "ClusterRoleBinding/ft-system:ft-finetune-operator:profile-view",
         CRD,
         "CustomResourceDefinition/finetuneprofiles.finetune.dev",
         "Deployment/ft-finetune-operator",
+        "NetworkPolicy/ft-finetune-operator",
+        "PodDisruptionBudget/ft-finetune-operator",
         "Role/ft-finetune-operator-reports",
         "RoleBinding/ft-finetune-operator-reports",
         "Service/ft-finetune-operator",
         "ServiceAccount/ft-finetune-operator",
         "ValidatingAdmissionPolicy/finetunejobs.finetune.dev",
+        f"ValidatingAdmissionPolicy/{OWN_POLICY}",
         "ValidatingAdmissionPolicyBinding/finetunejobs.finetune.dev",
+        f"ValidatingAdmissionPolicyBinding/{OWN_POLICY}",
     ]
 
 
@@ -107,7 +124,7 @@ def test_the_deployment_is_hardened_and_told_where_it_is(render: Render) -> None
                                     "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}},
                                 },
                                 {"name": "FINETUNE_OPERATOR_TRAINER_IMAGE", "value": f"finetune-trainer:{VERSION}"},
-                                {"name": "FINETUNE_OPERATOR_WATCH_NAMESPACE", "value": ""},
+                                {"name": "FINETUNE_OPERATOR_WATCH_NAMESPACES", "value": ""},
                                 {"name": "FINETUNE_OPERATOR_SECRET_NAME", "value": "ft-finetune-operator-reports"},
                                 {
                                     "name": "FINETUNE_OPERATOR_REPORTS_URL",
@@ -180,13 +197,13 @@ def test_every_value_reaches_its_place(render: Render) -> None:
     pod = deployment["spec"]["template"]
     container = pod["spec"]["containers"][0]
     env = {each["name"].removeprefix("FINETUNE_OPERATOR_"): each.get("value") for each in container["env"]}
-    assert (container["image"], container["imagePullPolicy"]) == ("registry.example.com/operator:1.2.3", "Always")
+    assert (container["image"], container["imagePullPolicy"]) == (f"registry.example.com/operator@{DIGEST}", "Always")
     assert container["resources"] == {"limits": {"memory": "1Gi"}, "requests": {"cpu": "50m", "memory": "160Mi"}}
     assert env == {
         "NAMESPACE": None,
         "TRAINER_IMAGE": "registry.example.com/trainer:4.5.6",
         "PLATFORM_USER": "true",
-        "WATCH_NAMESPACE": "team-a",
+        "WATCH_NAMESPACES": "team-a,team-b",
         "SECRET_NAME": "tuner-reports",
         "REPORTS_URL": "https://reports.example.com",
         "REPORTS_PORT": "8443",
@@ -213,6 +230,77 @@ def test_every_value_reaches_its_place(render: Render) -> None:
     }
     assert objects["ServiceAccount/tuner-account"]["metadata"]["annotations"] == {"example.com/role": "tuner"}
     assert objects["Service/tuner"]["spec"]["ports"][0]["port"] == 443
+    assert objects["PodDisruptionBudget/tuner"]["spec"]["maxUnavailable"] == 0
+    subjects = objects["ClusterRoleBinding/ft-system:tuner:profile-view"]["subjects"]
+    assert [each["name"] for each in subjects] == ["platform", "tenants"]
+
+
+def test_a_digest_wins_over_the_tag_of_either_image(render: Render) -> None:
+    images = {
+        "image": {"repository": "r.example.com/operator", "tag": "1", "digest": DIGEST},
+        "trainerImage": {"repository": "r.example.com/trainer", "tag": "2", "digest": DIGEST},
+    }
+
+    container = render(**images)["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]["containers"][0]
+
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert container["image"] == f"r.example.com/operator@{DIGEST}"
+    assert env["FINETUNE_OPERATOR_TRAINER_IMAGE"] == f"r.example.com/trainer@{DIGEST}"
+
+
+def test_only_training_pods_reach_the_operator_which_reaches_dns_and_the_api_server(render: Render) -> None:
+    policy = render()["NetworkPolicy/ft-finetune-operator"]
+
+    training = {"matchExpressions": [{"key": LABEL_JOB_UID, "operator": "Exists"}]}
+    dns = [{"port": port, "protocol": protocol} for port in (53, 5353) for protocol in ("UDP", "TCP")]
+    assert policy["spec"] == {
+        "podSelector": {"matchLabels": SELECTOR},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [
+            {
+                "from": [{"podSelector": training, "namespaceSelector": {}}],
+                "ports": [{"port": "reports", "protocol": "TCP"}],
+            }
+        ],
+        "egress": [
+            {"to": [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": dns},
+            {"ports": [{"port": port, "protocol": "TCP"} for port in (443, 6443)]},
+        ],
+    }
+
+
+def test_a_network_that_is_known_is_closed_further(render: Render) -> None:
+    spec = render(**EVERY_VALUE)["NetworkPolicy/tuner"]["spec"]
+
+    reports, probes = spec["ingress"]
+    assert reports["from"][0]["namespaceSelector"]["matchExpressions"] == [
+        {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
+    ]
+    assert probes == {
+        "from": [{"ipBlock": {"cidr": "10.1.0.0/16"}}, {"ipBlock": {"cidr": "fd00::/8"}}],
+        "ports": [{"port": "health", "protocol": "TCP"}],
+    }
+    assert spec["egress"][1] == {
+        "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
+        "ports": [{"port": 8443, "protocol": "TCP"}],
+    }
+
+
+def test_the_drain_of_a_node_is_not_held_up(render: Render) -> None:
+    assert render()["PodDisruptionBudget/ft-finetune-operator"]["spec"] == {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": {"matchLabels": SELECTOR},
+    }
+
+
+def test_what_a_network_or_a_cluster_does_not_want_can_be_left_out(render: Render) -> None:
+    objects = render(
+        networkPolicy={"enabled": False}, podDisruptionBudget={"enabled": False}, rbac={"admissionPolicy": False}
+    )
+
+    left = ("NetworkPolicy/", "PodDisruptionBudget/", f"ValidatingAdmissionPolicy/{OWN_POLICY}")
+    assert not [name for name in objects if name.startswith(left)]
 
 
 def test_every_environment_variable_is_one_of_the_operator_s_settings(render: Render) -> None:
@@ -232,9 +320,9 @@ def test_the_default_values_are_settings_that_the_operator_takes(
 
     settings = Settings()
 
-    assert (settings.namespace, settings.watch_namespace, settings.report_hosts()) == (
+    assert (settings.namespace, settings.watch_namespaces, settings.report_hosts()) == (
         "ft-system",
-        "",
+        (),
         ["ft-finetune-operator.ft-system.svc", "localhost", "127.0.0.1"],
     )
 
@@ -267,7 +355,9 @@ def test_the_policy_beside_the_crd_is_the_generated_one(render: Render) -> None:
 
 
 def test_the_crds_and_their_policy_can_be_left_to_somebody_else(render: Render) -> None:
-    assert not [name for name in render(crds={"install": False}) if name.endswith(".finetune.dev")]
+    assert not [
+        name for name in render(crds={"install": False}) if name.endswith(".finetune.dev") and OWN_POLICY not in name
+    ]
 
 
 NAMESPACED_RULES = [
@@ -308,31 +398,30 @@ def test_the_operator_has_these_rights_in_all_namespaces_and_no_more(render: Ren
     }
 
 
-def test_with_one_namespace_all_but_the_token_s_check_is_given_there(render: Render) -> None:
-    objects = render(watchNamespace="team-a", rbac={"userRoles": False})
+def test_with_namespaces_all_but_the_token_s_check_is_given_in_them(render: Render) -> None:
+    objects = render(watchNamespaces=["team-a", "team-b"], rbac={"userRoles": False})
 
-    rules = {
-        (name, each["metadata"].get("namespace")): each["rules"] for name, each in objects.items() if "rules" in each
-    }
+    rules = {name: each["rules"] for name, each in objects.items() if "rules" in each}
     assert rules == {
-        ("ClusterRole/ft-system:ft-finetune-operator", None): [TOKEN_RULE],
-        ("Role/ft-finetune-operator", "team-a"): NAMESPACED_RULES,
-        ("Role/ft-finetune-operator-reports", "ft-system"): SECRET_RULES,
+        "ClusterRole/ft-system:ft-finetune-operator": [TOKEN_RULE],
+        "Role/team-a/ft-finetune-operator": NAMESPACED_RULES,
+        "Role/team-b/ft-finetune-operator": NAMESPACED_RULES,
+        "Role/ft-finetune-operator-reports": SECRET_RULES,
     }
 
 
-@pytest.mark.parametrize("values", [{}, {"watchNamespace": "team-a"}])
+@pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["team-a", "team-b"]}])
 def test_every_role_is_bound_to_the_operator_alone(render: Render, values: Json) -> None:
     objects = render(rbac={"userRoles": False}, **values)
 
     roles = {name for name in objects if name.startswith(("Role/", "ClusterRole/"))}
-    bindings = [each for name, each in objects.items() if "RoleBinding/" in name]
     account = {"kind": "ServiceAccount", "name": "ft-finetune-operator", "namespace": "ft-system"}
-    assert {f"{each['roleRef']['kind']}/{each['roleRef']['name']}" for each in bindings} == roles
-    assert [each["subjects"] for each in bindings] == [[account]] * len(roles)
-    for binding in bindings:
-        role = objects[f"{binding['roleRef']['kind']}/{binding['roleRef']['name']}"]
-        assert binding["metadata"].get("namespace") == role["metadata"].get("namespace")
+    bindings = {name: each for name, each in objects.items() if "RoleBinding/" in name}
+    assert {name.replace("RoleBinding/", "Role/") for name in bindings} == roles
+    for name, binding in bindings.items():
+        kind, role = name.replace("RoleBinding/", "Role/").split("/")[:: len(name.split("/")) - 1]
+        assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == (kind, role)
+        assert binding["subjects"] == [account]
 
 
 def test_kubernetes_own_roles_gain_finetunejobs(render: Render) -> None:
@@ -351,7 +440,13 @@ def test_kubernetes_own_roles_gain_finetunejobs(render: Render) -> None:
     assert gained == {
         "view": (
             ["admin", "edit", "view"],
-            [{**api, "resources": ["finetunejobs", "finetunejobs/status"], "verbs": ["get", "list", "watch"]}],
+            [
+                {
+                    **api,
+                    "resources": ["finetunejobs", "finetunejobs/status", "finetuneprofiles"],
+                    "verbs": ["get", "list", "watch"],
+                }
+            ],
         ),
         "edit": (
             ["admin", "edit"],
@@ -366,9 +461,31 @@ def test_kubernetes_own_roles_gain_finetunejobs(render: Render) -> None:
     }
 
 
+def test_who_rules_what_is_allowed_is_nobody_until_an_administrator_says_so(render: Render) -> None:
+    objects = render()
+
+    role = objects["ClusterRole/ft-system:ft-finetune-operator:profile-admin"]
+    verbs = ["get", "list", "watch", "create", "delete", "deletecollection", "patch", "update"]
+    assert role["rules"] == [{"apiGroups": ["finetune.dev"], "resources": ["finetuneprofiles"], "verbs": verbs}]
+    assert role["metadata"]["labels"] == LABELS
+    bound = [each["roleRef"]["name"] for name, each in objects.items() if "RoleBinding/" in name]
+    assert "ft-system:ft-finetune-operator:profile-admin" not in bound
+
+
+def test_everybody_may_look_at_what_is_allowed(render: Render) -> None:
+    objects = render()
+
+    rules = [{"apiGroups": ["finetune.dev"], "resources": ["finetuneprofiles"], "verbs": ["get", "list", "watch"]}]
+    group = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:authenticated"}
+    assert objects["ClusterRole/ft-system:ft-finetune-operator:profile-view"]["rules"] == rules
+    assert objects["ClusterRoleBinding/ft-system:ft-finetune-operator:profile-view"]["subjects"] == [group]
+
+
 def test_rights_and_account_can_be_left_to_somebody_else(render: Render) -> None:
     objects = render(
-        rbac={"create": False, "userRoles": False},
+        rbac={"create": False, "userRoles": False, "admissionPolicy": False},
+        networkPolicy={"enabled": False},
+        podDisruptionBudget={"enabled": False},
         serviceAccount={"create": False, "name": "given"},
         crds={"install": False},
     )
@@ -381,8 +498,12 @@ def test_names_stay_within_their_bounds_and_of_different_releases_apart(render: 
     long = "a" * 53
     objects = render(release=long)
 
-    assert all(len(name.partition("/")[2]) <= 63 for name in objects if not name.startswith(("Cluster", "Custom")))
-    cluster_wide = [name for name in objects if name.startswith("Cluster")]
+    assert all(
+        len(name.partition("/")[2]) <= 63
+        for name in objects
+        if not name.startswith(("Cluster", "Custom", "Validating"))
+    )
+    cluster_wide = [name for name in objects if name.startswith("Cluster") or ".operator.finetune.dev" in name]
     assert not set(cluster_wide) & set(render(release=long, namespace="other"))
 
 
@@ -393,7 +514,7 @@ def test_a_release_that_looks_like_a_number_is_still_a_name(render: Render) -> N
 
 
 @pytest.mark.parametrize("version", ["1.30", "1.36", "1.37"])
-@pytest.mark.parametrize("values", [{}, EVERY_VALUE, {"watchNamespace": "team-a"}], ids=["default", "all", "one"])
+@pytest.mark.parametrize("values", [{}, EVERY_VALUE, {"watchNamespaces": ["team-a"]}], ids=["default", "all", "one"])
 def test_every_object_is_what_the_kubernetes_api_takes(render: Render, values: Json, version: str) -> None:
     for each in render(**values).values():
         kubernetes_validate.validate(each, version, strict=True)
@@ -405,7 +526,13 @@ def test_every_object_is_what_the_kubernetes_api_takes(render: Render, values: J
         ({"imagee": {}}, "imagee"),
         ({"image": {"repository": ""}}, "/image/repository"),
         ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
-        ({"watchNamespace": "Team A"}, "/watchNamespace"),
+        ({"watchNamespaces": ["Team A"]}, "/watchNamespaces/0"),
+        ({"watchNamespace": "team-a"}, "watchNamespace"),
+        ({"image": {"digest": "0123"}}, "/image/digest"),
+        ({"trainerImage": {"tag": "a b"}}, "/trainerImage/tag"),
+        ({"networkPolicy": {"apiServerCidrs": ["10.0.0.1"]}}, "/networkPolicy/apiServerCidrs/0"),
+        ({"networkPolicy": {"apiServerPorts": []}}, "/networkPolicy/apiServerPorts"),
+        ({"podDisruptionBudget": {"maxUnavailable": -1}}, "/podDisruptionBudget/maxUnavailable"),
         ({"reports": {"port": 0}}, "/reports/port"),
         ({"reports": {"url": "http://reports"}}, "/reports/url"),
         ({"log": {"level": "LOUD"}}, "/log/level"),

@@ -25,6 +25,12 @@ def test_the_certificate_is_good_for_the_name_that_pods_use(monkeypatch: pytest.
     assert Settings().report_hosts() == ["finetune-operator.system.svc", "localhost", "127.0.0.1"]
 
 
+def test_namespaces_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINETUNE_OPERATOR_WATCH_NAMESPACES", "team-a, team-b,")
+
+    assert Settings().watch_namespaces == ("team-a", "team-b")
+
+
 def test_a_wrong_setting_ends_the_program_with_its_name_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,7 +15,16 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-OURS = {"finetune_api", "finetune_operator", "finetune_trainer", "devcluster", "tests", "benchmarks", "demo"}
+OURS = {
+    "finetune_api",
+    "finetune_operator",
+    "finetune_trainer",
+    "devcluster",
+    "tests",
+    "benchmarks",
+    "demo",
+    "supply_chain",
+}
 SCRIPTS = {path.stem for folder in ("benchmarks", "demo") for path in (ROOT / folder).glob("*.py")}
 """They import each other by bare names."""
 NOT_INSTALLED = {"keras": ["keras"], "keras_hub": ["keras-hub"]}
@@ -33,6 +42,7 @@ LOADED_BY_NAME = {"adlfs", "gcsfs", "s3fs"}
         ("tests", ["operator", "trainer", "keras", "dev"]),
         ("benchmarks", ["trainer", "dev"]),
         ("demo", ["operator", "trainer", "dev"]),
+        ("supply_chain", ["dev"]),
     ],
 )
 def test_what_a_package_imports_is_declared(folder: str, extras: list[str]) -> None:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from tests.unit.finetune_operator.fake_api import FakeApi
+import pytest
+from kubernetes.aio.client.exceptions import ForbiddenException
+from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import finetunejob, merged
 
 from finetune_operator.controller.cache import FineTuneJobs
@@ -58,7 +60,7 @@ async def test_nothing_of_a_job_stays_when_its_deletion_is_met_before_it_is_seen
     known.forget(KEY)
     known.gone(deleted)
 
-    assert [held for held in vars(known).values() if isinstance(held, dict) and held] == []
+    assert [held for held in vars(known).values() if isinstance(held, dict) and held.keys() - {None}] == []
 
 
 async def test_a_list_mends_what_kopf_has_missed_and_reports_it() -> None:
@@ -90,6 +92,31 @@ async def test_kopf_is_behind_if_it_has_not_reported_by_the_next_list() -> None:
 
     assert delays == [0, 0, 60]
     assert known.behind() == 0
+
+
+async def test_a_namespace_that_may_not_be_read_keeps_its_jobs_and_is_not_silent() -> None:
+    clock, api, changed = Clock(), FakeApi(), list[Key]()
+    known = FineTuneJobs(changed.append, clock)
+    known.seen(version(5))
+    api.failures["list finetunejobs"] = refusal(403, "no")
+
+    for now in range(0, 600, 60):
+        clock.now = now
+        with pytest.raises(ForbiddenException):
+            await known.check(api, "team-a")
+
+    assert (known.all_keys(), changed, known.silence()) == ([KEY], [KEY], 0)
+
+
+async def test_the_list_of_one_namespace_says_nothing_of_another() -> None:
+    api, known = FakeApi(), FineTuneJobs(lambda _: None)
+    known.seen(version(5))
+
+    await known.check(api, "team-b")
+    kept = known.all_keys()
+    await known.check(api, "team-a")
+
+    assert (kept, known.all_keys()) == ([KEY], [])
 
 
 async def test_a_quiet_cluster_is_a_healthy_one() -> None:

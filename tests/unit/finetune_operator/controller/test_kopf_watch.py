@@ -28,7 +28,8 @@ JOBS = [
 
 async def answer(request: web.Request) -> web.StreamResponse:
     if "refused" in request.path:
-        return web.json_response({"kind": "Status", "code": 403, "reason": "Forbidden"}, status=403)
+        code = int(request.path.rpartition("/")[2])
+        return web.json_response({"kind": "Status", "code": code, "reason": "Refused"}, status=code)
     if "watch" not in request.query:
         text = f'{{"items": [{",".join(JOBS)}], "metadata": {{"resourceVersion": "9"}}}}'
         return web.Response(text=text, content_type="application/json")
@@ -75,9 +76,11 @@ async def test_a_watch_reports_each_object_and_goes_on(connection: kopf.AiohttpS
     assert all(len(json.dumps(event)) < 1000 for event in events)
 
 
-async def test_a_refusal_is_what_it_was(connection: kopf.AiohttpSession) -> None:
-    async with connection.aiohttp_session.get(f"{connection.server}/refused") as response:
-        assert (response.status, await response.json()) == (
-            403,
-            {"kind": "Status", "code": 403, "reason": "Forbidden"},
-        )
+@pytest.mark.parametrize(("code", "seen"), [(404, 404), (401, 401), (403, 429), (503, 429)])
+async def test_a_refusal_is_what_it_was_but_for_those_that_kopf_must_outlast(
+    connection: kopf.AiohttpSession, code: int, seen: int
+) -> None:
+    async with connection.aiohttp_session.get(f"{connection.server}/refused/{code}") as response:
+        answer = response.status, await response.json()
+
+    assert answer == (seen, {"kind": "Status", "code": code, "reason": "Refused"})

@@ -30,9 +30,9 @@ GONE = event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "mess
 
 
 class Server:
-    """Answers lists and watches from scripts, one after the other; the last watch stays open."""
+    """Answers lists and watches from scripts, one after the other; the last watch stays open. `lists` may be by namespace."""
 
-    def __init__(self, lists: list[Any], watches: list[list[dict[str, Any]]]) -> None:
+    def __init__(self, lists: list[Any] | dict[str, list[Any]], watches: list[list[dict[str, Any]]]) -> None:
         self.lists = lists
         self.watches = watches
         self.asked: list[dict[str, str]] = []
@@ -41,7 +41,8 @@ class Server:
     async def get(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(dict(request.query))
         if "watch" not in request.query:
-            answer = self.lists.pop(0) if len(self.lists) > 1 else self.lists[0]
+            lists = self.lists[request.match_info["namespace"]] if isinstance(self.lists, dict) else self.lists
+            answer = lists.pop(0) if len(lists) > 1 else lists[0]
             if isinstance(answer, int):
                 return web.json_response({"message": "not now"}, status=answer)
             return web.json_response({"items": answer, "metadata": {"resourceVersion": "10"}})
@@ -59,10 +60,13 @@ class Server:
 
 
 @asynccontextmanager
-async def watching(server: Server, relist_seconds: float = 60) -> AsyncIterator[tuple[Informer, list[str]]]:
+async def watching(
+    server: Server, relist_seconds: float = 60, *, namespaces: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[Informer, list[str]]]:
     """An informer of pods at work on the server, and the names that it told of."""
     app = web.Application()
     app.router.add_get("/api/v1/pods", server.get)
+    app.router.add_get("/api/v1/namespaces/{namespace}/pods", server.get)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -73,7 +77,7 @@ async def watching(server: Server, relist_seconds: float = 60) -> AsyncIterator[
     informer = Informer(
         Kube(client, qps=1000, burst=1000),
         PODS,
-        namespace=None,
+        namespaces=namespaces,
         label=LABEL,
         on_change=lambda raw: told.append(raw["metadata"]["name"]),
         relist_seconds=relist_seconds,
@@ -157,3 +161,24 @@ async def test_how_a_deleted_pod_ended_is_remembered_for_a_while(phase: str, rem
         known = informer.get("ns", "one"), [raw["status"]["phase"] for raw in informer.labelled("a")]
 
     assert known == (None, [phase] if remembered else [])
+
+
+async def test_each_namespace_has_a_list_and_a_watch_of_its_own() -> None:
+    one, two = an_object("one", 5), an_object("two", 6)
+    two["metadata"]["namespace"] = "other"
+    server = Server({"ns": [[one], []], "other": [[two]]}, [[GONE], [GONE], []])
+    async with watching(server, namespaces=("ns", "other")) as (informer, told):
+        await until(lambda: len(told) == 3)
+
+        known = informer.get("ns", "one"), informer.get("other", "two"), informer.synced.is_set()
+
+    assert sorted(told) == ["one", "one", "two"]
+    assert (known[0], known[1] is not None, known[2]) == (None, True, True)
+
+
+async def test_a_namespace_that_may_not_be_read_keeps_no_other_back() -> None:
+    server = Server({"closed": [403], "ns": [[an_object("one", 5)]]}, [])
+    async with watching(server, namespaces=("closed", "ns")) as (informer, told):
+        await informer.synced.wait()
+
+        assert (told, informer.silence() < 5) == (["one"], True)

@@ -32,9 +32,7 @@ class World:
         self.owners = PodOwners(self.jobs, self.pods, lambda uid: self.finetunejobs.get(uid), lambda: self.time)
 
     def _cache(self, kind: Kind) -> Informer:
-        return Informer(
-            self.api, kind, namespace=None, label=LABEL_JOB_UID, on_change=lambda _: None, relist_seconds=60
-        )
+        return Informer(self.api, kind, label=LABEL_JOB_UID, on_change=lambda _: None, relist_seconds=60)
 
     def see(self, kind: Kind, raw: dict[str, Any]) -> None:
         informer = self.jobs if kind is JOBS else self.pods

@@ -25,7 +25,34 @@ _BINDING_FIELDS = ("paramRef", "policyName", "validationActions")
 _ALL_PARAMETERS: Object = {"selector": {}, "parameterNotFoundAction": "Allow"}
 _MATCH_DEFAULTS: Object = {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}}
 _RULE_FIELDS = ("apiGroups", "apiVersions", "operations", "resources", "scope")
-_OPERATIONS = ("CREATE", "UPDATE", "DELETE")
+_OPERATIONS = ("CREATE", "UPDATE", "DELETE", "CONNECT")  # nothing here is a CONNECT
+_IDENTIFIER = re.compile("[_a-zA-Z][_a-zA-Z0-9]*")
+_RESERVED = frozenset(
+    [
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "false",
+        "for",
+        "function",
+        "if",
+        "import",
+        "in",
+        "let",
+        "loop",
+        "namespace",
+        "null",
+        "package",
+        "return",
+        "true",
+        "var",
+        "void",
+        "while",
+    ]
+)
+"""https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax"""
 _BOOL = (cel.Type.BOOL,)
 _CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413, "Invalid": 422}
 
@@ -96,6 +123,10 @@ def check_policy(spec: Object) -> list[FieldError]:
         errors.append(required(f"{where}.resourceRules"))
     for index, rule in enumerate(constraints.get("resourceRules") or ()):
         errors += _unknown(rule, _RULE_FIELDS, f"{where}.resourceRules[{index}]")
+        resources = rule.get("resources") or []
+        if "*/*" in resources and len(resources) > 1:
+            why = "if '*/*' is present, must not specify other resources"
+            errors.append(invalid_value(f"{where}.resourceRules[{index}].resources", resources, why))
         errors += [
             forbidden_field(f"{where}.resourceRules[{index}].operations", f"the dev cluster does not know {operation}")
             for operation in rule.get("operations") or ()
@@ -108,6 +139,8 @@ def _check_expressions(spec: Object) -> Iterator[FieldError]:
     for index, condition in enumerate(spec.get("matchConditions") or ()):
         yield from _check_expression(condition["expression"], f"spec.matchConditions[{index}].expression", _BOOL)
     for index, variable in enumerate(spec.get("variables") or ()):
+        if variable["name"] in _RESERVED or not _IDENTIFIER.fullmatch(variable["name"]):
+            yield invalid_value(f"spec.variables[{index}].name", variable["name"], "must be a valid CEL identifier")
         yield from _check_expression(variable["expression"], f"spec.variables[{index}].expression", ())
     for index, validation in enumerate(spec.get("validations") or ()):
         where = f"spec.validations[{index}]"
@@ -210,7 +243,7 @@ def _matches(rule: Object, admission: Admission) -> bool:
         bool({resource.group, "*"} & set(rule.get("apiGroups") or ()))
         and bool({resource.version, "*"} & set(rule.get("apiVersions") or ()))
         and admission.operation in (rule.get("operations") or ())
-        and bool({path, "*/*" if subresource else "*"} & set(rule.get("resources") or ()))
+        and bool({path, "*/*", *(() if subresource else "*")} & set(rule.get("resources") or ()))
         and rule["scope"] in ("*", scope)
     )
 

@@ -1,4 +1,4 @@
-"""Policies that a real API server takes and the dev cluster does not know."""
+"""Policies that a real API server refuses, or takes and the dev cluster does not know."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ RULE = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["CREATE"], "res
     ("change", "field"),
     [
         (
-            {"matchConstraints": {"resourceRules": [{**RULE, "operations": ["CONNECT"]}]}},
+            {"matchConstraints": {"resourceRules": [{**RULE, "operations": ["*"]}]}},
             "spec.matchConstraints.resourceRules[0].operations",
         ),
         (
@@ -21,12 +21,17 @@ RULE = {"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["CREATE"], "res
             "spec.matchConstraints.resourceRules[0].resourceNames",
         ),
         (
+            {"matchConstraints": {"resourceRules": [{**RULE, "resources": ["*", "*/*"]}]}},
+            "spec.matchConstraints.resourceRules[0].resources",
+        ),
+        ({"variables": [{"name": "namespace", "expression": "true"}]}, "spec.variables[0].name"),
+        (
             {"matchConstraints": {"resourceRules": [RULE], "objectSelector": {"matchLabels": {"a": "b"}}}},
             "spec.matchConstraints.objectSelector",
         ),
     ],
 )
-def test_what_would_not_be_checked_is_refused(change: dict[str, Any], field: str) -> None:
+def test_what_is_wrong_or_would_not_be_checked_is_refused(change: dict[str, Any], field: str) -> None:
     spec = {"matchConstraints": {"resourceRules": [{**RULE}]}, "validations": [{"expression": "true"}], **change}
     default_policy(spec)
 

@@ -1,0 +1,29 @@
+"""Files of a git commit, as they were committed."""
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+
+def commit_of(root: Path) -> str:
+    """Return the checked out commit, in full."""
+    return _git(root, "rev-parse", "HEAD").decode().strip()
+
+
+def read(root: Path, commit: str, path: str) -> bytes:
+    """Return a file of a commit. Raises KeyError where there is none."""
+    try:
+        return _git(root, "show", f"{commit}:{path}")
+    except subprocess.CalledProcessError as error:
+        raise KeyError(f"{path} of commit {commit}") from error
+
+
+def export(root: Path, commit: str, folder: Path) -> None:
+    """Write all files of a commit, and no others, into a folder."""
+    with tarfile.open(fileobj=io.BytesIO(_git(root, "archive", commit))) as tar:
+        tar.extractall(folder, filter="data")
+
+
+def _git(root: Path, *arguments: str) -> bytes:
+    return subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True).stdout

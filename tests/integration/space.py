@@ -1,0 +1,76 @@
+"""A namespace of the cluster under test, as a test works in it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kubernetes.client import CustomObjectsApi
+from kubernetes.config import new_client_from_config
+
+from devcluster.cluster import Cluster
+from devcluster.testing.api import PATIENCE, wait_for
+from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
+
+
+@dataclass(frozen=True)
+class Space:
+    """A namespace, and kubectl in it."""
+
+    cluster: Cluster
+    namespace: str
+
+    def create(self) -> None:
+        """Make the namespace, under Pod Security's strictest level, and wait until pods can be made in it."""
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        metadata = {"name": self.namespace, "labels": labels}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        wait_for(lambda: self.get("serviceaccount", "default"), bool, "the default service account")
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """What kubectl prints, errors included; it fails the test on a non-zero exit unless `check=False`."""
+        program = str(Path(sys.executable).with_name("kubectl"))
+        command = [program, f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={self.namespace}", *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        self.kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, manifests)))
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """The object, or {} if there is none."""
+        text = self.kubectl("get", kind, name, "--ignore-not-found", "-o", "json")
+        return json.loads(text) if text else {}
+
+    def list(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]
+        return found
+
+    def patch(self, name: str, spec: dict[str, Any]) -> None:
+        self.kubectl("patch", "ftj", name, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    def status(self, name: str) -> dict[str, Any]:
+        """The status, or {} if there is none. Not by kubectl: it is asked for again and again."""
+        found = _objects(self.cluster.kubeconfig).get_namespaced_custom_object(
+            GROUP, VERSION, self.namespace, PLURAL, name
+        )
+        status: dict[str, Any] = found.get("status", {})
+        return status
+
+    def until(self, name: str, reached: Callable[[dict[str, Any]], object], what: str) -> dict[str, Any]:
+        """The first status that is as wanted."""
+        return wait_for(lambda: self.status(name), reached, f"{name}: {what}")
+
+    def end_of(self, name: str) -> dict[str, Any]:
+        """The status at the end of the job, good or bad."""
+        return self.until(name, lambda status: status.get("phase") in ("Succeeded", "Failed"), "an end")
+
+
+@cache
+def _objects(kubeconfig: Path) -> CustomObjectsApi:
+    return CustomObjectsApi(new_client_from_config(str(kubeconfig)))

@@ -1,0 +1,192 @@
+"""What the operator's token is good for in other hands: it writes only what a FineTuneJob of the same namespace controls.
+
+On a real API server its roles refuse some of it as well; what the policy says is what is asserted.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.integration.fixtures import finetunejob
+from tests.integration.release import NAME, Release
+from tests.integration.space import Space
+
+from devcluster.cluster import Cluster
+from devcluster.testing.api import APPLY, MERGE, Answer, Api
+
+Json = dict[str, Any]
+
+CONTROLS = "the operator writes only what a FineTuneJob of the same namespace controls"
+KUBE = "the operator writes nothing in namespaces kube-*"
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A namespace with a FineTuneJob, which is suspended."""
+
+    space: Space
+    uid: str
+
+    def path(self, kind: str, name: str = "") -> str:
+        return path(self.space.namespace, kind, name)
+
+    @property
+    def labels(self) -> Json:
+        return {"finetune.dev/job-uid": self.uid}
+
+    @property
+    def owner(self) -> Json:
+        return {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneJob", "name": "a", "uid": self.uid}
+
+    def owned(self, name: str, **changes: Any) -> Json:
+        """Metadata as of a child of the FineTuneJob, whose owner reference is changed."""
+        return {"name": name, "labels": self.labels, "ownerReferences": [{**self.owner, "controller": True, **changes}]}
+
+
+@pytest.fixture(scope="module")
+def tenant(finetune_crd: Cluster) -> Iterator[Tenant]:
+    space = Space(finetune_crd, f"policy-{uuid.uuid4().hex[:8]}")
+    space.create()
+    space.apply(finetunejob("a", suspend=True))
+    yield Tenant(space, space.get("ftj", "a")["metadata"]["uid"])
+    space.kubectl("delete", "namespace", space.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def thief(release: Release) -> Api:
+    """Somebody with the operator's token."""
+    return Api(release.kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def admin(finetune_crd: Cluster) -> Api:
+    return Api(finetune_crd.kubeconfig)
+
+
+def path(namespace: str, kind: str, name: str = "") -> str:
+    prefix = "/apis/batch/v1" if kind == "jobs" else "/api/v1"
+    return f"{prefix}/namespaces/{namespace}/{kind}" + (f"/{name}" if name else "")
+
+
+def job(meta: Json) -> Json:
+    container = {"name": "a", "image": "busybox"}
+    pod = {"restartPolicy": "Never", "containers": [container]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": meta,
+        "spec": {"suspend": True, "template": {"spec": pod}},
+    }
+
+
+def config_map(meta: Json) -> Json:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+
+
+def claim(meta: Json) -> Json:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    return {"metadata": meta, "spec": spec}
+
+
+def event(tenant: Tenant, name: str, **about: str) -> Json:
+    return {
+        "metadata": {"name": name},
+        "involvedObject": {**tenant.owner, "namespace": tenant.space.namespace, **about},
+    }
+
+
+def denied(answer: Answer) -> str:
+    """What the policy says; empty where the write went through. Whatever else there is fails the test."""
+    if answer.code < 300:
+        return ""
+    assert answer.code == 403, answer.body
+    return answer.message.partition(" denied request: ")[2] or answer.message
+
+
+CREATIONS: dict[str, tuple[str, Callable[[Tenant], Json]]] = {
+    "no owner": ("configmaps", lambda it: config_map({"name": "x", "labels": it.labels})),
+    "an owner that does not control it": ("configmaps", lambda it: config_map(it.owned("x", controller=False))),
+    "an owner of another kind": ("jobs", lambda it: job(it.owned("x", kind="Job", apiVersion="batch/v1"))),
+    "an owner of another API": ("jobs", lambda it: job(it.owned("x", apiVersion="finetune.dev.evil.com/v1"))),
+    "another job's label": ("jobs", lambda it: job({**it.owned("x"), "labels": {"finetune.dev/job-uid": "another"}})),
+    "no label": ("jobs", lambda it: job({**it.owned("x"), "labels": {}})),
+    "a claim of nobody's": ("persistentvolumeclaims", lambda it: claim({"name": "x"})),
+    "a Service of nobody's": ("services", lambda it: {"metadata": {"name": "x"}, "spec": {"ports": [{"port": 80}]}}),
+    "an Event about a pod": ("events", lambda it: event(it, "x", kind="Pod", apiVersion="v1")),
+}
+
+
+@pytest.mark.parametrize("what", CREATIONS)
+def test_what_no_finetunejob_controls_is_not_created(thief: Api, tenant: Tenant, what: str) -> None:
+    kind, body = CREATIONS[what]
+
+    assert denied(thief("POST", tenant.path(kind), body(tenant))) == CONTROLS
+
+
+def test_what_a_finetunejob_controls_is_created_changed_and_deleted(thief: Api, tenant: Tenant) -> None:
+    jobs = tenant.path("jobs")
+
+    answers = [
+        thief("POST", jobs, job(tenant.owned("ours"))),
+        thief("PATCH", f"{jobs}/ours", {"metadata": {"annotations": {"a": "b"}}}, MERGE),
+        thief("DELETE", f"{jobs}/ours", {"propagationPolicy": "Background"}),
+        # What outlives its job has the label alone.
+        thief("POST", tenant.path("persistentvolumeclaims"), claim({"name": "kept", "labels": tenant.labels})),
+        thief("POST", tenant.path("events"), event(tenant, "about-a-job")),
+    ]
+
+    assert [denied(answer) for answer in answers] == [""] * 5
+
+
+def test_what_others_made_is_neither_changed_nor_taken_over(thief: Api, admin: Api, tenant: Tenant) -> None:
+    theirs = tenant.path("configmaps", "theirs")
+    assert admin("POST", tenant.path("configmaps"), config_map({"name": "theirs"})).code == 201
+
+    changes = [
+        thief("PATCH", theirs, {"data": {"run.yaml": "evil"}}, MERGE),
+        thief("PATCH", theirs, {"metadata": tenant.owned("theirs"), "data": {"run.yaml": "evil"}}, MERGE),
+        thief("PATCH", f"{theirs}?fieldManager=x&force=true", config_map(tenant.owned("theirs")), APPLY),
+    ]
+
+    assert [denied(answer) for answer in changes] == [CONTROLS] * 3
+    assert "data" not in admin("GET", theirs).body
+
+
+def test_what_others_made_is_not_deleted(thief: Api, admin: Api, tenant: Tenant) -> None:
+    theirs = tenant.path("jobs", "theirs")
+    assert admin("POST", tenant.path("jobs"), job({"name": "theirs"})).code == 201
+
+    refused = thief("DELETE", theirs, {"propagationPolicy": "Background"})
+
+    assert denied(refused) == CONTROLS
+    assert admin("GET", theirs).code == 200
+
+
+def test_a_child_is_not_let_go(thief: Api, tenant: Tenant) -> None:
+    jobs = tenant.path("jobs")
+    assert thief("POST", jobs, job(tenant.owned("held"))).code == 201
+
+    answer = thief("PATCH", f"{jobs}/held", {"metadata": {"ownerReferences": None}}, MERGE)
+
+    assert denied(answer) == CONTROLS
+
+
+@pytest.mark.parametrize("kind", ["configmaps", "jobs"])
+def test_nothing_is_written_in_the_namespaces_of_kubernetes(thief: Api, tenant: Tenant, kind: str) -> None:
+    body = job(tenant.owned("x")) if kind == "jobs" else config_map(tenant.owned("x"))
+
+    assert denied(thief("POST", path("kube-system", kind), body)) == KUBE
+
+
+def test_of_its_own_namespace_s_secrets_only_its_own_is_written(thief: Api, release: Release) -> None:
+    secrets = path(release.home.namespace, "secrets?dryRun=All")
+
+    another, own = (thief("POST", secrets, {"metadata": {"name": name}}) for name in ("another", f"{NAME}-reports"))
+
+    assert (denied(another), own.code in (201, 409)) == (CONTROLS, True)
+
+
+def test_others_are_not_bound_by_it(admin: Api, tenant: Tenant) -> None:
+    assert admin("POST", tenant.path("configmaps"), config_map({"name": "free"})).code == 201

@@ -1,0 +1,246 @@
+"""What `make images` says of an image is what can be verified without a network, and any change of it is found."""
+
+import copy
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from supply_chain import repository
+from supply_chain.archive import BrokenArchive, digest_of
+from supply_chain.image import Image, all_images, pinned
+from supply_chain.provenance import Build, base_digest, differences, provenance, sha256
+
+ROOT = Path(__file__).parents[3]
+BASE = f"python:3.11-slim-bookworm@sha256:{'ab' * 32}"
+BUILDER = "https://builder.example.com"
+DIGEST = f"sha256:{'cd' * 32}"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SBOM = b"a bill"
+OPERATOR, TRAINER = all_images()
+
+
+def read(commit: str, path: str) -> bytes:
+    """A file of the commit that was built."""
+    if commit != COMMIT:
+        raise KeyError(commit)
+    return f"content of {path}".encode()
+
+
+def statement_of(image: Image) -> dict[str, Any]:
+    build = Build(
+        image=image,
+        version="1.2.3",
+        base=BASE,
+        commit=COMMIT,
+        builder=BUILDER,
+        started="2026-11-28T12:00:00Z",
+        finished="2026-11-28T12:10:00Z",
+    )
+    materials = {path: read(COMMIT, path) for path in image.materials}
+    return provenance(build, digest=DIGEST, materials=materials, sbom=SBOM)
+
+
+def wrong(statement: dict[str, Any], image: Image = OPERATOR, **others: Any) -> list[str]:
+    given = {"builder": BUILDER, "digest": DIGEST, "sbom": SBOM, **others}
+    return differences(statement, image, read=read, **given)
+
+
+def test_an_image_s_locks_are_read_as_they_are_installed() -> None:
+    operator, trainer = ({each.name: each for each in pinned(ROOT, image)} for image in all_images())
+
+    assert {"aiohttp", "kopf", "kubernetes"} <= operator.keys()
+    assert {"torch", "transformers", "datasets"} <= trainer.keys()
+    assert not {"torch", "colorama", "pywin32"} & operator.keys()
+    assert all(len(digest) == 64 for each in [*operator.values(), *trainer.values()] for digest in each.hashes)
+
+
+def test_extras_are_locks_of_the_trainer_s_image() -> None:
+    _, trainer = all_images(["qlora"])
+
+    assert (trainer.locks[-1], trainer.arguments) == ("locks/qlora.lock", ("EXTRAS=trainer,qlora",))
+    assert "bitsandbytes" in {each.name for each in pinned(ROOT, trainer)}
+
+
+@pytest.mark.parametrize("image", [OPERATOR, TRAINER], ids=lambda image: image.name)
+def test_a_statement_says_what_was_built_from_what(image: Image) -> None:
+    statement = statement_of(image)
+
+    definition = statement["predicate"]["buildDefinition"]
+    stated = {each["name"]: each["digest"] for each in definition["resolvedDependencies"]}
+    assert statement["subject"] == [{"name": f"{image.name}:1.2.3", "digest": {"sha256": "cd" * 32}}]
+    assert stated == {
+        "source": {"gitCommit": COMMIT},
+        BASE: {"sha256": "ab" * 32},
+        **{path: {"sha256": sha256(read(COMMIT, path))} for path in image.materials},
+    }
+    assert statement["predicate"]["runDetails"]["builder"] == {"id": BUILDER}
+    assert wrong(statement, image) == []
+
+
+def dependency(statement: dict[str, Any], name: str) -> dict[str, Any]:
+    found = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    return next(each for each in found if each["name"] == name)
+
+
+CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "subject": lambda it: it["subject"][0]["digest"].update(sha256="00" * 32),
+    "builder": lambda it: it["predicate"]["runDetails"]["builder"].update(id="https://evil.example.com"),
+    "base": lambda it: dependency(it, BASE)["digest"].update(sha256="00" * 32),
+    "locks/operator.lock": lambda it: dependency(it, "locks/operator.lock")["digest"].update(sha256="00" * 32),
+    "operator/Dockerfile": lambda it: dependency(it, "operator/Dockerfile")["digest"].update(sha256="00" * 32),
+    "materials": lambda it: it["predicate"]["buildDefinition"]["resolvedDependencies"].append(
+        {"name": "x", "digest": {}}
+    ),
+    "sbom": lambda it: it["predicate"]["runDetails"]["byproducts"][0]["digest"].update(sha256="00" * 32),
+    "arguments": lambda it: it["predicate"]["buildDefinition"]["externalParameters"].update(arguments=["A=b"]),
+    "predicateType": lambda it: it.update(predicateType="https://example.com"),
+    "the statement lacks something": lambda it: it.pop("predicate"),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_changed_statement_is_found(what: str) -> None:
+    statement = copy.deepcopy(statement_of(OPERATOR))
+
+    CHANGES[what](statement)
+
+    (difference,) = wrong(statement)
+    assert difference.startswith(f"{what}: ")
+
+
+def test_another_image_bill_or_commit_is_found() -> None:
+    statement, of_another_commit = statement_of(OPERATOR), statement_of(OPERATOR)
+    dependency(of_another_commit, "source")["digest"]["gitCommit"] = "f" * 40
+
+    found = [
+        wrong(statement, digest=f"sha256:{'00' * 32}"),
+        wrong(statement, sbom=b"another"),
+        wrong(of_another_commit),
+        wrong(statement, builder="https://another.example.com"),
+    ]
+
+    assert [each[0].partition(":")[0] for each in found] == [
+        "subject",
+        "sbom",
+        "the statement lacks something",
+        "builder",
+    ]
+
+
+@pytest.mark.parametrize("base", ["", "python:3.11", f"python@sha256:{'ab' * 31}", f"python @sha256:{'ab' * 32}"])
+def test_a_base_image_is_named_by_its_digest(base: str) -> None:
+    with pytest.raises(ValueError, match="by its digest"):
+        base_digest(base)
+
+
+def test_no_dockerfile_has_a_base_of_its_own() -> None:
+    for image in all_images():
+        text = (ROOT / image.dockerfile).read_text()
+        assert {line for line in text.splitlines() if line.startswith("FROM")} <= {
+            "FROM ${PYTHON_IMAGE}",
+            "FROM ${PYTHON_IMAGE} AS build",
+        }
+        assert "\nARG PYTHON_IMAGE\n" in text
+
+
+def test_what_a_dockerfile_downloads_has_a_hash() -> None:
+    for image in all_images():
+        lines = (ROOT / image.dockerfile).read_text().replace("\\\n", " ").splitlines()
+        downloads = [line for line in lines if "pip" in line and "install" in line and "--no-deps" not in line]
+        torch = 'ARG TORCH="--require-hashes -r locks/torch.lock"' in lines
+        assert downloads
+        assert [
+            line for line in downloads if "--require-hashes" not in line and not ("${TORCH}" in line and torch)
+        ] == []
+
+
+def archive(path: Path, *, layer: bytes = b"layer", spoiled: str = "") -> str:
+    """Write an image as an OCI archive. Return its digest; the blob named `spoiled` does not hold what its digest says."""
+    blobs: dict[str, bytes] = {}
+
+    def add(name: str, content: bytes) -> dict[str, Any]:
+        digest = hashlib.sha256(content).hexdigest()
+        blobs[f"blobs/sha256/{digest}"] = content + (b"!" if name == spoiled else b"")
+        return {"digest": f"sha256:{digest}", "size": len(content)}
+
+    manifest = {"config": add("config", b"{}"), "layers": [add("layer", layer)]}
+    described = add("manifest", json.dumps(manifest).encode())
+    files = {"index.json": json.dumps({"manifests": [described]}).encode(), **blobs}
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return str(described["digest"])
+
+
+def test_the_digest_of_an_archive_is_that_of_its_manifest(tmp_path: Path) -> None:
+    digest = archive(tmp_path / "a.tar")
+
+    assert digest_of(tmp_path / "a.tar") == digest
+
+
+@pytest.mark.parametrize("blob", ["config", "layer", "manifest"])
+def test_an_archive_that_is_not_what_it_says_is_found(tmp_path: Path, blob: str) -> None:
+    archive(tmp_path / "a.tar", spoiled=blob)
+
+    with pytest.raises(BrokenArchive):
+        digest_of(tmp_path / "a.tar")
+
+
+def run(out: Path, *arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "supply_chain", arguments[0], "--out", str(out), *arguments[1:]]
+    environment = {"PATH": f"{path}:{os.environ['PATH']}"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make images` writes. In place of the engine, a program that writes an archive to where it is told to."""
+    folder = tmp_path_factory.mktemp("images")
+    archive(folder / "made.tar")
+    engine = folder / "docker"
+    copy_to = f'cp {folder}/made.tar "${{each#*dest=}}"'
+    engine.write_text(f"#!/bin/sh\nfor each; do case $each in type=oci,dest=*) {copy_to};; esac; done\n")
+    engine.chmod(0o755)
+    done = run(folder / "out", "build", "--base", BASE, path=str(folder))
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder / "out"
+
+
+def test_the_bill_of_materials_holds_each_version_of_the_locks(built: Path, tmp_path: Path) -> None:
+    repository.export(ROOT, repository.commit_of(ROOT), tmp_path)
+    for image in all_images():
+        bill = json.loads((built / f"{image.name}.cdx.json").read_text())
+        assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+        assert bill["metadata"]["component"]["name"] == image.name
+        parts = {
+            (each["name"], each["version"]): sorted(
+                digest["content"] for digest in each["externalReferences"][0]["hashes"]
+            )
+            for each in bill["components"]
+        }
+        assert parts == {(each.name, each.version): list(each.hashes) for each in pinned(tmp_path, image)}
+
+
+def test_a_build_is_verified_and_another_image_in_its_place_is_found(built: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(built, other)
+    archive(other / "finetune-operator.oci.tar", layer=b"another")
+
+    verified, spoiled = run(built, "verify"), run(other, "verify")
+
+    assert (verified.returncode, verified.stdout) == (
+        0,
+        "finetune-operator: verified\nfinetune-trainer: verified\n",
+    )
+    assert (spoiled.returncode, spoiled.stdout.startswith("finetune-operator: subject: ")) == (1, True)
