@@ -40,17 +40,21 @@ def format_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def is_sane(moment: datetime) -> bool:
-    """Whether a time lies in the years that can be meant."""
-    return FIRST_YEAR <= moment.year <= LAST_YEAR
+def sane(moment: datetime) -> datetime | None:
+    """The time in UTC, which is also taken for the zone of one that has none; None unless it lies in years that can be meant."""
+    if not FIRST_YEAR - 1 <= moment.year <= LAST_YEAR + 1:
+        return None
+    # The API server takes a time without a zone, which could not be compared with any other.
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else None
 
 
 def _sane(moment: datetime) -> datetime:
-    if not is_sane(moment):
+    in_utc = sane(moment)
+    if in_utc is None:
         message = "must lie in the years {first} to {last}"
         raise PydanticCustomError("time", message, {"first": FIRST_YEAR, "last": LAST_YEAR})
-    # The API server takes a time without a zone, which could not be compared with any other.
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return in_utc
 
 
 def _number(text: str) -> str:

@@ -14,7 +14,7 @@ from finetune_api.base import JsonObject
 from finetune_api.printable import printable
 from finetune_api.reasons import Reason
 from finetune_api.report import NOT_COUNTED, FinalReport
-from finetune_api.status import is_sane
+from finetune_api.status import sane
 from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX, LABEL_JOB_UID
 from finetune_operator.job.report import Received
 
@@ -365,4 +365,4 @@ def _time(value: object) -> datetime | None:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return moment if moment.tzinfo and is_sane(moment) else None
+    return sane(moment) if moment.tzinfo else None
