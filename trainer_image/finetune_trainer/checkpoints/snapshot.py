@@ -5,6 +5,7 @@ the names that transformers' Trainer gives these files.
 """
 
 import copy
+import io
 import json
 import logging
 import random
@@ -25,6 +26,7 @@ from transformers.trainer_pt_utils import safe_globals
 
 from finetune_trainer.base.hardware import available_memory
 from finetune_trainer.base.pinned_memory import bytes_of, kept_pinned_memory
+from finetune_trainer.processes.exchange import gather
 from finetune_trainer.storage.layout import random_state_file
 
 logger = logging.getLogger(__name__)
@@ -187,6 +189,14 @@ def random_state(processes: int = 1) -> dict[str, Any]:
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.random.get_rng_state_all() if processes > 1 else torch.cuda.random.get_rng_state()
     return state
+
+
+def gathered_random_states(processes: int) -> list[dict[str, Any]]:
+    """Return the `random_state` of each process, by rank. All processes must call it at once."""
+    own = io.BytesIO()
+    torch.save(random_state(processes), own)
+    with safe_globals():  # type: ignore[no-untyped-call]
+        return [torch.load(io.BytesIO(content), weights_only=True) for content in gather(own.getvalue())]
 
 
 def restore_random_state(folder: Path, rank: int = 0, processes: int = 1) -> None:

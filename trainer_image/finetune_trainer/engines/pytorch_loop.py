@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import transformers
 from accelerate import Accelerator, DistributedDataParallelKwargs, FullyShardedDataParallelPlugin, skip_first_batches
-from accelerate.utils import gather_object
 from torch.distributed.fsdp import register_fsdp_forward_method
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
@@ -22,7 +21,12 @@ from transformers import TrainingArguments
 
 from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
-from finetune_trainer.checkpoints.snapshot import TrainingState, random_state, restore_random_state, take_snapshot
+from finetune_trainer.checkpoints.snapshot import (
+    TrainingState,
+    gathered_random_states,
+    restore_random_state,
+    take_snapshot,
+)
 from finetune_trainer.checkpoints.state_dicts import (
     full_optimizer_state,
     full_weights,
@@ -49,6 +53,7 @@ from finetune_trainer.engines.losses import (
 )
 from finetune_trainer.engines.lr_scheduler import make_lr_scheduler
 from finetune_trainer.engines.schedule import Schedule
+from finetune_trainer.processes.exchange import gather_number
 from finetune_trainer.processes.fsdp import enable_fsdp_on_cpu, is_sharded, sharding_units
 from finetune_trainer.progress.events import TrainingEvents
 from finetune_trainer.settings.arguments import name_here
@@ -222,7 +227,7 @@ class Engine:
         """Save the state as it is now, unless that was done."""
         if self._events.is_saved(self._step):
             return
-        losses = gather_object([float(self._loss)])
+        losses = gather_number(float(self._loss))
         values = {"loss": sum(losses), "grad_norm": float(self._gradient_norm)}
         self._events.check_finite(self._step, {name: values[name] for name in self._finite})
         objects = {
@@ -232,7 +237,7 @@ class Engine:
         if self._accelerator.scaler is not None:
             objects[SCALER] = self._accelerator.scaler.state_dict()
         processes = self._accelerator.num_processes
-        for rank, numbers in enumerate(gather_object([random_state(processes)])):
+        for rank, numbers in enumerate(gathered_random_states(processes)):
             objects[random_state_file(rank, processes)] = numbers
         texts = {TRAINER_STATE: json.dumps({"losses": losses, "logged_step": self._logged_step})}
         weights = full_weights(self._plain_model)

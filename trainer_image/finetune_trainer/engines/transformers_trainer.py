@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import transformers
 from accelerate import FullyShardedDataParallelPlugin
-from accelerate.utils import gather_object
 from transformers import (
     EvalPrediction,
     PrinterCallback,
@@ -22,7 +21,7 @@ from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
-from finetune_trainer.checkpoints.snapshot import TrainingState, random_state, take_snapshot
+from finetune_trainer.checkpoints.snapshot import TrainingState, gathered_random_states, take_snapshot
 from finetune_trainer.checkpoints.state_dicts import (
     full_optimizer_state,
     full_weights,
@@ -53,6 +52,7 @@ from finetune_trainer.engines.transformers_callback import (
     steered_by_evaluation,
 )
 from finetune_trainer.metrics.by_class import ByClass
+from finetune_trainer.processes.exchange import gather_number
 from finetune_trainer.processes.fsdp import enable_fsdp_on_cpu, is_sharded, sharding_units
 from finetune_trainer.progress.events import TrainingEvents
 from finetune_trainer.storage.layout import (
@@ -274,7 +274,7 @@ class _Trainer(transformers.Trainer):
     def _publish(self) -> None:
         if self._events.is_saved(self.state.global_step):
             return  # by `evaluate`
-        step, losses = self.state.global_step, self._gather(float(self._tr_loss))
+        step, losses = self.state.global_step, gather_number(float(self._tr_loss))
         values = {"loss": sum(losses), "grad_norm": float(self._grad_norm or 0)}
         self._events.check_finite(step, {name: values[name] for name in finite_values(self.args)})
         self._events.save(take_snapshot(step, self.state.epoch, self._training_state(losses)))
@@ -282,7 +282,7 @@ class _Trainer(transformers.Trainer):
     def _training_state(self, losses: list[float]) -> TrainingState:
         """All that `train(resume_from_checkpoint=...)` reads, and the sum of each process's losses since the last log."""
         processes = self.args.world_size
-        random_states = self._gather(random_state(processes))
+        random_states = gathered_random_states(processes)
         optimizer: Any = self.optimizer
         scheduler: Any = self.lr_scheduler
         model = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
@@ -326,10 +326,6 @@ class _Trainer(transformers.Trainer):
     def _get_grad_norm(self, *arguments: Any, **options: Any) -> Any:
         self._grad_norm = super()._get_grad_norm(*arguments, **options)  # type: ignore[no-untyped-call]
         return self._grad_norm
-
-    def _gather(self, value: Any) -> list[Any]:
-        """The value of each process, in the order of their ranks."""
-        return gather_object([value]) if self.args.world_size > 1 else [value]
 
     def _get_dataloader(self, *arguments: Any, **options: Any) -> Any:
         loader: Any = super()._get_dataloader(*arguments, **options)

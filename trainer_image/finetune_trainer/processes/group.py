@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -17,6 +17,7 @@ import torch.distributed as dist
 from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, causes
+from finetune_trainer.processes import exchange
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class Processes:
         local_rank = int(os.environ["LOCAL_RANK"])
         if not use_cpu:
             torch.cuda.set_device(local_rank)
+        exchange.read_no_code()
         met = False
         try:
             dist.init_process_group("gloo" if use_cpu else "cpu:gloo,cuda:nccl")
@@ -87,14 +89,19 @@ class Processes:
         asked.wait()
         return bool(flag)
 
-    def broadcast(self, value: T) -> T:
-        """Return the value that the main process has."""
+    def broadcast(self, value: T, kind: Any) -> T:
+        """Return the value that the main process has. `kind` is its type, by which it is read from JSON."""
         if self._gloo is None:
             return value
         self.any(False)  # waits for the main process, where a signal is heard
-        values = [value]
-        dist.broadcast_object_list(values, src=0, group=self._gloo)
-        return values[0]
+        return exchange.broadcast(value, kind, self._gloo)
+
+    def broadcast_bytes(self, content: bytes) -> bytes:
+        """Return the bytes that the main process has."""
+        if self._gloo is None:
+            return content
+        self.any(False)
+        return exchange.broadcast_bytes(content, self._gloo)
 
     @contextmanager
     def barrier(self) -> Iterator[None]:

@@ -99,7 +99,7 @@ class Checkpointing:
         """
         with self._processes.barrier():
             self._saver.wait()
-        self._store.adopt(self._processes.broadcast(self._store.saved))
+        self._store.adopt(self._processes.broadcast(self._store.saved, list[SavedCheckpoint]))
 
     def rotate(self) -> None:
         """Retire all checkpoints but the newest ones and the best one, by the evaluations that are known now."""

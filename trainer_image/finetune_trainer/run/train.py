@@ -93,9 +93,9 @@ def _open(
         if processes.is_main:
             output.fetch_history()
             store.find()
-    store.adopt(processes.broadcast(store.saved))
+    store.adopt(processes.broadcast(store.saved, list[SavedCheckpoint]))
     exists = processes.is_main and output.history.exists()
-    lines = processes.broadcast(output.history.read_bytes() if exists else b"")
+    lines = processes.broadcast_bytes(output.history.read_bytes() if exists else b"")
     with processes.barrier():
         if processes.local_rank == 0 and not processes.is_main:
             store.fetch_newest()
@@ -113,7 +113,7 @@ def _batch_for(processes: Processes, progress: RunProgress) -> BatchPlan:
     """
     newest, batch = progress.store.newest, progress.adjustments.batch
     saved_by = processes_of(newest.path) if newest else processes.count
-    before: int = processes.broadcast(batch.processes or saved_by)
+    before: int = processes.broadcast(batch.processes or saved_by, int)
     same = for_processes(batch, before, processes.count)
     if same is None:
         raise bad_configuration(
@@ -169,7 +169,7 @@ def _take_over(output: Output, progress: RunProgress, processes: Processes) -> N
     """Begin with the batches of a hint, where an attempt of several processes ran out of memory, and of as many rows."""
     with processes.barrier():
         hint = read_hint(output) if processes.is_main else None
-    hint = processes.broadcast(hint)
+    hint = processes.broadcast(hint, BatchPlan | None)
     if hint and hint != progress.adjustments.batch:
         progress.adjustments.change(hint, progress.store.newest)
     with processes.barrier():
