@@ -5,14 +5,11 @@ A pickle is a program that whoever reads it runs. torch's own `…_object` calls
 """
 
 import io
-import pickle
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from pydantic import TypeAdapter
-from torch import _weights_only_unpickler
 from torch.distributed import distributed_c10d
 from torch.distributed._state_dict_utils import _TensorInfo
 from torch.serialization import safe_globals
@@ -23,22 +20,27 @@ _MOST_BYTES = 2**31
 """In one message. What a process says beyond that is no size."""
 
 
-class _DataReader:
-    """In place of `pickle.Unpickler`: reads numbers, texts, lists, maps and shapes of tensors, and refuses all else."""
+class _Objects:
+    """In place of `pickle.Pickler` and `pickle.Unpickler`: writes and reads objects as checkpoints are written and read.
+
+    Numbers, texts, lists, maps, tensors and their shapes are read, and all else is refused.
+    """
 
     def __init__(self, file: io.BytesIO) -> None:
         self._file = file
 
+    def dump(self, value: Any) -> None:
+        torch.save(value, self._file)
+
     def load(self) -> Any:
         with safe_globals([_TensorInfo]):
-            return _weights_only_unpickler.load(self._file, encoding="utf-8")
+            return torch.load(self._file, map_location="cpu", weights_only=True)
 
 
 def read_no_code() -> None:
     """Let no process of this run execute what another one sends, from whichever library the call comes."""
     names: Any = distributed_c10d
-    names._pickler = partial(pickle.Pickler, protocol=2)  # the newest that the reader knows
-    names._unpickler = _DataReader
+    names._pickler = names._unpickler = _Objects
 
 
 def gather(content: bytes, group: dist.ProcessGroup | None = None) -> list[bytes]:

@@ -18,6 +18,7 @@ from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, causes
 from finetune_trainer.processes import exchange
+from finetune_trainer.processes.secret import prove_connections, read_secret
 
 T = TypeVar("T")
 
@@ -58,10 +59,15 @@ class Processes:
         if not use_cpu:
             torch.cuda.set_device(local_rank)
         exchange.read_no_code()
+        secret = read_secret()
         met = False
         try:
             dist.init_process_group("gloo" if use_cpu else "cpu:gloo,cuda:nccl")
+            if secret:
+                prove_connections(secret)
             processes = cls(rank, count, local_rank)
+            if secret:
+                prove_connections(secret, processes._gloo)
             dist.all_reduce(torch.zeros(1, device="cpu" if use_cpu else "cuda"))  # NCCL connects at the first one
             met = True
             yield processes

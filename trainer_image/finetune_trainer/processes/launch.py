@@ -20,7 +20,7 @@ from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalEx
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from finetune_api.reasons import Reason
-from finetune_api.report import ENV_NODE_RANK, ENV_RENDEZVOUS, ExitCode, FinalReport
+from finetune_api.report import ENV_NODE_RANK, ENV_RENDEZVOUS, ENV_RUN_SECRET, ExitCode, FinalReport
 from finetune_api.run import SAVE_SECONDS, RunConfig
 from finetune_api.status import Failure
 from finetune_trainer.base.errors import TrainerError, bad_configuration
@@ -29,11 +29,13 @@ from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.processes.child import ENV_FINAL_REPORTS
 from finetune_trainer.processes.group import peer_lost
 from finetune_trainer.processes.rendezvous import Rendezvous
+from finetune_trainer.processes.secret import read_secret
 
 logger = logging.getLogger(__name__)
 
 _JOIN_TIMEOUT_SECONDS = 900.0
 """To wait for the pods of the other machines."""
+_LOOPBACK_INTERFACE = "lo" if sys.platform == "linux" else "lo0"
 _POLL_SECONDS = 0.2
 """Between two looks at the processes."""
 
@@ -54,6 +56,8 @@ def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> Fin
             cannot reach each other.
     """
     meeting = _rendezvous(config)
+    if config.nodes == 1:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", _LOOPBACK_INTERFACE)  # nobody else has to reach its processes
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // config.processes)))
     _quiet_agent()
     with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
@@ -185,7 +189,14 @@ def _rendezvous(config: RunConfig) -> Rendezvous:
             f"'{os.environ.get(ENV_RENDEZVOUS, '')}', {ENV_NODE_RANK} is '{node}'",
             f"set {ENV_RENDEZVOUS} to host:port of the first one and {ENV_NODE_RANK} to 0, 1, …; or set nodes to 1",
         )
-    return Rendezvous(host, int(port), int(node), config.nodes, _JOIN_TIMEOUT_SECONDS)
+    secret = read_secret()
+    if secret is None:
+        raise bad_configuration(
+            f"nodes: {config.nodes} machines must prove to each other that they belong together, and {ENV_RUN_SECRET} is "
+            "not set",
+            f"set {ENV_RUN_SECRET} to the path of a file with the same random secret on each machine, or nodes to 1",
+        )
+    return Rendezvous(host, int(port), int(node), config.nodes, _JOIN_TIMEOUT_SECONDS, secret)
 
 
 def _quiet_agent() -> None:

@@ -1,4 +1,4 @@
-"""Where the machines of a run meet, by their number and the address of the first one."""
+"""Where the machines of a run meet, by their number and the address of the first one, once they have proven its secret."""
 
 import socket
 import time
@@ -8,7 +8,9 @@ from torch.distributed import DistError, PrefixStore, Store, TCPStore  # type: i
 from torch.distributed.elastic.rendezvous import RendezvousHandler, RendezvousInfo, RendezvousStoreInfo
 
 from finetune_trainer.processes.group import peer_lost, peers_unreachable
+from finetune_trainer.processes.tunnel import Tunnel
 
+_LOOPBACK = "127.0.0.1"
 _PAUSE_SECONDS = 0.2
 _STORE_TIMEOUT = timedelta(seconds=20)
 
@@ -16,10 +18,20 @@ _STORE_TIMEOUT = timedelta(seconds=20)
 class Rendezvous(RendezvousHandler):
     """Meets once. In contrast to torch's static one, waiting can be interrupted, and a machine that comes again is seen."""
 
-    def __init__(self, host: str, port: int, node: int, nodes: int, timeout: float) -> None:
-        """Take a free port where `port` is 0. `timeout` is how long to wait for the other machines, in seconds."""
+    def __init__(
+        self, host: str, port: int, node: int, nodes: int, timeout: float, secret: bytes | None = None
+    ) -> None:
+        """Make a meeting of `nodes` machines, of which this is number `node`.
+
+        Args:
+            host: Address of the first machine.
+            port: Where it lets the others in; 0 takes a free port.
+            timeout: How long to wait for the other machines, in seconds.
+            secret: What they prove to each other. One machine alone needs none.
+        """
         self._host, self._port, self._node, self._nodes = host, port, node, nodes
         self._timeout = timeout
+        self._tunnel = Tunnel(secret) if secret else None
         self._store: Store | None = None
 
     def next_rendezvous(self) -> RendezvousInfo:
@@ -36,7 +48,7 @@ class Rendezvous(RendezvousHandler):
                 raise peer_lost(f"not all of the {self._nodes} machines came within {self._timeout:.0f} s")
             time.sleep(_PAUSE_SECONDS)
         self._store = machines
-        address = RendezvousStoreInfo(self._host, store.port)
+        address = RendezvousStoreInfo(_LOOPBACK, store.port)
         return RendezvousInfo(PrefixStore("workers", store), self._node, self._nodes, address)
 
     def _join(self, deadline: float) -> tuple[TCPStore, Store]:
@@ -58,12 +70,22 @@ class Rendezvous(RendezvousHandler):
             time.sleep(_PAUSE_SECONDS)
 
     def _connect(self) -> TCPStore:
-        # The first machine serves the store itself: DNS may not know its name yet, seconds after its pod began.
-        first = self._node == 0
-        host = "127.0.0.1" if first else self._host
-        if not first:  # a store that cannot connect tries on by itself, and no signal is heard meanwhile
-            socket.create_connection((host, self._port), timeout=2).close()
-        return TCPStore(host, self._port, None, first, _STORE_TIMEOUT, wait_for_workers=False, multi_tenant=True)
+        if self._node > 0:
+            port = self._entrance().open_exit(self._host, self._port)
+            return TCPStore(_LOOPBACK, port, None, False, _STORE_TIMEOUT, wait_for_workers=False)
+        listening = socket.create_server((_LOOPBACK, 0), backlog=512)
+        port = listening.getsockname()[1]
+        store = TCPStore(
+            _LOOPBACK, port, None, True, _STORE_TIMEOUT, wait_for_workers=False, master_listen_fd=listening.detach()
+        )
+        if self._nodes > 1:
+            self._entrance().open_entrance(self._port, port)
+        return store
+
+    def _entrance(self) -> Tunnel:
+        if self._tunnel is None:
+            raise ValueError("several machines meet by a secret")
+        return self._tunnel
 
     def num_nodes_waiting(self) -> int:
         """Return 0, while the workers run; the agent calls this again and again.
@@ -99,4 +121,7 @@ class Rendezvous(RendezvousHandler):
         """Do nothing: there is no second meeting to prevent."""
 
     def shutdown(self) -> bool:
+        """Leave the others: nobody can reach the store by this machine any more."""
+        if self._tunnel is not None:
+            self._tunnel.close()
         return True

@@ -1,6 +1,8 @@
 """Machines meet, and notice when one of them is lost."""
 
+import socket
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -8,16 +10,25 @@ from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.processes.rendezvous import Rendezvous
 
+SECRET = b"of this run, and of no other"
+_machines: list[Rendezvous] = []
 
-def machine(node: int, port: int, timeout: float = 20.0) -> Rendezvous:
-    return Rendezvous("127.0.0.1", port, node, nodes=2, timeout=timeout)
+
+def machine(
+    node: int, port: int, timeout: float = 20.0, *, nodes: int = 2, host: str = "127.0.0.1", secret: bytes = SECRET
+) -> Rendezvous:
+    _machines.append(Rendezvous(host, port, node, nodes, timeout, secret))
+    return _machines[-1]
 
 
 @pytest.fixture
-def port() -> int:
-    """A free one; taken by a meeting of one machine that is over."""
-    alone = Rendezvous("127.0.0.1", 0, node=0, nodes=1, timeout=5.0)
-    return alone.next_rendezvous().bootstrap_store_info.master_port
+def port() -> Iterator[int]:
+    """A free one. What met there has parted afterwards."""
+    with socket.create_server(("", 0)) as taken:
+        free = taken.getsockname()[1]
+    yield free
+    while _machines:
+        _machines.pop().shutdown()
 
 
 def meet(first: Rendezvous, second: Rendezvous) -> tuple[int, int]:
@@ -35,7 +46,7 @@ def test_the_first_machine_does_not_need_its_own_name_in_dns() -> None:
     found = first.next_rendezvous()
 
     assert (found.rank, found.world_size) == (0, 1)
-    assert found.bootstrap_store_info.master_addr == "first.example.invalid"
+    assert found.bootstrap_store_info.master_addr == "127.0.0.1"
 
 
 def test_machines_meet_by_their_numbers_whoever_comes_first(port: int) -> None:
@@ -72,6 +83,40 @@ def test_waiting_in_vain_counts_once_and_not_where_it_is_for_a_machine_that_does
     port: int, node: int, host: str, code: ExitCode
 ) -> None:
     with pytest.raises(TrainerError) as caught:
-        Rendezvous(host, port, node, nodes=3, timeout=0.3).next_rendezvous()
+        machine(node, port, 0.3, nodes=3, host=host).next_rendezvous()
 
     assert caught.value.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("node", "code"),
+    [pytest.param(1, ExitCode.INTERNAL, id="counted"), pytest.param(2, ExitCode.PEER_LOST, id="and once for all")],
+)
+def test_a_machine_with_another_secret_gets_no_place(port: int, node: int, code: ExitCode) -> None:
+    first = machine(0, port, 1.0, nodes=3)
+
+    def wait_in_vain() -> None:
+        with pytest.raises(TrainerError, match="not all of the 3 machines came"):
+            first.next_rendezvous()
+
+    late = threading.Thread(target=wait_in_vain)
+    late.start()
+
+    with pytest.raises(TrainerError, match="the secrets of the two machines may differ") as caught:
+        machine(node, port, 0.5, nodes=3, secret=b"of another run altogether").next_rendezvous()
+    late.join()
+
+    assert caught.value.exit_code == code
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_the_store_listens_on_the_loopback_alone(port: int, nodes: int) -> None:
+    first = machine(0, port, nodes=nodes)
+    late = threading.Thread(target=lambda: nodes == 1 or machine(1, port).next_rendezvous())
+    late.start()
+    store = first.next_rendezvous().bootstrap_store_info.master_port
+    late.join()
+
+    socket.create_connection(("127.0.0.1", store), timeout=20).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", store), timeout=20)
