@@ -176,6 +176,7 @@ class Operator:
             self._settings.trainer_image,
             self._reports_url,
             self._certificates.bundle,
+            network_policy=self._settings.network_policy,
             platform_user=self._settings.platform_user,
         )
 

@@ -20,6 +20,8 @@ class Settings(BaseSettings):
 
     trainer_image: Annotated[str, Field(min_length=1)] = f"finetune-trainer:{version('finetune-operator')}"
     """Image of the trainer for jobs that name none in pod.image."""
+    network_policy: bool = True
+    """Make a NetworkPolicy for each job, by which nobody but its own pods may talk to them."""
     platform_user: bool = False
     """Leave the user and groups of the jobs' pods to the platform, as OpenShift wants it; 65532 if not."""
     watch_namespaces: Annotated[tuple[NamespaceName, ...], NoDecode] = ()

@@ -41,6 +41,8 @@ class Entry:
     obstacle: Obstacle = field(default_factory=Obstacle)
     restored: tuple[str, str | None] | None = None
     """The authority that the ConfigMap was last seen to hold, and the uid of the newest attempt's first pod at that time."""
+    run_secret: str | None = None
+    """Name of the Secret that was made for the next Job of many pods."""
     status_written: float | None = None
     """When the status was last written, in seconds of time.monotonic()."""
 

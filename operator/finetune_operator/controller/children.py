@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from secrets import token_urlsafe
 
 from kubernetes.aio.client.exceptions import (
     BadRequestException,
@@ -18,10 +19,12 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job
 from finetune_operator.job.ownership import changed, conflict, is_our_claim, is_ours
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PVCS, SERVICES, Kind, Kube
+from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.manifests import Manifests, build_children
 from finetune_operator.manifests.job import changes, changes_after_the_end
+from finetune_operator.manifests.metadata import child_metadata
+from finetune_operator.manifests.run_secret import build_run_secret
 
 _LATER = (ForbiddenException,)
 """A quota, a namespace that goes away, or a policy: it may change."""
@@ -30,7 +33,7 @@ _NEVER = (BadRequestException, UnprocessableEntityException)
 
 
 class Children:
-    """Writes ConfigMaps, claims, Services and Jobs. Only Job and ConfigMap change after they are made, and little."""
+    """Writes ConfigMaps, Secrets, NetworkPolicies, claims, Services and Jobs. Only Job and ConfigMap change after they are made, and little."""
 
     def __init__(self, kube: Kube, pod_defaults: Callable[[], PodDefaults]) -> None:
         self._kube = kube
@@ -62,10 +65,14 @@ class Children:
     ) -> Observation:
         """Make the Job of the preflight, or, once it has passed or where none is asked for, the Job that trains."""
         pod_defaults = self._pod_defaults()
-        children = build_children(finetunejob, spec, pod_defaults, output_bound=observed.output_bound)
+        run_secret = None if observed.check_first else await self._run_secret(finetunejob, spec, entry)
+        children = build_children(
+            finetunejob, spec, pod_defaults, run_secret=run_secret, output_bound=observed.output_bound
+        )
         wanted: list[tuple[Kind, JsonObject | None]] = [
             (CONFIG_MAPS, children.config_map),
             (CONFIG_MAPS, children.authority),
+            (NETWORK_POLICIES, children.network_policy),
         ]
         if observed.check_first:
             wanted += [(JOBS, children.preflight_job)]
@@ -81,7 +88,16 @@ class Children:
             entry.made, entry.restored = None, (pod_defaults.ca, None)
         if observed.check_first:
             return replace(observed, preflight=Observation(job=made))
+        entry.run_secret = None
         return replace(observed, job=made)
+
+    async def _run_secret(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, entry: Entry) -> str | None:
+        """Return the name of the Secret of the run, which is made once for each Job; None where no pod needs one."""
+        manifest = build_run_secret(child_metadata(finetunejob), finetunejob, spec, token_urlsafe())
+        if manifest is not None and entry.run_secret is None:
+            made = await self._kube.create(SECRETS, manifest)
+            entry.run_secret = made["metadata"]["name"]
+        return entry.run_secret
 
     async def _make(
         self, finetunejob: FineTuneJob, wanted: list[tuple[Kind, JsonObject | None]], already: set[tuple[str, str]]
@@ -132,7 +148,7 @@ class Children:
         return replace(observed, job=await self._patch(finetunejob, job, patch))
 
     async def _restore(self, finetunejob: FineTuneJob, children: Manifests, entry: Entry) -> None:
-        """Make ConfigMaps and Service again where they were deleted, and keep the authority up to date.
+        """Make ConfigMaps, NetworkPolicy and Service again where they were deleted, and keep the authority up to date.
 
         The claim too, once, where it was made long before the Job.
         """
@@ -140,8 +156,9 @@ class Children:
         live = await self._find_or_create(CONFIG_MAPS, children.authority)
         if is_ours(live, finetunejob) and live.get("data") != children.authority["data"]:
             await self._kube.apply(CONFIG_MAPS, children.authority)
-        if children.service is not None:
-            await self._find_or_create(SERVICES, children.service)
+        for kind, manifest in ((NETWORK_POLICIES, children.network_policy), (SERVICES, children.service)):
+            if manifest is not None:
+                await self._find_or_create(kind, manifest)
         if children.pvc is not None and _place(PVCS, children.pvc) in (entry.made or ()):
             await self._find_or_create(PVCS, children.pvc)
         entry.made = None

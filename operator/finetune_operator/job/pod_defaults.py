@@ -13,5 +13,7 @@ class PodDefaults:
     """Base of the report endpoint, such as https://finetune-operator.finetune-system.svc:8443."""
     ca: str
     """PEM bundle that the endpoint's certificate verifies against."""
+    network_policy: bool = True
+    """Whether each job gets a NetworkPolicy that lets nobody but its own pods talk to them."""
     platform_user: bool = False
     """Whether the platform chooses user and groups, as OpenShift's restricted-v2 does, which refuses pods that name one."""

@@ -50,8 +50,10 @@ FINETUNEJOBS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL, {"spec": MAX_SPEC_BYTES}
 JOBS = Kind("/apis/batch/v1", "jobs")
 PODS = Kind("/api/v1", "pods")
 CONFIG_MAPS = Kind("/api/v1", "configmaps")
+SECRETS = Kind("/api/v1", "secrets")
 PVCS = Kind("/api/v1", "persistentvolumeclaims")
 SERVICES = Kind("/api/v1", "services")
+NETWORK_POLICIES = Kind("/apis/networking.k8s.io/v1", "networkpolicies")
 EVENTS = Kind("/api/v1", "events")
 
 

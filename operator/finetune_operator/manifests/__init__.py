@@ -9,6 +9,7 @@ from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.config_map import build_authority, build_config_map, digest_of
 from finetune_operator.manifests.job import build_job
 from finetune_operator.manifests.metadata import child_metadata
+from finetune_operator.manifests.network_policy import build_network_policy
 from finetune_operator.manifests.preflight_job import build_preflight_job
 from finetune_operator.manifests.pvc import build_pvc
 from finetune_operator.manifests.service import build_service
@@ -20,6 +21,7 @@ class Manifests:
 
     config_map: JsonObject
     authority: JsonObject
+    network_policy: JsonObject | None
     preflight_job: JsonObject
     """Wanted only where `runPolicy.preflight` asks for it; the others wait for its success."""
     pvc: JsonObject | None
@@ -28,11 +30,17 @@ class Manifests:
 
 
 def build_children(
-    finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, *, output_bound: bool = False
+    finetunejob: FineTuneJob,
+    spec: FineTuneJobSpec,
+    pod_defaults: PodDefaults,
+    *,
+    run_secret: str | None = None,
+    output_bound: bool = False,
 ) -> Manifests:
     """The children of one FineTuneJob. The same input gives the same manifests.
 
     Args:
+        run_secret: Name of the Secret that the pods of the Job prove to each other, where they are many.
         output_bound: Whether the claim of the output is bound to a volume; see `build_preflight_job`.
     """
     metadata = child_metadata(finetunejob)
@@ -41,10 +49,11 @@ def build_children(
     return Manifests(
         config_map=config_map,
         authority=build_authority(metadata, finetunejob, pod_defaults.ca),
+        network_policy=build_network_policy(metadata, finetunejob, spec, pod_defaults),
         pvc=build_pvc(metadata, finetunejob, spec),
         service=build_service(metadata, finetunejob, spec),
         preflight_job=build_preflight_job(
             metadata, finetunejob, spec, pod_defaults, config_digest=digest, output_bound=output_bound
         ),
-        job=build_job(metadata, finetunejob, spec, pod_defaults, config_digest=digest),
+        job=build_job(metadata, finetunejob, spec, pod_defaults, config_digest=digest, run_secret=run_secret),
     )

@@ -9,6 +9,7 @@ from finetune_api.report import (
     ENV_CONFIG_DIGEST,
     ENV_NODE_RANK,
     ENV_RENDEZVOUS,
+    ENV_RUN_SECRET,
     ENV_SECRETS,
     ENV_SERVER_URL,
     ENV_TERMINATION_LOG,
@@ -22,12 +23,14 @@ from finetune_operator.job.report import report_path
 from finetune_operator.manifests.config_map import CA_FILE
 from finetune_operator.manifests.paths import (
     CONFIG_DIR,
+    RUN_SECRET_DIR,
     SCRATCH_DIR,
     SECRETS_DIR,
     TEMPORARY_DIR,
     TERMINATION_LOG,
     TOKEN_DIR,
 )
+from finetune_operator.manifests.run_secret import KEY
 from finetune_operator.manifests.service import rendezvous
 
 
@@ -37,6 +40,7 @@ def build_environment(
     reports_url: str,
     *,
     secrets: bool,
+    run_secret: bool = False,
     config_digest: str,
     tokens: str | None = None,
     user: str | None = None,
@@ -44,7 +48,8 @@ def build_environment(
     """Ours first; a variable of the user replaces ours. Stock transformers reads the three of KUBEFLOW_TRAINER_.
 
     Args:
-        secrets: Whether any Secret is mounted.
+        secrets: Whether any Secret of the manifest is mounted.
+        run_secret: Whether that of the run is.
         config_digest: Of the `run.yaml` that is mounted.
         tokens: Folder where tokenized rows are left for the pods that come after this one, if there is one.
         user: Name of the user, where the image has none for its id.
@@ -62,6 +67,8 @@ def build_environment(
     }
     if secrets:
         ours[ENV_SECRETS] = SECRETS_DIR
+    if run_secret:
+        ours[ENV_RUN_SECRET] = f"{RUN_SECRET_DIR}/{KEY}"
     if user:
         ours["USER"] = user
     if tokens:

@@ -23,9 +23,12 @@ def build_job(
     pod_defaults: PodDefaults,
     *,
     config_digest: str,
+    run_secret: str | None,
 ) -> JsonObject:
     """The Job that trains. Retries, deadlines, preemption and suspension are Kubernetes' own."""
-    pod = build_pod(finetunejob, spec, pod_defaults, training(claims(finetunejob, spec), spec, config_digest))
+    pod = build_pod(
+        finetunejob, spec, pod_defaults, training(claims(finetunejob, spec), spec, config_digest, run_secret)
+    )
     return job_of({"name": finetunejob.names.job, **metadata}, spec, pod)
 
 

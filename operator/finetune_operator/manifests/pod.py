@@ -24,7 +24,7 @@ from finetune_operator.manifests.paths import (
     VOLUMES_DIR,
 )
 from finetune_operator.manifests.placement import build_ids, build_placement, build_resources
-from finetune_operator.manifests.secrets import secret_mounts, secret_volumes
+from finetune_operator.manifests.secrets import run_secret_mounts, run_secret_volumes, secret_mounts, secret_volumes
 
 TOKEN_SECONDS = 3600
 
@@ -41,11 +41,13 @@ class Program:
     """Of the `run.yaml` that it reads."""
     command: tuple[str, ...] = ()
     """Arguments of the trainer before all others."""
+    run_secret: str | None = None
+    """Name of the Secret that pods of one run prove to each other."""
 
 
-def training(claims: Mapping[str, bool], spec: FineTuneJobSpec, config_digest: str) -> Program:
+def training(claims: Mapping[str, bool], spec: FineTuneJobSpec, config_digest: str, run_secret: str | None) -> Program:
     """The program that trains."""
-    return Program(claims, build_resources(spec), config_digest)
+    return Program(claims, build_resources(spec), config_digest, run_secret=run_secret)
 
 
 def build_pod(
@@ -54,6 +56,7 @@ def build_pod(
     """The spec of a pod that runs `program`."""
     tokens = _tokens(spec, program.claims)
     secrets, credentials = secret_mounts(spec), secret_volumes(spec)
+    run_mounts, run_volumes = run_secret_mounts(program.run_secret), run_secret_volumes(program.run_secret)
     mounts, volumes = extra_mounts(spec), extra_volumes(spec)
     ids, placement = build_ids(spec, platform_user=pod_defaults.platform_user), build_placement(spec, finetunejob.uid)
     environment = build_environment(
@@ -62,6 +65,7 @@ def build_pod(
         pod_defaults.reports_url,
         config_digest=program.config_digest,
         secrets=bool(secrets),
+        run_secret=bool(run_mounts),
         tokens=tokens,
         # An id of the platform's has no name in the image, and torch asks for one to name its caches by.
         user=None if "runAsUser" in ids else "finetune",
@@ -78,8 +82,10 @@ def build_pod(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(spec.pod.image or pod_defaults.image, program, environment, [*secrets, *mounts])],
-        "volumes": [*_volumes(finetunejob.names, program.claims), *credentials, *volumes],
+        "containers": [
+            _container(spec.pod.image or pod_defaults.image, program, environment, [*run_mounts, *secrets, *mounts])
+        ],
+        "volumes": [*_volumes(finetunejob.names, program.claims), *run_volumes, *credentials, *volumes],
         **placement,
     }
     if spec.resources.nodes > 1:

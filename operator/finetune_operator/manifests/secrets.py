@@ -6,7 +6,7 @@ tools. A Secret that is not there keeps the pod from starting, and the kubelet's
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.manifests.paths import SECRETS_DIR
+from finetune_operator.manifests.paths import RUN_SECRET_DIR, SECRETS_DIR
 
 _MODE = 0o440
 """For the pod's user by its group (fsGroup), and for no other."""
@@ -32,3 +32,13 @@ def secret_volumes(spec: FineTuneJobSpec) -> list[JsonObject]:
         {"name": f"secret-{role}", "secret": {"secretName": name, "defaultMode": _MODE}}
         for role, name in secret_names(spec).items()
     ]
+
+
+def run_secret_mounts(name: str | None) -> list[JsonObject]:
+    """Where the container sees the run's own Secret `name`."""
+    return [{"name": "run-secret", "mountPath": RUN_SECRET_DIR, "readOnly": True}] if name else []
+
+
+def run_secret_volumes(name: str | None) -> list[JsonObject]:
+    """The pod's volume for `run_secret_mounts`."""
+    return [{"name": "run-secret", "secret": {"secretName": name, "defaultMode": _MODE}}] if name else []

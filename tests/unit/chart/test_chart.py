@@ -36,6 +36,7 @@ EVERY_VALUE: Json = {
     "imagePullSecrets": [{"name": "pull"}],
     "trainerImage": {"repository": "registry.example.com/trainer", "tag": "4.5.6"},
     "platformUser": True,
+    "jobNetworkPolicies": False,
     "watchNamespaces": ["team-a", "team-b"],
     "serviceAccount": {"name": "tuner-account", "annotations": {"example.com/role": "tuner"}},
     "networkPolicy": {
@@ -203,6 +204,7 @@ def test_every_value_reaches_its_place(render: Render) -> None:
         "NAMESPACE": None,
         "TRAINER_IMAGE": "registry.example.com/trainer:4.5.6",
         "PLATFORM_USER": "true",
+        "NETWORK_POLICY": "false",
         "WATCH_NAMESPACES": "team-a,team-b",
         "SECRET_NAME": "tuner-reports",
         "REPORTS_URL": "https://reports.example.com",
@@ -371,9 +373,11 @@ NAMESPACED_RULES = [
     },
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "get", "patch"]},
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
     {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["create", "get"]},
     {"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "get"]},
+    {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["create", "get"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "list"]},
 ]
 TOKEN_RULE = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}

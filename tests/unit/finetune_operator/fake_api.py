@@ -42,7 +42,8 @@ class FakeApi(Kube):
 
     async def create(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
         self._note("create", kind)
-        name = manifest["metadata"].get("name") or f"event-{len(self.requests)}"
+        metadata = manifest["metadata"]
+        name = metadata.get("name") or f"{metadata['generateName']}{len(self.requests)}"
         if (kind.plural, name) in self.objects:
             raise ConflictException(status=409)
         return self.put(kind, merged(manifest, {"metadata": {"name": name}}))

@@ -327,6 +327,7 @@ async def test_nothing_but_the_preflight_is_made_at_first_and_the_next_pass_cost
         "get jobs",
         "create configmaps",
         "create configmaps",
+        "create networkpolicies",
         "create jobs",
         "replace status of finetunejobs",
         "create events",
@@ -343,7 +344,7 @@ async def test_a_preflight_that_has_passed_lets_the_training_be_made(asked: Worl
 
     await asked.reconcile()
 
-    assert asked.api.requests[:7] == ["list pods", "get jobs", "get jobs", "create configmaps", "create configmaps", "create persistentvolumeclaims", "create jobs"]  # fmt: skip
+    assert asked.api.requests[:8] == ["list pods", "get jobs", "get jobs", "create configmaps", "create configmaps", "create networkpolicies", "create persistentvolumeclaims", "create jobs"]  # fmt: skip
     assert (JOBS.plural, "yelp") in asked.api.objects
     assert (asked.status()["phase"], asked.status()["message"]) == ("Pending", "waiting for a pod")
     assert asked.status()["preflight"]["trainRows"] == 1000

@@ -29,7 +29,16 @@ from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.kube.client import CONFIG_MAPS, FINETUNEJOBS, JOBS, PODS, PVCS, SERVICES
+from finetune_operator.kube.client import (
+    CONFIG_MAPS,
+    FINETUNEJOBS,
+    JOBS,
+    NETWORK_POLICIES,
+    PODS,
+    PVCS,
+    SECRETS,
+    SERVICES,
+)
 from finetune_operator.kube.informer import Informer
 
 KEY = Key("team-a", "yelp")
@@ -147,6 +156,7 @@ async def test_the_first_pass_makes_each_child_once_and_the_next_pass_costs_noth
         "get jobs",
         "create configmaps",
         "create configmaps",
+        "create networkpolicies",
         "create persistentvolumeclaims",
         "create jobs",
         "replace status of finetunejobs",
@@ -162,10 +172,29 @@ async def test_the_service_of_a_job_of_many_pods_is_there_before_they_are(world:
 
     await world.reconcile()
 
-    assert world.api.requests[1:6] == [
-        f"create {kind.plural}" for kind in (CONFIG_MAPS, CONFIG_MAPS, PVCS, SERVICES, JOBS)
+    assert world.api.requests[1:8] == [
+        f"create {kind.plural}" for kind in (SECRETS, CONFIG_MAPS, CONFIG_MAPS, NETWORK_POLICIES, PVCS, SERVICES, JOBS)
     ]
     assert world.status()["message"] == "0 of 2 pods run; waiting for a pod"
+
+
+async def test_the_pods_of_a_run_prove_a_secret_that_is_made_once_and_named_by_their_job_alone(world: World) -> None:
+    world.edit(resources={"nodes": 2})
+    world.api.failures["create jobs"] = QUOTA
+    await world.see()
+    await world.reconcile()
+    world.api.failures.clear()
+    world.time += 30
+    await world.reconcile()
+
+    ((name, secret),) = [(name, raw) for (plural, name), raw in world.api.objects.items() if plural == SECRETS.plural]
+    pod_spec = world.api.objects[JOBS.plural, "yelp"]["spec"]["template"]["spec"]
+    assert {"secretName": name, "defaultMode": 0o440} in [each.get("secret") for each in pod_spec["volumes"]]
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == UID
+    assert secret["immutable"] is True
+    others = json.dumps([raw for (plural, _), raw in world.api.objects.items() if plural != SECRETS.plural])
+    assert secret["stringData"]["secret"] not in others
+    assert len(secret["stringData"]["secret"]) >= 43
 
 
 async def test_a_job_that_the_cache_does_not_know_yet_is_not_made_twice(world: World) -> None:
@@ -305,6 +334,7 @@ async def test_what_was_made_long_before_its_job_is_looked_up_once_the_job_is_th
         "get configmaps",
         "create configmaps",
         "get configmaps",
+        "get networkpolicies",
         "get persistentvolumeclaims",
         "create persistentvolumeclaims",
     ]
@@ -478,17 +508,20 @@ async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(worl
     world.api.put(PODS, merged(member(0, state=terminated(17)), OWNED_POD))
     await world.see()
     await world.reconcile()
-    del world.api.objects[CONFIG_MAPS.plural, "yelp-run"], world.api.objects[SERVICES.plural, "ft-yelp"]
+    for kind, name in ((CONFIG_MAPS, "yelp-run"), (NETWORK_POLICIES, "yelp"), (SERVICES, "ft-yelp")):
+        del world.api.objects[kind.plural, name]
     world.api.put(PODS, merged(member(0, 2), OWNED_POD))
     await world.see()
 
     await world.reconcile()
     await world.reconcile()
 
-    assert [each for each in world.api.requests if "configmaps" in each or "services" in each] == [
+    assert [each for each in world.api.requests if "s of " not in each and " events" not in each] == [
         "get configmaps",
         "create configmaps",
         "get configmaps",
+        "get networkpolicies",
+        "create networkpolicies",
         "get services",
         "create services",
     ]
