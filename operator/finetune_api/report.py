@@ -45,6 +45,8 @@ ENV_SECRETS = "FINETUNE_SECRETS"
 ENV_NODE_RANK = "FINETUNE_NODE_RANK"
 ENV_RENDEZVOUS = "FINETUNE_RENDEZVOUS"
 """With more than one node: this pod's number from 0, and host:port of the first pod's."""
+ENV_PRIVATE_ADDRESSES = "FINETUNE_PRIVATE_ADDRESSES"
+"""`allow` lets https:// sources lead to private addresses."""
 ENV_RUN_SECRET = "FINETUNE_RUN_SECRET"  # noqa: S105 the name of a variable
 """With more than one node: path of a file with a secret, the same for all pods of the run, that they prove to each other."""
 ENV_TERMINATION_LOG = "FINETUNE_TERMINATION_LOG"

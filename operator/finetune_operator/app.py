@@ -177,6 +177,7 @@ class Operator:
             self._reports_url,
             self._certificates.bundle,
             network_policy=self._settings.network_policy,
+            private_addresses=self._settings.private_addresses,
             platform_user=self._settings.platform_user,
         )
 

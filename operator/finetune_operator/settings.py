@@ -22,6 +22,8 @@ class Settings(BaseSettings):
     """Image of the trainer for jobs that name none in pod.image."""
     network_policy: bool = True
     """Make a NetworkPolicy for each job, by which nobody but its own pods may talk to them."""
+    private_addresses: bool = False
+    """Let https:// sources of jobs lead to private, loopback and link-local addresses."""
     platform_user: bool = False
     """Leave the user and groups of the jobs' pods to the platform, as OpenShift wants it; 65532 if not."""
     watch_namespaces: Annotated[tuple[NamespaceName, ...], NoDecode] = ()

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 import trustme
-from aiohttp import connector
 from tests.s3_server import BUCKET, S3
 
-from finetune_api.report import ExitCode
+from finetune_api.report import ENV_PRIVATE_ADDRESSES, ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.storage.bucket import Bucket
 from finetune_trainer.storage.download import find_source
@@ -88,9 +87,9 @@ def test_a_copy_that_was_cut_goes_on_with_the_files_that_are_missing(
 def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
     """A web server with a certificate, and the folder that it shows."""
     authority = trustme.CA()
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    monkeypatch.setattr(connector, "_SSL_CONTEXT_VERIFIED", trusting)  # made when the library is imported
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+    monkeypatch.setenv(ENV_PRIVATE_ADDRESSES, "allow")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "machine"))
     folder = tmp_path / "web"
     folder.mkdir()
@@ -141,7 +140,7 @@ def test_a_file_that_a_web_server_has_not_is_reported_as_such(web: tuple[str, Pa
 def test_a_certificate_that_is_not_trusted_is_reported_as_such(
     web: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connector, "_SSL_CONTEXT_VERIFIED", ssl.create_default_context())
+    monkeypatch.delenv("SSL_CERT_FILE")
 
     with pytest.raises(TrainerError) as caught:
         find_source(f"{web[0]}/none.csv", "dataset", {})

@@ -15,5 +15,7 @@ class PodDefaults:
     """PEM bundle that the endpoint's certificate verifies against."""
     network_policy: bool = True
     """Whether each job gets a NetworkPolicy that lets nobody but its own pods talk to them."""
+    private_addresses: bool = False
+    """Whether https:// sources may lead to private addresses."""
     platform_user: bool = False
     """Whether the platform chooses user and groups, as OpenShift's restricted-v2 does, which refuses pods that name one."""

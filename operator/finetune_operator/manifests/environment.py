@@ -8,6 +8,7 @@ from finetune_api.report import (
     ENV_CA_CERT,
     ENV_CONFIG_DIGEST,
     ENV_NODE_RANK,
+    ENV_PRIVATE_ADDRESSES,
     ENV_RENDEZVOUS,
     ENV_RUN_SECRET,
     ENV_SECRETS,
@@ -41,6 +42,7 @@ def build_environment(
     *,
     secrets: bool,
     run_secret: bool = False,
+    private_addresses: bool = False,
     config_digest: str,
     tokens: str | None = None,
     user: str | None = None,
@@ -50,6 +52,7 @@ def build_environment(
     Args:
         secrets: Whether any Secret of the manifest is mounted.
         run_secret: Whether that of the run is.
+        private_addresses: Whether https:// sources may lead to private addresses.
         config_digest: Of the `run.yaml` that is mounted.
         tokens: Folder where tokenized rows are left for the pods that come after this one, if there is one.
         user: Name of the user, where the image has none for its id.
@@ -67,6 +70,8 @@ def build_environment(
     }
     if secrets:
         ours[ENV_SECRETS] = SECRETS_DIR
+    if private_addresses:
+        ours[ENV_PRIVATE_ADDRESSES] = "allow"
     if run_secret:
         ours[ENV_RUN_SECRET] = f"{RUN_SECRET_DIR}/{KEY}"
     if user:

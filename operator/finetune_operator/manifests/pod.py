@@ -66,6 +66,7 @@ def build_pod(
         config_digest=program.config_digest,
         secrets=bool(secrets),
         run_secret=bool(run_mounts),
+        private_addresses=pod_defaults.private_addresses,
         tokens=tokens,
         # An id of the platform's has no name in the image, and torch asks for one to name its caches by.
         user=None if "runAsUser" in ids else "finetune",

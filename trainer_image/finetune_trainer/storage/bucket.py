@@ -1,15 +1,13 @@
-"""A bucket (s3, gs, az) or a file of a web server, by fsspec."""
+"""A bucket (s3, gs, az), by fsspec."""
 
 import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import fsspec
 
-from finetune_trainer.base.redaction import redact
 from finetune_trainer.storage.credentials import Role, storage_options
 from finetune_trainer.storage.errors import bucket_not_found, problem_of, remote_failures
 from finetune_trainer.storage.layout import MODEL, NEW, WRITE_PROBE
@@ -20,7 +18,7 @@ _NO_CONDITIONS = ("NotImplemented", "InvalidArgument", "InvalidRequest")
 
 
 class Bucket:
-    """A folder or file of a bucket (s3, gs, az), or a file of a web server to read."""
+    """A folder or file of a bucket (s3, gs, az)."""
 
     pause_seconds = 1.0
     model_folder = MODEL
@@ -29,10 +27,6 @@ class Bucket:
         self.uri = uri.rstrip("/")
         self._role = role
         self._scheme, _, self._root = self.uri.partition("://")
-        if self._scheme == "https":
-            self._root = self.uri
-            # Of a signed link, this is what lets one read.
-            redact.remember([urlsplit(self.uri).query])
         self._fs: Any = None
 
     def probe(self) -> None:
@@ -47,12 +41,9 @@ class Bucket:
 
     def entries(self, folder: str = "") -> dict[str, Entry]:
         with self._failures():
-            if self._scheme == "https":
-                found = {self._path(folder): self._filesystem().info(self._path(folder))}
-            else:
-                found = self._filesystem().find(self._path(folder), detail=True)
-                if isinstance(found, list):  # adlfs, where the path is that of a file
-                    found = {path: self._filesystem().info(path) for path in found}
+            found = self._filesystem().find(self._path(folder), detail=True)
+            if isinstance(found, list):  # adlfs, where the path is that of a file
+                found = {path: self._filesystem().info(path) for path in found}
         return {
             path.removeprefix(self._root).lstrip("/"): _entry(info)
             for path, info in found.items()
@@ -132,7 +123,7 @@ class Bucket:
         if self._fs is None:
             # Else gcsfs asks by gRPC which kind of bucket it is: one right more, and a minute where that is not reached.
             os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-            options = {} if self._scheme == "https" else storage_options(self._scheme, self._role)
+            options = storage_options(self._scheme, self._role)
             # Neither shared with another role, nor trusting a listing of a moment ago.
             self._fs = fsspec.filesystem(self._scheme, skip_instance_cache=True, use_listings_cache=False, **options)
         return self._fs

@@ -18,6 +18,7 @@ from finetune_trainer.storage.credentials import FIELDS, Role
 from finetune_trainer.storage.errors import explain, remote_failures
 from finetune_trainer.storage.place import Entry
 from finetune_trainer.storage.uris import Volumes, cache_folder, is_path, locate
+from finetune_trainer.storage.web import WebFile
 
 logger = logging.getLogger(__name__)
 
@@ -37,31 +38,31 @@ def find_source(source: str, role: Role, volumes: Volumes) -> Path:
             f"model.source {source}: a model is a folder, and https:// gives single files only",
             "use a model of the Hub, a bucket (s3://, gs://, az://) or a volume (pvc://)",
         )
-    bucket = Bucket(source, role)
-    entries = bucket.entries()
+    place = WebFile(source) if source.startswith("https://") else Bucket(source, role)
+    entries = place.entries()
     if not entries:
         raise explain(FileNotFoundError(source), source, role)
-    folder = _copy(bucket, role, entries)
+    folder = _copy(place, role, entries)
     return folder / _file_name(source) if entries.keys() == {""} else folder
 
 
-def _copy(bucket: Bucket, role: Role, entries: Mapping[str, Entry]) -> Path:
+def _copy(place: Bucket | WebFile, role: Role, entries: Mapping[str, Entry]) -> Path:
     """Return a folder with all files: one that an earlier run has copied, or a new one. It is complete or absent."""
-    folder = cache_folder() / "sources" / _key(bucket.uri, entries)
-    with remote_failures(bucket.uri, role):
+    folder = cache_folder() / "sources" / _key(place.uri, entries)
+    with remote_failures(place.uri, role):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             if not folder.exists():
-                _download(bucket, role, entries, folder.with_name(f"{folder.name}.partial"))
+                _download(place, role, entries, folder.with_name(f"{folder.name}.partial"))
                 folder.with_name(f"{folder.name}.partial").rename(folder)
     return folder
 
 
-def _download(bucket: Bucket, role: Role, entries: Mapping[str, Entry], partial: Path) -> None:
+def _download(place: Bucket | WebFile, role: Role, entries: Mapping[str, Entry], partial: Path) -> None:
     """Download all files to `partial`. A file that a killed attempt has downloaded in full is not read again."""
-    paths = {name: partial / (name or _file_name(bucket.uri)) for name in entries}
+    paths = {name: partial / (name or _file_name(place.uri)) for name in entries}
     size = sum(entry.size or 0 for entry in entries.values())
-    logger.info("copying %s here: %d files, %d MB", bucket.uri, len(entries), round(size / 1e6))
+    logger.info("copying %s here: %d files, %d MB", place.uri, len(entries), round(size / 1e6))
 
     def copy(name: str) -> None:
         path = paths[name]
@@ -69,14 +70,14 @@ def _download(bucket: Bucket, role: Role, entries: Mapping[str, Entry], partial:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
-        bucket.download({name: part})
+        place.download({name: part})
         expected = entries[name].size
         if expected is not None and part.stat().st_size != expected:
             part.unlink()
             raise TrainerError(
                 ExitCode.INTERNAL,
                 Reason.STORAGE_UNREACHABLE,
-                f"{FIELDS[role]} {bucket.uri}: {name or 'the file'} came with another size than it has there",
+                f"{FIELDS[role]} {place.uri}: {name or 'the file'} came with another size than it has there",
                 "was it changed meanwhile? The next attempt reads it again",
             )
         part.rename(path)
