@@ -38,6 +38,7 @@ def received(content: bytes) -> Any:
     return c10d._tensor_to_object(torch.frombuffer(bytearray(content), dtype=torch.uint8), len(content), None)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickle_from_another_process_is_refused_and_not_run(guarded: None, tmp_path: Path, protocol: int) -> None:
     with pytest.raises(Exception, match=r"(?i)unsupported|weights.only|unpickl"):
