@@ -7,13 +7,13 @@ a default, and all of them together are the safe profile, which holds where ther
 
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from finetune_api.base import ApiModel
 from finetune_api.labels import LabelSelector, LabelValue, ObjectName
 from finetune_api.pod import LocalReference, PodSettings
 from finetune_api.quantity import Quantity
-from finetune_api.rules import Rule
+from finetune_api.rules import Rule, enforce, validations
 from finetune_api.sources import OutputTemplate, SecretReference
 from finetune_api.text import Pattern, Text
 
@@ -26,9 +26,19 @@ NAMESPACE_LABEL: Final = "finetune.dev/profile"
 DEFAULT_NAME: Final = "default"
 """The profile of jobs that have none by themselves or by their namespace."""
 
-Glob: TypeAlias = Annotated[str, Field(min_length=1, max_length=256), Pattern(r"^[^\s\\]+$")]
+Glob: TypeAlias = Annotated[str, Field(min_length=1, max_length=256), Pattern(r"^[^\s\\*]*([*][^\s\\*]*){0,4}$")]
 """`*` is any text, also none and also with `/`; `{namespace}` and `{name}` are those of the job."""
-Globs: TypeAlias = Annotated[list[Glob], Field(max_length=64)]
+_GLOBS_FIT: Final = Rule[list[str]](
+    # Of this hangs what an admission policy costs, which an API server bounds.
+    cel="self.map(glob, size(glob)).sum() <= 1024",
+    holds=lambda globs: sum(map(len, globs)) <= 1024,
+    message="takes at most 1024 characters in all: use * for what names have in common",
+)
+Globs: TypeAlias = Annotated[
+    list[Glob],
+    Field(max_length=32, json_schema_extra=validations(_GLOBS_FIT)),
+    AfterValidator(lambda globs: enforce(globs, _GLOBS_FIT)),
+]
 Seconds: TypeAlias = Annotated[int, Field(ge=0, le=31_536_000)]
 
 

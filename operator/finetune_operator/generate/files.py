@@ -9,7 +9,7 @@ import yaml
 
 from finetune_api.base import JsonObject
 from finetune_api.crd import custom_resource_definition, profile_definition
-from finetune_api.policy import admission_policy
+from finetune_api.policy import admission_policies
 from finetune_operator.generate.pages import reference_pages
 
 CHART: Final = "charts/finetune-operator"
@@ -22,7 +22,7 @@ def generated_files(root: Path) -> dict[str, str]:
     manifests = {
         "finetunejobs.yaml": _yaml([custom_resource_definition()]),
         "finetuneprofiles.yaml": _yaml([profile_definition()]),
-        "finetunejobs-policy.yaml": _yaml(admission_policy()),
+        "finetunejobs-policy.yaml": _yaml(admission_policies()),
     }
     pages = reference_pages((root / CHART / "values.yaml").read_text(encoding="utf-8"))
     chart = (root / CHART / "Chart.yaml").read_text(encoding="utf-8")

@@ -84,8 +84,10 @@ def test_the_default_release_has_these_objects(render: Render) -> None:
         "Service/ft-finetune-operator",
         "ServiceAccount/ft-finetune-operator",
         "ValidatingAdmissionPolicy/finetunejobs.finetune.dev",
+        "ValidatingAdmissionPolicy/finetuneprofiles.finetune.dev",
         f"ValidatingAdmissionPolicy/{OWN_POLICY}",
         "ValidatingAdmissionPolicyBinding/finetunejobs.finetune.dev",
+        "ValidatingAdmissionPolicyBinding/finetuneprofiles.finetune.dev",
         f"ValidatingAdmissionPolicyBinding/{OWN_POLICY}",
     ]
 
@@ -344,15 +346,16 @@ def test_the_crds_are_the_generated_ones_and_outlive_the_release(render: Render,
     }
 
 
-def test_the_policy_beside_the_crd_is_the_generated_one(render: Render) -> None:
+def test_the_policies_beside_the_crds_are_the_generated_ones(render: Render) -> None:
     generated = list(yaml.safe_load_all((ROOT / "crds" / "finetunejobs-policy.yaml").read_text()))
 
     rendered = render()
 
     for each in generated:
-        assert rendered[f"{each['kind']}/finetunejobs.finetune.dev"] == {
+        name = each["metadata"]["name"]
+        assert rendered[f"{each['kind']}/{name}"] == {
             **each,
-            "metadata": {"name": "finetunejobs.finetune.dev", "labels": LABELS},
+            "metadata": {"name": name, "labels": LABELS},
         }
 
 

@@ -15,13 +15,14 @@ from devcluster.apiserver.kinds.crds import resources_of
 from devcluster.apiserver.schemas.structural import apply_defaults, prune
 from devcluster.apiserver.writes.checks import check_valid
 from finetune_api.crd import custom_resource_definition
-from finetune_api.policy import admission_policy
+from finetune_api.policy import admission_policies
 from finetune_api.v1alpha1 import API_VERSION, KIND
 
 SERVER_RESOURCE: Final = resources_of(custom_resource_definition())[0]
 _ENVIRONMENT: Final = environment({"variables": cel.Type.DYN})
 _POLICY: Final = [
-    (_ENVIRONMENT.compile(rule["expression"]), rule["message"]) for rule in admission_policy()[0]["spec"]["validations"]
+    (_ENVIRONMENT.compile(rule["expression"]), rule["message"])
+    for rule in admission_policies()[0]["spec"]["validations"]
 ]
 
 

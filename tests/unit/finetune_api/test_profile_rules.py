@@ -1,0 +1,161 @@
+"""What a profile allows: the operator's check and the admission policy say the same of each job."""
+
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.finetune_api.api_server import SERVER_RESOURCE, complete_spec
+from tests.unit.finetune_api.profile_cases import BASE, CASES, JOB, NAMESPACES, Case
+
+from devcluster.apiserver.kinds.admission_policies import Admission, default_policy, denial
+from devcluster.apiserver.kinds.crds import resources_of
+from devcluster.apiserver.schemas.structural import apply_defaults
+from finetune_api.crd import profile_definition
+from finetune_api.policy import admission_policies
+from finetune_api.profile import FineTuneProfileSpec
+from finetune_api.profile_rules import Request, matches
+from finetune_api.profile_table import PROFILE_RULES, violation
+from finetune_api.v1alpha1 import FineTuneJobSpec
+
+PROFILE: Final = "gpus"
+_POLICY, _BINDING = admission_policies()[2:]
+default_policy(_POLICY["spec"])
+_SCHEMA: Final = resources_of(profile_definition())[0].schema
+
+
+def by_the_operator(case: Case) -> str | None:
+    """What the operator says of a case."""
+    spec = FineTuneJobSpec.model_validate({**BASE, **case.spec, "profile": PROFILE})
+    request = Request(spec, JOB, case.namespace, NAMESPACES[case.namespace])
+    return violation(request, FineTuneProfileSpec.model_validate(case.profile))
+
+
+def profile_object(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """A profile as the API server stores it."""
+    profile = {"metadata": {"name": name}, "spec": spec}
+    apply_defaults(profile, _SCHEMA)
+    return profile
+
+
+def job_object(namespace: str, spec: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A job as the API server stores it."""
+    return {"metadata": {"name": JOB, "namespace": namespace}, "spec": complete_spec({**BASE, **spec}), **more}
+
+
+def by_the_policy(
+    job: dict[str, Any],
+    *profiles: dict[str, Any],
+    before: dict[str, Any] | None = None,
+    labels: dict[str, str] | None = None,
+) -> str | None:
+    """What the admission policy says of a job, without what the API server puts before it."""
+    admission = Admission(SERVER_RESOURCE, "", job, before, {})
+    namespace = job["metadata"]["namespace"]
+    metadata = {"name": namespace, "labels": NAMESPACES[namespace] if labels is None else labels}
+    error = denial(_POLICY, _BINDING, admission, {"metadata": metadata}, profiles)
+    return error.message.partition("denied request: ")[2] if error else None
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}: {case.message}"[:60])
+def test_both_sides_say_the_same_of_a_job(case: Case) -> None:
+    job = job_object(case.namespace, {**case.spec, "profile": PROFILE})
+
+    said = by_the_operator(case)
+
+    assert by_the_policy(job, profile_object(PROFILE, case.profile)) == said
+    assert (said is None) if case.message is None else str(said).startswith(f"profile {PROFILE}: {case.message}")
+
+
+def test_each_rule_refuses_a_case() -> None:
+    refused = [by_the_operator(case) for case in CASES if case.message]
+    fields = [rule.wording.partition(" + ")[0].strip("'") for rule in PROFILE_RULES]
+
+    untried = [field for field in fields if not any(f": {field}" in str(message) for message in refused)]
+
+    assert untried == []
+
+
+STRICT: Final = {"limits": {"gpus": 0, "backoffLimit": 1}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "labels", "own"),
+    [
+        ({}, {}, "default"),
+        ({}, {"finetune.dev/profile": ""}, "default"),
+        ({}, {"finetune.dev/profile": "labelled"}, "labelled"),
+        ({"profile": "named"}, {"finetune.dev/profile": "labelled"}, "named"),
+    ],
+)
+def test_a_job_has_the_profile_that_it_names_or_its_namespace_or_else_default(
+    spec: dict[str, Any], labels: dict[str, str], own: str
+) -> None:
+    job, names = job_object("profiles-a", spec), ["default", "labelled", "named"]
+    strict = [profile_object(name, STRICT if name == own else {}) for name in names]
+    others = [profile_object(name, {} if name == own else STRICT) for name in names]
+
+    said = by_the_policy(job, *strict, labels=labels)
+
+    assert said == f"profile {own}: spec.resources.gpus 1 is too much; limits.gpus is 0"
+    assert by_the_policy(job, *others, labels=labels) is None
+    request = Request(FineTuneJobSpec.model_validate({**BASE, **spec}), JOB, "profiles-a", labels)
+    assert request.profile == own
+
+
+def test_a_stricter_profile_keeps_nobody_from_suspending_a_job() -> None:
+    before = job_object("profiles-a", {"runPolicy": {"backoffLimit": 3}})
+    after = job_object("profiles-a", {"runPolicy": {"backoffLimit": 3}, "suspend": True})
+
+    assert by_the_policy(after, profile_object("default", STRICT), before=before) is None
+
+
+@pytest.mark.parametrize(("limit", "taken"), [(0, True), (1, True), (2, False)])
+def test_what_may_change_is_checked_where_it_changes(limit: int, taken: bool) -> None:
+    before = job_object("profiles-a", {"runPolicy": {"backoffLimit": 3}})
+    after = job_object("profiles-a", {"runPolicy": {"backoffLimit": limit}})
+
+    said = by_the_policy(after, profile_object("default", STRICT), before=before)
+
+    assert said == (
+        None if taken else "profile default: spec.runPolicy.backoffLimit 2 is too much; limits.backoffLimit is 1"
+    )
+
+
+def test_a_job_that_has_begun_keeps_its_profile_whatever_its_namespace_is_labelled_with_later() -> None:
+    begun = {"status": {"profile": {"name": "default"}}}
+    before, after = (job_object("profiles-a", {"runPolicy": {"backoffLimit": number}}, **begun) for number in (0, 9))
+    profiles = [profile_object("default", STRICT), profile_object("lax", {})]
+
+    said = by_the_policy(after, *profiles, before=before, labels={"finetune.dev/profile": "lax"})
+
+    assert said == "profile default: spec.runPolicy.backoffLimit 9 is too much; limits.backoffLimit is 1"
+
+
+def test_a_status_that_comes_with_a_new_job_names_no_profile() -> None:
+    job = job_object("profiles-a", {}, status={"profile": {"name": "lax"}})
+
+    assert by_the_policy(job, profile_object("default", STRICT), profile_object("lax", {})) is not None
+
+
+def test_a_long_list_is_cut_on_both_sides() -> None:
+    case = Case(
+        "images", {"pod": {"image": "x"}}, "", {"allow": {"images": [f"{number}-" * 50 for number in range(9)]}}
+    )
+    job = job_object(case.namespace, {**case.spec, "profile": PROFILE})
+
+    said = by_the_operator(case)
+
+    assert str(said).endswith("...")
+    assert by_the_policy(job, profile_object(PROFILE, case.profile)) == said
+
+
+_TEXTS = st.text("ab*.|(", min_size=1, max_size=6)
+
+
+@given(glob=_TEXTS.filter(lambda text: text.count("*") < 5), text=_TEXTS)
+def test_a_glob_means_the_same_on_both_sides(glob: str, text: str) -> None:
+    job = job_object("profiles-a", {"pod": {"image": text}})
+    profile = profile_object("default", {"allow": {"images": [glob]}})
+
+    assert (by_the_policy(job, profile) is None) == matches(glob, text)
