@@ -12,6 +12,7 @@ from finetune_api.base import JsonObject
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.kopf_watch import watch_finetunejobs
+from finetune_operator.controller.ours import Ours
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
 from finetune_operator.job.finetunejob import Key
@@ -19,7 +20,7 @@ from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_n
 from finetune_operator.job.observation import has_ended, parse_job, trim_job, trim_pod
 from finetune_operator.job.ownership import controller
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind, Kube, connect
+from finetune_operator.kube.client import JOBS, PODS, Kind, Kube, connect
 from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
@@ -62,8 +63,9 @@ class Operator:
         )
         self._finetunejobs = FineTuneJobs(self._queue.add)
         self._blocked = BlockedJobs(self._finetunejobs.retry)
-        self._jobs = self._informer(JOBS, self._on_job, trim_job)
-        self._pods = self._informer(PODS, self._on_pod, trim_pod)
+        ours = Ours(self._finetunejobs)
+        self._jobs = self._informer(JOBS, self._on_job, trim_job, ours.is_job)
+        self._pods = self._informer(PODS, self._on_pod, trim_pod, lambda raw: ours.may_be_pod(raw, self._job_of(raw)))
         self._quotas = self._informer(RESOURCE_QUOTAS, self._on_quota, trim_quota, label=None)
         self._quota_room = QuotaRoom()
         self._reports_url = settings.reports_url or ""
@@ -84,6 +86,7 @@ class Operator:
         kind: Kind,
         on_change: Callable[[JsonObject], None],
         transform: Callable[[JsonObject], JsonObject],
+        keep: Callable[[JsonObject], bool] = lambda _: True,
         label: str | None = LABEL_JOB_UID,
     ) -> Informer:
         return Informer(
@@ -94,6 +97,7 @@ class Operator:
             on_change=on_change,
             relist_seconds=self._settings.relist_interval,
             transform=transform,
+            keep=keep,
             keep_deleted=has_ended,
         )
 
@@ -130,7 +134,7 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._jobs.run()),
-                group.create_task(self._pods.run()),
+                group.create_task(self._run_pods()),
                 group.create_task(self._quotas.run()),
                 group.create_task(self._check()),
                 group.create_task(self._certificates.keep_fresh(self._add_all)),
@@ -150,6 +154,11 @@ class Operator:
                 task.cancel()
             await report_server.close()
             stop_kopf.set()
+
+    async def _run_pods(self) -> None:
+        """Watch pods once the Jobs are known, by which ours are told from those of others."""
+        await self._jobs.synced.wait()
+        await self._pods.run()
 
     async def _run_kopf(self, started: asyncio.Event, stop: asyncio.Event) -> None:
         await watch_finetunejobs(
@@ -202,6 +211,11 @@ class Operator:
         key = self._finetunejobs.key_of_uid(uid)
         return key if key is not None and key.namespace == raw["metadata"]["namespace"] else None
 
+    def _job_of(self, pod: JsonObject) -> JsonObject | None:
+        """The Job that a pod names as its owner, as it was last seen."""
+        owner = controller(pod)
+        return None if owner is None else self._jobs.get(pod["metadata"]["namespace"], owner.name)
+
     def _on_quota(self, raw: JsonObject) -> None:
         namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
         if self._quota_room.has_grown(raw, gone=self._quotas.get(namespace, name) is None):
@@ -231,7 +245,7 @@ class Operator:
         failures = []
         for namespace in self._namespaces or (None,):
             try:
-                await self._kube.list(FINETUNEJOBS, namespace)
+                await self._finetunejobs.check(self._kube, namespace)
             except ForbiddenException as error:
                 failures.append(error)
                 logger.warning("FineTuneJobs cannot be listed%s (%s)", _where(namespace), brief(error))
@@ -240,12 +254,14 @@ class Operator:
 
     async def _check(self) -> None:
         while True:
+            await asyncio.sleep(_CHECK_SECONDS)
             for namespace in self._namespaces or (None,):
                 try:
                     await self._finetunejobs.check(self._kube, namespace)
-                except API_FAILURES as error:
-                    logger.warning("list of FineTuneJobs%s failed: %s", _where(namespace), brief(error))
-            await asyncio.sleep(_CHECK_SECONDS)
+                except Exception as error:  # whatever comes, the operator goes on for all the others
+                    unexpected = None if isinstance(error, API_FAILURES) else error
+                    where = _where(namespace)
+                    logger.warning("list of FineTuneJobs%s failed: %s", where, brief(error), exc_info=unexpected)
 
 
 def _where(namespace: str | None) -> str:

@@ -13,11 +13,12 @@ from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
 from finetune_operator.controller.blocked import Obstacle
-from finetune_operator.job.finetunejob import Key, key_of
+from finetune_operator.job.finetunejob import Key, key_of, trim_finetunejob
 from finetune_operator.job.ownership import Owner
 from finetune_operator.job.report import Received
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
+from finetune_operator.kube.packed import PACKED, pack, unpack
 from finetune_operator.reports.latest import LatestReports
 
 logger = logging.getLogger(__name__)
@@ -27,8 +28,8 @@ logger = logging.getLogger(__name__)
 class Entry:
     """A FineTuneJob, and all that this process remembers of it. None of it has to survive a restart."""
 
-    raw: JsonObject
-    """The newest version."""
+    packed: JsonObject
+    """The newest version, as `keep` has it."""
     watched: int = 0
     """The newest resourceVersion that Kopf's watch delivered."""
     listed: int = 0
@@ -49,7 +50,12 @@ class Entry:
     @property
     def uid(self) -> str:
         """The object's uid."""
-        return str(self.raw["metadata"]["uid"])
+        return str(self.packed["metadata"]["uid"])
+
+    @property
+    def raw(self) -> JsonObject:
+        """The newest version, as far as it is read."""
+        return unpack(self.packed)
 
 
 class FineTuneJobs:
@@ -77,7 +83,7 @@ class FineTuneJobs:
         return list(self._entries)
 
     def seen(self, raw: JsonObject) -> None:
-        """Take in an object that Kopf's watch delivered."""
+        """Take in an object that Kopf's watch delivered, packed or not."""
         if not _is_whole(raw):
             return
         self.update(raw)
@@ -97,14 +103,14 @@ class FineTuneJobs:
         """Take in an object of an API server's answer, unless a newer version of it is known."""
         key = key_of(raw)
         entry = self._entries.get(key)
-        if entry is not None and _version(raw) <= _version(entry.raw):
+        if entry is not None and _version(raw) <= _version(entry.packed):
             return
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
-            entry.raw = raw
+            entry.packed = keep(raw)
         else:
             if entry is not None:
                 del self._keys[entry.uid]
-            self._entries[key] = Entry(raw)
+            self._entries[key] = Entry(keep(raw))
             self._keys[raw["metadata"]["uid"]] = key
         self._on_change(key)
 
@@ -139,7 +145,7 @@ class FineTuneJobs:
         known_before = self._keys_in(namespace)
         self._list_times.setdefault(namespace, self._clock())
         try:
-            items, _ = await kube.list(FINETUNEJOBS, namespace)
+            items, _ = await kube.list(FINETUNEJOBS, namespace, keep)
         except ForbiddenException:
             self._list_times[namespace] = self._clock()  # An answer, too: to start again would help nobody.
             raise
@@ -174,6 +180,11 @@ class FineTuneJobs:
     def behind(self) -> float:
         """Seconds for which Kopf's watch has been behind the lists; 0 if it is not."""
         return max((self._clock() - since for since in self._behind_since.values()), default=0.0)
+
+
+def keep(raw: JsonObject) -> JsonObject:
+    """What is kept of a FineTuneJob: what is read of it, packed."""
+    return raw if PACKED in raw else pack(trim_finetunejob(raw))
 
 
 def _is_whole(raw: JsonObject) -> bool:

@@ -17,6 +17,7 @@ from kubernetes.aio.client import Configuration
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
+from finetune_operator.controller.cache import keep
 from finetune_operator.kube.bounded_json import read_event, read_list, warn_once
 from finetune_operator.kube.client import FINETUNEJOBS
 
@@ -83,7 +84,8 @@ def _settings() -> kopf.OperatorSettings:
 
 
 class BoundedResponse(aiohttp.ClientResponse):
-    """An answer as `reading` reads it. Kopf would parse it whole, and end for good on one object that it dies of."""
+    """An answer as `bounded_json` reads it, with objects as our cache keeps them: Kopf would parse it whole, hold all of it, and end
+    for good on one object that it dies of."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         """See aiohttp."""
@@ -98,7 +100,7 @@ class BoundedResponse(aiohttp.ClientResponse):
         """The answer's JSON."""
         if self.status != 200:
             return await super().json(**others)
-        return await read_list(self.content.iter_any(), FINETUNEJOBS.longest)
+        return await read_list(self.content.iter_any(), FINETUNEJOBS.longest, keep)
 
 
 class _BoundedEvents:
@@ -114,8 +116,10 @@ class _BoundedEvents:
             *lines, buffer = (buffer + chunk).split(b"\n")
             for line in filter(None, lines):
                 try:
-                    event = read_event(line, FINETUNEJOBS.longest)
-                except ValueError as error:
+                    event = await read_event(line, FINETUNEJOBS.longest)
+                    if event["type"] in ("ADDED", "MODIFIED"):
+                        event["object"] = keep(event["object"])
+                except Exception as error:  # noqa: BLE001 - whatever an object may hold, the others go on
                     warn_once("an event of Kopf's watch", f"cannot be read: {error}")
                     continue
                 yield json.dumps(event).encode() + b"\n"

@@ -13,6 +13,7 @@ from finetune_operator.job.names import UNREADABLE, ChildNames, child_names
 
 logger = logging.getLogger(__name__)
 
+_METADATA = ("namespace", "name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 TERMINAL: tuple[Phase, ...] = ("Succeeded", "Failed")
 
 
@@ -58,6 +59,12 @@ class FineTuneJob:
 def key_of(raw: JsonObject) -> Key:
     """The key of any namespaced object."""
     return Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
+
+
+def trim_finetunejob(raw: JsonObject) -> JsonObject:
+    """The part of a FineTuneJob that a cache keeps: what `parse_finetunejob` reads. Its annotations may hold all of it again."""
+    metadata = {name: raw["metadata"][name] for name in _METADATA if name in raw["metadata"]}
+    return {"metadata": metadata, **{name: raw[name] for name in ("spec", "status", UNREADABLE) if name in raw}}
 
 
 def parse_finetunejob(raw: JsonObject) -> FineTuneJob:

@@ -20,6 +20,9 @@ from finetune_operator.job.report import Received
 
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 _LABELS = (LABEL_JOB_UID, LABEL_INDEX, LABEL_QUEUE)
+_UNSCHEDULED, _DISRUPTED = "PodScheduled", "DisruptionTarget"
+_CONDITIONS = (_UNSCHEDULED, _DISRUPTED)
+"""Of a pod, those that are read."""
 
 
 @dataclass(frozen=True)
@@ -183,20 +186,28 @@ def trim_job(raw: JsonObject) -> JsonObject:
 def trim_pod(raw: JsonObject) -> JsonObject:
     """The part of a pod that a cache keeps: what this file and ownership.py read."""
     spec, status = raw.get("spec") or {}, raw.get("status") or {}
-    containers = [_only(each, "name", "image") for each in spec.get("containers") or []]
-    states = [_only(each, "name", "state") for each in status.get("containerStatuses") or []]
+    containers = [_only(each, "name", "image") for each in spec.get("containers") or [] if each["name"] == CONTAINER]
+    states = [
+        _only(each, "name", "state") for each in status.get("containerStatuses") or [] if each["name"] == CONTAINER
+    ]
+    conditions = [each for each in status.get("conditions") or [] if each["type"] in _CONDITIONS]
     return {
         "metadata": _trim_metadata(raw["metadata"]),
         "spec": {**_only(spec, "nodeName"), "containers": containers},
-        "status": {**_only(status, "phase", "reason", "message", "conditions"), "containerStatuses": states},
+        "status": {
+            **_only(status, "phase", "reason", "message"),
+            "conditions": conditions,
+            "containerStatuses": states,
+        },
     }
 
 
 def _trim_metadata(metadata: JsonObject) -> JsonObject:
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    plain = ("namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "ownerReferences")
+    plain = ("namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
     return {
         **_only(metadata, *plain),
+        "ownerReferences": [each for each in metadata.get("ownerReferences") or [] if each.get("controller")][:1],
         "labels": _only(labels, *_LABELS),
         "annotations": _only(annotations, ANNOTATION_REQUESTED),
     }
@@ -300,7 +311,7 @@ def _terminated(state: JsonObject, status: JsonObject) -> Terminated | None:
 
 def _disrupted(status: JsonObject) -> Cause | None:
     # https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
-    target = _condition(status, "DisruptionTarget", "True")
+    target = _condition(status, _DISRUPTED, "True")
     if target is None:
         return None
     reason = status.get("reason") or target.get("reason") or Reason.DISRUPTED
@@ -308,7 +319,7 @@ def _disrupted(status: JsonObject) -> Cause | None:
 
 
 def _waiting(state: JsonObject, status: JsonObject) -> Cause:
-    unscheduled = _condition(status, "PodScheduled", "False")
+    unscheduled = _condition(status, _UNSCHEDULED, "False")
     if unscheduled:
         return Cause(unscheduled.get("reason") or Reason.UNSCHEDULABLE, unscheduled.get("message") or "")
     waiting = state.get("waiting") or {}

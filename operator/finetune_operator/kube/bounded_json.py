@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -144,22 +144,32 @@ class Cutter:
             raise Unreadable(f"the document is nested more than {MAX_DEPTH} deep")
 
 
-def read_object(data: bytes | bytearray, longest: Mapping[str, int] = {}) -> JsonObject:
+async def read_object(data: bytes | bytearray, longest: Mapping[str, int] = {}) -> JsonObject:
     """An answer that is one object. Raises Unreadable, or ValueError if it is no JSON object.
 
-    `longest` is for fields that may not be as long as etcd takes them, in bytes; not less than 64 KiB.
+    `longest` is for fields that may not be as long as etcd takes them, in bytes; not less than 64 KiB. While a large object is
+    read, the event loop goes on with everything else.
     """
     raw = _small(data)
     if raw is None:
-        raw = _taken_apart(bytes(data), longest, MAX_FIELD_BYTES)
+        raw = await _taken_apart(bytes(data), longest, MAX_FIELD_BYTES)
         if _METADATA in raw.get(UNREADABLE, ()):
             raise Unreadable(f"its metadata {raw[UNREADABLE][_METADATA]}")
         if isinstance(raw.get(_METADATA), bytes):
-            raw[_METADATA] = _taken_apart(raw[_METADATA], {_NOT_READ: 0}, MAX_METADATA_BYTES)
+            raw[_METADATA] = await _taken_apart(raw[_METADATA], {_NOT_READ: 0}, MAX_METADATA_BYTES)
             raw[_METADATA].pop(UNREADABLE, None)
     if UNREADABLE in raw:
         _warn_of(raw)
     return raw
+
+
+async def _cut(cutter: Cutter, data: bytes) -> AsyncIterator[Part]:
+    """The parts of a document, which is cut in slices between which the event loop goes on with everything else."""
+    for begin in range(0, len(data), _SMALL_BYTES):
+        for part in cutter.feed(data[begin : begin + _SMALL_BYTES]):
+            yield part
+        if len(data) > _SMALL_BYTES:
+            await asyncio.sleep(0)
 
 
 def _small(data: bytes | bytearray) -> JsonObject | None:
@@ -184,10 +194,10 @@ def _small(data: bytes | bytearray) -> JsonObject | None:
     return None
 
 
-def _taken_apart(data: bytes, longest: Mapping[str, int], default: int) -> JsonObject:
+async def _taken_apart(data: bytes, longest: Mapping[str, int], default: int) -> JsonObject:
     """An object whose fields are parsed one by one; metadata is left as it is, and what cannot be read is left out."""
     cutter = Cutter(1, longest, default)
-    parts = [*cutter.feed(data)]
+    parts = [part async for part in _cut(cutter, data)]
     raw, problems = cutter.frame(), {}
     for part in parts:
         problem = part.problem()
@@ -204,26 +214,31 @@ def _taken_apart(data: bytes, longest: Mapping[str, int], default: int) -> JsonO
     return {**raw, UNREADABLE: problems} if problems else raw
 
 
-def read_event(data: bytes, longest: Mapping[str, int] = {}) -> JsonObject:
+async def read_event(data: bytes, longest: Mapping[str, int] = {}) -> JsonObject:
     """A line of a watch. Raises as `read_object`."""
     cutter = Cutter(1)
-    parts = [*cutter.feed(data)]
+    parts = [part async for part in _cut(cutter, data)]
     event = cutter.frame()
     for part in parts:
-        event[part.name] = read_object(part.data, longest)
+        event[part.name] = await read_object(part.data, longest)
     return event
 
 
-async def read_list(chunks: AsyncIterator[bytes], longest: Mapping[str, int] = {}) -> JsonObject:
+async def read_list(
+    chunks: AsyncIterator[bytes],
+    longest: Mapping[str, int] = {},
+    read: Callable[[JsonObject], JsonObject | None] = lambda raw: raw,
+) -> JsonObject:
     """An answer that holds a list, or a page of one, as it comes in: never in memory whole. Raises as `read_object`.
 
-    An element that cannot be read at all is left out.
+    Of each element what `read` returns is kept, which is all that large ones ever take. One that cannot be read at all, or of
+    which `read` returns None, is left out.
     """
     cutter = Cutter(2)
     found: list[JsonObject | None] = []
     async for chunk in chunks:
         for part in cutter.feed(chunk):
-            found.append(_element(part, longest))
+            found.append(await _element(part, longest, read))
             if part.size > _SMALL_BYTES:
                 await asyncio.sleep(0)
         # Large objects must not keep the loop from everything else.
@@ -236,10 +251,12 @@ async def read_list(chunks: AsyncIterator[bytes], longest: Mapping[str, int] = {
     return frame
 
 
-def _element(part: Part, longest: Mapping[str, int]) -> JsonObject | None:
+async def _element(
+    part: Part, longest: Mapping[str, int], read: Callable[[JsonObject], JsonObject | None]
+) -> JsonObject | None:
     try:
-        return read_object(part.data, longest)
-    except ValueError as error:
+        return read(await read_object(part.data, longest))
+    except Exception as error:  # noqa: BLE001 - whatever an object may hold, the others go on
         warn_once("an element of a list", f"cannot be read: {error}")
         return None
 

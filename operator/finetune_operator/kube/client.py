@@ -4,7 +4,7 @@ Errors are the client's own (`kubernetes.aio.client.exceptions`): NotFoundExcept
 TimeoutError and aiohttp.ClientError where there was no answer.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from kubernetes.aio.client.exceptions import NotFoundException
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.job.names import MANAGER
-from finetune_operator.kube.bounded_json import read_event, read_list, read_object
+from finetune_operator.kube.bounded_json import read_event, read_list, read_object, warn_once
 from finetune_operator.kube.budget import Budget
 
 _TIMEOUT_SECONDS = 30.0
@@ -47,8 +47,10 @@ MAX_SPEC_BYTES = 64 * 1024
 """Of a FineTuneJob. A larger one is from before its schema was bounded, and is refused by name."""
 
 FINETUNEJOBS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL, {"spec": MAX_SPEC_BYTES})
-JOBS = Kind("/apis/batch/v1", "jobs")
-PODS = Kind("/api/v1", "pods")
+_LARGEST = {"spec": 256 * 1024, "status": 512 * 1024}
+"""Ours are far smaller: a larger one merely has our label."""
+JOBS = Kind("/apis/batch/v1", "jobs", _LARGEST)
+PODS = Kind("/api/v1", "pods", _LARGEST)
 CONFIG_MAPS = Kind("/api/v1", "configmaps")
 SECRETS = Kind("/api/v1", "secrets")
 PVCS = Kind("/api/v1", "persistentvolumeclaims")
@@ -115,13 +117,22 @@ class Kube:
         except NotFoundException:
             return
 
-    async def list(self, kind: Kind, namespace: str | None, **selectors: str) -> tuple[list[JsonObject], str]:
-        """All objects, in pages, and the resourceVersion of the list. `selectors`: labelSelector, fieldSelector."""
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        read: Callable[[JsonObject], JsonObject | None] = lambda raw: raw,
+        **selectors: str,
+    ) -> tuple[list[JsonObject], str]:
+        """All objects, in pages, and the resourceVersion of the list. `selectors`: labelSelector, fieldSelector.
+
+        Of each object only what `read` returns is ever kept; None leaves it out.
+        """
         items: list[JsonObject] = []
         query = {**selectors, "limit": str(_PAGE)}
         while True:
             response = await self._limited("GET", namespace, kind.path(namespace), query)
-            page = await read_list(response.content.iter_any(), kind.longest)
+            page = await read_list(response.content.iter_any(), kind.longest, read)
             items += page["items"]
             if not page["metadata"].get("continue"):
                 return items, page["metadata"]["resourceVersion"]
@@ -149,7 +160,9 @@ class Kube:
             async for chunk in response.content.iter_any():
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in filter(None, lines):
-                    yield _event(line, kind)
+                    event = await _event(line, kind)
+                    if event is not None:
+                        yield event
         finally:
             response.close()
 
@@ -164,7 +177,7 @@ class Kube:
         content_type: str = "application/json",
     ) -> JsonObject:
         response = await self._limited(method, namespace, path, query, body, content_type)
-        return read_object(await response.read(), kind.longest)
+        return await read_object(await response.read(), kind.longest)
 
     async def _limited(
         self,
@@ -203,9 +216,17 @@ class Kube:
         return response
 
 
-def _event(line: bytes, kind: Kind) -> JsonObject:
-    event = read_event(line, kind.longest)
-    if event["type"] == "ERROR":
-        status = event["object"]
-        raise ApiException(status=status.get("code", 500), reason=status.get("message"))
+async def _event(line: bytes, kind: Kind) -> JsonObject | None:
+    """A line of a watch; None for one that is no event, or whose object cannot be told from others. Raises ApiException."""
+    try:
+        event = await read_event(line, kind.longest)
+    except ValueError as error:
+        warn_once(f"an event of the watch of {kind.plural}", f"cannot be read: {error}")
+        return None
+    raw = event.get("object")
+    if event.get("type") == "ERROR" and isinstance(raw, dict):
+        raise ApiException(status=raw.get("code", 500), reason=raw.get("message"))
+    if not isinstance(raw, dict) or not isinstance(raw.get("metadata"), dict) or "type" not in event:
+        warn_once(f"an event of the watch of {kind.plural}", "is not an object's")
+        return None
     return event

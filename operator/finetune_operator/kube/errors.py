@@ -10,7 +10,7 @@ API_FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError)
 
 
 def brief(error: BaseException) -> str:
-    """One of API_FAILURES on one line, without a request's headers."""
+    """A failure on one line, without a request's headers."""
     if isinstance(error, ApiException):
         return f"{error.status} {error.reason}"
     return f"{type(error).__name__} {error}".strip()

@@ -16,6 +16,7 @@ from finetune_api.base import JsonObject
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.packed import pack, unpack
 from finetune_operator.kube.workqueue import backoff
 
 _WATCH_SECONDS = 290
@@ -33,7 +34,8 @@ class Informer:
 
     `namespaces` have a watch each, all of them one together if it is empty. One that may not be read keeps none of the others back.
 
-    `transform` returns the part of an object that is kept. `keep_deleted` chooses deleted objects that stay until the next
+    `transform` returns the part of an object that is kept, and `keep` whether it is, given that part: anybody can put any
+    label on an object. `keep_deleted` chooses deleted objects that stay until the next
     list: how a pod ended is worth more than that it is gone.
     """
 
@@ -47,6 +49,7 @@ class Informer:
         on_change: Callable[[JsonObject], None],
         relist_seconds: float,
         transform: Callable[[JsonObject], JsonObject] = lambda raw: raw,
+        keep: Callable[[JsonObject], bool] = lambda _: True,
         keep_deleted: Callable[[JsonObject], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,6 +61,7 @@ class Informer:
         self._on_change = on_change
         self._relist_seconds = relist_seconds
         self._transform = transform
+        self._keep = keep
         self._keep_deleted = keep_deleted
         self._clock = clock
         self._objects: dict[tuple[str, str], JsonObject] = {}
@@ -80,12 +84,13 @@ class Informer:
 
     def get(self, namespace: str, name: str) -> JsonObject | None:
         """The object as it was last seen. None proves nothing: ask the API server before acting on it."""
-        return self._objects.get((namespace, name))
+        found = self._objects.get((namespace, name))
+        return None if found is None else unpack(found)
 
     def labelled(self, value: str) -> list[JsonObject]:
         """All objects whose label has this value, and until the next list those deleted ones that `keep_deleted` chose."""
         deleted = [raw for key, raw in self._deleted.items() if self._value(raw) == value and key not in self._objects]
-        return [self._objects[key] for key in self._by_label.get(value, ())] + deleted
+        return [unpack(raw) for raw in [*(self._objects[key] for key in self._by_label.get(value, ())), *deleted]]
 
     async def run(self) -> None:
         """List and watch until cancelled; after a failure again, ever more slowly."""
@@ -98,7 +103,7 @@ class Informer:
         while True:
             try:
                 await self._list_and_watch(namespace)
-            except API_FAILURES as error:
+            except Exception as error:  # whatever comes, the operator goes on for all the others
                 self._failures[namespace] += 1
                 if isinstance(error, ForbiddenException):
                     # An answer: the connection is alive, and to start again would help nobody.
@@ -106,14 +111,15 @@ class Informer:
                     self._note_read(namespace)
                 # A version that is too old by now is part of the protocol.
                 if not (isinstance(error, ApiException) and error.status == _GONE):
-                    where = f" in {namespace}" if namespace else ""
-                    logger.warning("watch of %s%s failed: %s", self._kind.plural, where, brief(error))
+                    what = f"{self._kind.plural} in {namespace}" if namespace else self._kind.plural
+                    unexpected = None if isinstance(error, API_FAILURES) else error
+                    logger.warning("watch of %s failed: %s", what, brief(error), exc_info=unexpected)
                 pause = backoff(self._failures[namespace], random.random())  # noqa: S311
                 await asyncio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
 
     async def _list_and_watch(self, namespace: str | None) -> None:
         """One list, then watches until the next list is due, which heals what a watch may have missed."""
-        items, version = await self._kube.list(self._kind, namespace, **self._selectors)
+        items, version = await self._kube.list(self._kind, namespace, self._read, **self._selectors)
         self._note_contact(namespace)
         self._replace(items, namespace)
         self._note_read(namespace)
@@ -127,7 +133,7 @@ class Informer:
                     self._note_contact(namespace)
                     self._failures[namespace] = 0
                     self._take(event)
-                    version = event["object"]["metadata"]["resourceVersion"]
+                    version = event["object"]["metadata"].get("resourceVersion") or version
             self._note_contact(namespace)
             self._failures[namespace] = 0
             await asyncio.sleep(_PAUSE_SECONDS)
@@ -143,43 +149,58 @@ class Informer:
     def _take(self, event: JsonObject) -> None:
         if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
             return
-        raw = self._transformed(event["object"])
+        raw = self._read(event["object"])
         if raw is None:
-            return
-        if event["type"] in ("ADDED", "MODIFIED"):
+            self._let_go(event["object"]["metadata"])
+        elif event["type"] in ("ADDED", "MODIFIED"):
             self._store(raw)
-        elif event["type"] == "DELETED" and _key(raw) in self._objects:
+            self._tell(raw)
+        elif _key(raw) in self._objects:
             self._drop(_key(raw))
-            if self._keep_deleted(raw):
+            if self._keep_deleted(unpack(raw)):
                 self._deleted[_key(raw)] = raw
-        else:
-            return
-        self._on_change(raw)
+            self._tell(raw)
 
-    def _transformed(self, raw: JsonObject) -> JsonObject | None:
-        """The part of an object that is kept; None for one that cannot be read, which must not end the watch of the others."""
+    def _read(self, raw: JsonObject) -> JsonObject | None:
+        """What is kept of an object. None for one of somebody else, and for one that cannot be read: the others go on."""
         try:
-            transform = self._transform(raw)
-            _key(transform), self._value(transform)
+            transformed = self._transform(raw)
+            hash(_key(transformed)), self._value(transformed)
+            return pack(transformed, self._label) if self._keep(transformed) else None
         except Exception as error:  # noqa: BLE001 - whatever an object may hold
-            metadata = raw.get("metadata") or {}
-            name = f"{self._kind.plural} {metadata.get('namespace')}/{metadata.get('name')}"
-            warn_once(name, f"cannot be read ({type(error).__name__} {error})")
+            self._warn(raw, error)
             return None
-        return transform
+
+    def _tell(self, packed: JsonObject) -> None:
+        """Call `on_change`; of what it meets in one object no other knows."""
+        try:
+            self._on_change(unpack(packed))
+        except Exception as error:  # noqa: BLE001 - whatever an object may hold
+            self._warn(packed, error)
+
+    def _warn(self, raw: JsonObject, error: Exception) -> None:
+        metadata = raw.get("metadata") or {}
+        name = f"{self._kind.plural} {metadata.get('namespace')}/{metadata.get('name')}"
+        warn_once(name, f"cannot be read ({type(error).__name__} {error})")
+
+    def _let_go(self, metadata: JsonObject) -> None:
+        """Forget an object that is not kept any more, if it was."""
+        known = self._objects.get((str(metadata.get("namespace")), str(metadata.get("name"))))
+        if known is not None:
+            self._tell(self._drop(_key(known)))
 
     def _replace(self, items: list[JsonObject], namespace: str | None) -> None:
         """Take a whole list: what is not in it any more was deleted while no watch ran."""
         self._deleted = {key: raw for key, raw in self._deleted.items() if not _is_in(key, namespace)}
-        listed = {_key(raw): raw for item in items if (raw := self._transformed(item)) is not None}
+        listed = {_key(raw): raw for raw in items}
         for key in self._objects.keys() - listed.keys():
             if _is_in(key, namespace):
-                self._on_change(self._drop(key))
+                self._tell(self._drop(key))
         for key, raw in listed.items():
             known = self._objects.get(key)
             if known is None or known["metadata"]["resourceVersion"] != raw["metadata"]["resourceVersion"]:
                 self._store(raw)
-                self._on_change(raw)
+                self._tell(raw)
 
     def _store(self, raw: JsonObject) -> None:
         key = _key(raw)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -67,11 +68,18 @@ class FakeApi(Kube):
         self._note("delete", kind)
         assert self.objects.pop((kind.plural, name))["metadata"]["uid"] == uid
 
-    async def list(self, kind: Kind, namespace: str | None, **selectors: str) -> tuple[list[dict[str, Any]], str]:
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        read: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda raw: raw,
+        **selectors: str,
+    ) -> tuple[list[dict[str, Any]], str]:
         self._note("list", kind)
         self.selectors.append(selectors)
         await asyncio.sleep(0)
-        return [deepcopy(raw) for (plural, _), raw in self.objects.items() if plural == kind.plural], "1"
+        found = [read(deepcopy(raw)) for (plural, _), raw in self.objects.items() if plural == kind.plural]
+        return [raw for raw in found if raw is not None], "1"
 
 
 def refusal(status: int, message: str) -> ApiException:

@@ -10,6 +10,7 @@ from kopf._cogs.clients.api import iter_jsonlines
 
 from finetune_operator.controller.kopf_watch import session
 from finetune_operator.kube.bounded_json import UNREADABLE
+from finetune_operator.kube.packed import unpack
 
 DEEP = "[" * 3000 + "]" * 3000
 
@@ -63,6 +64,7 @@ async def test_of_a_list_each_object_is_there_and_what_cannot_be_read_is_named(
 
     assert listed["metadata"] == {"resourceVersion": "9"}
     assert [job["metadata"]["name"] for job in listed["items"]] == ["good", "deep", "large"]
+    listed["items"] = [unpack(job) for job in listed["items"]]
     assert listed["items"][0]["spec"] == {"task": "x"}
     assert "managedFields" not in listed["items"][0]["metadata"]
     assert [list(job.get(UNREADABLE, ())) for job in listed["items"]] == [[], ["spec"], ["spec"]]

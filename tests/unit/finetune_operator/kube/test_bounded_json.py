@@ -53,9 +53,9 @@ async def test_any_list_in_any_pieces_is_read_as_it_is(items: list[Any], size: i
 
 
 @given(_OBJECTS)
-def test_any_object_and_any_event_are_read_as_they_are(raw: Any) -> None:
-    assert read_object(json.dumps(raw).encode()) == raw
-    assert read_event(json.dumps({"type": "ADDED", "object": raw}).encode()) == {"type": "ADDED", "object": raw}
+async def test_any_object_and_any_event_are_read_as_they_are(raw: Any) -> None:
+    assert await read_object(json.dumps(raw).encode()) == raw
+    assert await read_event(json.dumps({"type": "ADDED", "object": raw}).encode()) == {"type": "ADDED", "object": raw}
 
 
 async def test_the_api_s_own_documents_are_read_as_they_are() -> None:
@@ -64,7 +64,7 @@ async def test_the_api_s_own_documents_are_read_as_they_are() -> None:
     bookmark = {"type": "BOOKMARK", "object": {"kind": "FineTuneJob", "metadata": {"resourceVersion": "12"}}}
 
     assert await read_list(pieces(json.dumps(discovery).encode(), 7)) == discovery
-    assert read_event(json.dumps(bookmark).encode()) == bookmark
+    assert await read_event(json.dumps(bookmark).encode()) == bookmark
 
 
 @pytest.mark.parametrize("levels", [65, 900, 1200, 9000])
@@ -101,12 +101,12 @@ async def test_a_field_that_is_too_long_is_left_out_and_named() -> None:
     assert answer["items"][1]["spec"] == {"a": 1}
 
 
-def test_managed_fields_and_large_annotations_are_not_read_however_deep() -> None:
+async def test_managed_fields_and_large_annotations_are_not_read_however_deep() -> None:
     fields = [{"fieldsV1": {"f:a": "TOO DEEP"}}]
     raw = with_spec("a", "{}", managedFields=fields, annotations={"a": "x" * 70_000}, labels={"l": "1"})
     raw = raw.replace('"TOO DEEP"', deep(5000, '{"f:a":', "}"))
 
-    assert read_object(raw.encode()) == {
+    assert await read_object(raw.encode()) == {
         "kind": "FineTuneJob",
         "metadata": {"namespace": "ns", "name": "a", "uid": "a", "labels": {"l": "1"}},
         "spec": {},
@@ -114,17 +114,17 @@ def test_managed_fields_and_large_annotations_are_not_read_however_deep() -> Non
     }
 
 
-def test_the_same_trouble_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_same_trouble_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     line = f'{{"type": "MODIFIED", "object": {with_spec("again", deep(100))}}}'.encode()
 
-    events = [read_event(line) for _ in range(5)]
+    events = [await read_event(line) for _ in range(5)]
 
     assert all(event and event["type"] == "MODIFIED" for event in events)
     assert len(caplog.records) == 1
 
 
-def test_a_number_that_python_refuses_takes_its_field_only() -> None:
-    raw = read_object(with_spec("digits", '{"a": ' + "9" * 5000 + "}").encode())
+async def test_a_number_that_python_refuses_takes_its_field_only() -> None:
+    raw = await read_object(with_spec("digits", '{"a": ' + "9" * 5000 + "}").encode())
 
     assert raw["status"] == {"phase": "Running"}
     assert raw[UNREADABLE]["spec"].startswith("cannot be read: Exceeds the limit")
@@ -135,13 +135,16 @@ async def test_what_is_no_answer_at_all_is_an_error_that_callers_know(text: byte
     with pytest.raises(ValueError, match=r"."):
         await read_list(pieces(text, 1000))
     with pytest.raises(ValueError, match=r"."):
-        read_object(text)
+        await read_object(text)
 
 
-def test_a_status_of_an_error_is_read() -> None:
+async def test_a_status_of_an_error_is_read() -> None:
     status = {"kind": "Status", "code": 410, "message": "too old", "details": {"causes": [{"reason": "x"}]}}
 
-    assert read_event(json.dumps({"type": "ERROR", "object": status}).encode()) == {"type": "ERROR", "object": status}
+    assert await read_event(json.dumps({"type": "ERROR", "object": status}).encode()) == {
+        "type": "ERROR",
+        "object": status,
+    }
 
 
 def test_unreadable_is_a_value_error() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -29,6 +30,13 @@ def event(kind: str, raw: dict[str, Any]) -> dict[str, Any]:
 GONE = event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"})
 
 
+@dataclass
+class Raw:
+    """An answer that is sent as it is."""
+
+    answer: Any
+
+
 class Server:
     """Answers lists and watches from scripts, one after the other; the last watch stays open. `lists` may be by namespace."""
 
@@ -45,6 +53,8 @@ class Server:
             answer = lists.pop(0) if len(lists) > 1 else lists[0]
             if isinstance(answer, int):
                 return web.json_response({"message": "not now"}, status=answer)
+            if isinstance(answer, Raw):
+                return web.json_response(answer.answer)
             return web.json_response({"items": answer, "metadata": {"resourceVersion": "10"}})
         response = web.StreamResponse()
         await response.prepare(request)
@@ -61,7 +71,11 @@ class Server:
 
 @asynccontextmanager
 async def watching(
-    server: Server, relist_seconds: float = 60, *, namespaces: tuple[str, ...] = ()
+    server: Server,
+    relist_seconds: float = 60,
+    *,
+    namespaces: tuple[str, ...] = (),
+    keep: Callable[[dict[str, Any]], bool] = lambda _: True,
 ) -> AsyncIterator[tuple[Informer, list[str]]]:
     """An informer of pods at work on the server, and the names that it told of."""
     app = web.Application()
@@ -74,13 +88,20 @@ async def watching(
     port = runner.addresses[0][1]
     client = ApiClient(Configuration(host=f"http://127.0.0.1:{port}"))  # type: ignore[no-untyped-call]
     told: list[str] = []
+
+    def tell(raw: dict[str, Any]) -> None:
+        told.append(raw["metadata"]["name"])
+        if "trouble" in raw["status"]:
+            raise RecursionError
+
     informer = Informer(
         Kube(client, qps=1000, burst=1000),
         PODS,
         namespaces=namespaces,
         label=LABEL,
-        on_change=lambda raw: told.append(raw["metadata"]["name"]),
+        on_change=tell,
         relist_seconds=relist_seconds,
+        keep=keep,
         keep_deleted=has_ended,
     )
     task = asyncio.create_task(informer.run())
@@ -182,3 +203,54 @@ async def test_a_namespace_that_may_not_be_read_keeps_no_other_back() -> None:
         await informer.synced.wait()
 
         assert (told, informer.silence() < 5) == (["one"], True)
+
+
+async def test_what_merely_has_our_label_is_neither_kept_nor_reported() -> None:
+    changes = [
+        event("ADDED", an_object("foreign", 11, ours=False)),
+        event("ADDED", an_object("two", 12, ours=True)),
+        event("MODIFIED", an_object("one", 13, ours=False)),
+        event("DELETED", an_object("foreign", 14, ours=False)),
+    ]
+    server = Server([[an_object("one", 5, ours=True), an_object("other", 6, ours=False)]], [changes, []])
+    async with watching(server, keep=lambda raw: bool(raw["status"]["ours"])) as (informer, told):
+        await until(lambda: len(server.asked) == 3)
+
+        known = [informer.get("ns", name) is not None for name in ("one", "other", "foreign", "two")]
+        labelled = [raw["metadata"]["name"] for raw in informer.labelled("a")]
+
+    assert known == [False, False, False, True]
+    assert labelled == ["two"]
+    assert told == ["one", "two", "one"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"metadata": None},
+        {"metadata": {"name": "odd", "resourceVersion": "11"}},
+        {"metadata": {"namespace": "ns", "name": "odd", "resourceVersion": "11", "labels": [1]}, "status": {}},
+        {"metadata": {"namespace": {}, "name": "odd", "resourceVersion": "11"}, "status": {}},
+        an_object("odd", 11, trouble=True),
+        [],
+        None,
+    ],
+)
+async def test_whatever_one_object_brings_the_watch_of_the_others_goes_on(odd: Any) -> None:
+    changes = [event("ADDED", odd), event("MODIFIED", odd), event("DELETED", odd), event("ADDED", an_object("two", 12))]
+    server = Server([[odd, an_object("one", 5)]], [changes, []])
+    async with watching(server) as (informer, told):
+        await until(lambda: "two" in told)
+
+        known = [informer.get("ns", name) is not None for name in ("one", "two")]
+
+    assert known == [True, True]
+
+
+@pytest.mark.parametrize(
+    "answer", [{"kind": "Status"}, {"items": None, "metadata": {}}, [1], {"items": [], "metadata": 1}]
+)
+async def test_an_answer_that_is_no_list_is_outlasted(answer: Any) -> None:
+    server = Server([Raw(answer), [an_object("one", 5)]], [])
+    async with watching(server) as (_, told):
+        await until(lambda: told == ["one"])

@@ -1,0 +1,39 @@
+"""Objects in memory: what tells them apart as it is, and the whole of them as compressed JSON.
+
+As Python's dicts and texts an object takes five times the memory of its JSON; compressed, a tenth of it. A full status of 19 KB takes
+118 KB as dicts and 2 KB packed, and to read it again takes a fraction of a millisecond.
+"""
+
+import base64
+import json
+import zlib
+from typing import Any, Final
+
+from finetune_api.base import JsonObject
+
+PACKED: Final = "finetune.dev/packed"
+_PLAIN: Final = ("namespace", "name", "uid", "resourceVersion", "deletionTimestamp")
+
+
+def pack(raw: JsonObject, label: str | None = None) -> JsonObject:
+    """An object of which namespace, name, uid, resourceVersion and one label can be read; `unpack` returns the whole.
+
+    Text and not bytes, so that it still is JSON. One that is packed stays so.
+    """
+    if PACKED in raw:
+        return raw
+    metadata = raw["metadata"]
+    plain = {name: metadata[name] for name in _PLAIN if name in metadata}
+    if label in (metadata.get("labels") or {}):
+        plain["labels"] = {label: metadata["labels"][label]}
+    data = zlib.compress(json.dumps(raw, separators=(",", ":")).encode(), 1)
+    return {"metadata": plain, PACKED: base64.b85encode(data).decode()}
+
+
+def unpack(packed: JsonObject) -> JsonObject:
+    """The object that was packed. One that is not packed is returned as it is."""
+    if PACKED not in packed:
+        return packed
+    raw: Any = json.loads(zlib.decompress(base64.b85decode(packed[PACKED])))
+    whole: JsonObject = raw
+    return whole

@@ -1,0 +1,96 @@
+"""Our label is for anybody to use. What is kept has the owner of what we make, too."""
+
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.samples import UID, finetunejob, job, merged, pod
+
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.ours import Ours
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.names import LABEL_JOB_UID, preflight_job_name
+from finetune_operator.job.ownership import job_as_owner
+
+LABELS = {LABEL_JOB_UID: UID}
+OWNER = {
+    "apiVersion": "finetune.dev/v1alpha1",
+    "kind": "FineTuneJob",
+    "name": "yelp",
+    "uid": UID,
+    "controller": True,
+}
+JOB_OWNER = {"apiVersion": "batch/v1", "kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}
+
+
+@pytest.fixture
+def finetunejobs() -> FineTuneJobs:
+    known = FineTuneJobs(lambda _: None)
+    known.update(finetunejob())
+    return known
+
+
+def owned(raw: dict[str, Any], owner: dict[str, Any] | None, **metadata: Any) -> dict[str, Any]:
+    owners = [] if owner is None else [owner]
+    return merged(raw, {"metadata": {"labels": LABELS, "ownerReferences": owners, **metadata}})
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (owned(job(), OWNER), True),
+        (owned(job(), OWNER, name=preflight_job_name("yelp")), True),
+        (owned(job(), None), False),
+        (owned(job(), OWNER, labels={LABEL_JOB_UID: "another"}), False),
+        (owned(job(), OWNER, labels=None), False),
+        (owned(job(), OWNER, namespace="team-b"), False),
+        (owned(job(), OWNER, name="another"), False),
+        (owned(job(), {**OWNER, "uid": "another"}), False),
+        (owned(job(), {**OWNER, "name": "another"}), False),
+        (owned(job(), {**OWNER, "apiVersion": "v1"}), False),
+        (owned(job(), {**OWNER, "kind": "Job"}), False),
+        (owned(job(), {**OWNER, "controller": False}), False),
+    ],
+)
+def test_a_job_is_kept_by_label_namespace_name_and_owner(
+    finetunejobs: FineTuneJobs, raw: dict[str, Any], kept: bool
+) -> None:
+    assert Ours(finetunejobs).is_job(raw) is kept
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        (owned(pod(), JOB_OWNER), True),
+        (owned(pod(), {**JOB_OWNER, "name": preflight_job_name("yelp")}), True),
+        (owned(pod(), None), False),
+        (owned(pod(), {**JOB_OWNER, "uid": "another"}), False),
+        (owned(pod(), {**JOB_OWNER, "name": "another"}), False),
+        (owned(pod(), {**JOB_OWNER, "apiVersion": "batch/v9"}), False),
+        (owned(pod(), OWNER), False),
+        (owned(pod(), JOB_OWNER, labels={LABEL_JOB_UID: "another"}), False),
+        (owned(pod(), JOB_OWNER, namespace="team-b"), False),
+    ],
+)
+def test_a_pod_is_kept_by_label_namespace_and_owner(
+    finetunejobs: FineTuneJobs, raw: dict[str, Any], kept: bool
+) -> None:
+    assert Ours(finetunejobs).may_be_pod(raw, job()) is kept
+
+
+def test_a_pod_is_kept_before_its_job_is_seen_and_after_it_has_gone(finetunejobs: FineTuneJobs) -> None:
+    ours, raw = Ours(finetunejobs), owned(pod(), JOB_OWNER)
+    before = ours.may_be_pod(raw, None)
+    entry = finetunejobs.get(Key("team-a", "yelp"))
+    assert entry is not None
+    entry.jobs.add(job_as_owner("yelp", "job-uid"))
+
+    after = ours.may_be_pod(raw, merged(job(), {"metadata": {"uid": "its successor"}}))
+
+    assert (before, after) == (True, True)
+
+
+def test_nothing_is_kept_of_a_finetunejob_that_is_not_there(finetunejobs: FineTuneJobs) -> None:
+    finetunejobs.forget(Key("team-a", "yelp"))
+    ours = Ours(finetunejobs)
+
+    assert (ours.is_job(owned(job(), OWNER)), ours.may_be_pod(owned(pod(), JOB_OWNER), None)) == (False, False)
