@@ -168,10 +168,44 @@ _VOLUMES: Rule["PodSettings"] = Rule(
 )
 
 
+MAX_ENV_BYTES: Final = 16 * 1024
+MAX_ANNOTATION_BYTES: Final = 8 * 1024
+
+
+def _bytes(*texts: str | None) -> int:
+    return sum(len(text.encode(errors="surrogatepass")) for text in texts if text is not None)
+
+
+def _env_bytes(pod: "PodSettings") -> int:
+    sources = (each.value_from or EnvVarSource.model_construct() for each in pod.env)
+    keys = [key for source in sources for key in (source.secret_key_ref, source.config_map_key_ref) if key is not None]
+    texts = [*(each.name for each in pod.env), *(each.value for each in pod.env)]
+    return _bytes(*texts, *(key.name for key in keys), *(key.key for key in keys))
+
+
+def _size_of_key(source: str) -> str:
+    """CEL for the bytes of a reference to a key, 0 where there is none."""
+    return f"(has(e.valueFrom) && has(e.valueFrom.{source}) ? size(bytes(e.valueFrom.{source}.name)) + size(bytes(e.valueFrom.{source}.key)) : 0)"
+
+
+_SMALL_ENV: Rule["PodSettings"] = Rule(
+    cel="!has(self.env) || self.env.map(e, size(bytes(e.name)) + (has(e.value) ? size(bytes(e.value)) : 0) + "
+    f"{_size_of_key('secretKeyRef')} + {_size_of_key('configMapKeyRef')}).sum() <= {MAX_ENV_BYTES}",
+    holds=lambda self: _env_bytes(self) <= MAX_ENV_BYTES,
+    message=f"pod.env: names, values and references take at most {MAX_ENV_BYTES} bytes in all; a large value belongs into a Secret or ConfigMap",
+)
+_SMALL_ANNOTATIONS: Rule["PodSettings"] = Rule(
+    cel="!has(self.annotations) || self.annotations.map(key, size(bytes(key)) + size(bytes(self.annotations[key]))).sum() "
+    f"<= {MAX_ANNOTATION_BYTES}",
+    holds=lambda self: _bytes(*self.annotations, *self.annotations.values()) <= MAX_ANNOTATION_BYTES,
+    message=f"pod.annotations: keys and values take at most {MAX_ANNOTATION_BYTES} bytes in all",
+)
+
+
 class PodSettings(ApiModel):
     """What the training pod needs on this cluster; all of it optional."""
 
-    rules = (_RESERVED_LABELS, _LABELS, _VOLUMES)
+    rules = (_RESERVED_LABELS, _LABELS, _VOLUMES, _SMALL_ENV, _SMALL_ANNOTATIONS)
 
     image: Annotated[str, Field(min_length=1, max_length=512), Pattern(r"^\S+$")] | None = None
     """Image of the trainer. The operator's default if left out."""

@@ -268,7 +268,12 @@ def _warn_of(raw: JsonObject) -> None:
 
 
 def warn_once(name: str, problem: str) -> None:
-    """Log what was left out of an object, once an hour for each."""
-    if name not in _warned:
+    """Log what was left out of an object, once an hour for each, of at most 1,000 objects an hour."""
+    if name in _warned:
+        return
+    if len(_warned) + 1 < _warned.maxsize:
         _warned[name] = None
         logger.warning("%s: %s; it is left out, and the others go on", name, problem)
+    elif "" not in _warned:
+        _warned[""] = None
+        logger.warning("there are more objects that cannot be read; for the next hour they are left out without a word")

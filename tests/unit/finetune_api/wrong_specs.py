@@ -72,6 +72,7 @@ _PROCESSES = "processesPerNode is for training on the CPU"
 
 _NO_EVALUATION: Change = {"dataset": {"evaluation": None}}
 _BUCKET = "s3://bucket/run"
+_LONG_KEY = {"secretKeyRef": {"name": "n" * 253, "key": "k" * 253}}
 _SECRET_KEY = {"secretKeyRef": {"name": "s", "key": "k"}}
 
 
@@ -106,6 +107,12 @@ def _mount(*mounts: Change, volumes: tuple[str, ...] = ("v",)) -> Change:
 
 def _path(path: str, **more: str) -> Change:
     return {"name": "v", "mountPath": path, **more}
+
+
+def _env_of(value: Any, count: int) -> Change:
+    """So many variables with this value, or with this source of their value."""
+    field = "value" if isinstance(value, str) else "valueFrom"
+    return {"pod": {"env": [{"name": f"V{number}", field: value} for number in range(count)]}}
 
 
 def _steps(evaluation: int | None, checkpoints: int | None) -> Change:
@@ -213,6 +220,13 @@ WRONG: Final = (
         {"pod": {"accelerator": {"resource": "amd.com/gpu", "resourceClaimTemplateName": "gpu"}}},
         _ACCELERATOR,
         {"pod": {"accelerator": {"resource": "amd.com/gpu"}}},
+    ),
+    WrongSpec(_env_of("é" * 2047, 5), "pod.env: names, values", _env_of("é" * 2047, 4)),
+    WrongSpec(_env_of(_LONG_KEY, 33), "pod.env: names, values", _env_of(_LONG_KEY, 32)),
+    WrongSpec(
+        {"pod": {"annotations": {f"a{number}": "é" * 512 for number in range(8)}}},
+        "pod.annotations: keys and values",
+        {"pod": {"annotations": {f"a{number}": "é" * 512 for number in range(7)}}},
     ),
     WrongSpec({"pod": {"labels": {"finetune.dev/x": "a"}}}, _RESERVED_LABELS, {"pod": {"labels": {"finetune.dev": "a"}}}),
     WrongSpec({"pod": {"labels": {"batch.kubernetes.io/x": ""}}}, _RESERVED_LABELS, {"pod": {"labels": {"x": ""}}}),

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from cachetools import TTLCache
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_operator.kube.bounded_json import UNREADABLE, Unreadable, read_event, read_list, read_object
+from finetune_operator.kube import bounded_json
+from finetune_operator.kube.bounded_json import UNREADABLE, Unreadable, read_event, read_list, read_object, warn_once
 
 _TEXT = st.text(max_size=6) | st.sampled_from(['"', "\\", '\\"', "{[", "]}", "\\\\", "\n", "\x00", "é中\U0001f600"])
 _JSON = st.recursive(
@@ -121,6 +123,16 @@ async def test_the_same_trouble_is_logged_once(caplog: pytest.LogCaptureFixture)
 
     assert all(event and event["type"] == "MODIFIED" for event in events)
     assert len(caplog.records) == 1
+
+
+def test_thousands_of_objects_that_cannot_be_read_do_not_fill_the_log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded_json, "_warned", TTLCache(maxsize=1000, ttl=3600))
+    for number in range(5000):
+        warn_once(f"Pod ns/odd-{number % 2500}", "cannot be read")
+
+    assert len(caplog.records) <= 1000
 
 
 async def test_a_number_that_python_refuses_takes_its_field_only() -> None:
