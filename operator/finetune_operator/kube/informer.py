@@ -25,6 +25,7 @@ _SILENCE_SECONDS = 90.0
 _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
 _GONE = 410
+_AT_ONCE = 50
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class Informer:
         """One list, then watches until the next list is due, which heals what a watch may have missed."""
         items, version = await self._kube.list(self._kind, namespace, self._read, **self._selectors)
         self._note_contact(namespace)
-        self._replace(items, namespace)
+        await self._replace(items, namespace)
         self._note_read(namespace)
         relist = self._clock() + self._relist_seconds * random.uniform(0.9, 1.1)  # noqa: S311
         while self._clock() < relist:
@@ -189,18 +190,20 @@ class Informer:
         if known is not None:
             self._tell(self._drop(_key(known)))
 
-    def _replace(self, items: list[JsonObject], namespace: str | None) -> None:
+    async def _replace(self, items: list[JsonObject], namespace: str | None) -> None:
         """Take a whole list: what is not in it any more was deleted while no watch ran."""
         self._deleted = {key: raw for key, raw in self._deleted.items() if not _is_in(key, namespace)}
         listed = {_key(raw): raw for raw in items}
         for key in self._objects.keys() - listed.keys():
             if _is_in(key, namespace):
                 self._tell(self._drop(key))
-        for key, raw in listed.items():
+        for number, (key, raw) in enumerate(listed.items()):
             known = self._objects.get(key)
             if known is None or known["metadata"]["resourceVersion"] != raw["metadata"]["resourceVersion"]:
                 self._store(raw)
                 self._tell(raw)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # Thousands must not keep the loop from everything else.
 
     def _store(self, raw: JsonObject) -> None:
         key = _key(raw)

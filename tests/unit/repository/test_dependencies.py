@@ -40,7 +40,7 @@ LOADED_BY_NAME = {"adlfs", "gcsfs", "s3fs"}
         ("operator/finetune_operator", ["operator"]),
         ("trainer_image/finetune_trainer", ["trainer", "keras"]),
         ("tests", ["operator", "trainer", "keras", "dev"]),
-        ("benchmarks", ["trainer", "dev"]),
+        ("benchmarks", ["operator", "trainer", "dev"]),
         ("demo", ["operator", "trainer", "dev"]),
         ("supply_chain", ["dev"]),
     ],
