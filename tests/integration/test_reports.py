@@ -92,3 +92,22 @@ def test_the_token_of_a_pod_that_is_gone_is_refused(reporting: Reporting) -> Non
     reporting.space.kubectl("delete", "pod", "stray", "--grace-period=0", "--force")
 
     assert reporting.post(token, "report-a") == 403
+
+
+@pytest.mark.parametrize(
+    "forged", [{"apiVersion": "batch/v9"}, {"uid": "0f9be1d4-56ac-4d0f-9a3e-5ad1d5e9c001"}], ids=str
+)
+def test_a_pod_with_a_forged_owner_reference_reports_for_nobody(reporting: Reporting, forged: dict[str, str]) -> None:
+    job = reporting.space.get("job", "report-a")
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "report-a", "uid": job["metadata"]["uid"]}
+    metadata = {
+        "name": f"forged-{next(iter(forged)).lower()}",
+        "labels": {"finetune.dev/job-uid": job["metadata"]["labels"]["finetune.dev/job-uid"]},
+        "ownerReferences": [{**owner, **forged, "controller": True}],
+    }
+    spec = job["spec"]["template"]["spec"]
+    reporting.space.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+
+    token = reporting.token(metadata["name"])
+
+    assert reporting.post(token, "report-a") == 403

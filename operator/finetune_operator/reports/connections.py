@@ -1,7 +1,7 @@
 """A listening socket whose connections are bounded before they cost anything: in all, and of each address.
 
-A connection over TLS takes 256 KiB from the moment that asyncio accepts it, with or without a handshake, so that the bound has
-to be at the accept. Where it is reached, the oldest connection of the address that has most goes, and the newest gets in: ours
+A connection over TLS takes 256 KiB from the moment that asyncio is given it, with or without a handshake, so that the bound has
+to be at the accept, and asyncio is given a connection once something was sent on it. Where the bound is reached, the oldest connection of the address that has most goes, and the newest gets in: ours
 last milliseconds, and one that is held open is the one that is old. So a crowd of idle connections shuts nobody out.
 """
 
@@ -27,8 +27,8 @@ class Bounds:
     """Connections at once."""
     per_address: int
     """Connections of one address at once. All pods of a node may share one, where addresses are translated."""
-    handshake_seconds: float = 5.0
-    """How long a TLS handshake may take."""
+    patience_seconds: float = 5.0
+    """How long the first byte may take, and then a TLS handshake."""
 
 
 class Listener:
@@ -104,15 +104,22 @@ class Listener:
         return None
 
     async def _connect(self, accepted: socket.socket, connection: "_Connection") -> None:
-        connection.begun = True
-        timeout = self._bounds.handshake_seconds if self._tls is not None else None
+        """Let the connection speak once its other side does: until then it costs a socket, and no buffer."""
+        seconds = self._bounds.patience_seconds
         try:
+            async with asyncio.timeout(seconds):
+                await _first_byte(accepted)
+            connection.begun = True
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=timeout
+                lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=seconds if self._tls else None
             )
         except OSError as error:  # no TLS, or not in time
             self._forget(connection)
             logger.debug("a connection from %s came to nothing: %s", connection.address, error)
+        finally:
+            connection.connecting = (
+                None  # the task and its frame would keep each other, and the buffers, until a collection
+            )
 
     def _drop(self, connection: "_Connection") -> None:
         self._forget(connection)
@@ -153,6 +160,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._on_lost(self)
+        self._transport = None
         self._inside.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -166,6 +174,16 @@ class _Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._inside.resume_writing()
+
+
+async def _first_byte(accepted: socket.socket) -> None:
+    """Wait until there is something to read, be it the end."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(accepted, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(accepted)
 
 
 def listen(host: str, port: int) -> socket.socket:

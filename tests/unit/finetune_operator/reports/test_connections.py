@@ -87,6 +87,22 @@ async def test_a_connection_that_ends_makes_room(listener: Listener, connect: Co
     assert listener.open <= 2  # the last of those that ended may not have been noticed yet
 
 
+async def test_a_connection_on_which_nothing_is_sent_is_given_to_nobody_and_soon_closed() -> None:
+    made: list[Echo] = []
+
+    def make() -> Echo:
+        made.append(Echo())
+        return made[-1]
+
+    listener = Listener(listen("127.0.0.1", 0), make, Bounds(6, 4, patience_seconds=0.05), None)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+
+    assert await reader.read() == b""
+    assert (made, listener.open) == ([], 0)
+    writer.close()
+    await listener.close()
+
+
 async def test_without_a_descriptor_the_others_go_on_and_the_log_is_short(
     listener: Listener, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
