@@ -79,6 +79,8 @@ def _work(
     }  # fmt: skip
     from finetune_trainer.__main__ import main
 
+    # As in a process that nobody forked: else each that loads data starts a server of its own, which imports everything.
+    multiprocessing.set_start_method("fork", force=True)
     if sent and sent.rank == rank:
         _arm(sent)
     if arm:
