@@ -100,7 +100,12 @@ class BoundedResponse(aiohttp.ClientResponse):
         """The answer's JSON."""
         if self.status != 200:
             return await super().json(**others)
-        return await read_list(self.content.iter_any(), FINETUNEJOBS.longest, keep)
+        return await read_list(self.content.iter_any(), FINETUNEJOBS.longest, _keep_object)
+
+
+def _keep_object(raw: JsonObject) -> JsonObject:
+    """What Kopf gets of an element of a list. Discovery lists resources, which are no objects, and are left as they are."""
+    return keep(raw) if "metadata" in raw else raw
 
 
 class _BoundedEvents:

@@ -27,10 +27,21 @@ JOBS = [
 ]
 
 
+DISCOVERY = {
+    "kind": "APIResourceList",
+    "groupVersion": "finetune.dev/v1alpha1",
+    "resources": [
+        {"name": "finetunejobs", "kind": "FineTuneJob", "namespaced": True, "verbs": ["get", "list", "watch"]}
+    ],
+}
+
+
 async def answer(request: web.Request) -> web.StreamResponse:
     if "refused" in request.path:
         code = int(request.path.rpartition("/")[2])
         return web.json_response({"kind": "Status", "code": code, "reason": "Refused"}, status=code)
+    if "apis" in request.path:
+        return web.json_response(DISCOVERY)
     if "watch" not in request.query:
         text = f'{{"items": [{",".join(JOBS)}], "metadata": {{"resourceVersion": "9"}}}}'
         return web.Response(text=text, content_type="application/json")
@@ -68,6 +79,11 @@ async def test_of_a_list_each_object_is_there_and_what_cannot_be_read_is_named(
     assert listed["items"][0]["spec"] == {"task": "x"}
     assert "managedFields" not in listed["items"][0]["metadata"]
     assert [list(job.get(UNREADABLE, ())) for job in listed["items"]] == [[], ["spec"], ["spec"]]
+
+
+async def test_discovery_is_left_as_it_is(connection: kopf.AiohttpSession) -> None:
+    async with connection.aiohttp_session.get(f"{connection.server}/apis/finetune.dev/v1alpha1") as response:
+        assert await response.json() == DISCOVERY
 
 
 async def test_a_watch_reports_each_object_and_goes_on(connection: kopf.AiohttpSession) -> None:
