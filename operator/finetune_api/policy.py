@@ -54,12 +54,19 @@ def _on(*operations: str) -> JsonObject:
 
 
 def _arguments() -> JsonObject:
-    """The rules about `spec.training.arguments`, which cannot be changed after the creation."""
+    """The rules about what cannot be changed after the creation: `spec.training.arguments`, and the namespace."""
     there = "has(object.spec.training) && has(object.spec.training.arguments)"
     return {
         "matchConstraints": _on("CREATE"),
         "variables": [{"name": "arguments", "expression": f"{there} ? object.spec.training.arguments : dyn({{}})"}],
-        "validations": [{"expression": rule.cel, "message": f"{_WHERE}: {rule.message}"} for rule in RULES],
+        "validations": [
+            # Where the operator's account may write nothing.
+            {
+                "expression": "!request.namespace.startsWith('kube-')",
+                "message": "FineTuneJobs are not served in namespaces kube-*",
+            },
+            *({"expression": rule.cel, "message": f"{_WHERE}: {rule.message}"} for rule in RULES),
+        ],
     }
 
 

@@ -74,6 +74,16 @@ def dry_run(api: Api, arguments: dict[str, Any]) -> Answer:
     return api("POST", "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs?dryRun=All", job)
 
 
+def test_no_job_is_taken_where_the_operator_may_write_nothing(policy: None, api: Api) -> None:
+    answers = [
+        api("POST", f"/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunejobs?dryRun=All", finetunejob("any"))
+        for namespace in ("kube-system", "default")
+    ]
+
+    assert [answer.code for answer in answers] == [422, 201]
+    assert answers[0].message.endswith("FineTuneJobs are not served in namespaces kube-*")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -165,6 +165,8 @@ def _programs(files: _Files, ports: _Ports, kubeconfig: Path) -> list[tuple[str,
                 f"--cert-dir={files.folder / 'controllers'}",
                 "--bind-address=127.0.0.1",
                 "--leader-elect=false",
+                # It learns of a new kind within half a minute, and counts its objects at the next of these.
+                "--resource-quota-sync-period=5s",
             ],
         ),
     ]

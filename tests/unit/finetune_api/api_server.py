@@ -19,7 +19,7 @@ from finetune_api.policy import admission_policies
 from finetune_api.v1alpha1 import API_VERSION, KIND
 
 SERVER_RESOURCE: Final = resources_of(custom_resource_definition())[0]
-_ENVIRONMENT: Final = environment({"variables": cel.Type.DYN})
+_ENVIRONMENT: Final = environment({"request": cel.Type.DYN, "variables": cel.Type.DYN})
 _POLICY: Final = [
     (_ENVIRONMENT.compile(rule["expression"]), rule["message"])
     for rule in admission_policies()[0]["spec"]["validations"]
@@ -56,8 +56,11 @@ def refusals(spec: dict[str, Any], before: dict[str, Any] | None = None) -> list
     except ApiError as error:
         causes = (error.details or {}).get("causes") or [{"field": "", "message": error.message}]
         return [f"{cause['field']}: {cause['message']}" for cause in causes]
-    variables = {"arguments": obj["spec"]["training"].get("arguments", {})}
-    return [text for rule, text in _POLICY if rule.eval(data={"variables": variables}).value() is not True]
+    data = {
+        "request": {"namespace": "team-a"},
+        "variables": {"arguments": obj["spec"]["training"].get("arguments", {})},
+    }
+    return [text for rule, text in _POLICY if rule.eval(data=data).value() is not True]
 
 
 def _object(spec: dict[str, Any]) -> dict[str, Any]:

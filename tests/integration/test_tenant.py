@@ -1,0 +1,42 @@
+"""The namespace of a tenant as `examples/platform/tenant.yaml` has it."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+import yaml
+from tests.integration.fixtures import ROOT, finetunejob
+from tests.integration.space import Space
+
+from devcluster.cluster import Cluster
+from devcluster.testing.api import wait_for
+
+COUNT = "count/finetunejobs.finetune.dev"
+EXAMPLE = list(yaml.safe_load_all((ROOT / "examples" / "platform" / "tenant.yaml").read_text()))
+
+
+@pytest.fixture
+def tenant(finetune_crd: Cluster) -> Iterator[Space]:
+    """The example's namespace by another name, with room for one FineTuneJob."""
+    made = Space(finetune_crd, f"tenant-{uuid.uuid4().hex[:8]}")
+    namespace, quota = EXAMPLE
+    namespace["metadata"]["name"] = quota["metadata"]["namespace"] = made.namespace
+    quota["spec"]["hard"][COUNT] = "1"
+    made.apply(namespace)
+    made.apply(quota)
+    yield made
+    made.kubectl("delete", "namespace", made.namespace, "--wait=false")
+
+
+def test_the_quota_of_the_example_counts_finetunejobs(tenant: Space, request: pytest.FixtureRequest) -> None:
+    if not (os.environ.get("KUBEBUILDER_ASSETS") or request.config.getoption("--kube-context")):
+        pytest.skip("the dev cluster enforces no quota")
+    used = lambda: tenant.get("resourcequota", "finetune").get("status", {}).get("used", {})  # noqa: E731
+    wait_for(used, lambda now: COUNT in now, "the quota to be computed")
+    tenant.apply(finetunejob("first", suspend=True))
+
+    refused = tenant.kubectl("apply", "-f", "-", stdin=json.dumps(finetunejob("second", suspend=True)), check=False)
+
+    assert f"exceeded quota: finetune, requested: {COUNT}=1, used: {COUNT}=1, limited: {COUNT}=1" in refused
