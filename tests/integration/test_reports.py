@@ -94,20 +94,14 @@ def test_the_token_of_a_pod_that_is_gone_is_refused(reporting: Reporting) -> Non
     assert reporting.post(token, "report-a") == 403
 
 
-@pytest.mark.parametrize(
-    "forged", [{"apiVersion": "batch/v9"}, {"uid": "0f9be1d4-56ac-4d0f-9a3e-5ad1d5e9c001"}], ids=str
-)
-def test_a_pod_with_a_forged_owner_reference_reports_for_nobody(reporting: Reporting, forged: dict[str, str]) -> None:
+def test_a_pod_with_a_forged_owner_reference_reports_for_nobody(reporting: Reporting) -> None:
+    """Of an apiVersion that does not exist: a pod with a wrong uid is deleted at once, and this one never."""
     job = reporting.space.get("job", "report-a")
-    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "report-a", "uid": job["metadata"]["uid"]}
-    metadata = {
-        "name": f"forged-{next(iter(forged)).lower()}",
-        "labels": {"finetune.dev/job-uid": job["metadata"]["labels"]["finetune.dev/job-uid"]},
-        "ownerReferences": [{**owner, **forged, "controller": True}],
-    }
+    uid = job["metadata"]["uid"]
+    owner = {"apiVersion": "batch/v9", "kind": "Job", "name": "report-a", "uid": uid, "controller": True}
+    labels = {"finetune.dev/job-uid": job["metadata"]["labels"]["finetune.dev/job-uid"]}
+    metadata = {"name": "forged", "labels": labels, "ownerReferences": [owner]}
     spec = job["spec"]["template"]["spec"]
     reporting.space.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 
-    token = reporting.token(metadata["name"])
-
-    assert reporting.post(token, "report-a") == 403
+    assert reporting.post(reporting.token("forged"), "report-a") == 403
