@@ -53,6 +53,10 @@ ENV_TERMINATION_LOG = "FINETUNE_TERMINATION_LOG"
 """Path of the file that becomes the pod's termination message."""
 ENV_TOKENS = "FINETUNE_TOKENS"
 """Folder on a volume where the stages and attempts of one job leave tokenized rows for each other."""
+ENV_TRUST = "FINETUNE_TRUST"
+"""Folder with PEM files: certificate authorities that every connection trusts besides the public ones."""
+ENV_CACHE = "FINETUNE_CACHE"
+"""Folder on a volume for models, data and tokens, which the jobs of a namespace share."""
 MAX_REPORT_BYTES = 64 * 1024
 MAX_TERMINATION_BYTES = 4096
 """Kubernetes cuts a termination message there."""

@@ -25,6 +25,7 @@ from finetune_trainer.run.failure import explain
 from finetune_trainer.settings.command_line import Options, parse_options, parse_volumes
 from finetune_trainer.settings.load import load_config
 from finetune_trainer.storage.credentials import remember_secrets
+from finetune_trainer.storage.trust import trust_authorities
 from finetune_trainer.storage.uris import Volumes
 
 logger = logging.getLogger("finetune_trainer")
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> int:
     try:
         terminate_with_launcher()
         remember_secrets()
+        trust_authorities()
         config = load_config(options.config, os.environ.get(ENV_CONFIG_DIGEST))
         volumes = parse_volumes(options.volume)
         alone = options.command == "prepare" or config.nodes * config.processes == 1
@@ -73,6 +75,7 @@ def _prepare(options: Options) -> ExitCode:
     state = RunState()
     try:
         remember_secrets()
+        trust_authorities()
         config, volumes = load_config(options.config), parse_volumes(options.volume)
         found = _execute(options, config, volumes, state, stop=StopSignal(before_exit=lambda: None))
     except Exception as error:  # noqa: BLE001 - as in `main`
@@ -110,6 +113,9 @@ def _quiet_libraries() -> None:
     # It downloads code of the Hub by what a model's config.json names: to transformers it is not installed.
     sys.modules["kernels"] = None  # type: ignore[assignment]
     os.environ["DISABLE_KUBEFLOW_INTEGRATION"] = "TRUE"  # reports are ours
+    os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = (
+        "0"  # `datasets` tells a bucket of Amazon's of each data set that it loads
+    )
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

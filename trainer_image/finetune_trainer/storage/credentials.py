@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+from urllib.parse import unquote
 
 from finetune_api.reasons import Reason
 from finetune_api.report import ENV_SECRETS
@@ -31,6 +32,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
 }
 _NOT_SECRET = ("AWS_REGION", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT")
 _MORE_VARIABLES = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_CLIENT_SECRET", "AZURE_STORAGE_CLIENT_SECRET")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 _PARTS_AT_ONCE = 4
 """Parts of one file that are sent at the same time: each takes up to 50 MiB of memory."""
 _RETRIES = {"mode": "standard", "total_max_attempts": 3}
@@ -43,8 +45,18 @@ def remember_secrets() -> None:
     """Redact every secret that is in the environment or mounted from now on, see `base.redaction`."""
     names = [name for keys in _KEYS.values() for name in keys if name not in _NOT_SECRET]
     redact.remember(os.environ[name] for name in (*names, *_MORE_VARIABLES) if name in os.environ)
+    redact.remember(password for name in _PROXIES for password in _passwords(os.environ.get(name, "")))
     for role in FIELDS:
         _read(role, names)
+
+
+def _passwords(url: str) -> Iterator[str]:
+    """Yield the password of a URL, if it has one, as it is written there and as it is sent."""
+    # Not by urllib, which finds none where the password itself has a character that belongs to URLs.
+    credentials, at, _ = url.partition("://")[2].rpartition("@")
+    password = credentials.partition(":")[2]
+    if at and password:
+        yield from {password, unquote(password)}
 
 
 def storage_options(scheme: str, role: Role) -> dict[str, Any]:
@@ -141,8 +153,9 @@ def _s3_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
 def _gs_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
     # No library looks for this variable: they know of files, and of the identity of the machine.
     text = (secret or os.environ).get("GOOGLE_APPLICATION_CREDENTIALS_JSON")
+    session = {"session_kwargs": {"trust_env": True}}  # aiohttp asks for no proxy by itself
     if text is None:
-        return {}
+        return session
     try:
         key = json.loads(text)
     except ValueError:
@@ -153,7 +166,7 @@ def _gs_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
             "it must hold the whole key file of a service account",
             Reason.SECRET_INCOMPLETE,
         )
-    return {"token": key}
+    return {"token": key, **session}
 
 
 def _az_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:

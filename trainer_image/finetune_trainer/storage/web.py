@@ -9,11 +9,13 @@ import ipaddress
 import os
 import socket
 import ssl
+from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, quote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from finetune_api.reasons import Reason
 from finetune_api.report import ENV_PRIVATE_ADDRESSES
@@ -80,7 +82,7 @@ class WebFile:
         with remote_failures(self.uri, "dataset"):
             for _ in range(_MOST_HOPS + 1):
                 parts = self._checked(url)
-                connection = _Connection(parts)
+                connection = _connection(parts)
                 try:
                     target = quote(f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}", safe=_URL)
                     connection.request(
@@ -129,6 +131,33 @@ class _Connection(http.client.HTTPSConnection):
             addresses = ", ".join(sorted({str(entry[4][0]) for entry in found})[:3])
             raise _refused(self._parts.geturl().partition("?")[0], f"is at {addresses}, which is no public address")
         self.sock = self._tls.wrap_socket(_connected(allowed), server_hostname=self.host)
+
+
+def _connection(parts: SplitResult) -> http.client.HTTPSConnection:
+    """Return a connection to be made, through the proxy of the network if it has one for this host.
+
+    The proxy looks the name up, and decides what it leads to: a name may be known to it alone. An address is checked here too.
+    """
+    host, port = parts.hostname or "", parts.port or 443
+    proxy = urlsplit("" if proxy_bypass(host) else getproxies().get("https", ""))
+    if not proxy.hostname:
+        return _Connection(parts)
+    if _is_address(host) and not _is_allowed(host):
+        raise _refused(parts.geturl(), f"is at {host}, which is no public address")
+    tls = ssl.create_default_context()
+    connection = http.client.HTTPSConnection(proxy.hostname, proxy.port or 80, timeout=_READ_SECONDS, context=tls)
+    credentials = f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()
+    authorization = {"Proxy-Authorization": f"Basic {b64encode(credentials).decode()}"} if proxy.username else {}
+    connection.set_tunnel(host, port, authorization)
+    return connection
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _connected(found: Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]) -> socket.socket:

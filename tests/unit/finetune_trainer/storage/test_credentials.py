@@ -51,7 +51,11 @@ KEY_FILE = {"type": "service_account", "project_id": "p", "private_key": "-----B
             },
         ),
         ("s3", {"AWS_ENDPOINT_URL": "http://minio"}, {"endpoint_url": "http://minio"}),
-        ("gs", {"GOOGLE_APPLICATION_CREDENTIALS_JSON": json.dumps(KEY_FILE)}, {"token": KEY_FILE}),
+        (
+            "gs",
+            {"GOOGLE_APPLICATION_CREDENTIALS_JSON": json.dumps(KEY_FILE)},
+            {"token": KEY_FILE, "session_kwargs": {"trust_env": True}},
+        ),
         ("az", {"AZURE_STORAGE_CONNECTION_STRING": "A=b;AccountKey=c"}, {"connection_string": "A=b;AccountKey=c"}),
         (
             "az",
@@ -101,7 +105,7 @@ def test_a_secret_that_lacks_something_is_reported_with_its_field_and_without_it
 
 
 def test_without_a_secret_each_library_looks_by_itself(secrets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert storage_options("gs", "model") == {}
+    assert storage_options("gs", "model").keys() == {"session_kwargs"}
     assert storage_options("az", "model") == {}
     assert storage_options("s3", "model").keys() == {"max_concurrency", "default_block_size", "config_kwargs"}
     assert hub_token("model") is None
@@ -112,7 +116,7 @@ def test_without_a_secret_each_library_looks_by_itself(secrets: Path, monkeypatc
     assert storage_options("s3", "model")["client_kwargs"] == {"region_name": "eu-central-1"}
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS_JSON", json.dumps(KEY_FILE))
     assert storage_options("az", "model") == {"account_name": "acc", "account_key": "key"}
-    assert storage_options("gs", "model") == {"token": KEY_FILE}
+    assert storage_options("gs", "model")["token"] == KEY_FILE
 
 
 def test_each_role_has_its_own_secret(secrets: Path) -> None:

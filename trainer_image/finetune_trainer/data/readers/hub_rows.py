@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import datasets
 from datasets.data_files import FILES_TO_IGNORE
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from finetune_api.reasons import Reason
@@ -38,6 +38,8 @@ def hub_files(settings: DatasetSettings) -> HubFiles | None:
         TrainerError: As `find_files`; besides what the Hub's libraries raise.
     """
     repository, token = hub_id(settings.source), hub_token("dataset")
+    # The Hub's own viewer is a host of its own, which other endpoints have not.
+    datasets.config.USE_PARQUET_EXPORT = constants.ENDPOINT == "https://huggingface.co"
     try:
         builder = datasets.load_dataset_builder(repository, name=settings.name, revision=settings.revision, token=token)
     except Exception as error:
