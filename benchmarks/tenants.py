@@ -47,7 +47,6 @@ ROOT = Path(__file__).parent.parent
 SAMPLES = 20
 OBJECTS = 1000
 HOSTILE = 20
-HEALTH_PORT = 18080
 _PATIENCE = 300.0
 
 
@@ -221,15 +220,17 @@ def running_cluster(folder: Path) -> Iterator[tuple[Cluster, str]]:
         yield cluster, "on a real control plane"
 
 
+def kubectl(cluster: Cluster, *arguments: str) -> str:
+    """What kubectl prints."""
+    command = [str(Path(sys.executable).with_name("kubectl")), f"--kubeconfig={cluster.kubeconfig}", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 @contextlib.contextmanager
 def operator(cluster: Cluster, folder: Path) -> Iterator[psutil.Process]:
     """The operator with its default settings, in a process of its own."""
-    command = [sys.executable, "-m", "kubectl_cli"]
-    kubectl = Path(sys.executable).with_name("kubectl")
-    crds = str(ROOT / "crds" / "finetunejobs.yaml")
-    command = [str(kubectl), f"--kubeconfig={cluster.kubeconfig}", "apply", "--server-side", "-f", crds]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    settings = {"HEALTH_PORT": str(HEALTH_PORT), "REPORTS_PORT": "0", "LOG_FORMAT": "text"}
+    kubectl(cluster, "apply", "--server-side", "-f", str(ROOT / "crds" / "finetunejobs.yaml"))
+    settings = {"HEALTH_PORT": "0", "REPORTS_PORT": "0", "LOG_FORMAT": "text"}
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "KUBECONFIG": str(cluster.kubeconfig)}
     environment |= {f"FINETUNE_OPERATOR_{name}": value for name, value in settings.items()}
     with (folder / "operator.log").open("wb") as log:
@@ -246,6 +247,7 @@ class Tenants:
     """Two namespaces, `quiet` and `crowd`; the quota of the latter allows no Job."""
 
     def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
         self._client = config.new_client_from_config(str(cluster.kubeconfig))
         self._objects = client.CustomObjectsApi(self._client)
         self._jobs = client.BatchV1Api(self._client)
@@ -289,10 +291,8 @@ class Tenants:
 
     def refused(self) -> float:
         """Jobs that the API server has refused so far."""
-        text = self._client.call_api(
-            "/metrics", "GET", auth_settings=["BearerToken"], response_type="str", _return_http_data_only=True
-        )
-        wanted = [line for line in str(text).splitlines() if line.startswith("apiserver_request_total{")]
+        text = kubectl(self._cluster, "get", "--raw", "/metrics")
+        wanted = [line for line in text.splitlines() if line.startswith("apiserver_request_total{")]
         wanted = [
             line for line in wanted if 'code="403"' in line and 'resource="jobs"' in line and 'verb="POST"' in line
         ]

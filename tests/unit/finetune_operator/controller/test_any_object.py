@@ -41,6 +41,7 @@ from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.report import NotAReport, parse_body
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.job import changes, changes_after_the_end
+from finetune_operator.reports.latest import LatestReports
 from finetune_operator.status.compute import compare, compute_status, to_manifest
 from finetune_operator.status.phase_event import phase_event
 
@@ -263,6 +264,20 @@ def test_any_report_and_any_final_report_let_the_job_end_as_the_job_says(told: A
         body, unread = REPORT, str(error)
 
     everything(finetunejob(), word, body, unread)
+
+
+@thorough
+@given(reports)
+def test_any_report_that_is_taken_is_kept_as_it_came(told: Any) -> None:
+    try:
+        body = parse_body(json.dumps(told).encode())
+    except NotAReport:
+        return
+    came, kept = replace(received({}), body=body), LatestReports()
+
+    kept.take(came)
+
+    assert dict(kept.received) == {came.pod_uid: came}
 
 
 @thorough
