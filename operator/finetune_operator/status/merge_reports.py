@@ -20,6 +20,7 @@ from finetune_api.status import (
 )
 from finetune_operator.job.observation import PodState
 from finetune_operator.status.own_places import keep_own_places
+from finetune_operator.status.size import fit
 
 _Row = TypeVar("_Row", Evaluation, Checkpoint)
 
@@ -66,6 +67,7 @@ def merge_reports(
         news[Reason.REPORT_NOT_UNDERSTOOD] = f"what the trainer reported could not be read and was left out: {unread}"
     if foreign:
         news[Reason.OUTSIDE_OUTPUT] = f"the trainer reported {foreign[0]}, which is not below the output {output}"
+    known = fit(known)
     return known.model_copy(update={"warnings": _warnings(previous, known, news)})
 
 
