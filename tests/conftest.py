@@ -55,7 +55,8 @@ class _SkipsTorch:
 @pytest.fixture(autouse=True)
 def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is a secret in one test, such as "secret", is an ordinary word in the next one of the same process."""
-    monkeypatch.setattr(redact, "_known", redact._known)
+    for name in ("_known", "_heads", "_public"):
+        monkeypatch.setattr(redact, name, getattr(redact, name))
 
 
 @pytest.fixture(scope="session")

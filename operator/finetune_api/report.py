@@ -42,6 +42,9 @@ ENV_CONFIG_DIGEST = "FINETUNE_CONFIG_DIGEST"
 """`sha256:…` of run.yaml, from the Job's template, which nobody can change: whoever may edit ConfigMaps decides nothing."""
 ENV_SECRETS = "FINETUNE_SECRETS"
 """Folder with one folder for each secretRef of the manifest, `model/`, `dataset/` and `output/`: a file for each key."""
+ENV_SECRET_PATHS = "FINETUNE_SECRET_PATHS"  # noqa: S105
+ENV_SECRET_VARIABLES = "FINETUNE_SECRET_VARIABLES"  # noqa: S105
+"""Further folders with Secrets, parted by `:`, and names of variables that come from one, parted by `,`: nothing of them is shown."""
 ENV_NODE_RANK = "FINETUNE_NODE_RANK"
 ENV_RENDEZVOUS = "FINETUNE_RENDEZVOUS"
 """With more than one node: this pod's number from 0, and host:port of the first pod's."""

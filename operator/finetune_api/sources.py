@@ -9,7 +9,16 @@ from finetune_api.pod import LocalReference
 from finetune_api.rules import Rule
 from finetune_api.text import Text
 
-_UP = r"(^|/)[.][.](/|$)"
+_DOT = r"([.]|%(25)*2[eE])"
+_SEPARATOR = r"(/|\\|%(25)*(2[fF]|5[cC]))"
+_UP = (
+    # A segment of two dots, however its characters are encoded, once or more often.
+    rf"(^|{_SEPARATOR}){_DOT}{_DOT}({_SEPARATOR}|[?#]|$)"
+    # In a path on a volume or in a bucket also what may begin it anew or cut it: //, and encoded separators and control characters.
+    r"|^((pvc|s3|gs|az)://|file:///)(.*/)?/"
+    r"|^(pvc|s3|gs|az|file)://.*(\\|%(25)*(2[fF]|5[cC]|[01][0-9a-fA-F]|7[fF]))"
+)
+"""What leads out of the place that a URI names."""
 _HUB_ID = r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?"
 _CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^\s]*)?"
 _BUCKET = r"(s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(/[^\s?#@]*)?"
@@ -21,7 +30,7 @@ Source: TypeAlias = Annotated[
     Text(
         pattern=rf"^((hf://(datasets/)?)?{_HUB_ID}|file:///[^\s]+|{_CLAIM}|{_BUCKET}|https://[^\s@]+)$",
         message="must be a Hugging Face Hub id (org/name), file:///path/in/the/container, pvc://claim/path, "
-        "s3://, gs:// or az://bucket/path, or https://host/file, without '..'",
+        "s3://, gs:// or az://bucket/path, or https://host/file, without '..', '//' or an encoded slash",
         max_length=512,
         forbid=_UP,
     ),
@@ -30,7 +39,7 @@ OutputUri: TypeAlias = Annotated[
     str,
     Text(
         pattern=rf"^({_CLAIM}|{_BUCKET}|{_HUB_OUTPUT})$",
-        message="must be pvc://claim/path, s3://, gs:// or az://bucket/path, or hf://org/name, without '..'; "
+        message="must be pvc://claim/path, s3://, gs:// or az://bucket/path, or hf://org/name, without '..', '//' or an encoded slash; "
         "leave it out and the operator makes a volume for the job",
         max_length=512,
         forbid=_NO_OUTPUT,
@@ -43,7 +52,7 @@ OutputTemplate: TypeAlias = Annotated[
         pattern=rf"^(pvc://([a-z0-9]|{_PLACEHOLDER})([-a-z0-9.]|{_PLACEHOLDER})*(/([^\s{{}}]|{_PLACEHOLDER})*)?"
         rf"|(s3|gs|az)://([A-Za-z0-9]|{_PLACEHOLDER})([A-Za-z0-9._-]|{_PLACEHOLDER})*(/([^\s?#@{{}}]|{_PLACEHOLDER})*)?"
         rf"|hf://([A-Za-z0-9]|{_PLACEHOLDER})([A-Za-z0-9._-]|{_PLACEHOLDER})*/([A-Za-z0-9]|{_PLACEHOLDER})([A-Za-z0-9._-]|{_PLACEHOLDER})*)$",
-        message="must be pvc://claim/path, s3://, gs:// or az://bucket/path, or hf://org/name, without '..'; "
+        message="must be pvc://claim/path, s3://, gs:// or az://bucket/path, or hf://org/name, without '..', '//' or an encoded slash; "
         "{namespace} and {name} stand for those of the job",
         max_length=512,
         forbid=_NO_OUTPUT,
@@ -53,7 +62,7 @@ RunOutputUri: TypeAlias = Annotated[
     str,
     Text(
         pattern=rf"^(file:///[^\s]+|{_CLAIM}|{_BUCKET}|{_HUB_OUTPUT})$",
-        message="must be file:///path, pvc://claim/path, s3://, gs:// or az://bucket/path, or hf://org/name, without '..'",
+        message="must be file:///path, pvc://claim/path, s3://, gs:// or az://bucket/path, or hf://org/name, without '..', '//' or an encoded slash",
         max_length=1024,
         forbid=_NO_OUTPUT,
     ),

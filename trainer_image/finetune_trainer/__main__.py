@@ -15,7 +15,7 @@ from finetune_api.run import RunConfig
 from finetune_api.status import Failure
 from finetune_trainer.base.errors import Stopped
 from finetune_trainer.base.frozen_imports import frozen_imports
-from finetune_trainer.base.redaction import guard_logs
+from finetune_trainer.base.redaction import guard_logs, redact
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.data import token_cache
 from finetune_trainer.processes.child import is_launched, is_main, terminate_with_launcher, write_final_report
@@ -24,7 +24,7 @@ from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.failure import explain
 from finetune_trainer.settings.command_line import Options, parse_options, parse_volumes
 from finetune_trainer.settings.load import load_config
-from finetune_trainer.storage.credentials import remember_secrets
+from finetune_trainer.storage.credentials import publish_places, remember_secrets
 from finetune_trainer.storage.trust import trust_authorities
 from finetune_trainer.storage.uris import Volumes
 
@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> int:
         remember_secrets()
         trust_authorities()
         config = load_config(options.config, os.environ.get(ENV_CONFIG_DIGEST))
+        publish_places(config)
         volumes = parse_volumes(options.volume)
         alone = options.command == "prepare" or config.nodes * config.processes == 1
         if not alone and not is_launched():
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
         found = _execute(options, config, volumes, state, stop)
         stop.ignore()
         if is_main():
-            sys.stdout.write(found)
+            sys.stdout.write(redact(found))
     except (Stopped, Exception) as error:  # noqa: BLE001 - every end is reported
         stop.ignore()  # first of all: a signal now would leave the end of the run unreported
         code, failure = explain(error, state)
@@ -77,10 +78,11 @@ def _prepare(options: Options) -> ExitCode:
         remember_secrets()
         trust_authorities()
         config, volumes = load_config(options.config), parse_volumes(options.volume)
+        publish_places(config)
         found = _execute(options, config, volumes, state, stop=StopSignal(before_exit=lambda: None))
     except Exception as error:  # noqa: BLE001 - as in `main`
         return explain(error, state)[0]
-    sys.stdout.write(found)
+    sys.stdout.write(redact(found))
     return ExitCode.SUCCESS
 
 

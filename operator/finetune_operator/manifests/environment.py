@@ -11,6 +11,8 @@ from finetune_api.report import (
     ENV_PRIVATE_ADDRESSES,
     ENV_RENDEZVOUS,
     ENV_RUN_SECRET,
+    ENV_SECRET_PATHS,
+    ENV_SECRET_VARIABLES,
     ENV_SECRETS,
     ENV_SERVER_URL,
     ENV_TERMINATION_LOG,
@@ -70,6 +72,7 @@ def build_environment(
     }
     if secrets:
         ours[ENV_SECRETS] = SECRETS_DIR
+    ours |= _secrets_of_the_pod(spec)
     if private_addresses:
         ours[ENV_PRIVATE_ADDRESSES] = "allow"
     if run_secret:
@@ -89,6 +92,15 @@ def build_environment(
     theirs = [variable.to_wire() for variable in spec.pod.env]
     replaced = {variable["name"] for variable in theirs}
     return [variable for variable in values if variable["name"] not in replaced] + theirs
+
+
+def _secrets_of_the_pod(spec: FineTuneJobSpec) -> dict[str, str]:
+    """Say what of `spec.pod` comes from a Secret, so that the trainer shows nothing of it."""
+    variables = [each.name for each in spec.pod.env if each.value_from and each.value_from.secret_key_ref]
+    volumes = {volume.name for volume in spec.pod.volumes if volume.secret}
+    paths = [mount.mount_path for mount in spec.pod.volume_mounts if mount.name in volumes]
+    named = {ENV_SECRET_VARIABLES: ",".join(variables), ENV_SECRET_PATHS: ":".join(paths)}
+    return {name: value for name, value in named.items() if value}
 
 
 def _threads(resources: Resources, cpu: str) -> int:

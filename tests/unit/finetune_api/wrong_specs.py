@@ -123,6 +123,19 @@ def _steps(evaluation: int | None, checkpoints: int | None) -> Change:
 WRONG: Final = (
     WrongSpec({"model": {"source": ""}}, _SOURCE, {"model": {"source": "a"}}),
     WrongSpec({"model": {"source": "pvc://claim/../x"}}, _SOURCE, {"model": {"source": "pvc://claim/..x"}}),
+    *(
+        WrongSpec({"model": {"source": f"{scheme}://claim/{path}"}}, _SOURCE, {"model": {"source": f"{scheme}://claim/a%20b"}})
+        for scheme in ("pvc", "s3")
+        for path in (
+            "%2e%2e/x", ".%2E/x", "%2E./x", "a/%2e%2e", "%252e%252e/x", "%25252e./x", "a%2f..%2fx", "..%5cx", "/etc/passwd", "a//x",
+            "a//", "%2fetc/passwd", "a%2Fb", "a%5Cb", "a%00b", "a%0ab", "a%7fb", "a%252fb", "a\\b",
+        )
+    ),
+    WrongSpec({"model": {"source": "file:////etc/x"}}, _SOURCE, {"model": {"source": "file:///etc/x/"}}),
+    WrongSpec({"dataset": {"source": "https://h/a/%2e%2e/x"}}, _SOURCE, {"dataset": {"source": "https://h/a/..x//b%2Fc?d=%2F"}}),
+    WrongSpec({"dataset": {"source": "https://h/a/%2e%2e?x=1"}}, _SOURCE, {"dataset": {"source": "https://h/a/x?x=..a"}}),
+    WrongSpec({"output": {"uri": "pvc://claim/%2e%2e/x"}}, _OUTPUT, {"output": {"uri": "pvc://claim/%2ex"}}),
+    WrongSpec({"output": {"uri": "gs://b//x"}}, _OUTPUT, {"output": {"uri": "gs://b/x/"}}),
     WrongSpec({"model": {"source": "a/b/c"}}, _SOURCE, {"model": {"source": "a/b"}}),
     WrongSpec({"model": {"source": "a/b\n"}}, _SOURCE, {"model": {"source": "file:///a\x0b"}}),
     WrongSpec({"dataset": {"source": "s3://key:secret@b/x"}}, _SOURCE, {"dataset": {"source": "s3://b/x"}}),

@@ -1,18 +1,22 @@
 """Removes secrets from everything that leaves the trainer: log lines, tracebacks, reports and the final report."""
 
-import json
 import logging
 import re
+import sys
 import threading
 from collections.abc import Iterable
+from itertools import takewhile
+from types import TracebackType
 from typing import Any
-from urllib.parse import quote
+
+from finetune_api.printable import printable
+from finetune_trainer.base.secret_forms import forms
 
 logger = logging.getLogger(__name__)
 
 HIDDEN = "***"
-_SHORTEST = 6
-"""Shorter values are not secret, and would be found in the middle of words."""
+_HEAD = 12
+"""So many characters of the beginning give away a secret of twice as many."""
 _PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -26,10 +30,11 @@ _PATTERNS = tuple(
         r"(?i)(?<=X-Goog-Signature=)[^&\s'\"]+",
         r"(?i)(?<=X-Amz-Security-Token=)[^&\s'\"]+",
         r"(?i)(?<=Bearer )[A-Za-z0-9._~+/=-]{8,}",
+        r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
         r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     )
 )
-"""Secrets known by their form: passwords in URLs, tokens of the Hub, keys and signatures of the clouds."""
+"""Secrets known by their form: passwords in URLs, tokens of the Hub, keys and signatures of the clouds, tokens of Kubernetes."""
 
 
 class Redactor:
@@ -37,57 +42,69 @@ class Redactor:
 
     def __init__(self) -> None:
         self._known: tuple[str, ...] = ()
+        self._heads: tuple[tuple[str, str], ...] = ()
+        self._public: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
     def remember(self, values: Iterable[str]) -> None:
-        """Replace these values from now on."""
-        encodings = {encoding for value in values for encoding in _encodings(value) if len(encoding) >= _SHORTEST}
+        """Replace these values from now on, however they are spelled, and what is secret in them."""
+        found = {form for value in values for form in forms(value) if not self._is_public(form)}
         with self._lock:
-            self._known = tuple(sorted(encodings.union(self._known), key=lambda known: (-len(known), known)))
+            self._know(found.union(self._known))
+
+    def publish(self, texts: Iterable[str]) -> None:
+        """Leave alone what is in these texts, which everybody may read: a Secret may hold the name of a bucket."""
+        self._public = (*self._public, *texts)
+        with self._lock:
+            self._know({form for form in self._known if not self._is_public(form)})
 
     def __call__(self, text: str) -> str:
-        """Return the text without secrets."""
+        """Return the text without secrets, nor the beginning of one that was cut."""
         for secret in self._known:
             text = text.replace(secret, HIDDEN)
+        for head, secret in self._heads:
+            text = _without_beginnings(text, head, secret)
         for pattern in _PATTERNS:
             text = pattern.sub(HIDDEN, text)
         return text
+
+    def tree(self, value: Any) -> Any:
+        """Return a JSON value whose texts are without secrets."""
+        if isinstance(value, str):
+            return self(value)
+        if isinstance(value, dict):
+            return {self(name): self.tree(member) for name, member in value.items()}
+        return [self.tree(member) for member in value] if isinstance(value, list) else value
+
+    def _know(self, known: set[str]) -> None:
+        self._known = tuple(sorted(known, key=lambda form: (-len(form), form)))
+        heads = {form[:_HEAD]: form for form in self._known if len(form) >= 2 * _HEAD}
+        self._heads = tuple(
+            (head, form) for head, form in sorted(heads.items()) if "://" not in head and not self._is_public(head)
+        )
+
+    def _is_public(self, form: str) -> bool:
+        return any(form in text for text in self._public)
+
+
+def _without_beginnings(text: str, head: str, secret: str) -> str:
+    start = text.find(head)
+    while start >= 0:
+        length = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text[start:], secret, strict=False)))
+        text = f"{text[:start]}{HIDDEN}{text[start + length :]}"
+        start = text.find(head, start + len(HIDDEN))
+    return text
 
 
 redact = Redactor()
 """The redactor of this process: logging is global too."""
 
 
-def _encodings(value: str) -> Iterable[str]:
-    """Yield a value as it is, in URLs and in JSON, and the secrets in it where it is a key file or a connection string."""
-    value = value.strip()
-    parts = [value, *value.splitlines(), *_members(value)]
-    if ";" in value and "=" in value:
-        parts += [
-            field.partition("=")[2]
-            for field in value.split(";")
-            if field.partition("=")[0].lower() in ("accountkey", "sharedaccesssignature")
-        ]
-    for part in parts:
-        yield part
-        yield quote(part, safe="")
-        yield json.dumps(part)[1:-1]
-
-
-def _members(value: str) -> list[str]:
-    try:
-        content = json.loads(value)
-    except ValueError:
-        return []
-    secret = ("private_key", "private_key_id", "client_secret", "refresh_token", "token")
-    if not isinstance(content, dict):
-        return []
-    members = [member for name, member in content.items() if name in secret and isinstance(member, str)]
-    return [line for member in members for line in (member, *member.splitlines())]
-
-
 def guard_logs() -> None:
-    """Redact every record of every logger from now on, of libraries too, and what ends a thread."""
+    """Redact every record of every logger from now on, of libraries too, and what ends a thread or the program.
+
+    What a terminal would obey is left out too: a message may hold a name or a text that somebody else wrote.
+    """
     make = logging.getLogRecordFactory()
     if getattr(make, "redacts", False):
         return
@@ -100,6 +117,7 @@ def guard_logs() -> None:
     make_redacted.redacts = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(make_redacted)
     threading.excepthook = _log_thread_failure
+    sys.excepthook = _log_failure
 
 
 def _redact_record(record: logging.LogRecord) -> None:
@@ -107,11 +125,11 @@ def _redact_record(record: logging.LogRecord) -> None:
         message = record.getMessage()
     except (TypeError, ValueError, KeyError):
         return  # logging itself reports a wrong format
-    clean = redact(message)
+    clean = printable(redact(message), lines=True)
     if clean != message:
         record.msg, record.args = clean, ()
     if record.exc_info and record.exc_info[0] is not None:
-        record.exc_text = redact(logging.Formatter().formatException(record.exc_info))
+        record.exc_text = printable(redact(logging.Formatter().formatException(record.exc_info)), lines=True)
 
 
 def _log_thread_failure(arguments: threading.ExceptHookArgs) -> None:
@@ -121,3 +139,10 @@ def _log_thread_failure(arguments: threading.ExceptHookArgs) -> None:
     logger.error(
         "%s ended by an exception", name, exc_info=(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)
     )
+
+
+def _log_failure(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        logger.error("the program ended by an exception", exc_info=(kind, error, traceback))

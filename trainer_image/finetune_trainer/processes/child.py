@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from finetune_api.report import ENV_TERMINATION_LOG, FinalReport
+from finetune_trainer.base.redaction import redact
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def write_final_report(report: FinalReport) -> None:
     else:
         return
     try:
-        path.write_text(report.to_termination_message(), encoding="utf-8")
+        clean = FinalReport.model_validate(redact.tree(report.to_wire()))
+        path.write_text(clean.to_termination_message(), encoding="utf-8")
     except OSError as error:
         logger.warning("the final report cannot be written to %s: %s", path, error)

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from finetune_trainer.base.files import write_atomically
+from finetune_trainer.base.redaction import redact
 from finetune_trainer.metrics.by_class import ByClass
 from finetune_trainer.storage.disk_errors import output_failures
 
@@ -69,7 +70,7 @@ class History:
         with self._lock:
             self._lines.append(line)
         with output_failures(self._path.parent), self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{line.to_json()}\n")
+            file.write(f"{_clean(line)}\n")
             if kind != "log":
                 file.flush()
                 os.fsync(file.fileno())
@@ -110,6 +111,11 @@ class History:
     def _of_kind(self, kind: Kind) -> list[Line]:
         with self._lock:
             return [line for line in self._lines if line.kind == kind]
+
+
+def _clean(line: Line) -> str:
+    """Return a line as JSON without secrets: names of classes come from the data."""
+    return json.dumps(redact.tree(json.loads(line.to_json())), ensure_ascii=False, separators=(",", ":"))
 
 
 def _read(path: Path) -> list[Line]:

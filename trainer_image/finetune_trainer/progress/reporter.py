@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetune_api.report import ENV_CA_CERT, ENV_SERVER_URL, ENV_TOKEN, MAX_REPORT_BYTES, ReportBody
+from finetune_trainer.base.redaction import redact
 from finetune_trainer.progress.state import RunState
 
 logger = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class Reporter:
 
     def _post(self, endpoint: Endpoint, timeout: float) -> None:
         body = ReportBody(report=self._state.report())
-        text = json.dumps(body.to_wire()).encode()
+        text = json.dumps(redact.tree(body.to_wire())).encode()
         if len(text) > MAX_REPORT_BYTES:
             raise ValueError(f"the report has {len(text)} bytes, more than {MAX_REPORT_BYTES}")
         endpoint.post(text, timeout)

@@ -1,14 +1,17 @@
 """Credentials of buckets and of the Hub: from the Secrets that the manifest names, else where each library looks itself."""
 
+import base64
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from finetune_api.reasons import Reason
-from finetune_api.report import ENV_SECRETS
+from finetune_api.report import ENV_RUN_SECRET, ENV_SECRET_PATHS, ENV_SECRET_VARIABLES, ENV_SECRETS
+from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.base.text import listed
@@ -31,8 +34,13 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "hf": ("HF_TOKEN",),
 }
 _NOT_SECRET = ("AWS_REGION", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT")
-_MORE_VARIABLES = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_CLIENT_SECRET", "AZURE_STORAGE_CLIENT_SECRET")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+_SECRET_NAME = re.compile(
+    r"(?i)TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|(API|ACCESS|ACCOUNT|STORAGE)_?KEY|CONNECTION_STRING|_SAS"
+)
+"""Names of variables that hold a secret."""
+_LARGEST_SECRET = 2**20
+"""Bytes; Kubernetes takes no larger one."""
 _PARTS_AT_ONCE = 4
 """Parts of one file that are sent at the same time: each takes up to 50 MiB of memory."""
 _RETRIES = {"mode": "standard", "total_max_attempts": 3}
@@ -42,12 +50,42 @@ _BLOCK_BYTES = 16 * 2**20
 
 
 def remember_secrets() -> None:
-    """Redact every secret that is in the environment or mounted from now on, see `base.redaction`."""
-    names = [name for keys in _KEYS.values() for name in keys if name not in _NOT_SECRET]
-    redact.remember(os.environ[name] for name in (*names, *_MORE_VARIABLES) if name in os.environ)
+    """Redact every value that came from a Secret from now on, under whatever name: files, and variables.
+
+    Outside a cluster nobody says which variables hold secrets: those that are called so do.
+    """
+    told = os.environ.get(ENV_SECRET_VARIABLES, "").split(",")
+    redact.remember(
+        value
+        for name, value in os.environ.items()
+        if name in told or (_SECRET_NAME.search(name) and not os.path.exists(value))  # noqa: PTH110 - of any text
+    )
     redact.remember(password for name in _PROXIES for password in _passwords(os.environ.get(name, "")))
-    for role in FIELDS:
-        _read(role, names)
+    folders = [os.environ.get(name, "") for name in (ENV_SECRETS, ENV_RUN_SECRET)]
+    folders += os.environ.get(ENV_SECRET_PATHS, "").split(":")
+    for folder in filter(None, folders):
+        redact.remember(_contents(Path(folder)))
+
+
+def _contents(path: Path) -> Iterator[str]:
+    """Yield what the files at or below a path hold, but for what tells only where a bucket is."""
+    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+        if file.name in _NOT_SECRET or not file.is_file():
+            continue
+        try:
+            content = file.read_bytes()[:_LARGEST_SECRET]
+        except OSError:  # who needs it says so
+            continue
+        yield content.decode("utf-8", "replace")
+        yield base64.b64encode(content).decode()
+
+
+def publish_places(config: RunConfig) -> None:
+    """Leave the places that the manifest names readable, though a Secret may name them too."""
+    redact.publish(
+        urlsplit(uri)._replace(query="").geturl()
+        for uri in (config.model.source, config.dataset.source, config.output.uri)
+    )
 
 
 def _passwords(url: str) -> Iterator[str]:

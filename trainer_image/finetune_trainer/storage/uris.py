@@ -43,8 +43,9 @@ def locate(uri: str, volumes: Volumes) -> Path:
             f"give its folder: --volume {claim}=/some/folder",
             Reason.VOLUME_NOT_GIVEN,
         )
-    if ".." in Path(path).parts:
-        raise bad_configuration(f"{uri}: the path must not hold '..'")
+    # What is decoded is looked at again: an absolute path would not lie in the volume.
+    if path.startswith("/") or ".." in Path(path).parts or "\0" in path:
+        raise bad_configuration(f"{uri}: the path must not leave its volume")
     return volumes[claim] / path
 
 

@@ -139,3 +139,29 @@ def test_secrets_of_files_and_of_the_environment_are_kept_out_of_messages_from_t
     remember_secrets()
 
     assert redact("from-the-secret from-the-environment mars-north-1") == "*** *** mars-north-1"
+
+
+def test_every_value_of_a_secret_is_known_to_the_redaction_under_whatever_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {
+        name: f"value-of-{name}-kept-to-itself"
+        for name in ("odd.key", "ANY_NAME", "nested", "LOTTERY_NUMBER", "MY_TOKEN")
+    }
+    (tmp_path / "secrets" / "model").mkdir(parents=True)
+    (tmp_path / "secrets" / "model" / "odd.key").write_text(values["odd.key"])
+    (tmp_path / "volume" / "..data").mkdir(parents=True)
+    (tmp_path / "volume" / "..data" / "nested").write_bytes(values["nested"].encode() + b"\xff\n")
+    (tmp_path / "volume" / "ANY_NAME").write_text(values["ANY_NAME"])
+    monkeypatch.setenv(ENV_SECRETS, str(tmp_path / "secrets"))
+    monkeypatch.setenv("FINETUNE_SECRET_PATHS", f"{tmp_path}/none:{tmp_path}/volume")
+    monkeypatch.setenv("FINETUNE_SECRET_VARIABLES", "LOTTERY_NUMBER,OTHER")
+    monkeypatch.setenv("LOTTERY_NUMBER", values["LOTTERY_NUMBER"])
+    monkeypatch.setenv("MY_TOKEN", values["MY_TOKEN"])
+    monkeypatch.setenv("PLAIN", "nothing to hide")
+
+    remember_secrets()
+
+    for name, value in values.items():
+        assert redact(f"{name}: {value}") in (f"{name}: ***", f"{name}: ***\ufffd")
+    assert redact("nothing to hide") == "nothing to hide"

@@ -24,6 +24,19 @@ def test_a_claim_that_is_not_mounted_is_named_with_the_remedy() -> None:
     assert caught.value.hint == "give its folder: --volume data=/some/folder"
 
 
-def test_no_path_leaves_its_claim() -> None:
-    with pytest.raises(TrainerError, match="must not hold"):
-        locate("pvc://data/%2e%2e/secret", {"data": Path("/mnt/data")})
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret",
+        "%2e%2e/secret",
+        "a/.%2e/%2e./secret",
+        "/etc/passwd",
+        "%2fetc/passwd",
+        "%2f%2fetc/passwd",
+        "a%2f..%2f..%2fb",
+        "a%00b",
+    ],
+)
+def test_no_path_leaves_its_claim(path: str) -> None:
+    with pytest.raises(TrainerError, match="must not leave its volume"):
+        locate(f"pvc://data/{path}", {"data": Path("/mnt/data")})
