@@ -15,7 +15,7 @@ _UP = (
     # A segment of two dots, however its characters are encoded, once or more often.
     rf"(^|{_SEPARATOR}){_DOT}{_DOT}({_SEPARATOR}|[?#]|$)"
     # In a path on a volume or in a bucket also what may begin it anew or cut it: //, and encoded separators and control characters.
-    r"|^((pvc|s3|gs|az)://|file:///)(.*/)?/"
+    r"|^(pvc|s3|gs|az)://(.*/)?/"
     r"|^(pvc|s3|gs|az|file)://.*(\\|%(25)*(2[fF]|5[cC]|[01][0-9a-fA-F]|7[fF]))"
 )
 """What leads out of the place that a URI names."""

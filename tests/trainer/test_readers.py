@@ -461,6 +461,27 @@ def test_a_name_where_there_are_no_configurations_is_refused(read: Read, files: 
     assert failure(read, files, name="de").reason == "DatasetNameUnknown"
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd.csv",
+        "../beside.csv",
+        "a/../../b.csv",
+        "~/x.csv",
+        "https://169.254.169.254/x.csv",
+        "zip://a::file:///b.csv",
+    ],
+)
+@pytest.mark.parametrize(
+    "named", ["data_files: {}", "data_files:\n  - split: train\n    path: [a.csv, '{}']", "data_dir: {}"]
+)
+def test_a_readme_leads_to_no_file_but_those_of_its_data_set(read: Read, path: str, named: str) -> None:
+    readme = f"---\nconfigs:\n- config_name: a\n  {named.format(path)}\n---\n"
+
+    with pytest.raises(TrainerError, match="names a file that is not its own"):
+        read({"README.md": readme, "a.csv": "text,label\na,x\n"})
+
+
 def test_a_separator_that_the_readme_names_is_used(read: Read) -> None:
     readme = "---\nconfigs:\n- config_name: a\n  data_files: a.csv\n  sep: ';'\n---\n"
 

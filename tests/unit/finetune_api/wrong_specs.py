@@ -131,7 +131,7 @@ WRONG: Final = (
             "a//", "%2fetc/passwd", "a%2Fb", "a%5Cb", "a%00b", "a%0ab", "a%7fb", "a%252fb", "a\\b",
         )
     ),
-    WrongSpec({"model": {"source": "file:////etc/x"}}, _SOURCE, {"model": {"source": "file:///etc/x/"}}),
+    WrongSpec({"model": {"source": "file:///a/%2e%2e/x"}}, _SOURCE, {"model": {"source": "file:///a//x/"}}),
     WrongSpec({"dataset": {"source": "https://h/a/%2e%2e/x"}}, _SOURCE, {"dataset": {"source": "https://h/a/..x//b%2Fc?d=%2F"}}),
     WrongSpec({"dataset": {"source": "https://h/a/%2e%2e?x=1"}}, _SOURCE, {"dataset": {"source": "https://h/a/x?x=..a"}}),
     WrongSpec({"output": {"uri": "pvc://claim/%2e%2e/x"}}, _OUTPUT, {"output": {"uri": "pvc://claim/%2ex"}}),

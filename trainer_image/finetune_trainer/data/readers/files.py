@@ -2,9 +2,9 @@
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import datasets
@@ -72,7 +72,8 @@ def find_files(source: str, folder: Path, name: str | None, used: frozenset[str]
     Raises:
         TrainerError: DATA when there is no such configuration, or none is chosen, or rows would be left out.
     """
-    card = _card(folder)
+    card = read_card(folder)
+    check_own_files(source, card)
     configs = MetadataConfigs.from_dataset_card_data(card)
     chosen = _chosen(source, configs, name)
     params = configs[chosen] if chosen else {}
@@ -114,7 +115,31 @@ def _main_reader(usual: str | None, files: Sequence[DataFile], used: frozenset[s
     return max(firsts, key=lambda reader: (len(used & set(columns_of(firsts[reader]))), reader == usual))
 
 
-def _card(folder: Path) -> DatasetCardData:
+def check_own_files(source: str, card: DatasetCardData) -> None:
+    """The README names files of the data set itself: `datasets` would read any file of this machine, and any address.
+
+    Raises:
+        TrainerError: DATA, naming what leads elsewhere.
+    """
+    for params in MetadataConfigs.from_dataset_card_data(card).values():
+        for path in _texts([params.get("data_files"), params.get("data_dir")]):
+            if "://" in path or path.startswith(("/", "~")) or ".." in PurePosixPath(path).parts:
+                raise data_error(
+                    Reason.DATASET_UNREADABLE,
+                    f"{source}: its README.md names a file that is not its own: {path:.100}",
+                    "copy the file to where the data set is, and name it by its path there",
+                )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+
+
+def read_card(folder: Path) -> DatasetCardData:
     """The metadata in the folder's README."""
     readme, beside = folder / datasets.config.REPOCARD_FILENAME, folder / datasets.config.REPOYAML_FILENAME
     data = DatasetCard.load(readme).data if readme.is_file() else DatasetCardData()

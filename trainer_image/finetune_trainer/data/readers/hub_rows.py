@@ -12,9 +12,10 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_api.sources import Dataset as DatasetSettings
+from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
-from finetune_trainer.data.readers.files import FORMATS, Found, find_files, used_columns
+from finetune_trainer.data.readers.files import FORMATS, Found, check_own_files, find_files, read_card, used_columns
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.hub_errors import explain_hub_error
 from finetune_trainer.storage.uris import hub_id
@@ -41,7 +42,13 @@ def hub_files(settings: DatasetSettings) -> HubFiles | None:
     # The Hub's own viewer is a host of its own, which other endpoints have not.
     datasets.config.USE_PARQUET_EXPORT = constants.ENDPOINT == "https://huggingface.co"
     try:
+        beside = snapshot_download(
+            repository, repo_type="dataset", revision=settings.revision, token=token, allow_patterns=_CARD
+        )
+        check_own_files(settings.source, read_card(Path(beside)))
         builder = datasets.load_dataset_builder(repository, name=settings.name, revision=settings.revision, token=token)
+    except TrainerError:
+        raise
     except Exception as error:
         failure = explain_hub_error(error, "data set", settings.source, settings.revision)
         there = _at_hand(repository, settings.revision) if failure and failure.exit_code == ExitCode.INTERNAL else None
