@@ -19,6 +19,7 @@ from typing import NoReturn
 from aiohttp import web
 from kubernetes.aio.client import ApiClient
 
+from finetune_api.printable import printable
 from finetune_api.report import MAX_REPORT_BYTES
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import REPORT_PATH, NotAReport, Received, parse_body
@@ -116,7 +117,8 @@ class _Endpoint:
             message = "no pod with this uid is known yet that belongs to a FineTuneJob"
             _refuse(web.HTTPServiceUnavailable, message, headers={"Retry-After": str(_SEE_AGAIN_SECONDS)})
         if own != key:
-            logger.warning("refused a report for %s from pod %s/%s", key, sender.namespace, sender.pod_name)
+            job = printable(str(key))
+            logger.warning("refused a report for %s from pod %s/%s", job, sender.namespace, sender.pod_name)
             _refuse(web.HTTPForbidden, "a pod may report for its own FineTuneJob only, and of many pods the first")
 
     async def _authenticate(self, token: str, sender: Caller, address: str) -> None:

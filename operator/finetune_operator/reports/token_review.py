@@ -31,6 +31,8 @@ _CACHED_TOKENS = 10_000
 _REVIEWS_AT_ONCE = 8
 _REVIEW_TIMEOUT_SECONDS = 10.0
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_NAME = re.compile(r"[A-Za-z0-9.-]{0,253}")
+"""Of a namespace, a pod, or a uid: whatever else Kubernetes may ask of one, nothing that a log could not show."""
 _LONGEST_TOKEN = 8 * 1024
 _LATEST = 1e12
 _USER_PREFIX = "system:serviceaccount:"
@@ -75,7 +77,7 @@ def claimed(token: str) -> Caller | None:
         return None
     pod = private.get("pod")
     names = private.get("namespace"), *((pod.get("name"), pod.get("uid")) if isinstance(pod, dict) else ("", ""))
-    return Caller(*names) if all(isinstance(name, str) for name in names) else None
+    return Caller(*names) if all(isinstance(name, str) and _NAME.fullmatch(name) for name in names) else None
 
 
 def expiry_of(token: str) -> float | None:

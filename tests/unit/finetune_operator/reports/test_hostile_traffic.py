@@ -70,6 +70,7 @@ TOKENS = [
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Tracebacks in the log, and what fails in tasks that nobody waits for."""
+    assert all(line.isprintable() for line in caplog.text.splitlines())
     return [each.getMessage() for each in caplog.records if each.exc_info or each.name == "asyncio"]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kubernetes.aio.client import ApiClient, ApiException, V1TokenReviewStatus, V1UserInfo
 
 from finetune_api.report import AUDIENCE
-from finetune_operator.reports.token_review import Caller, TokenReviews, caller_of, expiry_of, keep_until
+from finetune_operator.reports.token_review import Caller, TokenReviews, caller_of, claimed, expiry_of, keep_until
 
 POD = {"authentication.kubernetes.io/pod-name": ["train-abc"], "authentication.kubernetes.io/pod-uid": ["uid-1"]}
 CALLER = Caller("team-a", "train-abc", "uid-1")
@@ -61,6 +61,16 @@ def test_the_expiry_is_read_from_the_claims() -> None:
 @given(st.one_of(st.text(), st.text().map(lambda text: token(exp=text)), st.just(token()), st.just("a.W10.c")))
 def test_whatever_the_token_is_reading_its_expiry_never_fails(text: str) -> None:
     assert expiry_of(text) is None or isinstance(expiry_of(text), float)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\nb", "\u202e", "a/b", "x" * 254, 7, None, []])
+def test_a_token_with_names_that_kubernetes_gives_nobody_names_no_pod(name: object) -> None:
+    good = {"namespace": "team-a", "pod": {"name": "train-abc", "uid": "uid-1"}}
+
+    assert claimed(token(**{"kubernetes.io": good})) == CALLER
+    assert claimed(token(**{"kubernetes.io": {**good, "namespace": name}})) is None
+    assert claimed(token(**{"kubernetes.io": {**good, "pod": {"name": name, "uid": "uid-1"}}})) is None
+    assert claimed(token(**{"kubernetes.io": {**good, "pod": {"name": "train-abc", "uid": name}}})) is None
 
 
 def test_a_good_answer_is_kept_five_minutes_or_until_shortly_before_the_token_ends() -> None:
