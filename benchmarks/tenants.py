@@ -177,7 +177,7 @@ def print_hostile() -> None:
     pods = [{**example_pod(number), "spec": {"tolerations": tolerations}} for number in range(HOSTILE)]
     jobs = [{**example(number), "spec": {"tolerations": tolerations}} for number in range(HOSTILE)]
     print(f"{'':12} {'JSON':>8} {'parsed whole':>13} {'as it comes in':>15}  whole/as it comes in")
-    kinds: list[tuple[str, list[Json], Kind, Callable[[Json], Json]]] = [
+    kinds: list[tuple[str, list[Json], Kind, Callable[[Json], Json | None]]] = [
         ("pods", pods, PODS, lambda raw: pack(trim_pod(raw), LABEL_JOB_UID)),
         ("FineTuneJobs", jobs, FINETUNEJOBS, keep),
     ]
@@ -189,7 +189,7 @@ def print_hostile() -> None:
         print(f"{name:12} {mib[0]:4.0f} MiB {mib[1]:9.0f} MiB {mib[2]:11.1f} MiB  {whole / parts:20.1f}")
 
 
-async def _read(text: bytes, kind: Kind, read: Callable[[Json], Json]) -> Json:
+async def _read(text: bytes, kind: Kind, read: Callable[[Json], Json | None]) -> Json:
     async def chunks() -> AsyncIterator[bytes]:
         for start in range(0, len(text), 2**16):
             yield text[start : start + 2**16]

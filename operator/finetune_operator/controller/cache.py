@@ -21,6 +21,8 @@ from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.packed import PACKED, pack, unpack
 from finetune_operator.reports.latest import LatestReports
 
+_WHOLE = ("namespace", "name", "uid", "resourceVersion")
+
 logger = logging.getLogger(__name__)
 
 
@@ -93,6 +95,8 @@ class FineTuneJobs:
 
     def gone(self, raw: JsonObject) -> None:
         """Take in a deletion that Kopf's watch delivered."""
+        if not _is_whole(raw):
+            return
         key = key_of(raw)
         entry = self._entries.get(key)
         # The deletion of an object and the creation of its successor may come in either order.
@@ -106,11 +110,11 @@ class FineTuneJobs:
         if entry is not None and _version(raw) <= _version(entry.packed):
             return
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
-            entry.packed = keep(raw)
+            entry.packed = _packed(raw)
         else:
             if entry is not None:
                 del self._keys[entry.uid]
-            self._entries[key] = Entry(keep(raw))
+            self._entries[key] = Entry(_packed(raw))
             self._keys[raw["metadata"]["uid"]] = key
         self._on_change(key)
 
@@ -149,7 +153,7 @@ class FineTuneJobs:
         except ForbiddenException:
             self._list_times[namespace] = self._clock()  # An answer, too: to start again would help nobody.
             raise
-        listed = {key_of(raw): raw for raw in items if _is_whole(raw)}
+        listed = {key_of(raw): raw for raw in items}
         self._find_missed(namespace, set(listed))
         for key in known_before - listed.keys():
             self.forget(key)
@@ -182,19 +186,22 @@ class FineTuneJobs:
         return max((self._clock() - since for since in self._behind_since.values()), default=0.0)
 
 
-def keep(raw: JsonObject) -> JsonObject:
-    """What is kept of a FineTuneJob: what is read of it, packed."""
+def keep(raw: JsonObject) -> JsonObject | None:
+    """What is kept of a FineTuneJob: what is read of it, packed. None for what is no whole object."""
+    return _packed(raw) if _is_whole(raw) else None
+
+
+def _packed(raw: JsonObject) -> JsonObject:
     return raw if PACKED in raw else pack(trim_finetunejob(raw))
 
 
 def _is_whole(raw: JsonObject) -> bool:
     """Whether it has what each object of an API server has. One that has not must not keep the others from being served."""
-    metadata = raw.get("metadata") or {}
-    whole = {"namespace", "name", "uid", "resourceVersion"} <= metadata.keys() and metadata[
-        "resourceVersion"
-    ].isdecimal()
+    metadata = raw.get("metadata")
+    values = [metadata.get(name) for name in _WHOLE] if isinstance(metadata, dict) else [None]
+    whole = all(isinstance(value, str) and value for value in values) and str(values[-1]).isdecimal()
     if not whole:
-        warn_once(f"FineTuneJob {metadata.get('namespace')}/{metadata.get('name')}", "has no uid or resourceVersion")
+        warn_once(f"a FineTuneJob with {values}", "has no namespace, name, uid or resourceVersion")
     return whole
 
 

@@ -103,7 +103,7 @@ class BoundedResponse(aiohttp.ClientResponse):
         return await read_list(self.content.iter_any(), FINETUNEJOBS.longest, _keep_object)
 
 
-def _keep_object(raw: JsonObject) -> JsonObject:
+def _keep_object(raw: JsonObject) -> JsonObject | None:
     """What Kopf gets of an element of a list. Discovery lists resources, which are no objects, and are left as they are."""
     return keep(raw) if "metadata" in raw else raw
 
@@ -123,11 +123,12 @@ class _BoundedEvents:
                 try:
                     event = await read_event(line, FINETUNEJOBS.longest)
                     if event["type"] in ("ADDED", "MODIFIED"):
-                        event["object"] = keep(event["object"])
+                        event = {**event, "object": keep(event["object"])}
                 except Exception as error:  # noqa: BLE001 - whatever an object may hold, the others go on
                     warn_once("an event of Kopf's watch", f"cannot be read: {error}")
                     continue
-                yield json.dumps(event).encode() + b"\n"
+                if event["object"] is not None:
+                    yield json.dumps(event).encode() + b"\n"
                 await asyncio.sleep(0)  # Large events must not keep the loop from everything else.
 
     def __getattr__(self, name: str) -> Any:

@@ -12,6 +12,7 @@ from finetune_operator.job.finetunejob import Key
 from finetune_operator.kube.client import FINETUNEJOBS
 
 KEY = Key("team-a", "yelp")
+WHOLE = {"namespace": "team-a", "name": "odd", "uid": "u", "resourceVersion": "9"}
 
 
 class Clock:
@@ -129,3 +130,20 @@ async def test_a_quiet_cluster_is_a_healthy_one() -> None:
         await known.check(api, None)
 
     assert (known.behind(), known.silence()) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [None, [], {}, {"name": "odd"}, *({**WHOLE, name: value} for name in WHOLE for value in (None, 7, {}, ""))],
+)
+async def test_an_object_that_is_not_whole_keeps_no_other_from_being_served(metadata: Any) -> None:
+    changed: list[Key] = []
+    api = FakeApi()
+    api.put(FINETUNEJOBS, finetunejob())
+    api.objects[FINETUNEJOBS.plural, "odd"] = {"metadata": metadata, "spec": {}}
+    known = FineTuneJobs(changed.append)
+
+    known.seen({"metadata": metadata, "spec": {}})
+    await known.check(api, None)
+
+    assert (changed, known.all_keys()) == ([Key("team-a", "yelp")], [Key("team-a", "yelp")])

@@ -47,7 +47,9 @@ async def answer(request: web.Request) -> web.StreamResponse:
         return web.Response(text=text, content_type="application/json")
     response = web.StreamResponse()
     await response.prepare(request)
-    lines = "".join(f'{{"type": "ADDED", "object": {job}}}\n' for job in [*JOBS, '{"no": }', JOBS[0]]).encode()
+    lines = "".join(
+        f'{{"type": "ADDED", "object": {job}}}\n' for job in [*JOBS, '{"no": }', "{}", "[]", JOBS[0]]
+    ).encode()
     for start in range(0, len(lines), 10_000):
         await response.write(lines[start : start + 10_000])
     return response
