@@ -81,18 +81,18 @@ verify: $(READY)  ## Check that generated files are what `make generate` writes,
 
 # PYTHON_IMAGE is their base, by digest.
 IMAGES := $(BIN)/python -m supply_chain
-TRAINER_EXTRAS = $(foreach extra,$(EXTRAS),--extra $(extra))
+WHICH = $(if $(IMAGE),--image $(IMAGE)) $(foreach extra,$(EXTRAS),--extra $(extra))
 TRUSTED = $(if $(BUILDER),--builder '$(BUILDER)')
 
 images: $(READY)  ## Build both images, SBOM and provenance into dist/images: PYTHON_IMAGE=NAME:TAG@sha256:… ENGINE=podman EXTRAS='keras qlora' BUILDER=URI
-	$(IMAGES) build --base '$(PYTHON_IMAGE)' --engine $(or $(ENGINE),docker) $(TRAINER_EXTRAS) $(TRUSTED)
-	$(IMAGES) verify $(TRAINER_EXTRAS) $(TRUSTED)
+	$(IMAGES) build --base '$(PYTHON_IMAGE)' --engine $(or $(ENGINE),docker) $(WHICH) $(TRUSTED)
+	$(IMAGES) verify $(WHICH) $(TRUSTED)
 
 sbom: $(READY)  ## Write the images' bills of materials (CycloneDX) into dist/images
-	$(IMAGES) sbom $(TRAINER_EXTRAS)
+	$(IMAGES) sbom $(WHICH)
 
 verify-images: $(READY)  ## Check the images in dist/images, their SBOM and provenance, offline
-	$(IMAGES) verify $(TRAINER_EXTRAS) $(TRUSTED)
+	$(IMAGES) verify $(WHICH) $(TRUSTED)
 
 version:  ## Print the version of this checkout
 	@sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml

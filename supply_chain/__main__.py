@@ -24,7 +24,7 @@ def main() -> int:
     """Run the command. Return 1 if something is not as it should be, and say what."""
     arguments = _parser().parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    images = all_images(arguments.extra)
+    images = [each for each in all_images(arguments.extra) if arguments.image in (None, each.name)]
     try:
         match arguments.command:
             case "sbom":
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--extra", action="append", default=[], choices=("keras", "qlora"), help="of the trainer's image"
     )
+    parser.add_argument("--image", choices=[each.name for each in all_images()], help="this one alone")
     parser.add_argument("--base", default="", help="the base image, by digest: NAME:TAG@sha256:…")
     parser.add_argument("--engine", default="docker", choices=("docker", "podman"))
     parser.add_argument("--builder", default=_LOCAL_BUILDER, help="URI of who builds, or is trusted to have built")
