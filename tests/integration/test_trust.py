@@ -1,8 +1,11 @@
 """Nobody decides what a run does but its FineTuneJob."""
 
+import base64
 import json
 
 from tests.integration.fixtures import Space, finetunejob
+
+from devcluster.testing.api import wait_for
 
 
 def test_a_run_does_not_begin_by_settings_that_somebody_put_in_place_of_its_own(space: Space) -> None:
@@ -23,3 +26,29 @@ def test_a_run_does_not_begin_by_settings_that_somebody_put_in_place_of_its_own(
     assert (status["phase"], status["failure"]["reason"]) == ("Failed", "ConfigChanged"), status
     assert status["failure"]["exitCode"] == 10
     assert len(status["attempts"]) == 1
+
+
+def test_the_pods_of_a_run_have_a_secret_and_a_network_policy_that_go_with_it(space: Space) -> None:
+    resources = {"gpus": 0, "nodes": 2}
+    space.apply(finetunejob("proven", suspend=True, resources=resources, output={"uri": "s3://bucket/proven"}))
+    space.until("proven", lambda s: s.get("phase") == "Suspended", "suspended")
+    selector = "finetune.dev/job-name=proven"
+
+    (policy,), (secret,) = space.list("networkpolicies", selector), space.list("secrets", selector)
+    value = base64.b64decode(secret["data"]["secret"]).decode()
+    shown = [space.kubectl("get", "ftj,jobs,configmaps,services", f"--selector={selector}", "-o", "yaml")]
+    shown += [space.kubectl("get", "ftj", "proven", "-o", "yaml"), space.kubectl("get", "events", "-o", "yaml")]
+    job = space.get("job", "proven")
+    space.kubectl("delete", "ftj", "proven")
+
+    own = {"matchLabels": {"finetune.dev/job-uid": job["metadata"]["labels"]["finetune.dev/job-uid"]}}
+    assert policy["spec"] == {
+        "podSelector": own, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": own}]}],
+    }  # fmt: skip
+    assert [
+        each["secret"]["secretName"] for each in job["spec"]["template"]["spec"]["volumes"] if "secret" in each
+    ] == [secret["metadata"]["name"]]
+    assert secret["immutable"] is True
+    assert len(value) >= 43
+    assert not [text for text in shown if value in text or base64.b64encode(value.encode()).decode() in text]
+    wait_for(lambda: space.list("networkpolicies,secrets", selector), lambda left: left == [], "they go with the job")

@@ -26,8 +26,15 @@ _PACKAGES = {
 }
 """transformers takes a kernel of the Hub where the package is not installed."""
 _EXPERTS = ("eager", "batched_mm", "grouped_mm")
-_LOADERS = ("use_kernels", "kernel_config", "allow_all_kernels", "custom_generate", "megatron_config")
-"""Fields that no `save_pretrained` writes, and that ask for code: the last makes peft import what it names."""
+_LOADERS = (
+    "use_kernels",
+    "kernel_config",
+    "allow_all_kernels",
+    "custom_generate",
+    "megatron_config",
+    "registered_name",
+)
+"""Fields that no `save_pretrained` writes, and that ask for code: the last two make peft and Keras import what they name."""
 
 
 def check_file_runs_no_code(file: Path, source: str) -> None:

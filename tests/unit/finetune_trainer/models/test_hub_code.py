@@ -34,6 +34,7 @@ WAYS: list[tuple[dict[str, Any], str]] = [
     ({"kernel_config": {"RMSNorm": "stranger/norm:RMSNorm"}}, "kernel_config"),
     ({"allow_all_kernels": True}, "allow_all_kernels"),
     ({"custom_generate": "stranger/generate"}, "custom_generate"),
+    ({"registered_name": "stranger>Model", "module": "stranger"}, "registered_name"),
 ]
 FINE: list[dict[str, Any]] = [
     {"_attn_implementation": None, "use_kernels": False, "experts_implementation": "grouped_mm"},
