@@ -136,6 +136,7 @@ BUILT_IN = (
     _built_in("coordination.k8s.io", "Lease"),
     _built_in("events.k8s.io", "Event", "ev", model="EventsV1Event", stored_as="/events"),
     _built_in("networking.k8s.io", "NetworkPolicy", "netpol", has_generation=True),
+    _built_in("policy", "PodDisruptionBudget", "pdb", "status", has_generation=True),
     _built_in("apiextensions.k8s.io", "CustomResourceDefinition", "crd crds", "status", **_API),
     _built_in("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", "", "status", **_API),
     _built_in("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", **_API),
