@@ -19,8 +19,9 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-_HANDSHAKE_SECONDS = 5.0
-_CONNECT_SECONDS = 2.0
+_HANDSHAKE_SECONDS = 15.0
+"""Long enough for a machine with much else to do; strangers keep nobody out meanwhile."""
+_CONNECT_SECONDS = 10.0
 _MOST_UNPROVEN = 256
 """Connections that have not proven the secret yet; of more the oldest is closed. A machine of the run takes milliseconds."""
 _CHUNK_BYTES = 65536
