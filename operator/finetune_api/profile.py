@@ -245,3 +245,20 @@ class FineTuneProfile(ApiModel):
     """What a platform team allows the FineTuneJobs of some namespaces, and what they have without saying so."""
 
     spec: FineTuneProfileSpec = FineTuneProfileSpec()
+
+
+_ANY: Final = ["*"]
+OPEN: Final = FineTuneProfileSpec(
+    defaults=Defaults(
+        resources=DefaultResources(cpu="0", memory="0"),
+        scratch="0",
+        tmp="0",
+        shared_memory="0",
+        active_deadline_seconds=0,
+    ),
+    allow=Allow(
+        **{name: _ANY for name, field in Allow.model_fields.items() if isinstance(field.default, list)},
+        security_context=True,
+    ),
+)
+"""A profile that allows all that the schema does, and gives nothing by default."""

@@ -9,10 +9,12 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
+from finetune_api.profile import DEFAULT_NAME, OPEN, FineTuneProfileSpec
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.kopf_watch import watch_finetunejobs
 from finetune_operator.controller.ours import Ours
+from finetune_operator.controller.profiles import Profiles, trim_profile
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
 from finetune_operator.job.finetunejob import Key
@@ -20,7 +22,7 @@ from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_n
 from finetune_operator.job.observation import has_ended, parse_job, trim_job, trim_pod
 from finetune_operator.job.ownership import controller
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.kube.client import JOBS, PODS, Kind, Kube, connect
+from finetune_operator.kube.client import JOBS, PODS, PROFILES, Kind, Kube, connect
 from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
@@ -67,6 +69,19 @@ class Operator:
         self._jobs = self._informer(JOBS, self._on_job, trim_job, ours.is_job)
         self._pods = self._informer(PODS, self._on_pod, trim_pod, lambda raw: ours.may_be_pod(raw, self._job_of(raw)))
         self._quotas = self._informer(RESOURCE_QUOTAS, self._on_quota, trim_quota, label=None)
+        self._profile_cache = Informer(
+            self._kube,
+            PROFILES,
+            label=None,
+            on_change=self._on_profile,
+            relist_seconds=settings.relist_interval,
+            transform=trim_profile,
+        )
+        self._profiles = Profiles(
+            self._kube,
+            self._profile_cache,
+            built_in=OPEN if settings.default_profile == "open" else FineTuneProfileSpec(),
+        )
         self._quota_room = QuotaRoom()
         self._reports_url = settings.reports_url or ""
         self._reconciler = Reconciler(
@@ -74,6 +89,7 @@ class Operator:
             finetunejobs=self._finetunejobs,
             jobs=self._jobs,
             pods=self._pods,
+            profiles=self._profiles,
             pod_defaults=self._pod_defaults,
             blocked=self._blocked,
             status_interval=settings.status_interval,
@@ -136,12 +152,16 @@ class Operator:
                 group.create_task(self._jobs.run()),
                 group.create_task(self._run_pods()),
                 group.create_task(self._quotas.run()),
+                group.create_task(self._profile_cache.run()),
+                group.create_task(self._profiles.keep_default()),
                 group.create_task(self._check()),
                 group.create_task(self._certificates.keep_fresh(self._add_all)),
             ]
             # No work before the first lists: what is not in a cache yet would be asked for one by one.
             await self._jobs.synced.wait()
             await self._pods.synced.wait()
+            await self._profile_cache.synced.wait()
+            self._want_default()
             tasks.append(group.create_task(self._queue.work(self._settings.workers)))
             kopf_started = asyncio.Event()
             group.create_task(self._run_kopf(kopf_started, stop_kopf))
@@ -221,6 +241,15 @@ class Operator:
         if self._quota_room.has_grown(raw, gone=self._quotas.get(namespace, name) is None):
             self._blocked.wake(namespace)
 
+    def _on_profile(self, raw: JsonObject) -> None:
+        self._finetunejobs.retry_unsettled()
+        if raw["metadata"]["name"] == DEFAULT_NAME:
+            self._want_default()
+
+    def _want_default(self) -> None:
+        if self._settings.default_profile != "none":
+            self._profiles.want_default()
+
     def _add_all(self) -> None:
         for key in self._finetunejobs.all_keys():
             self._queue.add(key)
@@ -233,6 +262,7 @@ class Operator:
             self._heartbeat.check,
             silence_check("watch of Jobs", since_the_start(self._jobs.silence)),
             silence_check("watch of Pods", since_the_start(self._pods.silence)),
+            silence_check("watch of FineTuneProfiles", since_the_start(self._profile_cache.silence)),
             silence_check("list of FineTuneJobs", since_the_start(self._finetunejobs.silence)),
             silence_check("Kopf's watch of FineTuneJobs", self._finetunejobs.behind, _LONGEST_BEHIND_SECONDS),
         ]

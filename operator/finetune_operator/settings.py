@@ -24,6 +24,9 @@ class Settings(BaseSettings):
     """Make a NetworkPolicy for each job, by which nobody but its own pods may talk to them."""
     private_addresses: bool = False
     """Let https:// sources of jobs lead to private, loopback and link-local addresses."""
+    default_profile: Literal["safe", "open", "none"] = "safe"
+    """The FineTuneProfile `default` that the operator makes where there is none: `safe`, or `open`, which allows everything. With
+    `none` it makes none; the safe one holds all the same for jobs that have no other."""
     platform_user: bool = False
     """Leave the user and groups of the jobs' pods to the platform, as OpenShift wants it; 65532 if not."""
     watch_namespaces: Annotated[tuple[NamespaceName, ...], NoDecode] = ()

@@ -140,6 +140,8 @@ def operator_process(release: Release, tmp_path_factory: pytest.TempPathFactory)
         f"{_PREFIX}REPORTS_PORT": str(_free_port()),
         f"{_PREFIX}STATUS_INTERVAL": "0.5",
         f"{_PREFIX}LOG_FORMAT": "text",
+        # What a profile rules has tests of its own; the others are about jobs that may do anything.
+        f"{_PREFIX}DEFAULT_PROFILE": "open",
         **{name: value for name, value in os.environ.items() if name.startswith(_PREFIX)},
     }
     process = OperatorProcess(environment, folder / "operator.log")

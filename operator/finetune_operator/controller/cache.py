@@ -13,7 +13,7 @@ from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
 from finetune_operator.controller.blocked import Obstacle
-from finetune_operator.job.finetunejob import Key, key_of, trim_finetunejob
+from finetune_operator.job.finetunejob import TERMINAL, Key, key_of, trim_finetunejob
 from finetune_operator.job.ownership import Owner
 from finetune_operator.job.report import Received
 from finetune_operator.kube.bounded_json import warn_once
@@ -124,6 +124,13 @@ class FineTuneJobs:
         if entry is not None:
             del self._keys[entry.uid]
             self._on_change(key)
+
+    def retry_unsettled(self) -> None:
+        """Look again at once at the jobs that have no profile yet."""
+        for key, entry in [*self._entries.items()]:
+            status = entry.raw.get("status") or {}
+            if not status.get("profile") and status.get("phase") not in TERMINAL:
+                self.retry(key)
 
     def retry(self, key: Key) -> None:
         """Look again at once at what keeps a job from going on."""

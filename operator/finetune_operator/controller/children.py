@@ -49,7 +49,7 @@ class Children:
             return observed
         if observed.job is not None:
             return await self._sync(finetunejob, spec, observed, entry)
-        if observed.blocked is not None:
+        if observed.blocked is not None or observed.refused is not None:
             return observed
         if preflight is not None and not preflight.passed:
             return replace(observed, preflight=await self._sync(finetunejob, spec, preflight, entry))

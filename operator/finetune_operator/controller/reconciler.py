@@ -4,6 +4,7 @@ any time and any number of times, and does nothing where there is nothing to do.
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from kubernetes.aio.client.exceptions import BadRequestException, UnprocessableEntityException
@@ -13,16 +14,20 @@ from finetune_operator.controller.blocked import BlockedJobs, Obstacle
 from finetune_operator.controller.cache import Entry, FineTuneJobs
 from finetune_operator.controller.children import Children
 from finetune_operator.controller.observer import Observer, about_children
+from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.status_writer import StatusWriter
 from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejob
-from finetune_operator.job.observation import Observation
+from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.job.profile import Refusal
 from finetune_operator.kube.client import Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import compute_status
 from finetune_operator.status.deadline import pre_running_due
 from finetune_operator.status.waiting import NO_POD_YET, why_waiting
+
+_CHANGED_SECONDS = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +42,7 @@ class Reconciler:
         finetunejobs: FineTuneJobs,
         jobs: Informer,
         pods: Informer,
+        profiles: Profiles,
         pod_defaults: Callable[[], PodDefaults],
         blocked: BlockedJobs,
         status_interval: float,
@@ -46,6 +52,7 @@ class Reconciler:
         self._clock = clock
         self._blocked = blocked
         self._observer = Observer(kube, jobs=jobs, pods=pods, clock=clock)
+        self._profiles = profiles
         self._children = Children(kube, pod_defaults)
         self._status = StatusWriter(kube, finetunejobs, status_interval, clock)
 
@@ -62,6 +69,10 @@ class Reconciler:
             entry.reports.clear()
         now = datetime.now(UTC)
         observed = await self._observer.observe(finetunejob, entry, now)
+        settled = await self._settle(finetunejob, observed)
+        if settled is None:
+            return _CHANGED_SECONDS
+        finetunejob, observed = settled
         observed = await self._children.ensure(finetunejob, observed, entry)
         self._note_obstacle(finetunejob, observed, entry)
         if entry.reports.refused:
@@ -69,6 +80,21 @@ class Reconciler:
         status = compute_status(finetunejob, observed, now)
         wait = await self._write(finetunejob, observed, status, entry, now)
         return _soonest(wait, _next_look(finetunejob, observed, status, now, entry.obstacle.wait(self._clock())))
+
+    async def _settle(self, finetunejob: FineTuneJob, observed: Observation) -> tuple[FineTuneJob, Observation] | None:
+        """Give a job that is about to begin its profile, which it keeps: written down before its first child is made.
+
+        Return the job with it, or what is in its way in the observation; None if the job has changed meanwhile.
+        """
+        spec = finetunejob.spec
+        if spec is None or not _is_about_to_begin(finetunejob, observed):
+            return finetunejob, observed
+        found = await self._profiles.settle(finetunejob, spec)
+        if isinstance(found, Refusal):
+            cause = Cause(found.reason, found.message)
+            return finetunejob, replace(observed, refused=cause) if found.final else replace(observed, blocked=cause)
+        written = await self._status.keep_profile(finetunejob, found)
+        return (parse_finetunejob(written), observed) if written is not None else None
 
     async def _write(
         self,
@@ -101,6 +127,13 @@ class Reconciler:
             # There was room for this one, and so there may be for another.
             entry.obstacle = Obstacle()
             self._blocked.wake(key.namespace, 1)
+
+
+def _is_about_to_begin(finetunejob: FineTuneJob, observed: Observation) -> bool:
+    """Whether nothing was made for the job yet, and nothing is in its way. One that has begun without a profile goes on so."""
+    status = finetunejob.status
+    made = observed.job or observed.preflight or status.start_time or status.attempts
+    return not (finetunejob.kept or finetunejob.terminal or made or observed.blocked)
 
 
 def _next_look(

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
 
-from finetune_api.status import FineTuneJobStatus
+from finetune_api.base import JsonObject
+from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.controller.cache import Entry, FineTuneJobs
 from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob, Key
@@ -70,6 +71,20 @@ class StatusWriter:
             logger.info("%s: %s: %s", finetunejob.key, status.phase, status.message)
             await post(self._kube, event)
         return None
+
+    async def keep_profile(self, finetunejob: FineTuneJob, profile: AppliedProfile) -> JsonObject | None:
+        """Write which profile the job has. Return the object as it is then; None if it has changed meanwhile, or is gone."""
+        status = finetunejob.status.model_copy(update={"profile": profile})
+        try:
+            written = await self._kube.replace_status(FINETUNEJOBS, _manifest(finetunejob, status))
+        except ConflictException:
+            await self._refresh(finetunejob.key)
+            return None
+        except NotFoundException:
+            self._finetunejobs.forget(finetunejob.key)
+            return None
+        self._finetunejobs.update(written)
+        return written
 
     def _wait(self, change: Change, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry) -> float:
         """Seconds until the change may be written; 0 for now. An end is written now: nothing comes after it."""

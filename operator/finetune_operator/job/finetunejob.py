@@ -7,9 +7,11 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from finetune_api.base import JsonObject
+from finetune_api.profile import ProfileSettings
 from finetune_api.status import FineTuneJobStatus, Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.names import UNREADABLE, ChildNames, child_names
+from finetune_operator.job.profile import NO_PROFILE, effective_spec, kept_settings
 
 logger = logging.getLogger(__name__)
 
@@ -40,15 +42,23 @@ class FineTuneJob:
     created: datetime
     deleting: bool
     spec: FineTuneJobSpec | None
-    """None if the API server accepted a spec that this operator cannot read; `problems` explains why."""
+    """What is to run: as the user wrote it, and with what its profile gives, once the job has one. None if the API server
+    accepted a spec that this operator cannot read; `problems` explains why."""
     problems: str
     status: FineTuneJobStatus
     names: ChildNames
+    kept: ProfileSettings | None = None
+    """What the job keeps of its profile; None before it has one, or if it began before there were profiles."""
 
     @property
     def key(self) -> Key:
         """Its namespace and name."""
         return Key(self.namespace, self.name)
+
+    @property
+    def profile(self) -> ProfileSettings:
+        """What holds for the job besides its spec."""
+        return self.kept or NO_PROFILE
 
     @property
     def terminal(self) -> bool:
@@ -73,11 +83,16 @@ def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
     spec: FineTuneJobSpec | None = None
     problems = ""
     unreadable = raw.get(UNREADABLE) or {}
+    status = parse_status(raw.get("status"))
+    kept = kept_settings(status.profile) if status.profile else None
     try:
         # The API server drops what its CRD does not know: what this operator does not know is from a newer CRD,
         # and may be a default that no user wrote.
         spec = FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore")
+        if kept is not None:
+            spec = effective_spec(spec, kept, metadata["namespace"], metadata["name"])
     except ValidationError as error:
+        spec = None
         problems = f"spec: {unreadable['spec']}" if "spec" in unreadable else _describe(error)
     return FineTuneJob(
         namespace=metadata["namespace"],
@@ -89,8 +104,9 @@ def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
         deleting="deletionTimestamp" in metadata,
         spec=spec,
         problems=problems,
-        status=parse_status(raw.get("status")),
+        status=status,
         names=child_names(metadata["name"], metadata["uid"]),
+        kept=kept,
     )
 
 

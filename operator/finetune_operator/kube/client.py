@@ -13,6 +13,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, ApiException
 from kubernetes.aio.client.exceptions import NotFoundException
 
+from finetune_api import profile
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.job.names import MANAGER
@@ -47,10 +48,12 @@ MAX_SPEC_BYTES = 64 * 1024
 """Of a FineTuneJob. A larger one is from before its schema was bounded, and is refused by name."""
 
 FINETUNEJOBS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL, {"spec": MAX_SPEC_BYTES})
+PROFILES = Kind(f"/apis/{GROUP}/{VERSION}", profile.PLURAL)
 _LARGEST = {"spec": 256 * 1024, "status": 512 * 1024}
 """Ours are far smaller: a larger one merely has our label."""
 JOBS = Kind("/apis/batch/v1", "jobs", _LARGEST)
 PODS = Kind("/api/v1", "pods", _LARGEST)
+NAMESPACES = Kind("/api/v1", "namespaces")
 CONFIG_MAPS = Kind("/api/v1", "configmaps")
 SECRETS = Kind("/api/v1", "secrets")
 PVCS = Kind("/api/v1", "persistentvolumeclaims")
@@ -78,10 +81,13 @@ class Kube:
         self._client = client
         self._budget = Budget(per_second=qps, burst=burst)
 
-    async def get(self, kind: Kind, namespace: str, name: str) -> JsonObject | None:
-        """The object as it is now, or None if there is none."""
+    async def get(self, kind: Kind, namespace: str, name: str, *, on_behalf_of: str = "") -> JsonObject | None:
+        """The object as it is now, or None if there is none.
+
+        One that is in no namespace (`""`) is asked for at the cost of the one that needs it.
+        """
         try:
-            return await self._json("GET", kind, namespace, kind.path(namespace, name))
+            return await self._json("GET", kind, namespace or on_behalf_of, kind.path(namespace, name))
         except NotFoundException:
             return None
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from finetune_api.base import JsonObject
+from finetune_api.profile import Defaults
+from finetune_api.quantity import parse_quantity
 from finetune_api.report import AUDIENCE
 from finetune_api.run import TERMINATION_GRACE_SECONDS
 from finetune_api.v1alpha1 import FineTuneJobSpec
@@ -86,7 +88,13 @@ def build_pod(
         "containers": [
             _container(spec.pod.image or pod_defaults.image, program, environment, [*run_mounts, *secrets, *mounts])
         ],
-        "volumes": [*_volumes(finetunejob.names, program.claims), *run_volumes, *credentials, *volumes],
+        "volumes": [
+            *_volumes(finetunejob.names, finetunejob.profile.defaults),
+            *_claim_volumes(program.claims),
+            *run_volumes,
+            *credentials,
+            *volumes,
+        ],
         **placement,
     }
     if spec.resources.nodes > 1:
@@ -140,20 +148,25 @@ def _file(config_map: str, key: str) -> JsonObject:
     return {"configMap": {"name": config_map, "items": [{"key": key, "path": key}]}}
 
 
-def _volumes(names: ChildNames, claims: Mapping[str, bool]) -> list[JsonObject]:
+def _volumes(names: ChildNames, defaults: Defaults) -> list[JsonObject]:
     token = {"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
-    fixed: list[JsonObject] = [
-        {
-            "name": "config",
-            "projected": {"sources": [_file(names.config_map, RUN_FILE), _file(names.authority, CA_FILE)]},
-        },
+    files = [_file(names.config_map, RUN_FILE), _file(names.authority, CA_FILE)]
+    return [
+        {"name": "config", "projected": {"sources": files}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
-        {"name": "scratch", "emptyDir": {}},
-        {"name": "tmp", "emptyDir": {}},
+        {"name": "scratch", "emptyDir": _limited(defaults.scratch)},
+        {"name": "tmp", "emptyDir": _limited(defaults.tmp)},
         # Processes hand batches and gradients over in shared memory; a container's own 64 MiB are not enough.
-        {"name": "shm", "emptyDir": {"medium": "Memory"}},
+        {"name": "shm", "emptyDir": {"medium": "Memory", **_limited(defaults.shared_memory)}},
     ]
+
+
+def _limited(size: str) -> JsonObject:
+    return {"sizeLimit": size} if parse_quantity(size) else {}
+
+
+def _claim_volumes(claims: Mapping[str, bool]) -> list[JsonObject]:
     # A claim's name may hold dots, a volume's may not.
-    return fixed + [
+    return [
         {"name": f"claim-{index}", "persistentVolumeClaim": {"claimName": claim}} for index, claim in enumerate(claims)
     ]

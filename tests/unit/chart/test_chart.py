@@ -35,6 +35,7 @@ EVERY_VALUE: Json = {
     "image": {"repository": "registry.example.com/operator", "digest": DIGEST, "tag": "1.2.3", "pullPolicy": "Always"},
     "imagePullSecrets": [{"name": "pull"}],
     "trainerImage": {"repository": "registry.example.com/trainer", "tag": "4.5.6"},
+    "profile": "open",
     "platformUser": True,
     "jobNetworkPolicies": False,
     "watchNamespaces": ["team-a", "team-b"],
@@ -128,6 +129,7 @@ def test_the_deployment_is_hardened_and_told_where_it_is(render: Render) -> None
                                 },
                                 {"name": "FINETUNE_OPERATOR_TRAINER_IMAGE", "value": f"finetune-trainer:{VERSION}"},
                                 {"name": "FINETUNE_OPERATOR_WATCH_NAMESPACES", "value": ""},
+                                {"name": "FINETUNE_OPERATOR_DEFAULT_PROFILE", "value": "safe"},
                                 {"name": "FINETUNE_OPERATOR_SECRET_NAME", "value": "ft-finetune-operator-reports"},
                                 {
                                     "name": "FINETUNE_OPERATOR_REPORTS_URL",
@@ -208,6 +210,7 @@ def test_every_value_reaches_its_place(render: Render) -> None:
         "PLATFORM_USER": "true",
         "NETWORK_POLICY": "false",
         "WATCH_NAMESPACES": "team-a,team-b",
+        "DEFAULT_PROFILE": "open",
         "SECRET_NAME": "tuner-reports",
         "REPORTS_URL": "https://reports.example.com",
         "REPORTS_PORT": "8443",
@@ -384,6 +387,10 @@ NAMESPACED_RULES = [
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "list"]},
 ]
 TOKEN_RULE = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
+PROFILES: Json = {"apiGroups": ["finetune.dev"], "resources": ["finetuneprofiles"]}
+NAMESPACE_RULE = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}
+PROFILE_RULES = [{**PROFILES, "verbs": ["get", "list", "watch"]}, NAMESPACE_RULE]
+MAKES_DEFAULT = {**PROFILES, "verbs": ["create"]}
 SECRET_RULES = [
     {
         "apiGroups": [""],
@@ -400,17 +407,32 @@ def test_the_operator_has_these_rights_in_all_namespaces_and_no_more(render: Ren
 
     rules = {name: each["rules"] for name, each in objects.items() if "rules" in each}
     assert rules == {
-        "ClusterRole/ft-system:ft-finetune-operator": [TOKEN_RULE, *NAMESPACED_RULES],
+        "ClusterRole/ft-system:ft-finetune-operator": [TOKEN_RULE, *PROFILE_RULES, MAKES_DEFAULT, *NAMESPACED_RULES],
         "Role/ft-finetune-operator-reports": SECRET_RULES,
     }
 
 
-def test_with_namespaces_all_but_the_token_s_check_is_given_in_them(render: Render) -> None:
+@pytest.mark.parametrize(("profile", "made"), [("safe", True), ("open", True), ("none", False)])
+def test_the_operator_may_make_the_default_profile_where_it_shall(render: Render, profile: str, made: bool) -> None:
+    objects = render(profile=profile)
+
+    container = objects["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]["containers"][0]
+    rules = objects["ClusterRole/ft-system:ft-finetune-operator"]["rules"]
+    assert {"name": "FINETUNE_OPERATOR_DEFAULT_PROFILE", "value": profile} in container["env"]
+    assert (MAKES_DEFAULT in rules) == made
+
+
+def test_with_namespaces_what_is_namespaced_is_given_in_them_alone(render: Render) -> None:
     objects = render(watchNamespaces=["team-a", "team-b"], rbac={"userRoles": False})
 
     rules = {name: each["rules"] for name, each in objects.items() if "rules" in each}
     assert rules == {
-        "ClusterRole/ft-system:ft-finetune-operator": [TOKEN_RULE],
+        "ClusterRole/ft-system:ft-finetune-operator": [
+            TOKEN_RULE,
+            PROFILE_RULES[0],
+            {**NAMESPACE_RULE, "resourceNames": ["team-a", "team-b"]},
+            MAKES_DEFAULT,
+        ],
         "Role/team-a/ft-finetune-operator": NAMESPACED_RULES,
         "Role/team-b/ft-finetune-operator": NAMESPACED_RULES,
         "Role/ft-finetune-operator-reports": SECRET_RULES,

@@ -4,10 +4,15 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from finetune_api.profile import OPEN, FineTuneProfileSpec
+from finetune_api.profile_rules import Request
 from finetune_api.report import ReportBody
+from finetune_api.status import AppliedProfile
+from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejob
 from finetune_operator.job.observation import Observation, parse_job, parse_pods
 from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.job.profile import apply_profile
 from finetune_operator.job.report import Received
 from finetune_operator.manifests import build_children
 
@@ -24,6 +29,14 @@ SPEC: dict[str, Any] = {
     },
     "evaluation": {"metrics": ["accuracy"], "bestMetric": "accuracy"},
 }
+
+
+def settled(profile: FineTuneProfileSpec = OPEN) -> dict[str, Any]:
+    """The status of a job that has a profile, and nothing else yet."""
+    request = Request(FineTuneJobSpec.model_validate(SPEC), "yelp", "team-a", {})
+    applied = apply_profile(request, None, profile)
+    assert isinstance(applied, AppliedProfile)
+    return {"profile": applied.to_wire()}
 
 
 def at(seconds: float) -> datetime:

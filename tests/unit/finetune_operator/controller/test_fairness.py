@@ -10,14 +10,16 @@ from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import finetunejob, merged
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
+from finetune_api.profile import FineTuneProfileSpec
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.budget import Budget
-from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, PROFILES, Kind
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.workqueue import WorkQueue
 
@@ -46,8 +48,8 @@ class BusyApi(FakeApi):
         self.asked[namespace] += 1
         await asyncio.sleep(LATENCY)
 
-    async def get(self, kind: Kind, namespace: str, name: str) -> dict[str, Any] | None:
-        await self._answer(namespace)
+    async def get(self, kind: Kind, namespace: str, name: str, *, on_behalf_of: str = "") -> dict[str, Any] | None:
+        await self._answer(namespace or on_behalf_of)
         return await super().get(kind, namespace, name)
 
     async def create(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -80,6 +82,7 @@ class Operator:
             finetunejobs=self.finetunejobs,
             jobs=self._nothing(JOBS),
             pods=self._nothing(PODS),
+            profiles=Profiles(self.api, self._nothing(PROFILES), built_in=FineTuneProfileSpec(), clock=clock),
             pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", "PEM"),
             blocked=self.blocked,
             status_interval=2,

@@ -20,11 +20,14 @@ from tests.unit.finetune_operator.samples import (
     reason_of,
     received,
     running,
+    settled,
     terminated,
 )
 
+from finetune_api.profile import OPEN
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_JOB_UID
@@ -35,6 +38,7 @@ from finetune_operator.kube.client import (
     JOBS,
     NETWORK_POLICIES,
     PODS,
+    PROFILES,
     PVCS,
     SECRETS,
     SERVICES,
@@ -123,13 +127,14 @@ def world() -> World:
         finetunejobs=finetunejobs,
         jobs=jobs,
         pods=pods,
+        profiles=Profiles(api, informer(PROFILES), built_in=OPEN, clock=lambda: world.time),
         pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", world.ca),
         blocked=blocked,
         status_interval=60,
         clock=lambda: world.time,
     )
     world = World(api, finetunejobs, jobs, pods, reconciler, blocked, woken)
-    api.put(FINETUNEJOBS, finetunejob())
+    api.put(FINETUNEJOBS, finetunejob(settled()))
     return world
 
 

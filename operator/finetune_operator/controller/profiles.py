@@ -1,0 +1,103 @@
+"""The FineTuneProfiles of the cluster, and which of them a FineTuneJob has."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from cachetools import TTLCache
+from kubernetes.aio.client.exceptions import ConflictException, ForbiddenException
+
+from finetune_api import profile
+from finetune_api.base import JsonObject
+from finetune_api.profile import FineTuneProfileSpec
+from finetune_api.profile_rules import Request
+from finetune_api.reasons import Reason
+from finetune_api.status import AppliedProfile
+from finetune_api.v1alpha1 import API_VERSION, FineTuneJobSpec
+from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.profile import Refusal, apply_profile
+from finetune_operator.kube.client import NAMESPACES, PROFILES, Kube
+from finetune_operator.kube.errors import API_FAILURES, api_message, brief
+from finetune_operator.kube.informer import Informer
+
+_LABELS_SECONDS = 1.0
+"""For so long a namespace's labels are taken for those that were read: many jobs may come at once."""
+_RETRY_SECONDS = 30.0
+
+logger = logging.getLogger(__name__)
+
+
+def trim_profile(raw: JsonObject) -> JsonObject:
+    """The part of a FineTuneProfile that a cache keeps. It has no namespace."""
+    metadata = {name: raw["metadata"].get(name) for name in ("name", "generation", "resourceVersion")}
+    return {"metadata": {**metadata, "namespace": ""}, "spec": raw.get("spec")}
+
+
+class Profiles:
+    """Which profile a job has, read when it begins and never again."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        cache: Informer,
+        *,
+        built_in: FineTuneProfileSpec,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`built_in` holds for jobs of the profile `default` where there is no such object."""
+        self._kube = kube
+        self._cache = cache
+        self._built_in = built_in
+        self._labels: TTLCache[str, dict[str, str]] = TTLCache(maxsize=1000, ttl=_LABELS_SECONDS, timer=clock)
+        self._default_wanted = asyncio.Event()
+
+    async def settle(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> AppliedProfile | Refusal:
+        """Return what a job keeps of its profile, or why it does not run under it. Raises API_FAILURES."""
+        try:
+            labels = await self._labels_of(finetunejob.namespace)
+            request = Request(spec, finetunejob.name, finetunejob.namespace, labels)
+            # The cache is not trusted for absence.
+            raw = self._cache.get("", request.profile) or await self._kube.get(
+                PROFILES, "", request.profile, on_behalf_of=finetunejob.namespace
+            )
+        except ForbiddenException as error:
+            return Refusal(Reason.CREATE_FORBIDDEN, api_message(error), final=False)
+        return apply_profile(request, raw, self._built_in)
+
+    async def _labels_of(self, namespace: str) -> dict[str, str]:
+        known = self._labels.get(namespace)
+        if known is None:
+            raw = await self._kube.get(NAMESPACES, "", namespace, on_behalf_of=namespace) or {"metadata": {}}
+            known = self._labels[namespace] = raw["metadata"].get("labels") or {}
+        return known
+
+    @property
+    def wants_default(self) -> bool:
+        """Whether the profile `default` is still to be looked for."""
+        return self._default_wanted.is_set()
+
+    def want_default(self) -> None:
+        """Make the profile `default` soon, if it is not there."""
+        self._default_wanted.set()
+
+    async def keep_default(self) -> None:
+        """Make the profile `default` whenever it is wanted, until cancelled. One that is there is left as it is."""
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": profile.KIND,
+            "metadata": {"name": profile.DEFAULT_NAME, "namespace": ""},
+            "spec": self._built_in.to_wire(),
+        }
+        while True:
+            await self._default_wanted.wait()
+            try:
+                if await self._kube.get(PROFILES, "", profile.DEFAULT_NAME) is None:
+                    await self._kube.create(PROFILES, manifest)
+                    logger.info("made the FineTuneProfile %s", profile.DEFAULT_NAME)
+                self._default_wanted.clear()
+            except ConflictException:
+                self._default_wanted.clear()
+            except API_FAILURES as error:
+                logger.warning("the FineTuneProfile %s cannot be made: %s", profile.DEFAULT_NAME, brief(error))
+                await asyncio.sleep(_RETRY_SECONDS)

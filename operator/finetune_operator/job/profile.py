@@ -1,0 +1,195 @@
+"""What a FineTuneProfile makes of a FineTuneJob: which one is its own, what the job keeps of it, and the spec that follows."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from finetune_api.base import JsonObject
+from finetune_api.pod import PodSettings
+from finetune_api.profile import (
+    DEFAULT_NAME,
+    NAMESPACE_LABEL,
+    OPEN,
+    DefaultResources,
+    Defaults,
+    FineTuneProfileSpec,
+    Limits,
+    ProfileSettings,
+)
+from finetune_api.profile_rules import Request
+from finetune_api.profile_table import violation
+from finetune_api.quantity import parse_quantity
+from finetune_api.reasons import Reason
+from finetune_api.status import MAX_PROFILE_SETTINGS, AppliedProfile
+from finetune_api.v1alpha1 import FineTuneJobSpec, Output, Resources, RunPolicy
+
+NO_PROFILE: Final = ProfileSettings(defaults=OPEN.defaults)
+"""Of a job that began before there were profiles."""
+QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a job does not get its profile, or does not run under it."""
+
+    reason: Reason
+    message: str
+    final: bool
+    """Whether nothing but another job helps. If not, the profile may come or be corrected."""
+
+
+def apply_profile(request: Request, raw: JsonObject | None, built_in: FineTuneProfileSpec) -> AppliedProfile | Refusal:
+    """Check a job by the rules of its profile, and return what it keeps of it for its status.
+
+    Args:
+        raw: The FineTuneProfile of the name that `request.profile` has, if there is one.
+        built_in: Holds for jobs of the profile `default` where there is no such object.
+    """
+    name = request.profile
+    if raw is None and name != DEFAULT_NAME:
+        return Refusal(
+            Reason.PROFILE_NOT_FOUND, f"there is no FineTuneProfile {name}, {_chosen_by(request)}", final=False
+        )
+    try:
+        profile = built_in if raw is None else FineTuneProfileSpec.model_validate(raw.get("spec") or {}, extra="ignore")
+        settings = ProfileSettings(**{field: getattr(profile, field) for field in ProfileSettings.model_fields})
+        effective_spec(request.spec, settings, request.namespace, request.name)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, wrong["loc"]))
+        return Refusal(Reason.INVALID_PROFILE, f"FineTuneProfile {name}: {where}: {wrong['msg']}", final=False)
+    if problem := violation(request, profile):
+        return Refusal(Reason.POLICY_VIOLATION, problem, final=True)
+    text = json.dumps(settings.to_wire(), sort_keys=True, separators=(",", ":"))
+    if len(text) > MAX_PROFILE_SETTINGS:
+        message = (
+            f"FineTuneProfile {name} has {len(text)} characters beside allow, and at most {MAX_PROFILE_SETTINGS} fit"
+        )
+        return Refusal(Reason.INVALID_PROFILE, message, final=False)
+    generation = None if raw is None else raw["metadata"].get("generation")
+    return AppliedProfile(name=name, generation=generation, digest=_digest(text), settings=text)
+
+
+def kept_settings(applied: AppliedProfile) -> ProfileSettings | None:
+    """Return what a job keeps of its profile; None if somebody changed it, or this operator cannot read it."""
+    if _digest(applied.settings) != applied.digest:
+        return None
+    try:
+        return ProfileSettings.model_validate_json(applied.settings, extra="ignore")
+    except ValidationError:
+        return None
+
+
+def _digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _chosen_by(request: Request) -> str:
+    return (
+        "which spec.profile names" if request.spec.profile else f"which the namespace's label {NAMESPACE_LABEL} names"
+    )
+
+
+def effective_spec(spec: FineTuneJobSpec, settings: ProfileSettings, namespace: str, name: str) -> FineTuneJobSpec:
+    """Return the spec with what the job leaves out, and changes since its creation held to the limits.
+
+    Raises:
+        ValidationError: The output that the profile gives by default is none for this job.
+    """
+    defaults, limits = settings.defaults, settings.limits
+    return spec.model_copy(
+        update={
+            "pod": _pod(spec.pod, defaults),
+            "resources": _resources(spec.resources, defaults.resources, limits),
+            "run_policy": _run_policy(spec.run_policy, defaults, limits),
+            "output": _output(spec.output, defaults, limits, {"{namespace}": namespace, "{name}": name}),
+        }
+    )
+
+
+def _pod(own: PodSettings, defaults: Defaults) -> PodSettings:
+    """The job's own fields over those of the profile: maps and lists have both, and anything else is the job's own if it has any."""
+    merged: dict[str, Any] = {}
+    for field in PodSettings.model_fields:
+        mine, default = getattr(own, field), getattr(defaults, field)
+        if isinstance(mine, dict):
+            merged[field] = {**default, **mine}
+        elif isinstance(mine, list):
+            merged[field] = [*_not_replaced(field, default, mine), *mine]
+        else:
+            merged[field] = default if mine is None else mine
+    if defaults.queue:
+        merged["labels"] = {QUEUE_LABEL: defaults.queue, **merged["labels"]}
+    return own.model_copy(update=merged)
+
+
+_IDENTITY: Final = {"env": "name", "volumes": "name", "volume_mounts": "mount_path"}
+"""Of which only one may be in a list."""
+
+
+def _not_replaced(field: str, default: list[Any], mine: list[Any]) -> list[Any]:
+    identity = _IDENTITY.get(field)
+    if identity is None:
+        return [each for each in default if each not in mine]
+    taken = {getattr(each, identity) for each in mine}
+    return [each for each in default if getattr(each, identity) not in taken]
+
+
+def _resources(own: Resources, defaults: DefaultResources, limits: Limits) -> Resources:
+    return own.model_copy(
+        update={
+            "cpu": own.cpu or _at_most(defaults.cpu, limits.cpu),
+            "memory": own.memory or _at_most(defaults.memory, limits.memory),
+        }
+    )
+
+
+def _run_policy(own: RunPolicy, defaults: Defaults, limits: Limits) -> RunPolicy:
+    deadline = own.active_deadline_seconds or defaults.active_deadline_seconds or limits.active_deadline_seconds
+    ttl = own.ttl_seconds_after_finished
+    return own.model_copy(
+        update={
+            "backoff_limit": _lower(own.backoff_limit, limits.backoff_limit),
+            "active_deadline_seconds": _lower(deadline, limits.active_deadline_seconds) if deadline else None,
+            "pre_running_deadline_seconds": own.pre_running_deadline_seconds
+            or defaults.pre_running_deadline_seconds
+            or None,
+            "ttl_seconds_after_finished": defaults.ttl_seconds_after_finished if ttl is None else ttl,
+        }
+    )
+
+
+def _lower(value: int, limit: int | None) -> int:
+    return value if limit is None else min(value, limit)
+
+
+def _at_most(default: str | None, limit: str | None) -> str | None:
+    """The default, lowered to the limit; where there is none, which "0" says too, the limit."""
+    if default is None or parse_quantity(default) == Decimal(0):
+        return limit
+    return default if limit is None or parse_quantity(default) <= parse_quantity(limit) else limit
+
+
+def _output(own: Output, defaults: Defaults, limits: Limits, placeholders: Mapping[str, str]) -> Output:
+    fields = own.model_dump(exclude_none=True)
+    if own.uri is None and not fields.keys() - {"secret_ref"} and defaults.output is not None:
+        uri = defaults.output
+        for placeholder, value in placeholders.items():
+            uri = uri.replace(placeholder, value)
+        fields["uri"] = uri
+    if "uri" not in fields:
+        size = own.size or _at_most(defaults.output_size, limits.output_size)
+        fields.update(
+            {"size": size, "storage_class_name": fields.get("storage_class_name", defaults.storage_class_name)}
+        )
+    elif not fields["uri"].startswith("pvc://"):
+        fields.setdefault("secret_ref", defaults.secret_ref)
+    return Output.model_validate(fields)

@@ -1,0 +1,161 @@
+"""A pass gives a job its profile before it makes anything, once, and keeps to it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, World, world  # noqa: F401
+from tests.unit.finetune_operator.fake_api import FakeApi, refusal
+from tests.unit.finetune_operator.samples import finetunejob, job, merged, reason_of
+
+from finetune_api.profile import FineTuneProfileSpec
+from finetune_operator.controller.profiles import Profiles, trim_profile
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, NAMESPACES, PROFILES
+from finetune_operator.kube.informer import Informer
+
+
+def profile(name: str = "default", **spec: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "generation": 5}, "spec": spec}
+
+
+@pytest.fixture
+def fresh(world: World) -> World:  # noqa: F811
+    """A job that nothing was made for, of a namespace with labels."""
+    world.api.put(FINETUNEJOBS, finetunejob())
+    world.api.put(NAMESPACES, {"metadata": {"name": "team-a", "labels": {"team": "a"}}})
+    return world
+
+
+async def pass_of(world: World) -> list[str]:  # noqa: F811
+    """The requests of one pass over what the caches then hold."""
+    await world.see()
+    await world.reconcile()
+    return world.api.requests
+
+
+def made_job(world: World) -> dict[str, Any]:  # noqa: F811
+    return world.api.objects[JOBS.plural, "yelp"]
+
+
+async def test_the_profile_is_in_the_status_before_the_first_child_is_made(fresh: World) -> None:
+    fresh.api.put(PROFILES, profile(defaults={"image": "corp/trainer"}))
+
+    requests = await pass_of(fresh)
+
+    assert requests.index("replace status of finetunejobs") < requests.index("create configmaps")
+    kept = fresh.status()["profile"]
+    assert (kept["name"], kept["generation"]) == ("default", 5)
+    assert made_job(fresh)["spec"]["template"]["spec"]["containers"][0]["image"] == "corp/trainer"
+
+
+async def test_a_job_that_has_its_profile_is_not_asked_about_again(fresh: World) -> None:
+    fresh.api.put(PROFILES, profile())
+    await pass_of(fresh)
+
+    requests = await pass_of(fresh)
+
+    assert [each for each in requests if "namespaces" in each or "profiles" in each] == []
+
+
+async def test_a_changed_profile_touches_no_child_that_is_made_anew(fresh: World) -> None:
+    fresh.api.put(PROFILES, profile(defaults={"image": "corp/trainer", "scratch": "1Gi"}))
+    await pass_of(fresh)
+    before = made_job(fresh)["spec"]
+    fresh.api.put(PROFILES, profile(defaults={"image": "other"}, limits={"gpus": 0}))
+    del fresh.api.objects[JOBS.plural, "yelp"]
+
+    await pass_of(fresh)
+
+    assert made_job(fresh)["spec"] == before
+
+
+async def test_a_job_that_breaks_a_rule_fails_before_anything_is_made(fresh: World) -> None:
+    fresh.api.put(PROFILES, profile(limits={"gpus": 0}))
+
+    requests = await pass_of(fresh)
+
+    assert [each for each in requests if each.startswith("create") and each != "create events"] == []
+    status = fresh.status()
+    assert (status["phase"], reason_of(status)) == ("Failed", "PolicyViolation")
+    assert status["failure"]["message"] == "profile default: spec.resources.gpus 1 is too much; limits.gpus is 0"
+    assert "profile" not in status
+
+
+async def test_a_job_waits_for_its_profile_and_goes_on_when_it_comes(fresh: World) -> None:
+    labels = {"finetune.dev/profile": "gpus"}
+    fresh.api.put(NAMESPACES, {"metadata": {"name": "team-a", "labels": labels}})
+    await pass_of(fresh)
+    waiting = fresh.status()
+    fresh.api.put(PROFILES, profile("gpus"))
+    fresh.finetunejobs.retry_unsettled()
+
+    await pass_of(fresh)
+
+    assert (waiting["phase"], reason_of(waiting)) == ("Pending", "ProfileNotFound")
+    assert fresh.status()["profile"]["name"] == "gpus"
+    assert (JOBS.plural, "yelp") in fresh.api.objects
+
+
+async def test_only_jobs_without_a_profile_are_looked_at_when_one_changes(fresh: World) -> None:
+    fresh.api.put(PROFILES, profile())
+    await pass_of(fresh)
+    entry = fresh.finetunejobs.get(KEY)
+    assert entry is not None
+    entry.obstacle.tries = 3
+
+    fresh.finetunejobs.retry_unsettled()
+
+    assert entry.obstacle.tries == 3
+
+
+async def test_a_job_that_began_before_there_were_profiles_goes_on_without_one(fresh: World) -> None:
+    fresh.api.put(PROFILES, profile(limits={"gpus": 0}))
+    fresh.api.put(JOBS, merged(job(), OWNED))
+
+    await pass_of(fresh)
+
+    assert "profile" not in fresh.status()
+    assert fresh.status()["phase"] == "Pending"
+
+
+async def test_where_the_namespace_may_not_be_read_the_job_waits_and_says_so(fresh: World) -> None:
+    fresh.api.failures["get namespaces"] = refusal(403, 'namespaces "team-a" is forbidden')
+
+    requests = await pass_of(fresh)
+
+    assert "create jobs" not in requests
+    assert fresh.status()["message"] == 'namespaces "team-a" is forbidden'
+
+
+async def test_a_job_that_changed_meanwhile_is_looked_at_again_before_anything_is_made(fresh: World) -> None:
+    await fresh.see()
+    fresh.edit(suspend=True)
+    fresh.api.put(PROFILES, profile())
+
+    wait = await fresh.reconcile()
+
+    assert wait is not None
+    assert "create configmaps" not in fresh.api.requests
+
+
+def of(api: FakeApi, built_in: FineTuneProfileSpec) -> Profiles:
+    cache = Informer(api, PROFILES, label=None, on_change=lambda _: None, relist_seconds=0, transform=trim_profile)
+    return Profiles(api, cache, built_in=built_in)
+
+
+@pytest.mark.parametrize("there", [False, True])
+async def test_the_default_profile_is_made_where_there_is_none_and_never_changed(there: bool) -> None:
+    api = FakeApi()
+    if there:
+        api.put(PROFILES, profile(limits={"gpus": 2}))
+    profiles = of(api, FineTuneProfileSpec())
+
+    profiles.want_default()
+    task = asyncio.create_task(profiles.keep_default())
+    while profiles.wants_default:  # noqa: ASYNC110 - a few turns of the loop
+        await asyncio.sleep(0)
+    task.cancel()
+
+    made = api.objects[PROFILES.plural, "default"]["spec"]
+    assert made == ({"limits": {"gpus": 2}} if there else FineTuneProfileSpec().to_wire())
+    assert ("create finetuneprofiles" in api.requests) is not there
