@@ -599,6 +599,19 @@ def test_the_notes_say_what_to_do_next(chart: helm_python.Chart) -> None:
 
     assert "kubectl -n ft-system rollout status deployment/ft-finetune-operator" in notes
     assert "the Secret ft-finetune-operator-reports" in notes
+    assert "--clusterrole=ft-system:ft-finetune-operator:profile-admin" in notes
+
+
+def test_the_notes_ask_for_digests_until_both_images_have_one(chart: helm_python.Chart) -> None:
+    pinned = {"image": {"digest": DIGEST}, "trainerImage": {"digest": DIGEST}}
+
+    by_tag, by_digest = (
+        chart.render(values, name="ft", namespace="ft-system")["finetune-operator/templates/NOTES.txt"]
+        for values in ({}, pinned)
+    )
+
+    assert "image.digest and trainerImage.digest" in by_tag
+    assert "image.digest" not in by_digest
 
 
 def test_the_chart_carries_the_version_of_the_program() -> None:
