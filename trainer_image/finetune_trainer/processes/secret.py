@@ -70,7 +70,7 @@ def prove_connections(secret: bytes, group: dist.ProcessGroup | None = None) -> 
         group: One with gloo; the default one if left out.
 
     Raises:
-        TrainerError: INTERNAL where somebody else holds a connection.
+        TrainerError: INTERNAL where somebody else holds a connection, or nobody answers.
     """
     rank, count = dist.get_rank(), dist.get_world_size(group)
     asked = [challenge() for _ in range(count)]
@@ -91,7 +91,12 @@ def _exchange(messages: list[bytes], group: dist.ProcessGroup | None) -> list[by
     sent = torch.frombuffer(bytearray(b"".join(messages)), dtype=torch.uint8)
     came = torch.empty_like(sent)
     work = dist.all_to_all_single(came, sent, group=group, async_op=True)
-    work.wait(timedelta(seconds=_SECONDS))
+    try:
+        work.wait(timedelta(seconds=_SECONDS))
+    except RuntimeError as error:
+        if "timed out" in str(error).lower():
+            raise _stranger(f"what holds a connection to another process said nothing for {_SECONDS} s") from error
+        raise
     return [came[start : start + BYTES].numpy().tobytes() for start in range(0, len(came), BYTES)]
 
 
