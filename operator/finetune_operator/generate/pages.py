@@ -59,7 +59,8 @@ def finetuneprofile_page() -> str:
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return _page(
         "Fields of a FineTuneProfile",
-        "`kubectl explain ftp.spec` shows the same. The defaults of all fields together are the safe profile.",
+        "`kubectl explain ftp.spec` shows the same. The defaults of all fields together are the safe profile. "
+        "[Write a profile](../how-to/write-a-profile.md) says how they are used.",
         *sections(spec, "spec"),
     )
 
