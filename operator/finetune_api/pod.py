@@ -60,13 +60,20 @@ _RESERVED_NAME: Rule["EnvVar"] = Rule(
     message="variables that begin with FINETUNE_ or KUBEFLOW_TRAINER_ are set by the operator",
 )
 _UNSAFE_NAMES: Final = (
-    # What interpreters, the loader and shells run or read before or beside the program.
-    r"^(PYTHON|LD_|DYLD_|GIT_|BASH_|OPENSSL_|GCONV_|GLIBC_|MALLOC_|TORCHELASTIC_|TORCHINDUCTOR_|TRITON_|CLOUDSDK_|GRPC_|SSL_|XDG_)"
-    r"|^(PATH|HOME|ENV|IFS|SHELL|SHELLOPTS|PS4|TMPDIR|NODE_OPTIONS|LOCPATH|NLSPATH|CC|CXX|CUDA_HOME|CUDA_PATH|USE_KERNELS|USE_HUB_KERNELS)$"
+    # What interpreters, the loader, compilers and shells run or read before or beside the program.
+    r"^(_?PYTHON|LD_|DYLD_|GIT_|BASH_|OPENSSL_|GCONV_|GLIBC_|MALLOC_|TORCHELASTIC_|TORCHINDUCTOR_|TRITON_|CLOUDSDK_|GRPC_|SSL|XDG_)"
+    r"|^(PATH|HOME|ENV|IFS|SHELL|SHELLOPTS|PS4|TMPDIR|NODE_OPTIONS|LOCPATH|NLSPATH|CC|CXX|USE_KERNELS|USE_HUB_KERNELS)$"
+    r"|^(CUDACXX|PYTORCH_NVCC|NVCC_.*|GCC_EXEC_PREFIX|COMPILER_PATH|CPATH|.*_INCLUDE_PATH|(CUDA|CUDNN|ROCM|HIP)_(HOME|PATH))$"
     r"|^(HF_MODULES_CACHE|TORCH_EXTENSIONS_DIR|TORCH_HOME|TORCH_DEVICE_BACKEND_AUTOLOAD|KERAS_HOME|MASTER_ADDR|MASTER_PORT)$"
+    # Libraries that name files or modules to load in a variable of their own, or compiled code that they find in a cache.
+    r"|PLUGIN|INJECTION|LIBRAR|PRELOAD|CLASSPATH|_LIBS?(_DIR)?$|^INTEL_(LIB|JIT_PROFILER)|^(PET|FSSPEC|KINETO|OMPI|PMIX|RDMAV|IBV)_"
+    r"|LOCAL_KERNELS|KERNELS?_CACHE|^(CUDA_CACHE_PATH|QUACK_CACHE_DIR|NUMBA_CACHE_DIR)$"
+    # What lifts their guards against code in data.
+    r"|TRUST_REMOTE_CODE|NO_WEIGHTS_ONLY|ALLOW_EXECUTABLES|ALLOW_UNSAFE"
     # Where connections go, and whom they trust.
-    r"|_PROXY$|_ENDPOINT|_CA_BUNDLE|_EMULATOR_HOST$|_CONFIG_FILE$|_SHARED_CREDENTIALS_FILE$"
-    r"|^(NETRC|BOTO_CONFIG|HOSTALIASES|LOCALDOMAIN|RES_OPTIONS|RESOLV_HOST_CONF)$"
+    r"|_PROXY$|_ENDPOINT|_CA_BUNDLE|_CA_CERTS?$|_EMULATOR_HOST$|_CONF(IG)?_FILE$|_CONFIG_DIR$|_CREDENTIALS?_FILE$"
+    r"|_AUTHORITY_HOST$|_BASE_URL$|_DOWNLOAD_URL$|_TRACKING_URI$|_CO_STAGING$|_UNIVERSE_DOMAIN$|_COMM_ID$|^(GCE_METADATA|AWS_CONTAINER)_"
+    r"|^(NETRC|BOTO_CONFIG|AWS_DATA_PATH|HOSTALIASES|LOCALDOMAIN|RES_OPTIONS|RESOLV_HOST_CONF)$"
 )
 _UNSAFE_NAME: Rule["EnvVar"] = Rule(
     cel=f"!self.name.upperAscii().matches('{_UNSAFE_NAMES}')",
@@ -74,12 +81,21 @@ _UNSAFE_NAME: Rule["EnvVar"] = Rule(
     message="variables that load code or say where connections go or whom they trust are not taken: endpoints of buckets are keys "
     "of their Secret, and the Hub's address, a proxy and certificates are fields of the FineTuneProfile",
 )
+# Container runtimes read them, and show a pod devices that it never asked for and that others have.
+_DEVICES: Final = (
+    r"^(NVIDIA_(VISIBLE_DEVICES|MIG_|IMEX_|GDS|MOFED|GDRCOPY|NVSWITCH)|(AMD|ASCEND|HABANA)_VISIBLE_DEVICES$)"
+)
+_DEVICE_NAME: Rule["EnvVar"] = Rule(
+    cel=f"!self.name.upperAscii().matches('{_DEVICES}')",
+    holds=lambda self: re.search(_DEVICES, self.name.upper()) is None,
+    message="variables by which a container runtime shows a pod devices are not taken: resources.gpus asks for them",
+)
 
 
 class EnvVar(ApiModel):
     """An environment variable of the trainer, such as HF_TOKEN from a Secret."""
 
-    rules = (_ONE_VALUE, _RESERVED_NAME, _UNSAFE_NAME)
+    rules = (_ONE_VALUE, _RESERVED_NAME, _UNSAFE_NAME, _DEVICE_NAME)
 
     name: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     """Name of the variable."""

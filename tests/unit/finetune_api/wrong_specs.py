@@ -57,6 +57,7 @@ _LABELS = "pod.labels, pod.annotations and pod.nodeSelector take keys"
 _RESERVED_LABELS = "pod.labels: those under finetune.dev/"
 _RESERVED_NAME = "variables that begin with FINETUNE_ or KUBEFLOW_TRAINER_"
 _UNSAFE_NAME = "variables that load code or say where connections go"
+_DEVICE_NAME = "variables by which a container runtime shows a pod devices"
 _VOLUME_SOURCE = "needs exactly one of configMap, secret"
 _VOLUMES = "pod.volumes have different names"
 _MOUNT_PATH = "must be a path below /mnt/ or /data/"
@@ -186,12 +187,15 @@ WRONG: Final = (
     ),
     WrongSpec(_env(name="FINETUNE_A"), _RESERVED_NAME, _env(name="FINETUNE")),
     WrongSpec(_env(name="KUBEFLOW_TRAINER_A"), _RESERVED_NAME, _env(name="KUBEFLOW_A")),
+    WrongSpec(_env(name="NVIDIA_VISIBLE_DEVICES", value="all"), _DEVICE_NAME, _env(name="CUDA_VISIBLE_DEVICES", value="0")),
+    WrongSpec(_env(name="amd_visible_devices", value="all"), _DEVICE_NAME, _env(name="AMD_VISIBLE_DEVICE", value="0")),
+    WrongSpec(_env(name="NVIDIA_MIG_CONFIG_DEVICES", value="all"), _DEVICE_NAME, _env(name="NVIDIA_TF32_OVERRIDE", value="0")),
     *(
         WrongSpec(_env(name=name, value="x"), _UNSAFE_NAME, _env(name=right, value="x"))
         for name, right in (
             ("PYTHONPATH", "MYPYTHON"),
             ("PythonStartup", "MY_PYTHON"),
-            ("LD_PRELOAD", "WORLD_PRELOAD"),
+            ("LD_PRELOAD", "WORLD_LOADER"),
             ("PATH", "WANDB_PATH"),
             ("HOME", "HF_HOME"),
             ("https_proxy", "HTTPS_PROXY_NAME"),
@@ -203,6 +207,31 @@ WRONG: Final = (
             ("STORAGE_EMULATOR_HOST", "STORAGE_HOST"),
             ("AWS_CONFIG_FILE", "AWS_CONFIG"),
             ("NETRC", "NETRC_1"),
+            ("_PYTHON_SYSCONFIGDATA_NAME", "MY_PYTHON_NAME"),
+            ("NCCL_NET_PLUGIN", "NCCL_NET"),
+            ("BOTOCORE_EXPERIMENTAL__PLUGINS", "BOTOCORE_EXPERIMENTAL"),
+            ("CUDA_INJECTION64_PATH", "CUDA_VISIBLE_DEVICES"),
+            ("OMP_TOOL_LIBRARIES", "OMP_NUM_THREADS"),
+            ("HSA_TOOLS_LIB", "HSA_ENABLE_SDMA"),
+            ("INTEL_LIBITTNOTIFY64", "INTEL_ISA_DISABLE"),
+            ("GCC_EXEC_PREFIX", "GCC_COLORS"),
+            ("LOCAL_KERNELS", "LOCAL_RANKS"),
+            ("PYTORCH_KERNEL_CACHE_PATH", "HF_HUB_CACHE"),
+            ("PET_RUN_PATH", "PETS"),
+            ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_WEIGHTS_ONLY_LOAD"),
+            ("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "GOOGLE_CLOUD_PROJECT"),
+            ("FSSPEC_S3", "MY_FSSPEC"),
+            ("SSLKEYLOGFILE", "MY_SSL"),
+            ("NCCL_CONF_FILE", "NCCL_CONF"),
+            ("NCCL_COMM_ID", "NCCL_COMM"),
+            ("AWS_DATA_PATH", "AWS_DATA"),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_DEFAULT_REGION"),
+            ("AZURE_AUTHORITY_HOST", "AZURE_STORAGE_ACCOUNT"),
+            ("GCE_METADATA_HOST", "GCE_METADATA"),
+            ("GOOGLE_CLOUD_UNIVERSE_DOMAIN", "GOOGLE_CLOUD_UNIVERSE"),
+            ("HUGGINGFACE_CO_STAGING", "HUGGINGFACE_CO"),
+            ("WANDB_BASE_URL", "WANDB_PROJECT"),
+            ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_NAME"),
             ("GIT_SSH_COMMAND", "NOGIT_SSH"),
         )
     ),
