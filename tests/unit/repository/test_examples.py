@@ -1,14 +1,19 @@
 """The examples are what the README says they are."""
 
 import csv
+import re
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from kubernetes.utils.quantity import parse_quantity
 from ruamel.yaml import YAML
 
+from finetune_api.profile import FineTuneProfileSpec
+from finetune_api.profile_rules import Request
+from finetune_api.profile_table import violation
 from finetune_api.run import RunConfig
 from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
 from finetune_operator.manifests.pvc import DEFAULT_SIZE
@@ -35,6 +40,25 @@ def test_the_quickstart_is_a_valid_job() -> None:
     spec = FineTuneJobSpec.model_validate(manifest["spec"])
 
     assert spec.training.learning_rate == 1e-4
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_each_example_runs_under_the_safe_profile(path: Path) -> None:
+    for manifest in YAML(typ="safe").load_all(path):
+        if manifest["kind"] == "FineTuneJob":
+            spec = FineTuneJobSpec.model_validate(manifest["spec"])
+            request = Request(spec, manifest["metadata"]["name"], "default", {})
+
+            assert violation(request, FineTuneProfileSpec()) is None
+
+
+def test_the_profile_that_is_explained_is_a_valid_one() -> None:
+    page = (ROOT / "docs" / "how-to" / "write-a-profile.md").read_text(encoding="utf-8")
+
+    (manifest,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+
+    spec = FineTuneProfileSpec.model_validate(YAML(typ="safe").load(manifest)["spec"])
+    assert spec.limits.memory == "512Gi"
 
 
 def test_the_laptop_s_run_is_the_quickstart_s() -> None:
