@@ -31,11 +31,18 @@ FILES = {
 """Of data sets that are what a task cannot learn from, or can."""
 
 
+def git_digest(path: Path) -> str:
+    content = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()  # noqa: S324 - as git does
+
+
 class Hub(BaseHTTPRequestHandler):
     """The endpoints that huggingface_hub and datasets ask for repositories of a few files."""
 
     repositories: dict[str, Path] = {}
     gated = ("org/gated",)
+    downloads: list[str] = []
+    """Every file that was asked for whole, and not for its first bytes only."""
 
     def do_HEAD(self) -> None:
         self.answer()
@@ -64,13 +71,18 @@ class Hub(BaseHTTPRequestHandler):
             return self.give({"id": repository, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]})
         if path:
             return self.refuse(404, "EntryNotFound")
-        entries = [{"type": "file", "path": n, "size": (folder / n).stat().st_size, "oid": "0" * 40} for n in names]
+        entries = [
+            {"type": "file", "path": n, "size": (folder / n).stat().st_size, "oid": git_digest(folder / n)}
+            for n in names
+        ]
         return self.give(entries)
 
     def give_file(self, path: Path) -> None:
         if not path.is_file():
             return self.refuse(404, "EntryNotFound")
         content = path.read_bytes()
+        if self.command == "GET" and "Range" not in self.headers:
+            self.downloads.append(f"{path.parent.name}/{path.name}")
         tag = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
         return self.send(200, content, tag)
 

@@ -25,6 +25,7 @@ from finetune_trainer.run.failure import explain
 from finetune_trainer.settings.command_line import Options, parse_options, parse_volumes
 from finetune_trainer.settings.load import load_config
 from finetune_trainer.storage.credentials import publish_places, remember_secrets
+from finetune_trainer.storage.shared_cache import sweep, use_shared_cache
 from finetune_trainer.storage.trust import trust_authorities
 from finetune_trainer.storage.uris import Volumes
 
@@ -46,10 +47,13 @@ def main(arguments: list[str]) -> int:
         terminate_with_launcher()
         remember_secrets()
         trust_authorities()
+        use_shared_cache()
         config = load_config(options.config, os.environ.get(ENV_CONFIG_DIGEST))
         publish_places(config)
         volumes = parse_volumes(options.volume)
         alone = options.command == "prepare" or config.nodes * config.processes == 1
+        if not is_launched():
+            sweep()
         if not alone and not is_launched():
             return _launch(config, arguments, stop)
         endpoint = Endpoint.from_environment() if is_main() else None
@@ -77,6 +81,7 @@ def _prepare(options: Options) -> ExitCode:
     try:
         remember_secrets()
         trust_authorities()
+        use_shared_cache()
         config, volumes = load_config(options.config), parse_volumes(options.volume)
         publish_places(config)
         found = _execute(options, config, volumes, state, stop=StopSignal(before_exit=lambda: None))

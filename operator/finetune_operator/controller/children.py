@@ -16,12 +16,14 @@ from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.names import LABEL_CACHE
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job
 from finetune_operator.job.ownership import changed, conflict, is_our_claim, is_ours
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.manifests import Manifests, build_children
+from finetune_operator.manifests.cache import is_cache_claim
 from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.run_secret import build_run_secret
@@ -73,6 +75,7 @@ class Children:
             (CONFIG_MAPS, children.config_map),
             (CONFIG_MAPS, children.authority),
             (NETWORK_POLICIES, children.network_policy),
+            (PVCS, children.cache),
         ]
         if observed.check_first:
             wanted += [(JOBS, children.preflight_job)]
@@ -111,7 +114,7 @@ class Children:
             if manifest is None or _place(kind, manifest) in already:
                 continue
             made = await self._create(kind, manifest)
-            if not (is_our_claim if kind is PVCS else is_ours)(made, finetunejob):
+            if not _is_ours(kind, manifest, made, finetunejob):
                 return conflict(made, manifest["kind"])
             if manifest.get("immutable") and made.get("data") != manifest["data"]:
                 return changed(made, manifest["kind"])
@@ -188,6 +191,13 @@ class Children:
             elif job.end is None and failure is not None and failure.reason == Reason.PRE_RUNNING_DEADLINE_EXCEEDED:
                 # Nothing of it may hold a GPU.
                 await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
+
+
+def _is_ours(kind: Kind, manifest: JsonObject, made: JsonObject, finetunejob: FineTuneJob) -> bool:
+    """Whether what is there is what we made for this FineTuneJob, or for its namespace."""
+    if LABEL_CACHE in manifest["metadata"]["labels"]:
+        return is_cache_claim(made)
+    return (is_our_claim if kind is PVCS else is_ours)(made, finetunejob)
 
 
 def _place(kind: Kind, manifest: JsonObject) -> tuple[str, str]:

@@ -17,6 +17,8 @@ _PREFLIGHT = "-preflight-"
 
 LABEL_JOB_NAME = "finetune.dev/job-name"
 LABEL_JOB_UID = "finetune.dev/job-uid"
+LABEL_CACHE = "finetune.dev/cache"
+"""On the claims that the operator makes for a namespace's cache."""
 LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
 """On the pods of an Indexed Job, by Kubernetes: the pod's number from 0. The annotation of that name holds the same."""
 ANNOTATION_REQUESTED = "finetune.dev/requested"
@@ -82,6 +84,11 @@ def claim_name(name: str, uid: str) -> str:
     A part of the uid is in it, so that a job that was deleted and created again never meets the old one's checkpoints.
     """
     return child_name(name, "-" + re.sub("[^a-z0-9]", "", uid)[:8])
+
+
+def cache_claim_name(size: str, storage_class: str | None) -> str:
+    """Name of the claim that the jobs of a namespace share: the same for all profiles that ask for the same."""
+    return f"finetune-cache-{_digest(f'{size} {storage_class}')}"
 
 
 def label_value(name: str) -> str:

@@ -6,6 +6,7 @@ from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.manifests.cache import build_cache_claim
 from finetune_operator.manifests.config_map import build_authority, build_config_map, digest_of
 from finetune_operator.manifests.job import build_job
 from finetune_operator.manifests.metadata import child_metadata
@@ -22,6 +23,8 @@ class Manifests:
     config_map: JsonObject
     authority: JsonObject
     network_policy: JsonObject | None
+    cache: JsonObject | None
+    """The claim that all jobs of the namespace share; it has no owner."""
     preflight_job: JsonObject
     """Wanted only where `runPolicy.preflight` asks for it; the others wait for its success."""
     pvc: JsonObject | None
@@ -50,6 +53,7 @@ def build_children(
         config_map=config_map,
         authority=build_authority(metadata, finetunejob, pod_defaults.ca),
         network_policy=build_network_policy(metadata, finetunejob, spec, pod_defaults),
+        cache=build_cache_claim(finetunejob.namespace, finetunejob.profile),
         pvc=build_pvc(metadata, finetunejob, spec),
         service=build_service(metadata, finetunejob, spec),
         preflight_job=build_preflight_job(

@@ -1,6 +1,7 @@
 """The environment of the trainer's container."""
 
 import math
+from collections.abc import Iterable
 
 from finetune_api.base import JsonObject
 from finetune_api.quantity import parse_quantity
@@ -42,6 +43,7 @@ def build_environment(
     spec: FineTuneJobSpec,
     reports_url: str,
     *,
+    shared: Iterable[JsonObject] = (),
     secrets: bool,
     run_secret: bool = False,
     private_addresses: bool = False,
@@ -52,6 +54,7 @@ def build_environment(
     """Ours first; a variable of the user replaces ours. Stock transformers reads the three of KUBEFLOW_TRAINER_.
 
     Args:
+        shared: Variables of the run's profile, which no variable of the user replaces.
         secrets: Whether any Secret of the manifest is mounted.
         run_secret: Whether that of the run is.
         private_addresses: Whether https:// sources may lead to private addresses.
@@ -89,9 +92,11 @@ def build_environment(
     if resources.nodes > 1:
         index = {"fieldRef": {"fieldPath": f"metadata.annotations['{LABEL_INDEX}']"}}
         values.append({"name": ENV_NODE_RANK, "valueFrom": index})
-    theirs = [variable.to_wire() for variable in spec.pod.env]
+    fixed = list(shared)
+    taken = {variable["name"] for variable in fixed}
+    theirs = [variable.to_wire() for variable in spec.pod.env if variable.name not in taken]
     replaced = {variable["name"] for variable in theirs}
-    return [variable for variable in values if variable["name"] not in replaced] + theirs
+    return [variable for variable in values if variable["name"] not in replaced] + theirs + fixed
 
 
 def _secrets_of_the_pod(spec: FineTuneJobSpec) -> dict[str, str]:

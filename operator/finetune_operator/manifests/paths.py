@@ -9,4 +9,7 @@ SCRATCH_DIR = "/scratch"
 TEMPORARY_DIR = "/tmp"  # noqa: S108 - the pod's own emptyDir
 SHARED_MEMORY_DIR = "/dev/shm"  # noqa: S108
 VOLUMES_DIR = "/mnt/volumes"
+CACHE_DIR = "/var/cache/finetune"
+TRUST_DIR = "/var/run/finetune-trust"
+"""Both where no volume of a user may be mounted."""
 TERMINATION_LOG = "/dev/termination-log"

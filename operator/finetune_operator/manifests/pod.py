@@ -13,9 +13,11 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import CONTAINER, ChildNames
 from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.manifests.cache import cache_environment, cache_mounts, cache_volumes
 from finetune_operator.manifests.config_map import CA_FILE, RUN_FILE
 from finetune_operator.manifests.environment import build_environment
 from finetune_operator.manifests.extra_volumes import extra_mounts, extra_volumes
+from finetune_operator.manifests.network import network_environment, trust_mounts, trust_volumes
 from finetune_operator.manifests.paths import (
     CONFIG_DIR,
     SCRATCH_DIR,
@@ -60,11 +62,15 @@ def build_pod(
     secrets, credentials = secret_mounts(spec), secret_volumes(spec)
     run_mounts, run_volumes = run_secret_mounts(program.run_secret), run_secret_volumes(program.run_secret)
     mounts, volumes = extra_mounts(spec), extra_volumes(spec)
+    settings = finetunejob.profile
+    shared_mounts = [*cache_mounts(settings), *trust_mounts(settings)]
+    shared_volumes = [*cache_volumes(settings), *trust_volumes(settings)]
     ids, placement = build_ids(spec, platform_user=pod_defaults.platform_user), build_placement(spec, finetunejob.uid)
     environment = build_environment(
         finetunejob,
         spec,
         pod_defaults.reports_url,
+        shared=[*cache_environment(settings), *network_environment(settings, pod_defaults.reports_url)],
         config_digest=program.config_digest,
         secrets=bool(secrets),
         run_secret=bool(run_mounts),
@@ -86,12 +92,18 @@ def build_pod(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [
-            _container(spec.pod.image or pod_defaults.image, program, environment, [*run_mounts, *secrets, *mounts])
+            _container(
+                spec.pod.image or pod_defaults.image,
+                program,
+                environment,
+                [*run_mounts, *shared_mounts, *secrets, *mounts],
+            )
         ],
         "volumes": [
             *_volumes(finetunejob.names, finetunejob.profile.defaults),
             *_claim_volumes(program.claims),
             *run_volumes,
+            *shared_volumes,
             *credentials,
             *volumes,
         ],

@@ -1,4 +1,4 @@
-"""Tokens that the stages and attempts of one job hand to each other, where the operator names a folder for that.
+"""Tokens that the stages and attempts of one job hand to each other, and the jobs of a namespace, where the operator names a folder.
 
 They are copied and not read in place: training reads rows in random order, which a volume of the network is slow at.
 """
@@ -7,10 +7,14 @@ import logging
 import os
 import shutil
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock
+
 from finetune_api.report import ENV_TOKENS
+from finetune_trainer.storage.shared_cache import shared_root, use
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +23,7 @@ def fetch(place: Path) -> None:
     """Bring the file of this name from the shared folder to `place`, if it is there and not here."""
     shared = _shared(place)
     if shared is not None and shared.exists() and not place.exists() and _copy(shared, place):
-        logger.info("took over the tokens that an earlier stage of the job has left")
+        logger.info("took over the tokens that an earlier stage of the job, or another job, has left")
 
 
 def leave(place: Path) -> None:
@@ -29,13 +33,28 @@ def leave(place: Path) -> None:
         _copy(place, shared)
 
 
+@contextmanager
+def once(place: Path) -> Iterator[None]:
+    """Within this no other job makes the same tokens: it waits, and takes them over."""
+    shared = _shared(place)
+    if shared is None or shared_root() is None:
+        yield
+        return
+    use(shared)
+    shared.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{shared}.lock"):
+        yield
+
+
 def clear() -> None:
-    """Nothing needs them any more."""
-    if folder := _folder():
+    """Nothing needs those of the job's own folder any more."""
+    if folder := os.environ.get(ENV_TOKENS):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder() -> Path | None:
+    if root := shared_root():
+        return root / "tokens"
     path = os.environ.get(ENV_TOKENS)
     return Path(path) if path else None
 

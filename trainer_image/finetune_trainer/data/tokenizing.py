@@ -18,6 +18,8 @@ from finetune_trainer.base.hardware import version_of
 from finetune_trainer.data import token_cache
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.rows import Rows
+from finetune_trainer.storage.shared_cache import shared_root
+from finetune_trainer.storage.uris import cache_folder
 
 logger = logging.getLogger(__name__)
 
@@ -47,17 +49,18 @@ def tokenized(rows: Rows, columns: Sequence[str], encode: Encode, *settings: Any
     fingerprint = hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()[:32]
     source = rows.dataset.select_columns(list(columns)).rename_columns(renamed)
     place = _cache_folder() / f"{fingerprint}.arrow"
-    token_cache.fetch(place)
-    encoded = source.map(
-        with_length,
-        batched=True,
-        with_indices=True,
-        remove_columns=source.column_names,
-        cache_file_name=str(place),
-        new_fingerprint=fingerprint,
-        desc=f"tokenizing {rows.split}",
-    )
-    token_cache.leave(place)
+    with token_cache.once(place):
+        token_cache.fetch(place)
+        encoded = source.map(
+            with_length,
+            batched=True,
+            with_indices=True,
+            remove_columns=source.column_names,
+            cache_file_name=str(place),
+            new_fingerprint=fingerprint,
+            desc=f"tokenizing {rows.split}",
+        )
+        token_cache.leave(place)
     lengths: list[int] = encoded["length"][:]
     return Examples(encoded.remove_columns("length"), lengths, rows.name_row)
 
@@ -78,7 +81,8 @@ def as_loaded(tokenizer: Tokenizer) -> Iterator[None]:
 
 def _cache_folder() -> Path:
     """Not beside the rows, where `datasets` would put it: a user's folder is not ours, and may be read-only."""
-    folder = Path(datasets.config.HF_DATASETS_CACHE) / "tokenized"
+    # Read in random order, which a volume of the network is slow at.
+    folder = (cache_folder() if shared_root() else Path(datasets.config.HF_DATASETS_CACHE)) / "tokenized"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

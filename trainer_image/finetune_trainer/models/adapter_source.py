@@ -23,6 +23,7 @@ from finetune_trainer.base.text import listed
 from finetune_trainer.models.hub_code import check_file_runs_no_code
 from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, WEIGHTS, Tensors, check_no_pointers, local_tensors
 from finetune_trainer.storage.credentials import hub_token
+from finetune_trainer.storage.hub_files import check_shared_files
 from finetune_trainer.storage.layout import BASE
 from finetune_trainer.storage.uris import hub_id, is_hub_id
 
@@ -107,6 +108,7 @@ def hub_adapter(settings: ModelSource) -> Adapter | None:
         config = Path(hf_hub_download(repository, CONFIG, revision=settings.revision, token=token))
     except (LocalEntryNotFoundError, EntryNotFoundError):
         return None  # if the Hub is out of reach, it is so for the model as well
+    check_shared_files("model", repository, config.parent.name, token)
     folder = snapshot_download(repository, revision=config.parent.name, allow_patterns=_ON_HUB, token=token)
     return local_adapter(Path(folder), settings.source)
 

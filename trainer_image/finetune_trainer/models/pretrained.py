@@ -26,6 +26,8 @@ from finetune_trainer.models.weight_files import Tensors, check_no_pointers, hub
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.hub_errors import explain_hub_error
+from finetune_trainer.storage.hub_files import check_shared_files
+from finetune_trainer.storage.shared_cache import use_hub
 from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
 
 logger = logging.getLogger(__name__)
@@ -109,6 +111,8 @@ def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
             be; INTERNAL when the Hub cannot be reached.
     """
     on_hub = is_hub_id(settings.source)
+    if on_hub:
+        use_hub("models", hub_id(settings.source))
     folder = None if on_hub else find_source(settings.source, "model", volumes)
     with model_failures(settings):
         adapter = local_adapter(folder, settings.source) if folder else hub_adapter(settings)
@@ -148,6 +152,7 @@ def _find_local(folder: Path, settings: ModelSource) -> Pretrained:
 def _find_on_hub(settings: ModelSource) -> Pretrained:
     with model_failures(settings):
         commit, repository = _commit(settings), hub_id(settings.source)
+        check_shared_files("model", repository, commit, hub_token("model"))
         config = AutoConfig.from_pretrained(
             repository, revision=commit, trust_remote_code=False, token=hub_token("model")
         )

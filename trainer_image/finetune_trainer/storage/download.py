@@ -3,6 +3,8 @@
 import hashlib
 import json
 import logging
+import os
+import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -13,10 +15,12 @@ from filelock import FileLock
 from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, bad_configuration
+from finetune_trainer.base.files import files_below, sha256_of, write_atomically
 from finetune_trainer.storage.bucket import Bucket
 from finetune_trainer.storage.credentials import FIELDS, Role
 from finetune_trainer.storage.errors import explain, remote_failures
 from finetune_trainer.storage.place import Entry
+from finetune_trainer.storage.shared_cache import shared_root, use
 from finetune_trainer.storage.uris import Volumes, cache_folder, is_path, locate
 from finetune_trainer.storage.web import WebFile
 
@@ -48,14 +52,40 @@ def find_source(source: str, role: Role, volumes: Volumes) -> Path:
 
 def _copy(place: Bucket | WebFile, role: Role, entries: Mapping[str, Entry]) -> Path:
     """Return a folder with all files: one that an earlier run has copied, or a new one. It is complete or absent."""
-    folder = cache_folder() / "sources" / _key(place.uri, entries)
+    folder = (shared_root() or cache_folder()) / "sources" / _key(place.uri, entries)
+    use(folder)
     with remote_failures(place.uri, role):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
+            if folder.exists() and not _is_as_it_came(folder):
+                logger.warning("copied again, since the copy in the cache is not as it came: %s", place.uri)
+                shutil.rmtree(folder)
             if not folder.exists():
-                _download(place, role, entries, folder.with_name(f"{folder.name}.partial"))
-                folder.with_name(f"{folder.name}.partial").rename(folder)
+                partial = folder.with_name(f"{folder.name}.partial")
+                _download(place, role, entries, partial)
+                if shared_root():
+                    write_atomically(_digests(folder), json.dumps(_sums(partial)).encode())
+                partial.rename(folder)
     return folder
+
+
+def _digests(folder: Path) -> Path:
+    """The file beside a copy that has the digest of each of its files."""
+    return folder.with_name(f"{folder.name}.digests")
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files_below(folder)}
+
+
+def _is_as_it_came(folder: Path) -> bool:
+    """Whether a copy that others may have changed since is what was downloaded; asked once on each machine."""
+    if shared_root() is None or os.environ.get("LOCAL_RANK", "0") != "0":
+        return True
+    try:
+        return bool(json.loads(_digests(folder).read_bytes()) == _sums(folder))
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def _download(place: Bucket | WebFile, role: Role, entries: Mapping[str, Entry], partial: Path) -> None:

@@ -75,7 +75,7 @@ def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: s
 def _unreachable(kind: Kind, source: str, why: str) -> TrainerError:
     return TrainerError(
         ExitCode.INTERNAL, Reason.HUB_UNREACHABLE, f"{kind} {source}: {why}",
-        "let the pod reach huggingface.co (or set HF_ENDPOINT or HTTPS_PROXY), or put it on a volume: pvc://claim/path",
+        "let the pod reach the Hub (a FineTuneProfile may set proxy and hub.endpoint), or put it on a volume: pvc://claim/path",
     )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from finetune_trainer.base.text import listed
 from finetune_trainer.data.readers.files import FORMATS, Found, check_own_files, find_files, read_card, used_columns
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.hub_errors import explain_hub_error
+from finetune_trainer.storage.hub_files import check_shared_files
+from finetune_trainer.storage.shared_cache import use, use_hub
 from finetune_trainer.storage.uris import hub_id
 
 _TEXT_FORMATS = ("csv", "json")
@@ -41,6 +43,7 @@ def hub_files(settings: DatasetSettings) -> HubFiles | None:
     repository, token = hub_id(settings.source), hub_token("dataset")
     # The Hub's own viewer is a host of its own, which other endpoints have not.
     datasets.config.USE_PARQUET_EXPORT = constants.ENDPOINT == "https://huggingface.co"
+    use_hub("datasets", repository)
     try:
         beside = snapshot_download(
             repository, repo_type="dataset", revision=settings.revision, token=token, allow_patterns=_CARD
@@ -55,6 +58,9 @@ def hub_files(settings: DatasetSettings) -> HubFiles | None:
         if there is None:
             raise
         return _found(settings, there)
+    use(Path(builder.cache_dir))
+    if builder.hash is not None:
+        check_shared_files("dataset", repository, builder.hash, token)
     if builder.hash is None or not builder.config.data_files:
         return None
     files = [url.partition(f"@{builder.hash}/")[2] for urls in builder.config.data_files.values() for url in urls]

@@ -27,6 +27,7 @@ from finetune_trainer.data.readers.files import Found, reader_of
 from finetune_trainer.data.readers.json_rows import read_json
 from finetune_trainer.data.readers.parquet_rows import read_parquet
 from finetune_trainer.data.readers.tables import Doubt, SplitTables
+from finetune_trainer.storage.shared_cache import use
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,7 @@ def cache_folder(kind: str, files: Mapping[str, list[DataFile]], *settings: obje
     key = hashlib.sha256(json.dumps([made_of, versions, *settings], sort_keys=True).encode()).hexdigest()[:32]
     folder = Path(datasets.config.HF_DATASETS_CACHE) / kind / key
     folder.parent.mkdir(parents=True, exist_ok=True)
+    use(folder)
     return folder
 
 

@@ -1,0 +1,58 @@
+"""The volume that the jobs of a namespace share for models, data and tokens."""
+
+from finetune_api.base import JsonObject
+from finetune_api.profile import ProfileSettings
+from finetune_api.report import ENV_CACHE
+from finetune_operator.job.names import LABEL_CACHE, MANAGER, cache_claim_name
+from finetune_operator.manifests.paths import CACHE_DIR
+
+
+def build_cache_claim(namespace: str, settings: ProfileSettings) -> JsonObject | None:
+    """The claim that the operator makes, or None where there is no cache, or its claim is there already.
+
+    It belongs to the namespace and to no job. Its name says its size and class, so that profiles that differ in them never meet.
+    """
+    cache = settings.cache
+    if cache is None or cache.size is None:
+        return None
+    claim: JsonObject = {
+        "accessModes": ["ReadWriteMany"],
+        "resources": {"requests": {"storage": cache.size}},
+    }
+    if cache.storage_class_name is not None:
+        claim["storageClassName"] = cache.storage_class_name
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "name": cache_claim_name(cache.size, cache.storage_class_name),
+            "namespace": namespace,
+            "labels": {"app.kubernetes.io/managed-by": MANAGER, LABEL_CACHE: "true"},
+        },
+        "spec": claim,
+    }
+
+
+def is_cache_claim(live: JsonObject) -> bool:
+    """Whether a claim of that name is one that the operator has made: another is never mounted into every job."""
+    labels = live["metadata"].get("labels") or {}
+    return labels.get(LABEL_CACHE) == "true" and labels.get("app.kubernetes.io/managed-by") == MANAGER
+
+
+def cache_environment(settings: ProfileSettings) -> list[JsonObject]:
+    """What names the cache to the trainer."""
+    return [{"name": ENV_CACHE, "value": CACHE_DIR}] if settings.cache else []
+
+
+def cache_mounts(settings: ProfileSettings) -> list[JsonObject]:
+    """Where the container sees it."""
+    return [{"name": "cache", "mountPath": CACHE_DIR}] if settings.cache else []
+
+
+def cache_volumes(settings: ProfileSettings) -> list[JsonObject]:
+    """The volume for `cache_mounts`."""
+    cache = settings.cache
+    if cache is None:
+        return []
+    name = cache.claim_name or cache_claim_name(cache.size or "", cache.storage_class_name)
+    return [{"name": "cache", "persistentVolumeClaim": {"claimName": name}}]
