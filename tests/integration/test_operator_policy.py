@@ -188,5 +188,17 @@ def test_of_its_own_namespace_s_secrets_only_its_own_is_written(thief: Api, rele
     assert (denied(another), own.code in (201, 409)) == (CONTROLS, True)
 
 
+def test_of_profiles_only_the_default_is_made(thief: Api) -> None:
+    profiles = "/apis/finetune.dev/v1alpha1/finetuneprofiles?dryRun=All"
+    bodies = [
+        {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneProfile", "metadata": {"name": name}, "spec": {}}
+        for name in ("loose", "default")
+    ]
+
+    another, default = (thief("POST", profiles, body) for body in bodies)
+
+    assert (denied(another), default.code in (201, 409)) == (CONTROLS, True)
+
+
 def test_others_are_not_bound_by_it(admin: Api, tenant: Tenant) -> None:
     assert admin("POST", tenant.path("configmaps"), config_map({"name": "free"})).code == 201
