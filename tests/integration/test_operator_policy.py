@@ -134,10 +134,16 @@ def test_what_a_finetunejob_controls_is_created_changed_and_deleted(thief: Api, 
         thief("DELETE", f"{jobs}/ours", {"propagationPolicy": "Background"}),
         # What outlives its job has the label alone.
         thief("POST", tenant.path("persistentvolumeclaims"), claim({"name": "kept", "labels": tenant.labels})),
+        # Nor has an owner what the jobs of a namespace share.
+        thief(
+            "POST",
+            tenant.path("persistentvolumeclaims"),
+            claim({"name": "all", "labels": {"finetune.dev/cache": "true"}}),
+        ),
         thief("POST", tenant.path("events"), event(tenant, "about-a-job")),
     ]
 
-    assert [denied(answer) for answer in answers] == [""] * 5
+    assert [denied(answer) for answer in answers] == [""] * 6
 
 
 def test_what_others_made_is_neither_changed_nor_taken_over(thief: Api, admin: Api, tenant: Tenant) -> None:

@@ -24,13 +24,13 @@ from tests.unit.finetune_operator.samples import (
     terminated,
 )
 
-from finetune_api.profile import OPEN
+from finetune_api.profile import OPEN, Cache, FineTuneProfileSpec
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.names import LABEL_JOB_UID, cache_claim_name
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import (
     CONFIG_MAPS,
@@ -46,6 +46,7 @@ from finetune_operator.kube.client import (
 from finetune_operator.kube.informer import Informer
 
 KEY = Key("team-a", "yelp")
+WITH_CACHE = FineTuneProfileSpec(cache=Cache(size="500Gi"))
 OWNED: dict[str, Any] = {
     "metadata": {
         "labels": {LABEL_JOB_UID: UID},
@@ -253,6 +254,31 @@ async def test_a_claim_that_is_there_from_before_is_used_again(world: World) -> 
     await world.reconcile()
 
     assert (JOBS.plural, "yelp") in world.api.objects
+
+
+async def test_the_jobs_of_a_namespace_share_one_claim_that_belongs_to_none_of_them(world: World) -> None:
+    world.api.put(FINETUNEJOBS, finetunejob(settled(WITH_CACHE)))
+    await world.see()
+
+    await world.reconcile()
+
+    shared = [name for kind, name in world.api.objects if kind == PVCS.plural and name.startswith("finetune-cache-")]
+    assert len(shared) == 1
+    assert "ownerReferences" not in world.api.objects[PVCS.plural, shared[0]]["metadata"]
+    pod_spec = world.api.objects[JOBS.plural, "yelp"]["spec"]["template"]["spec"]
+    assert {"name": "cache", "persistentVolumeClaim": {"claimName": shared[0]}} in pod_spec["volumes"]
+
+
+async def test_a_claim_of_the_cache_s_name_that_another_made_is_mounted_into_no_job(world: World) -> None:
+    name = cache_claim_name("500Gi", None)
+    world.api.put(FINETUNEJOBS, finetunejob(settled(WITH_CACHE)))
+    world.api.put(PVCS, {"metadata": {"name": name}})
+    await world.see()
+
+    await world.reconcile()
+
+    assert (JOBS.plural, "yelp") not in world.api.objects
+    assert f"the PersistentVolumeClaim {name}" in world.status()["message"]
 
 
 async def test_what_the_api_server_finds_invalid_ends_the_job_with_its_words(world: World) -> None:
