@@ -19,6 +19,9 @@ from devcluster.testing.api import APPLY, MERGE, Answer, Api
 Json = dict[str, Any]
 
 CONTROLS = "the operator writes only what a FineTuneJob of the same namespace controls"
+NO_TOKEN = "pods of the operator's Jobs have no token for the Kubernetes API"
+NO_PRIVILEGES = "pods of the operator's Jobs have nothing of their node and no privileges"
+OPAQUE = "the operator's Secrets are of type Opaque, which no controller puts a token into"
 KUBE = "the operator writes nothing in namespaces kube-*"
 
 
@@ -70,9 +73,10 @@ def path(namespace: str, kind: str, name: str = "") -> str:
     return f"{prefix}/namespaces/{namespace}/{kind}" + (f"/{name}" if name else "")
 
 
-def job(meta: Json) -> Json:
-    container = {"name": "a", "image": "busybox"}
-    pod = {"restartPolicy": "Never", "containers": [container]}
+def job(meta: Json, container: Json | None = None, **changes: Any) -> Json:
+    closed = {"securityContext": {"allowPrivilegeEscalation": False}}
+    container = {"name": "a", "image": "busybox", **closed, **(container or {})}
+    pod = {"restartPolicy": "Never", "automountServiceAccountToken": False, "containers": [container], **changes}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -123,6 +127,54 @@ def test_what_no_finetunejob_controls_is_not_created(thief: Api, tenant: Tenant,
     kind, body = CREATIONS[what]
 
     assert denied(thief("POST", tenant.path(kind), body(tenant))) == CONTROLS
+
+
+def token_volume(**source: Any) -> Json:
+    return {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "token", **source}}]}}
+
+
+# Whoever has the token may write any uid: not every FineTuneJob that "controls" is there.
+TOO_MUCH: dict[str, tuple[str, Callable[[Json], Json], str]] = {
+    "a token mounted by default": ("jobs", lambda meta: job(meta, automountServiceAccountToken=None), NO_TOKEN),
+    "a token of the API's audience": ("jobs", lambda meta: job(meta, volumes=[token_volume()]), NO_TOKEN),
+    "a token of another audience": ("jobs", lambda meta: job(meta, volumes=[token_volume(audience="vault")]), NO_TOKEN),
+    "the node's network": ("jobs", lambda meta: job(meta, hostNetwork=True), NO_PRIVILEGES),
+    "the node's processes": ("jobs", lambda meta: job(meta, hostPID=True), NO_PRIVILEGES),
+    "the node's files": (
+        "jobs",
+        lambda meta: job(meta, volumes=[{"name": "h", "hostPath": {"path": "/"}}]),
+        NO_PRIVILEGES,
+    ),
+    "a container that says nothing of privileges": (
+        "jobs",
+        lambda meta: job(meta, {"securityContext": {}}),
+        NO_PRIVILEGES,
+    ),
+    "a container before the others that says nothing": (
+        "jobs",
+        lambda meta: job(meta, initContainers=[{"name": "i", "image": "busybox"}]),
+        NO_PRIVILEGES,
+    ),
+    "a Secret that gets an account's token": (
+        "secrets",
+        lambda meta: {
+            "metadata": {**meta, "annotations": {"kubernetes.io/service-account.name": "default"}},
+            "type": "kubernetes.io/service-account-token",
+        },
+        OPAQUE,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TOO_MUCH)
+def test_an_owner_does_not_buy_rights_of_accounts_or_nodes(thief: Api, tenant: Tenant, what: str) -> None:
+    kind, body, why = TOO_MUCH[what]
+
+    refused = thief(
+        "POST", tenant.path(kind), body(tenant.owned("x", uid="none") | {"labels": {"finetune.dev/job-uid": "none"}})
+    )
+
+    assert denied(refused) == why
 
 
 def test_what_a_finetunejob_controls_is_created_changed_and_deleted(thief: Api, tenant: Tenant) -> None:
