@@ -25,6 +25,9 @@ OPAQUE = "the operator's Secrets are of type Opaque, which no controller puts a 
 KUBE = "the operator writes nothing in namespaces kube-*"
 
 
+SELF: Json = {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "a"}}
+
+
 @dataclass(frozen=True)
 class Tenant:
     """A namespace with a FineTuneJob, which is suspended."""
@@ -256,6 +259,23 @@ def test_of_profiles_only_the_default_is_made(thief: Api) -> None:
     another, default = (thief("POST", profiles, body) for body in bodies)
 
     assert (denied(another), default.code in (201, 409)) == (CONTROLS, True)
+
+
+def test_nobody_else_says_which_profile_a_job_keeps(admin: Api, thief: Api, tenant: Tenant) -> None:
+    status = f"/apis/finetune.dev/v1alpha1/namespaces/{tenant.space.namespace}/finetunejobs/a/status"
+    kept = {"name": "default", "digest": "sha256:" + "0" * 64, "settings": '{"defaults":{"image":"evil/image"}}'}
+    live = admin("GET", status).body
+    forged = {**live, "status": {**live.get("status", {}), "profile": kept}}
+
+    refused = [
+        admin("PATCH", status, {"status": {"profile": kept}}, MERGE),
+        admin("PATCH", f"{status}?fieldManager=x&force=true", {**SELF, "status": {"profile": kept}}, APPLY),
+        admin("PUT", status, forged),
+    ]
+
+    assert [denied(answer) for answer in refused] == ["status.profile is written by the operator alone"] * 3
+    assert admin("PATCH", status, {"status": {"message": "by another"}}, MERGE).code == 200
+    assert thief("PUT", f"{status}?dryRun=All", {**admin("GET", status).body, "status": {"profile": kept}}).code == 200
 
 
 def test_others_are_not_bound_by_it(admin: Api, tenant: Tenant) -> None:

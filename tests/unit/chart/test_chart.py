@@ -87,9 +87,11 @@ def test_the_default_release_has_these_objects(render: Render) -> None:
         "ValidatingAdmissionPolicy/finetunejobs.finetune.dev",
         "ValidatingAdmissionPolicy/finetuneprofiles.finetune.dev",
         f"ValidatingAdmissionPolicy/{OWN_POLICY}",
+        f"ValidatingAdmissionPolicy/kept.{OWN_POLICY}",
         "ValidatingAdmissionPolicyBinding/finetunejobs.finetune.dev",
         "ValidatingAdmissionPolicyBinding/finetuneprofiles.finetune.dev",
         f"ValidatingAdmissionPolicyBinding/{OWN_POLICY}",
+        f"ValidatingAdmissionPolicyBinding/kept.{OWN_POLICY}",
     ]
 
 
