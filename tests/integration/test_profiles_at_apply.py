@@ -118,7 +118,7 @@ def test_the_largest_job_under_the_largest_profile_is_within_the_cost_that_a_pol
         "imagePullSecrets": [{"name": "a" * 253}] * 8,
         "nodeSelector": labels,
         "labels": labels,
-        "annotations": labels,
+        "annotations": dict([*labels.items()][:24]),
         "accelerator": {"resource": f"{'a' * 126}/{'a' * 126}"},
         "runtimeClassName": "a" * 253,
         "schedulerName": "a" * 253,
@@ -130,7 +130,7 @@ def test_the_largest_job_under_the_largest_profile_is_within_the_cost_that_a_pol
             }
         },
         "tolerations": [{"key": "a" * 317, "operator": "Exists"}] * 16,
-        "env": [{"name": f"{'a' * 126}{number:02}", "valueFrom": secret} for number in range(64)],
+        "env": [{"name": f"{'a' * 126}{number:02}", "valueFrom": secret} for number in range(40)],
     }
     source, output = f"s3://{'a' * 507}", f"s3://{'a' * 507}"
     spec = {

@@ -19,8 +19,8 @@ from finetune_trainer.settings.load import load_config
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine `toy` is registered, and every run trains by it: the API would have to know its name, too."""
 
-    def load(path: Path) -> RunConfig:
-        config = load_config(path)
+    def load(path: Path, digest: str | None) -> RunConfig:
+        config = load_config(path, digest)
         training: Any = config.training.model_copy(update={"engine": "toy"})
         return config.model_copy(update={"training": training})
 

@@ -34,7 +34,7 @@ def we_fail(monkeypatch: pytest.MonkeyPatch) -> None:
             id="an argument",
         ),
         pytest.param(
-            {}, library_refuses, ExitCode.INTERNAL, "InternalError", "ValueError: no such\n  precision",
+            {}, library_refuses, ExitCode.INTERNAL, "InternalError", "ValueError: no such   precision",
             id="no argument was given",
         ),
         pytest.param(
