@@ -17,6 +17,16 @@ ObjectName: TypeAlias = Annotated[
     ),
 ]
 
+StorageClassName: TypeAlias = Annotated[
+    str,
+    Text(
+        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$",
+        message="must be the name of a StorageClass: lower-case letters, digits, '-' and '.'",
+        max_length=253,
+    ),
+]
+"""Name of a StorageClass; an empty one means a volume of no class."""
+
 
 def _without_nulls(value: Any) -> Any:
     """A map without its nulls, as the API server stores it."""

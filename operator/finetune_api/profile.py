@@ -10,7 +10,7 @@ from typing import Annotated, Final, TypeAlias
 from pydantic import AfterValidator, Field
 
 from finetune_api.base import ApiModel
-from finetune_api.labels import LabelSelector, LabelValue, ObjectName
+from finetune_api.labels import LabelSelector, LabelValue, ObjectName, StorageClassName
 from finetune_api.pod import LocalReference, PodSettings
 from finetune_api.quantity import Quantity
 from finetune_api.rules import Rule, enforce, validations
@@ -74,7 +74,7 @@ class Defaults(PodSettings):
     """output.uri, such as s3://models/{namespace}/{name}. If left out the operator makes a volume for the job."""
     output_size: Quantity | None = None
     """output.size, of the volume that the operator makes. 10Gi if left out."""
-    storage_class_name: Annotated[str, Field(max_length=253)] | None = None
+    storage_class_name: StorageClassName | None = None
     """output.storageClassName, of the volume that the operator makes. The cluster's default if left out."""
     secret_ref: SecretReference | None = None
     """output.secretRef, for outputs that are not on a volume."""
@@ -183,7 +183,7 @@ class Cache(ApiModel):
     """Name of a PersistentVolumeClaim that is in the job's namespace."""
     size: Quantity | None = None
     """Size of the claim that the operator makes."""
-    storage_class_name: Annotated[str, Field(max_length=253)] | None = None
+    storage_class_name: StorageClassName | None = None
     """StorageClass of the claim that the operator makes. The cluster's default if left out."""
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 from pydantic import Field
 
 from finetune_api.base import ApiModel
-from finetune_api.labels import ObjectName
+from finetune_api.labels import ObjectName, StorageClassName
 from finetune_api.pod import PodSettings
 from finetune_api.quantity import Quantity
 from finetune_api.rules import Rule
@@ -50,7 +50,7 @@ class Output(ApiModel):
     """Credentials to write there with."""
     size: Quantity | None = None
     """Size of the claim that the operator makes. 10Gi if left out."""
-    storage_class_name: Annotated[str, Field(max_length=253)] | None = None
+    storage_class_name: StorageClassName | None = None
     """StorageClass of the claim that the operator makes. The cluster's default if left out."""
     retention_policy: Literal["Retain", "Delete"] | None = None
     """Whether the claim that the operator makes outlives the job (Retain, the default) or goes with it (Delete)."""

@@ -65,6 +65,7 @@ _IN_VOLUME = "must be a path in the volume, without '..'"
 _SELECTED = "operators In and NotIn need values; Exists and DoesNotExist have none"
 _SELECTED_NODES = "operators In and NotIn need values, Gt and Lt exactly one"
 _ACCELERATOR = "takes resource or resourceClaimTemplateName, not both"
+_STORAGE_CLASS = "must be the name of a StorageClass"
 _VOLUME = "size, storageClassName and retentionPolicy are for the volume"
 _BEST_CHECKPOINT = "needs dataset.evaluation, and an evaluation at each checkpoint"
 _KERAS = "engine 'keras' trains text-classification, without lora"
@@ -283,6 +284,7 @@ WRONG: Final = (
     WrongSpec({"output": {"uri": _BUCKET, "storageClassName": "a"}}, _VOLUME, {"output": {"uri": _BUCKET}}),
     # An empty name is set: to Kubernetes it means a volume of no class.
     WrongSpec({"output": {"uri": _BUCKET, "storageClassName": ""}}, _VOLUME, {"output": {"storageClassName": ""}}),
+    WrongSpec({"output": {"storageClassName": "$(HF_TOKEN)"}}, _STORAGE_CLASS, {"output": {"storageClassName": "fast.ssd-2"}}),
     WrongSpec({"output": {"uri": _BUCKET, "retentionPolicy": "Retain"}}, _VOLUME, {"output": {"retentionPolicy": "Delete"}}),
     WrongSpec({"resources": {"processesPerNode": 1}}, _PROCESSES, {"resources": {"processesPerNode": 1, "gpus": 0}}),
     WrongSpec({**_NO_EVALUATION, "evaluation": {"bestMetric": "loss"}}, _BEST_CHECKPOINT, _NO_EVALUATION),
