@@ -57,11 +57,11 @@ class Defaults(PodSettings):
     resources: DefaultResources = DefaultResources()
     """What a training pod asks for. Lowered to `limits`."""
     scratch: Quantity = "100Gi"
-    """Most that a pod may write to its scratch volume, where models and data are cached. "0" is no limit."""
+    """Most that a pod may write to its scratch volume, where models and data are cached, and to each emptyDir of pod.volumes. "0" is no limit."""
     tmp: Quantity = "10Gi"
     """Most that a pod may write to /tmp. "0" is no limit."""
     shared_memory: Quantity = "4Gi"
-    """Most that a pod may use of /dev/shm; it counts as memory. "0" is no limit but that."""
+    """Most that a pod may use of /dev/shm, and of each emptyDir of pod.volumes in memory; it counts as memory. "0" is no limit but that."""
     queue: LabelValue | None = None
     """Queue of Kueue: the label kueue.x-k8s.io/queue-name of the job."""
     active_deadline_seconds: Seconds = 86_400

@@ -69,7 +69,7 @@ class EmptyDirVolume(ApiModel):
     medium: Literal["Memory"] | None = None
     """Memory, rather than the node's disk; it counts as the pod's memory."""
     size_limit: Quantity | None = None
-    """Most that it may hold."""
+    """Most that it may hold; not more than the profile's scratch, or sharedMemory with medium Memory."""
 
 
 class ImageVolume(ApiModel):

@@ -19,7 +19,8 @@ _FIXED: Final = ("type", "format", "pattern", "x-kubernetes-list-type", "x-kuber
 _CHOICES: Final = re.compile(r"\[('[^']*'(?:, '[^']*')*)\]")
 _ONLY_FOR: Final = re.compile(r"(?:!\(self\.([\w.]+) == '([^']*)'\)|self\.([\w.]+) != '([^']*)') \|\| ")
 """The beginning of a rule that holds for one value of a field."""
-_FIELD: Final = re.compile(r"\b(?:self|oldSelf)\.(\w+)")
+_FIELD: Final = re.compile(r"\b(?:self|oldSelf)\.(\w+)\b(?!\()")
+"""A field that a rule looks at, and not a function such as `self.matches(…)`."""
 _WIDE: Final = ("nullable", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields")
 
 

@@ -28,6 +28,7 @@ from finetune_api.quantity import parse_quantity
 from finetune_api.reasons import Reason
 from finetune_api.status import MAX_PROFILE_SETTINGS, AppliedProfile
 from finetune_api.v1alpha1 import FineTuneJobSpec, Output, Resources, RunPolicy
+from finetune_api.volumes import Volume
 
 NO_PROFILE: Final = ProfileSettings(defaults=OPEN.defaults)
 """Of a job that began before there were profiles."""
@@ -126,9 +127,20 @@ def _pod(own: PodSettings, defaults: Defaults) -> PodSettings:
             merged[field] = [*_not_replaced(field, default, mine), *mine]
         else:
             merged[field] = default if mine is None else mine
+    merged["volumes"] = [_within_sizes(volume, defaults) for volume in merged["volumes"]]
     if defaults.queue:
         merged["labels"] = {QUEUE_LABEL: defaults.queue, **merged["labels"]}
     return own.model_copy(update=merged)
+
+
+def _within_sizes(volume: Volume, defaults: Defaults) -> Volume:
+    """A volume of the pod's own disk or memory, held to the size that the profile gives to those that every pod has."""
+    if volume.empty_dir is None:
+        return volume
+    most = defaults.shared_memory if volume.empty_dir.medium == "Memory" else defaults.scratch
+    most = most if parse_quantity(most) else None
+    empty_dir = volume.empty_dir.model_copy(update={"size_limit": _at_most(volume.empty_dir.size_limit, most)})
+    return volume.model_copy(update={"empty_dir": empty_dir})
 
 
 _IDENTITY: Final = {"env": "name", "volumes": "name", "volume_mounts": "mount_path"}

@@ -58,6 +58,10 @@ def test_this_crd_breaks_nothing_of_the_last_release() -> None:
         (lambda crd: training_of(crd)["lora"].update(default={}), "training.lora: got its default"),
         (lambda crd: training_of(crd)["lora"].update(required=["rank"]), "training.lora.rank: is required now"),
         (
+            lambda crd: training_of(crd)["engine"].update({"x-kubernetes-validations": [{"rule": "self.matches('^a')"}]}),
+            "training.engine: new or changed rule: self.matches('^a')",
+        ),
+        (
             lambda crd: training_of(crd)["lora"]["properties"]["targetModules"].update(minItems=2),
             "training.lora.targetModules: minItems raised from 1 to 2",
         ),

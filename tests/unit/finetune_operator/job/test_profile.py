@@ -168,6 +168,27 @@ def test_maps_and_lists_have_the_profile_s_entries_and_the_job_s_own_of_which_it
     assert spec.pod.labels == {"kueue.x-k8s.io/queue-name": "team-a", "team": "a"}
 
 
+@pytest.mark.parametrize(
+    ("defaults", "empty_dir", "size"),
+    [
+        ({"scratch": "100Gi"}, {}, "100Gi"),
+        ({"scratch": "100Gi"}, {"sizeLimit": "100Ti"}, "100Gi"),
+        ({"scratch": "100Gi"}, {"sizeLimit": "5Gi"}, "5Gi"),
+        ({"scratch": "100Gi", "sharedMemory": "1Gi"}, {"medium": "Memory", "sizeLimit": "2Gi"}, "1Gi"),
+        ({"scratch": "0"}, {"sizeLimit": "100Ti"}, "100Ti"),
+        ({"scratch": "0"}, {}, None),
+    ],
+)
+def test_an_empty_folder_of_the_job_is_held_to_the_size_of_the_profile(
+    defaults: dict[str, Any], empty_dir: dict[str, Any], size: str | None
+) -> None:
+    spec = spec_under(defaults, pod={"volumes": [{"name": "v", "emptyDir": empty_dir}]})
+
+    (volume,) = spec.pod.volumes
+    assert volume.empty_dir is not None
+    assert volume.empty_dir.size_limit == size
+
+
 def test_a_single_field_is_the_job_s_own_or_else_the_profile_s() -> None:
     defaults = {"image": "corp/trainer", "serviceAccountName": "trainer", "runtimeClassName": "nvidia"}
 
