@@ -138,8 +138,8 @@ def _within_sizes(volume: Volume, defaults: Defaults) -> Volume:
     if volume.empty_dir is None:
         return volume
     most = defaults.shared_memory if volume.empty_dir.medium == "Memory" else defaults.scratch
-    most = most if parse_quantity(most) else None
-    empty_dir = volume.empty_dir.model_copy(update={"size_limit": _at_most(volume.empty_dir.size_limit, most)})
+    limit = most if parse_quantity(most) else None
+    empty_dir = volume.empty_dir.model_copy(update={"size_limit": _at_most(volume.empty_dir.size_limit, limit)})
     return volume.model_copy(update={"empty_dir": empty_dir})
 
 

@@ -66,11 +66,11 @@ class History:
         Raises:
             TrainerError: OUTPUT when the file cannot be written.
         """
-        line = Line(kind=kind, step=step, epoch=round(epoch, 4), metrics=metrics, by_class=by_class)
+        line = _clean(Line(kind=kind, step=step, epoch=round(epoch, 4), metrics=metrics, by_class=by_class))
         with self._lock:
             self._lines.append(line)
         with output_failures(self._path.parent), self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{_clean(line)}\n")
+            file.write(f"{line.to_json()}\n")
             if kind != "log":
                 file.flush()
                 os.fsync(file.fileno())
@@ -113,9 +113,9 @@ class History:
             return [line for line in self._lines if line.kind == kind]
 
 
-def _clean(line: Line) -> str:
-    """Return a line as JSON without secrets: names of classes come from the data."""
-    return json.dumps(redact.tree(json.loads(line.to_json())), ensure_ascii=False, separators=(",", ":"))
+def _clean(line: Line) -> Line:
+    """Return a line without secrets: names of classes come from the data."""
+    return Line.model_validate(redact.tree(line.model_dump()))
 
 
 def _read(path: Path) -> list[Line]:

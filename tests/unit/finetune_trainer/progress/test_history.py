@@ -33,6 +33,19 @@ def test_a_resumed_run_has_no_line_twice_and_no_torn_one(tmp_path: Path) -> None
     assert (resumed.evaluation_at(2), resumed.evaluation_at(3)) == ({"eval_accuracy": 0.5}, {})
 
 
+def test_a_resumed_run_leaves_the_lines_of_before_as_they_are_to_the_byte(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    killed = History(path)
+    killed.append("log", 1, 0.5, {"learning_rate": 4.75e-05, "loss": 1e-7})
+    written = path.read_bytes()
+
+    resumed = History(path)
+    resumed.resume(1)
+    resumed.begin()
+
+    assert path.read_bytes() == written
+
+
 def test_lines_that_are_not_ours_are_dropped(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_text('[]\n{"step": 1}\n{"kind": "log", "step": "x", "epoch": 1, "metrics": {}}\n')
