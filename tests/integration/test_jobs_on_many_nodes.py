@@ -25,6 +25,7 @@ def single(space: Space) -> dict[str, Any]:
     return space.end_of("single")
 
 
+@pytest.mark.slow
 def test_two_pods_of_two_processes_learn_what_one_process_learns(space: Space, single: dict[str, Any]) -> None:
     space.apply(finetunejob("pair", training=training(4), resources={"gpus": 0, "nodes": 2, "processesPerNode": 2}))
 

@@ -110,6 +110,7 @@ def test_the_training_takes_over_the_tokens_of_the_preflight(jobs: Space) -> Non
     assert log.count("took over the tokens that an earlier stage of the job, or another job, has left") == 2
 
 
+@pytest.mark.slow
 def test_a_suspended_job_is_checked_once_it_goes_on(jobs: Space) -> None:
     waiting = jobs.until("suspended", lambda now: now.get("phase") == "Suspended", "the suspension")
     jobs.patch("suspended", {"suspend": False})
@@ -119,6 +120,7 @@ def test_a_suspended_job_is_checked_once_it_goes_on(jobs: Space) -> None:
     assert status["phase"] == "Succeeded", json.dumps(status, indent=1)
 
 
+@pytest.mark.slow
 def test_a_training_that_somebody_deletes_is_made_again_without_a_second_preflight(jobs: Space) -> None:
     spec = {"runPolicy": {"preflight": "pod"}, "training": {"epochs": 4000, "batchSize": 8}, "checkpoints": {}}
     jobs.apply(finetunejob("made-again", **spec, evaluation={}))
@@ -133,6 +135,7 @@ def test_a_training_that_somebody_deletes_is_made_again_without_a_second_preflig
     assert again == {}
 
 
+@pytest.mark.slow
 def test_an_outage_of_the_operator_while_the_preflight_runs_costs_nothing(
     jobs: Space, operator_process: OperatorProcess
 ) -> None:

@@ -70,6 +70,7 @@ def test_the_operator_s_own_pod_stands_up_to_pod_security(home: Space, release: 
     assert "created (server dry run)" in taken
 
 
+@pytest.mark.slow
 def test_namespaces_that_are_named_are_served_even_where_one_takes_its_rights_away(
     alone: OperatorProcess, home: Space, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ def final(folder: Path) -> FinalReport:
     return FinalReport.model_validate_json((folder / "final").read_text())
 
 
+@pytest.mark.slow
 def test_two_processes_are_started_watched_and_stopped_as_one_program(settings: Settings, tmp_path: Path) -> None:
     settings["training"] |= {"epochs": 100, "batchSize": 4, "arguments": {"dataloader_num_workers": 1}}
     settings |= {"processesPerNode": 2, "checkpoints": {"strategy": "steps", "steps": 1}, "evaluation": {}}
