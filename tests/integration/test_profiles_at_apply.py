@@ -49,7 +49,10 @@ def make(finetune_crd: Cluster, api: Api) -> Iterator[Callable[[str, dict[str, A
 
     # A real API server looks for new kinds of parameters every half a minute, and refuses every job until then.
     profile("probe", {"limits": {"gpus": 0}})
-    eventually(lambda: "limits.gpus is 0" in apply(api, {"profile": "probe"}).message, "the policy to be in force")
+    eventually(
+        lambda: "limits.gpus is 0" in apply(api, {"profile": "probe"}).body.get("message", ""),
+        "the policy to be in force",
+    )
     yield profile
     for name in names:
         api("DELETE", f"{_PROFILES}/{name}")
