@@ -191,3 +191,10 @@ def _free_port() -> int:
         server.bind(("127.0.0.1", 0))
         port: int = server.getsockname()[1]
         return port
+
+
+@pytest.fixture(scope="session")
+def enforced_quotas(request: pytest.FixtureRequest) -> None:
+    """Skip what is about ResourceQuotas where nothing enforces them: `make test-integration` runs it."""
+    if not (os.environ.get("KUBEBUILDER_ASSETS") or request.config.getoption("--kube-context")):
+        pytest.skip("the dev cluster enforces no ResourceQuota; a real control plane does")

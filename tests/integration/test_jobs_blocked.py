@@ -1,6 +1,5 @@
 """A job that a quota keeps from being made waits, and is made once there is room."""
 
-import os
 import uuid
 from collections.abc import Iterator
 
@@ -15,10 +14,8 @@ COUNT = "count/jobs.batch"
 
 
 @pytest.fixture
-def crowded(finetune_crd: Cluster, request: pytest.FixtureRequest) -> Iterator[Space]:
+def crowded(finetune_crd: Cluster, enforced_quotas: None) -> Iterator[Space]:
     """A namespace with room for one Job."""
-    if not (os.environ.get("KUBEBUILDER_ASSETS") or request.config.getoption("--kube-context")):
-        pytest.skip("the dev cluster enforces no quota")
     made = Space(finetune_crd, f"crowded-{uuid.uuid4().hex[:8]}")
     made.create()
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small"}}

@@ -1,7 +1,6 @@
 """The namespace of a tenant as `examples/platform/tenant.yaml` has it."""
 
 import json
-import os
 import uuid
 from collections.abc import Iterator
 
@@ -30,9 +29,7 @@ def tenant(finetune_crd: Cluster) -> Iterator[Space]:
     made.kubectl("delete", "namespace", made.namespace, "--wait=false")
 
 
-def test_the_quota_of_the_example_counts_finetunejobs(tenant: Space, request: pytest.FixtureRequest) -> None:
-    if not (os.environ.get("KUBEBUILDER_ASSETS") or request.config.getoption("--kube-context")):
-        pytest.skip("the dev cluster enforces no quota")
+def test_the_quota_of_the_example_counts_finetunejobs(enforced_quotas: None, tenant: Space) -> None:
     used = lambda: tenant.get("resourcequota", "finetune").get("status", {}).get("used", {})  # noqa: E731
     wait_for(used, lambda now: COUNT in now, "the quota to be computed")
     tenant.apply(finetunejob("first", suspend=True))
