@@ -28,6 +28,17 @@ StorageClassName: TypeAlias = Annotated[
 """Name of a StorageClass; an empty one means a volume of no class."""
 
 
+ControllerName: TypeAlias = Annotated[
+    str,
+    Text(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[-A-Za-z0-9._~/:@!$&()*+,;=%]+$",
+        message="must be the name of a controller with its domain, such as kueue.x-k8s.io/multikueue",
+        max_length=63,
+    ),
+]
+"""Name of a controller, as in the managedBy of a batch/v1 Job."""
+
+
 def _without_nulls(value: Any) -> Any:
     """A map without its nulls, as the API server stores it."""
     return {key: each for key, each in value.items() if each is not None} if isinstance(value, dict) else value

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 from pydantic import Field
 
 from finetune_api.base import ApiModel
-from finetune_api.labels import ObjectName, StorageClassName
+from finetune_api.labels import ControllerName, ObjectName, StorageClassName
 from finetune_api.pod import PodSettings
 from finetune_api.quantity import Quantity
 from finetune_api.rules import Rule
@@ -26,6 +26,8 @@ PLURAL = "finetunejobs"
 SINGULAR = "finetunejob"
 SHORT_NAME = "ftj"
 CATEGORY = "finetune"
+CONTROLLER: Final = "finetune.dev/finetunejob-controller"
+"""The operator, as `managedBy` names it."""
 
 Seconds: TypeAlias = Annotated[int, Field(ge=1, le=31_536_000)]
 
@@ -244,12 +246,18 @@ _PROFILE_STAYS = Rule[Any](
     message=_FROZEN,
     field=".profile",
 )
+_CONTROLLER_STAYS = Rule[Any](
+    cel="has(self.managedBy) == has(oldSelf.managedBy) && (!has(self.managedBy) || self.managedBy == oldSelf.managedBy)",
+    holds=None,
+    message="immutable: no controller takes over what another has begun",
+    field=".managedBy",
+)
 
 
 class FineTuneJobSpec(RunSettings):
     """One fine-tuning run. Fields that shape the run are immutable; `suspend` and `runPolicy` can change."""
 
-    rules = (*_IMMUTABLE, _PROFILE_STAYS, *RunSettings.rules, _KERAS_DEVICE)
+    rules = (*_IMMUTABLE, _PROFILE_STAYS, _CONTROLLER_STAYS, *RunSettings.rules, _KERAS_DEVICE)
 
     profile: ObjectName | None = None
     """The FineTuneProfile whose defaults and limits the job has. If left out, the one that the label finetune.dev/profile of its namespace names, or else the one called default."""
@@ -259,6 +267,8 @@ class FineTuneJobSpec(RunSettings):
     suspend: bool = False
     """True stops the job: the trainer saves a checkpoint and its pod goes. False lets it go on from there."""
     run_policy: RunPolicy = RunPolicy()
+    managed_by: ControllerName | None = None
+    """Which controller runs the job, as on a batch/v1 Job: this operator if left out, or if it is finetune.dev/finetunejob-controller. It leaves the job of any other, such as kueue.x-k8s.io/multikueue, and its status wholly alone. Immutable."""
 
 
 class FineTuneJob(ApiModel):

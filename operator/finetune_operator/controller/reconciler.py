@@ -63,7 +63,7 @@ class Reconciler:
             self._blocked.leave(key)
             return None
         finetunejob = parse_finetunejob(entry.raw)
-        if finetunejob.deleting:
+        if finetunejob.deleting or finetunejob.others:
             return None
         if finetunejob.terminal:
             entry.reports.clear()

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from finetune_api.base import JsonObject
 from finetune_api.profile import ProfileSettings
 from finetune_api.status import FineTuneJobStatus, Phase
-from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.v1alpha1 import CONTROLLER, FineTuneJobSpec
 from finetune_operator.job.names import UNREADABLE, ChildNames, child_names
 from finetune_operator.job.profile import NO_PROFILE, effective_spec, kept_settings
 
@@ -47,6 +47,8 @@ class FineTuneJob:
     problems: str
     status: FineTuneJobStatus
     names: ChildNames
+    others: bool = False
+    """Whether another controller runs the job (`spec.managedBy`)."""
     kept: ProfileSettings | None = None
     """What the job keeps of its profile; None before it has one, or if it began before there were profiles."""
 
@@ -106,8 +108,15 @@ def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
         problems=problems,
         status=status,
         names=child_names(metadata["name"], metadata["uid"]),
+        others=_is_managed_by_another(raw.get("spec")),
         kept=kept,
     )
+
+
+def _is_managed_by_another(spec: object) -> bool:
+    # Also of a spec that this operator cannot read as a whole.
+    controller = spec.get("managedBy") if isinstance(spec, dict) else None
+    return controller not in (None, CONTROLLER)
 
 
 def parse_status(raw: object) -> FineTuneJobStatus:

@@ -15,6 +15,7 @@ _EXAMPLES: Final = {
     "must be a Hugging Face Hub id": ["a", "org/name", "hf://datasets/a/b", "pvc://c/x", "s3://b/x", "https://h/x.csv"],
     "must be pvc://claim/path, s3://": ["pvc://claim", "s3://bucket/run", "hf://org/name"],
     "must be the name of a Kubernetes object": ["a", "a.b-c", "0"],
+    "must be the name of a controller": ["finetune.dev/finetunejob-controller", "a.b-c/d", "a/B/c"],
     "must be a Kubernetes quantity": ["4", "500m", "16Gi", ".5", "1.", "1e3", 4, 0],
 }
 _STRINGS: Final = [

@@ -70,6 +70,24 @@ def test_what_shapes_a_run_is_immutable(section: str, after: Any) -> None:
 _PROFILE_STAYS = "has(self.profile) == has(oldSelf.profile) && (!has(self.profile) || self.profile == oldSelf.profile)"
 
 
+_CONTROLLER_STAYS = (
+    "has(self.managedBy) == has(oldSelf.managedBy) && (!has(self.managedBy) || self.managedBy == oldSelf.managedBy)"
+)
+_OTHERS = {**BASE, "managedBy": "a/b"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(BASE, _OTHERS), (_OTHERS, BASE), (_OTHERS, {**BASE, "managedBy": "a/c"})],
+    ids=["given away", "taken over", "handed on"],
+)
+def test_the_controller_that_runs_a_job_stays(before: dict[str, Any], after: dict[str, Any]) -> None:
+    said = refusals(after, before=before)
+
+    assert said[0].endswith(ON_CHANGES[_CONTROLLER_STAYS])
+    assert refusals(before, before=before) == []
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [(BASE, {**BASE, "profile": "a"}), ({**BASE, "profile": "a"}, BASE)],
@@ -89,7 +107,11 @@ def test_another_profile_is_refused() -> None:
 
 
 def test_each_rule_about_a_change_is_tried() -> None:
-    assert set(ON_CHANGES) == {_PROFILE_STAYS, *(f"self.{section} == oldSelf.{section}" for section in CHANGES)}
+    assert set(ON_CHANGES) == {
+        _PROFILE_STAYS,
+        _CONTROLLER_STAYS,
+        *(f"self.{section} == oldSelf.{section}" for section in CHANGES),
+    }
 
 
 @pytest.mark.parametrize("change", [{"suspend": True}, {"runPolicy": {"backoffLimit": 0}}], ids=str)

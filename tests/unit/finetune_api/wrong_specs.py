@@ -70,6 +70,7 @@ _VOLUME = "size, storageClassName and retentionPolicy are for the volume"
 _BEST_CHECKPOINT = "needs dataset.evaluation, and an evaluation at each checkpoint"
 _KERAS = "engine 'keras' trains text-classification, without lora"
 _KERAS_DEVICE = "engine 'keras' trains on one device"
+_CONTROLLER = "must be the name of a controller"
 _PROCESSES = "processesPerNode is for training on the CPU"
 
 _NO_EVALUATION: Change = {"dataset": {"evaluation": None}}
@@ -284,6 +285,10 @@ WRONG: Final = (
     WrongSpec({"output": {"uri": _BUCKET, "storageClassName": "a"}}, _VOLUME, {"output": {"uri": _BUCKET}}),
     # An empty name is set: to Kubernetes it means a volume of no class.
     WrongSpec({"output": {"uri": _BUCKET, "storageClassName": ""}}, _VOLUME, {"output": {"storageClassName": ""}}),
+    *(
+        WrongSpec({"managedBy": name}, _CONTROLLER, {"managedBy": "kueue.x-k8s.io/multikueue"})
+        for name in ("", "multikueue", "Kueue.x-k8s.io/multikueue", "kueue.x-k8s.io/", "a/b c")
+    ),
     WrongSpec({"output": {"storageClassName": "$(HF_TOKEN)"}}, _STORAGE_CLASS, {"output": {"storageClassName": "fast.ssd-2"}}),
     WrongSpec({"output": {"uri": _BUCKET, "retentionPolicy": "Retain"}}, _VOLUME, {"output": {"retentionPolicy": "Delete"}}),
     WrongSpec({"resources": {"processesPerNode": 1}}, _PROCESSES, {"resources": {"processesPerNode": 1, "gpus": 0}}),
