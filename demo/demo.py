@@ -99,7 +99,7 @@ def process(name: str, command: list[Any], environment: dict[str, str] | None = 
 def operator_environment() -> dict[str, str]:
     """The operator's settings come from its environment; pods are processes here, so they reach it on 127.0.0.1."""
     ours = {"KUBECONFIG": str(KUBECONFIG)}
-    for setting in ("REPORTS", "HEALTH"):
+    for setting in ("REPORTS", "HEALTH", "METRICS"):
         ours |= {f"FINETUNE_OPERATOR_{setting}_HOST": "127.0.0.1", f"FINETUNE_OPERATOR_{setting}_PORT": "0"}
     return os.environ | ours
 

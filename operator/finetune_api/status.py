@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
@@ -91,6 +91,7 @@ Bytes: TypeAlias = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Digest: TypeAlias = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
 
 Phase: TypeAlias = Literal["Pending", "Queued", "Preparing", "Running", "Suspended", "Succeeded", "Failed"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 class MetricValue(LenientModel):

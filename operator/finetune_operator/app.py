@@ -27,6 +27,9 @@ from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
 from finetune_operator.kube.workqueue import WorkQueue
+from finetune_operator.metrics.fleet import Fleet
+from finetune_operator.metrics.instruments import RECONCILE
+from finetune_operator.metrics_server import serve_metrics
 from finetune_operator.reports.certificates import Certificates
 from finetune_operator.reports.pod_owner import PodOwners
 from finetune_operator.reports.server import serve_reports
@@ -123,6 +126,7 @@ class Operator:
         health = await serve_health(
             settings.health_host, settings.health_port, alive=self._alive_checks(), ready=[self._ready_check]
         )
+        metrics = await serve_metrics(settings.metrics_host, settings.metrics_port, self._fleet())
         heartbeat = asyncio.create_task(self._heartbeat.run())
         try:
             # Kopf looks for its resource once, at its start, so the definition must be there by then.
@@ -143,6 +147,7 @@ class Operator:
             await self._work(report_server)
         finally:
             heartbeat.cancel()
+            await metrics.close()
             await health.close()
 
     async def _work(self, report_server: Server) -> None:
@@ -193,7 +198,8 @@ class Operator:
             raise RuntimeError("Kopf has stopped by itself; its log gives the reason")
 
     async def _reconcile(self, key: Key) -> float | None:
-        return await self._reconciler.reconcile(key)
+        with RECONCILE.time():
+            return await self._reconciler.reconcile(key)
 
     def _has_a_job(self, key: Key) -> bool:
         """Whether there is something that may run and end, so that the key goes before those that want to begin."""
@@ -266,6 +272,13 @@ class Operator:
             silence_check("list of FineTuneJobs", since_the_start(self._finetunejobs.silence)),
             silence_check("Kopf's watch of FineTuneJobs", self._finetunejobs.behind, _LONGEST_BEHIND_SECONDS),
         ]
+
+    def _fleet(self) -> Fleet:
+        watches = {"jobs": self._jobs, "pods": self._pods, "finetuneprofiles": self._profile_cache}
+        return Fleet(
+            jobs=self._finetunejobs.standings,
+            watches=lambda: {resource: watch.silence() for resource, watch in watches.items()},
+        )
 
     def _ready_check(self) -> str | None:
         return None if self._started else "the first lists have not come yet"

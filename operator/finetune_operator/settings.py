@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     """Address that /healthz and /readyz listen on."""
     health_port: Port = 8080
     """Their port; 0 takes a free one."""
+    metrics_host: str = "0.0.0.0"
+    """Address that /metrics listens on."""
+    metrics_port: Port = 8081
+    """Its port; 0 takes a free one."""
 
     workers: Annotated[int, Field(ge=1, le=256)] = 8
     """Jobs that are worked on at the same time; of one namespace at most half as many."""

@@ -136,6 +136,7 @@ def operator_process(release: Release, tmp_path_factory: pytest.TempPathFactory)
         **release.settings,
         f"{_PREFIX}TRAINER_IMAGE": Settings().trainer_image,
         f"{_PREFIX}HEALTH_PORT": str(_free_port()),
+        f"{_PREFIX}METRICS_PORT": str(_free_port()),
         # The same after a restart: pods that run know no other.
         f"{_PREFIX}REPORTS_PORT": str(_free_port()),
         f"{_PREFIX}STATUS_INTERVAL": "0.5",

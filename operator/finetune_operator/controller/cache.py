@@ -6,14 +6,15 @@ that its silence may be peace or death. The list answers both: it shows what is 
 
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
 from finetune_operator.controller.blocked import Obstacle
-from finetune_operator.job.finetunejob import TERMINAL, Key, key_of, trim_finetunejob
+from finetune_operator.job.finetunejob import TERMINAL, Key, key_of, standing_of, trim_finetunejob
 from finetune_operator.job.ownership import Owner
 from finetune_operator.job.report import Received
 from finetune_operator.kube.bounded_json import warn_once
@@ -21,6 +22,7 @@ from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.packed import PACKED, pack, unpack
 from finetune_operator.reports.latest import LatestReports
 
+_STANDING = "standing"
 _WHOLE = ("namespace", "name", "uid", "resourceVersion")
 
 logger = logging.getLogger(__name__)
@@ -83,6 +85,10 @@ class FineTuneJobs:
     def all_keys(self) -> list[Key]:
         """All that are there."""
         return list(self._entries)
+
+    def standings(self) -> Mapping[tuple[str, str], int]:
+        """How many there are by namespace and standing, as `standing_of` has it."""
+        return Counter((key.namespace, str(entry.packed[_STANDING])) for key, entry in self._entries.items())
 
     def seen(self, raw: JsonObject) -> None:
         """Take in an object that Kopf's watch delivered, packed or not."""
@@ -199,7 +205,7 @@ def keep(raw: JsonObject) -> JsonObject | None:
 
 
 def _packed(raw: JsonObject) -> JsonObject:
-    return raw if PACKED in raw else pack(trim_finetunejob(raw))
+    return raw if PACKED in raw else {**pack(trim_finetunejob(raw)), _STANDING: standing_of(raw)}
 
 
 def _is_whole(raw: JsonObject) -> bool:

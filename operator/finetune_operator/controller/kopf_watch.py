@@ -20,6 +20,7 @@ from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.controller.cache import keep
 from finetune_operator.kube.bounded_json import read_event, read_list, warn_once
 from finetune_operator.kube.client import FINETUNEJOBS
+from finetune_operator.kube.request_counts import counting
 
 OnObject = Callable[[JsonObject], None]
 
@@ -142,6 +143,7 @@ def session(info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
         headers=info.as_http_headers(),
         proxy=info.proxy_url,
         response_class=BoundedResponse,
+        trace_configs=[counting()],
     )
     return kopf.AiohttpSession(server=info.server, aiohttp_session=made)
 

@@ -15,6 +15,7 @@ from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob, Key
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.events import post
 from finetune_operator.kube.rate_limit import RateLimit
+from finetune_operator.metrics.lifecycle import record
 from finetune_operator.status.compute import Change, compare, to_manifest
 from finetune_operator.status.phase_event import phase_event
 
@@ -66,6 +67,7 @@ class StatusWriter:
             return None
         entry.status_written = self._clock()
         self._finetunejobs.update(written)
+        record(finetunejob.namespace, finetunejob.created, finetunejob.status, status, now)
         event = phase_event(finetunejob, status, now)
         if event is not None and not self._events.wait(f"{finetunejob.uid} {event['reason']}"):
             logger.info("%s: %s: %s", finetunejob.key, status.phase, status.message)

@@ -79,6 +79,20 @@ def trim_finetunejob(raw: JsonObject) -> JsonObject:
     return {"metadata": metadata, **{name: raw[name] for name in ("spec", "status", UNREADABLE) if name in raw}}
 
 
+def standing_of(raw: JsonObject) -> str:
+    """Phase and reason in short, such as "Failed ColumnNotFound", of whatever an API server can hold; "" before the first status."""
+    status = raw.get("status")
+    if not isinstance(status, dict):
+        return ""
+    conditions = status.get("conditions")
+    ready = [
+        str(each.get("reason"))
+        for each in (conditions if isinstance(conditions, list) else ())
+        if isinstance(each, dict) and each.get("type") == "Ready"
+    ]
+    return " ".join([str(status.get("phase")), *ready[:1]])
+
+
 def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
     """Read a FineTuneJob. Never raises on what an API server can hold: see `FineTuneJob.problems`."""
     metadata = raw["metadata"]

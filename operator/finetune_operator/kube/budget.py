@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from finetune_operator.kube.lanes import Lanes
 from finetune_operator.kube.rate_limit import RateLimit
+from finetune_operator.metrics.instruments import KUBE_WAIT
 
 
 class Budget:
@@ -28,7 +29,8 @@ class Budget:
         if self._timer is None:
             self._serve()
         try:
-            await turn
+            with KUBE_WAIT.time():
+                await turn
         finally:
             self._waiting.discard(share, turn)
 

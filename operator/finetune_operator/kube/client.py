@@ -19,6 +19,7 @@ from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.job.names import MANAGER
 from finetune_operator.kube.bounded_json import read_event, read_list, read_object, warn_once
 from finetune_operator.kube.budget import Budget
+from finetune_operator.kube.request_counts import counting
 
 _TIMEOUT_SECONDS = 30.0
 _PAGE = 100
@@ -71,7 +72,9 @@ async def connect() -> ApiClient:
         config.load_incluster_config()  # type: ignore[no-untyped-call]
     except config.ConfigException:
         await config.load_kube_config()  # type: ignore[no-untyped-call]
-    return ApiClient()
+    client = ApiClient()
+    client.configuration.trace_configs = [counting()]
+    return client
 
 
 class Kube:
