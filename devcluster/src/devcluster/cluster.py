@@ -35,19 +35,22 @@ class Options:
     """Options of a cluster and its one node.
 
     `gpus` need not exist. `cpus` and `memory` (a quantity) are this machine's if None. The delays are the first
-    back-offs, in seconds, after a failed pod of a Job and a failed container; Kubernetes has 10 for both.
+    back-offs, in seconds, after a failed pod of a Job and a failed container; Kubernetes has 10 for both. With
+    `node_name` None there is no node, and pods stay as they are made.
     """
 
     gpus: int = 0
     cpus: int | None = None
     memory: str | None = None
-    node_name: str = "devcluster"
+    node_name: str | None = "devcluster"
     job_backoff: float = 10.0
     restart_delay: float = 10.0
 
 
 async def run_own_node(kubeconfig: Path, state_dir: Path, options: Options) -> None:
-    """Run the node of a cluster until cancelled."""
+    """Run the node of a cluster, if it has one, until cancelled."""
+    if options.node_name is None:
+        return
     await run_node(
         kubeconfig,
         name=options.node_name,

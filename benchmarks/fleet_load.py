@@ -1,0 +1,159 @@
+"""FineTuneJobs that come in a burst or at a rate, and pods that run as a kubelet would say."""
+
+import asyncio
+import itertools
+import json
+import ssl
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import yaml
+from kubernetes.aio import client, config
+
+from devcluster.cluster import Cluster
+from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
+
+Json = dict[str, Any]
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "quickstart.yaml"
+_AT_ONCE = 16
+"""Connections that apply."""
+_PATIENCE = 1800.0
+_RUNS_SECONDS = 4.0
+"""For so long each a pod waits, is created, and runs."""
+
+
+class Load:
+    """Applies FineTuneJobs, and notes when each one's Job is there."""
+
+    def __init__(self, cluster: Cluster, *, namespaces: int, bucket: bool) -> None:
+        self._kubeconfig = str(cluster.kubeconfig)
+        self._namespaces = [f"load-{number}" for number in range(namespaces)]
+        self._numbers = itertools.count()
+        self._example: Json = yaml.safe_load(EXAMPLE.read_text())
+        self._example["spec"]["training"]["learningRate"] = 1e-4  # PyYAML takes it for a text.
+        if bucket:
+            self._example["spec"]["output"] = {"uri": "s3://models/quickstart"}
+        self._arrived: dict[str, float] = {}
+        self._more = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        await config.load_kube_config(self._kubeconfig)  # type: ignore[no-untyped-call]
+        settings = client.Configuration.get_default_copy()
+        headers = {"Authorization": await settings.get_api_key_with_prefix("BearerToken")}
+        trusted = ssl.create_default_context(cafile=settings.ssl_ca_cert)
+        self._session = aiohttp.ClientSession(
+            settings.host, headers=headers, connector=aiohttp.TCPConnector(ssl=trusted, limit=2 * _AT_ONCE)
+        )
+        for name in self._namespaces:
+            await self._send("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        self._watch = asyncio.create_task(self._watch_jobs())
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._watch.cancel()
+        await asyncio.wait([self._watch])
+        await self._session.close()
+
+    async def burst(self, jobs: int) -> float:
+        """As many jobs at once as the API server takes. Return the seconds until the last Job."""
+        begun = time.perf_counter()
+        names = [await each for each in asyncio.as_completed(await self._all_at_once(jobs))]
+        await self._wait_for(names)
+        return max(self._arrived[name] for name in names) - begun
+
+    async def paced(self, jobs: int, rate: float) -> list[float]:
+        """So many a second. Return the seconds of each from the apply to its Job."""
+        begun = time.perf_counter()
+
+        async def one(number: int) -> tuple[str, float]:
+            await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
+            applied = time.perf_counter()
+            return await self._apply(), applied
+
+        made = await asyncio.gather(*(one(number) for number in range(jobs)))
+        await self._wait_for([name for name, _ in made])
+        return [self._arrived[name] - applied for name, applied in made]
+
+    async def lives(self, jobs: int) -> None:
+        """Jobs whose pods are created, run, and succeed, a few seconds each."""
+        await asyncio.gather(*(self._live() for _ in range(jobs)))
+
+    async def _live(self) -> None:
+        name = await self._apply()
+        await self._wait_for([name])
+        space = name.split("/")[0]
+        pods = f"/api/v1/namespaces/{space}/pods"
+        selector = {"labelSelector": f"batch.kubernetes.io/job-name={name.split('/')[1]}"}
+        found: list[Json] = []
+        while not found:
+            await asyncio.sleep(0.2)
+            found = (await self._send("GET", pods, query=selector))["items"]
+        path = f"{pods}/{found[0]['metadata']['name']}"
+        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        waiting = {"waiting": {"reason": "ContainerCreating"}}
+        running = {"running": {"startedAt": started}}
+        ended = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": started, "finishedAt": started}}
+        for phase, state in (("Pending", waiting), ("Running", running), ("Succeeded", ended)):
+            await asyncio.sleep(_RUNS_SECONDS)
+            status = {"name": "trainer", "image": "", "imageID": "", "ready": False, "restartCount": 0, "state": state}
+            conditions = [{"type": "PodScheduled", "status": "True"}]
+            body = {"status": {"phase": phase, "conditions": conditions, "containerStatuses": [status]}}
+            await self._send("PATCH", f"{path}/status", body, kind="application/strategic-merge-patch+json")
+        job = f"/apis/{GROUP}/{VERSION}/namespaces/{space}/{PLURAL}/{name.split('/')[1]}"
+        while (await self._send("GET", job)).get("status", {}).get("phase") != "Succeeded":
+            await asyncio.sleep(0.5)
+
+    async def _all_at_once(self, jobs: int) -> list[asyncio.Task[str]]:
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def one() -> str:
+            async with gate:
+                return await self._apply()
+
+        return [asyncio.create_task(one()) for _ in range(jobs)]
+
+    async def _apply(self) -> str:
+        number = next(self._numbers)
+        space, name = self._namespaces[number % len(self._namespaces)], f"job-{number}"
+        body = {**self._example, "metadata": {"name": name}}
+        await self._send("POST", f"/apis/{GROUP}/{VERSION}/namespaces/{space}/{PLURAL}", body)
+        return f"{space}/{name}"
+
+    async def _wait_for(self, names: list[str]) -> None:
+        async with asyncio.timeout(_PATIENCE):
+            while any(name not in self._arrived for name in names):
+                self._more.clear()
+                await self._more.wait()
+
+    async def _watch_jobs(self) -> None:
+        path, timeout = "/apis/batch/v1/jobs", aiohttp.ClientTimeout(total=None)
+        async with self._session.get(path, params={"watch": "true"}, timeout=timeout) as response:
+            buffer = b""
+            async for chunk in response.content.iter_any():
+                *lines, buffer = (buffer + chunk).split(b"\n")
+                for line in lines:
+                    # Most lines are not read at all, so that the watch takes little of the machine that is measured.
+                    if line.startswith(b'{"type":"ADDED"'):
+                        metadata = json.loads(line)["object"]["metadata"]
+                        name = f"{metadata['namespace']}/{metadata['name']}"
+                        self._arrived.setdefault(name, time.perf_counter())
+                        self._more.set()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        query: dict[str, str] | None = None,
+        kind: str = "application/json",
+    ) -> Json:
+        data, headers = json.dumps(body) if body is not None else None, {"Content-Type": kind}
+        async with self._session.request(method, path, data=data, headers=headers, params=query) as response:
+            answer: Json = await response.json()
+            if response.status >= 300:
+                raise RuntimeError(f"{method} {path}: {response.status} {answer.get('message')}")
+            return answer
