@@ -123,7 +123,7 @@ class TrainerState(LenientModel):
     adjustments: Annotated[list[Adjustment], Field(max_length=MAX_ADJUSTMENTS)] = []
     warnings: Annotated[list[RunWarning], Field(max_length=MAX_WARNINGS)] = []
     preflight: Preflight | None = None
-    resumed_from_step: Step = 0
+    resumed_from_step: Step | None = None
     provenance: Provenance | None = None
 
 

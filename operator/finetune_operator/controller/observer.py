@@ -10,15 +10,16 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
-from finetune_operator.job.claims import claim_of
+from finetune_operator.job.claims import claim_of, claim_subjects
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job, parse_pods
 from finetune_operator.job.ownership import conflict, is_ours, job_as_owner, own_pods
-from finetune_operator.job.preflight import wants_preflight
+from finetune_operator.job.preflight import preflight_spec, wants_preflight
+from finetune_operator.job.warnings import Question, newest_answer, why_unbound
 from finetune_operator.kube.client import JOBS, PODS, PVCS, Kube
 from finetune_operator.kube.errors import api_message
-from finetune_operator.kube.events import latest_warning
+from finetune_operator.kube.events import warnings_about
 from finetune_operator.kube.informer import Informer
 from finetune_operator.status.waiting import unexplained
 
@@ -49,7 +50,7 @@ class Observer:
             if to_be_made and entry.obstacle.holds(about_children(finetunejob), self._clock()):
                 return replace(observed, blocked=entry.obstacle.cause)
             observed = await self._look_for_jobs(finetunejob, spec, observed, entry, now)
-        return await self._look_closer(finetunejob, observed, spec.resources.nodes, entry, now)
+        return await self._look_closer(finetunejob, observed, spec, entry, now)
 
     def _cached(self, finetunejob: FineTuneJob, name: str, entry: Entry) -> Observation:
         """What the caches hold of one of the two Jobs."""
@@ -87,7 +88,9 @@ class Observer:
         The cache holds none, but a second Job would be a second run.
         """
         check_first = wants_preflight(finetunejob, spec)
-        preflight = observed.preflight and await self._look_closer(finetunejob, observed.preflight, 1, entry, now)
+        preflight = observed.preflight and await self._look_closer(
+            finetunejob, observed.preflight, preflight_spec(spec), entry, now
+        )
         if preflight and not preflight.passed:
             return replace(observed, preflight=preflight)
         names = finetunejob.names
@@ -106,7 +109,7 @@ class Observer:
         if preflight is None:
             found = Observation(job=job, unread=entry.reports.unread)
             found = self._with_pods(found, finetunejob, names.preflight_job, entry)
-            preflight = await self._look_closer(finetunejob, found, 1, entry, now)
+            preflight = await self._look_closer(finetunejob, found, preflight_spec(spec), entry, now)
         return replace(observed, preflight=preflight)
 
     async def _live(self, finetunejob: FineTuneJob, name: str, entry: Entry) -> tuple[JobState | None, Cause | None]:
@@ -129,9 +132,9 @@ class Observer:
         return live is not None and (live.get("status") or {}).get("phase") == "Bound"
 
     async def _look_closer(
-        self, finetunejob: FineTuneJob, observed: Observation, nodes: int, entry: Entry, now: datetime
+        self, finetunejob: FineTuneJob, observed: Observation, spec: FineTuneJobSpec, entry: Entry, now: datetime
     ) -> Observation:
-        """Add what the caches do not hold of a Job of `nodes` pods: how they ended, and why one does not come."""
+        """Add what the caches do not hold of the Job of this spec: how its pods ended, and why one does not come."""
         job = observed.job
         if job is None:
             return observed
@@ -145,13 +148,24 @@ class Observer:
             selector = f"{LABEL_JOB_UID}={finetunejob.uid}"
             pods, _ = await self._kube.list(PODS, finetunejob.namespace, labelSelector=selector)
             return self._with_pods(observed, finetunejob, job.name, entry, pods)
-        asked = unexplained(observed, nodes, now)
+        asked = unexplained(observed, spec, claim_subjects(finetunejob, spec), now)
         if asked is None:
             return observed
         if not entry.obstacle.holds(asked, self._clock()):
-            warning = await latest_warning(self._kube, finetunejob.namespace, *asked)
-            entry.obstacle.note(asked, warning, self._clock())
+            entry.obstacle.note(asked, await self._answer(finetunejob, asked), self._clock())
         return replace(observed, blocked=entry.obstacle.cause)
+
+    async def _answer(self, finetunejob: FineTuneJob, asked: Question) -> Cause | None:
+        """The Warning that explains a wait, or what a claim of the job's own shows where none does."""
+        namespace = finetunejob.namespace
+        warnings = [each for about in asked.subjects for each in await warnings_about(self._kube, namespace, about)]
+        answer = newest_answer(asked, warnings)
+        own = next((each for each in asked.subjects if each.name == finetunejob.names.claim), None)
+        if answer is not None or own is None:
+            return answer
+        # That there is no StorageClass at all is no Warning.
+        live = await self._kube.get(PVCS, namespace, own.name)
+        return None if live is None else why_unbound(own, live)
 
 
 def about_children(finetunejob: FineTuneJob) -> tuple[str, int]:

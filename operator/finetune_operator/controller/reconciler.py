@@ -25,6 +25,7 @@ from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import compute_status
 from finetune_operator.status.deadline import pre_running_due
+from finetune_operator.status.disruptions import next_look
 from finetune_operator.status.waiting import NO_POD_YET, why_waiting
 
 _CHANGED_SECONDS = 0.1
@@ -143,13 +144,16 @@ def _next_look(
 
     `until_asked` are those until what is in the way is looked at again.
     """
-    if finetunejob.spec is None or status.phase != "Pending":
+    if finetunejob.spec is None or status.phase not in ("Pending", "Preparing", "Running"):
         return None
+    until_lost = next_look(observed.under_way, now)
+    if status.phase != "Pending":
+        return until_lost
     due = pre_running_due(finetunejob, finetunejob.spec, observed)
     until_due = None if due is None else max(0.0, (due - now).total_seconds())
-    if until_asked is None and not why_waiting(observed.under_way, finetunejob.spec.resources.nodes).explained:
+    if until_asked is None and not why_waiting(observed.under_way, finetunejob.spec, now).explained:
         until_asked = NO_POD_YET.total_seconds()
-    return _soonest(until_due, until_asked)
+    return _soonest(until_due, until_asked, until_lost)
 
 
 def _soonest(*delays: float | None) -> float | None:

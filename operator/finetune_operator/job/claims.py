@@ -4,6 +4,7 @@ import re
 
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.warnings import Subject
 
 
 def output_uri(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> str:
@@ -15,6 +16,16 @@ def claims(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> dict[str, bool]:
     """Every claim that the run names, the output's first, and whether it is written to."""
     output = claim_of(output_uri(finetunejob, spec))
     return {claim: claim == output for claim in (output, *source_claims(spec)) if claim}
+
+
+def claim_subjects(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> tuple[Subject, ...]:
+    """The claims of the run as what Warnings may be about, each with the field that decides about it."""
+    fields = {claim_of(spec.model.source): "model.source", claim_of(spec.dataset.source): "dataset.source"}
+    output = "output.uri" if spec.output.uri else "output.storageClassName"
+    return tuple(
+        Subject("PersistentVolumeClaim", claim, field=output if written else fields[claim])
+        for claim, written in claims(finetunejob, spec).items()
+    )
 
 
 def source_claims(spec: FineTuneJobSpec) -> list[str]:

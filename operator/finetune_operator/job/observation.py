@@ -7,22 +7,23 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pydantic import ValidationError
-from pydantic_core import from_json
-
 from finetune_api.base import JsonObject
 from finetune_api.printable import printable
 from finetune_api.reasons import Reason
 from finetune_api.report import NOT_COUNTED, FinalReport
 from finetune_api.status import sane
 from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX, LABEL_JOB_UID
-from finetune_operator.job.report import Received
+from finetune_operator.job.report import Received, parse_final_report
 
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 _LABELS = (LABEL_JOB_UID, LABEL_INDEX, LABEL_QUEUE)
-_UNSCHEDULED, _DISRUPTED = "PodScheduled", "DisruptionTarget"
-_CONDITIONS = (_UNSCHEDULED, _DISRUPTED)
+_SCHEDULED, _READY, _DISRUPTED = "PodScheduled", "Ready", "DisruptionTarget"
+_CONDITIONS = (_SCHEDULED, _READY, _DISRUPTED)
 """Of a pod, those that are read."""
+_SHUT_DOWN = ("Terminated", Reason.NODE_SHUTDOWN, "Shutdown")
+"""What kubelet gives a pod as its reason when the node is shut down, by version."""
+_MISSED = (None, "", Reason.NODE_LOST, Reason.NODE_NOT_READY)
+"""Why the control plane, which misses the node, says that a pod is not ready: kubelet always gives another reason."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Cause:
 
     reason: str
     message: str
+    times: int = 1
+    """How often it came."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reason", printable(self.reason))
@@ -94,13 +97,23 @@ class PodState:
     index: int = 0
     """Its number among the pods that train together."""
     created: datetime | None = None
+    scheduled: datetime | None = None
+    """When it got its node."""
     node: str | None = None
+    nominated: str | None = None
+    """The node on which other pods are preempted for it."""
     image: str | None = None
     started: datetime | None = None
     """When the container began to run."""
     running: bool = False
     waiting: Cause | None = None
     """Why the container does not run yet."""
+    missed_since: datetime | None = None
+    """From when on the control plane has not heard of its node."""
+    gone_by: datetime | None = None
+    """When the time that it has to end is over: it is being deleted."""
+    disrupted: Cause | None = None
+    """Why Kubernetes takes it away: preemption, eviction, a node that goes away."""
     terminated: Terminated | None = None
     report: Received | None = None
     """The last report, if this is the pod that reports: the first of the newest attempt."""
@@ -190,14 +203,17 @@ def trim_pod(raw: JsonObject) -> JsonObject:
     states = [
         _only(each, "name", "state") for each in status.get("containerStatuses") or [] if each["name"] == CONTAINER
     ]
-    conditions = [each for each in status.get("conditions") or [] if each["type"] in _CONDITIONS]
+    initial = [_only(each, "name", "state") for each in status.get("initContainerStatuses") or [] if _obstacle(each)]
+    read = ("type", "status", "reason", "message", "lastTransitionTime")
+    conditions = [_only(each, *read) for each in status.get("conditions") or [] if each["type"] in _CONDITIONS]
     return {
         "metadata": _trim_metadata(raw["metadata"]),
         "spec": {**_only(spec, "nodeName"), "containers": containers},
         "status": {
-            **_only(status, "phase", "reason", "message"),
+            **_only(status, "phase", "reason", "message", "nominatedNodeName"),
             "conditions": conditions,
             "containerStatuses": states,
+            **({"initContainerStatuses": initial} if initial else {}),
         },
     }
 
@@ -224,8 +240,8 @@ def parse_job(raw: JsonObject) -> JobState:
         name=metadata["name"],
         uid=metadata["uid"],
         suspended=spec.get("suspend") is True,
-        start_time=_time(status.get("startTime")),
-        created=_time(metadata.get("creationTimestamp")),
+        start_time=parse_time(status.get("startTime")),
+        created=parse_time(metadata.get("creationTimestamp")),
         queue=(metadata.get("labels") or {}).get(LABEL_QUEUE),
         requested=(metadata.get("annotations") or {}).get(ANNOTATION_REQUESTED),
         deleting="deletionTimestamp" in metadata,
@@ -239,7 +255,7 @@ def _end(status: JsonObject) -> End | None:
             succeeded = condition["type"] == "Complete"
             cause = Cause(condition.get("reason") or condition["type"], condition.get("message") or "")
             time = (succeeded and status.get("completionTime")) or condition.get("lastTransitionTime")
-            return End(succeeded, cause, _time(time))
+            return End(succeeded, cause, parse_time(time))
     return None
 
 
@@ -260,16 +276,23 @@ def _parse_pod(raw: JsonObject) -> PodState:
     terminated = _terminated(state, status)
     started = (state.get("running") or state.get("terminated") or {}).get("startedAt")
     final, unread = parse_final_report(terminated.message) if terminated else (None, "")
+    running = "running" in state and terminated is None
+    scheduled = _condition(status, _SCHEDULED, "True") or {}
     return PodState(
         name=metadata["name"],
         uid=metadata["uid"],
         index=_index(metadata),
-        created=_time(metadata.get("creationTimestamp")),
+        created=parse_time(metadata.get("creationTimestamp")),
+        scheduled=parse_time(scheduled.get("lastTransitionTime")),
+        nominated=_text(status.get("nominatedNodeName")),
         node=_text(spec.get("nodeName")),
         image=_text((_named(spec.get("containers")) or {}).get("image")),
-        started=_time(started),
-        running="running" in state and terminated is None,
-        waiting=None if terminated or "running" in state else _waiting(state, status),
+        started=parse_time(started),
+        running=running,
+        waiting=None if terminated or running else _waiting(state, status),
+        missed_since=_missed_since(status) if running else None,
+        gone_by=parse_time(metadata.get("deletionTimestamp")),
+        disrupted=_disrupted(status),
         terminated=terminated,
         final=final,
         unread=unread,
@@ -300,13 +323,22 @@ def _terminated(state: JsonObject, status: JsonObject) -> Terminated | None:
             # An eviction is in the status of the pod; that of the container only holds that it was killed.
             reason=status.get("reason") or ended.get("reason") or "",
             message=ended.get("message") or status.get("message") or "",
-            finished=_time(ended.get("finishedAt")),
+            finished=parse_time(ended.get("finishedAt")),
             disrupted=_disrupted(status),
         )
     if status.get("phase") == "Failed":
-        reason, message = status.get("reason") or Reason.POD_FAILED, status.get("message") or ""
+        initial = _failed_first(status) or Cause(Reason.POD_FAILED, "")
+        reason, message = status.get("reason") or initial.reason, status.get("message") or initial.message
         return Terminated(None, reason, message, disrupted=_disrupted(status))
     return None
+
+
+def _missed_since(status: JsonObject) -> datetime | None:
+    """Since when a pod whose container runs is not ready by the word of the control plane, and not of kubelet."""
+    unready = _condition(status, _READY, "False")
+    if unready is None or unready.get("reason") not in _MISSED:
+        return None
+    return parse_time(unready.get("lastTransitionTime"))
 
 
 def _disrupted(status: JsonObject) -> Cause | None:
@@ -315,43 +347,40 @@ def _disrupted(status: JsonObject) -> Cause | None:
     if target is None:
         return None
     reason = status.get("reason") or target.get("reason") or Reason.DISRUPTED
+    if reason in _SHUT_DOWN:
+        reason = Reason.NODE_SHUTDOWN
     return Cause(reason, status.get("message") or target.get("message") or "")
 
 
 def _waiting(state: JsonObject, status: JsonObject) -> Cause:
-    unscheduled = _condition(status, _UNSCHEDULED, "False")
+    unscheduled = _condition(status, _SCHEDULED, "False")
     if unscheduled:
         return Cause(unscheduled.get("reason") or Reason.UNSCHEDULABLE, unscheduled.get("message") or "")
+    initial = _failed_first(status)
+    if initial is not None:
+        return initial
     waiting = state.get("waiting") or {}
     return Cause(waiting.get("reason") or Reason.CONTAINER_CREATING, waiting.get("message") or "")
+
+
+def _failed_first(status: JsonObject) -> Cause | None:
+    return next(filter(None, map(_obstacle, status.get("initContainerStatuses") or [])), None)
+
+
+def _obstacle(initial: JsonObject) -> Cause | None:
+    """Why an init container keeps the trainer from starting: a webhook of the cluster may have put one in."""
+    state, name = initial.get("state") or {}, f"init container {initial.get('name')}"
+    waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
+    if waiting.get("message"):
+        return Cause(Reason.INIT_CONTAINER_FAILED, f"{name}: {waiting['message']}")
+    if ended.get("exitCode"):
+        return Cause(Reason.INIT_CONTAINER_FAILED, f"{name} ended with exit code {ended['exitCode']}")
+    return None
 
 
 def has_ended(raw: JsonObject) -> bool:
     """Whether a pod has ended, so that its status holds how."""
     return (raw.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-
-
-def parse_final_report(message: str) -> tuple[FinalReport | None, str]:
-    """The trainer's final report, and the names of its fields that could not be read and are left out.
-
-    (None, "") where the message is something else, such as the end of a log.
-    """
-    try:
-        return FinalReport.model_validate_json(message), ""
-    except ValidationError as error:
-        wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
-    try:
-        # Not json: that dies of a message that is nested deep, which this refuses.
-        content = from_json(message)
-    except ValueError:
-        return None, ""
-    if not isinstance(content, dict) or "exitCode" not in content:
-        return None, ""
-    unread = ", ".join(sorted(wrong))
-    try:
-        return FinalReport.model_validate({name: content[name] for name in content.keys() - wrong}), unread
-    except ValidationError:
-        return None, unread
 
 
 def _text(value: object) -> str | None:
@@ -365,7 +394,7 @@ def _exit_code(value: object) -> int | None:
     return value if -255 <= value <= 255 else 255
 
 
-def _time(value: object) -> datetime | None:
+def parse_time(value: object) -> datetime | None:
     """A time as Kubernetes writes it. A pod's status is open to whoever may write it, so anything else is no time.
 
     Nor is Go's zero time (year 1), which Kubernetes writes where none was set.

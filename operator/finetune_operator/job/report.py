@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
-from finetune_api.report import ReportBody
+from finetune_api.report import FinalReport, ReportBody
 from finetune_operator.job.finetunejob import Key
 
 REPORT_PATH = "/reports/v1alpha1/namespaces/{namespace}/finetunejobs/{name}"
@@ -53,6 +54,29 @@ def parse_body(body: bytes) -> ReportBody:
     if parsed.report is None and parsed.trainer_status is None:
         raise NotAReport("needs report or trainerStatus")
     return parsed
+
+
+def parse_final_report(message: str) -> tuple[FinalReport | None, str]:
+    """The trainer's final report, and the names of its fields that could not be read and are left out.
+
+    (None, "") where the message is something else, such as the end of a log.
+    """
+    try:
+        return FinalReport.model_validate_json(message), ""
+    except ValidationError as error:
+        wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+    try:
+        # Not json: that dies of a message that is nested deep, which this refuses.
+        content = from_json(message)
+    except ValueError:
+        return None, ""
+    if not isinstance(content, dict) or "exitCode" not in content:
+        return None, ""
+    unread = ", ".join(sorted(wrong))
+    try:
+        return FinalReport.model_validate({name: content[name] for name in content.keys() - wrong}), unread
+    except ValidationError:
+        return None, unread
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -1,14 +1,13 @@
 """Kubernetes Events: written for people, and read for the warnings that explain why no pod comes."""
 
 import logging
-from datetime import datetime
 
 from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
-from finetune_api.status import format_time
-from finetune_operator.job.observation import Cause
+from finetune_operator.job.observation import Cause, parse_time
+from finetune_operator.job.warnings import Subject, Warned
 from finetune_operator.kube.client import EVENTS, Kube
 from finetune_operator.kube.errors import API_FAILURES, api_message
 
@@ -23,22 +22,27 @@ async def post(kube: Kube, event: JsonObject) -> None:
         logger.warning("an Event was lost: %s", type(error).__name__)
 
 
-async def latest_warning(kube: Kube, namespace: str, uid: str, since: datetime) -> Cause | None:
-    """The newest Warning about an object since a time, such as that a quota keeps a Job's pods from being made.
+async def warnings_about(kube: Kube, namespace: str, subject: Subject) -> list[Warned]:
+    """The Warnings about an object, such as that a quota keeps a Job's pods from being made.
 
-    None where Events may not be read: they explain a job, which goes on and has its status without them.
+    None of them where Events may not be read: they explain a job, which goes on and has its status without them.
     """
+    fields = {"uid": subject.uid} if subject.uid else {"kind": subject.kind, "name": subject.name}
+    selector = ",".join([*(f"involvedObject.{name}={value}" for name, value in fields.items()), "type=Warning"])
     try:
-        events, _ = await kube.list(EVENTS, namespace, fieldSelector=f"involvedObject.uid={uid},type=Warning")
+        events, _ = await kube.list(EVENTS, namespace, fieldSelector=selector)
     except ForbiddenException as error:
         logger.warning("Warnings in %s cannot be read: %s", namespace, api_message(error))
-        return None
-    newest = max(events, key=_seen, default=None)
-    if newest is None or _seen(newest) < format_time(since).rstrip("Z"):
-        return None
-    return Cause(newest.get("reason") or Reason.WARNING, newest.get("message") or "")
+        return []
+    return [warned for event in events if (warned := parse_warning(event, subject)) is not None]
 
 
-def _seen(event: JsonObject) -> str:
-    """When an Event was last seen, in UTC to the second or finer: text of which the later sorts after the earlier."""
-    return str(event.get("lastTimestamp") or event.get("eventTime") or "").rstrip("Z")
+def parse_warning(event: JsonObject, subject: Subject) -> Warned | None:
+    """Read an Event, be it of the older form, as kubelet's, or of events.k8s.io, as the scheduler's. None without a time."""
+    series = event.get("series") or {}
+    seen = parse_time(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))
+    if seen is None:
+        return None
+    times = series.get("count") or event.get("count") or 1
+    cause = Cause(event.get("reason") or Reason.WARNING, event.get("message") or "")
+    return Warned(subject, cause, seen, times if isinstance(times, int) else 1)

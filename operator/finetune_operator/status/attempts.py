@@ -8,6 +8,7 @@ from finetune_api.report import ExitCode
 from finetune_api.status import MAX_ATTEMPT_NUMBER, MAX_ATTEMPTS, Attempt, FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Observation, PodState, Terminated
+from finetune_operator.status.disruptions import attempt_reason, lost_pod
 from finetune_operator.status.failures import attempt_failure, root_cause
 from finetune_operator.status.messages import to_reason
 
@@ -51,23 +52,35 @@ def update_attempts(
 def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Observation, now: datetime) -> Attempt:
     seen: dict[str, object] = {"node": pod.node or before.node}
     state = pod.final or (pod.report.body.report if pod.report else None)
-    if state is not None:
+    if state is not None and (state.resumed_from_step or pod.final or _has_begun(pod)):
         seen["resumed_from_step"] = state.resumed_from_step
-    if pod.terminated is not None:
+    if pod.terminated is None:
+        seen["reason"] = attempt_reason(pod, now)
+    else:
         seen["exit_code"] = pod.terminated.exit_code
         seen["end_time"] = before.end_time or pod.terminated.finished or now
-        seen["reason"] = _end_reason(before, pod, pod.terminated, spec, observed)
+        seen["reason"] = _end_reason(before, pod, pod.terminated, spec, observed, now)
     seen["start_time"] = before.start_time or observed.began(pod, spec.resources.nodes)
     return before.model_copy(update=seen)
 
 
-def _end_reason(before: Attempt, pod: PodState, ended: Terminated, spec: FineTuneJobSpec, observed: Observation) -> str:
+def _has_begun(pod: PodState) -> bool:
+    """Whether a pod knows where it began: trainers of earlier releases report step 0 until they do."""
+    report = pod.report.body.report if pod.report else None
+    return report is not None and report.stage != "Preparing"
+
+
+def _end_reason(
+    before: Attempt, pod: PodState, ended: Terminated, spec: FineTuneJobSpec, observed: Observation, now: datetime
+) -> str:
     """The reason of an attempt. Where its first pod lost another one, that one's: recorded now, since it may soon be gone."""
     if ended.exit_code == 0:
         return Reason.COMPLETED
     cause = pod, ended
     if ended.exit_code == ExitCode.PEER_LOST:
         if pod is observed.attempts[-1]:
+            if lost_pod(observed, now) is not None:
+                return Reason.NODE_LOST
             since = pod.started or pod.created
             members = [each for each in observed.pods if each.terminated and _ended_since(each.terminated, since)]
             cause = root_cause(members) or cause

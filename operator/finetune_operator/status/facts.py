@@ -34,5 +34,5 @@ def gather_facts(
     spec: FineTuneJobSpec, before: FineTuneJobStatus, observed: Observation, known: TrainerState, now: datetime
 ) -> Facts:
     """What is known of the stage whose part of the job's spec `spec` is."""
-    waits = why_waiting(observed, spec.resources.nodes)
+    waits = why_waiting(observed, spec, now)
     return Facts(spec, before, observed, known, waits, root_cause(observed.newest), now)

@@ -8,7 +8,8 @@ from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_api.status import MAX_LOG_TAIL, Failure
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.observation import End, Observation, PodState, Terminated
+from finetune_operator.job.observation import Cause, End, Observation, PodState, Terminated
+from finetune_operator.status.disruptions import describe_disruption
 from finetune_operator.status.messages import cut, to_reason
 
 _KILLED = 137
@@ -66,7 +67,7 @@ def attempt_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> 
     final = pod.final
     if final and final.failure and final.exit_code == ended.exit_code:
         return final.failure.model_copy(update={"exit_code": ended.exit_code})
-    known = _seen_by_kubernetes(ended, spec) or _by_exit_code(ended)
+    known = _seen_by_kubernetes(pod, ended, spec) or _by_exit_code(ended)
     return Failure(
         reason=known.reason,
         message=cut(known.message),
@@ -76,7 +77,7 @@ def attempt_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> 
     )
 
 
-def _seen_by_kubernetes(ended: Terminated, spec: FineTuneJobSpec) -> _Explanation | None:
+def _seen_by_kubernetes(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> _Explanation | None:
     if ended.reason == Reason.OOM_KILLED:
         limit = f" of {spec.resources.memory}" if spec.resources.memory else ""
         return _Explanation(
@@ -89,7 +90,9 @@ def _seen_by_kubernetes(ended: Terminated, spec: FineTuneJobSpec) -> _Explanatio
         return _Explanation(Reason.CONTAINER_CANNOT_RUN, ended.message or "the container cannot start", hint)
     if ended.disrupted or ended.exit_code is None or ended.reason == Reason.EVICTED:
         cause = ended.disrupted or ended
-        return _Explanation(to_reason(cause.reason), cause.message or "the pod was ended by Kubernetes", "")
+        return _Explanation(
+            to_reason(cause.reason), describe_disruption(Cause(cause.reason, cause.message), pod.node), ""
+        )
     return None
 
 

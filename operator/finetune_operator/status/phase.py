@@ -11,6 +11,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, End, Observation, PodState, Terminated
 from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.status.deadline import pre_running_deadline, pre_running_due
+from finetune_operator.status.disruptions import describe_disruption, lost_since, notice
 from finetune_operator.status.facts import Facts, gather_facts
 from finetune_operator.status.failures import group_failure, job_failure
 from finetune_operator.status.messages import describe_end, describe_progress
@@ -96,11 +97,19 @@ def _by_newest_pods(facts: Facts) -> Verdict:
         return Verdict(_phase_before(facts), Reason.FINISHING, message)
     if facts.failed:
         return _between_attempts(facts, *facts.failed)
-    up = [pod for pod in pods if pod.running or pod.terminated]
+    up = [pod for pod in pods if pod.terminated or (pod.running and lost_since(pod, facts.now) is None)]
     if first is not None and len(up) >= nodes:
-        return _training(facts, first)
+        return _with_notice(facts, _training(facts, first))
     others = f"{len(up)} of {nodes} pods run; " if nodes > 1 else ""
     return Verdict("Pending", waits.reason, others + waits.message)
+
+
+def _with_notice(facts: Facts, verdict: Verdict) -> Verdict:
+    """The same with what is about to take one of the pods away, if anything is."""
+    cause = notice(facts.observed, facts.now)
+    if cause is None:
+        return verdict
+    return replace(verdict, reason=cause.reason, message=f"{cause.message}; {verdict.message}")
 
 
 def _phase_before(facts: Facts) -> Phase:
@@ -116,6 +125,8 @@ def _between_attempts(facts: Facts, pod: PodState, ended: Terminated) -> Verdict
     reason, then = Reason.RESUMING, "a new attempt goes on from the last checkpoint"
     if ended.exit_code == ExitCode.STOPPED:
         what, then = "the pod was stopped and had saved a checkpoint", "a new one goes on from there"
+        if ended.disrupted:
+            what = f"{describe_disruption(ended.disrupted, pod.node)}; a checkpoint was saved"
     elif ended.counted:
         reason, what, then = Reason.RETRYING, f"the attempt failed: {what}", "a new one comes"
     if facts.waits.explained:

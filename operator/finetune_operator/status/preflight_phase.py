@@ -4,6 +4,7 @@ from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode, TrainerState
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import PodState, Terminated
+from finetune_operator.status.disruptions import lost_since
 from finetune_operator.status.facts import Facts
 from finetune_operator.status.failures import group_failure, job_failure
 from finetune_operator.status.verdict import Verdict
@@ -45,7 +46,7 @@ def _by_newest_pod(facts: Facts) -> Verdict:
         )
     if facts.failed:
         return _between_pods(facts.spec, *facts.failed)
-    if pod is not None and pod.running:
+    if pod is not None and pod.running and lost_since(pod, facts.now) is None:
         report = pod.report.body.report if pod.report is not None else None
         doing = report.message if report is not None else None
         return Verdict("Preparing", Reason.PREFLIGHT, f"{_CHECKING}: {doing}" if doing else _CHECKING)

@@ -1,29 +1,45 @@
 """Why a job waits: for its Job to be made, for quota, for a pod, or for a pod's container to run."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from finetune_api.reasons import Reason
+from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Cause, JobState, Observation, PodState
+from finetune_operator.job.warnings import Question, Subject
+from finetune_operator.status.disruptions import describe_loss, lost_pod, lost_since
 from finetune_operator.status.failures import failed_pods
+from finetune_operator.status.image_pulls import PULLING, PULLS, describe_pull, is_pull, unwrap
+from finetune_operator.status.unschedulable import in_plain_words, is_about_claims
 
 NO_POD_YET = timedelta(seconds=5)
 """For so long after its begin, nothing needs to explain why a pod has not come or does not run."""
 
 _HINTS: dict[str, str] = {
-    Reason.ERR_IMAGE_PULL: "the image cannot be pulled",
-    Reason.IMAGE_PULL_BACK_OFF: "the image cannot be pulled",
-    Reason.INVALID_IMAGE_NAME: "the image's name is not valid",
-    Reason.ERR_IMAGE_NEVER_PULL: "the image is not on the node",
     Reason.CREATE_CONTAINER_CONFIG_ERROR: "the container cannot be configured",
     Reason.CREATE_CONTAINER_ERROR: "the container cannot be created",
     Reason.RUN_CONTAINER_ERROR: "the container cannot be started",
+    Reason.INIT_CONTAINER_FAILED: "the trainer cannot start before this",
     Reason.UNSCHEDULABLE: "no node can take the pod",
+    Reason.SCHEDULER_ERROR: "the pod cannot be scheduled",
     Reason.SCHEDULING_GATED: "the pod is held back by a scheduling gate",
     Reason.FAILED_MOUNT: "a volume cannot be mounted",
     Reason.FAILED_ATTACH_VOLUME: "a volume cannot be attached",
     Reason.FAILED_CREATE: "the pod cannot be created",
+    Reason.FAILED_SCHEDULING: "no node can take the pod",
+    Reason.FAILED_CREATE_POD_SANDBOX: "the node cannot set up the pod's network and sandbox",
+    Reason.NETWORK_NOT_READY: "the network of the node is not ready",
+    Reason.NODE_NOT_READY: "the pod's node does not answer",
+    Reason.PROVISIONING_FAILED: "no volume can be made",
 }
+_REMEDIES: dict[str, str] = {
+    Reason.PROVISIONING_FAILED: (
+        "create the job again with a StorageClass of `kubectl get storageclass`, or create that one"
+    ),
+}
+_OF_SCHEDULER = frozenset({Reason.FAILED_SCHEDULING, Reason.UNSCHEDULABLE, Reason.SCHEDULER_ERROR})
+_EVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -34,12 +50,12 @@ class Waiting(Cause):
     """Whether anything explains why a pod does not come or does not run, so that it is not just on its way."""
 
 
-def why_waiting(observed: Observation, nodes: int) -> Waiting:
-    """What a job of `nodes` pods waits for, if its pods do not run: its Job, quota, or a pod."""
+def why_waiting(observed: Observation, spec: FineTuneJobSpec, now: datetime) -> Waiting:
+    """What a job of this spec waits for, if its pods do not run: its Job, quota, or a pod."""
     job, blocked = observed.job, observed.blocked
     if job is None:
         return Waiting(blocked.reason, blocked.message) if blocked else Waiting(Reason.CREATING, "creating the Job")
-    return _waiting_for_quota(job) if job.suspended else _waiting_for_pods(observed, nodes)
+    return _waiting_for_quota(job) if job.suspended else _waiting_for_pods(observed, spec, now)
 
 
 def _waiting_for_quota(job: JobState) -> Waiting:
@@ -49,19 +65,27 @@ def _waiting_for_quota(job: JobState) -> Waiting:
     return Waiting(Reason.WAITING_FOR_ADMISSION, "waiting: the Job is suspended, and not by spec.suspend")
 
 
-def _waiting_for_pods(observed: Observation, nodes: int) -> Waiting:
+def _waiting_for_pods(observed: Observation, spec: FineTuneJobSpec, now: datetime) -> Waiting:
     """Why not all pods run yet, by the one with the best explanation."""
-    pod, blocked = blocking_pod(observed), observed.blocked
+    pod, blocked = lost_pod(observed, now) or blocking_pod(observed), observed.blocked
     if pod is None:
         if blocked is None:
             return Waiting(Reason.WAITING_FOR_POD, "waiting for a pod", explained=False)
-        return Waiting(blocked.reason, _explain(blocked, None))
+        return Waiting(blocked.reason, _explain(blocked))
+    number = f"pod {pod.index}: " if spec.resources.nodes > 1 else ""
+    since = lost_since(pod, now)
+    if since is not None:
+        return Waiting(Reason.NODE_LOST, number + describe_loss(pod, since))
     cause = pod.waiting or Cause(Reason.CONTAINER_CREATING, "")
-    explained = bool(cause.message) or blocked is not None
-    if not cause.message and blocked is not None:
-        cause = blocked
-    number = f"pod {pod.index}: " if nodes > 1 else ""
-    return Waiting(cause.reason, number + _explain(cause, pod.image), explained)
+    if is_pull(cause):
+        reason = Reason.IMAGE_PULL_BACK_OFF if cause.reason in PULLS else cause.reason
+        return Waiting(reason, number + describe_pull(pod, cause, blocked, spec))
+    if blocked is not None and (not cause.message or blocked.reason not in _OF_SCHEDULER):
+        return Waiting(blocked.reason, number + _explain(blocked))
+    if pod.nominated:
+        room = f"pods of lower priority make room for it on node {pod.nominated}"
+        return Waiting(cause.reason, f"{number}{room}; until then {_explain(cause)}")
+    return Waiting(cause.reason, number + _explain(cause), explained=bool(cause.message))
 
 
 def blocking_pod(observed: Observation) -> PodState | None:
@@ -70,34 +94,56 @@ def blocking_pod(observed: Observation) -> PodState | None:
     return next((pod for pod in waiting if pod.waiting and pod.waiting.message), next(iter(waiting), None))
 
 
-def unexplained(observed: Observation, nodes: int, now: datetime) -> tuple[str, datetime] | None:
-    """The uid of the object whose Warnings explain why a pod does not come or start, and the time from which they count.
+def unexplained(
+    observed: Observation, spec: FineTuneJobSpec, claims: Iterable[Subject], now: datetime
+) -> Question | None:
+    """Whose Warnings explain why a pod does not come or start, if its own status does not suffice.
 
     None where no pod is missing, where the pod itself explains it, or where it is too early to ask.
+
+    Args:
+        claims: The claims that the pods mount.
     """
     job = observed.job
-    if job is None or job.end is not None or job.suspended:
+    if job is None or job.end is not None or job.suspended or lost_pod(observed, now) is not None:
         return None
-    uid, since = job.uid, job.start_time
     pod = blocking_pod(observed)
     if pod is not None and pod.waiting is not None:
-        if pod.waiting.message:
-            return None
-        uid, since = pod.uid, pod.created
+        since = pod.scheduled or pod.created
+        asked = _about_pod(pod, pod.waiting, tuple(claims), since) if since is not None else None
     else:
         failed = failed_pods(observed.newest)
-        if len(observed.newest) - len(failed) >= nodes:
+        if len(observed.newest) - len(failed) >= spec.resources.nodes:
             return None
         # What kept earlier pods from coming is no reason for the one that is to replace these.
-        since = max((time for pod, end in failed if (time := end.finished or pod.created)), default=since)
-    return None if since is None or now - since < NO_POD_YET else (uid, since)
+        since = max((time for pod, end in failed if (time := end.finished or pod.created)), default=job.start_time)
+        asked = Question((Subject("Job", job.name, job.uid),), since) if since is not None else None
+    return None if asked is None or since is None or now - since < NO_POD_YET else asked
 
 
-def _explain(cause: Cause, image: str | None) -> str:
-    """One line on why a pod does not run yet."""
+def _about_pod(pod: PodState, cause: Cause, claims: tuple[Subject, ...], since: datetime) -> Question | None:
+    subject = Subject("Pod", pod.name, pod.uid)
+    if cause.reason in PULLS:
+        return Question((subject,), since, begins=PULLING)
+    if cause.reason in _OF_SCHEDULER and is_about_claims(cause.message):
+        # A claim that cannot be bound is warned about from its creation on, which may be long ago.
+        return Question(claims, _EVER) if claims else None
+    if cause.message:
+        return None
+    # What the scheduler lacked is over once the pod has a node.
+    return Question((subject,), since, over=_OF_SCHEDULER if pod.node else frozenset())
+
+
+def _explain(cause: Cause) -> str:
+    """One line on why a pod does not come, or its container does not run yet."""
+    message = cause.message
+    if cause.reason in _OF_SCHEDULER:
+        message = in_plain_words(message)
+    elif cause.reason == Reason.INIT_CONTAINER_FAILED:
+        name, _, why = message.partition(": ")
+        message = f"{name}: {unwrap(why)}" if why else name
     what = _HINTS.get(cause.reason)
     if what is None:
-        return cause.message or "starting the container"
-    if image and "Image" in cause.reason:
-        what = what.replace("the image", f"the image {image}", 1)
-    return f"{what}: {cause.message}" if cause.message else what
+        return message or "starting the container"
+    remedy = f"; {_REMEDIES[cause.reason]}" if cause.reason in _REMEDIES else ""
+    return f"{what}: {message}{remedy}" if message else what

@@ -202,7 +202,12 @@ def test_no_other_job_has_the_name_of_a_preflight() -> None:
         (checked(), ("Pending", "WaitingForPod", "preflight: waiting for a pod")),
         (
             checked(pod(state={"waiting": {"reason": "ErrImagePull", "message": "no such tag"}})),
-            ("Pending", "ErrImagePull", "preflight: the image trainer:1 cannot be pulled: no such tag"),
+            (
+                "Pending",
+                "ImagePullBackOff",
+                "preflight: the image trainer:1 cannot be pulled: no such tag; "
+                "check the operator's default image, or name one in pod.image",
+            ),
         ),
         (
             checked(pod(state=running())),

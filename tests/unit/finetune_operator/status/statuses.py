@@ -9,6 +9,7 @@ from finetune_operator.status.compute import compute_status, to_manifest
 REPORT: dict[str, Any] = {
     "sequence": 4,
     "stage": "Training",
+    "resumedFromStep": 0,
     "progress": {
         "step": 140,
         "totalSteps": 375,
@@ -33,6 +34,7 @@ REPORT: dict[str, Any] = {
 }
 FINAL: dict[str, Any] = {
     "exitCode": 0,
+    "resumedFromStep": 0,
     "progress": {"step": 375, "totalSteps": 375, "epoch": "3.0", "percent": 100, "etaSeconds": 0},
     "metrics": [{"name": "loss", "value": "0.5234"}, {"name": "eval_accuracy", "value": "0.9100"}],
     "evaluations": [{"step": 375, "epoch": "3.0", "metrics": [{"name": "eval_accuracy", "value": "0.9100"}]}],

@@ -15,7 +15,8 @@ def test_a_pod_that_never_runs_after_admission_ends_the_job_at_its_deadline() ->
     assert line(after) == (
         "Failed",
         "PreRunningDeadlineExceeded",
-        "no pod ran within 60 s (runPolicy.preRunningDeadlineSeconds): the image trainer:1 cannot be pulled: not found",
+        "no pod ran within 60 s (runPolicy.preRunningDeadlineSeconds): the image trainer:1 cannot be pulled: not found; "
+        "check the operator's default image, or name one in pod.image",
     )
     assert after["failure"]["reason"] == "PreRunningDeadlineExceeded"
 

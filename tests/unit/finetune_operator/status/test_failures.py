@@ -88,7 +88,10 @@ def test_an_evicted_pod_is_not_blamed_on_the_trainer() -> None:
     found = failure(BACKOFF, evicted)
 
     assert found["reason"] == "Evicted"
-    assert found["message"] == "gave up after 1 attempt; the last one: The node was low on resource: memory."
+    assert (
+        found["message"]
+        == "gave up after 1 attempt; the last one: node n1 evicts the pod: The node was low on resource: memory"
+    )
 
 
 DISRUPTED = [
@@ -109,7 +112,8 @@ def test_a_preempted_pod_is_not_blamed_on_the_trainer_whatever_it_ended_with(cod
 
     assert (status["phase"], status["attempts"][0]["reason"]) == ("Pending", "PreemptionByScheduler")
     assert status["message"] == (
-        "preempting to accommodate a higher priority pod; a new attempt goes on from the last checkpoint"
+        "the scheduler preempts the pod on node n1 for one of higher priority; "
+        "a new attempt goes on from the last checkpoint"
     )
 
 

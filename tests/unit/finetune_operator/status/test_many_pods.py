@@ -19,7 +19,8 @@ from tests.unit.finetune_operator.samples import (
 from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.status.compute import compute_status, to_manifest
 
-REPORT: dict[str, Any] = {"report": {"sequence": 1, "stage": "Training", "progress": {"step": 5, "epoch": "0.5"}}}
+TRAINING = {"sequence": 1, "stage": "Training", "progress": {"step": 5, "epoch": "0.5"}, "resumedFromStep": 0}
+REPORT: dict[str, Any] = {"report": TRAINING}
 UNSCHEDULED = [
     {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes are available."}
 ]

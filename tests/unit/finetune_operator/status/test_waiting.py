@@ -1,9 +1,15 @@
 """Why a job waits."""
 
-from tests.unit.finetune_operator.samples import job, line, observation, parsed, pod
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.samples import job, line, observation, parsed, pod, stamp
 from tests.unit.finetune_operator.status.statuses import compute
 
 from finetune_operator.job.observation import Cause
+
+PULL = "the image trainer:1 cannot be pulled: not found; check the operator's default image, or name one in pod.image"
 
 
 def test_a_pod_that_does_not_run_yet_is_explained() -> None:
@@ -26,7 +32,114 @@ def test_a_pod_that_does_not_run_yet_is_explained() -> None:
         ("Pending", "WaitingForPod", "waiting for a pod"),
         ("Pending", "FailedCreate", "the pod cannot be created: exceeded quota: small"),
         ("Pending", "Unschedulable", "no node can take the pod: 0/1 nodes are available."),
-        ("Pending", "ImagePullBackOff", "the image trainer:1 cannot be pulled: not found"),
+        ("Pending", "ImagePullBackOff", PULL),
         ("Pending", "ContainerCreating", "starting the container"),
         ("Pending", "FailedMount", "a volume cannot be mounted: no Secret x"),
+    ]
+
+
+def pulls(reason: str, message: str) -> dict[str, Any]:
+    scheduled = [{"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp(11)}]
+    return pod(state={"waiting": {"reason": reason, "message": message}}, conditions=scheduled)
+
+
+WHY = 'failed to pull and unpack image "docker.io/library/nope:1": docker.io/library/nope:1: not found'
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        pulls("ErrImagePull", f"rpc error: code = NotFound desc = {WHY}"),
+        pulls("ErrImagePull", WHY),
+        pulls("ImagePullBackOff", f'Back-off pulling image "trainer:1": ErrImagePull: {WHY}'),
+        pulls(
+            "ImagePullBackOff", f'Back-off pulling image "trainer:1": ErrImagePull: rpc error: code = X desc = {WHY}'
+        ),
+        # As kubelets before 1.31 write it: the cause is in the Event alone.
+        pulls("ImagePullBackOff", 'Back-off pulling image "trainer:1"'),
+    ],
+)
+def test_an_image_that_cannot_be_pulled_is_one_line_from_the_first_try_to_the_last(waiting: dict[str, Any]) -> None:
+    tried = Cause("Failed", f'Failed to pull image "trainer:1": rpc error: code = NotFound desc = {WHY}', times=4)
+
+    status = compute(parsed(pod={"image": "trainer:1"}), observation(job(), waiting, blocked=tried))
+
+    assert line(status) == (
+        "Pending",
+        "ImagePullBackOff",
+        f"the image trainer:1 cannot be pulled, tried 4 times since 2026-11-20T12:00:11Z: {WHY}; "
+        "check pod.image and pod.imagePullSecrets",
+    )
+
+
+def test_an_image_that_is_never_pulled_names_its_field() -> None:
+    never = {"waiting": {"reason": "ErrImageNeverPull", "message": "Container image is not present with pull policy"}}
+    wrong = {"waiting": {"reason": "InvalidImageName", "message": 'Failed to apply default image tag "a:b:c"'}}
+
+    lines = [
+        line(compute(parsed(pod={"image": "trainer:1"}), observation(job(), pod(state=each))))
+        for each in (never, wrong)
+    ]
+
+    where = "check pod.image and pod.imagePullSecrets"
+    assert lines == [
+        ("Pending", "ErrImageNeverPull", f"the image trainer:1 is not on the node, and is never pulled: {where}"),
+        ("Pending", "InvalidImageName", f"the image trainer:1 has a name that is not valid: {where}"),
+    ]
+
+
+def test_an_init_container_that_a_webhook_put_in_is_what_the_trainer_waits_for() -> None:
+    own = {"waiting": {"reason": "PodInitializing"}}
+    pull = {"waiting": {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "p": ErrImagePull: {WHY}'}}
+    again = {"waiting": {"reason": "ErrImagePull", "message": WHY}}
+    proxy = [{"name": "proxy", "state": pull}, {"name": "later", "state": own}]
+    failed = [{"name": "proxy", "state": {"terminated": {"exitCode": 7, "reason": "Error"}}}]
+
+    lines = [
+        line(compute(parsed(), observation(job(), pod(state=own, initContainerStatuses=proxy)))),
+        line(
+            compute(
+                parsed(), observation(job(), pod(state=own, initContainerStatuses=[{"name": "proxy", "state": again}]))
+            )
+        ),
+    ]
+    ended = compute(parsed(), observation(job(), pod(state=own, phase="Failed", initContainerStatuses=failed)))
+
+    told = f"the trainer cannot start before this: init container proxy: {WHY}"
+    assert lines == [("Pending", "InitContainerFailed", told)] * 2
+    assert ended["message"] == "the attempt failed: init container proxy ended with exit code 7; a new one comes"
+    assert ended["attempts"][0]["reason"] == "InitContainerFailed"
+
+
+def test_a_pod_for_which_others_are_preempted_says_so() -> None:
+    message = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
+    unscheduled = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]
+
+    status = compute(parsed(), observation(job(), pod(node=None, conditions=unscheduled, nominatedNodeName="n2")))
+
+    assert status["message"] == (
+        "pods of lower priority make room for it on node n2; until then no node can take the pod: "
+        "too few GPUs are free on 2 of 2 nodes (resources.gpus); the scheduler: 2 Insufficient nvidia.com/gpu"
+    )
+
+
+def test_a_claim_that_no_volume_can_be_made_for_is_named_with_its_field() -> None:
+    message = "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+    unscheduled = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]
+    waits = observation(job(), pod(node=None, conditions=unscheduled))
+    missing = Cause(
+        "ProvisioningFailed",
+        'claim yelp-0f9be1d4 (output.storageClassName): storageclass.storage.k8s.io "fast" not found',
+    )
+
+    lines = [line(compute(parsed(), each)) for each in (waits, replace(waits, blocked=missing))]
+
+    assert lines == [
+        ("Pending", "Unschedulable", "no node can take the pod: a claim of the pod has no volume yet"),
+        (
+            "Pending",
+            "ProvisioningFailed",
+            'no volume can be made: claim yelp-0f9be1d4 (output.storageClassName): storageclass.storage.k8s.io "fast" '
+            "not found; create the job again with a StorageClass of `kubectl get storageclass`, or create that one",
+        ),
     ]

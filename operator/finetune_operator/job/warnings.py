@@ -1,0 +1,69 @@
+"""Warnings of Kubernetes about a job's objects, and what is asked of them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
+from finetune_operator.job.observation import Cause
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An object that a Warning may be about."""
+
+    kind: str
+    name: str
+    uid: str = ""
+    """Empty where only the name is known, as of a claim that somebody else makes."""
+    field: str = ""
+    """The field of the spec that decides about it, if one does."""
+
+
+@dataclass(frozen=True)
+class Warned:
+    """One Warning: what it is about and says, when it last came, and how often it has."""
+
+    subject: Subject
+    cause: Cause
+    seen: datetime
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whose Warnings explain why a job waits, and which of them count."""
+
+    subjects: tuple[Subject, ...]
+    since: datetime
+    """Older ones are about something that is over."""
+    over: frozenset[str] = frozenset()
+    """Reasons that cannot hold any more."""
+    begins: str = ""
+    """What the message begins with."""
+
+
+def newest_answer(question: Question, warnings: list[Warned]) -> Cause | None:
+    """The newest of the Warnings that count, with how often it came."""
+    counting = [
+        each
+        for each in warnings
+        if each.seen >= question.since
+        and each.cause.reason not in question.over
+        and each.cause.message.startswith(question.begins)
+    ]
+    newest = max(counting, key=lambda each: each.seen, default=None)
+    if newest is None:
+        return None
+    about = newest.subject
+    named = f"claim {about.name} ({about.field}): " if about.field else ""
+    return Cause(newest.cause.reason, named + newest.cause.message, newest.times)
+
+
+def why_unbound(subject: Subject, claim: JsonObject) -> Cause | None:
+    """What the claim itself shows, where nothing warns of it."""
+    spec, status = claim.get("spec") or {}, claim.get("status") or {}
+    if status.get("phase") == "Bound" or spec.get("storageClassName"):
+        return None
+    why = "it names no StorageClass, and the cluster has no default one"
+    return Cause(Reason.PROVISIONING_FAILED, f"claim {subject.name} ({subject.field}): {why}")

@@ -1,0 +1,50 @@
+"""An image that cannot be pulled, in one line that stays: kubelet's two reasons for it alternate with each try."""
+
+import re
+from typing import Final
+
+from finetune_api.reasons import Reason
+from finetune_api.status import format_time
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.observation import Cause, PodState
+
+PULLS: Final = frozenset({Reason.ERR_IMAGE_PULL, Reason.IMAGE_PULL_BACK_OFF})
+"""Reasons of a pull that is tried again."""
+PULLING: Final = "Failed to pull image"
+"""What the message of an Event of a failed try begins with."""
+
+_NEVER: dict[str, str] = {
+    Reason.INVALID_IMAGE_NAME: "has a name that is not valid",
+    Reason.ERR_IMAGE_NEVER_PULL: "is not on the node, and is never pulled",
+}
+_WRAPPING = re.compile(
+    r'Back-off pulling image "[^"]*"(: )?|ErrImagePull: |Failed to pull image( "[^"]*")?: |rpc error: code = \w+ desc = '
+)
+
+
+def is_pull(cause: Cause) -> bool:
+    """Whether a container waits for its image."""
+    return cause.reason in PULLS or cause.reason in _NEVER
+
+
+def describe_pull(pod: PodState, cause: Cause, tried: Cause | None, spec: FineTuneJobSpec) -> str:
+    """What is wrong with a pod's image, and which field names it. `tried` is the Event of the tries, if it is known."""
+    where = (
+        "pod.image and pod.imagePullSecrets"
+        if spec.pod.image
+        else "the operator's default image, or name one in pod.image"
+    )
+    never = _NEVER.get(cause.reason)
+    if never is not None:
+        return f"the image {pod.image} {never}: check {where}"
+    since = f" since {format_time(pod.scheduled)}" if pod.scheduled else ""
+    tries = f", tried {tried.times} times" if tried is not None and tried.times > 1 else ""
+    why = unwrap(tried.message if tried is not None else "") or unwrap(cause.message)
+    return f"the image {pod.image} cannot be pulled{tries}{since}{f': {why}' if why else ''}; check {where}"
+
+
+def unwrap(message: str) -> str:
+    """The registry's or the runtime's own words, without what kubelet puts before them, which differs from try to try."""
+    while found := _WRAPPING.match(message):
+        message = message[found.end() :]
+    return message

@@ -1,0 +1,135 @@
+"""Which Warnings of Kubernetes explain a wait, and which are of the past."""
+
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.samples import job, line, merged, pod, stamp
+
+from finetune_operator.job.warnings import Subject
+from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PODS, PVCS
+from finetune_operator.kube.events import parse_warning
+
+UNBOUND = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+}
+
+
+def scheduled(seconds: float) -> list[dict[str, Any]]:
+    return [{"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp(seconds)}]
+
+
+async def seen(world: World, given: dict[str, Any], *warnings: dict[str, Any]) -> dict[str, Any]:  # noqa: F811
+    """The status of a job with this pod, after these Warnings about what is asked for."""
+    world.api.put(JOBS, merged(job(start=-3600), OWNED))
+    world.api.put(PODS, merged(given, OWNED_POD))
+    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-ca", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
+    for number, warning in enumerate(warnings):
+        world.api.objects["events", f"w{number}"] = {"metadata": {"name": f"w{number}"}, "type": "Warning", **warning}
+    await world.see()
+    await world.reconcile()
+    return world.status()
+
+
+def warning(reason: str, message: str, seconds: float, count: int = 1) -> dict[str, Any]:
+    return {"reason": reason, "message": message, "lastTimestamp": stamp(seconds), "count": count}
+
+
+async def test_what_the_scheduler_lacked_is_over_once_the_pod_has_a_node(world: World) -> None:  # noqa: F811
+    stale = warning(
+        "FailedScheduling", "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.", 20
+    )
+
+    status = await seen(world, pod(conditions=scheduled(20)), stale)
+
+    assert line(status) == ("Pending", "ContainerCreating", "starting the container")
+
+
+@pytest.mark.parametrize(
+    ("since", "told"), [(20, "starting the container"), (19, "a volume cannot be mounted: no Secret x")]
+)
+async def test_a_warning_from_before_the_pod_had_its_node_is_no_explanation(
+    world: World,  # noqa: F811
+    since: float,
+    told: str,
+) -> None:
+    status = await seen(world, pod(conditions=scheduled(since)), warning("FailedMount", "no Secret x", 19))
+
+    assert status["message"] == told
+
+
+async def test_a_storage_class_that_is_not_there_is_named_by_its_claims_warning(world: World) -> None:  # noqa: F811
+    missing = warning("ProvisioningFailed", 'storageclass.storage.k8s.io "fast" not found', -7200)
+
+    status = await seen(world, pod(node=None, conditions=[UNBOUND]), missing)
+
+    assert line(status)[:2] == ("Pending", "ProvisioningFailed")
+    assert status["message"].startswith(
+        "no volume can be made: claim yelp-0f9be1d4 (output.storageClassName): "
+        'storageclass.storage.k8s.io "fast" not found; '
+    )
+    assert world.api.selectors[-1] == {
+        "fieldSelector": "involvedObject.kind=PersistentVolumeClaim,involvedObject.name=yelp-0f9be1d4,type=Warning"
+    }
+
+
+async def test_a_cluster_without_a_storage_class_is_known_by_the_claim(world: World) -> None:  # noqa: F811
+    world.api.put(PVCS, {"metadata": {"name": "yelp-0f9be1d4"}, "spec": {}, "status": {"phase": "Pending"}})
+
+    status = await seen(world, pod(node=None, conditions=[UNBOUND]))
+
+    assert line(status)[:2] == ("Pending", "ProvisioningFailed")
+    assert "it names no StorageClass, and the cluster has no default one" in status["message"]
+
+
+async def test_a_claim_that_is_still_being_bound_is_waited_for(world: World) -> None:  # noqa: F811
+    claim = {
+        "metadata": {"name": "yelp-0f9be1d4"},
+        "spec": {"storageClassName": "fast"},
+        "status": {"phase": "Pending"},
+    }
+    world.api.put(PVCS, claim)
+
+    status = await seen(world, pod(node=None, conditions=[UNBOUND]))
+
+    assert line(status)[1:] == ("Unschedulable", "no node can take the pod: a claim of the pod has no volume yet")
+
+
+async def test_the_tries_to_pull_an_image_are_counted_by_the_pulls_alone(world: World) -> None:  # noqa: F811
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "trainer:1"'}}
+    events = [
+        warning("Failed", 'Failed to pull image "trainer:1": trainer:1: not found', 40, 3),
+        warning("Failed", "Error: ErrImagePull", 41, 3),
+        warning("Failed", "Error: ImagePullBackOff", 50, 9),
+    ]
+
+    status = await seen(world, pod(state=waiting, conditions=scheduled(11)), *events)
+
+    assert status["message"] == (
+        f"the image trainer:1 cannot be pulled, tried 3 times since {stamp(11)}: trainer:1: not found; "
+        "check the operator's default image, or name one in pod.image"
+    )
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ({"lastTimestamp": stamp(7), "count": 3}, (stamp(7), 3)),
+        ({"eventTime": "2026-11-20T12:00:07.123456Z", "lastTimestamp": None}, (stamp(7), 1)),
+        (
+            {"eventTime": stamp(1), "series": {"count": 4, "lastObservedTime": "2026-11-20T12:00:07.5Z"}},
+            (stamp(7), 4),
+        ),
+        ({"lastTimestamp": stamp(7), "count": "many"}, (stamp(7), 1)),
+        ({}, None),
+    ],
+)
+def test_both_forms_of_events_are_read(times: dict[str, Any], expected: tuple[str, int] | None) -> None:
+    warned = parse_warning({"reason": "FailedScheduling", "message": "x", **times}, Subject("Pod", "yelp-1"))
+
+    found = None if warned is None else (warned.seen.strftime("%Y-%m-%dT%H:%M:%SZ"), warned.times)
+
+    assert found == expected
