@@ -60,6 +60,8 @@ ENV_TRUST = "FINETUNE_TRUST"
 """Folder with PEM files: certificate authorities that every connection trusts besides the public ones."""
 ENV_CACHE = "FINETUNE_CACHE"
 """Folder on a volume for models, data and tokens, which the jobs of a namespace share."""
+ENV_PROGRESS_DEADLINE = "FINETUNE_PROGRESS_DEADLINE"
+"""Seconds without a step after which a run is ended, or `auto` for those that follow from its steps; not watched where it is not set."""
 MAX_REPORT_BYTES = 64 * 1024
 MAX_TERMINATION_BYTES = 4096
 """Kubernetes cuts a termination message there."""
@@ -90,6 +92,8 @@ class ExitCode(IntEnum):
     """Another process of the same run was lost, so that this one could not go on. Retried, and not counted: the other one is."""
     SMALLER_BATCHES = 18
     """A GPU of one of several processes had not enough memory. Retried with smaller batches, and not counted: they soon end."""
+    STALLED = 19
+    """The run did not move for too long, and was ended. Retried from the newest checkpoint."""
     STOPPED = 143
     """Stopped by SIGTERM after saving: 128 + 15. Retried without being counted, and resumes."""
 

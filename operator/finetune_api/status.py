@@ -121,6 +121,10 @@ class Progress(LenientModel):
     """Estimated time to the end of training, in seconds."""
     samples_per_second: Decimal | None = None
     """Training rows per second since the attempt began."""
+    deadline_seconds: Seconds | None = None
+    """Longest time without a step, in seconds, after which the trainer ends the attempt; absent as long as it does not know how long its steps take, and while it saves."""
+    last_progress_time: Time | None = None
+    """When the operator learned of the newest step; absent where `deadlineSeconds` is."""
     last_report_time: Time | None = None
     """When the trainer last reported."""
 

@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 
-from finetune_api.report import ENV_CONFIG_DIGEST, NOT_RETRIED, ExitCode
+from finetune_api.report import ENV_CONFIG_DIGEST, ENV_PROGRESS_DEADLINE, NOT_RETRIED, ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Failure
 from finetune_trainer.base.errors import Stopped
@@ -19,6 +19,7 @@ from finetune_trainer.base.redaction import guard_logs, redact
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.data import token_cache
 from finetune_trainer.processes.child import is_launched, is_main, terminate_with_launcher, write_final_report
+from finetune_trainer.progress.heartbeat import Heartbeat
 from finetune_trainer.progress.reporter import Endpoint, Reporter
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.failure import explain
@@ -28,6 +29,7 @@ from finetune_trainer.storage.credentials import publish_places, remember_secret
 from finetune_trainer.storage.shared_cache import sweep, use_shared_cache
 from finetune_trainer.storage.trust import trust_authorities
 from finetune_trainer.storage.uris import Volumes
+from finetune_trainer.watchdog.watchdog import run_watched
 
 logger = logging.getLogger("finetune_trainer")
 
@@ -38,7 +40,7 @@ def main(arguments: list[str]) -> int:
     options = parse_options(arguments)
     if options.command == "prepare" and not options.for_job:
         return int(_prepare(options))
-    state = RunState()
+    state = RunState(Heartbeat.from_environment())
     stop = StopSignal(before_exit=lambda: _write_final_report(state, ExitCode.STOPPED, None))
     stop.listen()
     reporter: Reporter | None = None
@@ -73,6 +75,14 @@ def main(arguments: list[str]) -> int:
     if reporter:
         reporter.finish()
     return int(code)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run, with a watchdog where the operator wants one. Of several processes their launcher has it."""
+    if is_launched() or not os.environ.get(ENV_PROGRESS_DEADLINE):
+        return main(arguments)
+    guard_logs()
+    return run_watched(lambda: main(arguments))
 
 
 def _prepare(options: Options) -> ExitCode:
@@ -145,4 +155,4 @@ def _write_final_report(state: RunState, code: ExitCode, failure: Failure | None
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logger.setLevel(logging.INFO if is_main() else logging.CRITICAL)  # `launch` logs what another one reports
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(_run(sys.argv[1:]))

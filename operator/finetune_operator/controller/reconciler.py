@@ -26,6 +26,7 @@ from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import compute_status
 from finetune_operator.status.deadline import pre_running_due
 from finetune_operator.status.disruptions import next_look
+from finetune_operator.status.movement import until_said
 from finetune_operator.status.waiting import NO_POD_YET, why_waiting
 
 _CHANGED_SECONDS = 0.1
@@ -148,7 +149,7 @@ def _next_look(
         return None
     until_lost = next_look(observed.under_way, now)
     if status.phase != "Pending":
-        return until_lost
+        return _soonest(until_lost, until_said(finetunejob.spec, status, observed, now))
     due = pre_running_due(finetunejob, finetunejob.spec, observed)
     until_due = None if due is None else max(0.0, (due - now).total_seconds())
     if until_asked is None and not why_waiting(observed.under_way, finetunejob.spec, now).explained:

@@ -98,10 +98,11 @@ def _progress(known: TrainerState, verdict: Verdict) -> Progress | None:
     if known.progress is None:
         return None
     # An estimate is about a run that goes on.
+    over = {"eta_seconds": None, "deadline_seconds": None, "last_progress_time": None}
     if verdict.phase == "Succeeded":
-        return known.progress.model_copy(update={"percent": 100, "eta_seconds": None})
+        return known.progress.model_copy(update={"percent": 100, **over})
     if verdict.phase != "Running":
-        return known.progress.model_copy(update={"eta_seconds": None})
+        return known.progress.model_copy(update=over)
     return known.progress
 
 

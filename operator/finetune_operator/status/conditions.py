@@ -20,7 +20,8 @@ def build_conditions(
     if verdict.reason == Reason.INVALID_SPEC:
         true = true - {"Reconciling"} | {"Stalled"}
     # Progress in a condition's message would change it with each report; it has its place in status.message.
-    message = "" if verdict.phase == "Running" and "Stalled" not in true else verdict.message
+    is_progress = verdict.phase == "Running" and "Stalled" not in true and verdict.reason != Reason.NOT_MOVING
+    message = "" if is_progress else verdict.message
     conditions = []
     for kind in ("Running", "Suspended", "Complete", "Failed", "Ready", "Reconciling", "Stalled"):
         holds = kind in true

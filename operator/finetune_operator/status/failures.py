@@ -50,6 +50,9 @@ _EXIT_CODES: dict[int, _Explanation] = {
     ExitCode.SMALLER_BATCHES: _Explanation(
         Reason.CUDA_OUT_OF_MEMORY, "a GPU's memory is not enough", "a new attempt goes on with smaller batches"
     ),
+    ExitCode.STALLED: _Explanation(
+        Reason.PROGRESS_STALLED, "the run did not move for too long", "see the stacks in the log of the pod"
+    ),
     ExitCode.STOPPED: _Explanation(
         Reason.STOPPED, "the pod was stopped from outside", "a new attempt goes on from the last checkpoint"
     ),

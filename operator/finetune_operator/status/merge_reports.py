@@ -19,6 +19,7 @@ from finetune_api.status import (
     RunWarning,
 )
 from finetune_operator.job.observation import PodState
+from finetune_operator.status.movement import moved_at
 from finetune_operator.status.own_places import keep_own_places
 from finetune_operator.status.size import fit
 
@@ -76,8 +77,11 @@ def _merge_pod(known: TrainerState, pod: PodState, output: str, keep: int) -> tu
     foreign: list[str] = []
     if pod.report is not None:
         reported, foreign = keep_own_places(state_of(pod.report.body), output)
+        before = known.progress
         known = _merge_state(known, reported)
-        progress = (known.progress or Progress()).model_copy(update={"last_report_time": pod.report.time})
+        progress = (known.progress or Progress()).model_copy(
+            update={"last_report_time": pod.report.time, "last_progress_time": moved_at(before, pod.report)}
+        )
         known = known.model_copy(update={"progress": progress})
     if pod.final is not None:
         final, places = keep_own_places(pod.final, output)
@@ -119,9 +123,10 @@ def _merge_state(known: TrainerState, reported: TrainerState) -> TrainerState:
         # A new attempt that prepares has done no step; where the last one came to is still the better answer.
         news.pop("progress")
     elif progress is not None:
-        # When a report came is for our clock to say.
-        last = known.progress.last_report_time if known.progress is not None else None
-        news["progress"] = progress.model_copy(update={"last_report_time": last})
+        # When a report came, and when a step, is for our clock to say.
+        known_times = known.progress or Progress()
+        times = {name: getattr(known_times, name) for name in ("last_report_time", "last_progress_time")}
+        news["progress"] = progress.model_copy(update=times)
     if reported.provenance is not None:
         # Which image ran is for Kubernetes to say.
         image = known.provenance.image if known.provenance is not None else None

@@ -15,6 +15,7 @@ from finetune_operator.status.disruptions import describe_disruption, lost_since
 from finetune_operator.status.facts import Facts, gather_facts
 from finetune_operator.status.failures import group_failure, job_failure
 from finetune_operator.status.messages import describe_end, describe_progress
+from finetune_operator.status.movement import silence
 from finetune_operator.status.preflight_phase import decide_preflight
 from finetune_operator.status.verdict import Verdict
 
@@ -152,4 +153,7 @@ def _training(facts: Facts, pod: PodState) -> Verdict:
             Verdict("Running", Reason.TRAINING, message) if trains else Verdict("Preparing", Reason.PREPARING, message)
         )
     stage = report.stage if report is not None else "Training"
-    return Verdict("Running", stage, describe_progress(facts.spec, facts.known, stage))
+    what, still = describe_progress(facts.spec, facts.known, stage), silence(facts.spec, facts.known.progress, pod)
+    if still is not None and still.said_at <= facts.now:
+        return Verdict("Running", Reason.NOT_MOVING, f"{what}; {still}")
+    return Verdict("Running", stage, what)

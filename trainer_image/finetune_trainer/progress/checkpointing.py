@@ -89,6 +89,7 @@ class Checkpointing:
 
     def settle(self) -> None:
         """Return when no save is running. `wait` raises what it failed with."""
+        self._state.heartbeat.stage("Saving", "waiting for the newest checkpoint to be written")
         self._saver.settle()
 
     def wait(self) -> None:
@@ -97,6 +98,7 @@ class Checkpointing:
         Raises:
             TrainerError: The save failed.
         """
+        self._state.stage("Saving", "waiting for the newest checkpoint to be written")
         with self._processes.barrier():
             self._saver.wait()
         self._store.adopt(self._processes.broadcast(self._store.saved, list[SavedCheckpoint]))

@@ -68,6 +68,7 @@ class Recorder(TrainingEvents):
         return self._checkpointing.scratch
 
     def ask_to_stop(self) -> bool:
+        self._state.heartbeat.beat()  # asked for each batch of an evaluation
         return self._stop.ask()
 
     def is_logged(self, step: int) -> bool:
@@ -92,6 +93,7 @@ class Recorder(TrainingEvents):
         self._report_progress(step, epoch)
 
     def step(self, step: int, epoch: float) -> None:
+        self._state.heartbeat.step(step)  # before it waits for the other processes: one that is behind is seen
         self._stop.ask()
         self._checkpointing.check()
         self._report_progress(step, epoch)

@@ -24,6 +24,7 @@ from finetune_api.status import (
     RunWarning,
 )
 from finetune_trainer.base.redaction import redact
+from finetune_trainer.progress.heartbeat import Heartbeat
 
 
 def format_number(value: float) -> str:
@@ -43,10 +44,17 @@ def metric_values(metrics: Mapping[str, float]) -> list[MetricValue]:
     return values[:MAX_METRICS]
 
 
+def _rounded(seconds: float) -> int:
+    """Two digits are enough, and do not change with each step."""
+    return int(float(f"{seconds:.2g}")) or 1
+
+
 class RunState:
     """What is known of the run now. The threads that train and save write it, the reporter's thread reads it."""
 
-    def __init__(self) -> None:
+    def __init__(self, heartbeat: Heartbeat | None = None) -> None:
+        self.heartbeat = heartbeat or Heartbeat()
+        """Says that the run moves, where somebody watches."""
         self.changed = threading.Event()
         self.changed.set()
         self._lock = threading.RLock()  # a signal handler makes the final report, perhaps in the middle of an update
@@ -68,6 +76,7 @@ class RunState:
         with self._lock:
             self._stage = stage
             self._message = redact(message)[:256] if message else None
+        self.heartbeat.stage(stage, self._message)
         self.changed.set()
 
     def set_progress(self, progress: Progress) -> None:
@@ -105,6 +114,7 @@ class RunState:
         self._update(model=model)
 
     def set_resumed_from(self, step: int) -> None:
+        self.heartbeat.resumed_from(step)
         self._update(resumed_from_step=step)
 
     def set_provenance(self, provenance: Provenance) -> None:
@@ -114,7 +124,15 @@ class RunState:
         """Return the next report: its sequence number is one higher than that of the last one."""
         with self._lock:
             self._sequence += 1
-            return Report(**dict(self._state), sequence=self._sequence, stage=self._stage, message=self._message)
+            deadline = self.heartbeat.deadline
+            news = {"deadline_seconds": _rounded(deadline)} if deadline else {}
+            progress = self._state.progress and self._state.progress.model_copy(update=news)
+            return Report(
+                **{**dict(self._state), "progress": progress},
+                sequence=self._sequence,
+                stage=self._stage,
+                message=self._message,
+            )
 
     def final(self, exit_code: int, failure: Failure | None) -> FinalReport:
         """Return the final report. Safe in a signal handler."""

@@ -71,6 +71,7 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
                     check_same_rows(output, lambda: fingerprints(found))
                     report_findings(estimate_run(found, plan, output, fresh=store.newest is None), state)
             last, prepared = train(found, plan, output, progress, processes)
+            state.stage("Exporting", "writing the model")  # of all processes, which wait for the main one
             with processes.barrier():
                 if processes.is_main:
                     _export(last, prepared, output, progress)
@@ -148,6 +149,7 @@ def train(
             write_hint(output, batch)
             raise ended_for_hint(ended, prepared.plan.batch, batch)
         progress.checkpointing.wait()
+        progress.state.stage("Preparing", "loading the model again")
         progress.rewind()
         progress.history.begin()
         progress.adjustments.change(batch, progress.store.newest)
@@ -203,6 +205,7 @@ def attempt(prepared: Prepared, progress: RunProgress) -> SavedCheckpoint | Shor
     except Exception as error:
         if (message := gpu_shortage(error)) is not None:
             return Shortage(message, evaluating=progress.recorder.is_evaluating)
+        progress.state.heartbeat.stage("Preparing", "looking for the rows that it failed at")
         if engine and (failure := explain_rows(error, engine.current_rows(), prepared)):
             raise failure from error
         raise
@@ -217,7 +220,6 @@ def _is_done(last: SavedCheckpoint, total_steps: int, prepared: Prepared, progre
 
 def _export(last: SavedCheckpoint, prepared: Prepared, output: Output, progress: RunProgress) -> None:
     """Write the model of the best checkpoint, or of the last one, to the output."""
-    progress.state.stage("Exporting", "writing the model")
     chosen = progress.checkpointing.fetch_best() or last
     model = export_model(chosen, prepared, output, progress.history.results_at(chosen.step))
     output.publish_models()

@@ -60,6 +60,7 @@ def test_every_exit_code_says_what_it_means_and_whether_it_is_tried_again(pages:
         ("| 16", "`DEVICE`", "yes"),
         ("| 17", "`PEER_LOST`", "yes, not counted"),
         ("| 18", "`SMALLER_BATCHES`", "yes, not counted"),
+        ("| 19", "`STALLED`", "yes"),
         ("| 143", "`STOPPED`", "yes, not counted"),
     ]
     assert [code.name for code in ExitCode if code.name not in member_docstrings(ExitCode)] == []

@@ -79,6 +79,7 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
                                 {"name": "HF_HOME", "value": "/scratch/huggingface"},
                                 {"name": "TMPDIR", "value": "/tmp"},
                                 {"name": "FINETUNE_CONFIG_DIGEST", "value": digest},
+                                {"name": "FINETUNE_PROGRESS_DEADLINE", "value": "auto"},
                                 {"name": "FINETUNE_TERMINATION_LOG", "value": "/dev/termination-log"},
                                 {
                                     "name": "KUBEFLOW_TRAINER_SERVER_URL",

@@ -166,7 +166,7 @@ class Engine:
         with self._events.evaluating(len(data.lengths)):
             for number, start in enumerate(range(0, len(by_length), self._eval_rows)):
                 self._evaluated = number
-                if self._events.stop_requested:
+                if self._events.ask_to_stop():
                     return
                 inputs, labels = self._batch(data, by_length[start : start + self._eval_rows])
                 with torch.no_grad():

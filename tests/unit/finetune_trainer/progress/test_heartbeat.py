@@ -1,0 +1,123 @@
+"""How long a run may make no move."""
+
+from pathlib import Path
+
+import pytest
+
+from finetune_api.report import Stage
+from finetune_trainer.base.heartbeat import Beat, read_beats
+from finetune_trainer.progress.heartbeat import Heartbeat
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def steps(heartbeat: Heartbeat, clock: Clock, count: int, seconds: float) -> None:
+    for step in range(1, count + 1):
+        clock.now += seconds
+        heartbeat.step(step)
+
+
+def evaluate(heartbeat: Heartbeat, clock: Clock, seconds: float) -> None:
+    heartbeat.stage("Evaluating", "evaluating 9 rows")
+    clock.now += seconds
+    heartbeat.stage("Training", None)
+
+
+@pytest.mark.parametrize(
+    ("step_seconds", "evaluation_seconds", "deadline"), [(0.5, 0, 120), (9, 0, 180), (0.5, 500, 500), (60, 500, 1200)]
+)
+def test_the_longest_silence_follows_from_steps_and_evaluations(
+    folder: Path, clock: Clock, step_seconds: float, evaluation_seconds: float, deadline: float
+) -> None:
+    heartbeat = Heartbeat(folder, clock=clock)
+    heartbeat.stage("Training", None)
+    steps(heartbeat, clock, 10, step_seconds)
+    evaluate(heartbeat, clock, evaluation_seconds)
+    steps(heartbeat, clock, 3, step_seconds)
+
+    assert heartbeat.deadline == deadline
+
+
+def test_a_single_slow_step_does_not_change_it(folder: Path, clock: Clock) -> None:
+    heartbeat = Heartbeat(folder, clock=clock)
+    heartbeat.stage("Training", None)
+    steps(heartbeat, clock, 20, 9)
+    clock.now += 170
+    heartbeat.step(21)
+
+    assert heartbeat.deadline == 180
+
+
+def test_what_was_asked_for_holds_for_steps_and_not_for_an_evaluation_that_usually_takes_longer(
+    folder: Path, clock: Clock
+) -> None:
+    heartbeat = Heartbeat(folder, asked=30, clock=clock)
+    heartbeat.stage("Training", None)
+    steps(heartbeat, clock, 10, 9)
+    evaluate(heartbeat, clock, 300)
+    training = heartbeat.deadline
+    heartbeat.stage("Evaluating", "evaluating 9 rows")
+
+    assert (training, heartbeat.deadline) == (30, 300)
+
+
+@pytest.mark.parametrize("stage", ["Preparing", "Saving", "Exporting", "Finished", "Evaluating"])
+def test_what_has_no_usual_length_has_no_limit(folder: Path, clock: Clock, stage: Stage) -> None:
+    heartbeat = Heartbeat(folder, asked=30, clock=clock)
+    heartbeat.stage("Training", None)
+    steps(heartbeat, clock, 10, 1)
+    heartbeat.stage(stage, "busy")
+
+    assert heartbeat.deadline is None
+
+
+def test_the_first_steps_have_none_nor_have_those_after_the_model_is_loaded_again(folder: Path, clock: Clock) -> None:
+    heartbeat = Heartbeat(folder, asked=30, clock=clock)
+    heartbeat.stage("Training", None)
+    steps(heartbeat, clock, 3, 500)
+    first = heartbeat.deadline
+    steps(heartbeat, clock, 4, 1)
+    known = heartbeat.deadline
+    heartbeat.stage("Preparing", "loading the model again")
+    heartbeat.stage("Training", None)
+    steps(heartbeat, clock, 3, 500)
+
+    assert (first, known, heartbeat.deadline) == (None, 30, None)
+
+
+def test_each_move_is_in_the_file_for_the_watchdog(folder: Path, clock: Clock) -> None:
+    heartbeat = Heartbeat(folder, asked=30, rank=1, clock=clock)
+    heartbeat.resumed_from(5)
+    heartbeat.stage("Training", None)
+    steps(heartbeat, clock, 5, 1)
+    (before,) = read_beats(folder)
+    heartbeat.stage("Evaluating", "evaluating 9 rows")
+    heartbeat.beat()
+    (after,) = read_beats(folder)
+
+    assert before == Beat(before.pid, 1, 6, "training", 5, 30.0, 5)
+    assert after == Beat(before.pid, 1, 8, "evaluating 9 rows", 5, None, 5)
+
+
+def test_nothing_is_written_where_nobody_watches() -> None:
+    heartbeat = Heartbeat()
+    heartbeat.stage("Training", None)
+    steps(heartbeat, Clock(), 5, 1)
+
+    assert heartbeat.deadline is None

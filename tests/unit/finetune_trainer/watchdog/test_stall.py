@@ -1,0 +1,86 @@
+"""Whether a run moves, and who is the cause if not."""
+
+import pytest
+
+from finetune_trainer.base.heartbeat import Beat
+from finetune_trainer.watchdog.stacks import Stacks
+from finetune_trainer.watchdog.stall import IDLE_SECONDS, Watched, explain, silent_share, suspects
+
+WAITING = Stacks(
+    'Current thread 0x1 (most recent call first):\n  File "/app/finetune_trainer/processes/group.py", line 9 in any\n',
+    None,
+)
+READING = Stacks(
+    'Thread 0x2 (most recent call first):\n  File "/lib/python3.11/threading.py", line 1 in wait\n'
+    'Current thread 0x1 (most recent call first):\n  File "/usr/lib/site-packages/datasets/table.py", line 7 in read\n'
+    '  File "/app/finetune_trainer/data/rows.py", line 8 in rows\n',
+    None,
+)
+STOPPED = Stacks("", "is stopped (by SIGSTOP, or by a debugger)")
+
+
+def training(rank: int, silence: float, step: int = 17) -> Watched:
+    return Watched(Beat(100 + rank, rank, 5, "training", step, 120.0, 0), silence, 0.0)
+
+
+def loading(rank: int, silence: float, idle: float) -> Watched:
+    return Watched(Beat(100 + rank, rank, 5, "loading the model", 0, None, 0), silence, idle)
+
+
+@pytest.mark.parametrize(
+    ("processes", "share"),
+    [
+        ([], 0.0),
+        ([training(0, 60)], 0.5),
+        ([training(0, 240), training(1, 12)], 0.1),
+        ([loading(0, 10 * IDLE_SECONDS, 0)], 0.0),
+        ([loading(0, IDLE_SECONDS, IDLE_SECONDS / 2)], 0.5),
+        # The first loads while the second waits, and asks again and again whether it may go on.
+        ([loading(0, IDLE_SECONDS, 0), loading(1, IDLE_SECONDS, 0)], 0.0),
+        ([loading(0, 2 * IDLE_SECONDS, 2 * IDLE_SECONDS), loading(1, 2 * IDLE_SECONDS, 0)], 2.0),
+        ([loading(0, 2 * IDLE_SECONDS, 2 * IDLE_SECONDS), loading(1, 0, 0)], 0.0),
+        # The first exports while the second is not told to.
+        ([loading(0, 200, 0), training(1, 200)], 0.0),
+    ],
+)
+def test_a_run_moves_as_long_as_one_of_its_processes_does(processes: list[Watched], share: float) -> None:
+    assert silent_share(processes) == share
+
+
+@pytest.mark.parametrize(
+    ("stacks", "steps", "ranks"),
+    [
+        ([READING], [17], [0]),
+        ([WAITING, READING], [17, 17], [1]),
+        ([WAITING, STOPPED], [17, 17], [1]),
+        ([READING, STOPPED], [17, 17], [1]),
+        ([READING, READING], [17, 16], [1]),
+        ([READING, READING], [17, 17], [0, 1]),
+        ([WAITING, WAITING], [17, 17], []),
+    ],
+)
+def test_those_that_do_not_wait_for_others_are_the_cause(
+    stacks: list[Stacks], steps: list[int], ranks: list[int]
+) -> None:
+    processes = [training(rank, 130, step) for rank, step in enumerate(steps)]
+
+    found = suspects(processes, {100 + rank: each for rank, each in enumerate(stacks)})
+
+    assert [each.beat.rank for each in found] == ranks
+
+
+def test_the_explanation_names_time_step_process_and_place() -> None:
+    both = [training(0, 131), training(1, 130)]
+    stacks = {100: WAITING, 101: READING}
+
+    assert explain(both, suspects(both, stacks), stacks) == (
+        "the run has made no step for 130 s after step 17: process 1 is at datasets/table.py:7 in read < "
+        "data/rows.py:8 in rows, and the others wait for it"
+    )
+    alone = [loading(0, 1900, 1860)]
+    assert explain(alone, alone, {100: STOPPED}) == (
+        "the run has done nothing for 32 min (loading the model): the process is stopped (by SIGSTOP, or by a debugger)"
+    )
+    assert explain(both, [], {100: WAITING, 101: WAITING}) == (
+        "the run has made no step for 130 s after step 17: the processes of this machine wait for those of another one"
+    )

@@ -1,0 +1,110 @@
+"""The watchdog, over runs of tiny processes."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from finetune_api.reasons import Reason
+from finetune_api.report import ENV_PROGRESS_DEADLINE, ENV_TERMINATION_LOG, ExitCode, FinalReport
+
+TINY_RUN = Path(__file__).with_name("tiny_run.py")
+
+
+class Watched:
+    """A tiny run with its watchdog."""
+
+    def __init__(self, folder: Path, *endings: str, **environment: str) -> None:
+        self._final = folder / "final"
+        self._log = folder / "log"
+        variables = {ENV_PROGRESS_DEADLINE: "1", ENV_TERMINATION_LOG: str(self._final), "TMPDIR": str(folder)}
+        self.process = subprocess.Popen(
+            [sys.executable, TINY_RUN, *endings],
+            env={"PATH": "", **variables, **environment},
+            stdout=subprocess.PIPE,
+            stderr=self._log.open("wb"),
+            text=True,
+        )
+
+    def end(self) -> tuple[int, FinalReport | None, str]:
+        """Return exit code, final report and log."""
+        code = self.process.wait()
+        final = FinalReport.model_validate_json(self._final.read_bytes()) if self._final.exists() else None
+        return code, final, self._log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("ending", "where"),
+    [
+        ("sleep", "the process is at watchdog/tiny_run.py:"),
+        ("hold_the_lock", "the process is at watchdog/tiny_run.py:"),
+        ("stop", "the process is stopped (by SIGSTOP, or by a debugger)"),
+    ],
+)
+def test_a_run_that_makes_no_step_ends_with_the_place_where_it_is(tmp_path: Path, ending: str, where: str) -> None:
+    code, final, log = Watched(tmp_path, ending).end()
+
+    assert (code, final is not None and final.exit_code) == (ExitCode.STALLED, ExitCode.STALLED)
+    assert final is not None
+    assert final.failure is not None
+    assert (final.resumed_from_step, final.failure.reason) == (10, Reason.PROGRESS_STALLED)
+    assert "after step 17: " + where in final.failure.message
+    assert "process 0 (step 17)" in (final.failure.log_tail or "")
+    assert final.failure.message in log
+    if ending != "stop":
+        assert f"in {ending}" in (final.failure.log_tail or "")
+        assert 'tiny_run.py", line' in log
+
+
+def test_of_two_processes_the_one_for_which_the_other_waits_is_named(tmp_path: Path) -> None:
+    run = Watched(tmp_path, "wait_for_the_others", "stop")
+    code, final, log = run.end()
+
+    assert code == ExitCode.STALLED
+    assert final is not None
+    assert final.failure is not None
+    assert final.failure.message.endswith(
+        "process 1 is stopped (by SIGSTOP, or by a debugger), and the others wait for it"
+    )
+    assert final.failure.log_tail is not None
+    assert final.failure.log_tail.index("process 1") < final.failure.log_tail.index("process 0")
+    assert "in wait_for_the_others" in log
+    assert not [each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in (each.info["cmdline"] or [])]
+
+
+def test_a_save_has_no_limit(tmp_path: Path) -> None:
+    code, final, log = Watched(tmp_path, "save").end()
+
+    assert (code, final, log) == (0, None, "")
+
+
+def test_a_stop_is_passed_on_and_the_exit_code_comes_back(tmp_path: Path) -> None:
+    run = Watched(tmp_path, "leave")
+    assert run.process.stdout is not None
+    run.process.stdout.readline()
+
+    run.process.send_signal(signal.SIGTERM)
+    code, final, _ = run.end()
+
+    assert (code, final) == (143, None)
+
+
+def test_a_process_that_is_killed_ends_the_watchdog_as_a_shell_would(tmp_path: Path) -> None:
+    code, final, _ = Watched(tmp_path, "die").end()
+
+    assert (code, final) == (137, None)
+
+
+def test_nothing_is_left_of_a_run_whose_watchdog_is_killed(tmp_path: Path) -> None:
+    run = Watched(tmp_path, "leave")
+    assert run.process.stdout is not None
+    run.process.stdout.readline()
+    (child,) = psutil.Process(run.process.pid).children()
+
+    run.process.kill()
+    run.process.wait()
+
+    child.wait(timeout=60)

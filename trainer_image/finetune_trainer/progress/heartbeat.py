@@ -1,0 +1,116 @@
+"""How long a run may make no move, by the steps that it has made, and its word to the watchdog.
+
+A step that is late is a stall only once it is known how long steps take: the first ones compile, and so do those after a
+model was loaded again. Whatever else a run does has no usual length, so that the watchdog looks for other signs of life.
+"""
+
+import os
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from finetune_api.report import ENV_PROGRESS_DEADLINE, Stage
+from finetune_trainer.base.heartbeat import ENV_HEARTBEATS, Beat, HeartbeatFile
+
+LEAST_SECONDS: Final = 120.0
+USUAL_STEPS: Final = 20
+FIRST_STEPS: Final = 3
+"""So many are taken for no measure."""
+_RECENT = 50
+_DOING_LETTERS = 200
+
+
+def usual_deadline(step_seconds: float, longest_evaluation: float) -> float:
+    """Return the silence, in seconds, after which a run has stalled whose steps usually take `step_seconds`."""
+    return max(LEAST_SECONDS, USUAL_STEPS * step_seconds, longest_evaluation)
+
+
+class Heartbeat:
+    """Of one training process. Threads that train and save call it."""
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        asked: float | None = None,
+        rank: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`asked` is `runPolicy.progressDeadlineSeconds`; without a folder nobody watches."""
+        self._folder, self._asked, self._rank, self._clock = folder, asked, rank, clock
+        self._file: HeartbeatFile | None = None
+        self._lock = threading.Lock()
+        self._stage: Stage = "Preparing"
+        self._doing = ""
+        self._since = clock()
+        self._moves = self._step = self._resumed_from = self._steps = 0
+        self._last_step: float | None = None
+        """When the last move was a step: the time of that."""
+        self._step_seconds: deque[float] = deque(maxlen=_RECENT)
+        self._longest_evaluation: float | None = None
+
+    @classmethod
+    def from_environment(cls) -> "Heartbeat":
+        """Return that of this process, as the watchdog wants it; without one a run takes as long as it takes."""
+        folder, asked = os.environ.get(ENV_HEARTBEATS), os.environ.get(ENV_PROGRESS_DEADLINE, "")
+        seconds = float(asked) if asked.isdigit() else None
+        return cls(Path(folder) if folder else None, seconds, int(os.environ.get("RANK", "0")))
+
+    @property
+    def deadline(self) -> float | None:
+        """Longest silence in seconds; None where nobody watches, or it is not known how long what is done now takes."""
+        if self._folder is None or self._stage not in ("Training", "Evaluating") or self._steps <= FIRST_STEPS:
+            return None
+        if self._stage == "Evaluating" and self._longest_evaluation is None:
+            return None
+        evaluation = self._longest_evaluation or 0.0
+        if self._asked is not None:
+            return max(self._asked, evaluation) if self._stage == "Evaluating" else self._asked
+        return usual_deadline(statistics.median(self._step_seconds), evaluation)
+
+    def resumed_from(self, step: int) -> None:
+        self._resumed_from = self._step = step
+
+    def stage(self, stage: Stage, doing: str | None) -> None:
+        """Begin to do something else, or more of the same."""
+        now = self._clock()
+        if self._stage == "Evaluating" and stage == "Training":
+            self._longest_evaluation = max(self._longest_evaluation or 0.0, now - self._since)
+        if stage == "Preparing":
+            self._steps = 0
+            self._step_seconds.clear()
+        self._stage, self._doing, self._since = stage, doing or stage.lower(), now
+        self._last_step = None
+        self.beat()
+
+    def step(self, step: int) -> None:
+        """Take in that a step is done."""
+        now = self._clock()
+        self._steps += 1
+        if self._last_step is not None and self._steps > FIRST_STEPS:
+            self._step_seconds.append(now - self._last_step)
+        elif self._steps > FIRST_STEPS and not self._step_seconds:
+            self._step_seconds.append(now - self._since)
+        self._last_step, self._step = now, step
+        self.beat()
+
+    def beat(self) -> None:
+        """Say that the process moves."""
+        if self._folder is None:
+            return
+        with self._lock:
+            self._file = self._file or HeartbeatFile(self._folder)
+            self._moves += 1
+            beat = Beat(
+                pid=os.getpid(),
+                rank=self._rank,
+                moves=self._moves,
+                doing=self._doing[:_DOING_LETTERS],
+                step=self._step,
+                seconds=self.deadline,
+                resumed_from=self._resumed_from,
+            )
+            self._file.write(beat)

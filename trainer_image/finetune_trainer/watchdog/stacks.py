@@ -1,0 +1,116 @@
+"""The stacks of processes, as they write them themselves at a signal."""
+
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from finetune_trainer.base.heartbeat import STACKS_SIGNAL, stacks_file
+
+_ANSWER_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.1
+_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)$', re.MULTILINE)
+_THREAD = re.compile(r"^(?:Current thread|Thread) 0x[0-9a-f]+.*$", re.MULTILINE)
+_WAITS = (
+    "torch/distributed/distributed_c10d.py",
+    "torch/autograd/graph.py",
+    "finetune_trainer/processes/group.py",
+    "finetune_trainer/processes/exchange.py",
+)
+"""Where a process waits for the others: in a collective, or in the backward pass, which reduces the gradients."""
+_INNERMOST = 4
+_OBSTACLES: Mapping[str, str] = {
+    psutil.STATUS_STOPPED: "is stopped (by SIGSTOP, or by a debugger)",
+    psutil.STATUS_TRACING_STOP: "is stopped by a debugger",
+    psutil.STATUS_DISK_SLEEP: "waits for a disk or a network file system",
+    psutil.STATUS_ZOMBIE: "has ended",
+}
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """Of one process."""
+
+    text: str
+    """The stacks of all its threads as faulthandler writes them, with nothing of what variables hold. Empty where it did not answer."""
+    obstacle: str | None
+    """Why it did not answer."""
+
+    @property
+    def frames(self) -> list[str]:
+        """The main thread's, the innermost first: `loader.py:12 in next_batch`."""
+        return [f"{_short(file)}:{line} in {name}" for file, line, name in self._main()]
+
+    @property
+    def place(self) -> str:
+        """Where the main thread is; that of Python's own library by its nearest caller too."""
+        return " < ".join(self.frames[:2]) or "no line of Python"
+
+    @property
+    def waits(self) -> bool:
+        """Whether the main thread waits for other processes."""
+        return any(file.endswith(_WAITS) for file, _, _ in self._main()[:_INNERMOST])
+
+    def _main(self) -> list[tuple[str, str, str]]:
+        heads = list(_THREAD.finditer(self.text))
+        if not heads:
+            return []
+        # The signal comes to the main thread; if not, it is the one that began first, and faulthandler has it last.
+        head = next((each for each in heads if each[0].startswith("Current")), heads[-1])
+        end = next((each.start() for each in heads if each.start() > head.start()), len(self.text))
+        return [(each["file"], each["line"], each["name"]) for each in _FRAME.finditer(self.text, head.end(), end)]
+
+
+def collect(folder: Path, pids: Iterable[int]) -> dict[int, Stacks]:
+    """Return the stacks of processes that have a heartbeat in `folder`, and of those that they forked."""
+    waiting, found = [], {}
+    for pid in pids:
+        obstacle = _obstacle(pid)
+        if obstacle and obstacle != _OBSTACLES[psutil.STATUS_DISK_SLEEP]:
+            found[pid] = Stacks("", obstacle)
+        else:
+            _signal(pid, stacks_file(folder, pid))
+            waiting.append(pid)
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while waiting and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+        for pid in [*waiting]:
+            text = _settled(stacks_file(folder, pid))
+            if text:
+                waiting.remove(pid)
+                found[pid] = Stacks(text, None)
+    for pid in waiting:
+        found[pid] = Stacks("", _obstacle(pid) or "does not answer a signal")
+    return found
+
+
+def _settled(path: Path) -> str:
+    """Return what the file holds, once it does not grow any more."""
+    before = path.stat().st_size
+    time.sleep(_POLL_SECONDS)
+    return path.read_text(encoding="utf-8", errors="replace") if 0 < before == path.stat().st_size else ""
+
+
+def _obstacle(pid: int) -> str | None:
+    try:
+        return _OBSTACLES.get(psutil.Process(pid).status())
+    except psutil.Error:
+        return "has ended"
+
+
+def _signal(pid: int, answer: Path) -> None:
+    os.truncate(answer, 0)
+    try:
+        os.kill(pid, STACKS_SIGNAL)
+    except ProcessLookupError:
+        return
+
+
+def _short(file: str) -> str:
+    """A path from its package on."""
+    return file.rpartition("site-packages/")[2] if "site-packages/" in file else "/".join(file.split("/")[-2:])

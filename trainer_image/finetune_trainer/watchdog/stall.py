@@ -1,0 +1,76 @@
+"""Whether a run moves, and which of its processes is the cause if not. Pure: no file, no clock, no process."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from finetune_trainer.base.heartbeat import Beat
+from finetune_trainer.watchdog.stacks import Stacks
+
+IDLE_SECONDS: Final = 1800.0
+"""Of no sign of life in what has no usual length, such as loading, compiling, saving and exporting."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A process as it is now."""
+
+    beat: Beat
+    silence: float
+    """Seconds since its last move."""
+    idle: float
+    """Seconds in which it, and what it has started, have hardly computed, read or received anything."""
+
+    def share(self) -> float:
+        """How much of the silence that it may keep is over, from 0 to 1 and beyond."""
+        if self.beat.seconds is not None:
+            return self.silence / self.beat.seconds
+        return min(self.silence, self.idle) / IDLE_SECONDS
+
+
+def silent_share(processes: Sequence[Watched]) -> float:
+    """Return how near a run is to having stalled, from 0 to 1 and beyond.
+
+    Processes wait for each other: where one works, the others are silent and all is well. Where one has stalled, all are
+    silent in the end. One without a limit that waits is not idle, so of those the longest counts.
+    """
+    limited = [each.share() for each in processes if each.beat.seconds is not None]
+    others = [each for each in processes if each.beat.seconds is None]
+    if not others:
+        return min(limited, default=0.0)
+    least = min(each.silence for each in processes) / IDLE_SECONDS
+    return min(max(each.share() for each in others), least)
+
+
+def suspects(processes: Sequence[Watched], stacks: Mapping[int, Stacks]) -> list[Watched]:
+    """Return those for which the others wait; none where all of this machine wait for those of another.
+
+    Args:
+        stacks: By pid.
+    """
+    if len(processes) == 1 and not stacks[processes[0].beat.pid].waits:
+        return list(processes)
+    dead = [each for each in processes if stacks[each.beat.pid].obstacle]
+    busy = [each for each in processes if not stacks[each.beat.pid].waits]
+    behind = min((each.beat.step for each in busy), default=0)
+    return dead or [each for each in busy if each.beat.step == behind]
+
+
+def explain(processes: Sequence[Watched], found: Sequence[Watched], stacks: Mapping[int, Stacks]) -> str:
+    """Return in a sentence for how long and since when a run does not move, and where it stands."""
+    first = min(processes, key=lambda each: each.silence)
+    step = max(each.beat.step for each in processes)
+    limit = first.beat.seconds
+    what = (
+        f"the run has made no step for {first.silence:.0f} s after step {step}"
+        if limit is not None
+        else f"the run has done nothing for {first.silence / 60:.0f} min ({first.beat.doing})"
+    )
+    if not found:
+        return f"{what}: the processes of this machine wait for those of another one"
+    one = found[0]
+    state = stacks[one.beat.pid]
+    who = f"process {one.beat.rank}" if len(processes) > 1 else "the process"
+    others = f", and {len(found) - 1} others do not move either" if len(found) > 1 else ""
+    waiting = ", and the others wait for it" if len(processes) > len(found) == 1 else others
+    return f"{what}: {who} {state.obstacle or f'is at {state.place}'}{waiting}"
