@@ -28,7 +28,7 @@ from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.metrics.fleet import Fleet
-from finetune_operator.metrics.instruments import RECONCILE
+from finetune_operator.metrics.instruments import LEADER, RECONCILE, RECONCILE_ERRORS
 from finetune_operator.metrics_server import serve_metrics
 from finetune_operator.reports.certificates import Certificates
 from finetune_operator.reports.pod_owner import PodOwners
@@ -172,6 +172,7 @@ class Operator:
             group.create_task(self._run_kopf(kopf_started, stop_kopf))
             await kopf_started.wait()
             self._started = True
+            LEADER.set(1)
             logger.info("serving %s; reports at %s", ", ".join(self._namespaces) or "all namespaces", self._reports_url)
             await _signal_to_stop()
             # Ours first: at its end Kopf waits for every task of the loop that came after it, such as open connections.
@@ -198,7 +199,7 @@ class Operator:
             raise RuntimeError("Kopf has stopped by itself; its log gives the reason")
 
     async def _reconcile(self, key: Key) -> float | None:
-        with RECONCILE.time():
+        with RECONCILE.time(), RECONCILE_ERRORS.count_exceptions():
             return await self._reconciler.reconcile(key)
 
     def _has_a_job(self, key: Key) -> bool:

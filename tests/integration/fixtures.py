@@ -135,10 +135,10 @@ def operator_process(release: Release, tmp_path_factory: pytest.TempPathFactory)
         "KUBECONFIG": str(release.kubeconfig),
         **release.settings,
         f"{_PREFIX}TRAINER_IMAGE": Settings().trainer_image,
-        f"{_PREFIX}HEALTH_PORT": str(_free_port()),
-        f"{_PREFIX}METRICS_PORT": str(_free_port()),
+        f"{_PREFIX}HEALTH_PORT": str(free_port()),
+        f"{_PREFIX}METRICS_PORT": str(free_port()),
         # The same after a restart: pods that run know no other.
-        f"{_PREFIX}REPORTS_PORT": str(_free_port()),
+        f"{_PREFIX}REPORTS_PORT": str(free_port()),
         f"{_PREFIX}STATUS_INTERVAL": "0.5",
         f"{_PREFIX}LOG_FORMAT": "text",
         # What a profile rules has tests of its own; the others are about jobs that may do anything.
@@ -187,7 +187,7 @@ def seeded(cluster: Cluster) -> Iterator[Space]:
     made.kubectl("delete", "namespace", made.namespace, "--wait=false")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port: int = server.getsockname()[1]

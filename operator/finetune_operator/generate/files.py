@@ -1,5 +1,6 @@
 """The path and text of every generated file."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 from finetune_api.base import JsonObject
 from finetune_api.crd import custom_resource_definition, profile_definition
 from finetune_api.policy import admission_policies
+from finetune_operator.generate.dashboard import dashboard
 from finetune_operator.generate.pages import reference_pages
 
 CHART: Final = "charts/finetune-operator"
@@ -29,6 +31,7 @@ def generated_files(root: Path) -> dict[str, str]:
     return {
         **{f"{folder}/{name}": _HEADER + text for folder in _CRD_FOLDERS for name, text in manifests.items()},
         f"{CHART}/Chart.yaml": with_version(chart, project_version(root)),
+        f"{CHART}/files/dashboard.json": json.dumps(dashboard(), indent=1) + "\n",
         **{f"docs/reference/{name}": text for name, text in pages.items()},
     }
 

@@ -25,13 +25,15 @@ class Fleet(Collector):
         """See prometheus_client."""
         jobs = GaugeMetricFamily(
             "finetune_jobs",
-            "FineTuneJobs that there are, by phase and by the reason of their condition Ready.",
+            "FineTuneJobs that there are, by namespace, phase, and the reason of their condition Ready.",
             labels=["namespace", "phase", "reason"],
         )
         for labels, count in sorted(_labelled(self.jobs()).items()):
             jobs.add_metric(labels, count)
         watches = GaugeMetricFamily(
-            "finetune_watch_age_seconds", "Time since a watch last brought something.", labels=["resource"]
+            "finetune_watch_age_seconds",
+            "Time since the watch of a resource last brought something, a bookmark included; by resource.",
+            labels=["resource"],
         )
         for resource, seconds in self.watches().items():
             watches.add_metric([resource], seconds)

@@ -16,12 +16,15 @@ _MILLISECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 JOBS_ENDED = Counter(
     "finetune_jobs_ended",
-    "FineTuneJobs that ended, by the reason of their end.",
+    "FineTuneJobs that ended, by namespace, phase and reason.",
     ["namespace", "phase", "reason"],
     registry=REGISTRY,
 )
 ATTEMPTS_ENDED = Counter(
-    "finetune_attempts_ended", "Attempts of jobs that ended, by why.", ["namespace", "reason"], registry=REGISTRY
+    "finetune_attempts_ended",
+    "Attempts of jobs that ended, by namespace and reason.",
+    ["namespace", "reason"],
+    registry=REGISTRY,
 )
 QUEUE_WAIT = Histogram(
     "finetune_job_queue_wait_seconds",
@@ -41,15 +44,17 @@ TIME_TO_FIRST_STEP = Histogram(
     buckets=_MINUTES,
     registry=REGISTRY,
 )
-REPORTS = Counter(
-    "finetune_reports", "Reports of training pods, by what they were answered.", ["answer"], registry=REGISTRY
-)
+REPORTS = Counter("finetune_reports", "Reports of training pods, by answer.", ["answer"], registry=REGISTRY)
 RECONCILE = Histogram(
     "finetune_reconcile_seconds",
     "A pass for one FineTuneJob, waits for the API included.",
     buckets=_MILLISECONDS,
     registry=REGISTRY,
 )
+RECONCILE_ERRORS = Counter(
+    "finetune_reconcile_errors", "Passes that failed; the job is looked at again later.", registry=REGISTRY
+)
+LEADER = Gauge("finetune_leader", "1 for the process that writes, 0 for one that stands by.", registry=REGISTRY)
 KUBE_REQUESTS = Counter(
     "finetune_kube_requests",
     "Requests to the Kubernetes API, by verb, resource and status code; code 0 where there was no answer.",

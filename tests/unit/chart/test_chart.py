@@ -83,6 +83,7 @@ def test_the_default_release_has_these_objects(render: Render) -> None:
         "Role/ft-finetune-operator-reports",
         "RoleBinding/ft-finetune-operator-reports",
         "Service/ft-finetune-operator",
+        "Service/ft-finetune-operator-metrics",
         "ServiceAccount/ft-finetune-operator",
         "ValidatingAdmissionPolicy/finetunejobs.finetune.dev",
         "ValidatingAdmissionPolicy/finetuneprofiles.finetune.dev",
@@ -139,12 +140,14 @@ def test_the_deployment_is_hardened_and_told_where_it_is(render: Render) -> None
                                 },
                                 {"name": "FINETUNE_OPERATOR_REPORTS_PORT", "value": "8443"},
                                 {"name": "FINETUNE_OPERATOR_HEALTH_PORT", "value": "8080"},
+                                {"name": "FINETUNE_OPERATOR_METRICS_PORT", "value": "8081"},
                                 {"name": "FINETUNE_OPERATOR_LOG_LEVEL", "value": "INFO"},
                                 {"name": "FINETUNE_OPERATOR_LOG_FORMAT", "value": "json"},
                             ],
                             "ports": [
                                 {"name": "reports", "containerPort": 8443, "protocol": "TCP"},
                                 {"name": "health", "containerPort": 8080, "protocol": "TCP"},
+                                {"name": "metrics", "containerPort": 8081, "protocol": "TCP"},
                             ],
                             "livenessProbe": {
                                 "httpGet": {"path": "/healthz", "port": "health"},
@@ -217,6 +220,7 @@ def test_every_value_reaches_its_place(render: Render) -> None:
         "REPORTS_URL": "https://reports.example.com",
         "REPORTS_PORT": "8443",
         "HEALTH_PORT": "8080",
+        "METRICS_PORT": "8081",
         "LOG_LEVEL": "DEBUG",
         "LOG_FORMAT": "text",
         "WORKERS": "16",
@@ -269,7 +273,19 @@ def test_only_training_pods_reach_the_operator_which_reaches_dns_and_the_api_ser
             {
                 "from": [{"podSelector": training, "namespaceSelector": {}}],
                 "ports": [{"port": "reports", "protocol": "TCP"}],
-            }
+            },
+            {
+                "from": [
+                    {
+                        "namespaceSelector": {
+                            "matchExpressions": [
+                                {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["monitoring"]}
+                            ]
+                        }
+                    }
+                ],
+                "ports": [{"port": "metrics", "protocol": "TCP"}],
+            },
         ],
         "egress": [
             {"to": [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": dns},
@@ -281,7 +297,7 @@ def test_only_training_pods_reach_the_operator_which_reaches_dns_and_the_api_ser
 def test_a_network_that_is_known_is_closed_further(render: Render) -> None:
     spec = render(**EVERY_VALUE)["NetworkPolicy/tuner"]["spec"]
 
-    reports, probes = spec["ingress"]
+    reports, _, probes = spec["ingress"]
     assert reports["from"][0]["namespaceSelector"]["matchExpressions"] == [
         {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
     ]
@@ -521,7 +537,11 @@ def test_rights_and_account_can_be_left_to_somebody_else(render: Render) -> None
         crds={"install": False},
     )
 
-    assert sorted(objects) == ["Deployment/ft-finetune-operator", "Service/ft-finetune-operator"]
+    assert sorted(objects) == [
+        "Deployment/ft-finetune-operator",
+        "Service/ft-finetune-operator",
+        "Service/ft-finetune-operator-metrics",
+    ]
     assert objects["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]["serviceAccountName"] == "given"
 
 
