@@ -25,6 +25,7 @@ from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.failure import explain
 from finetune_trainer.settings.command_line import Options, parse_options, parse_volumes
 from finetune_trainer.settings.load import load_config
+from finetune_trainer.storage import kept_downloads
 from finetune_trainer.storage.credentials import publish_places, remember_secrets
 from finetune_trainer.storage.shared_cache import sweep, use_shared_cache
 from finetune_trainer.storage.trust import trust_authorities
@@ -70,10 +71,11 @@ def main(arguments: list[str]) -> int:
         code, failure = explain(error, state)
     trained = code == ExitCode.SUCCESS and options.command == "train"
     if is_main() and (trained or code in NOT_RETRIED):
-        token_cache.clear()
+        _let_go()
     _write_final_report(state, code, failure)
     if reporter:
         reporter.finish()
+    kept_downloads.finish()
     return int(code)
 
 
@@ -121,8 +123,16 @@ def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
 
     check_settings(config)
     final = launch(config, arguments, stop)
+    if final.exit_code in NOT_RETRIED:
+        _let_go()
     write_final_report(final)
     return final.exit_code
+
+
+def _let_go() -> None:
+    """Delete what attempts of this run hand to each other: none comes after this one."""
+    token_cache.clear()
+    kept_downloads.clear()
 
 
 def _quiet_libraries() -> None:

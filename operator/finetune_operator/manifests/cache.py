@@ -1,10 +1,14 @@
-"""The volume that the jobs of a namespace share for models, data and tokens."""
+"""Where models, data and tokens are kept: on a volume that the jobs of a namespace share, or on the job's own."""
+
+from collections.abc import Mapping
 
 from finetune_api.base import JsonObject
 from finetune_api.profile import ProfileSettings
-from finetune_api.report import ENV_CACHE
+from finetune_api.report import ENV_CACHE, ENV_DOWNLOADS, ENV_TOKENS
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_CACHE, MANAGER, cache_claim_name
-from finetune_operator.manifests.paths import CACHE_DIR
+from finetune_operator.manifests.paths import CACHE_DIR, VOLUMES_DIR
 
 
 def build_cache_claim(namespace: str, settings: ProfileSettings) -> JsonObject | None:
@@ -42,6 +46,20 @@ def is_cache_claim(live: JsonObject) -> bool:
 def cache_environment(settings: ProfileSettings) -> list[JsonObject]:
     """What names the cache to the trainer."""
     return [{"name": ENV_CACHE, "value": CACHE_DIR}] if settings.cache else []
+
+
+def own_volume_environment(
+    finetunejob: FineTuneJob, spec: FineTuneJobSpec, claims: Mapping[str, bool]
+) -> list[JsonObject]:
+    """What names the claim that the operator makes for the output, where the attempts of the job hand on what they have.
+
+    None where the jobs of the namespace share a cache, or the user has a place for the output: what is there is the user's.
+    """
+    claim = finetunejob.names.claim
+    if finetunejob.profile.cache or spec.output.uri or claim not in claims:
+        return []
+    folders = {ENV_DOWNLOADS: ".downloads", ENV_TOKENS: ".tokens"}
+    return [{"name": name, "value": f"{VOLUMES_DIR}/{claim}/{folder}"} for name, folder in folders.items()]
 
 
 def cache_mounts(settings: ProfileSettings) -> list[JsonObject]:

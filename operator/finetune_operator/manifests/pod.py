@@ -13,7 +13,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import CONTAINER, ChildNames
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.manifests.cache import cache_environment, cache_mounts, cache_volumes
+from finetune_operator.manifests.cache import cache_environment, cache_mounts, cache_volumes, own_volume_environment
 from finetune_operator.manifests.config_map import CA_FILE, RUN_FILE
 from finetune_operator.manifests.environment import build_environment
 from finetune_operator.manifests.extra_volumes import extra_mounts, extra_volumes
@@ -70,7 +70,11 @@ def build_pod(
         finetunejob,
         spec,
         pod_defaults.reports_url,
-        shared=[*cache_environment(settings), *network_environment(settings, pod_defaults.reports_url)],
+        shared=[
+            *cache_environment(settings),
+            *own_volume_environment(finetunejob, spec, program.claims),
+            *network_environment(settings, pod_defaults.reports_url),
+        ],
         config_digest=program.config_digest,
         secrets=bool(secrets),
         run_secret=bool(run_mounts),

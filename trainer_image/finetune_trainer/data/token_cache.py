@@ -14,6 +14,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from finetune_api.report import ENV_TOKENS
+from finetune_trainer.base.files import sync_file
+from finetune_trainer.storage.kept_downloads import SHARE
 from finetune_trainer.storage.shared_cache import shared_root, use
 
 logger = logging.getLogger(__name__)
@@ -29,8 +31,17 @@ def fetch(place: Path) -> None:
 def leave(place: Path) -> None:
     """Copy a file to the shared folder, unless it is there. Where that fails, such as on a full volume, it is made again."""
     shared = _shared(place)
-    if shared is not None and place.exists() and not shared.exists():
+    if shared is not None and place.exists() and not shared.exists() and (shared_root() or _has_room(place, shared)):
         _copy(place, shared)
+
+
+def _has_room(place: Path, shared: Path) -> bool:
+    """Whether the volume of an output is large enough to hold a file for a while that is no part of it."""
+    try:
+        shared.parent.mkdir(parents=True, exist_ok=True)
+        return place.stat().st_size <= shutil.disk_usage(shared.parent).free // SHARE
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -70,6 +81,7 @@ def _copy(source: Path, target: Path) -> bool:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, partial)
+        sync_file(partial)
         partial.replace(target)
     except OSError as error:
         logger.info("tokens cannot be copied from %s to %s: %s", source, target, error)

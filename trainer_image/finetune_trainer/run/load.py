@@ -28,6 +28,7 @@ from finetune_trainer.models.quantized import check_quantization
 from finetune_trainer.models.tokenizer import load_tokenizer
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.settings.run_plan import RunPlan
+from finetune_trainer.storage import kept_downloads
 from finetune_trainer.storage.uris import Volumes, is_hub_id
 from finetune_trainer.tasks.registry import PEFT_TYPES, TASKS, task_named
 from finetune_trainer.tasks.task import Inputs, prepare
@@ -69,6 +70,7 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
     def report(message: str) -> None:
         state.stage("Preparing", message)
 
+    kept_downloads.fetch()
     report(f"looking for model {config.model.source}")
     pretrained, tokenizer = find_model(config, volumes)
     report(f"reading data set {config.dataset.source}")

@@ -39,6 +39,7 @@ from finetune_trainer.run.preflight.estimate import estimate_run, report_finding
 from finetune_trainer.settings.batch_plan import BatchPlan, for_processes, in_processes
 from finetune_trainer.settings.device import find_device
 from finetune_trainer.settings.run_plan import RunPlan, make_plan
+from finetune_trainer.storage import kept_downloads
 from finetune_trainer.storage.claim import check_same_rows, claim_output, find_output, identity, open_output
 from finetune_trainer.storage.layout import HISTORY
 from finetune_trainer.storage.output import Output
@@ -138,6 +139,7 @@ def train(
     progress.state.stage("Preparing", f"loading model {plan.config.model.source}")
     prepared = processes.local_main_first(lambda: load(found, plan))
     _claim(output, found, plan, progress, processes)
+    _keep_downloads(progress, processes)
     _take_over(output, progress, processes)
     prepared = replace(prepared, plan=plan.with_batch(progress.adjustments.batch))
     while True:
@@ -165,6 +167,13 @@ def _claim(output: Output, found: Found, plan: RunPlan, progress: RunProgress, p
             claim_output(output, plan.config, fingerprints(found))
             progress.store.begin()
         progress.history.begin()
+
+
+def _keep_downloads(progress: RunProgress, processes: Processes) -> None:
+    """Leave what was downloaded to the job's next attempts, where its own volume has room beside what the run writes."""
+    expected = progress.state.current.preflight
+    if processes.is_main:
+        kept_downloads.leave(reserved=(expected and expected.output_bytes) or 0)
 
 
 def _take_over(output: Output, progress: RunProgress, processes: Processes) -> None:

@@ -91,6 +91,7 @@ def test_the_preflight_is_one_small_hardened_cpu_pod() -> None:
     assert template["metadata"] == {"labels": labels}
     assert container == their_container | {
         "args": ["prepare", "--for-job", "--config", "/etc/finetune/run.yaml"],
+        "env": [each for each in their_container["env"] if "/mnt/volumes/" not in each["value"]],
         "resources": {"requests": {"cpu": "1", "memory": "2Gi"}},
         "volumeMounts": [each for each in their_container["volumeMounts"] if each["name"] != "claim-0"],
     }
@@ -177,7 +178,7 @@ def test_an_output_that_is_bound_is_mounted_and_takes_the_tokens(
     ("policy", "output", "place"),
     [
         ("pod", {"uri": "pvc://models/a"}, "/mnt/volumes/models/a/.tokens"),
-        ("pod", {}, None),
+        ("pod", {}, "/mnt/volumes/yelp-0f9be1d4/.tokens"),
         ("inline", {"uri": "pvc://models/a"}, None),
     ],
 )

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from tests.unit.finetune_operator.manifests.frozen import with_profile
-from tests.unit.finetune_operator.samples import children
+from tests.unit.finetune_operator.samples import children, parsed
 
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.manifests.cache import is_cache_claim
 
 
@@ -70,3 +71,32 @@ def test_jobs_of_profiles_that_ask_for_the_same_share_a_claim_and_others_do_not(
 )
 def test_a_claim_of_that_name_that_another_made_is_not_adopted(labels: dict[str, str], ours: bool) -> None:
     assert is_cache_claim({"metadata": {"name": "finetune-cache-0", "labels": labels}}) is ours
+
+
+def handed_on(job: dict[str, Any]) -> dict[str, str]:
+    env = job["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {each["name"]: each["value"] for each in env if each["name"] in ("FINETUNE_DOWNLOADS", "FINETUNE_TOKENS")}
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_without_a_cache_attempts_hand_on_what_they_have_on_the_jobs_own_volume(nodes: int) -> None:
+    made = children(parsed(resources={"nodes": nodes}))
+
+    claim = made.pvc["metadata"]["name"]
+    assert handed_on(made.job) == {
+        "FINETUNE_DOWNLOADS": f"/mnt/volumes/{claim}/.downloads",
+        "FINETUNE_TOKENS": f"/mnt/volumes/{claim}/.tokens",
+    }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        with_profile({"cache": {"claimName": "models"}}),
+        parsed(output={"uri": "s3://bucket/out"}),
+        parsed(output={"uri": "pvc://models/out"}),
+    ],
+    ids=["a cache", "a bucket", "the user's own volume"],
+)
+def test_nothing_is_handed_on_where_there_is_a_cache_or_a_place_of_the_users(given: FineTuneJob) -> None:
+    assert handed_on(children(given).job) == {}
