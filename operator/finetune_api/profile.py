@@ -2,7 +2,8 @@
 
 It is cluster-scoped, in the same group and version as the FineTuneJob. A job names its profile in `spec.profile`; one that
 names none has that of its namespace's label `finetune.dev/profile`, or else the one that is called `default`. Every field has
-a default, and all of them together are the safe profile, which holds where there is no profile at all.
+a default; all of them together, with limits to what a job may ask for, are the safe profile, which holds where there is no
+profile at all.
 """
 
 from typing import Annotated, Final, TypeAlias
@@ -234,7 +235,7 @@ class ProfileSettings(ApiModel):
 
 
 class FineTuneProfileSpec(ProfileSettings):
-    """What jobs of this profile may do, and what they have without saying so. A field left out is that of the safe profile."""
+    """What jobs of this profile may do, and what they have without saying so. What is left out of defaults and allow is that of the safe profile; limits that are left out are none."""
 
     namespaces: LabelSelector = LabelSelector()
     """Namespaces whose jobs may have this profile, by their labels; all of them if left out. Each has the label kubernetes.io/metadata.name, which is its name."""
@@ -245,6 +246,24 @@ class FineTuneProfile(ApiModel):
     """What a platform team allows the FineTuneJobs of some namespaces, and what they have without saying so."""
 
     spec: FineTuneProfileSpec = FineTuneProfileSpec()
+
+
+SAFE_LIMITS: Final = Limits(
+    gpus=8,
+    nodes=4,
+    cpu="128",
+    memory="512Gi",
+    output_size="1Ti",
+    active_deadline_seconds=604_800,
+    backoff_limit=5,
+)
+"""What a job may ask for by the safe profile, unless whoever installs the operator says otherwise."""
+
+
+def safe_profile(limits: Limits = SAFE_LIMITS) -> FineTuneProfileSpec:
+    """Return the safe profile, which holds where there is none called `default`."""
+    # A job that names no size would be given the most that it may have.
+    return FineTuneProfileSpec(defaults=Defaults(output_size="10Gi"), limits=limits)
 
 
 _ANY: Final = ["*"]

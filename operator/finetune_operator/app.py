@@ -9,7 +9,7 @@ from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
-from finetune_api.profile import DEFAULT_NAME, OPEN, FineTuneProfileSpec
+from finetune_api.profile import DEFAULT_NAME, OPEN, safe_profile
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.kopf_watch import watch_finetunejobs
@@ -83,7 +83,7 @@ class Operator:
         self._profiles = Profiles(
             self._kube,
             self._profile_cache,
-            built_in=OPEN if settings.default_profile == "open" else FineTuneProfileSpec(),
+            built_in=OPEN if settings.default_profile == "open" else safe_profile(settings.safe_limits),
         )
         self._quota_room = QuotaRoom()
         self._reports_url = settings.reports_url or ""

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from finetune_api.profile import SAFE_LIMITS, Limits
+
 NamespaceName = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -27,6 +29,9 @@ class Settings(BaseSettings):
     default_profile: Literal["safe", "open", "none"] = "safe"
     """The FineTuneProfile `default` that the operator makes where there is none: `safe`, or `open`, which allows everything. With
     `none` it makes none; the safe one holds all the same for jobs that have no other."""
+    safe_limits: Limits = SAFE_LIMITS
+    """The `limits` of the safe profile, as JSON: what is left out there has no limit. Those of the chart's `safeLimits` if
+    it is not set."""
     platform_user: bool = False
     """Leave the user and groups of the jobs' pods to the platform, as OpenShift wants it; 65532 if not."""
     watch_namespaces: Annotated[tuple[NamespaceName, ...], NoDecode] = ()

@@ -8,6 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from finetune_api.profile import SAFE_LIMITS
 from finetune_operator.generate.files import project_version
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.settings import Settings
@@ -36,6 +37,7 @@ EVERY_VALUE: Json = {
     "imagePullSecrets": [{"name": "pull"}],
     "trainerImage": {"repository": "registry.example.com/trainer", "tag": "4.5.6"},
     "profile": "open",
+    "safeLimits": {"gpus": 2, "nodes": None},
     "platformUser": True,
     "jobNetworkPolicies": False,
     "watchNamespaces": ["team-a", "team-b"],
@@ -133,6 +135,11 @@ def test_the_deployment_is_hardened_and_told_where_it_is(render: Render) -> None
                                 {"name": "FINETUNE_OPERATOR_TRAINER_IMAGE", "value": f"finetune-trainer:{VERSION}"},
                                 {"name": "FINETUNE_OPERATOR_WATCH_NAMESPACES", "value": ""},
                                 {"name": "FINETUNE_OPERATOR_DEFAULT_PROFILE", "value": "safe"},
+                                {
+                                    "name": "FINETUNE_OPERATOR_SAFE_LIMITS",
+                                    "value": '{"activeDeadlineSeconds":604800,"backoffLimit":5,"cpu":"128","gpus":8,'
+                                    '"memory":"512Gi","nodes":4,"outputSize":"1Ti"}',
+                                },
                                 {"name": "FINETUNE_OPERATOR_SECRET_NAME", "value": "ft-finetune-operator-reports"},
                                 {
                                     "name": "FINETUNE_OPERATOR_REPORTS_URL",
@@ -216,6 +223,7 @@ def test_every_value_reaches_its_place(render: Render) -> None:
         "NETWORK_POLICY": "false",
         "WATCH_NAMESPACES": "team-a,team-b",
         "DEFAULT_PROFILE": "open",
+        "SAFE_LIMITS": '{"activeDeadlineSeconds":604800,"backoffLimit":5,"cpu":"128","gpus":2,"memory":"512Gi","outputSize":"1Ti"}',
         "SECRET_NAME": "tuner-reports",
         "REPORTS_URL": "https://reports.example.com",
         "REPORTS_PORT": "8443",
@@ -350,6 +358,15 @@ def test_the_default_values_are_settings_that_the_operator_takes(
         (),
         ["ft-finetune-operator.ft-system.svc", "localhost", "127.0.0.1"],
     )
+    assert settings.safe_limits == SAFE_LIMITS
+
+
+def test_a_limit_of_the_safe_profile_that_is_null_is_none(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = render(safeLimits={"gpus": 2, "nodes": None})["Deployment/ft-finetune-operator"]["spec"]["template"]
+    env = {each["name"]: each.get("value", "") for each in container["spec"]["containers"][0]["env"]}
+    monkeypatch.setenv("FINETUNE_OPERATOR_SAFE_LIMITS", env["FINETUNE_OPERATOR_SAFE_LIMITS"])
+
+    assert Settings().safe_limits == SAFE_LIMITS.model_copy(update={"gpus": 2, "nodes": None})
 
 
 @pytest.mark.parametrize("plural", ["finetunejobs", "finetuneprofiles"])
@@ -588,6 +605,9 @@ def test_every_object_is_what_the_kubernetes_api_takes(render: Render, values: J
         ({"reports": {"url": "http://reports"}}, "/reports/url"),
         ({"log": {"level": "LOUD"}}, "/log/level"),
         ({"crds": {"install": "yes"}}, "/crds/install"),
+        ({"safeLimits": {"gpus": "many"}}, "/safeLimits/gpus"),
+        ({"safeLimits": {"memory": "512 GB"}}, "/safeLimits/memory"),
+        ({"safeLimits": {"gpu": 8}}, "gpu"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(chart: helm_python.Chart, values: Json, named: str) -> None:

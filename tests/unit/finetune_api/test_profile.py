@@ -11,7 +11,7 @@ from devcluster.apiserver.kinds.crds import resources_of
 from devcluster.apiserver.schemas.structural import apply_defaults, prune
 from devcluster.apiserver.writes.checks import check_valid
 from finetune_api.crd import profile_definition
-from finetune_api.profile import FineTuneProfileSpec
+from finetune_api.profile import FineTuneProfileSpec, Limits, safe_profile
 
 _RESOURCE: Final = resources_of(profile_definition())[0]
 
@@ -55,7 +55,7 @@ def test_what_a_profile_leaves_out_is_that_of_the_safe_one_on_the_api_server_and
 
 
 def test_the_safe_profile_allows_the_default_account_secrets_of_its_name_and_taints_of_gpus() -> None:
-    safe = FineTuneProfileSpec()
+    safe = safe_profile()
 
     assert (safe.allow.images, safe.allow.priority_classes, safe.allow.annotations) == ([], [], [])
     assert (safe.allow.service_accounts, safe.allow.secrets) == (["default"], ["finetune-*"])
@@ -63,6 +63,14 @@ def test_the_safe_profile_allows_the_default_account_secrets_of_its_name_and_tai
     assert (safe.defaults.resources.cpu, safe.defaults.resources.memory) == ("2", "8Gi")
     assert (safe.defaults.scratch, safe.defaults.tmp, safe.defaults.shared_memory) == ("100Gi", "10Gi", "4Gi")
     assert safe.defaults.active_deadline_seconds == 86_400
+
+
+def test_the_safe_profile_limits_all_that_a_job_may_ask_for() -> None:
+    safe = safe_profile()
+
+    assert [name for name in Limits.model_fields if getattr(safe.limits, name) is None] == []
+    assert (safe.limits.gpus, safe.limits.nodes, safe.limits.memory, safe.limits.backoff_limit) == (8, 4, "512Gi", 5)
+    assert safe.defaults.output_size == "10Gi"  # and not the limit, which is a default where there is no other
 
 
 @pytest.mark.parametrize(

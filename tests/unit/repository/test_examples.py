@@ -11,7 +11,7 @@ import pytest
 from kubernetes.utils.quantity import parse_quantity
 from ruamel.yaml import YAML
 
-from finetune_api.profile import FineTuneProfileSpec
+from finetune_api.profile import FineTuneProfileSpec, safe_profile
 from finetune_api.profile_rules import Request
 from finetune_api.profile_table import violation
 from finetune_api.run import RunConfig
@@ -49,7 +49,7 @@ def test_each_example_runs_under_the_safe_profile(path: Path) -> None:
             spec = FineTuneJobSpec.model_validate(manifest["spec"])
             request = Request(spec, manifest["metadata"]["name"], "default", {})
 
-            assert violation(request, FineTuneProfileSpec()) is None
+            assert violation(request, safe_profile()) is None
 
 
 def test_the_profile_that_is_explained_is_a_valid_one() -> None:
