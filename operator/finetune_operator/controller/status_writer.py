@@ -1,4 +1,4 @@
-"""Writes the status of a FineTuneJob where it differs, and an Event where its phase does."""
+"""Writes the status of a FineTuneJob where it differs, and an Event where its phase does, or the reason why it waits."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ from finetune_operator.kube.events import post
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.metrics.lifecycle import record
 from finetune_operator.status.compute import Change, compare, to_manifest
-from finetune_operator.status.phase_event import phase_event
+from finetune_operator.status.job_event import job_event
 
 _CLOCK_SECONDS = 30.0
 """Least time between two writes that change the time of the last report only."""
@@ -68,7 +68,7 @@ class StatusWriter:
         entry.status_written = self._clock()
         self._finetunejobs.update(written)
         record(finetunejob.namespace, finetunejob.created, finetunejob.status, status, now)
-        event = phase_event(finetunejob, status, now)
+        event = job_event(finetunejob, status, now)
         if event is not None and not self._events.wait(f"{finetunejob.uid} {event['reason']}"):
             logger.info("%s: %s: %s", finetunejob.key, status.phase, status.message)
             await post(self._kube, event)

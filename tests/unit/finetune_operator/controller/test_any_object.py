@@ -43,7 +43,7 @@ from finetune_operator.manifests import build_children
 from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.reports.latest import LatestReports
 from finetune_operator.status.compute import compare, compute_status, to_manifest
-from finetune_operator.status.phase_event import phase_event
+from finetune_operator.status.job_event import job_event
 
 CRD = yaml.safe_load((Path(__file__).parents[4] / "crds" / "finetunejobs.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
@@ -221,7 +221,7 @@ def everything(raw: dict[str, Any], word: str = "", body: ReportBody = REPORT, u
         if parsed.spec is not None and not parsed.terminal and observed.job and observed.job.end:
             assert status.phase == ("Succeeded" if observed.job.end.succeeded else "Failed")
         compare(parsed.status, status)
-        phase_event(parsed, status, START + timedelta(hours=1))
+        job_event(parsed, status, START + timedelta(hours=1))
         written = json.loads(json.dumps(to_manifest(status)))
         again = parse_finetunejob({**raw, "status": written})
         assert to_manifest(again.status) == written

@@ -17,7 +17,7 @@ from tests.unit.finetune_operator.samples import (
 from tests.unit.finetune_operator.status.statuses import REPORT, compute
 
 from finetune_operator.job.finetunejob import parse_finetunejob
-from finetune_operator.status.phase_event import phase_event
+from finetune_operator.status.job_event import job_event
 
 STILL = (
     f"no step since {stamp(50)}; if none is done by {stamp(170)} the attempt ends, and a new one goes on from the newest "
@@ -54,7 +54,7 @@ def test_it_is_announced_once() -> None:
     still, later = seen(report(), moving, 115, came=100), seen(report(), moving, 145, came=100)
 
     events = [
-        phase_event(parse_finetunejob(finetunejob(before)), parse_finetunejob(finetunejob(after)).status, at(120))
+        job_event(parse_finetunejob(finetunejob(before)), parse_finetunejob(finetunejob(after)).status, at(120))
         for before, after in ((moving, still), (still, later))
     ]
 

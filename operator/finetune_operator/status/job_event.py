@@ -1,0 +1,71 @@
+"""The Event that announces a new phase, or a new reason why a job waits or is about to stop."""
+
+from datetime import datetime
+from typing import Final
+
+from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
+from finetune_api.status import FineTuneJobStatus, format_time
+from finetune_api.v1alpha1 import API_VERSION, KIND
+from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.names import MANAGER, child_name
+
+_ON_ITS_WAY: Final = frozenset(
+    {
+        Reason.CREATING,
+        Reason.WAITING_FOR_POD,
+        Reason.CONTAINER_CREATING,
+        Reason.PREFLIGHT,
+        Reason.PREFLIGHT_PASSED,
+        Reason.PREPARING,
+        Reason.TRAINING,
+        Reason.EVALUATING,
+        Reason.SAVING,
+        Reason.EXPORTING,
+        Reason.FINISHED,
+        Reason.FINISHING,
+        Reason.STOPPING,
+        Reason.SUSPENDED,
+        Reason.SUCCEEDED,
+    }
+)
+"""Reasons of conditions with which nothing is in a job's way: the phase says as much."""
+_NO_TROUBLE: Final = frozenset({Reason.WAITING_FOR_QUOTA, Reason.WAITING_FOR_ADMISSION, Reason.RESUMING})
+
+
+def job_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now: datetime) -> JsonObject | None:
+    """The Event for a change from the job's status to `status`, or None where phase and reason say the same as before."""
+    before, reason = _reason(finetunejob.status), _reason(status)
+    if status.phase is None or (status.phase == finetunejob.status.phase and reason in (before, *_ON_ITS_WAY)):
+        return None
+    told = status.failure.reason if status.failure else status.phase if reason in _ON_ITS_WAY else reason
+    trouble = status.failure is not None or reason not in _ON_ITS_WAY | _NO_TROUBLE
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "generateName": child_name(finetunejob.name) + ".",
+            "namespace": finetunejob.namespace,
+        },
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "namespace": finetunejob.namespace,
+            "name": finetunejob.name,
+            "uid": finetunejob.uid,
+        },
+        "type": "Warning" if trouble else "Normal",
+        "reason": told,
+        "message": status.message or status.phase,
+        "source": {"component": MANAGER},
+        "reportingComponent": MANAGER,
+        "reportingInstance": MANAGER,
+        "firstTimestamp": format_time(now),
+        "lastTimestamp": format_time(now),
+        "count": 1,
+    }
+
+
+def _reason(status: FineTuneJobStatus) -> str:
+    """That of the condition Ready, which has the reason of the phase."""
+    return next((each.reason for each in status.conditions if each.type == "Ready"), "")
