@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import signal
+import socket
+import uuid
 from collections.abc import Awaitable, Callable
 
 from kubernetes.aio.client import ApiClient
@@ -25,20 +27,23 @@ from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import JOBS, PODS, PROFILES, Kind, Kube, connect
 from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.lease import Lease
 from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.metrics.fleet import Fleet
 from finetune_operator.metrics.instruments import LEADER, RECONCILE, RECONCILE_ERRORS
 from finetune_operator.metrics_server import serve_metrics
 from finetune_operator.reports.certificates import Certificates
+from finetune_operator.reports.endpoint import Endpoint
 from finetune_operator.reports.pod_owner import PodOwners
 from finetune_operator.reports.server import serve_reports
-from finetune_operator.reports.serving import Server
 from finetune_operator.settings import Settings
 
 _CHECK_SECONDS = 60.0
 _RETRY_SECONDS = 2.0
 _LONGEST_BEHIND_SECONDS = 120.0
+_LEASE_QPS = 10
+"""Of the Lease, whose renewal waits for no other request."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +64,16 @@ class Operator:
         self._settings = settings
         self._client = client
         self._namespaces = settings.watch_namespaces
-        self._kube = Kube(client, qps=settings.kube_qps, burst=settings.kube_burst)
+        self._lease = Lease(
+            Kube(client, qps=_LEASE_QPS, burst=_LEASE_QPS),
+            namespace=settings.namespace,
+            name=settings.secret_name,
+            identity=f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
+            seconds=settings.lease_seconds,
+        )
+        self._kube = Kube(client, qps=settings.kube_qps, burst=settings.kube_burst, may_write=self._lease.left)
         self._certificates = Certificates(
-            client, namespace=settings.namespace, secret=settings.secret_name, hosts=settings.report_hosts()
+            self._kube, namespace=settings.namespace, secret=settings.secret_name, hosts=settings.report_hosts()
         )
         self._queue: WorkQueue[Key] = WorkQueue(
             self._reconcile, delay_of=retry_after, lane_of=lambda key: key.namespace, is_urgent=self._has_a_job
@@ -99,6 +111,7 @@ class Operator:
         )
         self._heartbeat = Heartbeat()
         self._started = False
+        self._taking_reports = False
 
     def _informer(
         self,
@@ -124,7 +137,7 @@ class Operator:
         """Serve until SIGTERM or SIGINT."""
         settings = self._settings
         health = await serve_health(
-            settings.health_host, settings.health_port, alive=self._alive_checks(), ready=[self._ready_check]
+            settings.health_host, settings.health_port, alive=[self._heartbeat.check], ready=self._ready_checks()
         )
         metrics = await serve_metrics(settings.metrics_host, settings.metrics_port, self._fleet())
         heartbeat = asyncio.create_task(self._heartbeat.run())
@@ -133,53 +146,75 @@ class Operator:
             await _retry_until_done(
                 "FineTuneJobs cannot be listed; is their definition installed?", self._read_finetunejobs
             )
-            await _retry_until_done("the keys of the report endpoint cannot be read", self._certificates.refresh)
-            report_server = await serve_reports(
-                client=self._client,
-                find_job=PodOwners(self._jobs, self._pods, self._finetunejobs.key_of_uid).find,
-                on_report=self._finetunejobs.take_report,
-                on_refused=self._finetunejobs.refuse_report,
-                context=self._certificates.context,
-                host=settings.reports_host,
-                port=settings.reports_port,
-            )
-            self._reports_url = settings.reports_url or f"https://127.0.0.1:{report_server.port}"
-            await self._work(report_server)
+            await self._work()
         finally:
             heartbeat.cancel()
             await metrics.close()
             await health.close()
 
-    async def _work(self, report_server: Server) -> None:
+    async def _work(self) -> None:
+        """Keep the caches, and lead whenever it is this process' turn."""
         stop_kopf = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            tasks = [
+            caches = [
                 group.create_task(self._jobs.run()),
                 group.create_task(self._run_pods()),
                 group.create_task(self._quotas.run()),
                 group.create_task(self._profile_cache.run()),
-                group.create_task(self._profiles.keep_default()),
                 group.create_task(self._check()),
-                group.create_task(self._certificates.keep_fresh(self._add_all)),
             ]
             # No work before the first lists: what is not in a cache yet would be asked for one by one.
             await self._jobs.synced.wait()
             await self._pods.synced.wait()
             await self._profile_cache.synced.wait()
-            self._want_default()
-            tasks.append(group.create_task(self._queue.work(self._settings.workers)))
             kopf_started = asyncio.Event()
             group.create_task(self._run_kopf(kopf_started, stop_kopf))
             await kopf_started.wait()
             self._started = True
-            LEADER.set(1)
-            logger.info("serving %s; reports at %s", ", ".join(self._namespaces) or "all namespaces", self._reports_url)
+            logger.info("serving %s", ", ".join(self._namespaces) or "all namespaces")
+            leading = group.create_task(self._lease.run(self._lead))
             await _signal_to_stop()
             # Ours first: at its end Kopf waits for every task of the loop that came after it, such as open connections.
-            for task in tasks:
+            leading.cancel()
+            await asyncio.wait([leading])
+            for task in caches:
                 task.cancel()
-            await report_server.close()
             stop_kopf.set()
+
+    async def _lead(self) -> None:
+        """Do the work and take reports, until cancelled. Nobody else does meanwhile."""
+        settings = self._settings
+        await _retry_until_done("the keys of the report endpoint cannot be read", self._certificates.refresh)
+        report_server = await serve_reports(
+            client=self._client,
+            find_job=PodOwners(self._jobs, self._pods, self._finetunejobs.key_of_uid).find,
+            on_report=self._finetunejobs.take_report,
+            on_refused=self._finetunejobs.refuse_report,
+            context=self._certificates.context,
+            host=settings.reports_host,
+            port=settings.reports_port,
+        )
+        self._reports_url = settings.reports_url or f"https://127.0.0.1:{report_server.port}"
+        self._finetunejobs.begin_anew()
+        self._want_default()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._queue.work(settings.workers))
+                group.create_task(self._profiles.keep_default())
+                group.create_task(self._certificates.keep_fresh(self._add_all))
+                if settings.service:
+                    group.create_task(self._endpoint(settings.service).keep(self._kube, report_server.port))
+                self._taking_reports = True
+                LEADER.set(1)
+                logger.info("reports come to %s", self._reports_url)
+        finally:
+            self._taking_reports = False
+            LEADER.set(0)
+            await report_server.close()
+
+    def _endpoint(self, service: str) -> Endpoint:
+        settings = self._settings
+        return Endpoint(settings.namespace, service, settings.pod_name, settings.pod_uid, settings.pod_ip)
 
     async def _run_pods(self) -> None:
         """Watch pods once the Jobs are known, by which ours are told from those of others."""
@@ -261,12 +296,13 @@ class Operator:
         for key in self._finetunejobs.all_keys():
             self._queue.add(key)
 
-    def _alive_checks(self) -> list[Check]:
+    def _ready_checks(self) -> list[Check]:
         def since_the_start(silence: Callable[[], float]) -> Callable[[], float]:
             return lambda: silence() if self._started else 0.0
 
         return [
-            self._heartbeat.check,
+            self._start_check,
+            self._lease.trouble,
             silence_check("watch of Jobs", since_the_start(self._jobs.silence)),
             silence_check("watch of Pods", since_the_start(self._pods.silence)),
             silence_check("watch of FineTuneProfiles", since_the_start(self._profile_cache.silence)),
@@ -281,8 +317,10 @@ class Operator:
             watches=lambda: {resource: watch.silence() for resource, watch in watches.items()},
         )
 
-    def _ready_check(self) -> str | None:
-        return None if self._started else "the first lists have not come yet"
+    def _start_check(self) -> str | None:
+        if not self._started:
+            return "the first lists have not come yet"
+        return "reports are not taken yet" if self._lease.left() and not self._taking_reports else None
 
     async def _read_finetunejobs(self) -> None:
         """List those of each namespace. Raises one of API_FAILURES unless one may be read; the others are then tried again by their watches."""

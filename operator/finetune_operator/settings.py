@@ -39,7 +39,17 @@ class Settings(BaseSettings):
     namespace: str = "default"
     """The operator's own namespace, where the report endpoint's keys are kept."""
     secret_name: str = "finetune-operator-reports"  # noqa: S105 - a name
-    """Secret for the keys of the report endpoint."""
+    """Secret for the keys of the report endpoint, and Lease of the operator that leads."""
+    lease_seconds: Annotated[float, Field(ge=3, le=300)] = 10
+    """How long the Lease holds without being renewed: after so much another operator takes over from one that is gone."""
+    service: str | None = None
+    """Service of the report endpoint, whose EndpointSlice the leader writes. Left out, nobody does."""
+    pod_name: str = ""
+    """The operator's own pod, to which that Service then leads,"""
+    pod_uid: str = ""
+    """the pod's uid,"""
+    pod_ip: str = ""
+    """and its address."""
 
     reports_host: str = "0.0.0.0"
     """Address that the report endpoint listens on."""

@@ -131,6 +131,12 @@ class FineTuneJobs:
             del self._keys[entry.uid]
             self._on_change(key)
 
+    def begin_anew(self) -> None:
+        """Forget what this process remembers besides the objects, and look at all of them: another may have led meanwhile."""
+        for key, entry in [*self._entries.items()]:
+            self._entries[key] = Entry(entry.packed, entry.watched, entry.listed, jobs=entry.jobs)
+            self._on_change(key)
+
     def retry_unsettled(self) -> None:
         """Look again at once at the jobs that have no profile yet."""
         for key, entry in [*self._entries.items()]:

@@ -4,6 +4,7 @@ Errors are the client's own (`kubernetes.aio.client.exceptions`): NotFoundExcept
 TimeoutError and aiohttp.ClientError where there was no answer.
 """
 
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.job.names import MANAGER
 from finetune_operator.kube.bounded_json import read_event, read_list, read_object, warn_once
 from finetune_operator.kube.budget import Budget
+from finetune_operator.kube.errors import NotLeading
 from finetune_operator.kube.request_counts import counting
 
 _TIMEOUT_SECONDS = 30.0
@@ -80,9 +82,13 @@ async def connect() -> ApiClient:
 class Kube:
     """Requests to the API, at most `qps` a second in the long run and `burst` at once; each namespace has its share."""
 
-    def __init__(self, client: ApiClient, *, qps: float, burst: int) -> None:
+    def __init__(
+        self, client: ApiClient, *, qps: float, burst: int, may_write: Callable[[], float] = lambda: math.inf
+    ) -> None:
+        """`may_write` returns for how many seconds from now on writes are allowed; 0 if they are not."""
         self._client = client
         self._budget = Budget(per_second=qps, burst=burst)
+        self._may_write = may_write
 
     async def get(self, kind: Kind, namespace: str, name: str, *, on_behalf_of: str = "") -> JsonObject | None:
         """The object as it is now, or None if there is none.
@@ -111,12 +117,16 @@ class Kube:
         path, query = kind.path(namespace, name), {"fieldManager": MANAGER}
         return await self._json("PATCH", kind, namespace, path, query, patch, "application/merge-patch+json")
 
-    async def replace_status(self, kind: Kind, manifest: JsonObject) -> JsonObject:
-        """Write `status`; ConflictException unless the object still has the resourceVersion of `manifest`."""
+    async def replace(self, kind: Kind, manifest: JsonObject, subresource: str | None = None) -> JsonObject:
+        """Write an object whole; ConflictException unless it still has the resourceVersion of `manifest`."""
         metadata = manifest["metadata"]
         namespace = metadata["namespace"]
-        path = kind.path(namespace, metadata["name"], "status")
+        path = kind.path(namespace, metadata["name"], subresource)
         return await self._json("PUT", kind, namespace, path, {"fieldManager": MANAGER}, manifest)
+
+    async def replace_status(self, kind: Kind, manifest: JsonObject) -> JsonObject:
+        """Write `status`; ConflictException unless the object still has the resourceVersion of `manifest`."""
+        return await self.replace(kind, manifest, "status")
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete this very object, in the background. Nothing happens if it is gone."""
@@ -217,6 +227,11 @@ class Kube:
             body=body,
             auth_settings=["BearerToken"],
         )
+        if method != "GET":
+            # At the last moment: the request may have waited long for its turn.
+            limit = min(_TIMEOUT_SECONDS, self._may_write())
+            if limit <= 0:
+                raise NotLeading(f"{method} {path} is for the leader alone")
         answer = await self._client.call_api(*request, _request_timeout=limit)
         if not 200 <= answer.status <= 299:
             await answer.read()  # type: ignore[no-untyped-call]

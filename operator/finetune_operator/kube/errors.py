@@ -5,8 +5,13 @@ import json
 import aiohttp
 from kubernetes.aio.client import ApiException
 
-API_FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError)
-"""Every failure that may pass: a refusal, no connection, no answer in time (an OSError), an answer that cannot be read."""
+
+class NotLeading(Exception):
+    """A write that was not sent, since this process does not hold the Lease, or may not hold it any more."""
+
+
+API_FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError, NotLeading)
+"""Every failure that may pass: a refusal, no connection, no answer in time (an OSError), an answer that cannot be read, a lost Lease."""
 
 
 def brief(error: BaseException) -> str:

@@ -22,9 +22,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from kubernetes.aio.client import ApiClient, ApiException, CoreV1Api, V1ObjectMeta, V1Secret
+from kubernetes.aio.client.exceptions import ConflictException
 
-from finetune_operator.kube.errors import API_FAILURES
+from finetune_api.base import JsonObject
+from finetune_operator.job.names import MANAGER
+from finetune_operator.kube.client import SECRETS, Kube
+from finetune_operator.kube.errors import API_FAILURES, brief
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
 AUTHORITY_RENEWAL = timedelta(days=180)
@@ -34,8 +37,6 @@ CLOCK_SKEW = timedelta(hours=1)
 
 _CHECK_SECONDS = 3600.0
 _RETRY_SECONDS = 30.0
-_CONFLICT = 409
-_NOT_FOUND = 404
 
 logger = logging.getLogger(__name__)
 
@@ -243,14 +244,14 @@ class Certificates:
 
     def __init__(
         self,
-        client: ApiClient,
+        kube: Kube,
         *,
         namespace: str,
         secret: str,
         hosts: Sequence[str],
         clock: Callable[[], datetime] = _now,
     ) -> None:
-        self._api = CoreV1Api(client)
+        self._kube = kube
         self._namespace = namespace
         self._secret = secret
         self._hosts = tuple(hosts)
@@ -286,14 +287,14 @@ class Certificates:
                 if await self.refresh():
                     on_new_bundle()
             except API_FAILURES as error:
-                logger.warning("cannot check the certificate now: %s", type(error).__name__)
+                logger.warning("cannot check the certificate now: %s", brief(error))
                 pause = _RETRY_SECONDS
             await asyncio.sleep(pause)
 
     async def _stored_or_renewed(self) -> Keys:
         while True:
-            secret = await self._read()
-            keys = from_secret_data(secret.data) if secret else None
+            secret = await self._kube.get(SECRETS, self._namespace, self._secret)
+            keys = from_secret_data(secret.get("data")) if secret else None
             now = self._clock()
             reason = due(keys, self._hosts, now)
             if keys and reason is None:
@@ -301,32 +302,22 @@ class Certificates:
             renewed = renew(keys, self._hosts, now)
             try:
                 await self._write(secret, renewed)
-            except ApiException as error:
+            except ConflictException:
                 # Another one was first, with a create or a replace; what it wrote is as good as ours.
-                if error.status != _CONFLICT:
-                    raise
                 continue
             logger.info("made new keys for the report endpoint: %s", reason)
             return renewed
 
-    async def _read(self) -> V1Secret | None:
-        try:
-            return await self._api.read_namespaced_secret(self._secret, self._namespace)
-        except ApiException as error:
-            if error.status == _NOT_FOUND:
-                return None
-            raise
-
-    async def _write(self, old: V1Secret | None, keys: Keys) -> None:
+    async def _write(self, old: JsonObject | None, keys: Keys) -> None:
         data = to_secret_data(keys)
         if old is None:
-            metadata = V1ObjectMeta(name=self._secret, labels={"app.kubernetes.io/managed-by": "finetune-operator"})
-            secret = V1Secret(metadata=metadata, type="kubernetes.io/tls", data=data)
-            await self._api.create_namespaced_secret(self._namespace, secret)
+            labels = {"app.kubernetes.io/managed-by": MANAGER}
+            metadata = {"namespace": self._namespace, "name": self._secret, "labels": labels}
+            secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/tls"}
+            await self._kube.create(SECRETS, {**secret, "data": data})
         else:
             # With its resourceVersion, so that a newer Secret is never overwritten; type is immutable and stays.
-            secret = V1Secret(metadata=old.metadata, type=old.type, data=data)
-            await self._api.replace_namespaced_secret(self._secret, self._namespace, secret)
+            await self._kube.replace(SECRETS, {**old, "data": data})
 
 
 def _load(context: ssl.SSLContext, server: KeyPair) -> None:

@@ -57,7 +57,9 @@ EVERY_VALUE: Json = {
     "podAnnotations": {"example.com/scrape": "true"},
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"key": "control", "operator": "Exists"}],
+    "replicas": 3,
     "affinity": {"nodeAffinity": {}},
+    "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
     "priorityClassName": "system-cluster-critical",
 }
 
@@ -106,8 +108,8 @@ def test_the_deployment_is_hardened_and_told_where_it_is(render: Render) -> None
         "kind": "Deployment",
         "metadata": {"name": "ft-finetune-operator", "namespace": "ft-system", "labels": LABELS},
         "spec": {
-            "replicas": 1,
-            "strategy": {"type": "Recreate"},
+            "replicas": 2,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "selector": {"matchLabels": SELECTOR},
             "template": {
                 "metadata": {"labels": SELECTOR},
@@ -141,6 +143,19 @@ def test_the_deployment_is_hardened_and_told_where_it_is(render: Render) -> None
                                     '"memory":"512Gi","nodes":4,"outputSize":"1Ti"}',
                                 },
                                 {"name": "FINETUNE_OPERATOR_SECRET_NAME", "value": "ft-finetune-operator-reports"},
+                                {"name": "FINETUNE_OPERATOR_SERVICE", "value": "ft-finetune-operator"},
+                                {
+                                    "name": "FINETUNE_OPERATOR_POD_IP",
+                                    "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}},
+                                },
+                                {
+                                    "name": "FINETUNE_OPERATOR_POD_NAME",
+                                    "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}},
+                                },
+                                {
+                                    "name": "FINETUNE_OPERATOR_POD_UID",
+                                    "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}},
+                                },
                                 {
                                     "name": "FINETUNE_OPERATOR_REPORTS_URL",
                                     "value": "https://ft-finetune-operator.ft-system.svc:8443",
@@ -156,9 +171,14 @@ def test_the_deployment_is_hardened_and_told_where_it_is(render: Render) -> None
                                 {"name": "health", "containerPort": 8080, "protocol": "TCP"},
                                 {"name": "metrics", "containerPort": 8081, "protocol": "TCP"},
                             ],
+                            "startupProbe": {
+                                "httpGet": {"path": "/healthz", "port": "health"},
+                                "periodSeconds": 2,
+                                "timeoutSeconds": 5,
+                                "failureThreshold": 150,
+                            },
                             "livenessProbe": {
                                 "httpGet": {"path": "/healthz", "port": "health"},
-                                "initialDelaySeconds": 20,
                                 "periodSeconds": 20,
                                 "timeoutSeconds": 5,
                                 "failureThreshold": 3,
@@ -181,9 +201,24 @@ def test_the_deployment_is_hardened_and_told_where_it_is(render: Render) -> None
                         }
                     ],
                     "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}],
+                    "affinity": {
+                        "podAntiAffinity": {
+                            "preferredDuringSchedulingIgnoredDuringExecution": [
+                                elsewhere(100, "kubernetes.io/hostname"),
+                                elsewhere(50, "topology.kubernetes.io/zone"),
+                            ]
+                        }
+                    },
                 },
             },
         },
+    }
+
+
+def elsewhere(weight: int, topology: str) -> Json:
+    return {
+        "weight": weight,
+        "podAffinityTerm": {"topologyKey": topology, "labelSelector": {"matchLabels": SELECTOR}},
     }
 
 
@@ -194,14 +229,13 @@ def test_the_platform_can_choose_the_user_of_all_pods(render: Render) -> None:
     assert {"name": "FINETUNE_OPERATOR_PLATFORM_USER", "value": "true"} in pod["containers"][0]["env"]
 
 
-def test_the_service_leads_to_the_report_endpoint(render: Render) -> None:
+def test_the_service_selects_no_pod_since_the_leader_says_where_it_leads_to(render: Render) -> None:
     assert render()["Service/ft-finetune-operator"] == {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": "ft-finetune-operator", "namespace": "ft-system", "labels": LABELS},
         "spec": {
-            "selector": SELECTOR,
-            "publishNotReadyAddresses": True,
+            "selector": {**SELECTOR, "finetune.dev/endpoints": "written-by-the-leader"},
             "ports": [{"name": "reports", "port": 8443, "targetPort": "reports", "protocol": "TCP"}],
         },
     }
@@ -225,6 +259,10 @@ def test_every_value_reaches_its_place(render: Render) -> None:
         "DEFAULT_PROFILE": "open",
         "SAFE_LIMITS": '{"activeDeadlineSeconds":604800,"backoffLimit":5,"cpu":"128","gpus":2,"memory":"512Gi","outputSize":"1Ti"}',
         "SECRET_NAME": "tuner-reports",
+        "SERVICE": "tuner",
+        "POD_IP": None,
+        "POD_NAME": None,
+        "POD_UID": None,
         "REPORTS_URL": "https://reports.example.com",
         "REPORTS_PORT": "8443",
         "HEALTH_PORT": "8080",
@@ -243,6 +281,7 @@ def test_every_value_reaches_its_place(render: Render) -> None:
         "nodeSelector",
         "tolerations",
         "affinity",
+        "topologySpreadConstraints",
         "priorityClassName",
     )
     assert {name: pod["spec"][name] for name in placement} == {
@@ -250,6 +289,7 @@ def test_every_value_reaches_its_place(render: Render) -> None:
         **{name: EVERY_VALUE[name] for name in placement[1:]},
     }
     assert objects["ServiceAccount/tuner-account"]["metadata"]["annotations"] == {"example.com/role": "tuner"}
+    assert deployment["spec"]["replicas"] == 3
     assert objects["Service/tuner"]["spec"]["ports"][0]["port"] == 443
     assert objects["PodDisruptionBudget/tuner"]["spec"]["maxUnavailable"] == 0
     subjects = objects["ClusterRoleBinding/ft-system:tuner:profile-view"]["subjects"]
@@ -426,14 +466,32 @@ PROFILES: Json = {"apiGroups": ["finetune.dev"], "resources": ["finetuneprofiles
 NAMESPACE_RULE = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}
 PROFILE_RULES = [{**PROFILES, "verbs": ["get", "list", "watch"]}, NAMESPACE_RULE]
 MAKES_DEFAULT = {**PROFILES, "verbs": ["create"]}
-SECRET_RULES = [
+HOME_RULES = [
     {
         "apiGroups": [""],
         "resources": ["secrets"],
         "resourceNames": ["ft-finetune-operator-reports"],
         "verbs": ["get", "update"],
     },
+    {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "resourceNames": ["ft-finetune-operator-reports"],
+        "verbs": ["get", "update"],
+    },
+    {
+        "apiGroups": ["discovery.k8s.io"],
+        "resources": ["endpointslices"],
+        "resourceNames": ["ft-finetune-operator-leader"],
+        "verbs": ["patch"],
+    },
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    {
+        "apiGroups": ["discovery.k8s.io"],
+        "resources": ["endpointslices", "endpointslices/restricted"],
+        "verbs": ["create"],
+    },
 ]
 
 
@@ -443,7 +501,7 @@ def test_the_operator_has_these_rights_in_all_namespaces_and_no_more(render: Ren
     rules = {name: each["rules"] for name, each in objects.items() if "rules" in each}
     assert rules == {
         "ClusterRole/ft-system:ft-finetune-operator": [TOKEN_RULE, *PROFILE_RULES, MAKES_DEFAULT, *NAMESPACED_RULES],
-        "Role/ft-finetune-operator-reports": SECRET_RULES,
+        "Role/ft-finetune-operator-reports": HOME_RULES,
     }
 
 
@@ -470,7 +528,7 @@ def test_with_namespaces_what_is_namespaced_is_given_in_them_alone(render: Rende
         ],
         "Role/team-a/ft-finetune-operator": NAMESPACED_RULES,
         "Role/team-b/ft-finetune-operator": NAMESPACED_RULES,
-        "Role/ft-finetune-operator-reports": SECRET_RULES,
+        "Role/ft-finetune-operator-reports": HOME_RULES,
     }
 
 

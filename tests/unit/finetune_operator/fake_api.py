@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 from kubernetes.aio.client import ApiException
-from kubernetes.aio.client.exceptions import ConflictException
+from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
 from tests.unit.finetune_operator.samples import merged
 
 from finetune_operator.kube.client import Kind, Kube
@@ -56,6 +56,15 @@ class FakeApi(Kube):
     async def merge(self, kind: Kind, namespace: str, name: str, patch: dict[str, Any]) -> dict[str, Any]:
         self._note("merge", kind)
         return self.put(kind, merged(self.objects[kind.plural, name], patch))
+
+    async def replace(self, kind: Kind, manifest: dict[str, Any], subresource: str | None = None) -> dict[str, Any]:
+        self._note("replace", kind)
+        stored = self.objects.get((kind.plural, manifest["metadata"]["name"]))
+        if stored is None:
+            raise NotFoundException(status=404)
+        if stored["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
+            raise ConflictException(status=409)
+        return self.put(kind, manifest)
 
     async def replace_status(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
         self._note("replace status of", kind)

@@ -134,6 +134,7 @@ BUILT_IN = (
     _built_in("apps", "Deployment", "deploy", "status", has_generation=True, **_ALL),
     _built_in("batch", "Job", "", "status", has_generation=True, **_ALL),
     _built_in("coordination.k8s.io", "Lease"),
+    _built_in("discovery.k8s.io", "EndpointSlice"),
     _built_in("events.k8s.io", "Event", "ev", model="EventsV1Event", stored_as="/events"),
     _built_in("networking.k8s.io", "NetworkPolicy", "netpol", has_generation=True),
     _built_in("policy", "PodDisruptionBudget", "pdb", "status", has_generation=True),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from kubernetes.aio.client import ApiClient, ApiException
 
+from finetune_operator.kube.client import Kube
 from finetune_operator.reports.certificates import (
     AUTHORITY_LIFETIME,
     AUTHORITY_RENEWAL,
@@ -137,7 +138,13 @@ def test_a_key_of_another_certificate_is_refused() -> None:
 
 def certificates(client: ApiClient, now: datetime | None = None) -> Certificates:
     moment = now or datetime.now(UTC)
-    return Certificates(client, namespace="finetune", secret="reports-tls", hosts=HOSTS, clock=lambda: moment)
+    return Certificates(
+        Kube(client, qps=1000, burst=1000),
+        namespace="finetune",
+        secret="reports-tls",
+        hosts=HOSTS,
+        clock=lambda: moment,
+    )
 
 
 async def test_the_first_start_makes_the_secret_and_the_next_one_reads_it(api_server: Any, client: ApiClient) -> None:
@@ -191,7 +198,9 @@ async def test_an_api_server_that_refuses_is_not_hidden(api_server: Any, client:
 
 async def test_a_server_takes_a_renewed_certificate_without_a_restart(api_server: Any, client: ApiClient) -> None:
     now = datetime.now(UTC) - 80 * DAY
-    served = Certificates(client, namespace="finetune", secret="reports-tls", hosts=HOSTS, clock=lambda: now)
+    served = Certificates(
+        Kube(client, qps=1000, burst=1000), namespace="finetune", secret="reports-tls", hosts=HOSTS, clock=lambda: now
+    )
     await served.refresh()
     trust = ssl.create_default_context(cadata=served.bundle)
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=served.context)

@@ -26,6 +26,7 @@ from finetune_api.report import (
 from finetune_api.status import MetricValue, Progress
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import Received, report_path
+from finetune_operator.kube.client import Kube
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.reports.certificates import Certificates
 from finetune_operator.reports.connections import Bounds
@@ -99,7 +100,9 @@ async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer
     endpoints: list[Endpoint] = []
 
     async def start_server(rate: RateLimit | None = None, bounds: Bounds = BOUNDS) -> Endpoint:
-        certificates = Certificates(client, namespace="finetune", secret="reports-tls", hosts=["localhost"])
+        certificates = Certificates(
+            Kube(client, qps=1000, burst=1000), namespace="finetune", secret="reports-tls", hosts=["localhost"]
+        )
         await certificates.refresh()
         pods, received, refused = Pods(), [], []
         server = await serve_reports(

@@ -1,0 +1,81 @@
+"""Who does not lead sends no write, however long it has waited for its turn."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
+
+from finetune_operator.kube.client import JOBS, Kube
+from finetune_operator.kube.errors import NotLeading
+
+MANIFEST = {"metadata": {"namespace": "ns", "name": "a", "resourceVersion": "1"}, "status": {}}
+
+
+class Client:
+    """Answers each request by an empty object; `sent` is what came, with the seconds that it may take."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, float]] = []
+
+    async def param_serialize(self, method: str, path: str, **_: Any) -> tuple[str, str]:
+        return method, path
+
+    async def call_api(self, method: str, path: str, *, _request_timeout: float) -> Any:
+        self.sent.append((method, _request_timeout))
+
+        async def read() -> bytes:
+            return b"{}"
+
+        return SimpleNamespace(status=200, response=SimpleNamespace(read=read))
+
+
+async def write_each_way(kube: Kube) -> list[type[BaseException] | None]:
+    """What each way to write raises."""
+    writes = (
+        kube.create(JOBS, MANIFEST),
+        kube.apply(JOBS, MANIFEST),
+        kube.merge(JOBS, "ns", "a", {}),
+        kube.replace(JOBS, MANIFEST),
+        kube.replace_status(JOBS, MANIFEST),
+        kube.delete(JOBS, "ns", "a", "uid"),
+    )
+    raised = await asyncio.gather(*writes, return_exceptions=True)
+    return [type(each) if isinstance(each, BaseException) else None for each in raised]
+
+
+async def test_without_the_lease_no_write_is_sent_and_reads_go_on() -> None:
+    client = Client()
+    kube = Kube(client, qps=1000, burst=1000, may_write=lambda: 0.0)  # type: ignore[arg-type]
+
+    raised = await write_each_way(kube)
+    await kube.get(JOBS, "ns", "a")
+
+    assert raised == [NotLeading] * 6
+    assert client.sent == [("GET", 30.0)]
+
+
+async def test_a_write_may_take_no_longer_than_the_lease_holds() -> None:
+    client = Client()
+    kube = Kube(client, qps=1000, burst=1000, may_write=lambda: 4.0)  # type: ignore[arg-type]
+
+    await write_each_way(kube)
+
+    assert {seconds for _, seconds in client.sent} == {4.0}
+
+
+def test_a_write_that_waited_until_the_lease_was_lost_is_not_sent() -> None:
+    client = Client()
+
+    async def program() -> None:
+        loop = asyncio.get_running_loop()
+        kube = Kube(client, qps=0.1, burst=1, may_write=lambda: 5.0 - loop.time())  # type: ignore[arg-type]
+        kube._budget._rate._clock = loop.time
+        await kube.create(JOBS, MANIFEST)
+        with pytest.raises(NotLeading):
+            await kube.create(JOBS, MANIFEST)
+
+    run_in_virtual_time(program())
+
+    assert client.sent == [("POST", 5.0)]
