@@ -27,6 +27,7 @@ from finetune_operator.manifests.cache import is_cache_claim
 from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.run_secret import build_run_secret
+from finetune_operator.status.image_pulls import is_unpulled
 
 _LATER = (ForbiddenException,)
 """A quota, a namespace that goes away, or a policy: it may change."""
@@ -143,6 +144,10 @@ class Children:
         if job is None or job.end is not None:
             return observed
         patch, pod_defaults = changes(job.requested, spec), self._pod_defaults()
+        if spec.pod.image is None and job.image != pod_defaults.image and is_unpulled(finetunejob.status, observed):
+            # The operator's default was wrong, and has been corrected: the next pass makes the Job anew.
+            await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
+            return observed
         wanted = pod_defaults.ca, observed.attempts[-1].uid if observed.attempts else None
         if entry.restored != wanted:
             children = build_children(finetunejob, spec, pod_defaults)

@@ -60,6 +60,8 @@ class JobState:
     """When it was admitted: absent while it is suspended."""
     created: datetime | None = None
     queue: str | None = None
+    image: str | None = None
+    """What its pods run."""
     requested: str | None = None
     """The annotation with what the operator last requested."""
     deleting: bool = False
@@ -191,7 +193,7 @@ def trim_job(raw: JsonObject) -> JsonObject:
     spec, status = raw.get("spec") or {}, raw.get("status") or {}
     return {
         "metadata": _trim_metadata(raw["metadata"]),
-        "spec": _only(spec, "suspend"),
+        "spec": {**_only(spec, "suspend"), "template": {"spec": {"containers": _trim_containers(_template(spec))}}},
         "status": _only(status, "startTime", "completionTime", "conditions"),
     }
 
@@ -199,7 +201,6 @@ def trim_job(raw: JsonObject) -> JsonObject:
 def trim_pod(raw: JsonObject) -> JsonObject:
     """The part of a pod that a cache keeps: what this file and ownership.py read."""
     spec, status = raw.get("spec") or {}, raw.get("status") or {}
-    containers = [_only(each, "name", "image") for each in spec.get("containers") or [] if each["name"] == CONTAINER]
     states = [
         _only(each, "name", "state") for each in status.get("containerStatuses") or [] if each["name"] == CONTAINER
     ]
@@ -208,7 +209,7 @@ def trim_pod(raw: JsonObject) -> JsonObject:
     conditions = [_only(each, *read) for each in status.get("conditions") or [] if each["type"] in _CONDITIONS]
     return {
         "metadata": _trim_metadata(raw["metadata"]),
-        "spec": {**_only(spec, "nodeName"), "containers": containers},
+        "spec": {**_only(spec, "nodeName"), "containers": _trim_containers(spec)},
         "status": {
             **_only(status, "phase", "reason", "message", "nominatedNodeName"),
             "conditions": conditions,
@@ -216,6 +217,16 @@ def trim_pod(raw: JsonObject) -> JsonObject:
             **({"initContainerStatuses": initial} if initial else {}),
         },
     }
+
+
+def _trim_containers(pod: JsonObject) -> list[JsonObject]:
+    return [_only(each, "name", "image") for each in pod.get("containers") or [] if each["name"] == CONTAINER]
+
+
+def _template(job: JsonObject) -> JsonObject:
+    """The spec of a Job's pods, from the Job's."""
+    spec: JsonObject = (job.get("template") or {}).get("spec") or {}
+    return spec
 
 
 def _trim_metadata(metadata: JsonObject) -> JsonObject:
@@ -243,6 +254,7 @@ def parse_job(raw: JsonObject) -> JobState:
         start_time=parse_time(status.get("startTime")),
         created=parse_time(metadata.get("creationTimestamp")),
         queue=(metadata.get("labels") or {}).get(LABEL_QUEUE),
+        image=_text((_named(_template(spec).get("containers")) or {}).get("image")),
         requested=(metadata.get("annotations") or {}).get(ANNOTATION_REQUESTED),
         deleting="deletionTimestamp" in metadata,
         end=_end(status),

@@ -4,9 +4,9 @@ import re
 from typing import Final
 
 from finetune_api.reasons import Reason
-from finetune_api.status import format_time
+from finetune_api.status import FineTuneJobStatus, format_time
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.observation import Cause, PodState
+from finetune_operator.job.observation import Cause, Observation, PodState
 
 PULLS: Final = frozenset({Reason.ERR_IMAGE_PULL, Reason.IMAGE_PULL_BACK_OFF})
 """Reasons of a pull that is tried again."""
@@ -25,6 +25,13 @@ _WRAPPING = re.compile(
 def is_pull(cause: Cause) -> bool:
     """Whether a container waits for its image."""
     return cause.reason in PULLS or cause.reason in _NEVER
+
+
+def is_unpulled(status: FineTuneJobStatus, observed: Observation) -> bool:
+    """Whether a pod of the Job waits for its image, and nothing of the run has ever begun."""
+    began = any(attempt.start_time for attempt in status.attempts)
+    began = began or any(pod.started or pod.terminated for pod in observed.pods)
+    return not began and any(pod.waiting is not None and is_pull(pod.waiting) for pod in observed.newest)
 
 
 def describe_pull(pod: PodState, cause: Cause, tried: Cause | None, spec: FineTuneJobSpec) -> str:

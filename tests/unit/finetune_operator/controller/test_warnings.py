@@ -1,5 +1,7 @@
 """Which Warnings of Kubernetes explain a wait, and which are of the past."""
 
+# ruff: noqa: F811 - tests take the fixture that is imported
+
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ def scheduled(seconds: float) -> list[dict[str, Any]]:
     return [{"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp(seconds)}]
 
 
-async def seen(world: World, given: dict[str, Any], *warnings: dict[str, Any]) -> dict[str, Any]:  # noqa: F811
+async def seen(world: World, given: dict[str, Any], *warnings: dict[str, Any]) -> dict[str, Any]:
     """The status of a job with this pod, after these Warnings about what is asked for."""
     world.api.put(JOBS, merged(job(start=-3600), OWNED))
     world.api.put(PODS, merged(given, OWNED_POD))
@@ -38,7 +40,7 @@ def warning(reason: str, message: str, seconds: float, count: int = 1) -> dict[s
     return {"reason": reason, "message": message, "lastTimestamp": stamp(seconds), "count": count}
 
 
-async def test_what_the_scheduler_lacked_is_over_once_the_pod_has_a_node(world: World) -> None:  # noqa: F811
+async def test_what_the_scheduler_lacked_is_over_once_the_pod_has_a_node(world: World) -> None:
     stale = warning(
         "FailedScheduling", "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.", 20
     )
@@ -52,7 +54,7 @@ async def test_what_the_scheduler_lacked_is_over_once_the_pod_has_a_node(world: 
     ("since", "told"), [(20, "starting the container"), (19, "a volume cannot be mounted: no Secret x")]
 )
 async def test_a_warning_from_before_the_pod_had_its_node_is_no_explanation(
-    world: World,  # noqa: F811
+    world: World,
     since: float,
     told: str,
 ) -> None:
@@ -61,7 +63,7 @@ async def test_a_warning_from_before_the_pod_had_its_node_is_no_explanation(
     assert status["message"] == told
 
 
-async def test_a_storage_class_that_is_not_there_is_named_by_its_claims_warning(world: World) -> None:  # noqa: F811
+async def test_a_storage_class_that_is_not_there_is_named_by_its_claims_warning(world: World) -> None:
     missing = warning("ProvisioningFailed", 'storageclass.storage.k8s.io "fast" not found', -7200)
 
     status = await seen(world, pod(node=None, conditions=[UNBOUND]), missing)
@@ -76,7 +78,7 @@ async def test_a_storage_class_that_is_not_there_is_named_by_its_claims_warning(
     }
 
 
-async def test_a_cluster_without_a_storage_class_is_known_by_the_claim(world: World) -> None:  # noqa: F811
+async def test_a_cluster_without_a_storage_class_is_known_by_the_claim(world: World) -> None:
     world.api.put(PVCS, {"metadata": {"name": "yelp-0f9be1d4"}, "spec": {}, "status": {"phase": "Pending"}})
 
     status = await seen(world, pod(node=None, conditions=[UNBOUND]))
@@ -85,7 +87,7 @@ async def test_a_cluster_without_a_storage_class_is_known_by_the_claim(world: Wo
     assert "it names no StorageClass, and the cluster has no default one" in status["message"]
 
 
-async def test_a_claim_that_is_still_being_bound_is_waited_for(world: World) -> None:  # noqa: F811
+async def test_a_claim_that_is_still_being_bound_is_waited_for(world: World) -> None:
     claim = {
         "metadata": {"name": "yelp-0f9be1d4"},
         "spec": {"storageClassName": "fast"},
@@ -98,7 +100,7 @@ async def test_a_claim_that_is_still_being_bound_is_waited_for(world: World) -> 
     assert line(status)[1:] == ("Unschedulable", "no node can take the pod: a claim of the pod has no volume yet")
 
 
-async def test_the_tries_to_pull_an_image_are_counted_by_the_pulls_alone(world: World) -> None:  # noqa: F811
+async def test_the_tries_to_pull_an_image_are_counted_by_the_pulls_alone(world: World) -> None:
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "trainer:1"'}}
     events = [
         warning("Failed", 'Failed to pull image "trainer:1": trainer:1: not found', 40, 3),
