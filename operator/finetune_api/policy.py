@@ -15,6 +15,9 @@ from finetune_api.v1alpha1 import API_VERSION, GROUP, PLURAL
 
 NAME: Final = f"{PLURAL}.{GROUP}"
 PROFILE_NAME: Final = f"{profile.PLURAL}.{GROUP}"
+PROFILE_SIZE_NAME: Final = f"size.{PROFILE_NAME}"
+MAX_SPEC_BYTES: Final = 64 * 1024
+"""Most that the spec of a FineTuneJob or FineTuneProfile has as JSON."""
 _GROUP_VERSION: Final = "admissionregistration.k8s.io/v1"
 _WHERE: Final = "spec.training.arguments"
 
@@ -27,6 +30,8 @@ def admission_policies() -> list[JsonObject]:
         _binding(NAME),
         _policy(PROFILE_NAME, _profile()),
         _binding(PROFILE_NAME, paramRef=parameters),
+        _policy(PROFILE_SIZE_NAME, _profile_size()),
+        _binding(PROFILE_SIZE_NAME),
     ]
 
 
@@ -48,17 +53,45 @@ def _binding(name: str, **more: JsonObject) -> JsonObject:
     }
 
 
-def _on(*operations: str) -> JsonObject:
-    rule = {"apiGroups": [GROUP], "apiVersions": ["*"], "operations": [*operations], "resources": [PLURAL]}
+def _on(*operations: str, plural: str = PLURAL) -> JsonObject:
+    rule = {"apiGroups": [GROUP], "apiVersions": ["*"], "operations": [*operations], "resources": [plural]}
     return {"resourceRules": [rule]}
 
 
+# What `format` writes is JSON but for its escapes, which are shorter, and for numbers with a fraction, of which it writes six
+# digits. All three are counted as the longest that they can be, so that no spec that is taken has more bytes as the API
+# server sends it.
+_SPEC_VARIABLES: Final = [
+    {"name": "text", "expression": "'%s'.format([dyn(object.spec)])"},
+    {
+        "name": "size",
+        "expression": r"size(bytes(variables.text)) + 5 * size(variables.text.findAll(r'[<>&]|\\[abfvx]'))"
+        r" + 16 * size(variables.text.findAll(r'\.[0-9]{6}[,}\]]'))",
+    },
+]
+_SPEC_FITS: Final = {
+    "expression": f"variables.size <= {MAX_SPEC_BYTES}",
+    "messageExpression": f"'spec: takes ' + string(variables.size) + ' bytes as JSON, and at most {MAX_SPEC_BYTES} fit'",
+}
+
+
+def _profile_size() -> JsonObject:
+    return {
+        "matchConstraints": _on("CREATE", "UPDATE", plural=profile.PLURAL),
+        "variables": _SPEC_VARIABLES,
+        "validations": [_SPEC_FITS],
+    }
+
+
 def _arguments() -> JsonObject:
-    """The rules about what cannot be changed after the creation: `spec.training.arguments`, and the namespace."""
+    """The rules about what cannot be changed after the creation: all of the spec together, `spec.training.arguments`, and the namespace."""
     there = "has(object.spec.training) && has(object.spec.training.arguments)"
     return {
         "matchConstraints": _on("CREATE"),
-        "variables": [{"name": "arguments", "expression": f"{there} ? object.spec.training.arguments : dyn({{}})"}],
+        "variables": [
+            {"name": "arguments", "expression": f"{there} ? object.spec.training.arguments : dyn({{}})"},
+            *_SPEC_VARIABLES,
+        ],
         "validations": [
             # Where the operator's account may write nothing.
             {
@@ -66,8 +99,15 @@ def _arguments() -> JsonObject:
                 "message": "FineTuneJobs are not served in namespaces kube-*",
             },
             *({"expression": rule.cel, "message": f"{_WHERE}: {rule.message}"} for rule in RULES),
+            _SPEC_FITS,
         ],
     }
+
+
+# All that is seen here, where neither variables nor the namespace's labels are: it spares the profiles that are not meant.
+_MAY_BE_OWN: Final = (
+    "request.operation == 'UPDATE' || !object.spec.?profile.hasValue() || params.metadata.name == object.spec.profile"
+)
 
 
 def _profile() -> JsonObject:
@@ -84,6 +124,7 @@ def _profile() -> JsonObject:
     return {
         "paramKind": {"apiVersion": API_VERSION, "kind": profile.KIND},
         "matchConstraints": _on("CREATE", "UPDATE"),
+        "matchConditions": [{"name": "it-may-be-the-job-s-own", "expression": _MAY_BE_OWN}],
         "variables": [{"name": name, "expression": expression} for name, expression in variables.items()],
         "validations": [_validation(rule) for rule in PROFILE_RULES],
     }
@@ -95,5 +136,6 @@ def _validation(rule: ProfileRule) -> JsonObject:
         silent = f"({silent} && {rule.changeable} == old{rule.changeable.replace('object', 'Object', 1)})"
     return {
         "expression": f"!variables.own || {silent} || ({rule.holds})",
-        "messageExpression": f"'profile ' + params.metadata.name + ': ' + {rule.wording}",
+        # A message is put together whether it is needed or not, for each profile.
+        "messageExpression": f"!variables.own ? '' : 'profile ' + params.metadata.name + ': ' + {rule.wording}",
     }

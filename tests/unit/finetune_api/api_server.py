@@ -23,6 +23,7 @@ _ENVIRONMENT: Final = environment({"request": cel.Type.DYN, "variables": cel.Typ
 _POLICY: Final = [
     (_ENVIRONMENT.compile(rule["expression"]), rule["message"])
     for rule in admission_policies()[0]["spec"]["validations"]
+    if "message" in rule
 ]
 
 

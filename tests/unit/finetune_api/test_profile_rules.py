@@ -3,11 +3,13 @@
 from typing import Any, Final
 
 import pytest
+from cel_expr_python import cel
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.finetune_api.api_server import SERVER_RESOURCE, complete_spec
 from tests.unit.finetune_api.profile_cases import BASE, CASES, JOB, NAMESPACES, Case
 
+from devcluster.apiserver.cel.library import environment
 from devcluster.apiserver.kinds.admission_policies import Admission, default_policy, denial
 from devcluster.apiserver.kinds.crds import resources_of
 from devcluster.apiserver.schemas.structural import apply_defaults
@@ -19,7 +21,7 @@ from finetune_api.profile_table import PROFILE_RULES, violation
 from finetune_api.v1alpha1 import FineTuneJobSpec
 
 PROFILE: Final = "gpus"
-_POLICY, _BINDING = admission_policies()[2:]
+_POLICY, _BINDING = admission_policies()[2:4]
 default_policy(_POLICY["spec"])
 _SCHEMA: Final = resources_of(profile_definition())[0].schema
 
@@ -136,6 +138,38 @@ def test_a_status_that_comes_with_a_new_job_names_no_profile() -> None:
     job = job_object("profiles-a", {}, status={"profile": {"name": "lax"}})
 
     assert by_the_policy(job, profile_object("default", STRICT), profile_object("lax", {})) is not None
+
+
+def test_a_profile_that_is_not_the_job_s_own_costs_neither_rules_nor_messages() -> None:
+    said = environment(dict.fromkeys(("params", "request", "variables", "object", "oldObject"), cel.Type.DYN))
+    # All that may be looked at: whatever else an expression reads is missing, and an error.
+    data = {"request": {"operation": "CREATE"}, "variables": {"own": False}, "params": {}, "object": {}}
+
+    results = [
+        (
+            said.compile(rule["expression"]).eval(data=data).value(),
+            said.compile(rule["messageExpression"]).eval(data=data).value(),
+        )
+        for rule in _POLICY["spec"]["validations"]
+    ]
+
+    assert results == [(True, "")] * len(PROFILE_RULES)
+
+
+def test_profiles_that_a_job_does_not_name_are_not_even_evaluated() -> None:
+    condition = _POLICY["spec"]["matchConditions"][0]["expression"]
+    program = environment(dict.fromkeys(("params", "request", "object"), cel.Type.DYN)).compile(condition)
+
+    def looks_at(profile: str, spec: dict[str, Any], operation: str = "CREATE") -> object:
+        data = {
+            "params": {"metadata": {"name": profile}},
+            "object": {"spec": spec},
+            "request": {"operation": operation},
+        }
+        return program.eval(data=data).value()
+
+    assert [looks_at("a", {"profile": "a"}), looks_at("a", {}), looks_at("a", {"profile": "b"}, "UPDATE")] == [True] * 3
+    assert looks_at("a", {"profile": "b"}) is False
 
 
 def test_a_long_list_is_cut_on_both_sides() -> None:

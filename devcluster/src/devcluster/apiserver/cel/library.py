@@ -59,6 +59,8 @@ def _functions() -> list[cel.FunctionDecl]:
         _function("asInteger", [(True, [double], integer, int)]),
         _function("asApproximateFloat", [(True, [double], double, float)]),
         _function("sign", [(True, [double], integer, lambda value: (value > 0) - (value < 0))]),
+        _function("find", [(True, [text, text], text, lambda value, regex: next(iter(_matches(value, regex)), ""))]),
+        _function("findAll", [(True, [text, text], _T.List(text), _matches)]),
         _function("sum", [(True, [_T.List(_T.DYN)], _T.DYN, lambda items: sum(_plain(items)))]),
     ]
 
@@ -73,6 +75,11 @@ def _function(
         for index, (member, parameters, result, impl) in enumerate(overloads)
     ]
     return cel.FunctionDecl(name, declared)
+
+
+def _matches(value: str, regex: str) -> list[str]:
+    """What matches in a text. Python's syntax has all of RE2's that expressions here use."""
+    return [match[0] for match in re.finditer(regex, value)]
 
 
 def _plain(items: Any) -> list[Any]:

@@ -1,0 +1,62 @@
+"""What the admission policies say of the size of a spec. That none is longer than they let it is seen on a real API server."""
+
+from typing import Any, Final
+
+import pytest
+from tests.unit.finetune_api.api_server import SERVER_RESOURCE, complete_spec
+from tests.unit.finetune_api.wrong_specs import BASE
+
+from devcluster.apiserver.kinds.admission_policies import Admission, default_policy, denial
+from devcluster.apiserver.kinds.crds import resources_of
+from finetune_api.crd import profile_definition
+from finetune_api.policy import admission_policies
+
+_POLICIES: Final = admission_policies()
+for _policy in _POLICIES[::2]:
+    default_policy(_policy["spec"])
+_TERM: Final = {
+    "maxSkew": 1,
+    "topologyKey": "zone",
+    "whenUnsatisfiable": "DoNotSchedule",
+    "labelSelector": {"matchLabels": {f"{number}{'k' * 800}": "v" for number in range(32)}},
+}
+
+
+def said(index: int, admission: Admission) -> str:
+    error = denial(*_POLICIES[index : index + 2], admission, {"metadata": {"name": "team"}}, [None])
+    return error.message.partition("denied request: ")[2] if error else ""
+
+
+def of_job(spec: dict[str, Any]) -> str:
+    job = {"metadata": {"name": "job", "namespace": "team"}, "spec": complete_spec({**BASE, **spec})}
+    return said(0, Admission(SERVER_RESOURCE, "", job, None, {}))
+
+
+def of_profile(spec: dict[str, Any], old: dict[str, Any] | None = None) -> str:
+    profile = {"metadata": {"name": "gpus"}, "spec": spec}
+    before = None if old is None else {"metadata": {"name": "gpus"}, "spec": old}
+    return said(4, Admission(resources_of(profile_definition())[0], "", profile, before, {}))
+
+
+@pytest.mark.parametrize(("terms", "fits"), [(1, True), (2, True), (3, False), (4, False)])
+def test_a_job_of_more_than_64_kib_is_refused_at_apply_with_its_size(terms: int, fits: bool) -> None:
+    words = of_job({"pod": {"topologySpreadConstraints": [_TERM] * terms}})
+
+    assert (words == "") is fits
+    assert fits or words.startswith("spec: takes ")
+    assert fits or words.endswith(" bytes as JSON, and at most 65536 fit")
+
+
+def test_a_profile_of_more_than_64_kib_is_refused_too_also_when_it_grows() -> None:
+    large = {"defaults": {"topologySpreadConstraints": [_TERM] * 4}}
+
+    assert of_profile({"allow": {"images": ["*"]}}) == ""
+    assert [of_profile(large).partition(" ")[0], of_profile(large, {}).partition(" ")[0]] == ["spec:", "spec:"]
+
+
+@pytest.mark.parametrize("character", ["<", "&", ">"])
+def test_what_the_api_server_writes_as_six_characters_counts_as_six(character: str) -> None:
+    value = [{"name": f"A{number}", "value": character * 4000} for number in range(3)]
+
+    assert of_job({"pod": {"env": value}}).startswith("spec: takes 7")
+    assert of_job({"pod": {"env": [{**each, "value": "x" * 4000} for each in value]}}) == ""
