@@ -25,7 +25,8 @@ from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.tokenizing import padding_multiple
 from finetune_trainer.engines.batching import LengthGroupedSampler, evaluation_order
-from finetune_trainer.progress.reporter import Endpoint, Reporter
+from finetune_trainer.progress.endpoint import Endpoint
+from finetune_trainer.progress.reporter import Reporter
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.train import run
 from finetune_trainer.settings.device import find_device
@@ -162,7 +163,7 @@ def program(workload: Workload, engine: str, folder: Path, short: bool = False) 
     rows = 2 * workload.batch_size if short else workload.rows
     config = workload.config(engine, output, rows)
     state = Clock()
-    reporter = Reporter(state, Endpoint.from_environment(), config.reporting.interval_seconds)
+    reporter = Reporter(state, Endpoint.from_environment(), config.reporting.interval_seconds, lambda: None)
     reporter.start()
     run(config, {}, state, StopSignal(before_exit=lambda: None))
     reporter.finish()

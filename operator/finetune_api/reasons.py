@@ -212,6 +212,7 @@ class Reason(StrEnum):
     OUTSIDE_OUTPUT = "OutsideOutput", "The trainer reported a place that is not below the job's output; it is left out.", "Report places below spec.output.uri, or below the claim that the operator made."
     PROMPTS_TOO_LONG = "PromptsTooLong", "Rows are left out whose prompt fills the whole sequence.", "Raise preprocessing.maxLength."
     QUOTES_READ_LITERALLY = "QuotesReadLiterally", "A csv file is read without quoting, and its quotes belong to the texts.", "Double the quotes if the file was meant to be quoted."
+    REPORTS_MISSING = "ReportsMissing", "The pod runs, and reports of its trainer do not arrive.", "The message names the likely cause: DNS, a NetworkPolicy, certificates or the token. The pod's log has what the trainer met."
     REPORT_NOT_UNDERSTOOD = "ReportNotUnderstood", "The operator cannot read what the trainer reports.", "Use images of operator and trainer of the same version."
     REVISION_IGNORED = "RevisionIgnored", "dataset.revision has no effect on this data set.", "Leave dataset.revision out."
     SORTED_BY_LABEL = "SortedByLabel", "The rows are sorted by their label.", "Use samples, or leave train_sampling_strategy out."

@@ -65,6 +65,8 @@ ENV_CACHE = "FINETUNE_CACHE"
 ENV_PROGRESS_DEADLINE = "FINETUNE_PROGRESS_DEADLINE"
 """Seconds without a step after which a run is ended, or `auto` for those that follow from its steps; not watched where it is not set."""
 MAX_REPORT_BYTES = 64 * 1024
+MAX_REPORT_INTERVAL = 120.0
+"""Seconds: the longest that the operator asks a trainer to wait before its next report."""
 MAX_TERMINATION_BYTES = 4096
 """Kubernetes cuts a termination message there."""
 
@@ -160,6 +162,13 @@ class ReportBody(LenientModel):
 
     report: Report | None = None
     trainer_status: TrainerStatus | None = None
+
+
+class ReportAnswer(LenientModel):
+    """The operator's answer to a report that it took. Trainers of before, and stock transformers, ignore it."""
+
+    next_report_seconds: Annotated[float, Field(gt=0, le=MAX_REPORT_INTERVAL)] | None = None
+    """When the next report is due: as soon as the operator can take it, beside those of all the other pods."""
 
 
 class FinalReport(TrainerState):

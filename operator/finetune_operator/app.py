@@ -193,6 +193,8 @@ class Operator:
             context=self._certificates.context,
             host=settings.reports_host,
             port=settings.reports_port,
+            per_second=settings.reports_per_second,
+            interval=settings.status_interval,
         )
         self._reports_url = settings.reports_url or f"https://127.0.0.1:{report_server.port}"
         self._finetunejobs.begin_anew()

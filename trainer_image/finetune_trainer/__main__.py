@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import warnings
+from typing import NoReturn
 
 from finetune_api.report import ENV_CONFIG_DIGEST, ENV_PROGRESS_DEADLINE, NOT_RETRIED, ExitCode
 from finetune_api.run import RunConfig
@@ -19,8 +20,9 @@ from finetune_trainer.base.redaction import guard_logs, redact
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.data import token_cache
 from finetune_trainer.processes.child import is_launched, is_main, terminate_with_launcher, write_final_report
+from finetune_trainer.progress.endpoint import Endpoint
 from finetune_trainer.progress.heartbeat import Heartbeat
-from finetune_trainer.progress.reporter import Endpoint, Reporter
+from finetune_trainer.progress.reporter import Reporter
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.failure import explain
 from finetune_trainer.settings.command_line import Options, parse_options, parse_volumes
@@ -60,7 +62,7 @@ def main(arguments: list[str]) -> int:
         if not alone and not is_launched():
             return _launch(config, arguments, stop)
         endpoint = Endpoint.from_environment() if is_main() else None
-        reporter = Reporter(state, endpoint, config.reporting.interval_seconds)
+        reporter = Reporter(state, endpoint, config.reporting.interval_seconds, lambda: _leave(state))
         reporter.start()
         found = _execute(options, config, volumes, state, stop)
         stop.ignore()
@@ -155,6 +157,16 @@ def _quiet_libraries() -> None:
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+
+
+def _leave(state: RunState) -> NoReturn:
+    """End at once and save nothing: this pod was removed while its container lives on, as on a node that was cut off.
+
+    Another pod may be writing to the same output by now.
+    """
+    logger.error("error: this pod is not the job's any more, and another may be training: stopping without saving")
+    _write_final_report(state, ExitCode.STOPPED, None)
+    os._exit(ExitCode.STOPPED)
 
 
 def _write_final_report(state: RunState, code: ExitCode, failure: Failure | None) -> None:

@@ -1,17 +1,20 @@
 """A listening socket whose connections are bounded before they cost anything: in all, and of each address.
 
-A connection over TLS takes 256 KiB from the moment that asyncio is given it, with or without a handshake, so that the bound has
-to be at the accept, and asyncio is given a connection once something was sent on it. Where the bound is reached, the oldest connection of the address that has most goes, and the newest gets in: ours
-last milliseconds, and one that is held open is the one that is old. So a crowd of idle connections shuts nobody out.
+The bound is at the accept, and a connection costs no more than its socket until something was sent on it. Where the bound is
+reached, a connection of the address that has most goes, and the newest gets in: the oldest of those that have not earned their
+place, or else the one that was of use longest ago. So a crowd of idle connections shuts nobody out, and takes no kept one.
 """
 
 import asyncio
 import logging
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
+
+from finetune_operator.reports.tls import Tls
 
 _BACKLOG = 512
 _PAUSE_SECONDS = 1.0
@@ -27,8 +30,10 @@ class Bounds:
     """Connections at once."""
     per_address: int
     """Connections of one address at once. All pods of a node may share one, where addresses are translated."""
+    kept: float = 0.0
+    """Share of both that may stay open between two requests. The rest is for those that come."""
     patience_seconds: float = 5.0
-    """How long the first byte may take, and then a TLS handshake."""
+    """How long the first byte may take, then a TLS handshake, and then the head of the first request."""
 
 
 class Listener:
@@ -46,7 +51,9 @@ class Listener:
         self._bounds = bounds
         self._tls = tls
         self._by_address: dict[str, dict[_Connection, None]] = {}
-        """The oldest first."""
+        """The one that was of use longest ago first."""
+        self._by_protocol: dict[asyncio.Protocol, _Connection] = {}
+        self._kept: Counter[str] = Counter()
         self._accepting = asyncio.get_running_loop().create_task(self._accept())
 
     @property
@@ -58,6 +65,33 @@ class Listener:
     def open(self) -> int:
         """How many connections there are, those in the handshake included."""
         return sum(map(len, self._by_address.values()))
+
+    @property
+    def kept(self) -> int:
+        """How many of them have earned to stay open."""
+        return self._kept.total()
+
+    def spoke(self, protocol: asyncio.Protocol) -> None:
+        """Note that the head of a request came on the connection of this protocol."""
+        connection = self._by_protocol.get(protocol)
+        if connection is not None:
+            connection.spoke()
+
+    def keep(self, protocol: asyncio.Protocol) -> bool:
+        """Note that the connection of this protocol was of use. Return whether it may stay open for more."""
+        connection = self._by_protocol.get(protocol)
+        if connection is None or not (connection.kept or self._has_room_to_keep(connection.address)):
+            return False
+        if not connection.kept:
+            connection.kept = True
+            self._kept[connection.address] += 1
+        connections = self._by_address[connection.address]
+        connections[connection] = connections.pop(connection)
+        return True
+
+    def _has_room_to_keep(self, address: str) -> bool:
+        bounds = self._bounds
+        return self.kept < bounds.kept * bounds.total and self._kept[address] < bounds.kept * bounds.per_address
 
     async def close(self) -> None:
         """Take no new connection. Those that are open go on."""
@@ -86,7 +120,13 @@ class Listener:
     def _take(self, accepted: socket.socket, address: str) -> None:
         while (surplus := self._one_too_many(address)) is not None:
             self._drop(surplus)
-        connection = _Connection(self._protocol, address, self._forget)
+
+        def make() -> asyncio.Protocol:
+            protocol = self._protocol()
+            self._by_protocol[protocol] = connection
+            return protocol
+
+        connection = _Connection(make, address, self._forget, self._bounds.patience_seconds)
         self._by_address.setdefault(address, {})[connection] = None
         task = asyncio.get_running_loop().create_task(self._connect(accepted, connection))
         connection.connecting = task
@@ -97,22 +137,22 @@ class Listener:
         """The connection that has to go so that this address may have one more; None if there is room."""
         own = self._by_address.get(address, {})
         if len(own) >= self._bounds.per_address:
-            return next(iter(own))
+            return _first_to_go(own)
         if self.open >= self._bounds.total:
-            most: dict[_Connection, None] = max(self._by_address.values(), key=len)
-            return next(iter(most))
+            return _first_to_go(max(self._by_address.values(), key=len))
         return None
 
     async def _connect(self, accepted: socket.socket, connection: "_Connection") -> None:
         """Let the connection speak once its other side does: until then it costs a socket, and no buffer."""
-        seconds = self._bounds.patience_seconds
+        patience, loop = self._bounds.patience_seconds, asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(patience):
                 await _first_byte(accepted)
             connection.begun = True
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: connection, accepted, ssl=self._tls, ssl_handshake_timeout=seconds if self._tls else None
-            )
+            if self._tls is None:
+                await loop.connect_accepted_socket(lambda: connection, accepted)
+            else:
+                await _shake_hands(self._tls, connection, accepted, patience)
         except OSError as error:  # no TLS, or not in time
             self._forget(connection)
             logger.debug("a connection from %s came to nothing: %s", connection.address, error)
@@ -127,24 +167,40 @@ class Listener:
 
     def _forget(self, connection: "_Connection") -> None:
         connections = self._by_address.get(connection.address, {})
-        connections.pop(connection, None)
+        if connection in connections:
+            del connections[connection]
+            self._kept[connection.address] -= connection.kept
         if not connections:
             self._by_address.pop(connection.address, None)
+            del self._kept[connection.address]
+        self._by_protocol.pop(connection.inside, None)
 
 
 class _Connection(asyncio.Protocol):
     """A connection that is counted; what comes in is for the protocol inside, which is made once the handshake is done."""
 
     def __init__(
-        self, make: Callable[[], asyncio.Protocol], address: str, on_lost: Callable[["_Connection"], None]
+        self,
+        make: Callable[[], asyncio.Protocol],
+        address: str,
+        on_lost: Callable[["_Connection"], None],
+        patience_seconds: float,
     ) -> None:
         self.address = address
         self.connecting: asyncio.Task[None] | None = None
         self.begun = False
+        self.kept = False
+        self.inside = asyncio.Protocol()
         self._make = make
         self._on_lost = on_lost
-        self._inside = asyncio.Protocol()
+        self._patience_seconds = patience_seconds
+        self._patience: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
+
+    def spoke(self) -> None:
+        """A request has begun: how long it may take is for its server to say."""
+        if self._patience is not None:
+            self._patience.cancel()
 
     def drop(self) -> None:
         """End it, in whichever state it is."""
@@ -155,25 +211,46 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._inside = self._make()
-        self._inside.connection_made(transport)
+        self._patience = asyncio.get_running_loop().call_later(self._patience_seconds, self._transport.abort)
+        self.inside = self._make()
+        self.inside.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.spoke()
         self._on_lost(self)
         self._transport = None
-        self._inside.connection_lost(exc)
+        self.inside.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._inside.data_received(data)
+        self.inside.data_received(data)
 
     def eof_received(self) -> bool | None:
-        return self._inside.eof_received()
+        return self.inside.eof_received()
 
     def pause_writing(self) -> None:
-        self._inside.pause_writing()
+        self.inside.pause_writing()
 
     def resume_writing(self) -> None:
-        self._inside.resume_writing()
+        self.inside.resume_writing()
+
+
+def _first_to_go(connections: dict[_Connection, None]) -> _Connection:
+    """Of one address: one that has not earned its place, or else the one that was of use longest ago."""
+    return next((each for each in connections if not each.kept), next(iter(connections)))
+
+
+async def _shake_hands(
+    context: ssl.SSLContext, inside: asyncio.Protocol, accepted: socket.socket, seconds: float
+) -> None:
+    """Bring TLS between a socket and a protocol. Raises OSError where the handshake fails or takes longer."""
+    tls = Tls(context, inside)
+    transport, _ = await asyncio.get_running_loop().connect_accepted_socket(lambda: tls, accepted)
+    try:
+        async with asyncio.timeout(seconds):
+            await tls.ready
+    except BaseException:
+        transport.abort()
+        raise
 
 
 async def _first_byte(accepted: socket.socket) -> None:

@@ -20,18 +20,19 @@ from aiohttp import web
 from kubernetes.aio.client import ApiClient
 
 from finetune_api.printable import printable
-from finetune_api.report import MAX_REPORT_BYTES
+from finetune_api.report import MAX_REPORT_BYTES, ReportAnswer
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import REPORT_PATH, NotAReport, Received, parse_body
 from finetune_operator.kube.errors import API_FAILURES
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.reports.connections import Bounds
 from finetune_operator.reports.pod_owner import NotSeenYet
+from finetune_operator.reports.schedule import Schedule
 from finetune_operator.reports.serving import Server, serve
 from finetune_operator.reports.token_review import Caller, TokenReviews, claimed
 
-BOUNDS = Bounds(total=256, per_address=128)
-"""Of 256 KiB each: 64 MiB of the operator's memory at the most. A report takes its connection for milliseconds."""
+BOUNDS = Bounds(total=2048, per_address=1024, kept=0.75)
+"""Of about 40 KiB each: 80 MiB of the operator's memory at the most."""
 
 _BODY_TIMEOUT_SECONDS = 10.0
 _RETRY_SECONDS = 5
@@ -54,6 +55,8 @@ async def serve_reports(
     context: ssl.SSLContext,
     host: str,
     port: int,
+    per_second: float,
+    interval: float,
     rate: RateLimit | None = None,
     bounds: Bounds = BOUNDS,
 ) -> Server:
@@ -61,11 +64,13 @@ async def serve_reports(
 
     `context` is that of `finetune_operator.reports.certificates.Certificates`, which renews it in place. `on_report` is called
     for each good report, and must not block; `on_refused` with the job and what is wrong, for each that a pod of it sent
-    and that is no report. `rate` is how often one pod may report: by default 10 at once and 1 a
+    and that is no report. Pods are asked to report `per_second` times a second in all, and each once in `interval` seconds at
+    the most. `rate` is how often one pod may report: by default 10 at once and 1 a
     second in the long run. Raises OSError if the address cannot be had.
     """
     rate = rate or RateLimit(per_second=1, burst=10)
-    endpoint = _Endpoint(TokenReviews(client), find_job, on_report, on_refused, rate)
+    schedule = Schedule(per_second=per_second, interval=interval)
+    endpoint = _Endpoint(TokenReviews(client), find_job, on_report, on_refused, rate, schedule)
     routes = [web.post(REPORT_PATH, endpoint.post)]
     return await serve(routes, host, port, bounds, most_bytes=MAX_REPORT_BYTES, tls=context)
 
@@ -80,15 +85,18 @@ class _Endpoint:
         on_report: Callable[[Received], None],
         on_refused: Callable[[Key, str], None],
         rate: RateLimit,
+        schedule: Schedule,
     ) -> None:
         self._reviews = reviews
         self._find_job = find_job
         self._on_report = on_report
         self._on_refused = on_refused
         self._rate = rate
-        # Reviews have a budget of their own, beside the controller's: each address has a part of it.
-        self._review_rate = RateLimit(per_second=20, burst=100, keys=1)
-        self._review_rate_of_address = RateLimit(per_second=2, burst=50)
+        self._schedule = schedule
+        # Reviews have a budget of their own, beside the controller's: each address has a part of it, and for each pod a small one.
+        self._review_rate = RateLimit(per_second=50, burst=1000, keys=1)
+        self._review_rate_of_address = RateLimit(per_second=25, burst=500)
+        self._review_rate_of_pod = RateLimit(per_second=0.2, burst=10)
         self._reading: Counter[str] = Counter()
 
     async def post(self, request: web.Request) -> web.Response:
@@ -106,8 +114,9 @@ class _Endpoint:
             self._on_refused(key, str(error))
             _refuse(web.HTTPBadRequest, error.message, fields=error.fields)
         self._on_report(Received(key, sender.pod_name, sender.pod_uid, body, datetime.now(UTC)))
+        answer = ReportAnswer(next_report_seconds=self._schedule.next_report(sender.pod_uid))
         # Exactly 200: stock transformers takes any other status for a failure.
-        return web.json_response({})
+        return web.json_response(answer.to_wire())
 
     def _authorize(self, sender: Caller, key: Key) -> None:
         """Refuse who would not be let in even if the token were good: it costs no request, where a review is one."""
@@ -124,6 +133,8 @@ class _Endpoint:
     async def _authenticate(self, token: str, sender: Caller, address: str) -> None:
         """Have the API server find out whether the token is what it says, unless that is known."""
         if not self._reviews.knows(token):
+            pod = f"{sender.pod_uid} {address}"
+            _refuse_if_early(self._review_rate_of_pod.wait(pod), "too many tokens for this pod")
             _refuse_if_early(self._review_rate_of_address.wait(address), "too many tokens from this address")
             _refuse_if_early(self._review_rate.wait(""), "too many tokens")
         try:

@@ -1,4 +1,4 @@
-"""HTTP for strangers: an application behind bounded connections, one request a connection, time limits, and no traceback.
+"""HTTP for strangers: an application behind bounded connections, time limits, and no traceback.
 
 Both ports of the operator are served so, that of reports and that of probes: both can be reached by every pod.
 """
@@ -8,16 +8,20 @@ import logging
 import ssl
 import traceback
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from finetune_api.report import MAX_REPORT_INTERVAL
 from finetune_operator.reports.connections import Bounds, Listener, listen
 
-_HEAD_TIMEOUT_SECONDS = 5.0
-"""For a request's line and headers: aiohttp counts from the connection's begin."""
+_KEPT_SECONDS = MAX_REPORT_INTERVAL + 30.0
+"""So long a kept connection may be idle: longer than any pod is asked to wait."""
 _LINGERING_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 5.0
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 logger = logging.getLogger(__name__)
 _wire_log = logging.getLogger(f"{__name__}.wire")
@@ -49,16 +53,27 @@ async def serve(
 ) -> Server:
     """Serve until `close()`, on a free port if `port` is 0. A body has at most `most_bytes`.
 
+    A connection stays open after a good answer, as far as `bounds` let it, and is closed after any other.
+
     Raises OSError if the address cannot be had.
     """
-    app = web.Application(client_max_size=most_bytes, middlewares=[_one_answer])
+
+    @web.middleware
+    async def answer(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        listener.spoke(request.protocol)
+        response = await _answer(request, handler)
+        if response.status != HTTPStatus.OK or not (request.keep_alive and listener.keep(request.protocol)):
+            response.force_close()
+        return response
+
+    app = web.Application(client_max_size=most_bytes, middlewares=[answer])
     app.add_routes(routes)
     runner = web.AppRunner(
         app,
         access_log=None,
         logger=_wire_log,
         handle_signals=False,
-        keepalive_timeout=_HEAD_TIMEOUT_SECONDS,
+        keepalive_timeout=_KEPT_SECONDS,
         lingering_time=_LINGERING_SECONDS,
         shutdown_timeout=_SHUTDOWN_SECONDS,
         # A compressed body would be a few bytes here and gigabytes in memory; nobody sends one.
@@ -70,28 +85,21 @@ async def serve(
     def protocol() -> asyncio.Protocol:
         return runner.server() if runner.server is not None else asyncio.Protocol()
 
-    return Server(runner, Listener(listening, protocol, bounds, tls))
+    listener = Listener(listening, protocol, bounds, tls)
+    return Server(runner, listener)
 
 
-@web.middleware
-async def _one_answer(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Answer once and close, as every sender of ours does anyway: none is held open between two requests.
-
-    What was not thought of is answered by 500, and logged by where it happened: a traceback may repeat a token, and fills a log.
-    """
+async def _answer(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """What was not thought of is answered by 500, and logged by where it happened: a traceback may repeat a token, and fills a log."""
     try:
-        response = await handler(request)
+        return await handler(request)
     except web.HTTPException as refusal:
         refusal.force_close()
         raise
     except Exception as error:  # noqa: BLE001 - whatever a stranger may send
         place = traceback.extract_tb(error.__traceback__)[-1]
         logger.error("a request could not be handled: %s at %s:%s", type(error).__name__, place.filename, place.lineno)
-        response = web.json_response({"error": "the request could not be handled"}, status=500)
-    response.force_close()
-    return response
+        return web.json_response({"error": "the request could not be handled"}, status=500)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:

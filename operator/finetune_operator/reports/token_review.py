@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from cachetools import TLRUCache
 from kubernetes.aio.client import (
@@ -25,6 +26,8 @@ from finetune_api.base import JsonObject
 from finetune_api.report import AUDIENCE
 
 _KEEP_SECONDS = 300.0
+_RENEW_SECONDS = 60.0
+"""So long before an answer ends it is asked for again, while it still holds: no report waits for the API server then."""
 _KEEP_REFUSED_SECONDS = 10.0
 _EXPIRY_MARGIN_SECONDS = 10.0
 _CACHED_TOKENS = 10_000
@@ -139,13 +142,25 @@ class TokenReviews:
         """
         key = _hash(token)
         if verdict := self._verdicts.get(key):
+            if verdict.caller is not None and verdict.keep_until - self._clock() < _RENEW_SECONDS:
+                self._begin_review(key, token)
             return verdict.caller
-        if key not in self._under_way:
-            task = asyncio.create_task(self._review(key, token))
-            self._under_way[key] = task
-            task.add_done_callback(lambda _: self._under_way.pop(key))
+        self._begin_review(key, token)
         # One caller that goes away must not take the answer from the others.
         return await asyncio.shield(self._under_way[key])
+
+    def _begin_review(self, key: str, token: str) -> None:
+        if key in self._under_way:
+            return
+        task = asyncio.create_task(self._review(key, token))
+        self._under_way[key] = task
+        task.add_done_callback(partial(self._end_review, key))
+
+    def _end_review(self, key: str, task: asyncio.Task[Caller | None]) -> None:
+        del self._under_way[key]
+        # A failure is for those that wait for the answer, if any do. Until then the one that is known holds.
+        if not task.cancelled():
+            task.exception()
 
     async def _review(self, key: str, token: str) -> Caller | None:
         review = V1TokenReview(spec=V1TokenReviewSpec(token=token, audiences=[AUDIENCE]))

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from finetune_operator.health import Heartbeat, serve_health, silence_check
+from finetune_operator.reports.connections import Bounds
 
 
 async def ask(port: int, path: str) -> tuple[int, str]:
@@ -61,7 +62,7 @@ async def test_a_probe_gets_in_however_many_connections_are_held_open() -> None:
 
 
 async def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune_operator.reports.serving._HEAD_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("finetune_operator.health.BOUNDS", Bounds(total=4, per_address=4, patience_seconds=0.05))
     server = await serve_health("127.0.0.1", 0, alive=[], ready=[])
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(b"GET /healthz HT")

@@ -1,19 +1,19 @@
 """Sends reports to the operator from its own thread: training never waits for one, and never fails because of one."""
 
+import http
 import json
 import logging
-import os
 import random
-import ssl
 import threading
 import time
-import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
+from urllib.parse import urlsplit
 
-from finetune_api.report import ENV_CA_CERT, ENV_SERVER_URL, ENV_TOKEN, MAX_REPORT_BYTES, ReportBody
+from finetune_api.report import MAX_REPORT_BYTES, ReportBody
 from finetune_trainer.base.redaction import redact
+from finetune_trainer.progress.endpoint import Endpoint, Refused
 from finetune_trainer.progress.state import RunState
+from finetune_trainer.progress.undelivered import explain
 
 logger = logging.getLogger(__name__)
 
@@ -22,49 +22,25 @@ FLUSH_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 30.0
 """An unchanged state is sent again after as long, for an operator that was restarted."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where reports go."""
-
-    url: str
-    ca_cert: Path | None
-    token: Path | None
-
-    @classmethod
-    def from_environment(cls) -> "Endpoint | None":
-        """Return the endpoint that the operator set in the environment; None on a laptop."""
-        url = os.environ.get(ENV_SERVER_URL)
-        ca_cert, token = os.environ.get(ENV_CA_CERT), os.environ.get(ENV_TOKEN)
-        return cls(url, Path(ca_cert) if ca_cert else None, Path(token) if token else None) if url else None
-
-    def post(self, body: bytes, timeout: float) -> None:
-        """POST `body`. The files are read each time, since Kubernetes renews them in place.
-
-        Raises:
-            OSError, ValueError: it did not arrive.
-        """
-        headers = {"Content-Type": "application/json"}
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token.read_text(encoding='utf-8').strip()}"
-        request = urllib.request.Request(self.url, data=body, headers=headers, method="POST")  # noqa: S310 - the operator's
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}),  # the operator is in the cluster, past the proxy for the Hub
-            urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=self.ca_cert)),
-        )
-        with opener.open(request, timeout=timeout):
-            pass
+_NOT_OURS = (http.HTTPStatus.FORBIDDEN, http.HTTPStatus.GONE)
+"""To a pod that it took reports from, the operator says so once the pod is gone, or is no longer that of the job."""
 
 
 class Reporter:
-    """Posts the newest state whenever it changed, at most every `interval` seconds."""
+    """Posts the newest state whenever it changed, at most every `interval` seconds, or as seldom as the operator asks for."""
 
-    def __init__(self, state: RunState, endpoint: Endpoint | None, interval: float) -> None:
+    def __init__(
+        self, state: RunState, endpoint: Endpoint | None, interval: float, on_disowned: Callable[[], None]
+    ) -> None:
+        """`on_disowned` is called, in the reporter's thread, when the operator took reports and then says that the pod is
+        not the job's any more: another may be writing to the same output."""
         self._state = state
         self._endpoint = endpoint
         self._interval = interval
+        self._on_disowned = on_disowned
+        self._asked_for = 0.0
         self._failures = 0
+        self._arrived = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(endpoint,), name="reporter", daemon=True)
 
@@ -78,6 +54,7 @@ class Reporter:
             return
         self._over.set()
         self._state.changed.set()
+        self._state.urgent.set()
         self._thread.join(FLUSH_SECONDS)
 
     def _run(self, endpoint: Endpoint) -> None:
@@ -85,11 +62,20 @@ class Reporter:
             self._state.changed.wait(HEARTBEAT_SECONDS)
             if not self._over.is_set():
                 self._send(endpoint, TIMEOUT_SECONDS)
-                # At random, so that many pods do not come at once.
-                self._over.wait(random.uniform(*pause(self._interval, self._failures)))  # noqa: S311
+                self._pause()
         deadline = time.monotonic() + FLUSH_SECONDS
         while (left := deadline - time.monotonic()) > 0 and not self._send(endpoint, left):
             time.sleep(min(0.2, left))
+        endpoint.close()
+
+    def _pause(self) -> None:
+        """Wait until the next report is due. A new phase of the run is not kept waiting, but where reports fail."""
+        if self._failures:
+            # At random, so that many pods do not come at once.
+            self._over.wait(random.uniform(*pause(self._interval, self._failures)))  # noqa: S311
+        else:
+            self._state.urgent.wait(max(self._interval, self._asked_for))
+        self._state.urgent.clear()
 
     def _send(self, endpoint: Endpoint, timeout: float) -> bool:
         self._state.changed.clear()
@@ -97,21 +83,29 @@ class Reporter:
             self._post(endpoint, timeout)
         except Exception as error:  # noqa: BLE001 - a report is never worth a run
             self._state.changed.set()
-            self._failures += 1
-            if self._failures == 1:
-                logger.warning("reports do not arrive, training goes on: %s", error)
+            self._note_failure(endpoint, error)
             return False
         if self._failures:
             logger.info("reports arrive again after %d failures", self._failures)
-        self._failures = 0
+        self._failures, self._arrived = 0, True
+        self._state.set_undelivered(None)
         return True
+
+    def _note_failure(self, endpoint: Endpoint, error: Exception) -> None:
+        why = explain(error, urlsplit(endpoint.url).netloc)
+        self._failures += 1
+        if why != self._state.undelivered:
+            logger.warning("reports do not arrive, training goes on: %s", why)
+        self._state.set_undelivered(why)
+        if self._arrived and isinstance(error, Refused) and error.status in _NOT_OURS and not self._over.is_set():
+            self._on_disowned()
 
     def _post(self, endpoint: Endpoint, timeout: float) -> None:
         body = ReportBody(report=self._state.report())
         text = json.dumps(redact.tree(body.to_wire())).encode()
         if len(text) > MAX_REPORT_BYTES:
             raise ValueError(f"the report has {len(text)} bytes, more than {MAX_REPORT_BYTES}")
-        endpoint.post(text, timeout)
+        self._asked_for = endpoint.post(text, timeout).next_report_seconds or 0.0
 
 
 def pause(interval: float, failures: int) -> tuple[float, float]:

@@ -57,11 +57,14 @@ class RunState:
         """Says that the run moves, where somebody watches."""
         self.changed = threading.Event()
         self.changed.set()
+        self.urgent = threading.Event()
+        """Set when the run gets into another phase, which is worth a report of its own."""
         self._lock = threading.RLock()  # a signal handler makes the final report, perhaps in the middle of an update
         self._stage: Stage = "Preparing"
         self._message: str | None = "starting"
         self._state = TrainerState()
         self._sequence = 0
+        self._undelivered: str | None = None
 
     @property
     def current(self) -> TrainerState:
@@ -74,10 +77,22 @@ class RunState:
     def stage(self, stage: Stage, message: str | None = None) -> None:
         """Set what the run does now; `message` is for people."""
         with self._lock:
+            if self._stage == "Preparing" and stage != "Preparing":
+                self.urgent.set()
             self._stage = stage
             self._message = redact(message)[:256] if message else None
         self.heartbeat.stage(stage, self._message)
         self.changed.set()
+
+    @property
+    def undelivered(self) -> str | None:
+        """Why reports do not arrive; None where they do."""
+        return self._undelivered
+
+    def set_undelivered(self, why: str | None) -> None:
+        """Set why reports do not arrive, for the final report, which goes another way."""
+        with self._lock:
+            self._undelivered = why
 
     def set_progress(self, progress: Progress) -> None:
         self._update(progress=progress)
@@ -137,7 +152,11 @@ class RunState:
     def final(self, exit_code: int, failure: Failure | None) -> FinalReport:
         """Return the final report. Safe in a signal handler."""
         with self._lock:
-            return FinalReport(**dict(self._state), exit_code=exit_code, failure=failure)
+            fields = dict(self._state)
+            if self._undelivered:
+                warning = RunWarning(reason=Reason.REPORTS_MISSING, message=redact(self._undelivered)[:512])
+                fields["warnings"] = [warning, *self._state.warnings][:MAX_WARNINGS]
+            return FinalReport(**fields, exit_code=exit_code, failure=failure)
 
     def _update(self, **fields: object) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from finetune_operator.job.finetunejob import Key, parse_finetunejob
 from finetune_operator.job.observation import Observation, parse_job, parse_pods
 from finetune_operator.job.report import NotAReport, Received, parse_body, report_path
 from finetune_operator.kube.rate_limit import RateLimit
+from finetune_operator.reports.server import BOUNDS
 from finetune_operator.status.compute import compute_status, to_manifest
 
 __all__ = ["start"]  # a fixture
@@ -75,10 +77,9 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_any_request_is_answered_or_its_connection_closed(
-    start: StartServer, api_server: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    start: StartServer, api_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("finetune_operator.reports.serving._HEAD_TIMEOUT_SECONDS", 0.5)
-    endpoint = await start()
+    endpoint = await start(bounds=replace(BOUNDS, patience_seconds=0.5))
     heads = [request_head(token, "Content-Length: 0", encoding="utf-8") for token in TOKENS]
     good = api_server.issue("train-abc")
     answers = []

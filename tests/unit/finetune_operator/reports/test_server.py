@@ -2,6 +2,7 @@ import asyncio
 import base64
 import json
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ from finetune_operator.reports.token_review import Caller
 
 REPORT = {"report": {"sequence": 7, "stage": "Training", "progress": {"step": 140, "totalSteps": 375, "percent": 37}}}
 JOB = Key("team-a", "yelp-stars")
+TAKEN = {"nextReportSeconds": 2.0}
+"""The answer to the first pod's report."""
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -113,6 +116,8 @@ async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer
             context=certificates.context,
             host="127.0.0.1",
             port=0,
+            per_second=80,
+            interval=2,
             rate=rate,
             bounds=bounds,
         )
@@ -141,7 +146,7 @@ async def test_a_pod_s_report_for_its_own_job_is_taken(endpoint: Endpoint, api_s
 
     got = await endpoint.post(api_server.issue("train-abc"))
 
-    assert got == (200, {})
+    assert got == (200, TAKEN)
     progress = Progress(step=140, total_steps=375, percent=37)
     body = ReportBody(report=Report(sequence=7, stage="Training", progress=progress))
     assert stripped(endpoint.received) == [Received(JOB, "train-abc", "uid-of-train-abc", body, NEVER)]
@@ -190,7 +195,7 @@ async def test_what_is_wrong_with_a_report_of_the_job_s_own_pod_is_reported_and_
 async def test_an_estimate_of_more_than_a_century_is_a_century(endpoint: Endpoint, api_server: Any) -> None:
     stock = {"trainerStatus": {"progressPercentage": 0, "estimatedRemainingSeconds": 10**12, "lastUpdatedTime": "?"}}
 
-    assert await endpoint.post(api_server.issue("train-abc"), json=stock) == (200, {})
+    assert await endpoint.post(api_server.issue("train-abc"), json=stock) == (200, TAKEN)
 
     sent = endpoint.received[0].body.trainer_status
     assert sent == TrainerStatus(progress_percentage=0, estimated_remaining_seconds=3_153_600_000)
@@ -427,11 +432,8 @@ async def test_a_body_that_does_not_come_is_waited_for_only_so_long(
     assert got.startswith(b"HTTP/1.1 408")
 
 
-async def test_headers_that_do_not_come_are_waited_for_only_so_long(
-    start: StartServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("finetune_operator.reports.serving._HEAD_TIMEOUT_SECONDS", 0.1)
-    endpoint = await start()
+async def test_headers_that_do_not_come_are_waited_for_only_so_long(start: StartServer) -> None:
+    endpoint = await start(bounds=Bounds(total=4, per_address=4, patience_seconds=0.1))
 
     got = await endpoint.send_raw(b"POST / HTTP/1.1\r\nHost: local")
 
@@ -450,13 +452,62 @@ async def test_idle_connections_of_others_do_not_shut_out_a_pod(start: StartServ
         writer.close()
 
 
-async def test_a_connection_is_for_one_report(endpoint: Endpoint, api_server: Any) -> None:
+async def test_reports_share_a_connection_and_a_refusal_ends_it(endpoint: Endpoint, api_server: Any) -> None:
     body = json.dumps(REPORT).encode()
     report = request_head(api_server.issue("train-abc"), f"Content-Length: {len(body)}") + body
+    refused = request_head("opaque", f"Content-Length: {len(body)}") + body
 
-    answered = await endpoint.send_raw(report + report)
+    answered = await endpoint.send_raw(report, report, refused, report)
 
-    assert (answered.count(b"HTTP/1.1 "), len(endpoint.received)) == (1, 1)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answered) == [b"200", b"200", b"401"]
+    assert len(endpoint.received) == 2
+
+
+async def test_the_connection_of_a_sender_that_wants_it_closed_is_closed(endpoint: Endpoint, api_server: Any) -> None:
+    body = json.dumps(REPORT).encode()
+    head = request_head(api_server.issue("train-abc"), f"Content-Length: {len(body)}", "Connection: close")
+
+    answered = await endpoint.send_raw(head + body)
+
+    assert answered.startswith(b"HTTP/1.1 200")
+
+
+async def test_no_crowd_of_strangers_takes_the_connection_of_a_pod_that_reports(
+    start: StartServer, api_server: Any
+) -> None:
+    endpoint = await start(bounds=Bounds(total=6, per_address=6, kept=0.5))
+    body = json.dumps(REPORT).encode()
+    report = request_head(api_server.issue("train-abc"), f"Content-Length: {len(body)}") + body
+    reader, writer = await asyncio.open_connection("localhost", endpoint.server.port, ssl=endpoint.trust)
+    writer.write(report)
+    first = await reader.readuntil(b"}")
+    crowd = [await asyncio.open_connection("localhost", endpoint.server.port, ssl=endpoint.trust) for _ in range(12)]
+
+    writer.write(report)
+    second = await reader.readuntil(b"}")
+
+    assert [each.split(b" ", 2)[1] for each in (first, second)] == [b"200", b"200"]
+    for _, other in [(reader, writer), *crowd]:
+        other.close()
+
+
+async def test_only_a_share_of_the_connections_stays_open_so_that_there_is_room_for_others(
+    start: StartServer, api_server: Any
+) -> None:
+    endpoint = await start(bounds=Bounds(total=4, per_address=4, kept=0.5))
+    body = json.dumps(REPORT).encode()
+    report = request_head(api_server.issue("train-abc"), f"Content-Length: {len(body)}") + body
+    answers, writers = [], []
+
+    for _ in range(4):
+        reader, writer = await asyncio.open_connection("localhost", endpoint.server.port, ssl=endpoint.trust)
+        writer.write(report)
+        answers.append(await reader.readuntil(b"}"))
+        writers.append(writer)
+
+    assert [b"Connection: close" in each for each in answers] == [False, False, True, True]
+    for writer in writers:
+        writer.close()
 
 
 async def test_a_namespace_has_only_so_many_bodies_under_way(
