@@ -35,6 +35,7 @@ class Reason(StrEnum):
     KERAS_NOT_INSTALLED = "KerasNotInstalled", "The engine needs Keras, which the image lacks.", "Build the image with EXTRAS=trainer,keras, or use another engine."
     POLICY_VIOLATION = "PolicyViolation", "The job asks for what its FineTuneProfile does not allow.", "Keep to what the message says is allowed, or name another profile in spec.profile."
     PROFILE_NOT_FOUND = "ProfileNotFound", "There is no FineTuneProfile of the name that spec.profile, or the label of the namespace, has.", "Create the profile, or create the job again with one that `kubectl get ftp` shows."
+    SECRET_AS_SOURCE = "SecretAsSource", "A model or data set would be read from a Secret, whose columns and rows would be shown.", "Keep data on a volume or in a bucket."
     SECRET_INCOMPLETE = "SecretIncomplete", "A Secret lacks a key, or a key is not as it must be.", "Add the key that the message names to the Secret."
     SECRET_UNREADABLE = "SecretUnreadable", "A key of a Secret cannot be read.", "Give the key a value of plain text."
     SHARDING_NOT_POSSIBLE = "ShardingNotPossible", "The model cannot be trained by fsdp.", "Use parallelism ddp."

@@ -256,10 +256,38 @@ _CONTROLLER_STAYS = Rule[Any](
 )
 
 
+def _reads_no_secret(spec: "FineTuneJobSpec") -> bool:
+    secrets = {volume.name for volume in spec.pod.volumes if volume.secret}
+    mounts = [f"file://{mount.mount_path}/" for mount in spec.pod.volume_mounts if mount.name in secrets]
+    return not any(
+        f"{source}/".startswith(mount) or mount.startswith(source if source.endswith("/") else f"{source}/")
+        for source in (spec.model.source, spec.dataset.source)
+        for mount in mounts
+    )
+
+
+def _apart_from(source: str) -> str:
+    """CEL that holds where a mount is neither below nor above a source that is a path."""
+    return (
+        f"!('file://' + mount.mountPath + '/').startsWith({source} + ({source}.endsWith('/') ? '' : '/'))"
+        f" && !({source} + '/').startsWith('file://' + mount.mountPath + '/')"
+    )
+
+
+_NO_SECRET_AS_SOURCE: Rule["FineTuneJobSpec"] = Rule(
+    cel="!has(self.pod.volumes) || !has(self.pod.volumeMounts)"
+    " || self.pod.volumes.filter(volume, has(volume.secret)).all(volume, self.pod.volumeMounts.all(mount, mount.name != volume.name"
+    f" || ({_apart_from('self.model.source')} && {_apart_from('self.dataset.source')})))",
+    holds=_reads_no_secret,
+    message="model.source and dataset.source cannot be in, or above, a Secret of pod.volumes: names of columns and rows are shown. "
+    "Keep data on a volume or in a bucket, and mount the Secret elsewhere",
+)
+
+
 class FineTuneJobSpec(RunSettings):
     """One fine-tuning run. Fields that shape the run are immutable; `suspend` and `runPolicy` can change."""
 
-    rules = (*_IMMUTABLE, _PROFILE_STAYS, _CONTROLLER_STAYS, *RunSettings.rules, _KERAS_DEVICE)
+    rules = (*_IMMUTABLE, _PROFILE_STAYS, _CONTROLLER_STAYS, *RunSettings.rules, _KERAS_DEVICE, _NO_SECRET_AS_SOURCE)
 
     profile: ObjectName | None = None
     """The FineTuneProfile whose defaults and limits the job has. If left out, the one that the label finetune.dev/profile of its namespace names, or else the one called default."""

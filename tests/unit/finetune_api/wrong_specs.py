@@ -104,6 +104,12 @@ def _volume(**volume: Any) -> Change:
     return {"pod": {"volumes": [{"name": "v", **volume}]}}
 
 
+def _secret_at(path: str) -> Change:
+    mounts = [{"name": "keys", "mountPath": path}, {"name": "rows", "mountPath": "/data/rows"}]
+    volumes: list[Change] = [{"name": "keys", "secret": {"secretName": "s"}}, {"name": "rows", "emptyDir": {}}]
+    return {"pod": {"volumes": volumes, "volumeMounts": mounts}}
+
+
 def _mount(*mounts: Change, volumes: tuple[str, ...] = ("v",)) -> Change:
     return {"pod": {"volumes": [{"name": name, "emptyDir": {}} for name in volumes], "volumeMounts": [*mounts]}}
 
@@ -366,5 +372,20 @@ WRONG: Final = (
         {"dataset": {"format": "text"}},
         "format is for causal-lm",
         {"task": "causal-lm", "dataset": {"format": "text"}},
+    ),
+    *(
+        WrongSpec(
+            {section: {"source": source}, **_secret_at("/data/keys")},
+            "model.source and dataset.source cannot be in, or above, a Secret",
+            {section: {"source": right}, **_secret_at("/data/keys")},
+        )
+        for section in ("model", "dataset")
+        for source, right in (
+            ("file:///data/keys/train.csv", "file:///data/keys.csv"),
+            ("file:///data/keys", "file:///data/rows"),
+            ("file:///data/keys/", "file:///data/keys2/"),
+            ("file:///data", "file:///da"),
+            ("file:///data/", "pvc://data/keys"),
+        )
     ),
 )  # fmt: skip

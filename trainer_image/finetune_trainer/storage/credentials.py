@@ -10,11 +10,12 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from finetune_api.reasons import Reason
-from finetune_api.report import ENV_RUN_SECRET, ENV_SECRET_PATHS, ENV_SECRET_VARIABLES, ENV_SECRETS
+from finetune_api.report import ENV_SECRET_VARIABLES, ENV_SECRETS
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.base.text import listed
+from finetune_trainer.storage.secret_places import secret_paths
 
 Role: TypeAlias = Literal["model", "dataset", "output"]
 """Whose credentials: each may have a Secret of its own."""
@@ -61,10 +62,8 @@ def remember_secrets() -> None:
         if name in told or (_SECRET_NAME.search(name) and not os.path.exists(value))  # noqa: PTH110 - of any text
     )
     redact.remember(password for name in _PROXIES for password in _passwords(os.environ.get(name, "")))
-    folders = [os.environ.get(name, "") for name in (ENV_SECRETS, ENV_RUN_SECRET)]
-    folders += os.environ.get(ENV_SECRET_PATHS, "").split(":")
-    for folder in filter(None, folders):
-        redact.remember(_contents(Path(folder)))
+    for folder in secret_paths():
+        redact.remember(_contents(folder))
 
 
 def _contents(path: Path) -> Iterator[str]:

@@ -20,6 +20,7 @@ from finetune_trainer.storage.bucket import Bucket
 from finetune_trainer.storage.credentials import FIELDS, Role
 from finetune_trainer.storage.errors import explain, remote_failures
 from finetune_trainer.storage.place import Entry
+from finetune_trainer.storage.secret_places import check_holds_no_secret
 from finetune_trainer.storage.shared_cache import shared_root, use
 from finetune_trainer.storage.uris import Volumes, cache_folder, is_path, locate
 from finetune_trainer.storage.web import WebFile
@@ -36,7 +37,9 @@ def find_source(source: str, role: Role, volumes: Volumes) -> Path:
         TrainerError: It cannot be read (MODEL or DATA), or was not reached (INTERNAL).
     """
     if is_path(source):
-        return locate(source, volumes)
+        path = locate(source, volumes)
+        check_holds_no_secret(path, source, role)
+        return path
     if role == "model" and source.startswith("https://"):
         raise bad_configuration(
             f"model.source {source}: a model is a folder, and https:// gives single files only",
