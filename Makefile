@@ -112,7 +112,7 @@ lock: $(READY)  ## Resolve the versions and hashes in locks/ again; LOCK_ARGUMEN
 	$(LOCK) pyproject.toml --extra trainer $(call but,locks/torch.lock) --output-file locks/trainer.lock
 	$(LOCK) pyproject.toml --extra trainer --extra keras $(call but,locks/torch.lock locks/trainer.lock) --output-file locks/keras.lock
 	$(LOCK) pyproject.toml --extra trainer --extra qlora $(call but,locks/torch.lock locks/trainer.lock) --output-file locks/qlora.lock
-	echo 'hatchling>=1.27' | $(COMPILE) --generate-hashes - --output-file locks/build.lock
+	printf '%s\n' 'hatchling>=1.27' 'pip>=25.3' setuptools setuptools-scm | $(LOCK) - --output-file locks/build.lock
 
 lint: $(READY)  ## Check style, types and layers
 	$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -140,6 +141,21 @@ def test_transformers_is_held_to_one_minor_release() -> None:
     major, minor, *_ = pins("trainer")["transformers"].split(".")
 
     assert not transformers.specifier.contains(f"{major}.{int(minor) + 1}.0")
+
+
+@pytest.mark.parametrize("dockerfile", ["operator/Dockerfile", "trainer_image/Dockerfile"])
+def test_an_image_is_built_by_a_pip_of_its_own_whatever_its_base_has(dockerfile: str) -> None:
+    """pip 23.0 cannot build seqeval, which comes as source alone, for an environment without pip."""
+    text = (ROOT / dockerfile).read_text()
+    built_by = pins("build")
+
+    installs = [line for line in text.splitlines() if re.match(r"RUN pip .*install", line)]
+
+    assert installs[0] == "RUN pip install --no-cache-dir --require-hashes -r locks/build.lock"
+    assert "ENV PIP_BUILD_CONSTRAINT=/src/locks/build.lock" in text
+    assert {"hatchling", "pip", "setuptools", "setuptools-scm"} <= built_by.keys()
+    # The first that knows constraints for builds.
+    assert Version(built_by["pip"]) >= Version("25.3")
 
 
 def requirements(*extras: str) -> list[Requirement]:
