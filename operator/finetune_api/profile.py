@@ -98,6 +98,8 @@ class Limits(ApiModel):
     """runPolicy.activeDeadlineSeconds."""
     backoff_limit: Annotated[int, Field(ge=0, le=100)] | None = None
     """runPolicy.backoffLimit."""
+    gpu_seconds_per_namespace: Annotated[int, Field(ge=0, le=9_007_199_254_740_991)] | None = None
+    """GPU-seconds that the jobs of one namespace may use in a calendar month (UTC), those of other profiles included. Once they are used up, jobs that have not begun wait for the next month; those that run go on."""
 
 
 class Allow(ApiModel):
@@ -223,6 +225,22 @@ class Hub(ApiModel):
     """URL that takes the place of https://huggingface.co."""
 
 
+class Price(ApiModel):
+    """What a GPU costs, for status.usage.cost."""
+
+    gpu_hour: Annotated[
+        str,
+        Text(
+            pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$", message='must be a number in quotes, such as "2.50"', max_length=16
+        ),
+    ]
+    """For one hour of one GPU, in quotes, such as "2.50"."""
+    currency: Annotated[
+        str, Text(pattern=r"^[A-Z]{3}$", message="must be three capitals, such as EUR", max_length=3)
+    ] = "USD"
+    """Code of the currency."""
+
+
 class ProfileSettings(ApiModel):
     """The part of a profile that a run keeps for its whole life."""
 
@@ -232,6 +250,7 @@ class ProfileSettings(ApiModel):
     trust: Trust | None = None
     proxy: Proxy | None = None
     hub: Hub | None = None
+    price: Price | None = None
 
 
 class FineTuneProfileSpec(ProfileSettings):

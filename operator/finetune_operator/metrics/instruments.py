@@ -26,6 +26,18 @@ ATTEMPTS_ENDED = Counter(
     ["namespace", "reason"],
     registry=REGISTRY,
 )
+GPU_SECONDS = Counter(
+    "finetune_gpu_seconds",
+    "GPUs of training pods times the seconds for which they ran, by namespace.",
+    ["namespace"],
+    registry=REGISTRY,
+)
+GPU_SECONDS_LOST = Counter(
+    "finetune_gpu_seconds_lost",
+    "Those of them that went into starting attempts, and into steps that failed attempts had not saved, by namespace.",
+    ["namespace"],
+    registry=REGISTRY,
+)
 QUEUE_WAIT = Histogram(
     "finetune_job_queue_wait_seconds",
     "From the creation of a FineTuneJob to the start of its first pod.",

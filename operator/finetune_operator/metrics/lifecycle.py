@@ -3,9 +3,11 @@
 from datetime import datetime
 
 from finetune_api.reasons import Reason
-from finetune_api.status import FineTuneJobStatus
+from finetune_api.status import FineTuneJobStatus, GpuSeconds
 from finetune_operator.metrics.instruments import (
     ATTEMPTS_ENDED,
+    GPU_SECONDS,
+    GPU_SECONDS_LOST,
     JOBS_ENDED,
     QUEUE_WAIT,
     STARTUP,
@@ -43,8 +45,15 @@ def record(
             QUEUE_WAIT.observe(_seconds(created, attempt.start_time))
     if after.phase == "Running" and before.phase != "Running" and after.attempts and after.attempts[-1].start_time:
         STARTUP.observe(_seconds(after.attempts[-1].start_time, now))
+    used, earlier_used = _gpu_seconds(after), _gpu_seconds(before)
+    GPU_SECONDS.labels(namespace).inc(max(0, used.total - earlier_used.total))
+    GPU_SECONDS_LOST.labels(namespace).inc(max(0, used.lost - earlier_used.lost))
     if _steps(after) and not _steps(before):
         TIME_TO_FIRST_STEP.observe(_seconds(created, now))
+
+
+def _gpu_seconds(status: FineTuneJobStatus) -> GpuSeconds:
+    return status.usage.gpu_seconds if status.usage else GpuSeconds()
 
 
 def _steps(status: FineTuneJobStatus) -> int:

@@ -15,6 +15,7 @@ from finetune_operator.status.conditions import build_conditions
 from finetune_operator.status.merge_reports import merge_reports
 from finetune_operator.status.messages import cut, to_reason
 from finetune_operator.status.phase import decide, invalid_spec
+from finetune_operator.status.usage import account, is_due, update_times
 from finetune_operator.status.verdict import Verdict
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> 
     before = finetunejob.status
     verdict, learned = _judge(finetunejob, observed, now)
     verdict = replace(verdict, reason=to_reason(verdict.reason), message=cut(verdict.message))
-    return before.model_copy(
+    after = before.model_copy(
         update={
             **learned,
             "observed_generation": finetunejob.generation,
@@ -58,6 +59,19 @@ def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> 
             "failure": _failure(verdict),
         }
     )
+    return _with_usage(finetunejob, observed, after, now)
+
+
+def _with_usage(
+    finetunejob: FineTuneJob, observed: Observation, after: FineTuneJobStatus, now: datetime
+) -> FineTuneJobStatus:
+    """The status with what the job has used: brought up to date where something else is written, or too much would be missing."""
+    before, spec = finetunejob.status, finetunejob.spec
+    if spec is None or (to_manifest(before) == to_manifest(after) and not is_due(before, observed, now)):
+        return after
+    attempts = update_times(before.attempts, after.attempts, observed.pods, after.phase, now)
+    after = after.model_copy(update={"attempts": attempts})
+    return after.model_copy(update={"usage": account(finetunejob, spec, observed, after, now)})
 
 
 def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tuple[Verdict, dict[str, object]]:
@@ -134,7 +148,7 @@ class Change:
     urgent: bool
     """Whether it is more than a report brings about: a phase, a condition, an attempt, an end."""
     only_clock: bool
-    """Whether nothing but the time of the last report differs."""
+    """Whether nothing differs but the time of the last report, and what the job has used."""
 
 
 _TRANSITIONS = ("phase", "observedGeneration", "startTime", "completionTime", "failure")
@@ -145,7 +159,7 @@ def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
     before, after = to_manifest(old), to_manifest(new)
     if before == after:
         return Change(any=False, urgent=False, only_clock=False)
-    clockless = [{**s, "progress": {**s.get("progress", {}), "lastReportTime": None}} for s in (before, after)]
+    clockless = [_without_clocks(status) for status in (before, after)]
     return Change(
         any=True,
         urgent=_transitions(before) != _transitions(after),
@@ -153,10 +167,17 @@ def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
     )
 
 
+def _without_clocks(status: JsonObject) -> JsonObject:
+    """The status without what time alone changes."""
+    progress = {**status.get("progress", {}), "lastReportTime": None}
+    attempts = [{**each, "podSeconds": None} for each in status.get("attempts", [])]
+    return {**status, "progress": progress, "attempts": attempts, "usage": None}
+
+
 def _transitions(status: JsonObject) -> list[object]:
     """The part of a status that no report of the trainer changes by itself: a pod may send another each second."""
     return [
         *(status.get(name) for name in _TRANSITIONS),
         *((each["type"], each["status"]) for each in status.get("conditions", [])),
-        *({**each, "resumedFromStep": None} for each in status.get("attempts", [])),
+        *({**each, "resumedFromStep": None, "podSeconds": None} for each in status.get("attempts", [])),
     ]

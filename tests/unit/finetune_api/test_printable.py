@@ -1,5 +1,6 @@
 """Nothing that a terminal obeys, turns around or hides passes the contract, whichever field it is written into."""
 
+import re
 import unicodedata
 from typing import Any
 
@@ -14,8 +15,10 @@ from finetune_api.report import FinalReport, ReportBody
 from finetune_api.status import FineTuneJobStatus
 
 HOSTILE = "\x1b[2J\x1b]0;t\x07a\u202eb\u200bc\ufeffd\x00e\x85f\u2028g\r\nh\x9bi\u2066j\U000e0041k\u3164l"
-NUMBERS = {"value", "epoch", "samplesPerSecond", "atLimit"}
+NUMBERS = {"value", "epoch", "samplesPerSecond", "atLimit", "amount"}
 """Strings that hold a number, and take nothing else."""
+WORDS = ("Error", "EUR", "2026-11", "sha256:" + "0" * 64)
+"""One for each pattern."""
 SHOWN = "a�b�c�d�e f g h�i�j�k�l"
 
 
@@ -67,7 +70,7 @@ def filled(node: JsonObject, definitions: JsonObject, text: str) -> Any:
         case "string" if node.get("format") == "date-time":
             return "2026-11-20T12:00:00Z"
         case "string" if "pattern" in node:
-            return "sha256:" + "0" * 64 if "sha256" in node["pattern"] else "Error"
+            return next(word for word in WORDS if re.search(node["pattern"], word))
         case _:
             return text
 

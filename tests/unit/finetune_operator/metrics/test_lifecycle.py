@@ -78,3 +78,18 @@ def test_a_clock_that_is_behind_gives_no_negative_time(clock: float) -> None:
     first = status("Preparing", attempts=[attempt(1, startTime=stamp(clock))])
 
     assert recorded(status("Queued"), first) == {("finetune_job_queue_wait_seconds_count",): 1}
+
+
+def test_gpu_time_is_added_as_it_is_used_and_what_a_failure_costs_as_lost() -> None:
+    def used(total: int, useful: int, lost: int) -> FineTuneJobStatus:
+        seconds = {"total": total, "useful": useful, "lost": lost}
+        return status("Running", usage={"gpuSeconds": seconds, "until": stamp(0)})
+
+    assert recorded(used(100, 60, 40), used(180, 20, 160)) == {
+        ("finetune_gpu_seconds_total", "team-a"): 80,
+        ("finetune_gpu_seconds_lost_total", "team-a"): 120,
+    }
+    assert recorded(status("Pending"), used(100, 60, 40)) == {
+        ("finetune_gpu_seconds_total", "team-a"): 100,
+        ("finetune_gpu_seconds_lost_total", "team-a"): 40,
+    }

@@ -25,6 +25,7 @@ def test_a_failed_attempt_is_followed_by_another() -> None:
         "node": "n1",
         "startTime": "",
         "endTime": "",
+        "podSeconds": 78,
         "exitCode": 1,
         "reason": "TrainerError",
     }

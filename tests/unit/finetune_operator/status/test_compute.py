@@ -48,9 +48,28 @@ def test_a_job_that_trains_shows_its_numbers() -> None:
         "checkpoints": [{**REPORT["checkpoints"][0], "metrics": []}],
         "latestCheckpoint": {"step": 125, "uri": "pvc://yelp-0f9be1d4/checkpoints/step-000125"},
         "bestCheckpoint": REPORT["bestCheckpoint"],
-        "attempts": [{"number": 1, "pod": "yelp-1", "node": "n1", "startTime": stamp(12), "resumedFromStep": 0}],
+        "attempts": [
+            {
+                "number": 1,
+                "pod": "yelp-1",
+                "node": "n1",
+                "startTime": stamp(12),
+                "trainingStartTime": stamp(60),
+                "podSeconds": 43,
+                "resumedFromStep": 0,
+            }
+        ],
         "adjustments": REPORT["adjustments"],
         "provenance": {**REPORT["provenance"], "image": "trainer:1"},
+        "usage": {
+            "gpuSeconds": {"total": 43, "useful": 0, "lost": 43},
+            "podSeconds": 43,
+            "preflightSeconds": 0,
+            "queuedSeconds": 60,
+            "startupSeconds": 0,
+            "month": {"month": "2026-11", "gpuSeconds": 43},
+            "until": stamp(60),
+        },
     }
 
 
@@ -105,7 +124,9 @@ def test_the_end_is_reported_by_the_final_report_and_by_the_job() -> None:
             "pod": "yelp-1",
             "node": "n1",
             "startTime": stamp(12),
+            "trainingStartTime": stamp(60),
             "endTime": stamp(90),
+            "podSeconds": 78,
             "exitCode": 0,
             "reason": "Completed",
             "resumedFromStep": 0,
@@ -165,7 +186,7 @@ def test_nothing_changes_where_nothing_happened() -> None:
     observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
     given = parsed(compute(parsed(), observed, 60))
 
-    change = compare(given.status, compute_status(given, observed, at(500)))
+    change = compare(given.status, compute_status(given, observed, at(350)))
 
     assert not change.any
 

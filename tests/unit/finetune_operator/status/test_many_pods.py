@@ -42,7 +42,15 @@ def test_a_job_runs_when_all_of_its_pods_do() -> None:
 
     assert line(status) == ("Running", "Training", "epoch 0.5 of 3")
     assert status["attempts"] == [
-        {"number": 1, "pod": "yelp-0-1", "node": "n1", "startTime": stamp(20), "resumedFromStep": 0}
+        {
+            "number": 1,
+            "pod": "yelp-0-1",
+            "node": "n1",
+            "startTime": stamp(20),
+            "trainingStartTime": stamp(60),
+            "podSeconds": 43 + 35,
+            "resumedFromStep": 0,
+        }
     ]
 
 
@@ -81,7 +89,7 @@ def test_an_attempt_begins_with_the_last_of_its_pods_and_the_deadline_waits_for_
     )
 
     assert waits["phase"] == "Pending"
-    assert waits["attempts"] == [{"number": 1, "pod": "yelp-0-1", "node": "n1"}]
+    assert waits["attempts"] == [{"number": 1, "pod": "yelp-0-1", "node": "n1", "podSeconds": 43}]
     assert ends["failure"]["message"] == (
         "not all pods ran within 60 s (runPolicy.preRunningDeadlineSeconds): "
         "1 of 2 pods run; pod 1: no node can take the pod: 0/2 nodes are available."

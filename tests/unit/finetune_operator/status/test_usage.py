@@ -1,0 +1,170 @@
+"""What a job has used, over its whole life."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.samples import (
+    at,
+    finetunejob,
+    job,
+    member,
+    observation,
+    parsed,
+    pod,
+    received,
+    running,
+    settled,
+    stamp,
+    terminated,
+)
+from tests.unit.finetune_operator.status.statuses import compute
+
+from finetune_api.profile import OPEN, Price
+from finetune_operator.job.finetunejob import parse_finetunejob
+from finetune_operator.job.observation import Observation
+from finetune_operator.status.compute import compare, compute_status
+from finetune_operator.status.usage import next_month
+
+URI = "pvc://yelp-0f9be1d4/checkpoints/step-000005"
+
+
+def report(step: int, saved_at: float | None = None) -> dict[str, Any]:
+    checkpoints = [{"step": 5, "uri": URI, "time": stamp(saved_at)}] if saved_at else []
+    return {"report": {"sequence": step, "stage": "Training", "progress": {"step": step}, "checkpoints": checkpoints}}
+
+
+class Life:
+    """The statuses of a job, one after the other."""
+
+    def __init__(self, profile: Any = OPEN, **spec: Any) -> None:
+        self._spec = spec
+        self.status: dict[str, Any] = settled(profile)
+
+    def pass_(self, seconds: float, observed: Observation) -> dict[str, Any]:
+        self.status = compute(parse_finetunejob(finetunejob(self.status, **self._spec)), observed, seconds)
+        usage: dict[str, Any] = self.status["usage"]
+        return usage
+
+
+def gpu_seconds(usage: dict[str, Any]) -> tuple[int, int, int]:
+    total, useful, lost = (usage["gpuSeconds"][name] for name in ("total", "useful", "lost"))
+    return total, useful, lost
+
+
+def test_a_whole_life_is_counted_by_the_times_of_its_pods() -> None:
+    life = Life(resources={"gpus": 4})
+    first, second = pod(1, state=running(100)), pod(2, state=running(1100))
+    failed = pod(1, state=terminated(1, since=100, until=1000))
+
+    life.pass_(5, observation(job(suspend=True, start=None)))
+    life.pass_(60, observation(job(start=60)))
+    life.pass_(102, observation(job(start=60), first))
+    began = life.pass_(160, observation(job(start=60), first, report=received(report(1), 1, 160)))
+    life.pass_(700, observation(job(start=60), first, report=received(report(6, saved_at=600), 1, 700)))
+    broke = life.pass_(1001, observation(job(start=60), failed))
+    life.pass_(1102, observation(job(start=60), failed, second))
+    life.pass_(1160, observation(job(start=60), failed, second, report=received(report(6, 600), 2, 1160)))
+    done = pod(2, state=terminated(0, since=1100, until=2100))
+    ended = life.pass_(2102, observation(job(start=60, end=("Complete", "", "")), failed, done))
+
+    # 55 s from the start to the training, less the last five of a pod that runs; then 840 s, 400 s of them after the checkpoint.
+    assert gpu_seconds(began) == (4 * 55, 0, 4 * 55)
+    assert gpu_seconds(broke) == (4 * 900, 4 * (845 - 400), 4 * (55 + 400))
+    assert gpu_seconds(ended) == (4 * 1900, 4 * (445 + 945), 4 * (455 + 55))
+    assert {name: ended[name] for name in ("podSeconds", "queuedSeconds", "startupSeconds", "until")} == {
+        "podSeconds": 1900,
+        "queuedSeconds": 102 + (1102 - 1001),
+        "startupSeconds": 58 + 58,
+        "until": stamp(2102),
+    }
+    assert [each["podSeconds"] for each in life.status["attempts"]] == [900, 1000]
+
+
+def test_pods_of_several_machines_count_each_for_itself() -> None:
+    life = Life(resources={"gpus": 2, "nodes": 2})
+    up = [member(0, state=running(10)), member(1, state=running(30))]
+    down = [member(0, state=terminated(0, since=10, until=500)), member(1, state=terminated(0, since=30, until=502))]
+
+    life.pass_(60, observation(job(), *up, report=received(report(1), sender=up[0])))
+    usage = life.pass_(505, observation(job(end=("Complete", "", "")), *down))
+
+    assert (usage["podSeconds"], usage["gpuSeconds"]["total"]) == (490 + 472, 2 * (490 + 472))
+
+
+def test_an_outage_of_the_operator_costs_nothing_of_what_is_still_there() -> None:
+    life = Life()
+    life.pass_(20, observation(job(), pod(1, state=running(12))))
+    life.pass_(60, observation(job(), pod(1, state=running(12)), report=received(report(1))))
+    pods = [pod(1, state=terminated(1, since=12, until=400)), pod(2, state=terminated(0, since=420, until=900))]
+
+    usage = life.pass_(5000, observation(job(end=("Complete", "", "")), *pods))
+
+    assert usage["podSeconds"] == 388 + 480
+
+
+def test_what_was_counted_stays_when_pods_are_gone_and_time_suspended_is_no_use() -> None:
+    life = Life(suspend=True)
+    up = pod(1, state=running(12))
+    life.pass_(20, observation(job(), up))
+    life.pass_(60, observation(job(), up, report=received(report(1))))
+    saved = life.pass_(99, observation(job(suspend=True), pod(1, state=terminated(143, until=95))))
+    gone = life.pass_(100, observation(job(suspend=True, start=None)))
+    later = life.pass_(9000, observation(job(suspend=True, start=None), blocked=None, unread="x"))
+
+    assert [usage["podSeconds"] for usage in (saved, gone, later)] == [83, 83, 83]
+    assert [usage["queuedSeconds"] for usage in (saved, gone, later)] == [20, 20, 20]
+
+
+def test_attempts_that_the_status_has_dropped_still_count() -> None:
+    life = Life(runPolicy={"backoffLimit": 50})
+    pods = []
+    usage: dict[str, Any] = {}
+    for number in range(1, 16):
+        pods.append(pod(number, state=terminated(1, since=10 * number + 1, until=10 * number + 8)))
+        usage = life.pass_(10 * number + 9, observation(job(), *pods))
+
+    assert (len(life.status["attempts"]), usage["podSeconds"]) == (10, 15 * 7)
+
+
+def test_a_preflight_has_pods_and_no_gpus() -> None:
+    life = Life(runPolicy={"preflight": "pod"})
+
+    usage = life.pass_(200, Observation(preflight=observation(job(), pod(state=terminated(0)))))
+
+    assert (usage["preflightSeconds"], usage["podSeconds"], gpu_seconds(usage)) == (78, 0, (0, 0, 0))
+
+
+def test_a_new_month_begins_at_nothing() -> None:
+    given = parsed(compute(parsed(), observation(job(), pod(state=running()), report=received(report(1))), 60))
+    up = observation(job(), pod(state=running()), report=received(report(2), seconds=70))
+    midnight = datetime(2026, 12, 1, 0, 0, 30, tzinfo=UTC)
+    assert given.status.usage is not None
+
+    after = compute_status(given, up, midnight).usage
+
+    assert given.status.usage.month is not None
+    assert after is not None
+    assert after.month is not None
+    assert (given.status.usage.month.gpu_seconds, after.month.month, after.month.gpu_seconds) == (43, "2026-12", 30)
+    assert next_month(at(0)) == datetime(2026, 12, 1, tzinfo=UTC)
+    assert next_month(midnight) == datetime(2027, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(350, False), (361, True)])
+def test_usage_alone_is_written_seldom(seconds: float, written: bool) -> None:
+    observed = observation(job(), pod(state=running()), report=received(report(1)))
+    given = parsed(compute(parsed(), observed, 60))
+
+    change = compare(given.status, compute_status(given, observed, at(seconds)))
+
+    assert (change.any, change.urgent, change.only_clock) == (written, False, written)
+
+
+def test_a_price_gives_the_cost() -> None:
+    life = Life(OPEN.model_copy(update={"price": Price(gpu_hour="2.50", currency="EUR")}), resources={"gpus": 8})
+
+    life.pass_(20, observation(job(), pod(state=running())))
+    usage = life.pass_(3700, observation(job(end=("Complete", "", "")), pod(state=terminated(0, until=3612))))
+
+    assert usage["cost"] == {"amount": "20.00", "currency": "EUR"}
