@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -198,12 +199,74 @@ def test_a_config_map_that_holds_no_authority_is_named(
     assert failure.value.reason == "TrustUnusable"
 
 
-def test_a_proxy_is_no_way_to_an_address_that_is_not_public(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "169.254.169.254.",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "[::1]",
+        "[::ffff:10.0.0.1]",
+        "localhost",
+    ],
+)
+def test_a_proxy_is_no_way_to_an_address_that_is_not_public(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = TunnelProxy()
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
 
     with pytest.raises(TrainerError) as failure:
-        find_source("https://169.254.169.254/latest/meta-data", "dataset", {})
+        find_source(f"https://{host}/latest/meta-data.csv", "dataset", {})
 
     proxy.shutdown()
     assert (failure.value.reason, proxy.asked_for) == ("AddressNotAllowed", [])
+
+
+def test_a_proxy_is_asked_for_a_name_that_is_known_to_it_alone_and_not_for_one_that_leads_within(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proxy = TunnelProxy()
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    look_up = socket.getaddrinfo
+    known = {"within.example": ["93.184.216.34", "10.0.0.1"], "public.example": ["93.184.216.34"]}
+
+    def answer(host: str, port: Any, *arguments: Any, **options: Any) -> Any:
+        if host not in known:
+            return look_up(host, port, *arguments, **options)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in known[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    failures = []
+    for host in ("within.example", "public.example", "files.corp.invalid"):
+        with pytest.raises(TrainerError) as failure:
+            find_source(f"https://{host}/train.csv", "dataset", {})
+        failures.append(failure.value.reason)
+
+    proxy.shutdown()
+    assert set(proxy.asked_for) == {"CONNECT public.example:443", "CONNECT files.corp.invalid:443"}
+    assert [reason == "AddressNotAllowed" for reason in failures] == [True, False, False]
+
+
+def test_a_proxy_without_a_scheme_is_asked_as_other_libraries_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = TunnelProxy()
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url.removeprefix("http://"))
+
+    with pytest.raises(TrainerError):
+        find_source("https://files.corp.invalid/train.csv", "dataset", {})
+
+    proxy.shutdown()
+    assert set(proxy.asked_for) == {"CONNECT files.corp.invalid:443"}
+
+
+@pytest.mark.parametrize("scheme", ["https", "socks5"])
+def test_a_proxy_of_another_kind_is_named_without_its_password(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://finetune:{PASSWORD}@proxy.corp.example:3128")
+
+    with pytest.raises(TrainerError) as failure:
+        find_source("https://files.corp.invalid/train.csv", "dataset", {})
+
+    assert failure.value.reason == "BadConfiguration"
+    assert f"the proxy's URL begins with {scheme}://" in failure.value.message
+    assert PASSWORD not in f"{failure.value.message} {failure.value.hint}"

@@ -19,7 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from finetune_api.reasons import Reason
 from finetune_api.report import ENV_PRIVATE_ADDRESSES
-from finetune_trainer.base.errors import TrainerError, data_error
+from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.storage.errors import remote_failures
 from finetune_trainer.storage.place import Entry
@@ -136,14 +136,23 @@ class _Connection(http.client.HTTPSConnection):
 def _connection(parts: SplitResult) -> http.client.HTTPSConnection:
     """Return a connection to be made, through the proxy of the network if it has one for this host.
 
-    The proxy looks the name up, and decides what it leads to: a name may be known to it alone. An address is checked here too.
+    The proxy looks the name up, and decides what it leads to: a name may be known to it alone. What is known here is checked all the same.
     """
     host, port = parts.hostname or "", parts.port or 443
-    proxy = urlsplit("" if proxy_bypass(host) else getproxies().get("https", ""))
+    url = "" if proxy_bypass(host) else getproxies().get("https", "")
+    proxy = urlsplit(url if "://" in url else f"http://{url}")  # as every other library takes it
     if not proxy.hostname:
         return _Connection(parts)
-    if _is_address(host) and not _is_allowed(host):
-        raise _refused(parts.geturl(), f"is at {host}, which is no public address")
+    if proxy.scheme != "http":
+        raise bad_configuration(
+            f"dataset.source {parts.geturl().partition('?')[0]}: the proxy's URL begins with {proxy.scheme}://, and files of web servers "
+            "are fetched by way of http:// proxies alone",
+            "name a proxy by http:// in HTTPS_PROXY of the Secret that the profile's proxy names (what goes through it is encrypted all the "
+            "same), or put the file into a bucket or on a volume",
+        )
+    refused = sorted(address for address in _addresses(host) if not _is_allowed(address))
+    if refused:
+        raise _refused(parts.geturl(), f"is at {', '.join(refused[:3])}, which is no public address")
     tls = ssl.create_default_context()
     connection = http.client.HTTPSConnection(proxy.hostname, proxy.port or 80, timeout=_READ_SECONDS, context=tls)
     credentials = f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}".encode()
@@ -152,12 +161,12 @@ def _connection(parts: SplitResult) -> http.client.HTTPSConnection:
     return connection
 
 
-def _is_address(host: str) -> bool:
+def _addresses(host: str) -> set[str]:
+    """Return the addresses that a host has here; none where it is not known here. A number is an address too, such as 2130706433 or 127.1."""
     try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+        return {str(entry[4][0]) for entry in socket.getaddrinfo(host.removesuffix("."), None, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return set()
 
 
 def _connected(found: Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, Any]]) -> socket.socket:
