@@ -252,6 +252,6 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended", "spec.suspend is true."
     TRAINING = "Training", "The model is being trained."
     WAITING_FOR_ADMISSION = "WaitingForAdmission", "Something else than spec.suspend holds the Job suspended."
-    WAITING_FOR_POD = "WaitingForPod", "The Job has no pod yet."
+    WAITING_FOR_POD = "WaitingForPod", "The Job has no pod yet, or the pod no node."
     WAITING_FOR_QUOTA = "WaitingForQuota", "The Job waits in its queue."
     # fmt: on

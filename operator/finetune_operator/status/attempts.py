@@ -77,6 +77,9 @@ def _end_reason(
     if ended.exit_code == 0:
         return Reason.COMPLETED
     cause = pod, ended
+    if ended.disrupted is not None and before.reason == Reason.NODE_LOST:
+        # What Kubernetes did about it is the smaller part of it.
+        return Reason.NODE_LOST
     if ended.exit_code == ExitCode.PEER_LOST:
         if pod is observed.attempts[-1]:
             if lost_pod(observed, now) is not None:

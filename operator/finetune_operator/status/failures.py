@@ -26,6 +26,18 @@ class _Explanation:
 
 _SEE_LOG = "see failure.logTail, or `kubectl logs` of the pod"
 
+_TRAINER_IMAGE = "pod.image must hold `python` and the module finetune_trainer"
+_NO_TRAINER = "No module named finetune_trainer"
+_EVICTIONS: dict[str, str] = {
+    # What kubelet says of an eviction, and what helps.
+    "EmptyDir volume": "let the job's profile raise the volume's size: scratch, tmp or sharedMemory of its defaults",
+    "low on resource: memory": (
+        "set resources.memory to what the training needs: a node evicts first what uses more than it has asked for"
+    ),
+    "low on resource: ephemeral-storage": "use nodes with more disk, or an output that is not on the node",
+    "ephemeral local storage usage": "use nodes with more disk, or an output that is not on the node",
+}
+
 # The trainer explains these itself; this is for when its final report was lost, or another image ends with them.
 _EXIT_CODES: dict[int, _Explanation] = {
     ExitCode.INTERNAL: _Explanation(Reason.TRAINER_ERROR, "the trainer ended with an error of its own", _SEE_LOG),
@@ -70,13 +82,14 @@ def attempt_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> 
     final = pod.final
     if final and final.failure and final.exit_code == ended.exit_code:
         return final.failure.model_copy(update={"exit_code": ended.exit_code})
-    known = _seen_by_kubernetes(pod, ended, spec) or _by_exit_code(ended)
+    known, told = _seen_by_kubernetes(pod, ended, spec) or _by_exit_code(ended), ended.message.strip(" .")
     return Failure(
         reason=known.reason,
         message=cut(known.message),
         hint=cut(known.hint) or None,
         exit_code=ended.exit_code,
-        log_tail=None if final else ended.message[-MAX_LOG_TAIL:] or None,
+        # Where there is no log, this is what Kubernetes says, and is told already.
+        log_tail=None if final or told in known.message else ended.message[-MAX_LOG_TAIL:],
     )
 
 
@@ -89,14 +102,20 @@ def _seen_by_kubernetes(pod: PodState, ended: Terminated, spec: FineTuneJobSpec)
             "raise resources.memory, or lower training.batchSize",
         )
     if ended.reason in ("StartError", Reason.CONTAINER_CANNOT_RUN):
-        hint = "pod.image must hold `python` and the module finetune_trainer"
-        return _Explanation(Reason.CONTAINER_CANNOT_RUN, ended.message or "the container cannot start", hint)
+        return _Explanation(Reason.CONTAINER_CANNOT_RUN, ended.message or "the container cannot start", _TRAINER_IMAGE)
+    if ended.exit_code == ExitCode.INTERNAL and _NO_TRAINER in ended.message:
+        return _Explanation(Reason.CONTAINER_CANNOT_RUN, f"the image {pod.image} holds no trainer", _TRAINER_IMAGE)
     if ended.disrupted or ended.exit_code is None or ended.reason == Reason.EVICTED:
         cause = ended.disrupted or ended
-        return _Explanation(
-            to_reason(cause.reason), describe_disruption(Cause(cause.reason, cause.message), pod.node), ""
-        )
+        what = describe_disruption(Cause(cause.reason, cause.message), pod.node)
+        return _Explanation(to_reason(cause.reason), what, _hint_of_node(ended, cause.message))
     return None
+
+
+def _hint_of_node(ended: Terminated, message: str) -> str:
+    """What to do about a pod that its node ended or refused. None about one that others took the place of: it resumes."""
+    known = next((hint for words, hint in _EVICTIONS.items() if words in message), None)
+    return known or ("" if ended.disrupted else "see `kubectl describe` of the pod and of its node")
 
 
 def _by_exit_code(ended: Terminated) -> _Explanation:

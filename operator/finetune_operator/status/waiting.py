@@ -82,6 +82,8 @@ def _waiting_for_pods(observed: Observation, spec: FineTuneJobSpec, now: datetim
         return Waiting(reason, number + describe_pull(pod, cause, blocked, spec))
     if blocked is not None and (not cause.message or blocked.reason not in _OF_SCHEDULER):
         return Waiting(blocked.reason, number + _explain(blocked))
+    if pod.node is None and not cause.message:
+        return Waiting(Reason.WAITING_FOR_POD, f"{number}waiting for the scheduler", explained=False)
     if pod.nominated:
         room = f"pods of lower priority make room for it on node {pod.nominated}"
         return Waiting(cause.reason, f"{number}{room}; until then {_explain(cause)}")

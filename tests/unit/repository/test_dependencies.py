@@ -153,6 +153,7 @@ def test_an_image_is_built_by_a_pip_of_its_own_whatever_its_base_has(dockerfile:
 
     assert installs[0] == "RUN pip install --no-cache-dir --require-hashes -r locks/build.lock"
     assert "ENV PIP_BUILD_CONSTRAINT=/src/locks/build.lock" in text
+    assert "--no-build-isolation" not in text  # which pip refuses beside it
     assert {"hatchling", "pip", "setuptools", "setuptools-scm"} <= built_by.keys()
     # The first that knows constraints for builds.
     assert Version(built_by["pip"]) >= Version("25.3")

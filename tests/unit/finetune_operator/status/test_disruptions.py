@@ -194,6 +194,16 @@ def test_a_pass_comes_again_when_time_alone_may_show_that_a_pod_is_lost() -> Non
     assert [next_look(each, received({"report": REPORT}, seconds=110).time) for each in cases] == [None, 50.0, 20.0]
 
 
+def test_an_attempt_that_ended_with_its_node_keeps_that_reason() -> None:
+    lost = compute(parsed(BEFORE), observation(job(), pod(state=running(), conditions=[unready(60), TAINTED])), 130)
+    collected = pod(state=running(), conditions=[unready(60), TAINTED], phase="Failed")
+
+    status = compute(parsed(lost), observation(job(), collected), 400)
+
+    assert status["attempts"][0]["reason"] == "NodeLost"
+    assert line(status)[:2] == ("Pending", "Resuming")
+
+
 def test_a_failed_pod_of_the_past_is_not_lost() -> None:
     ended = deleted(pod(state=terminated(143), conditions=[unready(60)]), 100)
 

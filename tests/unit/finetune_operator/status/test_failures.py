@@ -156,3 +156,55 @@ def test_foreign_words_are_made_to_fit_the_api() -> None:
     assert [to_reason(text) for text in ("", "9lives", "a b-c", "x" * 99)] == ["Unknown", "lives", "abc", "x" * 64]
     assert cut("one\n  two") == "one two"
     assert len(cut("x" * 5000)) == 1024
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        (
+            "The node was low on resource: memory. Threshold quantity: 100Mi, available: 76Mi. ",
+            "set resources.memory to what the training needs: a node evicts first what uses more than it has asked for",
+        ),
+        (
+            'Usage of EmptyDir volume "scratch" exceeds the limit "10Gi". ',
+            "let the job's profile raise the volume's size: scratch, tmp or sharedMemory of its defaults",
+        ),
+        (
+            "The node was low on resource: ephemeral-storage. ",
+            "use nodes with more disk, or an output that is not on the node",
+        ),
+    ],
+)
+def test_an_eviction_says_what_the_node_lacks_and_what_helps(message: str, hint: str) -> None:
+    evicted = pod(phase="Failed", reason="Evicted", message=message, state=terminated(137))
+
+    found = failure(BACKOFF, evicted)
+
+    assert (found["reason"], found["hint"]) == ("Evicted", hint)
+    assert found["message"] == f"gave up after 1 attempt; the last one: node n1 evicts the pod: {message.strip(' .')}"
+
+
+def test_a_pod_that_its_node_refuses_says_so_and_is_counted() -> None:
+    message = "Pod was rejected: Allocate failed due to no healthy devices present; cannot allocate nvidia.com/gpu"
+
+    found = failure(BACKOFF, pod(phase="Failed", reason="UnexpectedAdmissionError", message=message))
+
+    assert found == {
+        "reason": "UnexpectedAdmissionError",
+        "message": f"gave up after 1 attempt; the last one: {message}",
+        "hint": "see `kubectl describe` of the pod and of its node",
+    }
+
+
+def test_an_image_with_python_and_without_the_trainer_is_named() -> None:
+    log = "/usr/local/bin/python: No module named finetune_trainer"
+
+    found = failure(BACKOFF, pod(state=terminated(1, message=log)))
+
+    assert found == {
+        "reason": "ContainerCannotRun",
+        "message": "gave up after 1 attempt; the last one: the image trainer:1 holds no trainer",
+        "hint": "pod.image must hold `python` and the module finetune_trainer",
+        "exitCode": 1,
+        "logTail": log,
+    }

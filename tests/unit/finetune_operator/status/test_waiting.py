@@ -143,3 +143,9 @@ def test_a_claim_that_no_volume_can_be_made_for_is_named_with_its_field() -> Non
             "not found; create the job again with a StorageClass of `kubectl get storageclass`, or create that one",
         ),
     ]
+
+
+def test_a_pod_without_a_node_is_not_yet_being_started() -> None:
+    waits = observation(job(), pod(node=None))
+
+    assert line(compute(parsed(), waits)) == ("Pending", "WaitingForPod", "waiting for the scheduler")
