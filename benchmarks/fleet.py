@@ -165,7 +165,7 @@ class Operator(Process):
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         super().__init__(cluster, folder)
         self._port = _free_port()
-        settings = {"HEALTH_PORT": str(self._port), "REPORTS_PORT": "0", "LOG_FORMAT": "text"}
+        settings = {"HEALTH_PORT": str(self._port), "REPORTS_PORT": "0", "METRICS_PORT": "0", "LOG_FORMAT": "text"}
         settings = {f"FINETUNE_OPERATOR_{name}": value for name, value in settings.items()}
         ours = {name: value for name, value in os.environ.items() if name.startswith("FINETUNE_OPERATOR_")}
         self._environment |= settings | ours

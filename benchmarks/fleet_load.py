@@ -1,6 +1,7 @@
 """FineTuneJobs that come in a burst or at a rate, and pods that run as a kubelet would say."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import ssl
@@ -50,7 +51,7 @@ class Load:
         )
         for name in self._namespaces:
             await self._send("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-        self._watch = asyncio.create_task(self._watch_jobs())
+        self._watch = asyncio.create_task(self._keep_watching())
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
@@ -128,6 +129,12 @@ class Load:
             while any(name not in self._arrived for name in names):
                 self._more.clear()
                 await self._more.wait()
+
+    async def _keep_watching(self) -> None:
+        """An API server ends the watch of who reads too slowly. A new one begins with all that is there."""
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                await self._watch_jobs()
 
     async def _watch_jobs(self) -> None:
         path, timeout = "/apis/batch/v1/jobs", aiohttp.ClientTimeout(total=None)

@@ -23,7 +23,7 @@ class Settings(BaseSettings):
     trainer_image: Annotated[str, Field(min_length=1)] = f"finetune-trainer:{version('finetune-operator')}"
     """Image of the trainer for jobs that name none in pod.image."""
     network_policy: bool = True
-    """Make a NetworkPolicy for each job, by which nobody but its own pods may talk to them."""
+    """Make NetworkPolicies in the namespaces of jobs, by which nobody but the pods of the same job may talk to a job's pods."""
     private_addresses: bool = False
     """Let https:// sources of jobs lead to private, loopback and link-local addresses."""
     default_profile: Literal["safe", "open", "none"] = "safe"

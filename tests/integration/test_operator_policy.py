@@ -72,7 +72,8 @@ def admin(finetune_crd: Cluster) -> Api:
 
 
 def path(namespace: str, kind: str, name: str = "") -> str:
-    prefix = "/apis/batch/v1" if kind == "jobs" else "/api/v1"
+    prefixes = {"jobs": "/apis/batch/v1", "networkpolicies": "/apis/networking.k8s.io/v1"}
+    prefix = prefixes.get(kind.partition("?")[0], "/api/v1")
     return f"{prefix}/namespaces/{namespace}/{kind}" + (f"/{name}" if name else "")
 
 
@@ -90,6 +91,18 @@ def job(meta: Json, container: Json | None = None, **changes: Any) -> Json:
 
 def config_map(meta: Json) -> Json:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+
+
+OURS: Json = {"matchExpressions": [{"key": "finetune.dev/job-uid", "operator": "Exists"}]}
+
+
+def shared(name: str) -> Json:
+    """Metadata as of what the jobs of a namespace share."""
+    return {"name": name, "labels": {"finetune.dev/shared": "true"}}
+
+
+def network_policy(pods: Json, name: str = "finetune-operator-jobs", **changes: Any) -> Json:
+    return {"metadata": shared(name), "spec": {"podSelector": pods, "policyTypes": ["Ingress"], **changes}}
 
 
 def claim(meta: Json) -> Json:
@@ -121,6 +134,13 @@ CREATIONS: dict[str, tuple[str, Callable[[Tenant], Json]]] = {
     "no label": ("jobs", lambda it: job({**it.owned("x"), "labels": {}})),
     "a claim of nobody's": ("persistentvolumeclaims", lambda it: claim({"name": "x"})),
     "a Service of nobody's": ("services", lambda it: {"metadata": {"name": "x"}, "spec": {"ports": [{"port": 80}]}}),
+    "a policy of the shared one's name that opens": (
+        "networkpolicies",
+        lambda it: network_policy(OURS, ingress=[{}]),
+    ),
+    "a policy of the shared one's name for the pods of others": ("networkpolicies", lambda it: network_policy({})),
+    "a policy of another name": ("networkpolicies", lambda it: network_policy(OURS, name="x")),
+    "a ConfigMap of another name than the shared one's": ("configmaps", lambda it: config_map(shared("x"))),
     "an Event about a pod": ("events", lambda it: event(it, "x", kind="Pod", apiVersion="v1")),
 }
 
@@ -195,10 +215,12 @@ def test_what_a_finetunejob_controls_is_created_changed_and_deleted(thief: Api, 
             tenant.path("persistentvolumeclaims"),
             claim({"name": "all", "labels": {"finetune.dev/cache": "true"}}),
         ),
+        thief("POST", path("default", "configmaps?dryRun=All"), config_map(shared("finetune-operator-ca"))),
+        thief("POST", path("default", "networkpolicies?dryRun=All"), network_policy(OURS)),
         thief("POST", tenant.path("events"), event(tenant, "about-a-job")),
     ]
 
-    assert [denied(answer) for answer in answers] == [""] * 6
+    assert [denied(answer) for answer in answers] == [""] * 8
 
 
 def test_what_others_made_is_neither_changed_nor_taken_over(thief: Api, admin: Api, tenant: Tenant) -> None:

@@ -63,7 +63,7 @@ def reporting(space: Space, operator_process: OperatorProcess, tmp_path_factory:
     reporting = Reporting(space, root, ca)
     for job in ("report-a", "report-b"):
         wait_for(lambda job=job: reporting.pod_of(job), bool, f"a pod of {job}")
-    ca.write_text(space.get("configmap", "report-a-ca")["data"]["ca.crt"])
+    ca.write_text(space.get("configmap", "finetune-operator-ca")["data"]["ca.crt"])
     return reporting
 
 

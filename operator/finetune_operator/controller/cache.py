@@ -44,8 +44,8 @@ class Entry:
     made: set[tuple[str, str]] | None = None
     """Plural and name of the children that were made, where another then could not be; None once the Job is there too."""
     obstacle: Obstacle = field(default_factory=Obstacle)
-    restored: tuple[str, str | None] | None = None
-    """The authority that the ConfigMap was last seen to hold, and the uid of the newest attempt's first pod at that time."""
+    restored: str | None = None
+    """The uid of the pod that did not start when what pods need was last looked up."""
     run_secret: str | None = None
     """Name of the Secret that was made for the next Job of many pods."""
     status_written: float | None = None
@@ -111,10 +111,15 @@ class FineTuneJobs:
 
     def update(self, raw: JsonObject) -> None:
         """Take in an object of an API server's answer, unless a newer version of it is known."""
+        if self.wrote(raw):
+            self._on_change(key_of(raw))
+
+    def wrote(self, raw: JsonObject) -> bool:
+        """Take in what was written just now by who knows what follows from it. Return whether no newer version was known."""
         key = key_of(raw)
         entry = self._entries.get(key)
         if entry is not None and _version(raw) <= _version(entry.packed):
-            return
+            return False
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
             entry.packed = _packed(raw)
         else:
@@ -122,7 +127,7 @@ class FineTuneJobs:
                 del self._keys[entry.uid]
             self._entries[key] = Entry(_packed(raw))
             self._keys[raw["metadata"]["uid"]] = key
-        self._on_change(key)
+        return True
 
     def forget(self, key: Key) -> None:
         """Drop an object that is not there any more, and all that was remembered of it."""

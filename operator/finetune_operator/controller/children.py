@@ -1,7 +1,9 @@
 """Makes the children of a FineTuneJob, and keeps in step what may change of them."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from secrets import token_urlsafe
 
 from kubernetes.aio.client.exceptions import (
@@ -15,15 +17,15 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
+from finetune_operator.controller.shared import SharedObjects, Wanted
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import LABEL_CACHE
 from finetune_operator.job.observation import Cause, JobState, Observation, parse_job
 from finetune_operator.job.ownership import changed, conflict, is_our_claim, is_ours
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.manifests import Manifests, build_children
-from finetune_operator.manifests.cache import is_cache_claim
+from finetune_operator.manifests.config_map import build_authority
 from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.run_secret import build_run_secret
@@ -36,13 +38,16 @@ _NEVER = (BadRequestException, UnprocessableEntityException)
 
 
 class Children:
-    """Writes ConfigMaps, Secrets, NetworkPolicies, claims, Services and Jobs. Only Job and ConfigMap change after they are made, and little."""
+    """Writes ConfigMaps, Secrets, NetworkPolicies, claims, Services and Jobs. Only Job and authority change after they are made, and little."""
 
-    def __init__(self, kube: Kube, pod_defaults: Callable[[], PodDefaults]) -> None:
+    def __init__(
+        self, kube: Kube, pod_defaults: Callable[[], PodDefaults], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._kube = kube
         self._pod_defaults = pod_defaults
+        self._shared = SharedObjects(kube, clock)
 
-    async def ensure(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> Observation:
+    async def ensure(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime) -> Observation:
         """Bring the children to what the spec asks for. Return the observation with what was made and changed in it."""
         spec, preflight = finetunejob.spec, observed.preflight
         if finetunejob.terminal:
@@ -51,11 +56,11 @@ class Children:
         if spec is None:
             return observed
         if observed.job is not None:
-            return await self._sync(finetunejob, spec, observed, entry)
+            return await self._sync(finetunejob, spec, observed, entry, now)
         if observed.blocked is not None or observed.refused is not None:
             return observed
         if preflight is not None and not preflight.passed:
-            return replace(observed, preflight=await self._sync(finetunejob, spec, preflight, entry))
+            return replace(observed, preflight=await self._sync(finetunejob, spec, preflight, entry, now))
         try:
             return await self._make_next(finetunejob, spec, observed, entry)
         except _LATER as error:
@@ -72,16 +77,19 @@ class Children:
         children = build_children(
             finetunejob, spec, pod_defaults, run_secret=run_secret, output_bound=observed.output_bound
         )
-        wanted: list[tuple[Kind, JsonObject | None]] = [
-            (CONFIG_MAPS, children.config_map),
-            (CONFIG_MAPS, children.authority),
-            (NETWORK_POLICIES, children.network_policy),
-            (PVCS, children.cache),
-        ]
+        in_the_way = await self._shared.ensure(finetunejob.namespace, _shared(children), anew=True)
+        if in_the_way is not None:
+            return replace(observed, blocked=in_the_way)
+        wanted: list[tuple[Kind, JsonObject | None]] = [(CONFIG_MAPS, children.config_map)]
         if observed.check_first:
             wanted += [(JOBS, children.preflight_job)]
         else:
-            wanted += [(PVCS, children.pvc), (SERVICES, children.service), (JOBS, children.job)]
+            wanted += [
+                (NETWORK_POLICIES, children.network_policy),
+                (PVCS, children.pvc),
+                (SERVICES, children.service),
+                (JOBS, children.job),
+            ]
         at_once = not entry.made
         entry.made = entry.made or set()
         made = await self._make(finetunejob, wanted, entry.made)
@@ -89,7 +97,7 @@ class Children:
             return replace(observed, blocked=made)
         if at_once:
             # If not, what was made first may be gone by now, and is looked up by the next pass.
-            entry.made, entry.restored = None, (pod_defaults.ca, None)
+            entry.made = None
         if observed.check_first:
             return replace(observed, preflight=Observation(job=made))
         entry.run_secret = None
@@ -115,7 +123,7 @@ class Children:
             if manifest is None or _place(kind, manifest) in already:
                 continue
             made = await self._create(kind, manifest)
-            if not _is_ours(kind, manifest, made, finetunejob):
+            if not (is_our_claim if kind is PVCS else is_ours)(made, finetunejob):
                 return conflict(made, manifest["kind"])
             if manifest.get("immutable") and made.get("data") != manifest["data"]:
                 return changed(made, manifest["kind"])
@@ -134,11 +142,11 @@ class Children:
             return live
 
     async def _sync(
-        self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, entry: Entry
+        self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, entry: Entry, now: datetime
     ) -> Observation:
         """Pass on what may change while a Job runs: suspension, limits, and the authority of the report endpoint.
 
-        For each new attempt, what its pods need is looked up, and made again where it was deleted.
+        For an attempt that does not start, what its pods need is looked up, and made again where it was deleted.
         """
         job = observed.job
         if job is None or job.end is not None:
@@ -148,23 +156,25 @@ class Children:
             # The operator's default was wrong, and has been corrected: the next pass makes the Job anew.
             await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
             return observed
-        wanted = pod_defaults.ca, observed.attempts[-1].uid if observed.attempts else None
-        if entry.restored != wanted:
-            children = build_children(finetunejob, spec, pod_defaults)
-            await self._restore(finetunejob, children, entry)
-            entry.restored = wanted
+        stuck = observed.stuck(now)
+        if (stuck is not None and entry.restored != stuck) or entry.made is not None:
+            await self._restore(finetunejob, build_children(finetunejob, spec, pod_defaults), entry)
+            entry.restored = stuck
+        authority = CONFIG_MAPS, build_authority(finetunejob.namespace, pod_defaults.ca)
+        await self._shared.ensure(finetunejob.namespace, [authority], anew=False)
         return replace(observed, job=await self._patch(finetunejob, job, patch))
 
     async def _restore(self, finetunejob: FineTuneJob, children: Manifests, entry: Entry) -> None:
-        """Make ConfigMaps, NetworkPolicy and Service again where they were deleted, and keep the authority up to date.
+        """Make ConfigMap, NetworkPolicies and Service again where they were deleted.
 
         The claim too, once, where it was made long before the Job.
         """
-        await self._find_or_create(CONFIG_MAPS, children.config_map)
-        live = await self._find_or_create(CONFIG_MAPS, children.authority)
-        if is_ours(live, finetunejob) and live.get("data") != children.authority["data"]:
-            await self._kube.apply(CONFIG_MAPS, children.authority)
-        for kind, manifest in ((NETWORK_POLICIES, children.network_policy), (SERVICES, children.service)):
+        await self._shared.ensure(finetunejob.namespace, _shared(children), anew=True)
+        for kind, manifest in (
+            (CONFIG_MAPS, children.config_map),
+            (NETWORK_POLICIES, children.network_policy),
+            (SERVICES, children.service),
+        ):
             if manifest is not None:
                 await self._find_or_create(kind, manifest)
         if children.pvc is not None and _place(PVCS, children.pvc) in (entry.made or ()):
@@ -198,11 +208,10 @@ class Children:
                 await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
 
 
-def _is_ours(kind: Kind, manifest: JsonObject, made: JsonObject, finetunejob: FineTuneJob) -> bool:
-    """Whether what is there is what we made for this FineTuneJob, or for its namespace."""
-    if LABEL_CACHE in manifest["metadata"]["labels"]:
-        return is_cache_claim(made)
-    return (is_our_claim if kind is PVCS else is_ours)(made, finetunejob)
+def _shared(children: Manifests) -> list[Wanted]:
+    """Those that belong to the namespace."""
+    kinds = (CONFIG_MAPS, children.authority), (NETWORK_POLICIES, children.isolation), (PVCS, children.cache)
+    return [(kind, manifest) for kind, manifest in kinds if manifest is not None]
 
 
 def _place(kind: Kind, manifest: JsonObject) -> tuple[str, str]:

@@ -83,34 +83,32 @@ class Observer:
         entry: Entry,
         now: datetime,
     ) -> Observation:
-        """Ask the API server for the Job that trains, unless a preflight that has not passed comes before it.
+        """Ask the API server for what a preflight depends on, where one is to come first.
 
-        The cache holds none, but a second Job would be a second run.
+        Whether there is a Job that trains is not asked otherwise: to make it is to find out, since there is never a second of its name.
         """
         check_first = wants_preflight(finetunejob, spec)
         preflight = observed.preflight and await self._look_closer(
             finetunejob, observed.preflight, preflight_spec(spec), entry, now
         )
-        if preflight and not preflight.passed:
+        if preflight or not check_first:
             return replace(observed, preflight=preflight)
         names = finetunejob.names
         job, in_the_way = await self._live(finetunejob, names.job, entry)
         observed = replace(observed, job=job, blocked=in_the_way, preflight=preflight)
         observed = self._with_pods(observed, finetunejob, names.job, entry)
-        if job or in_the_way or not (preflight or check_first):
-            return observed
-        if preflight and entry.made is not None:
+        if job or in_the_way:
             return observed
         job, in_the_way = await self._live(finetunejob, names.preflight_job, entry)
         if job is None:
             bound = in_the_way is None and await self._output_is_bound(finetunejob, spec)
             observed = replace(observed, check_first=check_first, output_bound=bound)
             return replace(observed, blocked=in_the_way, preflight=None)
-        if preflight is None:
-            found = Observation(job=job, unread=entry.reports.unread)
-            found = self._with_pods(found, finetunejob, names.preflight_job, entry)
-            preflight = await self._look_closer(finetunejob, found, preflight_spec(spec), entry, now)
-        return replace(observed, preflight=preflight)
+        found = Observation(job=job, unread=entry.reports.unread)
+        found = self._with_pods(found, finetunejob, names.preflight_job, entry)
+        return replace(
+            observed, preflight=await self._look_closer(finetunejob, found, preflight_spec(spec), entry, now)
+        )
 
     async def _live(self, finetunejob: FineTuneJob, name: str, entry: Entry) -> tuple[JobState | None, Cause | None]:
         """The Job of this name, or what is in its way: one that another made, or rights that the operator lacks."""

@@ -55,7 +55,7 @@ class Reconciler:
         self._blocked = blocked
         self._observer = Observer(kube, jobs=jobs, pods=pods, clock=clock)
         self._profiles = profiles
-        self._children = Children(kube, pod_defaults)
+        self._children = Children(kube, pod_defaults, clock)
         self._status = StatusWriter(kube, finetunejobs, status_interval, clock)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -71,11 +71,11 @@ class Reconciler:
             entry.reports.clear()
         now = datetime.now(UTC)
         observed = await self._observer.observe(finetunejob, entry, now)
-        settled = await self._settle(finetunejob, observed)
+        settled = await self._settle(finetunejob, observed, entry, now)
         if settled is None:
             return _CHANGED_SECONDS
         finetunejob, observed = settled
-        observed = await self._children.ensure(finetunejob, observed, entry)
+        observed = await self._children.ensure(finetunejob, observed, entry, now)
         self._note_obstacle(finetunejob, observed, entry)
         if entry.reports.refused:
             observed = observed.without_reports(entry.reports.refused, "all of it (the API server refuses it)")
@@ -83,7 +83,9 @@ class Reconciler:
         wait = await self._write(finetunejob, observed, status, entry, now)
         return _soonest(wait, _next_look(finetunejob, observed, status, now, entry.obstacle.wait(self._clock())))
 
-    async def _settle(self, finetunejob: FineTuneJob, observed: Observation) -> tuple[FineTuneJob, Observation] | None:
+    async def _settle(
+        self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime
+    ) -> tuple[FineTuneJob, Observation] | None:
         """Give a job that is about to begin its profile, which it keeps: written down before its first child is made.
 
         Return the job with it, or what is in its way in the observation; None if the job has changed meanwhile.
@@ -95,7 +97,8 @@ class Reconciler:
         if isinstance(found, Refusal):
             cause = Cause(found.reason, found.message)
             return finetunejob, replace(observed, refused=cause) if found.final else replace(observed, blocked=cause)
-        written = await self._status.keep_profile(finetunejob, found)
+        status = compute_status(finetunejob, observed, now)
+        written = await self._status.keep_profile(finetunejob, found, status, entry)
         return (parse_finetunejob(written), observed) if written is not None else None
 
     async def _write(

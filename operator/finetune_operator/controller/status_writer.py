@@ -57,26 +57,27 @@ class StatusWriter:
         wait = self._wait(change, finetunejob, status, entry)
         if wait > 0:
             return wait
-        try:
-            written = await self._kube.replace_status(FINETUNEJOBS, _manifest(finetunejob, status))
-        except ConflictException:
-            await self._refresh(finetunejob.key)
+        if await self._replace(finetunejob, status, entry) is None:
             return _CONFLICT_SECONDS
-        except NotFoundException:
-            self._finetunejobs.forget(finetunejob.key)
-            return None
-        entry.status_written = self._clock()
-        self._finetunejobs.update(written)
         record(finetunejob.namespace, finetunejob.created, finetunejob.status, status, now)
         event = job_event(finetunejob, status, now)
         if event is not None and not self._events.wait(f"{finetunejob.uid} {event['reason']}"):
             logger.info("%s: %s: %s", finetunejob.key, status.phase, status.message)
             await post(self._kube, event)
-        return None
+        # What is left to do for a job that has ended is done once that is written.
+        return 0.0 if status.phase in TERMINAL else None
 
-    async def keep_profile(self, finetunejob: FineTuneJob, profile: AppliedProfile) -> JsonObject | None:
-        """Write which profile the job has. Return the object as it is then; None if it has changed meanwhile, or is gone."""
-        status = finetunejob.status.model_copy(update={"profile": profile})
+    async def keep_profile(
+        self, finetunejob: FineTuneJob, profile: AppliedProfile, status: FineTuneJobStatus, entry: Entry
+    ) -> JsonObject | None:
+        """Write which profile the job has, in a status that says how the job is before its first child is made.
+
+        Return the object as it is then; None if it has changed meanwhile, or is gone.
+        """
+        return await self._replace(finetunejob, status.model_copy(update={"profile": profile}), entry)
+
+    async def _replace(self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry) -> JsonObject | None:
+        """Write a status. Return the object as it is then; None if it has changed meanwhile, or is gone."""
         try:
             written = await self._kube.replace_status(FINETUNEJOBS, _manifest(finetunejob, status))
         except ConflictException:
@@ -85,7 +86,8 @@ class StatusWriter:
         except NotFoundException:
             self._finetunejobs.forget(finetunejob.key)
             return None
-        self._finetunejobs.update(written)
+        entry.status_written = self._clock()
+        self._finetunejobs.wrote(written)
         return written
 
     def _wait(self, change: Change, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry) -> float:

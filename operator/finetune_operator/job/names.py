@@ -19,6 +19,12 @@ LABEL_JOB_NAME = "finetune.dev/job-name"
 LABEL_JOB_UID = "finetune.dev/job-uid"
 LABEL_CACHE = "finetune.dev/cache"
 """On the claims that the operator makes for a namespace's cache."""
+LABEL_SHARED = "finetune.dev/shared"
+"""On what the operator makes once a namespace besides claims. It belongs to no job."""
+AUTHORITY = "finetune-operator-ca"
+"""Name of the ConfigMap of each namespace with the authority of the report endpoint."""
+ISOLATION = "finetune-operator-jobs"
+"""Name of the NetworkPolicy of each namespace that lets nobody talk to the pods of its jobs."""
 LABEL_INDEX = "batch.kubernetes.io/job-completion-index"
 """On the pods of an Indexed Job, by Kubernetes: the pod's number from 0. The annotation of that name holds the same."""
 ANNOTATION_REQUESTED = "finetune.dev/requested"
@@ -73,11 +79,6 @@ def config_map_name(name: str) -> str:
     return child_name(name, "-run")
 
 
-def authority_name(name: str) -> str:
-    """Name of the ConfigMap that holds the authority of the report endpoint."""
-    return child_name(name, "-ca")
-
-
 def claim_name(name: str, uid: str) -> str:
     """Name of the PersistentVolumeClaim.
 
@@ -104,7 +105,6 @@ class ChildNames:
     preflight_job: str
     service: str
     config_map: str
-    authority: str
     claim: str
     label: str
     """Value of LABEL_JOB_NAME."""
@@ -117,7 +117,6 @@ def child_names(name: str, uid: str) -> ChildNames:
         preflight_job=preflight_job_name(name),
         service=service_name(name),
         config_map=config_map_name(name),
-        authority=authority_name(name),
         claim=claim_name(name, uid),
         label=label_value(name),
     )

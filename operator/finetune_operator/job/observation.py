@@ -5,7 +5,7 @@ A termination message is written by the training pod, so it is as untrusted as a
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from finetune_api.base import JsonObject
 from finetune_api.printable import printable
@@ -24,6 +24,8 @@ _SHUT_DOWN = ("Terminated", Reason.NODE_SHUTDOWN, "Shutdown")
 """What kubelet gives a pod as its reason when the node is shut down, by version."""
 _MISSED = (None, "", Reason.NODE_LOST, Reason.NODE_NOT_READY)
 """Why the control plane, which misses the node, says that a pod is not ready: kubelet always gives another reason."""
+_START = timedelta(seconds=5)
+"""A pod that takes longer on its node may lack something."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,11 @@ class Observation:
         """The newest pod of each index, in the order of their indexes: those that are to train together now."""
         by_index = {pod.index: pod for pod in self.pods}
         return tuple(by_index[index] for index in sorted(by_index))
+
+    def stuck(self, now: datetime) -> str | None:
+        """The uid of a pod that has a node and does not start on it, as one does that lacks a file; None if there is none."""
+        late = (pod for pod in self.newest if pod.node and pod.waiting and pod.created and now - pod.created >= _START)
+        return next((pod.uid for pod in late), None)
 
     def began(self, attempt: PodState, nodes: int) -> datetime | None:
         """When an attempt began to run: with the last of its `nodes` pods, since none trains without the others."""

@@ -10,7 +10,7 @@ from finetune_operator.manifests.cache import build_cache_claim
 from finetune_operator.manifests.config_map import build_authority, build_config_map, digest_of
 from finetune_operator.manifests.job import build_job
 from finetune_operator.manifests.metadata import child_metadata
-from finetune_operator.manifests.network_policy import build_network_policy
+from finetune_operator.manifests.network_policy import build_isolation, build_network_policy
 from finetune_operator.manifests.preflight_job import build_preflight_job
 from finetune_operator.manifests.pvc import build_pvc
 from finetune_operator.manifests.service import build_service
@@ -20,11 +20,12 @@ from finetune_operator.manifests.service import build_service
 class Manifests:
     """The children of a FineTuneJob, in the order in which they are made."""
 
-    config_map: JsonObject
     authority: JsonObject
-    network_policy: JsonObject | None
+    """This and the next two are shared by all jobs of the namespace, and have no owner."""
+    isolation: JsonObject | None
     cache: JsonObject | None
-    """The claim that all jobs of the namespace share; it has no owner."""
+    config_map: JsonObject
+    network_policy: JsonObject | None
     preflight_job: JsonObject
     """Wanted only where `runPolicy.preflight` asks for it; the others wait for its success."""
     pvc: JsonObject | None
@@ -50,8 +51,9 @@ def build_children(
     config_map = build_config_map(metadata, finetunejob, spec)
     digest = digest_of(config_map)
     return Manifests(
+        authority=build_authority(finetunejob.namespace, pod_defaults.ca),
+        isolation=build_isolation(finetunejob.namespace, pod_defaults),
         config_map=config_map,
-        authority=build_authority(metadata, finetunejob, pod_defaults.ca),
         network_policy=build_network_policy(metadata, finetunejob, spec, pod_defaults),
         cache=build_cache_claim(finetunejob.namespace, finetunejob.profile),
         pvc=build_pvc(metadata, finetunejob, spec),

@@ -7,7 +7,8 @@ from finetune_api.profile import ProfileSettings
 from finetune_api.report import ENV_CACHE, ENV_DOWNLOADS, ENV_TOKENS
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import LABEL_CACHE, MANAGER, cache_claim_name
+from finetune_operator.job.names import LABEL_CACHE, cache_claim_name
+from finetune_operator.manifests.metadata import shared_metadata
 from finetune_operator.manifests.paths import CACHE_DIR, VOLUMES_DIR
 
 
@@ -30,17 +31,10 @@ def build_cache_claim(namespace: str, settings: ProfileSettings) -> JsonObject |
         "kind": "PersistentVolumeClaim",
         "metadata": {
             "name": cache_claim_name(cache.size, cache.storage_class_name),
-            "namespace": namespace,
-            "labels": {"app.kubernetes.io/managed-by": MANAGER, LABEL_CACHE: "true"},
+            **shared_metadata(namespace, LABEL_CACHE),
         },
         "spec": claim,
     }
-
-
-def is_cache_claim(live: JsonObject) -> bool:
-    """Whether a claim of that name is one that the operator has made: another is never mounted into every job."""
-    labels = live["metadata"].get("labels") or {}
-    return labels.get(LABEL_CACHE) == "true" and labels.get("app.kubernetes.io/managed-by") == MANAGER
 
 
 def cache_environment(settings: ProfileSettings) -> list[JsonObject]:

@@ -1,7 +1,7 @@
 """The ConfigMaps that the pod mounts at /etc/finetune: `run.yaml`, which never changes, and the CA of the report endpoint.
 
 `run.yaml` decides what runs. Kubernetes keeps its ConfigMap from being changed, and its digest in the Job's template lets the
-trainer notice one that was replaced. The CA is renewed while pods run, so it has a ConfigMap of its own.
+trainer notice one that was replaced. The CA is renewed while pods run, and is the same for all jobs: a namespace has one ConfigMap for it.
 """
 
 import hashlib
@@ -12,6 +12,8 @@ from finetune_api.run import JobReference, RunConfig, RunOutput
 from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
 from finetune_operator.job.claims import output_uri
 from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.names import AUTHORITY
+from finetune_operator.manifests.metadata import shared_metadata
 
 RUN_FILE = "run.yaml"
 CA_FILE = "ca.crt"
@@ -28,12 +30,12 @@ def build_config_map(metadata: JsonObject, finetunejob: FineTuneJob, spec: FineT
     }
 
 
-def build_authority(metadata: JsonObject, finetunejob: FineTuneJob, ca: str) -> JsonObject:
+def build_authority(namespace: str, ca: str) -> JsonObject:
     """ConfigMap with `ca`, the PEM bundle that the report endpoint's certificate verifies against."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": finetunejob.names.authority, **metadata},
+        "metadata": {"name": AUTHORITY, **shared_metadata(namespace)},
         "data": {CA_FILE: ca},
     }
 

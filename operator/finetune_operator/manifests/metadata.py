@@ -3,7 +3,7 @@
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import LABEL_JOB_NAME, LABEL_JOB_UID, MANAGER
+from finetune_operator.job.names import LABEL_JOB_NAME, LABEL_JOB_UID, LABEL_SHARED, MANAGER
 
 LABEL_COMPONENT = "app.kubernetes.io/component"
 
@@ -30,3 +30,14 @@ def child_metadata(finetunejob: FineTuneJob) -> JsonObject:
             }
         ],
     }
+
+
+def shared_metadata(namespace: str, label: str = LABEL_SHARED) -> JsonObject:
+    """Metadata, but for its name, of what the jobs of a namespace share. It belongs to none of them, and stays when they go."""
+    return {"namespace": namespace, "labels": {"app.kubernetes.io/managed-by": MANAGER, label: "true"}}
+
+
+def is_shared(live: JsonObject, manifest: JsonObject) -> bool:
+    """Whether an object of that name is one that the operator has made: what another made is never mounted into every job."""
+    labels = live["metadata"].get("labels") or {}
+    return all(labels.get(name) == value for name, value in manifest["metadata"]["labels"].items())

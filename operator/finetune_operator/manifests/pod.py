@@ -11,7 +11,7 @@ from finetune_api.report import AUDIENCE
 from finetune_api.run import TERMINATION_GRACE_SECONDS
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import CONTAINER, ChildNames
+from finetune_operator.job.names import AUTHORITY, CONTAINER, ChildNames
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.cache import cache_environment, cache_mounts, cache_volumes, own_volume_environment
 from finetune_operator.manifests.config_map import CA_FILE, RUN_FILE
@@ -166,7 +166,7 @@ def _file(config_map: str, key: str) -> JsonObject:
 
 def _volumes(names: ChildNames, defaults: Defaults) -> list[JsonObject]:
     token = {"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
-    files = [_file(names.config_map, RUN_FILE), _file(names.authority, CA_FILE)]
+    files = [_file(names.config_map, RUN_FILE), _file(AUTHORITY, CA_FILE)]
     return [
         {"name": "config", "projected": {"sources": files}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},

@@ -146,12 +146,12 @@ class Change:
     any: bool
     """Whether there is something to write at all."""
     urgent: bool
-    """Whether it is more than a report brings about: a phase, a condition, an attempt, an end."""
+    """Whether it is what people and programs wait for: a phase, a condition, an end. The rest may come a little later, together."""
     only_clock: bool
     """Whether nothing differs but the time of the last report, and what the job has used."""
 
 
-_TRANSITIONS = ("phase", "observedGeneration", "startTime", "completionTime", "failure")
+_TRANSITIONS = ("phase", "observedGeneration", "completionTime", "failure")
 
 
 def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
@@ -179,5 +179,4 @@ def _transitions(status: JsonObject) -> list[object]:
     return [
         *(status.get(name) for name in _TRANSITIONS),
         *((each["type"], each["status"]) for each in status.get("conditions", [])),
-        *({**each, "resumedFromStep": None, "podSeconds": None} for each in status.get("attempts", [])),
     ]

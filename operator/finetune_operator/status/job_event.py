@@ -1,4 +1,4 @@
-"""The Event that announces a new phase, or a new reason why a job waits or is about to stop."""
+"""The Event that announces a new phase which somebody may wait for, or a new reason why a job waits or is about to stop."""
 
 from datetime import datetime
 from typing import Final
@@ -38,6 +38,8 @@ def job_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now: datetime
     before, reason = _reason(finetunejob.status), _reason(status)
     if status.phase is None or (status.phase == finetunejob.status.phase and reason in (before, *_ON_ITS_WAY)):
         return None
+    if status.phase in ("Pending", "Preparing") and reason in _ON_ITS_WAY:
+        return None  # On the way to phases that somebody may wait for.
     told = status.failure.reason if status.failure else status.phase if reason in _ON_ITS_WAY else reason
     trouble = status.failure is not None or reason not in _ON_ITS_WAY | _NO_TROUBLE
     return {

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID, cache_claim_name
+from finetune_operator.job.names import AUTHORITY, ISOLATION, LABEL_JOB_UID, cache_claim_name
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import (
     CONFIG_MAPS,
@@ -144,7 +145,6 @@ async def running_job(world: World) -> AsyncIterator[None]:
     """The job has one pod that runs, and its status says so."""
     world.api.put(JOBS, merged(job(), OWNED))
     world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
-    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-ca", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
     await world.see()
     await world.reconcile()
     await world.see()
@@ -159,17 +159,70 @@ async def test_the_first_pass_makes_each_child_once_and_the_next_pass_costs_noth
     await world.reconcile()
 
     assert first == [
-        "get jobs",
+        *("get configmaps", "create configmaps", "get networkpolicies", "create networkpolicies"),  # the namespace's
         "create configmaps",
-        "create configmaps",
-        "create networkpolicies",
         "create persistentvolumeclaims",
         "create jobs",
         "replace status of finetunejobs",
-        "create events",
     ]
     assert world.api.requests == []
     assert (world.status()["phase"], world.status()["message"]) == ("Pending", "waiting for a pod")
+
+
+async def test_a_job_that_begins_is_written_about_once_before_its_children_and_again_when_there_is_news(
+    world: World,
+) -> None:
+    world.api.put(FINETUNEJOBS, finetunejob({}))
+    await world.see()
+    wait = await world.reconcile()
+    begun = list(world.api.requests)
+    first = world.status()
+    await world.see()
+    world.time += 60
+    await world.reconcile()
+
+    assert begun[:4] == ["get namespaces", "get finetuneprofiles", "replace status of finetunejobs", "get configmaps"]
+    assert begun[-1] == "create jobs"
+    assert (first["phase"], first["message"], first["profile"]["name"]) == ("Pending", "creating the Job", "default")
+    assert wait is not None
+    assert world.api.requests == ["replace status of finetunejobs"]
+    assert world.status()["message"] == "waiting for a pod"
+
+
+async def test_what_a_namespace_shares_is_made_by_the_first_of_its_jobs_and_costs_the_others_nothing(
+    world: World,
+) -> None:
+    keys = [Key("team-a", f"job-{number}") for number in range(3)]
+    for key in keys:
+        own = {"metadata": {"uid": f"uid-of-{key.name}"}}
+        world.api.put(FINETUNEJOBS, merged(finetunejob(settled(), name=key.name), own))
+    await world.see()
+
+    await asyncio.gather(*(world.reconciler.reconcile(key) for key in keys))
+
+    counts = Counter(world.api.requests)
+    assert counts["create networkpolicies"] == 1
+    assert counts["create configmaps"] == 1 + len(keys)
+    assert counts["get configmaps"] + counts["get networkpolicies"] == 2
+
+
+async def test_a_config_map_of_somebody_else_in_the_authority_s_place_is_mounted_into_no_pod(world: World) -> None:
+    world.api.put(CONFIG_MAPS, {"metadata": {"name": AUTHORITY}, "data": {"ca.crt": "theirs"}})
+    await world.see()
+
+    await world.reconcile()
+
+    assert (JOBS.plural, "yelp") not in world.api.objects
+    assert world.api.objects[CONFIG_MAPS.plural, AUTHORITY]["data"] == {"ca.crt": "theirs"}
+    assert f"the ConfigMap {AUTHORITY}" in world.status()["message"]
+
+
+async def test_a_pod_that_starts_in_time_costs_no_request(world: World) -> None:
+    async with running_job(world):
+        world.time += 600
+        await world.reconcile()
+
+    assert [each for each in world.api.requests if "finetunejobs" not in each and "events" not in each] == []
 
 
 async def test_the_service_of_a_job_of_many_pods_is_there_before_they_are(world: World) -> None:
@@ -178,8 +231,8 @@ async def test_the_service_of_a_job_of_many_pods_is_there_before_they_are(world:
 
     await world.reconcile()
 
-    assert world.api.requests[1:8] == [
-        f"create {kind.plural}" for kind in (SECRETS, CONFIG_MAPS, CONFIG_MAPS, NETWORK_POLICIES, PVCS, SERVICES, JOBS)
+    assert [each for each in world.api.requests if "create" in each][3:] == [
+        f"create {kind.plural}" for kind in (CONFIG_MAPS, NETWORK_POLICIES, PVCS, SERVICES, JOBS)
     ]
     assert world.status()["message"] == "0 of 2 pods run; waiting for a pod"
 
@@ -207,9 +260,13 @@ async def test_a_job_that_the_cache_does_not_know_yet_is_not_made_twice(world: W
     await world.see()
     world.api.put(JOBS, merged(job(), OWNED))
 
+    known = world.api.objects[JOBS.plural, "yelp"]["metadata"]["resourceVersion"]
+
     await world.reconcile()
 
-    assert "create jobs" not in world.api.requests
+    assert world.api.requests[-3:] == ["create jobs", "get jobs", "replace status of finetunejobs"]
+    assert world.api.objects[JOBS.plural, "yelp"]["metadata"]["resourceVersion"] == known
+    assert reason_of(world.status()) == "WaitingForPod"
 
 
 async def test_a_job_of_somebody_else_is_neither_adopted_nor_touched(world: World) -> None:
@@ -218,7 +275,7 @@ async def test_a_job_of_somebody_else_is_neither_adopted_nor_touched(world: Worl
 
     again = await world.reconcile()
 
-    assert world.api.requests == ["get jobs", "replace status of finetunejobs", "create events"]
+    assert world.api.requests[-4:] == ["create jobs", "get jobs", "replace status of finetunejobs", "create events"]
     assert world.api.objects[JOBS.plural, "yelp"] == foreign
     assert reason_of(world.status()) == "NameConflict"
     assert again is not None
@@ -344,7 +401,7 @@ async def test_a_name_that_is_taken_is_looked_up_and_nothing_else(world: World) 
 
     await world.reconcile()
 
-    assert world.api.requests == ["get jobs"]
+    assert world.api.requests == ["create jobs", "get jobs"]
 
 
 async def test_what_was_made_long_before_its_job_is_looked_up_once_the_job_is_there(world: World) -> None:
@@ -364,8 +421,6 @@ async def test_what_was_made_long_before_its_job_is_looked_up_once_the_job_is_th
     assert [each for each in first if "events" not in each and "finetunejobs" not in each] == [
         "get configmaps",
         "create configmaps",
-        "get configmaps",
-        "get networkpolicies",
         "get persistentvolumeclaims",
         "create persistentvolumeclaims",
     ]
@@ -426,9 +481,9 @@ async def test_why_no_pod_comes_is_asked_ever_more_seldom(world: World) -> None:
     assert "exceeded quota: small" in world.status()["message"]
 
 
-async def test_a_job_that_the_operator_may_not_ask_for_is_not_made_and_the_status_explains_why(world: World) -> None:
-    message = 'jobs.batch "yelp" is forbidden: cannot get resource "jobs"'
-    world.api.failures["get jobs"] = refusal(403, message)
+async def test_a_job_that_the_operator_may_not_make_is_not_made_and_the_status_explains_why(world: World) -> None:
+    message = 'jobs.batch "yelp" is forbidden: cannot create resource "jobs"'
+    world.api.failures["create jobs"] = refusal(403, message)
     await world.see()
 
     again = await world.reconcile()
@@ -437,7 +492,7 @@ async def test_a_job_that_the_operator_may_not_ask_for_is_not_made_and_the_statu
     assert world.status()["message"] == message
     assert again is not None
     assert 15 <= again <= 30
-    assert world.api.requests == ["get jobs", "replace status of finetunejobs", "create events"]
+    assert world.api.requests[-3:] == ["create jobs", "replace status of finetunejobs", "create events"]
 
 
 async def test_a_job_that_was_deleted_in_the_middle_is_made_again(world: World) -> None:
@@ -520,14 +575,14 @@ async def test_a_suspension_by_kueue_is_not_fought(world: World) -> None:
     assert world.status()["phase"] == "Queued"
 
 
-async def test_a_new_authority_reaches_the_pod_in_its_own_config_map(world: World) -> None:
+async def test_a_new_authority_reaches_all_pods_of_the_namespace_in_one_config_map(world: World) -> None:
     async with running_job(world):
         world.ca = "PEM of old and new"
 
         await world.reconcile()
         await world.reconcile()
 
-    assert world.api.objects[CONFIG_MAPS.plural, "yelp-ca"]["data"] == {"ca.crt": "PEM of old and new"}
+    assert world.api.objects[CONFIG_MAPS.plural, AUTHORITY]["data"] == {"ca.crt": "PEM of old and new"}
     assert world.api.requests.count("apply configmaps") == 1
 
 
@@ -541,6 +596,8 @@ async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(worl
     await world.reconcile()
     for kind, name in ((CONFIG_MAPS, "yelp-run"), (NETWORK_POLICIES, "yelp"), (SERVICES, "ft-yelp")):
         del world.api.objects[kind.plural, name]
+    del world.api.objects[CONFIG_MAPS.plural, AUTHORITY], world.api.objects[NETWORK_POLICIES.plural, ISOLATION]
+    world.time += 61
     world.api.put(PODS, merged(member(0, 2), OWNED_POD))
     await world.see()
 
@@ -548,13 +605,9 @@ async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(worl
     await world.reconcile()
 
     assert [each for each in world.api.requests if "s of " not in each and " events" not in each] == [
-        "get configmaps",
-        "create configmaps",
-        "get configmaps",
-        "get networkpolicies",
-        "create networkpolicies",
-        "get services",
-        "create services",
+        *("get configmaps", "create configmaps", "get networkpolicies", "create networkpolicies"),  # the namespace's
+        *("get configmaps", "create configmaps", "get networkpolicies", "create networkpolicies"),  # the job's
+        *("get services", "create services"),
     ]
 
 
@@ -589,6 +642,9 @@ async def test_a_status_that_was_computed_from_an_old_object_is_not_written(worl
 
     again = await world.reconcile()
     await world.reconcile()
+    world.time += 60
+    await world.see()
+    await world.reconcile()
 
     assert again == pytest.approx(0.1)
     assert world.status()["observedGeneration"] == 2
@@ -602,7 +658,7 @@ async def test_a_job_that_a_write_finds_gone_is_forgotten_with_all_that_was_reme
 
     again = await world.reconcile()
 
-    assert (world.finetunejobs.get(KEY), world.finetunejobs.all_keys(), again) == (None, [], 5)
+    assert (world.finetunejobs.get(KEY), world.finetunejobs.all_keys(), again) == (None, [], 0.1)
 
 
 async def test_numbers_wait_for_their_turn_and_a_new_phase_does_not(world: World) -> None:

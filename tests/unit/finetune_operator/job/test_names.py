@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_operator.job.names import authority_name, claim_name, config_map_name, job_name, label_value, service_name
+from finetune_operator.job.names import claim_name, config_map_name, job_name, label_value, service_name
 
 _DNS = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -17,7 +17,7 @@ uids = st.uuids().map(str)
 
 @given(names, uids)
 def test_every_name_is_a_dns_name_of_at_most_63_characters(name: str, uid: str) -> None:
-    made = [job_name(name), config_map_name(name), authority_name(name), claim_name(name, uid)]
+    made = [job_name(name), config_map_name(name), claim_name(name, uid)]
 
     assert all(len(each) <= 63 and _DNS.fullmatch(each) for each in made)
     assert len(label_value(name)) <= 63

@@ -7,7 +7,8 @@ from tests.unit.finetune_operator.manifests.frozen import with_profile
 from tests.unit.finetune_operator.samples import children, parsed
 
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.manifests.cache import is_cache_claim
+from finetune_operator.manifests.cache import build_cache_claim
+from finetune_operator.manifests.metadata import is_shared
 
 
 def mounted(job: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -70,7 +71,10 @@ def test_jobs_of_profiles_that_ask_for_the_same_share_a_claim_and_others_do_not(
     ],
 )
 def test_a_claim_of_that_name_that_another_made_is_not_adopted(labels: dict[str, str], ours: bool) -> None:
-    assert is_cache_claim({"metadata": {"name": "finetune-cache-0", "labels": labels}}) is ours
+    wanted = build_cache_claim("team-a", with_profile({"cache": {"size": "1Gi"}}).profile)
+
+    assert wanted is not None
+    assert is_shared({"metadata": {"name": wanted["metadata"]["name"], "labels": labels}}, wanted) is ours
 
 
 def handed_on(job: dict[str, Any]) -> dict[str, str]:

@@ -122,7 +122,12 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
                                             "items": [{"key": "run.yaml", "path": "run.yaml"}],
                                         }
                                     },
-                                    {"configMap": {"name": "yelp-ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                                    {
+                                        "configMap": {
+                                            "name": "finetune-operator-ca",
+                                            "items": [{"key": "ca.crt", "path": "ca.crt"}],
+                                        }
+                                    },
                                 ]
                             },
                         },
@@ -159,6 +164,10 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
     assert made.authority == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": "yelp-ca", "namespace": "team-a", "labels": LABELS, "ownerReferences": OWNERS},
+        "metadata": {
+            "name": "finetune-operator-ca",
+            "namespace": "team-a",
+            "labels": {"app.kubernetes.io/managed-by": "finetune-operator", "finetune.dev/shared": "true"},
+        },
         "data": {"ca.crt": "PEM"},
     }

@@ -37,7 +37,7 @@ TRAINS = observation(job(), pod(state=running()), report=received({"report": REP
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        (None, observation(), ("Normal", "Pending")),
+        (None, observation(), None),
         (observation(), observation(job()), None),
         (observation(job()), observation(job(), pod()), None),
         (observation(job()), observation(job(), pod(node=None, conditions=NO_GPU)), ("Warning", "Unschedulable")),

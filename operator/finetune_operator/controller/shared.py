@@ -1,0 +1,74 @@
+"""What the operator makes once a namespace, for all of its jobs: the authority of the report endpoint, a NetworkPolicy, a cache's claim."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+from weakref import WeakValueDictionary
+
+from cachetools import TTLCache
+from kubernetes.aio.client.exceptions import ConflictException
+
+from finetune_api.base import JsonObject
+from finetune_operator.job.observation import Cause
+from finetune_operator.job.ownership import conflict
+from finetune_operator.kube.client import Kind, Kube
+from finetune_operator.manifests.metadata import is_shared
+
+Wanted = tuple[Kind, JsonObject]
+
+_LOOK_SECONDS: Final = 60.0
+"""What somebody may have deleted is looked up again when a job begins, or an attempt, if that is longer ago."""
+_MOST: Final = 10_000
+_REMEMBER_SECONDS: Final = 3600.0
+
+
+class SharedObjects:
+    """Makes them when they are first needed, and remembers that they are there."""
+
+    def __init__(self, kube: Kube, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._seen: TTLCache[tuple[str, str, str], tuple[object, float]] = TTLCache(_MOST, _REMEMBER_SECONDS, clock)
+        """What an object held and when it was looked at, by namespace, plural and name."""
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def ensure(self, namespace: str, wanted: Sequence[Wanted], *, anew: bool) -> Cause | None:
+        """Make what is missing. Return why another's object is in the way. Raises API_FAILURES.
+
+        Args:
+            namespace: Theirs.
+            wanted: What is to be there, and hold the `data` that it has here.
+            anew: Whether to look at what was seen a minute ago. A job that begins needs it; one that runs has it.
+        """
+        # Of many jobs that begin at once one asks, and the others wait for its answer.
+        lock = self._locks.setdefault(namespace, asyncio.Lock())
+        async with lock:
+            for kind, manifest in wanted:
+                if self._is_there(kind, manifest, anew):
+                    continue
+                live = await self._find_or_create(kind, manifest)
+                if not is_shared(live, manifest):
+                    return conflict(live, manifest["kind"])
+                if live.get("data") != manifest.get("data"):
+                    await self._kube.apply(kind, manifest)
+                self._seen[_place(kind, manifest)] = manifest.get("data"), self._clock()
+        return None
+
+    def _is_there(self, kind: Kind, manifest: JsonObject, anew: bool) -> bool:
+        data, looked = self._seen.get(_place(kind, manifest), (None, -_LOOK_SECONDS))
+        known = _place(kind, manifest) in self._seen and data == manifest.get("data")
+        return known and not (anew and self._clock() - looked > _LOOK_SECONDS)
+
+    async def _find_or_create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
+        # Asked for before: a quota that is used up refuses to create even what is there.
+        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        live = await self._kube.get(kind, namespace, name)
+        try:
+            return live or await self._kube.create(kind, manifest)
+        except ConflictException:
+            return await self._kube.get(kind, namespace, name) or manifest
+
+
+def _place(kind: Kind, manifest: JsonObject) -> tuple[str, str, str]:
+    return manifest["metadata"]["namespace"], kind.plural, manifest["metadata"]["name"]
