@@ -65,7 +65,7 @@ ENV_CACHE = "FINETUNE_CACHE"
 ENV_PROGRESS_DEADLINE = "FINETUNE_PROGRESS_DEADLINE"
 """Seconds without a step after which a run is ended, or `auto` for those that follow from its steps; not watched where it is not set."""
 MAX_REPORT_BYTES = 64 * 1024
-MAX_REPORT_INTERVAL = 120.0
+MAX_REPORT_INTERVAL = 45.0
 """Seconds: the longest that the operator asks a trainer to wait before its next report."""
 MAX_TERMINATION_BYTES = 4096
 """Kubernetes cuts a termination message there."""

@@ -37,6 +37,7 @@ from finetune_operator.reports.certificates import Certificates
 from finetune_operator.reports.endpoint import Endpoint
 from finetune_operator.reports.pod_owner import PodOwners
 from finetune_operator.reports.server import serve_reports
+from finetune_operator.reports.troubles import Troubles
 from finetune_operator.settings import Settings
 
 _CHECK_SECONDS = 60.0
@@ -99,6 +100,7 @@ class Operator:
         )
         self._quota_room = QuotaRoom()
         self._reports_url = settings.reports_url or ""
+        self._troubles = Troubles()
         self._reconciler = Reconciler(
             self._kube,
             finetunejobs=self._finetunejobs,
@@ -107,6 +109,7 @@ class Operator:
             profiles=self._profiles,
             pod_defaults=self._pod_defaults,
             blocked=self._blocked,
+            trouble_of=self._troubles.about,
             status_interval=settings.status_interval,
         )
         self._heartbeat = Heartbeat()
@@ -193,6 +196,7 @@ class Operator:
             context=self._certificates.context,
             host=settings.reports_host,
             port=settings.reports_port,
+            troubles=self._troubles,
             per_second=settings.reports_per_second,
             interval=settings.status_interval,
         )

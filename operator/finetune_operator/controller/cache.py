@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from kubernetes.aio.client.exceptions import ForbiddenException
 
@@ -39,6 +40,8 @@ class Entry:
     listed: int = 0
     """The resourceVersion in the last list; 0 if it was not there."""
     reports: LatestReports = field(default_factory=LatestReports)
+    heard_since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """From when on reports would have come here."""
     jobs: set[Owner] = field(default_factory=set)
     """The Jobs that were seen to be its own. A pod may outlive its Job, and its final report still counts."""
     made: set[tuple[str, str]] | None = None

@@ -13,7 +13,7 @@ from finetune_operator.controller.cache import Entry
 from finetune_operator.job.claims import claim_of, claim_subjects
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_JOB_UID
-from finetune_operator.job.observation import Cause, JobState, Observation, parse_job, parse_pods
+from finetune_operator.job.observation import Cause, Hearing, JobState, Observation, parse_job, parse_pods
 from finetune_operator.job.ownership import conflict, is_ours, job_as_owner, own_pods
 from finetune_operator.job.preflight import preflight_spec, wants_preflight
 from finetune_operator.job.warnings import Question, newest_answer, why_unbound
@@ -27,8 +27,18 @@ from finetune_operator.status.waiting import unexplained
 class Observer:
     """Reads only. A cache is trusted for what it holds, and never for what it does not."""
 
-    def __init__(self, kube: Kube, *, jobs: Informer, pods: Informer, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        kube: Kube,
+        *,
+        jobs: Informer,
+        pods: Informer,
+        clock: Callable[[], float],
+        trouble_of: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        """`trouble_of` returns what the last connection of an address to the report endpoint came to nothing of."""
         self._kube = kube
+        self._trouble_of = trouble_of
         self._clock = clock
         self._jobs = jobs
         self._pods = pods
@@ -73,7 +83,9 @@ class Observer:
             entry.jobs.add(job_as_owner(name, observed.job.uid))
         jobs = [job for job in entry.jobs if job.name == name]
         pods = own_pods(finetunejob.namespace, jobs, there)
-        return replace(observed, pods=parse_pods(pods, entry.reports.received))
+        observed = replace(observed, pods=parse_pods(pods, entry.reports.received))
+        address = observed.attempts[-1].address if observed.attempts else None
+        return replace(observed, hearing=Hearing(entry.heard_since, self._trouble_of(address or "")))
 
     async def _look_for_jobs(
         self,

@@ -26,6 +26,7 @@ from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import compute_status
 from finetune_operator.status.deadline import pre_running_due
 from finetune_operator.status.disruptions import next_look
+from finetune_operator.status.hearing import until_silence
 from finetune_operator.status.movement import until_said
 from finetune_operator.status.waiting import NO_POD_YET, why_waiting
 
@@ -48,12 +49,13 @@ class Reconciler:
         pod_defaults: Callable[[], PodDefaults],
         blocked: BlockedJobs,
         status_interval: float,
+        trouble_of: Callable[[str], str] = lambda _: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._finetunejobs = finetunejobs
         self._clock = clock
         self._blocked = blocked
-        self._observer = Observer(kube, jobs=jobs, pods=pods, clock=clock)
+        self._observer = Observer(kube, jobs=jobs, pods=pods, clock=clock, trouble_of=trouble_of)
         self._profiles = profiles
         self._children = Children(kube, pod_defaults, clock)
         self._status = StatusWriter(kube, finetunejobs, status_interval, clock)
@@ -152,7 +154,9 @@ def _next_look(
         return None
     until_lost = next_look(observed.under_way, now)
     if status.phase != "Pending":
-        return _soonest(until_lost, until_said(finetunejob.spec, status, observed, now))
+        nodes = finetunejob.spec.resources.nodes if observed.under_way is observed else 1
+        until_silent = until_silence(observed.under_way, finetunejob.status, nodes, now)
+        return _soonest(until_lost, until_silent, until_said(finetunejob.spec, status, observed, now))
     due = pre_running_due(finetunejob, finetunejob.spec, observed)
     until_due = None if due is None else max(0.0, (due - now).total_seconds())
     if until_asked is None and not why_waiting(observed.under_way, finetunejob.spec, now).explained:

@@ -106,6 +106,7 @@ class PodState:
     node: str | None = None
     nominated: str | None = None
     """The node on which other pods are preempted for it."""
+    address: str | None = None
     image: str | None = None
     started: datetime | None = None
     """When the container began to run."""
@@ -127,6 +128,16 @@ class PodState:
 
 
 @dataclass(frozen=True)
+class Hearing:
+    """What the operator itself knows of the reports of a pod."""
+
+    since: datetime
+    """From when on it would have had them."""
+    trouble: str = ""
+    """What the last connection of the pod came to nothing of."""
+
+
+@dataclass(frozen=True)
 class Observation:
     """Everything that a status is computed from, besides the FineTuneJob itself and the time."""
 
@@ -142,6 +153,8 @@ class Observation:
     """Why the API server will never take a child as the spec asks for it."""
     check_first: bool = False
     """Whether a preflight is to be made before the Job that trains."""
+    hearing: Hearing | None = None
+    """Of the newest pod that is to report."""
     output_bound: bool = False
     """Whether the claim of the output is bound to a volume. Looked up for a preflight that is about to be made."""
     preflight: "Observation | None" = None
@@ -218,7 +231,7 @@ def trim_pod(raw: JsonObject) -> JsonObject:
         "metadata": _trim_metadata(raw["metadata"]),
         "spec": {**_only(spec, "nodeName"), "containers": _trim_containers(spec)},
         "status": {
-            **_only(status, "phase", "reason", "message", "nominatedNodeName"),
+            **_only(status, "phase", "reason", "message", "nominatedNodeName", "podIP"),
             "conditions": conditions,
             "containerStatuses": states,
             **({"initContainerStatuses": initial} if initial else {}),
@@ -303,6 +316,7 @@ def _parse_pod(raw: JsonObject) -> PodState:
         index=_index(metadata),
         created=parse_time(metadata.get("creationTimestamp")),
         scheduled=parse_time(scheduled.get("lastTransitionTime")),
+        address=_text(status.get("podIP")),
         nominated=_text(status.get("nominatedNodeName")),
         node=_text(spec.get("nodeName")),
         image=_text((_named(spec.get("containers")) or {}).get("image")),

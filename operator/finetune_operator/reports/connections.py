@@ -45,7 +45,10 @@ class Listener:
         protocol: Callable[[], asyncio.Protocol],
         bounds: Bounds,
         tls: ssl.SSLContext | None,
+        on_trouble: Callable[[str, str], None] = lambda address, why: None,
     ) -> None:
+        """`on_trouble` is called with an address, and why a connection of it came to nothing."""
+        self._on_trouble = on_trouble
         self._socket = listening
         self._protocol = protocol
         self._bounds = bounds
@@ -155,6 +158,7 @@ class Listener:
                 await _shake_hands(self._tls, connection, accepted, patience)
         except OSError as error:  # no TLS, or not in time
             self._forget(connection)
+            self._on_trouble(connection.address, _trouble(error))
             logger.debug("a connection from %s came to nothing: %s", connection.address, error)
         finally:
             connection.connecting = (
@@ -237,6 +241,14 @@ class _Connection(asyncio.Protocol):
 def _first_to_go(connections: dict[_Connection, None]) -> _Connection:
     """Of one address: one that has not earned its place, or else the one that was of use longest ago."""
     return next((each for each in connections if not each.kept), next(iter(connections)))
+
+
+def _trouble(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"its last connection failed in the TLS handshake ({error.reason or error})"
+    if isinstance(error, TimeoutError):
+        return "its last connection was opened, and nothing came on it"
+    return "its last connection ended before a report came"
 
 
 async def _shake_hands(

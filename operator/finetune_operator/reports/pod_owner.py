@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from finetune_api.base import JsonObject
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_INDEX, LABEL_JOB_UID, job_name, preflight_job_name
+from finetune_operator.job.observation import has_ended
 from finetune_operator.job.ownership import controller, finetunejob_as_owner, job_as_owner
 from finetune_operator.kube.informer import Informer
 from finetune_operator.reports.token_review import Caller
@@ -42,16 +43,24 @@ class PodOwners:
         self._key_of_uid = key_of_uid
         self._clock = clock
         self._first_asked: TTLCache[str, float] = TTLCache(_STRANGERS, ttl=_REMEMBERED_SECONDS, timer=clock)
+        self._seen: LRUCache[str, None] = LRUCache(_STRANGERS)
+        """Uids of pods that were found."""
 
     def find(self, caller: Caller) -> Key | None:
-        """The FineTuneJob that this very pod (by uid) may report for; None if there is none.
+        """The FineTuneJob that this very pod (by uid) may report for; None if there is none, or if the pod is over.
+
+        A container may outlive its pod, as on a node that was cut off: another pod may train in its place by now.
 
         Raises:
             NotSeenYet: It may be that of a pod that the caches do not hold yet. Not for long, for one uid.
         """
         pod = self._pods.get(caller.namespace, caller.pod_name)
         if pod is None or pod["metadata"]["uid"] != caller.pod_uid:
-            self._wait_for_the_caches(caller)
+            if caller.pod_uid not in self._seen:
+                self._wait_for_the_caches(caller)
+            return None
+        self._seen[caller.pod_uid] = None
+        if has_ended(pod):
             return None
         labels = pod["metadata"].get("labels") or {}
         finetunejob_uid = labels.get(LABEL_JOB_UID, "")

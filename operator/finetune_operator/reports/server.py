@@ -25,11 +25,13 @@ from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import REPORT_PATH, NotAReport, Received, parse_body
 from finetune_operator.kube.errors import API_FAILURES
 from finetune_operator.kube.rate_limit import RateLimit
+from finetune_operator.metrics.instruments import REPORTS
 from finetune_operator.reports.connections import Bounds
 from finetune_operator.reports.pod_owner import NotSeenYet
 from finetune_operator.reports.schedule import Schedule
 from finetune_operator.reports.serving import Server, serve
 from finetune_operator.reports.token_review import Caller, TokenReviews, claimed
+from finetune_operator.reports.troubles import Troubles
 
 BOUNDS = Bounds(total=2048, per_address=1024, kept=0.75)
 """Of about 40 KiB each: 80 MiB of the operator's memory at the most."""
@@ -37,6 +39,15 @@ BOUNDS = Bounds(total=2048, per_address=1024, kept=0.75)
 _BODY_TIMEOUT_SECONDS = 10.0
 _RETRY_SECONDS = 5
 _SEE_AGAIN_SECONDS = 2
+_ANSWERS = {
+    401: "bad_token",
+    403: "not_its_pod",
+    408: "too_slow",
+    413: "too_large",
+    429: "too_often",
+    503: "unavailable",
+}
+"""Names of the answers in the metrics; any other is for what is no report."""
 _AT_ONCE = 32
 """Reports of one namespace whose bodies are read at the same time."""
 
@@ -55,6 +66,7 @@ async def serve_reports(
     context: ssl.SSLContext,
     host: str,
     port: int,
+    troubles: Troubles,
     per_second: float,
     interval: float,
     rate: RateLimit | None = None,
@@ -70,9 +82,9 @@ async def serve_reports(
     """
     rate = rate or RateLimit(per_second=1, burst=10)
     schedule = Schedule(per_second=per_second, interval=interval)
-    endpoint = _Endpoint(TokenReviews(client), find_job, on_report, on_refused, rate, schedule)
+    endpoint = _Endpoint(TokenReviews(client), find_job, on_report, on_refused, rate, schedule, troubles)
     routes = [web.post(REPORT_PATH, endpoint.post)]
-    return await serve(routes, host, port, bounds, most_bytes=MAX_REPORT_BYTES, tls=context)
+    return await serve(routes, host, port, bounds, most_bytes=MAX_REPORT_BYTES, tls=context, on_trouble=troubles.note)
 
 
 class _Endpoint:
@@ -86,6 +98,7 @@ class _Endpoint:
         on_refused: Callable[[Key, str], None],
         rate: RateLimit,
         schedule: Schedule,
+        troubles: Troubles,
     ) -> None:
         self._reviews = reviews
         self._find_job = find_job
@@ -93,6 +106,7 @@ class _Endpoint:
         self._on_refused = on_refused
         self._rate = rate
         self._schedule = schedule
+        self._troubles = troubles
         # Reviews have a budget of their own, beside the controller's: each address has a part of it, and for each pod a small one.
         self._review_rate = RateLimit(per_second=50, burst=1000, keys=1)
         self._review_rate_of_address = RateLimit(per_second=25, burst=500)
@@ -100,6 +114,22 @@ class _Endpoint:
         self._reading: Counter[str] = Counter()
 
     async def post(self, request: web.Request) -> web.Response:
+        """Answer a report, count the answer, and remember why one was refused."""
+        address = request.remote or ""
+        try:
+            response = await self._take(request)
+        except web.HTTPException as refusal:
+            answer = _ANSWERS.get(refusal.status, "not_a_report")
+            self._troubles.note(
+                address, f"its last report was refused with {refusal.status} ({answer.replace('_', ' ')})"
+            )
+            REPORTS.labels(answer).inc()
+            raise
+        self._troubles.clear(address)
+        REPORTS.labels("taken").inc()
+        return response
+
+    async def _take(self, request: web.Request) -> web.Response:
         key = Key(request.match_info["namespace"], request.match_info["name"])
         token = _bearer_token(request)
         sender = _claimed_sender(token)

@@ -16,7 +16,7 @@ from aiohttp.http import HttpProcessingError
 from finetune_api.report import MAX_REPORT_INTERVAL
 from finetune_operator.reports.connections import Bounds, Listener, listen
 
-_KEPT_SECONDS = MAX_REPORT_INTERVAL + 30.0
+_KEPT_SECONDS = MAX_REPORT_INTERVAL + 60.0
 """So long a kept connection may be idle: longer than any pod is asked to wait."""
 _LINGERING_SECONDS = 1.0
 _SHUTDOWN_SECONDS = 5.0
@@ -50,10 +50,11 @@ async def serve(
     *,
     most_bytes: int = 1,
     tls: ssl.SSLContext | None = None,
+    on_trouble: Callable[[str, str], None] = lambda address, why: None,
 ) -> Server:
     """Serve until `close()`, on a free port if `port` is 0. A body has at most `most_bytes`.
 
-    A connection stays open after a good answer, as far as `bounds` let it, and is closed after any other.
+    `on_trouble` is called with an address, and why a connection of it came to nothing. A connection stays open after a good answer, as far as `bounds` let it, and is closed after any other.
 
     Raises OSError if the address cannot be had.
     """
@@ -85,7 +86,7 @@ async def serve(
     def protocol() -> asyncio.Protocol:
         return runner.server() if runner.server is not None else asyncio.Protocol()
 
-    listener = Listener(listening, protocol, bounds, tls)
+    listener = Listener(listening, protocol, bounds, tls, on_trouble)
     return Server(runner, listener)
 
 

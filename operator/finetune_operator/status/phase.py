@@ -14,6 +14,7 @@ from finetune_operator.status.deadline import pre_running_deadline, pre_running_
 from finetune_operator.status.disruptions import describe_disruption, lost_since, notice
 from finetune_operator.status.facts import Facts, gather_facts
 from finetune_operator.status.failures import group_failure, job_failure
+from finetune_operator.status.hearing import describe_silence
 from finetune_operator.status.messages import describe_end, describe_progress
 from finetune_operator.status.movement import silence
 from finetune_operator.status.preflight_phase import decide_preflight
@@ -139,12 +140,17 @@ def _training(facts: Facts, pod: PodState) -> Verdict:
     attempts = facts.before.attempts
     trains = facts.before.phase == "Running" and bool(attempts) and attempts[-1].pod == pod.name
     # Right after a start of the operator, the status of this very pod still holds.
+    nodes = facts.spec.resources.nodes
+    unheard = describe_silence(facts.observed, facts.before, nodes, facts.now)
     if pod.report is None and not trains:
-        nodes = facts.spec.resources.nodes
-        waits = (
-            "the pod runs; waiting for" if nodes == 1 else f"all {nodes} pods run; waiting for them to meet, and for"
+        runs, waits = (
+            ("the pod runs", "waiting for")
+            if nodes == 1
+            else (f"all {nodes} pods run", "waiting for them to meet, and for")
         )
-        return Verdict("Preparing", Reason.PREPARING, f"{waits} the trainer's first report")
+        if unheard is not None:
+            return Verdict("Preparing", Reason.REPORTS_MISSING, f"{runs}, and {unheard}")
+        return Verdict("Preparing", Reason.PREPARING, f"{runs}; {waits} the trainer's first report")
     report = pod.report.body.report if pod.report is not None else None
     if report is not None and report.stage == "Preparing":
         message = "preparing: " + (report.message or "loading model and data")
@@ -154,6 +160,8 @@ def _training(facts: Facts, pod: PodState) -> Verdict:
         )
     stage = report.stage if report is not None else "Training"
     what, still = describe_progress(facts.spec, facts.known, stage), silence(facts.spec, facts.known.progress, pod)
+    if unheard is not None:
+        return Verdict("Running", Reason.REPORTS_MISSING, f"{what}; {unheard}")
     if still is not None and still.said_at <= facts.now:
         return Verdict("Running", Reason.NOT_MOVING, f"{what}; {still}")
     return Verdict("Running", stage, what)

@@ -55,6 +55,24 @@ def test_a_pod_belongs_to_the_finetunejob_that_owns_its_job() -> None:
     assert (world.ask(), world.api.requests) == (KEY, [])
 
 
+def test_a_pod_that_was_known_and_is_gone_is_refused_at_once_and_one_that_is_not_known_yet_is_not() -> None:
+    world = World((JOBS, owned(job(), FINETUNEJOB)), (PODS, owned(pod(), JOB)))
+    before = world.ask()
+
+    world.pods._take({"type": "DELETED", "object": merged(owned(pod(), JOB), {"metadata": {"resourceVersion": "2"}})})
+
+    assert (before, world.ask()) == (KEY, None)
+    assert world.ask(Caller("team-a", "yelp-1", "uid-of-its-successor")) == "not yet"
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_kubernetes_has_given_up_reports_for_nobody_though_its_container_lives_on(phase: str) -> None:
+    over = merged(owned(pod(), JOB), {"status": {"phase": phase}})
+    world = World((JOBS, owned(job(), FINETUNEJOB)), (PODS, over))
+
+    assert world.ask() is None
+
+
 def test_a_pod_of_the_preflight_belongs_to_its_finetunejob() -> None:
     name = preflight_job_name("yelp")
     check = merged(owned(job(), FINETUNEJOB), {"metadata": {"name": name}})

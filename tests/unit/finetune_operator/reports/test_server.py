@@ -1,5 +1,6 @@
 import asyncio
 import base64
+import http.client
 import json
 import logging
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from aiohttp import ClientResponse, ClientSession, TCPConnector
 from kubernetes.aio.client import ApiClient
 from tests.unit.finetune_operator.reports.conftest import token_of
@@ -35,6 +37,7 @@ from finetune_operator.reports.pod_owner import NotSeenYet
 from finetune_operator.reports.server import BOUNDS, serve_reports
 from finetune_operator.reports.serving import Server
 from finetune_operator.reports.token_review import Caller
+from finetune_operator.reports.troubles import Troubles
 
 REPORT = {"report": {"sequence": 7, "stage": "Training", "progress": {"step": 140, "totalSteps": 375, "percent": 37}}}
 JOB = Key("team-a", "yelp-stars")
@@ -66,6 +69,7 @@ class Endpoint:
     pods: Pods
     received: list[Received]
     refused: list[tuple[Key, str]]
+    troubles: Troubles
 
     @property
     def root(self) -> str:
@@ -107,7 +111,7 @@ async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer
             Kube(client, qps=1000, burst=1000), namespace="finetune", secret="reports-tls", hosts=["localhost"]
         )
         await certificates.refresh()
-        pods, received, refused = Pods(), [], []
+        pods, received, refused, troubles = Pods(), [], [], Troubles()
         server = await serve_reports(
             client=client,
             find_job=pods.find,
@@ -116,6 +120,7 @@ async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer
             context=certificates.context,
             host="127.0.0.1",
             port=0,
+            troubles=troubles,
             per_second=80,
             interval=2,
             rate=rate,
@@ -123,7 +128,7 @@ async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer
         )
         trust = ssl.create_default_context(cadata=certificates.bundle)
         session = ClientSession(connector=TCPConnector(ssl=trust))
-        endpoints.append(Endpoint(server, session, trust, pods, received, refused))
+        endpoints.append(Endpoint(server, session, trust, pods, received, refused, troubles))
         return endpoints[-1]
 
     yield start_server
@@ -508,6 +513,30 @@ async def test_only_a_share_of_the_connections_stays_open_so_that_there_is_room_
     assert [b"Connection: close" in each for each in answers] == [False, False, True, True]
     for writer in writers:
         writer.close()
+
+
+async def test_what_a_pod_s_connections_came_to_nothing_of_is_remembered_until_a_report_is_taken(
+    endpoint: Endpoint, api_server: Any
+) -> None:
+    said = [endpoint.troubles.about("127.0.0.1")]
+    foreign = ssl.create_default_context(cadata=trustme.CA().cert_pem.bytes().decode())
+    stranger = http.client.HTTPSConnection("localhost", endpoint.server.port, context=foreign)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        await asyncio.to_thread(stranger.connect)
+    for _ in range(500):  # The alert is on its way.
+        await asyncio.sleep(0 if endpoint.troubles.about("127.0.0.1") else 0.01)
+    said.append(endpoint.troubles.about("127.0.0.1"))
+    await endpoint.post("opaque")
+    said.append(endpoint.troubles.about("127.0.0.1"))
+    await endpoint.post(api_server.issue("train-abc"))
+    said.append(endpoint.troubles.about("127.0.0.1"))
+
+    assert said == [
+        "",
+        "its last connection failed in the TLS handshake (TLSV1_ALERT_UNKNOWN_CA)",
+        "its last report was refused with 401 (bad token)",
+        "",
+    ]
 
 
 async def test_a_namespace_has_only_so_many_bodies_under_way(

@@ -189,7 +189,7 @@ def test_a_connection_that_the_other_side_has_closed_is_made_anew_and_nothing_is
 
 
 def test_the_operator_says_when_the_next_report_is_due_and_a_new_phase_does_not_wait_for_it(operator: Operator) -> None:
-    operator.next_report_seconds = 120
+    operator.next_report_seconds = 45
     state = RunState()
     reporter = reporting(state)
     until(lambda: operator.received)

@@ -1,0 +1,79 @@
+"""A pod that runs and whose reports do not come: the status says so, since when, and why that is probably so."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.samples import at, job, line, member, observation, parsed, pod, received, running
+from tests.unit.finetune_operator.status.statuses import REPORT, compute
+
+from finetune_operator.job.observation import Hearing, Observation
+from finetune_operator.status.hearing import until_silence
+
+NOBODY_KNOWS = (
+    "no connection from it is known, so probably DNS or a NetworkPolicy keeps it from the operator, or its image sends "
+    "none. The pod's log has what it met"
+)
+
+
+def heard(observed: Observation, trouble: str = "", since: float = 0) -> Observation:
+    """The same, where reports would have come since a second."""
+    return replace(observed, hearing=Hearing(at(since), trouble))
+
+
+def unheard(**hearing: Any) -> Observation:
+    """A pod that runs since second 12 and has not reported."""
+    return heard(observation(job(), pod(state=running(12))), **hearing)
+
+
+def test_after_a_minute_a_job_says_that_its_pod_runs_and_its_reports_do_not_come() -> None:
+    early, late = compute(parsed(), unheard(), 71), compute(parsed(), unheard(), 72)
+    later = compute(parsed(late), unheard(), 3600)
+
+    assert line(early) == ("Preparing", "Preparing", "the pod runs; waiting for the trainer's first report")
+    since = "the pod runs, and no report of its trainer has come since 2026-11-20T12:00:12Z: "
+    assert line(late) == line(later) == ("Preparing", "ReportsMissing", since + NOBODY_KNOWS)
+
+
+def test_what_the_operator_has_seen_of_its_connections_is_the_likely_cause() -> None:
+    trouble = "its last connection failed in the TLS handshake (TLSV1_ALERT_UNKNOWN_CA)"
+
+    status = compute(parsed(), unheard(trouble=trouble), 90)
+
+    assert status["message"].endswith(f"2026-11-20T12:00:12Z: {trouble}. The pod's log has what it met")
+
+
+def test_the_time_before_the_operator_listened_does_not_count() -> None:
+    assert line(compute(parsed(), unheard(since=50), 100))[1] == "Preparing"
+    assert line(compute(parsed(), unheard(since=50), 110))[1] == "ReportsMissing"
+    assert line(compute(parsed(), observation(job(), pod(state=running())), 9999))[1] == "Preparing"
+
+
+def test_pods_that_train_together_have_a_minute_from_when_the_last_of_them_runs() -> None:
+    pods = [member(0, state=running(12)), member(1, state=running(40))]
+    observed = heard(observation(job(), *pods))
+    given = parsed(resources={"nodes": 2})
+
+    early, late = compute(given, observed, 99), compute(given, observed, 100)
+
+    assert line(early)[1] == "Preparing"
+    assert late["message"].startswith(
+        "all 2 pods run, and no report of its trainer has come since 2026-11-20T12:00:40Z"
+    )
+
+
+def test_a_trainer_that_has_reported_and_falls_silent_is_said_after_longer() -> None:
+    report = received({"report": REPORT}, seconds=50)
+    observed = heard(observation(job(), pod(state=running()), report=report))
+    before = compute(parsed(), observed)
+
+    early, late = compute(parsed(before), observed, 214), compute(parsed(before), observed, 215)
+
+    assert line(early)[:2] == ("Running", "Training")
+    assert line(late)[:2] == ("Running", "ReportsMissing")
+    assert f"; no report of its trainer has come since 2026-11-20T12:00:50Z: {NOBODY_KNOWS}" in late["message"]
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(12, 60), (60, 12), (72, None), (900, None)])
+def test_the_job_is_looked_at_again_when_the_minute_is_over(seconds: float, left: float | None) -> None:
+    assert until_silence(unheard(), parsed().status, 1, at(seconds)) == left
