@@ -107,7 +107,7 @@ class Reason(StrEnum):
     ACCESS_DENIED = "AccessDenied", "The credentials do not allow it.", "Let the credentials list and read; for the output also write and delete."
     ADDRESS_NOT_ALLOWED = "AddressNotAllowed", "An https:// source leads to http, or to an address that is not public.", "Name a file that a public server gives by https, or have private addresses allowed by whoever runs the operator."
     BUCKET_NOT_FOUND = "BucketNotFound", "There is no such bucket.", "Create the bucket, or correct its name."
-    CACHE_FULL = "CacheFull", "No space is left where rows are kept once they are read.", "Give the node or HF_HOME more room, or delete what is cached there."
+    CACHE_FULL = "CacheFull", "No space is left where models, data and rows are kept once they are here.", "Give the cache's volume, the pod's scratch space or the node more room, or delete what is cached there."
     CHECKPOINT_BROKEN = "CheckpointBroken", "A checkpoint was not read as its manifest says.", "Nothing: the next attempt reads it again."
     CHECKPOINT_NOT_HERE = "CheckpointNotHere", "One of several machines cannot read the checkpoint.", "Use an output that all pods can read: a bucket, or a volume with ReadWriteMany."
     CREDENTIALS_REFUSED = "CredentialsRefused", "The service does not accept the credentials.", "Renew the keys or the token in the Secret."

@@ -28,6 +28,7 @@ from finetune_trainer.data.readers.hub_rows import hub_files
 from finetune_trainer.data.readers.row_cache import Doubts, cache_folder, kept_rows
 from finetune_trainer.data.readers.tables import Doubt
 from finetune_trainer.storage.credentials import hub_token
+from finetune_trainer.storage.disk_errors import cache_full
 from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.hub_errors import explain_hub_error
 from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
@@ -197,7 +198,9 @@ def _data_failures(settings: DatasetSettings) -> Iterator[None]:
         raise
     except Exception as error:
         on_hub = is_hub_id(settings.source)
-        failure = explain_hub_error(error, "data set", settings.source, settings.revision) if on_hub else None
+        failure = cache_full(error, "dataset.source", settings.source)
+        if failure is None and on_hub:
+            failure = explain_hub_error(error, "data set", settings.source, settings.revision)
         raise (failure or explain_unreadable(settings.source, error)) from error
 
 

@@ -24,6 +24,7 @@ from finetune_trainer.models.hub_code import check_file_runs_no_code, check_runs
 from finetune_trainer.models.special_tokens import count_embeddings
 from finetune_trainer.models.weight_files import Tensors, check_no_pointers, hub_tensors, local_tensors
 from finetune_trainer.storage.credentials import hub_token
+from finetune_trainer.storage.disk_errors import cache_full
 from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.hub_errors import explain_hub_error
 from finetune_trainer.storage.hub_files import check_shared_files
@@ -190,7 +191,9 @@ def model_failures(settings: ModelSource) -> Iterator[None]:
         raise
     except Exception as error:
         on_hub = is_hub_id(settings.source)
-        failure = explain_hub_error(error, "model", settings.source, settings.revision) if on_hub else None
+        failure = cache_full(error, "model.source", settings.source)
+        if failure is None and on_hub:
+            failure = explain_hub_error(error, "model", settings.source, settings.revision)
         raise (failure or _explain(settings.source, error)) from error
 
 

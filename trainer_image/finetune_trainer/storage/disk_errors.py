@@ -1,4 +1,4 @@
-"""Failures of writing an output on this machine: no space, no permission, or a broken disk."""
+"""Failures of writing on this machine: no space, no permission, or a broken disk."""
 
 import errno
 import uuid
@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from finetune_api.reasons import Reason
-from finetune_trainer.base.errors import TrainerError, output_error
+from finetune_api.report import ExitCode
+from finetune_trainer.base.errors import TrainerError, causes, output_error
+from finetune_trainer.storage.shared_cache import shared_root
 
 _NO_SPACE = ("no space left", "disk quota exceeded")
 _TORCH_WRITER = ("inline_container", "pytorchstreamwriter")
@@ -24,6 +26,28 @@ def _probe(folder: Path) -> OSError | None:
     finally:
         path.unlink(missing_ok=True)
     return None
+
+
+def cache_full(error: BaseException, field: str, source: str) -> TrainerError | None:
+    """Return the failure where something could not be kept here for want of space; None for any other error.
+
+    Nothing is wrong with the model or data then, and another node or time may do.
+    """
+    full = (errno.ENOSPC, errno.EDQUOT)
+    if not any(
+        (isinstance(each, OSError) and each.errno in full) or any(words in str(each).lower() for words in _NO_SPACE)
+        for each in causes(error)
+    ):
+        return None
+    root = shared_root()
+    return TrainerError(
+        ExitCode.INTERNAL,
+        Reason.CACHE_FULL,
+        f"{field} {source}: no space is left {f'in the cache at {root}' if root else 'on the disk'} to keep it",
+        "give the volume of the profile's cache more room"
+        if root
+        else "give the pod more scratch space (defaults.scratch of the profile), or use a node with more disk",
+    )
 
 
 @contextmanager

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from finetune_api.report import ExitCode
+from finetune_api.report import ENV_CACHE, ExitCode
+from finetune_api.sources import Dataset, ModelSource
 from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.data.rows import _data_failures
+from finetune_trainer.models.pretrained import model_failures
 from finetune_trainer.storage.disk_errors import output_failures
 
 
@@ -18,6 +21,48 @@ def test_a_full_disk_is_reported_as_such(tmp_path: Path) -> None:
         Path("/dev/full").write_text("x")
 
     assert (caught.value.reason, caught.value.exit_code) == ("OutputFull", ExitCode.OUTPUT)
+
+
+def download() -> None:
+    """As a library does that has errors of its own."""
+    try:
+        Path("/dev/full").write_text("x")
+    except OSError as error:
+        raise RuntimeError("the download failed") from error
+
+
+@pytest.mark.parametrize(
+    ("variables", "message", "hint"),
+    [
+        (
+            {ENV_CACHE: "/var/cache/finetune"},
+            "in the cache at /var/cache/finetune",
+            "the volume of the profile's cache",
+        ),
+        ({}, "on the disk", "scratch space"),
+    ],
+)
+def test_a_disk_without_room_for_a_download_is_no_fault_of_the_model_or_the_data(
+    variables: dict[str, str], message: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(ENV_CACHE, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = []
+    for failures in (
+        model_failures(ModelSource(source="org/model")),
+        _data_failures(Dataset.model_validate({"source": "org/data", "train": {"split": "train"}})),
+    ):
+        with pytest.raises(TrainerError) as caught, failures:
+            download()
+        found.append(caught.value)
+
+    assert [(each.exit_code, each.reason) for each in found] == [(ExitCode.INTERNAL, "CacheFull")] * 2
+    assert [each.message for each in found] == [
+        f"model.source org/model: no space is left {message} to keep it",
+        f"dataset.source org/data: no space is left {message} to keep it",
+    ]
+    assert all(hint in (each.hint or "") for each in found)
 
 
 @contextmanager
