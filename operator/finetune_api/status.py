@@ -297,6 +297,8 @@ class AppliedProfile(LenientModel):
     """SHA-256 of `settings`."""
     settings: Annotated[str, Field(max_length=MAX_PROFILE_SETTINGS), Printable()]
     """Defaults, limits and all else of the profile that the run keeps, as JSON."""
+    proof: Digest | None = None
+    """HMAC of all of this and the job's uid, by a key of the operator's. Without it, what somebody else wrote here would count."""
 
 
 class GpuSeconds(LenientModel):

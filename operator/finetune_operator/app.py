@@ -97,6 +97,7 @@ class Operator:
             self._kube,
             self._profile_cache,
             built_in=OPEN if settings.default_profile == "open" else safe_profile(settings.safe_limits),
+            keys=lambda: self._certificates.proof_keys,
         )
         self._quota_room = QuotaRoom()
         self._reports_url = settings.reports_url or ""

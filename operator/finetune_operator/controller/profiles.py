@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from cachetools import TTLCache
 from kubernetes.aio.client.exceptions import ConflictException, ForbiddenException
@@ -15,8 +16,8 @@ from finetune_api.profile_rules import Request
 from finetune_api.reasons import Reason
 from finetune_api.status import AppliedProfile
 from finetune_api.v1alpha1 import API_VERSION, FineTuneJobSpec
-from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.profile import Refusal, apply_profile
+from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
+from finetune_operator.job.profile import Refusal, apply_profile, is_proven, proven_by
 from finetune_operator.kube.client import NAMESPACES, PROFILES, Kube
 from finetune_operator.kube.errors import API_FAILURES, api_message, brief
 from finetune_operator.kube.informer import Informer
@@ -43,16 +44,40 @@ class Profiles:
         cache: Informer,
         *,
         built_in: FineTuneProfileSpec,
+        keys: Callable[[], Sequence[bytes]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`built_in` holds for jobs of the profile `default` where there is no such object."""
+        """`built_in` holds for jobs of the profile `default` where there is no such object.
+
+        `keys` are the operator's own, newest first, by which it proves what it wrote into a status.
+        """
         self._kube = kube
         self._cache = cache
         self._built_in = built_in
+        self._keys = keys
         self._labels: TTLCache[str, dict[str, str]] = TTLCache(maxsize=1000, ttl=_LABELS_SECONDS, timer=clock)
         self._default_wanted = asyncio.Event()
 
-    async def settle(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> AppliedProfile | Refusal:
+    def read(self, raw: JsonObject) -> FineTuneJob:
+        """Read a FineTuneJob. A profile in its status that this operator did not write there is none."""
+        finetunejob = parse_finetunejob(raw)
+        applied, status = finetunejob.status.profile, raw.get("status")
+        if not isinstance(status, dict) or not status.get("profile"):
+            return finetunejob
+        if applied is not None and is_proven(applied, finetunejob.uid, self._keys()):
+            return finetunejob
+        proven = {name: value for name, value in status.items() if name != "profile"}
+        return replace(parse_finetunejob({**raw, "status": proven}), unproven=True)
+
+    def with_profile(self, raw: JsonObject, found: AppliedProfile | Refusal) -> FineTuneJob | None:
+        """Read a FineTuneJob as if its status named this profile. None if there is none for it."""
+        if isinstance(found, Refusal):
+            return None
+        return self.read({**raw, "status": {**(raw.get("status") or {}), "profile": found.to_wire()}})
+
+    async def settle(
+        self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, *, running: bool
+    ) -> AppliedProfile | Refusal:
         """Return what a job keeps of its profile, or why it does not run under it. Raises API_FAILURES."""
         try:
             labels = await self._labels_of(finetunejob.namespace)
@@ -63,7 +88,8 @@ class Profiles:
             )
         except ForbiddenException as error:
             return Refusal(Reason.CREATE_FORBIDDEN, api_message(error), final=False)
-        return apply_profile(request, raw, self._built_in)
+        found = apply_profile(request, raw, self._built_in, running=running)
+        return found if isinstance(found, Refusal) else proven_by(found, finetunejob.uid, self._keys()[0])
 
     async def _labels_of(self, namespace: str) -> dict[str, str]:
         known = self._labels.get(namespace)

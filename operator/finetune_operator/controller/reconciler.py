@@ -16,7 +16,7 @@ from finetune_operator.controller.children import Children
 from finetune_operator.controller.observer import Observer, about_children
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.status_writer import StatusWriter
-from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejob
+from finetune_operator.job.finetunejob import FineTuneJob, Key
 from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.profile import Refusal
@@ -66,7 +66,7 @@ class Reconciler:
         if entry is None:
             self._blocked.leave(key)
             return None
-        finetunejob = parse_finetunejob(entry.raw)
+        finetunejob = self._profiles.read(entry.raw)
         if finetunejob.deleting or finetunejob.others:
             return None
         if finetunejob.terminal:
@@ -88,20 +88,23 @@ class Reconciler:
     async def _settle(
         self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime
     ) -> tuple[FineTuneJob, Observation] | None:
-        """Give a job that is about to begin its profile, which it keeps: written down before its first child is made.
+        """Give a job its profile, which it keeps: written down before its first child is made.
 
         Return the job with it, or what is in its way in the observation; None if the job has changed meanwhile.
         """
         spec = finetunejob.spec
-        if spec is None or not _is_about_to_begin(finetunejob, observed):
+        if spec is None or not _needs_a_profile(finetunejob, observed):
             return finetunejob, observed
-        found = await self._profiles.settle(finetunejob, spec)
+        found = await self._profiles.settle(finetunejob, spec, running=observed.job is not None)
+        if observed.job is not None:
+            # Nothing is written down: two operators that share a namespace would do so again and again.
+            return self._profiles.with_profile(entry.raw, found) or finetunejob, observed
         if isinstance(found, Refusal):
             cause = Cause(found.reason, found.message)
             return finetunejob, replace(observed, refused=cause) if found.final else replace(observed, blocked=cause)
         status = compute_status(finetunejob, observed, now)
         written = await self._status.keep_profile(finetunejob, found, status, entry)
-        return (parse_finetunejob(written), observed) if written is not None else None
+        return (self._profiles.read(written), observed) if written is not None else None
 
     async def _write(
         self,
@@ -136,11 +139,14 @@ class Reconciler:
             self._blocked.wake(key.namespace, 1)
 
 
-def _is_about_to_begin(finetunejob: FineTuneJob, observed: Observation) -> bool:
-    """Whether nothing was made for the job yet, and nothing is in its way. One that has begun without a profile goes on so."""
-    status = finetunejob.status
-    made = observed.job or observed.preflight or status.start_time or status.attempts
-    return not (finetunejob.kept or finetunejob.terminal or made or observed.blocked)
+def _needs_a_profile(finetunejob: FineTuneJob, observed: Observation) -> bool:
+    """Whether no Job runs by a profile that is known, and nothing is in the way.
+
+    What the status says of the past does not count: who may write it could say anything. A Job that began before there were
+    profiles goes on without; one whose profile somebody else has written gets its own again.
+    """
+    without = observed.job is None or finetunejob.unproven
+    return without and not (finetunejob.kept or finetunejob.terminal or observed.blocked)
 
 
 def _next_look(

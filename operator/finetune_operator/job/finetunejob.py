@@ -51,6 +51,8 @@ class FineTuneJob:
     """Whether another controller runs the job (`spec.managedBy`)."""
     kept: ProfileSettings | None = None
     """What the job keeps of its profile; None before it has one, or if it began before there were profiles."""
+    unproven: bool = False
+    """Whether its status names a profile that the operator did not write there, which counts for nothing."""
 
     @property
     def key(self) -> Key:

@@ -1,9 +1,10 @@
 """What a FineTuneProfile makes of a FineTuneJob: which one is its own, what the job keeps of it, and the spec that follows."""
 
 import hashlib
+import hmac
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -47,12 +48,15 @@ class Refusal:
     """Whether nothing but another job helps. If not, the profile may come or be corrected."""
 
 
-def apply_profile(request: Request, raw: JsonObject | None, built_in: FineTuneProfileSpec) -> AppliedProfile | Refusal:
+def apply_profile(
+    request: Request, raw: JsonObject | None, built_in: FineTuneProfileSpec, *, running: bool = False
+) -> AppliedProfile | Refusal:
     """Check a job by the rules of its profile, and return what it keeps of it for its status.
 
     Args:
         raw: The FineTuneProfile of the name that `request.profile` has, if there is one.
         built_in: Holds for jobs of the profile `default` where there is no such object.
+        running: The job was taken long ago: it is held to the limits, and no longer refused.
     """
     name = request.profile
     if raw is None and name != DEFAULT_NAME:
@@ -67,7 +71,7 @@ def apply_profile(request: Request, raw: JsonObject | None, built_in: FineTunePr
         wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, wrong["loc"]))
         return Refusal(Reason.INVALID_PROFILE, f"FineTuneProfile {name}: {where}: {wrong['msg']}", final=False)
-    if problem := violation(request, profile):
+    if not running and (problem := violation(request, profile)):
         return Refusal(Reason.POLICY_VIOLATION, problem, final=True)
     text = json.dumps(settings.to_wire(), sort_keys=True, separators=(",", ":"))
     if len(text) > MAX_PROFILE_SETTINGS:
@@ -87,6 +91,18 @@ def kept_settings(applied: AppliedProfile) -> ProfileSettings | None:
         return ProfileSettings.model_validate_json(applied.settings, extra="ignore")
     except ValidationError:
         return None
+
+
+def proven_by(applied: AppliedProfile, uid: str, key: bytes) -> AppliedProfile:
+    """Return it with the proof that this operator gave it to the job of this uid: whoever may write a status cannot make one."""
+    content = json.dumps([uid, applied.name, applied.generation, applied.settings]).encode()
+    return applied.model_copy(update={"proof": f"sha256:{hmac.new(key, content, hashlib.sha256).hexdigest()}"})
+
+
+def is_proven(applied: AppliedProfile, uid: str, keys: Iterable[bytes]) -> bool:
+    """Whether one of the keys made its proof, for the job of this uid."""
+    proof = applied.proof or ""
+    return any(hmac.compare_digest(proof, str(proven_by(applied, uid, key).proof)) for key in keys)
 
 
 def _digest(text: str) -> str:

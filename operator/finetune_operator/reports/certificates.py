@@ -9,6 +9,7 @@ into `ca.crt` half a year before the old one ends, but signs only once the old o
 
 import asyncio
 import base64
+import hmac
 import ipaddress
 import logging
 import ssl
@@ -235,6 +236,11 @@ def _load_key(content: bytes) -> ec.EllipticCurvePrivateKey:
     return key
 
 
+def _proof_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A key that says nothing of the one that it is made of."""
+    return hmac.digest(_key_pem(key), b"finetune.dev/profile", "sha256")
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -266,6 +272,12 @@ class Certificates:
         if self._keys is None:
             raise RuntimeError("the certificates were not read yet")
         return self._keys.bundle
+
+    @property
+    def proof_keys(self) -> tuple[bytes, ...]:
+        """Keys by which the operator knows later what it wrote itself, newest first: as secret as the authorities', and as old."""
+        authorities = self._keys.authorities if self._keys is not None else ()
+        return tuple(_proof_key(authority.key) for authority in reversed(authorities))
 
     async def refresh(self) -> bool:
         """Reads the Secret, renews what is due, and takes it into use. True if `bundle` has changed.

@@ -12,11 +12,12 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejob
 from finetune_operator.job.observation import Observation, parse_job, parse_pods
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.job.profile import apply_profile
+from finetune_operator.job.profile import apply_profile, proven_by
 from finetune_operator.job.report import Received
 from finetune_operator.manifests import build_children
 
 UID = "0f9be1d4-56ac-4d0f-9a3e-5ad1d5e9c001"
+PROOF_KEY = b"the operator's own"
 START = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 
 SPEC: dict[str, Any] = {
@@ -36,7 +37,7 @@ def settled(profile: FineTuneProfileSpec = OPEN) -> dict[str, Any]:
     request = Request(FineTuneJobSpec.model_validate(SPEC), "yelp", "team-a", {})
     applied = apply_profile(request, None, profile)
     assert isinstance(applied, AppliedProfile)
-    return {"profile": applied.to_wire()}
+    return {"profile": proven_by(applied, UID, PROOF_KEY).to_wire()}
 
 
 def at(seconds: float) -> datetime:

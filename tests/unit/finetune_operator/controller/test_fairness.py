@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
-from tests.unit.finetune_operator.samples import finetunejob, merged
+from tests.unit.finetune_operator.samples import PROOF_KEY, finetunejob, merged
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_api.profile import FineTuneProfileSpec
@@ -82,7 +82,9 @@ class Operator:
             finetunejobs=self.finetunejobs,
             jobs=self._nothing(JOBS),
             pods=self._nothing(PODS),
-            profiles=Profiles(self.api, self._nothing(PROFILES), built_in=FineTuneProfileSpec(), clock=clock),
+            profiles=Profiles(
+                self.api, self._nothing(PROFILES), built_in=FineTuneProfileSpec(), keys=lambda: [PROOF_KEY], clock=clock
+            ),
             pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", "PEM"),
             blocked=self.blocked,
             status_interval=2,

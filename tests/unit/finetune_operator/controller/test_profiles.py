@@ -6,10 +6,14 @@ from typing import Any
 import pytest
 from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, World, world  # noqa: F401
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
-from tests.unit.finetune_operator.samples import finetunejob, job, merged, reason_of
+from tests.unit.finetune_operator.samples import PROOF_KEY, SPEC, finetunejob, job, merged, reason_of, settled
 
 from finetune_api.profile import FineTuneProfileSpec
+from finetune_api.profile_rules import Request
+from finetune_api.status import AppliedProfile
+from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.profiles import Profiles, trim_profile
+from finetune_operator.job.profile import apply_profile, proven_by
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, NAMESPACES, PROFILES
 from finetune_operator.kube.informer import Informer
 
@@ -118,6 +122,81 @@ async def test_a_job_that_began_before_there_were_profiles_goes_on_without_one(f
     assert fresh.status()["phase"] == "Pending"
 
 
+def forged(**defaults: Any) -> dict[str, Any]:
+    """What somebody writes as the profile of a job who may write its status: all of it fits together, but for the proof."""
+    open_profile = {"metadata": {"name": "default", "generation": 5}, "spec": {"defaults": defaults}}
+    request = Request(FineTuneJobSpec.model_validate(SPEC), "yelp", "team-a", {})
+    applied = apply_profile(request, open_profile, FineTuneProfileSpec())
+    assert isinstance(applied, AppliedProfile)
+    return applied.to_wire()
+
+
+def _proof_of_another_job(profile: dict[str, Any]) -> dict[str, Any]:
+    return proven_by(AppliedProfile.model_validate(profile), "another-uid", PROOF_KEY).to_wire()
+
+
+def _proof_of_other_settings(profile: dict[str, Any]) -> dict[str, Any]:
+    return {**profile, "proof": settled()["profile"]["proof"]}
+
+
+@pytest.mark.parametrize("prove", [dict, _proof_of_another_job, _proof_of_other_settings])
+async def test_a_profile_that_the_operator_did_not_write_into_a_status_counts_for_nothing(
+    fresh: World,
+    prove: Any,
+) -> None:
+    fresh.api.put(PROFILES, profile(defaults={"image": "corp/trainer"}))
+    fresh.api.put(FINETUNEJOBS, finetunejob({"profile": prove(forged(image="evil", serviceAccountName="admin"))}))
+
+    await pass_of(fresh)
+
+    pod = made_job(fresh)["spec"]["template"]["spec"]
+    assert (pod["containers"][0]["image"], pod.get("serviceAccountName")) == ("corp/trainer", None)
+    assert fresh.status()["profile"]["generation"] == 5
+
+
+@pytest.mark.parametrize(
+    "past", [{"startTime": "2026-11-20T12:00:00Z"}, {"attempts": [{"number": 1, "pod": "p"}]}, {"profile": {"name": 5}}]
+)
+async def test_a_status_that_tells_of_a_past_spares_no_job_the_rules_of_its_profile(
+    fresh: World, past: dict[str, Any]
+) -> None:
+    fresh.api.put(PROFILES, profile(limits={"gpus": 0}))
+    fresh.api.put(FINETUNEJOBS, finetunejob(past))
+
+    await pass_of(fresh)
+
+    assert (JOBS.plural, "yelp") not in fresh.api.objects
+    assert reason_of(fresh.status()) == "PolicyViolation"
+
+
+async def test_a_profile_that_is_forged_while_the_job_runs_changes_nothing(fresh: World) -> None:
+    fresh.api.put(PROFILES, profile(limits={"activeDeadlineSeconds": 60}))
+    await pass_of(fresh)
+    before, kept = made_job(fresh)["spec"], fresh.status()["profile"]
+    live = fresh.api.objects[FINETUNEJOBS.plural, "yelp"]
+    changed = {"spec": {"runPolicy": {"activeDeadlineSeconds": 9999}}}
+    fresh.api.put(FINETUNEJOBS, merged(live, {"status": {"profile": {**forged(), "proof": kept["proof"]}}, **changed}))
+
+    requests = await pass_of(fresh)
+
+    assert before["activeDeadlineSeconds"] == 60
+    assert made_job(fresh)["spec"] == before
+    assert [each for each in requests if each.startswith("merge")] == []
+
+
+async def test_a_running_job_whose_profile_is_forged_goes_on_where_its_own_would_refuse_it_now(fresh: World) -> None:
+    fresh.api.put(PROFILES, profile())
+    await pass_of(fresh)
+    fresh.api.put(PROFILES, profile(limits={"gpus": 0}))
+    live = fresh.api.objects[FINETUNEJOBS.plural, "yelp"]
+    fresh.api.put(FINETUNEJOBS, merged(live, {"status": {"profile": forged(image="evil")}}))
+
+    await pass_of(fresh)
+
+    assert fresh.status()["phase"] == "Pending"
+    assert (JOBS.plural, "yelp") in fresh.api.objects
+
+
 async def test_where_the_namespace_may_not_be_read_the_job_waits_and_says_so(fresh: World) -> None:
     fresh.api.failures["get namespaces"] = refusal(403, 'namespaces "team-a" is forbidden')
 
@@ -140,7 +219,7 @@ async def test_a_job_that_changed_meanwhile_is_looked_at_again_before_anything_i
 
 def of(api: FakeApi, built_in: FineTuneProfileSpec) -> Profiles:
     cache = Informer(api, PROFILES, label=None, on_change=lambda _: None, relist_seconds=0, transform=trim_profile)
-    return Profiles(api, cache, built_in=built_in)
+    return Profiles(api, cache, built_in=built_in, keys=lambda: [PROOF_KEY])
 
 
 @pytest.mark.parametrize("there", [False, True])

@@ -12,6 +12,7 @@ import pytest
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import (
     OWNERS,
+    PROOF_KEY,
     UID,
     finetunejob,
     job,
@@ -129,7 +130,7 @@ def world() -> World:
         finetunejobs=finetunejobs,
         jobs=jobs,
         pods=pods,
-        profiles=Profiles(api, informer(PROFILES), built_in=OPEN, clock=lambda: world.time),
+        profiles=Profiles(api, informer(PROFILES), built_in=OPEN, keys=lambda: [PROOF_KEY], clock=lambda: world.time),
         pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", world.ca),
         blocked=blocked,
         status_interval=60,
