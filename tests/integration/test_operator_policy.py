@@ -283,21 +283,55 @@ def test_of_profiles_only_the_default_is_made(thief: Api) -> None:
     assert (denied(another), default.code in (201, 409)) == (CONTROLS, True)
 
 
-def test_nobody_else_says_which_profile_a_job_keeps(admin: Api, thief: Api, tenant: Tenant) -> None:
+@pytest.fixture
+def account(tenant: Tenant, admin: Api, enforced_rights: None) -> Callable[[str, list[str]], str]:
+    """Makes an account of the namespace that may update these resources of FineTuneJobs; returns its token."""
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{tenant.space.namespace}"
+
+    def make(name: str, resources: list[str]) -> str:
+        rule = {"apiGroups": ["finetune.dev"], "resources": resources, "verbs": ["get", "patch", "update"]}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": tenant.space.namespace}
+        made = [
+            admin("POST", tenant.path("serviceaccounts"), {"metadata": {"name": name}}),
+            admin("POST", f"{rbac}/roles", {"metadata": {"name": name}, "rules": [rule]}),
+            admin("POST", f"{rbac}/rolebindings", {"metadata": {"name": name}, "roleRef": role, "subjects": [subject]}),
+            admin("POST", f"{tenant.path('serviceaccounts', name)}/token", {"spec": {}}),
+        ]
+        assert [answer.code for answer in made] == [201] * 4
+        return str(made[-1].body["status"]["token"])
+
+    return make
+
+
+def test_nobody_says_which_profile_a_job_keeps_but_operators_of_any_release(
+    admin: Api, thief: Api, tenant: Tenant, account: Callable[[str, list[str]], str]
+) -> None:
     status = f"/apis/finetune.dev/v1alpha1/namespaces/{tenant.space.namespace}/finetunejobs/a/status"
     kept = {"name": "default", "digest": "sha256:" + "0" * 64, "settings": '{"defaults":{"image":"evil/image"}}'}
     live = admin("GET", status).body
     forged = {**live, "status": {**live.get("status", {}), "profile": kept}}
+    writer = account("writer", ["finetunejobs", "finetunejobs/status"])
+    operator = account("another-operator", ["finetunejobs", "finetunejobs/status", "finetunejobs/profile"])
 
     refused = [
-        admin("PATCH", status, {"status": {"profile": kept}}, MERGE),
-        admin("PATCH", f"{status}?fieldManager=x&force=true", {**SELF, "status": {"profile": kept}}, APPLY),
-        admin("PUT", status, forged),
+        admin("PATCH", status, {"status": {"profile": kept}}, MERGE, token=writer),
+        admin(
+            "PATCH", f"{status}?fieldManager=x&force=true", {**SELF, "status": {"profile": kept}}, APPLY, token=writer
+        ),
+        admin("PUT", status, forged, token=writer),
+    ]
+    other = admin("PATCH", status, {"status": {"message": "by another"}}, MERGE, token=writer)
+    by_operators = [
+        admin("PATCH", f"{status}?dryRun=All", {"status": {"profile": kept}}, MERGE, token=operator),
+        thief("PUT", f"{status}?dryRun=All", {**admin("GET", status).body, "status": {"profile": kept}}),
     ]
 
-    assert [denied(answer) for answer in refused] == ["status.profile is written by the operator alone"] * 3
-    assert admin("PATCH", status, {"status": {"message": "by another"}}, MERGE).code == 200
-    assert thief("PUT", f"{status}?dryRun=All", {**admin("GET", status).body, "status": {"profile": kept}}).code == 200
+    assert [denied(answer) for answer in refused] == [
+        "status.profile is written by the operator alone, and by who may update finetunejobs/profile"
+    ] * 3
+    assert other.code == 200, other.body
+    assert [answer.code for answer in by_operators] == [200, 200]
 
 
 def test_others_are_not_bound_by_it(admin: Api, tenant: Tenant) -> None:

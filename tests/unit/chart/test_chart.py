@@ -447,7 +447,11 @@ def test_the_crds_and_their_policy_can_be_left_to_somebody_else(render: Render) 
 
 NAMESPACED_RULES = [
     {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs/status"], "verbs": ["update"]},
+    {
+        "apiGroups": ["finetune.dev"],
+        "resources": ["finetunejobs/status", "finetunejobs/profile"],
+        "verbs": ["update"],
+    },
     {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs/finalizers"], "verbs": ["update"]},
     {
         "apiGroups": ["batch"],

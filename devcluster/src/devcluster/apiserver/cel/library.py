@@ -61,6 +61,7 @@ def _functions() -> list[cel.FunctionDecl]:
         _function("sign", [(True, [double], integer, lambda value: (value > 0) - (value < 0))]),
         _function("find", [(True, [text, text], text, lambda value, regex: next(iter(_matches(value, regex)), ""))]),
         _function("findAll", [(True, [text, text], _T.List(text), _matches)]),
+        *_authorizer(),
         _function("sum", [(True, [_T.List(_T.DYN)], _T.DYN, lambda items: sum(_plain(items)))]),
     ]
 
@@ -75,6 +76,16 @@ def _function(
         for index, (member, parameters, result, impl) in enumerate(overloads)
     ]
     return cel.FunctionDecl(name, declared)
+
+
+def _authorizer() -> list[cel.FunctionDecl]:
+    """What policies ask of `authorizer`. Everybody may do everything here."""
+    text = _T.STRING
+    steps = ("group", "resource", "subresource", "namespace", "name", "check")
+    return [
+        *(_function(step, [(True, [text, text], text, lambda asked, more: f"{asked}/{more}")]) for step in steps),
+        _function("allowed", [(True, [text], _T.BOOL, lambda _: True)]),
+    ]
 
 
 def _matches(value: str, regex: str) -> list[str]:

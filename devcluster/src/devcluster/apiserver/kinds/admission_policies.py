@@ -190,6 +190,7 @@ def denial(
         "object": admission.obj,
         "oldObject": admission.old,
         "request": admission.request(),
+        "authorizer": "",
         "namespaceObject": namespace,
     }
     return next(
@@ -282,5 +283,5 @@ def _program(expression: str) -> Any:
 
 @functools.cache
 def _environment() -> cel.Env:
-    names = ("namespaceObject", "object", "oldObject", "params", "request", "variables")
+    names = ("authorizer", "namespaceObject", "object", "oldObject", "params", "request", "variables")
     return environment(dict.fromkeys(names, cel.Type.DYN))
