@@ -6,6 +6,7 @@ import signal
 import socket
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ForbiddenException
@@ -14,7 +15,7 @@ from finetune_api.base import JsonObject
 from finetune_api.profile import DEFAULT_NAME, OPEN, safe_profile
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
-from finetune_operator.controller.kopf_watch import watch_finetunejobs
+from finetune_operator.controller.kopf_watch import KopfWatch
 from finetune_operator.controller.ours import Ours
 from finetune_operator.controller.profiles import Profiles, trim_profile
 from finetune_operator.controller.reconciler import Reconciler
@@ -29,6 +30,7 @@ from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.lease import Lease
 from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
+from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.metrics.fleet import Fleet
 from finetune_operator.metrics.instruments import LEADER, RECONCILE, RECONCILE_ERRORS
@@ -42,6 +44,7 @@ from finetune_operator.settings import Settings
 
 _CHECK_SECONDS = 60.0
 _RETRY_SECONDS = 2.0
+_RECOVERY_SECONDS = 5.0
 _LONGEST_BEHIND_SECONDS = 120.0
 _LEASE_QPS = 10
 """Of the Lease, whose renewal waits for no other request."""
@@ -51,6 +54,14 @@ logger = logging.getLogger(__name__)
 
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises what the operator cannot go on after."""
+    serving = asyncio.create_task(_serve(settings))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+    with suppress(asyncio.CancelledError):
+        await serving
+
+
+async def _serve(settings: Settings) -> None:
     client = await connect()
     try:
         await Operator(settings, client).run()
@@ -92,6 +103,7 @@ class Operator:
             on_change=self._on_profile,
             relist_seconds=settings.relist_interval,
             transform=trim_profile,
+            on_recovery=self._on_recovery,
         )
         self._profiles = Profiles(
             self._kube,
@@ -113,6 +125,14 @@ class Operator:
             trouble_of=self._troubles.about,
             status_interval=settings.status_interval,
         )
+        self._kopf_watch = KopfWatch(
+            client.configuration,
+            self._namespaces,
+            on_seen=self._finetunejobs.seen,
+            on_gone=self._finetunejobs.gone,
+            on_again=self._read_finetunejobs,
+        )
+        self._recoveries = RateLimit(per_second=1 / _RECOVERY_SECONDS, burst=1)
         self._heartbeat = Heartbeat()
         self._started = False
         self._taking_reports = False
@@ -135,10 +155,11 @@ class Operator:
             transform=transform,
             keep=keep,
             keep_deleted=has_ended,
+            on_recovery=self._on_recovery,
         )
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
+        """Serve until cancelled."""
         settings = self._settings
         health = await serve_health(
             settings.health_host, settings.health_port, alive=[self._heartbeat.check], ready=self._ready_checks()
@@ -146,10 +167,7 @@ class Operator:
         metrics = await serve_metrics(settings.metrics_host, settings.metrics_port, self._fleet())
         heartbeat = asyncio.create_task(self._heartbeat.run())
         try:
-            # Kopf looks for its resource once, at its start, so the definition must be there by then.
-            await _retry_until_done(
-                "FineTuneJobs cannot be listed; is their definition installed?", self._read_finetunejobs
-            )
+            await self._read_finetunejobs()
             await self._work()
         finally:
             heartbeat.cancel()
@@ -157,33 +175,18 @@ class Operator:
             await health.close()
 
     async def _work(self) -> None:
-        """Keep the caches, and lead whenever it is this process' turn."""
-        stop_kopf = asyncio.Event()
+        """Keep the caches, and lead whenever it is this process' turn, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            caches = [
-                group.create_task(self._jobs.run()),
-                group.create_task(self._run_pods()),
-                group.create_task(self._quotas.run()),
-                group.create_task(self._profile_cache.run()),
-                group.create_task(self._check()),
-            ]
+            for keep in (self._jobs.run, self._run_pods, self._quotas.run, self._profile_cache.run, self._check):
+                group.create_task(keep())
             # No work before the first lists: what is not in a cache yet would be asked for one by one.
             await self._jobs.synced.wait()
             await self._pods.synced.wait()
             await self._profile_cache.synced.wait()
-            kopf_started = asyncio.Event()
-            group.create_task(self._run_kopf(kopf_started, stop_kopf))
-            await kopf_started.wait()
+            group.create_task(self._kopf_watch.run())
             self._started = True
             logger.info("serving %s", ", ".join(self._namespaces) or "all namespaces")
-            leading = group.create_task(self._lease.run(self._lead))
-            await _signal_to_stop()
-            # Ours first: at its end Kopf waits for every task of the loop that came after it, such as open connections.
-            leading.cancel()
-            await asyncio.wait([leading])
-            for task in caches:
-                task.cancel()
-            stop_kopf.set()
+            group.create_task(self._lease.run(self._lead))
 
     async def _lead(self) -> None:
         """Do the work and take reports, until cancelled. Nobody else does meanwhile."""
@@ -228,18 +231,6 @@ class Operator:
         await self._jobs.synced.wait()
         await self._pods.run()
 
-    async def _run_kopf(self, started: asyncio.Event, stop: asyncio.Event) -> None:
-        await watch_finetunejobs(
-            self._client.configuration,
-            self._namespaces,
-            on_seen=self._finetunejobs.seen,
-            on_gone=self._finetunejobs.gone,
-            started=started,
-            stop=stop,
-        )
-        if not stop.is_set():
-            raise RuntimeError("Kopf has stopped by itself; its log gives the reason")
-
     async def _reconcile(self, key: Key) -> float | None:
         with RECONCILE.time(), RECONCILE_ERRORS.count_exceptions():
             return await self._reconciler.reconcile(key)
@@ -274,6 +265,14 @@ class Operator:
         key = self._own_key(raw, (raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))
         if key is not None:
             self._queue.add(key)
+
+    def _on_recovery(self) -> None:
+        """The API server answers again: nothing waits any longer for it to do so."""
+        if self._recoveries.wait(""):
+            return  # One that answers now and then is not to be asked the more for it.
+        for informer in (self._jobs, self._pods, self._quotas, self._profile_cache):
+            informer.retry()
+        self._queue.retry_failed()
 
     def _own_key(self, raw: JsonObject, uid: str) -> Key | None:
         """The FineTuneJob of this uid, if it is in the object's namespace: labels and owners can be forged."""
@@ -330,6 +329,12 @@ class Operator:
         return "reports are not taken yet" if self._lease.left() and not self._taking_reports else None
 
     async def _read_finetunejobs(self) -> None:
+        """Take in a list of them, before Kopf begins: it looks for its resource once, and the definition must be there by then."""
+        await _retry_until_done(
+            "FineTuneJobs cannot be listed; is their definition installed?", self._list_finetunejobs
+        )
+
+    async def _list_finetunejobs(self) -> None:
         """List those of each namespace. Raises one of API_FAILURES unless one may be read; the others are then tried again by their watches."""
         failures = []
         for namespace in self._namespaces or (None,):
@@ -351,6 +356,8 @@ class Operator:
                     unexpected = None if isinstance(error, API_FAILURES) else error
                     where = _where(namespace)
                     logger.warning("list of FineTuneJobs%s failed: %s", where, brief(error), exc_info=unexpected)
+            if self._finetunejobs.behind() > _LONGEST_BEHIND_SECONDS:
+                self._kopf_watch.begin_anew()
 
 
 def _where(namespace: str | None) -> str:
@@ -363,14 +370,7 @@ async def _retry_until_done(trouble: str, action: Callable[[], Awaitable[object]
         try:
             await action()
             return
-        except API_FAILURES as error:
-            logger.warning("%s (%s)", trouble, brief(error))
+        except Exception as error:  # whatever the API server answers, the operator goes on
+            unexpected = None if isinstance(error, API_FAILURES) else error
+            logger.warning("%s (%s)", trouble, brief(error), exc_info=unexpected)
             await asyncio.sleep(_RETRY_SECONDS)
-
-
-async def _signal_to_stop() -> None:
-    """Wait for SIGTERM or SIGINT."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await stopping.wait()

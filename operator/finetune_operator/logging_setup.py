@@ -1,6 +1,7 @@
 """Logs on stderr: one JSON object a line for machines, or text for people."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -35,7 +36,8 @@ class RepeatsCounted(logging.Filter):
     """Lets a line pass once a minute, and the lines of one place in the code at a bounded rate; counts the others.
 
     How many there were is added to the next one that passes. What strangers do may be logged a thousand times a second, and a
-    log that fills a disk, or hides all else, is one of the things they may want.
+    log that fills a disk, or hides all else, is one of the things they may want. Lines with a `cause` (in `extra`) are counted by
+    that: without an API server a thousand jobs have one thing to say.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,6 +45,7 @@ class RepeatsCounted(logging.Filter):
         self._of_a_text = RateLimit(per_second=1 / 60, burst=1, keys=_REMEMBERED, clock=clock)
         self._of_a_place = RateLimit(per_second=1, burst=50, keys=_REMEMBERED, clock=clock)
         self._left_out: LRUCache[str, int] = LRUCache(_REMEMBERED)
+        self._one_thread = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written; its message is bounded, and says how many like it were not."""
@@ -50,10 +53,13 @@ class RepeatsCounted(logging.Filter):
             place, text = f"{record.name}:{record.lineno}", record.getMessage()[:_LONGEST]
         except (TypeError, ValueError):  # arguments that do not fit, which the handler complains about
             return True
-        if self._of_a_text.wait(f"{place} {text}") or self._of_a_place.wait(place):
-            self._left_out[place] = self._left_out.get(place, 0) + 1
-            return False
-        more = self._left_out.pop(place, 0)
+        cause = getattr(record, "cause", None)
+        what, like = (f"{place} {cause}",) * 2 if cause else (f"{place} {text}", place)
+        with self._one_thread:
+            if self._of_a_text.wait(what) or self._of_a_place.wait(place):
+                self._left_out[like] = self._left_out.get(like, 0) + 1
+                return False
+            more = self._left_out.pop(like, 0)
         record.msg, record.args = f"{text} ({more} more like this)" if more else text, ()
         return True
 
@@ -69,6 +75,6 @@ def set_up(form: Literal["json", "text"], level: str) -> None:
         handler.setFormatter(_PrintableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
     handler.addFilter(RepeatsCounted())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Kopf logs each event that it passes on.
-    logging.getLogger("kopf").setLevel(max(logging.getLogger().level, logging.WARNING))
+    # Kopf logs each event that it passes on, each try, and a traceback where it ends; why it ended is said by who begins it again.
+    logging.getLogger("kopf").setLevel(logging.WARNING if level == "DEBUG" else logging.CRITICAL)
     logging.getLogger("asyncio").setLevel(logging.WARNING)

@@ -18,8 +18,7 @@ import requests
 import urllib3
 import yaml
 from tests.integration.cable import Cable
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob
-from tests.integration.fixtures import _free_port as free_port
+from tests.integration.fixtures import OperatorProcess, Space, finetunejob, free_port
 from tests.integration.release import Release
 
 from devcluster.cluster import Cluster

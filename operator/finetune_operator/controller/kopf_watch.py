@@ -1,12 +1,20 @@
-"""Kopf: it watches FineTuneJobs, logs in, and starts and stops. Nothing is decided here, and nothing else imports Kopf.
+"""Kopf: it watches FineTuneJobs, and logs in. Nothing is decided here, and nothing else imports Kopf.
 
 Handlers of events keep no state on the objects: no finalizer and no annotation, so that GitOps sees no drift and
 deletion works while the operator is down.
+
+Kopf ends for good on what its watch may meet, such as 401, a list that is none, or an error within the watch, and at its end it
+cancels every task of its event loop. So it has a thread and a loop of its own, and begins again.
 """
 
 import asyncio
+import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+import logging
+import random
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +29,7 @@ from finetune_operator.controller.cache import keep
 from finetune_operator.kube.bounded_json import read_event, read_list, warn_once
 from finetune_operator.kube.client import FINETUNEJOBS
 from finetune_operator.kube.request_counts import counting
+from finetune_operator.kube.workqueue import backoff
 
 OnObject = Callable[[JsonObject], None]
 
@@ -28,46 +37,131 @@ _REQUEST_SECONDS = 30
 _WATCH_SECONDS = 600
 _SILENCE_SECONDS = 90
 _PAGE = 100
-_PASSING = (HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE)
-"""Kopf ends for good on these, and goes on trying, ever more slowly, on 429. One namespace's administrator can take our
-RoleBinding away, which must not end the watches of all the others."""
+_BACKOFFS = (1, 2, 4, 8)
+"""Between tries, and then from the first one on again."""
+_LONGEST_PAUSE_SECONDS = 30.0
+_STEADY_SECONDS = 300.0
+"""After so long the next end is no consequence of the last one."""
+
+logger = logging.getLogger(__name__)
 
 
-async def watch_finetunejobs(
-    configuration: Configuration,
-    namespaces: Sequence[str],
-    *,
-    on_seen: OnObject,
-    on_gone: OnObject,
-    started: asyncio.Event,
-    stop: asyncio.Event,
-) -> None:
-    """Watch in these namespaces, in all if there are none, until `stop` is set. Sets `started`; Kopf has taken SIGTERM and SIGINT then.
+class KopfWatch:
+    """Watches in these namespaces, in all if there are none.
 
-    `on_seen` is called with each FineTuneJob that is there or has changed, `on_gone` with each that was deleted.
+    `on_seen` is called with each FineTuneJob that is there or has changed, `on_gone` with each that was deleted. `on_again` is awaited
+    before Kopf begins again: what was deleted meanwhile it does not deliver.
     """
-    registry = kopf.OperatorRegistry()
 
-    @kopf.on.login(registry=registry)
-    async def log_in(**_: Any) -> kopf.AiohttpSession:
-        return session(await credentials(configuration))
+    def __init__(
+        self,
+        configuration: Configuration,
+        namespaces: Sequence[str],
+        *,
+        on_seen: OnObject,
+        on_gone: OnObject,
+        on_again: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._configuration = configuration
+        self._namespaces = namespaces
+        self._on_seen = on_seen
+        self._on_gone = on_gone
+        self._on_again = on_again
+        self._stop: Callable[[], None] = lambda: None
 
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def on_event(event: kopf.RawEvent, **_: Any) -> None:
-        raw = dict(event["object"])
-        if event["type"] == "DELETED":
-            on_gone(raw)
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        loop = asyncio.get_running_loop()
+        ends = 0
+        while True:
+            begun = loop.time()
+            why = await self._live()
+            ends = ends + 1 if loop.time() - begun < _STEADY_SECONDS else 1
+            logger.warning("Kopf's watch has ended: %s; it begins again", why)
+            await asyncio.sleep(backoff(ends, random.random(), longest=_LONGEST_PAUSE_SECONDS))  # noqa: S311
+            await self._on_again()
+
+    def begin_anew(self) -> None:
+        """End Kopf, which then begins again."""
+        self._stop()
+
+    async def _live(self) -> str:
+        """Run Kopf in a thread until it ends. Return why."""
+        loop = asyncio.get_running_loop()
+        life = _Life(
+            self._configuration,
+            self._namespaces,
+            on_event=lambda gone, raw: loop.call_soon_threadsafe(self._on_gone if gone else self._on_seen, raw),
+        )
+        self._stop = life.stop
+        ended = asyncio.wrap_future(life.start())
+        try:
+            await asyncio.shield(ended)
+        except Exception as error:  # noqa: BLE001 - whatever Kopf ends on
+            return f"{type(error).__name__} {error}"
+        finally:
+            life.stop()
+        return "it was told to"
+
+
+class _Life:
+    """Kopf from its start to its end, in a thread of its own."""
+
+    def __init__(
+        self, configuration: Configuration, namespaces: Sequence[str], on_event: Callable[[bool, JsonObject], object]
+    ) -> None:
+        """`on_event` is called in that thread, with each object and whether it is gone."""
+        self._configuration = configuration
+        self._namespaces = namespaces
+        self._on_event = on_event
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._ended: Future[None] = Future()
+
+    def start(self) -> Future[None]:
+        """Begin. The future ends with Kopf, and has the exception that it ended on."""
+        threading.Thread(target=self._run, name="kopf", daemon=True).start()
+        return self._ended
+
+    def stop(self) -> None:
+        """Have it end soon, from any thread and at any time."""
+        if not self._ended.done():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._watch())
+        except BaseException as error:  # noqa: BLE001 - the thread has nobody else to tell
+            self._ended.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
         else:
-            on_seen(raw)
+            self._ended.set_result(None)
 
-    await kopf.operator(
-        registry=registry,
-        settings=_settings(),
-        namespaces=namespaces,
-        clusterwide=not namespaces,
-        ready_flag=started,
-        stop_flag=stop,
-    )
+    async def _watch(self) -> None:
+        # What its tasks end on, Kopf's own end says.
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        registry = kopf.OperatorRegistry()
+
+        logins = itertools.count()
+
+        @kopf.on.login(registry=registry)
+        async def log_in(**_: Any) -> kopf.AiohttpSession:
+            # Kopf logs in again at each 401, at once and for ever.
+            again = next(logins)
+            await asyncio.sleep(backoff(again, random.random(), longest=_LONGEST_PAUSE_SECONDS) if again else 0)  # noqa: S311
+            return session(await credentials(self._configuration))
+
+        @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+        async def on_event(event: kopf.RawEvent, **_: Any) -> None:
+            self._on_event(event["type"] == "DELETED", dict(event["object"]))
+
+        await kopf.operator(
+            registry=registry,
+            settings=_settings(),
+            namespaces=self._namespaces,
+            clusterwide=not self._namespaces,
+            stop_flag=self._stopping,
+        )
 
 
 def _settings() -> kopf.OperatorSettings:
@@ -78,6 +172,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
     settings.networking.request_timeout = _REQUEST_SECONDS
     settings.networking.enforce_retry_after = True
+    settings.networking.error_backoffs = _BACKOFFS
     settings.watching.server_timeout = _WATCH_SECONDS
     settings.watching.inactivity_timeout = _SILENCE_SECONDS
     settings.watching.chunk_size = _PAGE
@@ -91,7 +186,9 @@ class BoundedResponse(aiohttp.ClientResponse):
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         """See aiohttp."""
         await super().start(connection)
-        if self.status in _PASSING:
+        if self.status == HTTPStatus.FORBIDDEN or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # It ends for good on these, and goes on trying on 429. One namespace's administrator can take our RoleBinding away,
+            # which must not end the watches of all the others.
             self.status = HTTPStatus.TOO_MANY_REQUESTS
         if self.url.query.get("watch") == "true" and self.status == 200:
             self.content = _BoundedEvents(self.content)  # type: ignore[assignment]

@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import re
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -42,6 +43,7 @@ _QUOTE, _BRACE, _OPENING, _CLOSING = ord('"'), ord("{"), frozenset(b"{["), froze
 logger = logging.getLogger(__name__)
 _warned: TTLCache[str, None] = TTLCache(maxsize=1000, ttl=3600)
 """What was logged in the last hour: lists and watches bring the same object again and again."""
+_warning = threading.Lock()
 
 
 class Unreadable(ValueError):
@@ -269,11 +271,12 @@ def _warn_of(raw: JsonObject) -> None:
 
 def warn_once(name: str, problem: str) -> None:
     """Log what was left out of an object, once an hour for each, of at most 1,000 objects an hour."""
-    if name in _warned:
-        return
-    if len(_warned) + 1 < _warned.maxsize:
-        _warned[name] = None
+    with _warning:  # Kopf's answers are read in a thread of its own.
+        known = "" if len(_warned) + 1 >= _warned.maxsize else name
+        if name in _warned or known in _warned:
+            return
+        _warned[known] = None
+    if known:
         logger.warning("%s: %s; it is left out, and the others go on", name, problem)
-    elif "" not in _warned:
-        _warned[""] = None
+    else:
         logger.warning("there are more objects that cannot be read; for the next hour they are left out without a word")

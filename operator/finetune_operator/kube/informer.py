@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from kubernetes.aio.client import ApiException
 from kubernetes.aio.client.exceptions import ForbiddenException
@@ -37,7 +38,7 @@ class Informer:
 
     `transform` returns the part of an object that is kept, and `keep` whether it is, given that part: anybody can put any
     label on an object. `keep_deleted` chooses deleted objects that stay until the next
-    list: how a pod ended is worth more than that it is gone.
+    list: how a pod ended is worth more than that it is gone. `on_recovery` is called when a list succeeds after a failure.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Informer:
         transform: Callable[[JsonObject], JsonObject] = lambda raw: raw,
         keep: Callable[[JsonObject], bool] = lambda _: True,
         keep_deleted: Callable[[JsonObject], bool] = lambda _: False,
+        on_recovery: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kube = kube
@@ -64,13 +66,17 @@ class Informer:
         self._transform = transform
         self._keep = keep
         self._keep_deleted = keep_deleted
+        self._on_recovery = on_recovery
         self._clock = clock
+        self._retrying = asyncio.Event()
         self._objects: dict[tuple[str, str], JsonObject] = {}
         self._by_label: dict[str, set[tuple[str, str]]] = {}
         self._deleted: dict[tuple[str, str], JsonObject] = {}
         self._last_contact = dict.fromkeys(self._namespaces, clock())
         self._failures = dict.fromkeys(self._namespaces, 0)
         self._unread = set(self._namespaces)
+        self._unlisted = set[str | None]()
+        """Of which the last list failed."""
         self.synced = asyncio.Event()
         """Set when the first list of each namespace has come, or was refused."""
 
@@ -92,6 +98,11 @@ class Informer:
         """All objects whose label has this value, and until the next list those deleted ones that `keep_deleted` chose."""
         deleted = [raw for key, raw in self._deleted.items() if self._value(raw) == value and key not in self._objects]
         return [unpack(raw) for raw in [*(self._objects[key] for key in self._by_label.get(value, ())), *deleted]]
+
+    def retry(self) -> None:
+        """End the pauses after failures: what they came of may be over."""
+        self._retrying.set()
+        self._retrying = asyncio.Event()
 
     async def run(self) -> None:
         """List and watch until cancelled; after a failure again, ever more slowly."""
@@ -116,12 +127,21 @@ class Informer:
                     unexpected = None if isinstance(error, API_FAILURES) else error
                     logger.warning("watch of %s failed: %s", what, brief(error), exc_info=unexpected)
                 pause = backoff(self._failures[namespace], random.random())  # noqa: S311
-                await asyncio.sleep(min(pause, _LONGEST_PAUSE_SECONDS))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(pause, _LONGEST_PAUSE_SECONDS)):
+                        await self._retrying.wait()
 
     async def _list_and_watch(self, namespace: str | None) -> None:
         """One list, then watches until the next list is due, which heals what a watch may have missed."""
-        items, version = await self._kube.list(self._kind, namespace, self._read, **self._selectors)
+        try:
+            items, version = await self._kube.list(self._kind, namespace, self._read, **self._selectors)
+        except Exception:
+            self._unlisted.add(namespace)
+            raise
         self._note_contact(namespace)
+        if namespace in self._unlisted:
+            self._unlisted.discard(namespace)
+            self._on_recovery()
         await self._replace(items, namespace)
         self._note_read(namespace)
         relist = self._clock() + self._relist_seconds * random.uniform(0.9, 1.1)  # noqa: S311

@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from finetune_operator.kube.errors import API_FAILURES, brief
 from finetune_operator.kube.lanes import Lanes
 
 K = TypeVar("K", bound=Hashable)
 
 _FIRST_DELAY = 0.2
-_LONGEST_DELAY = 300.0
+_LONGEST_DELAY = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,14 @@ class WorkQueue(Generic[K]):
             timer.cancel()
         self._timers[key] = loop.call_at(due, self._fire, key)
 
+    def retry_failed(self) -> None:
+        """Handle those that failed at once: what they failed of may be over."""
+        for key in [*self._failures]:
+            timer = self._timers.pop(key, None)
+            if timer is not None:
+                timer.cancel()
+                self.add(key)
+
     async def work(self, workers: int) -> None:
         """Handle keys with so many workers until cancelled. One lane never has more than half of them, or else one."""
         # Where the API is slow for one namespace, such as behind a webhook that hangs, the others still have workers.
@@ -112,7 +121,11 @@ class WorkQueue(Generic[K]):
         except Exception as error:  # whatever goes wrong with one key must not stop the others
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             delay = self._delay_of(error) or backoff(failures, random.random())  # noqa: S311
-            logger.warning("%s: failed %d times, again in %.1f s", key, failures, delay, exc_info=error)
+            # A thousand keys may have one cause, which is logged once a minute.
+            unexpected = None if isinstance(error, API_FAILURES) else error
+            cause = type(error).__name__ if unexpected else brief(error)
+            text = "%s: failed %d times, again in %.1f s: %s"
+            logger.warning(text, key, failures, delay, brief(error), exc_info=unexpected, extra={"cause": cause})
             self.add_after(key, delay)
             return
         self._failures.pop(key, None)

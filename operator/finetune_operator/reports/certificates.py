@@ -201,7 +201,7 @@ def from_secret_data(data: Mapping[str, str | bytes] | None) -> Keys | None:
         keys = [_load_key(part) for part in _split_keys(files["ca.key"])]
         authorities = [_pair(certificate, key) for certificate, key in zip(certificates, keys, strict=True)]
         server = _pair(x509.load_pem_x509_certificate(files["tls.crt"]), _load_key(files["tls.key"]))
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return Keys(tuple(reversed(authorities)), server)
 

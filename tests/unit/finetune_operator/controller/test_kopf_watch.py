@@ -1,14 +1,18 @@
 """Kopf's connection to the API server reads answers as we do: one object that Python's parser dies of ends nothing."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import kopf
 import pytest
 from aiohttp import web
 from kopf._cogs.clients.api import iter_jsonlines
+from kubernetes.aio.client import Configuration
 
-from finetune_operator.controller.kopf_watch import session
+from finetune_operator.controller.kopf_watch import KopfWatch, session
 from finetune_operator.kube.bounded_json import UNREADABLE
 from finetune_operator.kube.packed import unpack
 
@@ -27,12 +31,22 @@ JOBS = [
 ]
 
 
-DISCOVERY = {
+def resource(plural: str, kind: str) -> dict[str, Any]:
+    verbs = ["get", "list", "watch"]
+    return {"name": plural, "singularName": kind.lower(), "kind": kind, "namespaced": True, "verbs": verbs}
+
+
+FINETUNEJOBS = {
     "kind": "APIResourceList",
     "groupVersion": "finetune.dev/v1alpha1",
-    "resources": [
-        {"name": "finetunejobs", "kind": "FineTuneJob", "namespaced": True, "verbs": ["get", "list", "watch"]}
-    ],
+    "resources": [resource("finetunejobs", "FineTuneJob")],
+}
+VERSION = {"groupVersion": "finetune.dev/v1alpha1", "version": "v1alpha1"}
+DISCOVERY = {
+    "/api": {"versions": ["v1"]},
+    "/api/v1": {"resources": [resource("namespaces", "Namespace")]},
+    "/apis": {"groups": [{"name": "finetune.dev", "versions": [VERSION], "preferredVersion": VERSION}]},
+    "/apis/finetune.dev/v1alpha1": FINETUNEJOBS,
 }
 
 
@@ -40,8 +54,8 @@ async def answer(request: web.Request) -> web.StreamResponse:
     if "refused" in request.path:
         code = int(request.path.rpartition("/")[2])
         return web.json_response({"kind": "Status", "code": code, "reason": "Refused"}, status=code)
-    if "apis" in request.path:
-        return web.json_response(DISCOVERY)
+    if request.path in DISCOVERY:
+        return web.json_response(DISCOVERY[request.path])
     if "watch" not in request.query:
         text = f'{{"items": [{",".join(JOBS)}], "metadata": {{"resourceVersion": "9"}}}}'
         return web.Response(text=text, content_type="application/json")
@@ -55,18 +69,25 @@ async def answer(request: web.Request) -> web.StreamResponse:
     return response
 
 
-@pytest.fixture
-async def connection() -> AsyncIterator[kopf.AiohttpSession]:
+@asynccontextmanager
+async def serving(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """The URL of a server that answers each GET so."""
     app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
+    app.router.add_get("/{path:.*}", handler)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    made = session(kopf.ConnectionInfo(server=f"http://127.0.0.1:{site.port}"))
-    yield made
-    await made.aiohttp_session.close()
+    yield f"http://127.0.0.1:{site.port}"
     await runner.cleanup()
+
+
+@pytest.fixture
+async def connection() -> AsyncIterator[kopf.AiohttpSession]:
+    async with serving(answer) as url:
+        made = session(kopf.ConnectionInfo(server=url))
+        yield made
+        await made.aiohttp_session.close()
 
 
 async def test_of_a_list_each_object_is_there_and_what_cannot_be_read_is_named(
@@ -85,7 +106,7 @@ async def test_of_a_list_each_object_is_there_and_what_cannot_be_read_is_named(
 
 async def test_discovery_is_left_as_it_is(connection: kopf.AiohttpSession) -> None:
     async with connection.aiohttp_session.get(f"{connection.server}/apis/finetune.dev/v1alpha1") as response:
-        assert await response.json() == DISCOVERY
+        assert await response.json() == FINETUNEJOBS
 
 
 async def test_a_watch_reports_each_object_and_goes_on(connection: kopf.AiohttpSession) -> None:
@@ -96,7 +117,7 @@ async def test_a_watch_reports_each_object_and_goes_on(connection: kopf.AiohttpS
     assert all(len(json.dumps(event)) < 1000 for event in events)
 
 
-@pytest.mark.parametrize(("code", "seen"), [(404, 404), (401, 401), (403, 429), (503, 429)])
+@pytest.mark.parametrize(("code", "seen"), [(404, 404), (401, 401), (403, 429), (500, 429), (503, 429)])
 async def test_a_refusal_is_what_it_was_but_for_those_that_kopf_must_outlast(
     connection: kopf.AiohttpSession, code: int, seen: int
 ) -> None:
@@ -104,3 +125,85 @@ async def test_a_refusal_is_what_it_was_but_for_those_that_kopf_must_outlast(
         answer = response.status, await response.json()
 
     assert answer == (seen, {"kind": "Status", "code": code, "reason": "Refused"})
+
+
+def gone_mad(status: int, text: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """An API server that answers each list and watch so."""
+
+    async def answer_so(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, text=text, content_type="application/json")
+
+    return answer_so
+
+
+async def ends_in_an_error(request: web.Request) -> web.StreamResponse:
+    """A good list, and a watch with an error for which Kopf ends."""
+    if "watch" not in request.query:
+        return await answer(request)
+    error = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "etcd is gone"}}
+    return web.Response(text=json.dumps(error) + "\n", content_type="application/json")
+
+
+MADNESS = {
+    "401": gone_mad(401, '{"kind": "Status", "code": 401}'),
+    "404": gone_mad(404, '{"kind": "Status", "code": 404}'),
+    "a page": gone_mad(200, "<html>welcome"),
+    "a list that is none": gone_mad(200, "[]"),
+    "items that are none": gone_mad(200, '{"items": 7}'),
+    "an error within the watch": ends_in_an_error,
+}
+
+
+async def test_whatever_kopf_ends_on_it_begins_again_and_nothing_else_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune_operator.controller.kopf_watch._LONGEST_PAUSE_SECONDS", 0.01)
+
+    # At once: at its end Kopf waits for five seconds.
+    outlasted = await asyncio.gather(*map(outlasts, MADNESS.values()))
+
+    assert dict(zip(MADNESS, outlasted, strict=True)) == dict.fromkeys(MADNESS, True)
+
+
+async def outlasts(mad: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> bool:
+    """Whether jobs are seen once the API server answers as it should, and no task but Kopf's own was ended."""
+    madness, seen = asyncio.Semaphore(2), asyncio.Event()
+
+    async def answers(request: web.Request) -> web.StreamResponse:
+        if request.path in DISCOVERY:
+            return web.json_response(DISCOVERY[request.path])
+        if madness.locked():
+            return await answer(request)
+        await madness.acquire()
+        seen.clear()
+        return await mad(request)
+
+    async with serving(answers) as url:
+        bystander = asyncio.create_task(asyncio.Event().wait())
+        task = asyncio.create_task(watch(url, on_seen=lambda _: seen.set() if madness.locked() else None).run())
+        await seen.wait()
+        well = not bystander.done() and not task.done()
+        for each in (bystander, task):
+            each.cancel()
+        await asyncio.wait([bystander, task])
+    return well
+
+
+def watch(url: str, on_seen: Callable[[Any], None], on_again: Callable[[], object] = lambda: None) -> KopfWatch:
+    async def note() -> None:
+        on_again()
+
+    configuration = Configuration()
+    configuration.host = url
+    return KopfWatch(configuration, [], on_seen=on_seen, on_gone=lambda _: None, on_again=note)
+
+
+async def test_kopf_that_is_behind_is_told_to_begin_anew() -> None:
+    again = asyncio.Event()
+    watched = watch("http://127.0.0.1:1", on_seen=lambda _: None, on_again=again.set)
+    task = asyncio.create_task(watched.run())
+    await asyncio.sleep(0)
+
+    watched.begin_anew()
+
+    await again.wait()
+    task.cancel()
+    await asyncio.wait([task])

@@ -254,3 +254,43 @@ async def test_an_answer_that_is_no_list_is_outlasted(answer: Any) -> None:
     server = Server([Raw(answer), [an_object("one", 5)]], [])
     async with watching(server) as (_, told):
         await until(lambda: told == ["one"])
+
+
+async def test_a_list_that_succeeds_after_one_that_failed_is_told_and_ends_the_pauses_of_others() -> None:
+    told, waiting = list[str](), asyncio.Event()
+
+    class Refusing(Kube):
+        """Fails the first list."""
+
+        def __init__(self) -> None:
+            self.lists = 0
+
+        async def list(self, *_: Any, **__: Any) -> Any:
+            self.lists += 1
+            if self.lists == 1:
+                raise OSError("no API server")
+            told.append("listed")
+            waiting.set()
+            return [], "1"
+
+        async def watch(self, *_: Any, **__: Any) -> Any:
+            await asyncio.Event().wait()
+            yield
+
+    informer = Informer(
+        Refusing(),
+        PODS,
+        label=LABEL,
+        on_change=lambda _: None,
+        relist_seconds=60,
+        on_recovery=lambda: told.append("recovered"),
+    )
+    informer._failures[None] = 20
+    task = asyncio.create_task(informer.run())
+    await asyncio.sleep(0.01)
+    informer.retry()
+    await waiting.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+
+    assert told == ["listed", "recovered"]

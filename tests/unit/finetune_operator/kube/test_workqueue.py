@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_operator.kube.workqueue import WorkQueue, backoff
+from finetune_operator.logging_setup import RepeatsCounted
 
 
 @asynccontextmanager
@@ -125,7 +129,7 @@ async def test_the_earliest_appointment_stands() -> None:
 def test_the_back_off_grows_is_spread_and_stays_below_five_minutes(failures: int, chance: float) -> None:
     delay = backoff(failures, chance)
 
-    assert 0.1 <= delay <= 300
+    assert 0.1 <= delay <= 30
     assert backoff(failures + 1, chance) >= delay
     assert backoff(failures, 0) <= delay
 
@@ -182,3 +186,53 @@ async def test_a_lane_in_which_everything_hangs_leaves_workers_to_the_others() -
         await until(lambda: handled == ["b"])
         release.set()
         await until(lambda: len(handled) == 21)
+
+
+def test_what_failed_for_long_is_tried_every_half_a_minute_and_at_once_when_it_is_told_to() -> None:
+    tries: list[float] = []
+
+    async def handle(_: str) -> None:
+        tries.append(asyncio.get_running_loop().time())
+        raise OSError("no API server")
+
+    async def program() -> None:
+        queue = WorkQueue(handle, delay_of=no_delay)
+        queue.add("a")
+        async with at_work(queue):
+            await asyncio.sleep(600)
+            queue.retry_failed()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    run_in_virtual_time(program())
+
+    pauses = [after - before for before, after in pairwise(tries)]
+    assert max(pauses) <= 30
+    assert tries[-1] == 600
+
+
+def test_of_a_thousand_keys_with_one_cause_one_line_is_logged_a_minute_and_no_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def handle(_: str) -> None:
+        raise OSError("no API server")
+
+    async def program() -> None:
+        queue = WorkQueue(handle, delay_of=no_delay)
+        for number in range(1000):
+            queue.add(str(number))
+        async with at_work(queue):
+            await asyncio.sleep(180)
+
+    now = [0.0]
+    counted = RepeatsCounted(lambda: now[0])
+    run_in_virtual_time(program())
+
+    lines = []
+    for number, record in enumerate(caplog.records):
+        now[0] = 180 * number / len(caplog.records)
+        lines += [record] if counted.filter(record) else []
+    assert len(caplog.records) > 5000
+    assert len(lines) == 3
+    assert not any(record.exc_info for record in caplog.records)
+    assert "more like this" in lines[1].getMessage()
