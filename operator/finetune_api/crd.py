@@ -111,6 +111,7 @@ PRINTER_COLUMNS: Final = [
     _column("Age", "date", ".metadata.creationTimestamp", "Time since the job was created."),
     _column("ETA", "integer", ".status.progress.etaSeconds", "Estimated time left, in seconds.", wide=True),
     _column("Checkpoint", "integer", ".status.latestCheckpoint.step", "Step of the latest checkpoint.", wide=True),
+    _column("Run", "integer", ".status.run.number", "Number of the run, which spec.runToken counts on.", wide=True),
     _column("Message", "string", ".status.message", "Why it is so.", wide=True),
 ]
 

@@ -19,6 +19,8 @@ PROFILE_SIZE_NAME: Final = f"size.{PROFILE_NAME}"
 MAX_SPEC_BYTES: Final = 64 * 1024
 """Most that the spec of a FineTuneJob or FineTuneProfile has as JSON."""
 _GROUP_VERSION: Final = "admissionregistration.k8s.io/v1"
+_BEGINS: Final = "oldObject == null || object.spec.?runToken.orValue('') != oldObject.spec.?runToken.orValue('')"
+"""CEL: whether the request asks for a run, the first or, by another runToken, one that follows."""
 _WHERE: Final = "spec.training.arguments"
 
 
@@ -84,10 +86,11 @@ def _profile_size() -> JsonObject:
 
 
 def _arguments() -> JsonObject:
-    """The rules about what cannot be changed after the creation: all of the spec together, `spec.training.arguments`, and the namespace."""
+    """The rules about what changes with a run alone: all of the spec together, `spec.training.arguments`, and the namespace."""
     there = "has(object.spec.training) && has(object.spec.training.arguments)"
     return {
-        "matchConstraints": _on("CREATE"),
+        "matchConstraints": _on("CREATE", "UPDATE"),
+        "matchConditions": [{"name": "a-run-begins", "expression": _BEGINS}],
         "variables": [
             {"name": "arguments", "expression": f"{there} ? object.spec.training.arguments : dyn({{}})"},
             *_SPEC_VARIABLES,
@@ -113,11 +116,12 @@ _MAY_BE_OWN: Final = (
 def _profile() -> JsonObject:
     """The rules of a FineTuneProfile. Each profile is a parameter, and they speak where it is the job's own."""
     # A job that runs keeps the profile that it began with, whatever its namespace is labelled with now.
-    frozen = "oldObject != null && oldObject.?status.?profile.?name.hasValue() ? oldObject.status.profile.name"
+    frozen = "!variables.begins && oldObject.?status.?profile.?name.hasValue() ? oldObject.status.profile.name"
     labelled = f"variables.namespaceLabels[?'{profile.NAMESPACE_LABEL}'].orValue('')"
     named = f"object.spec.?profile.hasValue() ? object.spec.profile : {labelled} != '' ? {labelled}"
     variables = {
         **cel_variables(),
+        "begins": _BEGINS,
         "profile": f"{frozen} : {named} : '{profile.DEFAULT_NAME}'",
         "own": "params.metadata.name == variables.profile",
     }
@@ -131,7 +135,7 @@ def _profile() -> JsonObject:
 
 
 def _validation(rule: ProfileRule) -> JsonObject:
-    silent = "request.operation == 'UPDATE'"
+    silent = "!variables.begins"
     if rule.changeable:
         silent = f"({silent} && {rule.changeable} == old{rule.changeable.replace('object', 'Object', 1)})"
     return {

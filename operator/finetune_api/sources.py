@@ -63,7 +63,8 @@ RunOutputUri: TypeAlias = Annotated[
     Text(
         pattern=rf"^(file:///[^\s]+|{_CLAIM}|{_BUCKET}|{_HUB_OUTPUT})$",
         message="must be file:///path, pvc://claim/path, s3://, gs:// or az://bucket/path, or hf://org/name, without '..', '//' or an encoded slash",
-        max_length=1024,
+        # Longer than output.uri: a run that follows another has a folder below it.
+        max_length=1056,
         forbid=_NO_OUTPUT,
     ),
 ]

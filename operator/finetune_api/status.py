@@ -21,6 +21,8 @@ MAX_CLASSES = 24
 MAX_MESSAGE = 1024
 MAX_LOG_TAIL = 2048
 MAX_NAME = 64
+MAX_RUNS = 1_000_000
+MAX_PREVIOUS_RUNS = 5
 MAX_COUNT = 9_007_199_254_740_991
 """Whole numbers beyond are not the same in every JSON parser."""
 MAX_PROFILE_SETTINGS = 16_384
@@ -343,6 +345,42 @@ class Usage(LenientModel):
     """The time up to which all of this is counted."""
 
 
+RunNumber: TypeAlias = Annotated[int, Field(ge=1, le=MAX_RUNS)]
+RunFolder: TypeAlias = Annotated[str, Field(max_length=1056), Printable()]
+
+
+class Run(LenientModel):
+    """The run that all of the status is about, but for `previousRuns`."""
+
+    number: RunNumber = 1
+    """From 1; each new `spec.runToken` counts on."""
+    token: Word | None = None
+    """The `spec.runToken` that asked for it."""
+    begin_time: Time | None = None
+    """When it took the place of the former run. Absent of the first one, which begins with the job."""
+    output: RunFolder | None = None
+    """The folder that it writes to. Absent where nothing is left of it: the claim of a run that had saved nothing was deleted."""
+
+
+class PreviousRun(LenientModel):
+    """A run before the present one, as it was known when the present one was asked for."""
+
+    number: RunNumber
+    token: Word | None = None
+    phase: Phase
+    """How it ended, or where it was when it was ended for the next."""
+    reason: ReasonText | None = None
+    message: Annotated[str, Field(max_length=256), Printable()] | None = None
+    start_time: Time | None = None
+    end_time: Time | None = None
+    attempts: Count = 0
+    """How many there were."""
+    step: Step | None = None
+    """Optimizer steps done."""
+    output: RunFolder | None = None
+    """The folder that holds what it saved."""
+
+
 class Failure(LenientModel):
     """Why the job failed, and what to do about it."""
 
@@ -399,6 +437,9 @@ class FineTuneJobStatus(LenientModel):
     preflight: Preflight | None = None
     attempts: Annotated[list[Attempt], Field(max_length=MAX_ATTEMPTS)] = []
     """The newest 10."""
+    run: Run | None = None
+    previous_runs: Annotated[list[PreviousRun], Field(max_length=MAX_PREVIOUS_RUNS)] = []
+    """The newest 5, oldest first."""
     profile: AppliedProfile | None = None
     provenance: Provenance | None = None
     usage: Usage | None = None

@@ -16,6 +16,7 @@ from finetune_api.quantity import Quantity
 from finetune_api.rules import Rule
 from finetune_api.sources import Dataset, ModelSource, OutputUri, Preprocessing, Problem, SecretReference
 from finetune_api.status import FineTuneJobStatus
+from finetune_api.text import Text
 from finetune_api.training import METRICS_OF_PROBLEM, METRICS_OF_TASK, Checkpoints, Evaluation, Metric, Task, Training
 
 GROUP = "finetune.dev"
@@ -29,6 +30,14 @@ CATEGORY = "finetune"
 CONTROLLER: Final = "finetune.dev/finetunejob-controller"
 """The operator, as `managedBy` names it."""
 
+RunToken: TypeAlias = Annotated[
+    str,
+    Text(
+        pattern=r"^[A-Za-z0-9]([-A-Za-z0-9._:+]*[A-Za-z0-9])?$",
+        message="must be a text of letters, digits and - . _ : +, such as 2, 2026-11-28 or the hash of a commit",
+        max_length=63,
+    ),
+]
 Seconds: TypeAlias = Annotated[int, Field(ge=1, le=31_536_000)]
 
 _VOLUME: Rule["Output"] = Rule(
@@ -106,8 +115,8 @@ class RunPolicy(ApiModel):
 
 
 _FROZEN = (
-    "immutable, since it shapes the run: delete the job and create it again, or create one under another name; "
-    "with another output.uri, if it has one, since that one holds this run"
+    "immutable, since it shapes the run: change it together with runToken, which runs the job anew, or create a job under "
+    "another name; with another output.uri, if it has one, since that one holds this run"
 )
 
 
@@ -238,12 +247,16 @@ class RunSettings(ApiModel):
     checkpoints: Checkpoints = Checkpoints()
 
 
+_NEW_RUN = "(has(self.runToken) && (!has(oldSelf.runToken) || self.runToken != oldSelf.runToken))"
+"""CEL: whether a change asks for another run. Whatever shapes a run may change with it."""
+_SAME_RUN = "!has(self.runToken) || (has(oldSelf.runToken) && self.runToken == oldSelf.runToken)"
 _IMMUTABLE = [
-    Rule[Any](cel=f"self.{field} == oldSelf.{field}", holds=None, message=_FROZEN, field=f".{field}")
+    Rule[Any](cel=f"self.{field} == oldSelf.{field} || {_NEW_RUN}", holds=None, message=_FROZEN, field=f".{field}")
     for field in (*RunSettings.model_fields, "output", "resources", "pod")
 ]
 _PROFILE_STAYS = Rule[Any](
-    cel="has(self.profile) == has(oldSelf.profile) && (!has(self.profile) || self.profile == oldSelf.profile)",
+    cel="has(self.profile) == has(oldSelf.profile) && (!has(self.profile) || self.profile == oldSelf.profile)"
+    f" || {_NEW_RUN}",
     holds=None,
     message=_FROZEN,
     field=".profile",
@@ -253,6 +266,29 @@ _CONTROLLER_STAYS = Rule[Any](
     holds=None,
     message="immutable: no controller takes over what another has begun",
     field=".managedBy",
+)
+_TOKEN_STAYS = Rule[Any](
+    cel="!has(oldSelf.runToken) || has(self.runToken)",
+    holds=None,
+    message="stays once it is set: change it to run the job anew",
+    field=".runToken",
+)
+_TOKEN_OF_ANOTHER_RUN = Rule[Any](
+    cel="!has(self.spec.runToken) || (has(oldSelf.spec.runToken) && self.spec.runToken == oldSelf.spec.runToken)"
+    " || !has(self.status) || !has(self.status.run) || !has(self.status.run.token)"
+    " || self.spec.runToken != self.status.run.token",
+    holds=None,
+    message="is that of the present run (status.run.token): give a run that is to follow another one",
+    field=".spec.runToken",
+)
+"""A change that the operator has not seen yet is not taken back by a second one: fields that shape a run, and that were changed
+with the first, would then belong to the run that goes on."""
+_REPOSITORY = Rule[Any](
+    cel=f"{_SAME_RUN} || !has(self.output.uri) || !self.output.uri.startsWith('hf://')"
+    " || !has(oldSelf.output.uri) || self.output.uri != oldSelf.output.uri",
+    holds=None,
+    message="a repository on the Hub holds one run: name another one together with the new runToken",
+    field=".output.uri",
 )
 
 
@@ -285,9 +321,18 @@ _NO_SECRET_AS_SOURCE: Rule["FineTuneJobSpec"] = Rule(
 
 
 class FineTuneJobSpec(RunSettings):
-    """One fine-tuning run. Fields that shape the run are immutable; `suspend` and `runPolicy` can change."""
+    """One fine-tuning run. Fields that shape the run change only together with `runToken`; `suspend` and `runPolicy` can change."""
 
-    rules = (*_IMMUTABLE, _PROFILE_STAYS, _CONTROLLER_STAYS, *RunSettings.rules, _KERAS_DEVICE, _NO_SECRET_AS_SOURCE)
+    rules = (
+        *_IMMUTABLE,
+        _PROFILE_STAYS,
+        _CONTROLLER_STAYS,
+        _TOKEN_STAYS,
+        _REPOSITORY,
+        *RunSettings.rules,
+        _KERAS_DEVICE,
+        _NO_SECRET_AS_SOURCE,
+    )
 
     profile: ObjectName | None = None
     """The FineTuneProfile whose defaults and limits the job has. If left out, the one that the label finetune.dev/profile of its namespace names, or else the one called default."""
@@ -297,12 +342,16 @@ class FineTuneJobSpec(RunSettings):
     suspend: bool = False
     """True stops the job: the trainer saves a checkpoint and its pod goes. False lets it go on from there."""
     run_policy: RunPolicy = RunPolicy()
+    run_token: RunToken | None = None
+    """A new value runs the job anew, once; nothing else ever does. Any text, such as a date or the hash of a commit. The run that is under way is stopped first; the new one has a folder of its own, `runs/…` below the output, and begins from the pretrained model. Fields that shape the run may change with it. Once set it can be changed, not taken away."""
     managed_by: ControllerName | None = None
     """Which controller runs the job, as on a batch/v1 Job: this operator if left out, or if it is finetune.dev/finetunejob-controller. It leaves the job of any other, such as kueue.x-k8s.io/multikueue, and its status wholly alone. Immutable."""
 
 
 class FineTuneJob(ApiModel):
     """Fine-tunes a model: the operator starts a pod that trains, and writes progress, metrics and checkpoints into status."""
+
+    rules = (_TOKEN_OF_ANOTHER_RUN,)
 
     spec: FineTuneJobSpec
     status: FineTuneJobStatus | None = None

@@ -21,7 +21,7 @@ from finetune_operator.controller.profiles import Profiles, trim_profile
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_name
+from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import has_ended, parse_job, trim_job, trim_pod
 from finetune_operator.job.ownership import controller
 from finetune_operator.job.pod_defaults import PodDefaults
@@ -237,8 +237,8 @@ class Operator:
 
     def _has_a_job(self, key: Key) -> bool:
         """Whether there is something that may run and end, so that the key goes before those that want to begin."""
-        names = (job_name(key.name), preflight_job_name(key.name))
-        return any(self._jobs.get(key.namespace, name) is not None for name in names)
+        entry = self._finetunejobs.get(key)
+        return entry is not None and self._jobs.has_labelled(entry.uid)
 
     def _pod_defaults(self) -> PodDefaults:
         return PodDefaults(

@@ -13,7 +13,7 @@ from tests.integration.fixtures import ROOT, finetunejob
 
 from devcluster.apiserver.schemas.validation import validate
 from devcluster.cluster import Cluster
-from devcluster.testing.api import Answer, Api, eventually
+from devcluster.testing.api import MERGE, Answer, Api, eventually
 from finetune_api.crd import custom_resource_definition
 from finetune_api.training import Training
 
@@ -72,6 +72,24 @@ def policy(finetune_crd: Cluster, api: Api) -> Iterator[None]:
 def dry_run(api: Api, arguments: dict[str, Any]) -> Answer:
     job = finetunejob("any", training={"arguments": arguments})
     return api("POST", "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs?dryRun=All", job)
+
+
+def test_arguments_that_come_with_another_run_are_held_to_the_same_rules(policy: None, api: Api) -> None:
+    path = "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs"
+    assert api("POST", path, finetunejob("run-again")).code == 201
+
+    answers = [
+        api("PATCH", f"{path}/run-again?dryRun=All", {"spec": spec}, MERGE)
+        for spec in (
+            {"runToken": "2", "training": {"arguments": {"a b": 1}}},
+            {"runToken": "2", "training": {"arguments": {"warmup_steps": 1}}},
+            {"suspend": True},
+        )
+    ]
+    api("DELETE", f"{path}/run-again")
+
+    assert [answer.code for answer in answers] == [422, 200, 200]
+    assert "spec.training.arguments" in answers[0].message
 
 
 def test_no_job_is_taken_where_the_operator_may_write_nothing(policy: None, api: Api) -> None:

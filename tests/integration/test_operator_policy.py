@@ -328,7 +328,7 @@ def test_nobody_says_which_profile_a_job_keeps_but_operators_of_any_release(
     ]
 
     assert [denied(answer) for answer in refused] == [
-        "status.profile is written by the operator alone, and by who may update finetunejobs/profile"
+        "status.profile and status.run are written by the operator alone, and by who may update finetunejobs/profile"
     ] * 3
     assert other.code == 200, other.body
     assert [answer.code for answer in by_operators] == [200, 200]

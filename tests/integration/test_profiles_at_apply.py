@@ -175,6 +175,12 @@ def test_a_namespace_s_label_chooses_the_profile_and_a_change_of_a_running_job_i
     ]
     assert renamed.code == 422
     assert "spec.profile: Invalid value: immutable" in renamed.message
+    anew = [said_of_change(api, {"runToken": "2", "resources": {"gpus": gpus}}) for gpus in (3, 2)]
+    assert anew == [refused, None]
+    assert (
+        said_of_change(api, {"runToken": "2", "profile": "probe"})
+        == "profile probe: spec.resources.gpus 1 is too much; limits.gpus is 0"
+    )
 
 
 def said_of_change(api: Api, spec: dict[str, Any]) -> str | None:

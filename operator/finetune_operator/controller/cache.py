@@ -54,6 +54,11 @@ class Entry:
     status_written: float | None = None
     """When the status was last written, in seconds of time.monotonic()."""
 
+    def forget_run(self) -> None:
+        """Drop what was remembered of a run, after which another begins."""
+        self.reports, self.jobs, self.obstacle = LatestReports(), set(), Obstacle()
+        self.made, self.restored, self.run_secret, self.status_written = None, None, None, None
+
     @property
     def uid(self) -> str:
         """The object's uid."""

@@ -19,7 +19,8 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
 from finetune_operator.controller.shared import SharedObjects, Wanted
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.observation import Cause, JobState, Observation, parse_job
+from finetune_operator.job.names import child_names
+from finetune_operator.job.observation import Cause, FormerRuns, JobState, Observation, parse_job
 from finetune_operator.job.ownership import changed, conflict, is_our_claim, is_ours
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
@@ -57,6 +58,8 @@ class Children:
             return observed
         if observed.job is not None:
             return await self._sync(finetunejob, spec, observed, entry, now)
+        if observed.former is not None:
+            await self._end(finetunejob, observed.former)
         if observed.blocked is not None or observed.refused is not None:
             return observed
         if preflight is not None and not preflight.passed:
@@ -67,6 +70,27 @@ class Children:
             return replace(observed, blocked=Cause(Reason.CREATE_FORBIDDEN, api_message(error)))
         except _NEVER as error:
             return replace(observed, refused=Cause(Reason.SPEC_REFUSED, api_message(error)))
+
+    async def _end(self, finetunejob: FineTuneJob, former: FormerRuns) -> None:
+        """End the runs before the present one: without their Jobs their pods are stopped, and the trainer saves."""
+        for job in former.jobs:
+            if not job.deleting:
+                await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
+
+    async def tidy_up(self, finetunejob: FineTuneJob) -> None:
+        """Delete what nothing uses any more of the run before the present one, once that has ended. Its output stays.
+
+        Secrets are the exception: none may be read, and so none is found. Like all children they go with the FineTuneJob.
+        """
+        names = child_names(finetunejob.name, finetunejob.uid, finetunejob.run.number - 1)
+        for kind, name in (
+            (CONFIG_MAPS, names.config_map),
+            (NETWORK_POLICIES, names.job),
+            (SERVICES, names.service),
+        ):
+            live = await self._kube.get(kind, finetunejob.namespace, name)
+            if live is not None and is_ours(live, finetunejob):
+                await self._kube.delete(kind, finetunejob.namespace, name, live["metadata"]["uid"])
 
     async def _make_next(
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, entry: Entry

@@ -12,12 +12,14 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
 from finetune_operator.job.claims import claim_of, claim_subjects
 from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.former_runs import ending, former_runs
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import Cause, Hearing, JobState, Observation, parse_job, parse_pods
 from finetune_operator.job.ownership import conflict, is_ours, job_as_owner, own_pods
 from finetune_operator.job.preflight import preflight_spec, wants_preflight
+from finetune_operator.job.run import has_begun
 from finetune_operator.job.warnings import Question, newest_answer, why_unbound
-from finetune_operator.kube.client import JOBS, PODS, PVCS, Kube
+from finetune_operator.kube.client import JOBS, PODS, PVCS, Kind, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.events import warnings_about
 from finetune_operator.kube.informer import Informer
@@ -59,6 +61,10 @@ class Observer:
             to_be_made = observed.preflight is None or observed.preflight.passed
             if to_be_made and entry.obstacle.holds(about_children(finetunejob), self._clock()):
                 return replace(observed, blocked=entry.obstacle.cause)
+            if finetunejob.run.number > 1 and not has_begun(finetunejob.status):
+                former = former_runs(finetunejob, *await self._labelled(finetunejob))
+                if former is not None:
+                    return replace(observed, former=former, blocked=ending(finetunejob.run, former))
             observed = await self._look_for_jobs(finetunejob, spec, observed, entry, now)
         return await self._look_closer(finetunejob, observed, spec, entry, now)
 
@@ -136,6 +142,19 @@ class Observer:
             return None, None
         return (parse_job(raw), None) if is_ours(raw, finetunejob) else (None, conflict(raw, "Job"))
 
+    async def _labelled(self, finetunejob: FineTuneJob) -> tuple[list[JsonObject], list[JsonObject]]:
+        """Jobs and pods with the label of the job: those that the caches hold, or else, since that proves nothing, those that there are."""
+        jobs, pods = self._jobs.labelled(finetunejob.uid), self._pods.labelled(finetunejob.uid)
+        if former_runs(finetunejob, jobs, pods) is not None:
+            return jobs, pods
+        return await self._list(JOBS, finetunejob), await self._list(PODS, finetunejob)
+
+    async def _list(self, kind: Kind, finetunejob: FineTuneJob) -> list[JsonObject]:
+        """The objects with the label of the job, as they are now."""
+        selector = f"{LABEL_JOB_UID}={finetunejob.uid}"
+        items, _ = await self._kube.list(kind, finetunejob.namespace, labelSelector=selector)
+        return items
+
     async def _output_is_bound(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> bool:
         claim = claim_of(spec.output.uri or "")
         live = await self._kube.get(PVCS, finetunejob.namespace, claim) if claim else None
@@ -155,8 +174,7 @@ class Observer:
             )
         if job.end is not None:
             # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
-            selector = f"{LABEL_JOB_UID}={finetunejob.uid}"
-            pods, _ = await self._kube.list(PODS, finetunejob.namespace, labelSelector=selector)
+            pods = await self._list(PODS, finetunejob)
             return self._with_pods(observed, finetunejob, job.name, entry, pods)
         asked = unexplained(observed, spec, claim_subjects(finetunejob, spec), now)
         if asked is None:

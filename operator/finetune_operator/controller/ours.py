@@ -3,7 +3,7 @@
 from finetune_api.base import JsonObject
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_name
+from finetune_operator.job.names import LABEL_JOB_UID, job_names, run_of
 from finetune_operator.job.ownership import controller, finetunejob_as_owner, job_as_owner
 
 
@@ -19,7 +19,9 @@ class Ours:
         if found is None:
             return False
         key, uid = found
-        return controller(raw) == finetunejob_as_owner(key.name, uid) and raw["metadata"]["name"] in _job_names(key)
+        return controller(raw) == finetunejob_as_owner(key.name, uid) and raw["metadata"]["name"] in job_names(
+            key.name, run_of(raw)
+        )
 
     def may_be_pod(self, raw: JsonObject, job: JsonObject | None) -> bool:
         """Whether a pod has the owner that those of a FineTuneJob have.
@@ -27,7 +29,7 @@ class Ours:
         `job` is the Job of the owner's name as the cache has it: the pod may be seen before its Job is, and after it has gone.
         """
         found, owner = self._labelled(raw), controller(raw)
-        if found is None or owner is None or owner.name not in _job_names(found[0]):
+        if found is None or owner is None or owner.name not in job_names(found[0].name, run_of(raw)):
             return False
         entry = self._finetunejobs.get(found[0])
         known = entry is not None and owner in entry.jobs
@@ -38,7 +40,3 @@ class Ours:
         uid = (raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, "")
         key = self._finetunejobs.key_of_uid(uid)
         return (key, uid) if key is not None and key.namespace == raw["metadata"]["namespace"] else None
-
-
-def _job_names(key: Key) -> tuple[str, str]:
-    return job_name(key.name), preflight_job_name(key.name)

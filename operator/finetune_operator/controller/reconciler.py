@@ -31,6 +31,8 @@ from finetune_operator.status.movement import until_said
 from finetune_operator.status.waiting import NO_POD_YET, why_waiting
 
 _CHANGED_SECONDS = 0.1
+_FORMER_SECONDS = 10.0
+"""Until what is left of a former run is looked at again, should a cache not show its end."""
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +71,12 @@ class Reconciler:
         finetunejob = self._profiles.read(entry.raw)
         if finetunejob.deleting or finetunejob.others:
             return None
+        now = datetime.now(UTC)
+        if finetunejob.wants_new_run:
+            await self._status.begin_run(finetunejob, entry, now)
+            return _CHANGED_SECONDS
         if finetunejob.terminal:
             entry.reports.clear()
-        now = datetime.now(UTC)
         observed = await self._observer.observe(finetunejob, entry, now)
         settled = await self._settle(finetunejob, observed, entry, now)
         if settled is None:
@@ -95,6 +100,8 @@ class Reconciler:
         spec = finetunejob.spec
         if spec is None or not _needs_a_profile(finetunejob, observed):
             return finetunejob, observed
+        if finetunejob.run.number > 1 and observed.job is None:
+            await self._children.tidy_up(finetunejob)
         found = await self._profiles.settle(finetunejob, spec, running=observed.job is not None)
         if observed.job is not None:
             # Nothing is written down: two operators that share a namespace would do so again and again.
@@ -127,6 +134,8 @@ class Reconciler:
     def _note_obstacle(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> None:
         """Remember what keeps children from being made, or that nothing does any more."""
         key, about = finetunejob.key, about_children(finetunejob)
+        if observed.former is not None:
+            return
         if observed.blocked is not None and observed.job is None:
             if not entry.obstacle.holds(about, self._clock()):
                 entry.obstacle.note(about, observed.blocked, self._clock())
@@ -163,6 +172,8 @@ def _next_look(
         nodes = finetunejob.spec.resources.nodes if observed.under_way is observed else 1
         until_silent = until_silence(observed.under_way, finetunejob.status, nodes, now)
         return _soonest(until_lost, until_silent, until_said(finetunejob.spec, status, observed, now))
+    if observed.former is not None:
+        return _FORMER_SECONDS
     due = pre_running_due(finetunejob, finetunejob.spec, observed)
     until_due = None if due is None else max(0.0, (due - now).total_seconds())
     if until_asked is None and not why_waiting(observed.under_way, finetunejob.spec, now).explained:

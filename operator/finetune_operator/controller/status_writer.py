@@ -18,6 +18,7 @@ from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.metrics.lifecycle import record
 from finetune_operator.status.compute import Change, compare, to_manifest
 from finetune_operator.status.job_event import job_event
+from finetune_operator.status.new_run import status_of_new_run
 
 _CLOCK_SECONDS = 30.0
 """Least time between two writes that change the time of the last report only."""
@@ -59,7 +60,9 @@ class StatusWriter:
             return wait
         if await self._replace(finetunejob, status, entry) is None:
             return _CONFLICT_SECONDS
-        record(finetunejob.namespace, finetunejob.created, finetunejob.status, status, now)
+        record(
+            finetunejob.namespace, finetunejob.run.begin_time or finetunejob.created, finetunejob.status, status, now
+        )
         event = job_event(finetunejob, status, now)
         if event is not None and not self._events.wait(f"{finetunejob.uid} {event['reason']}"):
             logger.info("%s: %s: %s", finetunejob.key, status.phase, status.message)
@@ -75,6 +78,17 @@ class StatusWriter:
         Return the object as it is then; None if it has changed meanwhile, or is gone.
         """
         return await self._replace(finetunejob, status.model_copy(update={"profile": profile}), entry)
+
+    async def begin_run(self, finetunejob: FineTuneJob, entry: Entry, now: datetime) -> None:
+        """Write that another run begins. Nothing happens if the job has changed meanwhile."""
+        status = status_of_new_run(finetunejob, now)
+        if await self._replace(finetunejob, status, entry) is None:
+            return
+        entry.forget_run()
+        logger.info("%s: %s", finetunejob.key, status.message)
+        event = job_event(finetunejob, status, now)
+        if event is not None:
+            await post(self._kube, event)
 
     async def _replace(self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry) -> JsonObject | None:
         """Write a status. Return the object as it is then; None if it has changed meanwhile, or is gone."""

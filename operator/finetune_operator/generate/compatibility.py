@@ -19,6 +19,8 @@ _FIXED: Final = ("type", "format", "pattern", "x-kubernetes-list-type", "x-kuber
 _CHOICES: Final = re.compile(r"\[('[^']*'(?:, '[^']*')*)\]")
 _ONLY_FOR: Final = re.compile(r"(?:!\(self\.([\w.]+) == '([^']*)'\)|self\.([\w.]+) != '([^']*)') \|\| ")
 """The beginning of a rule that holds for one value of a field."""
+_ONLY_WITH: Final = re.compile(r"!has\(self\.([\w.]+)\) \|\| [^?]*")
+"""A rule that says nothing where a field is left out."""
 _FIELD: Final = re.compile(r"\b(?:self|oldSelf)\.(\w+)\b(?!\()")
 """A field that a rule looks at, and not a function such as `self.matches(…)`."""
 _WIDE: Final = ("nullable", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields")
@@ -105,16 +107,20 @@ def _bounds(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:
 def _rules(old: JsonObject, new: JsonObject, path: str) -> Iterator[str]:
     known = [rule["rule"] for rule in old.get("x-kubernetes-validations", [])]
     for rule in (each["rule"] for each in new.get("x-kubernetes-validations", [])):
-        about_new = _is_for_a_new_value(rule, old) or _is_about_new_fields(rule, old)
+        about_new = (
+            _is_for_a_new_value(rule, old) or _is_about_new_fields(rule, old) or _is_for_a_new_field(rule, old, new)
+        )
         if not about_new and not any(_allows_no_less(rule, before) for before in known):
             yield f"{path}: new or changed rule: {rule}"
 
 
 def _allows_no_less(rule: str, before: str) -> bool:
-    """Whether a rule is the one from before, but for more choices in its lists, such as another metric of a task.
+    """Whether a rule is the one from before, but for an alternative, or more choices in its lists, such as another metric of a task.
 
     Lists in our rules name what is allowed, never what is not.
     """
+    if rule.startswith(f"{before} || "):
+        return True
     lists = zip(_CHOICES.findall(before), _CHOICES.findall(rule), strict=False)
     return _CHOICES.sub("[]", rule) == _CHOICES.sub("[]", before) and all(
         set(old.split(", ")) <= set(new.split(", ")) for old, new in lists
@@ -130,6 +136,17 @@ def _is_for_a_new_value(rule: str, old: JsonObject) -> bool:
     for name in field.split("."):
         old = old.get("properties", {}).get(name, {})
     return "enum" in old and value not in old["enum"]
+
+
+def _is_for_a_new_field(rule: str, old: JsonObject, new: JsonObject) -> bool:
+    """Whether a rule only holds where a field is set that the release does not have, and that has no default."""
+    found = _ONLY_WITH.fullmatch(rule)
+    if found is None:
+        return False
+    before, after = ({"properties": node.get("properties", {})} for node in (old, new))
+    for name in found[1].split("."):
+        before, after = (node.get("properties", {}).get(name, {}) for node in (before, after))
+    return bool(after) and not before and "default" not in after
 
 
 def _is_about_new_fields(rule: str, old: JsonObject) -> bool:

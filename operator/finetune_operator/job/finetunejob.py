@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from finetune_api.base import JsonObject
 from finetune_api.profile import ProfileSettings
-from finetune_api.status import FineTuneJobStatus, Phase
+from finetune_api.status import FineTuneJobStatus, Phase, Run
 from finetune_api.v1alpha1 import CONTROLLER, FineTuneJobSpec
 from finetune_operator.job.names import UNREADABLE, ChildNames, child_names
 from finetune_operator.job.profile import NO_PROFILE, effective_spec, kept_settings
+from finetune_operator.job.run import present_run
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ class FineTuneJob:
     problems: str
     status: FineTuneJobStatus
     names: ChildNames
+    """Those of the present run."""
+    run: Run
+    """The present run."""
     others: bool = False
     """Whether another controller runs the job (`spec.managedBy`)."""
     kept: ProfileSettings | None = None
@@ -65,8 +69,13 @@ class FineTuneJob:
         return self.kept or NO_PROFILE
 
     @property
+    def wants_new_run(self) -> bool:
+        """Whether `spec.runToken` asks for another run than the present one."""
+        return self.spec is not None and self.spec.run_token not in (None, self.run.token)
+
+    @property
     def terminal(self) -> bool:
-        """Whether the job has ended for good: nothing is ever run for it again."""
+        """Whether the run has ended for good: nothing is ever run again, unless another run is asked for."""
         return self.status.phase in TERMINAL
 
 
@@ -112,18 +121,21 @@ def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
     except ValidationError as error:
         spec = None
         problems = f"spec: {unreadable['spec']}" if "spec" in unreadable else _describe(error)
+    generation = metadata.get("generation", 1)
+    run = present_run(status, generation, spec.run_token if spec else None)
     return FineTuneJob(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
-        generation=metadata.get("generation", 1),
+        generation=generation,
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
         spec=spec,
         problems=problems,
         status=status,
-        names=child_names(metadata["name"], metadata["uid"]),
+        names=child_names(metadata["name"], metadata["uid"], run.number),
+        run=run,
         others=_is_managed_by_another(raw.get("spec")),
         kept=kept,
     )

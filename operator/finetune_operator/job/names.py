@@ -4,6 +4,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+from finetune_api.base import JsonObject
+
 MAX_LENGTH = 63
 """Kubernetes puts a Job's name into a label of its pods, and a label's value ends there."""
 _HASH_LENGTH = 10
@@ -17,6 +19,8 @@ _PREFLIGHT = "-preflight-"
 
 LABEL_JOB_NAME = "finetune.dev/job-name"
 LABEL_JOB_UID = "finetune.dev/job-uid"
+LABEL_RUN = "finetune.dev/run"
+"""The number of the run that a child is for; 1 where it is missing."""
 LABEL_CACHE = "finetune.dev/cache"
 """On the claims that the operator makes for a namespace's cache."""
 LABEL_SHARED = "finetune.dev/shared"
@@ -53,30 +57,49 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:_HASH_LENGTH]
 
 
-def job_name(name: str) -> str:
-    """Name of the batch/v1 Job: that of the FineTuneJob, or with a hash where it is too long or no DNS label.
+def run_of(raw: JsonObject) -> int:
+    """The number of the run that an object is for, by its label; 0 for no number."""
+    number = (raw["metadata"].get("labels") or {}).get(LABEL_RUN, "1")
+    return int(number) if number.isdecimal() else 0
+
+
+def job_name(name: str, run: int = 1) -> str:
+    """Name of the batch/v1 Job: that of the FineTuneJob, or with a hash where it is too long or no DNS label, or not the first run's.
 
     A plain name that looks as if it had a hash gets one too, so that no plain name meets a shortened one.
     """
+    if run != 1:
+        suffix = f"-r{run}-{_digest(f'{name}/run/{run}')}"
+        return name.replace(".", "-")[: _JOB_LENGTH - len(suffix)] + suffix
     if len(name) <= _JOB_LENGTH and "." not in name and not _HASHED.search(name):
         return name
     head = name.replace(".", "-")[: _JOB_LENGTH - _HASH_LENGTH - 1]
     return f"{head}-{_digest(name)}"
 
 
-def preflight_job_name(name: str) -> str:
+def preflight_job_name(name: str, run: int = 1) -> str:
     """Name of the batch/v1 Job of the preflight. It always ends in a hash, as no other job's plain name does."""
-    return f"{job_name(name)[: MAX_LENGTH - len(_PREFLIGHT) - _HASH_LENGTH]}{_PREFLIGHT}{_digest(f'{name}/preflight')}"
+    digest = _digest(f"{name}/preflight" if run == 1 else f"{name}/preflight/{run}")
+    return f"{job_name(name)[: MAX_LENGTH - len(_PREFLIGHT) - _HASH_LENGTH]}{_PREFLIGHT}{digest}"
 
 
-def service_name(name: str) -> str:
+def job_names(name: str, run: int) -> tuple[str, str]:
+    """Names of the Jobs of a run: the one that trains, and that of the preflight."""
+    return job_name(name, run), preflight_job_name(name, run)
+
+
+def service_name(name: str, run: int = 1) -> str:
     """Name of the headless Service of a job of many pods. Older Kubernetes wants a letter first, which a Job's need not be."""
-    return f"ft-{job_name(name)}"
+    return f"ft-{job_name(name, run)}"
 
 
-def config_map_name(name: str) -> str:
+def config_map_name(name: str, run: int = 1) -> str:
     """Name of the ConfigMap that holds `run.yaml`."""
-    return child_name(name, "-run")
+    return child_name(_base(name, run), "-run")
+
+
+def _base(name: str, run: int) -> str:
+    return name if run == 1 else job_name(name, run)
 
 
 def claim_name(name: str, uid: str) -> str:
@@ -84,7 +107,12 @@ def claim_name(name: str, uid: str) -> str:
 
     A part of the uid is in it, so that a job that was deleted and created again never meets the old one's checkpoints.
     """
-    return child_name(name, "-" + re.sub("[^a-z0-9]", "", uid)[:8])
+    return child_name(name, f"-{short_uid(uid)}")
+
+
+def short_uid(uid: str) -> str:
+    """Enough of a uid to tell objects of one name apart."""
+    return re.sub("[^a-z0-9]", "", uid)[:8]
 
 
 def cache_claim_name(size: str, storage_class: str | None) -> str:
@@ -99,7 +127,7 @@ def label_value(name: str) -> str:
 
 @dataclass(frozen=True)
 class ChildNames:
-    """The names of all children of one FineTuneJob."""
+    """The names of all children of one run of a FineTuneJob."""
 
     job: str
     preflight_job: str
@@ -110,13 +138,13 @@ class ChildNames:
     """Value of LABEL_JOB_NAME."""
 
 
-def child_names(name: str, uid: str) -> ChildNames:
-    """The names of the children of the FineTuneJob `name` with this uid."""
+def child_names(name: str, uid: str, run: int = 1) -> ChildNames:
+    """The names of the children of the FineTuneJob `name` with this uid, in this run. All runs share the claim."""
     return ChildNames(
-        job=job_name(name),
-        preflight_job=preflight_job_name(name),
-        service=service_name(name),
-        config_map=config_map_name(name),
+        job=job_name(name, run),
+        preflight_job=preflight_job_name(name, run),
+        service=service_name(name, run),
+        config_map=config_map_name(name, run),
         claim=claim_name(name, uid),
         label=label_value(name),
     )

@@ -12,11 +12,11 @@ from finetune_api.printable import printable
 from finetune_api.reasons import Reason
 from finetune_api.report import NOT_COUNTED, FinalReport
 from finetune_api.status import sane
-from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX, LABEL_JOB_UID
+from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX, LABEL_JOB_UID, LABEL_RUN
 from finetune_operator.job.report import Received, parse_final_report
 
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
-_LABELS = (LABEL_JOB_UID, LABEL_INDEX, LABEL_QUEUE)
+_LABELS = (LABEL_JOB_UID, LABEL_RUN, LABEL_INDEX, LABEL_QUEUE)
 _SCHEDULED, _READY, _DISRUPTED = "PodScheduled", "Ready", "DisruptionTarget"
 _CONDITIONS = (_SCHEDULED, _READY, _DISRUPTED)
 """Of a pod, those that are read."""
@@ -138,6 +138,15 @@ class Hearing:
 
 
 @dataclass(frozen=True)
+class FormerRuns:
+    """What is still there of runs before the present one."""
+
+    jobs: tuple[JobState, ...] = ()
+    pods: tuple[str, ...] = ()
+    """Names of the pods that have not ended."""
+
+
+@dataclass(frozen=True)
 class Observation:
     """Everything that a status is computed from, besides the FineTuneJob itself and the time."""
 
@@ -157,6 +166,8 @@ class Observation:
     """Of the newest pod that is to report."""
     output_bound: bool = False
     """Whether the claim of the output is bound to a volume. Looked up for a preflight that is about to be made."""
+    former: FormerRuns | None = None
+    """What has to end before the run begins."""
     preflight: "Observation | None" = None
     """The preflight in a pod of its own, as long as no attempt to train is known."""
 

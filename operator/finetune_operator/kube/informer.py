@@ -94,6 +94,10 @@ class Informer:
         found = self._objects.get((namespace, name))
         return None if found is None else unpack(found)
 
+    def has_labelled(self, value: str) -> bool:
+        """Whether there is an object whose label has this value."""
+        return value in self._by_label
+
     def labelled(self, value: str) -> list[JsonObject]:
         """All objects whose label has this value, and until the next list those deleted ones that `keep_deleted` chose."""
         deleted = [raw for key, raw in self._deleted.items() if self._value(raw) == value and key not in self._objects]

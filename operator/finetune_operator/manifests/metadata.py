@@ -3,7 +3,7 @@
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import LABEL_JOB_NAME, LABEL_JOB_UID, LABEL_SHARED, MANAGER
+from finetune_operator.job.names import LABEL_JOB_NAME, LABEL_JOB_UID, LABEL_RUN, LABEL_SHARED, MANAGER
 
 LABEL_COMPONENT = "app.kubernetes.io/component"
 
@@ -18,6 +18,7 @@ def child_metadata(finetunejob: FineTuneJob) -> JsonObject:
             "app.kubernetes.io/managed-by": MANAGER,
             LABEL_JOB_NAME: finetunejob.names.label,
             LABEL_JOB_UID: finetunejob.uid,
+            LABEL_RUN: str(finetunejob.run.number),
         },
         "ownerReferences": [
             {

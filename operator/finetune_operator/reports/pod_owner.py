@@ -7,7 +7,7 @@ from cachetools import LRUCache, TTLCache
 
 from finetune_api.base import JsonObject
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_INDEX, LABEL_JOB_UID, job_name, preflight_job_name
+from finetune_operator.job.names import LABEL_INDEX, LABEL_JOB_UID, job_names, run_of
 from finetune_operator.job.observation import has_ended
 from finetune_operator.job.ownership import controller, finetunejob_as_owner, job_as_owner
 from finetune_operator.kube.informer import Informer
@@ -86,5 +86,5 @@ def _is_chain(pod: JsonObject, job: JsonObject, key: Key, uid: str) -> bool:
     return (
         controller(pod) == job_as_owner(name, job["metadata"]["uid"])
         and controller(job) == finetunejob_as_owner(key.name, uid)
-        and name in (job_name(key.name), preflight_job_name(key.name))
+        and name in job_names(key.name, run_of(job))
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from finetune_api.base import JsonObject
 from finetune_api.report import TrainerState
-from finetune_api.status import Failure, FineTuneJobStatus, LatestCheckpoint, Progress, Provenance
+from finetune_api.status import Failure, FineTuneJobStatus, LatestCheckpoint, Progress, Provenance, Run
 from finetune_operator.job.claims import output_uri
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
@@ -52,6 +52,7 @@ def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> 
         update={
             **learned,
             "observed_generation": finetunejob.generation,
+            "run": _run(finetunejob),
             "phase": verdict.phase,
             "message": verdict.message,
             "conditions": build_conditions(verdict, before.conditions, finetunejob.generation, now),
@@ -100,6 +101,11 @@ def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tu
         "attempts": attempts,
         "provenance": _provenance(known, observed),
     }
+
+
+def _run(finetunejob: FineTuneJob) -> Run:
+    run, spec = finetunejob.run, finetunejob.spec
+    return run if spec is None else run.model_copy(update={"output": output_uri(finetunejob, spec)})
 
 
 def _failure(verdict: Verdict) -> Failure | None:

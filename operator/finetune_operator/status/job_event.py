@@ -30,7 +30,9 @@ _ON_ITS_WAY: Final = frozenset(
     }
 )
 """Reasons of conditions with which nothing is in a job's way: the phase says as much."""
-_NO_TROUBLE: Final = frozenset({Reason.WAITING_FOR_QUOTA, Reason.WAITING_FOR_ADMISSION, Reason.RESUMING})
+_NO_TROUBLE: Final = frozenset(
+    {Reason.WAITING_FOR_QUOTA, Reason.WAITING_FOR_ADMISSION, Reason.RESUMING, Reason.NEW_RUN, Reason.ENDING_FORMER_RUN}
+)
 
 
 def job_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now: datetime) -> JsonObject | None:

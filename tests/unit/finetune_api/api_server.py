@@ -43,17 +43,20 @@ def complete_spec(spec: dict[str, Any]) -> dict[str, Any]:
     return _complete(spec)["spec"]
 
 
-def refusals(spec: dict[str, Any], before: dict[str, Any] | None = None) -> list[str]:
+def refusals(
+    spec: dict[str, Any], before: dict[str, Any] | None = None, status: dict[str, Any] | None = None
+) -> list[str]:
     """Return `field: message` for all that is wrong with a spec, [] if it is accepted; unknown fields are refused.
 
-    With `before` it is an update.
+    With `before` it is an update, of an object with this status.
     """
-    obj = copy.deepcopy(_object(spec))
+    there = {} if status is None else {"status": status}
+    obj = copy.deepcopy({**_object(spec), **there})
     if unknown := prune(obj, SERVER_RESOURCE.schema):
         return [f"{field}: unknown field" for field in unknown]
     apply_defaults(obj, SERVER_RESOURCE.schema)
     try:
-        check_valid(SERVER_RESOURCE, obj, _complete(before) if before is not None else None)
+        check_valid(SERVER_RESOURCE, obj, {**_complete(before), **there} if before is not None else None)
     except ApiError as error:
         causes = (error.details or {}).get("causes") or [{"field": "", "message": error.message}]
         return [f"{cause['field']}: {cause['message']}" for cause in causes]

@@ -45,6 +45,8 @@ def test_each_rule_has_a_wrong_spec() -> None:
     assert untried == []
 
 
+_OR_NEW_RUN = " || (has(self.runToken) && (!has(oldSelf.runToken) || self.runToken != oldSelf.runToken))"
+_REPOSITORY = next(rule for rule in ON_CHANGES if "startsWith('hf://')" in rule)
 CHANGES: dict[str, Any] = {
     "task": "causal-lm",
     "model": {"source": "a"},
@@ -64,10 +66,83 @@ def test_what_shapes_a_run_is_immutable(section: str, after: Any) -> None:
     told = refusals({**BASE, section: after}, before=BASE)
 
     assert [refusal.partition(": ")[0] for refusal in told] == [f"spec.{section}"]
-    assert told[0].endswith(ON_CHANGES[f"self.{section} == oldSelf.{section}"])
+    assert told[0].endswith(ON_CHANGES[f"self.{section} == oldSelf.{section}{_OR_NEW_RUN}"])
 
 
-_PROFILE_STAYS = "has(self.profile) == has(oldSelf.profile) && (!has(self.profile) || self.profile == oldSelf.profile)"
+_FREED = [*CHANGES.items(), ("profile", "a")]
+
+
+@pytest.mark.parametrize("before", [{}, {"runToken": "1"}], ids=["the first token", "another token"])
+@pytest.mark.parametrize(("section", "after"), _FREED)
+def test_what_shapes_a_run_may_change_with_a_new_run(section: str, after: Any, before: dict[str, Any]) -> None:
+    assert refusals({**BASE, section: after, "runToken": "2"}, before={**BASE, **before}) == []
+
+
+@pytest.mark.parametrize(("section", "after"), _FREED)
+def test_a_token_that_stays_frees_nothing(section: str, after: Any) -> None:
+    before = {**BASE, "runToken": "2"}
+
+    told = refusals({**before, section: after}, before=before)
+
+    assert [refusal.partition(": ")[0] for refusal in told] == [f"spec.{section}"]
+
+
+_TOKEN_STAYS = "!has(oldSelf.runToken) || has(self.runToken)"
+
+
+def test_a_token_is_not_taken_away_again() -> None:
+    said = refusals(BASE, before={**BASE, "runToken": "2"})
+
+    assert said == [f"spec.runToken: Invalid value: {ON_CHANGES[_TOKEN_STAYS]}"]
+
+
+_HUB = {"output": {"uri": "hf://org/one"}}
+
+
+def test_a_repository_holds_one_run() -> None:
+    before, again = {**BASE, **_HUB, "runToken": "1"}, {**BASE, **_HUB, "runToken": "2"}
+
+    said = refusals(again, before=before)
+
+    assert said == [f"spec.output.uri: Invalid value: {ON_CHANGES[_REPOSITORY]}"]
+    assert refusals({**again, "output": {"uri": "hf://org/two"}}, before=before) == []
+    assert refusals({**before, "suspend": True}, before=before) == []
+
+
+def _with_token(token: str) -> dict[str, Any]:
+    return {**BASE, "runToken": token}
+
+
+def _run(number: int, token: str) -> dict[str, Any]:
+    return {"run": {"number": number, "token": token}}
+
+
+def test_a_change_of_the_token_is_not_taken_back_before_the_operator_has_seen_it() -> None:
+    said = refusals(_with_token("1"), before=_with_token("2"), status=_run(1, "1"))
+
+    assert [refusal.partition(": ")[0] for refusal in said] == ["spec.runToken"]
+    assert "is that of the present run (status.run.token)" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status"),
+    [
+        (_with_token("1"), _with_token("2"), _run(1, "1")),
+        (_with_token("2"), _with_token("3"), _run(1, "1")),
+        (_with_token("2"), _with_token("1"), _run(2, "2")),
+        (_with_token("1"), {**_with_token("1"), "suspend": True}, _run(1, "1")),
+        (_with_token("1"), _with_token("2"), {}),
+        (BASE, _with_token("1"), {"run": {"number": 1}}),
+    ],
+    ids=["another run", "yet another", "the token of a run before that", "the same", "no run yet", "the first token"],
+)
+def test_any_other_token_is_taken(before: dict[str, Any], after: dict[str, Any], status: dict[str, Any]) -> None:
+    assert refusals(after, before=before, status=status) == []
+
+
+_PROFILE_STAYS = (
+    "has(self.profile) == has(oldSelf.profile) && (!has(self.profile) || self.profile == oldSelf.profile)" + _OR_NEW_RUN
+)
 
 
 _CONTROLLER_STAYS = (
@@ -107,11 +182,9 @@ def test_another_profile_is_refused() -> None:
 
 
 def test_each_rule_about_a_change_is_tried() -> None:
-    assert set(ON_CHANGES) == {
-        _PROFILE_STAYS,
-        _CONTROLLER_STAYS,
-        *(f"self.{section} == oldSelf.{section}" for section in CHANGES),
-    }
+    shapes = {f"self.{section} == oldSelf.{section}{_OR_NEW_RUN}" for section in CHANGES}
+
+    assert set(ON_CHANGES) == shapes | {_PROFILE_STAYS, _CONTROLLER_STAYS, _TOKEN_STAYS, _REPOSITORY}
 
 
 @pytest.mark.parametrize("change", [{"suspend": True}, {"runPolicy": {"backoffLimit": 0}}], ids=str)

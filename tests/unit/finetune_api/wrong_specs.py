@@ -71,6 +71,7 @@ _BEST_CHECKPOINT = "needs dataset.evaluation, and an evaluation at each checkpoi
 _KERAS = "engine 'keras' trains text-classification, without lora"
 _KERAS_DEVICE = "engine 'keras' trains on one device"
 _CONTROLLER = "must be the name of a controller"
+_TOKEN = "must be a text of letters, digits"
 _PROCESSES = "processesPerNode is for training on the CPU"
 
 _NO_EVALUATION: Change = {"dataset": {"evaluation": None}}
@@ -294,6 +295,10 @@ WRONG: Final = (
     *(
         WrongSpec({"managedBy": name}, _CONTROLLER, {"managedBy": "kueue.x-k8s.io/multikueue"})
         for name in ("", "multikueue", "Kueue.x-k8s.io/multikueue", "kueue.x-k8s.io/", "a/b c")
+    ),
+    *(
+        WrongSpec({"runToken": token}, _TOKEN, {"runToken": "2026-11-28T20:15:00+01:00"})
+        for token in ("", "-", "a b", "a\n", "2.")
     ),
     WrongSpec({"output": {"storageClassName": "$(HF_TOKEN)"}}, _STORAGE_CLASS, {"output": {"storageClassName": "fast.ssd-2"}}),
     WrongSpec({"output": {"uri": _BUCKET, "retentionPolicy": "Retain"}}, _VOLUME, {"output": {"retentionPolicy": "Delete"}}),

@@ -175,6 +175,7 @@ LABELS = {
     "app.kubernetes.io/managed-by": "finetune-operator",
     "finetune.dev/job-name": "yelp",
     "finetune.dev/job-uid": UID,
+    "finetune.dev/run": "1",
 }
 OWNERS = [
     {

@@ -8,10 +8,11 @@ from tests.unit.finetune_operator.samples import UID, finetunejob, job, merged, 
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.ours import Ours
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID, preflight_job_name
+from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_name
 from finetune_operator.job.ownership import job_as_owner
 
 LABELS = {LABEL_JOB_UID: UID}
+SECOND_RUN = {LABEL_JOB_UID: UID, "finetune.dev/run": "2"}
 OWNER = {
     "apiVersion": "finetune.dev/v1alpha1",
     "kind": "FineTuneJob",
@@ -39,6 +40,11 @@ def owned(raw: dict[str, Any], owner: dict[str, Any] | None, **metadata: Any) ->
     [
         (owned(job(), OWNER), True),
         (owned(job(), OWNER, name=preflight_job_name("yelp")), True),
+        (owned(job(), OWNER, name=job_name("yelp", 2), labels=SECOND_RUN), True),
+        (owned(job(), OWNER, name=preflight_job_name("yelp", 2), labels=SECOND_RUN), True),
+        (owned(job(), OWNER, name=job_name("yelp", 2)), False),
+        (owned(job(), OWNER, labels=SECOND_RUN), False),
+        (owned(job(), OWNER, labels={"finetune.dev/run": "\u00b2"}), False),
         (owned(job(), None), False),
         (owned(job(), OWNER, labels={LABEL_JOB_UID: "another"}), False),
         (owned(job(), OWNER, labels=None), False),
@@ -62,6 +68,8 @@ def test_a_job_is_kept_by_label_namespace_name_and_owner(
     [
         (owned(pod(), JOB_OWNER), True),
         (owned(pod(), {**JOB_OWNER, "name": preflight_job_name("yelp")}), True),
+        (owned(pod(), {**JOB_OWNER, "name": job_name("yelp", 2)}, labels=SECOND_RUN), True),
+        (owned(pod(), JOB_OWNER, labels=SECOND_RUN), False),
         (owned(pod(), None), False),
         (owned(pod(), {**JOB_OWNER, "uid": "another"}), False),
         (owned(pod(), {**JOB_OWNER, "name": "another"}), False),

@@ -16,14 +16,17 @@ ROOT = Path(__file__).parents[4]
 Change = Callable[[dict[str, Any]], Any]
 
 
-@pytest.fixture
-def crd() -> dict[str, Any]:
-    return copy.deepcopy(custom_resource_definition())
-
-
 def spec_of(crd: dict[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return fields
+
+
+FIRST_RULE = spec_of(custom_resource_definition())["x-kubernetes-validations"][0]["rule"]
+
+
+@pytest.fixture
+def crd() -> dict[str, Any]:
+    return copy.deepcopy(custom_resource_definition())
 
 
 def training_of(crd: dict[str, Any]) -> dict[str, Any]:
@@ -103,6 +106,17 @@ def test_what_takes_something_from_a_field_is_a_break(crd: dict[str, Any], chang
             "v1alpha1.spec: new or changed rule: !has(self.new) || self.resources.gpus == 0",
         ),
         (
+            lambda crd: (
+                spec_of(crd)["properties"].update(new={"type": "string", "default": "a"}),
+                add_rule(crd, "!has(self.new) || self.suspend"),
+            ),
+            "v1alpha1.spec: new or changed rule: !has(self.new) || self.suspend",
+        ),
+        (
+            lambda crd: spec_of(crd)["x-kubernetes-validations"][0].update(rule=f"{FIRST_RULE} && self.suspend"),
+            f"v1alpha1.spec: new or changed rule: {FIRST_RULE} && self.suspend",
+        ),
+        (
             lambda crd: spec_of(crd)["properties"]["pod"]["properties"]["image"].update(pattern="^a$"),
             r"v1alpha1.spec.pod.image: pattern changed from '^\\S+$' to '^a$'",
         ),
@@ -123,6 +137,11 @@ def test_what_takes_something_from_the_resource_is_a_break(crd: dict[str, Any], 
         lambda crd: add_rule(crd, "!(self.task == 'new-task') || self.resources.gpus == 0"),
         lambda crd: add_rule(crd, "self.training.engine != 'jax' || self.resources.gpus == 0"),
         lambda crd: add_rule(crd, "has(self.new) == has(oldSelf.new) && (!has(self.new) || self.new == oldSelf.new)"),
+        lambda crd: (
+            spec_of(crd)["properties"].update(new={"type": "string"}),
+            add_rule(crd, "!has(self.new) || self.resources.gpus == 0"),
+        ),
+        lambda crd: spec_of(crd)["x-kubernetes-validations"][0].update(rule=f"{FIRST_RULE} || self.suspend"),
         lambda crd: training_of(crd)["seed"].update(maximum=2**40, description="another"),
         lambda crd: training_of(crd)["seed"].pop("minimum"),
         lambda crd: spec_of(crd)["required"].remove("task"),

@@ -19,8 +19,9 @@ VALUES = (ROOT / "charts/finetune-operator/values.yaml").read_text()
 
 
 NOTHING_TO_DO = {
-    "Completed", "ContainerCreating", "Creating", "Disrupted", "EarlyStopping", "EmptyRows", "Evaluating", "Exporting",
-    "Failed", "Failing", "Finished", "Finishing", "JobDeleted", "NothingWeighted", "Pending", "PodGone", "Preflight",
+    "Completed", "ContainerCreating", "Creating", "Disrupted", "EarlyStopping", "EmptyRows", "EndingFormerRun", "Evaluating",
+    "Exporting",
+    "Failed", "Failing", "Finished", "Finishing", "JobDeleted", "NewRun", "NothingWeighted", "Pending", "PodGone", "Preflight",
     "PreflightPassed", "Preparing", "Queued", "Resuming", "Retrying", "Running", "Saving", "SchedulingGated", "Stopping",
     "Succeeded", "Suspended", "Training", "Unknown", "WaitingForAdmission", "WaitingForPod", "WaitingForQuota", "Warning",
 }  # fmt: skip

@@ -7,7 +7,7 @@ from tests.unit.finetune_operator.fake_api import FakeApi
 from tests.unit.finetune_operator.samples import OWNERS, UID, job, member, merged, pod
 
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID, preflight_job_name
+from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_name
 from finetune_operator.kube.client import JOBS, PODS, Kind
 from finetune_operator.kube.informer import Informer
 from finetune_operator.reports.pod_owner import NotSeenYet, PodOwners
@@ -79,6 +79,15 @@ def test_a_pod_of_the_preflight_belongs_to_its_finetunejob() -> None:
     world = World((JOBS, check), (PODS, owned(pod(), {**JOB, "name": name})))
 
     assert world.ask() == KEY
+
+
+@pytest.mark.parametrize(("run", "found"), [("2", KEY), ("3", None)])
+def test_a_pod_of_a_later_run_belongs_to_its_finetunejob_by_the_run_of_its_job(run: str, found: Key | None) -> None:
+    name, labels = job_name("yelp", 2), {"labels": {"finetune.dev/run": run}}
+    second = merged(owned(job(), FINETUNEJOB), {"metadata": {"name": name, **labels}})
+    world = World((JOBS, second), (PODS, owned(pod(), {**JOB, "name": name})))
+
+    assert world.ask() == found
 
 
 @pytest.mark.parametrize(

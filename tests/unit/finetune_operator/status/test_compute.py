@@ -60,6 +60,7 @@ def test_a_job_that_trains_shows_its_numbers() -> None:
             }
         ],
         "adjustments": REPORT["adjustments"],
+        "run": {"number": 1, "output": "pvc://yelp-0f9be1d4"},
         "provenance": {**REPORT["provenance"], "image": "trainer:1"},
         "usage": {
             "gpuSeconds": {"total": 43, "useful": 0, "lost": 43},
