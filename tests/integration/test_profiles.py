@@ -1,5 +1,7 @@
 """Profiles as the operator holds them, where no admission policy refuses anything at apply."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -81,3 +83,25 @@ def test_a_job_keeps_its_profile_when_that_changes_and_the_job_and_the_operator_
     assert (again["containers"], again["volumes"]) == (template["containers"], template["volumes"])
     assert (kept["name"], kept["generation"]) == ("kept", 1)
     assert status["profile"] == kept
+
+
+def test_what_somebody_else_writes_into_a_status_gives_a_job_no_other_profile(space: Space, make_profile: Any) -> None:
+    settings = json.dumps({"defaults": {"serviceAccountName": "admin", "image": "evil"}})
+    digest = f"sha256:{hashlib.sha256(settings.encode()).hexdigest()}"
+    kept = {"name": "own", "generation": 1, "digest": digest, "settings": settings}
+    forged = {"profile": kept, "startTime": "2026-11-20T12:00:00Z"}
+    space.apply(finetunejob("forged", profile="own", resources={"gpus": 0}, suspend=True, pod={}))
+    space.until("forged", lambda status: status.get("phase") == "Pending", "a word")
+
+    patch = json.dumps({"status": forged})
+    space.kubectl("patch", "ftj", "forged", "--subresource=status", "--type=merge", "-p", patch)
+    make_profile("own", defaults={"resources": {"cpu": "250m"}})
+    made = wait_for(lambda: space.get("job", "forged"), bool, "its Job")
+    after = space.status("forged")["profile"]
+    space.kubectl("delete", "ftj", "forged")
+
+    pod = made["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"]["limits"]["cpu"] == "250m"
+    assert pod.get("serviceAccountName") != "admin"
+    assert pod["containers"][0]["image"] != "evil"
+    assert after["digest"] != digest
