@@ -12,7 +12,7 @@ SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=8 --dist=worksteal
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer bench-tenants bench-operator bench-gpu test test-fast test-integration images sbom verify-images test-slow bench-kill test-keras test-qlora test-devcluster generate verify version lock lint format clean
+.PHONY: help demo bench-trainer bench-tenants bench-operator bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-qlora test-devcluster generate verify version lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -66,6 +66,9 @@ test-integration: $(READY)  ## Run the integration tests of both suites on a rea
 
 test-slow: $(READY)  ## Run the tests that `make test` leaves out because each takes ten seconds or more
 	$(BIN)/python -m pytest -m slow
+
+chaos: $(READY)  ## Kill the operator after each of its writes, and break its API in every way; KUBEBUILDER_ASSETS=FOLDER for a real control plane
+	$(BIN)/python -m pytest -m 'chaos or slow' tests/chaos $(TESTS)
 
 test-keras: $(KERAS_VENV)/.installed  ## Run the tests of the Keras engine, in an environment of their own
 	$(KERAS_VENV)/bin/python -m pytest -m keras tests/keras

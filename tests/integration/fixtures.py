@@ -51,6 +51,16 @@ class OperatorProcess:
         self.process.send_signal(number)
         return self.process.wait(timeout=PATIENCE)
 
+    def kill(self) -> None:
+        """End it at once, from any thread."""
+        assert self.process is not None
+        self.process.kill()
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        assert self.process is not None
+        return self.process.wait(timeout=PATIENCE)
+
     def get(self, path: str) -> tuple[int, str]:
         url = f"http://127.0.0.1:{self.environment[_PREFIX + 'HEALTH_PORT']}{path}"
         try:

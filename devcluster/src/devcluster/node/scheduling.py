@@ -107,13 +107,13 @@ def _claim_problem(pod: Object, claims: Mapping[str, Object]) -> str | None:
 
 
 def _node_problems(pod: Object, node: Object, on_node: Iterable[Object]) -> list[str]:
-    if node["spec"].get("unschedulable") or not _is_ready(node):
+    if (node.get("spec") or {}).get("unschedulable") or not _is_ready(node):
         return ["node(s) were unschedulable"]
     labels = node["metadata"].get("labels") or {}
     selector = pod["spec"].get("nodeSelector") or {}
     if any(labels.get(key) != value for key, value in selector.items()):
         return ["node(s) didn't match Pod's node affinity/selector"]
-    free = quantities(node["status"].get("allocatable") or {})
+    free = quantities((node.get("status") or {}).get("allocatable") or {})
     for other in on_node:
         for name, amount in pod_requests(other).items():
             free[name] = free.get(name, Decimal(0)) - amount
@@ -123,5 +123,5 @@ def _node_problems(pod: Object, node: Object, on_node: Iterable[Object]) -> list
 
 
 def _is_ready(node: Object) -> bool:
-    conditions = node["status"].get("conditions") or []
+    conditions = (node.get("status") or {}).get("conditions") or []
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

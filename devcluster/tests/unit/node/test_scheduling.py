@@ -48,6 +48,13 @@ def test_a_pod_goes_where_there_is_room_for_it() -> None:
     assert placement == Placement("free")
 
 
+def test_a_node_that_nothing_is_known_of_gets_no_pod_and_stops_no_other() -> None:
+    nodes = [{"metadata": {"name": "bare"}}, node("free")]
+
+    assert place(pod(), nodes, [], {}) == Placement("free")
+    assert place(pod(), nodes[:1], [], {}) == Placement(None, "0/1 nodes are available: 1 node(s) were unschedulable.")
+
+
 def test_a_finished_pod_gives_its_room_back() -> None:
     placement = place(pod(gpu="1"), [node(gpu="1")], [pod("one", "Succeeded", gpu="1")], {})
 
