@@ -144,6 +144,7 @@ class Reason(StrEnum):
 
     # Failures and waiting: Kubernetes
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded", "More attempts failed than runPolicy.backoffLimit allows.", "See the reason of the last attempt in status.attempts."
+    BUDGET_USED_UP = "BudgetUsedUp", "The namespace has used the GPU time that its FineTuneProfile gives it for a month.", "Wait for the next month, or have limits.gpuSecondsPerNamespace of the profile raised."
     CONTAINER_CANNOT_RUN = "ContainerCannotRun", "The container cannot start.", "Check pod.image and the node."
     CONTAINER_CREATING = "ContainerCreating", "The container is being created."
     CREATE_CONTAINER_CONFIG_ERROR = "CreateContainerConfigError", "The container cannot be configured.", "Check the Secrets and ConfigMaps that pod.env names."

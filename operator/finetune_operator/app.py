@@ -16,6 +16,7 @@ from finetune_api.profile import DEFAULT_NAME, OPEN, safe_profile
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.kopf_watch import KopfWatch
+from finetune_operator.controller.monthly_use import MonthlyUse
 from finetune_operator.controller.ours import Ours
 from finetune_operator.controller.profiles import Profiles, trim_profile
 from finetune_operator.controller.reconciler import Reconciler
@@ -90,7 +91,13 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue(
             self._reconcile, delay_of=retry_after, lane_of=lambda key: key.namespace, is_urgent=self._has_a_job
         )
-        self._finetunejobs = FineTuneJobs(self._queue.add)
+        self._monthly_use = MonthlyUse(
+            self._kube,
+            namespace=settings.namespace,
+            name=settings.secret_name,
+            present=lambda: self._finetunejobs.month_used(),
+        )
+        self._finetunejobs = FineTuneJobs(self._queue.add, on_gone=self._monthly_use.add_gone)
         self._blocked = BlockedJobs(self._finetunejobs.retry)
         ours = Ours(self._finetunejobs)
         self._jobs = self._informer(JOBS, self._on_job, trim_job, ours.is_job)
@@ -110,6 +117,7 @@ class Operator:
             self._profile_cache,
             built_in=OPEN if settings.default_profile == "open" else safe_profile(settings.safe_limits),
             keys=lambda: self._certificates.proof_keys,
+            used=self._monthly_use.used,
         )
         self._quota_room = QuotaRoom()
         self._reports_url = settings.reports_url or ""
@@ -209,6 +217,9 @@ class Operator:
         self._want_default()
         try:
             async with asyncio.TaskGroup() as group:
+                # Before the work: a job that begins is held to what its namespace has used.
+                await self._monthly_use.read()
+                group.create_task(self._monthly_use.keep())
                 group.create_task(self._queue.work(settings.workers))
                 group.create_task(self._profiles.keep_default())
                 group.create_task(self._certificates.keep_fresh(self._add_all))

@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     namespace: str = "default"
     """The operator's own namespace, where the report endpoint's keys are kept."""
     secret_name: str = "finetune-operator-reports"  # noqa: S105 - a name
-    """Secret for the keys of the report endpoint, and Lease of the operator that leads."""
+    """Secret for the keys of the report endpoint, Lease of the operator that leads, and ConfigMap with what namespaces used of GPUs."""
     lease_seconds: Annotated[float, Field(ge=3, le=300)] = 10
     """How long the Lease holds without being renewed: after so much another operator takes over from one that is gone."""
     service: str | None = None

@@ -7,7 +7,7 @@ that its silence may be peace or death. The list answers both: it shows what is 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,6 +15,7 @@ from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
 from finetune_operator.controller.blocked import Obstacle
+from finetune_operator.job.budget import month_used
 from finetune_operator.job.finetunejob import TERMINAL, Key, key_of, standing_of, trim_finetunejob
 from finetune_operator.job.ownership import Owner
 from finetune_operator.job.report import Received
@@ -24,6 +25,7 @@ from finetune_operator.kube.packed import PACKED, pack, unpack
 from finetune_operator.reports.latest import LatestReports
 
 _STANDING = "standing"
+_MONTH_USED = "monthUsed"
 _WHOLE = ("namespace", "name", "uid", "resourceVersion")
 
 logger = logging.getLogger(__name__)
@@ -73,8 +75,15 @@ class Entry:
 class FineTuneJobs:
     """One entry for each FineTuneJob. `on_change` is called with each key that changed, has a new report, or went away."""
 
-    def __init__(self, on_change: Callable[[Key], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        on_change: Callable[[Key], None],
+        clock: Callable[[], float] = time.monotonic,
+        on_gone: Callable[[str, tuple[str, int]], None] = lambda namespace, used: None,
+    ) -> None:
+        """`on_gone` is called for a job that is deleted with its namespace and what it used of a month."""
         self._on_change = on_change
+        self._on_gone = on_gone
         self._clock = clock
         self._entries: dict[Key, Entry] = {}
         self._keys: dict[str, Key] = {}
@@ -97,6 +106,10 @@ class FineTuneJobs:
     def standings(self) -> Mapping[tuple[str, str], int]:
         """How many there are by namespace and standing, as `standing_of` has it."""
         return Counter((key.namespace, str(entry.packed[_STANDING])) for key, entry in self._entries.items())
+
+    def month_used(self) -> Iterator[tuple[str, tuple[str, int]]]:
+        """The namespace of each job that has used GPUs, with the month and the GPU-seconds."""
+        return ((key.namespace, used) for key, entry in self._entries.items() if (used := entry.packed[_MONTH_USED]))
 
     def seen(self, raw: JsonObject) -> None:
         """Take in an object that Kopf's watch delivered, packed or not."""
@@ -132,7 +145,7 @@ class FineTuneJobs:
             entry.packed = _packed(raw)
         else:
             if entry is not None:
-                del self._keys[entry.uid]
+                self._drop(key, entry)
             self._entries[key] = Entry(_packed(raw))
             self._keys[raw["metadata"]["uid"]] = key
         return True
@@ -141,8 +154,13 @@ class FineTuneJobs:
         """Drop an object that is not there any more, and all that was remembered of it."""
         entry = self._entries.pop(key, None)
         if entry is not None:
-            del self._keys[entry.uid]
+            self._drop(key, entry)
             self._on_change(key)
+
+    def _drop(self, key: Key, entry: Entry) -> None:
+        del self._keys[entry.uid]
+        if used := entry.packed[_MONTH_USED]:
+            self._on_gone(key.namespace, used)
 
     def begin_anew(self) -> None:
         """Forget what this process remembers besides the objects, and look at all of them: another may have led meanwhile."""
@@ -224,7 +242,11 @@ def keep(raw: JsonObject) -> JsonObject | None:
 
 
 def _packed(raw: JsonObject) -> JsonObject:
-    return raw if PACKED in raw else {**pack(trim_finetunejob(raw)), _STANDING: standing_of(raw)}
+    return (
+        raw
+        if PACKED in raw
+        else {**pack(trim_finetunejob(raw)), _STANDING: standing_of(raw), _MONTH_USED: month_used(raw)}
+    )
 
 
 def _is_whole(raw: JsonObject) -> bool:

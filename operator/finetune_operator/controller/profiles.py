@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from cachetools import TTLCache
 from kubernetes.aio.client.exceptions import ConflictException, ForbiddenException
@@ -16,8 +17,9 @@ from finetune_api.profile_rules import Request
 from finetune_api.reasons import Reason
 from finetune_api.status import AppliedProfile
 from finetune_api.v1alpha1 import API_VERSION, FineTuneJobSpec
+from finetune_operator.job.budget import over_budget
 from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
-from finetune_operator.job.profile import Refusal, apply_profile, is_proven, proven_by
+from finetune_operator.job.profile import Refusal, apply_profile, is_proven, kept_settings, proven_by
 from finetune_operator.kube.client import NAMESPACES, PROFILES, Kube
 from finetune_operator.kube.errors import API_FAILURES, api_message, brief
 from finetune_operator.kube.informer import Informer
@@ -45,12 +47,15 @@ class Profiles:
         *,
         built_in: FineTuneProfileSpec,
         keys: Callable[[], Sequence[bytes]],
+        used: Callable[[str], int] = lambda namespace: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`built_in` holds for jobs of the profile `default` where there is no such object.
 
-        `keys` are the operator's own, newest first, by which it proves what it wrote into a status.
+        `keys` are the operator's own, newest first, by which it proves what it wrote into a status. `used` returns the
+        GPU-seconds that a namespace has used in the present month.
         """
+        self._used = used
         self._kube = kube
         self._cache = cache
         self._built_in = built_in
@@ -89,7 +94,19 @@ class Profiles:
         except ForbiddenException as error:
             return Refusal(Reason.CREATE_FORBIDDEN, api_message(error), final=False)
         found = apply_profile(request, raw, self._built_in, running=running)
+        if not running and not isinstance(found, Refusal):
+            found = self._within_budget(request, found)
         return found if isinstance(found, Refusal) else proven_by(found, finetunejob.uid, self._keys()[0])
+
+    def _within_budget(self, request: Request, applied: AppliedProfile) -> AppliedProfile | Refusal:
+        """The profile, or why a job on GPUs waits for the next month."""
+        settings = kept_settings(applied)
+        limit = settings.limits.gpu_seconds_per_namespace if settings else None
+        if limit is None or request.spec.resources.gpus == 0:
+            return applied
+        used = self._used(request.namespace)
+        over = over_budget(request.namespace, applied.name, limit, used, datetime.now(UTC))
+        return Refusal(Reason.BUDGET_USED_UP, over, final=False) if over else applied
 
     async def _labels_of(self, namespace: str) -> dict[str, str]:
         known = self._labels.get(namespace)

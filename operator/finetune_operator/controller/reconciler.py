@@ -165,6 +165,8 @@ def _next_look(
 
     `until_asked` are those until what is in the way is looked at again.
     """
+    if status.phase == "Queued" and observed.under_way.job is None:
+        return until_asked
     if finetunejob.spec is None or status.phase not in ("Pending", "Preparing", "Running"):
         return None
     until_lost = next_look(observed.under_way, now)

@@ -43,7 +43,7 @@ def _decide_training(facts: Facts) -> Verdict:
     """By the Job that trains: the first answer that fits."""
     job, suspend, waits = facts.observed.job, facts.spec.suspend, facts.waits
     if job is None:
-        return Verdict("Pending", waits.reason, waits.message)
+        return Verdict("Queued" if waits.reason == Reason.BUDGET_USED_UP else "Pending", waits.reason, waits.message)
     if job.end is not None:
         return _ended(job.end, facts)
     if job.suspended:

@@ -6,7 +6,7 @@ pods that are still there after it.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -22,6 +22,7 @@ from finetune_api.status import (
     Usage,
 )
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.budget import first_of_month, month_of
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation, PodState
 
@@ -29,21 +30,6 @@ _LONGEST: Final = timedelta(minutes=5)
 """For as long the usage of pods that run may be older than now: a pod that vanishes takes no more of it with it."""
 _SEEN_LATE: Final = timedelta(seconds=5)
 """Of a pod that runs, the last seconds are left out: the end of its container is seen a moment later, and counts exactly."""
-
-
-def month_of(moment: datetime) -> str:
-    """The calendar month in UTC, such as 2026-11."""
-    return moment.astimezone(UTC).strftime("%Y-%m")
-
-
-def first_of_month(moment: datetime) -> datetime:
-    """When the month of `moment` began."""
-    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-def next_month(moment: datetime) -> datetime:
-    """When the month after that of `moment` begins."""
-    return first_of_month(first_of_month(moment) + timedelta(days=32))
 
 
 def update_times(

@@ -486,12 +486,18 @@ HOME_RULES = [
         "verbs": ["get", "update"],
     },
     {
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        "resourceNames": ["ft-finetune-operator-reports"],
+        "verbs": ["get", "patch"],
+    },
+    {
         "apiGroups": ["discovery.k8s.io"],
         "resources": ["endpointslices"],
         "resourceNames": ["ft-finetune-operator-leader"],
         "verbs": ["patch"],
     },
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+    {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["create"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
     {
         "apiGroups": ["discovery.k8s.io"],

@@ -55,6 +55,8 @@ class FakeApi(Kube):
 
     async def merge(self, kind: Kind, namespace: str, name: str, patch: dict[str, Any]) -> dict[str, Any]:
         self._note("merge", kind)
+        if (kind.plural, name) not in self.objects:
+            raise NotFoundException(status=404)
         return self.put(kind, merged(self.objects[kind.plural, name], patch))
 
     async def replace(self, kind: Kind, manifest: dict[str, Any], subresource: str | None = None) -> dict[str, Any]:

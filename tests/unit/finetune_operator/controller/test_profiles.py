@@ -238,3 +238,30 @@ async def test_the_default_profile_is_made_where_there_is_none_and_never_changed
     made = api.objects[PROFILES.plural, "default"]["spec"]
     assert made == ({"limits": {"gpus": 2}} if there else FineTuneProfileSpec().to_wire())
     assert ("create finetuneprofiles" in api.requests) is not there
+
+
+async def test_a_job_waits_for_the_next_month_where_its_namespace_has_used_this_one_up(fresh: World) -> None:
+    fresh.api.put(PROFILES, profile(limits={"gpuSecondsPerNamespace": 7200}))
+    fresh.month_used = 7200
+    held = [each for each in await pass_of(fresh) if each.startswith("create")]
+    wait = await fresh.reconcile()
+    status = fresh.status()
+
+    fresh.month_used = 0
+    fresh.time += 60
+    await pass_of(fresh)
+
+    assert (held, status["phase"], reason_of(status)) == (["create events"], "Queued", "BudgetUsedUp")
+    assert "has used 2 of the 2 GPU-hours that FineTuneProfile default gives it" in status["message"]
+    assert "profile" not in status
+    assert wait is not None
+    assert made_job(fresh)["metadata"]["name"] == "yelp"
+
+
+async def test_a_job_without_gpus_has_no_part_in_the_budget(fresh: World) -> None:
+    fresh.api.put(FINETUNEJOBS, finetunejob(resources={"gpus": 0}))
+    fresh.api.put(PROFILES, profile(limits={"gpuSecondsPerNamespace": 0}))
+
+    await pass_of(fresh)
+
+    assert made_job(fresh)["metadata"]["name"] == "yelp"

@@ -81,6 +81,8 @@ class World:
     ca: str = "PEM"
     time: float = 1000.0
     """What the clock shows, in seconds."""
+    month_used: int = 0
+    """GPU-seconds that the namespace has used this month."""
 
     async def see(self) -> None:
         """All caches come up to date."""
@@ -130,7 +132,14 @@ def world() -> World:
         finetunejobs=finetunejobs,
         jobs=jobs,
         pods=pods,
-        profiles=Profiles(api, informer(PROFILES), built_in=OPEN, keys=lambda: [PROOF_KEY], clock=lambda: world.time),
+        profiles=Profiles(
+            api,
+            informer(PROFILES),
+            built_in=OPEN,
+            keys=lambda: [PROOF_KEY],
+            used=lambda namespace: world.month_used,
+            clock=lambda: world.time,
+        ),
         pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", world.ca),
         blocked=blocked,
         status_interval=60,

@@ -24,7 +24,6 @@ from finetune_api.profile import OPEN, Price
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.observation import Observation
 from finetune_operator.status.compute import compare, compute_status
-from finetune_operator.status.usage import next_month
 
 URI = "pvc://yelp-0f9be1d4/checkpoints/step-000005"
 
@@ -147,8 +146,6 @@ def test_a_new_month_begins_at_nothing() -> None:
     assert after is not None
     assert after.month is not None
     assert (given.status.usage.month.gpu_seconds, after.month.month, after.month.gpu_seconds) == (43, "2026-12", 30)
-    assert next_month(at(0)) == datetime(2026, 12, 1, tzinfo=UTC)
-    assert next_month(midnight) == datetime(2027, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("seconds", "written"), [(350, False), (361, True)])

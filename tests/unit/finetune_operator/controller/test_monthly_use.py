@@ -1,0 +1,131 @@
+"""What the jobs of a namespace used in a month, those included that are gone."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.fake_api import FakeApi, refusal
+from tests.unit.finetune_operator.samples import START, finetunejob, merged
+
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.monthly_use import MonthlyUse
+from finetune_operator.kube.client import CONFIG_MAPS
+
+
+class Fleet:
+    """The jobs that are there, and what an operator counts of them."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self.now = START
+        self.use = MonthlyUse(
+            api, namespace="finetune", name="reports", present=lambda: self.jobs.month_used(), clock=lambda: self.now
+        )
+        self.jobs = FineTuneJobs(lambda key: None, on_gone=self.use.add_gone)
+        self._version = 0
+
+    def put(self, name: str, seconds: int, namespace: str = "team-a", month: str = "2026-11") -> dict[str, Any]:
+        self._version += 1
+        metadata = {"namespace": namespace, "uid": f"{namespace}-{name}", "resourceVersion": str(self._version)}
+        status = {"usage": {"month": {"month": month, "gpuSeconds": seconds}}}
+        raw = merged(finetunejob(status, name=name), {"metadata": metadata})
+        self.jobs.seen(raw)
+        return raw
+
+    async def write(self) -> None:
+        task = asyncio.create_task(self.use.keep())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def api() -> FakeApi:
+    return FakeApi()
+
+
+def kept(api: FakeApi) -> dict[str, str]:
+    data: dict[str, str] = api.objects[CONFIG_MAPS.plural, "reports"]["data"]
+    return data
+
+
+def test_each_namespace_has_the_sum_of_its_jobs_and_a_deleted_one_still_counts(api: FakeApi) -> None:
+    fleet = Fleet(api)
+    fleet.put("a", 100)
+    deleted = fleet.put("b", 50)
+    fleet.put("old", 900, month="2026-10")
+    fleet.put("c", 7, namespace="team-b")
+
+    fleet.jobs.gone(deleted)
+
+    assert [fleet.use.used(each) for each in ("team-a", "team-b", "team-c")] == [150, 7, 0]
+
+
+def test_a_job_that_was_made_again_under_its_name_counts_twice(api: FakeApi) -> None:
+    fleet = Fleet(api)
+    first = fleet.put("a", 100)
+    again = {**first["metadata"], "uid": "another", "resourceVersion": "99"}
+
+    fleet.jobs.seen({**first, "metadata": again})
+
+    assert fleet.use.used("team-a") == 200
+
+
+async def test_sums_outlive_the_operator_and_jobs_that_are_deleted_while_none_runs(api: FakeApi) -> None:
+    before, after = Fleet(api), Fleet(api)
+    before.put("a", 100)
+    before.jobs.gone(before.put("b", 50))
+    await before.write()
+    written = dict(kept(api))
+
+    after.put("c", 30)
+    await after.use.read()
+    used = after.use.used("team-a")
+    after.put("c", 40)
+    await after.write()
+
+    assert written == {"team-a": "2026-11 150"}
+    assert used == 150
+    assert kept(api) == {"team-a": "2026-11 160"}
+
+
+async def test_a_new_month_begins_at_nothing_and_drops_the_sums_of_the_last(api: FakeApi) -> None:
+    fleet = Fleet(api)
+    fleet.put("a", 100)
+    await fleet.write()
+
+    fleet.now = datetime(2026, 12, 1, tzinfo=UTC) + timedelta(seconds=1)
+    fleet.put("b", 5, namespace="team-b", month="2026-12")
+    used = fleet.use.used("team-a")
+    await fleet.write()
+
+    assert used == 0
+    assert {name: text for name, text in kept(api).items() if text} == {"team-b": "2026-12 5"}
+
+
+async def test_nothing_is_written_where_nothing_has_changed(api: FakeApi) -> None:
+    fleet = Fleet(api)
+    await fleet.write()
+    fleet.put("a", 100)
+    await fleet.write()
+    api.requests.clear()
+
+    await fleet.write()
+
+    assert api.requests == []
+
+
+async def test_a_right_that_is_lacking_keeps_nobody_from_working(
+    api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.failures |= {"get configmaps": refusal(403, "no"), "merge configmaps": refusal(403, "no")}
+    fleet = Fleet(api)
+    fleet.put("a", 100)
+
+    await fleet.use.read()
+    await fleet.write()
+
+    assert fleet.use.used("team-a") == 100
+    assert "cannot be read" in caplog.text
+    assert "cannot be written down" in caplog.text
