@@ -5,6 +5,10 @@ import logging
 import resource
 import sys
 
+if __name__ == "__main__":
+    # The client imports it where it is there, for checks that nobody asks for here: more CPU than all the rest of a start.
+    sys.modules["kubernetes_validate"] = None  # type: ignore[assignment]
+
 from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 

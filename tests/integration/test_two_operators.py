@@ -4,6 +4,7 @@ Pods report to both, and to whom they like: the test stands in for them, since a
 """
 
 import json
+import os
 import signal
 import threading
 import time
@@ -28,6 +29,7 @@ from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import report_path
 
 TAKE_OVER_SECONDS = 15.0
+AWAY_SECONDS = float(os.environ.get("AWAY_SECONDS", "30"))
 NOWHERE = {"nodeSelector": {"example.com/nowhere": "here"}}
 PREFIX = "FINETUNE_OPERATOR_"
 
@@ -257,3 +259,28 @@ def test_both_are_alive_while_only_the_leader_takes_reports(pair: Pair) -> None:
 
     assert alive == [200, 200]
     assert requests.get(leader.reports, verify=False, timeout=5).status_code == 404  # noqa: S501
+
+
+@pytest.mark.slow
+def test_an_api_server_that_is_away_ends_neither_and_afterwards_one_of_them_works(pair: Pair, space: Space) -> None:
+    written = sum(each.process.log.stat().st_size for each in pair.operators)
+    fleet = [f"away-{number}" for number in range(20)]
+    space.apply(*(finetunejob(name, pod=NOWHERE) for name in fleet))
+
+    for each in pair.operators:
+        each.cable.cut()
+    for each in pair.operators:
+        wait_for(lambda each=each: each.process.get("/readyz")[0], lambda code: code == 503, f"{each.name} to notice")
+    time.sleep(AWAY_SECONDS)
+    alive = [each.process.get("/healthz") for each in pair.operators]
+    for each in pair.operators:
+        each.cable.mend()
+    for name in fleet:
+        space.until(name, lambda status: status.get("phase") == "Pending", "a status")
+    ready = [
+        wait_for(lambda each=each: each.process.get("/readyz"), lambda now: now[0] == 200, each.name)
+        for each in pair.operators
+    ]
+
+    assert (alive, ready) == ([(200, "ok\n")] * 2, [(200, "ok\n")] * 2)
+    assert sum(each.process.log.stat().st_size for each in pair.operators) - written < 40_000
