@@ -110,5 +110,26 @@ def test_an_object_of_the_same_name_is_left_alone_and_named(space: Space) -> Non
     assert space.get("job", "taken") == {}
 
 
+def test_a_job_that_waits_for_a_wrong_default_image_takes_the_mended_one(
+    space: Space, operator_process: OperatorProcess
+) -> None:
+    setting, right = "FINETUNE_OPERATOR_TRAINER_IMAGE", operator_process.environment["FINETUNE_OPERATOR_TRAINER_IMAGE"]
+    operator_process.end()
+    operator_process.environment[setting] = MISSING_IMAGE["image"]
+    operator_process.start()
+    space.apply(finetunejob("mended"))
+    waits = space.until("mended", lambda status: "cannot be pulled, tried" in status.get("message", ""), "a reason")
+
+    operator_process.end()
+    operator_process.environment[setting] = right
+    operator_process.start()
+    status = space.end_of("mended")
+
+    assert waits["message"].startswith(f"the image {MISSING_IMAGE['image']} cannot be pulled, tried ")
+    assert waits["message"].endswith("check the operator's default image, or name one in pod.image")
+    assert status["phase"] == "Succeeded"
+    assert status["provenance"]["image"] == right
+
+
 def test_nothing_of_this_was_an_error_of_the_operator(space: Space, operator_process: OperatorProcess) -> None:
     assert "Traceback" not in operator_process.log.read_text()

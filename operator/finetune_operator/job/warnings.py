@@ -7,6 +7,9 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_operator.job.observation import Cause
 
+_VAGUE = ("Unable to attach or mount volumes", "Error: ")
+"""What kubelet also says of a mount or a container that fails, after it has said why."""
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -52,7 +55,8 @@ def newest_answer(question: Question, warnings: list[Warned]) -> Cause | None:
         and each.cause.reason not in question.over
         and each.cause.message.startswith(question.begins)
     ]
-    newest = max(counting, key=lambda each: each.seen, default=None)
+    # Of two that alternate the one that says what it is about.
+    newest = max(counting, key=lambda each: (not each.cause.message.startswith(_VAGUE), each.seen), default=None)
     if newest is None:
         return None
     about = newest.subject

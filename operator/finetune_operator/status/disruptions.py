@@ -3,11 +3,12 @@
 from datetime import datetime, timedelta
 
 from finetune_api.reasons import Reason
+from finetune_api.report import MAX_REPORT_INTERVAL
 from finetune_api.status import format_time
 from finetune_operator.job.observation import Cause, Observation, PodState
 from finetune_operator.status.messages import to_reason
 
-_TALKS = timedelta(seconds=60)
+_TALKS = timedelta(seconds=MAX_REPORT_INTERVAL + 15)
 """A pod that reported so lately runs, whatever the control plane knows of its node."""
 _OVERDUE = timedelta(seconds=30)
 """A pod that is still there so long after its time to end is on a node that does not answer."""

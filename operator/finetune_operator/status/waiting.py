@@ -1,5 +1,6 @@
 """Why a job waits: for its Job to be made, for quota, for a pod, or for a pod's container to run."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,10 @@ _REMEDIES: dict[str, str] = {
     ),
 }
 _OF_SCHEDULER = frozenset({Reason.FAILED_SCHEDULING, Reason.UNSCHEDULABLE, Reason.SCHEDULER_ERROR})
+_CHANGING = re.compile(
+    r'^(?:Error creating: )?(?:(?:pods|Pod) "[^"]*" is (?:forbidden|invalid): )?|(?<=")[0-9a-f]{64}(?=")'
+)
+"""Names of pods that were not made, and ids of containers: another one with each try, and nothing to anybody."""
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -138,7 +143,7 @@ def _about_pod(pod: PodState, cause: Cause, claims: tuple[Subject, ...], since: 
 
 def _explain(cause: Cause) -> str:
     """One line on why a pod does not come, or its container does not run yet."""
-    message = cause.message
+    message = _CHANGING.sub("", cause.message)
     if cause.reason in _OF_SCHEDULER:
         message = in_plain_words(message)
     elif cause.reason == Reason.INIT_CONTAINER_FAILED:

@@ -143,3 +143,9 @@ def test_a_pod_that_needs_no_node_from_us_is_left_alone(change: dict[str, Any]) 
     changed = {part: {**waiting[part], **change.get(part, {})} for part in waiting}
 
     assert not is_schedulable(changed)
+
+
+def test_a_node_that_somebody_made_without_spec_and_status_is_left_out() -> None:
+    bare = {"metadata": {"name": "bare"}}
+
+    assert place(pod(), [bare, node()], [], {}) == Placement("one")

@@ -63,6 +63,17 @@ async def test_a_warning_from_before_the_pod_had_its_node_is_no_explanation(
     assert status["message"] == told
 
 
+async def test_of_two_warnings_that_alternate_the_one_that_says_why_is_told(world: World) -> None:
+    why = warning("FailedMount", 'MountVolume.SetUp failed for volume "keys": secret "s3" not found', 30)
+    vague = warning("FailedMount", "Unable to attach or mount volumes: unmounted volumes=[keys]: timed out", 40)
+
+    status = await seen(world, pod(conditions=scheduled(20)), why, vague)
+
+    assert status["message"] == (
+        'a volume cannot be mounted: MountVolume.SetUp failed for volume "keys": secret "s3" not found'
+    )
+
+
 async def test_a_storage_class_that_is_not_there_is_named_by_its_claims_warning(world: World) -> None:
     missing = warning("ProvisioningFailed", 'storageclass.storage.k8s.io "fast" not found', -7200)
 

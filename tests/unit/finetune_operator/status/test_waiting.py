@@ -149,3 +149,38 @@ def test_a_pod_without_a_node_is_not_yet_being_started() -> None:
     waits = observation(job(), pod(node=None))
 
     assert line(compute(parsed(), waits)) == ("Pending", "WaitingForPod", "waiting for the scheduler")
+
+
+ID = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "told"),
+    [
+        (
+            "FailedCreate",
+            'Error creating: pods "yelp-x7k2p" is forbidden: exceeded quota: small, requested: pods=1, used: pods=1',
+            "the pod cannot be created: exceeded quota: small, requested: pods=1, used: pods=1",
+        ),
+        (
+            "FailedCreate",
+            'Error creating: pods "yelp-b9zzz" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true',
+            'the pod cannot be created: violates PodSecurity "restricted:latest": runAsNonRoot != true',
+        ),
+        (
+            "FailedCreate",
+            "Error creating: Internal error occurred: failed calling webhook",
+            "the pod cannot be created: Internal error occurred: failed calling webhook",
+        ),
+        (
+            "FailedCreatePodSandBox",
+            f'Failed to create pod sandbox: plugin type="calico" failed to set up network for sandbox "{ID}": no IPs',
+            "the node cannot set up the pod's network and sandbox: "
+            'Failed to create pod sandbox: plugin type="calico" failed to set up network for sandbox "": no IPs',
+        ),
+    ],
+)
+def test_a_line_does_not_change_with_names_that_are_new_with_each_try(reason: str, message: str, told: str) -> None:
+    status = compute(parsed(), observation(job(), blocked=Cause(reason, message)))
+
+    assert status["message"] == told
