@@ -17,6 +17,7 @@ from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.kopf_watch import KopfWatch
 from finetune_operator.controller.monthly_use import MonthlyUse
+from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.ours import Ours
 from finetune_operator.controller.profiles import Profiles, trim_profile
 from finetune_operator.controller.reconciler import Reconciler
@@ -91,13 +92,16 @@ class Operator:
         self._queue: WorkQueue[Key] = WorkQueue(
             self._reconcile, delay_of=retry_after, lane_of=lambda key: key.namespace, is_urgent=self._has_a_job
         )
+        self._numbers = Numbers(per_second=settings.reports_per_second, interval=settings.status_interval)
         self._monthly_use = MonthlyUse(
             self._kube,
             namespace=settings.namespace,
             name=settings.secret_name,
             present=lambda: self._finetunejobs.month_used(),
         )
-        self._finetunejobs = FineTuneJobs(self._queue.add, on_gone=self._monthly_use.add_gone)
+        self._finetunejobs = FineTuneJobs(
+            self._queue.add, on_numbers=self._add_in_turn, on_gone=self._monthly_use.add_gone
+        )
         self._blocked = BlockedJobs(self._finetunejobs.retry)
         ours = Ours(self._finetunejobs)
         self._jobs = self._informer(JOBS, self._on_job, trim_job, ours.is_job)
@@ -131,7 +135,7 @@ class Operator:
             pod_defaults=self._pod_defaults,
             blocked=self._blocked,
             trouble_of=self._troubles.about,
-            status_interval=settings.status_interval,
+            numbers=self._numbers,
         )
         self._kopf_watch = KopfWatch(
             client.configuration,
@@ -250,6 +254,12 @@ class Operator:
         """Whether there is something that may run and end, so that the key goes before those that want to begin."""
         entry = self._finetunejobs.get(key)
         return entry is not None and self._jobs.has_labelled(entry.uid)
+
+    def _add_in_turn(self, key: Key) -> None:
+        """Look at a job of which there are new numbers and nothing else, once these may be written."""
+        entry = self._finetunejobs.get(key)
+        if entry is not None:
+            self._queue.add_after(key, self._numbers.wait(entry.uid, entry.status_written), urgent=False)
 
     def _pod_defaults(self) -> PodDefaults:
         return PodDefaults(

@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     status_interval: Annotated[float, Field(ge=0)] = 2
     """Least time between two writes of what its pods report into one job's status. A new phase is written at once."""
     reports_per_second: Annotated[float, Field(gt=0)] = 80
-    """Reports of all pods a second. Where there are more pods, each is asked to report less often, up to every 45 seconds."""
+    """Reports of all pods a second, and status writes of what they bring, beside the requests of `kube_qps`. Where there are more pods, each is asked to report less often, up to every 45 seconds."""
     relist_interval: Annotated[float, Field(ge=1)] = 300
     """Time between two full lists that heal what a watch has missed."""
 

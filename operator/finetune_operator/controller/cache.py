@@ -22,7 +22,7 @@ from finetune_operator.job.report import Received
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.packed import PACKED, pack, unpack
-from finetune_operator.reports.latest import LatestReports
+from finetune_operator.reports.latest import LatestReports, News
 
 _STANDING = "standing"
 _MONTH_USED = "monthUsed"
@@ -73,16 +73,19 @@ class Entry:
 
 
 class FineTuneJobs:
-    """One entry for each FineTuneJob. `on_change` is called with each key that changed, has a new report, or went away."""
+    """One entry for each FineTuneJob. `on_change` is called with each key that changed, is in a new phase, or went away,
+    and `on_numbers` with each of which a pod reported new numbers and nothing else."""
 
     def __init__(
         self,
         on_change: Callable[[Key], None],
         clock: Callable[[], float] = time.monotonic,
         on_gone: Callable[[str, tuple[str, int]], None] = lambda namespace, used: None,
+        on_numbers: Callable[[Key], None] | None = None,
     ) -> None:
         """`on_gone` is called for a job that is deleted with its namespace and what it used of a month."""
         self._on_change = on_change
+        self._on_numbers = on_numbers or on_change
         self._on_gone = on_gone
         self._clock = clock
         self._entries: dict[Key, Entry] = {}
@@ -185,8 +188,11 @@ class FineTuneJobs:
     def take_report(self, received: Received) -> None:
         """Keep a report of one of the job's pods."""
         entry = self._entries.get(received.key)
-        if entry is not None and entry.reports.take(received):
+        news = entry.reports.take(received) if entry is not None else News.NONE
+        if news is News.PHASE:
             self._on_change(received.key)
+        elif news is News.NUMBERS:
+            self._on_numbers(received.key)
 
     def refuse_report(self, key: Key, why: str) -> None:
         """Keep that a pod of the job sent something that is no report."""

@@ -13,6 +13,7 @@ from finetune_api.status import FineTuneJobStatus
 from finetune_operator.controller.blocked import BlockedJobs, Obstacle
 from finetune_operator.controller.cache import Entry, FineTuneJobs
 from finetune_operator.controller.children import Children
+from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.observer import Observer, about_children
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.status_writer import StatusWriter
@@ -50,7 +51,7 @@ class Reconciler:
         profiles: Profiles,
         pod_defaults: Callable[[], PodDefaults],
         blocked: BlockedJobs,
-        status_interval: float,
+        numbers: Numbers,
         trouble_of: Callable[[str], str] = lambda _: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,7 +61,7 @@ class Reconciler:
         self._observer = Observer(kube, jobs=jobs, pods=pods, clock=clock, trouble_of=trouble_of)
         self._profiles = profiles
         self._children = Children(kube, pod_defaults, clock)
-        self._status = StatusWriter(kube, finetunejobs, status_interval, clock)
+        self._status = StatusWriter(kube, finetunejobs, numbers, clock)
 
     async def reconcile(self, key: Key) -> float | None:
         """Run one pass. Return the seconds after which to run the next, or None. Raises API_FAILURES."""

@@ -11,6 +11,7 @@ from finetune_api.base import JsonObject
 from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.controller.cache import Entry, FineTuneJobs
+from finetune_operator.controller.numbers import Numbers
 from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob, Key
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.events import post
@@ -32,20 +33,22 @@ logger = logging.getLogger(__name__)
 
 
 class StatusWriter:
-    """Writes what pods report at most every `interval` seconds, and transitions at once."""
+    """Writes transitions at once, and what pods report in its turn."""
 
     def __init__(
         self,
         kube: Kube,
         finetunejobs: FineTuneJobs,
-        interval: float,
+        numbers: Numbers,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kube = kube
         self._finetunejobs = finetunejobs
-        self._interval = interval
+        self._numbers = numbers
         self._clock = clock
-        self._transitions = RateLimit(per_second=1 / max(interval, 0.1), burst=_TRANSITIONS_AT_ONCE, clock=clock)
+        self._transitions = RateLimit(
+            per_second=1 / max(numbers.interval, 0.1), burst=_TRANSITIONS_AT_ONCE, clock=clock
+        )
         self._events = RateLimit(per_second=1 / _EVENT_SECONDS, burst=1, clock=clock)
 
     async def write(
@@ -58,7 +61,8 @@ class StatusWriter:
         wait = self._wait(change, finetunejob, status, entry)
         if wait > 0:
             return wait
-        if await self._replace(finetunejob, status, entry) is None:
+        in_turn = not change.urgent and entry.status_written is not None
+        if await self._replace(finetunejob, status, entry, in_turn=in_turn) is None:
             return _CONFLICT_SECONDS
         record(
             finetunejob.namespace, finetunejob.run.begin_time or finetunejob.created, finetunejob.status, status, now
@@ -90,10 +94,12 @@ class StatusWriter:
         if event is not None:
             await post(self._kube, event)
 
-    async def _replace(self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry) -> JsonObject | None:
+    async def _replace(
+        self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry, *, in_turn: bool = False
+    ) -> JsonObject | None:
         """Write a status. Return the object as it is then; None if it has changed meanwhile, or is gone."""
         try:
-            written = await self._kube.replace_status(FINETUNEJOBS, _manifest(finetunejob, status))
+            written = await self._kube.replace_status(FINETUNEJOBS, _manifest(finetunejob, status), in_turn=in_turn)
         except ConflictException:
             await self._refresh(finetunejob.key)
             return None
@@ -101,6 +107,7 @@ class StatusWriter:
             self._finetunejobs.forget(finetunejob.key)
             return None
         entry.status_written = self._clock()
+        self._numbers.done(finetunejob.uid)
         self._finetunejobs.wrote(written)
         return written
 
@@ -110,8 +117,9 @@ class StatusWriter:
             return 0.0
         if change.urgent:
             return self._transitions.wait(finetunejob.uid)
-        interval = _CLOCK_SECONDS if change.only_clock else self._interval
-        return entry.status_written + interval - self._clock()
+        if change.only_clock and (early := entry.status_written + _CLOCK_SECONDS - self._clock()) > 0:
+            return early
+        return self._numbers.wait(finetunejob.uid, entry.status_written)
 
     async def _refresh(self, key: Key) -> None:
         live = await self._kube.get(FINETUNEJOBS, key.namespace, key.name)

@@ -117,16 +117,22 @@ class Kube:
         path, query = kind.path(namespace, name), {"fieldManager": MANAGER}
         return await self._json("PATCH", kind, namespace, path, query, patch, "application/merge-patch+json")
 
-    async def replace(self, kind: Kind, manifest: JsonObject, subresource: str | None = None) -> JsonObject:
-        """Write an object whole; ConflictException unless it still has the resourceVersion of `manifest`."""
+    async def replace(
+        self, kind: Kind, manifest: JsonObject, subresource: str | None = None, *, in_turn: bool = False
+    ) -> JsonObject:
+        """Write an object whole; ConflictException unless it still has the resourceVersion of `manifest`.
+
+        One that has waited for its turn elsewhere (`in_turn`) takes nothing of the budget.
+        """
         metadata = manifest["metadata"]
         namespace = metadata["namespace"]
         path = kind.path(namespace, metadata["name"], subresource)
-        return await self._json("PUT", kind, namespace, path, {"fieldManager": MANAGER}, manifest)
+        query = {"fieldManager": MANAGER}
+        return await self._json("PUT", kind, namespace, path, query, manifest, budgeted=not in_turn)
 
-    async def replace_status(self, kind: Kind, manifest: JsonObject) -> JsonObject:
+    async def replace_status(self, kind: Kind, manifest: JsonObject, *, in_turn: bool = False) -> JsonObject:
         """Write `status`; ConflictException unless the object still has the resourceVersion of `manifest`."""
-        return await self.replace(kind, manifest, "status")
+        return await self.replace(kind, manifest, "status", in_turn=in_turn)
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """Delete this very object, in the background. Nothing happens if it is gone."""
@@ -194,8 +200,13 @@ class Kube:
         query: dict[str, str] | None = None,
         body: JsonObject | None = None,
         content_type: str = "application/json",
+        *,
+        budgeted: bool = True,
     ) -> JsonObject:
-        response = await self._limited(method, namespace, path, query, body, content_type)
+        if budgeted:
+            response = await self._limited(method, namespace, path, query, body, content_type)
+        else:
+            response = await self._send(method, path, query, body, content_type)
         return await read_object(await response.read(), kind.longest)
 
     async def _limited(

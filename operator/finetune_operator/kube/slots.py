@@ -1,9 +1,12 @@
 """Evenly spaced turns for many keys, in constant memory: so many a second in all, one a key."""
 
+import math
 import time
 from collections.abc import Callable
 
 from cachetools import LRUCache
+
+_INSTANT = 0.001
 
 
 class Slots:
@@ -17,7 +20,7 @@ class Slots:
         self._spacing = 1 / per_second
         self._clock = clock
         self._turns: LRUCache[str, float] = LRUCache(keys)
-        self._last = clock() - self._spacing
+        self._last = -math.inf
 
     def wait(self, key: str, least: float = 0.0) -> float:
         """Return the seconds until this key's turn, which it has until `done`; a new one is in `least` seconds at the earliest."""
@@ -25,11 +28,12 @@ class Slots:
         turn = self._turns.get(key)
         if turn is None:
             turn = self._turns[key] = self._last = max(self._last + self._spacing, now + least)
-        return max(0.0, turn - now)
+        # A timer may come a little early, and what is left of the wait be too little for another.
+        return turn - now if turn - now > _INSTANT else 0.0
 
     def is_early(self, key: str) -> bool:
         """Whether this key has a turn that is still to come."""
-        return self._turns.get(key, 0.0) > self._clock()
+        return self._turns.get(key, -math.inf) > self._clock() + _INSTANT
 
     def done(self, key: str) -> None:
         """End this key's turn, or give it up. The next one is a new one."""

@@ -53,15 +53,18 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
 
-    def add(self, key: K) -> None:
-        """Handle it as soon as its lane's turn comes; after the present run, if it is being handled."""
+    def add(self, key: K, *, urgent: bool | None = None) -> None:
+        """Handle it as soon as its lane's turn comes; after the present run, if it is being handled.
+
+        `urgent` says whether it goes before the others of its lane, where that is known better than by the key.
+        """
         if key in self._running:
             self._again.add(key)
         else:
-            self._ready.put(self._lane_of(key), key, urgent=self._is_urgent(key))
+            self._ready.put(self._lane_of(key), key, urgent=self._is_urgent(key) if urgent is None else urgent)
             self._changed.set()
 
-    def add_after(self, key: K, seconds: float) -> None:
+    def add_after(self, key: K, seconds: float, *, urgent: bool | None = None) -> None:
         """Handle it in so many seconds, unless it is scheduled for earlier."""
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
@@ -70,7 +73,7 @@ class WorkQueue(Generic[K]):
             return
         if timer is not None:
             timer.cancel()
-        self._timers[key] = loop.call_at(due, self._fire, key)
+        self._timers[key] = loop.call_at(due, self._fire, key, urgent)
 
     def retry_failed(self) -> None:
         """Handle those that failed at once: what they failed of may be over."""
@@ -88,9 +91,9 @@ class WorkQueue(Generic[K]):
             for _ in range(workers):
                 group.create_task(self._worker())
 
-    def _fire(self, key: K) -> None:
+    def _fire(self, key: K, urgent: bool | None) -> None:
         self._timers.pop(key, None)
-        self.add(key)
+        self.add(key, urgent=urgent)
 
     async def _worker(self) -> None:
         while True:

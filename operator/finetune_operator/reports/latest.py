@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import Enum, auto
 
 from finetune_api.report import ReportBody
 from finetune_operator.job.finetunejob import Key
@@ -11,6 +12,16 @@ from finetune_operator.job.report import Received
 
 _PODS = 4
 """Those of a job that may report one after the other: of the preflight, of an attempt that ends, of the one that follows."""
+
+
+class News(Enum):
+    """What a report brings."""
+
+    NONE = auto()
+    """A later one has come before it."""
+    NUMBERS = auto()
+    PHASE = auto()
+    """It is the pod's first, or the first of its training."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +33,15 @@ class _Packed:
     time: datetime
     sequence: int | None
     """None for a report of stock transformers."""
+    prepares: bool
     body: bytes
 
 
 def _pack(received: Received) -> _Packed:
     body, report = received.body, received.body.report
+    prepares = report is not None and report.stage == "Preparing"
     data = zlib.compress(body.model_dump_json(by_alias=True, exclude_none=True).encode(), 1)
-    return _Packed(received.key, received.pod_name, received.time, report.sequence if report else None, data)
+    return _Packed(received.key, received.pod_name, received.time, report.sequence if report else None, prepares, data)
 
 
 class _Reports(Mapping[str, Received]):
@@ -64,14 +77,16 @@ class LatestReports:
         """The newest report of each pod, by the pod's uid, in the order in which the pods reported last."""
         return _Reports(self._packed)
 
-    def take(self, received: Received) -> bool:
-        """Keep a report, unless a later one of the same pod overtook it. Return whether it is kept."""
+    def take(self, received: Received) -> News:
+        """Keep a report, unless a later one of the same pod overtook it. Return what it brings."""
         new, known = _pack(received), self._packed.pop(received.pod_uid, None)
         overtaken = known is not None and _overtaken(new, known)
         self._packed[received.pod_uid] = known if known is not None and overtaken else new
         while len(self._packed) > _PODS:
             del self._packed[next(iter(self._packed))]
-        return not overtaken
+        if overtaken:
+            return News.NONE
+        return News.NUMBERS if known is not None and known.prepares == new.prepares else News.PHASE
 
     def refuse(self, why: str) -> bool:
         """Keep why a report was refused. Return whether it is the first: the others repeat it."""

@@ -68,7 +68,7 @@ class FakeApi(Kube):
             raise ConflictException(status=409)
         return self.put(kind, manifest)
 
-    async def replace_status(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
+    async def replace_status(self, kind: Kind, manifest: dict[str, Any], *, in_turn: bool = False) -> dict[str, Any]:
         self._note("replace status of", kind)
         stored = self.objects[kind.plural, manifest["metadata"]["name"]]
         if stored["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:

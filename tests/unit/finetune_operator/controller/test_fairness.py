@@ -13,6 +13,7 @@ from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 from finetune_api.profile import FineTuneProfileSpec
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import Key
@@ -61,7 +62,7 @@ class BusyApi(FakeApi):
             self.made[name] = self._time()
         return await super().create(kind, manifest)
 
-    async def replace_status(self, kind: Kind, manifest: dict[str, Any]) -> dict[str, Any]:
+    async def replace_status(self, kind: Kind, manifest: dict[str, Any], *, in_turn: bool = False) -> dict[str, Any]:
         await self._answer(manifest["metadata"]["namespace"])
         return await super().replace_status(kind, manifest)
 
@@ -87,7 +88,7 @@ class Operator:
             ),
             pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", "PEM"),
             blocked=self.blocked,
-            status_interval=2,
+            numbers=Numbers(per_second=1000, interval=2, clock=clock),
             clock=clock,
         )
 

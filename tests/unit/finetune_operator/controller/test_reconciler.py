@@ -29,6 +29,7 @@ from tests.unit.finetune_operator.samples import (
 from finetune_api.profile import OPEN, Cache, FineTuneProfileSpec
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import Key
@@ -142,7 +143,7 @@ def world() -> World:
         ),
         pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", world.ca),
         blocked=blocked,
-        status_interval=60,
+        numbers=Numbers(per_second=1000, interval=60, clock=lambda: world.time),
         clock=lambda: world.time,
     )
     world = World(api, finetunejobs, jobs, pods, reconciler, blocked, woken)
@@ -789,10 +790,10 @@ async def test_a_status_that_the_api_server_refuses_is_written_without_what_the_
     """Such as by the CRD of an older release, which does not know what a newer trainer reports."""
     replace_status = world.api.replace_status
 
-    async def refuse_metrics(kind: Any, manifest: dict[str, Any]) -> dict[str, Any]:
+    async def refuse_metrics(kind: Any, manifest: dict[str, Any], **options: Any) -> dict[str, Any]:
         if manifest["status"].get("metrics"):
             raise refusal(422, "status.metrics: Too many")
-        return await replace_status(kind, manifest)
+        return await replace_status(kind, manifest, **options)
 
     word = json.dumps({"exitCode": 0, "metrics": [{"name": "loss", "value": "1"}]})
     world.api.put(JOBS, merged(job(end=("Complete", "", "")), OWNED))

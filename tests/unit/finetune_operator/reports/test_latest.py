@@ -2,7 +2,7 @@
 
 from tests.unit.finetune_operator.samples import received
 
-from finetune_operator.reports.latest import LatestReports
+from finetune_operator.reports.latest import LatestReports, News
 
 
 def sequences(reports: LatestReports) -> dict[str, int]:
@@ -14,7 +14,20 @@ def test_a_report_that_was_overtaken_is_dropped() -> None:
 
     taken = [reports.take(received({"report": {"sequence": n, "stage": "Training"}})) for n in (2, 1)]
 
-    assert (taken, sequences(reports)) == ([True, False], {"pod-1": 2})
+    assert (taken, sequences(reports)) == ([News.PHASE, News.NONE], {"pod-1": 2})
+
+
+def test_the_first_report_of_a_pod_and_the_first_of_its_training_bring_a_phase_and_the_others_numbers() -> None:
+    reports = LatestReports()
+    stages = ["Preparing", "Preparing", "Training", "Evaluating", "Training", "Preparing"]
+
+    taken = [
+        reports.take(received({"report": {"sequence": number, "stage": stage}})) for number, stage in enumerate(stages)
+    ]
+    of_another = reports.take(received({"trainerStatus": {"progressPercentage": 3}}, 2))
+
+    assert taken == [News.PHASE, News.NUMBERS, News.PHASE, News.NUMBERS, News.NUMBERS, News.PHASE]
+    assert of_another is News.PHASE
 
 
 def test_a_report_of_one_pod_does_not_take_the_place_of_another_s() -> None:
