@@ -89,7 +89,7 @@ def test_the_phases_are_reported_by_events_and_by_the_columns_of_kubectl_get(bat
     wait_for(reasons, lambda seen: "Succeeded" in seen, "the Event of the end")
     table = batch.space.kubectl("get", "ftj", "good").splitlines()
 
-    assert {"Pending", "Succeeded"} <= set(reasons())
+    assert {"Running", "Succeeded"} <= set(reasons())
     assert table[0].split()[:3] == ["NAME", "PHASE", "PROGRESS"]
     assert table[1].split()[:3] == ["good", "Succeeded", "100"]
 
