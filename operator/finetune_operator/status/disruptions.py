@@ -50,9 +50,10 @@ def lost_pod(observed: Observation, now: datetime) -> PodState | None:
     return next((pod for pod in observed.newest if lost_since(pod, now) is not None), None)
 
 
-def describe_loss(pod: PodState, since: datetime) -> str:
+def describe_loss(pod: PodState, now: datetime) -> str:
     """What became of a lost pod, what Kubernetes does about it, and what a person can."""
-    what = f"node {pod.node} has not answered since {format_time(since)}"
+    since = lost_since(pod, now)
+    what = f"node {pod.node} has not answered{f' since {format_time(since)}' if since else ''}"
     if pod.gone_by is None:
         return f"{what}: Kubernetes gives the pod up after the time that it tolerates this (5 min by default)"
     return (

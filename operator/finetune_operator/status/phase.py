@@ -11,7 +11,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, End, Observation, PodState, Terminated
 from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.status.deadline import pre_running_deadline, pre_running_due
-from finetune_operator.status.disruptions import describe_disruption, lost_since, notice
+from finetune_operator.status.disruptions import describe_disruption, describe_loss, lost_pod, lost_since, notice
 from finetune_operator.status.facts import Facts, gather_facts
 from finetune_operator.status.failures import group_failure, job_failure
 from finetune_operator.status.hearing import describe_silence
@@ -84,6 +84,9 @@ def _ended(end: End, facts: Facts) -> Verdict:
 
 
 def _suspended(facts: Facts) -> Verdict:
+    lost = lost_pod(facts.observed, facts.now)
+    if lost is not None:
+        return Verdict("Suspended", Reason.NODE_LOST, f"suspended, but {describe_loss(lost, facts.now)}")
     if any(pod.running for pod in facts.observed.pods):
         return Verdict("Suspended", Reason.STOPPING, "suspended: the trainer saves a checkpoint and stops")
     checkpoints = facts.known.checkpoints

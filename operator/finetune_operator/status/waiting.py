@@ -9,7 +9,7 @@ from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Cause, JobState, Observation, PodState
 from finetune_operator.job.warnings import Question, Subject
-from finetune_operator.status.disruptions import describe_loss, lost_pod, lost_since
+from finetune_operator.status.disruptions import describe_loss, lost_pod
 from finetune_operator.status.failures import failed_pods
 from finetune_operator.status.image_pulls import PULLING, PULLS, describe_pull, is_pull, unwrap
 from finetune_operator.status.unschedulable import in_plain_words, is_about_claims
@@ -72,15 +72,15 @@ def _waiting_for_quota(job: JobState) -> Waiting:
 
 def _waiting_for_pods(observed: Observation, spec: FineTuneJobSpec, now: datetime) -> Waiting:
     """Why not all pods run yet, by the one with the best explanation."""
-    pod, blocked = lost_pod(observed, now) or blocking_pod(observed), observed.blocked
+    lost, blocked = lost_pod(observed, now), observed.blocked
+    pod = lost or blocking_pod(observed)
     if pod is None:
         if blocked is None:
             return Waiting(Reason.WAITING_FOR_POD, "waiting for a pod", explained=False)
         return Waiting(blocked.reason, _explain(blocked))
     number = f"pod {pod.index}: " if spec.resources.nodes > 1 else ""
-    since = lost_since(pod, now)
-    if since is not None:
-        return Waiting(Reason.NODE_LOST, number + describe_loss(pod, since))
+    if lost is not None:
+        return Waiting(Reason.NODE_LOST, number + describe_loss(lost, now))
     cause = pod.waiting or Cause(Reason.CONTAINER_CREATING, "")
     if is_pull(cause):
         reason = Reason.IMAGE_PULL_BACK_OFF if cause.reason in PULLS else cause.reason

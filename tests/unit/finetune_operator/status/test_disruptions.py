@@ -204,6 +204,15 @@ def test_an_attempt_that_ended_with_its_node_keeps_that_reason() -> None:
     assert line(status)[:2] == ("Pending", "Resuming")
 
 
+def test_a_suspended_job_whose_pod_is_lost_does_not_wait_for_its_trainer_to_stop() -> None:
+    silent = observation(job(suspend=True), deleted(pod(state=running(), conditions=[unready(60)]), 480))
+
+    status = compute(parsed(BEFORE, suspend=True), silent, 370)
+
+    assert line(status)[:2] == ("Suspended", "NodeLost")
+    assert status["message"].startswith("suspended, but node n1 has not answered since 2026-11-20T12:01:00Z: ")
+
+
 def test_a_failed_pod_of_the_past_is_not_lost() -> None:
     ended = deleted(pod(state=terminated(143), conditions=[unready(60)]), 100)
 
