@@ -12,7 +12,7 @@ SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=8 --dist=worksteal
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer bench-tenants bench-operator bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-qlora test-devcluster generate verify version lock lint format clean
+.PHONY: help demo bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-qlora test-devcluster generate verify version lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench-tenants: $(READY)  ## Measure what one tenant's jobs cost another, and an 
 
 bench-operator: $(READY)  ## Measure jobs a second, requests, CPU and memory a job beside a bare Kopf handler; KUBEBUILDER_ASSETS=FOLDER, BENCH='--jobs 100'
 	$(BIN)/python benchmarks/fleet.py $(BENCH)
+
+bench-reports: $(READY)  ## Measure reports on connections that stay open beside new ones, and what connections take in memory
+	$(BIN)/python benchmarks/reports.py $(BENCH)
 
 bench-gpu: $(if $(filter $(BIN)/python,$(BENCH_PYTHON)),$(READY))  ## Measure the trainer on a GPU, in 8 minutes; BENCH_PYTHON=python3 names what has torch, BENCH='--json FILE'
 	$(BENCH_PYTHON) benchmarks/gpu.py $(BENCH)
