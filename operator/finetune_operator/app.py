@@ -259,7 +259,7 @@ class Operator:
         """Look at a job of which there are new numbers and nothing else, once these may be written."""
         entry = self._finetunejobs.get(key)
         if entry is not None:
-            self._queue.add_after(key, self._numbers.wait(entry.uid, entry.status_written), urgent=False)
+            self._queue.add_after(key, self._numbers.wait(entry.uid, entry.status_written), later=True)
 
     def _pod_defaults(self) -> PodDefaults:
         return PodDefaults(
@@ -342,6 +342,7 @@ class Operator:
         return Fleet(
             jobs=self._finetunejobs.standings,
             watches=lambda: {resource: watch.silence() for resource, watch in watches.items()},
+            queue=self._queue.waiting,
         )
 
     def _start_check(self) -> str | None:

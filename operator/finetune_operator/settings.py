@@ -66,11 +66,11 @@ class Settings(BaseSettings):
     metrics_port: Port = 8081
     """Its port; 0 takes a free one."""
 
-    workers: Annotated[int, Field(ge=1, le=256)] = 8
-    """Jobs that are worked on at the same time; of one namespace at most half as many."""
-    kube_qps: Annotated[float, Field(gt=0)] = 50
+    workers: Annotated[int, Field(ge=1, le=256)] = 32
+    """Jobs that are worked on at the same time: of one namespace at most half as many, and a quarter for what can wait."""
+    kube_qps: Annotated[float, Field(gt=0)] = 300
     """Requests a second to the Kubernetes API in the long run. Where there are more, namespaces are served in turn."""
-    kube_burst: Annotated[int, Field(ge=1)] = 100
+    kube_burst: Annotated[int, Field(ge=1)] = 600
     """Requests to the Kubernetes API at once."""
     status_interval: Annotated[float, Field(ge=0)] = 2
     """Least time between two writes of what its pods report into one job's status. A new phase is written at once."""

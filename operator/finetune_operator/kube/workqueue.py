@@ -1,6 +1,7 @@
 """A work queue: a key is in it once, no two workers hold the same key, and lanes of keys are served in turn.
 
-The design is that of client-go's workqueue (https://pkg.go.dev/k8s.io/client-go/util/workqueue), with Lanes for its queue.
+The design is that of client-go's workqueue (https://pkg.go.dev/k8s.io/client-go/util/workqueue), with Lanes for its queue, and two classes of work:
+what has changed goes before what can wait.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ K = TypeVar("K", bound=Hashable)
 
 _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 30.0
+_CHANGES_IN_A_ROW = 8
+"""After so many one comes that can wait, so that these never wait for ever."""
 
 logger = logging.getLogger(__name__)
 
@@ -44,27 +47,41 @@ class WorkQueue(Generic[K]):
         self._delay_of = delay_of
         self._lane_of = lane_of
         self._is_urgent = is_urgent
-        self._ready: Lanes[K] = Lanes()
+        self._changes: Lanes[K] = Lanes()
+        self._later: Lanes[K] = Lanes()
+        self._in_a_row = 0
         self._changed = asyncio.Event()
-        self._running: set[K] = set()
+        self._running: dict[K, bool] = {}
+        """Whether each is one that could wait."""
         self._busy: Counter[str] = Counter()
         self._most_of_a_lane = 1
-        self._again: set[K] = set()
+        self._most_later = 1
+        self._again: dict[K, bool] = {}
+        """Whether it can wait, of each that came while it was being handled."""
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
 
-    def add(self, key: K, *, urgent: bool | None = None) -> None:
+    def add(self, key: K, *, later: bool = False) -> None:
         """Handle it as soon as its lane's turn comes; after the present run, if it is being handled.
 
-        `urgent` says whether it goes before the others of its lane, where that is known better than by the key.
+        `later` is for what can wait, such as numbers: nearly all of what cannot goes before it, of whatever lane.
         """
+        lane = self._lane_of(key)
         if key in self._running:
-            self._again.add(key)
-        else:
-            self._ready.put(self._lane_of(key), key, urgent=self._is_urgent(key) if urgent is None else urgent)
-            self._changed.set()
+            self._again[key] = later and self._again.get(key, True)
+            return
+        if not later:
+            self._later.discard(lane, key)
+            self._changes.put(lane, key, urgent=self._is_urgent(key))
+        elif not self._changes.holds(lane, key):
+            self._later.put(lane, key, urgent=self._is_urgent(key))
+        self._changed.set()
 
-    def add_after(self, key: K, seconds: float, *, urgent: bool | None = None) -> None:
+    def waiting(self) -> dict[str, tuple[int, float]]:
+        """How many wait of each class, and the seconds for which the first of them has."""
+        return {name: (len(lanes), lanes.age()) for name, lanes in (("changes", self._changes), ("later", self._later))}
+
+    def add_after(self, key: K, seconds: float, *, later: bool = False) -> None:
         """Handle it in so many seconds, unless it is scheduled for earlier."""
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
@@ -73,7 +90,7 @@ class WorkQueue(Generic[K]):
             return
         if timer is not None:
             timer.cancel()
-        self._timers[key] = loop.call_at(due, self._fire, key, urgent)
+        self._timers[key] = loop.call_at(due, self._fire, key, later)
 
     def retry_failed(self) -> None:
         """Handle those that failed at once: what they failed of may be over."""
@@ -84,21 +101,24 @@ class WorkQueue(Generic[K]):
                 self.add(key)
 
     async def work(self, workers: int) -> None:
-        """Handle keys with so many workers until cancelled. One lane never has more than half of them, or else one."""
+        """Handle keys with so many workers until cancelled.
+
+        One lane never has more than half of them, or else one; what can wait never more than a quarter, or else one.
+        """
         # Where the API is slow for one namespace, such as behind a webhook that hangs, the others still have workers.
         self._most_of_a_lane = max(1, workers // 2)
+        self._most_later = max(1, workers // 4)
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
                 group.create_task(self._worker())
 
-    def _fire(self, key: K, urgent: bool | None) -> None:
+    def _fire(self, key: K, later: bool) -> None:
         self._timers.pop(key, None)
-        self.add(key, urgent=urgent)
+        self.add(key, later=later)
 
     async def _worker(self) -> None:
         while True:
             lane, key = await self._next()
-            self._running.add(key)
             self._busy[lane] += 1
             try:
                 await self._run(key)
@@ -106,17 +126,29 @@ class WorkQueue(Generic[K]):
                 self._busy[lane] -= 1
                 if not self._busy[lane]:
                     del self._busy[lane]
-                self._running.discard(key)
+                del self._running[key]
                 self._changed.set()
                 if key in self._again:
-                    self._again.discard(key)
-                    self.add(key)
+                    self.add(key, later=self._again.pop(key))
 
     async def _next(self) -> tuple[str, K]:
-        while (ready := self._ready.pop(lambda lane: self._busy[lane] < self._most_of_a_lane)) is None:
+        """The next key, which counts as running from then on."""
+        while True:
+            changes_first = self._in_a_row < _CHANGES_IN_A_ROW
+            for later in (not changes_first, changes_first):
+                ready = self._pop(later)
+                if ready is not None:
+                    self._in_a_row = 0 if later else self._in_a_row + 1
+                    self._running[ready[1]] = later
+                    return ready
             self._changed.clear()
             await self._changed.wait()
-        return ready
+
+    def _pop(self, later: bool) -> tuple[str, K] | None:
+        if later and sum(self._running.values()) >= self._most_later:
+            return None
+        lanes = self._later if later else self._changes
+        return lanes.pop(lambda lane: self._busy[lane] < self._most_of_a_lane)
 
     async def _run(self, key: K) -> None:
         try:
@@ -133,7 +165,7 @@ class WorkQueue(Generic[K]):
             return
         self._failures.pop(key, None)
         if again is not None:
-            self.add_after(key, again)
+            self.add_after(key, again, later=True)
 
 
 def backoff(failures: int, chance: float, *, first: float = _FIRST_DELAY, longest: float = _LONGEST_DELAY) -> float:

@@ -20,6 +20,8 @@ class Fleet(Collector):
     """How many FineTuneJobs there are by namespace, and phase and reason in one text."""
     watches: Callable[[], Mapping[str, float]]
     """Seconds since each watch last brought something, by resource."""
+    queue: Callable[[], Mapping[str, tuple[int, float]]] = dict
+    """How many jobs wait for a pass and the seconds for which the first has, by class of work."""
 
     def collect(self) -> Iterable[Metric]:
         """See prometheus_client."""
@@ -30,6 +32,17 @@ class Fleet(Collector):
         )
         for labels, count in sorted(_labelled(self.jobs()).items()):
             jobs.add_metric(labels, count)
+        depth = GaugeMetricFamily(
+            "finetune_workqueue_depth",
+            "Jobs that wait for a pass, by class: changes go before what can wait, such as numbers.",
+            labels=["class"],
+        )
+        oldest = GaugeMetricFamily(
+            "finetune_workqueue_oldest_seconds", "How long the first of them has waited, by class.", labels=["class"]
+        )
+        for name, (waiting, seconds) in self.queue().items():
+            depth.add_metric([name], waiting)
+            oldest.add_metric([name], seconds)
         watches = GaugeMetricFamily(
             "finetune_watch_age_seconds",
             "Time since the watch of a resource last brought something, a bookmark included; by resource.",
@@ -37,7 +50,7 @@ class Fleet(Collector):
         )
         for resource, seconds in self.watches().items():
             watches.add_metric([resource], seconds)
-        yield from (jobs, watches)
+        yield from (jobs, depth, oldest, watches)
         yield from REGISTRY.collect()
 
 

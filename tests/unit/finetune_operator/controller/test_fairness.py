@@ -23,9 +23,9 @@ from finetune_operator.kube.budget import Budget
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, PROFILES, Kind
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.workqueue import WorkQueue
+from finetune_operator.settings import Settings
 
-QPS, BURST, WORKERS = 50, 100, 8
-"""The operator's defaults."""
+QPS, BURST, WORKERS = Settings().kube_qps, Settings().kube_burst, Settings().workers
 LATENCY = 0.005
 """Seconds that the API server takes for a request."""
 

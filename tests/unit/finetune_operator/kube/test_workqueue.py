@@ -236,3 +236,68 @@ def test_of_a_thousand_keys_with_one_cause_one_line_is_logged_a_minute_and_no_tr
     assert len(lines) == 3
     assert not any(record.exc_info for record in caplog.records)
     assert "more like this" in lines[1].getMessage()
+
+
+async def test_what_can_wait_comes_after_what_cannot_and_yet_comes() -> None:
+    handled: list[str] = []
+    release = asyncio.Event()
+
+    async def handle(key: str) -> None:
+        await release.wait()
+        handled.append(key)
+
+    queue = WorkQueue(handle, delay_of=no_delay, lane_of=lambda key: key[0])
+    for number in range(3):
+        queue.add(f"a-numbers-{number}", later=True)
+    for number in range(20):
+        queue.add(f"a-new-{number}")
+    depths = {name: depth for name, (depth, _) in queue.waiting().items()}
+    async with at_work(queue, workers=1):
+        release.set()
+        await until(lambda: len(handled) == 23)
+
+    first, second, third = (handled.index(f"a-numbers-{number}") for number in range(3))
+    assert depths == {"changes": 20, "later": 3}
+    assert (first, second, third) == (8, 17, 22)
+    assert {name: depth for name, (depth, _) in queue.waiting().items()} == {"changes": 0, "later": 0}
+
+
+async def test_what_can_wait_holds_a_quarter_of_the_workers_at_most() -> None:
+    begun: list[str] = []
+    release = asyncio.Event()
+
+    async def handle(key: str) -> None:
+        begun.append(key)
+        if "numbers" in key:
+            await release.wait()
+
+    queue = WorkQueue(handle, delay_of=no_delay)
+    for number in range(10):
+        queue.add(f"numbers-{number}", later=True)
+    async with at_work(queue, workers=8):
+        await until(lambda: len(begun) == 2)
+        queue.add("new")
+        await until(lambda: "new" in begun)
+        held = len(begun)
+        release.set()
+        await until(lambda: len(begun) == 11)
+
+    assert held == 3
+
+
+async def test_a_key_that_can_wait_moves_up_when_it_cannot_any_more() -> None:
+    handled: list[str] = []
+
+    async def handle(key: str) -> None:
+        handled.append(key)
+
+    queue = WorkQueue(handle, delay_of=no_delay)
+    for key in ("a", "b"):
+        queue.add(key, later=True)
+    queue.add("b")
+    queue.add("b", later=True)
+    async with at_work(queue, workers=1):
+        await until(lambda: len(handled) == 2)
+        await asyncio.sleep(0.01)
+
+    assert handled == ["b", "a"]
