@@ -14,23 +14,35 @@ _OF_VOLUMES = (_UNBOUND, "binding volumes", "persistent volumes to bind", "persi
 """Where these are in the scheduler's message, a claim may know more."""
 
 _PLAIN: list[tuple[str, str, str]] = [
-    # What the scheduler says, what it means, and the field that decides it.
-    (r"Insufficient nvidia\.com/gpu", "too few GPUs are free", "resources.gpus"),
-    (r"Insufficient cpu", "too little CPU is free", "resources.cpu"),
-    (r"Insufficient memory", "too little memory is free", "resources.memory"),
-    (r"Insufficient (\S+)", r"too little \1 is free", ""),
-    (r"Too many pods", "there are as many pods as the node takes", ""),
-    (r"had untolerated taint(?:\(s\))? ?(\{.*\})?", r"a taint that the pod does not tolerate \1", "pod.tolerations"),
-    (r"didn't match Pod's node affinity/selector", "labels are not as asked for", "pod.nodeSelector, pod.affinity"),
-    (r"didn't match pod topology spread constraints.*", "pods are to be spread", "pod.topologySpreadConstraints"),
-    (r"didn't (?:match|satisfy) .*affinity rules", "pods are to be together or apart", "pod.affinity"),
-    (r"were unschedulable", "cordoned, as before a drain", ""),
-    (r"had volume node affinity conflict", "a volume of the pod cannot be used there", ""),
-    (r"had no available volume zone", "a volume of the pod is in another zone", ""),
-    (r"exceed max volume count", "as many volumes as the node takes are in use", ""),
-    (r"did(?:n't find| not find) available persistent volumes to bind", "no volume fits a claim", ""),
-    (r"did not have enough free storage", "too little storage is free for a claim", ""),
-    (r"cannot allocate all claims", "no device fits a claim", ""),
+    # What the scheduler says of some nodes, which those are in plain words, and the field that decides it.
+    (r"Insufficient nvidia\.com/gpu", "with too few free GPUs", "resources.gpus"),
+    (r"Insufficient cpu", "with too little free CPU", "resources.cpu"),
+    (r"Insufficient memory", "with too little free memory", "resources.memory"),
+    (r"Insufficient (\S+)", r"with too little free \1", ""),
+    (r"Too many pods", "full of pods", ""),
+    (
+        r"had untolerated taint(?:\(s\))? ?(\{.*\})?",
+        r"with a taint that the pod does not tolerate \1",
+        "pod.tolerations",
+    ),
+    (r"didn't match Pod's node affinity/selector", "without the labels asked for", "pod.nodeSelector, pod.affinity"),
+    (
+        r"didn't match pod topology spread constraints.*",
+        "where pods would not be spread as asked for",
+        "pod.topologySpreadConstraints",
+    ),
+    (
+        r"didn't (?:match|satisfy) .*affinity rules",
+        "where pods would not be together or apart as asked for",
+        "pod.affinity",
+    ),
+    (r"were unschedulable", "cordoned", ""),
+    (r"had volume node affinity conflict", "where a volume of the pod cannot be used", ""),
+    (r"had no available volume zone", "in another zone than a volume of the pod", ""),
+    (r"exceed max volume count", "with as many volumes as it takes", ""),
+    (r"did(?:n't find| not find) available persistent volumes to bind", "without a volume that fits a claim", ""),
+    (r"did not have enough free storage", "with too little free storage for a claim", ""),
+    (r"cannot allocate all claims", "without a device that fits a claim", ""),
 ]
 
 
@@ -40,29 +52,26 @@ def is_about_claims(message: str) -> bool:
 
 
 def in_plain_words(message: str) -> str:
-    """Such as `too few GPUs are free on 3 of 5 nodes (resources.gpus)`, and the scheduler's own words, shortened."""
-    found = _NODES.fullmatch(message)
-    said = _PREEMPTION.sub("", found[2], count=1).rstrip(". ") if found else message
+    """Such as `of 5 nodes 3 with too few free GPUs (resources.gpus), 2 cordoned`, and the scheduler's own words, shortened."""
     missing = _CLAIM_MISSING.search(message)
     if missing:
         return f"the claim {missing[1]} is not there"
     if _UNBOUND in message:
         return "a claim of the pod has no volume yet"
+    found = _NODES.fullmatch(message)
     if found is None:
         return message
-    parts = [_translate(part, found[1]) for part in re.split(r", (?=\d+ )", said)]
-    if None in parts:
+    said = _PREEMPTION.sub("", found[2], count=1).rstrip(". ")
+    counted = [_COUNT.fullmatch(part) for part in re.split(r", (?=\d+ )", said)]
+    parts = [f"{each[1]} {_translate(each[2])}" for each in counted if each is not None]
+    if len(parts) < len(counted):
         return f"0/{found[1]} nodes are available: {said}"
-    return f"{', '.join(filter(None, parts))}; the scheduler: {said}"
+    return f"of {found[1]} nodes {', '.join(parts)}; the scheduler: {said}"
 
 
-def _translate(part: str, nodes: str) -> str | None:
-    counted = _COUNT.fullmatch(part)
-    if counted is None:
-        return None
+def _translate(said: str) -> str:
     for pattern, plain, field in _PLAIN:
-        match = re.fullmatch(pattern, counted[2])
+        match = re.fullmatch(pattern, said)
         if match:
-            what = match.expand(plain).strip()
-            return f"{what} on {counted[1]} of {nodes} nodes" + (f" ({field})" if field else "")
-    return f"{counted[2]} on {counted[1]} of {nodes} nodes"
+            return match.expand(plain).strip() + (f" ({field})" if field else "")
+    return f'"{said}"'

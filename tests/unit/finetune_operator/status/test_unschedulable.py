@@ -12,36 +12,35 @@ from finetune_operator.status.unschedulable import in_plain_words, is_about_clai
             "0/5 nodes are available: 2 node(s) had untolerated taint {dedicated: ml}, 3 Insufficient nvidia.com/gpu. "
             "preemption: 0/5 nodes are available: 2 Preemption is not helpful for scheduling, "
             "3 No preemption victims found for incoming pod.",
-            "a taint that the pod does not tolerate {dedicated: ml} on 2 of 5 nodes (pod.tolerations), "
-            "too few GPUs are free on 3 of 5 nodes (resources.gpus); "
+            "of 5 nodes 2 with a taint that the pod does not tolerate {dedicated: ml} (pod.tolerations), "
+            "3 with too few free GPUs (resources.gpus); "
             "the scheduler: 2 node(s) had untolerated taint {dedicated: ml}, 3 Insufficient nvidia.com/gpu",
         ),
         (
             "0/1 nodes are available: 1 node(s) had untolerated taint(s). no new claims to deallocate, "
             "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
-            "a taint that the pod does not tolerate on 1 of 1 nodes (pod.tolerations); "
+            "of 1 nodes 1 with a taint that the pod does not tolerate (pod.tolerations); "
             "the scheduler: 1 node(s) had untolerated taint(s)",
         ),
         (
             "0/3 nodes are available: 1 Insufficient cpu, 1 Insufficient example.com/fpga, 3 Insufficient memory.",
-            "too little CPU is free on 1 of 3 nodes (resources.cpu), too little example.com/fpga is free on 1 of 3 nodes, "
-            "too little memory is free on 3 of 3 nodes (resources.memory); "
+            "of 3 nodes 1 with too little free CPU (resources.cpu), 1 with too little free example.com/fpga, "
+            "3 with too little free memory (resources.memory); "
             "the scheduler: 1 Insufficient cpu, 1 Insufficient example.com/fpga, 3 Insufficient memory",
         ),
         (
             "0/2 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) were unschedulable.",
-            "labels are not as asked for on 1 of 2 nodes (pod.nodeSelector, pod.affinity), "
-            "cordoned, as before a drain on 1 of 2 nodes; "
+            "of 2 nodes 1 without the labels asked for (pod.nodeSelector, pod.affinity), 1 cordoned; "
             "the scheduler: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) were unschedulable",
         ),
         (
             "0/2 nodes are available: 2 node(s) had volume node affinity conflict.",
-            "a volume of the pod cannot be used there on 2 of 2 nodes; "
+            "of 2 nodes 2 where a volume of the pod cannot be used; "
             "the scheduler: 2 node(s) had volume node affinity conflict",
         ),
         (
             "0/2 nodes are available: 2 node(s) are made of cheese.",
-            "are made of cheese on 2 of 2 nodes; the scheduler: 2 node(s) are made of cheese",
+            'of 2 nodes 2 "are made of cheese"; the scheduler: 2 node(s) are made of cheese',
         ),
         (
             '0/2 nodes are available: persistentvolumeclaim "nowhere" not found. not found.',

@@ -119,7 +119,7 @@ def test_a_pod_for_which_others_are_preempted_says_so() -> None:
 
     assert status["message"] == (
         "pods of lower priority make room for it on node n2; until then no node can take the pod: "
-        "too few GPUs are free on 2 of 2 nodes (resources.gpus); the scheduler: 2 Insufficient nvidia.com/gpu"
+        "of 2 nodes 2 with too few free GPUs (resources.gpus); the scheduler: 2 Insufficient nvidia.com/gpu"
     )
 
 
