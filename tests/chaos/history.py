@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from devcluster.testing.api import Api
+from devcluster.testing.api import Api, wait_for
 
 _JOBS = "/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunejobs"
 CHILDREN = {
@@ -37,7 +38,9 @@ class History:
         watched = {"finetunejobs": _JOBS, **CHILDREN}
         for kind, path in watched.items():
             where = path.format(namespace=self.namespace)
-            version = self.api("GET", where).body["metadata"]["resourceVersion"]
+            # A real API server serves a new kind a moment after it has said so.
+            listed = wait_for(partial(self.api, "GET", where), lambda answer: answer.code == 200, f"a list of {kind}")
+            version = listed.body["metadata"]["resourceVersion"]
             threading.Thread(target=self._watch, args=(kind, where, version), daemon=True).start()
 
     def stop(self) -> None:
