@@ -271,6 +271,14 @@ def test_of_its_own_namespace_s_secrets_only_its_own_is_written(thief: Api, rele
     assert (denied(another), own.code in (201, 409)) == (CONTROLS, True)
 
 
+def test_of_its_own_namespace_s_config_maps_only_that_of_what_is_used_is_written(thief: Api, release: Release) -> None:
+    config_maps = path(release.home.namespace, "configmaps?dryRun=All")
+
+    another, own = (thief("POST", config_maps, config_map({"name": name})) for name in ("another", f"{NAME}-reports"))
+
+    assert (denied(another), own.code in (201, 409)) == (CONTROLS, True)
+
+
 def test_of_profiles_only_the_default_is_made(thief: Api) -> None:
     profiles = "/apis/finetune.dev/v1alpha1/finetuneprofiles?dryRun=All"
     bodies = [
@@ -320,6 +328,7 @@ def test_nobody_says_which_profile_a_job_keeps_but_operators_of_any_release(
             "PATCH", f"{status}?fieldManager=x&force=true", {**SELF, "status": {"profile": kept}}, APPLY, token=writer
         ),
         admin("PUT", status, forged, token=writer),
+        admin("PATCH", status, {"status": {"usage": {"until": "2026-11-20T12:00:00Z"}}}, MERGE, token=writer),
     ]
     other = admin("PATCH", status, {"status": {"message": "by another"}}, MERGE, token=writer)
     by_operators = [
@@ -328,8 +337,8 @@ def test_nobody_says_which_profile_a_job_keeps_but_operators_of_any_release(
     ]
 
     assert [denied(answer) for answer in refused] == [
-        "status.profile and status.run are written by the operator alone, and by who may update finetunejobs/profile"
-    ] * 3
+        "profile, run and usage in status are written by the operator alone, and by who may update finetunejobs/profile"
+    ] * 4
     assert other.code == 200, other.body
     assert [answer.code for answer in by_operators] == [200, 200]
 

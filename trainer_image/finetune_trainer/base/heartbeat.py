@@ -6,7 +6,7 @@ The watchdog is another process, so that one is found too that is stopped, or th
 import faulthandler
 import os
 import signal
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -46,14 +46,19 @@ class HeartbeatFile:
 
     def __init__(self, folder: Path) -> None:
         """From now on this process answers STACKS_SIGNAL, by `stacks_file`."""
-        self._file = os.open(folder / f"{os.getpid()}.beat", os.O_WRONLY | os.O_CREAT, 0o600)
+        self._path = folder / f"{os.getpid()}.beat"
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
         # Held for as long as the process lives: faulthandler keeps the descriptor alone.
         self._stacks = stacks_file(folder, os.getpid()).open("ab")
         faulthandler.register(STACKS_SIGNAL, file=self._stacks, all_threads=True)
 
     def write(self, beat: Beat) -> None:
-        text = _ADAPTER.dump_json(_ADAPTER.validate_python(asdict(beat))).ljust(_BYTES)
-        os.pwrite(self._file, text, 0)
+        """Write over the record before. Raises OSError where there is no room; the process is not watched any more then."""
+        try:
+            os.pwrite(self._file, _ADAPTER.dump_json(beat).ljust(_BYTES), 0)
+        except OSError:
+            self._path.unlink(missing_ok=True)
+            raise
 
 
 def stacks_file(folder: Path, pid: int) -> Path:
@@ -67,6 +72,6 @@ def read_beats(folder: Path) -> list[Beat]:
     for path in folder.glob("*.beat"):
         try:
             beats.append(_ADAPTER.validate_json(path.read_bytes()))
-        except ValidationError:
-            continue  # not written yet
+        except (OSError, ValidationError):
+            continue  # not written yet, or not any more
     return sorted(beats, key=lambda beat: beat.rank)

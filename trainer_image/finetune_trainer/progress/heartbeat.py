@@ -4,6 +4,7 @@ A step that is late is a stall only once it is known how long steps take: the fi
 model was loaded again. Whatever else a run does has no usual length, so that the watchdog looks for other signs of life.
 """
 
+import logging
 import os
 import statistics
 import threading
@@ -21,6 +22,8 @@ USUAL_STEPS: Final = 20
 FIRST_STEPS: Final = 3
 """So many are taken for no measure."""
 _RECENT = 50
+logger = logging.getLogger(__name__)
+
 _DOING_LETTERS = 200
 
 
@@ -99,9 +102,15 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Say that the process moves."""
-        if self._folder is None:
-            return
         with self._lock:
+            try:
+                self._write()
+            except OSError as error:  # never worth a run
+                logger.warning("the run is not watched any more: %s", error)
+                self._folder = None
+
+    def _write(self) -> None:
+        if self._folder is not None:
             self._file = self._file or HeartbeatFile(self._folder)
             self._moves += 1
             beat = Beat(

@@ -118,7 +118,8 @@ class _Watchdog:
         self._seen: dict[int, _Seen] = {}
         self._last_look = time.monotonic()
         self._said = False
-        self._stopping = False
+        self._over = False
+        """Whether there is nothing to watch any more."""
         self._waits_for_others = 0.0
         """Seconds for which the run may go on that waits for another machine."""
 
@@ -130,13 +131,26 @@ class _Watchdog:
             self._signals.wait(_POLL_SECONDS)
             for number in self._signals.received:
                 os.kill(self._child, number)
-                self._stopping = True  # it saves what it has, in the time that Kubernetes leaves
+                self._over = True  # it saves what it has, in the time that Kubernetes leaves
             self._signals.received.clear()
+            if not self._over and self._ends_the_run():
+                return ExitCode.STALLED
+
+    def _ends_the_run(self) -> bool:
+        """Whether the run did not move, and is ended."""
+        try:
             watched = self._look()
-            if not self._stopping and self._is_stalled(watched):
-                stacks = collect(self._folder, [each.beat.pid for each in watched])
-                if self._is_ours(watched, stacks):
-                    return self._end(watched, stacks)
+            if not self._is_stalled(watched):
+                return False
+            stacks = collect(self._folder, [each.beat.pid for each in watched])
+            if not self._is_ours(watched, stacks):
+                return False
+            self._end(watched, stacks)
+        except Exception:  # a fault of the watchdog is never worth a run
+            logger.exception("the run is not watched any more")
+            self._over = True
+            return False
+        return True
 
     def _ended(self) -> int | None:
         """Return the exit code of the trainer, 128 + N after signal N; None while it runs. Also takes in what others left."""
@@ -193,7 +207,7 @@ class _Watchdog:
         self._waits_for_others = min(each.silence for each in watched) + _OTHERS_SECONDS * (1 if node == 0 else 2)
         return ENV_NODE_RANK not in os.environ
 
-    def _end(self, watched: list[Watched], stacks: dict[int, Stacks]) -> int:
+    def _end(self, watched: list[Watched], stacks: dict[int, Stacks]) -> None:
         """Log and report the stacks, and kill all that runs."""
         found = suspects(watched, stacks)
         message = redact(explain(watched, found, stacks))
@@ -211,7 +225,6 @@ class _Watchdog:
         resumed_from = watched[0].beat.resumed_from
         write_final_report(FinalReport(exit_code=ExitCode.STALLED, failure=failure, resumed_from_step=resumed_from))
         _kill({self._child, *(each.beat.pid for each in watched)})
-        return ExitCode.STALLED
 
 
 def _whole(process: Watched, stacks: dict[int, Stacks]) -> str:

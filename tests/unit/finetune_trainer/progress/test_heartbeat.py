@@ -1,6 +1,8 @@
 """How long a run may make no move."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,3 +123,15 @@ def test_nothing_is_written_where_nobody_watches() -> None:
     steps(heartbeat, Clock(), 5, 1)
 
     assert heartbeat.deadline is None
+
+
+def test_a_disk_without_room_ends_the_watch_and_not_the_run(folder: Path, clock: Clock, monkeypatch: Any) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    heartbeat = Heartbeat(folder, clock=clock)
+    heartbeat.stage("Training", None)
+    monkeypatch.setattr(os, "pwrite", full)
+    heartbeat.step(1)
+
+    assert (read_beats(folder), heartbeat.deadline) == ([], None)

@@ -1,0 +1,55 @@
+"""A trainer that is stopped in the middle: it is said, ended and replaced, and what it used is counted."""
+
+from datetime import datetime
+from typing import Any
+
+import psutil
+import pytest
+from tests.integration.fixtures import Space, finetunejob
+from tests.integration.test_jobs_interrupted import LONG, in_the_middle
+
+from finetune_api.report import ENV_SERVER_URL
+
+pytestmark = pytest.mark.slow
+
+
+def trainer_of(name: str) -> psutil.Process:
+    """The process that trains: its parent is the first process of the pod."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(ENV_SERVER_URL, "").endswith(f"/finetunejobs/{name}"):
+                found.append(process)
+        except psutil.Error:
+            continue
+    pids = {process.pid for process in found}
+    return next(process for process in found if process.ppid() in pids)
+
+
+def ran(pod: dict[str, Any]) -> float:
+    """Seconds for which the container of a pod ran."""
+    state = pod["status"]["containerStatuses"][0]["state"]["terminated"]
+    return (datetime.fromisoformat(state["finishedAt"]) - datetime.fromisoformat(state["startedAt"])).total_seconds()
+
+
+def test_a_trainer_that_stops_is_said_ended_and_replaced_and_its_time_is_counted(space: Space) -> None:
+    space.apply(finetunejob("still", **LONG, runPolicy={"progressDeadlineSeconds": 20, "backoffLimit": 1}))
+    before = space.until("still", in_the_middle, "the middle of its training")
+
+    trainer_of("still").suspend()
+    said = space.until("still", lambda s: s["conditions"][0]["reason"] == "NotMoving", "that it does not move")
+    ended = space.until("still", lambda s: "exitCode" in s["attempts"][0], "the end of its first attempt")
+    end = space.end_of("still")
+
+    assert "no step since" in said["message"]
+    assert {name: ended["attempts"][0][name] for name in ("exitCode", "reason")} == {
+        "exitCode": 19,
+        "reason": "ProgressStalled",
+    }
+    assert end["phase"] == "Succeeded"
+    assert end["attempts"][1]["resumedFromStep"] >= before["latestCheckpoint"]["step"]
+    events = [each["reason"] for each in space.list("events") if each["involvedObject"]["name"] == "still"]
+    assert "NotMoving" in events
+    pods = space.list("pods", "finetune.dev/job-name=still")
+    assert len(pods) == 2
+    assert end["usage"]["podSeconds"] == sum(map(ran, pods))
