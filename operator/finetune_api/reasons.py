@@ -256,5 +256,6 @@ class Reason(StrEnum):
     TRAINING = "Training", "The model is being trained."
     WAITING_FOR_ADMISSION = "WaitingForAdmission", "Something else than spec.suspend holds the Job suspended."
     WAITING_FOR_POD = "WaitingForPod", "The Job has no pod yet, or the pod no node."
+    WORKLOAD_DEACTIVATED = "WorkloadDeactivated", "Somebody, or Kueue after too many tries, has deactivated the job's Workload.", "Find out why, and set spec.active of the Workload to true."
     WAITING_FOR_QUOTA = "WaitingForQuota", "The Job waits in its queue."
     # fmt: on

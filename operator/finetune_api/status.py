@@ -403,6 +403,16 @@ class Condition(LenientModel):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
 
 
+class Waiting(LenientModel):
+    """What a job waits for in its queue."""
+
+    reason: ReasonText
+    since: Time
+    """Since when it has waited."""
+    position: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
+    """Its place among all that wait for the same quota, from 1, where Kueue's visibility API says it."""
+
+
 class FineTuneJobStatus(LenientModel):
     """What was observed of the job. Written by the operator alone."""
 
@@ -419,6 +429,8 @@ class FineTuneJobStatus(LenientModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = []
+    waiting: Waiting | None = None
+    """Set while the phase is Queued."""
     start_time: Time | None = None
     completion_time: Time | None = None
     progress: Progress | None = None

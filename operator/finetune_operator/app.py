@@ -16,6 +16,7 @@ from finetune_api.profile import DEFAULT_NAME, OPEN, safe_profile
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.kopf_watch import KopfWatch
+from finetune_operator.controller.kueue import Kueue
 from finetune_operator.controller.monthly_use import MonthlyUse
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.ours import Ours
@@ -136,6 +137,7 @@ class Operator:
             blocked=self._blocked,
             trouble_of=self._troubles.about,
             numbers=self._numbers,
+            kueue=Kueue(self._kube) if settings.kueue else None,
         )
         self._kopf_watch = KopfWatch(
             client.configuration,

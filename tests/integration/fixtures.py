@@ -130,7 +130,7 @@ def release(finetune_crd: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
     """The chart's release whose account the session's operator uses, as the operator of a cluster would."""
     home = Space(finetune_crd, f"release-{uuid.uuid4().hex[:8]}")
     home.create()
-    with installed(home, tmp_path_factory.mktemp("release")) as made:
+    with installed(home, tmp_path_factory.mktemp("release"), {"kueue": True}) as made:
         yield made
     home.kubectl("delete", "namespace", home.namespace, "--wait=false")
 

@@ -60,6 +60,7 @@ def installed(home: Space, folder: Path, values: Json | None = None) -> Iterator
             {
                 "FINETUNE_OPERATOR_NAMESPACE": home.namespace,
                 "FINETUNE_OPERATOR_WATCH_NAMESPACES": ",".join(values.get("watchNamespaces", [])),
+                "FINETUNE_OPERATOR_KUEUE": json.dumps(values.get("kueue", False)),
                 "FINETUNE_OPERATOR_SECRET_NAME": f"{NAME}-reports",
             },
         )

@@ -10,6 +10,7 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
+from finetune_operator.controller.kueue import Kueue
 from finetune_operator.job.claims import claim_of, claim_subjects
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.former_runs import ending, former_runs
@@ -37,8 +38,13 @@ class Observer:
         pods: Informer,
         clock: Callable[[], float],
         trouble_of: Callable[[str], str] = lambda _: "",
+        kueue: Kueue | None = None,
     ) -> None:
-        """`trouble_of` returns what the last connection of an address to the report endpoint came to nothing of."""
+        """`trouble_of` returns what the last connection of an address to the report endpoint came to nothing of.
+
+        `kueue` is asked why a Job waits in its queue.
+        """
+        self._kueue = kueue
         self._kube = kube
         self._trouble_of = trouble_of
         self._clock = clock
@@ -176,12 +182,21 @@ class Observer:
             # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
             pods = await self._list(PODS, finetunejob)
             return self._with_pods(observed, finetunejob, job.name, entry, pods)
+        if job.suspended and job.queue and not spec.suspend and self._kueue is not None:
+            return replace(observed, blocked=await self._in_queue(finetunejob, job, entry, self._kueue))
         asked = unexplained(observed, spec, claim_subjects(finetunejob, spec), now)
         if asked is None:
             return observed
         if not entry.obstacle.holds(asked, self._clock()):
             entry.obstacle.note(asked, await self._answer(finetunejob, asked), self._clock())
         return replace(observed, blocked=entry.obstacle.cause)
+
+    async def _in_queue(self, finetunejob: FineTuneJob, job: JobState, entry: Entry, kueue: Kueue) -> Cause | None:
+        """Why the Job waits in its queue, as it was when last asked for."""
+        about = "queue", job.uid
+        if not entry.obstacle.holds(about, self._clock()):
+            entry.obstacle.note(about, await kueue.why_in_queue(finetunejob.namespace, job), self._clock())
+        return entry.obstacle.cause
 
     async def _answer(self, finetunejob: FineTuneJob, asked: Question) -> Cause | None:
         """The Warning that explains a wait, or what a claim of the job's own shows where none does."""

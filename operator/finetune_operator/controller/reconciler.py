@@ -13,6 +13,7 @@ from finetune_api.status import FineTuneJobStatus
 from finetune_operator.controller.blocked import BlockedJobs, Obstacle
 from finetune_operator.controller.cache import Entry, FineTuneJobs
 from finetune_operator.controller.children import Children
+from finetune_operator.controller.kueue import Kueue
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.observer import Observer, about_children
 from finetune_operator.controller.profiles import Profiles
@@ -53,12 +54,13 @@ class Reconciler:
         blocked: BlockedJobs,
         numbers: Numbers,
         trouble_of: Callable[[str], str] = lambda _: "",
+        kueue: Kueue | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._finetunejobs = finetunejobs
         self._clock = clock
         self._blocked = blocked
-        self._observer = Observer(kube, jobs=jobs, pods=pods, clock=clock, trouble_of=trouble_of)
+        self._observer = Observer(kube, jobs=jobs, pods=pods, clock=clock, trouble_of=trouble_of, kueue=kueue)
         self._profiles = profiles
         self._children = Children(kube, pod_defaults, clock)
         self._status = StatusWriter(kube, finetunejobs, numbers, clock)
@@ -166,7 +168,7 @@ def _next_look(
 
     `until_asked` are those until what is in the way is looked at again.
     """
-    if status.phase == "Queued" and observed.under_way.job is None:
+    if status.phase == "Queued":
         return until_asked
     if finetunejob.spec is None or status.phase not in ("Pending", "Preparing", "Running"):
         return None

@@ -90,13 +90,15 @@ class Kube:
         self._budget = Budget(per_second=qps, burst=burst)
         self._may_write = may_write
 
-    async def get(self, kind: Kind, namespace: str, name: str, *, on_behalf_of: str = "") -> JsonObject | None:
+    async def get(
+        self, kind: Kind, namespace: str, name: str, *, on_behalf_of: str = "", subresource: str | None = None
+    ) -> JsonObject | None:
         """The object as it is now, or None if there is none.
 
         One that is in no namespace (`""`) is asked for at the cost of the one that needs it.
         """
         try:
-            return await self._json("GET", kind, namespace or on_behalf_of, kind.path(namespace, name))
+            return await self._json("GET", kind, namespace or on_behalf_of, kind.path(namespace, name, subresource))
         except NotFoundException:
             return None
 

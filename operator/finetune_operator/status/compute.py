@@ -6,10 +6,11 @@ from datetime import datetime
 
 from finetune_api.base import JsonObject
 from finetune_api.report import TrainerState
-from finetune_api.status import Failure, FineTuneJobStatus, LatestCheckpoint, Progress, Provenance, Run
+from finetune_api.status import Failure, FineTuneJobStatus, LatestCheckpoint, Progress, Provenance, Run, Waiting
 from finetune_operator.job.claims import output_uri
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
+from finetune_operator.job.workload import InQueue
 from finetune_operator.status.attempts import tracked_attempts, update_attempts
 from finetune_operator.status.conditions import build_conditions
 from finetune_operator.status.merge_reports import merge_reports
@@ -55,6 +56,7 @@ def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> 
             "run": _run(finetunejob),
             "phase": verdict.phase,
             "message": verdict.message,
+            "waiting": _waiting(before, verdict, observed, now),
             "conditions": build_conditions(verdict, before.conditions, finetunejob.generation, now),
             "completion_time": verdict.ended,
             "failure": _failure(verdict),
@@ -106,6 +108,15 @@ def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tu
 def _run(finetunejob: FineTuneJob) -> Run:
     run, spec = finetunejob.run, finetunejob.spec
     return run if spec is None else run.model_copy(update={"output": output_uri(finetunejob, spec)})
+
+
+def _waiting(before: FineTuneJobStatus, verdict: Verdict, observed: Observation, now: datetime) -> Waiting | None:
+    if verdict.phase != "Queued":
+        return None
+    since = before.waiting.since if before.waiting is not None else now
+    blocked = observed.under_way.blocked
+    position = blocked.position if isinstance(blocked, InQueue) else None
+    return Waiting(reason=verdict.reason, since=since, position=position)
 
 
 def _failure(verdict: Verdict) -> Failure | None:

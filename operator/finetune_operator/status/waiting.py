@@ -9,6 +9,7 @@ from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Cause, JobState, Observation, PodState
 from finetune_operator.job.warnings import Question, Subject
+from finetune_operator.job.workload import InQueue
 from finetune_operator.status.disruptions import describe_loss, lost_pod
 from finetune_operator.status.failures import failed_pods
 from finetune_operator.status.image_pulls import PULLING, PULLS, describe_pull, is_pull, unwrap
@@ -60,11 +61,13 @@ def why_waiting(observed: Observation, spec: FineTuneJobSpec, now: datetime) -> 
     job, blocked = observed.job, observed.blocked
     if job is None:
         return Waiting(blocked.reason, blocked.message) if blocked else Waiting(Reason.CREATING, "creating the Job")
-    return _waiting_for_quota(job) if job.suspended else _waiting_for_pods(observed, spec, now)
+    return _waiting_for_quota(job, blocked) if job.suspended else _waiting_for_pods(observed, spec, now)
 
 
-def _waiting_for_quota(job: JobState) -> Waiting:
+def _waiting_for_quota(job: JobState, blocked: Cause | None) -> Waiting:
     """Why a Job is suspended that the user has not suspended."""
+    if isinstance(blocked, InQueue):
+        return Waiting(blocked.reason, blocked.message)
     if job.queue:
         return Waiting(Reason.WAITING_FOR_QUOTA, f"waiting for quota in the queue {job.queue}")
     return Waiting(Reason.WAITING_FOR_ADMISSION, "waiting: the Job is suspended, and not by spec.suspend")

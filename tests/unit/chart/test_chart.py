@@ -39,6 +39,7 @@ EVERY_VALUE: Json = {
     "profile": "open",
     "safeLimits": {"gpus": 2, "nodes": None},
     "platformUser": True,
+    "kueue": True,
     "jobNetworkPolicies": False,
     "watchNamespaces": ["team-a", "team-b"],
     "serviceAccount": {"name": "tuner-account", "annotations": {"example.com/role": "tuner"}},
@@ -253,6 +254,7 @@ def test_every_value_reaches_its_place(render: Render) -> None:
     assert (container["image"], container["imagePullPolicy"]) == (f"registry.example.com/operator@{DIGEST}", "Always")
     assert container["resources"] == {"limits": {"memory": "1Gi"}, "requests": {"cpu": "50m", "memory": "160Mi"}}
     assert env == {
+        "KUEUE": "true",
         "NAMESPACE": None,
         "TRAINER_IMAGE": "registry.example.com/trainer:4.5.6",
         "PLATFORM_USER": "true",
@@ -651,7 +653,28 @@ def test_a_release_that_looks_like_a_number_is_still_a_name(render: Render) -> N
     assert deployment["spec"]["selector"]["matchLabels"]["app.kubernetes.io/instance"] == "1e5"
 
 
-@pytest.mark.parametrize("version", ["1.30", "1.36", "1.37"])
+def test_kueue_is_read_where_it_is_asked_for(render: Render) -> None:
+    kueue = [
+        {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["list"]},
+        {
+            "apiGroups": ["visibility.kueue.x-k8s.io"],
+            "resources": ["localqueues/pendingworkloads"],
+            "verbs": ["get"],
+        },
+    ]
+
+    objects = render(kueue=True, watchNamespaces=["team-a"])
+
+    assert objects["Role/team-a/ft-finetune-operator"]["rules"] == [*NAMESPACED_RULES, *kueue]
+    container = objects["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]["containers"][0]
+    assert {"name": "FINETUNE_OPERATOR_KUEUE", "value": "true"} in container["env"]
+
+
+BETWEEN = [pytest.param(f"1.{minor}", marks=pytest.mark.slow) for minor in range(31, 37)]
+"""Versions of Kubernetes between the oldest and the newest that are supported."""
+
+
+@pytest.mark.parametrize("version", ["1.30", *BETWEEN, "1.37"])
 @pytest.mark.parametrize("values", [{}, EVERY_VALUE, {"watchNamespaces": ["team-a"]}], ids=["default", "all", "one"])
 def test_every_object_is_what_the_kubernetes_api_takes(render: Render, values: Json, version: str) -> None:
     for each in render(**values).values():

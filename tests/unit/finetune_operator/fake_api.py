@@ -37,7 +37,9 @@ class FakeApi(Kube):
         if self.requests[-1] in self.failures:
             raise self.failures[self.requests[-1]]
 
-    async def get(self, kind: Kind, namespace: str, name: str, *, on_behalf_of: str = "") -> dict[str, Any] | None:
+    async def get(
+        self, kind: Kind, namespace: str, name: str, *, on_behalf_of: str = "", subresource: str | None = None
+    ) -> dict[str, Any] | None:
         self._note("get", kind)
         return deepcopy(self.objects.get((kind.plural, name)))
 

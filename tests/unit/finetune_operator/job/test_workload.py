@@ -1,0 +1,99 @@
+"""What a Workload of Kueue says of a Job that waits, in Kueue's own words.
+
+The Workloads are as Kueue 0.14 leaves them: see its pkg/scheduler and apis/kueue/v1beta2/workload_types.go.
+"""
+
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.samples import job
+
+from finetune_operator.job.observation import parse_job
+from finetune_operator.job.workload import why_in_queue, workload_of
+
+NO_ROOM = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor a100, 2 more needed"
+
+
+def workload(*conditions: tuple[str, str, str, str], name: str = "job-yelp-19797", **spec: Any) -> dict[str, Any]:
+    """A Workload with conditions of type, status, reason and message."""
+    keys = ("type", "status", "reason", "message")
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}
+    return {
+        "metadata": {"name": name, "ownerReferences": [owner]},
+        "spec": {"queueName": "team-a", "active": True, **spec},
+        "status": {"conditions": [dict(zip(keys, each, strict=True)) for each in conditions]},
+    }
+
+
+PENDING = ("QuotaReserved", "False", "Pending", NO_ROOM)
+EVICTED = ("Evicted", "True", "Preempted", "Preempted to accommodate a workload (UID: 1) due to prioritization")
+RESERVED = ("QuotaReserved", "True", "QuotaReserved", "Quota reserved in ClusterQueue research")
+LINE = [
+    {"metadata": {"name": "job-other-1"}, "positionInClusterQueue": 0, "positionInLocalQueue": 0},
+    {"metadata": {"name": "job-yelp-19797"}, "positionInClusterQueue": 6, "positionInLocalQueue": 1},
+]
+
+
+@pytest.mark.parametrize(
+    ("raw", "pending", "reason", "message", "position"),
+    [
+        (workload(), [], "WaitingForQuota", "waiting for quota in the queue team-a", None),
+        (
+            workload(PENDING),
+            LINE,
+            "WaitingForQuota",
+            f"waiting for quota in the queue team-a, at place 7: {NO_ROOM}",
+            7,
+        ),
+        (
+            workload(EVICTED, PENDING),
+            [],
+            "WaitingForQuota",
+            f"waiting for quota in the queue team-a: evicted: Preempted ({EVICTED[3]}); {NO_ROOM}",
+            None,
+        ),
+        (
+            workload(PENDING, active=False),
+            LINE,
+            "WorkloadDeactivated",
+            "the Workload job-yelp-19797 is deactivated: set its spec.active to true to have it queued again",
+            None,
+        ),
+        (
+            workload(RESERVED),
+            [],
+            "WaitingForAdmission",
+            "quota is reserved in the queue team-a; waiting for admission",
+            None,
+        ),
+    ],
+    ids=["just made", "no room", "preempted", "deactivated", "reserved"],
+)
+def test_the_wait_is_explained(
+    raw: dict[str, Any], pending: list[dict[str, Any]], reason: str, message: str, position: int | None
+) -> None:
+    said = why_in_queue(raw, "team-a", pending)
+
+    assert (said.reason, said.message, said.position) == (reason, message, position)
+
+
+def test_admission_checks_that_have_not_passed_are_named() -> None:
+    raw = workload(RESERVED)
+    raw["status"]["admissionChecks"] = [
+        {"name": "budget", "state": "Ready"},
+        {"name": "capacity", "state": "Pending", "message": "waiting for 2 nodes"},
+        {"name": "multikueue", "state": "Retry"},
+    ]
+
+    said = why_in_queue(raw, "team-a", [])
+
+    assert said.message.endswith("waiting for its admission checks: capacity (waiting for 2 nodes), multikueue")
+
+
+def test_a_workload_belongs_to_the_job_that_owns_it_whatever_its_label() -> None:
+    waiting = parse_job(job(suspend=True, start=None))
+    foreign = workload(name="a")
+    foreign["metadata"]["ownerReferences"][0]["uid"] = "another"
+
+    assert workload_of(waiting, [foreign, {"metadata": {"name": "b"}}]) is None
+    assert workload_of(waiting, [foreign, workload()]) == workload()
