@@ -1,5 +1,6 @@
 """Who may report for which job, asked with the cluster's own tokens. The pods wait for a node that is not there."""
 
+import json
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from devcluster.testing.api import wait_for
 from finetune_api.report import AUDIENCE
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import report_path
+from finetune_trainer.progress.endpoint import Endpoint
 
 REPORT = {"report": {"sequence": 1, "stage": "Training"}}
 NOWHERE = {"nodeSelector": {"example.com/nowhere": "here"}}
@@ -71,6 +73,48 @@ def test_a_pod_reports_for_its_own_job_and_for_no_other(reporting: Reporting) ->
     token = reporting.token(reporting.pod_of("report-a"))
 
     assert [reporting.post(token, job) for job in ("report-a", "report-b")] == [200, 403]
+
+
+def test_the_trainer_s_own_client_keeps_its_connection_and_is_told_when_to_report_next(
+    reporting: Reporting, tmp_path: Path
+) -> None:
+    token = reporting.token(reporting.pod_of("report-a"))
+    reporting.post(token, "report-a")
+    (tmp_path / "token").write_text(token)
+    url = reporting.root + report_path(Key(reporting.space.namespace, "report-a"))
+    endpoint = Endpoint(url, reporting.ca, tmp_path / "token")
+
+    answers, sockets = [], set()
+    for sequence in (2, 3, 4):
+        report = {"report": {"sequence": sequence, "stage": "Training", "progress": {"step": sequence}}}
+        answers.append(endpoint.post(json.dumps(report).encode(), 10).next_report_seconds)
+        assert endpoint._connection is not None
+        sockets.add(endpoint._connection.sock)
+    endpoint.close()
+
+    assert len(sockets) == 1
+    assert all(seconds and seconds < 3 for seconds in answers)
+
+
+def test_a_pod_that_was_removed_while_its_container_lives_on_is_told_so_at_once(
+    reporting: Reporting, tmp_path: Path
+) -> None:
+    reporting.space.apply(finetunejob("report-c", pod=NOWHERE))
+    pod = wait_for(lambda: reporting.pod_of("report-c"), bool, "a pod of report-c")
+    token = reporting.token(pod)
+    before = reporting.post(token, "report-c")
+
+    reporting.space.kubectl("delete", "pod", pod, "--grace-period=0", "--force")
+    answers: list[int] = []
+
+    def report_again() -> int:
+        answers.append(reporting.try_to_post(token, "report-c"))
+        return answers[-1]
+
+    wait_for(report_again, lambda status: status == 403, "the refusal")
+
+    assert before == 200
+    assert set(answers) <= {200, 403}
 
 
 @pytest.mark.parametrize(
