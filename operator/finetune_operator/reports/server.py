@@ -119,7 +119,8 @@ class _Endpoint:
         try:
             response = await self._take(request)
         except web.HTTPException as refusal:
-            answer = _ANSWERS.get(refusal.status, "not_a_report")
+            is_unseen = isinstance(refusal.__context__, NotSeenYet)
+            answer = "unknown_pod" if is_unseen else _ANSWERS.get(refusal.status, "not_a_report")
             self._troubles.note(
                 address, f"its last report was refused with {refusal.status} ({answer.replace('_', ' ')})"
             )

@@ -31,6 +31,7 @@ from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import Received, report_path
 from finetune_operator.kube.client import Kube
 from finetune_operator.kube.rate_limit import RateLimit
+from finetune_operator.metrics.instruments import REGISTRY
 from finetune_operator.reports.certificates import Certificates
 from finetune_operator.reports.connections import Bounds
 from finetune_operator.reports.pod_owner import NotSeenYet
@@ -537,6 +538,23 @@ async def test_what_a_pod_s_connections_came_to_nothing_of_is_remembered_until_a
         "its last report was refused with 401 (bad token)",
         "",
     ]
+
+
+async def test_each_answer_is_counted(endpoint: Endpoint, api_server: Any) -> None:
+    names = ("taken", "not_a_report", "bad_token", "not_its_pod", "unknown_pod")
+
+    def counts() -> list[float]:
+        return [REGISTRY.get_sample_value("finetune_reports_total", {"answer": name}) or 0.0 for name in names]
+
+    before = counts()
+    await endpoint.post(api_server.issue("train-abc"))
+    await endpoint.post(api_server.issue("train-abc"), data=b"{")
+    await endpoint.post("opaque")
+    await endpoint.post(api_server.issue("train-abc"), job=Key("team-a", "other"))
+    endpoint.pods.behind = True
+    await endpoint.post(api_server.issue("train-abc"))
+
+    assert [after - earlier for after, earlier in zip(counts(), before, strict=True)] == [1.0] * 5
 
 
 async def test_a_namespace_has_only_so_many_bodies_under_way(
