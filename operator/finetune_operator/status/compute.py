@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
 from finetune_api.report import TrainerState
 from finetune_api.status import Failure, FineTuneJobStatus, LatestCheckpoint, Progress, Provenance, Run, Waiting
 from finetune_operator.job.claims import output_uri
@@ -195,5 +196,5 @@ def _transitions(status: JsonObject) -> list[object]:
     """The part of a status that no report of the trainer changes by itself: a pod may send another each second."""
     return [
         *(status.get(name) for name in _TRANSITIONS),
-        *((each["type"], each["status"]) for each in status.get("conditions", [])),
+        *((each["type"], each["status"], each["reason"] == Reason.NOT_MOVING) for each in status.get("conditions", [])),
     ]

@@ -17,6 +17,7 @@ from tests.unit.finetune_operator.samples import (
 from tests.unit.finetune_operator.status.statuses import REPORT, compute
 
 from finetune_operator.job.finetunejob import parse_finetunejob
+from finetune_operator.status.compute import compare
 from finetune_operator.status.job_event import job_event
 
 STILL = (
@@ -58,6 +59,7 @@ def test_it_is_announced_once() -> None:
         for before, after in ((moving, still), (still, later))
     ]
 
+    assert compare(parsed(moving).status, parsed(still).status).urgent
     assert events[1] is None
     assert events[0] is not None
     assert (events[0]["type"], events[0]["reason"]) == ("Warning", "NotMoving")
