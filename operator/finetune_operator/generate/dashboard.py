@@ -58,8 +58,26 @@ ROWS: Final[dict[str, list[Panel]]] = {
         Panel("From a pod's start to Running", "s", _quantiles("finetune_attempt_startup_seconds")),
         Panel("From creation to the first step", "s", _quantiles("finetune_job_time_to_first_step_seconds")),
     ],
+    "Usage": [
+        Panel(
+            "GPUs that train, by namespace",
+            "short",
+            {"{{namespace}}": f"sum by (namespace) (rate(finetune_gpu_seconds_total{{{_IN}}}[$__rate_interval]))"},
+            stacked=True,
+        ),
+        Panel(
+            "Share of GPU-seconds that is lost to repeated steps and starts",
+            "percentunit",
+            {
+                "{{namespace}}": f"sum by (namespace) (increase(finetune_gpu_seconds_lost_total{{{_IN}}}[1d])) / "
+                f"sum by (namespace) (increase(finetune_gpu_seconds_total{{{_IN}}}[1d]))"
+            },
+        ),
+    ],
     "Operator": [
         Panel("A pass for one job", "s", _quantiles("finetune_reconcile_seconds")),
+        Panel("Jobs that wait for a pass", "short", {"{{class}}": f"sum by (class) (finetune_workqueue_depth {_LEADING})"}, stacked=True),
+        Panel("How long the first of them waits", "s", {"{{class}}": f"max by (class) (finetune_workqueue_oldest_seconds {_LEADING})"}),
         Panel(
             "Requests to the API",
             "reqps",

@@ -63,7 +63,13 @@ def series() -> dict[str, set[str]]:
     instruments.ATTEMPTS_ENDED.labels("team-a", "RowFails").inc(0)
     instruments.REPORTS.labels("taken").inc(0)
     instruments.KUBE_REQUESTS.labels("get", "jobs", "200").inc(0)
-    fleet = Fleet(jobs=lambda: {("team-a", "Running Training"): 1}, watches=lambda: {"jobs": 1.0})
+    instruments.GPU_SECONDS.labels("team-a").inc(0)
+    instruments.GPU_SECONDS_LOST.labels("team-a").inc(0)
+    fleet = Fleet(
+        jobs=lambda: {("team-a", "Running Training"): 1},
+        watches=lambda: {"jobs": 1.0},
+        queue=lambda: {"changes": (1, 0.5)},
+    )
     return {sample.name: set(sample.labels) for family in fleet.collect() for sample in family.samples}
 
 
