@@ -359,7 +359,7 @@ class Run(LenientModel):
     begin_time: Time | None = None
     """When it took the place of the former run. Absent of the first one, which begins with the job."""
     output: RunFolder | None = None
-    """The folder that it writes to. Absent where nothing is left of it: the claim of a run that had saved nothing was deleted."""
+    """The folder that it writes to."""
 
 
 class PreviousRun(LenientModel):
