@@ -22,8 +22,8 @@ from finetune_operator.job.run import has_begun
 from finetune_operator.job.warnings import Question, newest_answer, why_unbound
 from finetune_operator.kube.client import JOBS, PODS, PVCS, Kind, Kube
 from finetune_operator.kube.errors import api_message
-from finetune_operator.kube.events import warnings_about
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.warnings import Warnings
 from finetune_operator.status.waiting import unexplained
 
 
@@ -46,6 +46,7 @@ class Observer:
         """
         self._kueue = kueue
         self._kube = kube
+        self._warnings = Warnings(kube, clock)
         self._trouble_of = trouble_of
         self._clock = clock
         self._jobs = jobs
@@ -201,8 +202,7 @@ class Observer:
     async def _answer(self, finetunejob: FineTuneJob, asked: Question) -> Cause | None:
         """The Warning that explains a wait, or what a claim of the job's own shows where none does."""
         namespace = finetunejob.namespace
-        warnings = [each for about in asked.subjects for each in await warnings_about(self._kube, namespace, about)]
-        answer = newest_answer(asked, warnings)
+        answer = newest_answer(asked, await self._warnings.about(namespace, asked.subjects))
         own = next((each for each in asked.subjects if each.name == finetunejob.names.claim), None)
         if answer is not None or own is None:
             return answer

@@ -2,14 +2,12 @@
 
 import logging
 
-from kubernetes.aio.client.exceptions import ForbiddenException
-
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_operator.job.observation import Cause, parse_time
 from finetune_operator.job.warnings import Subject, Warned
 from finetune_operator.kube.client import EVENTS, Kube
-from finetune_operator.kube.errors import API_FAILURES, api_message
+from finetune_operator.kube.errors import API_FAILURES
 
 logger = logging.getLogger(__name__)
 
@@ -20,21 +18,6 @@ async def post(kube: Kube, event: JsonObject) -> None:
         await kube.create(EVENTS, event)
     except API_FAILURES as error:
         logger.warning("an Event was lost: %s", type(error).__name__)
-
-
-async def warnings_about(kube: Kube, namespace: str, subject: Subject) -> list[Warned]:
-    """The Warnings about an object, such as that a quota keeps a Job's pods from being made.
-
-    None of them where Events may not be read: they explain a job, which goes on and has its status without them.
-    """
-    fields = {"uid": subject.uid} if subject.uid else {"kind": subject.kind, "name": subject.name}
-    selector = ",".join([*(f"involvedObject.{name}={value}" for name, value in fields.items()), "type=Warning"])
-    try:
-        events, _ = await kube.list(EVENTS, namespace, fieldSelector=selector)
-    except ForbiddenException as error:
-        logger.warning("Warnings in %s cannot be read: %s", namespace, api_message(error))
-        return []
-    return [warned for event in events if (warned := parse_warning(event, subject)) is not None]
 
 
 def parse_warning(event: JsonObject, subject: Subject) -> Warned | None:

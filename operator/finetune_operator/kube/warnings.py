@@ -1,0 +1,84 @@
+"""The Warnings of a namespace, read once for all of its jobs that wait without a reason."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Final
+from weakref import WeakValueDictionary
+
+from cachetools import LRUCache
+from kubernetes.aio.client.exceptions import ForbiddenException
+
+from finetune_api.base import JsonObject
+from finetune_operator.job.warnings import Subject, Warned
+from finetune_operator.kube.client import EVENTS, Kube
+from finetune_operator.kube.errors import api_message
+from finetune_operator.kube.events import parse_warning
+
+_KINDS: Final = frozenset({"Pod", "Job", "PersistentVolumeClaim"})
+_FRESH_SECONDS: Final = 5.0
+_SHARE: Final = 10
+"""What took long to read is read seldom: reading takes a tenth of the time at most, however many Events somebody makes."""
+_NAMESPACES: Final = 1000
+_MOST: Final = 20_000
+"""Warnings that are kept of one namespace."""
+
+_About = dict[str, list[JsonObject]]
+
+logger = logging.getLogger(__name__)
+
+
+class Warnings:
+    """Answers from a list of a few seconds ago: a thousand jobs of a namespace that wait cost as many requests as one."""
+
+    def __init__(self, kube: Kube, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._lists: LRUCache[str, tuple[float, _About]] = LRUCache(_NAMESPACES)
+        """Until when a list counts, and its Events by the uid, and by the kind and name, of what they are about."""
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def about(self, namespace: str, subjects: Iterable[Subject]) -> list[Warned]:
+        """The Warnings about these objects, such as that a quota keeps a Job's pods from being made. Raises API_FAILURES.
+
+        None of them where Events may not be read: they explain a job, which goes on and has its status without them.
+        """
+        lock = self._locks.setdefault(namespace, asyncio.Lock())
+        async with lock:
+            until, found = self._lists.get(namespace, (0.0, {}))
+            if self._clock() >= until:
+                begun = self._clock()
+                found = await self._read(namespace)
+                took = self._clock() - begun
+                self._lists[namespace] = self._clock() + max(_FRESH_SECONDS, _SHARE * took), found
+        pairs = [(event, subject) for subject in subjects for event in found.get(_place(subject), ())]
+        return [warned for event, subject in pairs if (warned := parse_warning(event, subject)) is not None]
+
+    async def _read(self, namespace: str) -> _About:
+        try:
+            events, _ = await self._kube.list(EVENTS, namespace, _trim, fieldSelector="type=Warning")
+        except ForbiddenException as error:
+            logger.warning("Warnings in %s cannot be read: %s", namespace, api_message(error))
+            return {}
+        found: _About = defaultdict(list)
+        for event in events[-_MOST:]:
+            about = event["involvedObject"]
+            found[about.get("uid", "")].append(event)
+            found[f"{about['kind']}/{about.get('name')}"].append(event)
+        return dict(found)
+
+
+def _place(subject: Subject) -> str:
+    return subject.uid or f"{subject.kind}/{subject.name}"
+
+
+def _trim(raw: JsonObject) -> JsonObject | None:
+    """What is read of an Event about a child; None for one about anything else."""
+    about = raw.get("involvedObject") or {}
+    if about.get("kind") not in _KINDS:
+        return None
+    names = ("series", "lastTimestamp", "eventTime", "count", "reason", "message")
+    own = {name: about[name] for name in ("kind", "name", "uid") if name in about}
+    return {**{name: raw[name] for name in names if name in raw}, "involvedObject": own}

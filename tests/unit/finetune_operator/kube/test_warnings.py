@@ -1,0 +1,78 @@
+"""What Kubernetes warns of is read once a namespace, however many jobs ask."""
+
+import asyncio
+from typing import Any
+
+from tests.unit.finetune_operator.fake_api import FakeApi
+
+from finetune_operator.job.observation import Cause
+from finetune_operator.job.warnings import Subject
+from finetune_operator.kube.warnings import Warnings
+
+
+def event(name: str, kind: str, about: str, message: str, uid: str = "") -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "annotations": {"large": "x" * 1000}},
+        "involvedObject": {"kind": kind, "name": about, "uid": uid or f"uid-of-{about}"},
+        "type": "Warning",
+        "reason": "Odd",
+        "message": message,
+        "lastTimestamp": "2026-11-20T12:00:00Z",
+    }
+
+
+def api_with(*events: dict[str, Any]) -> FakeApi:
+    api = FakeApi()
+    for each in events:
+        api.objects["events", each["metadata"]["name"]] = each
+    return api
+
+
+async def test_a_thousand_jobs_that_wait_cost_one_list_and_each_gets_its_own_answer() -> None:
+    api = api_with(*(event(f"e{number}", "Pod", f"pod-{number}", f"no room {number}") for number in range(1000)))
+    warnings = Warnings(api, lambda: 100.0)
+    subjects = [Subject("Pod", f"pod-{number}", f"uid-of-pod-{number}") for number in range(1000)]
+
+    answers = await asyncio.gather(*(warnings.about("team-a", [subject]) for subject in subjects))
+
+    assert api.requests == ["list events"]
+    assert [[each.cause for each in answer] for answer in answers] == [
+        [Cause("Odd", f"no room {number}")] for number in range(1000)
+    ]
+
+
+async def test_what_is_new_is_known_a_few_seconds_later() -> None:
+    now = [100.0]
+    api = api_with()
+    warnings, claim = Warnings(api, lambda: now[0]), Subject("PersistentVolumeClaim", "data")
+    first = await warnings.about("team-a", [claim])
+    api.objects["events", "e"] = event("e", "PersistentVolumeClaim", "data", "no StorageClass fast")
+    early = await warnings.about("team-a", [claim])
+    now[0] += 6
+    later = await warnings.about("team-a", [claim])
+
+    assert (first, early) == ([], [])
+    assert [each.cause.message for each in later] == ["no StorageClass fast"]
+
+
+async def test_a_list_that_took_long_counts_for_longer() -> None:
+    now = [100.0]
+
+    class SlowApi(FakeApi):
+        async def list(self, *arguments: Any, **others: Any) -> Any:
+            now[0] += 30
+            return await super().list(*arguments, **others)
+
+    api = SlowApi()
+    warnings = Warnings(api, lambda: now[0])
+    for _ in range(600):
+        await warnings.about("team-a", [Subject("Pod", "pod", "uid")])
+        now[0] += 1
+
+    assert api.requests.count("list events") <= 3
+
+
+async def test_warnings_about_what_is_no_child_are_not_kept() -> None:
+    api = api_with(event("e", "Node", "pod-1", "not ready", uid="uid-of-pod-1"))
+
+    assert await Warnings(api, lambda: 100.0).about("team-a", [Subject("Pod", "pod-1", "uid-of-pod-1")]) == []
