@@ -1,9 +1,11 @@
 """`python -m finetune_operator`: the operator as a process."""
 
+import argparse
 import asyncio
 import logging
 import resource
 import sys
+from typing import Any
 
 if __name__ == "__main__":
     # The client imports it where it is there, for checks that nobody asks for here: more CPU than all the rest of a start.
@@ -24,10 +26,17 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def _arguments() -> dict[str, Any]:
+    """What the command line sets, which wins over the environment."""
+    parser = argparse.ArgumentParser(prog="finetune_operator", description="Serve FineTuneJobs.")
+    parser.add_argument("--shard", metavar="i/n", help="serve one of n parts of the namespaces, from 0/n on")
+    return {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+
+
 def main() -> int:
     """Run until SIGTERM or SIGINT. Return the exit code."""
     try:
-        settings = Settings()
+        settings = Settings(**_arguments())
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             name = "_".join(["FINETUNE_OPERATOR", *map(str, problem["loc"])]).upper()

@@ -28,12 +28,14 @@ from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import has_ended, parse_job, trim_job, trim_pod
 from finetune_operator.job.ownership import controller
 from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.job.shard import Shard
 from finetune_operator.kube.client import JOBS, PODS, PROFILES, Kind, Kube, connect
 from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.lease import Lease
 from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
 from finetune_operator.kube.rate_limit import RateLimit
+from finetune_operator.kube.siblings import Siblings
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.metrics.fleet import Fleet
 from finetune_operator.metrics.instruments import LEADER, RECONCILE, RECONCILE_ERRORS
@@ -79,10 +81,20 @@ class Operator:
         self._settings = settings
         self._client = client
         self._namespaces = settings.watch_namespaces
-        self._lease = Lease(
-            Kube(client, qps=_LEASE_QPS, burst=_LEASE_QPS),
+        self._shard = Shard.parse(settings.shard)
+        lease_kube = Kube(client, qps=_LEASE_QPS, burst=_LEASE_QPS)
+        self._siblings = Siblings(
+            lease_kube,
             namespace=settings.namespace,
-            name=settings.secret_name,
+            base=settings.secret_name,
+            shards=self._shard.of,
+            seconds=settings.lease_seconds,
+        )
+        self._lease = Lease(
+            lease_kube,
+            namespace=settings.namespace,
+            name=self._shard.name(settings.secret_name),
+            metadata=self._siblings.metadata,
             identity=f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
             seconds=settings.lease_seconds,
         )
@@ -99,15 +111,19 @@ class Operator:
             namespace=settings.namespace,
             name=settings.secret_name,
             present=lambda: self._finetunejobs.month_used(),
+            serves=self._shard.serves,
         )
         self._finetunejobs = FineTuneJobs(
-            self._queue.add, on_numbers=self._add_in_turn, on_gone=self._monthly_use.add_gone
+            self._queue.add,
+            on_numbers=self._add_in_turn,
+            on_gone=self._monthly_use.add_gone,
+            serves=self._shard.serves,
         )
         self._blocked = BlockedJobs(self._finetunejobs.retry)
         ours = Ours(self._finetunejobs)
         self._jobs = self._informer(JOBS, self._on_job, trim_job, ours.is_job)
         self._pods = self._informer(PODS, self._on_pod, trim_pod, lambda raw: ours.may_be_pod(raw, self._job_of(raw)))
-        self._quotas = self._informer(RESOURCE_QUOTAS, self._on_quota, trim_quota, label=None)
+        self._quotas = self._informer(RESOURCE_QUOTAS, self._on_quota, trim_quota, self._is_of_the_shard, label=None)
         self._profile_cache = Informer(
             self._kube,
             PROFILES,
@@ -144,6 +160,7 @@ class Operator:
             self._namespaces,
             on_seen=self._finetunejobs.seen,
             on_gone=self._finetunejobs.gone,
+            serves=self._shard.serves,
             on_again=self._read_finetunejobs,
         )
         self._recoveries = RateLimit(per_second=1 / _RECOVERY_SECONDS, burst=1)
@@ -199,12 +216,14 @@ class Operator:
             await self._profile_cache.synced.wait()
             group.create_task(self._kopf_watch.run())
             self._started = True
-            logger.info("serving %s", ", ".join(self._namespaces) or "all namespaces")
+            where = ", ".join(self._namespaces) or "all namespaces"
+            logger.info("serving %s of shard %s", where, self._settings.shard)
             group.create_task(self._lease.run(self._lead))
 
     async def _lead(self) -> None:
         """Do the work and take reports, until cancelled. Nobody else does meanwhile."""
         settings = self._settings
+        await self._siblings.agree()
         await _retry_until_done("the keys of the report endpoint cannot be read", self._certificates.refresh)
         report_server = await serve_reports(
             client=self._client,
@@ -296,6 +315,9 @@ class Operator:
         for informer in (self._jobs, self._pods, self._quotas, self._profile_cache):
             informer.retry()
         self._queue.retry_failed()
+
+    def _is_of_the_shard(self, raw: JsonObject) -> bool:
+        return self._shard.serves(raw["metadata"]["namespace"])
 
     def _own_key(self, raw: JsonObject, uid: str) -> Key | None:
         """The FineTuneJob of this uid, if it is in the object's namespace: labels and owners can be forged."""

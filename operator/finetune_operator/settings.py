@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from finetune_api.profile import SAFE_LIMITS, Limits
+from finetune_operator.job.shard import Shard
 
 NamespaceName = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -42,6 +43,10 @@ class Settings(BaseSettings):
     """The operator's own namespace, where the report endpoint's keys are kept."""
     secret_name: str = "finetune-operator-reports"  # noqa: S105 - a name
     """Secret for the keys of the report endpoint, Lease of the operator that leads, and ConfigMap with what namespaces used of GPUs."""
+    shard: str = "0/1"
+    """`i/n`, from `0/n` on: serve only the namespaces whose hash leaves i when divided by n. Each shard has a Lease and an address of its own."""
+    more_report_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """More names for the report endpoint's certificate, separated by commas: of the Services of all shards, which share it."""
     lease_seconds: Annotated[float, Field(ge=3, le=300)] = 10
     """How long the Lease holds without being renewed: after so much another operator takes over from one that is gone."""
     service: str | None = None
@@ -85,7 +90,13 @@ class Settings(BaseSettings):
     """One JSON object a line, or text for people."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("watch_namespaces", mode="before")
+    @field_validator("shard")
+    @classmethod
+    def _parse_shard(cls, value: str) -> str:
+        Shard.parse(value)
+        return value
+
+    @field_validator("watch_namespaces", "more_report_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -93,4 +104,4 @@ class Settings(BaseSettings):
     def report_hosts(self) -> list[str]:
         """Names that the report endpoint's certificate is good for."""
         named = urlsplit(self.reports_url).hostname if self.reports_url else None
-        return [*([named] if named else []), "localhost", "127.0.0.1"]
+        return [*dict.fromkeys([*([named] if named else []), *self.more_report_hosts]), "localhost", "127.0.0.1"]

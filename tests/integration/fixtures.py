@@ -36,15 +36,21 @@ class OperatorProcess:
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "finetune_operator"]
-            self.process = subprocess.Popen(command, env=self.environment, stderr=log, stdout=log)
+        """Start, and wait until it is ready."""
+        self.start_anyway()
+        assert self.process is not None
         try:
             wait_for(self._ready, bool, "the operator to be ready")
         except BaseException:
             self.process.kill()
             self.process.wait()
             raise
+
+    def start_anyway(self) -> None:
+        """Start, and wait for nothing."""
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "finetune_operator"]
+            self.process = subprocess.Popen(command, env=self.environment, stderr=log, stdout=log)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None

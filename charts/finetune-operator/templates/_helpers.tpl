@@ -61,7 +61,42 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- printf "system:serviceaccount:%s:%s" .Release.Namespace (include "finetune-operator.serviceAccountName" .) }}
 {{- end }}
 
+{{/* Name of a shard's Deployment and Service: .root, and .shard from 0 on. That of the first is the full name. */}}
+{{- define "finetune-operator.shardName" -}}
+{{- $name := include "finetune-operator.fullname" .root }}
+{{- ternary (printf "%s-shard-%v" $name .shard) $name (gt (int .shard) 0) }}
+{{- end }}
+
+{{/* Host names of the Services of all shards. */}}
+{{- define "finetune-operator.reportHosts" -}}
+{{- $hosts := list }}
+{{- range $shard := until (int .Values.shards) }}
+{{- $hosts = append $hosts (printf "%s.%s.svc" (include "finetune-operator.shardName" (dict "root" $ "shard" $shard)) $.Release.Namespace) }}
+{{- end }}
+{{- join "," $hosts }}
+{{- end }}
+
+{{/* Where pods report to a shard: .root and .shard. */}}
 {{- define "finetune-operator.reportsUrl" -}}
-{{- $service := printf "%s.%s.svc" (include "finetune-operator.fullname" .) .Release.Namespace }}
-{{- default (printf "https://%s:%v" $service .Values.reports.port) .Values.reports.url }}
+{{- $service := printf "%s.%s.svc" (include "finetune-operator.shardName" .) .root.Release.Namespace }}
+{{- default (printf "https://%s:%v" $service .root.Values.reports.port) .root.Values.reports.url }}
+{{- end }}
+
+{{/* Names of the Leases of all shards. */}}
+{{- define "finetune-operator.leases" -}}
+{{- $secret := include "finetune-operator.secretName" . }}
+{{- $names := list }}
+{{- range $shard := until (int .Values.shards) }}
+{{- $names = append $names (ternary (printf "%s-%v" $secret $shard) $secret (gt $shard 0)) }}
+{{- end }}
+{{- toJson $names }}
+{{- end }}
+
+{{/* Names of the Services of all shards, and with .suffix of what is called after them. */}}
+{{- define "finetune-operator.services" -}}
+{{- $names := list }}
+{{- range $shard := until (int .root.Values.shards) }}
+{{- $names = append $names (printf "%s%s" (include "finetune-operator.shardName" (dict "root" $.root "shard" $shard)) $.suffix) }}
+{{- end }}
+{{- toJson $names }}
 {{- end }}

@@ -82,8 +82,11 @@ class FineTuneJobs:
         clock: Callable[[], float] = time.monotonic,
         on_gone: Callable[[str, tuple[str, int]], None] = lambda namespace, used: None,
         on_numbers: Callable[[Key], None] | None = None,
+        serves: Callable[[str], bool] = lambda namespace: True,
     ) -> None:
-        """`on_gone` is called for a job that is deleted with its namespace and what it used of a month."""
+        """`on_gone` is called for a job that is deleted with its namespace and what it used of a month; `serves` is whether a
+        namespace is looked at."""
+        self._serves = serves
         self._on_change = on_change
         self._on_numbers = on_numbers or on_change
         self._on_gone = on_gone
@@ -205,7 +208,7 @@ class FineTuneJobs:
         known_before = self._keys_in(namespace)
         self._list_times.setdefault(namespace, self._clock())
         try:
-            items, _ = await kube.list(FINETUNEJOBS, namespace, keep)
+            items, _ = await kube.list(FINETUNEJOBS, namespace, lambda raw: keep(raw, self._serves))
         except ForbiddenException:
             self._list_times[namespace] = self._clock()  # An answer, too: to start again would help nobody.
             raise
@@ -242,9 +245,9 @@ class FineTuneJobs:
         return max((self._clock() - since for since in self._behind_since.values()), default=0.0)
 
 
-def keep(raw: JsonObject) -> JsonObject | None:
-    """What is kept of a FineTuneJob: what is read of it, packed. None for what is no whole object."""
-    return _packed(raw) if _is_whole(raw) else None
+def keep(raw: JsonObject, serves: Callable[[str], bool]) -> JsonObject | None:
+    """What is kept of a FineTuneJob: what is read of it, packed. None for what is no whole object, or of a namespace that is not served."""
+    return _packed(raw) if _is_whole(raw) and serves(raw["metadata"]["namespace"]) else None
 
 
 def _packed(raw: JsonObject) -> JsonObject:

@@ -61,7 +61,10 @@ class KopfWatch:
         on_seen: OnObject,
         on_gone: OnObject,
         on_again: Callable[[], Awaitable[None]],
+        serves: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        """`serves` is whether a namespace is looked at: of others Kopf gets nothing."""
+        self._serves = serves
         self._configuration = configuration
         self._namespaces = namespaces
         self._on_seen = on_seen
@@ -91,6 +94,7 @@ class KopfWatch:
         life = _Life(
             self._configuration,
             self._namespaces,
+            self._serves,
             on_event=lambda gone, raw: loop.call_soon_threadsafe(self._on_gone if gone else self._on_seen, raw),
         )
         self._stop = life.stop
@@ -108,11 +112,16 @@ class _Life:
     """Kopf from its start to its end, in a thread of its own."""
 
     def __init__(
-        self, configuration: Configuration, namespaces: Sequence[str], on_event: Callable[[bool, JsonObject], object]
+        self,
+        configuration: Configuration,
+        namespaces: Sequence[str],
+        serves: Callable[[str], bool],
+        on_event: Callable[[bool, JsonObject], object],
     ) -> None:
         """`on_event` is called in that thread, with each object and whether it is gone."""
         self._configuration = configuration
         self._namespaces = namespaces
+        self._serves = serves
         self._on_event = on_event
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
@@ -149,7 +158,7 @@ class _Life:
             # Kopf logs in again at each 401, at once and for ever.
             again = next(logins)
             await asyncio.sleep(backoff(again, random.random(), longest=_LONGEST_PAUSE_SECONDS) if again else 0)  # noqa: S311
-            return session(await credentials(self._configuration))
+            return session(await credentials(self._configuration), self._serves)
 
         @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
         async def on_event(event: kopf.RawEvent, **_: Any) -> None:
@@ -183,6 +192,8 @@ class BoundedResponse(aiohttp.ClientResponse):
     """An answer as `bounded_json` reads it, with objects as our cache keeps them: Kopf would parse it whole, hold all of it, and end
     for good on one object that it dies of."""
 
+    serves: Callable[[str], bool] = staticmethod(lambda _: True)
+
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         """See aiohttp."""
         await super().start(connection)
@@ -191,26 +202,26 @@ class BoundedResponse(aiohttp.ClientResponse):
             # which must not end the watches of all the others.
             self.status = HTTPStatus.TOO_MANY_REQUESTS
         if self.url.query.get("watch") == "true" and self.status == 200:
-            self.content = _BoundedEvents(self.content)  # type: ignore[assignment]
+            self.content = _BoundedEvents(self.content, self.serves)  # type: ignore[assignment]
         return self
 
     async def json(self, **others: Any) -> Any:
         """The answer's JSON."""
         if self.status != 200:
             return await super().json(**others)
-        return await read_list(self.content.iter_any(), FINETUNEJOBS.longest, _keep_object)
+        return await read_list(self.content.iter_any(), FINETUNEJOBS.longest, self._keep)
 
-
-def _keep_object(raw: JsonObject) -> JsonObject | None:
-    """What Kopf gets of an element of a list. Discovery lists resources, which are no objects, and are left as they are."""
-    return keep(raw) if "metadata" in raw else raw
+    def _keep(self, raw: JsonObject) -> JsonObject | None:
+        """What Kopf gets of an element of a list. Discovery lists resources, which are no objects, and are left as they are."""
+        return keep(raw, self.serves) if "metadata" in raw else raw
 
 
 class _BoundedEvents:
     """The stream of a watch, whose lines are read and written again."""
 
-    def __init__(self, stream: aiohttp.StreamReader) -> None:
+    def __init__(self, stream: aiohttp.StreamReader, serves: Callable[[str], bool]) -> None:
         self._stream = stream
+        self._serves = serves
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """As a StreamReader's: whole lines here."""
@@ -221,7 +232,7 @@ class _BoundedEvents:
                 try:
                     event = await read_event(line, FINETUNEJOBS.longest)
                     if event["type"] in ("ADDED", "MODIFIED"):
-                        event = {**event, "object": keep(event["object"])}
+                        event = {**event, "object": keep(event["object"], self._serves)}
                 except Exception as error:  # noqa: BLE001 - whatever an object may hold, the others go on
                     warn_once("an event of Kopf's watch", f"cannot be read: {error}")
                     continue
@@ -233,13 +244,14 @@ class _BoundedEvents:
         return getattr(self._stream, name)
 
 
-def session(info: kopf.ConnectionInfo) -> kopf.AiohttpSession:
+def session(info: kopf.ConnectionInfo, serves: Callable[[str], bool] = lambda _: True) -> kopf.AiohttpSession:
     """Kopf's connection to the API server: as Kopf itself makes it, but for how answers are read."""
+    response = type("Response", (BoundedResponse,), {"serves": staticmethod(serves)})
     made = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
         headers=info.as_http_headers(),
         proxy=info.proxy_url,
-        response_class=BoundedResponse,
+        response_class=response,
         trace_configs=[counting()],
     )
     return kopf.AiohttpSession(server=info.server, aiohttp_session=made)

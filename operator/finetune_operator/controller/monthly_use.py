@@ -37,9 +37,17 @@ class MonthlyUse:
     """Sums by namespace, of the present month."""
 
     def __init__(
-        self, kube: Kube, *, namespace: str, name: str, present: Present, clock: Callable[[], datetime] = _now
+        self,
+        kube: Kube,
+        *,
+        namespace: str,
+        name: str,
+        present: Present,
+        serves: Callable[[str], bool] = lambda _: True,
+        clock: Callable[[], datetime] = _now,
     ) -> None:
-        """The ConfigMap is `namespace`/`name`."""
+        """The ConfigMap is `namespace`/`name`; what is in it of namespaces that are not served is another process'."""
+        self._serves = serves
         self._kube = kube
         self._namespace, self._name = namespace, name
         self._present = present
@@ -79,7 +87,7 @@ class MonthlyUse:
         except API_FAILURES as error:
             logger.warning("the use of GPUs by namespace cannot be read: %s", brief(error))
             return
-        self._written = {name: str(text) for name, text in (raw.get("data") or {}).items()}
+        self._written = {name: str(text) for name, text in (raw.get("data") or {}).items() if self._serves(name)}
         month = month_of(self._clock())
         there = self._there(month)
         for namespace, text in self._written.items():

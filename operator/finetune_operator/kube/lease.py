@@ -95,6 +95,7 @@ class Lease:
         name: str,
         identity: str,
         seconds: float,
+        metadata: JsonObject | None = None,
         clock: Callable[[], float] = boot_time,
     ) -> None:
         """Make one that is not held yet.
@@ -105,6 +106,7 @@ class Lease:
             name: Of the Lease.
             identity: Of this process and of no other.
             seconds: How long the Lease holds without being renewed. It is renewed five times as often.
+            metadata: Labels and annotations of the Lease while this process holds it.
             clock: Seconds, which go on in whatever state the process is.
         """
         self._kube = kube
@@ -112,6 +114,7 @@ class Lease:
         self._name = name
         self._identity = identity
         self._seconds = seconds
+        self._metadata = metadata or {}
         self._clock = clock
         self._live: JsonObject | None = None
         """The Lease as it was last seen or written."""
@@ -214,7 +217,8 @@ class Lease:
         if identity != spec.get("holderIdentity"):
             spec = {**spec, "acquireTime": now, "leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1}
         spec = {**spec, "holderIdentity": identity}
-        manifest = {**live, "spec": spec}
+        named = {each: {**(live["metadata"].get(each) or {}), **ours} for each, ours in self._metadata.items()}
+        manifest = {**live, "metadata": {**live["metadata"], **named}, "spec": spec}
         return await (self._kube.replace if self._live else self._kube.create)(LEASES, manifest)
 
     async def _release(self) -> None:

@@ -500,7 +500,7 @@ HOME_RULES = [
         "verbs": ["patch"],
     },
     {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["create"]},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "list"]},
     {
         "apiGroups": ["discovery.k8s.io"],
         "resources": ["endpointslices", "endpointslices/restricted"],
@@ -755,3 +755,27 @@ def test_the_chart_carries_the_version_of_the_program() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
 
     assert (chart["version"], chart["appVersion"]) == (version("finetune-operator"), version("finetune-operator"))
+
+
+def test_each_shard_has_a_deployment_a_service_and_a_lease_and_the_first_those_of_an_operator_without(
+    render: Render,
+) -> None:
+    objects = render(shards=3)
+
+    names = ["ft-finetune-operator", "ft-finetune-operator-shard-1", "ft-finetune-operator-shard-2"]
+    hosts = ",".join(f"{name}.ft-system.svc" for name in names)
+    assert {f"{kind}/{name}" for kind in ("Deployment", "Service") for name in names} <= set(objects)
+    for number, name in enumerate(names):
+        deployment = objects[f"Deployment/{name}"]["spec"]
+        env = {each["name"]: each.get("value") for each in deployment["template"]["spec"]["containers"][0]["env"]}
+        labels = {**SELECTOR, **({"finetune.dev/shard": str(number)} if number else {})}
+        assert deployment["selector"]["matchLabels"] == deployment["template"]["metadata"]["labels"] == labels
+        assert env["FINETUNE_OPERATOR_SHARD"] == f"{number}/3"
+        assert env["FINETUNE_OPERATOR_SERVICE"] == name
+        assert env["FINETUNE_OPERATOR_REPORTS_URL"] == f"https://{name}.ft-system.svc:8443"
+        assert env["FINETUNE_OPERATOR_MORE_REPORT_HOSTS"] == hosts
+    home = objects["Role/ft-finetune-operator-reports"]["rules"]
+    named = {each["resources"][0]: each["resourceNames"] for each in home if "resourceNames" in each}
+    secret = "ft-finetune-operator-reports"
+    assert named["leases"] == [secret, f"{secret}-1", f"{secret}-2"]
+    assert named["endpointslices"] == [f"{name}-leader" for name in names]
