@@ -33,7 +33,10 @@ def ran(pod: dict[str, Any]) -> float:
 
 
 def test_a_trainer_that_stops_is_said_ended_and_replaced_and_its_time_is_counted(space: Space) -> None:
-    space.apply(finetunejob("still", **LONG, runPolicy={"progressDeadlineSeconds": 20, "backoffLimit": 1}))
+    # Whoever stops in the first evaluation, of which nobody knows how long it takes, has half an hour.
+    evaluation = {"strategy": "steps", "steps": 1200, "metrics": ["accuracy"]}
+    policy = {"progressDeadlineSeconds": 20, "backoffLimit": 1}
+    space.apply(finetunejob("still", **{**LONG, "evaluation": evaluation}, runPolicy=policy))
     before = space.until("still", in_the_middle, "the middle of its training")
 
     trainer_of("still").suspend()
