@@ -93,7 +93,7 @@ IMAGES := $(BIN)/python -m supply_chain
 WHICH = $(if $(IMAGE),--image $(IMAGE)) $(foreach extra,$(EXTRAS),--extra $(extra))
 TRUSTED = $(if $(BUILDER),--builder '$(BUILDER)')
 
-images: $(READY)  ## Build both images, SBOM and provenance into dist/images: PYTHON_IMAGE=NAME:TAG@sha256:… ENGINE=podman EXTRAS='keras qlora' BUILDER=URI
+images: $(READY)  ## Build both images, SBOM and provenance into dist/images: PYTHON_IMAGE=NAME:TAG@sha256:… ENGINE=podman EXTRAS='keras qlora traces' BUILDER=URI
 	$(IMAGES) build --base '$(PYTHON_IMAGE)' --engine $(or $(ENGINE),docker) $(WHICH) $(TRUSTED)
 	$(IMAGES) verify $(WHICH) $(TRUSTED)
 
@@ -114,6 +114,7 @@ but = $$(sed -n 's/^\([a-z0-9._-]*\)==.*/--no-emit-package \1/p' $(1))
 lock: $(READY)  ## Resolve the versions and hashes in locks/ again; LOCK_ARGUMENTS='--upgrade-package NAME' for one, --upgrade for all
 	$(COMPILE) $(LOCK_ARGUMENTS) pyproject.toml devcluster/pyproject.toml --extra dev --output-file locks/dev.lock
 	$(LOCK) pyproject.toml --extra operator --output-file locks/operator.lock
+	$(LOCK) pyproject.toml --extra operator --extra traces $(call but,locks/operator.lock) --output-file locks/traces.lock
 	echo torch | $(LOCK) - --output-file locks/torch.lock
 	$(LOCK) pyproject.toml --extra trainer $(call but,locks/torch.lock) --output-file locks/trainer.lock
 	$(LOCK) pyproject.toml --extra trainer --extra keras $(call but,locks/torch.lock locks/trainer.lock) --output-file locks/keras.lock

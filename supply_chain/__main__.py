@@ -12,7 +12,7 @@ from pathlib import Path
 
 from supply_chain import repository
 from supply_chain.archive import BrokenArchive, digest_of
-from supply_chain.image import Image, all_images, pinned
+from supply_chain.image import OPERATOR_EXTRAS, TRAINER_EXTRAS, Image, all_images, pinned
 from supply_chain.provenance import Build, base_digest, commit_of, differences, provenance
 from supply_chain.sbom import check_schema, sbom
 
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("command", choices=("sbom", "build", "verify"))
     parser.add_argument("--out", type=Path, default=Path("dist/images"), help="folder of what is written and verified")
     parser.add_argument(
-        "--extra", action="append", default=[], choices=("keras", "qlora"), help="of the trainer's image"
+        "--extra", action="append", default=[], choices=(*OPERATOR_EXTRAS, *TRAINER_EXTRAS), help="of the images"
     )
     parser.add_argument("--image", choices=[each.name for each in all_images()], help="this one alone")
     parser.add_argument("--base", default="", help="the base image, by digest: NAME:TAG@sha256:…")

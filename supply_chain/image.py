@@ -7,6 +7,9 @@ from typing import Final
 
 from packaging.requirements import Requirement
 
+OPERATOR_EXTRAS: Final = ("traces",)
+TRAINER_EXTRAS: Final = ("keras", "qlora")
+
 _PLATFORM: Final = {
     "implementation_name": "cpython",
     "os_name": "posix",
@@ -46,13 +49,17 @@ class Pinned:
 
 
 def all_images(extras: Sequence[str] = ()) -> list[Image]:
-    """Return both images; `extras` (keras, qlora) are what the trainer's has besides."""
-    locks = ("torch", "trainer", *extras)
-    trainer = tuple(f"locks/{lock}.lock" for lock in locks)
+    """Return both images; `extras` are what each has besides, of OPERATOR_EXTRAS and TRAINER_EXTRAS."""
+    operator = ("operator", *(extra for extra in extras if extra in OPERATOR_EXTRAS))
+    trainer = ("torch", "trainer", *(extra for extra in extras if extra in TRAINER_EXTRAS))
     return [
-        Image("finetune-operator", "operator/Dockerfile", ("locks/operator.lock",)),
-        Image("finetune-trainer", "trainer_image/Dockerfile", trainer, (f"EXTRAS={','.join(locks[1:])}",)),
+        Image("finetune-operator", "operator/Dockerfile", _files(operator), (f"EXTRAS={','.join(operator)}",)),
+        Image("finetune-trainer", "trainer_image/Dockerfile", _files(trainer), (f"EXTRAS={','.join(trainer[1:])}",)),
     ]
+
+
+def _files(locks: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"locks/{lock}.lock" for lock in locks)
 
 
 def pinned(root: Path, image: Image) -> list[Pinned]:

@@ -23,11 +23,12 @@ from finetune_operator.controller.ours import Ours
 from finetune_operator.controller.profiles import Profiles, trim_profile
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
-from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.finetunejob import Key, parse_status
+from finetune_operator.job.names import LABEL_JOB_UID, preflight_job_name, run_of
 from finetune_operator.job.observation import has_ended, parse_job, trim_job, trim_pod
 from finetune_operator.job.ownership import controller
 from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.job.report import Received
 from finetune_operator.job.shard import Shard
 from finetune_operator.kube.client import JOBS, PODS, PROFILES, Kind, Kube, connect
 from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
@@ -46,6 +47,9 @@ from finetune_operator.reports.pod_owner import PodOwners
 from finetune_operator.reports.server import serve_reports
 from finetune_operator.reports.troubles import Troubles
 from finetune_operator.settings import Settings
+from finetune_operator.traces.stages import Sender
+from finetune_operator.traces.switch import start_exporter
+from finetune_operator.traces.traces import Traces
 
 _CHECK_SECONDS = 60.0
 _RETRY_SECONDS = 2.0
@@ -159,10 +163,11 @@ class Operator:
             client.configuration,
             self._namespaces,
             on_seen=self._finetunejobs.seen,
-            on_gone=self._finetunejobs.gone,
             serves=self._shard.serves,
+            on_gone=self._on_gone,
             on_again=self._read_finetunejobs,
         )
+        self._traces = Traces(start_exporter())
         self._recoveries = RateLimit(per_second=1 / _RECOVERY_SECONDS, burst=1)
         self._heartbeat = Heartbeat()
         self._started = False
@@ -204,6 +209,7 @@ class Operator:
             heartbeat.cancel()
             await metrics.close()
             await health.close()
+            self._traces.close()
 
     async def _work(self) -> None:
         """Keep the caches, and lead whenever it is this process' turn, until cancelled."""
@@ -228,7 +234,7 @@ class Operator:
         report_server = await serve_reports(
             client=self._client,
             find_job=PodOwners(self._jobs, self._pods, self._finetunejobs.key_of_uid).find,
-            on_report=self._finetunejobs.take_report,
+            on_report=self._on_report,
             on_refused=self._finetunejobs.refuse_report,
             context=self._certificates.context,
             host=settings.reports_host,
@@ -268,8 +274,33 @@ class Operator:
         await self._pods.run()
 
     async def _reconcile(self, key: Key) -> float | None:
-        with RECONCILE.time(), RECONCILE_ERRORS.count_exceptions():
+        entry = self._finetunejobs.get(key)
+        trace = self._traces.reconciling(entry.uid if entry else None)
+        with RECONCILE.time(), RECONCILE_ERRORS.count_exceptions(), trace:
             return await self._reconciler.reconcile(key)
+
+    def _on_report(self, received: Received) -> None:
+        self._finetunejobs.take_report(received)
+        entry = self._finetunejobs.get(received.key) if self._traces.on else None
+        if entry is not None:
+            self._traces.reported(
+                Sender(entry.uid, received.pod_name, self._is_preflight(received)),
+                received.body.report,
+                at=received.time,
+                took=received.took,
+                attempts=lambda: parse_status(entry.raw.get("status")).attempts,
+            )
+
+    def _is_preflight(self, received: Received) -> bool:
+        """Whether the pod that reports is the preflight's."""
+        pod = self._pods.get(received.key.namespace, received.pod_name)
+        job = controller(pod) if pod is not None else None
+        return pod is not None and job is not None and job.name == preflight_job_name(received.key.name, run_of(pod))
+
+    def _on_gone(self, raw: JsonObject) -> None:
+        self._finetunejobs.gone(raw)
+        if self._taking_reports:
+            self._traces.deleted(raw)
 
     def _has_a_job(self, key: Key) -> bool:
         """Whether there is something that may run and end, so that the key goes before those that want to begin."""

@@ -20,6 +20,8 @@ from finetune_operator.metrics.lifecycle import record
 from finetune_operator.status.compute import Change, compare, to_manifest
 from finetune_operator.status.job_event import job_event
 from finetune_operator.status.new_run import status_of_new_run
+from finetune_operator.traces.lifecycle import Written
+from finetune_operator.traces.passes import note_status
 
 _CLOCK_SECONDS = 30.0
 """Least time between two writes that change the time of the last report only."""
@@ -64,9 +66,7 @@ class StatusWriter:
         in_turn = not change.urgent and entry.status_written is not None
         if await self._replace(finetunejob, status, entry, in_turn=in_turn) is None:
             return _CONFLICT_SECONDS
-        record(
-            finetunejob.namespace, finetunejob.run.begin_time or finetunejob.created, finetunejob.status, status, now
-        )
+        _count(finetunejob, status, now)
         event = job_event(finetunejob, status, now)
         if event is not None and not self._events.wait(f"{finetunejob.uid} {event['reason']}"):
             logger.info("%s: %s: %s", finetunejob.key, status.phase, status.message)
@@ -89,6 +89,7 @@ class StatusWriter:
         if await self._replace(finetunejob, status, entry) is None:
             return
         entry.forget_run()
+        _trace(finetunejob, status, now)
         logger.info("%s: %s", finetunejob.key, status.message)
         event = job_event(finetunejob, status, now)
         if event is not None:
@@ -127,6 +128,17 @@ class StatusWriter:
             self._finetunejobs.forget(key)
         else:
             self._finetunejobs.update(live)
+
+
+def _count(finetunejob: FineTuneJob, after: FineTuneJobStatus, now: datetime) -> None:
+    """Add what was written to the metrics, and to the job's trace."""
+    record(finetunejob.namespace, finetunejob.run.begin_time or finetunejob.created, finetunejob.status, after, now)
+    _trace(finetunejob, after, now)
+
+
+def _trace(finetunejob: FineTuneJob, after: FineTuneJobStatus, now: datetime) -> None:
+    key, created, before = finetunejob.key, finetunejob.created, finetunejob.status
+    note_status(Written(finetunejob.uid, key.namespace, key.name, created, before, after, now))
 
 
 def _manifest(finetunejob: FineTuneJob, status: FineTuneJobStatus) -> dict[str, object]:

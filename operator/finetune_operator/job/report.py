@@ -24,6 +24,8 @@ class Received:
     body: ReportBody
     time: datetime
     """When it came, by our clock."""
+    took: float = 0.0
+    """Seconds from its request to here: who sent it was found out meanwhile."""
 
 
 def report_path(key: Key) -> str:

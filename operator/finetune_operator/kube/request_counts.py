@@ -1,5 +1,6 @@
-"""Counts every request to the Kubernetes API where it leaves: ours, the official client's own, and Kopf's."""
+"""Counts every request to the Kubernetes API where it leaves: ours, the official client's own, and Kopf's; and notes it for its trace."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Final
 
@@ -7,26 +8,38 @@ import aiohttp
 from yarl import URL
 
 from finetune_operator.metrics.instruments import KUBE_REQUESTS
+from finetune_operator.traces.passes import Request, is_noted, note_request
 
 _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_NO_ANSWER: Final = "0"
+_NO_ANSWER: Final = 0
 
 
 def counting() -> aiohttp.TraceConfig:
     """For an aiohttp.ClientSession: count each of its requests by verb, resource and status code."""
     trace = aiohttp.TraceConfig()
 
-    async def on_end(_: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
-        KUBE_REQUESTS.labels(*request_labels(params.method, params.url), str(params.response.status)).inc()
+    async def on_start(_: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestStartParams) -> None:
+        context.start = datetime.now(UTC) if is_noted() else None
+
+    async def on_end(_: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
+        _note(params.method, params.url, params.response.status, context.start)
 
     async def on_failure(
-        _: aiohttp.ClientSession, __: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams
+        _: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams
     ) -> None:
-        KUBE_REQUESTS.labels(*request_labels(params.method, params.url), _NO_ANSWER).inc()
+        _note(params.method, params.url, _NO_ANSWER, context.start)
 
+    trace.on_request_start.append(on_start)
     trace.on_request_end.append(on_end)
     trace.on_request_exception.append(on_failure)
     return trace
+
+
+def _note(method: str, url: URL, code: int, start: datetime | None) -> None:
+    verb, resource = request_labels(method, url)
+    KUBE_REQUESTS.labels(verb, resource, str(code)).inc()
+    if start is not None:
+        note_request(Request(verb, resource, code, start, datetime.now(UTC)))
 
 
 def request_labels(method: str, url: URL) -> tuple[str, str]:

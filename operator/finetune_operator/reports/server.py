@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -131,6 +132,7 @@ class _Endpoint:
         return response
 
     async def _take(self, request: web.Request) -> web.Response:
+        begun = time.monotonic()
         key = Key(request.match_info["namespace"], request.match_info["name"])
         token = _bearer_token(request)
         sender = _claimed_sender(token)
@@ -144,7 +146,8 @@ class _Endpoint:
         except NotAReport as error:
             self._on_refused(key, str(error))
             _refuse(web.HTTPBadRequest, error.message, fields=error.fields)
-        self._on_report(Received(key, sender.pod_name, sender.pod_uid, body, datetime.now(UTC)))
+        took = time.monotonic() - begun
+        self._on_report(Received(key, sender.pod_name, sender.pod_uid, body, datetime.now(UTC), took))
         answer = ReportAnswer(next_report_seconds=self._schedule.next_report(sender.pod_uid))
         # Exactly 200: stock transformers takes any other status for a failure.
         return web.json_response(answer.to_wire())

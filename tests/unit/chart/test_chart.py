@@ -51,6 +51,7 @@ EVERY_VALUE: Json = {
     "podDisruptionBudget": {"maxUnavailable": 0},
     "rbac": {"profileViewers": ["platform", "tenants"]},
     "reports": {"port": 443, "url": "https://reports.example.com"},
+    "traces": {"endpoint": "http://collector.monitoring:4318", "ports": [4317, 4318], "share": 0.1},
     "log": {"level": "DEBUG", "format": "text"},
     "extraEnv": [{"name": "FINETUNE_OPERATOR_WORKERS", "value": "16"}],
     "resources": {"limits": {"memory": "1Gi"}},
@@ -273,6 +274,9 @@ def test_every_value_reaches_its_place(render: Render) -> None:
         "METRICS_PORT": "8081",
         "LOG_LEVEL": "DEBUG",
         "LOG_FORMAT": "text",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.monitoring:4318",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.1",
         "WORKERS": "16",
     }
     assert pod["metadata"] == {
@@ -357,7 +361,9 @@ def test_a_network_that_is_known_is_closed_further(render: Render) -> None:
         "from": [{"ipBlock": {"cidr": "10.1.0.0/16"}}, {"ipBlock": {"cidr": "fd00::/8"}}],
         "ports": [{"port": "health", "protocol": "TCP"}],
     }
-    assert spec["egress"][1] == {
+    _, collector, api_server = spec["egress"]
+    assert collector == {"ports": [{"port": port, "protocol": "TCP"} for port in (4317, 4318)]}
+    assert api_server == {
         "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
         "ports": [{"port": 8443, "protocol": "TCP"}],
     }
@@ -385,7 +391,8 @@ def test_every_environment_variable_is_one_of_the_operator_s_settings(render: Re
 
     names = {each["name"].removeprefix("FINETUNE_OPERATOR_").lower() for each in container["env"]}
 
-    assert names <= set(Settings.model_fields)
+    # OpenTelemetry has variables of its own.
+    assert {name for name in names if not name.startswith("otel_")} <= set(Settings.model_fields)
 
 
 def test_the_default_values_are_settings_that_the_operator_takes(
@@ -697,6 +704,9 @@ def test_every_object_is_what_the_kubernetes_api_takes(render: Render, values: J
         ({"reports": {"port": 0}}, "/reports/port"),
         ({"reports": {"url": "http://reports"}}, "/reports/url"),
         ({"log": {"level": "LOUD"}}, "/log/level"),
+        ({"traces": {"endpoint": "collector:4318"}}, "/traces/endpoint"),
+        ({"traces": {"endpoint": "http://user:word@collector:4318"}}, "/traces/endpoint"),
+        ({"traces": {"share": 10}}, "/traces/share"),
         ({"crds": {"install": "yes"}}, "/crds/install"),
         ({"safeLimits": {"gpus": "many"}}, "/safeLimits/gpus"),
         ({"safeLimits": {"memory": "512 GB"}}, "/safeLimits/memory"),

@@ -38,9 +38,9 @@ LOADED_BY_NAME = {"adlfs", "gcsfs", "s3fs"}
     ("folder", "extras"),
     [
         ("operator/finetune_api", []),
-        ("operator/finetune_operator", ["operator"]),
+        ("operator/finetune_operator", ["operator", "traces"]),
         ("trainer_image/finetune_trainer", ["trainer", "keras"]),
-        ("tests", ["operator", "trainer", "keras", "dev"]),
+        ("tests", ["operator", "traces", "trainer", "keras", "dev"]),
         ("benchmarks", ["operator", "trainer", "dev"]),
         ("demo", ["operator", "trainer", "dev"]),
         ("supply_chain", ["dev"]),
@@ -78,6 +78,7 @@ def test_what_the_dev_cluster_imports_is_declared() -> None:
     ("extra", "folders"),
     [
         ("operator", ["operator/finetune_operator"]),
+        ("traces", ["operator/finetune_operator"]),
         ("trainer", ["trainer_image/finetune_trainer"]),
         ("keras", ["trainer_image/finetune_trainer"]),
     ],
@@ -100,6 +101,7 @@ def test_what_an_image_is_given_is_used(extra: str, folders: list[str]) -> None:
     ("locks", "extra"),
     [
         (["operator"], "operator"),
+        (["operator", "traces"], "traces"),
         (["torch", "trainer"], "trainer"),
         (["torch", "trainer", "keras"], "keras"),
         (["torch", "trainer", "qlora"], "qlora"),
@@ -118,14 +120,14 @@ def test_a_lock_holds_a_version_within_each_declared_range(locks: list[str], ext
     assert outside == {}
 
 
-@pytest.mark.parametrize("lock", ["operator", "torch", "trainer"])
+@pytest.mark.parametrize("lock", ["operator", "torch", "traces", "trainer"])
 def test_an_image_has_the_versions_that_the_tests_run_with(lock: str) -> None:
     tested = pins("dev")
 
     assert {name: version for name, version in pins(lock).items() if tested[name] != version} == {}
 
 
-@pytest.mark.parametrize("lock", ["build", "keras", "operator", "qlora", "torch", "trainer"])
+@pytest.mark.parametrize("lock", ["build", "keras", "operator", "qlora", "torch", "traces", "trainer"])
 def test_each_version_of_an_image_has_hashes(lock: str) -> None:
     entries = re.split(r"\n(?=[a-z])", (ROOT / "locks" / f"{lock}.lock").read_text())[1:]
 

@@ -49,6 +49,10 @@ FORBIDDEN = {
         "import aiohttp",
     ),
     "Only kopf_watch imports Kopf": ("operator/finetune_operator/controller/children.py", "import kopf"),
+    "Only the way to a collector imports OpenTelemetry": (
+        "operator/finetune_operator/traces/traces.py",
+        "import opentelemetry",
+    ),
     "The rooms of the trainer import each other in one direction": (
         "trainer_image/finetune_trainer/checkpoints/background.py",
         "from finetune_trainer.engines import losses",

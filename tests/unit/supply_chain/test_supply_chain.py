@@ -63,9 +63,11 @@ def test_an_image_s_locks_are_read_as_they_are_installed() -> None:
     assert all(len(digest) == 64 for each in [*operator.values(), *trainer.values()] for digest in each.hashes)
 
 
-def test_extras_are_locks_of_the_trainer_s_image() -> None:
-    _, trainer = all_images(["qlora"])
+def test_extras_are_locks_of_the_image_that_they_are_for() -> None:
+    operator, trainer = all_images(["qlora", "traces"])
 
+    assert (operator.locks[-1], operator.arguments) == ("locks/traces.lock", ("EXTRAS=operator,traces",))
+    assert "opentelemetry-sdk" in {each.name for each in pinned(ROOT, operator)}
     assert (trainer.locks[-1], trainer.arguments) == ("locks/qlora.lock", ("EXTRAS=trainer,qlora",))
     assert "bitsandbytes" in {each.name for each in pinned(ROOT, trainer)}
 

@@ -13,6 +13,7 @@ from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import (
     OWNERS,
     PROOF_KEY,
+    START,
     UID,
     finetunejob,
     job,
@@ -47,6 +48,7 @@ from finetune_operator.kube.client import (
     SERVICES,
 )
 from finetune_operator.kube.informer import Informer
+from finetune_operator.traces.passes import Pass, under_way
 
 KEY = Key("team-a", "yelp")
 WITH_CACHE = FineTuneProfileSpec(cache=Cache(size="500Gi"))
@@ -825,3 +827,15 @@ async def test_a_pod_that_names_another_job_or_another_owner_is_no_attempt(world
 
     assert world.status().keys() & {"attempts", "metrics", "progress"} == set()
     assert world.status()["phase"] == "Pending"
+
+
+async def test_a_pass_tells_its_trace_which_status_it_wrote(world: World) -> None:
+    await world.see()
+    this = Pass(START)
+    with under_way(this):
+        await world.reconcile()
+        await world.reconcile()
+
+    (written,) = this.statuses
+    assert (written.uid, written.namespace, written.name, written.created) == (UID, "team-a", "yelp", START)
+    assert (written.before.phase, written.after.phase) == (None, "Pending")

@@ -1,5 +1,7 @@
 """Every request to the API is counted under its verb and resource, one without an answer too."""
 
+from datetime import UTC, datetime
+
 import aiohttp
 import pytest
 from aiohttp import web
@@ -8,6 +10,7 @@ from tests.unit.finetune_operator.metrics.scrape import added, samples
 from yarl import URL
 
 from finetune_operator.kube.request_counts import counting, request_labels
+from finetune_operator.traces.passes import Pass, under_way
 
 JOBS = "https://api:6443/apis/batch/v1"
 
@@ -52,3 +55,22 @@ async def test_answers_are_counted_by_their_code_and_a_refused_connection_by_0()
         ("finetune_kube_requests_total", "list", "pods", "403"): 1,
         ("finetune_kube_requests_total", "list", "pods", "0"): 1,
     }
+
+
+async def test_a_request_of_a_pass_is_noted_in_it_and_one_of_nobody_s_nowhere() -> None:
+    app = web.Application()
+
+    async def created(_: web.Request) -> web.Response:
+        return web.Response(status=201)
+
+    app.router.add_post("/api/v1/namespaces/a/events", created)
+    this = Pass(datetime.now(UTC))
+    async with TestServer(app) as server, aiohttp.ClientSession(trace_configs=[counting()]) as session:
+        url = server.make_url("/api/v1/namespaces/a/events")
+        await session.post(url)
+        with under_way(this):
+            await session.post(url)
+
+    (request,) = this.requests
+    assert (request.verb, request.resource, request.code) == ("create", "events", 201)
+    assert this.start <= request.start <= request.end
