@@ -18,6 +18,7 @@ NOT_REASONS = {
     *get_args(Phase), *get_args(Stage),
     "Unknown", "Warning",  # states of conditions, types of Events
     "InternalError",  # an error code of S3
+    "Evicted",  # a condition of a Workload of Kueue
 }  # fmt: skip
 
 
