@@ -15,8 +15,17 @@ from finetune_operator.job.claims import claim_of, claim_subjects
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.former_runs import ending, former_runs
 from finetune_operator.job.names import LABEL_JOB_UID
-from finetune_operator.job.observation import Cause, Hearing, JobState, Observation, parse_job, parse_pods
-from finetune_operator.job.ownership import conflict, is_ours, job_as_owner, own_pods
+from finetune_operator.job.observation import (
+    Cause,
+    Hearing,
+    JobState,
+    Observation,
+    parse_job,
+    parse_pods,
+    trim_job,
+    trim_pod,
+)
+from finetune_operator.job.ownership import conflict, controller, is_ours, job_as_owner, own_pods
 from finetune_operator.job.preflight import preflight_spec, wants_preflight
 from finetune_operator.job.run import has_begun
 from finetune_operator.job.warnings import Question, newest_answer, why_unbound
@@ -154,12 +163,15 @@ class Observer:
         jobs, pods = self._jobs.labelled(finetunejob.uid), self._pods.labelled(finetunejob.uid)
         if former_runs(finetunejob, jobs, pods) is not None:
             return jobs, pods
-        return await self._list(JOBS, finetunejob), await self._list(PODS, finetunejob)
+        return await self._list(JOBS, finetunejob, trim_job), await self._list(PODS, finetunejob, trim_pod)
 
-    async def _list(self, kind: Kind, finetunejob: FineTuneJob) -> list[JsonObject]:
-        """The objects with the label of the job, as they are now."""
+    async def _list(
+        self, kind: Kind, finetunejob: FineTuneJob, trim: Callable[[JsonObject], JsonObject]
+    ) -> list[JsonObject]:
+        """The objects with the label of the job, as they are now. Kept is what the caches keep: anybody can put that label on large ones."""
         selector = f"{LABEL_JOB_UID}={finetunejob.uid}"
-        items, _ = await self._kube.list(kind, finetunejob.namespace, labelSelector=selector)
+        read = lambda raw: trim(raw) if controller(raw) is not None else None  # noqa: E731
+        items, _ = await self._kube.list(kind, finetunejob.namespace, read, labelSelector=selector)
         return items
 
     async def _output_is_bound(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> bool:
@@ -181,7 +193,7 @@ class Observer:
             )
         if job.end is not None:
             # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
-            pods = await self._list(PODS, finetunejob)
+            pods = await self._list(PODS, finetunejob, trim_pod)
             return self._with_pods(observed, finetunejob, job.name, entry, pods)
         if job.suspended and job.queue and not spec.suspend and self._kueue is not None:
             return replace(observed, blocked=await self._in_queue(finetunejob, job, entry, self._kueue))

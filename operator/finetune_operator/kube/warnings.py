@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import Final
 from weakref import WeakValueDictionary
@@ -21,9 +21,11 @@ _KINDS: Final = frozenset({"Pod", "Job", "PersistentVolumeClaim"})
 _FRESH_SECONDS: Final = 5.0
 _SHARE: Final = 10
 """What took long to read is read seldom: reading takes a tenth of the time at most, however many Events somebody makes."""
-_NAMESPACES: Final = 1000
 _MOST: Final = 20_000
-"""Warnings that are kept of one namespace."""
+"""Warnings that are kept, of one namespace and of all: the lists that were asked for last."""
+_MOST_LETTERS: Final = 1024
+"""Of a message, as Kubernetes has it for Events of its newer form. Whoever may create Events can write a megabyte into one of the older."""
+_LONGEST_NAME: Final = 253
 
 _About = dict[str, list[JsonObject]]
 
@@ -36,7 +38,7 @@ class Warnings:
     def __init__(self, kube: Kube, clock: Callable[[], float] = time.monotonic) -> None:
         self._kube = kube
         self._clock = clock
-        self._lists: LRUCache[str, tuple[float, _About]] = LRUCache(_NAMESPACES)
+        self._lists: LRUCache[str, tuple[float, _About]] = LRUCache(3 * _MOST, getsizeof=_places)
         """Until when a list counts, and its Events by the uid, and by the kind and name, of what they are about."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -57,17 +59,28 @@ class Warnings:
         return [warned for event, subject in pairs if (warned := parse_warning(event, subject)) is not None]
 
     async def _read(self, namespace: str) -> _About:
+        events: deque[JsonObject] = deque(maxlen=_MOST)
+
+        def read(raw: JsonObject) -> None:
+            if (event := _trim(raw)) is not None:
+                events.append(event)
+
         try:
-            events, _ = await self._kube.list(EVENTS, namespace, _trim, fieldSelector="type=Warning")
+            await self._kube.list(EVENTS, namespace, read, fieldSelector="type=Warning")
         except ForbiddenException as error:
             logger.warning("Warnings in %s cannot be read: %s", namespace, api_message(error))
             return {}
         found: _About = defaultdict(list)
-        for event in events[-_MOST:]:
+        for event in events:
             about = event["involvedObject"]
             found[about.get("uid", "")].append(event)
             found[f"{about['kind']}/{about.get('name')}"].append(event)
         return dict(found)
+
+
+def _places(kept: tuple[float, _About]) -> int:
+    """How much a list counts: each Event stands at two places."""
+    return 1 + sum(map(len, kept[1].values()))
 
 
 def _place(subject: Subject) -> str:
@@ -79,6 +92,9 @@ def _trim(raw: JsonObject) -> JsonObject | None:
     about = raw.get("involvedObject") or {}
     if about.get("kind") not in _KINDS:
         return None
-    names = ("series", "lastTimestamp", "eventTime", "count", "reason", "message")
+    names = ("series", "lastTimestamp", "eventTime", "count")
     own = {name: about[name] for name in ("kind", "name", "uid") if name in about}
-    return {**{name: raw[name] for name in names if name in raw}, "involvedObject": own}
+    if any(len(value) > _LONGEST_NAME for value in own.values()):
+        return None
+    texts = {name: raw[name][:_MOST_LETTERS] for name in ("reason", "message") if raw.get(name)}
+    return {**{name: raw[name] for name in names if name in raw}, **texts, "involvedObject": own}

@@ -76,3 +76,24 @@ async def test_warnings_about_what_is_no_child_are_not_kept() -> None:
     api = api_with(event("e", "Node", "pod-1", "not ready", uid="uid-of-pod-1"))
 
     assert await Warnings(api, lambda: 100.0).about("team-a", [Subject("Pod", "pod-1", "uid-of-pod-1")]) == []
+
+
+async def test_of_what_somebody_makes_up_a_bounded_part_is_kept() -> None:
+    long = event("e", "Pod", "a", "m" * 1_000_000)
+    api = api_with(long, event("f", "Pod", "n" * 1_000_000, "of a name that no object has"))
+    warnings = Warnings(api, lambda: 100.0)
+
+    answers = [await warnings.about("team-a", [Subject("Pod", name)]) for name in ("a", "n" * 1_000_000)]
+
+    assert [[each.cause.message for each in answer] for answer in answers] == [["m" * 1024], []]
+
+
+async def test_the_warnings_of_all_namespaces_together_are_bounded() -> None:
+    api = api_with(*(event(f"e{number}", "Pod", f"pod-{number}", "no room") for number in range(15_000)))
+    warnings, subject = Warnings(api, lambda: 100.0), Subject("Pod", "pod-7")
+
+    for namespace in ("team-a", "team-b", "team-c", "team-a"):
+        assert len(await warnings.about(namespace, [subject])) == 1
+
+    # That of team-a has gone when those of the others came, and is read again.
+    assert api.requests == ["list events"] * 4
