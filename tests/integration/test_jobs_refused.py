@@ -110,7 +110,8 @@ def test_what_shapes_a_run_cannot_be_changed(default: Space, change: dict[str, A
 
     assert f"spec.{next(iter(change))}: " in answer
     assert "immutable" in answer
-    assert "create it again" in answer
+    assert "runToken" in answer
+    assert "create a job under another name" in answer
     assert "another output.uri" in answer
 
 
