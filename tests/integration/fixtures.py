@@ -156,6 +156,7 @@ def operator_process(release: Release, tmp_path_factory: pytest.TempPathFactory)
         # The same after a restart: pods that run know no other.
         f"{_PREFIX}REPORTS_PORT": str(free_port()),
         f"{_PREFIX}STATUS_INTERVAL": "0.5",
+        f"{_PREFIX}LEASE_SECONDS": "3",
         f"{_PREFIX}LOG_FORMAT": "text",
         # What a profile rules has tests of its own; the others are about jobs that may do anything.
         f"{_PREFIX}DEFAULT_PROFILE": "open",
