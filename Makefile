@@ -71,7 +71,7 @@ test-slow: $(READY)  ## Run the tests that `make test` leaves out because each t
 	$(BIN)/python -m pytest -m slow
 
 chaos: $(READY)  ## Kill the operator after each of its writes, and break its API in every way; KUBEBUILDER_ASSETS=FOLDER for a real control plane
-	$(BIN)/python -m pytest -m 'chaos or slow' tests/chaos $(TESTS)
+	$(BIN)/python -m pytest -m 'chaos or slow' tests/chaos tests/integration/test_two_operators.py $(TESTS)
 
 test-keras: $(KERAS_VENV)/.installed  ## Run the tests of the Keras engine, in an environment of their own
 	$(KERAS_VENV)/bin/python -m pytest -m keras tests/keras

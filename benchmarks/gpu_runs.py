@@ -72,7 +72,7 @@ def train(settings: Settings, folder: Path, watch: Watch | None = None) -> tuple
     YAML().dump(settings, config)
     os.environ[ENV_TERMINATION_LOG] = str(last_word)
     if watch is not None:
-        vars(program)["RunState"] = lambda: watch
+        vars(program)["RunState"] = lambda *_: watch
     code = program.main(["--config", str(config)])
     return code, FinalReport.model_validate_json(last_word.read_text(encoding="utf-8"))
 

@@ -211,7 +211,7 @@ def pair(
     operator_process.start()
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_whatever_happens_to_two_operators_one_of_them_works_and_no_status_goes_backwards(
     pair: Pair, space: Space
 ) -> None:
