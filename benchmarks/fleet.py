@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ def _arguments() -> argparse.Namespace:
 # The two that are measured.
 
 
-class Process:
+class Process(ABC):
     """One that is started, asked for its requests, and ended."""
 
     program = ""
@@ -123,8 +124,9 @@ class Process:
             self._process.terminate()
             self._process.wait()
 
+    @abstractmethod
     def _ready(self) -> bool:
-        raise NotImplementedError
+        """Whether it serves."""
 
     @property
     def usage(self) -> psutil.Process:
