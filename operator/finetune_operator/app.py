@@ -25,8 +25,8 @@ from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
 from finetune_operator.job.finetunejob import Key, parse_status
 from finetune_operator.job.names import LABEL_JOB_UID, preflight_job_name, run_of
-from finetune_operator.job.observation import has_ended, parse_job, trim_job, trim_pod
 from finetune_operator.job.ownership import controller
+from finetune_operator.job.parse_children import has_ended, parse_job, trim_job, trim_pod
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.report import Received
 from finetune_operator.job.shard import Shard

@@ -20,8 +20,9 @@ from finetune_operator.controller.cache import Entry
 from finetune_operator.controller.shared import SharedObjects, Wanted
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import child_names
-from finetune_operator.job.observation import Cause, FormerRuns, JobState, Observation, parse_job
+from finetune_operator.job.observation import Cause, FormerRuns, JobState, Observation
 from finetune_operator.job.ownership import changed, conflict, is_our_claim, is_ours
+from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
 from finetune_operator.kube.errors import api_message

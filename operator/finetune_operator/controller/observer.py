@@ -15,17 +15,9 @@ from finetune_operator.job.claims import claim_of, claim_subjects
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.former_runs import ending, former_runs
 from finetune_operator.job.names import LABEL_JOB_UID
-from finetune_operator.job.observation import (
-    Cause,
-    Hearing,
-    JobState,
-    Observation,
-    parse_job,
-    parse_pods,
-    trim_job,
-    trim_pod,
-)
+from finetune_operator.job.observation import Cause, Hearing, JobState, Observation
 from finetune_operator.job.ownership import conflict, controller, is_ours, job_as_owner, own_pods
+from finetune_operator.job.parse_children import parse_job, parse_pods, trim_job, trim_pod
 from finetune_operator.job.preflight import preflight_spec, wants_preflight
 from finetune_operator.job.run import has_begun
 from finetune_operator.job.warnings import Question, newest_answer, why_unbound

@@ -7,8 +7,9 @@ from finetune_api.reasons import Reason
 from finetune_api.status import Run
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import job_names, run_of
-from finetune_operator.job.observation import Cause, FormerRuns, has_ended, parse_job
+from finetune_operator.job.observation import Cause, FormerRuns
 from finetune_operator.job.ownership import controller, is_ours, job_as_owner
+from finetune_operator.job.parse_children import has_ended, parse_job
 
 
 def former_runs(finetunejob: FineTuneJob, jobs: Iterable[JsonObject], pods: Iterable[JsonObject]) -> FormerRuns | None:

@@ -4,7 +4,8 @@ import logging
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
-from finetune_operator.job.observation import Cause, parse_time
+from finetune_operator.job.observation import Cause
+from finetune_operator.job.parse_children import parse_time
 from finetune_operator.job.warnings import Subject, Warned
 from finetune_operator.kube.client import EVENTS, Kube
 from finetune_operator.kube.errors import API_FAILURES

@@ -10,7 +10,8 @@ from finetune_api.report import ReportBody
 from finetune_api.status import AppliedProfile
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejob
-from finetune_operator.job.observation import Observation, parse_job, parse_pods
+from finetune_operator.job.observation import Observation
+from finetune_operator.job.parse_children import parse_job, parse_pods
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.profile import apply_profile, proven_by
 from finetune_operator.job.report import Received

@@ -10,7 +10,7 @@ from tests.unit.finetune_operator.job.test_workload import LINE, NO_ROOM, PENDIN
 from tests.unit.finetune_operator.samples import finetunejob, job, line, merged, settled
 
 from finetune_operator.controller.kueue import Kueue
-from finetune_operator.job.observation import parse_job
+from finetune_operator.job.parse_children import parse_job
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, Kind
 
 QUEUE = {"kueue.x-k8s.io/queue-name": "team-a"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.finetune_operator.samples import job
 
-from finetune_operator.job.observation import parse_job
+from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.workload import why_in_queue, workload_of
 
 NO_ROOM = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor a100, 2 more needed"

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
-from finetune_operator.job.observation import has_ended
+from finetune_operator.job.parse_children import has_ended
 from finetune_operator.kube.client import PODS, Kube
 from finetune_operator.kube.informer import Informer
 

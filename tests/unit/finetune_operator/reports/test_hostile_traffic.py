@@ -15,7 +15,8 @@ from tests.unit.finetune_operator.samples import at, by_pod, finetunejob, job, p
 
 from devcluster.apiserver.schemas.validation import validate
 from finetune_operator.job.finetunejob import Key, parse_finetunejob
-from finetune_operator.job.observation import Observation, parse_job, parse_pods
+from finetune_operator.job.observation import Observation
+from finetune_operator.job.parse_children import parse_job, parse_pods
 from finetune_operator.job.report import NotAReport, Received, parse_body, report_path
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.reports.server import BOUNDS
