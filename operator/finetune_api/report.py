@@ -9,11 +9,11 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from finetune_api.base import JsonObject, LenientModel
+from finetune_api.curves import Curves
 from finetune_api.printable import Printable
 from finetune_api.status import (
     MAX_ADJUSTMENTS,
     MAX_CHECKPOINTS,
-    MAX_COUNT,
     MAX_EVALUATIONS,
     MAX_WARNINGS,
     Adjustment,
@@ -28,9 +28,8 @@ from finetune_api.status import (
     Progress,
     Provenance,
     RunWarning,
-    Seconds,
-    Step,
 )
+from finetune_api.values import MAX_COUNT, Seconds, Step
 
 AUDIENCE = "reports.finetune.dev"
 """Audience of the pod's projected service-account token."""
@@ -124,6 +123,8 @@ class TrainerState(LenientModel):
     metrics: Metrics = []
     """The newest value of each metric: loss, learning_rate, eval_accuracy, …"""
     evaluations: Annotated[list[Evaluation], Field(max_length=MAX_EVALUATIONS)] = []
+    curves: Curves | None = None
+    """The history, thinned."""
     checkpoints: Annotated[list[Checkpoint], Field(max_length=MAX_CHECKPOINTS)] = []
     """The checkpoints that are there now, oldest first; the newest is the latest."""
     best_checkpoint: BestCheckpoint | None = None

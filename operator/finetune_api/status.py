@@ -1,14 +1,30 @@
 """The status of a FineTuneJob: what the operator observed and what the trainer reported. Every list is bounded."""
 
-import re
-from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeAlias, get_args
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from finetune_api.base import LenientModel
+from finetune_api.curves import Curves
 from finetune_api.printable import Printable, printable
+from finetune_api.values import (
+    MAX_COUNT,
+    MAX_NAME,
+    Bytes,
+    Count,
+    Decimal,
+    Digest,
+    Identifier,
+    Message,
+    ReasonText,
+    Revision,
+    Seconds,
+    Step,
+    Time,
+    Uri,
+    Word,
+)
 
 MAX_METRICS = 32
 MAX_EVALUATIONS = 20
@@ -18,51 +34,13 @@ MAX_ATTEMPT_NUMBER = 1_000_000
 MAX_ADJUSTMENTS = 8
 MAX_WARNINGS = 16
 MAX_CLASSES = 24
-MAX_MESSAGE = 1024
 MAX_LOG_TAIL = 2048
-MAX_NAME = 64
 MAX_RUNS = 1_000_000
 MAX_PREVIOUS_RUNS = 5
-MAX_COUNT = 9_007_199_254_740_991
-"""Whole numbers beyond are not the same in every JSON parser."""
 MAX_PROFILE_SETTINGS = 16_384
-MAX_SECONDS = 3_153_600_000
-"""A hundred years."""
-FIRST_YEAR, LAST_YEAR = 1970, 8999
-"""Years of a time that can be meant: not Go's zero time, and none that another time zone takes out of what Python holds."""
 
-_NUMBER = re.compile(
-    r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE
-)
-"""What Python writes for a float: also of a loss that is not finite."""
-
-
-def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC to the second, as Kubernetes writes times."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def sane(moment: datetime) -> datetime | None:
-    """The time in UTC, which is also taken for the zone of one that has none; None unless it lies in years that can be meant."""
-    if not FIRST_YEAR - 1 <= moment.year <= LAST_YEAR + 1:
-        return None
-    # The API server takes a time without a zone, which could not be compared with any other.
-    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else None
-
-
-def _sane(moment: datetime) -> datetime:
-    in_utc = sane(moment)
-    if in_utc is None:
-        message = "must lie in the years {first} to {last}"
-        raise PydanticCustomError("time", message, {"first": FIRST_YEAR, "last": LAST_YEAR})
-    return in_utc
-
-
-def _number(text: str) -> str:
-    if not _NUMBER.fullmatch(text):
-        raise PydanticCustomError("number", "must be a number, such as 0.5810, or NaN")
-    return text
+Phase: TypeAlias = Literal["Pending", "Queued", "Preparing", "Running", "Suspended", "Succeeded", "Failed"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 def _short_names(versions: dict[str, str]) -> dict[str, str]:
@@ -70,30 +48,6 @@ def _short_names(versions: dict[str, str]) -> dict[str, str]:
     if any(len(name) > MAX_NAME for name in versions):
         raise PydanticCustomError("names", "names must have at most {most} characters", {"most": MAX_NAME})
     return {printable(name): version for name, version in versions.items()}
-
-
-def _at_most_a_century(seconds: object) -> object:
-    """An estimate after a slow first step may be any number: more than a century is as good as a century."""
-    return min(seconds, MAX_SECONDS) if isinstance(seconds, int | float) else seconds
-
-
-Time: TypeAlias = Annotated[datetime, AfterValidator(_sane), PlainSerializer(format_time, return_type=str)]
-Seconds: TypeAlias = Annotated[int, Field(ge=0, le=MAX_SECONDS), BeforeValidator(_at_most_a_century)]
-Decimal: TypeAlias = Annotated[str, AfterValidator(_number), Field(max_length=32)]
-Uri: TypeAlias = Annotated[str, Field(max_length=1024), Printable()]
-ReasonText: TypeAlias = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9]*)$")]
-Message: TypeAlias = Annotated[str, Field(max_length=MAX_MESSAGE), Printable()]
-Identifier: TypeAlias = Annotated[str, Field(max_length=253), Printable()]
-Word: TypeAlias = Annotated[str, Field(max_length=MAX_NAME), Printable()]
-"""A name of a few letters: of a metric, a class, a device, a version."""
-Revision: TypeAlias = Annotated[str, Field(max_length=256), Printable()]
-Step: TypeAlias = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-Count: TypeAlias = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-Bytes: TypeAlias = Annotated[int, Field(ge=0, le=MAX_COUNT)]
-Digest: TypeAlias = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
-
-Phase: TypeAlias = Literal["Pending", "Queued", "Preparing", "Running", "Suspended", "Succeeded", "Failed"]
-PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 class MetricValue(LenientModel):
@@ -270,6 +224,8 @@ class Attempt(LenientModel):
     reason: ReasonText | None = None
     resumed_from_step: Step | None = None
     """The step of the checkpoint that this attempt went on from; 0 for a start from the pretrained model."""
+    last_step: Step | None = None
+    """The newest step that it reported. What lies between it and the `resumedFromStep` of the next attempt was lost."""
 
 
 class Provenance(LenientModel):
@@ -437,6 +393,7 @@ class FineTuneJobStatus(LenientModel):
     metrics: Metrics = []
     evaluations: Annotated[list[Evaluation], Field(max_length=MAX_EVALUATIONS)] = []
     """The newest 20."""
+    curves: Curves | None = None
     checkpoints: Annotated[list[Checkpoint], Field(max_length=MAX_CHECKPOINTS)] = []
     """The checkpoints that are there to resume from, oldest first."""
     latest_checkpoint: LatestCheckpoint | None = None

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from finetune_api.base import JsonObject
-from finetune_api.status import MAX_COUNT, format_time
+from finetune_api.values import MAX_COUNT, format_time
 
 
 def month_of(moment: datetime) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from finetune_api.base import JsonObject
 from finetune_api.printable import printable
 from finetune_api.reasons import Reason
-from finetune_api.status import sane
+from finetune_api.values import sane
 from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX, LABEL_JOB_UID, LABEL_RUN
 from finetune_operator.job.observation import Cause, End, JobState, PodState, Terminated
 from finetune_operator.job.report import Received, parse_final_report

@@ -54,6 +54,8 @@ def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Ob
     state = pod.final or (pod.report.body.report if pod.report else None)
     if state is not None and (state.resumed_from_step or pod.final or _has_begun(pod)):
         seen["resumed_from_step"] = state.resumed_from_step
+    if state is not None and state.progress is not None and (step := state.progress.step):
+        seen["last_step"] = step
     if pod.terminated is None:
         seen["reason"] = attempt_reason(pod, now)
     else:

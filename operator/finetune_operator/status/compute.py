@@ -94,6 +94,7 @@ def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tu
         "progress": _progress(known, verdict),
         "metrics": known.metrics,
         "evaluations": known.evaluations,
+        "curves": known.curves,
         "checkpoints": known.checkpoints,
         "latest_checkpoint": _latest(known),
         "best_checkpoint": known.best_checkpoint,

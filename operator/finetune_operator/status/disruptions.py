@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from finetune_api.reasons import Reason
 from finetune_api.report import MAX_REPORT_INTERVAL
-from finetune_api.status import format_time
+from finetune_api.values import format_time
 from finetune_operator.job.observation import Cause, Observation, PodState
 from finetune_operator.status.messages import to_reason
 

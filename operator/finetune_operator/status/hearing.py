@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 
 from finetune_api.report import MAX_REPORT_INTERVAL
-from finetune_api.status import FineTuneJobStatus, format_time
+from finetune_api.status import FineTuneJobStatus
+from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation, PodState
 
 FIRST_REPORT = timedelta(seconds=60)

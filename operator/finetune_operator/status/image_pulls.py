@@ -4,8 +4,9 @@ import re
 from typing import Final
 
 from finetune_api.reasons import Reason
-from finetune_api.status import FineTuneJobStatus, format_time
+from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.values import format_time
 from finetune_operator.job.observation import Cause, Observation, PodState
 
 PULLS: Final = frozenset({Reason.ERR_IMAGE_PULL, Reason.IMAGE_PULL_BACK_OFF})

@@ -5,8 +5,9 @@ from typing import Final
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
-from finetune_api.status import FineTuneJobStatus, format_time
+from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, KIND
+from finetune_api.values import format_time
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import MANAGER, child_name
 

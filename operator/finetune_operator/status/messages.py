@@ -5,9 +5,10 @@ import re
 from finetune_api.printable import printable
 from finetune_api.reasons import Reason
 from finetune_api.report import Stage, TrainerState
-from finetune_api.status import MAX_MESSAGE, Adjustment
+from finetune_api.status import Adjustment
 from finetune_api.training import MAIN_METRICS
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.values import MAX_MESSAGE
 
 _STAGES: dict[Stage, str] = {"Evaluating": "evaluating: ", "Saving": "saving: ", "Exporting": "exporting the model: "}
 

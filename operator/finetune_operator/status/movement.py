@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from finetune_api.status import FineTuneJobStatus, Progress, format_time
+from finetune_api.status import FineTuneJobStatus, Progress
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation, PodState
 from finetune_operator.job.report import Received
 

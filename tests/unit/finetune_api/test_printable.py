@@ -15,9 +15,9 @@ from finetune_api.report import FinalReport, ReportBody
 from finetune_api.status import FineTuneJobStatus
 
 HOSTILE = "\x1b[2J\x1b]0;t\x07a\u202eb\u200bc\ufeffd\x00e\x85f\u2028g\r\nh\x9bi\u2066j\U000e0041k\u3164l"
-NUMBERS = {"value", "epoch", "samplesPerSecond", "atLimit", "amount"}
+NUMBERS = {"stepsPerEpoch", "value", "epoch", "samplesPerSecond", "atLimit", "amount"}
 """Strings that hold a number, and take nothing else."""
-WORDS = ("Error", "EUR", "2026-11", "sha256:" + "0" * 64)
+WORDS = ("1", "Error", "EUR", "2026-11", "sha256:" + "0" * 64)
 """One for each pattern."""
 SHOWN = "a�b�c�d�e f g h�i�j�k�l"
 

@@ -5,7 +5,8 @@ import traceback
 
 from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
-from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
+from finetune_api.status import MAX_LOG_TAIL, Failure
+from finetune_api.values import MAX_MESSAGE
 from finetune_trainer.base.errors import Stopped, TrainerError
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.progress.state import RunState

@@ -22,7 +22,8 @@ import psutil
 
 from finetune_api.reasons import Reason
 from finetune_api.report import ENV_NODE_RANK, ExitCode, FinalReport
-from finetune_api.status import MAX_LOG_TAIL, MAX_MESSAGE, Failure
+from finetune_api.status import MAX_LOG_TAIL, Failure
+from finetune_api.values import MAX_MESSAGE
 from finetune_trainer.base.heartbeat import ENV_HEARTBEATS, Beat, read_beats
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.processes.child import write_final_report

@@ -45,6 +45,7 @@ def test_a_job_that_trains_shows_its_numbers() -> None:
         "progress": {**REPORT["progress"], "lastReportTime": stamp(50)},
         "metrics": REPORT["metrics"],
         "evaluations": REPORT["evaluations"],
+        "curves": REPORT["curves"],
         "checkpoints": [{**REPORT["checkpoints"][0], "metrics": []}],
         "latestCheckpoint": {"step": 125, "uri": "pvc://yelp-0f9be1d4/checkpoints/step-000125"},
         "bestCheckpoint": REPORT["bestCheckpoint"],
@@ -57,6 +58,7 @@ def test_a_job_that_trains_shows_its_numbers() -> None:
                 "trainingStartTime": stamp(60),
                 "podSeconds": 43,
                 "resumedFromStep": 0,
+                "lastStep": 140,
             }
         ],
         "adjustments": REPORT["adjustments"],
@@ -131,6 +133,7 @@ def test_the_end_is_reported_by_the_final_report_and_by_the_job() -> None:
             "exitCode": 0,
             "reason": "Completed",
             "resumedFromStep": 0,
+            "lastStep": 375,
         }
     ]
 

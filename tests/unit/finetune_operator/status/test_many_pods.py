@@ -50,6 +50,7 @@ def test_a_job_runs_when_all_of_its_pods_do() -> None:
             "trainingStartTime": stamp(60),
             "podSeconds": 43 + 35,
             "resumedFromStep": 0,
+            "lastStep": 5,
         }
     ]
 
