@@ -4,11 +4,9 @@ Numbers stand side by side in one text, parted by spaces: `kubectl get -o yaml` 
 `-o jsonpath='{.status.curves.training.series[?(@.name=="loss")].values}'` gives what a sparkline takes.
 
     curves:
-      since: "2026-11-28T09:00:00Z"
       stepsPerEpoch: "125"
       training:                     # what was logged: loss, learning_rate and grad_norm
         steps: 10 20 30             # each point is one that was measured, none is a mean
-        seconds: 4 8 13             # after `since`
         series:
         - {name: loss, values: 1.6094 1.4127 1.2034}
         - {name: learning_rate, values: 5e-5 4.8667e-5 4.7333e-5}
@@ -17,6 +15,9 @@ Numbers stand side by side in one text, parted by spaces: `kubectl get -o yaml` 
         steps: 125
         series:
         - {name: eval_accuracy, values: "0.581"}
+
+Points have no time of their own: `history.jsonl` is the same to the byte however often a run was resumed. What is drawn
+over time takes `trainingStartTime`, `endTime`, `resumedFromStep` and `lastStep` of each attempt.
 """
 
 import math
@@ -29,7 +30,7 @@ from pydantic_core import PydanticCustomError
 
 from finetune_api.base import LenientModel
 from finetune_api.printable import Printable
-from finetune_api.values import MAX_COUNT, Decimal, Time
+from finetune_api.values import MAX_COUNT, Decimal
 
 MAX_POINTS: Final = 128
 """Of a series."""
@@ -102,8 +103,6 @@ class Curve(LenientModel):
 
     steps: Steps
     """Optimizer steps, ascending, parted by spaces; of many some, among them the first, the last, and those of each series' lowest and highest value."""
-    seconds: Numbers | None = None
-    """When each step was measured, in seconds after `since`; nan where that is not known."""
     series: Annotated[
         list[Series], Field(max_length=MAX_SERIES, json_schema_extra={"x-kubernetes-list-type": "atomic"})
     ] = []
@@ -112,11 +111,6 @@ class Curve(LenientModel):
     def at(self) -> tuple[int, ...]:
         """The steps, as numbers."""
         return tuple(int(each) for each in self.steps.split())
-
-    @property
-    def after(self) -> tuple[float, ...] | None:
-        """The seconds, as numbers; None where none is known."""
-        return tuple(float(each) for each in self.seconds.split()) if self.seconds else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -136,8 +130,8 @@ class Curve(LenientModel):
     @model_validator(mode="after")
     def _as_long_as_its_steps(self) -> Self:
         count = len(self.steps.split())
-        for text in (self.seconds, *(each.values for each in self.series)):
-            if text is not None and len(text.split()) != count:
+        for text in (each.values for each in self.series):
+            if len(text.split()) != count:
                 raise PydanticCustomError("points", "must have {count} numbers, as many as steps", {"count": count})
         if len(set(self.names)) < len(self.series):
             raise PydanticCustomError("names", "must have each series once")
@@ -147,8 +141,6 @@ class Curve(LenientModel):
 class Curves(LenientModel):
     """The history of the run, thinned: at most 128 points a series, and 6 KB of all of them. A run that went back to a checkpoint has no point twice, and none of what it lost."""
 
-    since: Time | None = None
-    """When the first point was measured."""
     steps_per_epoch: Decimal | None = None
     """Optimizer steps of a pass over the training rows, such as "41.67"."""
     training: Curve | None = None

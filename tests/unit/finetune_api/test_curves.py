@@ -23,7 +23,6 @@ def test_a_curve_is_read_as_numbers() -> None:
     curve = Curve.model_validate(CURVE)
 
     assert curve.at == (10, 20, 30)
-    assert curve.after == (0.0, 4.0, 9.5)
     assert curve.names == ("loss", "learning_rate")
     assert curve.values("learning_rate") == (5e-5, 4e-5, 0.0)
     assert curve.points("loss") == [(10, 1.6094), (30, 1.2034)]
@@ -40,10 +39,6 @@ def test_a_series_is_found_in_whichever_curve_it_is() -> None:
     assert curves.points("eval_f1") == []
 
 
-def test_a_curve_of_before_without_seconds_has_none() -> None:
-    assert Curve.model_validate({"steps": "1"}).after is None
-
-
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
@@ -55,7 +50,6 @@ def test_a_curve_of_before_without_seconds_has_none() -> None:
         ({"steps": "10 20 9999999999999999"}, "ascending"),
         ({"steps": " ".join(map(str, range(129)))}, "at most 128"),
         ({"steps": "1" * 3000}, "2176"),
-        ({"seconds": "1 2"}, "as many as steps"),
         ({"series": [{**LOSS, "values": "1.6 1.4"}]}, "as many as steps"),
         ({"series": [{**LOSS, "values": "1.6 inf 1.4"}]}, "pattern"),
         ({"series": [{**LOSS, "values": "1.6 1e999 1.4"}]}, "numbers parted by spaces"),

@@ -21,10 +21,9 @@ REPORT: dict[str, Any] = {
     "metrics": [{"name": "loss", "value": "1.2034"}, {"name": "eval_accuracy", "value": "0.5810"}],
     "evaluations": [{"step": 125, "epoch": "1.0", "metrics": [{"name": "eval_accuracy", "value": "0.5810"}]}],
     "curves": {
-        "since": "2026-11-20T12:00:20Z",
         "stepsPerEpoch": "125",
-        "training": {"steps": "70 140", "seconds": "0 14", "series": [{"name": "loss", "values": "1.6 1.2034"}]},
-        "evaluation": {"steps": "125", "seconds": "12", "series": [{"name": "eval_accuracy", "values": "0.581"}]},
+        "training": {"steps": "70 140", "series": [{"name": "loss", "values": "1.6 1.2034"}]},
+        "evaluation": {"steps": "125", "series": [{"name": "eval_accuracy", "values": "0.581"}]},
     },
     "checkpoints": [
         {"step": 125, "epoch": "1.0", "uri": "pvc://yelp-0f9be1d4/checkpoints/step-000125", "sizeBytes": 10}
