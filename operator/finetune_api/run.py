@@ -74,6 +74,10 @@ class RunConfig(RunSettings):
         settings = self._changed(set(RunSettings.model_fields))
         return "sha256:" + hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
+    def identity(self) -> JsonObject:
+        """Return what makes two runs the same: an output, and each checkpoint in it, is only taken up by the run of it."""
+        return {"configDigest": self.digest(), "jobUid": self.job.uid if self.job else None}
+
     def _changed(self, fields: set[str]) -> JsonObject:
         """Return those of the fields that differ from their defaults, at any depth."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True, include=fields)

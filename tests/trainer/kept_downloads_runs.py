@@ -53,14 +53,14 @@ def runs(folder: Path) -> list[dict[str, Any]]:
         ENV_DOWNLOADS: str(folder / "volume/.downloads"),
         ENV_TOKENS: str(folder / "volume/.tokens"),
     }
-    from finetune_trainer.run import train
+    from finetune_trainer.run import attempts
 
     def lost(*arguments: object) -> None:
         raise RuntimeError("the node is gone")
 
-    once, train.attempt = train.attempt, lost  # type: ignore[assignment]
+    once, attempts.attempt = attempts.attempt, lost  # type: ignore[assignment]
     first = attempt(folder, processes=1)
-    train.attempt = once
+    attempts.attempt = once
     return [first, attempt(folder, processes=2)]
 
 

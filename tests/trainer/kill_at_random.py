@@ -30,7 +30,7 @@ from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.progress.state import RunState
-from finetune_trainer.storage.claim import claim_output, identity, open_output
+from finetune_trainer.storage.claim import claim_output, open_output
 from finetune_trainer.storage.layout import OPTIMIZER, TRAINER_STATE
 from finetune_trainer.storage.output import Output
 
@@ -118,7 +118,7 @@ def save_without_end(config: RunConfig, output: Output, store: CheckpointStore, 
     history, stop = History(output.history, output.history_changed), StopSignal(before_exit=lambda: None)
     progress = RunProgress.of(config, output, store, history, ToldState(told), stop)
     progress.resume()
-    claim_output(output, config)
+    claim_output(output, config.identity())
     store.begin()
     history.begin()
     model, tokenizer = make_model(), make_tokenizer()
@@ -134,8 +134,8 @@ def save_without_end(config: RunConfig, output: Output, store: CheckpointStore, 
 
 def attempt(config: RunConfig, told: Path, ready: int, saving: bool) -> None:
     """In a process of its own: check what the last one left, say so, and save until killed."""
-    output = open_output(config, {})
-    store = CheckpointStore(output, identity(config), config.checkpoints.keep)
+    output = open_output(config.output.uri, config.identity(), {})
+    store = CheckpointStore(output, config.identity(), config.checkpoints.keep)
     store.find()
     ledger = last_told(told)
     check(store, ledger)

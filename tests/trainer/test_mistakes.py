@@ -415,7 +415,7 @@ def test_what_nobody_foresaw_is_reported_with_the_end_of_its_traceback(
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("nobody foresaw this")
 
-    monkeypatch.setattr("finetune_trainer.run.load.load_rows", broken)
+    monkeypatch.setattr("finetune_trainer.run.find.load_rows", broken)
 
     ended = train(settings)
 

@@ -243,7 +243,7 @@ def test_one_of_several_processes_ends_and_the_next_attempt_begins_with_what_fit
 
 def test_what_is_left_for_the_next_attempt_can_be_left_in_a_bucket(settings: Settings, tmp_path: Path, s3: S3) -> None:
     config = RunConfig.model_validate(settings | {"output": {"uri": f"s3://{BUCKET}/{tmp_path.name}"}})
-    output, fit = open_output(config, {}), BatchPlan(4, 2, 8, True)
+    output, fit = open_output(config.output.uri, config.identity(), {}), BatchPlan(4, 2, 8, True)
 
     write_hint(output, BatchPlan(8, 1, 8, False))
     write_hint(output, fit)

@@ -19,7 +19,7 @@ from tests.trainer.tiny_language import COLOUR_OF, save_llama, save_t5, sentence
 from finetune_api.report import ENV_TERMINATION_LOG, ENV_TOKENS, ExitCode, FinalReport
 from finetune_trainer.__main__ import main
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.run import load as preparing
+from finetune_trainer.run import find as preparing
 
 
 def classified(settings: Settings, folder: Path) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def test_nothing_is_loaded_before_it_is_reported(
     def fail(*_: object) -> None:
         raise RuntimeError("the weights cannot be read")
 
-    monkeypatch.setattr("finetune_trainer.run.train.load", fail)
+    monkeypatch.setattr("finetune_trainer.run.attempts.load", fail)
 
     ended = train(settings)
 

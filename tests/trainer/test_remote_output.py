@@ -19,7 +19,8 @@ from finetune_trainer.run.out_of_memory import clear_hint, read_hint, write_hint
 from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage import uploads
 from finetune_trainer.storage.bucket import Bucket
-from finetune_trainer.storage.claim import claim_output, identity, open_output
+from finetune_trainer.storage.claim import claim_output, open_output
+from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.remote_output import RemoteOutput
 
 RUN: dict[str, Any] = {"configDigest": "sha256:1", "jobUid": None}
@@ -353,13 +354,21 @@ def config(there: str, epochs: int) -> RunConfig:
     )
 
 
+def opened(run: RunConfig) -> Output:
+    return open_output(run.output.uri, run.identity(), {})
+
+
+def claim(run: RunConfig) -> None:
+    claim_output(opened(run), run.identity())
+
+
 def test_the_same_run_may_come_back_to_a_bucket_and_another_may_not(s3: S3, there: str) -> None:
     mine = config(there, 3)
-    claim_output(open_output(mine, {}), mine)
-    claim_output(open_output(mine, {}), mine)
+    claim(mine)
+    claim(mine)
 
     with pytest.raises(TrainerError) as caught:
-        open_output(config(there, 4), {})
+        opened(config(there, 4))
 
     assert (caught.value.reason, caught.value.message) == (
         "OutputInUse",
@@ -370,11 +379,11 @@ def test_the_same_run_may_come_back_to_a_bucket_and_another_may_not(s3: S3, ther
 
 def test_to_look_at_an_output_leaves_the_history_of_a_run_under_way_on_this_machine(there: str) -> None:
     mine = config(there, 3)
-    output = open_output(mine, {})
-    claim_output(output, mine)
+    output = opened(mine)
+    claim_output(output, mine.identity())
     output.history.write_text("not there yet\n")
 
-    open_output(mine, {})
+    opened(mine)
 
     assert output.history.read_text() == "not there yet\n"
 
@@ -393,18 +402,18 @@ def test_of_two_runs_that_claim_a_bucket_at_once_one_has_it(
     s3: S3, there: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine, other = config(there, 3), config(there, 4)
-    output, create = open_output(mine, {}), Bucket.create
+    output, create = opened(mine), Bucket.create
 
     def the_other_is_faster(self: Bucket, name: str, content: bytes) -> None:
         monkeypatch.setattr(Bucket, "create", create)
-        claim_output(open_output(other, {}), other)
+        claim(other)
         create(self, name, content)
 
     monkeypatch.setattr(Bucket, "create", the_other_is_faster)
     with pytest.raises(TrainerError, match="a run with other settings"):
-        claim_output(output, mine)
+        claim_output(output, mine.identity())
 
-    assert json.loads(s3.read(f"{there}/run.json")) == identity(other)
+    assert json.loads(s3.read(f"{there}/run.json")) == other.identity()
 
 
 @pytest.mark.parametrize("name", ["model/config.json", "adapter/adapter_config.json"])
@@ -412,7 +421,7 @@ def test_files_that_are_not_of_a_run_are_never_taken_over(s3: S3, there: str, na
     s3.write(f"{there}/{name}", b"{}")
 
     with pytest.raises(TrainerError, match="files that are not of a run of ours"):
-        open_output(config(there, 3), {})
+        opened(config(there, 3))
 
 
 def test_a_disk_without_space_for_a_copy_is_reported_as_such(s3: S3, there: str) -> None:

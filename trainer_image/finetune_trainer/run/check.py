@@ -1,5 +1,7 @@
 """Checks the settings before anything is read."""
 
+from typing import Any
+
 from finetune_api.run import RunConfig
 from finetune_trainer.engines.registry import check_engine
 from finetune_trainer.models.lora import check_lora
@@ -8,11 +10,14 @@ from finetune_trainer.settings.device import choose_cpu
 from finetune_trainer.settings.requirements import check_requirements
 
 
-def check_settings(config: RunConfig, *, here: bool = True) -> bool:
-    """Check what can be checked before anything is read. Returns whether to train on the CPU.
+def check_settings(config: RunConfig, *, here: bool = True) -> tuple[dict[str, Any], bool]:
+    """Check what can be checked before anything is read.
 
     Args:
         here: Whether the run is on this machine; else GPUs that are asked for are taken as given.
+
+    Returns:
+        training.arguments, as `check_arguments` returns them, and whether to train on the CPU.
 
     Raises:
         TrainerError: BAD_CONFIGURATION or DEVICE.
@@ -22,4 +27,4 @@ def check_settings(config: RunConfig, *, here: bool = True) -> bool:
     use_cpu = choose_cpu(config.gpus) if here or not config.gpus else False
     check_engine(config, arguments, use_cpu)
     check_requirements(arguments, config.training.learning_rate, use_cpu)
-    return use_cpu
+    return arguments, use_cpu

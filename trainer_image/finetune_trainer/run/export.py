@@ -13,10 +13,22 @@ from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import restore_use_cache
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.models.adapter_source import merged
+from finetune_trainer.progress.run_progress import RunProgress
+from finetune_trainer.run.merged_model import report_merged
 from finetune_trainer.storage.disk_errors import output_failures
 from finetune_trainer.storage.layout import BASE, EXPORT, MANIFEST, MODEL_CARD, RESULTS, RESUME_FILES
 from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.uris import is_hub_id
+
+
+def export(last: SavedCheckpoint, prepared: Prepared, output: Output, progress: RunProgress) -> None:
+    """Write the model of the best checkpoint, or of the last one, to the output."""
+    chosen = progress.checkpointing.fetch_best() or last
+    model = export_model(chosen, prepared, output, progress.history.results_at(chosen.step))
+    output.publish_models()
+    progress.state.set_model(model)
+    report_merged(prepared, output, progress, chosen.step)
+    progress.checkpointing.rotate()  # once more: the last evaluation came after the last save
 
 
 def export_model(

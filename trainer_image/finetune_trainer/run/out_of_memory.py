@@ -83,11 +83,12 @@ def release_memory() -> None:
     torch.cuda.empty_cache()
 
 
-def smaller_batch(shortage: Shortage, prepared: Prepared) -> BatchPlan:
-    """Return the batch plan to try next.
+def smaller_batch(shortage: Shortage, prepared: Prepared, output: Output) -> BatchPlan:
+    """Return the batch plan to go on with, where this process trains alone.
 
     Raises:
-        TrainerError: OUT_OF_MEMORY when nothing is left to try, with the sizes that decide about it.
+        TrainerError: SMALLER_BATCHES in one of several processes: the next attempt begins with the hint in `output`;
+            OUT_OF_MEMORY when nothing is left to try, with the sizes that decide about it.
     """
     plan = prepared.plan
     can_checkpoint = (
@@ -95,9 +96,12 @@ def smaller_batch(shortage: Shortage, prepared: Prepared) -> BatchPlan:
         and prepared.model.supports_gradient_checkpointing
     )
     less = smaller(plan.batch, shortage.evaluating, can_checkpoint)
-    if less is None:
-        raise _nothing_smaller(shortage, prepared)
-    return less
+    if less and plan.world_size > 1:
+        write_hint(output, less)
+        raise _ended_for_hint(shortage, plan.batch, less)
+    if less:
+        return less
+    raise _nothing_smaller(shortage, prepared)
 
 
 def smaller(batch: BatchPlan, evaluating: bool, can_checkpoint: bool = True) -> BatchPlan | None:
@@ -137,7 +141,7 @@ def clear_hint(output: Output) -> None:
     output.remove_marker(HINT)
 
 
-def ended_for_hint(shortage: Shortage, before: BatchPlan, after: BatchPlan) -> TrainerError:
+def _ended_for_hint(shortage: Shortage, before: BatchPlan, after: BatchPlan) -> TrainerError:
     """Return the failure of one of several processes, which ends so that the next attempt begins with smaller batches."""
     return TrainerError(
         ExitCode.SMALLER_BATCHES,

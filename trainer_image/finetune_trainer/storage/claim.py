@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
-from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import output_error
 from finetune_trainer.storage.bucket import Bucket
 from finetune_trainer.storage.hub import HubRepository
@@ -20,35 +19,30 @@ _ROWS = "rows"
 """What `run.json` has of the rows beside the identity."""
 
 
-def identity(config: RunConfig) -> JsonObject:
-    """Return what makes two runs the same: a checkpoint is only resumed where it is equal."""
-    return {"configDigest": config.digest(), "jobUid": config.job.uid if config.job else None}
-
-
-def find_output(config: RunConfig, volumes: Volumes) -> Output:
-    """Return the output of a run, untouched."""
-    uri = config.output.uri.rstrip("/")
+def find_output(uri: str, mine: JsonObject, volumes: Volumes) -> Output:
+    """Return the output at `uri` of the run whose identity is `mine`, untouched."""
+    uri = uri.rstrip("/")
     if is_path(uri):
         return LocalOutput(uri, locate(uri, volumes))
     place = HubRepository(uri) if uri.startswith("hf://") else Bucket(uri, "output")
-    name = hashlib.sha256(json.dumps([uri, identity(config)]).encode()).hexdigest()[:32]
+    name = hashlib.sha256(json.dumps([uri, mine]).encode()).hexdigest()[:32]
     return RemoteOutput(place, cache_folder() / "outputs" / name)
 
 
-def open_output(config: RunConfig, volumes: Volumes) -> Output:
-    """Return the output of a run, created if need be, and check that it can be written and belongs to no other run.
+def open_output(uri: str, mine: JsonObject, volumes: Volumes) -> Output:
+    """Return the output at `uri`, created if need be, and check that it can be written and belongs to no other run.
 
     Raises:
         TrainerError: OUTPUT when it cannot be written or holds another run; INTERNAL when it cannot be reached.
     """
-    output = find_output(config, volumes)
+    output = find_output(uri, mine, volumes)
     output.probe()
-    _check_is_free(output, identity(config))
+    _check_is_free(output, mine)
     return output
 
 
-def claim_output(output: Output, config: RunConfig, rows: JsonObject | None = None) -> None:
-    """Mark the output as this run's. Only once model and data are good: a mistake shall not cost a folder.
+def claim_output(output: Output, mine: JsonObject, rows: JsonObject | None = None) -> None:
+    """Mark the output as that of the run whose identity is `mine`. Only once model and data are good: a mistake shall not cost a folder.
 
     Args:
         rows: Fingerprints of the rows that are trained and evaluated on, for `check_same_rows`.
@@ -56,7 +50,6 @@ def claim_output(output: Output, config: RunConfig, rows: JsonObject | None = No
     Raises:
         TrainerError: OUTPUT when another run was faster.
     """
-    mine = identity(config)
     text = json.dumps({**mine, _ROWS: rows} if rows else mine, indent=2) + "\n"
     _check_is_free(output, mine)
     output.create_marker(RUN, text.encode())

@@ -111,9 +111,9 @@ def warnings(caplog: pytest.LogCaptureFixture, **changes: Any) -> list[str]:
     config = RunConfig.model_validate(settings)
     caplog.clear()
     with caplog.at_level(logging.WARNING, "finetune_trainer.base.run_warnings"):
-        warn_of_odd_steps(
-            config, make_plan(config, find_device(use_cpu=True, processes=1), 100).arguments, total_steps=100
-        )
+        given = check_arguments(config.training.arguments)
+        plan = make_plan(config, given, find_device(use_cpu=True, processes=1), 100)
+        warn_of_odd_steps(config, plan.arguments, total_steps=100)
     return [record.getMessage() for record in caplog.records]
 
 

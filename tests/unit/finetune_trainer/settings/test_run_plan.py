@@ -7,9 +7,10 @@ import pytest
 
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.settings.arguments import check_arguments
 from finetune_trainer.settings.batch_plan import BatchPlan
-from finetune_trainer.settings.device import SOME_GPU, find_device
-from finetune_trainer.settings.run_plan import make_plan
+from finetune_trainer.settings.device import SOME_GPU, Device, find_device
+from finetune_trainer.settings.run_plan import RunPlan, make_plan
 
 CPU = find_device(use_cpu=True, processes=1)
 
@@ -28,13 +29,17 @@ def config(**training: Any) -> RunConfig:
     )
 
 
+def planned(run: RunConfig, device: Device, rows: int) -> RunPlan:
+    return make_plan(run, check_arguments(run.training.arguments), device, rows)
+
+
 def test_settings_arguments_and_defaults_come_together() -> None:
     run = config(
         epochs=1.5, batchSize=4, learningRate=1e-3, seed=7,
         arguments={"warmup_steps": 1e2, "weight_decay": "0.1", "logging_steps": 7, "lr_scheduler_type": "cosine"},
     )  # fmt: skip
 
-    arguments = make_plan(run, CPU, rows=100).arguments
+    arguments = planned(run, CPU, rows=100).arguments
 
     names = (
         "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size", "learning_rate",
@@ -51,14 +56,14 @@ def test_settings_arguments_and_defaults_come_together() -> None:
 def test_short_runs_log_often_and_long_ones_each_ten_steps(rows: int, steps: int) -> None:
     run = config(epochs=1, batchSize=8)
 
-    assert make_plan(run, CPU, rows).arguments.logging_steps == steps
+    assert planned(run, CPU, rows).arguments.logging_steps == steps
 
 
 def test_of_several_arguments_the_refused_one_is_named() -> None:
     arguments = {"weight_decay": 0.1, "dataloader_prefetch_factor": 2, "warmup_steps": 3}
 
     with pytest.raises(TrainerError) as caught:
-        make_plan(config(arguments=arguments), CPU, rows=10)
+        planned(config(arguments=arguments), CPU, rows=10)
 
     assert caught.value.message.startswith("training.arguments.dataloader_prefetch_factor: ")
 
@@ -85,14 +90,14 @@ def test_what_only_a_step_or_an_evaluation_would_show_is_refused_at_once(
     name: str, value: object, problem: str
 ) -> None:
     with pytest.raises(TrainerError) as caught:
-        make_plan(config(batchSize=16, arguments={name: value}), CPU, rows=10)
+        planned(config(batchSize=16, arguments={name: value}), CPU, rows=10)
 
     assert caught.value.message == f"training.arguments.{name}: {problem}"
 
 
 def test_the_settings_say_what_is_tried_first() -> None:
     plans = [
-        make_plan(config(batchSize=6, arguments=arguments), CPU, rows=100)
+        planned(config(batchSize=6, arguments=arguments), CPU, rows=100)
         for arguments in (
             {"gradient_accumulation_steps": "2"},
             {"per_device_eval_batch_size": 32, "activation_checkpointing": True},
@@ -106,7 +111,7 @@ def test_the_settings_say_what_is_tried_first() -> None:
 
 
 def test_less_at_a_time_becomes_arguments_of_every_engine_and_the_rest_stays() -> None:
-    asked = make_plan(config(batchSize=6, arguments={"weight_decay": 0.1, "gradient_checkpointing": False}), CPU, 100)
+    asked = planned(config(batchSize=6, arguments={"weight_decay": 0.1, "gradient_checkpointing": False}), CPU, 100)
 
     less = asked.with_batch(BatchPlan(1, 6, 4, True))
 
@@ -122,7 +127,7 @@ def test_less_at_a_time_becomes_arguments_of_every_engine_and_the_rest_stays() -
 
 
 def test_of_a_gpu_on_another_machine_the_precision_is_planned_and_not_checked_here() -> None:
-    plan = make_plan(config(arguments={"tf32": True}), SOME_GPU, rows=100)
+    plan = planned(config(arguments={"tf32": True}), SOME_GPU, rows=100)
 
     assert plan.bf16
     assert (plan.arguments.bf16, plan.arguments.tf32, plan.arguments.use_cpu) == (False, None, True)

@@ -11,6 +11,7 @@ from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.storage.claim import claim_output, open_output
+from finetune_trainer.storage.output import Output
 
 
 def config(uri: str, epochs: int = 3, job: str | None = None) -> RunConfig:
@@ -26,16 +27,24 @@ def config(uri: str, epochs: int = 3, job: str | None = None) -> RunConfig:
     )
 
 
+def opened(run: RunConfig) -> Output:
+    return open_output(run.output.uri, run.identity(), {})
+
+
+def claim(run: RunConfig) -> None:
+    claim_output(opened(run), run.identity())
+
+
 def failure_of(run: RunConfig) -> tuple[ExitCode, str, str]:
     with pytest.raises(TrainerError) as caught:
-        open_output(run, {})
+        opened(run)
     return caught.value.exit_code, caught.value.reason, caught.value.message
 
 
 def test_the_same_run_may_come_back_and_another_may_not(tmp_path: Path) -> None:
     uri = f"file://{tmp_path}/out"
-    claim_output(open_output(config(uri, job="1"), {}), config(uri, job="1"))
-    claim_output(open_output(config(uri, job="1"), {}), config(uri, job="1"))
+    claim(config(uri, job="1"))
+    claim(config(uri, job="1"))
 
     assert failure_of(config(uri, epochs=4, job="1")) == (
         ExitCode.OUTPUT,
@@ -47,15 +56,15 @@ def test_the_same_run_may_come_back_and_another_may_not(tmp_path: Path) -> None:
 
 def test_of_two_jobs_that_claim_a_volume_at_once_one_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, theirs = (config(f"file://{tmp_path}/out", job=uid) for uid in ("1", "2"))
-    output, sync = open_output(mine, {}), os.fsync
+    output, sync = opened(mine), os.fsync
 
     def the_other_is_faster(descriptor: int) -> None:
         monkeypatch.setattr(os, "fsync", sync)
-        claim_output(open_output(theirs, {}), theirs)
+        claim(theirs)
 
     monkeypatch.setattr(os, "fsync", the_other_is_faster)
     with pytest.raises(TrainerError, match="holds the run of another job"):
-        claim_output(output, mine)
+        claim_output(output, mine.identity())
 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]
     assert json.loads((tmp_path / "out" / "run.json").read_text())["jobUid"] == "2"
@@ -67,16 +76,16 @@ def test_a_volume_without_links_can_be_claimed(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "link", no_links)
     mine = config(f"file://{tmp_path}/out", job="1")
-    claim_output(open_output(mine, {}), mine)
+    claim(mine)
 
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["run.json"]
     assert json.loads((tmp_path / "out" / "run.json").read_text())["jobUid"] == "1"
 
 
 def test_an_output_that_was_only_looked_at_is_free_for_another_run(tmp_path: Path) -> None:
-    open_output(config(f"file://{tmp_path}/out", epochs=3), {})
+    opened(config(f"file://{tmp_path}/out", epochs=3))
 
-    open_output(config(f"file://{tmp_path}/out", epochs=4), {})
+    opened(config(f"file://{tmp_path}/out", epochs=4))
 
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -13,7 +13,8 @@ from finetune_trainer.base.hardware import available_memory
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.progress.state import RunState
-from finetune_trainer.run.load import Found, load_model
+from finetune_trainer.run.find import Found
+from finetune_trainer.run.load import load_model
 from finetune_trainer.run.memory_estimate import (
     copy_shortage,
     estimate_memory,

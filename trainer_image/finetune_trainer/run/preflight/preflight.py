@@ -4,7 +4,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.base.run_warnings import collected
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.check import check_settings
-from finetune_trainer.run.load import find, fingerprints
+from finetune_trainer.run.find import find
 from finetune_trainer.run.preflight.estimate import estimate_run
 from finetune_trainer.run.preflight.findings import Findings
 from finetune_trainer.settings.device import find_device
@@ -28,15 +28,19 @@ def preflight(config: RunConfig, volumes: Volumes, state: RunState, *, for_job: 
         TrainerError: What the run would fail with before its first step.
     """
     with collected(state.add_warning):
-        use_cpu = check_settings(config, here=not for_job)
+        arguments, use_cpu = check_settings(config, here=not for_job)
         device = find_device(use_cpu, config.processes, here=not for_job)
         output = _open(config, volumes, for_job)
         found = find(config, volumes, use_cpu, state, most=None if for_job else SAMPLE)
         if output:
-            check_same_rows(output, lambda: fingerprints(found))
-        return estimate_run(found, make_plan(config, device, found.sequences), output)
+            check_same_rows(output, lambda: found.fingerprints)
+        return estimate_run(found, make_plan(config, arguments, device, found.sequences), output)
 
 
 def _open(config: RunConfig, volumes: Volumes, for_job: bool) -> Output | None:
     claim = claim_of(config.output.uri)
-    return None if for_job and claim and claim not in volumes else open_output(config, volumes)
+    return (
+        None
+        if for_job and claim and claim not in volumes
+        else open_output(config.output.uri, config.identity(), volumes)
+    )
