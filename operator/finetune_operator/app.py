@@ -5,38 +5,33 @@ import logging
 import signal
 import socket
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 from kubernetes.aio.client import ApiClient
-from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
-from finetune_api.profile import DEFAULT_NAME, OPEN, safe_profile
+from finetune_api.profile import OPEN, safe_profile
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.kopf_watch import KopfWatch
 from finetune_operator.controller.kueue import Kueue
+from finetune_operator.controller.listing import LONGEST_BEHIND_SECONDS, Listing
 from finetune_operator.controller.monthly_use import MonthlyUse
 from finetune_operator.controller.numbers import Numbers
-from finetune_operator.controller.ours import Ours
-from finetune_operator.controller.profiles import Profiles, trim_profile
+from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
+from finetune_operator.controller.tracing import Tracing
+from finetune_operator.controller.watches import Watches
 from finetune_operator.health import Check, Heartbeat, serve_health, silence_check
-from finetune_operator.job.finetunejob import Key, parse_status
-from finetune_operator.job.names import LABEL_JOB_UID, preflight_job_name, run_of
-from finetune_operator.job.ownership import controller
-from finetune_operator.job.parse_children import has_ended, parse_job, trim_job, trim_pod
+from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.report import Received
 from finetune_operator.job.shard import Shard
-from finetune_operator.kube.client import JOBS, PODS, PROFILES, Kind, Kube, connect
-from finetune_operator.kube.errors import API_FAILURES, brief, retry_after
-from finetune_operator.kube.informer import Informer
-from finetune_operator.kube.lease import Lease
-from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
-from finetune_operator.kube.rate_limit import RateLimit
-from finetune_operator.kube.siblings import Siblings
+from finetune_operator.kube.client import Kube, connect
+from finetune_operator.kube.errors import retry_after
+from finetune_operator.kube.leadership import Leadership
+from finetune_operator.kube.retry import retry_until_done
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.metrics.fleet import Fleet
 from finetune_operator.metrics.instruments import LEADER, RECONCILE, RECONCILE_ERRORS
@@ -47,16 +42,8 @@ from finetune_operator.reports.pod_owner import PodOwners
 from finetune_operator.reports.server import serve_reports
 from finetune_operator.reports.troubles import Troubles
 from finetune_operator.settings import Settings
-from finetune_operator.traces.stages import Sender
 from finetune_operator.traces.switch import start_exporter
 from finetune_operator.traces.traces import Traces
-
-_CHECK_SECONDS = 60.0
-_RETRY_SECONDS = 2.0
-_RECOVERY_SECONDS = 5.0
-_LONGEST_BEHIND_SECONDS = 120.0
-_LEASE_QPS = 10
-"""Of the Lease, whose renewal waits for no other request."""
 
 logger = logging.getLogger(__name__)
 
@@ -84,30 +71,25 @@ class Operator:
     def __init__(self, settings: Settings, client: ApiClient) -> None:
         self._settings = settings
         self._client = client
-        self._namespaces = settings.watch_namespaces
-        self._shard = Shard.parse(settings.shard)
-        lease_kube = Kube(client, qps=_LEASE_QPS, burst=_LEASE_QPS)
-        self._siblings = Siblings(
-            lease_kube,
+        shard = Shard.parse(settings.shard)
+        self._leadership = Leadership(
+            client,
+            shard,
             namespace=settings.namespace,
             base=settings.secret_name,
-            shards=self._shard.of,
-            seconds=settings.lease_seconds,
-        )
-        self._lease = Lease(
-            lease_kube,
-            namespace=settings.namespace,
-            name=self._shard.name(settings.secret_name),
-            metadata=self._siblings.metadata,
             identity=f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
             seconds=settings.lease_seconds,
         )
-        self._kube = Kube(client, qps=settings.kube_qps, burst=settings.kube_burst, may_write=self._lease.left)
+        self._kube = Kube(client, qps=settings.kube_qps, burst=settings.kube_burst, may_write=self._leadership.left)
         self._certificates = Certificates(
             self._kube, namespace=settings.namespace, secret=settings.secret_name, hosts=settings.report_hosts()
         )
         self._queue: WorkQueue[Key] = WorkQueue(
-            self._reconcile, delay_of=retry_after, lane_of=lambda key: key.namespace, is_urgent=self._has_a_job
+            self._reconcile,
+            delay_of=retry_after,
+            lane_of=lambda key: key.namespace,
+            # What may run and end goes before what wants to begin.
+            is_urgent=lambda key: self._watches.has_job(key),
         )
         self._numbers = Numbers(per_second=settings.reports_per_second, interval=settings.status_interval)
         self._monthly_use = MonthlyUse(
@@ -115,43 +97,37 @@ class Operator:
             namespace=settings.namespace,
             name=settings.secret_name,
             present=lambda: self._finetunejobs.month_used(),
-            serves=self._shard.serves,
+            serves=shard.serves,
         )
         self._finetunejobs = FineTuneJobs(
-            self._queue.add,
-            on_numbers=self._add_in_turn,
-            on_gone=self._monthly_use.add_gone,
-            serves=self._shard.serves,
+            self._queue.add, on_numbers=self._add_in_turn, on_gone=self._monthly_use.add_gone, serves=shard.serves
         )
         self._blocked = BlockedJobs(self._finetunejobs.retry)
-        ours = Ours(self._finetunejobs)
-        self._jobs = self._informer(JOBS, self._on_job, trim_job, ours.is_job)
-        self._pods = self._informer(PODS, self._on_pod, trim_pod, lambda raw: ours.may_be_pod(raw, self._job_of(raw)))
-        self._quotas = self._informer(RESOURCE_QUOTAS, self._on_quota, trim_quota, self._is_of_the_shard, label=None)
-        self._profile_cache = Informer(
+        self._watches = Watches(
             self._kube,
-            PROFILES,
-            label=None,
-            on_change=self._on_profile,
+            namespaces=settings.watch_namespaces,
+            serves=shard.serves,
             relist_seconds=settings.relist_interval,
-            transform=trim_profile,
-            on_recovery=self._on_recovery,
+            finetunejobs=self._finetunejobs,
+            blocked=self._blocked,
+            queue=self._queue,
+            on_default=self._want_default,
         )
+        self._listing = Listing(self._kube, self._finetunejobs, settings.watch_namespaces)
         self._profiles = Profiles(
             self._kube,
-            self._profile_cache,
+            self._watches.profiles,
             built_in=OPEN if settings.default_profile == "open" else safe_profile(settings.safe_limits),
             keys=lambda: self._certificates.proof_keys,
             used=self._monthly_use.used,
         )
-        self._quota_room = QuotaRoom()
         self._reports_url = settings.reports_url or ""
         self._troubles = Troubles()
         self._reconciler = Reconciler(
             self._kube,
             finetunejobs=self._finetunejobs,
-            jobs=self._jobs,
-            pods=self._pods,
+            jobs=self._watches.jobs,
+            pods=self._watches.pods,
             profiles=self._profiles,
             pod_defaults=self._pod_defaults,
             blocked=self._blocked,
@@ -161,38 +137,16 @@ class Operator:
         )
         self._kopf_watch = KopfWatch(
             client.configuration,
-            self._namespaces,
+            settings.watch_namespaces,
             on_seen=self._finetunejobs.seen,
-            serves=self._shard.serves,
+            serves=shard.serves,
             on_gone=self._on_gone,
-            on_again=self._read_finetunejobs,
+            on_again=self._listing.read,
         )
-        self._traces = Traces(start_exporter())
-        self._recoveries = RateLimit(per_second=1 / _RECOVERY_SECONDS, burst=1)
+        self._tracing = Tracing(Traces(start_exporter()), self._finetunejobs, self._watches.pods)
         self._heartbeat = Heartbeat()
         self._started = False
         self._taking_reports = False
-
-    def _informer(
-        self,
-        kind: Kind,
-        on_change: Callable[[JsonObject], None],
-        transform: Callable[[JsonObject], JsonObject],
-        keep: Callable[[JsonObject], bool] = lambda _: True,
-        label: str | None = LABEL_JOB_UID,
-    ) -> Informer:
-        return Informer(
-            self._kube,
-            kind,
-            namespaces=self._namespaces,
-            label=label,
-            on_change=on_change,
-            relist_seconds=self._settings.relist_interval,
-            transform=transform,
-            keep=keep,
-            keep_deleted=has_ended,
-            on_recovery=self._on_recovery,
-        )
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -203,37 +157,34 @@ class Operator:
         metrics = await serve_metrics(settings.metrics_host, settings.metrics_port, self._fleet())
         heartbeat = asyncio.create_task(self._heartbeat.run())
         try:
-            await self._read_finetunejobs()
+            await self._listing.read()
             await self._work()
         finally:
             heartbeat.cancel()
             await metrics.close()
             await health.close()
-            self._traces.close()
+            self._tracing.close()
 
     async def _work(self) -> None:
         """Keep the caches, and lead whenever it is this process' turn, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for keep in (self._jobs.run, self._run_pods, self._quotas.run, self._profile_cache.run, self._check):
-                group.create_task(keep())
+            group.create_task(self._watches.run())
+            group.create_task(self._listing.keep(on_behind=self._kopf_watch.begin_anew))
             # No work before the first lists: what is not in a cache yet would be asked for one by one.
-            await self._jobs.synced.wait()
-            await self._pods.synced.wait()
-            await self._profile_cache.synced.wait()
+            await self._watches.synced()
             group.create_task(self._kopf_watch.run())
             self._started = True
-            where = ", ".join(self._namespaces) or "all namespaces"
+            where = ", ".join(self._settings.watch_namespaces) or "all namespaces"
             logger.info("serving %s of shard %s", where, self._settings.shard)
-            group.create_task(self._lease.run(self._lead))
+            group.create_task(self._leadership.run(self._lead))
 
     async def _lead(self) -> None:
         """Do the work and take reports, until cancelled. Nobody else does meanwhile."""
         settings = self._settings
-        await self._siblings.agree()
-        await _retry_until_done("the keys of the report endpoint cannot be read", self._certificates.refresh)
+        await retry_until_done("the keys of the report endpoint cannot be read", self._certificates.refresh)
         report_server = await serve_reports(
             client=self._client,
-            find_job=PodOwners(self._jobs, self._pods, self._finetunejobs.key_of_uid).find,
+            find_job=PodOwners(self._watches.jobs, self._watches.pods, self._finetunejobs.key_of_uid).find,
             on_report=self._on_report,
             on_refused=self._finetunejobs.refuse_report,
             context=self._certificates.context,
@@ -268,44 +219,18 @@ class Operator:
         settings = self._settings
         return Endpoint(settings.namespace, service, settings.pod_name, settings.pod_uid, settings.pod_ip)
 
-    async def _run_pods(self) -> None:
-        """Watch pods once the Jobs are known, by which ours are told from those of others."""
-        await self._jobs.synced.wait()
-        await self._pods.run()
-
     async def _reconcile(self, key: Key) -> float | None:
-        entry = self._finetunejobs.get(key)
-        trace = self._traces.reconciling(entry.uid if entry else None)
-        with RECONCILE.time(), RECONCILE_ERRORS.count_exceptions(), trace:
+        with RECONCILE.time(), RECONCILE_ERRORS.count_exceptions(), self._tracing.reconciling(key):
             return await self._reconciler.reconcile(key)
 
     def _on_report(self, received: Received) -> None:
         self._finetunejobs.take_report(received)
-        entry = self._finetunejobs.get(received.key) if self._traces.on else None
-        if entry is not None:
-            self._traces.reported(
-                Sender(entry.uid, received.pod_name, self._is_preflight(received)),
-                received.body.report,
-                at=received.time,
-                took=received.took,
-                attempts=lambda: parse_status(entry.raw.get("status")).attempts,
-            )
-
-    def _is_preflight(self, received: Received) -> bool:
-        """Whether the pod that reports is the preflight's."""
-        pod = self._pods.get(received.key.namespace, received.pod_name)
-        job = controller(pod) if pod is not None else None
-        return pod is not None and job is not None and job.name == preflight_job_name(received.key.name, run_of(pod))
+        self._tracing.reported(received)
 
     def _on_gone(self, raw: JsonObject) -> None:
         self._finetunejobs.gone(raw)
         if self._taking_reports:
-            self._traces.deleted(raw)
-
-    def _has_a_job(self, key: Key) -> bool:
-        """Whether there is something that may run and end, so that the key goes before those that want to begin."""
-        entry = self._finetunejobs.get(key)
-        return entry is not None and self._jobs.has_labelled(entry.uid)
+            self._tracing.deleted(raw)
 
     def _add_in_turn(self, key: Key) -> None:
         """Look at a job of which there are new numbers and nothing else, once these may be written."""
@@ -323,53 +248,6 @@ class Operator:
             platform_user=self._settings.platform_user,
         )
 
-    def _on_job(self, raw: JsonObject) -> None:
-        owner = controller(raw)
-        key = self._own_key(raw, owner.uid if owner is not None else "")
-        if self._jobs.get(raw["metadata"]["namespace"], raw["metadata"]["name"]) is None or parse_job(raw).end:
-            # There may be room for another.
-            self._blocked.wake(raw["metadata"]["namespace"])
-            if key is not None:
-                self._finetunejobs.retry(key)
-        if key is not None:
-            self._queue.add(key)
-
-    def _on_pod(self, raw: JsonObject) -> None:
-        key = self._own_key(raw, (raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))
-        if key is not None:
-            self._queue.add(key)
-
-    def _on_recovery(self) -> None:
-        """The API server answers again: nothing waits any longer for it to do so."""
-        if self._recoveries.wait(""):
-            return  # One that answers now and then is not to be asked the more for it.
-        for informer in (self._jobs, self._pods, self._quotas, self._profile_cache):
-            informer.retry()
-        self._queue.retry_failed()
-
-    def _is_of_the_shard(self, raw: JsonObject) -> bool:
-        return self._shard.serves(raw["metadata"]["namespace"])
-
-    def _own_key(self, raw: JsonObject, uid: str) -> Key | None:
-        """The FineTuneJob of this uid, if it is in the object's namespace: labels and owners can be forged."""
-        key = self._finetunejobs.key_of_uid(uid)
-        return key if key is not None and key.namespace == raw["metadata"]["namespace"] else None
-
-    def _job_of(self, pod: JsonObject) -> JsonObject | None:
-        """The Job that a pod names as its owner, as it was last seen."""
-        owner = controller(pod)
-        return None if owner is None else self._jobs.get(pod["metadata"]["namespace"], owner.name)
-
-    def _on_quota(self, raw: JsonObject) -> None:
-        namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
-        if self._quota_room.has_grown(raw, gone=self._quotas.get(namespace, name) is None):
-            self._blocked.wake(namespace)
-
-    def _on_profile(self, raw: JsonObject) -> None:
-        self._finetunejobs.retry_unsettled()
-        if raw["metadata"]["name"] == DEFAULT_NAME:
-            self._want_default()
-
     def _want_default(self) -> None:
         if self._settings.default_profile != "none":
             self._profiles.want_default()
@@ -384,70 +262,18 @@ class Operator:
 
         return [
             self._start_check,
-            self._lease.trouble,
-            silence_check("watch of Jobs", since_the_start(self._jobs.silence)),
-            silence_check("watch of Pods", since_the_start(self._pods.silence)),
-            silence_check("watch of FineTuneProfiles", since_the_start(self._profile_cache.silence)),
+            self._leadership.trouble,
+            silence_check("watch of Jobs", since_the_start(self._watches.jobs.silence)),
+            silence_check("watch of Pods", since_the_start(self._watches.pods.silence)),
+            silence_check("watch of FineTuneProfiles", since_the_start(self._watches.profiles.silence)),
             silence_check("list of FineTuneJobs", since_the_start(self._finetunejobs.silence)),
-            silence_check("Kopf's watch of FineTuneJobs", self._finetunejobs.behind, _LONGEST_BEHIND_SECONDS),
+            silence_check("Kopf's watch of FineTuneJobs", self._finetunejobs.behind, LONGEST_BEHIND_SECONDS),
         ]
 
     def _fleet(self) -> Fleet:
-        watches = {"jobs": self._jobs, "pods": self._pods, "finetuneprofiles": self._profile_cache}
-        return Fleet(
-            jobs=self._finetunejobs.standings,
-            watches=lambda: {resource: watch.silence() for resource, watch in watches.items()},
-            queue=self._queue.waiting,
-        )
+        return Fleet(jobs=self._finetunejobs.standings, watches=self._watches.silences, queue=self._queue.waiting)
 
     def _start_check(self) -> str | None:
         if not self._started:
             return "the first lists have not come yet"
-        return "reports are not taken yet" if self._lease.left() and not self._taking_reports else None
-
-    async def _read_finetunejobs(self) -> None:
-        """Take in a list of them, before Kopf begins: it looks for its resource once, and the definition must be there by then."""
-        await _retry_until_done(
-            "FineTuneJobs cannot be listed; is their definition installed?", self._list_finetunejobs
-        )
-
-    async def _list_finetunejobs(self) -> None:
-        """List those of each namespace. Raises one of API_FAILURES unless one may be read; the others are then tried again by their watches."""
-        failures = []
-        for namespace in self._namespaces or (None,):
-            try:
-                await self._finetunejobs.check(self._kube, namespace)
-            except ForbiddenException as error:
-                failures.append(error)
-                logger.warning("FineTuneJobs cannot be listed%s (%s)", _where(namespace), brief(error))
-        if len(failures) == max(1, len(self._namespaces)):
-            raise failures[0]
-
-    async def _check(self) -> None:
-        while True:
-            await asyncio.sleep(_CHECK_SECONDS)
-            for namespace in self._namespaces or (None,):
-                try:
-                    await self._finetunejobs.check(self._kube, namespace)
-                except Exception as error:  # whatever comes, the operator goes on for all the others
-                    unexpected = None if isinstance(error, API_FAILURES) else error
-                    where = _where(namespace)
-                    logger.warning("list of FineTuneJobs%s failed: %s", where, brief(error), exc_info=unexpected)
-            if self._finetunejobs.behind() > _LONGEST_BEHIND_SECONDS:
-                self._kopf_watch.begin_anew()
-
-
-def _where(namespace: str | None) -> str:
-    return f" in {namespace}" if namespace else ""
-
-
-async def _retry_until_done(trouble: str, action: Callable[[], Awaitable[object]]) -> None:
-    """Retry until the API server allows it; until then the operator is not ready, and logs why."""
-    while True:
-        try:
-            await action()
-            return
-        except Exception as error:  # whatever the API server answers, the operator goes on
-            unexpected = None if isinstance(error, API_FAILURES) else error
-            logger.warning("%s (%s)", trouble, brief(error), exc_info=unexpected)
-            await asyncio.sleep(_RETRY_SECONDS)
+        return "reports are not taken yet" if self._leadership.left() and not self._taking_reports else None

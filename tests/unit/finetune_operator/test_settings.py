@@ -1,12 +1,19 @@
 """Settings come from the environment, and a wrong one is named."""
 
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from finetune_operator.__main__ import main
 from finetune_operator.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of this process are the tests' own."""
+    monkeypatch.setattr(sys, "argv", ["finetune_operator"])
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,156 @@
+"""The watches of all that a FineTuneJob depends on, and which FineTuneJobs a change there wakes."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from finetune_api.base import JsonObject
+from finetune_api.profile import DEFAULT_NAME
+from finetune_operator.controller.blocked import BlockedJobs
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.ours import Ours
+from finetune_operator.controller.profiles import trim_profile
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.ownership import controller
+from finetune_operator.job.parse_children import has_ended, parse_job, trim_job, trim_pod
+from finetune_operator.kube.client import JOBS, PODS, PROFILES, Kind, Kube
+from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
+from finetune_operator.kube.rate_limit import RateLimit
+from finetune_operator.kube.workqueue import WorkQueue
+
+_RECOVERY_SECONDS = 5.0
+
+
+class Watches:
+    """Caches of Jobs, pods, quotas and FineTuneProfiles. A change there may let a job begin, go on or end."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        *,
+        namespaces: Sequence[str],
+        serves: Callable[[str], bool],
+        relist_seconds: float,
+        finetunejobs: FineTuneJobs,
+        blocked: BlockedJobs,
+        queue: WorkQueue[Key],
+        on_default: Callable[[], None],
+    ) -> None:
+        """`serves` is whether a namespace is looked at; `on_default` is called when the FineTuneProfile `default` changes or goes."""
+        self._kube = kube
+        self._namespaces = namespaces
+        self._serves = serves
+        self._relist_seconds = relist_seconds
+        self._finetunejobs = finetunejobs
+        self._blocked = blocked
+        self._queue = queue
+        self._on_default = on_default
+        self._quota_room = QuotaRoom()
+        self._recoveries = RateLimit(per_second=1 / _RECOVERY_SECONDS, burst=1)
+        ours = Ours(finetunejobs)
+        self.jobs = self._namespaced(JOBS, self._on_job, trim_job, ours.is_job)
+        self.pods = self._namespaced(PODS, self._on_pod, trim_pod, lambda raw: ours.may_be_pod(raw, self._job_of(raw)))
+        self.quotas = self._namespaced(RESOURCE_QUOTAS, self._on_quota, trim_quota, self._is_served, label=None)
+        self.profiles = Informer(
+            kube,
+            PROFILES,
+            label=None,
+            on_change=self._on_profile,
+            relist_seconds=relist_seconds,
+            transform=trim_profile,
+            on_recovery=self._on_recovery,
+        )
+
+    def _namespaced(
+        self,
+        kind: Kind,
+        on_change: Callable[[JsonObject], None],
+        transform: Callable[[JsonObject], JsonObject],
+        keep: Callable[[JsonObject], bool],
+        label: str | None = LABEL_JOB_UID,
+    ) -> Informer:
+        return Informer(
+            self._kube,
+            kind,
+            namespaces=self._namespaces,
+            label=label,
+            on_change=on_change,
+            relist_seconds=self._relist_seconds,
+            transform=transform,
+            keep=keep,
+            keep_deleted=has_ended,
+            on_recovery=self._on_recovery,
+        )
+
+    async def run(self) -> None:
+        """Keep the caches, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for keep in (self.jobs.run, self._run_pods, self.quotas.run, self.profiles.run):
+                group.create_task(keep())
+
+    async def synced(self) -> None:
+        """Wait for the first lists. Without them each object would be asked for one by one."""
+        for informer in (self.jobs, self.pods, self.profiles):
+            await informer.synced.wait()
+
+    def silences(self) -> Mapping[str, float]:
+        """Seconds since the API server last sent anything, of each kind without which nothing goes on."""
+        return {informer.kind.plural: informer.silence() for informer in (self.jobs, self.pods, self.profiles)}
+
+    def has_job(self, key: Key) -> bool:
+        """Whether there is something that may run and end for a FineTuneJob."""
+        entry = self._finetunejobs.get(key)
+        return entry is not None and self.jobs.has_labelled(entry.uid)
+
+    async def _run_pods(self) -> None:
+        """Watch pods once the Jobs are known, by which ours are told from those of others."""
+        await self.jobs.synced.wait()
+        await self.pods.run()
+
+    def _on_job(self, raw: JsonObject) -> None:
+        owner = controller(raw)
+        key = self._own_key(raw, owner.uid if owner is not None else "")
+        if self.jobs.get(raw["metadata"]["namespace"], raw["metadata"]["name"]) is None or parse_job(raw).end:
+            # There may be room for another.
+            self._blocked.wake(raw["metadata"]["namespace"])
+            if key is not None:
+                self._finetunejobs.retry(key)
+        if key is not None:
+            self._queue.add(key)
+
+    def _on_pod(self, raw: JsonObject) -> None:
+        key = self._own_key(raw, (raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))
+        if key is not None:
+            self._queue.add(key)
+
+    def _on_quota(self, raw: JsonObject) -> None:
+        namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]
+        if self._quota_room.has_grown(raw, gone=self.quotas.get(namespace, name) is None):
+            self._blocked.wake(namespace)
+
+    def _on_profile(self, raw: JsonObject) -> None:
+        self._finetunejobs.retry_unsettled()
+        if raw["metadata"]["name"] == DEFAULT_NAME:
+            self._on_default()
+
+    def _on_recovery(self) -> None:
+        """The API server answers again: nothing waits any longer for it to do so."""
+        if self._recoveries.wait(""):
+            return  # One that answers now and then is not to be asked the more for it.
+        for informer in (self.jobs, self.pods, self.quotas, self.profiles):
+            informer.retry()
+        self._queue.retry_failed()
+
+    def _is_served(self, raw: JsonObject) -> bool:
+        return self._serves(raw["metadata"]["namespace"])
+
+    def _own_key(self, raw: JsonObject, uid: str) -> Key | None:
+        """The FineTuneJob of this uid, if it is in the object's namespace: labels and owners can be forged."""
+        key = self._finetunejobs.key_of_uid(uid)
+        return key if key is not None and key.namespace == raw["metadata"]["namespace"] else None
+
+    def _job_of(self, pod: JsonObject) -> JsonObject | None:
+        """The Job that a pod names as its owner, as it was last seen."""
+        owner = controller(pod)
+        return None if owner is None else self.jobs.get(pod["metadata"]["namespace"], owner.name)
