@@ -1,6 +1,6 @@
 """What all models of the contract share: camelCase on the wire, docstrings as descriptions, rules with a message."""
 
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidatorFunctionWrapHandler, field_validator, model_validator
 from pydantic.alias_generators import to_camel
@@ -10,6 +10,11 @@ from pydantic_core import PydanticCustomError
 from finetune_api.rules import Rule, enforce, validations
 
 JsonObject: TypeAlias = dict[str, Any]
+OPERATOR_DEFAULT: Final = "x-operator-default"
+"""Keyword of a schema: the API server leaves the field out where a user does, and who reads it fills in the default.
+
+For fields that a FineTuneProfile limits: by the API server's default a job would be refused for what nobody wrote.
+"""
 
 
 def _add_rules(schema: JsonDict, model: type[Any]) -> None:

@@ -8,7 +8,7 @@ A keyword that is not listed here is an error, and never dropped silently.
 from typing import Any, Final, NamedTuple
 
 from finetune_api import profile
-from finetune_api.base import ApiModel, JsonObject
+from finetune_api.base import OPERATOR_DEFAULT, ApiModel, JsonObject
 from finetune_api.v1alpha1 import CATEGORY, GROUP, KIND, PLURAL, SHORT_NAME, SINGULAR, VERSION, FineTuneJob
 
 _KEPT: Final = frozenset(
@@ -19,7 +19,7 @@ _KEPT: Final = frozenset(
         "x-kubernetes-validations",
     }
 )  # fmt: skip
-_LEFT_OUT: Final = frozenset({"title", "$defs"})
+_LEFT_OUT: Final = frozenset({"title", "$defs", OPERATOR_DEFAULT})
 
 
 class NotStructural(ValueError):
@@ -84,8 +84,10 @@ def _default(node: JsonObject, value: Any) -> JsonObject:
     """
     is_section = node.get("type") == "object" and "properties" in node
     if is_section and value is not None:
-        return {"default": _without_empty(value)}
-    return {} if value in (None, [], {}) else {"default": value}
+        fields: JsonObject = node["properties"]
+        ours = {name: sub for name, sub in value.items() if OPERATOR_DEFAULT not in fields.get(name, {})}
+        return {"default": _without_empty(ours)}
+    return {} if value in (None, [], {}) or OPERATOR_DEFAULT in node else {"default": value}
 
 
 def _without_empty(value: JsonObject) -> JsonObject:

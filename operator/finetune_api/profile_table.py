@@ -7,7 +7,7 @@ from finetune_api.pod import EnvVar, LocalReference, PodSettings
 from finetune_api.profile import FineTuneProfileSpec
 from finetune_api.profile_rules import NAMESPACES, ProfileRule, Request, allowed, at_most
 from finetune_api.scheduling import NodeSelectorTerm
-from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.v1alpha1 import FineTuneJobSpec, Resources, RunPolicy
 
 
 def _model_uri(source: str) -> str:
@@ -46,6 +46,11 @@ def _secret_of(variable: EnvVar) -> str | None:
 def _config_map_of(variable: EnvVar) -> str | None:
     source = variable.value_from
     return source.config_map_key_ref.name if source and source.config_map_key_ref else None
+
+
+def _if_written(section: Resources | RunPolicy, field: str) -> int | None:
+    """A number that the job itself has; None where it leaves it to the default, which is lowered to the limit."""
+    return getattr(section, field) if field in section.model_fields_set else None
 
 
 def _name(reference: LocalReference | None) -> str | None:
@@ -239,7 +244,7 @@ PROFILE_RULES: Final[tuple[ProfileRule, ...]] = (
     ),
     allowed("labels", "spec.pod.labels", lambda spec: spec.pod.labels, _keys("labels")),
     allowed("annotations", "spec.pod.annotations", lambda spec: spec.pod.annotations, _keys("annotations")),
-    at_most("gpus", "spec.resources.gpus", lambda spec: spec.resources.gpus),
+    at_most("gpus", "spec.resources.gpus", lambda spec: _if_written(spec.resources, "gpus")),
     at_most("nodes", "spec.resources.nodes", lambda spec: spec.resources.nodes),
     at_most("cpu", "spec.resources.cpu", lambda spec: spec.resources.cpu),
     at_most("memory", "spec.resources.memory", lambda spec: spec.resources.memory),
@@ -250,7 +255,12 @@ PROFILE_RULES: Final[tuple[ProfileRule, ...]] = (
         lambda spec: spec.run_policy.active_deadline_seconds,
         changeable=True,
     ),
-    at_most("backoffLimit", "spec.runPolicy.backoffLimit", lambda spec: spec.run_policy.backoff_limit, changeable=True),
+    at_most(
+        "backoffLimit",
+        "spec.runPolicy.backoffLimit",
+        lambda spec: _if_written(spec.run_policy, "backoff_limit"),
+        changeable=True,
+    ),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, TypeAlias
 
 from pydantic import Field
 
-from finetune_api.base import ApiModel
+from finetune_api.base import OPERATOR_DEFAULT, ApiModel
 from finetune_api.labels import ControllerName, ObjectName, StorageClassName
 from finetune_api.pod import PodSettings
 from finetune_api.quantity import Quantity
@@ -73,7 +73,7 @@ class _HasProcesses(Protocol):
 
 
 PROCESSES: Rule[_HasProcesses] = Rule(
-    cel="!has(self.processesPerNode) || self.gpus == 0",
+    cel="!has(self.processesPerNode) || (has(self.gpus) && self.gpus == 0)",
     holds=lambda self: self.processes_per_node is None or self.gpus == 0,
     message="processesPerNode is for training on the CPU (gpus: 0): on GPUs each has one process",
     field=".processesPerNode",
@@ -85,8 +85,8 @@ class Resources(ApiModel):
 
     rules = (PROCESSES,)
 
-    gpus: Annotated[int, Field(ge=0, le=64)] = 1
-    """GPUs (`nvidia.com/gpu`) of each pod. 0 trains on the CPU."""
+    gpus: Annotated[int, Field(ge=0, le=64, json_schema_extra={OPERATOR_DEFAULT: True})] = 1
+    """GPUs (`nvidia.com/gpu`) of each pod. 0 trains on the CPU. 1 if left out, or what the profile's limit allows of it."""
     nodes: Annotated[int, Field(ge=1, le=256)] = 1
     """Pods that train together. More than one need an output that all of them can write to: object storage, or a volume with access mode ReadWriteMany."""
     processes_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
@@ -100,8 +100,8 @@ class Resources(ApiModel):
 class RunPolicy(ApiModel):
     """Retries, deadlines and the preflight. Unlike the rest of the spec, these can change while the job runs."""
 
-    backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
-    """How often a failed pod is replaced. One that was preempted or stopped, or that ended because another was lost, is not counted; a mistake in the manifest or the data is not retried."""
+    backoff_limit: Annotated[int, Field(ge=0, le=100, json_schema_extra={OPERATOR_DEFAULT: True})] = 3
+    """How often a failed pod is replaced. 3 if left out, or what the profile's limit allows of it. One that was preempted or stopped, or that ended because another was lost, is not counted; a mistake in the manifest or the data is not retried."""
     active_deadline_seconds: Seconds | None = None
     """Longest time, in seconds, that the job may run, all attempts together, not counting time suspended or queued."""
     pre_running_deadline_seconds: Seconds | None = None
@@ -189,7 +189,7 @@ _KERAS: Rule["RunSettings"] = Rule(
     lead="training.",
 )
 _KERAS_DEVICE: Rule["FineTuneJobSpec"] = Rule(
-    cel="self.training.engine != 'keras' || (self.resources.gpus <= 1 && self.resources.nodes == 1"
+    cel="self.training.engine != 'keras' || ((!has(self.resources.gpus) || self.resources.gpus <= 1) && self.resources.nodes == 1"
     " && (!has(self.resources.processesPerNode) || self.resources.processesPerNode == 1))",
     holds=lambda self: (
         self.training.engine != "keras"
@@ -250,8 +250,26 @@ class RunSettings(ApiModel):
 _NEW_RUN = "(has(self.runToken) && (!has(oldSelf.runToken) || self.runToken != oldSelf.runToken))"
 """CEL: whether a change asks for another run. Whatever shapes a run may change with it."""
 _SAME_RUN = "!has(self.runToken) || (has(oldSelf.runToken) && self.runToken == oldSelf.runToken)"
+_GPUS: Final = ["(has({0}.gpus) ? {0}.gpus : 1)".format(f"{each}.resources") for each in ("self", "oldSelf")]
+_SAME_RESOURCES: Final = " && ".join(
+    [
+        " == ".join(_GPUS),
+        *(
+            f"has(self.resources.{name}) == has(oldSelf.resources.{name})"
+            f" && (!has(self.resources.{name}) || self.resources.{name} == oldSelf.resources.{name})"
+            for name in (field.alias for field in Resources.model_fields.values() if field.alias != "gpus")
+        ),
+    ]
+)
+"""CEL. Older jobs have the default in their spec: the API server wrote it there before it was the operator's own."""
+_OR_SAME: Final = {"resources": f" || ({_SAME_RESOURCES})"}
 _IMMUTABLE = [
-    Rule[Any](cel=f"self.{field} == oldSelf.{field} || {_NEW_RUN}", holds=None, message=_FROZEN, field=f".{field}")
+    Rule[Any](
+        cel=f"self.{field} == oldSelf.{field} || {_NEW_RUN}{_OR_SAME.get(field, '')}",
+        holds=None,
+        message=_FROZEN,
+        field=f".{field}",
+    )
     for field in (*RunSettings.model_fields, "output", "resources", "pod")
 ]
 _PROFILE_STAYS = Rule[Any](

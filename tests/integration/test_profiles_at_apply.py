@@ -50,7 +50,9 @@ def make(finetune_crd: Cluster, api: Api) -> Iterator[Callable[[str, dict[str, A
     # A real API server looks for new kinds of parameters every half a minute, and refuses every job until then.
     profile("probe", {"limits": {"gpus": 0}})
     eventually(
-        lambda: "limits.gpus is 0" in apply(api, {"profile": "probe"}).body.get("message", ""),
+        lambda: (
+            "limits.gpus is 0" in apply(api, {"profile": "probe", "resources": {"gpus": 1}}).body.get("message", "")
+        ),
         "the policy to be in force",
     )
     yield profile
@@ -83,7 +85,9 @@ def case_profiles(make: Callable[[str, dict[str, Any]], None], api: Api) -> list
         make(names[text], profile)
     make("last", {"limits": {"gpus": 0}})
     # Profiles come to the policy in the order in which they are made.
-    eventually(lambda: apply(api, {"profile": "last"}).code == 422, "the policy to know all profiles")
+    eventually(
+        lambda: apply(api, {"profile": "last", "resources": {"gpus": 1}}).code == 422, "the policy to know all profiles"
+    )
     return [(case, names[json.dumps(case.profile)]) for case in CASES]
 
 
@@ -178,7 +182,7 @@ def test_a_namespace_s_label_chooses_the_profile_and_a_change_of_a_running_job_i
     anew = [said_of_change(api, {"runToken": "2", "resources": {"gpus": gpus}}) for gpus in (3, 2)]
     assert anew == [refused, None]
     assert (
-        said_of_change(api, {"runToken": "2", "profile": "probe"})
+        said_of_change(api, {"runToken": "2", "profile": "probe", "resources": {"gpus": 1}})
         == "profile probe: spec.resources.gpus 1 is too much; limits.gpus is 0"
     )
 

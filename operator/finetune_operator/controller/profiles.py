@@ -102,7 +102,7 @@ class Profiles:
         """The profile, or why a job on GPUs waits for the next month."""
         settings = kept_settings(applied)
         limit = settings.limits.gpu_seconds_per_namespace if settings else None
-        if limit is None or request.spec.resources.gpus == 0:
+        if settings is None or limit is None or 0 in (request.spec.resources.gpus, settings.limits.gpus):
             return applied
         used = self._used(request.namespace)
         over = over_budget(request.namespace, applied.name, limit, used, datetime.now(UTC))

@@ -174,6 +174,7 @@ def _not_replaced(field: str, default: list[Any], mine: list[Any]) -> list[Any]:
 def _resources(own: Resources, defaults: DefaultResources, limits: Limits) -> Resources:
     return own.model_copy(
         update={
+            "gpus": own.gpus if "gpus" in own.model_fields_set else _lower(own.gpus, limits.gpus),
             "cpu": own.cpu or _at_most(defaults.cpu, limits.cpu),
             "memory": own.memory or _at_most(defaults.memory, limits.memory),
         }

@@ -296,7 +296,7 @@ CASES: Final = [
     # Limits.
     Case("gpus", {"resources": {"gpus": 8}}, None, _limits(gpus=8)),
     Case("gpus", {"resources": {"gpus": 9}}, "spec.resources.gpus 9 is too much; limits.gpus is 8", _limits(gpus=8)),
-    Case("gpus", {}, "spec.resources.gpus 1 is too much; limits.gpus is 0", _limits(gpus=0)),
+    Case("gpus", {"resources": {"gpus": 1}}, "spec.resources.gpus 1 is too much; limits.gpus is 0", _limits(gpus=0)),
     Case(
         "nodes", {"resources": {"nodes": 3}}, "spec.resources.nodes 3 is too much; limits.nodes is 2", _limits(nodes=2)
     ),
@@ -329,6 +329,12 @@ CASES: Final = [
         {"runPolicy": {"backoffLimit": 4}},
         "spec.runPolicy.backoffLimit 4 is too much; limits.backoffLimit is 3",
         _limits(backoffLimit=3),
+    ),
+    Case(
+        "backoffLimit",
+        {"runPolicy": {"backoffLimit": 3}},
+        "spec.runPolicy.backoffLimit 3 is too much; limits.backoffLimit is 1",
+        _limits(backoffLimit=1),
     ),
     # Namespaces.
     Case("namespaces", {}, None, {"namespaces": {"matchLabels": {"team": "a"}}}),

@@ -15,7 +15,7 @@ from devcluster.apiserver.kinds.crds import resources_of
 from devcluster.apiserver.schemas.structural import apply_defaults
 from finetune_api.crd import profile_definition
 from finetune_api.policy import admission_policies
-from finetune_api.profile import FineTuneProfileSpec
+from finetune_api.profile import FineTuneProfileSpec, Limits
 from finetune_api.profile_rules import Request, matches
 from finetune_api.profile_table import PROFILE_RULES, violation
 from finetune_api.v1alpha1 import FineTuneJobSpec
@@ -93,7 +93,7 @@ STRICT: Final = {"limits": {"gpus": 0, "backoffLimit": 1}}
 def test_a_job_has_the_profile_that_it_names_or_its_namespace_or_else_default(
     spec: dict[str, Any], labels: dict[str, str], own: str
 ) -> None:
-    job, names = job_object("profiles-a", spec), ["default", "labelled", "named"]
+    job, names = job_object("profiles-a", {**spec, "resources": {"gpus": 1}}), ["default", "labelled", "named"]
     strict = [profile_object(name, STRICT if name == own else {}) for name in names]
     others = [profile_object(name, {} if name == own else STRICT) for name in names]
 
@@ -134,8 +134,21 @@ def test_a_job_that_has_begun_keeps_its_profile_whatever_its_namespace_is_labell
     assert said == "profile default: spec.runPolicy.backoffLimit 9 is too much; limits.backoffLimit is 1"
 
 
+@pytest.mark.parametrize("name", list(Limits.model_fields))
+def test_no_limit_refuses_a_job_for_what_it_does_not_say(name: str) -> None:
+    least = {"cpu": "1m", "memory": "1", "output_size": "1", "nodes": 1, "active_deadline_seconds": 1}
+    limits = Limits.model_validate({name: least.get(name, 0)})
+    job = job_object("profiles-a", {})
+
+    said = by_the_policy(job, profile_object("default", {"limits": limits.to_wire()}))
+
+    assert said is None
+    request = Request(FineTuneJobSpec.model_validate(BASE), JOB, "profiles-a", {})
+    assert violation(request, FineTuneProfileSpec(limits=limits)) is None
+
+
 def test_a_status_that_comes_with_a_new_job_names_no_profile() -> None:
-    job = job_object("profiles-a", {}, status={"profile": {"name": "lax"}})
+    job = job_object("profiles-a", {"resources": {"gpus": 1}}, status={"profile": {"name": "lax"}})
 
     assert by_the_policy(job, profile_object("default", STRICT), profile_object("lax", {})) is not None
 

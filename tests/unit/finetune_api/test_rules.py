@@ -61,12 +61,17 @@ CHANGES: dict[str, Any] = {
 }
 
 
+def _rule_of(section: str) -> str:
+    """The rule by which a section stays as it is."""
+    return next(rule for rule in ON_CHANGES if rule.startswith(f"self.{section} == oldSelf.{section}{_OR_NEW_RUN}"))
+
+
 @pytest.mark.parametrize(("section", "after"), CHANGES.items())
 def test_what_shapes_a_run_is_immutable(section: str, after: Any) -> None:
     told = refusals({**BASE, section: after}, before=BASE)
 
     assert [refusal.partition(": ")[0] for refusal in told] == [f"spec.{section}"]
-    assert told[0].endswith(ON_CHANGES[f"self.{section} == oldSelf.{section}{_OR_NEW_RUN}"])
+    assert told[0].endswith(ON_CHANGES[_rule_of(section)])
 
 
 _FREED = [*CHANGES.items(), ("profile", "a")]
@@ -175,6 +180,27 @@ def test_a_profile_is_neither_named_later_nor_taken_away(before: dict[str, Any],
     assert refusals(before, before=before) == []
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "taken"),
+    [
+        ({"gpus": 1}, {}, True),
+        ({}, {"gpus": 1, "nodes": 1}, True),
+        ({"gpus": 2}, {}, False),
+        ({}, {"gpus": 0}, False),
+        ({"gpus": 1, "cpu": "1"}, {"cpu": "2"}, False),
+        ({"gpus": 1, "nodes": 2}, {}, False),
+        ({"gpus": 0, "processesPerNode": 2}, {"gpus": 0}, False),
+    ],
+    ids=str,
+)
+def test_one_gpu_may_be_said_or_left_out_and_all_else_of_resources_stays(
+    before: dict[str, Any], after: dict[str, Any], taken: bool
+) -> None:
+    said = refusals({**BASE, "resources": after}, before={**BASE, "resources": before})
+
+    assert (said == []) is taken
+
+
 def test_another_profile_is_refused() -> None:
     said = refusals({**BASE, "profile": "b"}, before={**BASE, "profile": "a"})
 
@@ -182,7 +208,7 @@ def test_another_profile_is_refused() -> None:
 
 
 def test_each_rule_about_a_change_is_tried() -> None:
-    shapes = {f"self.{section} == oldSelf.{section}{_OR_NEW_RUN}" for section in CHANGES}
+    shapes = {_rule_of(section) for section in CHANGES}
 
     assert set(ON_CHANGES) == shapes | {_PROFILE_STAYS, _CONTROLLER_STAYS, _TOKEN_STAYS, _REPOSITORY}
 

@@ -75,6 +75,7 @@ async def test_a_changed_profile_touches_no_child_that_is_made_anew(fresh: World
 
 async def test_a_job_that_breaks_a_rule_fails_before_anything_is_made(fresh: World) -> None:
     fresh.api.put(PROFILES, profile(limits={"gpus": 0}))
+    fresh.api.put(FINETUNEJOBS, finetunejob(resources={"gpus": 1}))
 
     requests = await pass_of(fresh)
 
@@ -161,7 +162,7 @@ async def test_a_status_that_tells_of_a_past_spares_no_job_the_rules_of_its_prof
     fresh: World, past: dict[str, Any]
 ) -> None:
     fresh.api.put(PROFILES, profile(limits={"gpus": 0}))
-    fresh.api.put(FINETUNEJOBS, finetunejob(past))
+    fresh.api.put(FINETUNEJOBS, finetunejob(past, resources={"gpus": 1}))
 
     await pass_of(fresh)
 
@@ -186,6 +187,7 @@ async def test_a_profile_that_is_forged_while_the_job_runs_changes_nothing(fresh
 
 async def test_a_running_job_whose_profile_is_forged_goes_on_where_its_own_would_refuse_it_now(fresh: World) -> None:
     fresh.api.put(PROFILES, profile())
+    fresh.api.put(FINETUNEJOBS, finetunejob(resources={"gpus": 1}))
     await pass_of(fresh)
     fresh.api.put(PROFILES, profile(limits={"gpus": 0}))
     live = fresh.api.objects[FINETUNEJOBS.plural, "yelp"]

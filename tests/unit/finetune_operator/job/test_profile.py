@@ -235,6 +235,21 @@ def test_a_deadline_is_the_job_s_own_or_the_default_within_the_limit_or_the_limi
     assert spec.run_policy.active_deadline_seconds == deadline
 
 
+def test_a_number_that_the_job_does_not_say_is_lowered_to_the_limit() -> None:
+    spec = spec_under({}, {"gpus": 0, "backoffLimit": 1})
+
+    assert (spec.resources.gpus, spec.run_policy.backoff_limit) == (0, 1)
+
+
+def test_pods_that_run_have_the_gpus_that_their_job_says_whatever_a_limit_says_later() -> None:
+    kept = applied(profile(limits={"gpus": 0}))
+
+    spec = parse_finetunejob(finetunejob({"profile": kept.to_wire()}, resources={"gpus": 2})).spec
+
+    assert spec is not None
+    assert spec.resources.gpus == 2
+
+
 def test_what_is_changed_beyond_the_limits_while_the_job_runs_is_held_to_them() -> None:
     kept = applied(profile(limits={"activeDeadlineSeconds": 60, "backoffLimit": 3}))
 
