@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 OURS = {
+    "finetune",
     "finetune_api",
+    "finetune_cli",
     "finetune_operator",
     "finetune_trainer",
     "devcluster",
@@ -38,9 +40,11 @@ LOADED_BY_NAME = {"adlfs", "gcsfs", "s3fs"}
     ("folder", "extras"),
     [
         ("operator/finetune_api", []),
+        ("operator/finetune", ["cli"]),
+        ("operator/finetune_cli", ["cli"]),
         ("operator/finetune_operator", ["operator", "traces"]),
         ("trainer_image/finetune_trainer", ["trainer", "keras"]),
-        ("tests", ["operator", "traces", "trainer", "keras", "dev"]),
+        ("tests", ["cli", "operator", "traces", "trainer", "keras", "dev"]),
         ("benchmarks", ["operator", "trainer", "dev"]),
         ("demo", ["operator", "trainer", "dev"]),
         ("supply_chain", ["dev"]),
@@ -77,6 +81,7 @@ def test_what_the_dev_cluster_imports_is_declared() -> None:
 @pytest.mark.parametrize(
     ("extra", "folders"),
     [
+        ("cli", ["operator/finetune", "operator/finetune_cli"]),
         ("operator", ["operator/finetune_operator"]),
         ("traces", ["operator/finetune_operator"]),
         ("trainer", ["trainer_image/finetune_trainer"]),

@@ -28,6 +28,18 @@ FORBIDDEN = {
         "import finetune_trainer",
     ),
     "The dev cluster is for demos and tests": ("trainer_image/finetune_trainer/base/errors.py", "import devcluster"),
+    "The command line shows what the client does, and the client knows nothing of it": (
+        "operator/finetune/snapshot.py",
+        "from finetune_cli import output",
+    ),
+    "The client and the command line run without operator and trainer, which they start or ask": (
+        "operator/finetune_cli/display/words.py",
+        "import torch",
+    ),
+    "Operator and trainer know of the client nothing but the pages of its commands": (
+        "operator/finetune_operator/health.py",
+        "import finetune_cli",
+    ),
     "The operator runs without torch, the trainer without kopf": (
         "operator/finetune_operator/reports/latest.py",
         "import torch",
@@ -40,7 +52,7 @@ FORBIDDEN = {
         "operator/finetune_operator/kube/events.py",
         "from finetune_operator.status import messages",
     ),
-    "Files of the contract and of the operator import each other in one direction": (
+    "Files of the contract, the client and the operator import each other in one direction": (
         "operator/finetune_operator/status/messages.py",
         "from finetune_operator.status import compute",
     ),

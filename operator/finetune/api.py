@@ -1,0 +1,250 @@
+"""Requests to the API server, on plain dicts, with errors that a person can act on."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from finetune.connection import Connection, connect
+from finetune.errors import AlreadyThere, FineTuneError, NoCluster, NotAllowed, NotFound, Refused
+from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
+
+if TYPE_CHECKING:
+    import aiohttp
+
+FINETUNEJOBS: Final = f"/apis/{GROUP}/{VERSION}"
+CORE: Final = "/api/v1"
+FIELD_MANAGER: Final = "finetune"
+_TIMEOUT: Final = 30.0
+_SILENCE: Final = 90.0
+"""Longest silence of a watch, in seconds; bookmarks come each minute."""
+_PAGE: Final = 500
+
+
+class Gone(FineTuneError):
+    """The version that a watch should go on from is too old: list again."""
+
+
+class Interrupted(FineTuneError):
+    """The server, or the network, gave no answer, or ended it early; it may do so the next time."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """Where the objects of one kind are."""
+
+    prefix: str
+    plural: str
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """Return the path of an object, of a namespace's collection, or of all namespaces' collection."""
+        parts = [self.prefix, *(["namespaces", quote(namespace, safe="")] if namespace else []), self.plural]
+        return "/".join([*parts, *(quote(part, safe="") for part in (name, subresource) if part)])
+
+
+JOBS: Final = Resource(FINETUNEJOBS, PLURAL)
+PODS: Final = Resource(CORE, "pods")
+EVENTS: Final = Resource(CORE, "events")
+
+
+class Api:
+    """The API server as one user sees it."""
+
+    def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
+        """Choose as `connection.connect` does, at the first request."""
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._connection: Connection | None = None
+        self._opening = asyncio.Lock()
+
+    async def namespace(self) -> str:
+        """Return the namespace of the kubeconfig's context."""
+        return (await self._connected()).namespace
+
+    async def close(self) -> None:
+        """End every connection."""
+        if self._connection is not None:
+            await self._connection.api.close()  # type: ignore[no-untyped-call]
+        self._connection = None
+
+    async def get(self, path: str) -> JsonObject:
+        """Read an object."""
+        return await self.request("GET", path)
+
+    async def list(self, path: str, query: dict[str, str]) -> tuple[list[JsonObject], str]:
+        """Read a collection, in pages, and the version that a watch goes on from."""
+        items: list[JsonObject] = []
+        query = query | {"limit": str(_PAGE)}
+        while True:
+            page = await self.request("GET", path, query)
+            items += [each for each in page.get("items") or [] if isinstance(each, dict)]
+            metadata = page.get("metadata") or {}
+            if not metadata.get("continue"):
+                return items, str(metadata.get("resourceVersion", ""))
+            query["continue"] = metadata["continue"]
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: JsonObject | None = None,
+        content_type: str = "application/json",
+    ) -> JsonObject:
+        """Send one request, and return the object in the answer.
+
+        Raises:
+            FineTuneError: NotFound, NotAllowed, Refused, AlreadyThere; NoCluster where no answer came.
+        """
+        async with self._open(method, path, query or {}, body, content_type, _TIMEOUT) as response:
+            try:
+                answer = json.loads(await response.read())
+            except ValueError as error:
+                raise NoCluster(f"the API server's answer to {method} {path} is not JSON: {error}") from error
+        if not isinstance(answer, dict):
+            raise NoCluster(f"the API server's answer to {method} {path} is no object")
+        return answer
+
+    async def watch(
+        self, path: str, resource_version: str, query: dict[str, str]
+    ) -> AsyncGenerator[tuple[str, JsonObject], None]:
+        """Yield type and object of each change after `resource_version`, until the server ends the watch.
+
+        Raises:
+            Gone: List again.
+            Interrupted: The connection broke, or nothing came for too long.
+        """
+        query = query | {"watch": "true", "allowWatchBookmarks": "true", "resourceVersion": resource_version}
+        async with aclosing(self.lines(path, query)) as lines:
+            async for line in lines:
+                try:
+                    event = json.loads(line)
+                    kind, found = str(event["type"]), event["object"]
+                except (ValueError, KeyError, TypeError) as error:
+                    raise Interrupted(f"an event of the watch cannot be read: {error}") from error
+                if not isinstance(found, dict):
+                    raise Interrupted("an event of the watch holds no object")
+                if kind == "ERROR":
+                    message = str(found.get("message", "the watch failed"))
+                    raise Gone(message) if found.get("code") == 410 else Interrupted(message)
+                yield kind, found
+
+    async def lines(
+        self, path: str, query: dict[str, str], *, longest: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield each line of a stream, without its end; a line beyond `longest` bytes in several.
+
+        Raises:
+            Interrupted: The connection broke, or nothing came for too long.
+        """
+        async with self._open("GET", path, query, None, "application/json", None) as response:
+            buffer = b""
+            try:
+                async for chunk in response.content.iter_any():
+                    *whole, buffer = (buffer + chunk).split(b"\n")
+                    for line in whole:
+                        yield line
+                    while longest and len(buffer) > longest:
+                        yield buffer[:longest]
+                        buffer = buffer[longest:]
+            except (OSError, _client_error()) as error:
+                raise Interrupted(f"the connection broke: {_brief(error)}") from error
+            if buffer:
+                yield buffer
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: JsonObject | None,
+        content_type: str,
+        seconds: float | None,
+    ) -> AsyncIterator["aiohttp.ClientResponse"]:
+        """A response of success; of a stream, one that may take any time but be silent no longer than `_SILENCE`."""
+        import aiohttp
+
+        limit = aiohttp.ClientTimeout(total=seconds, sock_connect=_TIMEOUT, sock_read=seconds or _SILENCE)
+        response = await self._answer(method, path, query, body, content_type, limit)
+        if response.status == 401:
+            # Tokens of kubeconfigs last minutes: whatever made this one is asked for another.
+            response.close()
+            await self.close()
+            response = await self._answer(method, path, query, body, content_type, limit)
+        try:
+            if not 200 <= response.status <= 299:
+                raise _error(response.status, response.reason or "", await response.read())
+            yield response
+        finally:
+            response.close()
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str],
+        body: JsonObject | None,
+        content_type: str,
+        limit: "aiohttp.ClientTimeout",
+    ) -> "aiohttp.ClientResponse":
+        api = (await self._connected()).api
+        request = await api.param_serialize(
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params={"Accept": "application/json", "Content-Type": content_type, "User-Agent": "finetune"},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            answer = await api.call_api(*request, _request_timeout=limit)
+        except (OSError, ValueError, _client_error()) as error:
+            host = api.configuration.host
+            raise NoCluster(f"the API server at {host} does not answer: {_brief(error)}") from error
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+    async def _connected(self) -> Connection:
+        async with self._opening:
+            if self._connection is None:
+                self._connection = await connect(self._kubeconfig, self._context)
+            return self._connection
+
+
+def _client_error() -> type[Exception]:
+    import aiohttp
+
+    return aiohttp.ClientError
+
+
+def _brief(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _error(status: int, reason: str, body: bytes) -> FineTuneError:
+    """What a refusal means to a person, in the API server's own words."""
+    details: Any
+    try:
+        details = json.loads(body)
+        message = str(details["message"])
+    except (ValueError, KeyError, TypeError):
+        details, message = {}, body.decode(errors="replace").strip() or f"{status} {reason}"
+    why = details.get("reason") if isinstance(details, dict) else None
+    if status == 404:
+        return NotFound(message)
+    if status in (401, 403):
+        return NotAllowed(message)
+    if status == 409 and why == "AlreadyExists":
+        return AlreadyThere(message)
+    if status == 410:
+        return Gone(message)
+    if status in (400, 409, 413, 415, 422):
+        return Refused(message)
+    if status == 429 or status >= 500:
+        return NoCluster(f"the API server cannot answer now ({status}): {message}")
+    return FineTuneError(f"{status} {reason}: {message}")

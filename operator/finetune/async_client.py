@@ -1,0 +1,215 @@
+"""The client, asynchronous: each verb on a FineTuneJob, and a job that is held on to."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from datetime import UTC, datetime
+from typing import Final, Self
+
+from finetune.api import FIELD_MANAGER, JOBS, Api
+from finetune.errors import NotFound, TimedOut
+from finetune.manifest import FineTuneJob
+from finetune.result import Result, result_of
+from finetune.snapshot import Snapshot, read_snapshot
+from finetune.watching import watch_collection, watch_object
+from finetune_api.base import JsonObject
+
+_STRICT: Final = {"fieldValidation": "Strict", "fieldManager": FIELD_MANAGER}
+
+
+class AsyncClient:
+    """FineTuneJobs of a cluster, as the user of a kubeconfig sees them.
+
+    Args:
+        namespace: Where jobs are if a call names no other; that of the kubeconfig's context if left out.
+        kubeconfig: Path of the file; KUBECONFIG or ~/.kube/config if left out, and in a pod its service account.
+        context: Name of a context in it; the current one if left out.
+    """
+
+    def __init__(
+        self, namespace: str | None = None, *, kubeconfig: str | None = None, context: str | None = None
+    ) -> None:
+        """Choose the cluster; it is asked nothing yet."""
+        self.api = Api(kubeconfig, context)
+        self._namespace = namespace
+
+    async def __aenter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """End every connection."""
+        await self.api.close()
+
+    async def namespace(self, named: str | None = None) -> str:
+        """Return `named`, or the namespace that holds where none is named."""
+        return named or self._namespace or await self.api.namespace()
+
+    async def list(
+        self, namespace: str | None = None, *, all_namespaces: bool = False, selector: str = ""
+    ) -> list[Snapshot]:
+        """Return the jobs of a namespace, or of all, that have the labels of `selector`."""
+        where = None if all_namespaces else await self.namespace(namespace)
+        query = {"labelSelector": selector} if selector else {}
+        raws, _ = await self.api.list(JOBS.path(where), query)
+        return [read_snapshot(raw) for raw in raws]
+
+    async def get(self, name: str, namespace: str | None = None) -> "AsyncJob":
+        """Return the job of that name.
+
+        Raises:
+            NotFound: There is none.
+        """
+        where = await self.namespace(namespace)
+        return AsyncJob(self, read_snapshot(await self.api.get(JOBS.path(where, name))))
+
+    async def submit(self, job: FineTuneJob | JsonObject, namespace: str | None = None) -> "AsyncJob":
+        """Create the job, and return it. Whatever the API server does not know in it is refused.
+
+        Raises:
+            Refused: It is not as it must be, in the API server's words.
+            AlreadyThere: A job of its name is there.
+        """
+        manifest = job.to_manifest() if isinstance(job, FineTuneJob) else job
+        metadata = manifest.get("metadata") or {}
+        where = await self.namespace(namespace or metadata.get("namespace"))
+        body = {**manifest, "metadata": {**metadata, "namespace": where}}
+        return AsyncJob(self, read_snapshot(await self.api.request("POST", JOBS.path(where), _STRICT, body)))
+
+    async def patch(self, name: str, spec: JsonObject, namespace: str | None = None) -> Snapshot:
+        """Change fields of the spec, by a JSON merge patch."""
+        path = JOBS.path(await self.namespace(namespace), name)
+        body = {"spec": spec}
+        return read_snapshot(
+            await self.api.request("PATCH", path, _STRICT, body, content_type="application/merge-patch+json")
+        )
+
+    async def delete(self, name: str, namespace: str | None = None, *, uid: str | None = None) -> None:
+        """Delete the job and its pods; only the one of that `uid`, if one is given."""
+        path = JOBS.path(await self.namespace(namespace), name)
+        options: JsonObject = {"propagationPolicy": "Background"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        await self.api.request("DELETE", path, {}, options)
+
+    async def watch(
+        self, namespace: str | None = None, *, all_namespaces: bool = False, selector: str = ""
+    ) -> AsyncGenerator[tuple[str, Snapshot], None]:
+        """Yield ("ADDED", job) for each job that is there, then each change: ADDED, MODIFIED or DELETED. It never ends by itself.
+
+        Where the connection breaks, it is made again, and what changed meanwhile is yielded.
+        """
+        where = None if all_namespaces else await self.namespace(namespace)
+        query = {"labelSelector": selector} if selector else {}
+        async with aclosing(watch_collection(self.api, JOBS.path(where), query)) as changes:
+            async for kind, raw in changes:
+                if kind != "SYNCED":
+                    yield kind, read_snapshot(raw)
+
+
+class AsyncJob:
+    """A job of the cluster, and what was last seen of it."""
+
+    def __init__(self, client: AsyncClient, snapshot: Snapshot) -> None:
+        """Hold on to the job of `snapshot`."""
+        self._client = client
+        self.snapshot = snapshot
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.snapshot.name
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace."""
+        return self.snapshot.namespace
+
+    async def refresh(self) -> Snapshot:
+        """Read it again."""
+        path = JOBS.path(self.namespace, self.name)
+        self.snapshot = read_snapshot(await self._client.api.get(path))
+        return self.snapshot
+
+    async def watch(self) -> AsyncGenerator[Snapshot, None]:
+        """Yield the job as it is, and each time it changes, until its run has ended.
+
+        Raises:
+            NotFound: It was deleted.
+        """
+        async with aclosing(watch_object(self._client.api, JOBS, self.namespace, self.name)) as changes:
+            async for raw in changes:
+                snapshot = read_snapshot(raw)
+                if snapshot.uid != self.snapshot.uid:
+                    raise NotFound(f"{self.name} was deleted, and another made under its name")
+                self.snapshot = snapshot
+                yield snapshot
+                if snapshot.ended:
+                    return
+
+    async def wait(self, timeout: float | None = None) -> Snapshot:  # noqa: ASYNC109
+        """Return the job when its run has ended, well or not.
+
+        Args:
+            timeout: Longest time to wait, in seconds.
+
+        Raises:
+            TimedOut: It has not ended by then. It goes on.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                async for _ in self.watch():
+                    pass
+        except TimeoutError:
+            waited = f"{self.name} has not ended after {timeout:g} s: it is {self.snapshot.phase}, and goes on"
+            raise TimedOut(waited) from None
+        return self.snapshot
+
+    async def result(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109
+        """Wait for the end, and return metrics, model and history.
+
+        Raises:
+            JobFailed: The run failed; with reason, message and hint.
+            TimedOut: It has not ended by then.
+        """
+        return result_of(await self.wait(timeout))
+
+    async def follow(self) -> Result:
+        """Print what changes until the end, and return the result. As `result`, it raises where the run failed."""
+        said = ""
+        async with aclosing(self.watch()) as changes:
+            async for snapshot in changes:
+                line = f"{snapshot.phase}: {snapshot.status.message or ''}".rstrip(": ")
+                if line != said:
+                    print(f"{snapshot.name}  {line}", flush=True)  # noqa: T201
+                said = line
+        return result_of(self.snapshot)
+
+    async def suspend(self) -> Snapshot:
+        """Stop it: it saves a checkpoint, and its pods go."""
+        return await self._patch({"suspend": True})
+
+    async def resume(self) -> Snapshot:
+        """Let it go on from its newest checkpoint."""
+        return await self._patch({"suspend": False})
+
+    async def rerun(self, token: str | None = None, **spec: object) -> Snapshot:
+        """Run it anew, with changed fields of its spec if any are given. `token` is the time, in UTC, if left out."""
+        return await self._patch({**spec, "runToken": token or new_token()})
+
+    async def delete(self) -> None:
+        """Delete it and its pods. What it has saved stays, unless its output says otherwise."""
+        await self._client.delete(self.name, self.namespace, uid=self.snapshot.uid)
+
+    async def _patch(self, spec: JsonObject) -> Snapshot:
+        self.snapshot = await self._client.patch(self.name, spec, self.namespace)
+        return self.snapshot
+
+
+def new_token() -> str:
+    """Return a `spec.runToken` that no run of the job has: the present time."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

@@ -1,0 +1,65 @@
+"""Which cluster, as which user, in which namespace: as kubectl chooses."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from finetune.errors import NoCluster
+
+if TYPE_CHECKING:
+    from kubernetes.aio.client import ApiClient
+
+_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_NO_CLUSTER: Final = (
+    "no cluster: there is no kubeconfig at {path}. Set KUBECONFIG, or pass --kubeconfig, to the file that your cluster's "
+    "administrator or `kubectl config` wrote"
+)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A client of the API server, and the namespace that holds where none is named."""
+
+    api: "ApiClient"
+    namespace: str
+
+
+async def connect(kubeconfig: str | None = None, context: str | None = None) -> Connection:
+    """Connect by a kubeconfig: the one named, those of KUBECONFIG or ~/.kube/config; or else as the pod that this runs in.
+
+    Raises:
+        NoCluster: There is no kubeconfig, or it cannot be read.
+    """
+    # The client's package takes a second to import: --help and completion of options do without.
+    from kubernetes.aio.client import ApiClient, Configuration
+    from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+
+    configuration = Configuration()
+    paths = kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    try:
+        if _any_is_there(paths):
+            await load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=paths, context=context, client_configuration=configuration, persist_config=False
+            )
+            namespace = _namespace(paths, context)
+        elif kubeconfig or context or not _ACCOUNT.is_dir():
+            raise NoCluster(_NO_CLUSTER.format(path=paths))
+        else:
+            load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            namespace = (_ACCOUNT / "namespace").read_text().strip()
+    except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+        raise NoCluster(f"no cluster: the kubeconfig cannot be used: {error}") from error
+    return Connection(ApiClient(configuration), namespace)
+
+
+def _any_is_there(paths: str) -> bool:
+    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep))
+
+
+def _namespace(paths: str, context: str | None) -> str:
+    from kubernetes.aio.config import list_kube_config_contexts
+
+    contexts, current = list_kube_config_contexts(config_file=paths)  # type: ignore[no-untyped-call]
+    chosen: dict[str, Any] = next((each for each in contexts if each["name"] == context), current)
+    return str(chosen.get("context", {}).get("namespace") or "default")

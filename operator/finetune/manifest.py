@@ -1,0 +1,142 @@
+"""FineTuneJob manifests: written in Python, or read from YAML as kubectl reads it."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import YAMLError
+
+from finetune.errors import Refused
+from finetune_api import v1alpha1
+from finetune_api.base import JsonObject, LenientModel
+from finetune_api.v1alpha1 import API_VERSION, KIND, FineTuneJobSpec
+
+_KIND: Final = KIND
+
+
+class Metadata(LenientModel):
+    """What a manifest says of the object itself; the API server checks it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str | None = None
+    generate_name: str | None = None
+    """The beginning of a name that the API server completes."""
+    namespace: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class FineTuneJob(v1alpha1.FineTuneJob):
+    """A manifest. Its spec is checked by the rules of the CRD as it is made."""
+
+    api_version: Literal["finetune.dev/v1alpha1"] = API_VERSION
+    kind: Literal["FineTuneJob"] = "FineTuneJob"
+    metadata: Annotated[Metadata, Field(default_factory=Metadata)]
+
+    @classmethod
+    def of(cls, name: str, *, namespace: str | None = None, **spec: Any) -> Self:
+        """Make a manifest from the fields of its spec: `FineTuneJob.of("stars", task=..., model={"source": ...}, ...)`.
+
+        Raises:
+            Refused: With each field that is not as it must be.
+        """
+        try:
+            return cls(metadata=Metadata(name=name, namespace=namespace), spec=FineTuneJobSpec.model_validate(spec))
+        except ValidationError as error:
+            raise Refused(describe(error)) from error
+
+    @classmethod
+    def read(cls, manifest: JsonObject) -> Self:
+        """Read a manifest as the API server would, its status left out.
+
+        Raises:
+            Refused: With each field that is not as it must be.
+        """
+        try:
+            return cls.model_validate({name: value for name, value in manifest.items() if name != "status"})
+        except ValidationError as error:
+            raise Refused(describe(error)) from error
+
+    @property
+    def name(self) -> str:
+        """Its name; "" where the API server is to complete one."""
+        return self.metadata.name or ""
+
+    def to_manifest(self) -> JsonObject:
+        """Return what kubectl could apply: only what was set, so that defaults stay the cluster's."""
+        chosen = self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+        return {"apiVersion": API_VERSION, "kind": _KIND, "metadata": {}, **chosen}
+
+
+def describe(error: ValidationError) -> str:
+    """Each wrong field on a line, with its path in the manifest."""
+    lines = (
+        f"{'.'.join(map(str, each['loc'])) or 'spec'}: {each['msg'].removeprefix('Value error, ')}"
+        for each in error.errors(include_url=False)
+    )
+    return "\n".join(dict.fromkeys(lines))
+
+
+def read_manifests(text: str, name: str) -> list[JsonObject]:
+    """Return the FineTuneJobs in YAML or JSON of one or more documents, unchecked but for their kind. `name` is the file's.
+
+    Raises:
+        Refused: It is not YAML, or holds anything else than FineTuneJobs.
+    """
+    try:
+        documents = [each for each in _yaml().load_all(text) if each is not None]
+    except (YAMLError, RecursionError, ValueError) as error:
+        raise Refused(f"{name} is not YAML: {error}") from error
+    manifests = list(_flat(documents))
+    for each in manifests:
+        if not isinstance(each, dict) or each.get("kind") != KIND or each.get("apiVersion") != API_VERSION:
+            found = f"{each.get('apiVersion')} {each.get('kind')}" if isinstance(each, dict) else type(each).__name__
+            raise Refused(f"{name} holds {found}, and {API_VERSION} {KIND} was expected")
+    if not manifests:
+        raise Refused(f"{name} holds no {KIND}")
+    return manifests
+
+
+def read_file(path: Path) -> list[JsonObject]:
+    """As `read_manifests`, from a file."""
+    try:
+        return read_manifests(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} cannot be read: {error}") from error
+
+
+def to_yaml(*objects: Any, ascii_only: bool = False) -> str:
+    """Return YAML that every reader takes for the same: a text that looks like a number is quoted."""
+    stream = io.StringIO()
+    yaml = _yaml()
+    yaml.default_flow_style = False
+    yaml.allow_unicode = not ascii_only
+    yaml.width = 120
+    yaml.dump_all(objects, stream)
+    return stream.getvalue()
+
+
+def _flat(documents: list[Any]) -> Iterator[Any]:
+    for each in documents:
+        if isinstance(each, dict) and each.get("kind") in ("List", "FineTuneJobList"):
+            yield from each.get("items") or []
+        else:
+            yield each
+
+
+class _Constructor(SafeConstructor):
+    """As Kubernetes reads YAML: a date is the text that stands there."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
+    return yaml

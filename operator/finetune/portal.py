@@ -1,0 +1,54 @@
+"""An event loop in a thread: what is written once, asynchronously, is used from ordinary code and from notebooks, which run a loop already."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Portal:
+    """One loop in one thread, from the first call on."""
+
+    def __init__(self) -> None:
+        """Start nothing yet."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Return what the coroutine returns. Ctrl-C here cancels it there."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._running())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """Yield what the iterator yields, and close it at the end."""
+        done = object()
+
+        async def next_item() -> T | object:
+            return await anext(items, done)
+
+        async def close() -> None:
+            if hasattr(items, "aclose"):
+                await items.aclose()
+
+        try:
+            while (item := self.run(next_item())) is not done:
+                yield item  # type: ignore[misc]
+        finally:
+            self.run(close())
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop = None
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, name="finetune", daemon=True).start()
+        return self._loop

@@ -1,0 +1,56 @@
+"""What a job that has ended brought."""
+
+import math
+from dataclasses import dataclass
+
+from finetune.errors import JobFailed
+from finetune.snapshot import Snapshot
+from finetune_api.status import BestCheckpoint, ExportedModel
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a run that succeeded."""
+
+    snapshot: Snapshot
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The final metrics by name, such as `eval_accuracy`."""
+        return {each.name: _number(each.value) for each in self.snapshot.status.metrics}
+
+    @property
+    def model(self) -> ExportedModel | None:
+        """Where the model is, with its digest and size."""
+        return self.snapshot.status.model
+
+    @property
+    def best_checkpoint(self) -> BestCheckpoint | None:
+        """The best checkpoint, where `evaluation.bestMetric` chooses one."""
+        return self.snapshot.status.best_checkpoint
+
+
+def result_of(snapshot: Snapshot) -> Result:
+    """Return the result of a job that has ended.
+
+    Raises:
+        JobFailed: It failed; with reason, message and hint.
+    """
+    if snapshot.phase == "Failed":
+        raise JobFailed(failure_text(snapshot))
+    return Result(snapshot)
+
+
+def failure_text(snapshot: Snapshot) -> str:
+    """Return reason, message and hint of a job that failed, in the operator's own words."""
+    failure = snapshot.status.failure
+    if failure is None:
+        return snapshot.status.message or "Failed"
+    return "\n".join(filter(None, (f"{failure.reason}: {failure.message}", failure.hint)))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,88 @@
+"""A FineTuneJob as the cluster has it, read without trust: whatever is in the object, it can be shown."""
+
+import contextlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic import ValidationError
+
+from finetune_api.base import JsonObject
+from finetune_api.printable import printable
+from finetune_api.status import FineTuneJobStatus
+from finetune_api.values import sane
+
+ENDED: Final = ("Succeeded", "Failed")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A job at one time."""
+
+    namespace: str
+    name: str
+    uid: str
+    created: datetime
+    status: FineTuneJobStatus
+    deleting: bool = False
+    raw: JsonObject = field(repr=False, compare=False, default_factory=dict)
+    """The object as the API server sent it."""
+
+    @property
+    def phase(self) -> str:
+        """Its phase; "Pending" as long as no operator has seen it, or has not seen that another run is asked for."""
+        return "Pending" if self.status.phase is None or self.wants_new_run else self.status.phase
+
+    @property
+    def ended(self) -> bool:
+        """Whether the present run has ended for good."""
+        return self.phase in ENDED
+
+    @property
+    def wants_new_run(self) -> bool:
+        """Whether `spec.runToken` asks for a run that has not begun."""
+        token = self.spec.get("runToken")
+        known = self.status.run.token if self.status.run else None
+        return token is not None and self.status.phase is not None and token != known
+
+    @property
+    def spec(self) -> JsonObject:
+        """The spec, unchecked."""
+        spec = self.raw.get("spec")
+        return spec if isinstance(spec, dict) else {}
+
+
+def read_snapshot(raw: JsonObject) -> Snapshot:
+    """Read the object. A field of the status that cannot be read is left out, the rest is kept."""
+    metadata = raw.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    return Snapshot(
+        namespace=printable(str(metadata.get("namespace", ""))),
+        name=printable(str(metadata.get("name", ""))),
+        uid=str(metadata.get("uid", "")),
+        created=_time(metadata.get("creationTimestamp")),
+        status=_status(raw.get("status")),
+        deleting="deletionTimestamp" in metadata,
+        raw=raw,
+    )
+
+
+def _time(text: object) -> datetime:
+    try:
+        return sane(datetime.fromisoformat(str(text))) or _EPOCH
+    except ValueError:
+        return _EPOCH
+
+
+def _status(raw: object) -> FineTuneJobStatus:
+    if not isinstance(raw, dict):
+        return FineTuneJobStatus()
+    with contextlib.suppress(ValidationError):
+        return FineTuneJobStatus.model_validate(raw)
+    readable = {}
+    for name, value in raw.items():
+        with contextlib.suppress(ValidationError):
+            FineTuneJobStatus.model_validate({name: value})
+            readable[name] = value
+    return FineTuneJobStatus.model_validate(readable)

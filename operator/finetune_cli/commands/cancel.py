@@ -1,0 +1,29 @@
+"""`finetune cancel`: end a job for good."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from finetune_cli.options import Context, Kubeconfig, Name, Namespace, Output, connected
+from finetune_cli.output import console, write
+
+
+def cancel(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    output: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """End a job for good: the FineTuneJob and its pods are deleted. What it has saved stays, but on a claim with retentionPolicy Delete."""
+    with connected(namespace, kubeconfig, context) as client:
+        job = client.get(name)
+        if sys.stdin.isatty() and not yes:
+            typer.confirm(f"Delete {job.name} in namespace {job.namespace}, which is {job.snapshot.phase}?", abort=True)
+        job.delete()
+    if output:
+        write(output, job.snapshot.raw)
+    else:
+        console().print(f"{job.name} is deleted")

@@ -1,0 +1,25 @@
+"""`finetune rerun`: the same job once more."""
+
+from typing import Annotated
+
+import typer
+
+from finetune_cli.options import Context, Kubeconfig, Name, Namespace, Output, connected
+from finetune_cli.output import console, write
+
+
+def rerun(
+    name: Name,
+    token: Annotated[str | None, typer.Option(help="The new spec.runToken. The present time if left out.")] = None,
+    output: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Run a job anew, from the pretrained model, into a folder of its own. A run that is under way is ended first."""
+    with connected(namespace, kubeconfig, context) as client:
+        snapshot = client.get(name).rerun(token)
+    if output:
+        write(output, snapshot.raw)
+    else:
+        console().print(f"{snapshot.name} runs anew, as runToken {snapshot.spec.get('runToken')}")

@@ -1,0 +1,51 @@
+"""`finetune submit`: from a manifest to a job."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finetune.client import Job
+from finetune.errors import Refused
+from finetune.manifest import read_file, read_manifests
+from finetune.result import result_of
+from finetune_api.base import JsonObject
+from finetune_cli.options import Context, Kubeconfig, Namespace, Output, Timeout, connected
+from finetune_cli.output import console, write
+
+
+def submit(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest; - reads it from stdin.", allow_dash=True)],
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end; the exit code is the job's outcome.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for the end, and show how it goes.")] = False,
+    timeout: Timeout = None,
+    output: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Submit the FineTuneJobs in a manifest."""
+    manifests = _manifests(file)
+    with connected(namespace, kubeconfig, context) as client:
+        jobs = [client.submit(manifest, namespace) for manifest in manifests]
+        if output:
+            write(output, jobs[0].snapshot.raw if len(jobs) == 1 else [each.snapshot.raw for each in jobs])
+        else:
+            for job in jobs:
+                console().print(f"{job.name} is submitted to namespace {job.namespace}")
+        if wait or follow:
+            for job in jobs:
+                _to_the_end(job, timeout)
+
+
+def _to_the_end(job: Job, timeout: float | None) -> None:
+    result_of(job.wait(timeout))
+
+
+def _manifests(file: Path) -> list[JsonObject]:
+    if str(file) != "-":
+        return read_file(file)
+    if sys.stdin.isatty():
+        raise Refused("- reads a manifest from stdin, which is a terminal here")
+    return read_manifests(sys.stdin.read(), "stdin")

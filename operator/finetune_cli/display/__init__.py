@@ -1,0 +1,1 @@
+"""How a job looks in a terminal: pure, from snapshots to what rich prints."""

@@ -1,0 +1,58 @@
+"""Curves in a terminal: in braille by plotille, or as a sparkline in one line."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from plotille import Figure
+from rich.text import Text
+
+Points = Sequence[tuple[int, float]]
+"""Steps and values."""
+
+COLOURS: Final = ("blue", "magenta", "green", "yellow", "cyan", "red", "white", "bright_black")
+"""Of curves that lie over each other, in their order."""
+_LEVELS: Final = "▁▂▃▄▅▆▇█"
+_AXES: Final = 4
+"""Lines of plotille's frame."""
+_MARGIN: Final = 22
+"""Columns of plotille's axes."""
+
+
+def draw(curves: Mapping[str, Points], *, width: int, lines: int = 12, y_label: str = "") -> Text:
+    """Return curves over their steps, `width` columns wide and `lines` high, each in a colour of its own."""
+    figure = Figure()
+    figure.width, figure.height = max(10, width - _MARGIN), max(2, lines - _AXES)
+    figure.linesep = "\n"
+    figure.color_mode = "names"
+    figure.with_colors = len(curves) > 1
+    figure.origin = False
+    figure.x_label, figure.y_label = "step", y_label
+    figure.register_label_formatter(float, _label)
+    figure.register_label_formatter(int, _label)
+    steps = [step for points in curves.values() for step, _ in points]
+    figure.set_x_limits(min_=min(steps), max_=max(max(steps), min(steps) + 1))
+    for colour, points in zip(COLOURS, curves.values(), strict=False):
+        finite = [(step, value) for step, value in points if math.isfinite(value)]
+        figure.plot([step for step, _ in finite], [value for _, value in finite], lc=_OF_PLOTILLE[colour])
+    return Text.from_ansi(figure.show(legend=False))
+
+
+_OF_PLOTILLE: Final = {name: name.replace("bright_black", "black") for name in COLOURS}
+
+
+def sparkline(values: Sequence[float], width: int = 7) -> str:
+    """Return the values as bars of one character, thinned to `width` of them; the last one is kept."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return ""
+    count = min(width, len(finite))
+    chosen = [finite[round(place * (len(finite) - 1) / max(1, count - 1))] for place in range(count)]
+    low, high = min(finite), max(finite)
+    span = high - low
+    return "".join(_LEVELS[round((value - low) / span * (len(_LEVELS) - 1)) if span else 0] for value in chosen)
+
+
+def _label(value: object, chars: int, delta: object, left: bool = False) -> str:
+    text = f"{value:.4g}" if isinstance(value, int | float) else str(value)
+    return text.ljust(chars) if left else text.rjust(chars)

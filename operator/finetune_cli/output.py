@@ -1,0 +1,42 @@
+"""Where text goes: to a person's terminal, or as JSON or YAML to a program. Text from the cluster is text, never markup."""
+
+import json
+from enum import StrEnum
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from finetune.manifest import to_yaml
+from finetune_api.printable import printable
+
+
+class Format(StrEnum):
+    """For programs."""
+
+    JSON = "json"
+    YAML = "yaml"
+
+
+def console() -> Console:
+    """Return stdout as it is now. Colours only on a terminal, and not where NO_COLOR is set."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def error_console() -> Console:
+    """Return stderr as it is now."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def write(chosen: Format, value: Any) -> None:
+    """Write one JSON or YAML document to stdout. What a terminal would obey in it is escaped."""
+    if chosen is Format.JSON:
+        text = json.dumps(value, indent=2, ensure_ascii=False)
+        typer.echo(text if _is_plain(text) else json.dumps(value, indent=2))
+    else:
+        text = to_yaml(value)
+        typer.echo(text if _is_plain(text) else to_yaml(value, ascii_only=True), nl=False)
+
+
+def _is_plain(text: str) -> bool:
+    return printable(text, lines=True) == text
