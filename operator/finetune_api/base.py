@@ -1,5 +1,6 @@
 """What all models of the contract share: camelCase on the wire, docstrings as descriptions, rules with a message."""
 
+from functools import cache
 from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidatorFunctionWrapHandler, field_validator, model_validator
@@ -58,7 +59,7 @@ class ApiModel(WireModel):
         """As the API server does: null leaves a field out, so that its default holds."""
         if not isinstance(fields, dict):
             return fields
-        known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values())}
+        known = _names_of(cls)
         return {name: value for name, value in fields.items() if value is not None or name not in known}
 
     @field_validator("*", mode="wrap")
@@ -71,6 +72,12 @@ class ApiModel(WireModel):
         if isinstance(result, int | float) and isinstance(value, bool) != isinstance(result, bool):
             raise PydanticCustomError("converted", "Input should be a number, or true or false")
         return result
+
+
+@cache
+def _names_of(model: type[ApiModel]) -> frozenset[str | None]:
+    """The names of a model's fields, in Python and on the wire."""
+    return frozenset({*model.model_fields, *(field.alias for field in model.model_fields.values())})
 
 
 class LenientModel(WireModel):

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -85,10 +86,16 @@ def apply_profile(
 
 def kept_settings(applied: AppliedProfile) -> ProfileSettings | None:
     """Return what a job keeps of its profile; None if somebody changed it, or this operator cannot read it."""
-    if _digest(applied.settings) != applied.digest:
+    return _read_settings(applied.settings, applied.digest)
+
+
+@lru_cache(maxsize=64)
+def _read_settings(text: str, digest: str) -> ProfileSettings | None:
+    # All jobs of a profile have the same ones.
+    if _digest(text) != digest:
         return None
     try:
-        return ProfileSettings.model_validate_json(applied.settings, extra="ignore")
+        return ProfileSettings.model_validate_json(text, extra="ignore")
     except ValidationError:
         return None
 

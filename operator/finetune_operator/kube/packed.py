@@ -27,13 +27,13 @@ def pack(raw: JsonObject, label: str | None = None) -> JsonObject:
     if label in (metadata.get("labels") or {}):
         plain["labels"] = {label: metadata["labels"][label]}
     data = zlib.compress(json.dumps(raw, separators=(",", ":")).encode(), 1)
-    return {"metadata": plain, PACKED: base64.b85encode(data).decode()}
+    return {"metadata": plain, PACKED: base64.b64encode(data).decode()}
 
 
 def unpack(packed: JsonObject) -> JsonObject:
     """The object that was packed. One that is not packed is returned as it is."""
     if PACKED not in packed:
         return packed
-    raw: Any = json.loads(zlib.decompress(base64.b85decode(packed[PACKED])))
+    raw: Any = json.loads(zlib.decompress(base64.b64decode(packed[PACKED])))
     whole: JsonObject = raw
     return whole
