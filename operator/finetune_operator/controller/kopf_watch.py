@@ -185,7 +185,22 @@ def _settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = _WATCH_SECONDS
     settings.watching.inactivity_timeout = _SILENCE_SECONDS
     settings.watching.chunk_size = _PAGE
+    settings.persistence.diffbase_storage = _NoDiffs()
+    settings.persistence.progress_storage = kopf.StatusProgressStorage()
     return settings
+
+
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Nothing asks how an object differs from before: Kopf would copy and compare each one at each event."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Keep the object as it is."""
 
 
 class BoundedResponse(aiohttp.ClientResponse):

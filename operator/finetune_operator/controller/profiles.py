@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 from kubernetes.aio.client.exceptions import ConflictException, ForbiddenException
 
 from finetune_api import profile
@@ -23,10 +23,13 @@ from finetune_operator.job.profile import Refusal, apply_profile, is_proven, kep
 from finetune_operator.kube.client import NAMESPACES, PROFILES, Kube
 from finetune_operator.kube.errors import API_FAILURES, api_message, brief
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.packed import unpack
 
 _LABELS_SECONDS = 1.0
 """For so long a namespace's labels are taken for those that were read: many jobs may come at once."""
 _RETRY_SECONDS = 30.0
+_READ = 500
+"""So many jobs are kept as they were read, since one that changes is looked at several times within seconds."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +65,21 @@ class Profiles:
         self._keys = keys
         self._labels: TTLCache[str, dict[str, str]] = TTLCache(maxsize=1000, ttl=_LABELS_SECONDS, timer=clock)
         self._default_wanted = asyncio.Event()
+        self._known: LRUCache[str, tuple[Sequence[bytes], FineTuneJob]] = LRUCache(_READ)
+        """Those that were read last, by uid, and by which keys."""
 
     def read(self, raw: JsonObject) -> FineTuneJob:
-        """Read a FineTuneJob. A profile in its status that this operator did not write there is none."""
-        finetunejob = parse_finetunejob(raw)
+        """Read a FineTuneJob, packed or not. A profile in its status that this operator did not write there is none."""
+        uid, keys = raw["metadata"]["uid"], self._keys()
+        known_keys, known = self._known.get(uid, (keys, None))
+        if known is not None and known.resource_version == raw["metadata"]["resourceVersion"] and known_keys == keys:
+            return known
+        finetunejob = self._parse(unpack(raw), known)
+        self._known[uid] = keys, finetunejob
+        return finetunejob
+
+    def _parse(self, raw: JsonObject, before: FineTuneJob | None = None) -> FineTuneJob:
+        finetunejob = parse_finetunejob(raw, before)
         applied, status = finetunejob.status.profile, raw.get("status")
         if not isinstance(status, dict) or not status.get("profile"):
             return finetunejob
@@ -78,7 +92,7 @@ class Profiles:
         """Read a FineTuneJob as if its status named this profile. None if there is none for it."""
         if isinstance(found, Refusal):
             return None
-        return self.read({**raw, "status": {**(raw.get("status") or {}), "profile": found.to_wire()}})
+        return self._parse({**raw, "status": {**(raw.get("status") or {}), "profile": found.to_wire()}})
 
     async def settle(
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, *, running: bool

@@ -71,7 +71,7 @@ class Reconciler:
         if entry is None:
             self._blocked.leave(key)
             return None
-        finetunejob = self._profiles.read(entry.raw)
+        finetunejob = self._profiles.read(entry.packed)
         if finetunejob.deleting or finetunejob.others:
             return None
         now = datetime.now(UTC)

@@ -104,24 +104,17 @@ def standing_of(raw: JsonObject) -> str:
     return " ".join([str(status.get("phase")), *ready[:1]])
 
 
-def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
-    """Read a FineTuneJob. Never raises on what an API server can hold: see `FineTuneJob.problems`."""
+def parse_finetunejob(raw: JsonObject, before: FineTuneJob | None = None) -> FineTuneJob:
+    """Read a FineTuneJob. Never raises on what an API server can hold: see `FineTuneJob.problems`.
+
+    `before` is the same object as it was read earlier. Its spec is taken over where neither that nor the profile has changed.
+    """
     metadata = raw["metadata"]
-    spec: FineTuneJobSpec | None = None
-    problems = ""
-    unreadable = raw.get(UNREADABLE) or {}
+    generation = metadata.get("generation", 1)
     status = parse_status(raw.get("status"))
     kept = kept_settings(status.profile) if status.profile else None
-    try:
-        # The API server drops what its CRD does not know: what this operator does not know is from a newer CRD,
-        # and may be a default that no user wrote.
-        spec = FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore")
-        if kept is not None:
-            spec = effective_spec(spec, kept, metadata["namespace"], metadata["name"])
-    except ValidationError as error:
-        spec = None
-        problems = f"spec: {unreadable['spec']}" if "spec" in unreadable else _describe(error)
-    generation = metadata.get("generation", 1)
+    same = before is not None and (before.generation, before.kept) == (generation, kept)
+    spec, problems = (before.spec, "") if before and same and before.spec else _read_spec(raw, kept)
     run = present_run(status, generation, spec.run_token if spec else None)
     return FineTuneJob(
         namespace=metadata["namespace"],
@@ -139,6 +132,20 @@ def parse_finetunejob(raw: JsonObject) -> FineTuneJob:
         others=_is_managed_by_another(raw.get("spec")),
         kept=kept,
     )
+
+
+def _read_spec(raw: JsonObject, kept: ProfileSettings | None) -> tuple[FineTuneJobSpec | None, str]:
+    """The spec with what the profile gives, or None and why it cannot be read."""
+    metadata, unreadable = raw["metadata"], raw.get(UNREADABLE) or {}
+    try:
+        # The API server drops what its CRD does not know: what this operator does not know is from a newer CRD,
+        # and may be a default that no user wrote.
+        spec = FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore")
+        if kept is not None:
+            spec = effective_spec(spec, kept, metadata["namespace"], metadata["name"])
+    except ValidationError as error:
+        return None, f"spec: {unreadable['spec']}" if "spec" in unreadable else _describe(error)
+    return spec, ""
 
 
 def _is_managed_by_another(spec: object) -> bool:

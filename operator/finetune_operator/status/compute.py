@@ -29,17 +29,19 @@ def compute_status(finetunejob: FineTuneJob, observed: Observation, now: datetim
     What has ended stays as it is: terminal means terminal.
     """
     try:
-        return _checked(_compute(finetunejob, observed, now))
+        return _checked(_compute(finetunejob, observed, now), finetunejob.status)
     except Exception as error:
         if not observed.reporting:
             raise
         logger.warning("%s: what its pods reported cannot be digested, and is dropped", finetunejob.key, exc_info=error)
         bare = observed.without_reports(observed.reporting, f"all of it ({type(error).__name__})")
-    return _checked(_compute(finetunejob, bare, now))
+    return _checked(_compute(finetunejob, bare, now), finetunejob.status)
 
 
-def _checked(status: FineTuneJobStatus) -> FineTuneJobStatus:
+def _checked(status: FineTuneJobStatus, before: FineTuneJobStatus) -> FineTuneJobStatus:
     """The status, checked as a whole: copies with changes are not. Raises ValidationError."""
+    if status == before:
+        return before
     return FineTuneJobStatus.model_validate(status.to_wire())
 
 
@@ -71,7 +73,7 @@ def _with_usage(
 ) -> FineTuneJobStatus:
     """The status with what the job has used: brought up to date where something else is written, or too much would be missing."""
     before, spec = finetunejob.status, finetunejob.spec
-    if spec is None or (to_manifest(before) == to_manifest(after) and not is_due(before, observed, now)):
+    if spec is None or (_are_alike(before, after) and not is_due(before, observed, now)):
         return after
     attempts = update_times(before.attempts, after.attempts, observed.pods, after.phase, now)
     after = after.model_copy(update={"attempts": attempts})
@@ -153,6 +155,11 @@ def _provenance(known: TrainerState, observed: Observation) -> Provenance | None
     return (known.provenance or Provenance()).model_copy(update={"image": image[:512]})
 
 
+def _are_alike(one: FineTuneJobStatus, other: FineTuneJobStatus) -> bool:
+    """Whether two statuses are the same where they are written."""
+    return one == other or to_manifest(one) == to_manifest(other)
+
+
 def to_manifest(status: FineTuneJobStatus) -> JsonObject:
     """The status as it is written: what is empty is left out."""
     return {name: value for name, value in status.to_wire().items() if value != []}
@@ -170,14 +177,17 @@ class Change:
     """Whether nothing differs but the time of the last report, and what the job has used."""
 
 
+_NOTHING = Change(any=False, urgent=False, only_clock=False)
 _TRANSITIONS = ("phase", "observedGeneration", "completionTime", "failure")
 
 
 def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
     """What changed, as written on the wire."""
+    if old == new:
+        return _NOTHING
     before, after = to_manifest(old), to_manifest(new)
     if before == after:
-        return Change(any=False, urgent=False, only_clock=False)
+        return _NOTHING
     clockless = [_without_clocks(status) for status in (before, after)]
     return Change(
         any=True,

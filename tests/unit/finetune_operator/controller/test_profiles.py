@@ -16,6 +16,7 @@ from finetune_operator.controller.profiles import Profiles, trim_profile
 from finetune_operator.job.profile import apply_profile, proven_by
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, NAMESPACES, PROFILES
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.packed import pack
 
 
 def profile(name: str = "default", **spec: Any) -> dict[str, Any]:
@@ -267,3 +268,36 @@ async def test_a_job_without_gpus_has_no_part_in_the_budget(fresh: World) -> Non
     await pass_of(fresh)
 
     assert made_job(fresh)["metadata"]["name"] == "yelp"
+
+
+def profiles() -> Profiles:
+    api = FakeApi()
+    cache = Informer(api, PROFILES, label=None, on_change=lambda _: None, relist_seconds=300)  # type: ignore[arg-type]
+    return Profiles(api, cache, built_in=FineTuneProfileSpec(), keys=lambda: [PROOF_KEY])  # type: ignore[arg-type]
+
+
+def test_a_job_that_has_not_changed_is_read_once() -> None:
+    reader = profiles()
+    first = reader.read(finetunejob())
+
+    assert reader.read(pack(finetunejob())) is first
+
+
+def test_only_the_status_is_read_again_where_nothing_else_has_changed() -> None:
+    reader, later = profiles(), merged(finetunejob({"phase": "Pending"}), {"metadata": {"resourceVersion": "8"}})
+    first = reader.read(finetunejob())
+
+    second = reader.read(later)
+
+    assert second.status.phase == "Pending"
+    assert second.spec is first.spec
+
+
+def test_another_spec_is_read_anew() -> None:
+    reader, changed = profiles(), {"metadata": {"resourceVersion": "8", "generation": 2}, "spec": {"suspend": True}}
+    reader.read(finetunejob())
+
+    spec = reader.read(merged(finetunejob(), changed)).spec
+
+    assert spec is not None
+    assert spec.suspend

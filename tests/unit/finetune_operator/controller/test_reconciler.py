@@ -113,7 +113,9 @@ class World:
 
     def edit(self, **spec: Any) -> None:
         raw = self.api.objects[FINETUNEJOBS.plural, "yelp"]
-        self.api.put(FINETUNEJOBS, merged(raw, {"spec": spec, "metadata": {"generation": 2}}))
+        self.api.put(
+            FINETUNEJOBS, merged(raw, {"spec": spec, "metadata": {"generation": raw["metadata"]["generation"] + 1}})
+        )
 
 
 @pytest.fixture
