@@ -1,6 +1,7 @@
 """The client, asynchronous: each verb on a FineTuneJob, and a job that is held on to."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -8,6 +9,8 @@ from typing import Final, Self
 
 from finetune.api import FIELD_MANAGER, JOBS, Api
 from finetune.errors import NotFound, TimedOut
+from finetune.explanation import Explanation, explain
+from finetune.logs import LogLine, log_lines
 from finetune.manifest import FineTuneJob
 from finetune.result import Result, result_of
 from finetune.snapshot import Snapshot, read_snapshot
@@ -135,21 +138,40 @@ class AsyncJob:
         self.snapshot = read_snapshot(await self._client.api.get(path))
         return self.snapshot
 
-    async def watch(self) -> AsyncGenerator[Snapshot, None]:
+    async def watch(self, timeout: float | None = None) -> AsyncGenerator[Snapshot, None]:  # noqa: ASYNC109
         """Yield the job as it is, and each time it changes, until its run has ended.
+
+        Args:
+            timeout: Longest time until the end, in seconds.
 
         Raises:
             NotFound: It was deleted.
+            TimedOut: It has not ended by then. It goes on.
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
         async with aclosing(watch_object(self._client.api, JOBS, self.namespace, self.name)) as changes:
-            async for raw in changes:
-                snapshot = read_snapshot(raw)
+            while True:
+                snapshot = read_snapshot(await self._next(changes, deadline))
                 if snapshot.uid != self.snapshot.uid:
                     raise NotFound(f"{self.name} was deleted, and another made under its name")
                 self.snapshot = snapshot
                 yield snapshot
                 if snapshot.ended:
                     return
+
+    async def _next(self, changes: AsyncGenerator[JsonObject, None], deadline: float | None) -> JsonObject:
+        try:
+            return await asyncio.wait_for(anext(changes), deadline and max(0.001, deadline - time.monotonic()))
+        except TimeoutError:
+            raise TimedOut(f"{self.name} has not ended in time: it is {self.snapshot.phase}, and goes on") from None
+
+    def logs(self, *, follow: bool = False, node: int = 0) -> AsyncGenerator[LogLine, None]:
+        """Yield each line of the log once, attempt by attempt; with `follow` until the run has ended. See `finetune.logs`."""
+        return log_lines(self._client.api, self.snapshot, follow=follow, node=node)
+
+    async def explain(self) -> Explanation:
+        """Return why the job is as it is, what to do, and the one Event or line that proves it."""
+        return await explain(self._client.api, self.snapshot)
 
     async def wait(self, timeout: float | None = None) -> Snapshot:  # noqa: ASYNC109
         """Return the job when its run has ended, well or not.
@@ -160,13 +182,8 @@ class AsyncJob:
         Raises:
             TimedOut: It has not ended by then. It goes on.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                async for _ in self.watch():
-                    pass
-        except TimeoutError:
-            waited = f"{self.name} has not ended after {timeout:g} s: it is {self.snapshot.phase}, and goes on"
-            raise TimedOut(waited) from None
+        async for _ in self.watch(timeout):
+            pass
         return self.snapshot
 
     async def result(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109

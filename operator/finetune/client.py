@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Self
 
 from finetune.async_client import AsyncClient, AsyncJob
+from finetune.explanation import Explanation
+from finetune.logs import LogLine
 from finetune.manifest import FineTuneJob
 from finetune.portal import Portal
 from finetune.result import Result
@@ -94,9 +96,17 @@ class Job:
         """Read it again."""
         return self.portal.run(self.twin.refresh())
 
-    def watch(self) -> Iterator[Snapshot]:
-        """Yield the job as it is, and each time it changes, until its run has ended."""
-        return self.portal.iterate(self.twin.watch())
+    def watch(self, timeout: float | None = None) -> Iterator[Snapshot]:
+        """Yield the job as it is, and each time it changes, until its run has ended; TimedOut after `timeout` seconds."""
+        return self.portal.iterate(self.twin.watch(timeout))
+
+    def logs(self, *, follow: bool = False, node: int = 0) -> Iterator[LogLine]:
+        """Yield each line of the log once, attempt by attempt; with `follow` until the run has ended."""
+        return self.portal.iterate(self.twin.logs(follow=follow, node=node))
+
+    def explain(self) -> Explanation:
+        """Return why the job is as it is, what to do, and the one Event or line that proves it."""
+        return self.portal.run(self.twin.explain())
 
     def wait(self, timeout: float | None = None) -> Snapshot:
         """Return the job when its run has ended, well or not; TimedOut after `timeout` seconds."""

@@ -47,6 +47,13 @@ class Snapshot:
         return token is not None and self.status.phase is not None and token != known
 
     @property
+    def reason(self) -> str:
+        """Why it is so, in a word of `finetune_api.reasons`; "" before an operator has seen it."""
+        if self.phase == "Failed" and self.status.failure is not None:
+            return self.status.failure.reason
+        return next((each.reason for each in self.status.conditions if each.type == "Ready"), "")
+
+    @property
     def spec(self) -> JsonObject:
         """The spec, unchecked."""
         spec = self.raw.get("spec")

@@ -1,11 +1,14 @@
 """Exit codes, and which error ends in which."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
 from typer import Context, Exit
 from typer.core import TyperGroup
 
+from finetune.client import Job
 from finetune.errors import FineTuneError, JobFailed, NoCluster, NotAllowed, NotFound, Refused, TimedOut
 from finetune_cli.output import error_console
 
@@ -56,6 +59,15 @@ class Group(TyperGroup):
         except FineTuneError as error:
             error_console().print(str(error), style="red" if isinstance(error, JobFailed) else "")
             raise Exit(exit_code(error)) from None
-        except KeyboardInterrupt:
-            error_console().print("interrupted" + ("" if ctx.obj is None else f": {ctx.obj}"))
+        except KeyboardInterrupt as interrupt:
+            error_console().print(" ".join(("interrupted:", *map(str, interrupt.args))).rstrip(":"))
             raise Exit(ExitCode.INTERRUPTED) from None
+
+
+@contextmanager
+def goes_on(job: Job) -> Iterator[None]:
+    """While a job is waited for: whoever interrupts this is told that the job goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{job.name} goes on; `finetune watch {job.name}` shows how") from None

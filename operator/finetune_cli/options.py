@@ -31,7 +31,7 @@ def connected(namespace: str | None, kubeconfig: str | None, context: str | None
         yield client
 
 
-def _names(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of jobs that begin so, for the shell's completion; none where the cluster does not answer."""
     chosen = (ctx.params.get(each) for each in ("namespace", "kubeconfig", "context"))
     try:
@@ -41,7 +41,7 @@ def _names(ctx: typer.Context, incomplete: str) -> list[str]:
         return []
 
 
-Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", help="Name of the job.", autocompletion=_names)]
+Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", help="Name of the job.", autocompletion=complete_name)]
 NameOrAll: TypeAlias = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="Name of a job; all if left out.", autocompletion=_names)
+    str | None, typer.Argument(metavar="[NAME]", help="Name of a job; all if left out.", autocompletion=complete_name)
 ]

@@ -4,14 +4,22 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from finetune_cli.commands.cancel import cancel
+from finetune_cli.commands.compare import compare
+from finetune_cli.commands.explain import explain
 from finetune_cli.commands.get import get
+from finetune_cli.commands.logs import logs
 from finetune_cli.commands.rerun import rerun
 from finetune_cli.commands.submit import submit
 from finetune_cli.commands.suspend import resume, suspend
+from finetune_cli.commands.watch import watch
 
 COMMANDS: Final[dict[str, Callable[..., Any]]] = {
     "submit": submit,
     "get": get,
+    "watch": watch,
+    "logs": logs,
+    "explain": explain,
+    "compare": compare,
     "suspend": suspend,
     "resume": resume,
     "rerun": rerun,

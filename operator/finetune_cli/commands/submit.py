@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from finetune.client import Job
 from finetune.errors import Refused
 from finetune.manifest import read_file, read_manifests
 from finetune.result import result_of
 from finetune_api.base import JsonObject
+from finetune_cli.exits import goes_on
+from finetune_cli.following import show_to_the_end
 from finetune_cli.options import Context, Kubeconfig, Namespace, Output, Timeout, connected
 from finetune_cli.output import console, write
 
@@ -34,13 +35,12 @@ def submit(
         else:
             for job in jobs:
                 console().print(f"{job.name} is submitted to namespace {job.namespace}")
-        if wait or follow:
-            for job in jobs:
-                _to_the_end(job, timeout)
-
-
-def _to_the_end(job: Job, timeout: float | None) -> None:
-    result_of(job.wait(timeout))
+        for job in jobs:
+            if follow:
+                show_to_the_end(job, timeout, output)
+            elif wait:
+                with goes_on(job):
+                    result_of(job.wait(timeout))
 
 
 def _manifests(file: Path) -> list[JsonObject]:

@@ -20,7 +20,10 @@ _MARGIN: Final = 22
 
 
 def draw(curves: Mapping[str, Points], *, width: int, lines: int = 12, y_label: str = "") -> Text:
-    """Return curves over their steps, `width` columns wide and `lines` high, each in a colour of its own."""
+    """Return curves over their steps, `width` columns wide and `lines` high, each in the colour of its place.
+
+    At least one of them has a point.
+    """
     figure = Figure()
     figure.width, figure.height = max(10, width - _MARGIN), max(2, lines - _AXES)
     figure.linesep = "\n"
@@ -34,7 +37,8 @@ def draw(curves: Mapping[str, Points], *, width: int, lines: int = 12, y_label: 
     figure.set_x_limits(min_=min(steps), max_=max(max(steps), min(steps) + 1))
     for colour, points in zip(COLOURS, curves.values(), strict=False):
         finite = [(step, value) for step, value in points if math.isfinite(value)]
-        figure.plot([step for step, _ in finite], [value for _, value in finite], lc=_OF_PLOTILLE[colour])
+        if finite:
+            figure.plot([step for step, _ in finite], [value for _, value in finite], lc=_OF_PLOTILLE[colour])
     return Text.from_ansi(figure.show(legend=False))
 
 

@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from finetune.snapshot import Snapshot
-from finetune_cli.display.words import best, duration, gpu_hours, phase_text, progress_bar, why
+from finetune_api.reasons import Reason
+from finetune_cli.display.words import best, duration, gpu_hours, loss_line, phase_text, progress_bar, why
 
 
 def most_urgent_first(jobs: Iterable[Snapshot]) -> list[Snapshot]:
@@ -16,9 +17,9 @@ def most_urgent_first(jobs: Iterable[Snapshot]) -> list[Snapshot]:
 
 
 def needs_a_person(job: Snapshot) -> bool:
-    """Whether it failed, or goes on no more without somebody (kstatus's Stalled)."""
+    """Whether it failed, does not move, or goes on no more without somebody (kstatus's Stalled)."""
     stalled = any(each.type == "Stalled" and each.status == "True" for each in job.status.conditions)
-    return job.phase == "Failed" or (stalled and not job.ended)
+    return job.phase == "Failed" or (not job.ended and (stalled or job.reason == Reason.NOT_MOVING))
 
 
 def jobs_table(jobs: Iterable[Snapshot], *, with_namespace: bool = False, now: datetime | None = None) -> Table:
@@ -29,12 +30,13 @@ def jobs_table(jobs: Iterable[Snapshot], *, with_namespace: bool = False, now: d
     table.add_column("NAME", overflow="fold")
     table.add_column("PHASE", no_wrap=True)
     table.add_column("PROGRESS", no_wrap=True)
+    table.add_column("LOSS", no_wrap=True)
     table.add_column("BEST", no_wrap=True)
     table.add_column("WHY / WHAT NEXT", ratio=1, overflow="fold")
     table.add_column("GPU-H", justify="right", no_wrap=True)
     table.add_column("AGE", justify="right", no_wrap=True)
     for job in jobs:
-        cells = [Text(job.name), phase_text(job), Text(progress_bar(job)), Text(best(job)), Text(why(job))]
-        cells += [Text(gpu_hours(job)), Text(duration((now or datetime.now(UTC)) - job.created))]
+        cells = [Text(job.name), phase_text(job), Text(progress_bar(job)), Text(loss_line(job)), Text(best(job))]
+        cells += [Text(why(job)), Text(gpu_hours(job)), Text(duration((now or datetime.now(UTC)) - job.created))]
         table.add_row(*([Text(job.namespace)] if with_namespace else []), *cells)
     return table

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from finetune.snapshot import Snapshot
 from finetune_api.status import MetricValue
+from finetune_cli.display.curve import sparkline
 
 SHAPES: Final = {
     "Pending": ("○", "yellow"),
@@ -37,6 +38,12 @@ def progress_bar(job: Snapshot, blocks: int = _BLOCKS) -> str:
     full = progress.percent * blocks // 100
     left = f"  {duration(timedelta(seconds=progress.eta_seconds))}" if progress.eta_seconds and not job.ended else ""
     return f"{'█' * full}{'░' * (blocks - full)} {progress.percent:3d} %{left}"
+
+
+def loss_line(job: Snapshot, width: int = 7) -> str:
+    """Return the curve of the loss as bars of a character."""
+    curves = job.status.curves
+    return sparkline([value for _, value in curves.points("loss")], width) if curves else ""
 
 
 def best(job: Snapshot) -> str:

@@ -1,0 +1,174 @@
+"""The log of a job: from before its first pod, through every attempt, each line once."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from finetune.api import JOBS, PODS, Api, Interrupted
+from finetune.errors import NoCluster, NotAllowed, NotFound, Refused
+from finetune.pods import TRAINER, has_ended, has_started, name_of, pods_of, read_time
+from finetune.snapshot import Snapshot, read_snapshot
+from finetune_api.printable import printable
+from finetune_api.values import format_time
+
+_POLL: Final = 1.0
+"""Seconds between two looks for the next pod."""
+_LONGEST: Final = 1 << 16
+"""Bytes after which a line is broken."""
+_TIME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:[.]([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})$")
+_PATIENCE: Final = 60
+"""Looks without an answer of the API server after which to give up."""
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of a pod's log, or what happens between them."""
+
+    text: str
+    """Without what a terminal obeys."""
+    pod: str = ""
+    """"" of a notice: what the job waits for, or why there is no log."""
+    time: str = ""
+    """When it was written, where the node says it."""
+
+
+@dataclass
+class _Read:
+    """How far a pod's log was read."""
+
+    lines: int = 0
+    time: str = ""
+    """Of the newest line."""
+    at_time: int = 0
+    """Lines of that time."""
+    done: bool = False
+
+
+@dataclass
+class _Reader:
+    """The logs of a job, as far as they were read."""
+
+    api: Api
+    job: Snapshot
+    node: int
+    follow: bool
+    read: dict[str, _Read] = field(default_factory=dict)
+    said: str = ""
+    pods_denied: bool = False
+
+    async def lines(self) -> AsyncGenerator[LogLine, None]:
+        failed = 0
+        while True:
+            try:
+                self.job = read_snapshot(await self.api.get(JOBS.path(self.job.namespace, self.job.name)))
+                # The job before its pods: one that has ended has no pod that is not listed after it.
+                ready = await self._pods()
+                failed = 0
+            except NoCluster:
+                failed += 1
+                if not self.follow or failed > _PATIENCE:
+                    raise
+                await asyncio.sleep(_POLL)
+                continue
+            for pod, ended in ready:
+                async with aclosing(self._pod(pod, ended)) as lines:
+                    async for line in lines:
+                        yield line
+            if not ready and (self.job.ended or not self.follow):
+                return
+            for notice in self._notices(ready):
+                yield notice
+            await asyncio.sleep(_POLL)
+
+    async def _pods(self) -> list[tuple[str, bool]]:
+        """Names of pods with more to read, and whether each has ended."""
+        if not self.pods_denied:
+            try:
+                pods = await pods_of(self.api, self.job, self.node)
+            except NotAllowed:
+                self.pods_denied = True
+            else:
+                known = [(name_of(pod), has_ended(pod)) for pod in pods if has_started(pod)]
+                return [(pod, ended) for pod, ended in known if not self._state(pod).done]
+        # Who may not list pods may be allowed to read the log of one, whose name is in the status.
+        known = [(each.pod, each.end_time is not None) for each in self.job.status.attempts]
+        return [(pod, ended or self.job.ended) for pod, ended in known if not self._state(pod).done]
+
+    async def _pod(self, pod: str, ended: bool) -> AsyncGenerator[LogLine, None]:
+        state = self._state(pod)
+        query = {"container": TRAINER, "timestamps": "true", **({"follow": "true"} if self.follow else {})}
+        since = moment(state.time)
+        if since:
+            query["sinceTime"] = format_time(since[0])
+        skip = state.at_time if since else state.lines
+        try:
+            async with aclosing(
+                self.api.lines(PODS.path(self.job.namespace, pod, "log"), query, longest=_LONGEST)
+            ) as lines:
+                async for raw in lines:
+                    time, text = _parted(raw.decode(errors="replace"))
+                    written = moment(time)
+                    if since and written and written < since:
+                        continue
+                    if skip and (not since or written == since):
+                        skip -= 1
+                        continue
+                    state.lines += 1
+                    state.at_time = state.at_time + 1 if time == state.time else 1
+                    state.time = time
+                    yield LogLine(printable(text), pod, time)
+        except NotFound:
+            state.done = True
+            return
+        except NotAllowed as error:
+            state.done = True
+            yield LogLine(f"the log of pod {pod} is not for you: {error}")
+            return
+        except (Interrupted, NoCluster, Refused):
+            # A container that is being created has no log yet; a connection that broke is made again.
+            return
+        state.done = ended or not self.follow
+
+    def _state(self, pod: str) -> _Read:
+        return self.read.setdefault(pod, _Read())
+
+    def _notices(self, ready: list[tuple[str, bool]]) -> list[LogLine]:
+        if ready or self.job.ended or self.job.phase == "Running":
+            return []
+        text = f"{self.job.phase}: {self.job.status.message or 'no operator has seen it yet'}"
+        if text == self.said:
+            return []
+        self.said = text
+        return [LogLine(text)]
+
+
+def log_lines(api: Api, job: Snapshot, *, follow: bool, node: int = 0) -> AsyncGenerator[LogLine, None]:
+    """Yield every line of the pods of the job's present run, attempt by attempt; with `follow` until the run has ended.
+
+    A connection that breaks is made again where the log was left. Between pods, notices say what the job waits for.
+
+    Args:
+        node: Which of the pods that train together.
+
+    Raises:
+        NotFound: The job was deleted.
+        NoCluster: The API server gives no answer any more.
+    """
+    return _Reader(api, job, node, follow).lines()
+
+
+def moment(text: str) -> tuple[datetime, int] | None:
+    """Return second and nanoseconds of a line's time, whose trailing zeros are not written; None where it is no time."""
+    match = _TIME.match(text)
+    second = read_time(f"{match[1]}{match[3]}") if match else None
+    return (second, int((match[2] or "").ljust(9, "0")[:9])) if match and second else None
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """The time that a line begins with, and the rest; "" and all of it where none is there."""
+    first, _, rest = line.partition(" ")
+    return (first, rest) if moment(first) else ("", line)

@@ -1,0 +1,33 @@
+"""`finetune compare`: which of them is better, and why."""
+
+from typing import Annotated
+
+import typer
+
+from finetune.comparison import compare as compare_runs
+from finetune_cli.display.comparison import comparison_view
+from finetune_cli.options import Context, Kubeconfig, Namespace, Output, complete_name, connected
+from finetune_cli.output import console, write
+
+_MOST = 8
+
+
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="A B …", help="Names of two to eight jobs.", autocompletion=complete_name)
+    ],
+    output: Output = None,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Compare runs: the settings that differ, the curves of the loss, final metrics with the best marked, and GPU-hours."""
+    if not 2 <= len(set(names)) <= _MOST or len(set(names)) < len(names):
+        raise typer.BadParameter(f"name two to {_MOST} jobs, each once")
+    with connected(namespace, kubeconfig, context) as client:
+        comparison = compare_runs([client.get(name).snapshot for name in names])
+    if output:
+        write(output, comparison.to_wire())
+    else:
+        screen = console()
+        screen.print(comparison_view(comparison, screen.width))

@@ -1,0 +1,42 @@
+"""Runs beside each other."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from finetune.comparison import Comparison, Row
+from finetune_api.printable import printable
+from finetune_cli.display.curve import COLOURS, draw
+from finetune_cli.display.words import NOTHING
+
+
+def comparison_view(comparison: Comparison, width: int) -> RenderableType:
+    """Return a table of what differs, what came of it and what it cost, and the curves over each other."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name, colour in zip(comparison.names, COLOURS, strict=False):
+        table.add_column(Text(name, style=colour), overflow="fold")
+    for title, rows in (("settings", comparison.settings), ("metrics", comparison.metrics), ("cost", comparison.cost)):
+        table.add_row(Text(title, style="bold"))
+        if not rows:
+            table.add_row(Text("  no difference" if title == "settings" else "  none yet"))
+        for row in rows:
+            table.add_row(Text(f"  {printable(row.name)}"), *_cells(row))
+    if not any(comparison.curves.values()):
+        return table
+    return Group(table, Text("loss", style="bold"), draw(comparison.curves, width=width))
+
+
+def _cells(row: Row) -> list[Text]:
+    return [
+        Text(f"{_shown(value)} ★" if place in row.best else _shown(value), style="bold" if place in row.best else "")
+        for place, value in enumerate(row.values)
+    ]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:.4g}" if isinstance(value, float) else printable(str(value))

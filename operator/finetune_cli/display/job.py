@@ -1,0 +1,36 @@
+"""A job at a glance: its head, bar and curve."""
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from finetune.snapshot import Snapshot
+from finetune_cli.display.curve import draw
+from finetune_cli.display.words import NOTHING, best, gpu_hours, metric_text, phase_text, progress_bar, why
+
+_WIDEST_BAR = 40
+
+
+def job_line(job: Snapshot) -> str:
+    """Return the job in one line, for logs and files."""
+    progress = f"  {progress_bar(job)}" if job.status.progress else ""
+    message = f": {job.status.message}" if job.status.message else ""
+    return f"{job.name}  {job.phase}{progress}{message}"
+
+
+def job_view(job: Snapshot, width: int) -> RenderableType:
+    """Return head, bar, numbers and the curve of the loss, `width` columns wide."""
+    head = Text.assemble((job.name, "bold"), "  ", phase_text(job))
+    if job.status.message:
+        head.append(f"  {job.status.message}")
+    parts: list[RenderableType] = [head]
+    if job.status.progress is not None:
+        parts.append(Text(progress_bar(job, min(_WIDEST_BAR, max(10, width - 30)))))
+    numbers = [metric_text(each) for each in job.status.metrics]
+    if best(job) != NOTHING:
+        numbers.append(f"best {best(job)}")
+    if gpu_hours(job) != NOTHING:
+        numbers.append(f"{gpu_hours(job)} GPU-h")
+    parts += [Text("  ".join(numbers))] if numbers else []
+    parts += [Text(f"! {why(job)}", style="yellow")] if job.status.warnings and why(job) != NOTHING else []
+    loss = job.status.curves.points("loss") if job.status.curves else []
+    return Group(*parts, *([draw({"loss": loss}, width=width, y_label="loss")] if loss else []))
