@@ -29,6 +29,7 @@ from finetune_api.status import (
     Provenance,
     RunWarning,
 )
+from finetune_api.thinning import shrink
 from finetune_api.values import MAX_COUNT, Seconds, Step
 
 AUDIENCE = "reports.finetune.dev"
@@ -183,11 +184,13 @@ class FinalReport(TrainerState):
         """Return JSON of at most 4,096 bytes in UTF-8; what matters least is left out first until it fits."""
         message = self.to_wire()
         for shorten in (
-            _no_change,
+            _coarse_curves,
             _drop_log_tail,
             _drop_preflight,
             _drop_evaluations,
+            _coarser_curves,
             _drop_old_checkpoints,
+            _drop_curves,
             _drop_last_warnings,
             _drop_provenance,
             _drop_old_adjustments,
@@ -203,8 +206,21 @@ class FinalReport(TrainerState):
         return f'{{"exitCode":{self.exit_code}}}'
 
 
-def _no_change(message: JsonObject) -> JsonObject:
-    return message
+def _coarse_curves(message: JsonObject) -> JsonObject:
+    return _with_curves(message, 1536)
+
+
+def _coarser_curves(message: JsonObject) -> JsonObject:
+    return _with_curves(message, 768)
+
+
+def _drop_curves(message: JsonObject) -> JsonObject:
+    return {**message, "curves": None}
+
+
+def _with_curves(message: JsonObject, most_bytes: int) -> JsonObject:
+    curves = message.get("curves")
+    return {**message, "curves": curves and shrink(Curves.model_validate(curves), most_bytes).to_wire()}
 
 
 def _drop_preflight(message: JsonObject) -> JsonObject:

@@ -73,6 +73,11 @@ def test_the_exported_model_is_a_transformers_model_that_answers_as_keras_did(
     final = train(keras_settings).final
 
     assert final.best_checkpoint
+    assert final.curves
+    assert final.curves.training
+    assert final.curves.evaluation
+    assert final.curves.training.names == ("loss", "learning_rate", "grad_norm")
+    assert final.curves.evaluation.names == ("eval_loss", "eval_accuracy")
     assert float(final.best_checkpoint.value) > 0.9
     classify = transformers.pipeline("text-classification", model=str(tmp_path / "out" / "model"), device="cpu")
     rows = texts(30, seed=1)

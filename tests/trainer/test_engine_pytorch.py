@@ -26,6 +26,14 @@ def told(final: FinalReport, folder: Path, engine: str) -> Any:
     return state
 
 
+def series(final: FinalReport) -> tuple[str, ...]:
+    """The names of all curves."""
+    curves = final.curves
+    return tuple(
+        name for curve in (curves and curves.training, curves and curves.evaluation) if curve for name in curve.names
+    )
+
+
 def test_both_engines_have_the_same_state_and_history(settings: Settings, train: Train, tmp_path: Path) -> None:
     arguments = {
         "per_device_eval_batch_size": 10, "gradient_accumulation_steps": 2, "weight_decay": 0.1, "warmup_steps": 3,
@@ -37,6 +45,7 @@ def test_both_engines_have_the_same_state_and_history(settings: Settings, train:
 
     assert ended["pytorch"].code == 0
     assert [checkpoint.step for checkpoint in ended["pytorch"].final.checkpoints] == [12]
+    assert series(ended["pytorch"].final) == ("loss", "learning_rate", "grad_norm", "eval_loss", "eval_accuracy")
     assert told(ended["pytorch"].final, tmp_path, "pytorch") == told(ended["trainer"].final, tmp_path, "trainer")
     lines = {engine: outcome(tmp_path / engine)[1] for engine in ended}
     assert [line["metrics"] for line in lines["pytorch"]] == [

@@ -19,6 +19,7 @@ from finetune_api.status import (
     RunWarning,
 )
 from finetune_operator.job.observation import PodState
+from finetune_operator.status.merge_curves import final_curves, reported_curves
 from finetune_operator.status.movement import moved_at
 from finetune_operator.status.own_places import keep_own_places
 from finetune_operator.status.size import fit
@@ -50,12 +51,13 @@ def merge_reports(
     """
     known = TrainerState.model_validate(previous.model_dump(exclude_none=True))
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
+    heard = {attempt.pod for attempt in previous.attempts if attempt.last_step is not None}
     foreign: list[str] = []
     for pod in attempts:
         if pod.name in ended:
             continue
         try:
-            known, places = _merge_pod(known, pod, output, keep)
+            known, places = _merge_pod(known, pod, output, keep, heard=pod.name in heard)
             foreign += places
         except (ValueError, ArithmeticError) as error:
             # What a pod reports must never keep its job from ending as the Job ended.
@@ -72,7 +74,9 @@ def merge_reports(
     return known.model_copy(update={"warnings": _warnings(previous, known, news)})
 
 
-def _merge_pod(known: TrainerState, pod: PodState, output: str, keep: int) -> tuple[TrainerState, list[str]]:
+def _merge_pod(
+    known: TrainerState, pod: PodState, output: str, keep: int, *, heard: bool
+) -> tuple[TrainerState, list[str]]:
     """What is known after a pod's report and its final report, and the places that they name and that are not the job's."""
     foreign: list[str] = []
     if pod.report is not None:
@@ -85,7 +89,7 @@ def _merge_pod(known: TrainerState, pod: PodState, output: str, keep: int) -> tu
         known = known.model_copy(update={"progress": progress})
     if pod.final is not None:
         final, places = keep_own_places(pod.final, output)
-        known, foreign = _merge_final(known, final, keep), foreign + places
+        known, foreign = _merge_final(known, final, keep, heard=heard or pod.report is not None), foreign + places
     return known, foreign
 
 
@@ -127,6 +131,8 @@ def _merge_state(known: TrainerState, reported: TrainerState) -> TrainerState:
         known_times = known.progress or Progress()
         times = {name: getattr(known_times, name) for name in ("last_report_time", "last_progress_time")}
         news["progress"] = progress.model_copy(update=times)
+    if reported.curves is not None:
+        news["curves"] = reported_curves(known, reported)
     if reported.provenance is not None:
         # Which image ran is for Kubernetes to say.
         image = known.provenance.image if known.provenance is not None else None
@@ -134,7 +140,7 @@ def _merge_state(known: TrainerState, reported: TrainerState) -> TrainerState:
     return known.model_copy(update=news)
 
 
-def _merge_final(known: TrainerState, final: FinalReport, keep: int) -> TrainerState:
+def _merge_final(known: TrainerState, final: FinalReport, keep: int, *, heard: bool) -> TrainerState:
     """A final report may have left out older evaluations and checkpoints to fit into 4 KiB, so they are added up."""
     evaluations = {e.step: e for e in [*known.evaluations, *final.evaluations]}
     learned = _merge_state(known, final)
@@ -142,6 +148,7 @@ def _merge_final(known: TrainerState, final: FinalReport, keep: int) -> TrainerS
         update={
             "evaluations": [_bounded(evaluations[step]) for step in sorted(evaluations)][-MAX_EVALUATIONS:],
             "checkpoints": _add_checkpoints(known, final, keep),
+            "curves": final_curves(known, final, heard=heard),
         }
     )
 

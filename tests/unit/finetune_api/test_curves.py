@@ -52,8 +52,8 @@ def test_a_series_is_found_in_whichever_curve_it_is() -> None:
         ({"steps": "1" * 3000}, "2176"),
         ({"series": [{**LOSS, "values": "1.6 1.4"}]}, "as many as steps"),
         ({"series": [{**LOSS, "values": "1.6 inf 1.4"}]}, "pattern"),
-        ({"series": [{**LOSS, "values": "1.6 1e999 1.4"}]}, "numbers parted by spaces"),
-        ({"series": [{**LOSS, "values": "1.6 1.2.3 1.4"}]}, "numbers parted by spaces"),
+        ({"series": [{**LOSS, "values": "1.6 1e300 1.4"}]}, "pattern"),
+        ({"series": [{**LOSS, "values": "1.6 1.2.3 1.4"}]}, "pattern"),
         ({"series": [{**LOSS, "values": "1 1 " + "1" * 1700}]}, "1664"),
         ({"series": [{**LOSS, "name": "x" * 65}]}, "64"),
         ({"series": [LOSS, LOSS]}, "once"),
@@ -65,6 +65,14 @@ def test_what_is_no_curve_is_refused(changes: dict[str, Any], wrong: str) -> Non
         Curve.model_validate_json(json.dumps({**CURVE, **changes}))
 
 
+def test_curves_of_more_than_6_kilobytes_are_refused() -> None:
+    steps, values = " ".join(map(str, range(128))), " ".join(["-1.2345"] * 128)
+    series = [{"name": str(number), "values": values} for number in range(6)]
+
+    with pytest.raises(ValidationError, match="at most 6144 bytes of JSON"):
+        Curves.model_validate({"training": {"steps": steps, "series": series}})
+
+
 def test_names_of_series_are_made_fit_to_be_shown() -> None:
     curve = Curve.model_validate({**CURVE, "series": [{**LOSS, "name": "lo\x1b[31mss\u202e"}]})
 
@@ -72,9 +80,9 @@ def test_names_of_series_are_made_fit_to_be_shown() -> None:
 
 
 def test_numbers_are_written_with_five_digits_and_no_more_letters_than_that_takes() -> None:
-    values = [1.60943791, 4.86666666e-05, 0.0, -1.0, 1234567.0, 1e-300, math.nan, math.inf]
+    values = [1.60943791, 4.86666666e-05, 0.0, -1.0, 1234567.0, 1e-299, math.nan, math.inf]
 
-    assert format_points(values) == "1.6094 4.8667e-5 0 -1 1.2346e6 1e-300 nan nan"
+    assert format_points(values) == "1.6094 4.8667e-5 0 -1 1.2346e6 1e-299 nan nan"
 
 
 @given(st.lists(st.floats(), min_size=1, max_size=128))
@@ -85,6 +93,6 @@ def test_any_number_is_written_as_a_curve_takes_it_and_read_as_almost_the_same(v
 
     for before, after in zip(values, curve.values("x"), strict=True):
         if not math.isnan(after):
-            assert math.isclose(before, after, rel_tol=1e-4)
+            assert math.isclose(before, after, rel_tol=1e-4, abs_tol=1e-299)
         else:
-            assert not abs(before) < 1.79765e308
+            assert not abs(before) < 9.9999e299

@@ -16,6 +16,7 @@ from finetune_api.status import (
     Progress,
     Provenance,
 )
+from finetune_api.thinning import Point, make_curves
 
 _TEXT = st.text(max_size=1024)
 _METRICS = st.lists(
@@ -28,6 +29,8 @@ _REPORTS = st.builds(
     metrics=_METRICS,
     evaluations=st.lists(st.builds(Evaluation, step=st.integers(0, 10**9), metrics=_METRICS), max_size=20),
     checkpoints=st.lists(st.builds(Checkpoint, step=st.integers(0, 10**9), uri=_TEXT, metrics=_METRICS), max_size=20),
+    curves=st.none()
+    | st.integers(0, 2000).map(lambda count: make_curves([Point(n, {"loss": n / 7}) for n in range(count)], [])),
     provenance=st.none() | st.builds(Provenance, model_revision=st.text(max_size=256)),
     failure=st.none()
     | st.builds(

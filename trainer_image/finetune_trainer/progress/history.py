@@ -3,15 +3,17 @@
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 
+from finetune_api.thinning import Point
 from finetune_trainer.base.files import write_atomically
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.metrics.by_class import ByClass
+from finetune_trainer.progress.curves import RunCurves
 from finetune_trainer.storage.disk_errors import output_failures
 
 Metrics = dict[str, float]
@@ -45,12 +47,14 @@ class History:
         self._changed = changed
         self._lock = threading.Lock()
         self._lines: list[Line] = []
+        self.curves = RunCurves()
 
     def resume(self, step: int) -> None:
         """Read the lines up to `step`, and the adjustments after it. A torn last line is left out."""
         lines = [line for line in _read(self._path) if line.step <= step or line.kind == "adjustment"]
         with self._lock:
             self._lines = lines
+        self.curves.restart(_points(lines, "log"), _points(lines, "evaluation"), _steps_per_epoch(lines))
 
     def begin(self) -> None:
         """Rewrite the file with the lines that `resume` read; from here on lines are appended."""
@@ -69,6 +73,10 @@ class History:
         line = _clean(Line(kind=kind, step=step, epoch=round(epoch, 4), metrics=metrics, by_class=by_class))
         with self._lock:
             self._lines.append(line)
+        if kind == "log":
+            self.curves.log(Point(line.step, line.metrics), epoch)
+        elif kind == "evaluation":
+            self.curves.evaluation(Point(line.step, line.metrics))
         with output_failures(self._path.parent), self._path.open("a", encoding="utf-8") as file:
             file.write(f"{line.to_json()}\n")
             if kind != "log":
@@ -116,6 +124,14 @@ class History:
 def _clean(line: Line) -> Line:
     """Return a line without secrets: names of classes come from the data."""
     return Line.model_validate(redact.tree(line.model_dump()))
+
+
+def _points(lines: Sequence[Line], kind: Kind) -> list[Point]:
+    return [Point(line.step, line.metrics) for line in lines if line.kind == kind]
+
+
+def _steps_per_epoch(lines: Sequence[Line]) -> float | None:
+    return next((line.step / line.epoch for line in reversed(lines) if line.kind == "log" and line.epoch), None)
 
 
 def _read(path: Path) -> list[Line]:

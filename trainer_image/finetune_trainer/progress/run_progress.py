@@ -59,6 +59,7 @@ class RunProgress:
         """Take back what came after the newest checkpoint."""
         step = self.store.newest.step if self.store.newest else 0
         self.history.resume(step)
+        self.state.set_curves(self.history.curves)
         self.adjustments.update()
         self.recorder.rewind(step)
         self.checkpointing.rewind()

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from finetune_api.curves import Curves
 from finetune_api.reasons import Reason
 from finetune_api.report import FinalReport, Report, Stage, TrainerState
 from finetune_api.status import (
@@ -24,6 +25,7 @@ from finetune_api.status import (
     RunWarning,
 )
 from finetune_trainer.base.redaction import redact
+from finetune_trainer.progress.curves import RunCurves
 from finetune_trainer.progress.heartbeat import Heartbeat
 
 
@@ -65,6 +67,7 @@ class RunState:
         self._state = TrainerState()
         self._sequence = 0
         self._undelivered: str | None = None
+        self._curves: RunCurves | None = None
 
     @property
     def current(self) -> TrainerState:
@@ -107,6 +110,12 @@ class RunState:
         """Set the newest evaluations, oldest first."""
         self._update(evaluations=list(evaluations))
 
+    def set_curves(self, curves: RunCurves) -> None:
+        """Set where reports take their curves from."""
+        with self._lock:
+            self._curves = curves
+        self.changed.set()
+
     def set_checkpoints(self, checkpoints: Sequence[Checkpoint], best: BestCheckpoint | None) -> None:
         """Set the checkpoints that there are, oldest first, and the best one; of too many the newest."""
         self._update(checkpoints=list(checkpoints[-MAX_CHECKPOINTS:]), best_checkpoint=best)
@@ -143,7 +152,7 @@ class RunState:
             news = {"deadline_seconds": _rounded(deadline)} if deadline else {}
             progress = self._state.progress and self._state.progress.model_copy(update=news)
             return Report(
-                **{**dict(self._state), "progress": progress},
+                **{**dict(self._state), "progress": progress, "curves": self._thinned_curves()},
                 sequence=self._sequence,
                 stage=self._stage,
                 message=self._message,
@@ -152,11 +161,14 @@ class RunState:
     def final(self, exit_code: int, failure: Failure | None) -> FinalReport:
         """Return the final report. Safe in a signal handler."""
         with self._lock:
-            fields = dict(self._state)
+            fields = {**dict(self._state), "curves": self._thinned_curves()}
             if self._undelivered:
                 warning = RunWarning(reason=Reason.REPORTS_MISSING, message=redact(self._undelivered)[:512])
                 fields["warnings"] = [warning, *self._state.warnings][:MAX_WARNINGS]
             return FinalReport(**fields, exit_code=exit_code, failure=failure)
+
+    def _thinned_curves(self) -> Curves | None:
+        return self._curves.thinned() if self._curves else None
 
     def _update(self, **fields: object) -> None:
         with self._lock:
