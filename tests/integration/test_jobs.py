@@ -10,6 +10,7 @@ from tests.integration.fixtures import OperatorProcess, Space, finetunejob, seed
 
 from devcluster.cluster import Cluster
 from devcluster.testing.api import wait_for
+from finetune_api.curves import Curves
 
 MISTAKES: dict[str, dict[str, Any]] = {
     "no-such-column": {
@@ -60,6 +61,11 @@ def test_a_job_succeeds_and_its_status_reports_it(batch: Batch) -> None:
         100,
     )
     assert [evaluation["step"] for evaluation in status["evaluations"]] == [16, 32, 48, 64]
+    curves = Curves.model_validate(status["curves"])
+    assert curves.training
+    assert curves.training.names == ("loss", "learning_rate", "grad_norm")
+    assert (curves.steps_per_epoch, curves.training.at[-1]) == ("16", 64)
+    assert [step for step, _ in curves.points("eval_accuracy")] == [16, 32, 48, 64]
     assert status["latestCheckpoint"] == {"step": 64, "uri": f"{claim}/checkpoints/step-000064"}
     assert status["bestCheckpoint"]["metric"] == "eval_accuracy"
     assert float(status["bestCheckpoint"]["value"]) > 0.8

@@ -4,12 +4,14 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from tests.integration.fixtures import OperatorProcess, Space, finetunejob
 
 from devcluster.testing.api import wait_for
+from finetune_api.curves import Curves
 
 STEPS = 1440
 LONG: dict[str, Any] = {
@@ -107,6 +109,7 @@ def test_an_outage_of_the_operator_loses_nothing_and_doubles_nothing(
     assert [(each["number"], each["exitCode"]) for each in status["attempts"]] == [(1, 0)]
     assert status["latestCheckpoint"]["step"] == steps
     assert status["evaluations"][-1]["step"] == steps
+    assert_curves_to(steps, status)
     assert status["model"]["uri"]
     assert space.get("job", "orphan")["metadata"]["uid"] == job
     assert [each["metadata"]["name"] for each in space.list("jobs", "finetune.dev/job-name=orphan")] == ["orphan"]
@@ -120,9 +123,20 @@ def assert_resumed(status: dict[str, Any], before: dict[str, Any]) -> None:
     assert (status["progress"]["step"], status["progress"]["totalSteps"]) == (STEPS, STEPS)
     assert steps == sorted(set(steps))
     assert steps[-1] == STEPS
+    assert_curves_to(STEPS, status)
     assert [each["number"] for each in status["attempts"]] == [1, 2]
     assert status["attempts"][0]["pod"] == before["attempts"][0]["pod"]
     assert status["attempts"][1]["resumedFromStep"] >= before["latestCheckpoint"]["step"] > 0
+
+
+def assert_curves_to(last: int, status: dict[str, Any]) -> None:
+    """The curves go from the first steps to the last one, with no gap in between."""
+    curves = Curves.model_validate(status["curves"])
+    assert curves.training
+    steps = (0, *curves.training.at)
+    assert steps[-1] == last
+    assert curves.points("eval_accuracy")[-1][0] == last
+    assert max(after - before for before, after in pairwise(steps)) <= last / 8, steps
 
 
 def _has_ended(job: dict[str, Any]) -> bool:
