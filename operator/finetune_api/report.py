@@ -62,6 +62,8 @@ ENV_TRUST = "FINETUNE_TRUST"
 """Folder with PEM files: certificate authorities that every connection trusts besides the public ones."""
 ENV_CACHE = "FINETUNE_CACHE"
 """Folder on a volume for models, data and tokens, which the jobs of a namespace share."""
+ENV_OWN_VOLUME = "FINETUNE_OWN_VOLUME"
+"""Folder of the volume that the operator made for the job's output; not set where the user names a place."""
 ENV_PROGRESS_DEADLINE = "FINETUNE_PROGRESS_DEADLINE"
 """Seconds without a step after which a run is ended, or `auto` for those that follow from its steps; not watched where it is not set."""
 MAX_REPORT_BYTES = 64 * 1024
@@ -179,6 +181,8 @@ class FinalReport(TrainerState):
     exit_code: Annotated[int, Field(ge=0, le=255)]
     failure: Failure | None = None
     """Set unless the exit code is SUCCESS or STOPPED."""
+    output_empty: bool = False
+    """Whether the volume that the operator made for the output was looked at, and holds no checkpoint, no model and nothing unknown."""
 
     def to_termination_message(self) -> str:
         """Return JSON of at most 4,096 bytes in UTF-8; what matters least is left out first until it fits."""
@@ -249,7 +253,7 @@ def _drop_old_adjustments(message: JsonObject) -> JsonObject:
 
 
 def _essentials(message: JsonObject) -> JsonObject:
-    names = ("exitCode", "failure", "progress", "model", "checkpoints")
+    names = ("exitCode", "failure", "outputEmpty", "progress", "model", "checkpoints")
     return {name: message[name] for name in names if name in message}
 
 
@@ -261,4 +265,4 @@ def _drop_log_tail(message: JsonObject) -> JsonObject:
 def _only_failure(message: JsonObject) -> JsonObject:
     failure = message.get("failure")
     short = failure and {**failure, "message": failure["message"][:400], "hint": (failure.get("hint") or "")[:400]}
-    return {"exitCode": message["exitCode"], "failure": short}
+    return {"exitCode": message["exitCode"], "failure": short, "outputEmpty": message["outputEmpty"]}

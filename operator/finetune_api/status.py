@@ -315,7 +315,7 @@ class Run(LenientModel):
     begin_time: Time | None = None
     """When it took the place of the former run. Absent of the first one, which begins with the job."""
     output: RunFolder | None = None
-    """The folder that it writes to."""
+    """The folder that it writes to. Absent of a run that failed with nothing saved, and whose claim is deleted."""
 
 
 class PreviousRun(LenientModel):

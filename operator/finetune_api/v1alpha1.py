@@ -64,7 +64,7 @@ class Output(ApiModel):
     storage_class_name: StorageClassName | None = None
     """StorageClass of the claim that the operator makes. The cluster's default if left out."""
     retention_policy: Literal["Retain", "Delete"] | None = None
-    """Whether the claim that the operator makes outlives the job (Retain, the default) or goes with it (Delete)."""
+    """Whether the claim that the operator makes outlives the job (Retain, the default) or goes with it (Delete). That of a job which fails with nothing saved goes at once."""
 
 
 class _HasProcesses(Protocol):

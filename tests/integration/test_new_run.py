@@ -1,6 +1,7 @@
 """A new `spec.runToken`: the run that is under way saves and stops, and the job runs anew in a folder of its own."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,3 +107,30 @@ def test_a_token_that_was_set_stays(runs: Runs, space: Space) -> None:
     taken_away = space.kubectl("patch", "ftj", NAME, "--type=merge", "-p", '{"spec":{"runToken":null}}', check=False)
 
     assert "stays once it is set: change it to run the job anew" in taken_away
+
+
+def test_a_run_that_failed_with_nothing_saved_gives_its_volume_back_and_the_next_one_gets_another(space: Space) -> None:
+    data: dict[str, Any] = {"source": "pvc://seed/data", "train": {"split": "train"}}
+    space.apply(finetunejob("nothing", evaluation={}, dataset={**data, "columns": {"text": "nowhere"}}))
+    failed = space.end_of("nothing")
+    selector = "finetune.dev/job-name=nothing"
+    # A real API server keeps a claim until the last pod has gone that names it, ended ones included.
+    left = [each["metadata"] for each in space.list("pvc", selector)]
+    messages = [each["message"] for each in space.list("events") if each["involvedObject"]["name"] == "nothing"]
+
+    training = {"epochs": 1, "batchSize": 8, "learningRate": 0.01}
+    space.patch("nothing", {"runToken": "2", "training": training, "dataset": {"columns": {"text": "text"}}})
+    space.until("nothing", lambda status: status["run"]["number"] == 2, "its second run")
+    again = space.end_of("nothing")
+
+    assert reason_of(failed) == "ColumnNotFound"
+    (claim,) = re.findall(r"; nothing was saved, so the claim (\S+) made for the output is deleted", failed["message"])
+    assert failed["message"] in messages
+    assert failed["run"] == {"number": 1}
+    assert [each["name"] for each in left if "deletionTimestamp" not in each] == []
+    assert again["phase"] == "Succeeded", again["message"]
+    assert again["model"]["uri"] == f"pvc://{claim}/runs/2/model"
+    (its_claim,) = (each["metadata"] for each in space.list("pvc", selector))
+    assert its_claim["name"] == claim
+    assert "deletionTimestamp" not in its_claim
+    assert its_claim["uid"] not in [each["uid"] for each in left]

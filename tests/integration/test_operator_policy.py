@@ -224,6 +224,20 @@ def test_what_a_finetunejob_controls_is_created_changed_and_deleted(thief: Api, 
     assert [denied(answer) for answer in answers] == [""] * 8
 
 
+def test_of_claims_without_an_owner_only_one_is_deleted_that_was_made_for_a_job(
+    thief: Api, admin: Api, tenant: Tenant
+) -> None:
+    claims = tenant.path("persistentvolumeclaims")
+    ours = f"b-{tenant.uid[:8]}"
+    made_for = {ours: tenant.labels, "models": tenant.labels, "of-another-00000000": tenant.labels, "nobody-s": {}}
+    for name, labels in made_for.items():
+        assert admin("POST", claims, claim({"name": name, "labels": labels})).code == 201
+
+    answers = {name: denied(thief("DELETE", f"{claims}/{name}")) for name in made_for}
+
+    assert answers == {name: "" if name == ours else CONTROLS for name in made_for}
+
+
 def test_what_others_made_is_neither_changed_nor_taken_over(thief: Api, admin: Api, tenant: Tenant) -> None:
     theirs = tenant.path("configmaps", "theirs")
     assert admin("POST", tenant.path("configmaps"), config_map({"name": "theirs"})).code == 201

@@ -15,7 +15,7 @@ import transformers
 from tests.trainer.tiny import VOCABULARY, Settings, Train, make_tokenizer, texts
 from tests.trainer.tiny_language import save_t5
 
-from finetune_api.report import ExitCode
+from finetune_api.report import ENV_OWN_VOLUME, ExitCode
 from finetune_api.status import Failure
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.run import failure as failure_module
@@ -407,6 +407,18 @@ def test_a_gpu_that_is_not_there_is_reported(settings: Settings, train: Train, m
 
     assert ended.final.failure is not None
     assert (ended.code, ended.final.failure.reason) == (ExitCode.DEVICE, "NoUsableGpu")
+
+
+@pytest.mark.parametrize(("learning_rate", "saves"), [(1e38, False), (0.005, True)])
+def test_the_final_report_says_whether_anything_was_saved_on_the_job_s_own_volume(
+    settings: Settings, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learning_rate: float, saves: bool
+) -> None:
+    monkeypatch.setenv(ENV_OWN_VOLUME, str(tmp_path / "out"))
+
+    ended = train(settings | {"training": {"epochs": 1, "batchSize": 8, "learningRate": learning_rate}})
+
+    assert (tmp_path / "out" / "run.json").exists()
+    assert (bool(ended.final.checkpoints), ended.final.output_empty) == (saves, not saves)
 
 
 def test_what_nobody_foresaw_is_reported_with_the_end_of_its_traceback(

@@ -11,7 +11,7 @@ import sys
 import warnings
 from typing import NoReturn
 
-from finetune_api.report import ENV_CONFIG_DIGEST, ENV_PROGRESS_DEADLINE, NOT_RETRIED, ExitCode
+from finetune_api.report import ENV_CONFIG_DIGEST, ENV_PROGRESS_DEADLINE, NOT_RETRIED, ExitCode, FinalReport
 from finetune_api.run import RunConfig
 from finetune_api.status import Failure
 from finetune_trainer.base.errors import Stopped
@@ -29,6 +29,7 @@ from finetune_trainer.settings.command_line import Options, parse_options, parse
 from finetune_trainer.settings.load import load_config
 from finetune_trainer.storage import kept_downloads
 from finetune_trainer.storage.credentials import publish_places, remember_secrets
+from finetune_trainer.storage.own_volume import own_volume_is_empty
 from finetune_trainer.storage.shared_cache import sweep, use_shared_cache
 from finetune_trainer.storage.trust import trust_authorities
 from finetune_trainer.storage.uris import Volumes
@@ -127,7 +128,7 @@ def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
     final = launch(config, arguments, stop)
     if final.exit_code in NOT_RETRIED:
         _let_go()
-    write_final_report(final)
+    _write(final)
     return final.exit_code
 
 
@@ -171,7 +172,11 @@ def _leave(state: RunState) -> NoReturn:
 
 def _write_final_report(state: RunState, code: ExitCode, failure: Failure | None) -> None:
     """Only the main process knows the state of the run."""
-    write_final_report((state if is_main() else RunState()).final(code, failure))
+    _write((state if is_main() else RunState()).final(code, failure))
+
+
+def _write(report: FinalReport) -> None:
+    write_final_report(report.model_copy(update={"output_empty": own_volume_is_empty()}))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Makes the children of a FineTuneJob, and keeps in step what may change of them."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,13 +16,14 @@ from kubernetes.aio.client.exceptions import (
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
+from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
 from finetune_operator.controller.shared import SharedObjects, Wanted
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import child_names
 from finetune_operator.job.observation import Cause, FormerRuns, JobState, Observation
-from finetune_operator.job.ownership import changed, conflict, is_our_claim, is_ours
+from finetune_operator.job.ownership import changed, conflict, is_our_claim, is_ours, leaving
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
@@ -32,11 +34,14 @@ from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.run_secret import build_run_secret
 from finetune_operator.status.image_pulls import is_unpulled
+from finetune_operator.status.unused_claim import unused_claim, without_claim, without_output
 
 _LATER = (ForbiddenException,)
 """A quota, a namespace that goes away, or a policy: it may change."""
 _NEVER = (BadRequestException, UnprocessableEntityException)
 """What the API server finds invalid stays so, since the spec is immutable."""
+
+logger = logging.getLogger(__name__)
 
 
 class Children:
@@ -92,6 +97,23 @@ class Children:
             live = await self._kube.get(kind, finetunejob.namespace, name)
             if live is not None and is_ours(live, finetunejob):
                 await self._kube.delete(kind, finetunejob.namespace, name, live["metadata"]["uid"])
+
+    async def let_go(
+        self, finetunejob: FineTuneJob, observed: Observation, status: FineTuneJobStatus
+    ) -> FineTuneJobStatus:
+        """Delete the claim of a job that fails by its new `status` with nothing saved. Return the status that says so."""
+        claim = unused_claim(finetunejob, observed, status)
+        live = claim and await self._kube.get(PVCS, finetunejob.namespace, claim)
+        if claim is None or (live and not is_our_claim(live, finetunejob)):
+            return status
+        if not live:
+            return without_output(status)
+        try:
+            await self._kube.delete(PVCS, finetunejob.namespace, claim, live["metadata"]["uid"])
+        except ForbiddenException as error:
+            logger.warning("%s: the claim %s stays: %s", finetunejob.key, claim, api_message(error))
+            return status
+        return without_claim(status, claim)
 
     async def _make_next(
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, entry: Entry
@@ -150,6 +172,8 @@ class Children:
             made = await self._create(kind, manifest)
             if not (is_our_claim if kind is PVCS else is_ours)(made, finetunejob):
                 return conflict(made, manifest["kind"])
+            if kind != JOBS and "deletionTimestamp" in made["metadata"]:
+                return leaving(made, manifest["kind"])
             if manifest.get("immutable") and made.get("data") != manifest["data"]:
                 return changed(made, manifest["kind"])
             if kind != JOBS:

@@ -90,6 +90,7 @@ class Reconciler:
         if entry.reports.refused:
             observed = observed.without_reports(entry.reports.refused, "all of it (the API server refuses it)")
         status = compute_status(finetunejob, observed, now)
+        status = await self._children.let_go(finetunejob, observed, status)
         wait = await self._write(finetunejob, observed, status, entry, now)
         return _soonest(wait, _next_look(finetunejob, observed, status, now, entry.obstacle.wait(self._clock())))
 

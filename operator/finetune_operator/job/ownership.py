@@ -74,6 +74,11 @@ def conflict(raw: JsonObject, kind: str) -> Cause:
     )
 
 
+def leaving(raw: JsonObject, kind: str) -> Cause:
+    """Why an object of ours that is being deleted is in the way: another of its name can be made once it is gone."""
+    return Cause(Reason.NAME_CONFLICT, f"the {kind} {raw['metadata']['name']} is being deleted; waiting for it to go")
+
+
 def changed(raw: JsonObject, kind: str) -> Cause:
     """Why an object of ours that never changes, and holds something else now, is in the way."""
     what = f"the {kind} {raw['metadata']['name']}"

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 from finetune_api.base import JsonObject
 from finetune_api.profile import ProfileSettings
-from finetune_api.report import ENV_CACHE, ENV_DOWNLOADS, ENV_TOKENS
+from finetune_api.report import ENV_CACHE, ENV_DOWNLOADS, ENV_OWN_VOLUME, ENV_TOKENS
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_CACHE, cache_claim_name
 from finetune_operator.manifests.metadata import shared_metadata
 from finetune_operator.manifests.paths import CACHE_DIR, VOLUMES_DIR
+
+_HANDED_ON = {ENV_DOWNLOADS: ".downloads", ENV_TOKENS: ".tokens"}
 
 
 def build_cache_claim(namespace: str, settings: ProfileSettings) -> JsonObject | None:
@@ -45,15 +47,18 @@ def cache_environment(settings: ProfileSettings) -> list[JsonObject]:
 def own_volume_environment(
     finetunejob: FineTuneJob, spec: FineTuneJobSpec, claims: Mapping[str, bool]
 ) -> list[JsonObject]:
-    """What names the claim that the operator makes for the output, where the attempts of the job hand on what they have.
+    """What names the claim that the operator makes for the output, and where on it the attempts of the job hand on what they have.
 
-    None where the jobs of the namespace share a cache, or the user has a place for the output: what is there is the user's.
+    Nothing is handed on there where the jobs of the namespace share a cache. Where the user has a place for the output, all
+    that is there is the user's.
     """
     claim = finetunejob.names.claim
-    if finetunejob.profile.cache or spec.output.uri or claim not in claims:
+    if spec.output.uri or claim not in claims:
         return []
-    folders = {ENV_DOWNLOADS: ".downloads", ENV_TOKENS: ".tokens"}
-    return [{"name": name, "value": f"{VOLUMES_DIR}/{claim}/{folder}"} for name, folder in folders.items()]
+    folders = {ENV_OWN_VOLUME: f"{VOLUMES_DIR}/{claim}"}
+    if not finetunejob.profile.cache:
+        folders |= {name: f"{VOLUMES_DIR}/{claim}/{folder}" for name, folder in _HANDED_ON.items()}
+    return [{"name": name, "value": folder} for name, folder in folders.items()]
 
 
 def cache_mounts(settings: ProfileSettings) -> list[JsonObject]:

@@ -26,6 +26,7 @@ _METRICS = st.lists(
 _REPORTS = st.builds(
     FinalReport,
     exit_code=st.integers(0, 255),
+    output_empty=st.booleans(),
     metrics=_METRICS,
     evaluations=st.lists(st.builds(Evaluation, step=st.integers(0, 10**9), metrics=_METRICS), max_size=20),
     checkpoints=st.lists(st.builds(Checkpoint, step=st.integers(0, 10**9), uri=_TEXT, metrics=_METRICS), max_size=20),
@@ -40,12 +41,14 @@ _REPORTS = st.builds(
 
 
 @given(_REPORTS)
-def test_any_final_report_fits_and_keeps_its_exit_code_and_the_reason_of_a_failure(report: FinalReport) -> None:
+def test_any_final_report_fits_and_keeps_its_exit_code_the_reason_of_a_failure_and_whether_anything_was_saved(
+    report: FinalReport,
+) -> None:
     message = report.to_termination_message()
 
     read = FinalReport.model_validate_json(message)
     assert len(message.encode()) <= MAX_TERMINATION_BYTES
-    assert read.exit_code == report.exit_code
+    assert (read.exit_code, read.output_empty) == (report.exit_code, report.output_empty)
     assert (read.failure and read.failure.reason) == (report.failure and report.failure.reason)
 
 

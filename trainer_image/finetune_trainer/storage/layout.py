@@ -19,6 +19,9 @@ CHECKPOINTS = "checkpoints"
 MODEL = "model"
 ADAPTER = "adapter"
 
+RUNS = "runs"
+"""On the job's own volume: the outputs of its runs after the first, a folder each."""
+
 MANIFEST = "manifest.json"
 """Of a checkpoint: written last and deleted first, so that all other files are there while it is."""
 OPTIMIZER = "optimizer.pt"

@@ -361,7 +361,9 @@ async def test_what_the_api_server_finds_invalid_ends_the_job_with_its_words(wor
     await world.reconcile()
 
     assert (world.status()["phase"], world.status()["failure"]["reason"]) == ("Failed", "SpecRefused")
-    assert world.status()["message"] == 'Job.batch "yelp" is invalid: spec.template'
+    assert world.status()["message"].startswith('Job.batch "yelp" is invalid: spec.template; nothing was saved')
+    # What was made before the Job is owned by the FineTuneJob; its claim, which is not, has gone.
+    assert [name for plural, name in world.api.objects if plural == PVCS.plural] == []
 
 
 async def test_what_is_forbidden_for_now_is_tried_again(world: World) -> None:

@@ -79,7 +79,8 @@ def test_a_claim_of_that_name_that_another_made_is_not_adopted(labels: dict[str,
 
 def handed_on(job: dict[str, Any]) -> dict[str, str]:
     env = job["spec"]["template"]["spec"]["containers"][0]["env"]
-    return {each["name"]: each["value"] for each in env if each["name"] in ("FINETUNE_DOWNLOADS", "FINETUNE_TOKENS")}
+    ours = ("FINETUNE_OWN_VOLUME", "FINETUNE_DOWNLOADS", "FINETUNE_TOKENS")
+    return {each["name"]: each["value"] for each in env if each["name"] in ours}
 
 
 @pytest.mark.parametrize("nodes", [1, 2])
@@ -88,6 +89,7 @@ def test_without_a_cache_attempts_hand_on_what_they_have_on_the_jobs_own_volume(
 
     claim = made.pvc["metadata"]["name"]
     assert handed_on(made.job) == {
+        "FINETUNE_OWN_VOLUME": f"/mnt/volumes/{claim}",
         "FINETUNE_DOWNLOADS": f"/mnt/volumes/{claim}/.downloads",
         "FINETUNE_TOKENS": f"/mnt/volumes/{claim}/.tokens",
     }
@@ -96,11 +98,17 @@ def test_without_a_cache_attempts_hand_on_what_they_have_on_the_jobs_own_volume(
 @pytest.mark.parametrize(
     "given",
     [
-        with_profile({"cache": {"claimName": "models"}}),
         parsed(output={"uri": "s3://bucket/out"}),
         parsed(output={"uri": "pvc://models/out"}),
     ],
-    ids=["a cache", "a bucket", "the user's own volume"],
+    ids=["a bucket", "the user's own volume"],
 )
-def test_nothing_is_handed_on_where_there_is_a_cache_or_a_place_of_the_users(given: FineTuneJob) -> None:
+def test_nothing_is_handed_on_and_no_volume_is_the_jobs_own_where_the_user_has_a_place(given: FineTuneJob) -> None:
     assert handed_on(children(given).job) == {}
+
+
+def test_with_a_cache_nothing_is_handed_on_on_the_jobs_own_volume() -> None:
+    made = children(with_profile({"cache": {"claimName": "models"}}))
+
+    claim = made.pvc["metadata"]["name"]
+    assert handed_on(made.job) == {"FINETUNE_OWN_VOLUME": f"/mnt/volumes/{claim}"}

@@ -1,0 +1,56 @@
+"""Whether a job that failed keeps the claim that the operator made for it: not if nothing was saved. In doubt it does."""
+
+from finetune_api.status import FineTuneJobStatus
+from finetune_api.values import MAX_MESSAGE
+from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.observation import Observation, PodState
+
+
+def unused_claim(finetunejob: FineTuneJob, observed: Observation, after: FineTuneJobStatus) -> str | None:
+    """The claim of a job that fails by its new status `after`, if nothing that anybody may want is on it.
+
+    Either no pod ever ran that mounts it, or the last one that did has looked, and reports that it is empty.
+    """
+    spec = finetunejob.spec
+    if finetunejob.terminal or after.phase != "Failed" or spec is None or spec.output.uri is not None:
+        return None
+    if after.checkpoints or after.latest_checkpoint or after.model or any(pod.running for pod in observed.pods):
+        return None
+    ran = [pod for pod in observed.attempts if not _never_ran(pod)]
+    is_empty = _is_seen_empty(ran[-1], after) if ran else _never_used(observed, after)
+    return finetunejob.names.claim if is_empty else None
+
+
+def without_claim(status: FineTuneJobStatus, claim: str) -> FineTuneJobStatus:
+    """The status that says that the claim is deleted. Kubernetes takes it away when no pod is there that names it, ended ones included."""
+    tail = f"; nothing was saved, so the claim {claim} made for the output is deleted (it goes with its last pod)"
+    told = f"{(status.message or '')[: MAX_MESSAGE - len(tail)]}{tail}"
+    conditions = [
+        each.model_copy(update={"message": told}) if each.message == status.message else each
+        for each in status.conditions
+    ]
+    return without_output(status.model_copy(update={"message": told, "conditions": conditions}))
+
+
+def without_output(status: FineTuneJobStatus) -> FineTuneJobStatus:
+    """The status without the folder of a run that has none."""
+    return status.model_copy(update={"run": status.run and status.run.model_copy(update={"output": None})})
+
+
+def _never_ran(pod: PodState) -> bool:
+    return pod.started is None and (pod.terminated is None or pod.terminated.exit_code is None)
+
+
+def _is_seen_empty(pod: PodState, after: FineTuneJobStatus) -> bool:
+    """Whether the last attempt to run is this one, and has found the volume empty at its end."""
+    seen = pod.final is not None and pod.final.output_empty and not pod.unread
+    newest = after.attempts[-1].pod if after.attempts else pod.name
+    return seen and newest == pod.name
+
+
+def _never_used(observed: Observation, after: FineTuneJobStatus) -> bool:
+    """Whether nothing has ever run that could write to the claim, in this run of the job and those before."""
+    there = {pod.name for pod in observed.attempts}
+    is_whole = not after.attempts or after.attempts[0].number == 1
+    former = after.previous_runs[-1].output if after.previous_runs else None
+    return is_whole and former is None and all(attempt.pod in there for attempt in after.attempts)
