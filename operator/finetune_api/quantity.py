@@ -41,6 +41,13 @@ _FACTORS: Final = {
 }
 
 
+def at_most(quantity: str | None, limit: str | None) -> str | None:
+    """Return the quantity, lowered to the limit; where there is none, which "0" says too, the limit."""
+    if quantity is None or parse_quantity(quantity) == 0:
+        return limit
+    return quantity if limit is None or parse_quantity(quantity) <= parse_quantity(limit) else limit
+
+
 def parse_quantity(quantity: str) -> Decimal:
     """Return the number that a valid `Quantity` means: 0.5 for 500m, 1024 for 1Ki, 1000 for 1e3."""
     number = quantity.rstrip("mkKMGTPi")

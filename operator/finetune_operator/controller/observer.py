@@ -58,6 +58,12 @@ class Observer:
 
         What was in their way a short while ago still is: the API server is asked again when that is due.
         """
+        observed = await self._observe(finetunejob, entry, now)
+        if entry.reports.refused:
+            return observed.without_reports(entry.reports.refused, "all of it (the API server refuses it)")
+        return observed
+
+    async def _observe(self, finetunejob: FineTuneJob, entry: Entry, now: datetime) -> Observation:
         observed = self._cached(finetunejob, finetunejob.names.job, entry)
         if finetunejob.terminal or not finetunejob.status.attempts:
             preflight = self._cached(finetunejob, finetunejob.names.preflight_job, entry)

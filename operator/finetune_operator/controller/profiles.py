@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from cachetools import LRUCache, TTLCache
@@ -19,7 +18,7 @@ from finetune_api.status import AppliedProfile
 from finetune_api.v1alpha1 import API_VERSION, FineTuneJobSpec
 from finetune_operator.job.budget import over_budget
 from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
-from finetune_operator.job.profile import Refusal, apply_profile, is_proven, kept_settings, proven_by
+from finetune_operator.job.profile import Refusal, apply_profile, kept_settings, proven_by
 from finetune_operator.kube.client import NAMESPACES, PROFILES, Kube
 from finetune_operator.kube.errors import API_FAILURES, api_message, brief
 from finetune_operator.kube.informer import Informer
@@ -74,25 +73,17 @@ class Profiles:
         known_keys, known = self._known.get(uid, (keys, None))
         if known is not None and known.resource_version == raw["metadata"]["resourceVersion"] and known_keys == keys:
             return known
-        finetunejob = self._parse(unpack(raw), known)
+        finetunejob = parse_finetunejob(unpack(raw), keys, known)
         self._known[uid] = keys, finetunejob
         return finetunejob
-
-    def _parse(self, raw: JsonObject, before: FineTuneJob | None = None) -> FineTuneJob:
-        finetunejob = parse_finetunejob(raw, before)
-        applied, status = finetunejob.status.profile, raw.get("status")
-        if not isinstance(status, dict) or not status.get("profile"):
-            return finetunejob
-        if applied is not None and is_proven(applied, finetunejob.uid, self._keys()):
-            return finetunejob
-        proven = {name: value for name, value in status.items() if name != "profile"}
-        return replace(parse_finetunejob({**raw, "status": proven}), unproven=True)
 
     def with_profile(self, raw: JsonObject, found: AppliedProfile | Refusal) -> FineTuneJob | None:
         """Read a FineTuneJob as if its status named this profile. None if there is none for it."""
         if isinstance(found, Refusal):
             return None
-        return self._parse({**raw, "status": {**(raw.get("status") or {}), "profile": found.to_wire()}})
+        return parse_finetunejob(
+            {**raw, "status": {**(raw.get("status") or {}), "profile": found.to_wire()}}, self._keys()
+        )
 
     async def settle(
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, *, running: bool

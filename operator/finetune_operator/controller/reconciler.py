@@ -25,12 +25,8 @@ from finetune_operator.job.profile import Refusal
 from finetune_operator.kube.client import Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
-from finetune_operator.status.compute import compute_status
-from finetune_operator.status.deadline import pre_running_due
-from finetune_operator.status.disruptions import next_look
-from finetune_operator.status.hearing import until_silence
-from finetune_operator.status.movement import until_said
-from finetune_operator.status.waiting import NO_POD_YET, why_waiting
+from finetune_operator.status.compute import Computed, compute, compute_status
+from finetune_operator.status.waiting import NO_POD_YET
 
 _CHANGED_SECONDS = 0.1
 _FORMER_SECONDS = 10.0
@@ -87,12 +83,10 @@ class Reconciler:
         finetunejob, observed = settled
         observed = await self._children.ensure(finetunejob, observed, entry, now)
         self._note_obstacle(finetunejob, observed, entry)
-        if entry.reports.refused:
-            observed = observed.without_reports(entry.reports.refused, "all of it (the API server refuses it)")
-        status = compute_status(finetunejob, observed, now)
-        status = await self._children.let_go(finetunejob, observed, status)
-        wait = await self._write(finetunejob, observed, status, entry, now)
-        return _soonest(wait, _next_look(finetunejob, observed, status, now, entry.obstacle.wait(self._clock())))
+        computed = compute(finetunejob, observed, now)
+        computed = replace(computed, status=await self._children.let_go(finetunejob, observed, computed.status))
+        wait = await self._write(finetunejob, observed, computed.status, entry, now)
+        return _soonest(wait, _next_look(observed, computed, entry.obstacle.wait(self._clock())))
 
     async def _settle(
         self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime
@@ -162,29 +156,21 @@ def _needs_a_profile(finetunejob: FineTuneJob, observed: Observation) -> bool:
     return without and not (finetunejob.kept or finetunejob.terminal or observed.blocked)
 
 
-def _next_look(
-    finetunejob: FineTuneJob, observed: Observation, status: FineTuneJobStatus, now: datetime, until_asked: float | None
-) -> float | None:
+def _next_look(observed: Observation, computed: Computed, until_asked: float | None) -> float | None:
     """Seconds until time alone, or something that no watch shows, may change the status.
 
     `until_asked` are those until what is in the way is looked at again.
     """
-    if status.phase == "Queued":
+    phase = computed.status.phase
+    if phase == "Queued":
         return until_asked
-    if finetunejob.spec is None or status.phase not in ("Pending", "Preparing", "Running"):
-        return None
-    until_lost = next_look(observed.under_way, now)
-    if status.phase != "Pending":
-        nodes = finetunejob.spec.resources.nodes if observed.under_way is observed else 1
-        until_silent = until_silence(observed.under_way, finetunejob.status, nodes, now)
-        return _soonest(until_lost, until_silent, until_said(finetunejob.spec, status, observed, now))
+    if phase != "Pending":
+        return computed.again
     if observed.former is not None:
         return _FORMER_SECONDS
-    due = pre_running_due(finetunejob, finetunejob.spec, observed)
-    until_due = None if due is None else max(0.0, (due - now).total_seconds())
-    if until_asked is None and not why_waiting(observed.under_way, finetunejob.spec, now).explained:
+    if until_asked is None and not computed.explained:
         until_asked = NO_POD_YET.total_seconds()
-    return _soonest(until_due, until_asked, until_lost)
+    return _soonest(computed.again, until_asked)
 
 
 def _soonest(*delays: float | None) -> float | None:

@@ -4,25 +4,12 @@ import re
 
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import short_uid
 from finetune_operator.job.warnings import Subject
-
-
-def output_uri(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> str:
-    """Where the run writes: the user's place, or the claim that we make. Each run after the first has a folder of its own in it."""
-    number, uri = finetunejob.run.number, spec.output.uri
-    if uri is None:
-        claim = f"pvc://{finetunejob.names.claim}"
-        return claim if number == 1 else f"{claim}/runs/{number}"
-    if number == 1 or uri.startswith("hf://"):
-        return uri
-    # A job that was deleted and created again counts from 1 again, in a place that may be the same.
-    return f"{uri.rstrip('/')}/runs/{number}-{short_uid(finetunejob.uid)}"
 
 
 def claims(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> dict[str, bool]:
     """Every claim that the run names, the output's first, and whether it is written to."""
-    output = claim_of(output_uri(finetunejob, spec))
+    output = claim_of(finetunejob.output)
     return {claim: claim == output for claim in (output, *source_claims(spec)) if claim}
 
 

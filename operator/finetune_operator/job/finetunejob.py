@@ -1,6 +1,7 @@
 """A FineTuneJob, read without trust from the dict that the API server returns."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,8 +12,8 @@ from finetune_api.profile import ProfileSettings
 from finetune_api.status import FineTuneJobStatus, Phase, Run
 from finetune_api.v1alpha1 import CONTROLLER, FineTuneJobSpec
 from finetune_operator.job.names import UNREADABLE, ChildNames, child_names
-from finetune_operator.job.profile import NO_PROFILE, effective_spec, kept_settings
-from finetune_operator.job.run import present_run
+from finetune_operator.job.profile import NO_PROFILE, effective_spec, is_proven, kept_settings
+from finetune_operator.job.run import output_uri, present_run
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ class FineTuneJob:
     """Those of the present run."""
     run: Run
     """The present run."""
+    output: str
+    """URI of the place that it writes to; empty where the spec cannot be read."""
     others: bool = False
     """Whether another controller runs the job (`spec.managedBy`)."""
     kept: ProfileSettings | None = None
@@ -104,18 +107,31 @@ def standing_of(raw: JsonObject) -> str:
     return " ".join([str(status.get("phase")), *ready[:1]])
 
 
-def parse_finetunejob(raw: JsonObject, before: FineTuneJob | None = None) -> FineTuneJob:
+def parse_finetunejob(
+    raw: JsonObject, keys: Sequence[bytes] | None = None, before: FineTuneJob | None = None
+) -> FineTuneJob:
     """Read a FineTuneJob. Never raises on what an API server can hold: see `FineTuneJob.problems`.
 
-    `before` is the same object as it was read earlier. Its spec is taken over where neither that nor the profile has changed.
+    Args:
+        raw: The object as the API server returns it.
+        keys: By which the operator proves the profile that it writes into a status; one without such a proof counts for
+            nothing. None where it does not matter who wrote it.
+        before: The same object as it was read earlier. Its spec is taken over where neither that nor the profile has changed.
     """
     metadata = raw["metadata"]
     generation = metadata.get("generation", 1)
     status = parse_status(raw.get("status"))
-    kept = kept_settings(status.profile) if status.profile else None
+    applied = status.profile
+    if applied is not None and keys is not None and not is_proven(applied, metadata["uid"], keys):
+        applied = None
+    unproven = keys is not None and applied is None and _names_a_profile(raw.get("status"))
+    if unproven:
+        status = status.model_copy(update={"profile": None})
+    kept = kept_settings(applied) if applied else None
     same = before is not None and (before.generation, before.kept) == (generation, kept)
     spec, problems = (before.spec, "") if before and same and before.spec else _read_spec(raw, kept)
     run = present_run(status, generation, spec.run_token if spec else None)
+    names = child_names(metadata["name"], metadata["uid"], run.number)
     return FineTuneJob(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -127,11 +143,18 @@ def parse_finetunejob(raw: JsonObject, before: FineTuneJob | None = None) -> Fin
         spec=spec,
         problems=problems,
         status=status,
-        names=child_names(metadata["name"], metadata["uid"], run.number),
+        names=names,
         run=run,
+        output=output_uri(spec.output.uri, names.claim, run.number, metadata["uid"]) if spec else "",
         others=_is_managed_by_another(raw.get("spec")),
         kept=kept,
+        unproven=unproven,
     )
+
+
+def _names_a_profile(status: object) -> bool:
+    # Also one that cannot be read.
+    return isinstance(status, dict) and bool(status.get("profile"))
 
 
 def _read_spec(raw: JsonObject, kept: ProfileSettings | None) -> tuple[FineTuneJobSpec | None, str]:

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,7 +17,6 @@ from finetune_api.profile import (
     DEFAULT_NAME,
     NAMESPACE_LABEL,
     OPEN,
-    DefaultResources,
     Defaults,
     FineTuneProfileSpec,
     Limits,
@@ -26,10 +24,10 @@ from finetune_api.profile import (
 )
 from finetune_api.profile_rules import Request
 from finetune_api.profile_table import violation
-from finetune_api.quantity import parse_quantity
+from finetune_api.quantity import at_most, parse_quantity
 from finetune_api.reasons import Reason
 from finetune_api.status import MAX_PROFILE_SETTINGS, AppliedProfile
-from finetune_api.v1alpha1 import FineTuneJobSpec, Output, Resources, RunPolicy
+from finetune_api.v1alpha1 import FineTuneJobSpec, Output, RunPolicy
 from finetune_api.volumes import Volume
 
 NO_PROFILE: Final = ProfileSettings(defaults=OPEN.defaults)
@@ -129,12 +127,23 @@ def effective_spec(spec: FineTuneJobSpec, settings: ProfileSettings, namespace: 
         ValidationError: The output that the profile gives by default is none for this job.
     """
     defaults, limits = settings.defaults, settings.limits
+    pod = _pod(spec.pod, defaults)
+    cpu, memory, output_size = (
+        at_most(default, limit)
+        for default, limit in (
+            (defaults.resources.cpu, limits.cpu),
+            (defaults.resources.memory, limits.memory),
+            (defaults.output_size, limits.output_size),
+        )
+    )
+    own = spec.resources
+    gpus = own.gpus if "gpus" in own.model_fields_set else _lower(own.gpus, limits.gpus)
     return spec.model_copy(
         update={
-            "pod": _pod(spec.pod, defaults),
-            "resources": _resources(spec.resources, defaults.resources, limits),
+            "pod": pod,
+            "resources": own.model_copy(update={"gpus": gpus, "cpu": own.cpu or cpu, "memory": own.memory or memory}),
             "run_policy": _run_policy(spec.run_policy, defaults, limits),
-            "output": _output(spec.output, defaults, limits, {"{namespace}": namespace, "{name}": name}),
+            "output": _output(spec.output, defaults, output_size, {"{namespace}": namespace, "{name}": name}),
         }
     )
 
@@ -162,7 +171,7 @@ def _within_sizes(volume: Volume, defaults: Defaults) -> Volume:
         return volume
     most = defaults.shared_memory if volume.empty_dir.medium == "Memory" else defaults.scratch
     limit = most if parse_quantity(most) else None
-    empty_dir = volume.empty_dir.model_copy(update={"size_limit": _at_most(volume.empty_dir.size_limit, limit)})
+    empty_dir = volume.empty_dir.model_copy(update={"size_limit": at_most(volume.empty_dir.size_limit, limit)})
     return volume.model_copy(update={"empty_dir": empty_dir})
 
 
@@ -176,16 +185,6 @@ def _not_replaced(field: str, default: list[Any], mine: list[Any]) -> list[Any]:
         return [each for each in default if each not in mine]
     taken = {getattr(each, identity) for each in mine}
     return [each for each in default if getattr(each, identity) not in taken]
-
-
-def _resources(own: Resources, defaults: DefaultResources, limits: Limits) -> Resources:
-    return own.model_copy(
-        update={
-            "gpus": own.gpus if "gpus" in own.model_fields_set else _lower(own.gpus, limits.gpus),
-            "cpu": own.cpu or _at_most(defaults.cpu, limits.cpu),
-            "memory": own.memory or _at_most(defaults.memory, limits.memory),
-        }
-    )
 
 
 def _run_policy(own: RunPolicy, defaults: Defaults, limits: Limits) -> RunPolicy:
@@ -207,14 +206,8 @@ def _lower(value: int, limit: int | None) -> int:
     return value if limit is None else min(value, limit)
 
 
-def _at_most(default: str | None, limit: str | None) -> str | None:
-    """The default, lowered to the limit; where there is none, which "0" says too, the limit."""
-    if default is None or parse_quantity(default) == Decimal(0):
-        return limit
-    return default if limit is None or parse_quantity(default) <= parse_quantity(limit) else limit
-
-
-def _output(own: Output, defaults: Defaults, limits: Limits, placeholders: Mapping[str, str]) -> Output:
+def _output(own: Output, defaults: Defaults, size: str | None, placeholders: Mapping[str, str]) -> Output:
+    """`size` is that of a volume whose job asks for none."""
     fields = own.model_dump(exclude_none=True)
     if own.uri is None and not fields.keys() - {"secret_ref"} and defaults.output is not None:
         uri = defaults.output
@@ -222,10 +215,8 @@ def _output(own: Output, defaults: Defaults, limits: Limits, placeholders: Mappi
             uri = uri.replace(placeholder, value)
         fields["uri"] = uri
     if "uri" not in fields:
-        size = own.size or _at_most(defaults.output_size, limits.output_size)
-        fields.update(
-            {"size": size, "storage_class_name": fields.get("storage_class_name", defaults.storage_class_name)}
-        )
+        storage_class = fields.get("storage_class_name", defaults.storage_class_name)
+        fields.update({"size": own.size or size, "storage_class_name": storage_class})
     elif not fields["uri"].startswith("pvc://"):
         fields.setdefault("secret_ref", defaults.secret_ref)
     return Output.model_validate(fields)

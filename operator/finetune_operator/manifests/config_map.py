@@ -10,7 +10,6 @@ import json
 from finetune_api.base import JsonObject
 from finetune_api.run import JobReference, RunConfig, RunOutput
 from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
-from finetune_operator.job.claims import output_uri
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import AUTHORITY
 from finetune_operator.manifests.metadata import shared_metadata
@@ -50,7 +49,7 @@ def run_config(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> RunConfig:
     return RunConfig(
         **{name: getattr(spec, name) for name in RunSettings.model_fields},
         job=JobReference(namespace=finetunejob.namespace, name=finetunejob.name, uid=finetunejob.uid),
-        output=RunOutput(uri=output_uri(finetunejob, spec)),
+        output=RunOutput(uri=finetunejob.output),
         gpus=spec.resources.gpus,
         nodes=spec.resources.nodes,
         processes_per_node=spec.resources.processes_per_node,

@@ -56,12 +56,12 @@ def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Ob
         seen["resumed_from_step"] = state.resumed_from_step
     if state is not None and state.progress is not None and (step := state.progress.step):
         seen["last_step"] = step
-    if pod.terminated is None:
-        seen["reason"] = attempt_reason(pod, now)
-    else:
+    if pod.terminated is not None:
         seen["exit_code"] = pod.terminated.exit_code
         seen["end_time"] = before.end_time or pod.terminated.finished or now
         seen["reason"] = _end_reason(before, pod, pod.terminated, spec, observed, now)
+    else:
+        seen["reason"] = attempt_reason(pod, now)
     seen["start_time"] = before.start_time or observed.began(pod, spec.resources.nodes)
     return before.model_copy(update=seen)
 

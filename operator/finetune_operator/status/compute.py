@@ -8,7 +8,6 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.report import TrainerState
 from finetune_api.status import Failure, FineTuneJobStatus, LatestCheckpoint, Progress, Provenance, Run, Waiting
-from finetune_operator.job.claims import output_uri
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.job.workload import InQueue
@@ -23,8 +22,24 @@ from finetune_operator.status.verdict import Verdict
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Computed:
+    """The status to write, and when to look again."""
+
+    status: FineTuneJobStatus
+    explained: bool = True
+    """Whether anything explains why the job waits, if it waits."""
+    again: float | None = None
+    """Seconds until time alone may change the status; None if it may not."""
+
+
 def compute_status(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> FineTuneJobStatus:
-    """The status to write: one that the API server takes, whatever the pods reported.
+    """The status to write."""
+    return compute(finetunejob, observed, now).status
+
+
+def compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> Computed:
+    """The status to write, which is one that the API server takes, whatever the pods reported, and when to look again.
 
     What has ended stays as it is: terminal means terminal.
     """
@@ -38,17 +53,17 @@ def compute_status(finetunejob: FineTuneJob, observed: Observation, now: datetim
     return _checked(_compute(finetunejob, bare, now), finetunejob.status)
 
 
-def _checked(status: FineTuneJobStatus, before: FineTuneJobStatus) -> FineTuneJobStatus:
-    """The status, checked as a whole: copies with changes are not. Raises ValidationError."""
-    if status == before:
-        return before
-    return FineTuneJobStatus.model_validate(status.to_wire())
+def _checked(computed: Computed, before: FineTuneJobStatus) -> Computed:
+    """The same, with the status checked as a whole: copies with changes are not. Raises ValidationError."""
+    if computed.status == before:
+        return replace(computed, status=before)
+    return replace(computed, status=FineTuneJobStatus.model_validate(computed.status.to_wire()))
 
 
-def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> FineTuneJobStatus:
+def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> Computed:
     if finetunejob.terminal:
         # GitOps tools take an older observedGeneration for work that is still to come.
-        return finetunejob.status.model_copy(update={"observed_generation": finetunejob.generation})
+        return Computed(finetunejob.status.model_copy(update={"observed_generation": finetunejob.generation}))
     before = finetunejob.status
     verdict, learned = _judge(finetunejob, observed, now)
     verdict = replace(verdict, reason=to_reason(verdict.reason), message=cut(verdict.message))
@@ -65,7 +80,7 @@ def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> 
             "failure": _failure(verdict),
         }
     )
-    return _with_usage(finetunejob, observed, after, now)
+    return Computed(_with_usage(finetunejob, observed, after, now), verdict.explained, verdict.again)
 
 
 def _with_usage(
@@ -88,8 +103,8 @@ def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tu
     tracked = tracked_attempts(before, observed)
     checking = tracked_attempts(before, observed.preflight) if observed.preflight else ()
     attempts = update_attempts(before, tracked, spec, observed, now)
-    output, keep = output_uri(finetunejob, spec), spec.checkpoints.keep
-    known = merge_reports(before, (*checking, *tracked), observed.unread, output=output, keep=keep)
+    reporting = (*checking, *tracked)
+    known = merge_reports(before, reporting, observed.unread, output=finetunejob.output, keep=spec.checkpoints.keep)
     verdict = decide(finetunejob, spec, observed, known, now)
     return verdict, {
         "start_time": before.start_time or (observed.job and observed.job.start_time),
@@ -110,8 +125,8 @@ def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tu
 
 
 def _run(finetunejob: FineTuneJob) -> Run:
-    run, spec = finetunejob.run, finetunejob.spec
-    return run if spec is None else run.model_copy(update={"output": output_uri(finetunejob, spec)})
+    run, output = finetunejob.run, finetunejob.output
+    return run.model_copy(update={"output": output}) if output else run
 
 
 def _waiting(before: FineTuneJobStatus, verdict: Verdict, observed: Observation, now: datetime) -> Waiting | None:

@@ -7,7 +7,10 @@ from finetune_api.report import TrainerState
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Observation, PodState, Terminated
+from finetune_operator.status.disruptions import lost_pod
 from finetune_operator.status.failures import root_cause
+from finetune_operator.status.hearing import Unheard, unheard
+from finetune_operator.status.movement import Silence, silence
 from finetune_operator.status.waiting import Waiting, why_waiting
 
 
@@ -23,10 +26,16 @@ class Facts:
     """That of the stage."""
     known: TrainerState
     """What its pods have reported."""
+    lost: PodState | None
+    """The first of those that are to train together now whose node does not answer."""
     waits: Waiting
     """What it waits for, if it waits."""
     failed: tuple[PodState, Terminated] | None
     """The pod that failed first of those that are to train together now, and how."""
+    unheard: Unheard | None
+    """Since when no report has come of the pod that is to report."""
+    still: Silence | None
+    """Since when the training has made no step."""
     now: datetime
 
 
@@ -34,5 +43,16 @@ def gather_facts(
     spec: FineTuneJobSpec, before: FineTuneJobStatus, observed: Observation, known: TrainerState, now: datetime
 ) -> Facts:
     """What is known of the stage whose part of the job's spec `spec` is."""
-    waits = why_waiting(observed, spec, now)
-    return Facts(spec, before, observed, known, waits, root_cause(observed.newest), now)
+    lost = lost_pod(observed, now)
+    return Facts(
+        spec=spec,
+        before=before,
+        observed=observed,
+        known=known,
+        lost=lost,
+        waits=why_waiting(observed, spec, lost, now),
+        failed=root_cause(observed.newest),
+        unheard=unheard(observed, before, spec.resources.nodes),
+        still=silence(spec, known.progress, observed.attempts[-1]) if observed.attempts else None,
+        now=now,
+    )

@@ -1,5 +1,6 @@
 """Whether the reports of a pod that runs arrive, and why they probably do not."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from finetune_api.report import MAX_REPORT_INTERVAL
@@ -13,8 +14,32 @@ NEXT_REPORT = timedelta(seconds=MAX_REPORT_INTERVAL + 120)
 """So long a trainer that has reported may be silent: it waits as it is asked to, and longer after failures."""
 
 
-def silent_since(observed: Observation, before: FineTuneJobStatus, nodes: int) -> tuple[datetime, timedelta] | None:
-    """Since when no report of the pod that is to report has come, and how long that is nothing to speak of.
+@dataclass(frozen=True)
+class Unheard:
+    """No report of the pod that is to report has come since a moment."""
+
+    since: datetime
+    patience: timedelta
+    """How long that is nothing to speak of."""
+    trouble: str
+    """What its last connection came to nothing of; empty if none is known."""
+
+    @property
+    def said_at(self) -> datetime:
+        """From when on the status says it."""
+        return self.since + self.patience
+
+    def __str__(self) -> str:
+        """For people, and the same for as long as it lasts."""
+        trouble = self.trouble or (
+            "no connection from it is known, so probably DNS or a NetworkPolicy keeps it from the operator, or its image "
+            "sends none"
+        )
+        return f"no report of its trainer has come since {format_time(self.since)}: {trouble}. The pod's log has what it met"
+
+
+def unheard(observed: Observation, before: FineTuneJobStatus, nodes: int) -> Unheard | None:
+    """Since when no report of the pod that is to report has come.
 
     None where nobody listens, or where the pod does not run. What came before this process listened is not held against a pod.
     """
@@ -24,25 +49,7 @@ def silent_since(observed: Observation, before: FineTuneJobStatus, nodes: int) -
     last, patience = _last_report(pod, before), NEXT_REPORT
     if last is None:
         last, patience = observed.began(pod, nodes), FIRST_REPORT
-    return None if last is None else (max(last, observed.hearing.since), patience)
-
-
-def describe_silence(observed: Observation, before: FineTuneJobStatus, nodes: int, now: datetime) -> str | None:
-    """One line on reports that do not arrive, the same for as long as they do not; None where there is nothing to say."""
-    silent = silent_since(observed, before, nodes)
-    if silent is None or observed.hearing is None or now - silent[0] < silent[1]:
-        return None
-    trouble = observed.hearing.trouble or (
-        "no connection from it is known, so probably DNS or a NetworkPolicy keeps it from the operator, or its image sends none"
-    )
-    return f"no report of its trainer has come since {format_time(silent[0])}: {trouble}. The pod's log has what it met"
-
-
-def until_silence(observed: Observation, before: FineTuneJobStatus, nodes: int, now: datetime) -> float | None:
-    """Seconds until the status says that reports do not arrive; None if that is over, or will not be."""
-    silent = silent_since(observed, before, nodes)
-    left = None if silent is None else (silent[0] + silent[1] - now).total_seconds()
-    return left if left is not None and left > 0 else None
+    return None if last is None else Unheard(max(last, observed.hearing.since), patience, observed.hearing.trouble)
 
 
 def _last_report(pod: PodState, before: FineTuneJobStatus) -> datetime | None:

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from finetune_api.status import FineTuneJobStatus, Progress
+from finetune_api.status import Progress
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_api.values import format_time
-from finetune_operator.job.observation import Observation, PodState
+from finetune_operator.job.observation import PodState
 from finetune_operator.job.report import Received
 
 
@@ -57,11 +57,3 @@ def silence(spec: FineTuneJobSpec, progress: Progress | None, pod: PodState) -> 
     if asked and progress.last_report_time is not None and pod.report is not None and pod.report.body.report is None:
         return Silence(progress.last_report_time, timedelta(seconds=asked))
     return None
-
-
-def until_said(spec: FineTuneJobSpec, status: FineTuneJobStatus, observed: Observation, now: datetime) -> float | None:
-    """Seconds until the status would say that a training does not move; None if that is over, or will not be."""
-    if status.phase != "Running" or not observed.attempts:
-        return None
-    still = silence(spec, status.progress, observed.attempts[-1])
-    return None if still is None or still.said_at <= now else (still.said_at - now).total_seconds()

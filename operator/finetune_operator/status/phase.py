@@ -11,12 +11,16 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, End, Observation, PodState, Terminated
 from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.status.deadline import pre_running_deadline, pre_running_due
-from finetune_operator.status.disruptions import describe_disruption, describe_loss, lost_pod, lost_since, notice
+from finetune_operator.status.disruptions import (
+    describe_disruption,
+    describe_loss,
+    lost_since,
+    next_look,
+    notice,
+)
 from finetune_operator.status.facts import Facts, gather_facts
 from finetune_operator.status.failures import group_failure, job_failure
-from finetune_operator.status.hearing import describe_silence
 from finetune_operator.status.messages import describe_end, describe_progress
-from finetune_operator.status.movement import silence
 from finetune_operator.status.preflight_phase import decide_preflight
 from finetune_operator.status.verdict import Verdict
 
@@ -36,7 +40,26 @@ def decide(
     due = pre_running_due(finetunejob, spec, observed)
     if due is not None and due <= now:
         return pre_running_deadline(spec, observed, verdict, now)
-    return verdict
+    again = _again(verdict.phase, facts, due, next_look(observed.under_way, now))
+    return replace(verdict, explained=facts.waits.explained, again=again)
+
+
+def _again(phase: Phase, facts: Facts, due: datetime | None, until_lost: float | None) -> float | None:
+    """Seconds until time alone may change the verdict; None if it may not.
+
+    Args:
+        due: When the time is over in which pods have to run.
+        until_lost: Seconds until a pod counts as lost.
+    """
+    if phase == "Pending":
+        times = [due] if due is not None else []
+    elif phase in ("Preparing", "Running"):
+        said = [facts.unheard, facts.still if phase == "Running" else None]
+        times = [each.said_at for each in said if each is not None]
+    else:
+        return None
+    delays = [(time - facts.now).total_seconds() for time in times if time > facts.now]
+    return min(delays if until_lost is None else [*delays, until_lost], default=None)
 
 
 def _decide_training(facts: Facts) -> Verdict:
@@ -84,9 +107,8 @@ def _ended(end: End, facts: Facts) -> Verdict:
 
 
 def _suspended(facts: Facts) -> Verdict:
-    lost = lost_pod(facts.observed, facts.now)
-    if lost is not None:
-        return Verdict("Suspended", Reason.NODE_LOST, f"suspended, but {describe_loss(lost, facts.now)}")
+    if facts.lost is not None:
+        return Verdict("Suspended", Reason.NODE_LOST, f"suspended, but {describe_loss(facts.lost, facts.now)}")
     if any(pod.running for pod in facts.observed.pods):
         return Verdict("Suspended", Reason.STOPPING, "suspended: the trainer saves a checkpoint and stops")
     checkpoints = facts.known.checkpoints
@@ -144,7 +166,7 @@ def _training(facts: Facts, pod: PodState) -> Verdict:
     trains = facts.before.phase == "Running" and bool(attempts) and attempts[-1].pod == pod.name
     # Right after a start of the operator, the status of this very pod still holds.
     nodes = facts.spec.resources.nodes
-    unheard = describe_silence(facts.observed, facts.before, nodes, facts.now)
+    unheard = facts.unheard if facts.unheard is not None and facts.unheard.said_at <= facts.now else None
     if pod.report is None and not trains:
         runs, waits = (
             ("the pod runs", "waiting for")
@@ -162,7 +184,7 @@ def _training(facts: Facts, pod: PodState) -> Verdict:
             Verdict("Running", Reason.TRAINING, message) if trains else Verdict("Preparing", Reason.PREPARING, message)
         )
     stage = report.stage if report is not None else "Training"
-    what, still = describe_progress(facts.spec, facts.known, stage), silence(facts.spec, facts.known.progress, pod)
+    what, still = describe_progress(facts.spec, facts.known, stage), facts.still
     if unheard is not None:
         return Verdict("Running", Reason.REPORTS_MISSING, f"{what}; {unheard}")
     if still is not None and still.said_at <= facts.now:

@@ -7,7 +7,6 @@ from finetune_operator.job.observation import PodState, Terminated
 from finetune_operator.status.disruptions import lost_since
 from finetune_operator.status.facts import Facts
 from finetune_operator.status.failures import group_failure, job_failure
-from finetune_operator.status.hearing import describe_silence
 from finetune_operator.status.verdict import Verdict
 
 _CHECKING = "checking model and data before GPUs are asked for"
@@ -51,9 +50,8 @@ def _by_newest_pod(facts: Facts) -> Verdict:
     if pod is not None and pod.running and lost_since(pod, facts.now) is None:
         report = pod.report.body.report if pod.report is not None else None
         doing = report.message if report is not None else None
-        unheard = describe_silence(observed, facts.before, 1, facts.now)
-        if unheard is not None:
-            return Verdict("Preparing", Reason.REPORTS_MISSING, f"preflight: the pod runs, and {unheard}")
+        if facts.unheard is not None and facts.unheard.said_at <= facts.now:
+            return Verdict("Preparing", Reason.REPORTS_MISSING, f"preflight: the pod runs, and {facts.unheard}")
         return Verdict("Preparing", Reason.PREFLIGHT, f"{_CHECKING}: {doing}" if doing else _CHECKING)
     return Verdict("Pending", facts.waits.reason, f"preflight: {facts.waits.message}")
 

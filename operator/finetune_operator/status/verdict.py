@@ -18,3 +18,7 @@ class Verdict:
     """What to do about a failure that is all in reason and message."""
     failure: Failure | None = None
     """A failure that its pod explains."""
+    explained: bool = True
+    """Whether anything explains why the job waits, if it waits."""
+    again: float | None = None
+    """Seconds until time alone may change the verdict; None if it may not."""

@@ -56,12 +56,12 @@ class Waiting(Cause):
     """Whether anything explains why a pod does not come or does not run, so that it is not just on its way."""
 
 
-def why_waiting(observed: Observation, spec: FineTuneJobSpec, now: datetime) -> Waiting:
-    """What a job of this spec waits for, if its pods do not run: its Job, quota, or a pod."""
+def why_waiting(observed: Observation, spec: FineTuneJobSpec, lost: PodState | None, now: datetime) -> Waiting:
+    """What a job of this spec waits for, if its pods do not run: its Job, quota, or a pod, such as one that is lost."""
     job, blocked = observed.job, observed.blocked
     if job is None:
         return Waiting(blocked.reason, blocked.message) if blocked else Waiting(Reason.CREATING, "creating the Job")
-    return _waiting_for_quota(job, blocked) if job.suspended else _waiting_for_pods(observed, spec, now)
+    return _waiting_for_quota(job, blocked) if job.suspended else _waiting_for_pods(observed, spec, lost, now)
 
 
 def _waiting_for_quota(job: JobState, blocked: Cause | None) -> Waiting:
@@ -73,10 +73,9 @@ def _waiting_for_quota(job: JobState, blocked: Cause | None) -> Waiting:
     return Waiting(Reason.WAITING_FOR_ADMISSION, "waiting: the Job is suspended, and not by spec.suspend")
 
 
-def _waiting_for_pods(observed: Observation, spec: FineTuneJobSpec, now: datetime) -> Waiting:
+def _waiting_for_pods(observed: Observation, spec: FineTuneJobSpec, lost: PodState | None, now: datetime) -> Waiting:
     """Why not all pods run yet, by the one with the best explanation."""
-    lost, blocked = lost_pod(observed, now), observed.blocked
-    pod = lost or blocking_pod(observed)
+    blocked, pod = observed.blocked, lost or blocking_pod(observed)
     if pod is None:
         if blocked is None:
             return Waiting(Reason.WAITING_FOR_POD, "waiting for a pod", explained=False)

@@ -8,7 +8,7 @@ from tests.unit.finetune_operator.samples import at, job, line, member, observat
 from tests.unit.finetune_operator.status.statuses import REPORT, compute
 
 from finetune_operator.job.observation import Hearing, Observation
-from finetune_operator.status.hearing import until_silence
+from finetune_operator.status.compute import compute as computed
 
 NOBODY_KNOWS = (
     "no connection from it is known, so probably DNS or a NetworkPolicy keeps it from the operator, or its image sends "
@@ -76,4 +76,4 @@ def test_a_trainer_that_has_reported_and_falls_silent_is_said_after_longer() -> 
 
 @pytest.mark.parametrize(("seconds", "left"), [(12, 60), (60, 12), (72, None), (900, None)])
 def test_the_job_is_looked_at_again_when_the_minute_is_over(seconds: float, left: float | None) -> None:
-    assert until_silence(unheard(), parsed().status, 1, at(seconds)) == left
+    assert computed(parsed(), unheard(), at(seconds)).again == left
