@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from finetune_cli.display.jobs import jobs_table, most_urgent_first
+from finetune.summary import most_urgent_first
+from finetune_cli.display.jobs import jobs_table
 from finetune_cli.options import Context, Kubeconfig, NameOrAll, Namespace, Output, connected
 from finetune_cli.output import console, error_console, write
 

@@ -7,9 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from finetune.comparison import Comparison, Row
+from finetune.summary import NOTHING
 from finetune_api.printable import printable
 from finetune_cli.display.curve import COLOURS, draw
-from finetune_cli.display.words import NOTHING
 
 
 def comparison_view(comparison: Comparison, width: int) -> RenderableType:

@@ -4,8 +4,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from finetune.snapshot import Snapshot
+from finetune.summary import NOTHING, best, metric_text, why
 from finetune_cli.display.curve import draw
-from finetune_cli.display.words import NOTHING, best, gpu_hours, metric_text, phase_text, progress_bar, why
+from finetune_cli.display.words import gpu_hours, phase_text, progress_bar
 
 _WIDEST_BAR = 40
 

@@ -7,19 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from finetune.snapshot import Snapshot
-from finetune_api.reasons import Reason
-from finetune_cli.display.words import best, duration, gpu_hours, loss_line, phase_text, progress_bar, why
-
-
-def most_urgent_first(jobs: Iterable[Snapshot]) -> list[Snapshot]:
-    """Sort: failed and stalled ones first, then the newest."""
-    return sorted(jobs, key=lambda job: (not needs_a_person(job), -job.created.timestamp(), job.namespace, job.name))
-
-
-def needs_a_person(job: Snapshot) -> bool:
-    """Whether it failed, does not move, or goes on no more without somebody (kstatus's Stalled)."""
-    stalled = any(each.type == "Stalled" and each.status == "True" for each in job.status.conditions)
-    return job.phase == "Failed" or (not job.ended and (stalled or job.reason == Reason.NOT_MOVING))
+from finetune.summary import best, why
+from finetune_cli.display.words import duration, gpu_hours, loss_line, phase_text, progress_bar
 
 
 def jobs_table(jobs: Iterable[Snapshot], *, with_namespace: bool = False, now: datetime | None = None) -> Table:
