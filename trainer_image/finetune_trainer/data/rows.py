@@ -4,8 +4,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,18 +18,16 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from finetune_api.reasons import Reason
 from finetune_api.sources import Columns, Split
 from finetune_api.sources import Dataset as DatasetSettings
-from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error
+from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
-from finetune_trainer.data.readers.errors import explain_unreadable
+from finetune_trainer.data.readers.errors import data_failures
 from finetune_trainer.data.readers.files import Found, find_files, one_file, unknown_name, used_columns
 from finetune_trainer.data.readers.hub_rows import hub_files
 from finetune_trainer.data.readers.row_cache import Doubts, cache_folder, kept_rows
 from finetune_trainer.data.readers.tables import Doubt
 from finetune_trainer.storage.credentials import hub_token
-from finetune_trainer.storage.disk_errors import cache_full
 from finetune_trainer.storage.download import find_source
-from finetune_trainer.storage.hub_errors import explain_hub_error
 from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
 
 logger = logging.getLogger(__name__)
@@ -93,7 +90,7 @@ def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows |
     Raises:
         TrainerError: DATA when the source, the split or rows are not there or cannot be read.
     """
-    with _data_failures(settings):
+    with data_failures(settings):
         loaded = _load(settings, volumes)
         loaded = replace(loaded, splits=_with_fields(loaded.splits, settings.columns))
     train = _take(settings.source, loaded, settings.train)
@@ -187,21 +184,6 @@ def _texts(columns: Columns) -> frozenset[str]:
 
 def _as_splits(loaded: datasets.Dataset | datasets.DatasetDict) -> datasets.DatasetDict:
     return datasets.DatasetDict({"train": loaded}) if isinstance(loaded, datasets.Dataset) else loaded
-
-
-@contextmanager
-def _data_failures(settings: DatasetSettings) -> Iterator[None]:
-    """Raise whatever a reader raises as a failure of the data."""
-    try:
-        yield
-    except (TrainerError, MemoryError):
-        raise
-    except Exception as error:
-        on_hub = is_hub_id(settings.source)
-        failure = cache_full(error, "dataset.source", settings.source)
-        if failure is None and on_hub:
-            failure = explain_hub_error(error, "data set", settings.source, settings.revision)
-        raise (failure or explain_unreadable(settings.source, error)) from error
 
 
 def _take(source: str, loaded: _Loaded, wanted: Split) -> Rows:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import hf_hub_download, snapshot_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from transformers import PreTrainedModel
 
 from finetune_api.reasons import Reason
@@ -20,29 +18,14 @@ from finetune_api.sources import ModelSource
 from finetune_api.training import Lora, Task
 from finetune_trainer.base.errors import bad_configuration, model_error
 from finetune_trainer.base.text import listed
-from finetune_trainer.models.hub_code import check_file_runs_no_code
-from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, WEIGHTS, Tensors, check_no_pointers, local_tensors
-from finetune_trainer.storage.credentials import hub_token
-from finetune_trainer.storage.hub_files import check_shared_files
+from finetune_trainer.models.files_here import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from finetune_trainer.models.model_files import read_settings
+from finetune_trainer.models.weight_files import WEIGHTS, Tensors, local_tensors
 from finetune_trainer.storage.layout import BASE
-from finetune_trainer.storage.uris import hub_id, is_hub_id
+from finetune_trainer.storage.uris import is_hub_id
 
 if TYPE_CHECKING:
     from peft import PeftModel
-
-CONFIG = "adapter_config.json"
-"""In an adapter's folder: the configuration of the model that it belongs to, which names the classes."""
-_ON_HUB = [
-    CONFIG,
-    *ADAPTER_WEIGHTS,
-    f"{BASE}/*.json",
-    "tokenizer*",
-    "*.jinja",
-    "vocab*",
-    "merges.txt",
-    "*.model",
-    "*_map.json",
-]
 
 
 @dataclass(frozen=True)
@@ -51,6 +34,8 @@ class Adapter:
 
     source: str
     folder: Path
+    settings: Mapping[str, Any]
+    """What its adapter_config.json holds."""
     base: ModelSource
     """The model that it was trained for."""
     tensors: Tensors | None
@@ -69,24 +54,22 @@ class Adapter:
         return {"id2label": ids, "label2id": {name: number for number, name in ids.items()}} if ids else {}
 
 
-def local_adapter(folder: Path, source: str) -> Adapter | None:
+def find_adapter(folder: Path, source: str) -> Adapter | None:
     """The adapter in a folder; None where it holds something else.
 
     Raises:
         TrainerError: MODEL when it is of another kind than LoRA, does not name its base, or its weights are torn.
     """
-    path = folder / CONFIG
+    path = folder / ADAPTER_CONFIG
     if not path.is_file():
         return None
     if any((folder / name).exists() for name in WEIGHTS):
         raise model_error(
             Reason.MODEL_OR_ADAPTER,
-            f"{source} holds both a model and an adapter ({CONFIG})",
+            f"{source} holds both a model and an adapter ({ADAPTER_CONFIG})",
             "keep them in two folders, and set model.source to the one to begin with",
         )
-    check_no_pointers(folder, source)
-    check_file_runs_no_code(path, source)
-    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings = read_settings(path, source)
     base = _base(settings, source)
     described = f"{source}, an adapter of {base.source},"
     if settings.get("peft_type") != "LORA":
@@ -98,19 +81,7 @@ def local_adapter(folder: Path, source: str) -> Adapter | None:
     tensors = local_tensors(folder, described, ADAPTER_WEIGHTS)
     prefix = "base_model.model."
     named = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()} if tensors is not None else None
-    return Adapter(source, folder, base, named)
-
-
-def hub_adapter(settings: ModelSource) -> Adapter | None:
-    """As `local_adapter`, for a repository of the Hub, of which what belongs to an adapter is fetched."""
-    repository, token = hub_id(settings.source), hub_token("model")
-    try:
-        config = Path(hf_hub_download(repository, CONFIG, revision=settings.revision, token=token))
-    except (LocalEntryNotFoundError, EntryNotFoundError):
-        return None  # if the Hub is out of reach, it is so for the model as well
-    check_shared_files("model", repository, config.parent.name, token)
-    folder = snapshot_download(repository, revision=config.parent.name, allow_patterns=_ON_HUB, token=token)
-    return local_adapter(Path(folder), settings.source)
+    return Adapter(source, folder, settings, base, named)
 
 
 def _base(settings: Mapping[str, Any], source: str) -> ModelSource:
@@ -120,7 +91,7 @@ def _base(settings: Mapping[str, Any], source: str) -> ModelSource:
         raise model_error(
             Reason.BASE_NOT_NAMED,
             f"{source} is an adapter, and does not name the model that it belongs to",
-            f"write it into its {CONFIG}, as base_model_name_or_path",
+            f"write it into its {ADAPTER_CONFIG}, as base_model_name_or_path",
         )
     if (is_hub_id(name) and Path(name).is_dir()) or Path(name).is_absolute():
         name = f"file://{Path(name).absolute()}"
@@ -136,7 +107,7 @@ def check_adapter(adapter: Adapter, lora: Lora | None, task: Task, peft_types: M
     Raises:
         TrainerError: MODEL or BAD_CONFIGURATION, naming the fields.
     """
-    settings = json.loads((adapter.folder / CONFIG).read_text(encoding="utf-8"))
+    settings = adapter.settings
     kind = settings.get("task_type")
     if kind in peft_types.values() and kind != peft_types[task]:
         other = next(name for name, its_kind in peft_types.items() if its_kind == kind)

@@ -20,9 +20,10 @@ from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import model_error
 from finetune_trainer.base.text import listed
 from finetune_trainer.models.adapter_source import check_shapes, merged
+from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.generating import repair_generation
-from finetune_trainer.models.hub_code import check_generates_by_itself
-from finetune_trainer.models.pretrained import Pretrained, model_failures
+from finetune_trainer.models.model_files import check_generates_by_itself
+from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.models.quantized import restored
 from finetune_trainer.models.special_tokens import align_special_tokens, check_special_tokens
 

@@ -2,44 +2,29 @@
 
 import hashlib
 import logging
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-from transformers import AutoConfig, AutoModel
+from transformers import AutoModel
 
 from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.files import sha256_of
-from finetune_trainer.models.adapter_source import Adapter, hub_adapter, local_adapter
-from finetune_trainer.models.hub_code import check_file_runs_no_code, check_runs_no_code
+from finetune_trainer.models.adapter_source import Adapter, find_adapter
+from finetune_trainer.models.failures import model_failures
+from finetune_trainer.models.files_here import CONFIG, bring
+from finetune_trainer.models.model_files import read_config
 from finetune_trainer.models.special_tokens import count_embeddings
-from finetune_trainer.models.weight_files import Tensors, check_no_pointers, hub_tensors, local_tensors
+from finetune_trainer.models.weight_files import Tensors, hub_tensors, local_tensors
 from finetune_trainer.storage.credentials import hub_token
-from finetune_trainer.storage.disk_errors import cache_full
-from finetune_trainer.storage.download import find_source
-from finetune_trainer.storage.hub_errors import explain_hub_error
-from finetune_trainer.storage.hub_files import check_shared_files
-from finetune_trainer.storage.shared_cache import use_hub
-from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
+from finetune_trainer.storage.uris import Volumes, hub_id
 
 logger = logging.getLogger(__name__)
 
-_ABILITIES = {
-    "SequenceClassification": "classify text",
-    "TokenClassification": "classify tokens",
-    "CausalLM": "continue a text",
-    "Seq2SeqLM": "write one text from another",
-}
-"""What an AutoModelFor… class is for."""
 _FILES = ("*.safetensors", "*.bin", "*.json", "*.model", "*.txt", "*.jinja")
 """Weights, configurations, vocabularies and chat templates: a revision of a local model is of these."""
 
@@ -81,9 +66,8 @@ class Pretrained:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Arguments for each `from_pretrained`. Code of the model's author is never run."""
-        hub = {"revision": self.commit, "token": hub_token("model")} if self.commit else {}
-        return {"trust_remote_code": False, **hub}
+        """Arguments for each `from_pretrained`."""
+        return _arguments(self.commit)
 
     @property
     def tokenizer(self) -> tuple[str, dict[str, Any]]:
@@ -105,20 +89,17 @@ class Pretrained:
 
 
 def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
-    """The model, with its revision resolved; of an adapter the base, with it.
+    """Find the model, with its revision resolved; of an adapter the base, with it.
 
     Raises:
         TrainerError: MODEL when it is not there, gated, not a model, or its files are torn or other than they should
             be; INTERNAL when the Hub cannot be reached.
     """
-    on_hub = is_hub_id(settings.source)
-    if on_hub:
-        use_hub("models", hub_id(settings.source))
-    folder = None if on_hub else find_source(settings.source, "model", volumes)
     with model_failures(settings):
-        adapter = local_adapter(folder, settings.source) if folder else hub_adapter(settings)
-    if adapter is None:
-        return _find_local(folder, settings) if folder else _find_on_hub(settings)
+        folder, commit = bring(settings, volumes)
+        adapter = find_adapter(folder, settings.source)
+        if adapter is None:
+            return _of_files(folder, commit, settings.source)
     try:
         base = find_pretrained(adapter.base, volumes)
     except TrainerError as error:
@@ -134,88 +115,26 @@ def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
     return replace(base, adapter=adapter, revision=f"{_digest(adapter.folder)} on {base.revision}")
 
 
-def _find_local(folder: Path, settings: ModelSource) -> Pretrained:
-    if not (folder / "config.json").is_file():
+def _of_files(folder: Path, commit: str | None, source: str) -> Pretrained:
+    """The model whose files are in `folder`; with a `commit`, of the Hub."""
+    config, place = folder / CONFIG, hub_id(source) if commit else str(folder)
+    if not config.is_file():
         raise model_error(
             Reason.MODEL_NOT_FOUND,
-            f"{settings.source}: there is no config.json in {folder}",
+            f"{source}: there is no config.json in {folder}",
             "model.source must be a folder as save_pretrained writes it",
         )
-    with model_failures(settings):
-        check_no_pointers(folder, settings.source)
-        check_file_runs_no_code(folder / "config.json", settings.source)
-        config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False)
-        check_runs_no_code(config, "config.json", settings.source)
-        tensors = local_tensors(folder, settings.source)
-        return Pretrained(settings.source, str(folder), _digest(folder), config, tensors=tensors)
-
-
-def _find_on_hub(settings: ModelSource) -> Pretrained:
-    with model_failures(settings):
-        commit, repository = _commit(settings), hub_id(settings.source)
-        check_shared_files("model", repository, commit, hub_token("model"))
-        config = AutoConfig.from_pretrained(
-            repository, revision=commit, trust_remote_code=False, token=hub_token("model")
-        )
-        check_runs_no_code(config, "config.json", settings.source)
-        tensors = hub_tensors(repository, commit, settings.source)
-    return Pretrained(settings.source, repository, commit, config, commit, tensors)
-
-
-def _commit(settings: ModelSource) -> str:
-    """The commit of the revision now, so that all files are of the same one. Works from the cache too."""
-    try:
-        config = Path(
-            hf_hub_download(
-                hub_id(settings.source), "config.json", revision=settings.revision, token=hub_token("model")
-            )
-        )
-    except LocalEntryNotFoundError:
-        raise
-    except EntryNotFoundError as error:
-        raise model_error(
-            Reason.MODEL_NOT_FOUND,
-            f"{settings.source} has no config.json: it is no model that transformers can load",
-            "use one with the tag Transformers on the Hub",
-        ) from error
-    check_file_runs_no_code(config, settings.source)
-    return config.parent.name  # the cache has a folder for each commit
-
-
-@contextmanager
-def model_failures(settings: ModelSource) -> Iterator[None]:
-    """Whatever goes wrong while the model is found or loaded is a failure of the model."""
-    try:
-        yield
-    except (TrainerError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:
-        on_hub = is_hub_id(settings.source)
-        failure = cache_full(error, "model.source", settings.source)
-        if failure is None and on_hub:
-            failure = explain_hub_error(error, "model", settings.source, settings.revision)
-        raise (failure or _explain(settings.source, error)) from error
-
-
-def _explain(source: str, error: Exception) -> TrainerError:
-    text = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    if "custom code" in text or "trust_remote_code" in text:
-        return model_error(
-            Reason.MODEL_NEEDS_CODE,
-            f"{source} would have to run code of its own, which is never done",
-            "use a model whose architecture transformers knows",
-        )
-    if unfit := re.search(r"AutoModelFor(\w+)", text):
-        return model_error(
-            Reason.TASK_NOT_SUPPORTED,
-            f"{source}: its architecture cannot {_ABILITIES.get(unfit[1], 'do this task')}",
-            "use a model of an architecture that can; its page on the Hub names the task",
-        )
-    return model_error(
-        Reason.MODEL_UNREADABLE,
-        f"{source} cannot be loaded: {text:.400}",
-        "check that its files are complete, and that the user that the trainer runs as may read them",
+    found = Pretrained(
+        source, place, commit or _digest(folder), read_config(config, source, place, _arguments(commit)), commit
     )
+    tensors = hub_tensors(folder, place, commit, source) if commit else local_tensors(folder, source)
+    return replace(found, tensors=tensors)
+
+
+def _arguments(commit: str | None) -> dict[str, Any]:
+    """Return arguments for each `from_pretrained`. Code of the model's author is never run."""
+    hub = {"revision": commit, "token": hub_token("model")} if commit else {}
+    return {"trust_remote_code": False, **hub}
 
 
 def _digest(folder: Path) -> str:

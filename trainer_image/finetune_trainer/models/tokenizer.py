@@ -10,10 +10,9 @@ from transformers import AutoTokenizer
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.reasons import Reason
-from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.text import listed
-from finetune_trainer.models.pretrained import Pretrained, model_failures
+from finetune_trainer.models.pretrained import Pretrained
 
 logger = logging.getLogger(__name__)
 
@@ -21,30 +20,32 @@ _FILES = "tokenizer.json, or the vocabulary of its kind: vocab.txt; vocab.json a
 _PARTS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.spm", "tekken.json", "added_tokens.json")
 
 
-def load_tokenizer(pretrained: Pretrained, settings: ModelSource) -> Tokenizer:
+def load_tokenizer(pretrained: Pretrained, source: str) -> Tokenizer:
     """The tokenizer, with a padding token: where there is none, the end of text pads, as is usual for language models.
 
+    Args:
+        source: What the settings name: the model, or an adapter of it.
+
     Raises:
-        TrainerError: MODEL when there is none, or it knows no words.
+        TrainerError: MODEL when there is none, or it knows no words; besides what transformers raises.
     """
-    with model_failures(settings):
-        try:
-            place, arguments = pretrained.tokenizer
-            tokenizer: Tokenizer = AutoTokenizer.from_pretrained(place, **arguments)
-        except ValueError as error:
-            if "trust_remote_code" in str(error):
-                raise
-            raise _no_tokenizer(pretrained, settings.source, str(error).splitlines()[0]) from error
+    try:
+        place, arguments = pretrained.tokenizer
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(place, **arguments)
+    except ValueError as error:
+        if "trust_remote_code" in str(error):
+            raise
+        raise _no_tokenizer(pretrained, source, str(error).splitlines()[0]) from error
     if not _knows_words(tokenizer):
-        raise _no_tokenizer(pretrained, settings.source, "it knows no word")
+        raise _no_tokenizer(pretrained, source, "it knows no word")
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise model_error(
                 Reason.NO_PADDING_TOKEN,
-                f"the tokenizer of {settings.source} has neither a padding token nor an end-of-text token",
+                f"the tokenizer of {source} has neither a padding token nor an end-of-text token",
                 "save it with one: tokenizer.add_special_tokens({'pad_token': '[PAD]'}), and resize the embeddings",
             )
-        logger.info("%s has no padding token; its end-of-text token %r pads", settings.source, tokenizer.eos_token)
+        logger.info("%s has no padding token; its end-of-text token %r pads", source, tokenizer.eos_token)
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, NotASafetensorsRepoError, SafetensorsParsingError
 from safetensors import SafetensorError, safe_open
 from transformers.modeling_utils import str_to_torch_dtype
@@ -24,25 +24,7 @@ Tensors = Mapping[str, torch.Tensor]
 _INDEX = ".index.json"
 WEIGHTS = tuple(f"{name}{end}" for name in ("model.safetensors", "pytorch_model.bin") for end in ("", _INDEX))
 """Files that `from_pretrained` looks for; it takes the first that is there."""
-ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-"""Those that peft looks for."""
 _PICKLE, _ZIP = b"\x80", b"PK\x03\x04"
-_POINTER = b"version https://git-lfs.github.com/spec/"
-
-
-def check_no_pointers(folder: Path, source: str) -> None:
-    """No file is a pointer of git's large file storage, which lies where `git lfs pull` would put the content.
-
-    Raises:
-        TrainerError: MODEL, naming the file.
-    """
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(_POINTER):
-            raise model_error(
-                Reason.FILE_IS_LFS_POINTER,
-                f"{source}: {path.name} is a git LFS pointer, and not the file itself",
-                "fetch the files: git lfs pull; or copy the model by hf download",
-            )
 
 
 def local_tensors(folder: Path, source: str, known: tuple[str, ...] = WEIGHTS) -> Tensors | None:
@@ -79,9 +61,9 @@ def _parts(folder: Path, first: str) -> list[str]:
     return sorted(set(json.loads((folder / first).read_text(encoding="utf-8"))["weight_map"].values()))
 
 
-def hub_tensors(repository: str, revision: str, source: str) -> Tensors | None:
-    """As `local_tensors`, of a repository on the Hub: of weights that are not in the cache only heads are fetched."""
-    folder = Path(hf_hub_download(repository, "config.json", revision=revision, token=hub_token("model"))).parent
+def hub_tensors(folder: Path, repository: str, revision: str, source: str) -> Tensors | None:
+    """As `local_tensors`, of a repository on the Hub with its folder in the cache: of weights that are not there only heads
+    are fetched."""
     cached = next((name for name in WEIGHTS if (folder / name).exists()), None)
     if cached and all((folder / name).exists() for name in _parts(folder, cached)):
         return local_tensors(folder, source)

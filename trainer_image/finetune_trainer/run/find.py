@@ -17,6 +17,7 @@ from finetune_trainer.data.tokenizing import as_loaded
 from finetune_trainer.data.vocabulary import check_vocabulary
 from finetune_trainer.engines.registry import ENGINES
 from finetune_trainer.models.adapter_source import check_adapter
+from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.pretrained import Pretrained, find_pretrained
 from finetune_trainer.models.quantized import check_quantization
 from finetune_trainer.models.tokenizer import load_tokenizer
@@ -91,13 +92,14 @@ def find_model(config: RunConfig, volumes: Volumes) -> tuple[Pretrained, Tokeniz
     Raises:
         TrainerError: MODEL when it cannot be used, or BAD_CONFIGURATION when it cannot be trained as it is asked for.
     """
-    pretrained = find_pretrained(config.model, volumes)
-    lora = config.training.lora
-    check_quantization(pretrained.config, config.model.source, again=lora is not None and lora.quantization is not None)
-    if pretrained.adapter:
-        check_adapter(pretrained.adapter, lora, config.task, PEFT_TYPES)
-    tokenizer = load_tokenizer(pretrained, config.model)
-    check_vocabulary(tokenizer, pretrained.embeddings, config.model.source)
+    source, lora = config.model.source, config.training.lora
+    with model_failures(config.model):
+        pretrained = find_pretrained(config.model, volumes)
+        check_quantization(pretrained.config, source, again=lora is not None and lora.quantization is not None)
+        if pretrained.adapter:
+            check_adapter(pretrained.adapter, lora, config.task, PEFT_TYPES)
+        tokenizer = load_tokenizer(pretrained, source)
+    check_vocabulary(tokenizer, pretrained.embeddings, source)
     return pretrained, tokenizer
 
 

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from finetune_api.reasons import Reason
-from finetune_api.report import ExitCode
-from finetune_trainer.base.errors import TrainerError, causes, output_error
-from finetune_trainer.storage.shared_cache import shared_root
+from finetune_trainer.base.errors import TrainerError, output_error
 
-_NO_SPACE = ("no space left", "disk quota exceeded")
+NO_SPACE = ("no space left", "disk quota exceeded")
+"""Of libraries that wrap the system's errors in classes of their own."""
 _TORCH_WRITER = ("inline_container", "pytorchstreamwriter")
 _PROBE_BYTES = 1 << 20
 
@@ -28,28 +27,6 @@ def _probe(folder: Path) -> OSError | None:
     return None
 
 
-def cache_full(error: BaseException, field: str, source: str) -> TrainerError | None:
-    """Return the failure where something could not be kept here for want of space; None for any other error.
-
-    Nothing is wrong with the model or data then, and another node or time may do.
-    """
-    full = (errno.ENOSPC, errno.EDQUOT)
-    if not any(
-        (isinstance(each, OSError) and each.errno in full) or any(words in str(each).lower() for words in _NO_SPACE)
-        for each in causes(error)
-    ):
-        return None
-    root = shared_root()
-    return TrainerError(
-        ExitCode.INTERNAL,
-        Reason.CACHE_FULL,
-        f"{field} {source}: no space is left {f'in the cache at {root}' if root else 'on the disk'} to keep it",
-        "give the volume of the profile's cache more room"
-        if root
-        else "give the pod more scratch space (defaults.scratch of the profile), or use a node with more disk",
-    )
-
-
 @contextmanager
 def output_failures(folder: Path) -> Iterator[None]:
     """Raise whatever goes wrong while something is written below `folder` as a failure of the output."""
@@ -61,7 +38,7 @@ def output_failures(folder: Path) -> Iterator[None]:
         text = str(error).lower()
         cause = _probe(folder) if any(words in text for words in _TORCH_WRITER) else error
         number = cause.errno if isinstance(cause, OSError) else None
-        if number in (errno.ENOSPC, errno.EDQUOT) or any(words in text for words in _NO_SPACE):
+        if number in (errno.ENOSPC, errno.EDQUOT) or any(words in text for words in NO_SPACE):
             raise output_error(
                 Reason.OUTPUT_FULL,
                 f"no space is left in {folder}",

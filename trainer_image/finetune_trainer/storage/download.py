@@ -18,7 +18,7 @@ from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.base.files import files_below, sha256_of, write_atomically
 from finetune_trainer.storage.bucket import Bucket
 from finetune_trainer.storage.credentials import FIELDS, Role
-from finetune_trainer.storage.errors import explain, remote_failures
+from finetune_trainer.storage.errors import nothing_there, remote_failures
 from finetune_trainer.storage.place import Entry
 from finetune_trainer.storage.secret_places import check_holds_no_secret
 from finetune_trainer.storage.shared_cache import shared_root, use
@@ -45,12 +45,13 @@ def find_source(source: str, role: Role, volumes: Volumes) -> Path:
             f"model.source {source}: a model is a folder, and https:// gives single files only",
             "use a model of the Hub, a bucket (s3://, gs://, az://) or a volume (pvc://)",
         )
+    name = _file_name(source)
     place = WebFile(source) if source.startswith("https://") else Bucket(source, role)
     entries = place.entries()
     if not entries:
-        raise explain(FileNotFoundError(source), source, role)
+        raise nothing_there(source, role)
     folder = _copy(place, role, entries)
-    return folder / _file_name(source) if entries.keys() == {""} else folder
+    return folder / name if entries.keys() == {""} else folder
 
 
 def _copy(place: Bucket | WebFile, role: Role, entries: Mapping[str, Entry]) -> Path:

@@ -84,8 +84,7 @@ def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
             hint = f"let them list, read{', write and delete' if role == 'output' else ''} there; {credentials_hint(scheme, role)}"
             return TrainerError(code, Reason.ACCESS_DENIED, message, hint)
         case "missing":
-            hint = f"check {FIELDS[role]}{', and that there is such a bucket' if scheme == 'gs' else ''}"
-            return TrainerError(code, _missing(role), f"{where}: there is nothing", hint)
+            return nothing_there(uri, role)
         case "unreachable":
             hint = "let the pod reach the service, and check AWS_ENDPOINT_URL where it is not Amazon's"
             message = f"{where} cannot be reached: {why}"
@@ -93,6 +92,12 @@ def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
                 ExitCode.INTERNAL, Reason.STORAGE_UNREACHABLE, message, hint if scheme == "s3" else None
             )
     return TrainerError(code, Reason.STORAGE_FAILED, f"{where} cannot be {verb}: {type(error).__name__}: {why}")
+
+
+def nothing_there(uri: str, role: Role) -> TrainerError:
+    missing = {"model": Reason.MODEL_NOT_FOUND, "dataset": Reason.DATASET_NOT_FOUND, "output": Reason.OUTPUT_NOT_FOUND}
+    hint = f"check {FIELDS[role]}{', and that there is such a bucket' if uri.startswith('gs://') else ''}"
+    return TrainerError(_EXIT_CODES[role], missing[role], f"{FIELDS[role]} {uri}: there is nothing", hint)
 
 
 def bucket_not_found(uri: str, role: Role) -> TrainerError:
@@ -145,12 +150,6 @@ def _is_of_tls(error: BaseException) -> bool:
 def _is_refusal_of_gcsfs(error: BaseException) -> bool:
     """Return whether gcsfs was refused: it raises a bare OSError for a 403."""
     return isinstance(error, OSError) and str(error).startswith("Forbidden: ")
-
-
-def _missing(role: Role) -> Reason:
-    return {"model": Reason.MODEL_NOT_FOUND, "dataset": Reason.DATASET_NOT_FOUND, "output": Reason.OUTPUT_NOT_FOUND}[
-        role
-    ]
 
 
 def _code(error: BaseException) -> str:

@@ -11,8 +11,8 @@ import torch
 from finetune_api.report import ENV_CACHE, ExitCode
 from finetune_api.sources import Dataset, ModelSource
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.data.rows import _data_failures
-from finetune_trainer.models.pretrained import model_failures
+from finetune_trainer.data.readers.errors import data_failures
+from finetune_trainer.models.failures import model_failures
 from finetune_trainer.storage.disk_errors import output_failures
 
 
@@ -51,7 +51,7 @@ def test_a_disk_without_room_for_a_download_is_no_fault_of_the_model_or_the_data
     found = []
     for failures in (
         model_failures(ModelSource(source="org/model")),
-        _data_failures(Dataset.model_validate({"source": "org/data", "train": {"split": "train"}})),
+        data_failures(Dataset.model_validate({"source": "org/data", "train": {"split": "train"}})),
     ):
         with pytest.raises(TrainerError) as caught, failures:
             download()

@@ -1,6 +1,8 @@
 """Explains why data could not be read, so that its owner can correct it."""
 
 import re
+from contextlib import AbstractContextManager
+from functools import partial
 
 import pyarrow as pa  # type: ignore[import-untyped]
 from datasets.data_files import EmptyDatasetError
@@ -8,8 +10,10 @@ from datasets.exceptions import DataFilesNotFoundError, DatasetsError
 from datasets.table import CastError
 
 from finetune_api.reasons import Reason
+from finetune_api.sources import Dataset
 from finetune_trainer.base.errors import TrainerError, causes, data_error
 from finetune_trainer.base.text import listed
+from finetune_trainer.storage.source_errors import source_failures
 
 _LONGEST_REASON = 300
 _EMPTY_SPLIT = re.compile(r'Instruction "(?P<split>.+)" corresponds to no data')
@@ -18,7 +22,12 @@ _TWICE = re.compile(
 )
 
 
-def explain_unreadable(source: str, error: Exception) -> TrainerError:
+def data_failures(settings: Dataset) -> AbstractContextManager[None]:
+    """Raise whatever a reader raises as a failure of the data."""
+    return source_failures("data set", settings.source, settings.revision, partial(_explain, settings.source))
+
+
+def _explain(source: str, error: Exception) -> TrainerError:
     """The failure of the data that an exception of a reader means."""
     text = str(error)
     chain = list(causes(error))

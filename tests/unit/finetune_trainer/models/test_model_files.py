@@ -13,7 +13,7 @@ from finetune_api.report import ExitCode
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.models import pretrained
-from finetune_trainer.models.hub_code import check_generates_by_itself, check_runs_no_code
+from finetune_trainer.models.model_files import check_generates_by_itself, check_runs_no_code
 from finetune_trainer.models.pretrained import find_pretrained
 
 KERNEL = "kernels-community/flash-attn2"

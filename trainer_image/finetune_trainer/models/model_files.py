@@ -1,4 +1,4 @@
-"""A model's files never make us load code: neither its author's nor kernels of the Hub.
+"""A model's files are read as what they are, and never make us load code: neither its author's nor kernels of the Hub.
 
 `trust_remote_code` is False wherever we load, so that `auto_map` and `custom_generate` lead nowhere. Kernels have no such
 switch: transformers downloads and imports them by what a configuration names. The program hides the package `kernels` from
@@ -6,17 +6,19 @@ transformers altogether; what is here says so by field, before anything is loade
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.generation.utils import GENERATION_MODES_MAPPING
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 
+_POINTER = b"version https://git-lfs.github.com/spec/"
+"""Git's large file storage has it where `git lfs pull` would put the content."""
 _ATTENTION = ("eager", "sdpa", "flex_attention", "paged|eager")
 """What is part of transformers and torch."""
 _PACKAGES = {
@@ -37,9 +39,37 @@ _LOADERS = (
 """Fields that no `save_pretrained` writes, and that ask for code: the last two make peft and Keras import what they name."""
 
 
-def check_file_runs_no_code(file: Path, source: str) -> None:
-    """No field of a model's or adapter's JSON file leads to code that is not installed here. See `check_runs_no_code`."""
-    check_runs_no_code(json.loads(file.read_text(encoding="utf-8")), file.name, source)
+def read_settings(file: Path, source: str) -> dict[str, Any]:
+    """Return what a model's or adapter's JSON file holds, once it is checked.
+
+    Raises:
+        TrainerError: MODEL when a file beside it is not there in truth, or a field leads to code that is not installed here.
+    """
+    for path in sorted(file.parent.iterdir()):
+        if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(_POINTER):
+            raise model_error(
+                Reason.FILE_IS_LFS_POINTER,
+                f"{source}: {path.name} is a git LFS pointer, and not the file itself",
+                "fetch the files: git lfs pull; or copy the model by hf download",
+            )
+    settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    check_runs_no_code(settings, file.name, source)
+    return settings
+
+
+def read_config(file: Path, source: str, place: str, arguments: Mapping[str, Any]) -> Any:
+    """Return transformers' configuration of the model whose `config.json` is at `file`.
+
+    Args:
+        place: What `from_pretrained` takes, with these arguments.
+
+    Raises:
+        TrainerError: MODEL as `read_settings`, also for what transformers reads beside that file.
+    """
+    read_settings(file, source)
+    config = AutoConfig.from_pretrained(place, **arguments)
+    check_runs_no_code(config, file.name, source)
+    return config
 
 
 def check_runs_no_code(content: Any, name: str, source: str) -> None:
