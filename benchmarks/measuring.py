@@ -30,6 +30,7 @@ from finetune_trainer.progress.reporter import Reporter
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.train import run
 from finetune_trainer.settings.arguments import check_arguments
+from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.settings.device import find_device
 from finetune_trainer.settings.run_plan import make_plan
 
@@ -283,9 +284,9 @@ def _tutorial(workload: Workload, output: Path) -> TrainingArguments:
 
 def _as_ours(workload: Workload, output: Path, use_cpu: bool) -> TrainingArguments:
     config = workload.config("trainer", output, workload.rows)
-    ours = make_plan(
-        config, check_arguments(config.training.arguments), find_device(use_cpu, processes=1), workload.rows
-    ).arguments
+    given = check_arguments(config.training.arguments)
+    batch = BatchPlan.from_settings(config.training.batch_size, given)
+    ours = make_plan(config, given, find_device(use_cpu, processes=1), workload.rows, batch).arguments
     return dataclasses.replace(ours, output_dir=str(output), remove_unused_columns=True, include_for_metrics=[])
 
 

@@ -16,7 +16,6 @@ from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
 from finetune_trainer.models.loading import Loaded
-from finetune_trainer.models.lora import fresh_modules
 
 
 @pytest.fixture
@@ -103,7 +102,7 @@ def test_of_a_model_that_does_not_part_body_and_head_only_the_lacking_layer_is_s
     with torch.device("meta"):
         t5 = transformers.T5ForConditionalGeneration(transformers.T5Config(num_layers=1))
 
-    assert fresh_modules(Loaded(t5, ["decoder.block.0.layer.0.SelfAttention.q.weight", "lm_head.weight"])) == [
+    assert Loaded(t5, ["decoder.block.0.layer.0.SelfAttention.q.weight", "lm_head.weight"]).fresh_modules == [
         "decoder.block.0.layer.0.SelfAttention.q",
         "lm_head",
     ]

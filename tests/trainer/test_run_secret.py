@@ -25,7 +25,7 @@ def _join(rank: int, count: int, port: int, secret: Path, told: Any) -> None:
     try:
         with Processes.joined(use_cpu=True) as processes:
             value = processes.broadcast({"rank": rank}, dict[str, int])
-            told.put((rank, f"{value} {processes.broadcast_bytes(bytes([rank, 9]))!r}"))
+            told.put((rank, str(value)))
     except TrainerError as error:
         told.put((rank, error.message))
 
@@ -54,7 +54,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_processes_of_one_run_speak_to_each_other(own: Path) -> None:
-    assert outcomes([own] * 3) == dict.fromkeys(range(3), "{'rank': 0} b'\\x00\\t'")
+    assert outcomes([own] * 3) == dict.fromkeys(range(3), "{'rank': 0}")
 
 
 def test_a_process_that_took_the_place_of_another_is_found_out_before_anything_is_said(

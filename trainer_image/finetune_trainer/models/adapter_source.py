@@ -4,6 +4,7 @@ With `training.lora` the adapter itself is trained on; without, it is added to t
 """
 
 import json
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from finetune_trainer.models.model_files import read_settings
 from finetune_trainer.models.weight_files import WEIGHTS, Tensors, local_tensors
 from finetune_trainer.storage.layout import BASE
 from finetune_trainer.storage.uris import is_hub_id
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -146,6 +149,32 @@ def check_shapes(model: PreTrainedModel, adapter: Adapter) -> None:
         if name in own and own[name].shape != tensor.shape:
             shapes = f"{tuple(tensor.shape)} there, and {tuple(own[name].shape)} is needed"
             raise _unfit(adapter.source, f"{name} has the shape {shapes}")
+
+
+def go_on(model: PreTrainedModel, adapter: Adapter, fresh: list[str], commit: str | None, empty: bool) -> "PeftModel":
+    """The model with an adapter that was trained before, to train it on.
+
+    Args:
+        fresh: Modules that hold what starts at random in the model.
+        commit: Of the base, on the Hub.
+        empty: As for `adapted`.
+
+    Raises:
+        TrainerError: MODEL when it is not one of this model, or lacks what starts at random here.
+    """
+    check_shapes(model, adapter)
+    found = adapted(model, adapter.folder, adapter.source, empty)
+    settings: Any = found.peft_config["default"]
+    saved = settings.modules_to_save or ()
+    if left := [name for name in fresh if not any(f".{name}".endswith(f".{kept}") for kept in saved)]:
+        raise model_error(
+            Reason.ADAPTER_DOES_NOT_FIT,
+            f"the adapter {adapter.source} has no {listed(left)}, which its base {adapter.base.source} lacks as well",
+            "set model.source to the base, to begin an adapter for this task",
+        )
+    settings.revision = commit
+    logger.info("going on from the adapter %s: rank %s, alpha %s", adapter.source, settings.r, settings.lora_alpha)
+    return found
 
 
 def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = False) -> "PeftModel":

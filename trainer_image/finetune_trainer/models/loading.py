@@ -46,6 +46,13 @@ class Loaded:
     fresh: list[str]
     """Parameters that the pretrained model does not have, such as those of a new head: they start at random."""
 
+    @property
+    def fresh_modules(self) -> list[str]:
+        """The modules that hold what starts at random: whole heads, and within the pretrained part as little as possible."""
+        return sorted(
+            {name.rpartition(".")[0] if in_body(self.model, name) else name.partition(".")[0] for name in self.fresh}
+        )
+
 
 def load_model(
     kind: Any, pretrained: Pretrained, settings: ModelSource, tokenizer: Tokenizer, **options: Any

@@ -7,20 +7,17 @@ and any other weights that the pretrained model does not have.
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from transformers import BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from finetune_api.reasons import Reason
-from finetune_api.run import RunConfig
 from finetune_api.training import Lora
-from finetune_trainer.base.errors import bad_configuration, model_error
+from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.text import did_you_mean, listed
-from finetune_trainer.models.adapter_source import Adapter, adapted, check_shapes, outdated_names
-from finetune_trainer.models.loading import Loaded, in_body
+from finetune_trainer.models.adapter_source import go_on, outdated_names
+from finetune_trainer.models.loading import Loaded
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.storage.uris import is_hub_id
 
@@ -28,28 +25,6 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 logger = logging.getLogger(__name__)
-
-
-def check_lora(config: RunConfig) -> None:
-    """Check what shows before anything is loaded.
-
-    Raises:
-        TrainerError: BAD_CONFIGURATION when bitsandbytes is needed and not there, or cannot do what is asked.
-    """
-    lora, processes = config.training.lora, config.nodes * config.processes
-    if lora is None or lora.quantization is None:
-        return
-    if config.training.parallelism == "fsdp" and processes > 1:
-        raise bad_configuration(
-            "training.lora.quantization: quantized weights cannot be spread over processes by fsdp",
-            "set training.parallelism to ddp, where each device holds all of them, or leave quantization out",
-        )
-    if find_spec("bitsandbytes") is None:
-        raise bad_configuration(
-            f"training.lora.quantization: {lora.quantization} needs bitsandbytes, which is not in this image",
-            "add it to the image: pip install 'finetune-operator[trainer,qlora]'; or leave quantization out",
-            Reason.BITS_AND_BYTES_NOT_INSTALLED,
-        )
 
 
 def load_adapted(
@@ -70,12 +45,12 @@ def load_adapted(
         loaded = _load_quantized(load, base, lora.quantization)
     else:
         loaded = load(base)
-    model, fresh, paths = loaded.model, fresh_modules(loaded), _paths(loaded.model)
-    if pretrained.adapter:
-        added = _go_on(model, fresh, base, pretrained.adapter)
-    else:
+    model, fresh, paths = loaded.model, loaded.fresh_modules, set(_paths(loaded.model))
+    if pretrained.adapter is None:
         added = _add_adapter(model, fresh, base, peft_type, lora)
-    return _finished(added, base, set(paths))
+    else:
+        added = go_on(model, pretrained.adapter, fresh, base.commit, base.empty)
+    return _finished(added, base, paths)
 
 
 def _load_quantized(load: Callable[[Pretrained], Loaded], base: Pretrained, bits: Literal["4bit", "8bit"]) -> Loaded:
@@ -97,7 +72,7 @@ def _load_quantized(load: Callable[[Pretrained], Loaded], base: Pretrained, bits
         return load(replace(base, quantization=settings))
 
     loaded = quantized(None)
-    if fresh := fresh_modules(loaded):  # these are trained, which quantized weights cannot be
+    if fresh := loaded.fresh_modules:  # these are trained, which quantized weights cannot be
         output = loaded.model.get_output_embeddings()  # type: ignore[no-untyped-call]
         kept = [name for name, module in loaded.model.named_modules() if module is output]
         loaded = quantized(fresh + kept)
@@ -134,27 +109,6 @@ def _add_adapter(model: PreTrainedModel, fresh: list[str], base: Pretrained, pef
         ) from error
 
 
-def _go_on(model: PreTrainedModel, fresh: list[str], base: Pretrained, adapter: Adapter) -> "PeftModel":
-    """The model with an adapter that was trained before.
-
-    Raises:
-        TrainerError: MODEL when it is not one of this model, or lacks what starts at random here.
-    """
-    check_shapes(model, adapter)
-    found = adapted(model, adapter.folder, adapter.source, base.empty)
-    settings: Any = found.peft_config["default"]
-    saved = settings.modules_to_save or ()
-    if left := [name for name in fresh if not any(f".{name}".endswith(f".{kept}") for kept in saved)]:
-        raise model_error(
-            Reason.ADAPTER_DOES_NOT_FIT,
-            f"the adapter {adapter.source} has no {listed(left)}, which its base {base.source} lacks as well",
-            "set model.source to the base, to begin an adapter for this task",
-        )
-    settings.revision = base.commit
-    logger.info("going on from the adapter %s: rank %s, alpha %s", adapter.source, settings.r, settings.lora_alpha)
-    return found
-
-
 def _finished(model: "PeftModel", base: Pretrained, paths: set[str]) -> "PeftModel":
     """What is trained is in float32, and the adapter's configuration is one that others can read.
 
@@ -174,13 +128,6 @@ def _finished(model: "PeftModel", base: Pretrained, paths: set[str]) -> "PeftMod
         kept.target_modules = sorted(kept.target_modules)
     kept.modules_to_save = sorted(paths.intersection(kept.modules_to_save or ())) or None
     return model
-
-
-def fresh_modules(loaded: Loaded) -> list[str]:
-    """The modules that hold what starts at random: whole heads, and within the pretrained part as little as possible."""
-    return sorted(
-        {name.rpartition(".")[0] if in_body(loaded.model, name) else name.partition(".")[0] for name in loaded.fresh}
-    )
 
 
 def _check_targets(model: PreTrainedModel, wanted: list[str] | None, fresh: list[str]) -> None:

@@ -102,13 +102,6 @@ class Processes:
         self.any(False)  # waits for the main process, where a signal is heard
         return exchange.broadcast(value, kind, self._gloo)
 
-    def broadcast_bytes(self, content: bytes) -> bytes:
-        """Return the bytes that the main process has."""
-        if self._gloo is None:
-            return content
-        self.any(False)
-        return exchange.broadcast_bytes(content, self._gloo)
-
     @contextmanager
     def barrier(self) -> Iterator[None]:
         """Wait at the end for all processes; what fails in one fails in all. Nothing within may call the others.

@@ -4,10 +4,9 @@ from typing import Any
 
 from finetune_api.run import RunConfig
 from finetune_trainer.engines.registry import check_engine
-from finetune_trainer.models.lora import check_lora
 from finetune_trainer.settings.arguments import check_arguments
 from finetune_trainer.settings.device import choose_cpu
-from finetune_trainer.settings.requirements import check_requirements
+from finetune_trainer.settings.requirements import check_quantization, check_requirements
 
 
 def check_settings(config: RunConfig, *, here: bool = True) -> tuple[dict[str, Any], bool]:
@@ -23,8 +22,9 @@ def check_settings(config: RunConfig, *, here: bool = True) -> tuple[dict[str, A
         TrainerError: BAD_CONFIGURATION or DEVICE.
     """
     arguments = check_arguments(config.training.arguments)
-    check_lora(config)
+    training, processes = config.training, config.nodes * config.processes
+    check_quantization(training.lora, spread=training.parallelism == "fsdp" and processes > 1)
     use_cpu = choose_cpu(config.gpus) if here or not config.gpus else False
     check_engine(config, arguments, use_cpu)
-    check_requirements(arguments, config.training.learning_rate, use_cpu)
+    check_requirements(arguments, training.learning_rate, use_cpu)
     return arguments, use_cpu

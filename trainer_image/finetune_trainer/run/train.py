@@ -1,5 +1,8 @@
 """One run from start to end: check, open, find, plan, train, export."""
 
+import tempfile
+from pathlib import Path
+
 from transformers.utils.logging import disable_progress_bar
 
 from finetune_api.run import RunConfig
@@ -10,7 +13,7 @@ from finetune_trainer.run.attempts import train
 from finetune_trainer.run.check import check_settings
 from finetune_trainer.run.export import export
 from finetune_trainer.run.find import find
-from finetune_trainer.run.opening import opened
+from finetune_trainer.run.opening import open_run
 from finetune_trainer.run.preflight.estimate import estimate_run, report_findings
 from finetune_trainer.settings.device import find_device
 from finetune_trainer.settings.run_plan import make_plan
@@ -28,24 +31,26 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
     """
     disable_progress_bar()  # type: ignore[no-untyped-call]  # those of loading and saving would break our own
     arguments, use_cpu = check_settings(config)
-    with Processes.joined(use_cpu) as processes:
+    with Processes.joined(use_cpu) as processes, tempfile.TemporaryDirectory() as own:
         if processes.count > 1:
             stop.agree_by(processes.any)
-        with opened(config, volumes, state, stop, processes) as writing:
-            output = writing.output
+        opened = open_run(config, volumes, state, stop, processes, Path(own))
+        output, progress = opened.output, opened.progress
+        try:
             found = processes.local_main_first(lambda: find(config, volumes, use_cpu, state))
             device = find_device(use_cpu, config.processes)
-            plan = make_plan(config, arguments, device, found.sequences, writing.batch)
+            plan = make_plan(config, arguments, device, found.sequences, opened.batch)
             with processes.barrier():
                 if processes.is_main:
                     check_same_rows(output, lambda: found.fingerprints)
-                    report_findings(
-                        estimate_run(found, plan, output, fresh=writing.progress.store.newest is None), state
-                    )
-            last, prepared = train(found, plan, writing, processes)
+                    findings = estimate_run(found, plan, output, fresh=progress.store.newest is None)
+                    report_findings(findings, state)
+            last, prepared = train(found, plan, opened, processes)
             state.stage("Exporting", "writing the model")  # of all processes, which wait for the main one
             with processes.barrier():
                 if processes.is_main:
-                    export(last, prepared, output, writing.progress)
+                    export(last, prepared, output, progress)
+        finally:
+            progress.store.close()
     state.stage("Finished")
     return output

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from finetune_api.reasons import Reason
+from finetune_trainer.base.errors import bad_configuration
+
 
 @dataclass(frozen=True)
 class BatchPlan:
@@ -61,16 +64,23 @@ class BatchPlan:
         )
 
 
-def for_processes(plan: BatchPlan, before: int, now: int) -> BatchPlan | None:
-    """The same rows in a step by `now` processes instead of `before`, with no more in the memory of each.
+def for_processes(plan: BatchPlan, before: int, now: int) -> BatchPlan:
+    """Return the batch plan with the same rows in a step by `now` processes instead of `before`, and no more in the memory of each.
 
-    None where the rows cannot be dealt out evenly.
+    Raises:
+        TrainerError: BAD_CONFIGURATION where they cannot be dealt out evenly: the run would go on at other rows.
     """
     if before == now:
         return plan
     rows, rest = divmod(plan.batch_size * plan.accumulation * before, now)
     if rest:
-        return None
+        raise bad_configuration(
+            f"resources: the checkpoint is of {in_processes(before)}, with {plan.batch_size * plan.accumulation * before} rows in a "
+            f"step, which {in_processes(now)} cannot share evenly",
+            f"go on with {in_processes(before)} (resources.gpus, resources.nodes and processesPerNode), or with a number that "
+            "divides these rows, or start over with another output.uri",
+            Reason.OTHER_PROCESSES,
+        )
     size = next(size for size in range(min(plan.batch_size, rows), 0, -1) if rows % size == 0)
     return replace(plan, batch_size=size, accumulation=rows // size, processes=now)
 

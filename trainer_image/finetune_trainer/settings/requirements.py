@@ -1,9 +1,10 @@
-"""Checks what training.arguments needs of packages, of the machine and of each other, before anything is read."""
+"""Checks what settings need of packages, of the machine and of each other, before anything is read."""
 
 import dataclasses
 import os
 import shutil
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -14,14 +15,11 @@ from transformers.training_args import OptimizerNames
 from transformers.utils.import_utils import is_liger_kernel_available
 
 from finetune_api.reasons import Reason
-from finetune_api.run import RunConfig
+from finetune_api.training import Lora
 from finetune_trainer.base.errors import TrainerError, bad_configuration
-from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
-from finetune_trainer.settings.arguments import STEERED_BY_EVALUATION
 
 _SOME_STEPS = 1000
-_WITHOUT_WARMUP = ("constant", *STEERED_BY_EVALUATION)
 
 
 def check_requirements(given: Mapping[str, Any], learning_rate: float, use_cpu: bool) -> None:
@@ -42,6 +40,30 @@ def check_requirements(given: Mapping[str, Any], learning_rate: float, use_cpu: 
         raise _needs("fp16", "a GPU", "use bf16 on a CPU, or leave it out")
     _check_compiler(given, use_cpu)
     check_optimizer(given, learning_rate, use_cpu)
+
+
+def check_quantization(lora: Lora | None, spread: bool) -> None:
+    """Check that what `training.lora.quantization` needs is here.
+
+    Args:
+        spread: Whether fsdp spreads the weights over several processes.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when bitsandbytes is needed and not there, or cannot do what is asked.
+    """
+    if lora is None or lora.quantization is None:
+        return
+    if spread:
+        raise bad_configuration(
+            "training.lora.quantization: quantized weights cannot be spread over processes by fsdp",
+            "set training.parallelism to ddp, where each device holds all of them, or leave quantization out",
+        )
+    if find_spec("bitsandbytes") is None:
+        raise bad_configuration(
+            f"training.lora.quantization: {lora.quantization} needs bitsandbytes, which is not in this image",
+            "add it to the image: pip install 'finetune-operator[trainer,qlora]'; or leave quantization out",
+            Reason.BITS_AND_BYTES_NOT_INSTALLED,
+        )
 
 
 def _check_compiler(given: Mapping[str, Any], use_cpu: bool) -> None:
@@ -83,30 +105,6 @@ def check_optimizer(given: Mapping[str, Any], learning_rate: float, use_cpu: boo
         trainer.create_scheduler(_SOME_STEPS)
     except Exception as error:
         raise _refused("lr_scheduler_type", trainer.args, error) from error
-
-
-def warn_of_odd_steps(config: RunConfig, arguments: TrainingArguments, total_steps: int) -> None:
-    """Warn of what is counted in steps and does not fit into a run of `total_steps`."""
-    warmup = arguments.warmup_steps
-    if warmup >= max(1, total_steps) and SchedulerType(arguments.lr_scheduler_type).value not in _WITHOUT_WARMUP:
-        warn(
-            Reason.WARMUP_LONGER_THAN_RUN,
-            f"training.arguments.warmup_steps: the learning rate rises over {warmup:g} steps, and the run has {total_steps}: "
-            f"it never comes to {config.training.learning_rate:g}; lower it, or give a share of the run, such as 0.1",
-        )
-    evaluation, checkpoints = config.evaluation, config.checkpoints
-    if config.dataset.evaluation and evaluation.steps and evaluation.steps > total_steps:
-        warn(
-            Reason.STEPS_BEYOND_END,
-            f"evaluation.steps: {evaluation.steps} is more than the {total_steps} steps of the run, which is evaluated at its "
-            "end alone",
-        )
-    if checkpoints.steps and checkpoints.steps > total_steps:
-        warn(
-            Reason.STEPS_BEYOND_END,
-            f"checkpoints.steps: {checkpoints.steps} is more than the {total_steps} steps of the run, which is saved at its "
-            "end alone: what is killed before starts over",
-        )
 
 
 def _arguments(given: Mapping[str, Any], learning_rate: float) -> TrainingArguments:

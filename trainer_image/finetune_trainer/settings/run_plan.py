@@ -46,20 +46,16 @@ class RunPlan:
         return make_plan(self.config, self.given, self.device, self.rows, batch)
 
 
-def make_plan(
-    config: RunConfig, given: Mapping[str, Any], device: Device, rows: int, batch: BatchPlan | None = None
-) -> RunPlan:
+def make_plan(config: RunConfig, given: Mapping[str, Any], device: Device, rows: int, batch: BatchPlan) -> RunPlan:
     """Put settings and device together.
 
     Args:
         given: training.arguments, as `check_arguments` returned them.
         rows: Training rows.
-        batch: Where it is not as the settings ask for.
 
     Raises:
         TrainerError: BAD_CONFIGURATION, naming the field of training.arguments.
     """
-    batch = batch or BatchPlan.from_settings(config.training.batch_size, given)
     owned, defaults, of_batch = _owned_values(config, device), _defaults(config, rows, batch), batch.to_arguments()
     asked = {**given, **{name: value for name, value in of_batch.items() if name in given}}
     defaults |= {**device_defaults(given, device), **of_batch}

@@ -18,6 +18,7 @@ from finetune_trainer.run.memory_estimate import (
     sizes_of,
 )
 from finetune_trainer.settings.arguments import check_arguments
+from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.settings.device import SOME_GPU, Device, find_device
 from finetune_trainer.settings.run_plan import RunPlan, make_plan
 
@@ -52,7 +53,9 @@ def config(**training: Any) -> RunConfig:
 
 def plan(device: Device, bf16: bool = False, **training: Any) -> RunPlan:
     run = config(**training)
-    return replace(make_plan(run, check_arguments(run.training.arguments), device, rows=100), bf16=bf16)
+    given = check_arguments(run.training.arguments)
+    batch = BatchPlan.from_settings(run.training.batch_size, given)
+    return replace(make_plan(run, given, device, rows=100, batch=batch), bf16=bf16)
 
 
 def test_full_training_takes_sixteen_bytes_a_weight_and_what_each_token_leaves_behind() -> None:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.settings.batch_plan import BatchPlan, describe, for_processes
 
 
@@ -31,15 +32,16 @@ def test_a_batch_plan_survives_as_numbers() -> None:
 def test_other_processes_have_the_same_rows_in_a_step_with_no_more_at_a_time(
     batch_size: int, accumulation: int, before: int, now: int
 ) -> None:
-    rows = batch_size * accumulation * before
+    rows, plan = batch_size * accumulation * before, BatchPlan(batch_size, accumulation, 8, False)
 
-    same = for_processes(BatchPlan(batch_size, accumulation, 8, False), before, now)
+    if rows % now and before != now:
+        with pytest.raises(TrainerError, match="cannot share evenly"):
+            for_processes(plan, before, now)
+        return
+    same = for_processes(plan, before, now)
 
-    if same is None:
-        assert rows % now
-    else:
-        assert same.batch_size * same.accumulation * now == rows
-        assert same.batch_size <= batch_size
+    assert same.batch_size * same.accumulation * now == rows
+    assert same.batch_size <= batch_size
 
 
 @pytest.mark.parametrize(
@@ -49,13 +51,11 @@ def test_other_processes_have_the_same_rows_in_a_step_with_no_more_at_a_time(
         (1, 2, BatchPlan(2, 1, 8, False, 2)),
         (2, 4, BatchPlan(2, 1, 8, False, 4)),
         (2, 2, BatchPlan(4, 1, 8, False)),
-        (1, 3, None),
     ],
 )
-def test_a_step_of_4_rows_a_process_is_dealt_out_anew(before: int, now: int, after: BatchPlan | None) -> None:
+def test_a_step_of_4_rows_a_process_is_dealt_out_anew(before: int, now: int, after: BatchPlan) -> None:
     assert for_processes(BatchPlan(4, 1, 8, False), before, now) == after
-    if after:
-        assert BatchPlan.from_numbers(after.to_numbers()) == after
+    assert BatchPlan.from_numbers(after.to_numbers()) == after
 
 
 def test_other_processes_are_reported_with_what_keeps_the_rows_of_a_step() -> None:

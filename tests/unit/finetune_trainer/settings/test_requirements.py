@@ -1,6 +1,5 @@
 """What training.arguments needs and is not there is told before anything is read; what can be done is not refused."""
 
-import logging
 from typing import Any
 
 import pytest
@@ -8,12 +7,9 @@ from transformers import TrainingArguments
 from transformers.training_args import OptimizerNames
 from transformers.utils.import_utils import is_liger_kernel_available
 
-from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.settings.arguments import check_arguments
-from finetune_trainer.settings.device import find_device
-from finetune_trainer.settings.requirements import check_requirements, warn_of_odd_steps
-from finetune_trainer.settings.run_plan import make_plan
+from finetune_trainer.settings.requirements import check_requirements
 
 SCHEDULES: dict[str, dict[str, Any] | None] = {
     "linear": None,
@@ -97,46 +93,3 @@ def test_the_check_chooses_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TrainingArguments, "_setup_devices", property(choose))
 
     check()
-
-
-def warnings(caplog: pytest.LogCaptureFixture, **changes: Any) -> list[str]:
-    settings = {
-        "kind": "RunConfig",
-        "task": "text-classification",
-        "model": {"source": "org/model"},
-        "dataset": {"source": "org/data", "train": {"split": "train"}, "evaluation": {"split": "test"}},
-        "output": {"uri": "file:///out"},
-        **changes,
-    }
-    config = RunConfig.model_validate(settings)
-    caplog.clear()
-    with caplog.at_level(logging.WARNING, "finetune_trainer.base.run_warnings"):
-        given = check_arguments(config.training.arguments)
-        plan = make_plan(config, given, find_device(use_cpu=True, processes=1), 100)
-        warn_of_odd_steps(config, plan.arguments, total_steps=100)
-    return [record.getMessage() for record in caplog.records]
-
-
-@pytest.mark.parametrize("steps", [100, 500])
-def test_a_warmup_as_long_as_the_run_is_reported(caplog: pytest.LogCaptureFixture, steps: int) -> None:
-    told = warnings(caplog, training={"arguments": {"warmup_steps": steps}})
-
-    assert len(told) == 1
-    assert f"rises over {steps} steps, and the run has 100" in told[0]
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [{}, {"warmup_steps": 99}, {"warmup_steps": 0.5}, {"warmup_steps": 500, "lr_scheduler_type": "constant"}],
-)
-def test_a_warmup_that_ends_is_not_reported(caplog: pytest.LogCaptureFixture, arguments: dict[str, Any]) -> None:
-    assert warnings(caplog, training={"arguments": arguments}) == []
-
-
-def test_evaluations_and_checkpoints_beyond_the_end_are_reported(caplog: pytest.LogCaptureFixture) -> None:
-    every = {"strategy": "steps", "steps": 500}
-
-    told = warnings(caplog, evaluation=every, checkpoints=every)
-
-    assert [text.partition(":")[0] for text in told] == ["evaluation.steps", "checkpoints.steps"]
-    assert warnings(caplog, evaluation={**every, "steps": 100}, checkpoints={**every, "steps": 100}) == []

@@ -30,7 +30,8 @@ def config(**training: Any) -> RunConfig:
 
 
 def planned(run: RunConfig, device: Device, rows: int) -> RunPlan:
-    return make_plan(run, check_arguments(run.training.arguments), device, rows)
+    given = check_arguments(run.training.arguments)
+    return make_plan(run, given, device, rows, BatchPlan.from_settings(run.training.batch_size, given))
 
 
 def test_settings_arguments_and_defaults_come_together() -> None:

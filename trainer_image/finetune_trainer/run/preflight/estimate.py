@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from finetune_api.reasons import Reason
-from finetune_api.run import RunConfig
+from finetune_api.sources import Preprocessing
 from finetune_trainer.base.hardware import available_memory
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.task_data import TaskData
@@ -27,8 +27,8 @@ from finetune_trainer.run.memory_estimate import (
 )
 from finetune_trainer.run.out_of_memory import free_memory
 from finetune_trainer.run.preflight.findings import Findings, Lengths, to_status
+from finetune_trainer.run.preflight.odd_steps import warn_of_odd_steps
 from finetune_trainer.run.preflight.table import table
-from finetune_trainer.settings.requirements import warn_of_odd_steps
 from finetune_trainer.settings.run_plan import RunPlan
 from finetune_trainer.storage.output import Output
 
@@ -46,8 +46,8 @@ def estimate_run(found: Found, plan: RunPlan, output: Output | None, *, fresh: b
         TrainerError: MODEL or BAD_CONFIGURATION, where such a model cannot be trained as it is asked for.
     """
     config, data = plan.config, found.data
+    lengths, steps = measure_lengths(data, config.preprocessing), count_steps(plan)
     model = load_model(plan, data, replace(found.pretrained, empty=True))
-    lengths, steps = measure_lengths(data, config), count_steps(plan)
     warn_of_odd_steps(config, plan.arguments, steps)
     available = free_memory(plan.device, config.processes)
     sizes = sizes_of(model)
@@ -91,10 +91,10 @@ def report_findings(findings: Findings, state: RunState) -> None:
     logger.info("%s", table(findings))
 
 
-def measure_lengths(data: TaskData, config: RunConfig) -> Lengths:
+def measure_lengths(data: TaskData, settings: Preprocessing) -> Lengths:
     """Of the rows in `data`, as they go into batches."""
     found, limit = np.array(data.train.lengths), data.longest
-    padded = limit is not None and config.preprocessing.padding == "max_length"
+    padded = limit is not None and settings.padding == "max_length"
     return Lengths(
         median=int(np.median(found)),
         p95=int(np.percentile(found, 95)),

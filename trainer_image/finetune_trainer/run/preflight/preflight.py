@@ -7,6 +7,7 @@ from finetune_trainer.run.check import check_settings
 from finetune_trainer.run.find import find
 from finetune_trainer.run.preflight.estimate import estimate_run
 from finetune_trainer.run.preflight.findings import Findings
+from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.settings.device import find_device
 from finetune_trainer.settings.run_plan import make_plan
 from finetune_trainer.storage.claim import check_same_rows, open_output
@@ -34,7 +35,8 @@ def preflight(config: RunConfig, volumes: Volumes, state: RunState, *, for_job: 
         found = find(config, volumes, use_cpu, state, most=None if for_job else SAMPLE)
         if output:
             check_same_rows(output, lambda: found.fingerprints)
-        return estimate_run(found, make_plan(config, arguments, device, found.sequences), output)
+        batch = BatchPlan.from_settings(config.training.batch_size, arguments)
+        return estimate_run(found, make_plan(config, arguments, device, found.sequences, batch), output)
 
 
 def _open(config: RunConfig, volumes: Volumes, for_job: bool) -> Output | None:
