@@ -43,7 +43,7 @@ def load(_: int) -> int:
     """Find and load model and data, as a job does."""
     from transformers import AutoModel, AutoTokenizer
 
-    from finetune_trainer.data.rows import load_rows
+    from finetune_trainer.data.load_rows import load_rows
     from finetune_trainer.models.pretrained import find_pretrained
 
     found = find_pretrained(ModelSource(source=MODEL), {})

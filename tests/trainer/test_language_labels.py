@@ -19,7 +19,7 @@ from tests.trainer.tiny_language import (
 
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.data.rows import load_rows
+from finetune_trainer.data.load_rows import load_rows
 from finetune_trainer.models.pretrained import find_pretrained
 from finetune_trainer.models.tokenizer import load_tokenizer
 from finetune_trainer.tasks import causal_lm, seq2seq

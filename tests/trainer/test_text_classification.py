@@ -12,7 +12,7 @@ from tests.trainer.tiny import Settings, Train, texts
 from tests.trainer.tiny_language import save_t5
 
 from finetune_api.run import RunConfig
-from finetune_trainer.data.rows import load_rows
+from finetune_trainer.data.load_rows import load_rows
 from finetune_trainer.models.pretrained import find_pretrained
 from finetune_trainer.models.tokenizer import load_tokenizer
 from finetune_trainer.tasks import text_classification

@@ -274,7 +274,7 @@ def test_pairs_are_distinguished_by_the_second_text(settings: Settings, train: T
 
 def test_the_drawn_rows_are_those_of_the_tutorial(data: Path) -> None:
     from finetune_api.sources import Dataset
-    from finetune_trainer.data.rows import load_rows
+    from finetune_trainer.data.load_rows import load_rows
 
     source = f"file://{data}/train.csv"
     rows, _ = load_rows(Dataset(source=source, train={"split": "train", "samples": 10, "seed": 7}), {})

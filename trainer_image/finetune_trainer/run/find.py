@@ -10,7 +10,9 @@ from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
 from finetune_trainer.base.hardware import version_of
-from finetune_trainer.data.rows import Rows, load_rows
+from finetune_trainer.data.load_rows import load_rows
+from finetune_trainer.data.readers.errors import data_failures
+from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.sampling import sample_rows
 from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import as_loaded
@@ -73,7 +75,8 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
     report(f"looking for model {config.model.source}")
     pretrained, tokenizer = find_model(config, volumes)
     report(f"reading data set {config.dataset.source}")
-    train, evaluation = load_rows(config.dataset, volumes)
+    with data_failures(config.dataset):
+        train, evaluation = load_rows(config.dataset, volumes)
     task, some, some_more = task_named(config.task), train, evaluation
     if most is not None:
         column = task.label_column(config)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from finetune_api.sources import Dataset as DatasetSettings
-from finetune_trainer.data.rows import Rows, load_rows
+from finetune_trainer.data.load_rows import load_rows
+from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.sampling import sample_rows
 
 ROWS = {"text": ["a film", "a book", "a day"], "label": ["good", "bad", "good"], "id": [1, 2, 3]}

@@ -8,7 +8,7 @@ import pytest
 from tests.trainer.tiny import make_tokenizer
 
 from finetune_api.sources import Dataset as DatasetSettings
-from finetune_trainer.data.rows import load_rows
+from finetune_trainer.data.load_rows import load_rows
 from finetune_trainer.data.tokenizing import Batch, as_loaded, encode_texts, tokenized
 
 ROWS = {"text": ["a film", "a book and a day"], "note": ["x", "y"]}

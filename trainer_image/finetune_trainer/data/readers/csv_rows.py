@@ -111,11 +111,10 @@ def read_csv(files: Sequence[DataFile], texts: frozenset[str], separator: str | 
     return SplitTables(features, tables, doubts)
 
 
-def header_of(file: DataFile) -> list[str]:
-    """The names of the columns. Empty where there are none."""
-    with text_of(file) as text:
-        rows = csv.reader(text, delimiter="\t" if file.suffix == ".tsv" else ",")
-        return next((fields for fields in rows if fields), [])
+def header_of(file: DataFile, text: TextIO) -> list[str]:
+    """The names of the columns of a file with this text. Empty where there are none."""
+    rows = csv.reader(text, delimiter="\t" if file.suffix == ".tsv" else ",")
+    return next((fields for fields in rows if fields), [])
 
 
 def other_separator(header: Sequence[str]) -> str | None:

@@ -19,7 +19,7 @@ from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.data.readers import csv_rows, json_rows, parquet_rows
-from finetune_trainer.data.readers.decoding import DataFile
+from finetune_trainer.data.readers.decoding import DataFile, text_of
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 """Reader of each suffix."""
@@ -190,6 +190,20 @@ def unknown_name(source: str, name: str, known: Sequence[str] = ()) -> TrainerEr
     )
 
 
+def check_saved_name(source: str, name: str | None, saved: set[str | None]) -> None:
+    """Check the name of a configuration against what `save_to_disk` wrote, which may know of which one it was.
+
+    Raises:
+        TrainerError: DATA when it was another one.
+    """
+    known = {each for each in saved if each is not None} - {"default"}
+    if name is None or name in known:
+        return
+    if known:
+        raise unknown_name(source, name, sorted(known))
+    warn(Reason.NAME_IGNORED, f"dataset.name '{name}': {source} was saved without the name of a configuration")
+
+
 def _data_file(folder: Path, path: str) -> DataFile:
     at = Path(path)
     return DataFile(at, str(at.relative_to(folder)) if at.is_relative_to(folder) else path)
@@ -223,10 +237,27 @@ def _check_other_files(source: str, folder: Path, splits: dict[str, list[DataFil
             f"{listed(file.name for file in missed)} would be left out",
             "write all of them in one format, keep the others in another folder, or say in a README.md (`configs`) which to read",
         )
+    _warn_of_unread(source, [file.name for file in others])
+
+
+def warn_of_unread_files(source: str, read: Sequence[str], every: Sequence[str]) -> None:
+    """Warn of files of rows of a repository that are in no split. A data set with configurations lists those that are."""
+    others = [
+        str(name)
+        for name in map(PurePosixPath, every)
+        if str(name) not in read
+        and name.suffix.lower() in FORMATS
+        and name.name not in FILES_TO_IGNORE
+        and not any(part.startswith((".", "__")) for part in name.parts)
+    ]
+    _warn_of_unread(source, others)
+
+
+def _warn_of_unread(source: str, others: Sequence[str]) -> None:
     if others:
         warn(
             Reason.FILES_NOT_READ,
-            f"{source}: by their names or format these belong to no split, and are not read: {listed((file.name for file in others), 8)}",
+            f"{source}: by their names or format these belong to no split, and are not read: {listed(others, 8)}",
         )
 
 
@@ -249,18 +280,11 @@ def _every(folder: Path) -> list[DataFile]:
 def columns_of(file: DataFile) -> list[str]:
     """The columns of the first row of a file; none where it cannot be read as what its suffix says."""
     try:
-        match FORMATS.get(file.suffix):
-            case "csv":
-                return csv_rows.header_of(file)
-            case "json":
-                return list(json_rows.first_row(file))
-            case _:
-                return parquet_rows.columns_of(file)
+        if FORMATS.get(file.suffix) == "parquet":
+            return parquet_rows.columns_of(file)
+        with text_of(file) as text:
+            return (
+                csv_rows.header_of(file, text) if FORMATS.get(file.suffix) == "csv" else json_rows.keys_of(file, text)
+            )
     except (TrainerError, csv.Error, json.JSONDecodeError):
         return []
-
-
-def used_columns(columns: Any) -> frozenset[str]:
-    """The columns that a task may read."""
-    asked = {name.split(".")[0] for name in columns.model_dump().values() if name}
-    return frozenset(asked | {"messages", "conversations", "prompt", "completion", "instruction", "output"})

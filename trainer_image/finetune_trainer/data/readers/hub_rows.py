@@ -1,21 +1,23 @@
 """Data sets of the Hub: csv and json files are read as those of a folder are, all else by `datasets`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import datasets
-from datasets.data_files import FILES_TO_IGNORE
 from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.base.text import listed
-from finetune_trainer.data.readers.files import FORMATS, Found, check_own_files, find_files, read_card, used_columns
+from finetune_trainer.data.readers.files import (
+    FORMATS,
+    Found,
+    check_own_files,
+    find_files,
+    read_card,
+    warn_of_unread_files,
+)
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.hub_errors import explain_hub_error
 from finetune_trainer.storage.hub_files import check_shared_files
@@ -34,15 +36,27 @@ class HubFiles:
     commit: str
 
 
-def hub_files(settings: DatasetSettings) -> HubFiles | None:
+def hub_files(settings: DatasetSettings, used: frozenset[str]) -> HubFiles | None:
     """The files that hold the rows, once they are here; None where `datasets` has to read them.
+
+    Args:
+        used: As for `find_files`.
 
     Raises:
         TrainerError: As `find_files`; besides what the Hub's libraries raise.
     """
-    repository, token = hub_id(settings.source), hub_token("dataset")
     # The Hub's own viewer is a host of its own, which other endpoints have not.
     datasets.config.USE_PARQUET_EXPORT = constants.ENDPOINT == "https://huggingface.co"
+    folder = _bring(settings)
+    if folder is None:
+        return None
+    found = find_files(settings.source, folder, settings.name, used)
+    return HubFiles(found, folder.name) if found.is_ours else None
+
+
+def _bring(settings: DatasetSettings) -> Path | None:
+    """The folder with the files that hold the rows; None where `datasets` has to read them."""
+    repository, token = hub_id(settings.source), hub_token("dataset")
     use_hub("datasets", repository)
     try:
         beside = snapshot_download(
@@ -57,7 +71,7 @@ def hub_files(settings: DatasetSettings) -> HubFiles | None:
         there = _at_hand(repository, settings.revision) if failure and failure.exit_code == ExitCode.INTERNAL else None
         if there is None:
             raise
-        return _found(settings, there)
+        return there
     use(Path(builder.cache_dir))
     if builder.hash is not None:
         check_shared_files("dataset", repository, builder.hash, token)
@@ -65,15 +79,16 @@ def hub_files(settings: DatasetSettings) -> HubFiles | None:
         return None
     files = [url.partition(f"@{builder.hash}/")[2] for urls in builder.config.data_files.values() for url in urls]
     if builder.config.name == "default":
-        _warn_of_unread_files(settings.source, files, HfApi().list_repo_files(
+        warn_of_unread_files(settings.source, files, HfApi().list_repo_files(
             repository, repo_type="dataset", revision=settings.revision, token=token
         ))  # fmt: skip
     if builder.name not in _TEXT_FORMATS or not all(files):
         return None
-    folder = snapshot_download(
-        repository, repo_type="dataset", revision=settings.revision, token=token, allow_patterns=[*files, *_CARD]
+    return Path(
+        snapshot_download(
+            repository, repo_type="dataset", revision=settings.revision, token=token, allow_patterns=[*files, *_CARD]
+        )
     )
-    return _found(settings, Path(folder))
 
 
 def _at_hand(repository: str, revision: str) -> Path | None:
@@ -83,25 +98,3 @@ def _at_hand(repository: str, revision: str) -> Path | None:
     except (LocalEntryNotFoundError, OSError):
         return None
     return folder if any(path.suffix in FORMATS for path in folder.rglob("*")) else None
-
-
-def _found(settings: DatasetSettings, folder: Path) -> HubFiles | None:
-    found = find_files(settings.source, folder, settings.name, used_columns(settings.columns))
-    return HubFiles(found, folder.name) if found.is_ours else None
-
-
-def _warn_of_unread_files(source: str, read: Sequence[str], every: Sequence[str]) -> None:
-    """Warn of files of rows that are in no split. A data set with configurations lists those that are."""
-    others = [
-        name
-        for name in map(PurePosixPath, every)
-        if str(name) not in read
-        and name.suffix.lower() in FORMATS
-        and name.name not in FILES_TO_IGNORE
-        and not any(part.startswith((".", "__")) for part in name.parts)
-    ]
-    if others:
-        warn(
-            Reason.FILES_NOT_READ,
-            f"{source}: by their names or format these belong to no split, and are not read: {listed(map(str, others), 8)}",
-        )

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TextIO
 
 import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -78,9 +78,9 @@ def read_json(files: Sequence[DataFile]) -> SplitTables:
     return SplitTables(features, tables, doubts)
 
 
-def first_row(file: DataFile) -> dict[str, Any]:
-    """The first object of the file. Empty where there is none."""
-    return next((row.values for row in _rows(file)), {})
+def keys_of(file: DataFile, text: TextIO) -> list[str]:
+    """The keys of the first object of a file with this text. Empty where there is none."""
+    return next((list(row.values) for row in _rows(file, text)), [])
 
 
 def _scan(file: DataFile) -> _Scan:
@@ -116,9 +116,10 @@ def _mixed(column: str, scans: Sequence[_Scan]) -> Doubt | None:
 
 
 def _chunks(file: DataFile) -> Iterator[list[_Row]]:
-    rows = _rows(file)
-    while chunk := list(_some(rows)):
-        yield chunk
+    with text_of(file) as text:
+        rows = _rows(file, text)
+        while chunk := list(_some(rows)):
+            yield chunk
 
 
 def _some(rows: Iterator[_Row]) -> Iterator[_Row]:
@@ -130,18 +131,17 @@ def _some(rows: Iterator[_Row]) -> Iterator[_Row]:
             return
 
 
-def _rows(file: DataFile) -> Iterator[_Row]:
-    with text_of(file) as text:
-        lines = ((number, line) for number, line in enumerate(text, start=1) if line.strip())
-        number, first = next(lines, (0, ""))
-        if first.lstrip().startswith("[") or _is_part(first):
-            yield from _of_whole(file, number, first + text.read())
-        elif first:
-            second = next(lines, None)
-            if second is None and (rows := _of_pandas(_parsed(file, number, first))):
-                yield from _entries(file, rows, len(first))
-            else:
-                yield from _of_lines(file, chain([(number, first)], [second] if second else [], lines))
+def _rows(file: DataFile, text: TextIO) -> Iterator[_Row]:
+    lines = ((number, line) for number, line in enumerate(text, start=1) if line.strip())
+    number, first = next(lines, (0, ""))
+    if first.lstrip().startswith("[") or _is_part(first):
+        yield from _of_whole(file, number, first + text.read())
+    elif first:
+        second = next(lines, None)
+        if second is None and (rows := _of_pandas(_parsed(file, number, first))):
+            yield from _entries(file, rows, len(first))
+        else:
+            yield from _of_lines(file, chain([(number, first)], [second] if second else [], lines))
 
 
 def _is_part(line: str) -> bool:

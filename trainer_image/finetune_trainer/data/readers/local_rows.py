@@ -1,0 +1,53 @@
+"""Data sets in files of one's own: a file, a folder of them, or what `save_to_disk` wrote."""
+
+from typing import TypeAlias
+
+import datasets
+
+from finetune_api.reasons import Reason
+from finetune_api.sources import Dataset as DatasetSettings
+from finetune_trainer.base.errors import data_error
+from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.data.readers.files import Found, check_saved_name, find_files, one_file
+from finetune_trainer.data.readers.row_cache import cache_folder
+from finetune_trainer.storage.download import find_source
+from finetune_trainer.storage.uris import Volumes
+
+Splits: TypeAlias = datasets.Dataset | datasets.DatasetDict
+"""What `datasets` reads: one split, or several by their names."""
+
+
+def local_files(settings: DatasetSettings, volumes: Volumes, used: frozenset[str]) -> Found | Splits:
+    """Files that we read; or the splits, where `datasets` reads them.
+
+    Args:
+        used: As for `find_files`.
+
+    Raises:
+        TrainerError: As `find_source` and `find_files`; DATA where there is nothing.
+    """
+    if settings.revision != "main":
+        warn(
+            Reason.REVISION_IGNORED,
+            f"dataset.revision: {settings.source} has no revisions as a data set of the Hub has",
+        )
+    path = find_source(settings.source, "dataset", volumes)
+    if not path.exists():
+        raise data_error(
+            Reason.DATASET_NOT_FOUND, f"{settings.source}: there is nothing at {path}", "check dataset.source"
+        )
+    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+        saved: Splits = datasets.load_from_disk(str(path))
+        each = saved.values() if isinstance(saved, datasets.DatasetDict) else [saved]
+        check_saved_name(settings.source, settings.name, {split.info.config_name for split in each})
+        return saved
+    if path.is_file():
+        return one_file(settings.source, path, settings.name)
+    found = find_files(settings.source, path, settings.name, used)
+    if found.is_ours:
+        return found
+    folder = cache_folder(
+        "folders", found.splits, settings.name, (path / "README.md").exists() and (path / "README.md").read_text()
+    )
+    splits: Splits = datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder))
+    return splits
