@@ -259,8 +259,7 @@ def test_too_few_gpus_are_reported_with_how_many_would_do(
 def test_the_memory_of_the_machine_is_not_that_of_the_one_that_trains(
     settings: Settings, prepare_for_job: PrepareForJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("run.out_of_memory", "run.preflight.estimate"):
-        monkeypatch.setattr(f"finetune_trainer.{module}.available_memory", lambda: 1)
+    monkeypatch.setattr("finetune_trainer.run.preflight.estimate.available_memory", lambda: 1)
 
     code, final = prepare_for_job(settings)
 

@@ -29,7 +29,7 @@ def prepare(
 ) -> Prepare:
     """Runs the command in this process. Returns its exit code, and what it printed or logged."""
     monkeypatch.setenv(ENV_TERMINATION_LOG, str(tmp_path / "termination-log"))
-    monkeypatch.setattr("finetune_trainer.run.out_of_memory.available_memory", lambda: 2**30)
+    monkeypatch.setattr("finetune_trainer.run.preflight.estimate.available_memory", lambda: 2**30)
 
     def run(settings: Settings, *arguments: str) -> tuple[int, str]:
         YAML().dump(settings, tmp_path / "run.yaml")
@@ -131,8 +131,7 @@ def test_a_missing_label_among_many_is_found(
 
 
 def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("run.out_of_memory", "run.preflight.estimate"):
-        monkeypatch.setattr(f"finetune_trainer.{module}.available_memory", lambda: 80_000)
+    monkeypatch.setattr("finetune_trainer.run.preflight.estimate.available_memory", lambda: 80_000)
     settings["training"]["lora"] = {"rank": 2, "merge": True}
 
     code, said = prepare(settings)
@@ -162,7 +161,7 @@ def test_too_little_room_for_the_output_is_a_warning(
 def test_a_run_with_too_little_memory_warns_and_tries(
     settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetune_trainer.run.out_of_memory.available_memory", lambda: 300_000)
+    monkeypatch.setattr("finetune_trainer.run.preflight.estimate.available_memory", lambda: 300_000)
     settings["training"]["epochs"] = 0.1
 
     ended = train(settings)

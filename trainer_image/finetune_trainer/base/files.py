@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -70,6 +71,32 @@ def remove_folder(folder: Path, trash: Path) -> None:
     if folder.exists():
         folder.rename(doomed)
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def replace_folder(place: Path, prefix: str, write: Callable[[Path], None]) -> None:
+    """Replace the folder at `place` by one that `write` fills, whole or not at all.
+
+    Args:
+        prefix: What the names of folders begin with that are beside it meanwhile.
+    """
+    fresh, old = (place.with_name(f"{prefix}{uuid.uuid4().hex}") for _ in range(2))
+    write(fresh)
+    for path in files_below(fresh):
+        sync_file(path)
+    sync_folders(fresh)
+    if place.exists():
+        place.rename(old)
+        fresh.rename(place)
+        shutil.rmtree(old)
+    else:
+        fresh.rename(place)
+    sync_folder(place.parent)
+
+
+def digest_of(files: Iterable[Path], folder: Path) -> str:
+    """Return `sha256:…` over the lines that `sha256sum` prints for the files below `folder`, in their order."""
+    lines = "".join(f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
 
 
 def sha256_of(path: Path) -> str:

@@ -1,24 +1,17 @@
 """Reads the rows to train and evaluate on: from the Hub, from files, or from what `save_to_disk` wrote."""
 
 import logging
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import Any
 
 import datasets
-import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
 
-from finetune_api.reasons import Reason
-from finetune_api.sources import Columns, Split
+from finetune_api.sources import Columns
 from finetune_api.sources import Dataset as DatasetSettings
-from finetune_trainer.base.errors import bad_configuration, data_error
-from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.data.readers.files import Found
 from finetune_trainer.data.readers.hub_rows import hub_files
 from finetune_trainer.data.readers.local_rows import Splits, local_files
-from finetune_trainer.data.readers.row_cache import Doubts, kept_rows
+from finetune_trainer.data.readers.row_cache import kept_rows
 from finetune_trainer.data.rows import Rows
+from finetune_trainer.data.select_rows import Loaded, select_rows
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
 
@@ -36,29 +29,10 @@ def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows |
             see `data_failures`.
     """
     loaded = _load(settings, volumes)
-    loaded = replace(loaded, splits=_with_fields(loaded.splits, settings.columns))
-    train = _take(settings.source, loaded, settings.train)
-    return train, _take(settings.source, loaded, settings.evaluation) if settings.evaluation else None
+    return select_rows(settings.source, loaded, settings.columns, settings.train, settings.evaluation)
 
 
-def _with_fields(splits: datasets.DatasetDict, columns: Columns) -> datasets.DatasetDict:
-    """With the fields of a column as columns of their own, such as translation.en, where one is asked for."""
-    dotted = {name for name in columns.model_dump().values() if name and "." in name}
-    return datasets.DatasetDict(
-        {name: split if dotted <= set(split.column_names) else split.flatten() for name, split in splits.items()}
-    )
-
-
-@dataclass(frozen=True)
-class _Loaded:
-    """The rows of all splits."""
-
-    splits: datasets.DatasetDict
-    doubts: Doubts = field(default_factory=dict)
-    commit: str | None = None
-
-
-def _load(settings: DatasetSettings, volumes: Volumes) -> _Loaded:
+def _load(settings: DatasetSettings, volumes: Volumes) -> Loaded:
     texts, used = _texts(settings.columns), _used_columns(settings.columns)
     commit: str | None = None
     found: Found | Splits
@@ -71,8 +45,8 @@ def _load(settings: DatasetSettings, volumes: Volumes) -> _Loaded:
             hub_id(settings.source), name=settings.name, revision=settings.revision, token=hub_token("dataset")
         )
     if isinstance(found, Found):
-        return _Loaded(*kept_rows(found, texts), commit)
-    return _Loaded(datasets.DatasetDict({"train": found}) if isinstance(found, datasets.Dataset) else found)
+        return Loaded(*kept_rows(found, texts), commit)
+    return Loaded(datasets.DatasetDict({"train": found}) if isinstance(found, datasets.Dataset) else found)
 
 
 def _used_columns(columns: Columns) -> frozenset[str]:
@@ -85,56 +59,3 @@ def _texts(columns: Columns) -> frozenset[str]:
     """Columns that hold text, also where all of it looks like numbers."""
     texts = {columns.text, columns.text_pair, columns.target, columns.messages, columns.prompt, columns.completion}
     return (frozenset(name for name in texts if name) | _TEXTS) - {columns.label, columns.tags}
-
-
-def _take(source: str, loaded: _Loaded, wanted: Split) -> Rows:
-    splits = loaded.splits
-    lengths = {name: len(split) for name, split in splits.items()}
-    try:
-        slices = datasets.ReadInstruction.from_spec(wanted.split).to_absolute(lengths)
-    except (ValueError, AssertionError) as error:
-        if wanted.split.split("[")[0] not in lengths:
-            raise data_error(
-                Reason.SPLIT_NOT_FOUND,
-                f"there is no split '{wanted.split}', only {listed(lengths)}"
-                f"{did_you_mean(wanted.split.split('[')[0], lengths)}",
-                "set split of dataset.train or dataset.evaluation to one that is there; a single file has the split train",
-            ) from error
-        raise bad_configuration(
-            f"split '{wanted.split}': {str(error).splitlines()[0]}", "slices look like train[:80%] or test[100:200]"
-        ) from error
-    if empty := next((part.splitname for part in slices if not lengths[part.splitname]), None):
-        where = f" in split '{empty}'" if len(lengths) > 1 else ""
-        raise data_error(Reason.NO_ROWS, f"{source} has no rows{where}")
-    slices = [part for part in slices if part.to > part.from_]
-    parts = [splits[part.splitname].select(range(part.from_, part.to)) for part in slices]
-    if not parts:
-        raise data_error(Reason.NO_ROWS, f"split '{wanted.split}' has no rows")
-    dataset = parts[0] if len(parts) == 1 else _joined(parts, slices)
-    positions = np.concatenate([np.arange(part.from_ + 1, part.to + 1) for part in slices])
-    names = np.repeat(np.array([part.splitname for part in slices], object), [part.to - part.from_ for part in slices])
-    odd = {column: doubt for part in slices for column, doubt in loaded.doubts.get(part.splitname, {}).items()}
-    rows = Rows(dataset, positions, names, wanted.split, odd, loaded.commit)
-    if wanted.samples is None:
-        return rows
-    if wanted.samples > len(dataset):
-        logger.info("split '%s' has only %d rows, all are taken", wanted.split, len(dataset))
-    # The same rows as dataset.shuffle(seed).select(range(samples)), with their positions known.
-    return rows.select(np.random.default_rng(wanted.seed).permutation(len(dataset))[: wanted.samples])
-
-
-def _joined(parts: list[datasets.Dataset], slices: list[Any]) -> datasets.Dataset:
-    try:
-        return datasets.concatenate_datasets(parts)
-    except (ValueError, TypeError, pa.ArrowInvalid) as error:
-        one, other = next((a, b) for a, b in pairwise(range(len(parts))) if parts[a].features != parts[b].features)
-        raise data_error(
-            Reason.COLUMNS_DIFFER,
-            f"splits '{slices[one].splitname}' and '{slices[other].splitname}' cannot be joined: one has "
-            f"{_described(parts[one])}, the other {_described(parts[other])}",
-            "write them with the same columns and types",
-        ) from error
-
-
-def _described(rows: datasets.Dataset) -> str:
-    return listed(f"{name} ({getattr(kind, 'dtype', type(kind).__name__)})" for name, kind in rows.features.items())

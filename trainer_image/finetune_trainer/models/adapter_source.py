@@ -4,31 +4,20 @@ With `training.lora` the adapter itself is trained on; without, it is added to t
 """
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from transformers import PreTrainedModel
+from typing import Any
 
 from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_api.training import Lora, Task
 from finetune_trainer.base.errors import bad_configuration, model_error
-from finetune_trainer.base.text import listed
 from finetune_trainer.models.files_here import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from finetune_trainer.models.model_files import read_settings
 from finetune_trainer.models.weight_files import WEIGHTS, Tensors, local_tensors
 from finetune_trainer.storage.layout import BASE
 from finetune_trainer.storage.uris import is_hub_id
-
-logger = logging.getLogger(__name__)
-
-if TYPE_CHECKING:
-    from peft import PeftModel
 
 
 @dataclass(frozen=True)
@@ -136,96 +125,3 @@ def check_adapter(adapter: Adapter, lora: Lora | None, task: Task, peft_types: M
             f"training.lora: {adapter.source} is an adapter with settings of its own: {'; '.join(differ)}",
             "leave these out: training goes on with the adapter's; or set model.source to its base to begin another",
         )
-
-
-def check_shapes(model: PreTrainedModel, adapter: Adapter) -> None:
-    """What an adapter has in place of a part of its base, such as a classifier's head, is as large as that.
-
-    Raises:
-        TrainerError: MODEL, naming it.
-    """
-    own = model.state_dict()
-    for name, tensor in (adapter.tensors or {}).items():
-        if name in own and own[name].shape != tensor.shape:
-            shapes = f"{tuple(tensor.shape)} there, and {tuple(own[name].shape)} is needed"
-            raise _unfit(adapter.source, f"{name} has the shape {shapes}")
-
-
-def go_on(model: PreTrainedModel, adapter: Adapter, fresh: list[str], commit: str | None, empty: bool) -> "PeftModel":
-    """The model with an adapter that was trained before, to train it on.
-
-    Args:
-        fresh: Modules that hold what starts at random in the model.
-        commit: Of the base, on the Hub.
-        empty: As for `adapted`.
-
-    Raises:
-        TrainerError: MODEL when it is not one of this model, or lacks what starts at random here.
-    """
-    check_shapes(model, adapter)
-    found = adapted(model, adapter.folder, adapter.source, empty)
-    settings: Any = found.peft_config["default"]
-    saved = settings.modules_to_save or ()
-    if left := [name for name in fresh if not any(f".{name}".endswith(f".{kept}") for kept in saved)]:
-        raise model_error(
-            Reason.ADAPTER_DOES_NOT_FIT,
-            f"the adapter {adapter.source} has no {listed(left)}, which its base {adapter.base.source} lacks as well",
-            "set model.source to the base, to begin an adapter for this task",
-        )
-    settings.revision = commit
-    logger.info("going on from the adapter %s: rank %s, alpha %s", adapter.source, settings.r, settings.lora_alpha)
-    return found
-
-
-def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = False) -> "PeftModel":
-    """`model` with the adapter in a folder, to be trained on.
-
-    Args:
-        empty: Whether weights have shapes only; then those of the adapter are not read.
-
-    Raises:
-        TrainerError: MODEL when the adapter is not one of this model, or for other classes.
-    """
-    from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
-
-    settings = PeftConfig.from_pretrained(str(folder))
-    settings.inference_mode = False
-    settings.base_model_name_or_path = model.name_or_path
-    try:
-        with outdated_names():
-            found: PeftModel = get_peft_model(model, settings, low_cpu_mem_usage=empty)
-            if empty:
-                return found
-            result: Any = set_peft_model_state_dict(found, load_peft_weights(str(folder), device="cpu"))
-    except (RuntimeError, ValueError, KeyError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise _unfit(
-            source, (lines[1] if "size mismatch" in str(error) and len(lines) > 1 else lines[0])[:300]
-        ) from error
-    trained = {name for name, weight in found.named_parameters() if weight.requires_grad}
-    if left := sorted(result.unexpected_keys) or sorted(trained.intersection(result.missing_keys)):
-        raise _unfit(source, f"weights such as {listed(left, 2)} are in one of the two only")
-    return found
-
-
-def merged(base: PreTrainedModel, folder: Path, source: str) -> PreTrainedModel:
-    """`base` with the adapter in a folder added to its weights, all of which can be trained."""
-    with outdated_names():
-        whole: PreTrainedModel = adapted(base, folder, source).merge_and_unload()
-    return whole.requires_grad_()  # peft has switched it off
-
-
-@contextmanager
-def outdated_names() -> Iterator[None]:
-    """peft uses names that transformers has given up, which no user can help."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
-
-
-def _unfit(source: str, why: str) -> Exception:
-    return model_error(
-        Reason.ADAPTER_DOES_NOT_FIT,
-        f"the adapter {source} does not fit its base, or was trained for other classes: {why}",
-        "use the very base that it was trained for, and data with the same labels; or set model.source to the base",
-    )

@@ -40,8 +40,12 @@ def bring(settings: ModelSource, volumes: Volumes) -> tuple[Path, str | None]:
     Raises:
         TrainerError: MODEL when there is no model; besides what the Hub's libraries raise.
     """
-    if not is_hub_id(settings.source):
-        return find_source(settings.source, "model", volumes), None
+    if is_hub_id(settings.source):
+        return _from_hub(settings)
+    return find_source(settings.source, "model", volumes), None
+
+
+def _from_hub(settings: ModelSource) -> tuple[Path, str]:
     repository, token = hub_id(settings.source), hub_token("model")
     use_hub("models", repository)
     # The commit of the revision now, so that all files are of the same one. Works from the cache too.

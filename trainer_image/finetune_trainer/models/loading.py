@@ -19,7 +19,7 @@ from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import model_error
 from finetune_trainer.base.text import listed
-from finetune_trainer.models.adapter_source import check_shapes, merged
+from finetune_trainer.models.adapted import check_shapes, merged
 from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.generating import repair_generation
 from finetune_trainer.models.model_files import check_generates_by_itself

@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from finetune_api.training import Lora
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.text import did_you_mean, listed
-from finetune_trainer.models.adapter_source import go_on, outdated_names
+from finetune_trainer.models.adapted import go_on, outdated_names
 from finetune_trainer.models.loading import Loaded
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.storage.uris import is_hub_id

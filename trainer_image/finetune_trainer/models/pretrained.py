@@ -1,6 +1,5 @@
 """Finds the pretrained model: where it is, at which revision, what its files hold."""
 
-import hashlib
 import logging
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +12,7 @@ from transformers import AutoModel
 from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError, model_error
-from finetune_trainer.base.files import sha256_of
+from finetune_trainer.base.files import digest_of
 from finetune_trainer.models.adapter_source import Adapter, find_adapter
 from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.files_here import CONFIG, bring
@@ -138,7 +137,4 @@ def _arguments(commit: str | None) -> dict[str, Any]:
 
 
 def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
-        digest.update(f"{sha256_of(path)}  {path.name}\n".encode())
-    return f"sha256:{digest.hexdigest()}"
+    return digest_of(sorted({path for pattern in _FILES for path in folder.glob(pattern)}), folder)

@@ -78,5 +78,5 @@ def attempt(prepared: Prepared, progress: RunProgress) -> SavedCheckpoint | Shor
 
 def _is_done(last: SavedCheckpoint, total_steps: int, prepared: Prepared, progress: RunProgress) -> bool:
     """Return whether no step comes after `last`, and it is evaluated."""
-    evaluated = prepared.data.evaluation is None or progress.recorder.is_evaluated(last.step)
+    evaluated = prepared.data.evaluation is None or bool(progress.history.evaluation_at(last.step))
     return evaluated and progress.is_over(last.step, total_steps)

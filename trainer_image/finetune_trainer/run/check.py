@@ -22,9 +22,9 @@ def check_settings(config: RunConfig, *, here: bool = True) -> tuple[dict[str, A
         TrainerError: BAD_CONFIGURATION or DEVICE.
     """
     arguments = check_arguments(config.training.arguments)
-    training, processes = config.training, config.nodes * config.processes
-    check_quantization(training.lora, spread=training.parallelism == "fsdp" and processes > 1)
     use_cpu = choose_cpu(config.gpus) if here or not config.gpus else False
     check_engine(config, arguments, use_cpu)
+    training, processes = config.training, config.nodes * config.processes
+    check_quantization(training.lora, spread=training.parallelism == "fsdp" and processes > 1)
     check_requirements(arguments, training.learning_rate, use_cpu)
     return arguments, use_cpu

@@ -1,18 +1,15 @@
 """Writes the model as `from_pretrained` loads it: whole, or not at all."""
 
-import hashlib
 import shutil
-import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from finetune_api.status import ExportedModel
-from finetune_trainer.base.files import sha256_of, sync_file, sync_folder, sync_folders
+from finetune_trainer.base.files import digest_of, files_below, replace_folder
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.checkpoints.snapshot import restore_use_cache
 from finetune_trainer.engines.engine import Prepared
-from finetune_trainer.models.adapter_source import merged
+from finetune_trainer.models.adapted import merged
 from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.run.merged_model import report_merged
 from finetune_trainer.storage.disk_errors import output_failures
@@ -53,12 +50,13 @@ def export_model(
         for leftover in output.path.glob(f"{EXPORT}*"):
             shutil.rmtree(leftover)
         if lora and lora.merge:
-            _replace(output.adapter, lambda folder: _write_adapter(checkpoint, prepared, folder))
-        files = _replace(output.model, write)
+            replace_folder(output.adapter, EXPORT, lambda folder: _write_adapter(checkpoint, prepared, folder))
+        replace_folder(output.model, EXPORT, write)
+        files = files_below(output.model)
         return ExportedModel(
-            uri=output.uri_of(output.model),
-            digest=_digest(output.model, files),
+            digest=digest_of(files, output.model),
             size_bytes=sum(path.stat().st_size for path in files),
+            uri=output.uri_of(output.model),
         )
 
 
@@ -92,28 +90,3 @@ def _write_merged(checkpoint: SavedCheckpoint, prepared: Prepared, folder: Path)
     merged(base, checkpoint.path, checkpoint.path.name).save_pretrained(folder)
     restore_use_cache(folder, prepared.pretrained.use_cache)
     prepared.tokenizer.save_pretrained(folder)
-
-
-def _replace(place: Path, write: Callable[[Path], None]) -> list[Path]:
-    """Replace the folder at `place` by one that `write` fills. Returns its files by their names."""
-    fresh = place.with_name(f"{EXPORT}{uuid.uuid4().hex}")
-    write(fresh)
-    names = sorted(path.relative_to(fresh) for path in fresh.rglob("*") if path.is_file())
-    for name in names:
-        sync_file(fresh / name)
-    sync_folders(fresh)
-    if place.exists():
-        old = place.with_name(f"{EXPORT}{uuid.uuid4().hex}")
-        place.rename(old)
-        fresh.rename(place)
-        shutil.rmtree(old)
-    else:
-        fresh.rename(place)
-    sync_folder(place.parent)
-    return [place / name for name in names]
-
-
-def _digest(folder: Path, files: list[Path]) -> str:
-    """SHA-256 over the lines that `sha256sum` prints for the files in order of their names."""
-    lines = "".join(f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
-    return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"

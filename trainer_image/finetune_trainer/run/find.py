@@ -1,6 +1,5 @@
 """Finds model and data of the settings. Everything that can be wrong with them comes up here, before the first step."""
 
-import platform
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,8 +7,6 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
-from finetune_api.status import Provenance
-from finetune_trainer.base.hardware import version_of
 from finetune_trainer.data.load_rows import load_rows
 from finetune_trainer.data.readers.errors import data_failures
 from finetune_trainer.data.rows import Rows
@@ -17,19 +14,17 @@ from finetune_trainer.data.sampling import sample_rows
 from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import as_loaded
 from finetune_trainer.data.vocabulary import check_vocabulary
-from finetune_trainer.engines.registry import ENGINES
 from finetune_trainer.models.adapter_source import check_adapter
 from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.pretrained import Pretrained, find_pretrained
 from finetune_trainer.models.quantized import check_quantization
 from finetune_trainer.models.tokenizer import load_tokenizer
 from finetune_trainer.progress.state import RunState
+from finetune_trainer.run.provenance import provenance
 from finetune_trainer.storage import kept_downloads
-from finetune_trainer.storage.uris import Volumes, is_hub_id
-from finetune_trainer.tasks.registry import PEFT_TYPES, TASKS, task_named
+from finetune_trainer.storage.uris import Volumes
+from finetune_trainer.tasks.registry import PEFT_TYPES, task_named
 from finetune_trainer.tasks.task import Inputs, prepare
-
-_LIBRARIES = ("torch", "transformers", "datasets", "evaluate", "accelerate", "finetune-operator")
 
 
 @dataclass(frozen=True)
@@ -84,9 +79,11 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
         some_more = sample_rows(evaluation, most, column) if evaluation else None
     with as_loaded(tokenizer):
         data = prepare(task, Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, report))
+    found = Found(pretrained, tokenizer, train, evaluation, len(some.dataset), data)
     if most is None:  # the fingerprint is of all rows
-        state.set_provenance(_provenance(config, pretrained, train, data.columns))
-    return Found(pretrained, tokenizer, train, evaluation, len(some.dataset), data)
+        fingerprint = str(found.fingerprints["training"])
+        state.set_provenance(provenance(config, pretrained, train.revision, fingerprint))
+    return found
 
 
 def find_model(config: RunConfig, volumes: Volumes) -> tuple[Pretrained, Tokenizer]:
@@ -104,26 +101,3 @@ def find_model(config: RunConfig, volumes: Volumes) -> tuple[Pretrained, Tokeniz
         tokenizer = load_tokenizer(pretrained, source)
     check_vocabulary(tokenizer, pretrained.embeddings, source)
     return pretrained, tokenizer
-
-
-def _provenance(config: RunConfig, pretrained: Pretrained, rows: Rows, columns: list[str]) -> Provenance:
-    libraries = _libraries(config, pretrained)
-    return Provenance(
-        model_revision=pretrained.revision,
-        dataset_revision=rows.revision if is_hub_id(config.dataset.source) else None,
-        dataset_fingerprint=rows.fingerprint(columns),
-        config_digest=config.digest(),
-        versions={"python": platform.python_version(), **{name: version_of(name) for name in libraries}},
-        seed=config.training.seed,
-    )
-
-
-def _libraries(config: RunConfig, pretrained: Pretrained) -> list[str]:
-    lora, engine = config.training.lora, config.training.engine
-    return [
-        *_LIBRARIES,
-        *TASKS[config.task].libraries,
-        *(["peft"] if lora or pretrained.adapter else []),
-        *(["bitsandbytes"] if lora and lora.quantization else []),
-        *ENGINES[engine].packages,
-    ]

@@ -82,6 +82,7 @@ def open_run(
     run, left = config.identity(), _Left()
     with processes.barrier():
         output = (open_output if processes.is_main else find_output)(config.output.uri, run, volumes)
+        hint = read_hint(output) if processes.is_main else None
         store = CheckpointStore(output, run, config.checkpoints.keep)
         if processes.is_main:
             output.fetch_history()
@@ -90,7 +91,7 @@ def open_run(
                 history=output.history.read_text(errors="replace") if output.history.exists() else "",
                 checkpoints=store.saved,
                 saved_by=processes_of(store.newest.path) if store.newest else None,
-                hint=read_hint(output),
+                hint=hint,
             )
     left = processes.broadcast(left, _Left)
     store.adopt(left.checkpoints)

@@ -17,12 +17,10 @@ from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError, causes
-from finetune_trainer.base.hardware import available_memory
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.engines.registry import ENGINES
 from finetune_trainer.run.memory_estimate import estimate_memory, sizes_of
 from finetune_trainer.settings.batch_plan import BatchPlan, describe
-from finetune_trainer.settings.device import Device
 from finetune_trainer.storage.layout import HINT
 from finetune_trainer.storage.output import Output
 
@@ -62,19 +60,6 @@ def _host_shortage(error: BaseException) -> BaseException | None:
         if isinstance(cause, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
             return cause
     return None
-
-
-def free_memory(device: Device, processes: int) -> int | None:
-    """Return the bytes that one of `processes` on this machine can still take: of its GPU's memory, or its share of the CPU's.
-
-    None where nothing is known of it.
-    """
-    if not device.here:
-        return None
-    if device.gpu:
-        return int(torch.cuda.mem_get_info()[0])
-    free = available_memory()
-    return None if free is None else free // processes
 
 
 def release_memory() -> None:

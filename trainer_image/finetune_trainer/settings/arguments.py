@@ -67,6 +67,8 @@ _BOUNDS: dict[str, Any] = {
     "logging_steps": Field(gt=0),
 }  # fmt: skip
 """What TrainingArguments leaves unchecked, so that it would only come up in the middle of a run."""
+_PRECISION = ("bf16", "bf16_full_eval", "fp16", "fp16_full_eval", "tf32")
+"""Fields of TrainingArguments that it checks against the device of this machine."""
 _OLD_NAMES = {
     "gradient_checkpointing": "activation_checkpointing",
     "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
@@ -125,7 +127,7 @@ def named_as_here(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_arguments(
-    asked: Mapping[str, Any], defaults: Mapping[str, Any], owned: Mapping[str, Any]
+    asked: Mapping[str, Any], defaults: Mapping[str, Any], owned: Mapping[str, Any], elsewhere: bool = False
 ) -> TrainingArguments:
     """Put TrainingArguments together.
 
@@ -133,10 +135,15 @@ def build_arguments(
         asked: What the user sets.
         defaults: What is chosen where the user sets nothing.
         owned: Fields that the user cannot set.
+        elsewhere: Whether they are for a GPU of another machine: then its precision is left out.
 
     Raises:
         TrainerError: BAD_CONFIGURATION, naming the argument that is refused.
     """
+    if elsewhere:
+        asked, defaults = (
+            {name: value for name, value in each.items() if name not in _PRECISION} for each in (asked, defaults)
+        )
     try:
         arguments = TrainingArguments(**named_as_here({**defaults, **asked, **owned}))
     except Exception as error:  # it raises whatever its checks happen to meet

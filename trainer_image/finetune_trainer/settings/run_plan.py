@@ -13,9 +13,6 @@ from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.settings.device import Device
 from finetune_trainer.settings.device_defaults import device_defaults, trains_in_bf16
 
-_PRECISION = ("bf16", "bf16_full_eval", "fp16", "fp16_full_eval", "tf32")
-"""Fields of TrainingArguments that it checks against the device of this machine."""
-
 
 @dataclass(frozen=True)
 class RunPlan:
@@ -59,20 +56,9 @@ def make_plan(config: RunConfig, given: Mapping[str, Any], device: Device, rows:
     owned, defaults, of_batch = _owned_values(config, device), _defaults(config, rows, batch), batch.to_arguments()
     asked = {**given, **{name: value for name, value in of_batch.items() if name in given}}
     defaults |= {**device_defaults(given, device), **of_batch}
-    if _is_elsewhere(device):
-        asked, defaults = _without_precision(asked), _without_precision(defaults)
-    arguments = build_arguments(asked, defaults, owned)
+    arguments = build_arguments(asked, defaults, owned, elsewhere=device.gpu and not device.here)
     check_loading(arguments, rows, config.nodes * config.processes)
     return RunPlan(config, device, given, rows, batch, arguments, trains_in_bf16(given, device))
-
-
-def _is_elsewhere(device: Device) -> bool:
-    """Return whether it is a GPU of another machine, which TrainingArguments would look for here."""
-    return device.gpu and not device.here
-
-
-def _without_precision(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if name not in _PRECISION}
 
 
 def _owned_values(config: RunConfig, device: Device) -> dict[str, Any]:
@@ -82,7 +68,7 @@ def _owned_values(config: RunConfig, device: Device) -> dict[str, Any]:
         "num_train_epochs": training.epochs,
         "learning_rate": training.learning_rate,
         "seed": training.seed,
-        "use_cpu": not device.gpu or _is_elsewhere(device),
+        "use_cpu": not (device.gpu and device.here),
         "eval_strategy": evaluation.strategy if config.dataset.evaluation else "no",
         "eval_steps": evaluation.steps,
         "save_strategy": checkpoints.strategy,

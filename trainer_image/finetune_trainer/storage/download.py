@@ -45,17 +45,16 @@ def find_source(source: str, role: Role, volumes: Volumes) -> Path:
             f"model.source {source}: a model is a folder, and https:// gives single files only",
             "use a model of the Hub, a bucket (s3://, gs://, az://) or a volume (pvc://)",
         )
-    name = _file_name(source)
     place = WebFile(source) if source.startswith("https://") else Bucket(source, role)
     entries = place.entries()
     if not entries:
         raise nothing_there(source, role)
-    folder = _copy(place, role, entries)
-    return folder / name if entries.keys() == {""} else folder
+    return _copy(place, role, entries)
 
 
 def _copy(place: Bucket | WebFile, role: Role, entries: Mapping[str, Entry]) -> Path:
-    """Return a folder with all files: one that an earlier run has copied, or a new one. It is complete or absent."""
+    """Return a folder with all files, or the only one: of a copy that an earlier run has made, or of a new one. A copy is complete
+    or absent."""
     folder = (shared_root() or cache_folder()) / "sources" / _key(place.uri, entries)
     use(folder)
     with remote_failures(place.uri, role):
@@ -70,7 +69,7 @@ def _copy(place: Bucket | WebFile, role: Role, entries: Mapping[str, Entry]) -> 
                 if shared_root():
                     write_atomically(_digests(folder), json.dumps(_sums(partial)).encode())
                 partial.rename(folder)
-    return folder
+    return folder / _file_name(place.uri) if entries.keys() == {""} else folder
 
 
 def _digests(folder: Path) -> Path:

@@ -116,6 +116,6 @@ def _examples(inputs: Inputs, reading: Reading, split: Split) -> Examples:
     examples = tokenized(rows, split.columns, split.encode, *split.made_by)
     if not reading.may_be_empty:
         check_filled(rows, examples.lengths)
-    check_tokens(rows, examples.dataset, inputs.tokenizer, inputs.pretrained, reading.token_columns)
     check_lengths(rows, examples.lengths, reading.longest)
+    check_tokens(rows, examples.dataset, inputs.tokenizer, inputs.pretrained, reading.token_columns)
     return split.finish(examples)

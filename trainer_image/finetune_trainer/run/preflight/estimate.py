@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from finetune_api.reasons import Reason
 from finetune_api.sources import Preprocessing
@@ -25,10 +26,10 @@ from finetune_trainer.run.memory_estimate import (
     shortage,
     sizes_of,
 )
-from finetune_trainer.run.out_of_memory import free_memory
 from finetune_trainer.run.preflight.findings import Findings, Lengths, to_status
 from finetune_trainer.run.preflight.odd_steps import warn_of_odd_steps
 from finetune_trainer.run.preflight.table import table
+from finetune_trainer.settings.device import Device
 from finetune_trainer.settings.run_plan import RunPlan
 from finetune_trainer.storage.output import Output
 
@@ -46,10 +47,10 @@ def estimate_run(found: Found, plan: RunPlan, output: Output | None, *, fresh: b
         TrainerError: MODEL or BAD_CONFIGURATION, where such a model cannot be trained as it is asked for.
     """
     config, data = plan.config, found.data
+    available = free_memory(plan.device, config.processes)
     lengths, steps = measure_lengths(data, config.preprocessing), count_steps(plan)
     model = load_model(plan, data, replace(found.pretrained, empty=True))
     warn_of_odd_steps(config, plan.arguments, steps)
-    available = free_memory(plan.device, config.processes)
     sizes = sizes_of(model)
     memory, output_bytes = estimate_memory(sizes, plan, lengths.longest), estimate_output(sizes, config)
     if short := shortage(memory, available):
@@ -83,6 +84,19 @@ def estimate_run(found: Found, plan: RunPlan, output: Output | None, *, fresh: b
         output_bytes=output_bytes,
         output_open=output is not None,
     )
+
+
+def free_memory(device: Device, processes: int) -> int | None:
+    """Return the bytes that one of `processes` on this machine can still take: of its GPU's memory, or its share of the CPU's.
+
+    None where nothing is known of it.
+    """
+    if not device.here:
+        return None
+    if device.gpu:
+        return int(torch.cuda.mem_get_info()[0])
+    free = available_memory()
+    return None if free is None else free // processes
 
 
 def report_findings(findings: Findings, state: RunState) -> None:
