@@ -13,8 +13,8 @@ from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_api.training import Lora, Task
 from finetune_trainer.base.errors import bad_configuration, model_error
-from finetune_trainer.models.files_here import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from finetune_trainer.models.model_files import read_settings
+from finetune_trainer.models.model_source import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from finetune_trainer.models.weight_files import WEIGHTS, Tensors, local_tensors
 from finetune_trainer.storage.layout import BASE
 from finetune_trainer.storage.uris import is_hub_id

@@ -15,8 +15,8 @@ from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.files import digest_of
 from finetune_trainer.models.adapter_source import Adapter, find_adapter
 from finetune_trainer.models.failures import model_failures
-from finetune_trainer.models.files_here import CONFIG, bring
 from finetune_trainer.models.model_files import read_config
+from finetune_trainer.models.model_source import CONFIG, bring
 from finetune_trainer.models.special_tokens import count_embeddings
 from finetune_trainer.models.weight_files import Tensors, hub_tensors, local_tensors
 from finetune_trainer.storage.credentials import hub_token
@@ -97,20 +97,23 @@ def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
     with model_failures(settings):
         folder, commit = bring(settings, volumes)
         adapter = find_adapter(folder, settings.source)
-        if adapter is None:
-            return _of_files(folder, commit, settings.source)
+        return _of_base(adapter, volumes) if adapter else _of_files(folder, commit, settings.source)
+
+
+def _of_base(adapter: Adapter, volumes: Volumes) -> Pretrained:
+    """The model that an adapter belongs to, with it."""
     try:
         base = find_pretrained(adapter.base, volumes)
     except TrainerError as error:
         raise TrainerError(
             error.exit_code,
             error.reason,
-            f"{settings.source} is an adapter, and its base cannot be used: {error.message}",
+            f"{adapter.source} is an adapter, and its base cannot be used: {error.message}",
             f"bring the base {adapter.base.source} to where its adapter_config.json says, or write there where it is "
             "(base_model_name_or_path)",
         ) from error
     base.config.update(adapter.head)
-    logger.info("%s is an adapter: its base is %s", settings.source, adapter.base.source)
+    logger.info("%s is an adapter: its base is %s", adapter.source, adapter.base.source)
     return replace(base, adapter=adapter, revision=f"{_digest(adapter.folder)} on {base.revision}")
 
 

@@ -88,7 +88,7 @@ def open_run(
             output.fetch_history()
             store.find()
             left = _Left(
-                history=output.history.read_text(errors="replace") if output.history.exists() else "",
+                history=output.history.read_text(encoding="utf-8", errors="replace") if output.history.exists() else "",
                 checkpoints=store.saved,
                 saved_by=processes_of(store.newest.path) if store.newest else None,
                 hint=hint,
@@ -101,7 +101,7 @@ def open_run(
     if processes.is_main:
         history = History(output.history, output.history_changed)
     else:
-        (own / HISTORY).write_text(left.history)
+        (own / HISTORY).write_text(left.history, encoding="utf-8")
         history = History(own / HISTORY)
     progress = RunProgress.of(config, output, store, history, state, stop, processes)
     progress.resume()

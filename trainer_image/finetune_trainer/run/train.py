@@ -1,5 +1,6 @@
 """One run from start to end: check, open, find, plan, train, export."""
 
+import logging
 import tempfile
 from pathlib import Path
 
@@ -14,12 +15,16 @@ from finetune_trainer.run.check import check_settings
 from finetune_trainer.run.export import export
 from finetune_trainer.run.find import find
 from finetune_trainer.run.opening import open_run
-from finetune_trainer.run.preflight.estimate import estimate_run, report_findings
+from finetune_trainer.run.preflight.estimate import estimate_run
+from finetune_trainer.run.preflight.findings import to_status
+from finetune_trainer.run.preflight.table import table
 from finetune_trainer.settings.device import find_device
 from finetune_trainer.settings.run_plan import make_plan
 from finetune_trainer.storage.claim import check_same_rows
 from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.uris import Volumes
+
+logger = logging.getLogger(__name__)
 
 
 def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) -> Output:
@@ -44,7 +49,8 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
                 if processes.is_main:
                     check_same_rows(output, lambda: found.fingerprints)
                     findings = estimate_run(found, plan, output, fresh=progress.store.newest is None)
-                    report_findings(findings, state)
+                    state.set_preflight(to_status(findings))
+                    logger.info("%s", table(findings))
             last, prepared = train(found, plan, opened, processes)
             state.stage("Exporting", "writing the model")  # of all processes, which wait for the main one
             with processes.barrier():

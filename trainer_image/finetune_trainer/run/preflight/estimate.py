@@ -1,6 +1,5 @@
 """Estimates what a run will be: by its settings, the shapes of its model's weights, and its tokenized rows."""
 
-import logging
 import math
 from collections import Counter
 from dataclasses import replace
@@ -13,7 +12,6 @@ from finetune_api.sources import Preprocessing
 from finetune_trainer.base.hardware import available_memory
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.task_data import TaskData
-from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.find import Found
 from finetune_trainer.run.load import load_model
 from finetune_trainer.run.memory_estimate import (
@@ -26,14 +24,11 @@ from finetune_trainer.run.memory_estimate import (
     shortage,
     sizes_of,
 )
-from finetune_trainer.run.preflight.findings import Findings, Lengths, to_status
+from finetune_trainer.run.preflight.findings import Findings, Lengths
 from finetune_trainer.run.preflight.odd_steps import warn_of_odd_steps
-from finetune_trainer.run.preflight.table import table
 from finetune_trainer.settings.device import Device
 from finetune_trainer.settings.run_plan import RunPlan
 from finetune_trainer.storage.output import Output
-
-logger = logging.getLogger(__name__)
 
 
 def estimate_run(found: Found, plan: RunPlan, output: Output | None, *, fresh: bool = True) -> Findings:
@@ -97,12 +92,6 @@ def free_memory(device: Device, processes: int) -> int | None:
         return int(torch.cuda.mem_get_info()[0])
     free = available_memory()
     return None if free is None else free // processes
-
-
-def report_findings(findings: Findings, state: RunState) -> None:
-    """Write what was found to the log and to the status."""
-    state.set_preflight(to_status(findings))
-    logger.info("%s", table(findings))
 
 
 def measure_lengths(data: TaskData, settings: Preprocessing) -> Lengths:
