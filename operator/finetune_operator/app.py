@@ -100,20 +100,26 @@ class Operator:
             serves=shard.serves,
         )
         self._finetunejobs = FineTuneJobs(
-            self._queue.add, on_numbers=self._add_in_turn, on_gone=self._monthly_use.add_gone, serves=shard.serves
+            self._queue.add,
+            on_numbers=self._add_in_turn,
+            on_gone=self._monthly_use.add_gone,
+            serves=shard.serves,
+            on_found=lambda uid: self._watches.reconsider(uid),
         )
         self._blocked = BlockedJobs(self._finetunejobs.retry)
         self._watches = Watches(
             self._kube,
             namespaces=settings.watch_namespaces,
             serves=shard.serves,
-            relist_seconds=settings.relist_interval,
+            resync_seconds=settings.relist_interval,
             finetunejobs=self._finetunejobs,
             blocked=self._blocked,
             queue=self._queue,
             on_default=self._want_default,
         )
-        self._listing = Listing(self._kube, self._finetunejobs, settings.watch_namespaces)
+        self._listing = Listing(
+            self._kube, self._finetunejobs, settings.watch_namespaces, seconds=settings.relist_interval
+        )
         self._profiles = Profiles(
             self._kube,
             self._watches.profiles,
@@ -141,6 +147,8 @@ class Operator:
             on_seen=self._finetunejobs.seen,
             serves=shard.serves,
             on_gone=self._on_gone,
+            on_list=self._listing.version,
+            on_news=self._finetunejobs.heard,
             on_again=self._listing.read,
         )
         self._tracing = Tracing(Traces(start_exporter()), self._finetunejobs, self._watches.pods)
@@ -184,7 +192,9 @@ class Operator:
         await retry_until_done("the keys of the report endpoint cannot be read", self._certificates.refresh)
         report_server = await serve_reports(
             client=self._client,
-            find_job=PodOwners(self._watches.jobs, self._watches.pods, self._finetunejobs.key_of_uid).find,
+            find_job=PodOwners(
+                self._watches.jobs, self._watches.pods, self._finetunejobs.key_of_uid, self._finetunejobs.current
+            ).find,
             on_report=self._on_report,
             on_refused=self._finetunejobs.refuse_report,
             context=self._certificates.context,
@@ -266,8 +276,8 @@ class Operator:
             silence_check("watch of Jobs", since_the_start(self._watches.jobs.silence)),
             silence_check("watch of Pods", since_the_start(self._watches.pods.silence)),
             silence_check("watch of FineTuneProfiles", since_the_start(self._watches.profiles.silence)),
-            silence_check("list of FineTuneJobs", since_the_start(self._finetunejobs.silence)),
-            silence_check("Kopf's watch of FineTuneJobs", self._finetunejobs.behind, LONGEST_BEHIND_SECONDS),
+            silence_check("watch of FineTuneJobs", since_the_start(self._finetunejobs.silence)),
+            silence_check("what Kopf's watch has missed", self._finetunejobs.behind, LONGEST_BEHIND_SECONDS),
         ]
 
     def _fleet(self) -> Fleet:

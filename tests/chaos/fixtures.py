@@ -45,6 +45,20 @@ class Scene:
     kubelet: Kubelet
     history: History
 
+    @contextmanager
+    def second_operator(self, release: Release) -> Iterator[OperatorProcess]:
+        """Another one that has a way of its own to the API server. Reports go to whoever leads: both have one address for them."""
+        ports = {f"{_PREFIX}{name}_PORT": str(free_port()) for name in ("HEALTH", "METRICS")}
+        environment = {**self.operator.environment, **ports, "KUBECONFIG": str(release.kubeconfig)}
+        second = OperatorProcess(environment, self.operator.log.with_name("second.log"))
+        second.start()
+        try:
+            yield second
+        finally:
+            if second.process is not None and second.process.poll() is None:
+                second.end()
+            print(second.log.read_text()[-20_000:])
+
     def until(self, name: str, reached: Callable[[dict[str, Any]], object], what: str) -> dict[str, Any]:
         return self.space.until(name, reached, what)
 

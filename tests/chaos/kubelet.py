@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -35,6 +36,8 @@ class _Run:
     resumed_from: int
     token: str
     sequence: int = 0
+    taken: bool = False
+    """Whether a report of it was ever taken."""
     reported: float = 0.0
 
 
@@ -52,6 +55,10 @@ class Kubelet:
     _stopping: threading.Event = field(default_factory=threading.Event)
     uids: dict[str, set[str]] = field(default_factory=dict)
     """The uids of all pods that ever trained, by the uid of their FineTuneJob."""
+    answers: Counter[int] = field(default_factory=Counter)
+    """How often reports were answered by each status; 0 is no answer."""
+    disowned: list[str] = field(default_factory=list)
+    """The pods of which a report was taken and then refused for good, so that their trainer stopped. All of them are there, as it should never be."""
 
     def start(self) -> None:
         """Register the node, and run in a thread of its own."""
@@ -94,7 +101,7 @@ class Kubelet:
         self._saved[job] = max(self._saved.get(job, 0), run.step // 10 * 10)
         if time.monotonic() - run.reported >= self.report_seconds:
             self._report(run)
-        if run.step >= run.last_step:
+        if uid not in self._ended and run.step >= run.last_step:
             self._end(run, run.exit_code)
 
     def _begin(self, uid: str, pod: dict[str, Any], job: str) -> None:
@@ -156,8 +163,16 @@ class Kubelet:
         )
         try:
             urllib.request.urlopen(request, timeout=2, context=_ANYBODY).close()  # noqa: S310
+            status = 200
+        except urllib.error.HTTPError as error:
+            status = error.code
         except OSError:
-            return  # The operator is away, as it is the half of the time here.
+            status = 0  # The operator is away, as it is the half of the time here.
+        self.answers[status] += 1
+        if status == 403 and run.taken:
+            self.disowned.append(run.pod["metadata"]["name"])
+            self._end(run, 143)
+        run.taken = run.taken or status == 200
 
     def _end(self, run: _Run, code: int) -> None:
         uid = run.pod["metadata"]["uid"]

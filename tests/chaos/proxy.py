@@ -67,6 +67,8 @@ class Proxy:
         self.plan: Plan = lambda _: None
         self.lag = 0.0
         """Seconds by which what a watch brings is late."""
+        self.lagging: frozenset[str] = frozenset()
+        """Resources whose watches are late; all if there are none here."""
         self.asked: list[Asked] = []
         """Every write, in the order of arrival."""
         self.url = ""
@@ -145,7 +147,8 @@ class Proxy:
             self.asked.append(asked)
         fault = self.plan(asked)
         if fault is None:
-            return await self._forward(request, body)
+            late = asked.verb == "watch" and asked.resource in (self.lagging or [asked.resource])
+            return await self._forward(request, body, self.lag if late else 0.0)
         if fault.forwarded:
             await (await self._send(request, body)).read()
         fault.note()
@@ -162,7 +165,7 @@ class Proxy:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOPS}
         return await self._session.request(request.method, self._target + request.path_qs, data=body, headers=headers)
 
-    async def _forward(self, request: web.Request, body: bytes) -> web.StreamResponse:
+    async def _forward(self, request: web.Request, body: bytes, late: float) -> web.StreamResponse:
         async with await self._send(request, body) as answer:
             headers = {
                 name: value
@@ -171,7 +174,6 @@ class Proxy:
             }
             response = web.StreamResponse(status=answer.status, headers=headers)
             await response.prepare(request)
-            late = self.lag if request.query.get("watch") else 0.0
             async for chunk in answer.content.iter_any():
                 await asyncio.sleep(late)
                 await response.write(chunk)

@@ -6,6 +6,7 @@ from http import HTTPStatus
 import pytest
 from tests.chaos.fixtures import Scene, chaos_job
 from tests.chaos.proxy import Asked, Fault
+from tests.integration.release import Release
 
 
 @pytest.mark.slow
@@ -69,4 +70,30 @@ def test_watches_that_fall_silent_are_replaced(stage: Scene) -> None:
     phases = stage.end_of("silent-resumes")
 
     assert phases == ["Succeeded"]
+    assert stage.history.violations() == []
+
+
+@pytest.mark.slow
+def test_a_leader_whose_watch_of_jobs_came_last_of_all_disowns_no_pod(stage: Scene, release: Release) -> None:
+    names = [f"behind-{number}" for number in range(3)]
+    stage.kubelet.seconds_a_step = 0.5
+    with stage.second_operator(release) as second:
+        stage.operator.end()
+        stage.proxy.lagging, stage.proxy.lag = frozenset({"finetunejobs"}), 2.0
+        stage.operator.start()
+        stage.space.apply(*map(chaos_job, names))
+        for name in names:
+            stage.until(name, lambda status: status.get("progress", {}).get("step", 0) > 0, "numbers")
+
+        second.kill()
+        second.wait()
+        stage.proxy.lag = 0.0
+        now = [stage.space.status(name)["progress"]["step"] for name in names]
+        for name, step in zip(names, now, strict=True):
+            stage.until(name, lambda status, step=step: status["progress"]["step"] > step, "newer numbers")  # type: ignore[misc]
+        stage.kubelet.seconds_a_step = 0.02
+        phases = stage.end_of(*names)
+
+    assert phases == ["Succeeded"] * 3
+    assert (stage.kubelet.disowned, [len(pods) for pods in stage.kubelet.uids.values()]) == ([], [1] * 3)
     assert stage.history.violations() == []

@@ -1,10 +1,12 @@
-"""The FineTuneJobs that are there: fed by Kopf's watch and by our own writes, compared with a list now and then.
+"""The FineTuneJobs that are there: fed by lists, by Kopf's watch that begins where one ended, and by our own writes.
 
-After a watch that had to start again, Kopf does not deliver what was deleted meanwhile, and it passes on no bookmarks, so
-that its silence may be peace or death. The list answers both: it shows what is gone, and what the watch has missed.
+Kopf makes nothing of what is not in its list any more, so that the lists are read here: one where its watch needs one, and now and
+then one to compare, slowly.
 """
 
+import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +23,9 @@ from finetune_operator.job.ownership import Owner
 from finetune_operator.job.report import Received
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
+from finetune_operator.kube.informer import SILENCE_SECONDS
 from finetune_operator.kube.packed import PACKED, pack, unpack
+from finetune_operator.kube.tombstones import Tombstones
 from finetune_operator.reports.latest import LatestReports, News
 
 _STANDING = "standing"
@@ -83,10 +87,12 @@ class FineTuneJobs:
         on_gone: Callable[[str, tuple[str, int]], None] = lambda namespace, used: None,
         on_numbers: Callable[[Key], None] | None = None,
         serves: Callable[[str], bool] = lambda namespace: True,
+        on_found: Callable[[str], None] = lambda uid: None,
     ) -> None:
         """`on_gone` is called for a job that is deleted with its namespace and what it used of a month; `serves` is whether a
-        namespace is looked at."""
-        self._serves = serves
+        namespace is looked at; `on_found` is called with the uid of each job that was not known before."""
+        self.serves = serves
+        self._on_found = on_found
         self._on_change = on_change
         self._on_numbers = on_numbers or on_change
         self._on_gone = on_gone
@@ -94,7 +100,9 @@ class FineTuneJobs:
         self._entries: dict[Key, Entry] = {}
         self._keys: dict[str, Key] = {}
         self._start = clock()
-        self._list_times: dict[str | None, float] = {}
+        self._contacts: dict[str | None, float] = {}
+        self._current: dict[str | None, float] = {}
+        self._tombstones = Tombstones()
         self._behind_since: dict[str | None, float] = {}
 
     def get(self, key: Key) -> Entry | None:
@@ -132,6 +140,7 @@ class FineTuneJobs:
             return
         key = key_of(raw)
         entry = self._entries.get(key)
+        self._tombstones.add(raw["metadata"]["uid"])
         # The deletion of an object and the creation of its successor may come in either order.
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
             self.forget(key)
@@ -154,6 +163,7 @@ class FineTuneJobs:
                 self._drop(key, entry)
             self._entries[key] = Entry(_packed(raw))
             self._keys[raw["metadata"]["uid"]] = key
+            self._on_found(raw["metadata"]["uid"])
         return True
 
     def forget(self, key: Key) -> None:
@@ -165,6 +175,7 @@ class FineTuneJobs:
 
     def _drop(self, key: Key, entry: Entry) -> None:
         del self._keys[entry.uid]
+        self._tombstones.add(entry.uid)
         if used := entry.packed[_MONTH_USED]:
             self._on_gone(key.namespace, used)
 
@@ -203,32 +214,68 @@ class FineTuneJobs:
         if entry is not None and entry.reports.refuse(why):
             self._on_change(key)
 
-    async def check(self, kube: Kube, namespace: str | None) -> None:
-        """Compare with a list of one namespace or of all: take in what Kopf's watch missed, and find out whether it is behind."""
-        known_before = self._keys_in(namespace)
-        self._list_times.setdefault(namespace, self._clock())
-        try:
-            items, _ = await kube.list(FINETUNEJOBS, namespace, lambda raw: keep(raw, self._serves))
-        except ForbiddenException:
-            self._list_times[namespace] = self._clock()  # An answer, too: to start again would help nobody.
-            raise
-        listed = {key_of(raw): raw for raw in items}
-        self._find_missed(namespace, set(listed))
-        for key in known_before - listed.keys():
-            self.forget(key)
-        for raw in listed.values():
-            self.update(raw)
+    async def list(self, kube: Kube, namespace: str | None) -> str:
+        """Take in one namespace or all. Return the resourceVersion from which a watch has all that comes."""
+        asked = self._clock()
+        listed, version = await self._read(kube, namespace)
+        for key in listed.keys() & self._entries.keys():
+            entry = self._entries[key]
+            entry.watched = max(entry.watched, listed[key])
+        self._behind_since.pop(namespace, None)
+        self._current[namespace] = asked
+        return version
+
+    async def compare(self, kube: Kube, namespace: str | None, pause: float = 0.0) -> None:
+        """Take in what Kopf's watch has missed, by a list with pauses between its pages, and find out whether it is behind."""
+        listed, _ = await self._read(kube, namespace, pause)
+        self._find_missed(namespace, listed)
         for key in self._keys_in(namespace):
-            self._entries[key].listed = _version(listed[key]) if key in listed else 0
-        self._list_times[namespace] = self._clock()
+            self._entries[key].listed = listed.get(key, 0)
+
+    def heard(self, namespace: str | None) -> None:
+        """Note that Kopf's watch has brought something, and be it a bookmark. It may have been on its way for long."""
+        self._contacts[namespace] = self._clock()
+        self._current[namespace] = max(self._current.get(namespace, -math.inf), self._clock() - SILENCE_SECONDS)
+
+    def current(self, namespace: str) -> float:
+        """See Informer.current."""
+        if None in self._current:
+            return self._current[None]
+        return self._current.get(namespace, -math.inf)
+
+    async def _read(self, kube: Kube, namespace: str | None, pause: float = 0.0) -> tuple[dict[Key, int], str]:
+        """Take in a list. Return which versions it has, and its own."""
+        listed, version = dict[Key, int](), ""
+        self._contacts.setdefault(namespace, self._clock())
+        try:
+            with self._tombstones.during() as gone:
+                pages = kube.pages(FINETUNEJOBS, namespace, lambda raw: keep(raw, self.serves), pause=pause)
+                async for page in pages:
+                    version = page.version
+                    for raw in page.items:
+                        listed[key_of(raw)] = _version(raw)
+                        if raw["metadata"]["uid"] not in gone:
+                            self.update(raw)
+                    self._contacts[namespace] = self._clock()
+                    await asyncio.sleep(0)  # Thousands must not keep the loop from everything else.
+        except ForbiddenException:
+            self._contacts[namespace] = self._clock()  # An answer, too: to start again would help nobody.
+            raise
+        for key in self._keys_in(namespace) - listed.keys():
+            # What is newer than the list may well be there.
+            if _version(self._entries[key].packed) <= int(version):
+                self.forget(key)
+        return listed, version
 
     def _keys_in(self, namespace: str | None) -> set[Key]:
         return {key for key in self._entries if namespace in (None, key.namespace)}
 
-    def _find_missed(self, namespace: str | None, present: set[Key]) -> None:
+    def _find_missed(self, namespace: str | None, listed: Mapping[Key, int]) -> None:
         """What was in the list before this one, Kopf's watch must have delivered by now."""
         missed = [
-            key for key in present & self._entries.keys() if self._entries[key].watched < self._entries[key].listed
+            key
+            for key in listed.keys() & self._entries.keys()
+            if self._entries[key].watched < self._entries[key].listed
         ]
         if not missed:
             self._behind_since.pop(namespace, None)
@@ -237,8 +284,8 @@ class FineTuneJobs:
             logger.warning("Kopf's watch has not delivered %d FineTuneJobs, such as %s", len(missed), missed[0])
 
     def silence(self) -> float:
-        """Seconds since the last list, of the namespace where that is longest ago."""
-        return self._clock() - min(self._list_times.values(), default=self._start)
+        """Seconds since the API server last sent anything, in a list or by Kopf's watch, of the most silent namespace."""
+        return self._clock() - min(self._contacts.values(), default=self._start)
 
     def behind(self) -> float:
         """Seconds for which Kopf's watch has been behind the lists; 0 if it is not."""

@@ -13,8 +13,10 @@ import json
 import logging
 import random
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -22,21 +24,24 @@ import aiohttp
 import kopf
 from aiohttp.connector import Connection
 from kubernetes.aio.client import Configuration
+from yarl import URL
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.controller.cache import keep
-from finetune_operator.kube.bounded_json import read_event, read_list, warn_once
+from finetune_operator.kube.bounded_json import read_event, warn_once
 from finetune_operator.kube.client import FINETUNEJOBS
+from finetune_operator.kube.informer import SILENCE_SECONDS
 from finetune_operator.kube.request_counts import counting
 from finetune_operator.kube.workqueue import backoff
 
 OnObject = Callable[[JsonObject], None]
+OnList = Callable[[str | None], Coroutine[Any, Any, str]]
 
 _REQUEST_SECONDS = 30
 _WATCH_SECONDS = 600
-_SILENCE_SECONDS = 90
-_PAGE = 100
+_ONE = 1
+"""Object of Kopf's list, which is only asked whether it may be read."""
 _BACKOFFS = (1, 2, 4, 8)
 """Between tries, and then from the first one on again."""
 _LONGEST_PAUSE_SECONDS = 30.0
@@ -49,8 +54,10 @@ logger = logging.getLogger(__name__)
 class KopfWatch:
     """Watches in these namespaces, in all if there are none.
 
-    `on_seen` is called with each FineTuneJob that is there or has changed, `on_gone` with each that was deleted. `on_again` is awaited
-    before Kopf begins again: what was deleted meanwhile it does not deliver.
+    Where Kopf asks for a list, `on_list` is awaited with the namespace or None, and Kopf gets an empty list of the resourceVersion
+    that it returns: what was deleted meanwhile Kopf would not deliver, and of ten thousand objects it makes as many tasks. `on_seen` is called with each
+    FineTuneJob that has changed since then, `on_gone` with each that was deleted, `on_news` whenever the watch of a namespace brings anything. `on_again` is awaited before
+    Kopf begins again.
     """
 
     def __init__(
@@ -60,6 +67,8 @@ class KopfWatch:
         *,
         on_seen: OnObject,
         on_gone: OnObject,
+        on_list: OnList,
+        on_news: Callable[[str | None], None],
         on_again: Callable[[], Awaitable[None]],
         serves: Callable[[str], bool] = lambda _: True,
     ) -> None:
@@ -69,6 +78,8 @@ class KopfWatch:
         self._namespaces = namespaces
         self._on_seen = on_seen
         self._on_gone = on_gone
+        self._on_list = on_list
+        self._on_news = on_news
         self._on_again = on_again
         self._stop: Callable[[], None] = lambda: None
 
@@ -91,10 +102,17 @@ class KopfWatch:
     async def _live(self) -> str:
         """Run Kopf in a thread until it ends. Return why."""
         loop = asyncio.get_running_loop()
+
+        async def lists(namespace: str | None) -> str:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._on_list(namespace), loop))
+
+        reading = Reading(
+            self._serves, lists, on_news=lambda namespace: loop.call_soon_threadsafe(self._on_news, namespace)
+        )
         life = _Life(
             self._configuration,
             self._namespaces,
-            self._serves,
+            reading,
             on_event=lambda gone, raw: loop.call_soon_threadsafe(self._on_gone if gone else self._on_seen, raw),
         )
         self._stop = life.stop
@@ -115,13 +133,13 @@ class _Life:
         self,
         configuration: Configuration,
         namespaces: Sequence[str],
-        serves: Callable[[str], bool],
+        reading: "Reading",
         on_event: Callable[[bool, JsonObject], object],
     ) -> None:
         """`on_event` is called in that thread, with each object and whether it is gone."""
         self._configuration = configuration
         self._namespaces = namespaces
-        self._serves = serves
+        self._reading = reading
         self._on_event = on_event
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
@@ -158,7 +176,7 @@ class _Life:
             # Kopf logs in again at each 401, at once and for ever.
             again = next(logins)
             await asyncio.sleep(backoff(again, random.random(), longest=_LONGEST_PAUSE_SECONDS) if again else 0)  # noqa: S311
-            return session(await credentials(self._configuration), self._serves)
+            return session(await credentials(self._configuration), self._reading)
 
         @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
         async def on_event(event: kopf.RawEvent, **_: Any) -> None:
@@ -183,8 +201,8 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.enforce_retry_after = True
     settings.networking.error_backoffs = _BACKOFFS
     settings.watching.server_timeout = _WATCH_SECONDS
-    settings.watching.inactivity_timeout = _SILENCE_SECONDS
-    settings.watching.chunk_size = _PAGE
+    settings.watching.inactivity_timeout = SILENCE_SECONDS
+    settings.watching.chunk_size = _ONE
     settings.persistence.diffbase_storage = _NoDiffs()
     settings.persistence.progress_storage = kopf.StatusProgressStorage()
     return settings
@@ -203,11 +221,22 @@ class _NoDiffs(kopf.DiffBaseStorage):
         """Keep the object as it is."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What becomes of the answers that Kopf gets. All of it is called in Kopf's thread."""
+
+    serves: Callable[[str], bool]
+    """Whether a namespace is looked at."""
+    lists: OnList
+    """Reads the list that Kopf asks for."""
+    on_news: Callable[[str | None], object]
+
+
 class BoundedResponse(aiohttp.ClientResponse):
     """An answer as `bounded_json` reads it, with objects as our cache keeps them: Kopf would parse it whole, hold all of it, and end
     for good on one object that it dies of."""
 
-    serves: Callable[[str], bool] = staticmethod(lambda _: True)
+    reading: Reading
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         """See aiohttp."""
@@ -217,26 +246,34 @@ class BoundedResponse(aiohttp.ClientResponse):
             # which must not end the watches of all the others.
             self.status = HTTPStatus.TOO_MANY_REQUESTS
         if self.url.query.get("watch") == "true" and self.status == 200:
-            self.content = _BoundedEvents(self.content, self.serves)  # type: ignore[assignment]
+            news = partial(self.reading.on_news, _namespace(self.url))
+            news()
+            self.content = _BoundedEvents(self.content, self.reading.serves, news)  # type: ignore[assignment]
         return self
 
     async def json(self, **others: Any) -> Any:
         """The answer's JSON."""
-        if self.status != 200:
+        if self.status != 200 or not self.url.path.endswith(f"/{PLURAL}"):
             return await super().json(**others)
-        return await read_list(self.content.iter_any(), FINETUNEJOBS.longest, self._keep)
+        await self.read()
+        return {"items": [], "metadata": {"resourceVersion": await self.reading.lists(_namespace(self.url))}}
 
-    def _keep(self, raw: JsonObject) -> JsonObject | None:
-        """What Kopf gets of an element of a list. Discovery lists resources, which are no objects, and are left as they are."""
-        return keep(raw, self.serves) if "metadata" in raw else raw
+
+def _namespace(url: URL) -> str | None:
+    """The namespace that a list or watch of FineTuneJobs is of; None if of all."""
+    *_, kind, name, _ = ("", "", *url.path.split("/"))
+    return name if kind == "namespaces" else None
 
 
 class _BoundedEvents:
     """The stream of a watch, whose lines are read and written again."""
 
-    def __init__(self, stream: aiohttp.StreamReader, serves: Callable[[str], bool]) -> None:
+    def __init__(
+        self, stream: aiohttp.StreamReader, serves: Callable[[str], bool], on_news: Callable[[], object]
+    ) -> None:
         self._stream = stream
         self._serves = serves
+        self._on_news = on_news
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
         """As a StreamReader's: whole lines here."""
@@ -254,14 +291,16 @@ class _BoundedEvents:
                 if event["object"] is not None:
                     yield json.dumps(event).encode() + b"\n"
                 await asyncio.sleep(0)  # Large events must not keep the loop from everything else.
+            # Its objects come a moment later, by Kopf.
+            self._on_news()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
-def session(info: kopf.ConnectionInfo, serves: Callable[[str], bool] = lambda _: True) -> kopf.AiohttpSession:
+def session(info: kopf.ConnectionInfo, reading: Reading) -> kopf.AiohttpSession:
     """Kopf's connection to the API server: as Kopf itself makes it, but for how answers are read."""
-    response = type("Response", (BoundedResponse,), {"serves": staticmethod(serves)})
+    response = type("Response", (BoundedResponse,), {"reading": reading})
     made = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
         headers=info.as_http_headers(),

@@ -1,19 +1,22 @@
-"""Lists the FineTuneJobs: before Kopf's watch of them begins, and again each minute, to find what it missed."""
+"""Lists the FineTuneJobs: where a watch of them begins, and now and then, to find what it missed."""
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
 
 from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.kube.client import Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.informer import PAGE_PAUSE_SECONDS
 from finetune_operator.kube.retry import retry_until_done
 
-_CHECK_SECONDS = 60.0
-LONGEST_BEHIND_SECONDS = 120.0
-"""For so long Kopf's watch may be behind the lists; then it begins anew."""
+LONGEST_BEHIND_SECONDS: Final = 120.0
+"""After so long a new watch must have brought what the last one has missed."""
 
 logger = logging.getLogger(__name__)
 
@@ -21,39 +24,52 @@ logger = logging.getLogger(__name__)
 class Listing:
     """Lists those of each namespace, or of all together if there are none named."""
 
-    def __init__(self, kube: Kube, finetunejobs: FineTuneJobs, namespaces: Sequence[str]) -> None:
+    def __init__(self, kube: Kube, finetunejobs: FineTuneJobs, namespaces: Sequence[str], *, seconds: float) -> None:
+        """`seconds` pass between two comparisons."""
         self._kube = kube
         self._finetunejobs = finetunejobs
         self._namespaces: Sequence[str | None] = namespaces or (None,)
+        self._seconds = seconds
+        self._versions: dict[str | None, str] = {}
+        """Of the lists after which no watch has begun yet."""
 
     async def read(self) -> None:
         """Take in a list of them, before Kopf begins: it looks for its resource once, and the definition must be there by then."""
-        await retry_until_done("FineTuneJobs cannot be listed; is their definition installed?", self._read)
+        await retry_until_done("FineTuneJobs cannot be listed; is their definition installed?", self._read_all)
 
-    async def _read(self) -> None:
-        """List those of each namespace. Raises one of API_FAILURES unless one may be read; the others are then tried again by `keep`."""
+    async def version(self, namespace: str | None) -> str:
+        """Return the resourceVersion from which to watch a namespace: that of a list that nothing was watched from yet, or of a new one."""
+        if namespace not in self._versions:
+            await retry_until_done(f"FineTuneJobs cannot be listed{_where(namespace)}", partial(self._read, namespace))
+        return self._versions.pop(namespace)
+
+    async def _read_all(self) -> None:
+        """List those of each namespace. Raises one of API_FAILURES unless one may be read; the others are then tried again by their watches."""
         failures = []
         for namespace in self._namespaces:
             try:
-                await self._finetunejobs.check(self._kube, namespace)
+                await self._read(namespace)
             except ForbiddenException as error:
                 failures.append(error)
                 logger.warning("FineTuneJobs cannot be listed%s (%s)", _where(namespace), brief(error))
         if len(failures) == len(self._namespaces):
             raise failures[0]
 
+    async def _read(self, namespace: str | None) -> None:
+        self._versions[namespace] = await self._finetunejobs.list(self._kube, namespace)
+
     async def keep(self, on_behind: Callable[[], None]) -> None:
-        """List again each minute, until cancelled. `on_behind` is called where Kopf's watch has missed something for too long."""
+        """Compare with a slow list now and then, until cancelled. `on_behind` is called where Kopf's watch has missed something."""
         while True:
-            await asyncio.sleep(_CHECK_SECONDS)
+            await asyncio.sleep(self._seconds * random.uniform(0.9, 1.1))  # noqa: S311
             for namespace in self._namespaces:
                 try:
-                    await self._finetunejobs.check(self._kube, namespace)
+                    await self._finetunejobs.compare(self._kube, namespace, PAGE_PAUSE_SECONDS)
                 except Exception as error:  # whatever comes, the operator goes on for all the others
                     unexpected = None if isinstance(error, API_FAILURES) else error
                     where = _where(namespace)
                     logger.warning("list of FineTuneJobs%s failed: %s", where, brief(error), exc_info=unexpected)
-            if self._finetunejobs.behind() > LONGEST_BEHIND_SECONDS:
+            if self._finetunejobs.behind():
                 on_behind()
 
 

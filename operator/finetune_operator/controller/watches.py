@@ -31,7 +31,7 @@ class Watches:
         *,
         namespaces: Sequence[str],
         serves: Callable[[str], bool],
-        relist_seconds: float,
+        resync_seconds: float,
         finetunejobs: FineTuneJobs,
         blocked: BlockedJobs,
         queue: WorkQueue[Key],
@@ -41,7 +41,7 @@ class Watches:
         self._kube = kube
         self._namespaces = namespaces
         self._serves = serves
-        self._relist_seconds = relist_seconds
+        self._resync_seconds = resync_seconds
         self._finetunejobs = finetunejobs
         self._blocked = blocked
         self._queue = queue
@@ -57,7 +57,7 @@ class Watches:
             PROFILES,
             label=None,
             on_change=self._on_profile,
-            relist_seconds=relist_seconds,
+            resync_seconds=resync_seconds,
             transform=trim_profile,
             on_recovery=self._on_recovery,
         )
@@ -67,7 +67,7 @@ class Watches:
         kind: Kind,
         on_change: Callable[[JsonObject], None],
         transform: Callable[[JsonObject], JsonObject],
-        keep: Callable[[JsonObject], bool],
+        keep: Callable[[JsonObject], bool | None],
         label: str | None = LABEL_JOB_UID,
     ) -> Informer:
         return Informer(
@@ -76,7 +76,7 @@ class Watches:
             namespaces=self._namespaces,
             label=label,
             on_change=on_change,
-            relist_seconds=self._relist_seconds,
+            resync_seconds=self._resync_seconds,
             transform=transform,
             keep=keep,
             keep_deleted=has_ended,
@@ -103,12 +103,18 @@ class Watches:
         entry = self._finetunejobs.get(key)
         return entry is not None and self.jobs.has_labelled(entry.uid)
 
+    def reconsider(self, uid: str) -> None:
+        """Look again at what has this uid as its label: a FineTuneJob may be seen after its Job and its pods."""
+        for informer in (self.jobs, self.pods):
+            informer.reconsider(uid)
+
     async def _run_pods(self) -> None:
         """Watch pods once the Jobs are known, by which ours are told from those of others."""
         await self.jobs.synced.wait()
         await self.pods.run()
 
     def _on_job(self, raw: JsonObject) -> None:
+        self.pods.reconsider((raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))
         owner = controller(raw)
         key = self._own_key(raw, owner.uid if owner is not None else "")
         if self.jobs.get(raw["metadata"]["namespace"], raw["metadata"]["name"]) is None or parse_job(raw).end:

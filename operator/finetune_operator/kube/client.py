@@ -4,9 +4,12 @@ Errors are the client's own (`kubernetes.aio.client.exceptions`): NotFoundExcept
 TimeoutError and aiohttp.ClientError where there was no answer.
 """
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import quote
 
 import aiohttp
@@ -45,6 +48,14 @@ class Kind:
         parts.append(self.plural)
         parts += [quote(part) for part in (name, subresource) if part]
         return "/".join(parts)
+
+
+class Page(NamedTuple):
+    """A part of a list."""
+
+    items: list[JsonObject]
+    version: str
+    """The resourceVersion of the whole list."""
 
 
 MAX_SPEC_BYTES = 64 * 1024
@@ -156,19 +167,45 @@ class Kube:
         Of each object only what `read` returns is ever kept; None leaves it out.
         """
         items: list[JsonObject] = []
+        version = ""
+        async for page in self.pages(kind, namespace, read, selectors):
+            items += page.items
+            version = page.version
+        return items, version
+
+    async def pages(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        read: Callable[[JsonObject], JsonObject | None] = lambda raw: raw,
+        selectors: Mapping[str, str] = MappingProxyType({}),
+        *,
+        pause: float = 0.0,
+    ) -> AsyncIterator[Page]:
+        """A list, page by page, with `pause` seconds in between. All pages show the same moment, which an API server forgets after five minutes: 410."""
         query = {**selectors, "limit": str(_PAGE)}
         while True:
             response = await self._limited("GET", namespace, kind.path(namespace), query)
             page = await read_list(response.content.iter_any(), kind.longest, read)
-            items += page["items"]
+            yield Page(page["items"], page["metadata"]["resourceVersion"])
             if not page["metadata"].get("continue"):
-                return items, page["metadata"]["resourceVersion"]
+                return
             query["continue"] = page["metadata"]["continue"]
+            await asyncio.sleep(pause)
 
     async def watch(
-        self, kind: Kind, namespace: str | None, resource_version: str, *, seconds: int, **selectors: str
+        self,
+        kind: Kind,
+        namespace: str | None,
+        resource_version: str,
+        *,
+        seconds: int,
+        on_open: Callable[[], None] = lambda: None,
+        **selectors: str,
     ) -> AsyncIterator[JsonObject]:
         """Events from `resource_version` on, bookmarks included, until the server ends the watch after `seconds`.
+
+        `on_open` is called when the server has begun to answer, which may be long before the first event.
 
         Raises ApiException with the status that an ERROR event holds, such as 410 where the version is too old.
         """
@@ -181,6 +218,7 @@ class Kube:
         }
         timeout = aiohttp.ClientTimeout(total=seconds + _TIMEOUT_SECONDS, sock_connect=_TIMEOUT_SECONDS)
         response = await self._send("GET", kind.path(namespace), query, limit=timeout)
+        on_open()
         try:
             # Not by lines of the stream: aiohttp bounds their length, and an object may be longer.
             buffer = b""

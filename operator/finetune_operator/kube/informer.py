@@ -5,6 +5,7 @@ Protocol: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -18,12 +19,15 @@ from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
 from finetune_operator.kube.packed import pack, unpack
+from finetune_operator.kube.tombstones import Tombstones
+from finetune_operator.kube.undecided import Undecided
 from finetune_operator.kube.workqueue import backoff
 
 _WATCH_SECONDS = 290
-_SILENCE_SECONDS = 90.0
+SILENCE_SECONDS = 90.0
 """Kubernetes sends a bookmark a minute; a watch that is silent for longer is dead."""
 _PAUSE_SECONDS = 0.1
+PAGE_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _GONE = 410
 _AT_ONCE = 50
@@ -37,8 +41,9 @@ class Informer:
     `namespaces` have a watch each, all of them one together if it is empty. One that may not be read keeps none of the others back.
 
     `transform` returns the part of an object that is kept, and `keep` whether it is, given that part: anybody can put any
-    label on an object. `keep_deleted` chooses deleted objects that stay until the next
-    list: how a pod ended is worth more than that it is gone. `on_recovery` is called when a list succeeds after a failure.
+    label on an object. Where `keep` returns None that is not known yet, and `reconsider` asks again. `keep_deleted` chooses deleted objects that stay until the next
+    list: how a pod ended is worth more than that it is gone. `on_recovery` is called when the API server answers after a failure.
+    `resync_seconds` pass between two lists, read slowly, that heal what a watch has missed.
     """
 
     def __init__(
@@ -49,9 +54,9 @@ class Informer:
         namespaces: Sequence[str] = (),
         label: str | None,
         on_change: Callable[[JsonObject], None],
-        relist_seconds: float,
+        resync_seconds: float,
         transform: Callable[[JsonObject], JsonObject] = lambda raw: raw,
-        keep: Callable[[JsonObject], bool] = lambda _: True,
+        keep: Callable[[JsonObject], bool | None] = lambda _: True,
         keep_deleted: Callable[[JsonObject], bool] = lambda _: False,
         on_recovery: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -62,7 +67,7 @@ class Informer:
         self._label = label
         self._selectors = {"labelSelector": label} if label else {}
         self._on_change = on_change
-        self._relist_seconds = relist_seconds
+        self._resync_seconds = resync_seconds
         self._transform = transform
         self._keep = keep
         self._keep_deleted = keep_deleted
@@ -72,11 +77,16 @@ class Informer:
         self._objects: dict[tuple[str, str], JsonObject] = {}
         self._by_label: dict[str, set[tuple[str, str]]] = {}
         self._deleted: dict[tuple[str, str], JsonObject] = {}
+        self._undecided = Undecided()
         self._last_contact = dict.fromkeys(self._namespaces, clock())
+        self._current = dict.fromkeys(self._namespaces, -math.inf)
         self._failures = dict.fromkeys(self._namespaces, 0)
         self._unread = set(self._namespaces)
-        self._unlisted = set[str | None]()
-        """Of which the last list failed."""
+        self._failing = set[str | None]()
+        """Of which the last request failed."""
+        self._versions: dict[str | None, str] = {}
+        """Where the next watch begins. Of a namespace that is not here a list is needed first."""
+        self._tombstones = Tombstones()
         self.synced = asyncio.Event()
         """Set when the first list of each namespace has come, or was refused."""
 
@@ -88,6 +98,27 @@ class Informer:
     def silence(self) -> float:
         """Seconds since the API server last sent anything, a list, an event, a bookmark or a refusal, of the most silent namespace."""
         return self._clock() - min(self._last_contact.values())
+
+    def current(self, namespace: str) -> float:
+        """The time of `clock` up to which everything that happened in a namespace is known for sure.
+
+        That is when the last list was asked for, or, by what a watch has brought, as long ago as a watch may be late without being given up.
+        """
+        if None in self._current:
+            return self._current[None]
+        return self._current.get(namespace, math.inf)
+
+    def is_undecided(self, namespace: str, name: str, uid: str) -> bool:
+        """Whether this very object is there, and `keep` does not know yet whether it is one of ours."""
+        return self._undecided.has((namespace, name), uid)
+
+    def reconsider(self, value: str) -> None:
+        """Look again at the objects whose label has this value and that `keep` could not tell about."""
+        for raw in self._undecided.take(value):
+            packed = self._decide(unpack(raw))
+            if packed is not None:
+                self._store(packed)
+                self._tell(packed)
 
     def get(self, namespace: str, name: str) -> JsonObject | None:
         """The object as it was last seen. None proves nothing: ask the API server before acting on it."""
@@ -109,11 +140,12 @@ class Informer:
         self._retrying = asyncio.Event()
 
     async def run(self) -> None:
-        """List and watch until cancelled; after a failure again, ever more slowly."""
+        """List and watch until cancelled; after a failure again, ever more slowly. A list comes only where a watch needs one, and to compare."""
         self._unread = set(self._namespaces)
         async with asyncio.TaskGroup() as group:
             for namespace in self._namespaces:
                 group.create_task(self._run(namespace))
+                group.create_task(self._keep_comparing(namespace))
 
     async def _run(self, namespace: str | None) -> None:
         while True:
@@ -121,12 +153,16 @@ class Informer:
                 await self._list_and_watch(namespace)
             except Exception as error:  # whatever comes, the operator goes on for all the others
                 self._failures[namespace] += 1
+                # Only a connection that failed has lost nothing: its watch goes on from where it was.
+                if isinstance(error, ApiException) or not isinstance(error, API_FAILURES):
+                    self._versions.pop(namespace, None)
                 if isinstance(error, ForbiddenException):
                     # An answer: the connection is alive, and to start again would help nobody.
                     self._note_contact(namespace)
                     self._note_read(namespace)
                 # A version that is too old by now is part of the protocol.
                 if not (isinstance(error, ApiException) and error.status == _GONE):
+                    self._failing.add(namespace)
                     what = f"{self._kind.plural} in {namespace}" if namespace else self._kind.plural
                     unexpected = None if isinstance(error, API_FAILURES) else error
                     logger.warning("watch of %s failed: %s", what, brief(error), exc_info=unexpected)
@@ -136,35 +172,88 @@ class Informer:
                         await self._retrying.wait()
 
     async def _list_and_watch(self, namespace: str | None) -> None:
-        """One list, then watches until the next list is due, which heals what a watch may have missed."""
-        try:
-            items, version = await self._kube.list(self._kind, namespace, self._read, **self._selectors)
-        except Exception:
-            self._unlisted.add(namespace)
-            raise
-        self._note_contact(namespace)
-        if namespace in self._unlisted:
-            self._unlisted.discard(namespace)
-            self._on_recovery()
-        await self._replace(items, namespace)
-        self._note_read(namespace)
-        relist = self._clock() + self._relist_seconds * random.uniform(0.9, 1.1)  # noqa: S311
-        while self._clock() < relist:
-            seconds = max(1, min(_WATCH_SECONDS, round(relist - self._clock())))
-            events = self._kube.watch(self._kind, namespace, version, seconds=seconds, **self._selectors)
-            async with asyncio.timeout(_SILENCE_SECONDS) as silence:
-                async for event in events:
-                    silence.reschedule(asyncio.get_running_loop().time() + _SILENCE_SECONDS)
-                    self._note_contact(namespace)
-                    self._failures[namespace] = 0
-                    self._take(event)
-                    version = event["object"]["metadata"].get("resourceVersion") or version
-            self._note_contact(namespace)
-            self._failures[namespace] = 0
+        """Watch from where the last watch came to; list first where that is not known, or the API server does not know it any more."""
+        if namespace not in self._versions:
+            await self._list(namespace)
+        while True:
+            await self._watch(namespace)
             await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _list(self, namespace: str | None) -> None:
+        asked = self._clock()
+        items, version = await self._kube.list(self._kind, namespace, self._read, **self._selectors)
+        self._note_answer(namespace)
+        await self._replace(items, namespace)
+        self._versions[namespace] = version
+        self._current[namespace] = asked
+        self._note_read(namespace)
+
+    async def _watch(self, namespace: str | None) -> None:
+        """Take in what one watch brings. Raises TimeoutError where it falls silent."""
+        events = self._kube.watch(
+            self._kind,
+            namespace,
+            self._versions[namespace],
+            seconds=_WATCH_SECONDS,
+            on_open=lambda: self._note_answer(namespace),
+            **self._selectors,
+        )
+        async with asyncio.timeout(SILENCE_SECONDS) as silence:
+            async for event in events:
+                silence.reschedule(asyncio.get_running_loop().time() + SILENCE_SECONDS)
+                self._failures[namespace] = 0
+                self._take(event)
+                self._note_news(namespace)
+                version = event["object"]["metadata"].get("resourceVersion")
+                self._versions[namespace] = version or self._versions[namespace]
+        self._note_news(namespace)
+        self._failures[namespace] = 0
+
+    async def _keep_comparing(self, namespace: str | None) -> None:
+        """Compare with a list now and then, which heals what a watch has missed."""
+        while True:
+            await asyncio.sleep(self._resync_seconds * random.uniform(0.9, 1.1))  # noqa: S311
+            if namespace not in self._versions:
+                continue
+            try:
+                await self._compare(namespace)
+            except Exception as error:  # whatever comes, the operator goes on
+                unexpected = None if isinstance(error, API_FAILURES) else error
+                logger.warning("list of %s failed: %s", self._kind.plural, brief(error), exc_info=unexpected)
+
+    async def _compare(self, namespace: str | None) -> None:
+        """Read a list slowly. What is told by it of the past is no news: a newer version is known, or that it was deleted since."""
+        ended, listed, version = set(self._deleted), set[tuple[str, str]](), ""
+        pages = self._kube.pages(self._kind, namespace, self._read, self._selectors, pause=PAGE_PAUSE_SECONDS)
+        with self._tombstones.during() as gone:
+            async for page in pages:
+                version = page.version
+                for raw in page.items:
+                    listed.add(_key(raw))
+                    known = self._objects.get(_key(raw))
+                    if raw["metadata"]["uid"] not in gone and (known is None or _version(known) < _version(raw)):
+                        self._store(raw)
+                        self._tell(raw)
+        for key in self._objects.keys() - listed:
+            if _is_in(key, namespace) and _version(self._objects[key]) <= int(version):
+                self._tell(self._drop(key))
+        for key in ended:
+            if _is_in(key, namespace):
+                self._deleted.pop(key, None)
+
+    def _note_answer(self, namespace: str | None) -> None:
+        self._note_contact(namespace)
+        if namespace in self._failing:
+            self._failing.discard(namespace)
+            self._on_recovery()
 
     def _note_contact(self, namespace: str | None) -> None:
         self._last_contact[namespace] = self._clock()
+
+    def _note_news(self, namespace: str | None) -> None:
+        """Note that a watch has brought something. What it is may have been on its way for as long as a silent watch is waited for."""
+        self._note_contact(namespace)
+        self._current[namespace] = max(self._current[namespace], self._clock() - SILENCE_SECONDS)
 
     def _note_read(self, namespace: str | None) -> None:
         self._unread.discard(namespace)
@@ -175,6 +264,10 @@ class Informer:
         if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
             return
         raw = self._read(event["object"])
+        if event["type"] == "DELETED":
+            metadata = event["object"]["metadata"]
+            self._tombstones.add(str(metadata.get("uid")))
+            self._undecided.drop((str(metadata.get("namespace")), str(metadata.get("name"))))
         if raw is None:
             self._let_go(event["object"]["metadata"])
         elif event["type"] in ("ADDED", "MODIFIED"):
@@ -190,11 +283,22 @@ class Informer:
         """What is kept of an object. None for one of somebody else, and for one that cannot be read: the others go on."""
         try:
             transformed = self._transform(raw)
-            hash(_key(transformed)), self._value(transformed)
-            return pack(transformed, self._label) if self._keep(transformed) else None
+            hash(_key(transformed)), self._value(transformed), _version(transformed)
+            return self._decide(transformed)
         except Exception as error:  # noqa: BLE001 - whatever an object may hold
             self._warn(raw, error)
             return None
+
+    def _decide(self, transformed: JsonObject) -> JsonObject | None:
+        key, kept = _key(transformed), self._keep(transformed)
+        self._undecided.drop(key)
+        if kept is False:
+            return None
+        packed = pack(transformed, self._label)
+        if kept:
+            return packed
+        self._undecided.put(key, self._value(transformed), packed)
+        return None
 
     def _tell(self, packed: JsonObject) -> None:
         """Call `on_change`; of what it meets in one object no other knows."""
@@ -250,6 +354,10 @@ class Informer:
 
 def _key(raw: JsonObject) -> tuple[str, str]:
     return raw["metadata"]["namespace"], raw["metadata"]["name"]
+
+
+def _version(raw: JsonObject) -> int:
+    return int(raw["metadata"]["resourceVersion"])
 
 
 def _is_in(key: tuple[str, str], namespace: str | None) -> bool:

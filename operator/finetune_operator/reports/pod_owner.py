@@ -14,13 +14,13 @@ from finetune_operator.kube.informer import Informer
 from finetune_operator.reports.token_review import Caller
 
 _LAG_SECONDS = 5.0
-"""A pod that runs has been in a cache for seconds; only after an outage may a cache be behind."""
+"""A pod may report before it, its Job and its FineTuneJob have come by their watches."""
 _STRANGERS = 10_000
 _REMEMBERED_SECONDS = 3600.0
 
 
 class NotSeenYet(Exception):
-    """The caches hold no such pod, or not all of its owners. They may be behind: worth another try."""
+    """The caches hold no such pod, or not all of its owners, and they may be behind: worth another try."""
 
 
 class PodOwners:
@@ -35,12 +35,14 @@ class PodOwners:
         jobs: Informer,
         pods: Informer,
         key_of_uid: Callable[[str], Key | None],
+        current: Callable[[str], float],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`key_of_uid` finds a FineTuneJob that is there by its uid."""
+        """`key_of_uid` finds a FineTuneJob that is there by its uid; `current` is, for FineTuneJobs, what `Informer.current` is."""
         self._jobs = jobs
         self._pods = pods
         self._key_of_uid = key_of_uid
+        self._current = (pods.current, jobs.current, current)
         self._clock = clock
         self._first_asked: TTLCache[str, float] = TTLCache(_STRANGERS, ttl=_REMEMBERED_SECONDS, timer=clock)
         self._seen: LRUCache[str, None] = LRUCache(_STRANGERS)
@@ -49,14 +51,16 @@ class PodOwners:
     def find(self, caller: Caller) -> Key | None:
         """The FineTuneJob that this very pod (by uid) may report for; None if there is none, or if the pod is over.
 
-        A container may outlive its pod, as on a node that was cut off: another pod may train in its place by now.
+        A container may outlive its pod, as on a node that was cut off: another pod may train in its place by now. None ends a
+        training, so that it needs the word of the API server: the pod was seen to go, or what does not know it is newer than the question.
 
         Raises:
-            NotSeenYet: It may be that of a pod that the caches do not hold yet. Not for long, for one uid.
+            NotSeenYet: It may be that of a pod that the caches do not hold yet.
         """
         pod = self._pods.get(caller.namespace, caller.pod_name)
         if pod is None or pod["metadata"]["uid"] != caller.pod_uid:
-            if caller.pod_uid not in self._seen:
+            undecided = self._pods.is_undecided(caller.namespace, caller.pod_name, caller.pod_uid)
+            if undecided or caller.pod_uid not in self._seen:
                 self._wait_for_the_caches(caller)
             return None
         self._seen[caller.pod_uid] = None
@@ -74,9 +78,9 @@ class PodOwners:
         return key if key.namespace == caller.namespace and _is_chain(pod, job, key, finetunejob_uid) else None
 
     def _wait_for_the_caches(self, caller: Caller) -> None:
-        """Raise NotSeenYet while it is not long since this pod first asked."""
+        """Raise NotSeenYet unless all caches are known to be newer than this pod's first question."""
         asked = self._first_asked.setdefault(caller.pod_uid, self._clock())
-        if self._clock() - asked < _LAG_SECONDS:
+        if min(current(caller.namespace) for current in self._current) < asked + _LAG_SECONDS:
             raise NotSeenYet
 
 

@@ -3,15 +3,16 @@
 import asyncio
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from copy import deepcopy
+from types import MappingProxyType
 from typing import Any
 
 from kubernetes.aio.client import ApiException
 from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
 from tests.unit.finetune_operator.samples import merged
 
-from finetune_operator.kube.client import Kind, Kube
+from finetune_operator.kube.client import Kind, Kube, Page
 
 
 class FakeApi(Kube):
@@ -81,18 +82,20 @@ class FakeApi(Kube):
         self._note("delete", kind)
         assert self.objects.pop((kind.plural, name))["metadata"]["uid"] == uid
 
-    async def list(
+    async def pages(
         self,
         kind: Kind,
         namespace: str | None,
         read: Callable[[dict[str, Any]], dict[str, Any] | None] = lambda raw: raw,
-        **selectors: str,
-    ) -> tuple[list[dict[str, Any]], str]:
+        selectors: Mapping[str, str] = MappingProxyType({}),
+        *,
+        pause: float = 0.0,
+    ) -> AsyncIterator[Page]:
         self._note("list", kind)
-        self.selectors.append(selectors)
+        self.selectors.append({**selectors})
         await asyncio.sleep(0)
         found = [read(deepcopy(raw)) for (plural, _), raw in self.objects.items() if plural == kind.plural]
-        return [raw for raw in found if raw is not None], "1"
+        yield Page([raw for raw in found if raw is not None], str(next(self._versions)))
 
 
 def refusal(status: int, message: str) -> ApiException:

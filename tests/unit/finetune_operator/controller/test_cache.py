@@ -1,5 +1,7 @@
 """What Kopf tells, what a list tells, and what to make of a difference between the two."""
 
+import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from tests.unit.finetune_operator.samples import finetunejob, merged
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.kube.client import FINETUNEJOBS
+from finetune_operator.kube.informer import SILENCE_SECONDS
 
 KEY = Key("team-a", "yelp")
 WHOLE = {"namespace": "team-a", "name": "odd", "uid": "u", "resourceVersion": "9"}
@@ -55,7 +58,7 @@ async def test_nothing_of_a_job_stays_when_its_deletion_is_met_before_it_is_seen
     api, known = FakeApi(), FineTuneJobs(lambda _: None)
     deleted = api.put(FINETUNEJOBS, finetunejob())
     known.seen(deleted)
-    await known.check(api, None)
+    await known.compare(api, None)
 
     # A write of its status has found the job gone, before Kopf's watch brings the deletion.
     known.forget(KEY)
@@ -70,11 +73,11 @@ async def test_a_list_mends_what_kopf_has_missed_and_reports_it() -> None:
     api.put(FINETUNEJOBS, finetunejob(name="there"))
     known.seen(version(5))
 
-    await known.check(api, None)
+    await known.compare(api, None)
 
     assert known.get(KEY) is None
     assert known.get(Key("team-a", "there")) is not None
-    assert changed == [KEY, KEY, Key("team-a", "there")]
+    assert changed == [KEY, Key("team-a", "there"), KEY]
 
 
 async def test_kopf_is_behind_if_it_has_not_reported_by_the_next_list() -> None:
@@ -85,11 +88,11 @@ async def test_kopf_is_behind_if_it_has_not_reported_by_the_next_list() -> None:
 
     for now in (0, 60, 120):
         clock.now = now
-        await known.check(api, None)
+        await known.compare(api, None)
         delays.append(known.behind())
     known.seen(stored)
     clock.now = 180
-    await known.check(api, None)
+    await known.compare(api, None)
 
     assert delays == [0, 0, 60]
     assert known.behind() == 0
@@ -104,18 +107,19 @@ async def test_a_namespace_that_may_not_be_read_keeps_its_jobs_and_is_not_silent
     for now in range(0, 600, 60):
         clock.now = now
         with pytest.raises(ForbiddenException):
-            await known.check(api, "team-a")
+            await known.compare(api, "team-a")
 
     assert (known.all_keys(), changed, known.silence()) == ([KEY], [KEY], 0)
+    assert known.current("team-a") == -math.inf
 
 
 async def test_the_list_of_one_namespace_says_nothing_of_another() -> None:
     api, known = FakeApi(), FineTuneJobs(lambda _: None)
     known.seen(version(5))
 
-    await known.check(api, "team-b")
+    await known.compare(api, "team-b")
     kept = known.all_keys()
-    await known.check(api, "team-a")
+    await known.compare(api, "team-a")
 
     assert (kept, known.all_keys()) == ([KEY], [])
 
@@ -123,13 +127,67 @@ async def test_the_list_of_one_namespace_says_nothing_of_another() -> None:
 async def test_a_quiet_cluster_is_a_healthy_one() -> None:
     clock, api = Clock(), FakeApi()
     known = FineTuneJobs(lambda _: None, clock)
-    known.seen(api.put(FINETUNEJOBS, finetunejob()))
+    api.put(FINETUNEJOBS, finetunejob())
+    await known.list(api, None)
 
-    for now in range(0, 36_000, 60):
+    for now in range(0, 36_000, 600):
         clock.now = now
-        await known.check(api, None)
+        await known.compare(api, None)
 
     assert (known.behind(), known.silence()) == (0, 0)
+
+
+async def test_an_object_that_is_deleted_while_a_list_is_read_does_not_come_back_by_it() -> None:
+    api, changed = FakeApi(), list[Key]()
+    known = FineTuneJobs(changed.append)
+    stored = api.put(FINETUNEJOBS, finetunejob())
+    known.seen(stored)
+
+    reading = asyncio.create_task(known.compare(api, None))
+    await asyncio.sleep(0)
+    known.gone(stored)
+    await reading
+
+    assert (known.all_keys(), changed) == ([], [KEY, KEY])
+
+
+async def test_what_is_newer_than_a_list_is_not_forgotten_for_its_sake() -> None:
+    api = FakeApi()
+    known = FineTuneJobs(lambda _: None)
+
+    reading = asyncio.create_task(known.compare(api, None))
+    await asyncio.sleep(0)
+    known.seen(version(1_000_000))
+    await reading
+
+    assert known.all_keys() == [KEY]
+
+
+async def test_what_is_known_is_as_new_as_a_list_and_what_a_watch_brings_may_be_as_old_as_its_silence() -> None:
+    clock, api = Clock(), FakeApi()
+    known = FineTuneJobs(lambda _: None, clock)
+    before = known.current("team-a")
+
+    clock.now = 10
+    await known.list(api, None)
+    listed = known.current("team-a")
+    clock.now = 50
+    known.heard(None)
+    soon = known.current("team-a")
+    clock.now = 500
+    known.heard(None)
+
+    assert (before, listed, soon, known.current("team-a")) == (-math.inf, 10, 10, 500 - SILENCE_SECONDS)
+
+
+def test_each_job_is_told_once_when_it_is_found() -> None:
+    found: list[str] = []
+    known = FineTuneJobs(lambda _: None, on_found=found.append)
+
+    for raw in (version(5), version(6), version(7, uid="u2"), version(4)):
+        known.seen(raw)
+
+    assert found == ["u1", "u2"]
 
 
 @pytest.mark.parametrize(
@@ -144,6 +202,6 @@ async def test_an_object_that_is_not_whole_keeps_no_other_from_being_served(meta
     known = FineTuneJobs(changed.append)
 
     known.seen({"metadata": metadata, "spec": {}})
-    await known.check(api, None)
+    await known.compare(api, None)
 
     assert (changed, known.all_keys()) == ([Key("team-a", "yelp")], [Key("team-a", "yelp")])

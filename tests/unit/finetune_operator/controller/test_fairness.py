@@ -93,7 +93,7 @@ class Operator:
         )
 
     def _nothing(self, kind: Kind) -> Informer:
-        return Informer(self.api, kind, label=LABEL_JOB_UID, on_change=lambda _: None, relist_seconds=60)
+        return Informer(self.api, kind, label=LABEL_JOB_UID, on_change=lambda _: None, resync_seconds=60)
 
     def submit(self, namespace: str, name: str) -> None:
         raw = merged(finetunejob(name=name), {"metadata": {"namespace": namespace, "uid": f"uid-{name}"}})

@@ -12,9 +12,7 @@ from aiohttp import web
 from kopf._cogs.clients.api import iter_jsonlines
 from kubernetes.aio.client import Configuration
 
-from finetune_operator.controller.kopf_watch import KopfWatch, session
-from finetune_operator.kube.bounded_json import UNREADABLE
-from finetune_operator.kube.packed import unpack
+from finetune_operator.controller.kopf_watch import KopfWatch, Reading, session
 
 DEEP = "[" * 3000 + "]" * 3000
 
@@ -59,6 +57,10 @@ async def answer(request: web.Request) -> web.StreamResponse:
     if "watch" not in request.query:
         text = f'{{"items": [{",".join(JOBS)}], "metadata": {{"resourceVersion": "9"}}}}'
         return web.Response(text=text, content_type="application/json")
+    if request.path.startswith("/quiet"):
+        return web.Response(
+            text=json.dumps({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}) + "\n"
+        )
     response = web.StreamResponse()
     await response.prepare(request)
     lines = "".join(
@@ -83,25 +85,38 @@ async def serving(handler: Callable[[web.Request], Awaitable[web.StreamResponse]
 
 
 @pytest.fixture
-async def connection() -> AsyncIterator[kopf.AiohttpSession]:
+def asked() -> list[str | None]:
+    """The namespaces of which a list was asked for."""
+    return []
+
+
+@pytest.fixture
+def news() -> list[str | None]:
+    """The namespaces whose watch has brought something."""
+    return []
+
+
+@pytest.fixture
+async def connection(asked: list[str | None], news: list[str | None]) -> AsyncIterator[kopf.AiohttpSession]:
+    async def lists(namespace: str | None) -> str:
+        asked.append(namespace)
+        return "12"
+
     async with serving(answer) as url:
-        made = session(kopf.ConnectionInfo(server=url))
+        made = session(kopf.ConnectionInfo(server=url), Reading(lambda _: True, lists, news.append))
         yield made
         await made.aiohttp_session.close()
 
 
-async def test_of_a_list_each_object_is_there_and_what_cannot_be_read_is_named(
-    connection: kopf.AiohttpSession,
+@pytest.mark.parametrize(("path", "namespace"), [("finetunejobs", None), ("namespaces/team-a/finetunejobs", "team-a")])
+async def test_a_list_is_read_elsewhere_and_kopf_begins_where_it_ended(
+    connection: kopf.AiohttpSession, asked: list[str | None], path: str, namespace: str | None
 ) -> None:
-    async with connection.aiohttp_session.get(f"{connection.server}/jobs") as response:
+    url = f"{connection.server}/apis/finetune.dev/v1alpha1/{path}?limit=1"
+    async with connection.aiohttp_session.get(url) as response:
         listed = await response.json()
 
-    assert listed["metadata"] == {"resourceVersion": "9"}
-    assert [job["metadata"]["name"] for job in listed["items"]] == ["good", "deep", "large"]
-    listed["items"] = [unpack(job) for job in listed["items"]]
-    assert listed["items"][0]["spec"] == {"task": "x"}
-    assert "managedFields" not in listed["items"][0]["metadata"]
-    assert [list(job.get(UNREADABLE, ())) for job in listed["items"]] == [[], ["spec"], ["spec"]]
+    assert (listed, asked) == ({"items": [], "metadata": {"resourceVersion": "12"}}, [namespace])
 
 
 async def test_discovery_is_left_as_it_is(connection: kopf.AiohttpSession) -> None:
@@ -109,12 +124,24 @@ async def test_discovery_is_left_as_it_is(connection: kopf.AiohttpSession) -> No
         assert await response.json() == FINETUNEJOBS
 
 
-async def test_a_watch_reports_each_object_and_goes_on(connection: kopf.AiohttpSession) -> None:
-    async with connection.aiohttp_session.get(f"{connection.server}/jobs?watch=true") as response:
+async def test_a_watch_reports_each_object_and_goes_on(connection: kopf.AiohttpSession, news: list[str | None]) -> None:
+    url = f"{connection.server}/apis/finetune.dev/v1alpha1/namespaces/ns/finetunejobs?watch=true"
+    async with connection.aiohttp_session.get(url) as response:
         events = [json.loads(line) async for line in iter_jsonlines(response.content)]
 
     assert [event["object"]["metadata"]["name"] for event in events] == ["good", "deep", "large", "good"]
     assert all(len(json.dumps(event)) < 1000 for event in events)
+    assert set(news) == {"ns"}
+
+
+async def test_a_bookmark_is_news_though_nothing_has_changed(
+    connection: kopf.AiohttpSession, news: list[str | None]
+) -> None:
+    async with connection.aiohttp_session.get(f"{connection.server}/quiet/finetunejobs?watch=true") as response:
+        opened = list(news)
+        events = [json.loads(line) async for line in iter_jsonlines(response.content)]
+
+    assert (opened, len(news) > 1, [event["type"] for event in events]) == ([None], True, ["BOOKMARK"])
 
 
 @pytest.mark.parametrize(("code", "seen"), [(404, 404), (401, 401), (403, 429), (500, 429), (503, 429)])
@@ -148,8 +175,6 @@ MADNESS = {
     "401": gone_mad(401, '{"kind": "Status", "code": 401}'),
     "404": gone_mad(404, '{"kind": "Status", "code": 404}'),
     "a page": gone_mad(200, "<html>welcome"),
-    "a list that is none": gone_mad(200, "[]"),
-    "items that are none": gone_mad(200, '{"items": 7}'),
     "an error within the watch": ends_in_an_error,
 }
 
@@ -193,7 +218,19 @@ def watch(url: str, on_seen: Callable[[Any], None], on_again: Callable[[], objec
 
     configuration = Configuration()
     configuration.host = url
-    return KopfWatch(configuration, [], on_seen=on_seen, on_gone=lambda _: None, on_again=note)
+
+    async def lists(_: str | None) -> str:
+        return "5"
+
+    return KopfWatch(
+        configuration,
+        [],
+        on_seen=on_seen,
+        on_gone=lambda _: None,
+        on_list=lists,
+        on_news=lambda _: None,
+        on_again=note,
+    )
 
 
 async def test_kopf_that_is_behind_is_told_to_begin_anew() -> None:

@@ -1,4 +1,4 @@
-"""Our label is for anybody to use. What is kept has the owner of what we make, too."""
+"""Our label is for anybody to use. What is kept has the owner of what we make, too; of what may come late nothing is known yet."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ JOB_OWNER = {"apiVersion": "batch/v1", "kind": "Job", "name": "yelp", "uid": "jo
 
 @pytest.fixture
 def finetunejobs() -> FineTuneJobs:
-    known = FineTuneJobs(lambda _: None)
+    known = FineTuneJobs(lambda _: None, serves=lambda namespace: namespace != "of-another-shard")
     known.update(finetunejob())
     return known
 
@@ -46,7 +46,8 @@ def owned(raw: dict[str, Any], owner: dict[str, Any] | None, **metadata: Any) ->
         (owned(job(), OWNER, labels=SECOND_RUN), False),
         (owned(job(), OWNER, labels={"finetune.dev/run": "\u00b2"}), False),
         (owned(job(), None), False),
-        (owned(job(), OWNER, labels={LABEL_JOB_UID: "another"}), False),
+        (owned(job(), OWNER, labels={LABEL_JOB_UID: "another"}), None),
+        (owned(job(), OWNER, labels={LABEL_JOB_UID: "another"}, namespace="of-another-shard"), False),
         (owned(job(), OWNER, labels=None), False),
         (owned(job(), OWNER, namespace="team-b"), False),
         (owned(job(), OWNER, name="another"), False),
@@ -58,7 +59,7 @@ def owned(raw: dict[str, Any], owner: dict[str, Any] | None, **metadata: Any) ->
     ],
 )
 def test_a_job_is_kept_by_label_namespace_name_and_owner(
-    finetunejobs: FineTuneJobs, raw: dict[str, Any], kept: bool
+    finetunejobs: FineTuneJobs, raw: dict[str, Any], kept: bool | None
 ) -> None:
     assert Ours(finetunejobs).is_job(raw) is kept
 
@@ -71,16 +72,17 @@ def test_a_job_is_kept_by_label_namespace_name_and_owner(
         (owned(pod(), {**JOB_OWNER, "name": job_name("yelp", 2)}, labels=SECOND_RUN), True),
         (owned(pod(), JOB_OWNER, labels=SECOND_RUN), False),
         (owned(pod(), None), False),
-        (owned(pod(), {**JOB_OWNER, "uid": "another"}), False),
+        (owned(pod(), {**JOB_OWNER, "uid": "another"}), None),
         (owned(pod(), {**JOB_OWNER, "name": "another"}), False),
         (owned(pod(), {**JOB_OWNER, "apiVersion": "batch/v9"}), False),
         (owned(pod(), OWNER), False),
-        (owned(pod(), JOB_OWNER, labels={LABEL_JOB_UID: "another"}), False),
+        (owned(pod(), JOB_OWNER, labels={LABEL_JOB_UID: "another"}), None),
+        (owned(pod(), JOB_OWNER, labels={LABEL_JOB_UID: "another"}, namespace="of-another-shard"), False),
         (owned(pod(), JOB_OWNER, namespace="team-b"), False),
     ],
 )
 def test_a_pod_is_kept_by_label_namespace_and_owner(
-    finetunejobs: FineTuneJobs, raw: dict[str, Any], kept: bool
+    finetunejobs: FineTuneJobs, raw: dict[str, Any], kept: bool | None
 ) -> None:
     assert Ours(finetunejobs).may_be_pod(raw, job()) is kept
 
@@ -97,8 +99,8 @@ def test_a_pod_is_kept_before_its_job_is_seen_and_after_it_has_gone(finetunejobs
     assert (before, after) == (True, True)
 
 
-def test_nothing_is_kept_of_a_finetunejob_that_is_not_there(finetunejobs: FineTuneJobs) -> None:
+def test_of_a_finetunejob_that_is_not_there_nothing_is_known_yet(finetunejobs: FineTuneJobs) -> None:
     finetunejobs.forget(Key("team-a", "yelp"))
     ours = Ours(finetunejobs)
 
-    assert (ours.is_job(owned(job(), OWNER)), ours.may_be_pod(owned(pod(), JOB_OWNER), None)) == (False, False)
+    assert (ours.is_job(owned(job(), OWNER)), ours.may_be_pod(owned(pod(), JOB_OWNER), None)) == (None, None)

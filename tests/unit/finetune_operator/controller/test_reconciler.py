@@ -123,7 +123,7 @@ def world() -> World:
     api = FakeApi()
 
     def informer(kind: Any) -> Informer:
-        return Informer(api, kind, label=LABEL_JOB_UID, on_change=lambda _: None, relist_seconds=0)
+        return Informer(api, kind, label=LABEL_JOB_UID, on_change=lambda _: None, resync_seconds=0)
 
     finetunejobs, jobs, pods = FineTuneJobs(lambda _: None), informer(JOBS), informer(PODS)
     woken: list[Key] = []

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import math
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from finetune_operator.job.parse_children import has_ended
 from finetune_operator.kube.client import PODS, Kube
-from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.informer import SILENCE_SECONDS, Informer
 
 LABEL = "finetune.dev/job-uid"
 
@@ -40,7 +42,7 @@ class Raw:
 class Server:
     """Answers lists and watches from scripts, one after the other; the last watch stays open. `lists` may be by namespace."""
 
-    def __init__(self, lists: list[Any] | dict[str, list[Any]], watches: list[list[dict[str, Any]]]) -> None:
+    def __init__(self, lists: list[Any] | dict[str, list[Any]], watches: list[list[Any]]) -> None:
         self.lists = lists
         self.watches = watches
         self.asked: list[dict[str, str]] = []
@@ -60,9 +62,13 @@ class Server:
         await response.prepare(request)
         if self.watches:
             # In small pieces, so that an event comes in parts.
-            text = "".join(json.dumps(each) + "\n" for each in self.watches.pop(0)).encode()
+            events = self.watches.pop(0)
+            text = "".join(json.dumps(each) + "\n" for each in events if each != "cut").encode()
             for start in range(0, len(text), 50):
                 await response.write(text[start : start + 50])
+            if "cut" in events and request.transport is not None:
+                await asyncio.sleep(0.05)
+                request.transport.abort()
             if self.watches:
                 return response
         await self.closing.wait()
@@ -72,10 +78,11 @@ class Server:
 @asynccontextmanager
 async def watching(
     server: Server,
-    relist_seconds: float = 60,
+    resync_seconds: float = 60,
     *,
     namespaces: tuple[str, ...] = (),
-    keep: Callable[[dict[str, Any]], bool] = lambda _: True,
+    keep: Callable[[dict[str, Any]], bool | None] = lambda _: True,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[tuple[Informer, list[str]]]:
     """An informer of pods at work on the server, and the names that it told of."""
     app = web.Application()
@@ -100,9 +107,10 @@ async def watching(
         namespaces=namespaces,
         label=LABEL,
         on_change=tell,
-        relist_seconds=relist_seconds,
+        resync_seconds=resync_seconds,
         keep=keep,
         keep_deleted=has_ended,
+        clock=clock,
     )
     task = asyncio.create_task(informer.run())
     try:
@@ -164,12 +172,79 @@ async def test_an_outage_of_the_server_is_outlasted() -> None:
         assert informer.silence() < 5
 
 
-async def test_a_list_comes_now_and_then_by_itself() -> None:
-    server = Server([[an_object("one", 5)], []], [[] for _ in range(50)])
-    async with watching(server, relist_seconds=0.001) as (informer, told):
-        await until(lambda: told == ["one", "one"])
+async def test_a_list_comes_now_and_then_by_itself_and_heals_what_a_watch_has_missed() -> None:
+    server = Server([[an_object("one", 5), an_object("two", 5)], [an_object("two", 7), an_object("three", 6)]], [])
+    async with watching(server, resync_seconds=0.05) as (informer, told):
+        await until(lambda: len(told) == 5)
 
-        assert informer.get("ns", "one") is None
+        known = [informer.get("ns", name) is not None for name in ("one", "two", "three")]
+
+    assert (known, sorted(told)) == ([False, True, True], ["one", "one", "three", "two", "two"])
+
+
+async def test_a_list_of_the_past_takes_nothing_back_that_a_watch_has_brought() -> None:
+    changes = [
+        event("MODIFIED", an_object("one", 11, phase="Running")),
+        event("DELETED", an_object("two", 12)),
+        event("ADDED", an_object("three", 13)),
+    ]
+    past = [an_object("one", 5), an_object("two", 6)]
+    server = Server([past], [changes, []])
+    async with watching(server, resync_seconds=3600) as (informer, told):
+        await until(lambda: len(told) == 5)
+        with informer._tombstones.during() as gone:
+            gone.add("two")
+            informer._tombstones.during = lambda: nullcontext(gone)  # type: ignore[assignment, method-assign, return-value]
+            await informer._compare(None)
+
+        known = [informer.get("ns", name) is not None for name in ("one", "two", "three")]
+
+    assert (known, len(told)) == ([True, False, True], 5)
+
+
+async def test_a_watch_that_was_cut_goes_on_from_where_it_was_without_a_list() -> None:
+    cut = [event("MODIFIED", an_object("one", 11)), "cut"]
+    server = Server([[an_object("one", 5)]], [cut, [event("ADDED", an_object("two", 12))], []])
+    async with watching(server) as (_, told):
+        await until(lambda: len(server.asked) == 4)
+
+    assert told == ["one", "one", "two"]
+    assert [each.get("resourceVersion") for each in server.asked] == [None, "10", "11", "12"]
+
+
+async def test_what_is_known_is_as_new_as_the_list_and_later_as_what_a_watch_brings_less_its_silence() -> None:
+    times = iter([0.0, 10.0, 11.0, 11.0])
+    server = Server([[an_object("one", 5)]], [])
+    async with watching(server, clock=lambda: next(times, 500.0)) as (informer, told):
+        before = informer.current("ns")
+        await until(lambda: told == ["one"] and informer.synced.is_set())
+        listed = informer.current("ns")
+        informer._note_news(None)
+
+    assert (before, listed, informer.current("ns")) == (-math.inf, 10.0, 500.0 - SILENCE_SECONDS)
+
+
+@pytest.mark.parametrize("first", ["list", "watch"])
+async def test_what_comes_before_its_owner_is_known_is_there_once_it_is(first: str) -> None:
+    owners: set[str] = set()
+    early = [an_object("one", 5), an_object("gone", 6), an_object("other", 7, job="b")]
+    changes = [event("ADDED", each) for each in early] if first == "watch" else []
+    changes += [event("DELETED", an_object("gone", 8)), event("MODIFIED", an_object("one", 11, phase="Running"))]
+    server = Server([early if first == "list" else []], [changes, []])
+    async with watching(server, keep=lambda raw: raw["metadata"]["labels"][LABEL] in owners or None) as (
+        informer,
+        told,
+    ):
+        await until(lambda: len(server.asked) == 3)
+        before = informer.get("ns", "one"), informer.is_undecided("ns", "one", "one")
+        owners.add("a")
+        informer.reconsider("a")
+
+        one = informer.get("ns", "one")
+
+    assert (before, told) == ((None, True), ["one"])
+    assert one is not None
+    assert (one["status"], informer.is_undecided("ns", "one", "one")) == ({"phase": "Running"}, False)
 
 
 @pytest.mark.parametrize(("phase", "remembered"), [("Failed", True), ("Running", False)])
@@ -282,7 +357,7 @@ async def test_a_list_that_succeeds_after_one_that_failed_is_told_and_ends_the_p
         PODS,
         label=LABEL,
         on_change=lambda _: None,
-        relist_seconds=60,
+        resync_seconds=60,
         on_recovery=lambda: told.append("recovered"),
     )
     informer._failures[None] = 20

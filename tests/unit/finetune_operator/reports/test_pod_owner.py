@@ -20,23 +20,36 @@ CALLER = Caller("team-a", "yelp-1", "pod-1")
 
 
 class World:
-    """What the caches hold, and a clock."""
+    """What the caches hold, up to when each of them is known to be current, and a clock."""
+
+    keeps: bool | None = True
 
     def __init__(self, *objects: tuple[Kind, dict[str, Any]], finetunejobs: dict[str, Key] | None = None) -> None:
         self.api = FakeApi()
         self.finetunejobs = {UID: KEY} if finetunejobs is None else finetunejobs
-        self.jobs, self.pods = self._cache(JOBS), self._cache(PODS)
         self.time = 1000.0
+        self.jobs, self.pods = self._cache(JOBS), self._cache(PODS)
+        self.current = {"finetunejobs": 0.0, "jobs": 0.0, "pods": 0.0}
         for kind, raw in objects:
             self.see(kind, raw)
-        self.owners = PodOwners(self.jobs, self.pods, lambda uid: self.finetunejobs.get(uid), lambda: self.time)
+        self.owners = PodOwners(
+            self.jobs, self.pods, self.finetunejobs.get, lambda _: self.current["finetunejobs"], lambda: self.time
+        )
 
     def _cache(self, kind: Kind) -> Informer:
-        return Informer(self.api, kind, label=LABEL_JOB_UID, on_change=lambda _: None, relist_seconds=60)
+        made = Informer(
+            self.api, kind, label=LABEL_JOB_UID, on_change=lambda _: None, resync_seconds=60, keep=lambda _: self.keeps
+        )
+        made.current = lambda _: self.current[kind.plural]  # type: ignore[method-assign]
+        return made
 
     def see(self, kind: Kind, raw: dict[str, Any]) -> None:
         informer = self.jobs if kind is JOBS else self.pods
         informer._take({"type": "ADDED", "object": merged(raw, {"metadata": {"resourceVersion": "1"}})})
+
+    def catch_up(self, *but: str) -> None:
+        """All caches but these are as new as can be."""
+        self.current.update((name, self.time) for name in self.current.keys() - set(but))
 
     def ask(self, caller: Caller = CALLER) -> Key | str | None:
         try:
@@ -150,22 +163,51 @@ def test_of_many_pods_only_the_first_speaks(index: int, found: Key | None) -> No
         ),
     ],
 )
-def test_what_the_caches_do_not_hold_may_come_soon_and_is_refused_after_a_while(
+def test_what_the_caches_do_not_hold_is_refused_once_all_of_them_are_known_to_be_newer_than_the_question(
     missing: list[tuple[Kind, dict[str, Any]]],
 ) -> None:
     world = World(*missing)
     answers = []
 
-    for world.time in (1000.0, 1004.0, 1006.0, 1060.0):
+    for world.time, late in ((1000.0, []), (1004.0, []), (1300.0, ["pods"]), (1300.0, ["finetunejobs"]), (1300.0, [])):
+        world.catch_up(*late)
+        answers.append(world.ask())
+        world.current = dict.fromkeys(world.current, 0.0)
+
+    assert (answers, world.api.requests) == (["not yet"] * 4 + [None], [])
+
+
+def test_a_pod_whose_finetunejob_is_not_seen_yet_is_kept_waiting_however_long_the_watch_of_finetunejobs_is_cut() -> (
+    None
+):
+    world = World((JOBS, owned(job(), FINETUNEJOB)), (PODS, owned(pod(), JOB)))
+    before = world.ask()
+
+    world.finetunejobs = {}
+    world.owners._key_of_uid = world.finetunejobs.get
+    answers = []
+    for world.time in (1000.0, 1060.0, 4000.0):
+        world.catch_up("finetunejobs")
         answers.append(world.ask())
 
-    assert (answers, world.api.requests) == (["not yet", "not yet", None, None], [])
+    assert (before, answers) == (KEY, ["not yet"] * 3)
+
+
+def test_a_known_pod_that_is_let_go_because_its_finetunejob_is_not_there_is_kept_waiting_too() -> None:
+    world = World((JOBS, owned(job(), FINETUNEJOB)), (PODS, owned(pod(), JOB)))
+    before = world.ask()
+
+    world.keeps = None
+    world.pods._take({"type": "MODIFIED", "object": merged(owned(pod(), JOB), {"metadata": {"resourceVersion": "2"}})})
+
+    assert (before, world.ask()) == (KEY, "not yet")
 
 
 def test_a_pod_that_is_seen_late_is_taken_whatever_it_was_told_before() -> None:
     world = World((JOBS, owned(job(), FINETUNEJOB)))
     world.ask()
     world.time += 3000
+    world.catch_up()
     refused = world.ask()
 
     world.see(PODS, owned(pod(), JOB))
