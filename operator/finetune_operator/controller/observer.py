@@ -10,8 +10,9 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
+from finetune_operator.controller.explainer import Explainer
 from finetune_operator.controller.kueue import Kueue
-from finetune_operator.job.claims import claim_of, claim_subjects
+from finetune_operator.job.claims import claim_of
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.former_runs import ending, former_runs
 from finetune_operator.job.names import LABEL_JOB_UID
@@ -20,12 +21,9 @@ from finetune_operator.job.ownership import conflict, controller, is_ours, job_a
 from finetune_operator.job.parse_children import parse_job, parse_pods, trim_job, trim_pod
 from finetune_operator.job.preflight import preflight_spec, wants_preflight
 from finetune_operator.job.run import has_begun
-from finetune_operator.job.warnings import Question, newest_answer, why_unbound
 from finetune_operator.kube.client import JOBS, PODS, PVCS, Kind, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
-from finetune_operator.kube.warnings import Warnings
-from finetune_operator.status.waiting import unexplained
 
 
 class Observer:
@@ -45,9 +43,8 @@ class Observer:
 
         `kueue` is asked why a Job waits in its queue.
         """
-        self._kueue = kueue
         self._kube = kube
-        self._warnings = Warnings(kube, clock)
+        self._explainer = Explainer(kube, clock, kueue)
         self._trouble_of = trouble_of
         self._clock = clock
         self._jobs = jobs
@@ -193,32 +190,7 @@ class Observer:
             # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
             pods = await self._list(PODS, finetunejob, trim_pod)
             return self._with_pods(observed, finetunejob, job.name, entry, pods)
-        if job.suspended and job.queue and not spec.suspend and self._kueue is not None:
-            return replace(observed, blocked=await self._in_queue(finetunejob, job, entry, self._kueue))
-        asked = unexplained(observed, spec, claim_subjects(finetunejob, spec), now)
-        if asked is None:
-            return observed
-        if not entry.obstacle.holds(asked, self._clock()):
-            entry.obstacle.note(asked, await self._answer(finetunejob, asked), self._clock())
-        return replace(observed, blocked=entry.obstacle.cause)
-
-    async def _in_queue(self, finetunejob: FineTuneJob, job: JobState, entry: Entry, kueue: Kueue) -> Cause | None:
-        """Why the Job waits in its queue, as it was when last asked for."""
-        about = "queue", job.uid
-        if not entry.obstacle.holds(about, self._clock()):
-            entry.obstacle.note(about, await kueue.why_in_queue(finetunejob.namespace, job), self._clock())
-        return entry.obstacle.cause
-
-    async def _answer(self, finetunejob: FineTuneJob, asked: Question) -> Cause | None:
-        """The Warning that explains a wait, or what a claim of the job's own shows where none does."""
-        namespace = finetunejob.namespace
-        answer = newest_answer(asked, await self._warnings.about(namespace, asked.subjects))
-        own = next((each for each in asked.subjects if each.name == finetunejob.names.claim), None)
-        if answer is not None or own is None:
-            return answer
-        # That there is no StorageClass at all is no Warning.
-        live = await self._kube.get(PVCS, namespace, own.name)
-        return None if live is None else why_unbound(own, live)
+        return await self._explainer.explain(finetunejob, observed, spec, entry, now)
 
 
 def about_children(finetunejob: FineTuneJob) -> tuple[str, int]:

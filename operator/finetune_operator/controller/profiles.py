@@ -67,7 +67,7 @@ class Profiles:
         self._known: LRUCache[str, tuple[Sequence[bytes], FineTuneJob]] = LRUCache(_READ)
         """Those that were read last, by uid, and by which keys."""
 
-    def read(self, raw: JsonObject) -> FineTuneJob:
+    def read_finetunejob(self, raw: JsonObject) -> FineTuneJob:
         """Read a FineTuneJob, packed or not. A profile in its status that this operator did not write there is none."""
         uid, keys = raw["metadata"]["uid"], self._keys()
         known_keys, known = self._known.get(uid, (keys, None))

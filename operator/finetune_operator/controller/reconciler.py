@@ -67,7 +67,7 @@ class Reconciler:
         if entry is None:
             self._blocked.leave(key)
             return None
-        finetunejob = self._profiles.read(entry.packed)
+        finetunejob = self._profiles.read_finetunejob(entry.packed)
         if finetunejob.deleting or finetunejob.others:
             return None
         now = datetime.now(UTC)
@@ -109,7 +109,7 @@ class Reconciler:
             return finetunejob, replace(observed, refused=cause) if found.final else replace(observed, blocked=cause)
         status = compute_status(finetunejob, observed, now)
         written = await self._status.keep_profile(finetunejob, found, status, entry)
-        return (self._profiles.read(written), observed) if written is not None else None
+        return (self._profiles.read_finetunejob(written), observed) if written is not None else None
 
     async def _write(
         self,

@@ -7,7 +7,7 @@ from finetune_api.report import TrainerState
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Observation, PodState, Terminated
-from finetune_operator.status.disruptions import lost_pod
+from finetune_operator.status.disruptions import lost_pod, next_look
 from finetune_operator.status.failures import root_cause
 from finetune_operator.status.hearing import Unheard, unheard
 from finetune_operator.status.movement import Silence, silence
@@ -28,6 +28,8 @@ class Facts:
     """What its pods have reported."""
     lost: PodState | None
     """The first of those that are to train together now whose node does not answer."""
+    until_lost: float | None
+    """Seconds until one may be lost by nothing but the time that passes."""
     waits: Waiting
     """What it waits for, if it waits."""
     failed: tuple[PodState, Terminated] | None
@@ -50,6 +52,7 @@ def gather_facts(
         observed=observed,
         known=known,
         lost=lost,
+        until_lost=next_look(observed, now),
         waits=why_waiting(observed, spec, lost, now),
         failed=root_cause(observed.newest),
         unheard=unheard(observed, before, spec.resources.nodes),

@@ -15,7 +15,6 @@ from finetune_operator.status.disruptions import (
     describe_disruption,
     describe_loss,
     lost_since,
-    next_look,
     notice,
 )
 from finetune_operator.status.facts import Facts, gather_facts
@@ -33,24 +32,18 @@ def decide(
     stage = preflight or observed
     given = preflight_spec(spec) if preflight else spec
     facts = gather_facts(given, finetunejob.status, stage, known, now)
+    due = pre_running_due(finetunejob, spec, observed)
     if observed.refused is not None:
         verdict = _refused(observed.refused, now)
     else:
         verdict = decide_preflight(facts) if preflight else _decide_training(facts)
-    due = pre_running_due(finetunejob, spec, observed)
     if due is not None and due <= now:
         return pre_running_deadline(spec, observed, verdict, now)
-    again = _again(verdict.phase, facts, due, next_look(observed.under_way, now))
-    return replace(verdict, explained=facts.waits.explained, again=again)
+    return replace(verdict, explained=facts.waits.explained, again=_again(verdict.phase, facts, due))
 
 
-def _again(phase: Phase, facts: Facts, due: datetime | None, until_lost: float | None) -> float | None:
-    """Seconds until time alone may change the verdict; None if it may not.
-
-    Args:
-        due: When the time is over in which pods have to run.
-        until_lost: Seconds until a pod counts as lost.
-    """
+def _again(phase: Phase, facts: Facts, due: datetime | None) -> float | None:
+    """Seconds until time alone may change the verdict; None if it may not. Until `due` the pods have to run."""
     if phase == "Pending":
         times = [due] if due is not None else []
     elif phase in ("Preparing", "Running"):
@@ -59,7 +52,7 @@ def _again(phase: Phase, facts: Facts, due: datetime | None, until_lost: float |
     else:
         return None
     delays = [(time - facts.now).total_seconds() for time in times if time > facts.now]
-    return min(delays if until_lost is None else [*delays, until_lost], default=None)
+    return min(delays if facts.until_lost is None else [*delays, facts.until_lost], default=None)
 
 
 def _decide_training(facts: Facts) -> Verdict:

@@ -19,7 +19,7 @@ WORKLOADS, QUEUES = Kind("/apis/kueue.x-k8s.io/v1beta2", "workloads"), Kind("", 
 
 
 async def test_what_the_workload_says_is_in_the_status_with_the_place_in_the_queue(world: World) -> None:  # noqa: F811
-    world.reconciler._observer._kueue = Kueue(world.api, lambda: world.time)
+    world.reconciler._observer._explainer._kueue = Kueue(world.api, lambda: world.time)
     world.api.put(FINETUNEJOBS, finetunejob(settled(), pod={"labels": QUEUE}))
     world.api.put(JOBS, merged(WAITING, OWNED))
     world.api.put(WORKLOADS, workload(PENDING))
@@ -46,7 +46,7 @@ async def test_what_the_workload_says_is_in_the_status_with_the_place_in_the_que
 
 
 async def test_a_job_that_its_user_suspends_is_not_asked_about(world: World) -> None:  # noqa: F811
-    world.reconciler._observer._kueue = Kueue(world.api, lambda: world.time)
+    world.reconciler._observer._explainer._kueue = Kueue(world.api, lambda: world.time)
     world.api.put(FINETUNEJOBS, finetunejob(settled(), suspend=True, pod={"labels": QUEUE}))
     world.api.put(JOBS, merged(WAITING, OWNED))
     await world.see()

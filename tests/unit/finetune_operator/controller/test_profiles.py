@@ -278,16 +278,16 @@ def profiles() -> Profiles:
 
 def test_a_job_that_has_not_changed_is_read_once() -> None:
     reader = profiles()
-    first = reader.read(finetunejob())
+    first = reader.read_finetunejob(finetunejob())
 
-    assert reader.read(pack(finetunejob())) is first
+    assert reader.read_finetunejob(pack(finetunejob())) is first
 
 
 def test_only_the_status_is_read_again_where_nothing_else_has_changed() -> None:
     reader, later = profiles(), merged(finetunejob({"phase": "Pending"}), {"metadata": {"resourceVersion": "8"}})
-    first = reader.read(finetunejob())
+    first = reader.read_finetunejob(finetunejob())
 
-    second = reader.read(later)
+    second = reader.read_finetunejob(later)
 
     assert second.status.phase == "Pending"
     assert second.spec is first.spec
@@ -295,9 +295,9 @@ def test_only_the_status_is_read_again_where_nothing_else_has_changed() -> None:
 
 def test_another_spec_is_read_anew() -> None:
     reader, changed = profiles(), {"metadata": {"resourceVersion": "8", "generation": 2}, "spec": {"suspend": True}}
-    reader.read(finetunejob())
+    reader.read_finetunejob(finetunejob())
 
-    spec = reader.read(merged(finetunejob(), changed)).spec
+    spec = reader.read_finetunejob(merged(finetunejob(), changed)).spec
 
     assert spec is not None
     assert spec.suspend
