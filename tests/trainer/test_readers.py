@@ -26,7 +26,6 @@ from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.run_warnings import collected
 from finetune_trainer.data.columns import check_columns, check_text
 from finetune_trainer.data.load_rows import load_rows
-from finetune_trainer.data.readers.errors import data_failures
 from finetune_trainer.data.rows import Rows
 
 Read = Callable[..., Rows]
@@ -43,8 +42,7 @@ def read(tmp_path: Path) -> Read:
             (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
         source = folder if len(files) > 1 else folder / next(iter(files))
         dataset = Dataset(**{"source": f"file://{source}", "train": {"split": "train"}} | settings)
-        with data_failures(dataset):
-            rows, _ = load_rows(dataset, {})
+        rows, _ = load_rows(dataset, {})
         check_columns(rows, {column: column for column in checked})
         return rows
 

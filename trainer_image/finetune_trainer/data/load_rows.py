@@ -6,6 +6,7 @@ import datasets
 
 from finetune_api.sources import Columns
 from finetune_api.sources import Dataset as DatasetSettings
+from finetune_trainer.data.readers.errors import data_failures
 from finetune_trainer.data.readers.files import Found
 from finetune_trainer.data.readers.hub_rows import hub_files
 from finetune_trainer.data.readers.local_rows import Splits, local_files
@@ -25,10 +26,10 @@ def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows |
     """The training rows, and the evaluation rows where asked for.
 
     Raises:
-        TrainerError: DATA when the source, the split or rows are not there or cannot be read; besides what a reader raises,
-            see `data_failures`.
+        TrainerError: DATA when the source, the split or rows are not there or cannot be read.
     """
-    loaded = _load(settings, volumes)
+    with data_failures(settings):
+        loaded = _load(settings, volumes)
     return select_rows(settings.source, loaded, settings.columns, settings.train, settings.evaluation)
 
 

@@ -8,7 +8,6 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
 from finetune_trainer.data.load_rows import load_rows
-from finetune_trainer.data.readers.errors import data_failures
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.sampling import sample_rows
 from finetune_trainer.data.task_data import TaskData
@@ -70,8 +69,7 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
     report(f"looking for model {config.model.source}")
     pretrained, tokenizer = find_model(config, volumes)
     report(f"reading data set {config.dataset.source}")
-    with data_failures(config.dataset):
-        train, evaluation = load_rows(config.dataset, volumes)
+    train, evaluation = load_rows(config.dataset, volumes)
     task, some, some_more = task_named(config.task), train, evaluation
     if most is not None:
         column = task.label_column(config)
@@ -93,11 +91,11 @@ def find_model(config: RunConfig, volumes: Volumes) -> tuple[Pretrained, Tokeniz
         TrainerError: MODEL when it cannot be used, or BAD_CONFIGURATION when it cannot be trained as it is asked for.
     """
     source, lora = config.model.source, config.training.lora
+    pretrained = find_pretrained(config.model, volumes)
+    check_quantization(pretrained.config, source, again=lora is not None and lora.quantization is not None)
+    if pretrained.adapter:
+        check_adapter(pretrained.adapter, lora, config.task, PEFT_TYPES)
     with model_failures(config.model):
-        pretrained = find_pretrained(config.model, volumes)
-        check_quantization(pretrained.config, source, again=lora is not None and lora.quantization is not None)
-        if pretrained.adapter:
-            check_adapter(pretrained.adapter, lora, config.task, PEFT_TYPES)
         tokenizer = load_tokenizer(pretrained, source)
     check_vocabulary(tokenizer, pretrained.embeddings, source)
     return pretrained, tokenizer
