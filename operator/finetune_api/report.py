@@ -30,7 +30,7 @@ from finetune_api.status import (
     RunWarning,
 )
 from finetune_api.thinning import shrink
-from finetune_api.values import MAX_COUNT, Seconds, Step
+from finetune_api.values import MAX_COUNT, Seconds, Step, Uri
 
 AUDIENCE = "reports.finetune.dev"
 """Audience of the pod's projected service-account token."""
@@ -136,6 +136,8 @@ class TrainerState(LenientModel):
     warnings: Annotated[list[RunWarning], Field(max_length=MAX_WARNINGS)] = []
     preflight: Preflight | None = None
     resumed_from_step: Step | None = None
+    log: Uri | None = None
+    """Where the log of this attempt is."""
     provenance: Provenance | None = None
 
 
@@ -253,7 +255,7 @@ def _drop_old_adjustments(message: JsonObject) -> JsonObject:
 
 
 def _essentials(message: JsonObject) -> JsonObject:
-    names = ("exitCode", "failure", "outputEmpty", "progress", "model", "checkpoints")
+    names = ("exitCode", "failure", "outputEmpty", "progress", "model", "checkpoints", "log")
     return {name: message[name] for name in names if name in message}
 
 

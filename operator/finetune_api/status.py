@@ -224,6 +224,8 @@ class Attempt(LenientModel):
     reason: ReasonText | None = None
     resumed_from_step: Step | None = None
     """The step of the checkpoint that this attempt went on from; 0 for a start from the pretrained model."""
+    log: Uri | None = None
+    """Where its log is, below the output, also when the pod is gone; without secrets, and of a log of more than 4 MB without its middle."""
     last_step: Step | None = None
     """The newest step that it reported. What lies between it and the `resumedFromStep` of the next attempt was lost."""
 

@@ -72,6 +72,8 @@ def test_a_job_succeeds_and_its_status_reports_it(batch: Batch) -> None:
     assert {metric["name"] for metric in status["metrics"]} >= {"loss", "eval_loss", "eval_accuracy"}
     assert all(checkpoint["digest"].startswith("sha256:") for checkpoint in status["checkpoints"])
     assert [(each["number"], each["exitCode"], each["reason"]) for each in status["attempts"]] == [(1, 0, "Completed")]
+    assert status["attempts"][0]["log"].startswith(f"{claim}/logs/")
+    assert status["attempts"][0]["lastStep"] == 64
     assert status["provenance"]["datasetFingerprint"]
     assert "failure" not in status
 

@@ -90,9 +90,16 @@ def test_a_run_stopped_on_one_machine_ends_on_another_as_if_on_a_disk_and_shows_
     assert {name.split("/")[1] for name in s3.names(f"{there}/")} == {
         "checkpoints",
         "history.jsonl",
+        "logs",
         "model",
         "run.json",
     }
+    logs = [s3.read(str(ended.final.log).removeprefix(f"s3://{BUCKET}/")).decode() for ended in (stopped, resumed)]
+    assert "stopped; the same command goes on from step 15" in logs[0]
+    assert "resuming from step 15 of 24" in logs[1]
+    assert logs[1].endswith(
+        f"model:       s3://{BUCKET}/{there}/model\ncheckpoints: s3://{BUCKET}/{there}/checkpoints (steps 12, 15, 24)\n"
+    )
     assert files_below(tmp_path / "machine-2" / "finetune" / "outputs") == []
     everything = [s3.read(name) for name in s3.names(there)] + [
         path.read_bytes() for path in files_below(tmp_path) if tmp_path / "secrets" not in path.parents

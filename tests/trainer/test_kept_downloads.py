@@ -39,4 +39,4 @@ def test_a_retry_downloads_nothing_and_the_volume_of_a_job_that_has_ended_holds_
     assert {"model/model.safetensors", "data/train.parquet", "data/test.parquet"} <= first["downloads"].keys()
     assert {".downloads", ".tokens"} <= set(first["volume"])
     assert second["downloads"] == {}
-    assert second["volume"] == ["checkpoints", "history.jsonl", "model", "run.json"]
+    assert second["volume"] == ["checkpoints", "history.jsonl", "logs", "model", "run.json"]

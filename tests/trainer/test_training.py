@@ -96,6 +96,23 @@ def test_a_finished_run_only_exports_again(settings: Settings, train: Train, tmp
     assert again.final.progress == Progress(step=24, total_steps=24, epoch="2.0", percent=100, eta_seconds=0)
     assert again.final.resumed_from_step == 24
     assert (tmp_path / "out" / "history.jsonl").read_text() == history
+    logs = [Path(str(ended.final.log).removeprefix("file://")) for ended in (first, again)]
+    assert sorted({*logs}) == sorted((tmp_path / "out" / "logs").iterdir())
+    assert "step 24, epoch 2.0: eval_loss" in logs[0].read_text()
+    assert logs[1].read_text().splitlines()[-1].startswith("checkpoints: ")
+
+
+def test_the_log_of_a_run_that_fails_names_the_cause_beside_its_output(
+    settings: Settings, train: Train, tmp_path: Path
+) -> None:
+    settings["dataset"]["columns"] = {"text": "txt"}
+
+    ended = train(settings)
+
+    [log] = (tmp_path / "out" / "logs").iterdir()
+    assert (ended.code, ended.final.log) == (11, f"file://{log}")
+    assert ended.final.failure
+    assert f"error: {ended.final.failure.message}\nhint: {ended.final.failure.hint}\n" in log.read_text()
 
 
 def test_the_best_checkpoint_is_kept_and_exported(settings: Settings, train: Train, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from finetune_trainer.base.redaction import guard_logs, redact
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.data import token_cache
 from finetune_trainer.processes.child import is_launched, is_main, terminate_with_launcher, write_final_report
+from finetune_trainer.progress.attempt_log import AttemptLog
 from finetune_trainer.progress.endpoint import Endpoint
 from finetune_trainer.progress.heartbeat import Heartbeat
 from finetune_trainer.progress.reporter import Reporter
@@ -44,7 +45,12 @@ def main(arguments: list[str]) -> int:
     options = parse_options(arguments)
     if options.command == "prepare" and not options.for_job:
         return int(_prepare(options))
-    state = RunState(Heartbeat.from_environment())
+    log = AttemptLog()
+    with log.listening():
+        return _run_job(options, arguments, RunState(Heartbeat.from_environment(), log))
+
+
+def _run_job(options: Options, arguments: list[str], state: RunState) -> int:
     stop = StopSignal(before_exit=lambda: _write_final_report(state, ExitCode.STOPPED, None))
     stop.listen()
     reporter: Reporter | None = None
@@ -69,6 +75,7 @@ def main(arguments: list[str]) -> int:
         stop.ignore()
         if is_main():
             sys.stdout.write(redact(found))
+            state.log.write(found)
     except (Stopped, Exception) as error:  # noqa: BLE001 - every end is reported
         stop.ignore()  # first of all: a signal now would leave the end of the run unreported
         code, failure = explain(error, state)
@@ -76,6 +83,10 @@ def main(arguments: list[str]) -> int:
     if is_main() and (trained or code in NOT_RETRIED):
         _let_go()
     _write_final_report(state, code, failure)
+    before = state.current.log
+    state.log.finish()
+    if state.current.log != before:
+        _write_final_report(state, code, failure)
     if reporter:
         reporter.finish()
     kept_downloads.finish()

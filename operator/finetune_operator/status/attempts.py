@@ -11,6 +11,7 @@ from finetune_operator.job.observation import Observation, PodState, Terminated
 from finetune_operator.status.disruptions import attempt_reason, lost_pod
 from finetune_operator.status.failures import attempt_failure, root_cause
 from finetune_operator.status.messages import to_reason
+from finetune_operator.status.own_places import is_below
 
 
 def tracked_attempts(previous: FineTuneJobStatus, observed: Observation) -> tuple[PodState, ...]:
@@ -30,8 +31,14 @@ def update_attempts(
     spec: FineTuneJobSpec,
     observed: Observation,
     now: datetime,
+    *,
+    output: str,
 ) -> list[Attempt]:
-    """One for each first pod that has a node, in order; those whose pods are gone are kept from before. The newest 10."""
+    """One for each first pod that has a node, in order; those whose pods are gone are kept from before. The newest 10.
+
+    Args:
+        output: URI of the job's output, below which logs lie.
+    """
     attempts = {attempt.pod: attempt for attempt in previous.attempts}
     number = max((attempt.number for attempt in attempts.values()), default=0)
     present = {pod.name for pod in observed.attempts}
@@ -45,7 +52,8 @@ def update_attempts(
                 continue
             number = min(number + 1, MAX_ATTEMPT_NUMBER)
             before = Attempt(number=number, pod=pod.name)
-        attempts[pod.name] = _attempt(before, pod, spec, observed, now)
+        attempt = _attempt(before, pod, spec, observed, now)
+        attempts[pod.name] = attempt.model_copy(update={"log": _log(pod, output) or before.log})
     return sorted(attempts.values(), key=lambda attempt: attempt.number)[-MAX_ATTEMPTS:]
 
 
@@ -64,6 +72,13 @@ def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Ob
         seen["reason"] = attempt_reason(pod, now)
     seen["start_time"] = before.start_time or observed.began(pod, spec.resources.nodes)
     return before.model_copy(update=seen)
+
+
+def _log(pod: PodState, output: str) -> str | None:
+    """Where a pod says that its log is; None where it says nothing, or names a place that is not the job's."""
+    reported = pod.report.body.report if pod.report else None
+    log = (pod.final and pod.final.log) or (reported and reported.log)
+    return log if log and is_below(log, output) else None
 
 
 def _has_begun(pod: PodState) -> bool:

@@ -102,7 +102,7 @@ def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tu
         return invalid_spec(finetunejob, now), {}
     tracked = tracked_attempts(before, observed)
     checking = tracked_attempts(before, observed.preflight) if observed.preflight else ()
-    attempts = update_attempts(before, tracked, spec, observed, now)
+    attempts = update_attempts(before, tracked, spec, observed, now, output=finetunejob.output)
     reporting = (*checking, *tracked)
     known = merge_reports(before, reporting, observed.unread, output=finetunejob.output, keep=spec.checkpoints.keep)
     verdict = decide(finetunejob, spec, observed, known, now)

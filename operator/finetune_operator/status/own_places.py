@@ -25,7 +25,9 @@ def keep_own_places(reported: _State, output: str) -> tuple[_State, list[str]]:
         "checkpoints": checkpoints,
         "best_checkpoint": best if best and is_below(best.uri, output) else None,
         "model": model if model and is_below(model.uri, output) else None,
+        "log": reported.log if reported.log and is_below(reported.log, output) else None,
     }
     places = [each.uri for each in (*reported.checkpoints, best, model) if each is not None]
+    places += [reported.log] if reported.log else []
     foreign = [place for place in places if not is_below(place, output)]
     return reported.model_copy(update=own) if foreign else reported, foreign

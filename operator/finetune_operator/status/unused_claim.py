@@ -33,8 +33,10 @@ def without_claim(status: FineTuneJobStatus, claim: str) -> FineTuneJobStatus:
 
 
 def without_output(status: FineTuneJobStatus) -> FineTuneJobStatus:
-    """The status without the folder of a run that has none."""
-    return status.model_copy(update={"run": status.run and status.run.model_copy(update={"output": None})})
+    """The status without the folder of a run that has none, and without the logs in it."""
+    attempts = [each.model_copy(update={"log": None}) for each in status.attempts]
+    run = status.run and status.run.model_copy(update={"output": None})
+    return status.model_copy(update={"run": run, "attempts": attempts})
 
 
 def _never_ran(pod: PodState) -> bool:

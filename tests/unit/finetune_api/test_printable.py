@@ -63,6 +63,8 @@ def filled(node: JsonObject, definitions: JsonObject, text: str) -> Any:
             return {text: filled(node["additionalProperties"], definitions, text)}
         case "array":
             return [filled(node["items"], definitions, text)]
+        case "boolean":
+            return True
         case "integer":
             return 1
         case "string" if "enum" in node:

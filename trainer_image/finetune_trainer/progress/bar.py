@@ -1,7 +1,7 @@
 """The progress bar on stderr."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from tqdm import tqdm
@@ -10,13 +10,14 @@ from tqdm import tqdm
 class ProgressBar:
     """Steps done of all steps: a moving bar on a terminal, a line now and then in a log file."""
 
-    def __init__(self, total_steps: int, step: int) -> None:
+    def __init__(self, total_steps: int, step: int, log: Callable[[str], None]) -> None:
+        """`log` is called with the lines."""
         terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=total_steps,
             initial=step,
             unit="step",
-            file=sys.stderr if terminal else _Lines(sys.stderr),
+            file=sys.stderr if terminal else _Lines(sys.stderr, log),
             dynamic_ncols=True,
             mininterval=0.2 if terminal else 10.0,
         )
@@ -34,12 +35,14 @@ class ProgressBar:
 class _Lines:
     """A stream for tqdm with a line for each state of the bar, where tqdm itself overwrites the one before."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, log: Callable[[str], None]) -> None:
         self._stream = stream
+        self._log = log
 
     def write(self, text: str) -> None:
         if line := text.strip():
             self._stream.write(line + "\n")
+            self._log(line)
 
     def flush(self) -> None:
         self._stream.flush()

@@ -88,7 +88,7 @@ class Recorder(TrainingEvents):
 
     def begin(self, step: int, total_steps: int, epoch: float, rows: int) -> None:
         self._pace = Pace(total_steps, rows, step, epoch)
-        self._bar = ProgressBar(total_steps, step) if self._main else None
+        self._bar = ProgressBar(total_steps, step, self._state.log.write) if self._main else None
         self._state.stage("Training")
         self._report_progress(step, epoch)
 

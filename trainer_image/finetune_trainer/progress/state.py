@@ -25,6 +25,7 @@ from finetune_api.status import (
     RunWarning,
 )
 from finetune_trainer.base.redaction import redact
+from finetune_trainer.progress.attempt_log import AttemptLog
 from finetune_trainer.progress.curves import RunCurves
 from finetune_trainer.progress.heartbeat import Heartbeat
 
@@ -54,7 +55,9 @@ def _rounded(seconds: float) -> int:
 class RunState:
     """What is known of the run now. The threads that train and save write it, the reporter's thread reads it."""
 
-    def __init__(self, heartbeat: Heartbeat | None = None) -> None:
+    def __init__(self, heartbeat: Heartbeat | None = None, log: AttemptLog | None = None) -> None:
+        self.log = log or AttemptLog()
+        """What the process logs."""
         self.heartbeat = heartbeat or Heartbeat()
         """Says that the run moves, where somebody watches."""
         self.changed = threading.Event()
@@ -136,6 +139,11 @@ class RunState:
 
     def set_model(self, model: ExportedModel) -> None:
         self._update(model=model)
+
+    def set_log(self, uri: str) -> None:
+        """Set where the log of this attempt is."""
+        if uri != self.current.log:
+            self._update(log=uri)
 
     def set_resumed_from(self, step: int) -> None:
         self.heartbeat.resumed_from(step)

@@ -85,6 +85,7 @@ def open_run(
         hint = read_hint(output) if processes.is_main else None
         store = CheckpointStore(output, run, config.checkpoints.keep)
         if processes.is_main:
+            state.log.keep_in(output, state.set_log)
             output.fetch_history()
             store.find()
             left = _Left(

@@ -5,6 +5,7 @@ Below `output.uri`:
     run.json                    whose the output is
     adjustment.json             what the next attempt begins with, after a GPU ran out of memory
     history.jsonl               one line for each log, evaluation and adjustment
+    logs/                       the log of each attempt, named by when and where it began
     checkpoints/step-000125/    a checkpoint; its manifest.json is written last
     model/                      the exported model (on the Hub at the top of the repository)
     adapter/                    the adapter, where the model was merged with it
@@ -15,6 +16,9 @@ import re
 RUN = "run.json"
 HINT = "adjustment.json"
 HISTORY = "history.jsonl"
+LOGS = "logs"
+MAX_LOGS = 20
+"""So many are kept, by their names the newest."""
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
 ADAPTER = "adapter"

@@ -7,7 +7,7 @@ from pathlib import Path
 from finetune_trainer.base.files import create_atomically, remove_folder, write_atomically
 from finetune_trainer.storage.disk_errors import output_failures
 from finetune_trainer.storage.folder import Folder, LocalFolder
-from finetune_trainer.storage.layout import ADAPTER, CHECKPOINTS, HISTORY, MODEL, is_step_folder
+from finetune_trainer.storage.layout import ADAPTER, CHECKPOINTS, HISTORY, MAX_LOGS, MODEL, is_step_folder
 from finetune_trainer.storage.output import Output
 
 
@@ -60,6 +60,18 @@ class LocalOutput(Output):
 
     def sweep(self) -> None:
         pass
+
+    @property
+    def log_pause_seconds(self) -> float:
+        return 5.0
+
+    def write_log(self, name: str, content: bytes) -> None:
+        with output_failures(self.path):
+            self.logs.mkdir(exist_ok=True)
+            if not (self.logs / name).exists():
+                for old in sorted(self.logs.iterdir())[: -MAX_LOGS + 1]:
+                    old.unlink(missing_ok=True)
+            write_atomically(self.logs / name, content)
 
     def fetch_history(self) -> None:
         pass

@@ -10,7 +10,7 @@ from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import output_error
 from finetune_trainer.storage.disk_errors import output_failures
 from finetune_trainer.storage.folder import Folder
-from finetune_trainer.storage.layout import ADAPTER, CHECKPOINTS, HISTORY, MODEL
+from finetune_trainer.storage.layout import ADAPTER, CHECKPOINTS, HISTORY, LOGS, MODEL
 
 
 class Output(ABC):
@@ -42,6 +42,10 @@ class Output(ABC):
     @property
     def history(self) -> Path:
         return self.path / HISTORY
+
+    @property
+    def logs(self) -> Path:
+        return self.path / LOGS
 
     def uri_of(self, path: Path) -> str:
         """Return the URI of something below the output."""
@@ -120,6 +124,17 @@ class Output(ABC):
     @abstractmethod
     def sweep(self) -> None:
         """Delete what is left of uploads and deletions that were cut short."""
+
+    # Logs
+
+    @property
+    @abstractmethod
+    def log_pause_seconds(self) -> float:
+        """Shortest time between two writes of a log."""
+
+    @abstractmethod
+    def write_log(self, name: str, content: bytes) -> None:
+        """Write a log in place of any other of that name, and delete all but the newest ones."""
 
     # History and models
 

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from finetune_api.report import ENV_OWN_VOLUME
-from finetune_trainer.storage.layout import CHECKPOINTS, HINT, HISTORY, RUN, RUNS
+from finetune_trainer.storage.layout import CHECKPOINTS, HINT, HISTORY, LOGS, RUN, RUNS
 
-_WORTH_NOTHING = (RUN, HINT, HISTORY, "lost+found")
+_WORTH_NOTHING = (RUN, HINT, HISTORY, LOGS, "lost+found")
 """Without a checkpoint or a model. So is all whose name begins with a dot: it is unfinished, or can be had again."""
 
 

@@ -17,7 +17,9 @@ from finetune_trainer.storage.layout import (
     CHECKPOINTS,
     HISTORY,
     LOCK,
+    LOGS,
     MANIFEST,
+    MAX_LOGS,
     MODEL_CONFIGS,
     PARTIAL,
     is_step_folder,
@@ -39,6 +41,7 @@ class RemoteOutput(Output):
     def __init__(self, place: Place, path: Path) -> None:
         super().__init__(place.uri, path)
         self._place = place
+        self._logged = False
         self.flush_requested.set()
         self._uploader = Uploader(self.flush_requested)
         self._history = HistoryUpload(place, self.history, self._uploader.writing)
@@ -157,6 +160,19 @@ class RemoteOutput(Output):
                     self._place.remove(names, first=names[0])
             except TrainerError as error:
                 logger.warning("half of a checkpoint, %s, cannot be deleted: %s", folder, error)
+
+    @property
+    def log_pause_seconds(self) -> float:
+        return max(60.0, self._place.pause_seconds)
+
+    def write_log(self, name: str, content: bytes) -> None:
+        with self._uploader.writing:
+            if not self._logged:
+                there = sorted(self._place.entries(LOGS).keys() - {f"{LOGS}/{name}"})
+                if old := there[: -MAX_LOGS + 1]:
+                    self._place.remove(old, first=old[0])
+            self._place.write(f"{LOGS}/{name}", content)
+            self._logged = True
 
     def fetch_history(self) -> None:
         content = self._place.read(HISTORY)

@@ -8,6 +8,7 @@ from tests.unit.finetune_operator.samples import (
     observation,
     parsed,
     pod,
+    received,
     running,
     stamp,
     terminated,
@@ -83,3 +84,32 @@ def test_an_attempt_that_somebody_numbered_as_high_as_can_be_is_followed_by_anot
         (1_000_000, "yelp-1"),
         (1_000_000, "yelp-2"),
     ]
+
+
+def test_an_attempt_says_where_its_log_is_also_when_its_pod_is_gone() -> None:
+    log = "pvc://yelp-0f9be1d4/logs/20261120T120020Z-yelp-1.log"
+    body = {"report": {"sequence": 1, "stage": "Training", "log": log}}
+    running_pod = pod(state=running())
+
+    during = compute(parsed(), observation(job(), running_pod, report=received(body, sender=running_pod)))
+    after = compute(parsed(during), observation(job(), pod(2, state=running(70))), 80)
+
+    assert [each.get("log") for each in (*during["attempts"], *after["attempts"])] == [log, log, None]
+
+
+def test_the_final_report_brings_the_log_of_an_attempt_that_reported_nothing_else() -> None:
+    log = "pvc://yelp-0f9be1d4/logs/20261120T120020Z-yelp-1.log"
+    ended = terminated(1, message=json.dumps({**FINAL, "exitCode": 1, "log": log}))
+
+    status = compute(parsed(), observation(job(), pod(state=ended)), 95)
+
+    assert status["attempts"][0]["log"] == log
+
+
+def test_a_log_outside_of_the_output_is_refused() -> None:
+    ended = terminated(1, message=json.dumps({**FINAL, "exitCode": 1, "log": "s3://attacker/logs/x.log"}))
+
+    status = compute(parsed(), observation(job(), pod(state=ended)), 95)
+
+    assert "log" not in status["attempts"][0]
+    assert [each["reason"] for each in status["warnings"]] == ["OutsideOutput"]

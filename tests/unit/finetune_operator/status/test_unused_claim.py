@@ -133,7 +133,13 @@ def test_the_status_says_that_the_claim_is_deleted_however_long_the_cause_is() -
     ready = {"type": "Ready", "status": "False", "reason": "DataError", "lastTransitionTime": stamp(100)}
     cause = "x" * MAX_MESSAGE
     before = FineTuneJobStatus.model_validate(
-        {"phase": "Failed", "message": cause, "conditions": [{**ready, "message": cause}], "run": {"output": "pvc://a"}}
+        {
+            "phase": "Failed",
+            "message": cause,
+            "conditions": [{**ready, "message": cause}],
+            "run": {"output": "pvc://a"},
+            "attempts": [{"number": 1, "pod": "yelp-1", "log": "pvc://a/logs/x.log"}],
+        }
     )
 
     after = without_claim(before, CLAIM)
@@ -143,3 +149,4 @@ def test_the_status_says_that_the_claim_is_deleted_however_long_the_cause_is() -
     assert after.conditions[0].message == after.message
     assert after.run is not None
     assert after.run.output is None
+    assert after.attempts[0].log is None

@@ -6,7 +6,8 @@ from finetune_trainer.progress.bar import ProgressBar
 
 
 def test_in_a_log_each_state_of_the_bar_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    bar = ProgressBar(4, 1)
+    logged: list[str] = []
+    bar = ProgressBar(4, 1, logged.append)
     bar.show({"loss": 0.5})
     bar.to(4)
     bar.close()
@@ -17,3 +18,4 @@ def test_in_a_log_each_state_of_the_bar_is_a_line(capsys: pytest.CaptureFixture[
     assert all(line.endswith("\n") for line in lines)
     assert [line[: line.index("[")].split("|")[-1].strip() for line in lines] == ["1/4", "4/4"]
     assert "loss=0.5" in lines[-1]
+    assert logged == written.splitlines()

@@ -10,6 +10,7 @@ WORTH_NOTHING = (
     "run.json",
     "adjustment.json",
     "history.jsonl",
+    "logs/20261120T120020Z-yelp-1.log",
     ".downloads/index.json",
     ".downloads.partial/files/hub/a",
     ".tokens/a.arrow",
