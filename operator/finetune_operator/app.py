@@ -45,6 +45,9 @@ from finetune_operator.settings import Settings
 from finetune_operator.traces.switch import start_exporter
 from finetune_operator.traces.traces import Traces
 
+_REST_SECONDS = 0.2
+"""A Job that was made has its start, its pod and the echo of its status within a moment: one pass for all of it."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -90,6 +93,7 @@ class Operator:
             lane_of=lambda key: key.namespace,
             # What may run and end goes before what wants to begin.
             is_urgent=lambda key: self._watches.has_job(key),
+            rest=_REST_SECONDS,
         )
         self._numbers = Numbers(per_second=settings.reports_per_second, interval=settings.status_interval)
         self._monthly_use = MonthlyUse(

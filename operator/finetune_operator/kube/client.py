@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio import config
@@ -87,6 +88,9 @@ async def connect() -> ApiClient:
         await config.load_kube_config()  # type: ignore[no-untyped-call]
     client = ApiClient()
     client.configuration.trace_configs = [counting()]
+    # Where no proxy is set there is nothing to read from the environment, and aiohttp would start a thread for each request to find
+    # a .netrc file.
+    client.configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
     return client
 
 
@@ -270,12 +274,12 @@ class Kube:
         content_type: str = "application/json",
         limit: aiohttp.ClientTimeout | float = _TIMEOUT_SECONDS,
     ) -> aiohttp.ClientResponse:
-        request = await self._client.param_serialize(
+        # Without the body, which is JSON already: the client would look at each value of it, for one of its models.
+        method, url, headers, _, _ = await self._client.param_serialize(
             method,
             path,
             query_params=list((query or {}).items()),
             header_params={"Accept": "application/json", "Content-Type": content_type},
-            body=body,
             auth_settings=["BearerToken"],
         )
         if method != "GET":
@@ -283,7 +287,7 @@ class Kube:
             limit = min(_TIMEOUT_SECONDS, self._may_write())
             if limit <= 0:
                 raise NotLeading(f"{method} {path} is for the leader alone")
-        answer = await self._client.call_api(*request, _request_timeout=limit)
+        answer = await self._client.call_api(method, url, headers, body, _request_timeout=limit)
         if not 200 <= answer.status <= 299:
             await answer.read()  # type: ignore[no-untyped-call]
             raise ApiException.from_response(http_resp=answer, body=None, data=None)

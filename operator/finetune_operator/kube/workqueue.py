@@ -34,6 +34,7 @@ class WorkQueue(Generic[K]):
         delay_of: Callable[[Exception], float | None],
         lane_of: Callable[[K], str] = lambda _: "",
         is_urgent: Callable[[K], bool] = lambda _: False,
+        rest: float = 0.0,
     ) -> None:
         """Make an empty queue.
 
@@ -42,11 +43,13 @@ class WorkQueue(Generic[K]):
             delay_of: The delay that an error itself asks for, such as Retry-After, in seconds.
             lane_of: Keys of one lane wait for each other; the lanes are served in turn.
             is_urgent: Whether a key goes before the others of its lane; asked when it is added.
+            rest: For so many seconds after it was handled a key waits, so that all that comes meanwhile is one pass.
         """
         self._handle = handle
         self._delay_of = delay_of
         self._lane_of = lane_of
         self._is_urgent = is_urgent
+        self._rest = rest
         self._changes: Lanes[K] = Lanes()
         self._later: Lanes[K] = Lanes()
         self._in_a_row = 0
@@ -57,7 +60,8 @@ class WorkQueue(Generic[K]):
         self._most_of_a_lane = 1
         self._most_later = 1
         self._again: dict[K, bool] = {}
-        """Whether it can wait, of each that came while it was being handled."""
+        """Whether it can wait, of each that came while it was being handled, or rested."""
+        self._resting: set[K] = set()
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
 
@@ -67,7 +71,7 @@ class WorkQueue(Generic[K]):
         `later` is for what can wait, such as numbers: nearly all of what cannot goes before it, of whatever lane.
         """
         lane = self._lane_of(key)
-        if key in self._running:
+        if key in self._running or key in self._resting:
             self._again[key] = later and self._again.get(key, True)
             return
         if not later:
@@ -128,8 +132,16 @@ class WorkQueue(Generic[K]):
                     del self._busy[lane]
                 del self._running[key]
                 self._changed.set()
-                if key in self._again:
-                    self.add(key, later=self._again.pop(key))
+                self._resting.add(key)
+                if self._rest:
+                    asyncio.get_running_loop().call_later(self._rest, self._wake, key)
+                else:
+                    self._wake(key)
+
+    def _wake(self, key: K) -> None:
+        self._resting.discard(key)
+        if key in self._again:
+            self.add(key, later=self._again.pop(key))
 
     async def _next(self) -> tuple[str, K]:
         """The next key, which counts as running from then on."""

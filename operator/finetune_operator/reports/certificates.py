@@ -263,6 +263,7 @@ class Certificates:
         self._hosts = tuple(hosts)
         self._clock = clock
         self._keys: Keys | None = None
+        self._proof_keys: tuple[bytes, ...] = ()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
 
@@ -276,8 +277,7 @@ class Certificates:
     @property
     def proof_keys(self) -> tuple[bytes, ...]:
         """Keys by which the operator knows later what it wrote itself, newest first: as secret as the authorities', and as old."""
-        authorities = self._keys.authorities if self._keys is not None else ()
-        return tuple(_proof_key(authority.key) for authority in reversed(authorities))
+        return self._proof_keys
 
     async def refresh(self) -> bool:
         """Reads the Secret, renews what is due, and takes it into use. True if `bundle` has changed.
@@ -289,6 +289,7 @@ class Certificates:
         if self._keys is None or keys.server.certificate != self._keys.server.certificate:
             _load(self.context, keys.server)
         self._keys = keys
+        self._proof_keys = tuple(_proof_key(authority.key) for authority in reversed(keys.authorities))
         return changed
 
     async def keep_fresh(self, on_new_bundle: Callable[[], None]) -> None:

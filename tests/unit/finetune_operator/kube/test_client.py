@@ -19,10 +19,14 @@ class Client:
     def __init__(self) -> None:
         self.sent: list[tuple[str, float]] = []
 
-    async def param_serialize(self, method: str, path: str, **_: Any) -> tuple[str, str]:
-        return method, path
+    async def param_serialize(
+        self, method: str, path: str, **_: Any
+    ) -> tuple[str, str, dict[str, str], None, list[Any]]:
+        return method, path, {}, None, []
 
-    async def call_api(self, method: str, path: str, *, _request_timeout: float) -> Any:
+    async def call_api(
+        self, method: str, path: str, headers: dict[str, str], body: Any, *, _request_timeout: float
+    ) -> Any:
         self.sent.append((method, _request_timeout))
 
         async def read() -> bytes:

@@ -301,3 +301,22 @@ async def test_a_key_that_can_wait_moves_up_when_it_cannot_any_more() -> None:
         await asyncio.sleep(0.01)
 
     assert handled == ["b", "a"]
+
+
+def test_what_comes_within_a_moment_of_a_pass_is_one_more_pass() -> None:
+    times: list[float] = []
+
+    async def handle(_: str) -> None:
+        times.append(asyncio.get_running_loop().time())
+
+    async def events() -> None:
+        queue = WorkQueue(handle, delay_of=no_delay, rest=0.2)
+        async with at_work(queue):
+            for _ in range(5):
+                queue.add("a")
+                await asyncio.sleep(0.03)
+            await asyncio.sleep(1)
+
+    run_in_virtual_time(events())
+
+    assert [round(time - times[0], 2) for time in times] == [0, 0.2]
