@@ -1,42 +1,37 @@
-"""`make bench-operator`: how fast FineTuneJobs get their Jobs, and what each costs in requests, CPU and memory.
+"""`make bench-operator`: what FineTuneJobs cost in time, requests, CPU and memory, as they come, run and report.
 
-Everything is measured twice, on a fresh control plane each: with a bare Kopf handler that does two requests a job, and with the operator and its
-default settings. The machine may have other work to do, so what counts are the ratios, the requests and the CPU seconds. No pod
-runs anything: there is no node, and what a kubelet would write of a pod is written here.
+Four parts, each on a fresh control plane and in about three minutes; `--only burst` is one of them.
+
+- burst: how fast FineTuneJobs get their Jobs, beside a bare Kopf handler that does two requests a job.
+- crowd: memory of thousands of jobs with Jobs and pods, a new job beside them, and a restart.
+- reports: pods that report as they are asked to, the age of the numbers in the statuses, and a new job beside them.
+- shards: a burst with one operator, and with two that share the namespaces.
+
+The operators have their default settings. The machine may have other work to do, so what counts are the ratios, the requests and the
+CPU seconds. No pod runs anything: there is no node, and what a kubelet would write of a pod is written here.
 """
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
-import signal
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-import urllib.request
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 from fleet_load import Load
+from fleet_parts import print_crowd, print_reports, print_shards
+from fleet_process import BareHandler, Operator, Process, loaded, server_cpu
 
-from devcluster import cluster as dev_cluster
-from devcluster import envtest
 from devcluster.cluster import Cluster
 
-ROOT = Path(__file__).parent.parent
-HERE = Path(__file__).parent
-NO_NODE = dev_cluster.Options(node_name=None)
+PARTS = ("burst", "crowd", "reports", "shards")
 _SETTLE_SECONDS = 10.0
 """For so long after a burst, what follows from it is counted as its own."""
-_START_SECONDS = 300.0
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
 _READS = ("GET", "LIST")
 
@@ -70,187 +65,81 @@ def main() -> int:
     """Print the figures. Returns 0."""
     arguments = _arguments()
     kind = "a real control plane" if os.environ.get("KUBEBUILDER_ASSETS") else "the dev cluster"
-    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
-    print(f"{arguments.jobs:,} jobs on {kind}, {os.cpu_count()} cores, load average {load} before")
-    bare, ours = (asyncio.run(measure(which, arguments)) for which in (BareHandler, Operator))
-    print_figures(bare, ours, arguments)
-    print(f"load average after: {', '.join(f'{each:.1f}' for each in os.getloadavg())}")
-    if arguments.json:
-        figures = {name: vars(each) for name, each in (("bare", bare), ("ours", ours))}
-        arguments.json.write_text(json.dumps(figures, indent=1))
+    print(f"{kind}, {os.cpu_count()} cores, load average {_load()} before")
+    for part in arguments.only or PARTS:
+        begun = time.perf_counter()
+        print(f"\n== {part}", flush=True)
+        match part:
+            case "burst":
+                print_burst(arguments)
+            case "crowd":
+                asyncio.run(print_crowd(arguments.crowd, arguments.seconds))
+            case "reports":
+                asyncio.run(print_reports(arguments.running, arguments.report_seconds))
+            case "shards":
+                asyncio.run(print_shards(arguments.jobs))
+        print(f"{time.perf_counter() - begun:.0f} s; load average {_load()}", flush=True)
     return 0
 
 
+def _load() -> str:
+    return ", ".join(f"{each:.1f}" for each in os.getloadavg())
+
+
 def _arguments() -> argparse.Namespace:
+    real = bool(os.environ.get("KUBEBUILDER_ASSETS"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=1000, help="jobs of the burst")
-    parser.add_argument("--namespaces", type=int, default=1, help="over which they are spread")
-    parser.add_argument("--rate", type=float, default=40, help="applies a second, after the burst")
-    parser.add_argument("--paced", type=int, default=200, help="jobs that come at that rate")
-    parser.add_argument("--lives", type=int, default=20, help="jobs of which the whole life is counted")
+    parser.add_argument("--only", action="append", choices=PARTS, help="a part; may be repeated")
+    parser.add_argument("--jobs", type=int, default=1000 if real else 100, help="jobs of a burst")
+    parser.add_argument("--namespaces", type=int, default=1, help="over which those of `burst` are spread")
+    parser.add_argument("--rate", type=float, default=40 if real else 10, help="applies a second, after the burst")
+    parser.add_argument("--paced", type=int, default=200 if real else 50, help="jobs that come at that rate")
+    parser.add_argument("--lives", type=int, default=20 if real else 5, help="jobs of which the whole life is counted")
     parser.add_argument("--bucket", action="store_true", help="jobs that write to a bucket, so that none needs a claim")
-    parser.add_argument("--json", type=Path, help="a file for all figures")
+    parser.add_argument("--crowd", type=int, default=10_000 if real else 200, help="jobs of `crowd`")
+    parser.add_argument("--seconds", type=float, default=150, help="for so long they come at the most")
+    parser.add_argument("--running", type=int, default=1000 if real else 40, help="pods of `reports`")
+    parser.add_argument("--report-seconds", type=float, default=45, help="for so long they are measured")
+    parser.add_argument("--json", type=Path, help="a file for all figures of `burst`")
     return parser.parse_args()
-
-
-# The two that are measured.
-
-
-class Process(ABC):
-    """One that is started, asked for its requests, and ended."""
-
-    program = ""
-
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        self._folder = folder
-        self._counts = folder / "requests.json"
-        self._environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "KUBECONFIG": str(cluster.kubeconfig)}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    async def start(self) -> float:
-        """Return the seconds until it was ready."""
-        begun = time.perf_counter()
-        with (self._folder / f"{type(self).__name__}.log").open("ab") as log:
-            command = [sys.executable, str(HERE / "counted.py"), str(self._counts), self.program]
-            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
-        while not await asyncio.to_thread(self._ready):
-            if self._process.poll() is not None or time.perf_counter() - begun > _START_SECONDS:
-                sys.exit((self._folder / f"{type(self).__name__}.log").read_text()[-4000:])
-            await asyncio.sleep(0.02)
-        return time.perf_counter() - begun
-
-    def end(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait()
-
-    @abstractmethod
-    def _ready(self) -> bool:
-        """Whether it serves."""
-
-    @property
-    def usage(self) -> psutil.Process:
-        return psutil.Process(self._process.pid if self._process else 0)
-
-    async def requests(self) -> Counter[str]:
-        """How many it has sent, by verb and resource."""
-        self._counts.unlink(missing_ok=True)
-        self.usage.send_signal(signal.SIGUSR1)
-        while not self._counts.exists():
-            await asyncio.sleep(0.01)
-        return Counter(json.loads(self._counts.read_text()))
-
-
-class BareHandler(Process):
-    """Two requests a job."""
-
-    program = str(HERE / "bare_handler.py")
-
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        super().__init__(cluster, folder)
-        self._mark = folder / "ready"
-        self._environment["BARE_READY"] = str(self._mark)
-
-    async def start(self) -> float:
-        self._mark.unlink(missing_ok=True)
-        return await super().start()
-
-    def _ready(self) -> bool:
-        return self._mark.exists()
-
-
-class Operator(Process):
-    """The operator with its default settings."""
-
-    program = "finetune_operator"
-
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        super().__init__(cluster, folder)
-        self._port = _free_port()
-        settings = {"HEALTH_PORT": str(self._port), "REPORTS_PORT": "0", "METRICS_PORT": "0", "LOG_FORMAT": "text"}
-        settings = {f"FINETUNE_OPERATOR_{name}": value for name, value in settings.items()}
-        ours = {name: value for name, value in os.environ.items() if name.startswith("FINETUNE_OPERATOR_")}
-        self._environment |= settings | ours
-
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/readyz", timeout=5) as response:
-                return bool(response.status == 200)
-        except OSError:
-            return False
-
-
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 # What is measured.
 
 
-@contextlib.asynccontextmanager
-async def running_cluster(folder: Path) -> AsyncIterator[Cluster]:
-    """A real control plane where KUBEBUILDER_ASSETS names one, or else the dev cluster, in a process of their own."""
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    made = envtest.start(Path(assets), folder, NO_NODE) if assets else dev_cluster.start(folder, NO_NODE)
-    entered = await asyncio.to_thread(made.__enter__)
-    try:
-        yield entered
-    finally:
-        await asyncio.to_thread(made.__exit__, None, None, None)
-
-
 async def measure(which: Callable[[Cluster, Path], Process], arguments: argparse.Namespace) -> Figures:
     """All figures of one operator, on a control plane of its own."""
     figures = Figures()
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        async with running_cluster(folder / "cluster") as cluster:
-            _install(cluster)
-            async with Load(cluster, namespaces=arguments.namespaces, bucket=arguments.bucket) as load:
-                process = which(cluster, folder)
-                try:
-                    await process.start()
-                    await _burst(process, load, arguments.jobs, figures)
-                    figures.waits = await load.paced(arguments.paced, arguments.rate)
-                    await asyncio.sleep(_SETTLE_SECONDS)
-                    await _restart(process, figures)
-                    if which is Operator:
-                        await _lives(process, load, arguments.lives, figures)
-                finally:
-                    process.end()
+    async with loaded(namespaces=arguments.namespaces, bucket=arguments.bucket) as (cluster, load, folder):
+        with which(cluster, folder) as process:
+            await process.start()
+            await _burst(process, load, arguments.jobs, figures)
+            figures.waits = await load.paced(arguments.paced, arguments.rate)
+            await asyncio.sleep(_SETTLE_SECONDS)
+            await _restart(process, figures)
+            if which is Operator:
+                await _lives(process, load, arguments.lives, figures)
     return figures
-
-
-def _install(cluster: Cluster) -> None:
-    kubectl = [str(Path(sys.executable).with_name("kubectl")), f"--kubeconfig={cluster.kubeconfig}"]
-    for name in ("finetunejobs", "finetuneprofiles"):
-        definition = ["apply", "--server-side", "-f", str(ROOT / "crds" / f"{name}.yaml")]
-        subprocess.run([*kubectl, *definition], check=True, capture_output=True)
-        wait = ["wait", "--for=condition=Established", f"crd/{name}.finetune.dev", "--timeout=60s"]
-        while subprocess.run([*kubectl, *wait], check=False, capture_output=True).returncode:
-            time.sleep(0.2)
 
 
 async def _burst(process: Process, load: Load, jobs: int, figures: Figures) -> None:
     # The first ones bring caches and connections about, on both sides.
     await load.burst(10)
     await asyncio.sleep(3)
-    requests, cpu, server = await process.requests(), _cpu(process.usage), _server_cpu()
-    memory = process.usage.memory_info().rss
+    requests, cpu, server = await process.requests(), process.cpu, server_cpu()
+    memory = process.memory
     figures.burst_seconds = await load.burst(jobs)
     figures.until_jobs = await process.requests() - requests
     await asyncio.sleep(_SETTLE_SECONDS)
     figures.settled = await process.requests() - requests
-    figures.cpu, figures.server_cpu = _cpu(process.usage) - cpu, _server_cpu() - server
-    figures.memory = process.usage.memory_info().rss - memory
+    figures.cpu, figures.server_cpu = process.cpu - cpu, server_cpu() - server
+    figures.memory = process.memory - memory
 
 
 async def _restart(process: Process, figures: Figures) -> None:
     process.end()
     figures.restart_seconds = await process.start()
-    figures.restart_cpu = _cpu(process.usage)
+    figures.restart_cpu = process.cpu
     await asyncio.sleep(_SETTLE_SECONDS)
     figures.restarted = await process.requests()
 
@@ -269,17 +158,16 @@ async def _lives(process: Process, load: Load, lives: int, figures: Figures) -> 
     figures.lives = await process.requests() - requests - others
 
 
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def _server_cpu() -> float:
-    names = ("etcd", "kube-apiserver", "kube-controller-manager")
-    return sum(_cpu(each) for each in psutil.Process().children() if each.name()[:15] in {name[:15] for name in names})
-
-
 # What is printed.
+
+
+def print_burst(arguments: argparse.Namespace) -> None:
+    """Measure the bare handler and the operator, and print both."""
+    bare, ours = (asyncio.run(measure(which, arguments)) for which in (BareHandler, Operator))
+    print_figures(bare, ours, arguments)
+    if arguments.json:
+        figures = {name: vars(each) for name, each in (("bare", bare), ("ours", ours))}
+        arguments.json.write_text(json.dumps(figures, indent=1))
 
 
 def print_figures(bare: Figures, ours: Figures, arguments: argparse.Namespace) -> None:

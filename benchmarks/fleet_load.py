@@ -27,12 +27,33 @@ _RUNS_SECONDS = 4.0
 """For so long each a pod waits, is created, and runs."""
 
 
+STRATEGIC = "application/strategic-merge-patch+json"
+
+
+def pod_states() -> list[tuple[str, Json]]:
+    """Phase and state of the container of a pod that is created, runs from now on, and succeeds."""
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    ended = {"exitCode": 0, "reason": "Completed", "startedAt": started, "finishedAt": started}
+    return [
+        ("Pending", {"waiting": {"reason": "ContainerCreating"}}),
+        ("Running", {"running": {"startedAt": started}}),
+        ("Succeeded", {"terminated": ended}),
+    ]
+
+
+def pod_status(phase: str, state: Json) -> Json:
+    """A patch of a pod's status, as a kubelet sends it."""
+    status = {"name": "trainer", "image": "", "imageID": "", "ready": False, "restartCount": 0, "state": state}
+    conditions = [{"type": "PodScheduled", "status": "True"}]
+    return {"status": {"phase": phase, "conditions": conditions, "containerStatuses": [status]}}
+
+
 class Load:
     """Applies FineTuneJobs, and notes when each one's Job is there."""
 
     def __init__(self, cluster: Cluster, *, namespaces: int, bucket: bool) -> None:
         self._kubeconfig = str(cluster.kubeconfig)
-        self._namespaces = [f"load-{number}" for number in range(namespaces)]
+        self.namespaces = [f"load-{number}" for number in range(namespaces)]
         self._numbers = itertools.count()
         self._example: Json = yaml.safe_load(EXAMPLE.read_text())
         self._example["spec"]["training"]["learningRate"] = 1e-4  # PyYAML takes it for a text.
@@ -49,8 +70,8 @@ class Load:
         self._session = aiohttp.ClientSession(
             settings.host, headers=headers, connector=aiohttp.TCPConnector(ssl=trusted, limit=2 * _AT_ONCE)
         )
-        for name in self._namespaces:
-            await self._send("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        for name in self.namespaces:
+            await self.send("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         self._watch = asyncio.create_task(self._keep_watching())
         return self
 
@@ -65,6 +86,28 @@ class Load:
         names = [await each for each in asyncio.as_completed(await self._all_at_once(jobs))]
         await self._wait_for(names)
         return max(self._arrived[name] for name in names) - begun
+
+    async def grow(self, jobs: int, seconds: float) -> int:
+        """As many jobs as the API server takes in these seconds, `jobs` at the most. Return how many have a Job within another half minute."""
+        end, left = time.perf_counter() + seconds, iter(range(jobs))
+        names: list[str] = []
+
+        async def one() -> None:
+            for _ in left:
+                names.append(await self._apply())
+                if time.perf_counter() > end:
+                    break
+
+        await asyncio.gather(*(one() for _ in range(_AT_ONCE)))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                await self._wait_for(names)
+        return sum(name in self._arrived for name in names)
+
+    async def count(self, path: str) -> int:
+        """How many objects a collection has."""
+        page = await self.send("GET", path, query={"limit": "1"})
+        return len(page["items"]) + int(page["metadata"].get("remainingItemCount") or 0)
 
     async def paced(self, jobs: int, rate: float) -> list[float]:
         """So many a second. Return the seconds of each from the apply to its Job."""
@@ -92,20 +135,13 @@ class Load:
         found: list[Json] = []
         while not found:
             await asyncio.sleep(0.2)
-            found = (await self._send("GET", pods, query=selector))["items"]
+            found = (await self.send("GET", pods, query=selector))["items"]
         path = f"{pods}/{found[0]['metadata']['name']}"
-        started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        waiting = {"waiting": {"reason": "ContainerCreating"}}
-        running = {"running": {"startedAt": started}}
-        ended = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": started, "finishedAt": started}}
-        for phase, state in (("Pending", waiting), ("Running", running), ("Succeeded", ended)):
+        for phase, state in pod_states():
             await asyncio.sleep(_RUNS_SECONDS)
-            status = {"name": "trainer", "image": "", "imageID": "", "ready": False, "restartCount": 0, "state": state}
-            conditions = [{"type": "PodScheduled", "status": "True"}]
-            body = {"status": {"phase": phase, "conditions": conditions, "containerStatuses": [status]}}
-            await self._send("PATCH", f"{path}/status", body, kind="application/strategic-merge-patch+json")
+            await self.send("PATCH", f"{path}/status", pod_status(phase, state), kind=STRATEGIC)
         job = f"/apis/{GROUP}/{VERSION}/namespaces/{space}/{PLURAL}/{name.split('/')[1]}"
-        while (await self._send("GET", job)).get("status", {}).get("phase") != "Succeeded":
+        while (await self.send("GET", job)).get("status", {}).get("phase") != "Succeeded":
             await asyncio.sleep(0.5)
 
     async def _all_at_once(self, jobs: int) -> list[asyncio.Task[str]]:
@@ -119,9 +155,9 @@ class Load:
 
     async def _apply(self) -> str:
         number = next(self._numbers)
-        space, name = self._namespaces[number % len(self._namespaces)], f"job-{number}"
+        space, name = self.namespaces[number % len(self.namespaces)], f"job-{number}"
         body = {**self._example, "metadata": {"name": name}}
-        await self._send("POST", f"/apis/{GROUP}/{VERSION}/namespaces/{space}/{PLURAL}", body)
+        await self.send("POST", f"/apis/{GROUP}/{VERSION}/namespaces/{space}/{PLURAL}", body)
         return f"{space}/{name}"
 
     async def _wait_for(self, names: list[str]) -> None:
@@ -150,7 +186,7 @@ class Load:
                         self._arrived.setdefault(name, time.perf_counter())
                         self._more.set()
 
-    async def _send(
+    async def send(
         self,
         method: str,
         path: str,
@@ -158,6 +194,7 @@ class Load:
         query: dict[str, str] | None = None,
         kind: str = "application/json",
     ) -> Json:
+        """One request. Return the object that it answers with. Raises RuntimeError."""
         data, headers = json.dumps(body) if body is not None else None, {"Content-Type": kind}
         async with self._session.request(method, path, data=data, headers=headers, params=query) as response:
             answer: Json = await response.json()

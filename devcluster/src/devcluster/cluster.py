@@ -36,7 +36,8 @@ class Options:
 
     `gpus` need not exist. `cpus` and `memory` (a quantity) are this machine's if None. The delays are the first
     back-offs, in seconds, after a failed pod of a Job and a failed container; Kubernetes has 10 for both. With
-    `node_name` None there is no node, and pods stay as they are made.
+    `node_name` None there is no node, and pods stay as they are made. `controller_qps` are the requests a second of a real control
+    plane's controllers, which by default are Kubernetes' own 20.
     """
 
     gpus: int = 0
@@ -45,6 +46,7 @@ class Options:
     node_name: str | None = "devcluster"
     job_backoff: float = 10.0
     restart_delay: float = 10.0
+    controller_qps: int = 20
 
 
 async def run_own_node(kubeconfig: Path, state_dir: Path, options: Options) -> None:

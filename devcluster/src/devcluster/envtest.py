@@ -48,7 +48,7 @@ async def running(assets: Path, state_dir: Path, options: Options) -> AsyncItera
     url = f"https://127.0.0.1:{ports.api}"
     kubeconfig = write_kubeconfig(state_dir / "kubeconfig", url=url, ca=files.ca_pem, token=files.token)
     async with contextlib.AsyncExitStack() as stack:
-        for program, arguments in _programs(files, ports, kubeconfig):
+        for program, arguments in _programs(files, ports, kubeconfig, options):
             log = state_dir / f"{program}.log"
             process = await stack.enter_async_context(_process(assets / program, arguments, log))
             if program == "kube-apiserver":
@@ -116,7 +116,7 @@ def _write_files(folder: Path) -> _Files:
     return files
 
 
-def _programs(files: _Files, ports: _Ports, kubeconfig: Path) -> list[tuple[str, list[str]]]:
+def _programs(files: _Files, ports: _Ports, kubeconfig: Path, options: Options) -> list[tuple[str, list[str]]]:
     etcd = f"http://127.0.0.1:{ports.etcd}"
     peer = f"http://127.0.0.1:{ports.etcd_peer}"
     return [
@@ -165,6 +165,8 @@ def _programs(files: _Files, ports: _Ports, kubeconfig: Path) -> list[tuple[str,
                 f"--cert-dir={files.folder / 'controllers'}",
                 "--bind-address=127.0.0.1",
                 "--leader-elect=false",
+                f"--kube-api-qps={options.controller_qps}",
+                f"--kube-api-burst={options.controller_qps * 3 // 2}",
                 # It learns of a new kind within half a minute, and counts its objects at the next of these.
                 "--resource-quota-sync-period=5s",
             ],
