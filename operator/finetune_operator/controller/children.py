@@ -23,7 +23,8 @@ from finetune_operator.controller.shared import SharedObjects, Wanted
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import child_names
 from finetune_operator.job.observation import Cause, FormerRuns, JobState, Observation
-from finetune_operator.job.ownership import changed, conflict, is_our_claim, is_ours, leaving
+from finetune_operator.job.own_jobs import OwnJobs
+from finetune_operator.job.ownership import changed, conflict, holds, is_our_claim, is_ours, leaving
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
@@ -40,6 +41,8 @@ _LATER = (ForbiddenException,)
 """A quota, a namespace that goes away, or a policy: it may change."""
 _NEVER = (BadRequestException, UnprocessableEntityException)
 """What the API server finds invalid stays so, since the spec is immutable."""
+_FIXED = {CONFIG_MAPS: ("data",), NETWORK_POLICIES: ("spec",), SERVICES: ("spec",)}
+"""What a child has to hold that is there already: whoever may create such an object could have made it before us."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +51,14 @@ class Children:
     """Writes ConfigMaps, Secrets, NetworkPolicies, claims, Services and Jobs. Only Job and authority change after they are made, and little."""
 
     def __init__(
-        self, kube: Kube, pod_defaults: Callable[[], PodDefaults], clock: Callable[[], float] = time.monotonic
+        self,
+        kube: Kube,
+        pod_defaults: Callable[[], PodDefaults],
+        own_jobs: OwnJobs,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kube = kube
+        self._own_jobs = own_jobs
         self._pod_defaults = pod_defaults
         self._shared = SharedObjects(kube, clock)
 
@@ -169,16 +177,22 @@ class Children:
         for kind, manifest in wanted:
             if manifest is None or _place(kind, manifest) in already:
                 continue
-            made = await self._create(kind, manifest)
-            if not (is_our_claim if kind is PVCS else is_ours)(made, finetunejob):
-                return conflict(made, manifest["kind"])
+            made = await self._create(kind, self._own_jobs.seal(manifest, finetunejob) if kind is JOBS else manifest)
+            if not self._is_own(kind, made, finetunejob):
+                return conflict(made, manifest["kind"], finetunejob.uid)
             if kind != JOBS and "deletionTimestamp" in made["metadata"]:
                 return leaving(made, manifest["kind"])
-            if manifest.get("immutable") and made.get("data") != manifest["data"]:
+            if kind in _FIXED and not holds(made, {name: manifest[name] for name in _FIXED[kind]}):
                 return changed(made, manifest["kind"])
             if kind != JOBS:
                 already.add(_place(kind, manifest))
         return parse_job(made)
+
+    def _is_own(self, kind: Kind, made: JsonObject, finetunejob: FineTuneJob) -> bool:
+        """Whether an object of a child's name is that child, as far as this can be known."""
+        if kind is JOBS:
+            return self._own_jobs.is_own(made, finetunejob)
+        return is_our_claim(made, finetunejob) if kind is PVCS else is_ours(made, finetunejob)
 
     async def _create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
         """The object as it was created, or the one of that name that is there already."""

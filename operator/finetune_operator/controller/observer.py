@@ -17,7 +17,8 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.former_runs import ending, former_runs
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import Cause, Hearing, JobState, Observation
-from finetune_operator.job.ownership import conflict, controller, is_ours, job_as_owner, own_pods
+from finetune_operator.job.own_jobs import OwnJobs
+from finetune_operator.job.ownership import conflict, controller, job_as_owner, own_pods
 from finetune_operator.job.parse_children import parse_job, parse_pods, trim_job, trim_pod
 from finetune_operator.job.preflight import preflight_spec, wants_preflight
 from finetune_operator.job.run import has_begun
@@ -35,6 +36,7 @@ class Observer:
         *,
         jobs: Informer,
         pods: Informer,
+        own_jobs: OwnJobs,
         clock: Callable[[], float],
         trouble_of: Callable[[str], str] = lambda _: "",
         kueue: Kueue | None = None,
@@ -44,6 +46,7 @@ class Observer:
         `kueue` is asked why a Job waits in its queue.
         """
         self._kube = kube
+        self._own_jobs = own_jobs
         self._explainer = Explainer(kube, clock, kueue)
         self._trouble_of = trouble_of
         self._clock = clock
@@ -82,7 +85,7 @@ class Observer:
     def _cached(self, finetunejob: FineTuneJob, name: str, entry: Entry) -> Observation:
         """What the caches hold of one of the two Jobs."""
         raw = self._jobs.get(finetunejob.namespace, name)
-        ours = raw if raw is not None and is_ours(raw, finetunejob) else None
+        ours = raw if raw is not None and self._own_jobs.is_own(raw, finetunejob) else None
         job = parse_job(ours) if ours else None
         return self._with_pods(Observation(job=job, unread=entry.reports.unread), finetunejob, name, entry)
 
@@ -151,7 +154,9 @@ class Observer:
             return None, Cause(Reason.CREATE_FORBIDDEN, api_message(error))
         if raw is None:
             return None, None
-        return (parse_job(raw), None) if is_ours(raw, finetunejob) else (None, conflict(raw, "Job"))
+        if not self._own_jobs.is_own(raw, finetunejob):
+            return None, conflict(raw, "Job", finetunejob.uid)
+        return parse_job(raw), None
 
     async def _labelled(self, finetunejob: FineTuneJob) -> tuple[list[JsonObject], list[JsonObject]]:
         """Jobs and pods with the label of the job: those that the caches hold, or else, since that proves nothing, those that there are."""

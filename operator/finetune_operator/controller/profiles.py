@@ -18,8 +18,10 @@ from finetune_api.status import AppliedProfile
 from finetune_api.v1alpha1 import API_VERSION, FineTuneJobSpec
 from finetune_operator.job.budget import over_budget
 from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
-from finetune_operator.job.profile import Refusal, apply_profile, kept_settings, proven_by
-from finetune_operator.kube.client import NAMESPACES, PROFILES, Kube
+from finetune_operator.job.own_jobs import OwnJobs
+from finetune_operator.job.profile import Refusal, apply_profile, kept_settings
+from finetune_operator.job.proof import prove_profile
+from finetune_operator.kube.client import JOBS, NAMESPACES, PROFILES, Kube
 from finetune_operator.kube.errors import API_FAILURES, api_message, brief
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.packed import unpack
@@ -62,6 +64,7 @@ class Profiles:
         self._cache = cache
         self._built_in = built_in
         self._keys = keys
+        self.own_jobs = OwnJobs(keys)
         self._labels: TTLCache[str, dict[str, str]] = TTLCache(maxsize=1000, ttl=_LABELS_SECONDS, timer=clock)
         self._default_wanted = asyncio.Event()
         self._known: LRUCache[str, tuple[Sequence[bytes], FineTuneJob]] = LRUCache(_READ)
@@ -101,7 +104,14 @@ class Profiles:
         found = apply_profile(request, raw, self._built_in, running=running)
         if not running and not isinstance(found, Refusal):
             found = self._within_budget(request, found)
-        return found if isinstance(found, Refusal) else proven_by(found, finetunejob.uid, self._keys()[0])
+        if isinstance(found, Refusal):
+            return found
+        return prove_profile(found, finetunejob.uid, finetunejob.run.number, self._keys()[0])
+
+    async def kept_by(self, finetunejob: FineTuneJob, job: str) -> AppliedProfile | None:
+        """Return the profile that the Job of this name was made under, as that has it. Raises API_FAILURES."""
+        raw = await self._kube.get(JOBS, finetunejob.namespace, job)
+        return None if raw is None else self.own_jobs.kept_by(raw, finetunejob)
 
     def _within_budget(self, request: Request, applied: AppliedProfile) -> AppliedProfile | Refusal:
         """The profile, or why a job on GPUs waits for the next month."""

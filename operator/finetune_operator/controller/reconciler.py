@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from kubernetes.aio.client.exceptions import BadRequestException, UnprocessableEntityException
 
-from finetune_api.status import FineTuneJobStatus
+from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_operator.controller.blocked import BlockedJobs, Obstacle
 from finetune_operator.controller.cache import Entry, FineTuneJobs
 from finetune_operator.controller.children import Children
@@ -56,9 +56,11 @@ class Reconciler:
         self._finetunejobs = finetunejobs
         self._clock = clock
         self._blocked = blocked
-        self._observer = Observer(kube, jobs=jobs, pods=pods, clock=clock, trouble_of=trouble_of, kueue=kueue)
+        self._observer = Observer(
+            kube, jobs=jobs, pods=pods, own_jobs=profiles.own_jobs, clock=clock, trouble_of=trouble_of, kueue=kueue
+        )
         self._profiles = profiles
-        self._children = Children(kube, pod_defaults, clock)
+        self._children = Children(kube, pod_defaults, profiles.own_jobs, clock)
         self._status = StatusWriter(kube, finetunejobs, numbers, clock)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -91,12 +93,18 @@ class Reconciler:
     async def _settle(
         self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime
     ) -> tuple[FineTuneJob, Observation] | None:
-        """Give a job its profile, which it keeps: written down before its first child is made.
+        """Give a job its profile, which it keeps: written down before its first child is made, and again where it was taken away.
 
         Return the job with it, or what is in its way in the observation; None if the job has changed meanwhile.
         """
         spec = finetunejob.spec
-        if spec is None or not _needs_a_profile(finetunejob, observed):
+        if spec is None or finetunejob.kept or finetunejob.terminal:
+            return finetunejob, observed
+        under_way = observed.under_way.job
+        lost = under_way and under_way.keeps_profile and await self._profiles.kept_by(finetunejob, under_way.name)
+        if lost:
+            return await self._keep(finetunejob, observed, lost, entry, now)
+        if not _needs_a_profile(finetunejob, observed):
             return finetunejob, observed
         if finetunejob.run.number > 1 and observed.job is None:
             await self._children.tidy_up(finetunejob)
@@ -107,8 +115,14 @@ class Reconciler:
         if isinstance(found, Refusal):
             cause = Cause(found.reason, found.message)
             return finetunejob, replace(observed, refused=cause) if found.final else replace(observed, blocked=cause)
+        return await self._keep(finetunejob, observed, found, entry, now)
+
+    async def _keep(
+        self, finetunejob: FineTuneJob, observed: Observation, profile: AppliedProfile, entry: Entry, now: datetime
+    ) -> tuple[FineTuneJob, Observation] | None:
+        """Write down which profile the job has. Return the job with it; None if it has changed meanwhile."""
         status = compute_status(finetunejob, observed, now)
-        written = await self._status.keep_profile(finetunejob, found, status, entry)
+        written = await self._status.keep_profile(finetunejob, profile, status, entry)
         return (self._profiles.read_finetunejob(written), observed) if written is not None else None
 
     async def _write(
@@ -152,8 +166,7 @@ def _needs_a_profile(finetunejob: FineTuneJob, observed: Observation) -> bool:
     What the status says of the past does not count: who may write it could say anything. A Job that began before there were
     profiles goes on without; one whose profile somebody else has written gets its own again.
     """
-    without = observed.job is None or finetunejob.unproven
-    return without and not (finetunejob.kept or finetunejob.terminal or observed.blocked)
+    return (observed.job is None or finetunejob.unproven) and observed.blocked is None
 
 
 def _next_look(observed: Observation, computed: Computed, until_asked: float | None) -> float | None:

@@ -12,7 +12,8 @@ from finetune_api.profile import ProfileSettings
 from finetune_api.status import FineTuneJobStatus, Phase, Run
 from finetune_api.v1alpha1 import CONTROLLER, FineTuneJobSpec
 from finetune_operator.job.names import UNREADABLE, ChildNames, child_names
-from finetune_operator.job.profile import NO_PROFILE, effective_spec, is_proven, kept_settings
+from finetune_operator.job.profile import NO_PROFILE, effective_spec, kept_settings
+from finetune_operator.job.proof import is_proven
 from finetune_operator.job.run import output_uri, present_run
 
 logger = logging.getLogger(__name__)
@@ -122,7 +123,8 @@ def parse_finetunejob(
     generation = metadata.get("generation", 1)
     status = parse_status(raw.get("status"))
     applied = status.profile
-    if applied is not None and keys is not None and not is_proven(applied, metadata["uid"], keys):
+    number = status.run.number if status.run else 1
+    if applied is not None and keys is not None and not is_proven(applied, metadata["uid"], number, keys):
         applied = None
     unproven = keys is not None and applied is None and _names_a_profile(raw.get("status"))
     if unproven:

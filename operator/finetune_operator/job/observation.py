@@ -50,6 +50,8 @@ class JobState:
     """What its pods run."""
     requested: str | None = None
     """The annotation with what the operator last requested."""
+    keeps_profile: bool = False
+    """Whether it has an annotation with the profile that it was made under."""
     deleting: bool = False
     end: End | None = None
 

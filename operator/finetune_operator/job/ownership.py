@@ -53,6 +53,8 @@ def is_ours(raw: JsonObject, finetunejob: FineTuneJob) -> bool:
 
 def is_our_claim(raw: JsonObject, finetunejob: FineTuneJob) -> bool:
     """Whether we made the claim for this FineTuneJob. One that outlives the job has no owner, and only the label."""
+    if any((raw.get("spec") or {}).get(field) for field in ("dataSource", "dataSourceRef")):
+        return False  # Ours are empty at first.
     if controller(raw) is not None:
         return is_ours(raw, finetunejob)
     return bool((raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID) == finetunejob.uid)
@@ -63,11 +65,20 @@ def own_pods(namespace: str, jobs: Collection[Owner], pods: Iterable[JsonObject]
     return [pod for pod in pods if controller(pod) in jobs and pod["metadata"]["namespace"] == namespace]
 
 
-def conflict(raw: JsonObject, kind: str) -> Cause:
-    """Why an object that another made is in the way."""
+def holds(live: object, wanted: object) -> bool:
+    """Whether an object has all that is wanted of it, and may have more, such as what the API server fills in."""
+    if isinstance(wanted, dict):
+        return isinstance(live, dict) and all(name in live and holds(live[name], each) for name, each in wanted.items())
+    if isinstance(wanted, list):
+        return isinstance(live, list) and len(live) == len(wanted) and all(map(holds, live, wanted))
+    return live == wanted
+
+
+def conflict(raw: JsonObject, kind: str, uid: str = "") -> Cause:
+    """Why an object that another made is in the way of the FineTuneJob of this uid."""
     metadata = raw["metadata"]
     what = f"the {kind} {metadata['name']}"
-    if LABEL_JOB_UID in (metadata.get("labels") or {}):
+    if (metadata.get("labels") or {}).get(LABEL_JOB_UID, uid) != uid:
         return Cause(Reason.NAME_CONFLICT, f"{what} of an earlier FineTuneJob is still there; waiting for it to go")
     return Cause(
         Reason.NAME_CONFLICT, f"{what} is there and was not made for this FineTuneJob: delete or rename one of the two"

@@ -11,7 +11,15 @@ from finetune_api.base import JsonObject
 from finetune_api.printable import printable
 from finetune_api.reasons import Reason
 from finetune_api.values import sane
-from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER, LABEL_INDEX, LABEL_JOB_UID, LABEL_RUN
+from finetune_operator.job.names import (
+    ANNOTATION_PROFILE,
+    ANNOTATION_PROOF,
+    ANNOTATION_REQUESTED,
+    CONTAINER,
+    LABEL_INDEX,
+    LABEL_JOB_UID,
+    LABEL_RUN,
+)
 from finetune_operator.job.observation import Cause, End, JobState, PodState, Terminated
 from finetune_operator.job.report import Received, parse_final_report
 
@@ -74,7 +82,11 @@ def _trim_metadata(metadata: JsonObject) -> JsonObject:
         **_only(metadata, *plain),
         "ownerReferences": [each for each in metadata.get("ownerReferences") or [] if each.get("controller")][:1],
         "labels": _only(labels, *_LABELS),
-        "annotations": _only(annotations, ANNOTATION_REQUESTED),
+        # That there is a profile is enough to know.
+        "annotations": {
+            **_only(annotations, ANNOTATION_REQUESTED, ANNOTATION_PROOF),
+            **({ANNOTATION_PROFILE: ""} if ANNOTATION_PROFILE in annotations else {}),
+        },
     }
 
 
@@ -94,6 +106,7 @@ def parse_job(raw: JsonObject) -> JobState:
         queue=(metadata.get("labels") or {}).get(LABEL_QUEUE),
         image=_text((_named(_template(spec).get("containers")) or {}).get("image")),
         requested=(metadata.get("annotations") or {}).get(ANNOTATION_REQUESTED),
+        keeps_profile=ANNOTATION_PROFILE in (metadata.get("annotations") or {}),
         deleting="deletionTimestamp" in metadata,
         end=_end(status),
     )

@@ -1,10 +1,9 @@
 """What a FineTuneProfile makes of a FineTuneJob: which one is its own, what the job keeps of it, and the spec that follows."""
 
 import hashlib
-import hmac
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -96,18 +95,6 @@ def _read_settings(text: str, digest: str) -> ProfileSettings | None:
         return ProfileSettings.model_validate_json(text, extra="ignore")
     except ValidationError:
         return None
-
-
-def proven_by(applied: AppliedProfile, uid: str, key: bytes) -> AppliedProfile:
-    """Return it with the proof that this operator gave it to the job of this uid: whoever may write a status cannot make one."""
-    content = json.dumps([uid, applied.name, applied.generation, applied.settings]).encode()
-    return applied.model_copy(update={"proof": f"sha256:{hmac.new(key, content, hashlib.sha256).hexdigest()}"})
-
-
-def is_proven(applied: AppliedProfile, uid: str, keys: Iterable[bytes]) -> bool:
-    """Whether one of the keys made its proof, for the job of this uid."""
-    proof = applied.proof or ""
-    return any(hmac.compare_digest(proof, str(proven_by(applied, uid, key).proof)) for key in keys)
 
 
 def _digest(text: str) -> str:

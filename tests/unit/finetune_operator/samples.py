@@ -10,10 +10,12 @@ from finetune_api.report import ReportBody
 from finetune_api.status import AppliedProfile
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejob
+from finetune_operator.job.names import ANNOTATION_PROOF
 from finetune_operator.job.observation import Observation
 from finetune_operator.job.parse_children import parse_job, parse_pods
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.job.profile import apply_profile, proven_by
+from finetune_operator.job.profile import apply_profile
+from finetune_operator.job.proof import job_proof, prove_profile
 from finetune_operator.job.report import Received
 from finetune_operator.manifests import build_children
 
@@ -38,7 +40,7 @@ def settled(profile: FineTuneProfileSpec = OPEN) -> dict[str, Any]:
     request = Request(FineTuneJobSpec.model_validate(SPEC), "yelp", "team-a", {})
     applied = apply_profile(request, None, profile)
     assert isinstance(applied, AppliedProfile)
-    return {"profile": proven_by(applied, UID, PROOF_KEY).to_wire()}
+    return {"profile": prove_profile(applied, UID, 1, PROOF_KEY).to_wire()}
 
 
 def at(seconds: float) -> datetime:
@@ -85,8 +87,10 @@ def parsed(status: Any = None, **spec: Any) -> FineTuneJob:
     return parse_finetunejob(finetunejob(status, **spec))
 
 
-def job(*, suspend: bool = False, start: float | None = 1, end: tuple[str, str, str] | None = None) -> dict[str, Any]:
-    """A batch/v1 Job. `end` is type, reason and message of its last condition, which came at second 100."""
+def job(
+    *, suspend: bool = False, start: float | None = 1, end: tuple[str, str, str] | None = None, name: str = "yelp"
+) -> dict[str, Any]:
+    """A batch/v1 Job that the operator made. `end` is type, reason and message of its last condition, which came at second 100."""
     status: dict[str, Any] = {} if start is None else {"startTime": stamp(start)}
     if end is not None:
         kind, reason, message = end
@@ -95,7 +99,13 @@ def job(*, suspend: bool = False, start: float | None = 1, end: tuple[str, str, 
         if kind == "Complete":
             status["completionTime"] = stamp(100)
     return {
-        "metadata": {"namespace": "team-a", "name": "yelp", "uid": "job-uid", "creationTimestamp": stamp(0)},
+        "metadata": {
+            "namespace": "team-a",
+            "name": name,
+            "uid": "job-uid",
+            "creationTimestamp": stamp(0),
+            "annotations": {ANNOTATION_PROOF: job_proof(name, UID, PROOF_KEY)},
+        },
         "spec": {"suspend": suspend},
         "status": status,
     }

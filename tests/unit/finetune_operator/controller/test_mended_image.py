@@ -25,7 +25,7 @@ async def deleted(
         "template": {"spec": {"containers": [{"name": "sidecar", "image": "s"}, {"name": "trainer", "image": image}]}}
     }
     world.api.put(FINETUNEJOBS, finetunejob(status or settled(), **spec))
-    world.api.put(JOBS, merged(job(), {**OWNED, "spec": template, "metadata": {**OWNED["metadata"], "name": name}}))
+    world.api.put(JOBS, merged(job(name=name), {**OWNED, "spec": template}))
     for each in pods:
         owner = {**OWNED_POD["metadata"]["ownerReferences"][0], "name": name}
         world.api.put(PODS, merged(each, {"metadata": {**OWNED_POD["metadata"], "ownerReferences": [owner]}}))

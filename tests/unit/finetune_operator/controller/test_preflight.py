@@ -57,7 +57,7 @@ def manifest(output_bound: bool = False, **spec: Any) -> dict[str, Any]:
 
 def checking_job(**others: Any) -> dict[str, Any]:
     """The preflight's Job, as the API holds it."""
-    return merged(merged(job(**others), OWNED), {"metadata": {"name": NAME, "uid": "preflight-uid"}})
+    return merged(merged(job(name=NAME, **others), OWNED), {"metadata": {"uid": "preflight-uid"}})
 
 
 def checking_pod(number: int = 1, **others: Any) -> dict[str, Any]:

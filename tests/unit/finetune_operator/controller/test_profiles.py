@@ -13,7 +13,8 @@ from finetune_api.profile_rules import Request
 from finetune_api.status import AppliedProfile
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.profiles import Profiles, trim_profile
-from finetune_operator.job.profile import apply_profile, proven_by
+from finetune_operator.job.profile import apply_profile
+from finetune_operator.job.proof import prove_profile
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, NAMESPACES, PROFILES
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.packed import pack
@@ -134,7 +135,7 @@ def forged(**defaults: Any) -> dict[str, Any]:
 
 
 def _proof_of_another_job(profile: dict[str, Any]) -> dict[str, Any]:
-    return proven_by(AppliedProfile.model_validate(profile), "another-uid", PROOF_KEY).to_wire()
+    return prove_profile(AppliedProfile.model_validate(profile), "another-uid", 1, PROOF_KEY).to_wire()
 
 
 def _proof_of_other_settings(profile: dict[str, Any]) -> dict[str, Any]:
@@ -184,6 +185,28 @@ async def test_a_profile_that_is_forged_while_the_job_runs_changes_nothing(fresh
     assert before["activeDeadlineSeconds"] == 60
     assert made_job(fresh)["spec"] == before
     assert [each for each in requests if each.startswith("merge")] == []
+
+
+@pytest.mark.parametrize("taken", ["away", "over"])
+async def test_a_job_whose_profile_is_taken_from_its_status_gets_the_one_back_that_its_job_was_made_under(
+    fresh: World, taken: str
+) -> None:
+    fresh.api.put(PROFILES, profile(limits={"activeDeadlineSeconds": 60}))
+    await pass_of(fresh)
+    kept = fresh.status()["profile"]
+    fresh.api.put(PROFILES, profile(limits={"activeDeadlineSeconds": 9999}))
+    live = fresh.api.objects[FINETUNEJOBS.plural, "yelp"]
+    status = {name: value for name, value in live["status"].items() if name != "profile"}
+    if taken == "over":
+        status["profile"] = forged(image="evil")
+    changed = {"spec": merged(live["spec"], {"runPolicy": {"activeDeadlineSeconds": 9999}})}
+    fresh.api.put(FINETUNEJOBS, {**live, **changed, "status": status})
+
+    await pass_of(fresh)
+
+    assert fresh.status()["profile"] == kept
+    assert made_job(fresh)["spec"]["activeDeadlineSeconds"] == 60
+    assert [each for each in await pass_of(fresh) if each.startswith(("get", "replace"))] == []
 
 
 async def test_a_running_job_whose_profile_is_forged_goes_on_where_its_own_would_refuse_it_now(fresh: World) -> None:

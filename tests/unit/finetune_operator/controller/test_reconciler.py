@@ -843,3 +843,48 @@ async def test_a_pass_tells_its_trace_which_status_it_wrote(world: World) -> Non
     (written,) = this.statuses
     assert (written.uid, written.namespace, written.name, written.created) == (UID, "team-a", "yelp", START)
     assert (written.before.phase, written.after.phase) == (None, "Pending")
+
+
+SQUATTED: dict[str, tuple[Any, dict[str, Any]]] = {
+    "Job": (JOBS, {"metadata": {"name": "yelp"}, "spec": {"template": {"spec": {"containers": []}}}}),
+    "ConfigMap": (CONFIG_MAPS, {"metadata": {"name": "yelp-run"}, "data": {"run.yaml": "{}"}}),
+    "NetworkPolicy": (NETWORK_POLICIES, {"metadata": {"name": "yelp"}, "spec": {"podSelector": {}, "ingress": [{}]}}),
+    "Service": (SERVICES, {"metadata": {"name": "ft-yelp"}, "spec": {"selector": {"app": "stranger"}}}),
+    "PersistentVolumeClaim": (
+        PVCS,
+        {
+            "metadata": {"name": f"yelp-{UID[:8]}"},
+            "spec": {"dataSource": {"kind": "VolumeSnapshot", "name": "planted"}},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SQUATTED)
+async def test_what_somebody_made_under_a_child_s_name_is_not_taken_for_it_whatever_owner_it_names(
+    world: World, kind: str
+) -> None:
+    plural, squatted = SQUATTED[kind]
+    forged = {"labels": {LABEL_JOB_UID: UID}, "ownerReferences": OWNERS}
+    world.api.put(
+        FINETUNEJOBS, finetunejob(settled(), resources={"nodes": 1 if "Claim" in kind else 2}, **_output(kind))
+    )
+    world.api.put(plural, merged(squatted, {"metadata": {"namespace": "team-a", "uid": "squatted", **forged}}))
+    await world.see()
+
+    await world.reconcile()
+
+    status, requests = world.status(), world.api.requests
+    assert status["phase"] == "Pending"
+    assert reason_of(status) in ("NameConflict", "ConfigChanged")
+    assert kind in status["message"]
+    assert "delete" in status["message"]
+    assert not {f"{verb} {plural.plural}" for verb in ("merge", "apply", "replace", "delete")} & set(requests)
+    live = world.api.objects[plural.plural, squatted["metadata"]["name"]]
+    assert {name: live.get(name) for name in squatted if name != "metadata"} == {
+        name: value for name, value in squatted.items() if name != "metadata"
+    }
+
+
+def _output(kind: str) -> dict[str, Any]:
+    return {} if "Claim" in kind else {"output": {"uri": "s3://bucket/yelp"}}

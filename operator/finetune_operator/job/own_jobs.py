@@ -1,0 +1,51 @@
+"""The Jobs that the operator made: which they are, and what they keep of their FineTuneJob's profile."""
+
+import hmac
+import json
+from collections.abc import Callable, Sequence
+
+from pydantic import ValidationError
+
+from finetune_api.base import JsonObject
+from finetune_api.status import AppliedProfile
+from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.names import ANNOTATION_PROFILE, ANNOTATION_PROOF
+from finetune_operator.job.ownership import is_ours
+from finetune_operator.job.proof import is_older, is_proven, job_proof
+
+
+class OwnJobs:
+    """Gives Jobs their proof, and knows them by it."""
+
+    def __init__(self, keys: Callable[[], Sequence[bytes]]) -> None:
+        """`keys` are the operator's own, newest first."""
+        self._keys = keys
+
+    def seal(self, job: JsonObject, finetunejob: FineTuneJob) -> JsonObject:
+        """Return the manifest of a Job with its proof, and with what the FineTuneJob keeps of its profile."""
+        metadata, kept = job["metadata"], finetunejob.status.profile
+        annotations = {ANNOTATION_PROOF: job_proof(metadata["name"], finetunejob.uid, self._keys()[0])}
+        if kept is not None:
+            annotations[ANNOTATION_PROFILE] = json.dumps(kept.to_wire(), sort_keys=True, separators=(",", ":"))
+        return {**job, "metadata": {**metadata, "annotations": {**metadata["annotations"], **annotations}}}
+
+    def is_own(self, job: JsonObject, finetunejob: FineTuneJob) -> bool:
+        """Whether the operator made this Job for the FineTuneJob."""
+        if not is_ours(job, finetunejob):
+            return False
+        given = (job["metadata"].get("annotations") or {}).get(ANNOTATION_PROOF, "").encode()
+        name, uid, keys = job["metadata"]["name"], finetunejob.uid, self._keys()
+        if any(hmac.compare_digest(given, job_proof(name, uid, key).encode()) for key in keys):
+            return True
+        # It may be one from before Jobs were proven, or from before a key was lost; but none that comes before its run.
+        kept, phase = finetunejob.status.profile, finetunejob.status.phase
+        return is_older(kept, uid, keys) if kept is not None else phase not in (None, "Pending")
+
+    def kept_by(self, job: JsonObject, finetunejob: FineTuneJob) -> AppliedProfile | None:
+        """Return the profile that a Job of the FineTuneJob's was made under; None if it has none of this run's."""
+        try:
+            text = (job["metadata"].get("annotations") or {}).get(ANNOTATION_PROFILE, "")
+            kept = AppliedProfile.model_validate_json(text)
+        except ValidationError:
+            return None
+        return kept if is_proven(kept, finetunejob.uid, finetunejob.run.number, self._keys()) else None

@@ -1,0 +1,83 @@
+"""What the operator wrote itself it knows later by a proof, and what somebody else wrote has none."""
+
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.samples import OWNERS, PROOF_KEY, UID, finetunejob, job, merged, settled
+
+from finetune_api.status import AppliedProfile
+from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
+from finetune_operator.job.names import ANNOTATION_PROFILE, ANNOTATION_PROOF
+from finetune_operator.job.own_jobs import OwnJobs
+from finetune_operator.job.proof import is_proven, job_proof, prove_older, prove_profile
+
+KEYS = [b"a newer key", PROOF_KEY]
+OWN = OwnJobs(lambda: [PROOF_KEY])
+LATER = OwnJobs(lambda: KEYS)
+KEPT = AppliedProfile.model_validate(settled()["profile"])
+OWNED = {"metadata": {"ownerReferences": OWNERS}}
+
+
+def with_status(**status: Any) -> FineTuneJob:
+    return parse_finetunejob(finetunejob(status))
+
+
+def test_a_profile_is_proven_for_one_run_of_one_job_by_a_key_of_now_or_before() -> None:
+    given = prove_profile(KEPT, UID, 2, PROOF_KEY)
+
+    assert [is_proven(given, *whose, KEYS) for whose in ((UID, 2), (UID, 1), ("other", 2))] == [True, False, False]
+    assert not is_proven(given, UID, 2, [b"another operator's"])
+    assert not is_proven(given.model_copy(update={"name": "other"}), UID, 2, KEYS)
+
+
+def test_a_profile_from_before_jobs_were_proven_still_counts() -> None:
+    assert is_proven(prove_older(KEPT, UID, PROOF_KEY), UID, 1, KEYS)
+
+
+@pytest.mark.parametrize(
+    "annotations", [{}, {ANNOTATION_PROOF: ""}, {ANNOTATION_PROOF: "ü"}, {ANNOTATION_PROOF: "0" * 32}]
+)
+@pytest.mark.parametrize("status", [{}, settled(), {"phase": "Pending"}], ids=["none", "settled", "pending"])
+def test_a_job_with_our_name_label_and_owner_is_not_ours_without_its_proof(
+    annotations: dict[str, str], status: dict[str, Any]
+) -> None:
+    squatted = merged(job(), OWNED)
+    squatted["metadata"]["annotations"] = annotations
+
+    assert not OWN.is_own(squatted, with_status(**status))
+
+
+def test_the_proof_of_one_job_is_none_of_another_s() -> None:
+    of_another = {"annotations": {ANNOTATION_PROOF: job_proof("yelp", "another-uid", PROOF_KEY)}}
+
+    assert not OWN.is_own(merged(job(), merged(OWNED, {"metadata": of_another})), with_status())
+    assert not OWN.is_own(job(), with_status())
+
+
+@pytest.mark.parametrize(
+    "status",
+    [{"profile": prove_older(KEPT, UID, PROOF_KEY).to_wire()}, {"phase": "Running"}],
+    ids=["older release", "lost key"],
+)
+def test_a_job_that_runs_from_before_goes_on(status: dict[str, Any]) -> None:
+    unproven = merged(job(), OWNED)
+    unproven["metadata"]["annotations"] = {}
+
+    assert OWN.is_own(unproven, with_status(**status))
+
+
+def test_a_sealed_job_is_known_later_and_holds_what_its_finetunejob_keeps() -> None:
+    manifest = merged(job(), {"metadata": {"ownerReferences": OWNERS, "annotations": {"other": "stays"}}})
+
+    sealed = OWN.seal(manifest, with_status(**settled()))
+
+    assert LATER.is_own(sealed, with_status())
+    assert LATER.kept_by(sealed, with_status()) == KEPT
+    assert sealed["metadata"]["annotations"]["other"] == "stays"
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", KEPT.model_copy(update={"settings": "{}"}).model_dump_json()])
+def test_what_somebody_wrote_into_a_job_is_no_profile(text: str | None) -> None:
+    annotations = {} if text is None else {ANNOTATION_PROFILE: text}
+
+    assert OWN.kept_by(merged(job(), {"metadata": {"annotations": annotations}}), with_status()) is None
