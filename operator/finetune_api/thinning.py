@@ -101,7 +101,7 @@ def thin(points: Sequence[Point], names: Sequence[str], most: int) -> list[Point
     kept = set(_landmarks(points, names)[:most])
     span = points[-1].step - points[0].step
     stride = 1 << max(0, (span // most).bit_length() - 1)
-    while len(kept | (regular := _regular(points, stride))) > most and stride <= span:
+    while len(kept | (regular := _regular(points, stride))) > most * 3 // 4 and stride <= span:
         stride *= 2
     if len(kept | regular) <= most:
         kept |= regular

@@ -66,6 +66,9 @@ def test_a_job_succeeds_and_its_status_reports_it(batch: Batch) -> None:
     assert curves.training.names == ("loss", "learning_rate", "grad_norm")
     assert (curves.steps_per_epoch, curves.training.at[-1]) == ("16", 64)
     assert [step for step, _ in curves.points("eval_accuracy")] == [16, 32, 48, 64]
+    shown = '{.status.curves.training.series[?(@.name=="loss")].values}'
+    printed = batch.space.kubectl("get", "finetunejob", "good", "-o", f"jsonpath={shown}")
+    assert [float(each) for each in printed.split()] == list(curves.training.values("loss"))
     assert status["latestCheckpoint"] == {"step": 64, "uri": f"{claim}/checkpoints/step-000064"}
     assert status["bestCheckpoint"]["metric"] == "eval_accuracy"
     assert float(status["bestCheckpoint"]["value"]) > 0.8
