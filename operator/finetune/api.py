@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from finetune.connection import Connection, connect
+from finetune.connection import Connection, connect, connect_as
 from finetune.errors import AlreadyThere, FineTuneError, NoCluster, NotAllowed, NotFound, Refused
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
@@ -54,8 +54,9 @@ EVENTS: Final = Resource(CORE, "events")
 class Api:
     """The API server as one user sees it."""
 
-    def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
-        """Choose as `connection.connect` does, at the first request."""
+    def __init__(self, kubeconfig: str | None = None, context: str | None = None, token: str | None = None) -> None:
+        """Choose as `connection.connect` does, at the first request; with a `token`, as `connect_as`."""
+        self._token = token
         self._kubeconfig = kubeconfig
         self._context = context
         self._connection: Connection | None = None
@@ -212,7 +213,9 @@ class Api:
     async def _connected(self) -> Connection:
         async with self._opening:
             if self._connection is None:
-                self._connection = await connect(self._kubeconfig, self._context)
+                self._connection = (
+                    await connect(self._kubeconfig, self._context) if self._token is None else connect_as(self._token)
+                )
             return self._connection
 
 

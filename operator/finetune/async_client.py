@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Final, Self
 
 from finetune.api import FIELD_MANAGER, JOBS, Api
-from finetune.errors import NotFound, TimedOut
+from finetune.errors import NotAllowed, NotFound, TimedOut
+from finetune.events import Event, recent_events
 from finetune.explanation import Explanation, explain
 from finetune.logs import LogLine, log_lines
 from finetune.manifest import FineTuneJob
@@ -16,7 +17,9 @@ from finetune.result import Result, result_of
 from finetune.snapshot import Snapshot, read_snapshot
 from finetune.watching import watch_collection, watch_object
 from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import GROUP, PLURAL
 
+_ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _STRICT: Final = {"fieldValidation": "Strict", "fieldManager": FIELD_MANAGER}
 
 
@@ -27,13 +30,19 @@ class AsyncClient:
         namespace: Where jobs are if a call names no other; that of the kubeconfig's context if left out.
         kubeconfig: Path of the file; KUBECONFIG or ~/.kube/config if left out, and in a pod its service account.
         context: Name of a context in it; the current one if left out.
+        token: Of a user, as whom a pod asks its own cluster instead of as its service account.
     """
 
     def __init__(
-        self, namespace: str | None = None, *, kubeconfig: str | None = None, context: str | None = None
+        self,
+        namespace: str | None = None,
+        *,
+        kubeconfig: str | None = None,
+        context: str | None = None,
+        token: str | None = None,
     ) -> None:
         """Choose the cluster; it is asked nothing yet."""
-        self.api = Api(kubeconfig, context)
+        self.api = Api(kubeconfig, context, token)
         self._namespace = namespace
 
     async def __aenter__(self) -> Self:
@@ -98,6 +107,17 @@ class AsyncClient:
         if uid:
             options["preconditions"] = {"uid": uid}
         await self.api.request("DELETE", path, {}, options)
+
+    async def may(self, verb: str, name: str, namespace: str | None = None) -> bool:
+        """Return whether the user may do this to the job, by a SelfSubjectAccessReview; True where the cluster does not answer that."""
+        attributes = {"group": GROUP, "resource": PLURAL, "verb": verb, "name": name}
+        spec = {"resourceAttributes": attributes | {"namespace": await self.namespace(namespace)}}
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
+        try:
+            answer = await self.api.request("POST", _ACCESS_REVIEWS, {}, body)
+        except (NotAllowed, NotFound):
+            return True
+        return bool((answer.get("status") or {}).get("allowed"))
 
     async def watch(
         self, namespace: str | None = None, *, all_namespaces: bool = False, selector: str = ""
@@ -172,6 +192,14 @@ class AsyncJob:
     async def explain(self) -> Explanation:
         """Return why the job is as it is, what to do, and the one Event or line that proves it."""
         return await explain(self._client.api, self.snapshot)
+
+    async def events(self) -> list[Event]:
+        """Return the Events about the job and its training pods, the newest first.
+
+        Raises:
+            NotAllowed: The user may not list Events.
+        """
+        return await recent_events(self._client.api, self.snapshot)
 
     async def wait(self, timeout: float | None = None) -> Snapshot:  # noqa: ASYNC109
         """Return the job when its run has ended, well or not.

@@ -53,6 +53,26 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     return Connection(ApiClient(configuration), namespace)
 
 
+def connect_as(token: str) -> Connection:
+    """Connect a pod to its own cluster with the token of a user, and with nothing of the pod's service account.
+
+    Raises:
+        NoCluster: This is no pod.
+    """
+    from kubernetes.aio.client import ApiClient, Configuration
+    from kubernetes.aio.config import ConfigException, load_incluster_config
+
+    configuration = Configuration()
+    try:
+        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        namespace = (_ACCOUNT / "namespace").read_text().strip()
+    except (ConfigException, OSError, ValueError) as error:
+        raise NoCluster(f"no cluster: this is no pod of one: {error}") from error
+    configuration.api_key = {"BearerToken": f"Bearer {token}"}
+    configuration.refresh_api_key_hook = None
+    return Connection(ApiClient(configuration), namespace)
+
+
 def _any_is_there(paths: str) -> bool:
     return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep))
 

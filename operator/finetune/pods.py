@@ -53,13 +53,18 @@ async def warnings_about(api: Api, job: Snapshot, pods: list[str]) -> list[JsonO
     Raises:
         NotAllowed: The user may not list Events.
     """
-    selectors = [f"involvedObject.uid={job.uid}", *(f"involvedObject.name={name}" for name in pods)]
+    return await events_about(api, job, pods, ",type=Warning")
+
+
+async def events_about(api: Api, job: Snapshot, pods: list[str], selector: str = "") -> list[JsonObject]:
+    """Return the Events about the job itself and about these pods that a field selector takes, the newest first.
+
+    Raises:
+        NotAllowed: The user may not list Events.
+    """
+    about = [f"involvedObject.uid={job.uid}", *(f"involvedObject.name={name}" for name in pods)]
     path = EVENTS.path(job.namespace)
-    found = [
-        event
-        for selector in selectors
-        for event in (await api.list(path, {"fieldSelector": f"{selector},type=Warning"}))[0]
-    ]
+    found = [event for each in about for event in (await api.list(path, {"fieldSelector": f"{each}{selector}"}))[0]]
     return sorted(found, key=event_time, reverse=True)
 
 

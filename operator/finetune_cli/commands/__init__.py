@@ -11,6 +11,7 @@ from finetune_cli.commands.logs import logs
 from finetune_cli.commands.rerun import rerun
 from finetune_cli.commands.submit import submit
 from finetune_cli.commands.suspend import resume, suspend
+from finetune_cli.commands.ui import ui
 from finetune_cli.commands.watch import watch
 
 COMMANDS: Final[dict[str, Callable[..., Any]]] = {
@@ -24,5 +25,6 @@ COMMANDS: Final[dict[str, Callable[..., Any]]] = {
     "resume": resume,
     "rerun": rerun,
     "cancel": cancel,
+    "ui": ui,
 }
 """In the order in which --help lists them."""

@@ -21,6 +21,7 @@ OURS = {
     "finetune_api",
     "finetune_cli",
     "finetune_operator",
+    "finetune_page",
     "finetune_trainer",
     "devcluster",
     "tests",
@@ -32,8 +33,8 @@ SCRIPTS = {path.stem for folder in ("benchmarks", "demo") for path in (ROOT / fo
 """They import each other by bare names."""
 NOT_INSTALLED = {"keras": ["keras"], "keras_hub": ["keras-hub"]}
 """The Keras engine has an environment of its own."""
-LOADED_BY_NAME = {"adlfs", "gcsfs", "s3fs"}
-"""fsspec loads each when it meets its scheme of URI."""
+LOADED_BY_NAME = {"adlfs", "gcsfs", "s3fs", "uplot-python"}
+"""fsspec loads each when it meets its scheme of URI; the page takes only files of uPlot."""
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ LOADED_BY_NAME = {"adlfs", "gcsfs", "s3fs"}
         ("operator/finetune_api", []),
         ("operator/finetune", ["cli"]),
         ("operator/finetune_cli", ["cli"]),
+        ("operator/finetune_page", ["cli"]),
         ("operator/finetune_operator", ["operator", "traces"]),
         ("trainer_image/finetune_trainer", ["trainer", "keras"]),
         ("tests", ["cli", "operator", "traces", "trainer", "keras", "dev"]),
@@ -81,7 +83,7 @@ def test_what_the_dev_cluster_imports_is_declared() -> None:
 @pytest.mark.parametrize(
     ("extra", "folders"),
     [
-        ("cli", ["operator/finetune", "operator/finetune_cli"]),
+        ("cli", ["operator/finetune", "operator/finetune_cli", "operator/finetune_page"]),
         ("operator", ["operator/finetune_operator"]),
         ("traces", ["operator/finetune_operator"]),
         ("trainer", ["trainer_image/finetune_trainer"]),

@@ -147,9 +147,13 @@ BY_NAME = {
     "trainer_image/finetune_trainer/tasks/registry.py",
 }
 """Files that import a module by its name, which no contract sees: the registries their rows, Keras a library of its own."""
-LATE = {"trainer_image/finetune_trainer/__main__.py", "operator/finetune_operator/traces/switch.py"}
+LATE = {
+    "trainer_image/finetune_trainer/__main__.py",
+    "operator/finetune_operator/traces/switch.py",
+    "operator/finetune_cli/commands/ui.py",
+}
 """Files that import ours within a function: settings are read, and signals caught, before torch is imported; OpenTelemetry's SDK, an
-extra, only where there are traces."""
+extra, only where there are traces; the page's server only by the command that serves it."""
 
 
 def _files_with(node_is_meant: Callable[[ast.AST], bool]) -> set[str]:

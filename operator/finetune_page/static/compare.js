@@ -1,0 +1,41 @@
+// Two to eight runs: only the settings that differ, curves over each other, final metrics with the best marked, cost.
+
+import { colour, curvesPanel } from "./curves.js";
+import { h, replace, table } from "./dom.js";
+import { ask } from "./events.js";
+import { number } from "./format.js";
+
+export function showComparison(main, { address, go }) {
+  document.title = "FineTune · comparison";
+  const panel = curvesPanel();
+  const place = h("div", {}, h("div", { class: "skeleton", "aria-hidden": "true" }));
+  main.append(h("nav", { "aria-label": "Way back" }, h("a", { href: "/" }, "← jobs")), h("h1", {}, "Comparison"), place);
+  load();
+
+  async function load() {
+    try {
+      const found = await ask(`/api/comparison${address.search}`);
+      const names = found.runs.map(({ row }) => row.name);
+      const heads = found.runs.map(({ row }, at) => {
+        const link = h("a", { href: `/jobs/${encodeURIComponent(row.namespace)}/${encodeURIComponent(row.name)}` }, row.name);
+        link.style.borderBottom = `3px solid ${colour(at)}`;
+        return link;
+      });
+      replace(place,
+        h("h2", {}, "Settings that differ"), rowsOf(found.settings, "Settings", heads) ?? h("p", { class: "muted" }, "None: the runs have the same settings."),
+        panel.element, h("h2", {}, "Final metrics"), rowsOf(found.metrics, "Metrics; ★ is the best", heads) ?? h("p", { class: "muted" }, "No metrics yet."),
+        h("h2", {}, "Cost"), rowsOf(found.cost, "Cost", heads));
+      panel.update(found.runs.map(({ curves }, at) => ({ name: names[at], colour: colour(at), curves, status: {} })));
+    } catch (error) {
+      replace(place, h("div", { class: "card failed" }, error.message));
+    }
+  }
+  return { leave: () => panel.leave(), keys: { Escape: () => go("/") } };
+}
+
+function rowsOf(rows, caption, heads) {
+  if (!rows.length) return null;
+  const text = (value) => (value === null || value === undefined ? "–" : typeof value === "number" ? number(value) : typeof value === "string" ? value : JSON.stringify(value));
+  const cells = rows.map((row) => [row.name, ...row.values.map((value, at) => h("td", { class: row.best.includes(at) ? "best" : null }, `${text(value)}${row.best.includes(at) ? " ★" : ""}`))]);
+  return h("div", { class: "scroll" }, table(caption, ["", ...heads.map((head) => head.cloneNode(true))], cells));
+}

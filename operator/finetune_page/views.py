@@ -1,0 +1,120 @@
+"""What the browser is sent of a job, as JSON. Texts are printable already; the page shows them as text."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from finetune.comparison import compare
+from finetune.manifest import to_yaml
+from finetune.snapshot import Snapshot
+from finetune.summary import best, needs_a_person, why
+from finetune_api.base import JsonObject
+from finetune_api.curves import Curve
+from finetune_api.printable import printable
+from finetune_api.v1alpha1 import API_VERSION, KIND
+from finetune_api.values import format_time
+
+SPARK_POINTS: Final = 24
+"""Of the loss in a row of the list."""
+_KEPT_METADATA: Final = ("name", "namespace", "labels", "annotations")
+_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def row(job: Snapshot) -> JsonObject:
+    """Return a job's row in the list."""
+    status = job.status
+    progress = status.progress
+    usage = status.usage
+    return {
+        "namespace": job.namespace,
+        "name": job.name,
+        "uid": job.uid,
+        "phase": job.phase,
+        "deleting": job.deleting,
+        "created": format_time(job.created),
+        "urgent": needs_a_person(job),
+        "percent": progress.percent if progress else None,
+        "etaSeconds": progress.eta_seconds if progress and not job.ended else None,
+        "loss": spark(job),
+        "best": best(job),
+        "why": why(job),
+        "gpuSeconds": usage.gpu_seconds.total if usage else 0,
+        "month": {"month": usage.month.month, "gpuSeconds": usage.month.gpu_seconds} if usage and usage.month else None,
+    }
+
+
+def spark(job: Snapshot) -> list[float]:
+    """Return at most SPARK_POINTS values of the loss, evenly chosen, with the last."""
+    points = job.status.curves.points("loss") if job.status.curves else []
+    values = [value for _, value in points]
+    if len(values) <= SPARK_POINTS:
+        return values
+    stride = (len(values) - 1) / (SPARK_POINTS - 1)
+    return [values[round(place * stride)] for place in range(SPARK_POINTS)]
+
+
+def detail(job: Snapshot) -> JsonObject:
+    """Return all that a job's page shows."""
+    status = job.status.model_dump(
+        mode="json", by_alias=True, exclude_none=True, exclude={"curves": True, "profile": {"proof"}}
+    )
+    return {
+        "row": row(job),
+        "suspended": bool(job.spec.get("suspend")),
+        "message": job.status.message or "",
+        "status": status,
+        "curves": curves(job),
+        "manifest": manifest(job),
+    }
+
+
+def curves(job: Snapshot) -> JsonObject:
+    """Return the history as numbers: of each part its steps, and the values of each series by name, null where none was measured."""
+    held = job.status.curves
+    if held is None:
+        return {}
+    found: JsonObject = {
+        name: _series(curve) for name, curve in (("training", held.training), ("evaluation", held.evaluation)) if curve
+    }
+    return found | ({"stepsPerEpoch": float(held.steps_per_epoch)} if held.steps_per_epoch else {})
+
+
+def _series(curve: Curve) -> JsonObject:
+    return {
+        "steps": list(curve.at),
+        "series": {name: [None if math.isnan(each) else each for each in curve.values(name)] for name in curve.names},
+    }
+
+
+def comparison_of(jobs: Sequence[Snapshot]) -> JsonObject:
+    """Return settings that differ, metrics with the best of each row, cost and curves; values in the order of `runs`."""
+    compared = compare(jobs)
+    return {
+        "runs": [{"row": row(job), "curves": curves(job)} for job in jobs],
+        **{
+            part: [
+                {"name": printable(each.name), "values": list(each.values), "best": list(each.best)} for each in rows
+            ]
+            for part, rows in (("settings", compared.settings), ("metrics", compared.metrics), ("cost", compared.cost))
+        },
+    }
+
+
+def manifest(job: Snapshot) -> str:
+    """Return YAML that applies the job's spec again, as it is now."""
+    metadata = {name: _readable(job, name) for name in _KEPT_METADATA}
+    text = to_yaml(
+        {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "metadata": {name: value for name, value in metadata.items() if value},
+            "spec": {name: value for name, value in job.spec.items() if name != "runToken"},
+        }
+    )
+    return printable(text, lines=True)
+
+
+def _readable(job: Snapshot, name: str) -> object:
+    metadata = job.raw.get("metadata")
+    value = metadata.get(name) if isinstance(metadata, dict) else None
+    return {key: each for key, each in value.items() if key != _APPLIED} if isinstance(value, dict) else value
