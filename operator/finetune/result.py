@@ -2,10 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from finetune.errors import JobFailed
 from finetune.snapshot import Snapshot
 from finetune_api.status import BestCheckpoint, ExportedModel
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,18 @@ class Result:
     def model(self) -> ExportedModel | None:
         """Where the model is, with its digest and size."""
         return self.snapshot.status.model
+
+    def history(self) -> "DataFrame":
+        """Return the curves as a frame: a row for each step, a column for each of loss, learning_rate, eval_accuracy and so on.
+
+        What was not measured at a step is NaN. It needs pandas.
+        """
+        from pandas import DataFrame
+
+        curves = self.snapshot.status.curves
+        of_both = [curve for curve in (curves.training, curves.evaluation) if curve] if curves else []
+        columns = {name: dict(curve.points(name)) for curve in of_both for name in curve.names}
+        return DataFrame(columns).sort_index().rename_axis("step")
 
     @property
     def best_checkpoint(self) -> BestCheckpoint | None:

@@ -42,9 +42,8 @@ class Snapshot:
     @property
     def wants_new_run(self) -> bool:
         """Whether `spec.runToken` asks for a run that has not begun."""
-        token = self.spec.get("runToken")
-        known = self.status.run.token if self.status.run else None
-        return token is not None and self.status.phase is not None and token != known
+        token, run = self.spec.get("runToken"), self.status.run
+        return token is not None and run is not None and token != run.token
 
     @property
     def reason(self) -> str:

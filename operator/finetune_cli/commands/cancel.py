@@ -20,10 +20,15 @@ def cancel(
     """End a job for good: the FineTuneJob and its pods are deleted. What it has saved stays, but on a claim with retentionPolicy Delete."""
     with connected(namespace, kubeconfig, context) as client:
         job = client.get(name)
-        if sys.stdin.isatty() and not yes:
-            typer.confirm(f"Delete {job.name} in namespace {job.namespace}, which is {job.snapshot.phase}?", abort=True)
+        if not yes and _on_a_terminal():
+            question = f"Delete {job.name} in namespace {job.namespace}, which is {job.snapshot.phase}, and its pods?"
+            typer.confirm(question, abort=True)
         job.delete()
     if output:
         write(output, job.snapshot.raw)
     else:
         console().print(f"{job.name} is deleted")
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdin.isatty()

@@ -1,0 +1,168 @@
+"""An API server of FineTuneJobs, pods and their logs in memory, that breaks connections when it is told to."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+Json = dict[str, Any]
+FTJ = "/apis/finetune.dev/v1alpha1/namespaces/team-a/finetunejobs"
+PODS = "/api/v1/namespaces/team-a/pods"
+
+
+class Break(Exception):
+    """The connection is cut in the middle of an answer."""
+
+
+@dataclass
+class Request:
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Json
+    authorization: str
+
+
+def status(code: int, reason: str, message: str) -> tuple[int, Json]:
+    """A refusal as Kubernetes writes it."""
+    return code, {"kind": "Status", "code": code, "reason": reason, "message": message}
+
+
+@dataclass
+class FakeApi:
+    """What it answers: jobs and pods by name, and for each path a function if a test gives one."""
+
+    url: str = ""
+    jobs: dict[str, Json] = field(default_factory=dict)
+    pods: dict[str, Json] = field(default_factory=dict)
+    answers: dict[tuple[str, str], Callable[[Request], Any]] = field(default_factory=dict)
+    """By method and path; `("WATCH", path)` for a watch, which yields events or raises Break."""
+    requests: list[Request] = field(default_factory=list)
+    version: int = 0
+
+    def job(self, name: str, spec: Json | None = None, **status: Any) -> Json:
+        """Put a job there, or change its status."""
+        self.version += 1
+        before = self.jobs.get(name, {"metadata": {"uid": f"uid-{name}", "creationTimestamp": "2026-11-28T10:00:00Z"}})
+        metadata = {**before["metadata"], "name": name, "namespace": "team-a", "resourceVersion": str(self.version)}
+        self.jobs[name] = {
+            "apiVersion": "finetune.dev/v1alpha1",
+            "kind": "FineTuneJob",
+            "metadata": metadata,
+            "spec": spec or before.get("spec", {}),
+            "status": status or before.get("status", {}),
+        }
+        return self.jobs[name]
+
+    def pod(self, name: str, phase: str, state: Json, **labels: str) -> None:
+        """Put a training pod of the job `job` there, or change it."""
+        known = {"finetune.dev/job-uid": "uid-job", "app.kubernetes.io/component": "trainer", **labels}
+        created = f"2026-11-28T10:00:{len(self.pods):02d}Z"
+        metadata = self.pods.get(name, {}).get("metadata") or {
+            "name": name,
+            "labels": known,
+            "creationTimestamp": created,
+        }
+        containers = [{"name": "trainer", "state": state}]
+        self.pods[name] = {"metadata": metadata, "status": {"phase": phase, "containerStatuses": containers}}
+
+    def answer(self, request: Request) -> Any:
+        method = "WATCH" if request.query.get("watch") else request.method
+        scripted = self.answers.get((method, request.path))
+        if scripted is not None:
+            return scripted(request)
+        folder, _, name = request.path.rpartition("/")
+        if method == "WATCH":
+            return iter(())
+        if request.path in (FTJ, "/apis/finetune.dev/v1alpha1/finetunejobs") and method == "GET":
+            return 200, self._list([*self.jobs.values()])
+        if request.path == FTJ and method == "POST":
+            return 201, self.job(request.body["metadata"]["name"], request.body["spec"])
+        if request.path == PODS:
+            return 200, self._list([*self.pods.values()])
+        if folder == FTJ and name in self.jobs:
+            return self._one(method, name, request)
+        if request.path.endswith("/events"):
+            return 200, self._list([])
+        return status(404, "NotFound", f'finetunejobs.finetune.dev "{name}" not found')
+
+    def _one(self, method: str, name: str, request: Request) -> tuple[int, Json]:
+        if method == "DELETE":
+            return 200, self.jobs.pop(name)
+        if method == "PATCH":
+            return 200, self.job(name, {**self.jobs[name]["spec"], **request.body["spec"]})
+        return 200, self.jobs[name]
+
+    def _list(self, items: list[Json]) -> Json:
+        return {"metadata": {"resourceVersion": str(self.version)}, "items": items}
+
+
+def serve(api: FakeApi, folder: Path) -> Iterator[Path]:
+    """Serve `api`, and yield a kubeconfig for it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def respond(self) -> None:
+            parts = urlsplit(self.path)
+            query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+            request = Request(self.command, parts.path, query, body, self.headers.get("Authorization", ""))
+            api.requests.append(request)
+            found = api.answer(request)
+            if isinstance(found, tuple):
+                self._send(*found)
+            else:
+                self._stream(found)
+
+        do_GET = do_POST = do_PATCH = do_DELETE = respond  # noqa: N815
+
+        def _send(self, code: int, answer: Any) -> None:
+            text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def _stream(self, parts: Iterator[Any]) -> None:
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            try:
+                for part in parts:
+                    data = part if isinstance(part, bytes) else json.dumps(part).encode() + b"\n"
+                    self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+                    self.wfile.flush()
+                self.wfile.write(b"0\r\n\r\n")
+            except Break:
+                self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    api.url = f"http://127.0.0.1:{server.server_port}"
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(
+        json.dumps(
+            {
+                "current-context": "here",
+                "contexts": [
+                    {"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "team-a"}},
+                    {"name": "elsewhere", "context": {"cluster": "c", "user": "u", "namespace": "team-b"}},
+                ],
+                "clusters": [{"name": "c", "cluster": {"server": api.url}}],
+                "users": [{"name": "u", "user": {"token": "t"}}],
+            }
+        )
+    )
+    yield kubeconfig
+    server.shutdown()
+    server.server_close()

@@ -1,0 +1,277 @@
+"""The client against an API server that answers as Kubernetes does."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.finetune.api_server import FTJ, Break, FakeApi, Request, status
+
+from finetune import (
+    AlreadyThere,
+    AsyncClient,
+    Client,
+    FineTuneError,
+    FineTuneJob,
+    JobFailed,
+    NoCluster,
+    NotAllowed,
+    NotFound,
+    Refused,
+    TimedOut,
+)
+
+SPEC = {
+    "task": "text-classification",
+    "model": {"source": "org/model"},
+    "dataset": {"source": "org/data", "train": {"split": "train"}},
+}
+pytestmark = pytest.mark.usefixtures("kubeconfig")
+
+
+def test_a_job_is_submitted_to_the_namespace_of_the_context_and_unknown_fields_are_refused(api_server: FakeApi) -> None:
+    with Client() as client:
+        job = client.submit(FineTuneJob.of("stars", **SPEC))
+
+    (sent,) = (each for each in api_server.requests if each.method == "POST")
+    assert (sent.path, sent.query["fieldValidation"], sent.authorization) == (FTJ, "Strict", "Bearer t")
+    assert sent.body == {
+        "apiVersion": "finetune.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "stars", "namespace": "team-a"},
+        "spec": SPEC,
+    }
+    assert (job.name, job.namespace, job.snapshot.phase) == ("stars", "team-a", "Pending")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (status(404, "NotFound", "no such job"), NotFound),
+        (status(403, "Forbidden", "User u cannot get"), NotAllowed),
+        (status(401, "Unauthorized", "Unauthorized"), NotAllowed),
+        (status(422, "Invalid", "spec.task: wrong"), Refused),
+        (status(409, "AlreadyExists", "is there"), AlreadyThere),
+        (status(500, "InternalError", "etcd is down"), NoCluster),
+        (status(429, "TooManyRequests", "later"), NoCluster),
+        ((200, b"<html>a proxy"), NoCluster),
+        ((200, b"[]"), NoCluster),
+        ((403, b"\x1b[31mno\x1b[0m"), NotAllowed),
+    ],
+)
+def test_an_answer_that_is_no_job_is_an_error_with_the_servers_words(
+    api_server: FakeApi, answer: tuple[int, Any], kind: type[FineTuneError]
+) -> None:
+    api_server.answers["GET", f"{FTJ}/job"] = lambda _: answer
+
+    with Client() as client, pytest.raises(kind) as raised:
+        client.get("job")
+
+    message = answer[1]["message"] if isinstance(answer[1], dict) else ""
+    assert message in str(raised.value)
+    assert "\x1b" not in str(raised.value)
+
+
+def test_a_kubeconfig_that_is_not_there_is_no_cluster(tmp_path: Path) -> None:
+    with (
+        Client(kubeconfig=str(tmp_path / "none")) as client,
+        pytest.raises(NoCluster, match="there is no kubeconfig at"),
+    ):
+        client.list()
+
+
+def test_a_kubeconfig_that_is_broken_is_no_cluster(tmp_path: Path) -> None:
+    path = tmp_path / "broken"
+    path.write_text("contexts: 5\n")
+
+    with Client(kubeconfig=str(path)) as client, pytest.raises(NoCluster, match="cannot be used"):
+        client.list()
+
+
+def test_a_server_that_does_not_answer_is_no_cluster(kubeconfig: Path) -> None:
+    kubeconfig.write_text(kubeconfig.read_text().replace("http://127.0.0.1:", "http://127.0.0.1:1#"))
+
+    with Client() as client, pytest.raises(NoCluster, match="does not answer"):
+        client.list()
+
+
+def test_a_token_that_has_expired_is_made_again(api_server: FakeApi, kubeconfig: Path) -> None:
+    api_server.job("job")
+    answers = iter([status(401, "Unauthorized", "expired"), (200, api_server.jobs["job"])])
+
+    def expire(_: Request) -> tuple[int, Any]:
+        kubeconfig.write_text(kubeconfig.read_text().replace('"token": "t"', '"token": "new"'))
+        return next(answers)
+
+    api_server.answers["GET", f"{FTJ}/job"] = expire
+
+    with Client() as client:
+        client.get("job")
+
+    assert [each.authorization for each in api_server.requests] == ["Bearer t", "Bearer new"]
+
+
+def test_another_context_has_its_own_namespace(api_server: FakeApi) -> None:
+    with Client(context="elsewhere") as client, pytest.raises(NotFound):
+        client.get("job")
+
+    assert api_server.requests[0].path == f"{FTJ}/job".replace("team-a", "team-b")
+
+
+def test_a_watch_goes_on_after_it_is_cut_after_410_and_after_an_end_and_tells_nothing_twice(
+    api_server: FakeApi,
+) -> None:
+    api_server.job("job", phase="Pending")
+    tries = 0
+
+    def watch(_: Request) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            yield {"type": "MODIFIED", "object": api_server.job("job", phase="Running")}
+            raise Break
+        if tries == 2:
+            api_server.job("job", phase="Running", message="half")
+            yield {"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}
+        if tries == 3:
+            yield {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(api_server.version)}}}
+        if tries == 4:
+            yield {"type": "MODIFIED", "object": api_server.job("job", phase="Succeeded")}
+
+    api_server.answers["WATCH", FTJ] = watch
+
+    with Client() as client:
+        seen = [(each.phase, each.status.message) for each in client.get("job").watch()]
+
+    assert seen == [("Pending", None), ("Running", None), ("Running", "half"), ("Succeeded", None)]
+
+
+@pytest.mark.parametrize(
+    "event", [b"no json\n", b"5\n", b'{"type": "MODIFIED"}\n', b'{"type": "ADDED", "object": 5}\n']
+)
+def test_an_event_that_cannot_be_read_is_read_again(api_server: FakeApi, event: bytes) -> None:
+    api_server.job("job", phase="Running")
+    events: list[Any] = [event]
+
+    def watch(_: Request) -> Any:
+        yield events.pop() if events else {"type": "MODIFIED", "object": api_server.job("job", phase="Succeeded")}
+
+    api_server.answers["WATCH", FTJ] = watch
+
+    with Client() as client:
+        assert client.get("job").wait().phase == "Succeeded"
+
+
+def test_who_may_only_read_a_job_still_follows_it(api_server: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.watching._POLL", 0.01)
+    api_server.answers["GET", FTJ] = lambda _: status(403, "Forbidden", "cannot list")
+    api_server.job("job", phase="Running")
+
+    with Client() as client:
+        job = client.get("job")
+        changes = job.watch()
+        seen = [next(changes).phase]
+        api_server.job("job", phase="Succeeded")
+        seen += [each.phase for each in changes]
+
+    assert seen == ["Running", "Succeeded"]
+
+
+def test_a_job_that_is_deleted_while_it_is_waited_for_is_not_found(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Running")
+
+    def watch(_: Request) -> Any:
+        yield {"type": "DELETED", "object": api_server.jobs.pop("job")}
+
+    api_server.answers["WATCH", FTJ] = watch
+
+    with Client() as client, pytest.raises(NotFound, match="job was deleted"):
+        client.get("job").wait()
+
+
+def test_a_job_of_the_same_name_that_somebody_made_meanwhile_is_another(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Running")
+
+    with Client() as client:
+        job = client.get("job")
+        api_server.jobs["job"]["metadata"] = {**api_server.jobs["job"]["metadata"], "uid": "other"}
+        with pytest.raises(NotFound, match="another made under its name"):
+            job.wait()
+
+
+def test_waiting_ends_at_the_timeout_and_the_job_goes_on(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Running")
+
+    def silent(_: Request) -> Any:
+        time.sleep(1)
+        return iter(())
+
+    api_server.answers["WATCH", FTJ] = silent
+
+    with Client() as client, pytest.raises(TimedOut, match="it is Running, and goes on"):
+        client.get("job").wait(timeout=0.05)
+
+
+def test_the_result_has_metrics_model_and_history(api_server: FakeApi) -> None:
+    api_server.job(
+        "job",
+        phase="Succeeded",
+        metrics=[{"name": "eval_accuracy", "value": "0.581"}],
+        model={"uri": "s3://models/job/model", "digest": "sha256:" + "0" * 64},
+        curves={
+            "training": {"steps": "10 20", "series": [{"name": "loss", "values": "1.5 0.5"}]},
+            "evaluation": {"steps": "20", "series": [{"name": "eval_accuracy", "values": "0.581"}]},
+        },
+    )
+
+    with Client() as client:
+        result = client.get("job").result()
+
+    assert result.metrics == {"eval_accuracy": 0.581}
+    assert result.model is not None
+    assert result.model.uri == "s3://models/job/model"
+    history = result.history()
+    assert history.index.tolist() == [10, 20]
+    assert history["loss"].tolist() == [1.5, 0.5]
+    assert history["eval_accuracy"].dropna().to_dict() == {20: 0.581}
+
+
+def test_a_failed_job_is_an_error_in_the_operators_words(api_server: FakeApi) -> None:
+    failure = {"reason": "ColumnNotFound", "message": "no column 'tag'", "hint": "Name 'tags' in dataset.columns."}
+    api_server.job("job", phase="Failed", failure=failure)
+
+    with Client() as client, pytest.raises(JobFailed) as raised:
+        client.get("job").result()
+
+    assert str(raised.value) == "ColumnNotFound: no column 'tag'\nName 'tags' in dataset.columns."
+
+
+async def test_the_asynchronous_twin_does_the_same(api_server: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    def watch(_: Request) -> Any:
+        yield {"type": "MODIFIED", "object": api_server.job("stars", phase="Running", message="step 1")}
+        yield {"type": "MODIFIED", "object": api_server.job("stars", phase="Succeeded")}
+
+    api_server.answers["WATCH", FTJ] = watch
+
+    async with AsyncClient() as client:
+        job = await client.submit(FineTuneJob.of("stars", **SPEC))
+        result = await job.follow()
+
+    assert result.snapshot.phase == "Succeeded"
+    assert capsys.readouterr().out == "stars  Pending\nstars  Running: step 1\nstars  Succeeded\n"
+
+
+def test_a_job_is_suspended_resumed_run_again_and_deleted(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Running")
+
+    with Client() as client:
+        job = client.get("job")
+        job.suspend()
+        assert api_server.jobs["job"]["spec"] == {"suspend": True}
+        job.resume()
+        job.rerun("2", training={"epochs": 2})
+        assert api_server.jobs["job"]["spec"] == {"suspend": False, "runToken": "2", "training": {"epochs": 2}}
+        job.delete()
+
+    assert api_server.jobs == {}
+    assert api_server.requests[-1].body == {"propagationPolicy": "Background", "preconditions": {"uid": "uid-job"}}

@@ -1,0 +1,177 @@
+"""The log of a job: from before its first pod, through every attempt, each line once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.unit.finetune.api_server import PODS, Break, FakeApi, Request, status
+
+from finetune import Client
+from finetune.logs import moment
+from finetune.pods import LABEL_JOB_UID, LABEL_RUN, TRAINER
+from finetune_operator.job import names
+
+pytestmark = pytest.mark.usefixtures("kubeconfig")
+RUNNING: dict[str, Any] = {"running": {}}
+ENDED: dict[str, Any] = {"terminated": {"exitCode": 1}}
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("finetune.logs._POLL", 0.01)
+
+
+def follow(**options: Any) -> list[tuple[str, str]]:
+    """Pod and text of each line."""
+    with Client() as client:
+        return [(each.pod, each.text) for each in client.get("job").logs(**options)]
+
+
+def test_it_goes_from_pending_through_two_attempts_without_loss_or_repeat(api_server: FakeApi) -> None:
+    """The first connection breaks within a second of the log; the second attempt's pod comes after the first has ended."""
+    api_server.job("job", phase="Pending", message="needs a GPU")
+    log = [
+        f"2026-11-28T10:00:0{second}.{tenth}Z line {second}.{tenth}\n" for second in range(3) for tenth in range(1, 4)
+    ]
+    tries = 0
+
+    def first(request: Request) -> Iterator[bytes]:
+        nonlocal tries
+        tries += 1
+        api_server.job("job", phase="Running")
+        if tries == 1:
+            yield "".join(log[:5]).encode()
+            raise Break
+        api_server.pod("one", "Failed", ENDED)
+        api_server.pod("two", "Running", RUNNING)
+        yield "".join(line for line in log if moment(line.split()[0]) >= moment(request.query["sinceTime"])).encode()  # type: ignore[operator]
+
+    def second(_: Request) -> Iterator[bytes]:
+        api_server.job("job", phase="Succeeded")
+        api_server.pod("two", "Succeeded", ENDED)
+        yield b"2026-11-28T10:00:09.123456789Z the end, without a line break"
+
+    api_server.answers["GET", f"{PODS}/one/log"] = first
+    api_server.answers["GET", f"{PODS}/two/log"] = second
+
+    seen: list[tuple[str, str]] = []
+    with Client() as client:
+        for line in client.get("job").logs(follow=True):
+            seen.append((line.pod, line.text))
+            api_server.pods or api_server.pod("one", "Running", RUNNING)
+
+    assert seen == [
+        ("", "Pending: needs a GPU"),
+        *(("one", line.split(" ", 1)[1].rstrip()) for line in log),
+        ("two", "the end, without a line break"),
+    ]
+
+
+def test_lines_of_the_same_moment_are_all_shown_once(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Running")
+    api_server.pod("one", "Running", RUNNING)
+    log = b"".join(b"2026-11-28T10:00:00Z %d\n" % number for number in range(4))
+    tries = 0
+
+    def answer(_: Request) -> Iterator[bytes]:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            yield log[: len(log) // 2]
+            raise Break
+        api_server.job("job", phase="Succeeded")
+        api_server.pod("one", "Succeeded", ENDED)
+        yield log
+
+    api_server.answers["GET", f"{PODS}/one/log"] = answer
+
+    assert follow(follow=True) == [("one", str(number)) for number in range(4)]
+
+
+def test_lines_without_a_time_are_counted(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Running")
+    api_server.pod("one", "Running", RUNNING)
+    tries = 0
+
+    def answer(_: Request) -> Iterator[bytes]:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            yield b"a\nb\n"
+            raise Break
+        api_server.job("job", phase="Succeeded")
+        api_server.pod("one", "Succeeded", ENDED)
+        yield b"a\nb\nc\n"
+
+    api_server.answers["GET", f"{PODS}/one/log"] = answer
+
+    assert follow(follow=True) == [("one", "a"), ("one", "b"), ("one", "c")]
+
+
+def test_what_a_terminal_obeys_is_not_shown_and_a_line_without_end_is_broken(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Succeeded")
+    api_server.pod("one", "Succeeded", ENDED)
+    text = b"\x1b[2J\x1b]0;title\x07[red]evil[/red] \xff\n" + b"x" * 100_000
+    api_server.answers["GET", f"{PODS}/one/log"] = lambda _: iter([text])
+
+    first, *rest = follow()
+
+    assert first == ("one", "[red]evil[/red] �")
+    assert "".join(text for _, text in rest) == "x" * 100_000
+    assert len(rest) > 1
+
+
+def test_who_may_not_list_pods_reads_the_logs_of_those_that_the_status_names(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Succeeded", attempts=[{"number": 1, "pod": "one", "endTime": "2026-11-28T10:00:00Z"}])
+    api_server.answers["GET", PODS] = lambda _: status(403, "Forbidden", "cannot list pods")
+    api_server.answers["GET", f"{PODS}/one/log"] = lambda _: iter([b"trained\n"])
+
+    assert follow() == [("one", "trained")]
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_who_may_not_read_logs_is_told_so_once(api_server: FakeApi, follows: bool) -> None:
+    api_server.job("job", phase="Succeeded", attempts=[{"number": 1, "pod": "one", "endTime": "2026-11-28T10:00:00Z"}])
+    api_server.answers["GET", PODS] = lambda _: status(403, "Forbidden", "cannot list pods")
+    api_server.answers["GET", f"{PODS}/one/log"] = lambda _: status(403, "Forbidden", "cannot get pods/log")
+
+    ((_, text),) = follow(follow=follows)
+
+    assert text == "the log of pod one is not for you: cannot get pods/log"
+
+
+def test_of_pods_that_train_together_the_first_one_is_shown_or_the_one_that_is_named(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Succeeded")
+    for number in range(2):
+        index = {"batch.kubernetes.io/job-completion-index": str(number)}
+        api_server.pod(f"pod-{number}", "Succeeded", ENDED, **index)
+        text = f"node {number}\n".encode()
+        api_server.answers["GET", f"{PODS}/pod-{number}/log"] = lambda _, text=text: iter([text])
+
+    assert (follow(), follow(node=1)) == ([("pod-0", "node 0")], [("pod-1", "node 1")])
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ("2026-11-28T10:00:01Z", "2026-11-28T10:00:01.5Z"),
+        ("2026-11-28T10:00:01.25Z", "2026-11-28T10:00:01.5Z"),
+        ("2026-11-28T10:00:01.123456788Z", "2026-11-28T10:00:01.123456789Z"),
+        ("2026-11-28T12:00:01.5+02:00", "2026-11-28T10:00:01.6Z"),
+    ],
+)
+def test_times_of_lines_are_compared_to_the_nanosecond(earlier: str, later: str) -> None:
+    first, second = moment(earlier), moment(later)
+
+    assert first is not None
+    assert second is not None
+    assert first < second
+
+
+@pytest.mark.parametrize("text", ["", "trained", "2026-11-28", "9999-99-99T99:99:99Z"])
+def test_what_is_no_time_belongs_to_the_line(text: str) -> None:
+    assert moment(text) is None
+
+
+def test_the_labels_are_those_that_the_operator_gives() -> None:
+    assert (LABEL_JOB_UID, LABEL_RUN, TRAINER) == (names.LABEL_JOB_UID, names.LABEL_RUN, names.CONTAINER)
