@@ -146,6 +146,15 @@ def argument(name: str, value: object) -> Mistake:
     return lambda settings, folder: settings["training"].update(arguments={name: value})
 
 
+NO_FINITE_LOSS: Settings = {
+    "learningRate": 1,
+    "arguments": {
+        "max_grad_norm": 0, "optim": "sgd", "lr_scheduler_type": "constant", "label_smoothing_factor": -1e38,
+    },
+}  # fmt: skip
+"""Settings of a training whose first loss is not a number."""
+
+
 MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     "no such field": (
         lambda s, f: s["training"].update(learning_rate=1), ExitCode.BAD_CONFIGURATION, "BadConfiguration",
@@ -374,8 +383,7 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
         lambda s, f: s.update(output={"uri": "file:///proc/out"}), ExitCode.OUTPUT, "OutputFailed", "/proc/out",
     ),
     "loss not finite": (
-        lambda s, f: s["training"].update(learningRate=1, arguments={"max_grad_norm": 0, "optim": "sgd",
-            "lr_scheduler_type": "constant", "label_smoothing_factor": -1e38}),
+        lambda s, f: s["training"].update(NO_FINITE_LOSS),
         ExitCode.LOSS_NOT_FINITE, "LossNotFinite", "at step 1; the last finite one was seen at step 0",
     ),
 }  # fmt: skip
@@ -409,13 +417,13 @@ def test_a_gpu_that_is_not_there_is_reported(settings: Settings, train: Train, m
     assert (ended.code, ended.final.failure.reason) == (ExitCode.DEVICE, "NoUsableGpu")
 
 
-@pytest.mark.parametrize(("learning_rate", "saves"), [(1e38, False), (0.005, True)])
+@pytest.mark.parametrize(("training", "saves"), [(NO_FINITE_LOSS, False), ({"learningRate": 0.005}, True)])
 def test_the_final_report_says_whether_anything_was_saved_on_the_job_s_own_volume(
-    settings: Settings, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learning_rate: float, saves: bool
+    settings: Settings, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, training: Settings, saves: bool
 ) -> None:
     monkeypatch.setenv(ENV_OWN_VOLUME, str(tmp_path / "out"))
 
-    ended = train(settings | {"training": {"epochs": 1, "batchSize": 8, "learningRate": learning_rate}})
+    ended = train(settings | {"training": {"epochs": 1, "batchSize": 8, **training}})
 
     assert (tmp_path / "out" / "run.json").exists()
     assert (bool(ended.final.checkpoints), ended.final.output_empty) == (saves, not saves)
