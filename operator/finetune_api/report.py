@@ -213,11 +213,11 @@ class FinalReport(TrainerState):
 
 
 def _coarse_curves(message: JsonObject) -> JsonObject:
-    return _with_curves(message, 1536)
+    return _with_curves(message, 2048)
 
 
 def _coarser_curves(message: JsonObject) -> JsonObject:
-    return _with_curves(message, 768)
+    return _with_curves(message, 1024)
 
 
 def _drop_curves(message: JsonObject) -> JsonObject:

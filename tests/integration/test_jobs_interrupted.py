@@ -109,7 +109,7 @@ def test_an_outage_of_the_operator_loses_nothing_and_doubles_nothing(
     assert [(each["number"], each["exitCode"]) for each in status["attempts"]] == [(1, 0)]
     assert status["latestCheckpoint"]["step"] == steps
     assert status["evaluations"][-1]["step"] == steps
-    assert_curves_to(steps, status)
+    assert_curves_to(steps, status, gap=1 / 4)  # what the termination message has room for
     assert status["model"]["uri"]
     assert space.get("job", "orphan")["metadata"]["uid"] == job
     assert [each["metadata"]["name"] for each in space.list("jobs", "finetune.dev/job-name=orphan")] == ["orphan"]
@@ -129,14 +129,14 @@ def assert_resumed(status: dict[str, Any], before: dict[str, Any]) -> None:
     assert status["attempts"][1]["resumedFromStep"] >= before["latestCheckpoint"]["step"] > 0
 
 
-def assert_curves_to(last: int, status: dict[str, Any]) -> None:
-    """The curves go from the first steps to the last one, with no gap in between."""
+def assert_curves_to(last: int, status: dict[str, Any], gap: float = 1 / 8) -> None:
+    """The curves go from the first steps to the last one, with no gap in between that is larger than this share of them."""
     curves = Curves.model_validate(status["curves"])
     assert curves.training
     steps = (0, *curves.training.at)
     assert steps[-1] == last
     assert curves.points("eval_accuracy")[-1][0] == last
-    assert max(after - before for before, after in pairwise(steps)) <= last / 8, steps
+    assert max(after - before for before, after in pairwise(steps)) <= last * gap, steps
 
 
 def _has_ended(job: dict[str, Any]) -> bool:

@@ -18,7 +18,9 @@ def by_engine(settings: Settings, engine: str, folder: Path, **arguments: Any) -
 
 def told(final: FinalReport, folder: Path, engine: str) -> Any:
     """What stands in status, without the time, speed and place that no two runs share."""
-    text = final.model_dump_json(exclude={"provenance": {"config_digest"}}).replace(f"{folder}/{engine}", "")
+    text = final.model_dump_json(exclude={"provenance": {"config_digest"}, "log": True}).replace(
+        f"{folder}/{engine}", ""
+    )
     state = json.loads(text)
     for holder in (*state["checkpoints"], state["model"]):
         holder |= dict.fromkeys(("time", "digest", "size_bytes"))

@@ -79,7 +79,7 @@ def test_the_final_report_of_a_long_run_has_some_points_of_its_curves(tmp_path: 
     assert curves is not None
     assert curves.training is not None
     assert (curves.training.at[0], curves.training.at[-1]) == (1, 99)
-    assert 8 <= len(curves.training.at) < 99
+    assert len(curves.training.at) >= 16
     assert curves.points("eval_f1")[-1] == (90, 0.9)
 
 
