@@ -10,6 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from finetune_api.rules import Rule, enforce, validations
 
+_NUMBERS: Final = (int, float)
+"""A tuple: `int | float` would be made anew for each field of each object."""
+
 JsonObject: TypeAlias = dict[str, Any]
 OPERATOR_DEFAULT: Final = "x-operator-default"
 """Keyword of a schema: the API server leaves the field out where a user does, and who reads it fills in the default.
@@ -67,9 +70,11 @@ class ApiModel(WireModel):
     def _never_converted(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         """As the API server does: take no number or boolean from text, no number from a boolean and none the other way."""
         result = handler(value)
-        if isinstance(result, int | float) and isinstance(value, str):
+        if not isinstance(result, _NUMBERS):
+            return result
+        if isinstance(value, str):
             raise PydanticCustomError("converted", "Input should be a number or boolean, and is text")
-        if isinstance(result, int | float) and isinstance(value, bool) != isinstance(result, bool):
+        if isinstance(value, bool) != isinstance(result, bool):
             raise PydanticCustomError("converted", "Input should be a number, or true or false")
         return result
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -62,6 +63,7 @@ class Pattern:
         return value
 
 
+@cache
 def _as_python(pattern: str) -> str:
     r"""A pattern in RE2's syntax for `re`, whose \s has more than RE2's five characters."""
     return pattern.replace(r"[^\s", r"[^\t\n\f\r ").replace(r"\S", r"[^\t\n\f\r ]").replace(r"\s", r"[\t\n\f\r ]")

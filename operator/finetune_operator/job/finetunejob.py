@@ -59,6 +59,8 @@ class FineTuneJob:
     """Whether another controller runs the job (`spec.managedBy`)."""
     kept: ProfileSettings | None = None
     """What the job keeps of its profile; None before it has one, or if it began before there were profiles."""
+    own: FineTuneJobSpec | None = None
+    """The spec as the user wrote it; None if it cannot be read."""
     unproven: bool = False
     """Whether its status names a profile that the operator did not write there, which counts for nothing."""
 
@@ -130,8 +132,11 @@ def parse_finetunejob(
     if unproven:
         status = status.model_copy(update={"profile": None})
     kept = kept_settings(applied) if applied else None
-    same = before is not None and (before.generation, before.kept) == (generation, kept)
-    spec, problems = (before.spec, "") if before and same and before.spec else _read_spec(raw, kept)
+    same = before is not None and before.generation == generation
+    own, problems = (before.own, before.problems) if before and same else _read_spec(raw)
+    spec = before.spec if before and same and before.kept == kept else None
+    if own is not None and spec is None:
+        spec, problems = _with_profile(own, kept, metadata)
     run = present_run(status, generation, spec.run_token if spec else None)
     names = child_names(metadata["name"], metadata["uid"], run.number)
     return FineTuneJob(
@@ -147,6 +152,7 @@ def parse_finetunejob(
         status=status,
         names=names,
         run=run,
+        own=own,
         output=output_uri(spec.output.uri, names.claim, run.number, metadata["uid"]) if spec else "",
         others=_is_managed_by_another(raw.get("spec")),
         kept=kept,
@@ -159,18 +165,25 @@ def _names_a_profile(status: object) -> bool:
     return isinstance(status, dict) and bool(status.get("profile"))
 
 
-def _read_spec(raw: JsonObject, kept: ProfileSettings | None) -> tuple[FineTuneJobSpec | None, str]:
-    """The spec with what the profile gives, or None and why it cannot be read."""
-    metadata, unreadable = raw["metadata"], raw.get(UNREADABLE) or {}
+def _read_spec(raw: JsonObject) -> tuple[FineTuneJobSpec | None, str]:
+    """The spec as it is written, or None and why it cannot be read."""
+    unreadable = raw.get(UNREADABLE) or {}
     try:
         # The API server drops what its CRD does not know: what this operator does not know is from a newer CRD,
         # and may be a default that no user wrote.
-        spec = FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore")
-        if kept is not None:
-            spec = effective_spec(spec, kept, metadata["namespace"], metadata["name"])
+        return FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore"), ""
     except ValidationError as error:
         return None, f"spec: {unreadable['spec']}" if "spec" in unreadable else _describe(error)
-    return spec, ""
+
+
+def _with_profile(
+    own: FineTuneJobSpec, kept: ProfileSettings | None, metadata: JsonObject
+) -> tuple[FineTuneJobSpec | None, str]:
+    """The spec with what the profile gives, or None and why it cannot be read."""
+    try:
+        return (own if kept is None else effective_spec(own, kept, metadata["namespace"], metadata["name"])), ""
+    except ValidationError as error:
+        return None, _describe(error)
 
 
 def _is_managed_by_another(spec: object) -> bool:

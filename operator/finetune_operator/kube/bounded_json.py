@@ -39,6 +39,7 @@ _STRINGS: Final = rb"(?:" + _STRING + rb'[^{}\[\]"]*+)'
 _TOKEN: Final = re.compile(_STRING + rb'|[{}\[\]"]', re.DOTALL)
 # Within a field also a whole list or object that holds no other, and any number of strings: few steps for many bytes.
 _INNER: Final = re.compile(rb'[{\[][^{}\[\]"]*+' + _STRINGS + rb"*+[}\]]|" + _STRINGS + rb'++|[{}\[\]"]', re.DOTALL)
+_CONTAINERS: Final = (dict, list)
 _QUOTE, _BRACE, _OPENING, _CLOSING = ord('"'), ord("{"), frozenset(b"{["), frozenset(b"}]")
 
 logger = logging.getLogger(__name__)
@@ -195,7 +196,7 @@ def _small(data: bytes | bytearray, within: str | None = None) -> JsonObject | N
     layer: list[Any] = [raw]
     for _ in range(MAX_DEPTH + 1):
         fields = [each.values() if isinstance(each, dict) else each for each in layer]
-        layer = [item for each in fields for item in each if isinstance(item, dict | list)]
+        layer = [item for each in fields for item in each if isinstance(item, _CONTAINERS)]
         if not layer:
             return raw
     return None

@@ -285,3 +285,15 @@ def test_the_output_is_the_job_s_own_or_that_of_the_profile_with_its_credentials
     }
 
     assert spec_under(defaults, output=own).output.to_wire() == output
+
+
+def test_a_job_that_is_read_again_has_the_spec_that_it_has_when_it_is_read_for_the_first_time() -> None:
+    own = {"resources": {"gpus": 2}}
+    kept = applied(profile(defaults={"image": "corp/trainer"}, allow=_EVERYTHING), own)
+    with_it = finetunejob({"profile": kept.to_wire()}, **own)
+    before = parse_finetunejob(finetunejob(**own))
+
+    after = parse_finetunejob(with_it, before=before)
+
+    assert after == parse_finetunejob(with_it)
+    assert parse_finetunejob(finetunejob(**own), before=after) == before
