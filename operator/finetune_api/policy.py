@@ -18,6 +18,8 @@ PROFILE_NAME: Final = f"{profile.PLURAL}.{GROUP}"
 PROFILE_SIZE_NAME: Final = f"size.{PROFILE_NAME}"
 MAX_SPEC_BYTES: Final = 64 * 1024
 """Most that the spec of a FineTuneJob or FineTuneProfile has as JSON."""
+MAX_KEPT_BYTES: Final = 15_000
+"""Most of a FineTuneProfile that a job keeps. MAX_PROFILE_SETTINGS has room for what is left out besides: keys of empty fields."""
 _GROUP_VERSION: Final = "admissionregistration.k8s.io/v1"
 _BEGINS: Final = "oldObject == null || object.spec.?runToken.orValue('') != oldObject.spec.?runToken.orValue('')"
 """CEL: whether the request asks for a run, the first or, by another runToken, one that follows."""
@@ -78,10 +80,25 @@ _SPEC_FITS: Final = {
 
 
 def _profile_size() -> JsonObject:
+    # What is not ASCII is escaped where it is kept.
+    kept = " + ".join(
+        f"'%s'.format([dyn(object.spec.?{field.alias}.orValue(dyn(null)))])"
+        for field in profile.ProfileSettings.model_fields.values()
+    )
+    size = r"size(bytes(variables.kept)) + 5 * size(variables.kept.findAll(r'\\[abfvx]'))"
+    variables = [
+        {"name": "kept", "expression": kept},
+        {"name": "keptSize", "expression": rf"{size} + 8 * size(variables.kept.findAll(r'[^\x00-\x7f]'))"},
+    ]
+    fits = {
+        "expression": f"variables.keptSize <= {MAX_KEPT_BYTES}",
+        "messageExpression": "'spec: all but allow and namespaces takes ' + string(variables.keptSize)"
+        f" + ' bytes as JSON, and at most {MAX_KEPT_BYTES} fit, since each job keeps it'",
+    }
     return {
         "matchConstraints": _on("CREATE", "UPDATE", plural=profile.PLURAL),
-        "variables": _SPEC_VARIABLES,
-        "validations": [_SPEC_FITS],
+        "variables": [*_SPEC_VARIABLES, *variables],
+        "validations": [_SPEC_FITS, fits],
     }
 
 

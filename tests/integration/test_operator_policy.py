@@ -327,7 +327,7 @@ def account(tenant: Tenant, admin: Api, enforced_rights: None) -> Callable[[str,
     return make
 
 
-def test_nobody_says_which_profile_a_job_keeps_but_operators_of_any_release(
+def test_nobody_writes_the_status_of_a_job_but_operators_of_any_release(
     admin: Api, thief: Api, tenant: Tenant, account: Callable[[str, list[str]], str]
 ) -> None:
     status = f"/apis/finetune.dev/v1alpha1/namespaces/{tenant.space.namespace}/finetunejobs/a/status"
@@ -345,16 +345,24 @@ def test_nobody_says_which_profile_a_job_keeps_but_operators_of_any_release(
         admin("PUT", status, forged, token=writer),
         admin("PATCH", status, {"status": {"usage": {"until": "2026-11-20T12:00:00Z"}}}, MERGE, token=writer),
     ]
-    other = admin("PATCH", status, {"status": {"message": "by another"}}, MERGE, token=writer)
+    others = [
+        admin("PATCH", status, {"status": change}, MERGE, token=writer)
+        for change in (
+            {"phase": "Failed"},
+            {"attempts": [{"number": 1, "pod": "p", "podSeconds": 9}]},
+            {"message": "x"},
+        )
+    ]
+    unchanged = admin("PATCH", status, {}, MERGE, token=writer)
     by_operators = [
         admin("PATCH", f"{status}?dryRun=All", {"status": {"profile": kept}}, MERGE, token=operator),
         thief("PUT", f"{status}?dryRun=All", {**admin("GET", status).body, "status": {"profile": kept}}),
     ]
 
-    assert [denied(answer) for answer in refused] == [
-        "profile, run and usage in status are written by the operator alone, and by who may update finetunejobs/profile"
-    ] * 4
-    assert other.code == 200, other.body
+    assert [denied(answer) for answer in [*refused, *others]] == [
+        "status is written by the operator alone, and by who may update finetunejobs/profile"
+    ] * 7
+    assert unchanged.code == 200, unchanged.body
     assert [answer.code for answer in by_operators] == [200, 200]
 
 

@@ -15,7 +15,9 @@ from tests.integration.fixtures import ROOT, finetunejob
 
 from devcluster.cluster import Cluster
 from devcluster.testing.api import Answer, Api, eventually
-from finetune_api.policy import MAX_SPEC_BYTES
+from finetune_api.policy import MAX_KEPT_BYTES, MAX_SPEC_BYTES
+from finetune_api.profile import ProfileSettings
+from finetune_api.status import MAX_PROFILE_SETTINGS
 
 Json = dict[str, Any]
 _POLICIES = "/apis/admissionregistration.k8s.io/v1/"
@@ -95,10 +97,15 @@ def test_numbers_with_fractions_count_as_they_are_sent(policies: None, api: Api)
     assert 0.9 * MAX_SPEC_BYTES < sent(largest.body["spec"]) <= MAX_SPEC_BYTES
 
 
-def test_a_profile_is_bounded_as_a_job_is(policies: None, api: Api) -> None:
-    length = longest(lambda number: make_profile(api, wide(1, number)).code == 201)
+@pytest.mark.parametrize("character", ["k", '"', "\\", "\x01", "\x0b", "\u2028", "中", "\u200b", "\U0001f600"])
+def test_a_profile_is_taken_only_if_a_job_can_keep_all_of_it_but_what_it_allows(
+    policies: None, api: Api, character: str
+) -> None:
+    length = longest(lambda number: make_profile(api, wide(1, number, character)).code == 201)
 
-    largest, larger = (make_profile(api, wide(1, length + more)) for more in (0, 1))
+    largest, larger = (make_profile(api, wide(1, length + more, character)) for more in (0, 1))
 
-    assert 0.9 * MAX_SPEC_BYTES < sent(largest.body["spec"]) <= MAX_SPEC_BYTES
-    assert _WORDS.search(larger.message)
+    spec = {name: value for name, value in largest.body["spec"].items() if name not in ("allow", "namespaces")}
+    kept = ProfileSettings.model_validate(spec).to_wire()
+    assert len(json.dumps(kept, sort_keys=True, separators=(",", ":"))) <= MAX_PROFILE_SETTINGS
+    assert f"and at most {MAX_KEPT_BYTES} fit, since each job keeps it" in larger.message

@@ -216,7 +216,7 @@ async def _read(request: web.Request) -> bytes:
         _refuse(web.HTTPRequestTimeout, f"the body did not come within {_BODY_TIMEOUT_SECONDS:.0f} s")
     except web.HTTPRequestEntityTooLarge:
         _refuse_too_large()
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionError):  # the latter if the client has hung up
         _refuse(web.HTTPBadRequest, "the body is cut off or wrongly framed")
 
 

@@ -1,5 +1,6 @@
 """What the admission policies say of the size of a spec. That none is longer than they let it is seen on a real API server."""
 
+import json
 from typing import Any, Final
 
 import pytest
@@ -8,8 +9,11 @@ from tests.unit.finetune_api.wrong_specs import BASE
 
 from devcluster.apiserver.kinds.admission_policies import Admission, default_policy, denial
 from devcluster.apiserver.kinds.crds import resources_of
+from devcluster.apiserver.schemas.structural import apply_defaults
 from finetune_api.crd import profile_definition
 from finetune_api.policy import admission_policies
+from finetune_api.profile import ProfileSettings
+from finetune_api.status import MAX_PROFILE_SETTINGS
 
 _POLICIES: Final = admission_policies()
 for _policy in _POLICIES[::2]:
@@ -52,6 +56,33 @@ def test_a_profile_of_more_than_64_kib_is_refused_too_also_when_it_grows() -> No
 
     assert of_profile({"allow": {"images": ["*"]}}) == ""
     assert [of_profile(large).partition(" ")[0], of_profile(large, {}).partition(" ")[0]] == ["spec:", "spec:"]
+
+
+@pytest.mark.parametrize("letter", ["k", "é", "漢", "😀", "<"])
+def test_what_a_profile_gives_to_each_job_is_bounded_at_apply_so_that_the_operator_can_keep_it(letter: str) -> None:
+    def settings(length: int) -> dict[str, Any]:
+        return {"defaults": {"env": [{"name": f"A{number}", "value": letter * length} for number in range(4)]}}
+
+    refused = [length for length in range(0, 4000, 50) if of_profile(stored(settings(length)))]
+    kept = [len(kept_text(settings(length))) for length in range(0, refused[0], 50)]
+
+    assert of_profile(stored(settings(refused[0]))).startswith("spec: all but allow and namespaces takes ")
+    assert max(kept) <= MAX_PROFILE_SETTINGS
+    assert max(kept) >= MAX_PROFILE_SETTINGS / 4
+    assert of_profile(stored({"allow": {"secrets": ["x" * 250] * 4, "images": ["y" * 250] * 4}})) == ""
+
+
+def stored(spec: dict[str, Any]) -> dict[str, Any]:
+    """The spec of a profile with the defaults that the API server fills in."""
+    profile = {"metadata": {"name": "gpus"}, "spec": spec}
+    apply_defaults(profile, resources_of(profile_definition())[0].schema)
+    return profile["spec"]
+
+
+def kept_text(spec: dict[str, Any]) -> str:
+    """What a job keeps of a profile, without a bound."""
+    settings = ProfileSettings.model_validate(spec)
+    return json.dumps(settings.to_wire(), sort_keys=True, separators=(",", ":"))
 
 
 @pytest.mark.parametrize("character", ["<", "&", ">"])

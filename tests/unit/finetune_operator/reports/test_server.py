@@ -427,6 +427,25 @@ def request_head(token: str, *lines: str, encoding: str = "ascii") -> bytes:
     return "\r\n".join([*head, "", ""]).encode(encoding, "surrogateescape")
 
 
+async def test_who_hangs_up_within_a_report_is_counted_and_not_logged(
+    endpoint: Endpoint, api_server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = request_head(api_server.issue("train-abc"), "Content-Length: 100")
+    before = REGISTRY.get_sample_value("finetune_reports_total", {"answer": "not_a_report"}) or 0
+
+    _, writer = await asyncio.open_connection("localhost", endpoint.server.port, ssl=endpoint.trust)
+    writer.write(head + b"{")
+    await writer.drain()
+    await api_server.asked.wait()
+    writer.transport.abort()
+    async with asyncio.timeout(20):
+        while REGISTRY.get_sample_value("finetune_reports_total", {"answer": "not_a_report"}) in (None, before):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    assert [each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR] == []
+    assert endpoint.received == []
+
+
 async def test_a_body_that_does_not_come_is_waited_for_only_so_long(
     endpoint: Endpoint, api_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
