@@ -17,7 +17,7 @@ class Manifest(BaseModel):
     """`manifest.json`: what a checkpoint holds and whose it is. Written last."""
 
     run: JsonObject
-    """Identity of the run, see `storage.claim.identity`."""
+    """Identity of the run, see `RunConfig.identity`."""
     step: int
     epoch: float
     time: datetime

@@ -1,7 +1,6 @@
 """The columns that a task reads: they are there, no value is missing or torn, and their type is one that it can use."""
 
 import ast
-import logging
 from collections.abc import Collection
 from typing import Any
 
@@ -16,8 +15,6 @@ from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.data.readers.csv_rows import other_separator
 from finetune_trainer.data.rows import Rows
-
-logger = logging.getLogger(__name__)
 
 _AT_ONCE = 10_000
 _ONE_OBJECT_A_LINE = "json is read as one object a line, or a list of objects; pandas writes that by to_json(orient='records', lines=True)"

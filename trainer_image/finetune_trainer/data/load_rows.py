@@ -1,7 +1,5 @@
 """Reads the rows to train and evaluate on: from the Hub, from files, or from what `save_to_disk` wrote."""
 
-import logging
-
 import datasets
 
 from finetune_api.sources import Columns
@@ -15,8 +13,6 @@ from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.select_rows import Loaded, select_rows
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
-
-logger = logging.getLogger(__name__)
 
 _TEXTS = frozenset({"prompt", "completion", "instruction", "input", "output", "system", "system_prompt"})
 """Columns that hold text where they are read without being named."""

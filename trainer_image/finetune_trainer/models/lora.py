@@ -24,8 +24,6 @@ from finetune_trainer.storage.uris import is_hub_id
 if TYPE_CHECKING:
     from peft import PeftModel
 
-logger = logging.getLogger(__name__)
-
 
 def load_adapted(
     load: Callable[[Pretrained], Loaded], pretrained: Pretrained, peft_type: str, lora: Lora, bf16: bool
