@@ -107,7 +107,7 @@ class RunPolicy(ApiModel):
     pre_running_deadline_seconds: Seconds | None = None
     """Longest time, in seconds, from admission until a pod runs. Time suspended or waiting for quota does not count."""
     progress_deadline_seconds: Seconds | None = None
-    """Longest time, in seconds, without a step of the training, after which an attempt ends with the stacks of its processes and the next goes on from the newest checkpoint, within backoffLimit. If left out 20 times the usual step, and at least 120 s and the usual evaluation. Loading, compiling, saving and exporting have no such limit. Without effect on pods once the Job is made."""
+    """Longest time, in seconds, without a step of the training, after which an attempt ends with the stacks of its processes and the next goes on from the newest checkpoint, within backoffLimit. If left out 20 times the usual step, and at least 120 s and the usual evaluation. Loading, compiling, saving and exporting have no such limit. An image with stock transformers is ended by the operator if this is set and its reports stop. Without effect on pods once the Job is made."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
     """When to clean up pods and logs after the end, in seconds. The FineTuneJob itself stays, so that GitOps never runs it again."""
     preflight: Literal["inline", "pod"] = "inline"

@@ -46,14 +46,14 @@ class Reporting:
             )
             return str(answer.status.token)
 
-    def post(self, token: str, job: str) -> int:
+    def post(self, token: str, job: str, body: Any = REPORT) -> int:
         """The answer, once the operator's caches hold the pod, or have had the time to."""
-        return wait_for(lambda: self.try_to_post(token, job), lambda status: status != 503, "an answer for good")
+        return wait_for(lambda: self.try_to_post(token, job, body), lambda status: status != 503, "an answer for good")
 
-    def try_to_post(self, token: str, job: str) -> int:
+    def try_to_post(self, token: str, job: str, body: Any = REPORT) -> int:
         url = self.root + report_path(Key(self.space.namespace, job))
         headers = {"Authorization": f"Bearer {token}"}
-        return requests.post(url, json=REPORT, headers=headers, verify=self.ca, timeout=10).status_code
+        return requests.post(url, json=body, headers=headers, verify=self.ca, timeout=10).status_code
 
 
 @pytest.fixture(scope="module")

@@ -35,10 +35,13 @@ from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.run_secret import build_run_secret
 from finetune_operator.status.image_pulls import is_unpulled
+from finetune_operator.status.stall import is_being_ended
 from finetune_operator.status.unused_claim import unused_claim, without_claim, without_output
 
 _LATER = (ForbiddenException,)
 """A quota, a namespace that goes away, or a policy: it may change."""
+_ENDED_BY_US = (Reason.PRE_RUNNING_DEADLINE_EXCEEDED, Reason.PROGRESS_STALLED)
+"""Failures of a job whose Job has not failed."""
 _NEVER = (BadRequestException, UnprocessableEntityException)
 """What the API server finds invalid stays so, since the spec is immutable."""
 _FIXED = {CONFIG_MAPS: ("data",), NETWORK_POLICIES: ("spec",), SERVICES: ("spec",)}
@@ -214,7 +217,9 @@ class Children:
         job = observed.job
         if job is None or job.end is not None:
             return observed
-        patch, pod_defaults = changes(job.requested, spec), self._pod_defaults()
+        ending = is_being_ended(finetunejob.status.attempts, observed)
+        wanted = spec.model_copy(update={"suspend": True}) if ending else spec
+        patch, pod_defaults = changes(job.requested, wanted), self._pod_defaults()
         if spec.pod.image is None and job.image != pod_defaults.image and is_unpulled(finetunejob.status, observed):
             # The operator's default was wrong, and has been corrected: the next pass makes the Job anew.
             await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
@@ -266,7 +271,7 @@ class Children:
                 continue
             if job.end is not None and finetunejob.spec is not None:
                 await self._patch(finetunejob, job, changes_after_the_end(job.requested, finetunejob.spec))
-            elif job.end is None and failure is not None and failure.reason == Reason.PRE_RUNNING_DEADLINE_EXCEEDED:
+            elif job.end is None and failure is not None and failure.reason in _ENDED_BY_US:
                 # Nothing of it may hold a GPU.
                 await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
 

@@ -68,7 +68,7 @@ def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Ob
         seen["exit_code"] = pod.terminated.exit_code
         seen["end_time"] = before.end_time or pod.terminated.finished or now
         seen["reason"] = _end_reason(before, pod, pod.terminated, spec, observed, now)
-    else:
+    elif before.reason != Reason.PROGRESS_STALLED:
         seen["reason"] = attempt_reason(pod, now)
     seen["start_time"] = before.start_time or observed.began(pod, spec.resources.nodes)
     return before.model_copy(update=seen)
@@ -93,6 +93,8 @@ def _end_reason(
     """The reason of an attempt. Where its first pod lost another one, that one's: recorded now, since it may soon be gone."""
     if ended.exit_code == 0:
         return Reason.COMPLETED
+    if before.reason == Reason.PROGRESS_STALLED:
+        return Reason.PROGRESS_STALLED  # The operator has ended it; the exit code says no more than that.
     cause = pod, ended
     if ended.disrupted is not None and before.reason == Reason.NODE_LOST:
         # What Kubernetes did about it is the smaller part of it.

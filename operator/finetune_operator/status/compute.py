@@ -16,6 +16,7 @@ from finetune_operator.status.conditions import build_conditions
 from finetune_operator.status.merge_reports import merge_reports
 from finetune_operator.status.messages import cut, to_reason
 from finetune_operator.status.phase import decide, invalid_spec
+from finetune_operator.status.stall import mark_stalled
 from finetune_operator.status.usage import account, is_due, update_times
 from finetune_operator.status.verdict import Verdict
 
@@ -119,7 +120,7 @@ def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tu
         "adjustments": known.adjustments,
         "warnings": known.warnings,
         "preflight": known.preflight,
-        "attempts": attempts,
+        "attempts": mark_stalled(attempts, verdict),
         "provenance": _provenance(known, observed),
     }
 

@@ -56,6 +56,6 @@ def gather_facts(
         waits=why_waiting(observed, spec, lost, now),
         failed=root_cause(observed.newest),
         unheard=unheard(observed, before, spec.resources.nodes),
-        still=silence(spec, known.progress, observed.attempts[-1]) if observed.attempts else None,
+        still=silence(spec, known.progress, observed),
         now=now,
     )

@@ -1,13 +1,28 @@
-"""Whether a training moves, as far as reports tell. The trainer itself ends an attempt that does not; half way the status says so."""
+"""Whether a training moves, as far as reports tell. Half way to its end the status says that it does not.
+
+Our trainer ends such an attempt itself. An image with stock transformers has no watchdog: see `stall`.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 
 from finetune_api.status import Progress
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_api.values import format_time
-from finetune_operator.job.observation import PodState
+from finetune_operator.job.observation import Observation, PodState
 from finetune_operator.job.report import Received
+
+_WHOLE = 100
+"""Percent. What comes after the last step, such as to save the model, takes as long as it takes."""
+
+
+class EndedBy(Enum):
+    """Who ends an attempt that does not move."""
+
+    TRAINER = "trainer"
+    OPERATOR = "operator"
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True)
@@ -16,17 +31,33 @@ class Silence:
 
     since: datetime
     deadline: timedelta
+    ended_by: EndedBy = EndedBy.TRAINER
+
+    @property
+    def moments(self) -> tuple[datetime, ...]:
+        """When the status has something new to say of it."""
+        return (self.said_at, self.ends_at) if self.ended_by is EndedBy.OPERATOR else (self.said_at,)
 
     @property
     def said_at(self) -> datetime:
         """From when on the status says it."""
         return self.since + self.deadline / 2
 
+    @property
+    def ends_at(self) -> datetime:
+        """When the attempt ends."""
+        return self.since + self.deadline
+
     def __str__(self) -> str:
         """For people, and the same for as long as it lasts."""
+        if self.ended_by is EndedBy.NOBODY:
+            return (
+                f"no step since {format_time(self.since)}, and nothing ends it: the Job is in a queue of Kueue, which would start "
+                "it again at once. Delete its pod, and another goes on from the newest checkpoint"
+            )
         return (
-            f"no step since {format_time(self.since)}; if none is done by {format_time(self.since + self.deadline)} the "
-            "attempt ends, and a new one goes on from the newest checkpoint"
+            f"no step since {format_time(self.since)}; if none is done by {format_time(self.ends_at)} the attempt ends, and a new "
+            "one goes on from the newest checkpoint"
         )
 
 
@@ -44,16 +75,28 @@ def moved_at(before: Progress | None, received: Received) -> datetime | None:
     return before.last_progress_time
 
 
-def silence(spec: FineTuneJobSpec, progress: Progress | None, pod: PodState) -> Silence | None:
-    """Since when the training of a pod that runs has made no step; None where that means nothing.
+def silence(spec: FineTuneJobSpec, progress: Progress | None, observed: Observation) -> Silence | None:
+    """Since when the training of the newest attempt has made no step; None where that means nothing.
 
     A report of stock transformers comes with a step, so that the time of the last one counts, if the spec has a deadline.
     """
-    if progress is None or pod.terminated is not None:
+    pod = observed.attempts[-1] if observed.attempts else None
+    if progress is None or pod is None or pod.terminated is not None:
         return None
     if progress.last_progress_time is not None and progress.deadline_seconds:
         return Silence(progress.last_progress_time, timedelta(seconds=progress.deadline_seconds))
-    asked = spec.run_policy.progress_deadline_seconds
-    if asked and progress.last_report_time is not None and pod.report is not None and pod.report.body.report is None:
-        return Silence(progress.last_report_time, timedelta(seconds=asked))
-    return None
+    asked, last = spec.run_policy.progress_deadline_seconds, progress.last_report_time
+    if not asked or last is None or not _is_stock(progress, pod) or progress.percent >= _WHOLE:
+        return None
+    if observed.hearing is not None:
+        if observed.hearing.trouble:
+            return None  # It sends, and it does not arrive.
+        last = max(last, observed.hearing.since)
+    last = last.replace(microsecond=0)  # as the status has it, by which the next look is due
+    queued = observed.job is not None and observed.job.queue is not None
+    return Silence(last, timedelta(seconds=asked), EndedBy.NOBODY if queued else EndedBy.OPERATOR)
+
+
+def _is_stock(progress: Progress, pod: PodState) -> bool:
+    """Whether stock transformers reports, which knows percents and no steps. After a start of the operator the status has to do."""
+    return pod.report.body.report is None if pod.report is not None else progress.step == 0 and progress.percent > 0

@@ -1,7 +1,7 @@
 """In which phase a job is, and the one line that explains it: an ordered chain of questions to what was observed."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from finetune_api.reasons import Reason
 from finetune_api.report import NOT_RETRIED, ExitCode, TrainerState
@@ -21,7 +21,11 @@ from finetune_operator.status.facts import Facts, gather_facts
 from finetune_operator.status.failures import group_failure, job_failure
 from finetune_operator.status.messages import describe_end, describe_progress
 from finetune_operator.status.preflight_phase import decide_preflight
+from finetune_operator.status.stall import end_stalled, is_being_ended, still_ending, was_stalled
 from finetune_operator.status.verdict import Verdict
+
+_AT_ONCE = timedelta(seconds=0.1)
+"""Once the status says that an attempt is ended, it is."""
 
 
 def decide(
@@ -39,16 +43,19 @@ def decide(
         verdict = decide_preflight(facts) if preflight else _decide_training(facts)
     if due is not None and due <= now:
         return pre_running_deadline(spec, observed, verdict, now)
-    return replace(verdict, explained=facts.waits.explained, again=_again(verdict.phase, facts, due))
+    return replace(verdict, explained=facts.waits.explained, again=_again(verdict, facts, due))
 
 
-def _again(phase: Phase, facts: Facts, due: datetime | None) -> float | None:
+def _again(verdict: Verdict, facts: Facts, due: datetime | None) -> float | None:
     """Seconds until time alone may change the verdict; None if it may not. Until `due` the pods have to run."""
+    phase = verdict.phase
     if phase == "Pending":
         times = [due] if due is not None else []
+        if verdict.reason == Reason.PROGRESS_STALLED and not is_being_ended(facts.before.attempts, facts.observed):
+            times.append(facts.now + _AT_ONCE)
     elif phase in ("Preparing", "Running"):
-        said = [facts.unheard, facts.still if phase == "Running" else None]
-        times = [each.said_at for each in said if each is not None]
+        times = [facts.unheard.said_at] if facts.unheard is not None else []
+        times += facts.still.moments if facts.still is not None and phase == "Running" else []
     else:
         return None
     delays = [(time - facts.now).total_seconds() for time in times if time > facts.now]
@@ -62,6 +69,9 @@ def _decide_training(facts: Facts) -> Verdict:
         return Verdict("Queued" if waits.reason == Reason.BUDGET_USED_UP else "Pending", waits.reason, waits.message)
     if job.end is not None:
         return _ended(job.end, facts)
+    ending = still_ending(facts)
+    if ending is not None:
+        return ending
     if job.suspended:
         return _suspended(facts) if suspend else Verdict("Queued", waits.reason, waits.message)
     verdict = _by_newest_pods(facts)
@@ -145,7 +155,9 @@ def _between_attempts(facts: Facts, pod: PodState, ended: Terminated) -> Verdict
     reason, then = Reason.RESUMING, "a new attempt goes on from the last checkpoint"
     if ended.exit_code == ExitCode.STOPPED:
         what, then = "the pod was stopped and had saved a checkpoint", "a new one goes on from there"
-        if ended.disrupted:
+        if was_stalled(facts.before.attempts, facts.observed):
+            reason, what, then = Reason.RETRYING, "the attempt stood still and was ended", "a new one comes"
+        elif ended.disrupted:
             what = f"{describe_disruption(ended.disrupted, pod.node)}; a checkpoint was saved"
     elif ended.counted:
         reason, what, then = Reason.RETRYING, f"the attempt failed: {what}", "a new one comes"
@@ -178,6 +190,9 @@ def _training(facts: Facts, pod: PodState) -> Verdict:
         )
     stage = report.stage if report is not None else "Training"
     what, still = describe_progress(facts.spec, facts.known, stage), facts.still
+    ended = end_stalled(facts, still) if still is not None else None
+    if ended is not None:
+        return ended
     if unheard is not None:
         return Verdict("Running", Reason.REPORTS_MISSING, f"{what}; {unheard}")
     if still is not None and still.said_at <= facts.now:

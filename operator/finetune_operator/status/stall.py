@@ -1,0 +1,65 @@
+"""An attempt that does not move, and that no watchdog of the trainer ends: the operator does, by suspending its Job for a while.
+
+First the status says so, as the reason of the attempt; by that the Job is suspended until the attempt's pod has ended. Then it
+goes on, and its new pods from the newest checkpoint. Kubernetes counts no failure in that, so the operator does.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from finetune_api.reasons import Reason
+from finetune_api.status import MAX_ATTEMPTS, Attempt
+from finetune_api.values import format_time
+from finetune_operator.job.observation import Observation
+from finetune_operator.status.facts import Facts
+from finetune_operator.status.movement import EndedBy, Silence
+from finetune_operator.status.verdict import Verdict
+
+_HINT: Final = (
+    "find out in the log of the image what it waits for. If steps, evaluations or saves may rightly take as long, raise "
+    "runPolicy.progressDeadlineSeconds; then run the job again"
+)
+
+
+def was_stalled(attempts: Sequence[Attempt], observed: Observation) -> bool:
+    """Whether the status called the newest attempt stalled."""
+    last, newest = attempts[-1:], observed.attempts[-1:]
+    return any(
+        attempt.reason == Reason.PROGRESS_STALLED and attempt.pod == pod.name
+        for attempt, pod in zip(last, newest, strict=False)
+    )
+
+
+def is_being_ended(attempts: Sequence[Attempt], observed: Observation) -> bool:
+    """Whether it did while the attempt ran, and its first pod has not ended yet."""
+    return was_stalled(attempts, observed) and observed.attempts[-1].terminated is None
+
+
+def end_stalled(facts: Facts, still: Silence) -> Verdict | None:
+    """The end of an attempt that has made no step for its whole deadline; of the job, if no attempt is left. None while it may go on."""
+    if still.ended_by is not EndedBy.OPERATOR or facts.now < still.ends_at or facts.lost is not None:
+        return None
+    stalled = 1 + sum(each.reason == Reason.PROGRESS_STALLED for each in facts.before.attempts)
+    what = (
+        f"no step since {format_time(still.since)}, for {still.deadline.seconds} s (runPolicy.progressDeadlineSeconds)"
+    )
+    # Of more attempts the status does not know.
+    if stalled > min(facts.spec.run_policy.backoff_limit, MAX_ATTEMPTS - 1):
+        times = f"gave up after {stalled} attempt{'s' if stalled > 1 else ''} that stood still; the last one: "
+        return Verdict("Failed", Reason.PROGRESS_STALLED, times + what, facts.now, _HINT)
+    then = "the attempt is ended, and a new one goes on from the newest checkpoint"
+    return Verdict("Pending", Reason.PROGRESS_STALLED, f"{what}; {then}")
+
+
+def still_ending(facts: Facts) -> Verdict | None:
+    """The same as long as the pod of that attempt is there."""
+    if facts.spec.suspend or not is_being_ended(facts.before.attempts, facts.observed):
+        return None
+    return Verdict("Pending", Reason.PROGRESS_STALLED, facts.before.message or "")
+
+
+def mark_stalled(attempts: list[Attempt], verdict: Verdict) -> list[Attempt]:
+    """The attempts, the last of them called stalled if that is what is decided of it while it runs."""
+    if verdict.reason != Reason.PROGRESS_STALLED or not attempts or attempts[-1].end_time is not None:
+        return attempts
+    return [*attempts[:-1], attempts[-1].model_copy(update={"reason": Reason.PROGRESS_STALLED})]

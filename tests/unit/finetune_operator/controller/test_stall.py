@@ -1,0 +1,46 @@
+"""A run of stock transformers that stands still: its Job is suspended until its pod has ended, and then goes on."""
+
+from typing import Any
+
+from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.samples import finetunejob, job, merged, pod, running, settled, stamp, terminated
+
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS
+
+STALLED: dict[str, Any] = {
+    **settled(),
+    "observedGeneration": 1,
+    "phase": "Pending",
+    "message": "no step since noon",
+    "attempts": [{"number": 1, "pod": "yelp-1", "startTime": stamp(12), "reason": "ProgressStalled"}],
+}
+
+
+async def test_its_job_is_suspended_once_until_its_pod_has_ended_and_then_goes_on(world: World) -> None:  # noqa: F811
+    world.api.put(FINETUNEJOBS, finetunejob(STALLED))
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+    seen = []
+
+    for ended in (False, False, True, True):
+        if ended:
+            world.api.put(PODS, merged(pod(state=terminated(143)), OWNED_POD))
+        await world.see()
+        await world.reconcile()
+        patches = [each for each in world.api.requests if each == "merge jobs"]
+        seen.append((len(patches), world.api.objects[JOBS.plural, "yelp"]["spec"]["suspend"], world.status()["phase"]))
+
+    assert seen == [(1, True, "Pending"), (0, True, "Pending"), (1, False, "Pending"), (0, False, "Pending")]
+    assert world.finetunejobs.get(KEY) is not None
+
+
+async def test_with_no_attempt_left_its_job_is_deleted_after_its_end_was_written(world: World) -> None:  # noqa: F811
+    failure = {"reason": "ProgressStalled", "message": "gave up"}
+    world.api.put(FINETUNEJOBS, finetunejob({**STALLED, "phase": "Failed", "failure": failure}))
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.api.requests == ["delete jobs"]

@@ -1,0 +1,148 @@
+"""A run that reports as stock transformers does, and stops moving, is ended by the operator; nothing else is."""
+
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.samples import (
+    at,
+    job,
+    merged,
+    observation,
+    parsed,
+    pod,
+    received,
+    running,
+    stamp,
+    terminated,
+)
+from tests.unit.finetune_operator.status.statuses import REPORT, compute
+
+from finetune_operator.job.observation import Hearing
+
+STOCK = {"trainerStatus": {"progressPercentage": 42}}
+SINCE = f"no step since {stamp(50)}, for 100 s (runPolicy.progressDeadlineSeconds)"
+GOES_ON = f"{SINCE}; the attempt is ended, and a new one goes on from the newest checkpoint"
+QUEUED = merged(job(), {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "team-a"}}})
+LOST = {"type": "Ready", "status": "False", "lastTransitionTime": stamp(60)}
+
+
+def status_at(
+    now: int,
+    before: Any = None,
+    *pods: dict[str, Any],
+    raw_job: dict[str, Any] | None = None,
+    body: dict[str, Any] | None = STOCK,
+    heard: float = 0,
+    trouble: str = "",
+    deadline: int | None = 100,
+    retries: int = 1,
+    **spec: Any,
+) -> dict[str, Any]:
+    """The status at `now` of a job whose last pod reported at second 50."""
+    pods = pods or (pod(state=running()),)
+    report = received(body, sender=pods[-1]) if body is not None else None
+    policy = {"backoffLimit": retries, **({"progressDeadlineSeconds": deadline} if deadline else {})}
+    observed = observation(raw_job or job(), *pods, report=report, hearing=Hearing(at(heard), trouble))
+    return compute(parsed(before, runPolicy=policy, **spec), observed, now)
+
+
+def reason(status: dict[str, Any]) -> tuple[str, str]:
+    return status["phase"], next(each["reason"] for each in status["conditions"] if each["type"] == "Ready")
+
+
+def test_it_is_said_half_way_and_ended_after_all_of_its_deadline() -> None:
+    moving = status_at(51)
+    still = status_at(100, moving)
+    ended = status_at(150, still)
+
+    assert [reason(each) for each in (moving, still, ended)] == [
+        ("Running", "Training"),
+        ("Running", "NotMoving"),
+        ("Pending", "ProgressStalled"),
+    ]
+    assert ended["message"] == GOES_ON
+    assert ended["attempts"][0]["reason"] == "ProgressStalled"
+
+
+def test_until_its_pod_has_ended_nothing_else_is_said_and_the_attempt_keeps_its_reason() -> None:
+    ended = status_at(150, status_at(100, status_at(51)))
+    suspended = job(suspend=True)
+
+    stopping = status_at(160, ended, raw_job=suspended)
+    over = status_at(170, stopping, pod(state=terminated(143, until=165)))
+    gone = compute(parsed(stopping), observation(job()), 170)
+    second = pod(2, state=running(180))
+    again = status_at(200, over, pod(state=terminated(143, until=165)), second, body=None)
+
+    assert (reason(stopping), stopping["message"]) == (("Pending", "ProgressStalled"), GOES_ON)
+    assert reason(over)[0] == reason(gone)[0] == "Pending"
+    assert [(each["attempts"][0]["reason"], "endTime" in each["attempts"][0]) for each in (over, gone, again)] == [
+        ("ProgressStalled", True)
+    ] * 3
+    assert [(each["number"], each.get("reason")) for each in again["attempts"]] == [(1, "ProgressStalled"), (2, None)]
+
+
+def test_the_job_fails_when_more_attempts_stood_still_than_may() -> None:
+    first = {"number": 1, "pod": "yelp-1", "endTime": stamp(20), "reason": "ProgressStalled"}
+    second = pod(2, state=running(30))
+    before = {"attempts": [first]}
+
+    failed = status_at(151, status_at(51, before, second), second)
+
+    assert reason(failed) == ("Failed", "ProgressStalled")
+    assert failed["failure"]["message"] == f"gave up after 2 attempts that stood still; the last one: {SINCE}"
+    assert "raise runPolicy.progressDeadlineSeconds" in failed["failure"]["hint"]
+    assert failed["attempts"][1]["reason"] == "ProgressStalled"
+
+
+@pytest.mark.parametrize(
+    "circumstances",
+    [
+        {"deadline": None},
+        {"body": {"trainerStatus": {"progressPercentage": 100}}},
+        {"body": {"report": {**REPORT, "stage": "Evaluating"}}},
+        {"heard": 100},
+        {"trouble": "its TLS handshake fails"},
+        {"raw_job": QUEUED},
+    ],
+    ids=[
+        "no deadline was asked for",
+        "what comes after the last step",
+        "a trainer with a watchdog evaluates",
+        "the operator itself was away",
+        "its reports do not arrive",
+        "Kueue would start it again at once",
+    ],
+)
+def test_what_may_well_move_is_not_ended(circumstances: dict[str, Any]) -> None:
+    before = status_at(51, **{**circumstances, "heard": 0})
+
+    assert reason(status_at(199, before, **circumstances))[0] == "Running"
+
+
+def test_a_run_in_a_queue_that_does_not_move_is_said_with_what_to_do() -> None:
+    still = status_at(199, status_at(51, raw_job=QUEUED), raw_job=QUEUED)
+
+    assert reason(still) == ("Running", "NotMoving")
+    assert "and nothing ends it: the Job is in a queue of Kueue" in still["message"]
+
+
+def test_after_a_start_of_the_operator_it_is_ended_without_another_report() -> None:
+    before = status_at(51)
+
+    restarted = [status_at(now, before, body=None, heard=100) for now in (199, 200)]
+
+    assert [reason(each)[0] for each in restarted] == ["Running", "Pending"]
+
+
+def test_a_new_pod_that_has_not_reported_is_not_judged_by_the_reports_of_the_one_before() -> None:
+    first = pod(state=terminated(1, until=60))
+    second = pod(2, state=running(70))
+
+    assert reason(status_at(199, status_at(51), first, second, body=None))[0] == "Preparing"
+
+
+def test_a_pod_whose_node_does_not_answer_is_not_called_still() -> None:
+    lost = pod(state=running(), conditions=[LOST])
+
+    assert reason(status_at(199, status_at(51), lost))[1] == "NodeLost"
