@@ -88,11 +88,7 @@ def read_manifests(text: str, name: str) -> list[JsonObject]:
     Raises:
         Refused: It is not YAML, or holds anything else than FineTuneJobs.
     """
-    try:
-        documents = [each for each in _yaml().load_all(text) if each is not None]
-    except (YAMLError, RecursionError, ValueError) as error:
-        raise Refused(f"{name} is not YAML: {error}") from error
-    manifests = list(_flat(documents))
+    manifests = read_documents(text, name)
     for each in manifests:
         if not isinstance(each, dict) or each.get("kind") != KIND or each.get("apiVersion") != API_VERSION:
             found = f"{each.get('apiVersion')} {each.get('kind')}" if isinstance(each, dict) else type(each).__name__
@@ -102,10 +98,27 @@ def read_manifests(text: str, name: str) -> list[JsonObject]:
     return manifests
 
 
+def read_documents(text: str, name: str) -> list[Any]:
+    """Return every document in YAML or JSON, each item of a List for itself. `name` is the file's.
+
+    Raises:
+        Refused: It is not YAML, or names a key twice.
+    """
+    try:
+        return list(_flat([each for each in _yaml().load_all(text) if each is not None]))
+    except (YAMLError, RecursionError, ValueError) as error:
+        raise Refused(f"{name} is not YAML: {error}") from error
+
+
 def read_file(path: Path) -> list[JsonObject]:
     """As `read_manifests`, from a file."""
+    return read_manifests(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file, or raise Refused."""
     try:
-        return read_manifests(path.read_text(encoding="utf-8"), str(path))
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"{path} cannot be read: {error}") from error
 

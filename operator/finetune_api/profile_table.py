@@ -1,6 +1,6 @@
 """What a FineTuneProfile allows a job: a row for each field that a job may name, with the list or limit that rules it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from finetune_api.pod import EnvVar, LocalReference, PodSettings
@@ -266,5 +266,10 @@ PROFILE_RULES: Final[tuple[ProfileRule, ...]] = (
 
 def violation(request: Request, profile: FineTuneProfileSpec) -> str | None:
     """Return how a job breaks the rules of its profile, in the admission policy's words; None if it keeps to all of them."""
+    return next(violations(request, profile), None)
+
+
+def violations(request: Request, profile: FineTuneProfileSpec) -> Iterator[str]:
+    """Yield each way in which a job breaks the rules of its profile."""
     problems = (rule.problem(request, profile) for rule in PROFILE_RULES)
-    return next((f"profile {request.profile}: {problem}" for problem in problems if problem), None)
+    yield from (f"profile {request.profile}: {problem}" for problem in problems if problem)

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field
 
 from finetune_api.base import ApiModel, JsonObject
 from finetune_api.sources import RunOutputUri
-from finetune_api.v1alpha1 import API_VERSION, PROCESSES, RunSettings
+from finetune_api.v1alpha1 import API_VERSION, PROCESSES, FineTuneJobSpec, RunSettings
 
 TERMINATION_GRACE_SECONDS: Final = 120
 """From SIGTERM until Kubernetes kills the pod."""
@@ -55,6 +55,24 @@ class RunConfig(RunSettings):
     processes_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
     """Processes on each machine, on the CPU (gpus: 0); on GPUs there is one for each."""
     reporting: Reporting = Reporting()
+
+    @classmethod
+    def of(cls, spec: FineTuneJobSpec, output: str, job: JobReference | None = None) -> Self:
+        """Return the run that a spec asks for: in a cluster and on a laptop the same one.
+
+        Args:
+            spec: What a user wrote, with what the profile gives in a cluster.
+            output: URI of the place that the run writes to.
+            job: The FineTuneJob; None where there is none.
+        """
+        return cls(
+            **{name: getattr(spec, name) for name in RunSettings.model_fields},
+            job=job,
+            output=RunOutput(uri=output),
+            gpus=spec.resources.gpus,
+            nodes=spec.resources.nodes,
+            processes_per_node=spec.resources.processes_per_node,
+        )
 
     @property
     def processes(self) -> int:

@@ -12,9 +12,11 @@ from finetune_cli.commands.rerun import rerun
 from finetune_cli.commands.submit import submit
 from finetune_cli.commands.suspend import resume, suspend
 from finetune_cli.commands.ui import ui
+from finetune_cli.commands.validate import validate
 from finetune_cli.commands.watch import watch
 
 COMMANDS: Final[dict[str, Callable[..., Any]]] = {
+    "validate": validate,
     "submit": submit,
     "get": get,
     "watch": watch,

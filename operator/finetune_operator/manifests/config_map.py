@@ -8,8 +8,8 @@ import hashlib
 import json
 
 from finetune_api.base import JsonObject
-from finetune_api.run import JobReference, RunConfig, RunOutput
-from finetune_api.v1alpha1 import FineTuneJobSpec, RunSettings
+from finetune_api.run import JobReference, RunConfig
+from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import AUTHORITY
 from finetune_operator.manifests.metadata import shared_metadata
@@ -46,14 +46,8 @@ def digest_of(config_map: JsonObject) -> str:
 
 def run_config(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> RunConfig:
     """What the trainer reads."""
-    return RunConfig(
-        **{name: getattr(spec, name) for name in RunSettings.model_fields},
-        job=JobReference(namespace=finetunejob.namespace, name=finetunejob.name, uid=finetunejob.uid),
-        output=RunOutput(uri=finetunejob.output),
-        gpus=spec.resources.gpus,
-        nodes=spec.resources.nodes,
-        processes_per_node=spec.resources.processes_per_node,
-    )
+    job = JobReference(namespace=finetunejob.namespace, name=finetunejob.name, uid=finetunejob.uid)
+    return RunConfig.of(spec, finetunejob.output, job)
 
 
 def _text(config: RunConfig) -> str:

@@ -1,0 +1,74 @@
+"""`finetune validate`: would a cluster take this manifest?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from finetune.errors import Refused
+from finetune.manifest import read_documents, read_file, read_text
+from finetune.validation import NamedProfile, Namespace, Problem, find_problems, read_profile
+from finetune_api.printable import printable
+from finetune_cli.exits import ExitCode
+from finetune_cli.options import Output
+from finetune_cli.output import console, error_console, write
+
+_NAMESPACE = "default"
+
+
+def validate(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Manifests.")],
+    profile: Annotated[
+        Path | None, typer.Option(help="A file with a FineTuneProfile: its rules are checked too.")
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", help="Where jobs that name no namespace shall run.")
+    ] = _NAMESPACE,
+    namespace_label: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="A label of the namespace. Which namespaces may have the profile is checked if one is given.",
+        ),
+    ] = None,
+    output: Output = None,
+) -> None:
+    """Check manifests by the rules of the CRD, and of a profile, without a cluster. Every problem is shown; then the exit code is 2."""
+    place = Namespace(namespace, _labels(namespace_label) if namespace_label else None)
+    known = read_profile(read_documents(read_text(profile), str(profile)), str(profile)) if profile else None
+    problems, jobs = _check(files, known, place)
+    if output:
+        write(output, {"valid": not problems, "jobs": jobs, "problems": [each.to_wire() for each in problems]})
+    else:
+        for problem in problems:
+            error_console().print(printable(str(problem), lines=True))
+        if not problems:
+            under = f" and keeps to profile {known.name}" if known else ""
+            console().print(printable(f"{', '.join(map(str, files))}: valid{under}"))
+    if problems:
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def _check(files: list[Path], profile: NamedProfile | None, namespace: Namespace) -> tuple[list[Problem], int]:
+    """Every problem of every file, and how many jobs were looked at."""
+    problems, jobs = [], 0
+    for file in files:
+        try:
+            manifests = read_file(file)
+        except Refused as error:
+            problems.append(Problem(str(file), "", "", str(error).removeprefix(f"{file} ")))
+            continue
+        for manifest in manifests:
+            problems += find_problems(manifest, str(file), profile, namespace)
+        jobs += len(manifests)
+    return problems, jobs
+
+
+def _labels(pairs: list[str]) -> dict[str, str]:
+    labels = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise typer.BadParameter(f"{pair}: must be KEY=VALUE", param_hint="--namespace-label")
+        labels[key] = value
+    return labels

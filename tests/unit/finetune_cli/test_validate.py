@@ -1,0 +1,85 @@
+"""`finetune validate` ends with 0 or 2, and says every problem, for people and for programs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from finetune_cli.app import app
+
+GOOD = Path("examples/quickstart.yaml")
+PROFILE = """
+apiVersion: finetune.dev/v1alpha1
+kind: FineTuneProfile
+metadata: {name: small}
+spec:
+  namespaces: {matchLabels: {team: a}}
+  limits: {memory: 1Gi}
+"""
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> Path:
+    path = tmp_path / "bad.yaml"
+    path.write_text(GOOD.read_text().replace("epochs: 2", "epochs: 0").replace("batchSize", "batchsize"))
+    return path
+
+
+def test_valid_manifests_end_with_0() -> None:
+    ended = CliRunner().invoke(app, ["validate", str(GOOD), "examples/lora.yaml"])
+
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert ended.stdout.split() == ["examples/quickstart.yaml,", "examples/lora.yaml:", "valid"]
+
+
+def test_every_problem_of_every_file_is_told_and_ends_with_2(bad: Path, tmp_path: Path) -> None:
+    missing, broken = tmp_path / "missing.yaml", tmp_path / "broken.yaml"
+    broken.write_text("a: 1\na: 2\n")
+
+    ended = CliRunner().invoke(app, ["validate", str(bad), str(missing), str(broken), str(GOOD)])
+
+    told = ended.stderr.splitlines()
+    assert ended.exit_code == 2
+    assert ended.stdout == ""
+    assert told[0] == f"{bad}: quickstart: spec.training.epochs: should be greater than 0, not 0"
+    assert told[1] == f"{bad}: quickstart: spec.training.batchsize: unknown field; did you mean batchSize?"
+    assert told[2].startswith(f"{missing}: cannot be read: ")
+    assert told[3].startswith(f"{broken}: is not YAML: ")
+
+
+def test_programs_get_every_problem_as_json(bad: Path) -> None:
+    ended = CliRunner().invoke(app, ["validate", str(bad), "-o", "json"])
+
+    problem = {"file": str(bad), "job": "quickstart"}
+    assert ended.exit_code == 2
+    assert json.loads(ended.stdout) == {
+        "valid": False,
+        "jobs": 1,
+        "problems": [
+            {**problem, "field": "spec.training.epochs", "message": "should be greater than 0, not 0"},
+            {**problem, "field": "spec.training.batchsize", "message": "unknown field; did you mean batchSize?"},
+        ],
+    }
+
+
+def test_a_profile_is_checked_offline_and_its_namespaces_once_labels_are_given(tmp_path: Path) -> None:
+    profile = tmp_path / "profile.yaml"
+    profile.write_text(PROFILE)
+
+    plain = CliRunner().invoke(app, ["validate", str(GOOD), "--profile", str(profile)])
+    labelled = CliRunner().invoke(
+        app, ["validate", str(GOOD), "--profile", str(profile), "-n", "b", "--namespace-label", "team=b"]
+    )
+    unlabelled = CliRunner().invoke(
+        app, ["validate", str(GOOD), "--profile", str(profile), "--namespace-label", "team"]
+    )
+
+    memory = f"{GOOD}: quickstart: profile small: spec.resources.memory 4Gi is too much; limits.memory is 1Gi"
+    assert (plain.exit_code, plain.stderr.splitlines()) == (2, [memory])
+    assert labelled.stderr.splitlines() == [
+        f"{GOOD}: quickstart: profile small: namespace b may not have this profile; namespaces has team=a",
+        memory,
+    ]
+    assert unlabelled.exit_code == 2
+    assert "team: must be KEY=VALUE" in unlabelled.stderr
