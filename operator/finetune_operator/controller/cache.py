@@ -89,7 +89,8 @@ class FineTuneJobs:
         serves: Callable[[str], bool] = lambda namespace: True,
         on_found: Callable[[str], None] = lambda uid: None,
     ) -> None:
-        """`on_gone` is called for a job that is deleted with its namespace and what it used of a month; `serves` is whether a
+        """`on_gone` is called for a job that is deleted, or whose status holds less than before, with its namespace and what it used
+        of a month and does not show any more; `serves` is whether a
         namespace is looked at; `on_found` is called with the uid of each job that was not known before."""
         self.serves = serves
         self._on_found = on_found
@@ -157,7 +158,9 @@ class FineTuneJobs:
         if entry is not None and _version(raw) <= _version(entry.packed):
             return False
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
-            entry.packed = _packed(raw)
+            before, entry.packed = entry.packed[_MONTH_USED], _packed(raw)
+            if before and (missing := _missing(before, entry.packed[_MONTH_USED])):
+                self._on_gone(key.namespace, missing)
         else:
             if entry is not None:
                 self._drop(key, entry)
@@ -313,6 +316,13 @@ def _is_whole(raw: JsonObject) -> bool:
     if not whole:
         warn_once(f"a FineTuneJob with {values}", "has no namespace, name, uid or resourceVersion")
     return whole
+
+
+def _missing(before: tuple[str, int], after: tuple[str, int] | None) -> tuple[str, int] | None:
+    """What a job had used of a month, and has not any more: it never falls, unless somebody writes so into its status."""
+    month, seconds = before
+    left = after[1] if after and after[0] == month else 0
+    return (month, seconds - left) if seconds > left else None
 
 
 def _version(raw: JsonObject) -> int:

@@ -50,6 +50,23 @@ def kept(api: FakeApi) -> dict[str, str]:
     return data
 
 
+@pytest.mark.parametrize("taken", [{"seconds": 0}, {"seconds": 40}, {"seconds": 900, "month": "2999-12"}])
+def test_who_writes_less_into_the_status_of_a_job_gives_its_namespace_nothing_back(
+    api: FakeApi, taken: dict[str, Any]
+) -> None:
+    fleet = Fleet(api)
+    fleet.put("a", 100)
+
+    fleet.put("a", **taken)
+    forged = fleet.use.used("team-a")
+    begun_again = taken["seconds"] if "month" not in taken else 0
+    fleet.put("a", begun_again + 7)
+
+    assert forged == 100
+    fleet.use._sums.clear()
+    assert fleet.use.used("team-a") == 107
+
+
 def test_each_namespace_has_the_sum_of_its_jobs_and_a_deleted_one_still_counts(api: FakeApi) -> None:
     fleet = Fleet(api)
     fleet.put("a", 100)
