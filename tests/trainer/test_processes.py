@@ -61,6 +61,12 @@ def test_two_processes_have_the_loss_curve_and_the_weights_of_one(
     assert [line["metrics"] for line in crowd] == [pytest.approx(line["metrics"], rel=1e-3) for line in alone]
     torch.testing.assert_close(weights(tmp_path / "two"), weights(tmp_path / "one"), atol=1e-3, rtol=1e-2)
     assert (ended.reports[0].model is None, ended.reports[1].model is None) == (False, True)
+    [log] = (tmp_path / "two" / "logs").iterdir()
+    assert (ended.reports[0].log, ended.reports[1].log) == (f"file://{log}", None)
+    curves = ended.reports[0].curves
+    assert curves
+    assert curves.training
+    assert curves.training.at[-1] == 12
 
 
 @pytest.mark.parametrize(("engine", "parallelism"), [("trainer", "ddp"), ("trainer", "fsdp"), ("pytorch", "fsdp")])
