@@ -30,6 +30,7 @@ from finetune_operator.job.report import Received
 from finetune_operator.job.shard import Shard
 from finetune_operator.kube.client import Kube, connect
 from finetune_operator.kube.errors import retry_after
+from finetune_operator.kube.insistent import run_all
 from finetune_operator.kube.leadership import Leadership
 from finetune_operator.kube.retry import retry_until_done
 from finetune_operator.kube.workqueue import WorkQueue
@@ -212,18 +213,18 @@ class Operator:
         self._finetunejobs.begin_anew()
         self._want_default()
         try:
-            async with asyncio.TaskGroup() as group:
-                # Before the work: a job that begins is held to what its namespace has used.
-                await self._monthly_use.read()
-                group.create_task(self._monthly_use.keep())
-                group.create_task(self._queue.work(settings.workers))
-                group.create_task(self._profiles.keep_default())
-                group.create_task(self._certificates.keep_fresh(self._add_all))
-                if settings.service:
-                    group.create_task(self._endpoint(settings.service).keep(self._kube, report_server.port))
-                self._taking_reports = True
-                LEADER.set(1)
-                logger.info("reports come to %s", self._reports_url)
+            # Before the work: a job that begins is held to what its namespace has used.
+            await self._monthly_use.read()
+            self._taking_reports = True
+            LEADER.set(1)
+            logger.info("reports come to %s", self._reports_url)
+            await run_all(
+                self._monthly_use.keep(),
+                self._queue.work(settings.workers),
+                self._profiles.keep_default(),
+                self._certificates.keep_fresh(self._add_all),
+                *([self._endpoint(settings.service).keep(self._kube, report_server.port)] if settings.service else []),
+            )
         finally:
             self._taking_reports = False
             LEADER.set(0)

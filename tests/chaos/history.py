@@ -7,6 +7,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from urllib3.exceptions import HTTPError
+
 from devcluster.testing.api import Api, wait_for
 
 _JOBS = "/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunejobs"
@@ -49,11 +51,15 @@ class History:
 
     def _watch(self, kind: str, path: str, version: str) -> None:
         while not self._stopping.is_set():
-            for change, raw in self.api.watch(path, f"resourceVersion={version}", seconds=20):
-                if change == "ERROR" or self._stopping.is_set():
-                    return
-                version = raw["metadata"]["resourceVersion"]
-                self._take(kind, raw)
+            try:
+                for change, raw in self.api.watch(path, f"resourceVersion={version}", seconds=20):
+                    if change == "ERROR":
+                        version = self.api("GET", path).body["metadata"]["resourceVersion"]
+                        break
+                    version = raw["metadata"]["resourceVersion"]
+                    self._take(kind, raw)
+            except (HTTPError, KeyError, ValueError):
+                self._stopping.wait(0.5)  # The API server is away, as tests have it be.
 
     def _take(self, kind: str, raw: dict[str, Any]) -> None:
         metadata = raw["metadata"]

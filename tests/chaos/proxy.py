@@ -163,7 +163,9 @@ class Proxy:
 
     async def _send(self, request: web.Request, body: bytes) -> aiohttp.ClientResponse:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOPS}
-        return await self._session.request(request.method, self._target + request.path_qs, data=body, headers=headers)
+        return await self._session.request(
+            request.method, self._target + request.path_qs, data=body or None, headers=headers
+        )
 
     async def _forward(self, request: web.Request, body: bytes, late: float) -> web.StreamResponse:
         async with await self._send(request, body) as answer:

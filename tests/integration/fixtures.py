@@ -34,6 +34,7 @@ class OperatorProcess:
     environment: dict[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = field(default=None)
+    program: tuple[str, ...] = ("-m", "finetune_operator")
 
     def start(self) -> None:
         """Start, and wait until it is ready."""
@@ -49,7 +50,7 @@ class OperatorProcess:
     def start_anyway(self) -> None:
         """Start, and wait for nothing."""
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "finetune_operator"]
+            command = [sys.executable, *self.program]
             self.process = subprocess.Popen(command, env=self.environment, stderr=log, stdout=log)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from kubernetes.aio.client.exceptions import ForbiddenException
 
@@ -21,6 +21,7 @@ from finetune_operator.job.budget import month_used
 from finetune_operator.job.finetunejob import TERMINAL, Key, key_of, standing_of, trim_finetunejob
 from finetune_operator.job.ownership import Owner
 from finetune_operator.job.report import Received
+from finetune_operator.kube import server_time
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.informer import SILENCE_SECONDS
@@ -46,7 +47,7 @@ class Entry:
     listed: int = 0
     """The resourceVersion in the last list; 0 if it was not there."""
     reports: LatestReports = field(default_factory=LatestReports)
-    heard_since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    heard_since: datetime = field(default_factory=server_time.now)
     """From when on reports would have come here."""
     jobs: set[Owner] = field(default_factory=set)
     """The Jobs that were seen to be its own. A pod may outlive its Job, and its final report still counts."""

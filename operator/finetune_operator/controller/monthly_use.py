@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from cachetools import TTLCache
@@ -16,6 +16,7 @@ from kubernetes.aio.client.exceptions import NotFoundException
 
 from finetune_api.base import JsonObject
 from finetune_operator.job.budget import month_of
+from finetune_operator.kube import server_time
 from finetune_operator.kube.client import CONFIG_MAPS, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
 
@@ -29,10 +30,6 @@ Present = Callable[[], Iterable[tuple[str, tuple[str, int]]]]
 """The namespace of each job that is there, with a month and the GPU-seconds that it used in it."""
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class MonthlyUse:
     """Sums by namespace, of the present month."""
 
@@ -44,7 +41,7 @@ class MonthlyUse:
         name: str,
         present: Present,
         serves: Callable[[str], bool] = lambda _: True,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = server_time.now,
     ) -> None:
         """The ConfigMap is `namespace`/`name`; what is in it of namespaces that are not served is another process'."""
         self._serves = serves

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 from cachetools import LRUCache, TTLCache
 from kubernetes.aio.client.exceptions import ConflictException, ForbiddenException
@@ -21,6 +20,7 @@ from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
 from finetune_operator.job.own_jobs import OwnJobs
 from finetune_operator.job.profile import Refusal, apply_profile, kept_settings
 from finetune_operator.job.proof import prove_profile
+from finetune_operator.kube import server_time
 from finetune_operator.kube.client import JOBS, NAMESPACES, PROFILES, Kube
 from finetune_operator.kube.errors import API_FAILURES, api_message, brief
 from finetune_operator.kube.informer import Informer
@@ -120,7 +120,7 @@ class Profiles:
         if settings is None or limit is None or 0 in (request.spec.resources.gpus, settings.limits.gpus):
             return applied
         used = self._used(request.namespace)
-        over = over_budget(request.namespace, applied.name, limit, used, datetime.now(UTC))
+        over = over_budget(request.namespace, applied.name, limit, used, server_time.now())
         return Refusal(Reason.BUDGET_USED_UP, over, final=False) if over else applied
 
     async def _labels_of(self, namespace: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from kubernetes.aio.client.exceptions import BadRequestException, UnprocessableEntityException
 
@@ -22,6 +22,7 @@ from finetune_operator.job.finetunejob import FineTuneJob, Key
 from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.profile import Refusal
+from finetune_operator.kube import server_time
 from finetune_operator.kube.client import Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
@@ -72,7 +73,7 @@ class Reconciler:
         finetunejob = self._profiles.read_finetunejob(entry.packed)
         if finetunejob.deleting or finetunejob.others:
             return None
-        now = datetime.now(UTC)
+        now = server_time.now()
         if finetunejob.wants_new_run:
             await self._status.begin_run(finetunejob, entry, now)
             return _CHANGED_SECONDS

@@ -1,5 +1,7 @@
-"""Counts every request to the Kubernetes API where it leaves: ours, the official client's own, and Kopf's; and notes it for its trace."""
+"""Counts every request to the Kubernetes API where it leaves: ours, the official client's own, and Kopf's; notes it for its trace, and the
+API server's time."""
 
+import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Final
@@ -7,6 +9,7 @@ from typing import Final
 import aiohttp
 from yarl import URL
 
+from finetune_operator.kube.server_time import SERVER_TIME
 from finetune_operator.metrics.instruments import KUBE_REQUESTS
 from finetune_operator.traces.passes import Request, is_noted, note_request
 
@@ -20,8 +23,11 @@ def counting() -> aiohttp.TraceConfig:
 
     async def on_start(_: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestStartParams) -> None:
         context.start = datetime.now(UTC) if is_noted() else None
+        context.asked = time.monotonic()
 
     async def on_end(_: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
+        took = time.monotonic() - context.asked
+        SERVER_TIME.note(params.response.headers.get("Date"), datetime.now(UTC), took)
         _note(params.method, params.url, params.response.status, context.start)
 
     async def on_failure(

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.insistent import run_all
 from finetune_operator.kube.lanes import Lanes
 
 K = TypeVar("K", bound=Hashable)
@@ -112,9 +113,7 @@ class WorkQueue(Generic[K]):
         # Where the API is slow for one namespace, such as behind a webhook that hangs, the others still have workers.
         self._most_of_a_lane = max(1, workers // 2)
         self._most_later = max(1, workers // 4)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(self._worker())
+        await run_all(*(self._worker() for _ in range(workers)))
 
     def _fire(self, key: K, later: bool) -> None:
         self._timers.pop(key, None)

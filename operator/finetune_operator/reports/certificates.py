@@ -16,7 +16,7 @@ import ssl
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -27,6 +27,7 @@ from kubernetes.aio.client.exceptions import ConflictException
 
 from finetune_api.base import JsonObject
 from finetune_operator.job.names import MANAGER
+from finetune_operator.kube import server_time
 from finetune_operator.kube.client import SECRETS, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
 
@@ -241,10 +242,6 @@ def _proof_key(key: ec.EllipticCurvePrivateKey) -> bytes:
     return hmac.digest(_key_pem(key), b"finetune.dev/profile", "sha256")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Certificates:
     """The keys in use. `context` is the server's; a renewal changes it in place, and connections from then on use it."""
 
@@ -255,7 +252,7 @@ class Certificates:
         namespace: str,
         secret: str,
         hosts: Sequence[str],
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = server_time.now,
     ) -> None:
         self._kube = kube
         self._namespace = namespace

@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import NoReturn
 
 from aiohttp import web
@@ -24,6 +23,7 @@ from finetune_api.printable import printable
 from finetune_api.report import MAX_REPORT_BYTES, ReportAnswer
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import REPORT_PATH, NotAReport, Received, parse_body
+from finetune_operator.kube import server_time
 from finetune_operator.kube.errors import API_FAILURES
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.metrics.instruments import REPORTS
@@ -147,7 +147,7 @@ class _Endpoint:
             self._on_refused(key, str(error))
             _refuse(web.HTTPBadRequest, error.message, fields=error.fields)
         took = time.monotonic() - begun
-        self._on_report(Received(key, sender.pod_name, sender.pod_uid, body, datetime.now(UTC), took))
+        self._on_report(Received(key, sender.pod_name, sender.pod_uid, body, server_time.now(), took))
         answer = ReportAnswer(next_report_seconds=self._schedule.next_report(sender.pod_uid))
         # Exactly 200: stock transformers takes any other status for a failure.
         return web.json_response(answer.to_wire())

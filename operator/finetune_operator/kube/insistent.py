@@ -1,0 +1,28 @@
+"""Several coroutines at once, which all end when they are told to."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final
+
+_AGAIN_SECONDS: Final = 0.5
+
+
+async def run_all(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run until all are done, or one fails, or this is cancelled; the others are cancelled then. Raises what the first failed with.
+
+    As asyncio.TaskGroup, but that a task is cancelled again until it has ended: a request whose time is up in the moment in which it is
+    cancelled may take the one for the other, and its task would go on for ever. A request of the leader has time until the Lease
+    ends, which is when the work is cancelled.
+    """
+    tasks = [asyncio.ensure_future(each) for each in coroutines]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        working = {task for task in tasks if not task.done()}
+        ended = [task for task in tasks if task.done()]
+        while working:
+            for task in working:
+                task.cancel()
+            _, working = await asyncio.wait(working, timeout=_AGAIN_SECONDS)
+    for task in ended:
+        task.result()

@@ -1,0 +1,47 @@
+"""The API server's time, by which all times of its objects are: deadlines and durations are counted by it, and not by our own clock.
+
+Each answer of the API server says when it was sent (https://www.rfc-editor.org/rfc/rfc9110#field.date). Clocks that are kept differ by
+less than such a date is exact; a node whose clock is not kept may be off by hours, and would end jobs early or let them run on.
+"""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+_EXACT: Final = timedelta(seconds=2)
+"""A date has whole seconds, and the answer took a moment."""
+_LONGEST_SECONDS: Final = 1.0
+"""An answer that took longer may have been on its way since who knows when."""
+
+
+class ServerTime:
+    """How far the API server's clock is from ours."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def note(self, date: str | None, received: datetime, took: float) -> None:
+        """Take in the header `Date` of an answer that was received then, so many seconds after it was asked for."""
+        if not date or took > _LONGEST_SECONDS:
+            return
+        try:
+            ahead = parsedate_to_datetime(date) - received
+        except (TypeError, ValueError):
+            return
+        if abs(ahead) <= _EXACT:
+            self._ahead = timedelta()
+        elif abs(ahead - self._ahead) > _EXACT:
+            self._ahead = ahead
+
+    def at(self, ours: datetime) -> datetime:
+        """Its time when our clock shows this one."""
+        return ours + self._ahead
+
+
+SERVER_TIME: Final = ServerTime()
+"""Of the one API server that a process has."""
+
+
+def now() -> datetime:
+    """The API server's time; ours before it has answered, and where the two agree."""
+    return SERVER_TIME.at(datetime.now(UTC))
