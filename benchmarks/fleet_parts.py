@@ -46,6 +46,8 @@ async def print_crowd(jobs: int, seconds: float) -> None:
 
 
 async def _print_restart(operator: Operator, objects: int) -> None:
+    # What is still to be written of the new ones is no work of the restart.
+    await asyncio.sleep(_SETTLE_SECONDS)
     operator.end()
     _line(f"restart with {objects:,} objects until ready, s", await operator.start())
     _line("CPU of that, s", operator.cpu)

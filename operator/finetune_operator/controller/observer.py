@@ -191,11 +191,20 @@ class Observer:
             return replace(
                 observed, job=None, blocked=Cause(Reason.JOB_DELETED, "the Job is being deleted; a new one comes")
             )
+        if job.end is not None and job.end.succeeded and _shows_success(observed, spec):
+            return observed
         if job.end is not None:
             # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
             pods = await self._list(PODS, finetunejob, trim_pod)
             return self._with_pods(observed, finetunejob, job.name, entry, pods)
         return await self._explainer.explain(finetunejob, observed, spec, entry, now)
+
+
+def _shows_success(observed: Observation, spec: FineTuneJobSpec) -> bool:
+    """Whether the cache shows how the run succeeded: all pods have ended, the first one well. A watch shows what came before that, too."""
+    newest = observed.newest
+    ended = [pod.terminated for pod in newest if pod.terminated is not None]
+    return len(ended) == len(newest) == spec.resources.nodes and ended[0].exit_code == 0
 
 
 def about_children(finetunejob: FineTuneJob) -> tuple[str, int]:

@@ -349,7 +349,6 @@ async def test_a_preflight_that_has_passed_lets_the_training_be_made(asked: Worl
     await asked.reconcile()
 
     assert [each for each in asked.api.requests if "networkpolicies" not in each] == [
-        "list pods",
         *("get configmaps", "create configmaps"),  # the namespace's
         *("create configmaps", "create persistentvolumeclaims", "create jobs"),
         "replace status of finetunejobs",

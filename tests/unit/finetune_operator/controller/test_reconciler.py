@@ -557,6 +557,20 @@ async def test_the_end_is_read_from_the_pods_as_they_stand_and_not_from_the_cach
     assert world.status()["progress"]["step"] == 9
 
 
+async def test_pods_of_which_the_cache_shows_how_they_succeeded_are_not_listed(world: World) -> None:
+    word = '{"exitCode": 0, "progress": {"step": 9, "percent": 100}}'
+    async with running_job(world):
+        world.api.put(PODS, merged(pod(state=terminated(0, "Completed", word)), OWNED_POD))
+        world.api.put(JOBS, merged(job(end=("Complete", "", "")), OWNED))
+        await world.see()
+        world.api.requests.clear()
+
+        await world.reconcile()
+
+    assert "list pods" not in world.api.requests
+    assert (world.status()["phase"], world.status()["progress"]["step"]) == ("Succeeded", 9)
+
+
 async def test_a_pod_that_only_bears_our_label_is_no_attempt(world: World) -> None:
     async with running_job(world):
         world.api.put(PODS, merged(pod(2, state=running()), {"metadata": {"labels": {LABEL_JOB_UID: UID}}}))
