@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+import fsspec
+
 from finetune.api import JOBS, PODS, Api, Interrupted
 from finetune.errors import NoCluster, NotAllowed, NotFound, Refused
 from finetune.pods import TRAINER, has_ended, has_started, name_of, pods_of, read_time
@@ -20,6 +22,7 @@ _POLL: Final = 1.0
 _LONGEST: Final = 1 << 16
 """Bytes after which a line is broken."""
 _TIME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:[.]([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})$")
+_BUCKETS: Final = ("s3://", "gs://", "az://")
 _PATIENCE: Final = 60
 """Looks without an answer of the API server after which to give up."""
 
@@ -93,10 +96,17 @@ class _Reader:
                 self.pods_denied = True
             else:
                 known = [(name_of(pod), has_ended(pod)) for pod in pods if has_started(pod)]
-                return [(pod, ended) for pod, ended in known if not self._state(pod).done]
+                there = {name_of(pod) for pod in pods}
+                gone = [] if self.node else [(pod, True) for pod in self._attempts(ended=True) if pod not in there]
+                return [(pod, ended) for pod, ended in (*gone, *known) if not self._state(pod).done]
         # Who may not list pods may be allowed to read the log of one, whose name is in the status.
-        known = [(each.pod, each.end_time is not None) for each in self.job.status.attempts]
-        return [(pod, ended or self.job.ended) for pod, ended in known if not self._state(pod).done]
+        ended = {*self._attempts(ended=True)}
+        return [(pod, pod in ended) for pod in self._attempts() if not self._state(pod).done]
+
+    def _attempts(self, *, ended: bool = False) -> list[str]:
+        """Pods that the status names; with `ended` those whose end it knows."""
+        attempts = self.job.status.attempts
+        return [each.pod for each in attempts if not ended or self.job.ended or each.end_time is not None]
 
     async def _pod(self, pod: str, ended: bool) -> AsyncGenerator[LogLine, None]:
         state = self._state(pod)
@@ -121,17 +131,30 @@ class _Reader:
                     state.at_time = state.at_time + 1 if time == state.time else 1
                     state.time = time
                     yield LogLine(printable(text), pod, time)
-        except NotFound:
+        except (NotFound, NotAllowed) as error:
             state.done = True
-            return
-        except NotAllowed as error:
-            state.done = True
-            yield LogLine(f"the log of pod {pod} is not for you: {error}")
+            denied = isinstance(error, NotAllowed)
+            yield LogLine(f"the log of pod {pod} is not for you: {error}" if denied else f"pod {pod} is gone")
+            for line in await self._stored(pod, state):
+                yield line
             return
         except (Interrupted, NoCluster, Refused):
             # A container that is being created has no log yet; a connection that broke is made again.
             return
         state.done = ended or not self.follow
+
+    async def _stored(self, pod: str, state: _Read) -> list[LogLine]:
+        """The log beside the checkpoints, unless some of it was shown from the pod: then where it is."""
+        uri = next((each.log for each in self.job.status.attempts if each.pod == pod and each.log), None)
+        if uri is None:
+            return []
+        if state.lines or not uri.startswith(_BUCKETS):
+            return [LogLine(f"its log is stored at {uri}")]
+        try:
+            text = await asyncio.to_thread(_read, uri)
+        except Exception as error:  # noqa: BLE001 - each kind of bucket has errors of its own
+            return [LogLine(f"its log is stored at {uri}, which cannot be read here: {error}")]
+        return [LogLine(printable(line), pod) for line in text.splitlines()]
 
     def _state(self, pod: str) -> _Read:
         return self.read.setdefault(pod, _Read())
@@ -159,6 +182,12 @@ def log_lines(api: Api, job: Snapshot, *, follow: bool, node: int = 0) -> AsyncG
         NoCluster: The API server gives no answer any more.
     """
     return _Reader(api, job, node, follow).lines()
+
+
+def _read(uri: str) -> str:
+    """The text of an object, by the credentials of the environment; the library for its kind of bucket is the user's to install."""
+    with fsspec.open(uri, "rt", encoding="utf-8", errors="replace") as file:
+        return str(file.read())
 
 
 def moment(text: str) -> tuple[datetime, int] | None:

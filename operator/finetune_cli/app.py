@@ -1,9 +1,10 @@
 """The Typer app: every command by its row, and how the program starts."""
 
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
 from finetune_cli.commands import COMMANDS
 from finetune_cli.exits import Group
@@ -36,6 +37,12 @@ def _global(
 
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+
+
+def parsed_commands() -> dict[str, Any]:
+    """Return each command by its name, with its help and parameters, for the reference."""
+    commands: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+    return commands
 
 
 def main() -> None:

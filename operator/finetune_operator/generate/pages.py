@@ -14,7 +14,9 @@ from finetune_api.reasons import Reason
 from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.training import LOWER_IS_BETTER, METRICS_OF_PROBLEM, METRICS_OF_TASK, Metric
+from finetune_cli.exits import ExitCode as CommandExit
 from finetune_operator.generate.chart_values import Value, chart_values
+from finetune_operator.generate.commands import commands
 from finetune_operator.generate.fields import default, kind, limits, sections, table
 from finetune_operator.metrics.fleet import Fleet
 from finetune_operator.settings import Settings
@@ -33,6 +35,7 @@ def reference_pages(values_yaml: str) -> dict[str, str]:
         "metrics.md": metrics_page(),
         "operator-metrics.md": operator_metrics_page(),
         "settings.md": settings_page(),
+        "command-line.md": command_line_page(),
         "chart-values.md": chart_values_page(chart_values(values_yaml)),
     }
 
@@ -156,6 +159,18 @@ def settings_page() -> str:
         "Settings of the operator",
         "Environment variables. The chart sets those that its values name, and `extraEnv` sets any other.",
         table(("variable", "type", "default", "limits", "description"), rows),
+    )
+
+
+def command_line_page() -> str:
+    """Return the page of every command of `finetune`, and of how it ends."""
+    meanings = member_docstrings(CommandExit)
+    return _page(
+        "Commands of finetune",
+        "`kubectl finetune` is the same program. [Use the command line](../how-to/use-the-command-line.md) shows how they go together.",
+        *commands(),
+        "## Exit codes",
+        table(("code", "meaning"), [(str(code.value), meanings[code.name]) for code in CommandExit]),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.s3_server import BUCKET, S3
 from tests.unit.finetune.api_server import PODS, Break, FakeApi, Request, status
 
 from finetune import Client
@@ -138,6 +139,30 @@ def test_who_may_not_read_logs_is_told_so_once(api_server: FakeApi, follows: boo
     ((_, text),) = follow(follow=follows)
 
     assert text == "the log of pod one is not for you: cannot get pods/log"
+
+
+@pytest.mark.parametrize("answer", [status(404, "NotFound", "no pod"), status(403, "Forbidden", "no right")])
+def test_the_log_that_is_stored_in_a_bucket_is_shown_where_the_pod_has_none(
+    api_server: FakeApi, s3_server: S3, monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    s3_server.write("job/logs/one.log", b"trained\x1b[2J\nsaved\n")
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    attempt = {"number": 1, "pod": "one", "endTime": "2026-11-28T10:00:00Z", "log": f"s3://{BUCKET}/job/logs/one.log"}
+    api_server.job("job", phase="Succeeded", attempts=[attempt])
+    api_server.answers["GET", f"{PODS}/one/log"] = lambda _: answer
+
+    _, *lines = follow()
+
+    assert lines == [("one", "trained"), ("one", "saved")]
+
+
+def test_a_log_that_is_stored_on_a_claim_is_named(api_server: FakeApi) -> None:
+    attempt = {"number": 1, "pod": "one", "endTime": "2026-11-28T10:00:00Z", "log": "pvc://job/logs/one.log"}
+    api_server.job("job", phase="Succeeded", attempts=[attempt])
+    api_server.answers["GET", f"{PODS}/one/log"] = lambda _: status(404, "NotFound", "no pod")
+
+    assert follow() == [("", "pod one is gone"), ("", "its log is stored at pvc://job/logs/one.log")]
 
 
 def test_of_pods_that_train_together_the_first_one_is_shown_or_the_one_that_is_named(api_server: FakeApi) -> None:
