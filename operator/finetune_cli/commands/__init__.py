@@ -7,6 +7,7 @@ from finetune_cli.commands.cancel import cancel
 from finetune_cli.commands.compare import compare
 from finetune_cli.commands.explain import explain
 from finetune_cli.commands.get import get
+from finetune_cli.commands.init import init
 from finetune_cli.commands.logs import logs
 from finetune_cli.commands.rerun import rerun
 from finetune_cli.commands.submit import submit
@@ -16,6 +17,7 @@ from finetune_cli.commands.validate import validate
 from finetune_cli.commands.watch import watch
 
 COMMANDS: Final[dict[str, Callable[..., Any]]] = {
+    "init": init,
     "validate": validate,
     "submit": submit,
     "get": get,

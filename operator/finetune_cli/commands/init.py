@@ -1,0 +1,104 @@
+"""`finetune init`: from a data file to a manifest."""
+
+import re
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from finetune.errors import Refused
+from finetune.manifest import FineTuneJob
+from finetune.proposal.columns import find_shape, shown
+from finetune.proposal.propose import Request, propose
+from finetune.proposal.sample import Sample, read_sample
+from finetune.proposal.to_yaml import proposal_yaml
+from finetune_api.training import Task
+from finetune_cli.options import Output
+from finetune_cli.output import console, write
+
+_TASKS = get_args(Task)
+_LONGEST_NAME = 50
+
+
+def init(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A csv, tsv, json, jsonl or parquet file, or a folder of such.")
+    ],
+    file: Annotated[Path, typer.Option("--file", "-f", help="The manifest to write; - writes it to stdout.")] = Path(
+        "finetune.yaml"
+    ),
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model to start from: an id on the Hub, or a URI. A small one for the task if left out."),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="Where the cluster finds the data: s3://…, pvc://claim/…. This machine's path if left out.",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the job. Made from the data's if left out.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help=f"One of {', '.join(_TASKS)}. Chosen by the columns if left out.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column with the class, or what is to be written.")] = None,
+    gpus: Annotated[int | None, typer.Option(min=0, max=64, help="GPUs to train on; 0 trains on the CPU.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a manifest that is there.")] = False,
+    output: Output = None,
+) -> None:
+    """Write a manifest for a data file: its columns decide the task, and comments say why each value is as it is."""
+    chosen = _task(task)
+    to_stdout = str(file) == "-"
+    if not to_stdout and not output and file.exists() and not force:
+        raise Refused(f"{file} is there already: --force replaces it, --file names another")
+    path = Path(data).absolute()
+    sample = read_sample(path)
+    if not sample.rows:
+        raise Refused(f"{data} has no rows")
+    for column in filter(None, (text, label)):
+        if column not in sample.columns:
+            raise Refused(f"there is no column {column} in {data}; there are {_columns(sample)}")
+    shape = find_shape(sample, chosen, text, label)
+    if shape is None:
+        wanted = f" for {chosen}" if chosen else ""
+        raise Refused(
+            f"no columns of {data} fit{wanted}: there are {_columns(sample)}. Name them: --text COLUMN --label COLUMN"
+        )
+    request = Request(name or _name(path), at or path.as_uri(), model, gpus)
+    proposal = propose(sample, shape, request)
+    FineTuneJob.read(proposal.manifest)
+    if output:
+        write(output, proposal.manifest)
+        return
+    content = proposal_yaml(proposal)
+    if to_stdout:
+        typer.echo(content, nl=False)
+        return
+    try:
+        file.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise Refused(f"{file} cannot be written: {error.strerror}") from error
+    console().print(f"{file}: {shape.task}, since {shape.why}", soft_wrap=True)
+    console().print(f"next: finetune validate {file}, finetune submit {file}", soft_wrap=True)
+
+
+def _task(name: str | None) -> Task | None:
+    for task in _TASKS:
+        if name == task:
+            return task  # type: ignore[no-any-return]
+    if name is not None:
+        raise typer.BadParameter(f"{name}: there are {', '.join(_TASKS)}", param_hint="--task")
+    return None
+
+
+def _columns(sample: Sample) -> str:
+    names = [shown(name) for name in sample.columns]
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def _name(path: Path) -> str:
+    """A name that Kubernetes takes, by that of the file."""
+    stem = path.name.split(".")[0]
+    return re.sub(r"[^a-z0-9]+", "-", stem.lower())[:_LONGEST_NAME].strip("-") or "finetune"

@@ -1,0 +1,97 @@
+"""`finetune init` writes a manifest that is valid, overwrites nothing, and says what it could not find."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from finetune_cli.app import app
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "My Reviews_2.csv"
+    path.write_text("review,stars\n" + "".join(f"film number {number},{number % 5}\n" for number in range(50)))
+    return path
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_the_manifest_is_valid_and_named_by_the_data(data: Path, tmp_path: Path) -> None:
+    made = run("init", data.name)
+    checked = run("validate", "finetune.yaml")
+
+    assert (made.exit_code, checked.exit_code) == (0, 0)
+    assert made.stdout.splitlines() == [
+        "finetune.yaml: text-classification, since review is text, and stars has 5 classes",
+        "next: finetune validate finetune.yaml, finetune submit finetune.yaml",
+    ]
+    text = (tmp_path / "finetune.yaml").read_text()
+    assert "name: my-reviews-2" in text
+    assert f"source: {data.as_uri()}" in text
+
+
+def test_a_manifest_that_is_there_is_replaced_by_force_alone(data: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "finetune.yaml"
+    mine.write_text("mine")
+
+    refused = run("init", data.name)
+    kept = mine.read_text()
+    forced = run("init", data.name, "--force")
+
+    assert (refused.exit_code, kept) == (2, "mine")
+    assert refused.stderr == "finetune.yaml is there already: --force replaces it, --file names another\n"
+    assert forced.exit_code == 0
+    assert "kind: FineTuneJob" in mine.read_text()
+
+
+def test_programs_get_the_manifest_itself(data: Path, tmp_path: Path) -> None:
+    told = run(
+        "init", data.name, "-o", "json", "--at", "s3://bucket/reviews.csv", "--gpus", "0", "--model", "org/small"
+    )
+
+    manifest = json.loads(told.stdout)
+    assert manifest["spec"]["dataset"]["source"] == "s3://bucket/reviews.csv"
+    assert manifest["spec"]["model"] == {"source": "org/small"}
+    assert manifest["spec"]["resources"]["gpus"] == 0
+    assert not (tmp_path / "finetune.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["none.csv"], 3, "there is no "),
+        (
+            ["My Reviews_2.csv", "--text", "body"],
+            2,
+            "there is no column body in My Reviews_2.csv; there are review, stars",
+        ),
+        (
+            ["My Reviews_2.csv", "--task", "seq2seq"],
+            2,
+            "no columns of My Reviews_2.csv fit for seq2seq: there are review, stars.",
+        ),
+        (["My Reviews_2.csv", "--at", "ftp://x"], 2, "spec.dataset.source: must be a Hugging Face Hub id"),
+        (["semicolons.csv"], 2, "semicolons.csv is separated by ';' and not by a comma"),
+        (["empty.csv"], 2, "empty.csv has no rows"),
+        (["picture.png"], 2, "picture.png: csv, tsv, json, jsonl and parquet files are read"),
+        (["broken.jsonl"], 2, "broken.jsonl cannot be read: "),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_a_remedy(
+    data: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "semicolons.csv").write_text("text;label\na;1\n")
+    (tmp_path / "empty.csv").write_text("text,label\n")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    (tmp_path / "broken.jsonl").write_text('{"text": \n')
+
+    ended = run("init", *arguments)
+
+    assert ended.exit_code == code
+    assert message in ended.stderr
+    assert not (tmp_path / "finetune.yaml").exists()
