@@ -239,6 +239,8 @@ def _evaluation(shape: Shape, why: dict[tuple[str, ...], str]) -> JsonObject:
 
 def _resources(request: Request, why: dict[tuple[str, ...], str]) -> JsonObject:
     if request.gpus is None:
-        why[("spec", "resources")] = "with one GPU, of each pod; to train on the CPU add gpus: 0"
+        why[("spec", "resources")] = (
+            "in a cluster with one GPU; `finetune run` takes what there is. To train on the CPU add gpus: 0"
+        )
         return {"cpu": "4", "memory": "16Gi"}
     return {"gpus": request.gpus, "cpu": "4", "memory": "16Gi"}

@@ -1,0 +1,213 @@
+"""A manifest on this machine: the trainer as a process of its own, by the same `run.yaml` that a pod gets."""
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+from finetune.errors import FineTuneError, JobFailed, Refused
+from finetune.manifest import FineTuneJob
+from finetune_api.report import ENV_TERMINATION_LOG, ExitCode, FinalReport
+from finetune_api.run import RunConfig
+
+_NEEDED: Final = ("torch", "transformers", "datasets", "accelerate", "evaluate")
+_STOPPED: Final = (ExitCode.STOPPED, -signal.SIGTERM, -signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """What is to run here."""
+
+    config: RunConfig
+    volumes: Mapping[str, Path]
+    """The folder of each claim of pvc://claim/..."""
+    environment: Mapping[str, str]
+    """Variables of the manifest."""
+    output: Path
+    notes: tuple[str, ...]
+    """What of the manifest is a cluster's own, and has no effect here."""
+
+
+@dataclass(frozen=True)
+class LocalResult:
+    """The outcome of a run on this machine that succeeded."""
+
+    report: FinalReport
+    output: Path
+    """The folder with `model/`, `checkpoints/` and `history.jsonl`."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The final metrics by name, such as `eval_accuracy`."""
+        return {each.name: float(each.value) for each in self.report.metrics}
+
+    @property
+    def model(self) -> Path:
+        """The folder of the model, or of the adapter."""
+        return self.output / "model"
+
+
+def plan_run(
+    job: FineTuneJob, output: Path, *, volumes: Mapping[str, Path] | None = None, gpus: int | None = None
+) -> LocalRun:
+    """Return the run of a manifest on this machine.
+
+    Args:
+        job: The manifest.
+        output: Folder for the results, whatever `output.uri` says: that is the job's own place, and the job's alone.
+        volumes: The folder of each claim that model or data are on.
+        gpus: In place of `resources.gpus`; 0 trains on the CPU. If neither is given, the GPU that there is, or the CPU.
+
+    Raises:
+        Refused: It cannot run here, and what to do about it.
+    """
+    spec, given = job.spec, {claim: Path(folder).absolute() for claim, folder in (volumes or {}).items()}
+    if spec.resources.nodes > 1:
+        raise Refused(
+            f"spec.resources.nodes is {spec.resources.nodes}, and this is one machine: submit it to a cluster, or set nodes to 1"
+            " and raise training.arguments.gradient_accumulation_steps, so that a step has as many rows"
+        )
+    for field, source in (("model", spec.model.source), ("dataset", spec.dataset.source)):
+        claim = source.removeprefix("pvc://").partition("/")[0] if source.startswith("pvc://") else None
+        if claim and claim not in given:
+            raise Refused(
+                f"spec.{field}.source is {source}, on a claim of the cluster: say where its files are here, "
+                f"--volume {claim}=FOLDER"
+            )
+    folder = output.absolute()
+    written = spec.resources.gpus if "gpus" in spec.resources.model_fields_set else None
+    config = RunConfig.of(spec, folder.as_uri()).model_copy(update={"gpus": written if gpus is None else gpus})
+    return LocalRun(config, given, _environment(job), folder, tuple(_notes(job)))
+
+
+def train(run: LocalRun, *, stdout: IO[Any] | int | None = None) -> LocalResult:
+    """Train to the end, or go on from the newest checkpoint in the output. What the trainer prints is shown as it comes.
+
+    Raises:
+        Refused: The trainer's libraries are not installed.
+        JobFailed: With the trainer's reason, message and hint.
+        KeyboardInterrupt: It was stopped, and has saved a checkpoint.
+    """
+    with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
+        report = Path(scratch) / "final-report.json"
+        code = _wait(_start(run, Path(scratch), (), {ENV_TERMINATION_LOG: str(report)}, stdout))
+        final = FinalReport.model_validate_json(report.read_bytes()) if report.exists() else None
+    if code == ExitCode.SUCCESS and final is not None:
+        return LocalResult(final, run.output)
+    if code in _STOPPED:
+        raise KeyboardInterrupt(
+            "the run has stopped; started again with the same output it goes on from its newest checkpoint"
+        )
+    raise JobFailed(_failure(code, final))
+
+
+def estimate(run: LocalRun) -> dict[str, Any]:
+    """Return what the preflight finds: rows, tokens, steps, memory, and what the output takes.
+
+    Raises:
+        Refused: The trainer's libraries are not installed.
+        FineTuneError: The run would fail; the trainer's message is on stderr.
+    """
+    return dict(json.loads(_prepare(run, ("--json",))))
+
+
+def estimate_table(run: LocalRun) -> str:
+    """As `estimate`, as a table for people."""
+    return _prepare(run, ())
+
+
+def _prepare(run: LocalRun, options: tuple[str, ...]) -> str:
+    with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
+        process = _start(run, Path(scratch), ("prepare", *options), {}, subprocess.PIPE)
+        with _stopping(process):
+            found, _ = process.communicate()
+    if process.returncode != ExitCode.SUCCESS:
+        raise FineTuneError("the run would fail so before its first step")
+    return str(found)
+
+
+def _start(
+    run: LocalRun, scratch: Path, command: tuple[str, ...], variables: dict[str, str], stdout: IO[Any] | int | None
+) -> "subprocess.Popen[str]":
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise Refused(
+            f"training on this machine needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
+            "pip install 'finetune-operator[trainer]'"
+        )
+    config = scratch / "run.yaml"
+    config.write_text(json.dumps(run.config.to_file(), indent=2) + "\n", encoding="utf-8")
+    volumes = [argument for claim, folder in run.volumes.items() for argument in ("--volume", f"{claim}={folder}")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "finetune_trainer", *command, "--config", str(config), *volumes],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        text=True,
+        env={**os.environ, **run.environment, **variables},
+        # A Ctrl-C reaches all processes of a terminal, and a second signal would end the trainer before it has saved.
+        start_new_session=True,
+    )
+
+
+def _wait(process: "subprocess.Popen[str]") -> int:
+    with _stopping(process):
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                process.terminate()
+                sys.stderr.write("stopping: the trainer saves a checkpoint; again ends it at once\n")
+
+
+@contextmanager
+def _stopping(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Whatever ends this program ends the trainer; SIGTERM as Ctrl-C does."""
+    here = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if here else None
+    try:
+        yield
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+        if here:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _failure(code: int, final: FinalReport | None) -> str:
+    failure = final.failure if final else None
+    if failure is None:
+        return f"the trainer ended with code {code}"
+    cpu = "gpus: 0 (`finetune run --gpus 0`) trains on the CPU" if code == ExitCode.DEVICE else None
+    return "\n".join(filter(None, (f"{failure.reason}: {failure.message}", failure.hint, cpu)))
+
+
+def _environment(job: FineTuneJob) -> dict[str, str]:
+    """Variables that stand in the manifest; those of Secrets and ConfigMaps must be set here."""
+    variables = {}
+    for each in job.spec.pod.env:
+        if each.value_from is None:
+            variables[each.name] = each.value or ""
+        elif each.name not in os.environ:
+            raise Refused(f"spec.pod.env: {each.name} comes from the cluster: set it in this machine's environment")
+    return variables
+
+
+def _notes(job: FineTuneJob) -> Iterator[str]:
+    spec = job.spec
+    if spec.pod.image:
+        yield f"spec.pod.image {spec.pod.image} has no effect here: the trainer of this environment trains"
+    for name, secret in (("model", spec.model.secret_ref), ("dataset", spec.dataset.secret_ref)):
+        if secret:
+            yield f"spec.{name}.secretRef has no effect here: credentials are those of this machine's environment"
+    if spec.output.uri:
+        yield f"spec.output.uri {spec.output.uri} is for the cluster: results go to a folder here"

@@ -1,0 +1,92 @@
+"""`finetune run` is the same run as a pod's: the same metrics, and it goes on where an interrupt left it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from tests.trainer.tiny import texts
+from tests.unit.finetune_operator.samples import finetunejob
+
+from finetune.local import plan_run, train
+from finetune.manifest import FineTuneJob, to_yaml
+from finetune_api.report import ENV_TERMINATION_LOG, FinalReport
+from finetune_operator.job.finetunejob import parse_finetunejob
+from finetune_operator.manifests.config_map import build_config_map
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def spec(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Data and model on a claim, whose files are in tmp_path."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
+    for split, rows in (("train", 96), ("test", 24)):
+        datasets.Dataset.from_dict(texts(rows)).to_csv(tmp_path / "data" / f"{split}.csv")
+    (tmp_path / "bert").symlink_to(model)
+    return {
+        "task": "text-classification",
+        "model": {"source": "pvc://files/bert"},
+        "dataset": {"source": "pvc://files/data", "train": {"split": "train"}, "evaluation": {"split": "test"}},
+        "training": {"epochs": 2, "learningRate": 1e-3},
+        "evaluation": {"metrics": ["accuracy", "f1"]},
+        "output": {"uri": "pvc://files/pod"},
+        "resources": {"gpus": 0},
+    }
+
+
+def in_a_pod(spec: dict[str, Any], folder: Path) -> FinalReport:
+    """What the trainer ends with by the run.yaml of the operator's ConfigMap."""
+    found = parse_finetunejob({**finetunejob(), "spec": spec})
+    assert found.spec
+    (folder / "run.yaml").write_text(build_config_map({}, found, found.spec)["data"]["run.yaml"])
+    command = [sys.executable, "-m", "finetune_trainer", "--config", "run.yaml", "--volume", f"files={folder}"]
+    subprocess.run(command, cwd=folder, env={**os.environ, ENV_TERMINATION_LOG: str(folder / "final.json")}, check=True)
+    return FinalReport.model_validate_json((folder / "final.json").read_bytes())
+
+
+def test_the_same_manifest_gives_the_same_metrics_here_and_in_a_pod(spec: dict[str, Any], tmp_path: Path) -> None:
+    there = in_a_pod(spec, tmp_path)
+
+    here = train(plan_run(FineTuneJob.of("tiny", **spec), tmp_path / "here", volumes={"files": tmp_path}))
+
+    assert here.metrics == {each.name: float(each.value) for each in there.metrics}
+    assert here.metrics["eval_accuracy"] > 0.7
+    assert (here.model / "config.json").exists()
+
+
+def test_an_interrupt_saves_a_checkpoint_and_the_same_command_goes_on(spec: dict[str, Any], tmp_path: Path) -> None:
+    manifest = {
+        "apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "tiny"},
+        "spec": {**spec, "training": {**spec["training"], "epochs": 400}},
+    }  # fmt: skip
+    (tmp_path / "job.yaml").write_text(to_yaml(manifest))
+    command = [
+        sys.executable, "-m", "finetune_cli", "run", "job.yaml", "--volume", f"files={tmp_path}", "--into", "out",
+    ]  # fmt: skip
+    first = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    checkpoints = tmp_path / "out" / "checkpoints"
+    while first.poll() is None and not list(checkpoints.glob("step-*/manifest.json")):
+        time.sleep(0.1)
+
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=120)
+    saved = max(int(each.parent.name.removeprefix("step-")) for each in checkpoints.glob("step-*/manifest.json"))
+    (tmp_path / "job.yaml").write_text(to_yaml(manifest))
+    second = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert second.stderr
+    resumed = next(line for line in second.stderr if "resum" in line)
+    second.send_signal(signal.SIGINT)
+    second.communicate(timeout=120)
+
+    assert first.returncode == 130
+    assert said.splitlines()[-1] == (
+        "interrupted: the run has stopped; started again with the same output it goes on from its newest checkpoint"
+    )
+    assert str(saved) in resumed

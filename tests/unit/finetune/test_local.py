@@ -1,0 +1,217 @@
+"""What of a manifest runs on this machine, and by which run.yaml; a stand-in for the trainer ends as it may end."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.samples import finetunejob
+
+from finetune import local
+from finetune.errors import FineTuneError, JobFailed, Refused
+from finetune.local import LocalRun, estimate, plan_run, train
+from finetune.manifest import FineTuneJob
+from finetune_api.report import ENV_TERMINATION_LOG
+from finetune_operator.job.finetunejob import parse_finetunejob
+from finetune_operator.manifests.config_map import run_config
+
+SPEC: dict[str, Any] = {
+    "task": "text-classification",
+    "model": {"source": "pvc://models/bert"},
+    "dataset": {"source": "file:///data/x.csv", "train": {"split": "train"}, "evaluation": {"split": "test"}},
+    "training": {"epochs": 2, "arguments": {"warmup_steps": 3}},
+}
+
+
+def job(**sections: Any) -> FineTuneJob:
+    return FineTuneJob.of("stars", **{**SPEC, **sections})
+
+
+def planned(tmp_path: Path, **sections: Any) -> LocalRun:
+    return plan_run(job(**sections), tmp_path / "out", volumes={"models": tmp_path})
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Start this program in place of the trainer, with the same arguments and environment."""
+    start = subprocess.Popen
+
+    def popen(command: list[str], **options: Any) -> "subprocess.Popen[str]":
+        assert command[1:3] == ["-m", "finetune_trainer"]
+        return start([sys.executable, "-c", program, *command[3:]], **options)
+
+    monkeypatch.setattr(local, "_NEEDED", ())
+    monkeypatch.setattr(subprocess, "Popen", popen)
+
+
+ENDS = """
+import json, os, sys
+report = {{"exitCode": {code}, "failure": {failure}, "metrics": [{{"name": "eval_loss", "value": "0.5"}}]}}
+open(os.environ["{variable}"], "w").write(json.dumps(report))
+print("from the trainer", sys.argv[1:])
+sys.exit({code})
+"""
+
+
+def ends(code: int, failure: str = "None") -> str:
+    return ENDS.format(code=code, failure=failure, variable=ENV_TERMINATION_LOG)
+
+
+def test_it_is_the_run_that_the_operator_would_make(tmp_path: Path) -> None:
+    spec = job().to_manifest()["spec"]
+    in_cluster = parse_finetunejob({**finetunejob(), "spec": spec})
+    assert in_cluster.spec
+
+    here = plan_run(job(), tmp_path / "out", volumes={"models": tmp_path}).config
+    there = run_config(in_cluster, in_cluster.spec)
+
+    assert here.digest() == there.digest()
+    assert here.to_file() | {"output": None} == {
+        name: value for name, value in there.to_file().items() if name not in ("job", "gpus")
+    } | {"output": None}
+    assert here.output.uri == (tmp_path / "out").as_uri()
+
+
+@pytest.mark.parametrize(
+    ("resources", "asked", "expected"),
+    [
+        ({}, None, None),
+        ({"gpus": 2}, None, 2),
+        ({"gpus": 2}, 0, 0),
+        ({}, 1, 1),
+        ({"gpus": 0, "processesPerNode": 2}, None, 0),
+    ],
+)
+def test_gpus_are_those_that_are_written_or_asked_for_and_else_what_there_is(
+    tmp_path: Path, resources: dict[str, int], asked: int | None, expected: int | None
+) -> None:
+    run = plan_run(job(resources=resources), tmp_path, volumes={"models": tmp_path}, gpus=asked)
+
+    assert run.config.gpus == expected
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"resources": {"nodes": 2}}, "spec.resources.nodes is 2, and this is one machine: submit it to a cluster"),
+        ({"model": {"source": "pvc://other/x"}}, "spec.model.source is pvc://other/x, on a claim of the cluster"),
+        (
+            {
+                "pod": {
+                    "env": [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "finetune-hf", "key": "t"}}}]
+                }
+            },
+            "spec.pod.env: HF_TOKEN comes from the cluster: set it in this machine's environment",
+        ),
+    ],
+)
+def test_what_cannot_run_here_is_refused_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sections: dict[str, Any], message: str
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+
+    with pytest.raises(Refused) as refused:
+        planned(tmp_path, **sections)
+
+    assert str(refused.value).startswith(message)
+
+
+def test_what_is_the_clusters_own_is_noted(tmp_path: Path) -> None:
+    run = planned(
+        tmp_path,
+        pod={"image": "registry/x", "env": [{"name": "NCCL_DEBUG", "value": "INFO"}]},
+        dataset={**SPEC["dataset"], "secretRef": {"name": "finetune-s3"}},
+        output={"uri": "s3://bucket/x"},
+    )
+
+    assert run.environment == {"NCCL_DEBUG": "INFO"}
+    assert [note.split(" ")[0] for note in run.notes] == ["spec.pod.image", "spec.dataset.secretRef", "spec.output.uri"]
+
+
+def test_a_run_that_succeeds_gives_metrics_and_the_place_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, ends(0))
+
+    result = train(planned(tmp_path))
+
+    assert (result.metrics, result.model) == ({"eval_loss": 0.5}, tmp_path / "out" / "model")
+
+
+def test_a_run_that_fails_says_the_trainers_reason_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, ends(16, '{"reason": "NoGpu", "message": "no GPU is here", "exitCode": 16}'))
+
+    with pytest.raises(JobFailed) as failed:
+        train(planned(tmp_path))
+
+    assert str(failed.value).splitlines() == [
+        "NoGpu: no GPU is here",
+        "gpus: 0 (`finetune run --gpus 0`) trains on the CPU",
+    ]
+
+
+def test_a_trainer_that_is_killed_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+
+    with pytest.raises(JobFailed, match="the trainer ended with code -9"):
+        train(planned(tmp_path))
+
+
+def test_an_interrupt_lets_the_trainer_save_and_says_how_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ready, saved = tmp_path / "ready", tmp_path / "saved"
+    stand_in(
+        monkeypatch,
+        "import pathlib, signal, sys, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(saved)!r}).touch(), sys.exit(143)))\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n"
+        "time.sleep(60)",
+    )
+
+    def interrupt() -> None:
+        while not ready.exists():
+            threading.Event().wait(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt, match="goes on from its newest checkpoint"):
+        train(planned(tmp_path))
+
+    assert saved.exists()
+    assert capfd.readouterr().err == "stopping: the trainer saves a checkpoint; again ends it at once\n"
+
+
+def test_an_estimate_is_what_the_preflight_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "import json, sys; print(json.dumps({'arguments': sys.argv[1:]}))")
+
+    found = estimate(planned(tmp_path))
+
+    command, as_json, _, config, *volumes = found["arguments"]
+    assert (command, as_json, volumes) == ("prepare", "--json", ["--volume", f"models={tmp_path}"])
+    assert not Path(config).exists()
+
+
+def test_an_estimate_of_what_would_fail_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, "import sys; sys.exit(11)")
+
+    with pytest.raises(FineTuneError, match="would fail so before its first step"):
+        estimate(planned(tmp_path))
+
+
+def test_without_the_trainers_libraries_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_NEEDED", ("json", "no_such_library"))
+
+    with pytest.raises(Refused) as refused:
+        train(planned(tmp_path))
+
+    assert str(refused.value) == (
+        "training on this machine needs no_such_library, which is not installed: pip install 'finetune-operator[trainer]'"
+    )

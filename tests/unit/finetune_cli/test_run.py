@@ -1,0 +1,74 @@
+"""`finetune run` and `finetune estimate`: which manifest, where its claims are, and what programs get."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from finetune.local import LocalResult, LocalRun
+from finetune_api.report import FinalReport
+from finetune_cli.app import app
+
+QUICKSTART = Path("examples/quickstart.yaml").absolute()
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "files").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_manifest_whose_claims_are_not_known_here_is_refused() -> None:
+    ended = CliRunner().invoke(app, ["run", str(QUICKSTART)])
+
+    assert ended.exit_code == 2
+    assert ended.stderr == (
+        "spec.model.source is pvc://quickstart/minilm, on a claim of the cluster: say where its files are here, "
+        "--volume quickstart=FOLDER\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("volume", "message"),
+    [("quickstart", "quickstart: must be CLAIM=FOLDER"), ("quickstart=none", "there is no folder none")],
+)
+def test_a_volume_that_is_none_is_refused(volume: str, message: str) -> None:
+    ended = CliRunner().invoke(app, ["estimate", str(QUICKSTART), "--volume", volume])
+
+    assert ended.exit_code == 2
+    assert message in ended.stderr
+
+
+def test_one_manifest_is_run_at_a_time(here: Path) -> None:
+    two = here / "two.yaml"
+    two.write_text(f"{QUICKSTART.read_text()}\n---\n{QUICKSTART.read_text()}")
+
+    ended = CliRunner().invoke(app, ["run", str(two)])
+
+    assert (ended.exit_code, ended.stderr) == (2, f"{two} holds 2 FineTuneJobs, and one is run at a time\n")
+
+
+def test_programs_get_metrics_and_places_as_json(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[LocalRun] = []
+
+    def train(run: LocalRun, **_: object) -> LocalResult:
+        seen.append(run)
+        return LocalResult(
+            FinalReport.model_validate({"exitCode": 0, "metrics": [{"name": "eval_f1", "value": "0.5"}]}), run.output
+        )
+
+    monkeypatch.setattr(sys.modules["finetune_cli.commands.run"], "train", train)
+
+    ended = CliRunner().invoke(app, ["run", str(QUICKSTART), "--volume", "quickstart=files", "-o", "json"])
+
+    output = here / "outputs" / "quickstart"
+    assert json.loads(ended.stdout) == {
+        "metrics": {"eval_f1": 0.5},
+        "output": str(output),
+        "model": str(output / "model"),
+        "resumedFromStep": None,
+    }
+    assert (seen[0].volumes, seen[0].config.gpus) == ({"quickstart": here / "files"}, 0)
