@@ -136,7 +136,7 @@ class Reason(StrEnum):
     PEER_LOST = "PeerLost", "Another process of the run was lost.", "Nothing: the attempt is not counted. Look at the pod that failed first."
     PEERS_UNREACHABLE = "PeersUnreachable", "The pods of the run cannot reach each other.", "Let pods with the same finetune.dev/job-uid reach each other on any port."
     NOT_MOVING = "NotMoving", "The training has made no step for half of the time after which it is ended.", "Nothing yet. If steps may rightly take as long, raise runPolicy.progressDeadlineSeconds in the next job."
-    PROGRESS_STALLED = "ProgressStalled", "The run did not move for too long, and was ended by its own watchdog, or by the operator where its image has none.", "Look at the stacks in failure.logTail and the log of the pod. If steps may rightly take as long, raise runPolicy.progressDeadlineSeconds."
+    PROGRESS_STALLED = "ProgressStalled", "The run did not move for too long, and was ended by its watchdog, or by the operator where it has none.", "Look at the stacks in failure.logTail and the log of the pod. If steps may rightly take as long, raise runPolicy.progressDeadlineSeconds."
     PROCESS_DIED = "ProcessDied", "A training process ended with an error and gave no reason.", "Look at the log of the pod."
     PROCESS_KILLED = "ProcessKilled", "A training process was killed.", "Raise resources.memory."
     STOPPED = "Stopped", "The pod was stopped from outside.", "Nothing: the next attempt resumes."
