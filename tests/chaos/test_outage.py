@@ -66,6 +66,7 @@ class ApiServer:
 def api_server(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[ApiServer]:
     if not os.environ.get("KUBEBUILDER_ASSETS") or request.config.getoption("--kube-context"):
         pytest.skip("only an API server in a process of its own can be stopped: KUBEBUILDER_ASSETS names one")
+    # Before all else of the session, and so ended after it: what was made is taken away by way of the API server.
     found = ApiServer.of(cluster)
     first = found.pid
     yield found
@@ -76,7 +77,7 @@ def api_server(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Api
 @pytest.mark.chaos
 @pytest.mark.parametrize("way", ["stopped", "killed"])
 def test_an_api_server_that_is_away_ends_nothing_and_afterwards_all_goes_on(
-    stage: Scene, api_server: ApiServer, way: str
+    api_server: ApiServer, stage: Scene, way: str
 ) -> None:
     names = [f"outage-{way}-{number:02}" for number in range(20)]
     stage.kubelet.seconds_a_step, stage.kubelet.steps = 3600.0, 100_000
