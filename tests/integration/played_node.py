@@ -65,7 +65,7 @@ def played_node(space: Space) -> Iterator[PlayedNode]:
     name = f"away-{uuid.uuid4().hex[:8]}"
     space.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"test": name}}})
     node = PlayedNode(space, name)
-    room = {"cpu": "2", "memory": "4Gi", "pods": "10", "nvidia.com/gpu": "8"}
+    room = {"cpu": "64", "memory": "512Gi", "pods": "10", "nvidia.com/gpu": "8"}
     over = threading.Event()
 
     def live() -> None:

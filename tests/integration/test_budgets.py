@@ -1,0 +1,107 @@
+"""A month's budget holds jobs back, and lets them go. A node without a kubelet is played by the test."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.integration.fixtures import OperatorProcess, finetunejob, reason_of
+from tests.integration.played_node import PlayedNode, played_node
+from tests.integration.space import Space
+
+from devcluster.cluster import Cluster
+from devcluster.testing.api import wait_for
+
+PROFILE = "budgeted"
+LIMIT = 1800
+
+
+@pytest.fixture
+def node(operator_process: OperatorProcess, finetune_crd: Cluster) -> Iterator[PlayedNode]:
+    """A namespace of its own, since a budget is for all of one, and a node for its pods."""
+    space = Space(finetune_crd, f"budget-{uuid.uuid4().hex[:8]}")
+    space.create()
+    # The model and data that nobody reads.
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    space.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "seed"}, "spec": claim})
+    with played_node(space) as made:
+        yield made
+    space.kubectl("delete", "ftp", PROFILE, "--ignore-not-found")
+    space.kubectl("delete", "namespace", space.namespace, "--wait=false")
+
+
+def give(space: Space, seconds: int) -> None:
+    """The profile, with as much for a namespace and month."""
+    spec = {"limits": {"gpuSecondsPerNamespace": seconds}, "allow": {"nodeSelectorKeys": ["*"]}}
+    metadata = {"name": PROFILE}
+    space.apply({"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneProfile", "metadata": metadata, "spec": spec})
+
+
+def on_gpus(node: PlayedNode, name: str, gpus: int = 2, **spec: Any) -> dict[str, Any]:
+    return finetunejob(name, resources={"gpus": gpus}, pod={"nodeSelector": node.selector}, **spec)
+
+
+def begun_or_held(space: Space, name: str) -> dict[str, Any]:
+    return space.until(name, lambda status: status.get("phase") is not None, "its first status")
+
+
+def test_what_is_used_up_holds_new_jobs_back_until_the_month_is_over_or_more_is_given(node: PlayedNode) -> None:
+    space = node.space
+    give(space, LIMIT)
+    space.apply(on_gpus(node, "spends", profile=PROFILE))
+    pod = node.pod_of("spends")
+    end = datetime.now(UTC).replace(microsecond=0)
+    since = end - timedelta(seconds=1000)
+    node.run(pod, since)
+    node.end(pod, 0, since, end)
+    spent = space.end_of("spends")
+
+    space.apply(on_gpus(node, "held", profile=PROFILE))
+    held = space.until("held", lambda status: status.get("phase") == "Queued", "to be held back")
+    jobs_meanwhile = [job["metadata"]["name"] for job in space.list("jobs")]
+    space.apply(finetunejob("on-cpus", profile=PROFILE, pod={"nodeSelector": node.selector}))
+    free = begun_or_held(space, "on-cpus")
+    let_a_month_pass(space, "spends")
+    begun = space.until("held", lambda status: status["phase"] != "Queued", "its turn in the new month")
+    jobs_after = wait_for(
+        lambda: [job["metadata"]["name"] for job in space.list("jobs")], lambda now: "held" in now, "it"
+    )
+
+    assert spent["usage"]["gpuSeconds"]["total"] == spent["usage"]["month"]["gpuSeconds"] == 2000
+    assert (reason_of(held), held["waiting"]["reason"]) == ("BudgetUsedUp", "BudgetUsedUp")
+    assert held["message"].startswith(
+        f"namespace {space.namespace} has used 0.56 of the 0.5 GPU-hours that FineTuneProfile {PROFILE} gives it for "
+    )
+    assert jobs_meanwhile == ["spends"]
+    assert reason_of(free) != "BudgetUsedUp"
+    assert begun["phase"] == "Pending"
+    assert "held" in jobs_after
+
+
+def test_what_a_deleted_job_used_counts_and_more_in_the_profile_lets_jobs_go_at_once(node: PlayedNode) -> None:
+    space = node.space
+    give(space, LIMIT)
+    space.apply(on_gpus(node, "spends", profile=PROFILE))
+    pod, end = node.pod_of("spends"), datetime.now(UTC).replace(microsecond=0)
+    node.run(pod, end - timedelta(seconds=1000))
+    node.end(pod, 0, end - timedelta(seconds=1000), end)
+    space.end_of("spends")
+    space.kubectl("delete", "ftj", "spends")
+
+    space.apply(on_gpus(node, "held", profile=PROFILE))
+    held = begun_or_held(space, "held")
+    give(space, 2 * LIMIT)
+    begun = space.until("held", lambda status: status["phase"] != "Queued", "its turn")
+
+    assert reason_of(held) == "BudgetUsedUp"
+    assert begun["phase"] == "Pending"
+    wait_for(lambda: space.get("job", "held"), bool, "its Job")
+
+
+def let_a_month_pass(space: Space, name: str) -> None:
+    """As it is when the next month has begun: what the job has used was in another."""
+    month = {"month": {"month": "2020-01", "gpuSeconds": 2000}}
+    patch = json.dumps({"status": {"usage": month}})
+    space.kubectl("patch", "ftj", name, "--subresource=status", "--type=merge", "-p", patch)
