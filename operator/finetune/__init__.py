@@ -5,6 +5,11 @@
     job = FineTuneJob.of("stars", task="text-classification", model=..., dataset=...)
     result = Client().submit(job).follow()
 
+or from a data frame, in a bucket and a cluster, or on this machine:
+
+    job = FineTuneJob.from_frame(frame, name="stars", to="s3://bucket/data", text="review", label="stars")
+    result = job.run_locally()
+
 `FineTuneJob` is a manifest, with the models of the contract (`finetune_api`); `Client` and its twin `AsyncClient` work with nothing
 but a kubeconfig and rights on FineTuneJobs. Every error is a `FineTuneError`.
 """
@@ -21,7 +26,8 @@ from finetune.errors import (
     Refused,
     TimedOut,
 )
-from finetune.manifest import FineTuneJob
+from finetune.finetunejob import FineTuneJob
+from finetune.local import LocalResult
 from finetune.result import Result
 from finetune.snapshot import Snapshot
 
@@ -34,6 +40,7 @@ __all__ = [
     "FineTuneJob",
     "Job",
     "JobFailed",
+    "LocalResult",
     "NoCluster",
     "NotAllowed",
     "NotFound",

@@ -1,12 +1,15 @@
 """The client for ordinary code and notebooks: each method as its twin in `async_client`."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Self
 
 from finetune.async_client import AsyncClient, AsyncJob
+from finetune.errors import FineTuneError
 from finetune.explanation import Explanation
 from finetune.logs import LogLine
 from finetune.manifest import FineTuneJob
+from finetune.notebook import job_html
 from finetune.portal import Portal
 from finetune.result import Result
 from finetune.snapshot import Snapshot
@@ -76,6 +79,12 @@ class Job:
         """Hold on to the job of `twin`."""
         self.portal = portal
         self.twin = twin
+
+    def _repr_html_(self) -> str:
+        """Show the job as it is now; where the cluster does not answer, as it was last seen."""
+        with suppress(FineTuneError):
+            self.refresh()
+        return job_html(self.snapshot)
 
     @property
     def snapshot(self) -> Snapshot:

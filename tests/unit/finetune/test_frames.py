@@ -1,0 +1,82 @@
+"""From a data frame to a manifest: the frame is where the manifest says, and the manifest is valid."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from finetune import FineTuneJob
+from finetune.errors import Refused
+from finetune.proposal.sample import read_sample
+from finetune.validation import Namespace, find_problems
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    reviews = [f"film number {number}" for number in range(40)]
+    return pd.DataFrame({"review": reviews, "stars": [number % 5 for number in range(40)]})
+
+
+def test_a_frame_becomes_parquet_in_a_folder_and_a_manifest_that_reads_it(frame: pd.DataFrame, tmp_path: Path) -> None:
+    job = FineTuneJob.from_frame(
+        frame, name="stars", to=tmp_path, label="stars", training={"epochs": 1, "batch_size": 4}
+    )
+
+    manifest = job.to_manifest()
+    spec = manifest["spec"]
+    written = read_sample(tmp_path / "stars.parquet")
+    assert find_problems(manifest, "", None, Namespace("default", None)) == []
+    assert written.columns == frame.to_dict("list")
+    assert (spec["task"], spec["dataset"]["source"]) == ("text-classification", (tmp_path / "stars.parquet").as_uri())
+    assert spec["dataset"]["columns"] == {"text": "review", "label": "stars"}
+    assert (spec["training"]["epochs"], spec["training"]["batchSize"]) == (1, 4)
+
+
+def test_a_frame_for_a_claim_is_written_where_that_is_mounted(frame: pd.DataFrame, tmp_path: Path) -> None:
+    job = FineTuneJob.from_frame(frame, name="stars", to="pvc://data/team", mounted=tmp_path)
+
+    assert job.spec.dataset.source == "pvc://data/team/stars.parquet"
+    assert (tmp_path / "team" / "stars.parquet").exists()
+
+
+def test_a_frame_for_a_bucket_is_written_there(frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Any] = []
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", lambda self, place, index: written.append((place, index)))
+
+    job = FineTuneJob.from_frame(frame, name="stars", to="s3://bucket/data/")
+
+    assert job.spec.dataset.source == "s3://bucket/data/stars.parquet"
+    assert written == [("s3://bucket/data/stars.parquet", False)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"text": "body"}, "there is no column body in the frame; there are review, stars"),
+        ({"task": "seq2seq"}, "no columns of the frame fit: there are review, stars; name text and label"),
+        ({"to": "pvc://data"}, "pvc://data is a claim of the cluster: name the folder where it is mounted here"),
+        ({"training": {"epochs": 0}}, "training.epochs: Input should be greater than 0"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused_and_nothing_is_written(
+    frame: pd.DataFrame, tmp_path: Path, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        FineTuneJob.from_frame(frame, **{"name": "stars", "to": tmp_path, **arguments})
+
+    assert message in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_values_lists_and_numbers_of_numpy_are_read_as_pythons_own(tmp_path: Path) -> None:
+    pd.DataFrame({"tokens": [["Ada", "wrote"], ["it"]], "tags": [[1, 0], [0]]}).to_parquet(tmp_path / "read.parquet")
+
+    job = FineTuneJob.from_frame(pd.read_parquet(tmp_path / "read.parquet"), name="names", to=tmp_path)
+
+    assert job.spec.task == "token-classification"
+
+
+def test_anything_else_than_a_frame_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="a pandas data frame was expected, not list"):
+        FineTuneJob.from_frame([1], name="x", to=tmp_path)
