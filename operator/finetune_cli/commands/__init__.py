@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from finetune_cli.commands.cancel import cancel
 from finetune_cli.commands.compare import compare
+from finetune_cli.commands.download import download
 from finetune_cli.commands.estimate import estimate
 from finetune_cli.commands.explain import explain
 from finetune_cli.commands.get import get
@@ -33,6 +34,7 @@ COMMANDS: Final[dict[str, Callable[..., Any]]] = {
     "resume": resume,
     "rerun": rerun,
     "cancel": cancel,
+    "download": download,
     "ui": ui,
 }
 """In the order in which --help lists them."""

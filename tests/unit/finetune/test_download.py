@@ -1,0 +1,144 @@
+"""Models and checkpoints from a bucket, verified."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.s3_server import BUCKET, S3
+
+from finetune.download import NotVerified, artifact_of, download
+from finetune.errors import FineTuneError, NotFound, Refused
+from finetune.snapshot import Snapshot, read_snapshot
+from finetune_trainer.base.files import digest_of, files_below
+from finetune_trainer.checkpoints.manifest import seal
+
+FILES = {"config.json": b"{}", "a/b.bin": b"weights", "a.txt": b"text"}
+
+
+def job(**status: Any) -> Snapshot:
+    return read_snapshot({"metadata": {"name": "job", "namespace": "team-a"}, "status": status})
+
+
+@pytest.fixture
+def bucket(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    for name in s3_server.names("download/"):
+        s3_server.delete(name)
+    return s3_server
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A folder as the trainer writes it."""
+    folder = tmp_path / "written"
+    for name, content in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def upload(bucket: S3, folder: Path) -> str:
+    for path in files_below(folder):
+        bucket.write(f"download/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    return f"s3://{BUCKET}/download"
+
+
+def test_a_model_arrives_as_the_trainer_wrote_it(bucket: S3, written: Path, tmp_path: Path) -> None:
+    uri = upload(bucket, written)
+    done = job(phase="Succeeded", model={"uri": uri, "digest": digest_of(files_below(written), written)})
+
+    names = download(done, artifact_of(done), tmp_path / "model")
+
+    assert names == sorted(FILES)
+    assert {name: (tmp_path / "model" / name).read_bytes() for name in names} == FILES
+
+
+def test_a_model_that_somebody_changed_is_not_kept(bucket: S3, written: Path, tmp_path: Path) -> None:
+    uri = upload(bucket, written)
+    done = job(phase="Succeeded", model={"uri": uri, "digest": digest_of(files_below(written), written)})
+    bucket.write("download/a.txt", b"other")
+
+    with pytest.raises(NotVerified, match="is not the model that the trainer wrote"):
+        download(done, artifact_of(done), tmp_path / "model")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["written"]
+
+
+@pytest.mark.parametrize("chosen", ["best", "latest", "5"])
+def test_a_checkpoint_arrives_with_every_file_of_its_manifest(
+    bucket: S3, written: Path, tmp_path: Path, chosen: str
+) -> None:
+    sealed = seal(written, {}, 5, 1.0)
+    uri = upload(bucket, written)
+    reference = {"step": 5, "uri": uri}
+    known = job(
+        phase="Running",
+        checkpoints=[{**reference, "digest": sealed.digest}],
+        latestCheckpoint=reference,
+        bestCheckpoint={**reference, "metric": "eval_loss", "value": "1"},
+    )
+
+    names = download(known, artifact_of(known, chosen), tmp_path / "checkpoint")
+    bucket.write("download/a/b.bin", b"other")
+
+    assert names == sorted([*FILES, "manifest.json"])
+    with pytest.raises(NotVerified, match=r"not those that the trainer wrote: a/b\.bin"):
+        download(known, artifact_of(known, chosen), tmp_path / "again")
+
+
+def test_a_manifest_that_somebody_made_up_is_not_believed(bucket: S3, written: Path, tmp_path: Path) -> None:
+    sealed = seal(written, {}, 5, 1.0)
+    uri = upload(bucket, written)
+    text = json.loads((written / "manifest.json").read_text())
+    text["files"]["a.txt"]["sha256"] = hashlib.sha256(b"other").hexdigest()
+    bucket.write("download/manifest.json", json.dumps(text).encode())
+    known = job(checkpoints=[{"step": 5, "uri": uri, "digest": sealed.digest}])
+
+    with pytest.raises(NotVerified, match="the manifest of"):
+        download(known, artifact_of(known, "5"), tmp_path / "checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("pvc://job-output/model", "kubectl -n team-a cp POD:/output/model job"),
+        ("hf://org/name", "hf download org/name"),
+    ],
+)
+def test_where_the_output_is_in_no_bucket_it_says_how(tmp_path: Path, uri: str, says: str) -> None:
+    done = job(model={"uri": uri})
+
+    with pytest.raises(Refused) as raised:
+        download(done, artifact_of(done), tmp_path / "model")
+
+    assert says in str(raised.value)
+
+
+def test_what_is_not_there_is_said(bucket: S3, tmp_path: Path) -> None:
+    known = job(checkpoints=[{"step": 5, "uri": f"s3://{BUCKET}/download"}])
+
+    for checkpoint, message in ((None, "has no model yet"), ("6", "there are: 5"), ("best", "there are: 5")):
+        with pytest.raises(NotFound, match=message):
+            artifact_of(known, checkpoint)
+    with pytest.raises(NotFound, match=r"holds no files|is not there"):
+        download(known, artifact_of(known, "5"), tmp_path / "checkpoint")
+
+
+def test_wrong_credentials_are_an_error_that_names_the_place(
+    bucket: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    done = job(model={"uri": f"s3://{BUCKET}/download"})
+
+    with pytest.raises(FineTuneError, match=f"s3://{BUCKET}/download"):
+        download(done, artifact_of(done), tmp_path / "model")
+
+
+def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    done = job(model={"uri": "s3://x/y"})
+
+    with pytest.raises(Refused, match="is there already"):
+        download(done, artifact_of(done), tmp_path)
