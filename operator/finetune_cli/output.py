@@ -2,7 +2,7 @@
 
 import json
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -18,9 +18,19 @@ class Format(StrEnum):
     YAML = "yaml"
 
 
-def console() -> Console:
-    """Return stdout as it is now. Colours only on a terminal, and not where NO_COLOR is set."""
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+_ENDLESS: Final = 1 << 16
+"""Columns of what is no terminal: `grep` and `awk` get each line whole."""
+
+
+def console(*, whole_lines: bool = False) -> Console:
+    """Return stdout as it is now. Colours only on a terminal, and not where NO_COLOR is set.
+
+    With `whole_lines`, nothing is folded or cut where it is no terminal.
+    """
+    screen = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+    if whole_lines and not screen.is_terminal:
+        screen.width = _ENDLESS
+    return screen
 
 
 def error_console() -> Console:

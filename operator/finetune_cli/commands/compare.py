@@ -10,6 +10,7 @@ from finetune_cli.options import Context, Kubeconfig, Namespace, Output, complet
 from finetune_cli.output import console, write
 
 _MOST = 8
+_WIDEST_CURVES = 120
 
 
 def compare(
@@ -29,5 +30,5 @@ def compare(
     if output:
         write(output, comparison.to_wire())
     else:
-        screen = console()
-        screen.print(comparison_view(comparison, screen.width))
+        screen = console(whole_lines=True)
+        screen.print(comparison_view(comparison, min(screen.width, _WIDEST_CURVES)))

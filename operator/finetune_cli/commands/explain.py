@@ -19,4 +19,4 @@ def explain(
     if output:
         write(output, explanation.to_wire())
     else:
-        console().print(card(explanation, job.snapshot))
+        console(whole_lines=True).print(card(explanation, job.snapshot))

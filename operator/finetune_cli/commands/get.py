@@ -30,7 +30,8 @@ def get(
             found[0].raw if name else {"apiVersion": "v1", "kind": "List", "items": [each.raw for each in found]},
         )
     elif found:
-        console().print(jobs_table(most_urgent_first(found), with_namespace=all_namespaces))
+        screen = console(whole_lines=True)
+        screen.print(jobs_table(most_urgent_first(found), width=screen.width, with_namespace=all_namespaces))
     else:
         error_console().print(
             "no jobs here: `finetune submit FILE` submits one, `finetune get -A` looks in all namespaces"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
@@ -10,22 +11,58 @@ from finetune.snapshot import Snapshot
 from finetune.summary import best, why
 from finetune_cli.display.words import duration, gpu_hours, loss_line, phase_text, progress_bar
 
+_WHY: Final = "WHY / WHAT NEXT"
+_COLUMNS: Final = ("NAMESPACE", "NAME", "PHASE", "PROGRESS", "LOSS", "BEST", _WHY, "GPU-H", "AGE")
+_ALWAYS: Final = ("NAME", "PHASE", _WHY)
+_WHERE_THEY_FIT: Final = ("PROGRESS", "AGE", "GPU-H", "BEST", "LOSS")
+"""By their worth."""
+_NARROWEST_WHY: Final = 24
+_GAP: Final = 2
 
-def jobs_table(jobs: Iterable[Snapshot], *, with_namespace: bool = False, now: datetime | None = None) -> Table:
-    """Return the list, as wide as the terminal."""
+
+def jobs_table(
+    jobs: Iterable[Snapshot], *, width: int, with_namespace: bool = False, now: datetime | None = None
+) -> Table:
+    """Return the list, at most `width` columns wide. What does not fit is left out, column by column; why is folded."""
+    rows = [_cells(job, now or datetime.now(UTC)) for job in jobs]
+    shown = {"NAMESPACE", *_ALWAYS} if with_namespace else {*_ALWAYS}
+    for name in _WHERE_THEY_FIT:
+        if _least_width(rows, {*shown, name}) <= width:
+            shown.add(name)
+    columns = [name for name in _COLUMNS if name in shown]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    if with_namespace:
-        table.add_column("NAMESPACE", no_wrap=True)
-    table.add_column("NAME", overflow="fold")
-    table.add_column("PHASE", no_wrap=True)
-    table.add_column("PROGRESS", no_wrap=True)
-    table.add_column("LOSS", no_wrap=True)
-    table.add_column("BEST", no_wrap=True)
-    table.add_column("WHY / WHAT NEXT", ratio=1, overflow="fold")
-    table.add_column("GPU-H", justify="right", no_wrap=True)
-    table.add_column("AGE", justify="right", no_wrap=True)
-    for job in jobs:
-        cells = [Text(job.name), phase_text(job), Text(progress_bar(job)), Text(loss_line(job)), Text(best(job))]
-        cells += [Text(why(job)), Text(gpu_hours(job)), Text(duration((now or datetime.now(UTC)) - job.created))]
-        table.add_row(*([Text(job.namespace)] if with_namespace else []), *cells)
+    for name in columns:
+        folds = name in (_WHY, "NAME")
+        table.add_column(
+            name,
+            no_wrap=not folds,
+            overflow="fold",
+            min_width=None if folds else _width(rows, name),
+            justify="right" if name in ("GPU-H", "AGE") else "left",
+        )
+    for row in rows:
+        table.add_row(*(row[name] for name in columns))
     return table
+
+
+def _cells(job: Snapshot, now: datetime) -> dict[str, Text]:
+    return {
+        "NAMESPACE": Text(job.namespace),
+        "NAME": Text(job.name),
+        "PHASE": phase_text(job),
+        "PROGRESS": Text(progress_bar(job)),
+        "LOSS": Text(loss_line(job)),
+        "BEST": Text(best(job)),
+        _WHY: Text(why(job)),
+        "GPU-H": Text(gpu_hours(job)),
+        "AGE": Text(duration(now - job.created)),
+    }
+
+
+def _least_width(rows: list[dict[str, Text]], shown: set[str]) -> int:
+    widths = [min(_width(rows, name), _NARROWEST_WHY) if name == _WHY else _width(rows, name) for name in shown]
+    return sum(widths) + _GAP * (len(shown) - 1)
+
+
+def _width(rows: list[dict[str, Text]], name: str) -> int:
+    return max(len(name), *(row[name].cell_len for row in rows))

@@ -125,6 +125,16 @@ def test_the_list_begins_with_what_needs_a_person_then_the_newest(run: Run, api_
         assert part in lines[5]
 
 
+def test_where_there_is_no_terminal_each_job_is_one_whole_line(run: Run, api_server: FakeApi) -> None:
+    message = "waits for quota " * 20
+    api_server.job("a-name-of-sixty-three-characters-" + "x" * 30, phase="Queued", message=message)
+
+    lines = run("get").stdout.splitlines()
+
+    assert [line.split()[0] for line in lines] == ["NAME", "a-name-of-sixty-three-characters-" + "x" * 30]
+    assert message.strip() in lines[1]
+
+
 def test_what_comes_from_the_cluster_is_text(run: Run, api_server: FakeApi) -> None:
     job = api_server.job("job", phase="Queued", message=HOSTILE)
     job["metadata"]["name"] = HOSTILE
