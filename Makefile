@@ -93,7 +93,7 @@ IMAGES := $(BIN)/python -m supply_chain
 WHICH = $(if $(IMAGE),--image $(IMAGE)) $(foreach extra,$(EXTRAS),--extra $(extra))
 TRUSTED = $(if $(BUILDER),--builder '$(BUILDER)')
 
-images: $(READY)  ## Build both images, SBOM and provenance into dist/images: PYTHON_IMAGE=NAME:TAG@sha256:… ENGINE=podman EXTRAS='keras qlora traces' BUILDER=URI
+images: $(READY)  ## Build both images, SBOM and provenance into dist/images: PYTHON_IMAGE=NAME:TAG@sha256:… ENGINE=podman EXTRAS='keras qlora page traces' BUILDER=URI
 	$(IMAGES) build --base '$(PYTHON_IMAGE)' --engine $(or $(ENGINE),docker) $(WHICH) $(TRUSTED)
 	$(IMAGES) verify $(WHICH) $(TRUSTED)
 
@@ -115,6 +115,7 @@ lock: $(READY)  ## Resolve the versions and hashes in locks/ again; LOCK_ARGUMEN
 	$(COMPILE) $(LOCK_ARGUMENTS) pyproject.toml devcluster/pyproject.toml --extra dev --output-file locks/dev.lock
 	$(LOCK) pyproject.toml --extra operator --output-file locks/operator.lock
 	$(LOCK) pyproject.toml --extra operator --extra traces $(call but,locks/operator.lock) --output-file locks/traces.lock
+	$(LOCK) pyproject.toml --extra operator --extra page $(call but,locks/operator.lock) --output-file locks/page.lock
 	echo torch | $(LOCK) - --output-file locks/torch.lock
 	$(LOCK) pyproject.toml --extra trainer $(call but,locks/torch.lock) --output-file locks/trainer.lock
 	$(LOCK) pyproject.toml --extra trainer --extra keras $(call but,locks/torch.lock locks/trainer.lock) --output-file locks/keras.lock

@@ -7,7 +7,7 @@ from typing import Final
 
 from packaging.requirements import Requirement
 
-OPERATOR_EXTRAS: Final = ("traces",)
+OPERATOR_EXTRAS: Final = ("page", "traces")
 TRAINER_EXTRAS: Final = ("keras", "qlora")
 
 _PLATFORM: Final = {

@@ -54,22 +54,23 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
 
 
 def connect_as(token: str) -> Connection:
-    """Connect a pod to its own cluster with the token of a user, and with nothing of the pod's service account.
+    """Connect a pod to its own cluster with the token of a user. The pod itself needs the cluster's CA, and no token.
 
     Raises:
         NoCluster: This is no pod.
     """
     from kubernetes.aio.client import ApiClient, Configuration
-    from kubernetes.aio.config import ConfigException, load_incluster_config
 
-    configuration = Configuration()
-    try:
-        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        namespace = (_ACCOUNT / "namespace").read_text().strip()
-    except (ConfigException, OSError, ValueError) as error:
-        raise NoCluster(f"no cluster: this is no pod of one: {error}") from error
+    host, port = (os.environ.get(f"KUBERNETES_SERVICE_{each}", "") for each in ("HOST", "PORT"))
+    if not host or not (_ACCOUNT / "ca.crt").is_file():
+        raise NoCluster("no cluster: this is no pod of one, or its CA is not mounted")
+    configuration = Configuration(host=f"https://{f'[{host}]' if ':' in host else host}:{port or 443}")
+    configuration.ssl_ca_cert = str(_ACCOUNT / "ca.crt")
     configuration.api_key = {"BearerToken": f"Bearer {token}"}
-    configuration.refresh_api_key_hook = None
+    try:
+        namespace = (_ACCOUNT / "namespace").read_text().strip()
+    except OSError:
+        namespace = "default"
     return Connection(ApiClient(configuration), namespace)
 
 

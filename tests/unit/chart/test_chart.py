@@ -52,6 +52,7 @@ EVERY_VALUE: Json = {
     "rbac": {"profileViewers": ["platform", "tenants"]},
     "reports": {"port": 443, "url": "https://reports.example.com"},
     "traces": {"endpoint": "http://collector.monitoring:4318", "ports": [4317, 4318], "share": 0.1},
+    "page": {"enabled": True, "replicas": 2, "reachedFrom": ["ingress"]},
     "log": {"level": "DEBUG", "format": "text"},
     "extraEnv": [{"name": "FINETUNE_OPERATOR_WORKERS", "value": "16"}],
     "resources": {"limits": {"memory": "1Gi"}},
@@ -367,6 +368,56 @@ def test_a_network_that_is_known_is_closed_further(render: Render) -> None:
         "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
         "ports": [{"port": 8443, "protocol": "TCP"}],
     }
+
+
+def test_the_page_is_left_out_unless_it_is_asked_for(render: Render) -> None:
+    assert [name for name in render() if name.endswith("-page")] == []
+
+
+def test_the_page_has_no_token_and_no_rights_of_its_own(render: Render) -> None:
+    objects = render(page={"enabled": True, "reachedFrom": ["ingress"]})
+    mine = {name: each for name, each in objects.items() if name.endswith("-page")}
+
+    assert set(mine) == {f"{kind}/ft-finetune-operator-page" for kind in ("Deployment", "Service", "NetworkPolicy")}
+    pod = mine["Deployment/ft-finetune-operator-page"]["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in pod
+    (cluster,) = (each["projected"]["sources"] for each in pod["volumes"] if each["name"] == "cluster")
+    assert {name for source in cluster for name in source} == {"configMap", "downwardAPI"}
+    assert pod["containers"][0]["command"] == ["python", "-m", "finetune_page"]
+
+
+def test_the_page_s_pods_are_none_of_the_operator_s(render: Render) -> None:
+    objects = render(page={"enabled": True})
+    page = objects["Deployment/ft-finetune-operator-page"]["spec"]
+    labels = page["template"]["metadata"]["labels"]
+
+    assert page["selector"]["matchLabels"] == labels
+    assert objects["Service/ft-finetune-operator-page"]["spec"]["selector"] == labels
+    assert labels["app.kubernetes.io/name"] != SELECTOR["app.kubernetes.io/name"]
+
+
+def test_only_named_namespaces_reach_the_page_from_outside_of_its_own(render: Render) -> None:
+    rules = render(page={"enabled": True, "reachedFrom": ["ingress"]})["NetworkPolicy/ft-finetune-operator-page"][
+        "spec"
+    ]
+
+    assert rules["ingress"] == [
+        {
+            "from": [
+                {"podSelector": {}},
+                {
+                    "namespaceSelector": {
+                        "matchExpressions": [
+                            {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["ingress"]}
+                        ]
+                    }
+                },
+            ],
+            "ports": [{"port": "http", "protocol": "TCP"}],
+        }
+    ]
+    assert rules["egress"] == [{"ports": [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}]}]
 
 
 def test_the_drain_of_a_node_is_not_held_up(render: Render) -> None:

@@ -43,7 +43,7 @@ LOADED_BY_NAME = {"adlfs", "gcsfs", "s3fs", "uplot-python"}
         ("operator/finetune_api", []),
         ("operator/finetune", ["cli"]),
         ("operator/finetune_cli", ["cli"]),
-        ("operator/finetune_page", ["cli"]),
+        ("operator/finetune_page", ["page"]),
         ("operator/finetune_operator", ["operator", "traces"]),
         ("trainer_image/finetune_trainer", ["trainer", "keras"]),
         ("tests", ["cli", "operator", "traces", "trainer", "keras", "dev"]),
@@ -83,7 +83,8 @@ def test_what_the_dev_cluster_imports_is_declared() -> None:
 @pytest.mark.parametrize(
     ("extra", "folders"),
     [
-        ("cli", ["operator/finetune", "operator/finetune_cli", "operator/finetune_page"]),
+        ("cli", ["operator/finetune", "operator/finetune_cli"]),
+        ("page", ["operator/finetune", "operator/finetune_page"]),
         ("operator", ["operator/finetune_operator"]),
         ("traces", ["operator/finetune_operator"]),
         ("trainer", ["trainer_image/finetune_trainer"]),
@@ -99,7 +100,8 @@ def test_what_an_image_is_given_is_used(extra: str, folders: list[str]) -> None:
         for distribution in distributions.get(name, [])
     }
 
-    unused = {canonicalize_name(Requirement(each).name) for each in EXTRAS[extra]} - used - LOADED_BY_NAME
+    given = {canonicalize_name(Requirement(each).name) for each in EXTRAS[extra]} - {PROJECT["name"]}
+    unused = given - used - LOADED_BY_NAME
 
     assert unused == set()
 
@@ -109,6 +111,7 @@ def test_what_an_image_is_given_is_used(extra: str, folders: list[str]) -> None:
     [
         (["operator"], "operator"),
         (["operator", "traces"], "traces"),
+        (["operator", "page"], "page"),
         (["torch", "trainer"], "trainer"),
         (["torch", "trainer", "keras"], "keras"),
         (["torch", "trainer", "qlora"], "qlora"),
@@ -127,14 +130,14 @@ def test_a_lock_holds_a_version_within_each_declared_range(locks: list[str], ext
     assert outside == {}
 
 
-@pytest.mark.parametrize("lock", ["operator", "torch", "traces", "trainer"])
+@pytest.mark.parametrize("lock", ["operator", "page", "torch", "traces", "trainer"])
 def test_an_image_has_the_versions_that_the_tests_run_with(lock: str) -> None:
     tested = pins("dev")
 
     assert {name: version for name, version in pins(lock).items() if tested[name] != version} == {}
 
 
-@pytest.mark.parametrize("lock", ["build", "keras", "operator", "qlora", "torch", "traces", "trainer"])
+@pytest.mark.parametrize("lock", ["build", "keras", "operator", "page", "qlora", "torch", "traces", "trainer"])
 def test_each_version_of_an_image_has_hashes(lock: str) -> None:
     entries = re.split(r"\n(?=[a-z])", (ROOT / "locks" / f"{lock}.lock").read_text())[1:]
 

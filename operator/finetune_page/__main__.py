@@ -1,0 +1,16 @@
+"""`python -m finetune_page`: the page in a pod, behind an authenticating proxy that passes on each user's token."""
+
+from aiohttp import web
+
+from finetune_page.server import page_behind_proxy
+
+PORT = 8090
+
+
+def main() -> None:
+    """Serve on all addresses of the pod until SIGTERM."""
+    web.run_app(page_behind_proxy(), port=PORT, access_log=None, print=None)
+
+
+if __name__ == "__main__":
+    main()
