@@ -243,4 +243,5 @@ def _resources(request: Request, why: dict[tuple[str, ...], str]) -> JsonObject:
             "in a cluster with one GPU; `finetune run` takes what there is. To train on the CPU add gpus: 0"
         )
         return {"cpu": "4", "memory": "16Gi"}
-    return {"gpus": request.gpus, "cpu": "4", "memory": "16Gi"}
+    # A CPU pod of the size that fits any node; more cores are faster.
+    return {"gpus": request.gpus, **({"cpu": "4", "memory": "16Gi"} if request.gpus else {"cpu": "2", "memory": "8Gi"})}

@@ -72,6 +72,11 @@ def read_sample(path: Path) -> Sample:
     return _sample(_rows(path))
 
 
+def is_table(path: Path) -> bool:
+    """Return whether a file of this name is one that can be read."""
+    return _format(path) is not None
+
+
 def _of_folder(folder: Path) -> Sample:
     files = sorted(each for each in folder.rglob("*") if each.is_file() and _format(each))
     if not files:

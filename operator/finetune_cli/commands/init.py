@@ -9,8 +9,9 @@ import typer
 from finetune.errors import Refused
 from finetune.manifest import FineTuneJob
 from finetune.proposal.columns import find_shape, shown
+from finetune.proposal.hub import hub_id, read_hub_sample
 from finetune.proposal.propose import Request, propose
-from finetune.proposal.sample import Sample, read_sample
+from finetune.proposal.sample import Sample, is_table, read_sample
 from finetune.proposal.to_yaml import proposal_yaml
 from finetune_api.training import Task
 from finetune_cli.options import Output
@@ -22,7 +23,11 @@ _LONGEST_NAME = 50
 
 def init(
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A csv, tsv, json, jsonl or parquet file, or a folder of such.")
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A csv, tsv, json, jsonl or parquet file, a folder of such, or the id of a data set on the Hub.",
+        ),
     ],
     file: Annotated[Path, typer.Option("--file", "-f", help="The manifest to write; - writes it to stdout.")] = Path(
         "finetune.yaml"
@@ -44,6 +49,7 @@ def init(
     ] = None,
     text: Annotated[str | None, typer.Option(help="Column with the text.")] = None,
     label: Annotated[str | None, typer.Option(help="Column with the class, or what is to be written.")] = None,
+    config: Annotated[str | None, typer.Option(help="Configuration of a data set on the Hub.")] = None,
     gpus: Annotated[int | None, typer.Option(min=0, max=64, help="GPUs to train on; 0 trains on the CPU.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a manifest that is there.")] = False,
     output: Output = None,
@@ -53,8 +59,7 @@ def init(
     to_stdout = str(file) == "-"
     if not to_stdout and not output and file.exists() and not force:
         raise Refused(f"{file} is there already: --force replaces it, --file names another")
-    path = Path(data).absolute()
-    sample = read_sample(path)
+    sample, source = _look_at(data, config)
     if not sample.rows:
         raise Refused(f"{data} has no rows")
     for column in filter(None, (text, label)):
@@ -66,7 +71,7 @@ def init(
         raise Refused(
             f"no columns of {data} fit{wanted}: there are {_columns(sample)}. Name them: --text COLUMN --label COLUMN"
         )
-    request = Request(name or _name(path), at or path.as_uri(), model, gpus)
+    request = Request(name or _name(data), at or source, model, gpus)
     proposal = propose(sample, shape, request)
     FineTuneJob.read(proposal.manifest)
     if output:
@@ -98,7 +103,17 @@ def _columns(sample: Sample) -> str:
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def _name(path: Path) -> str:
-    """A name that Kubernetes takes, by that of the file."""
-    stem = path.name.split(".")[0]
+def _look_at(data: str, config: str | None) -> tuple[Sample, str]:
+    """The first rows, and what `dataset.source` is to be."""
+    path, dataset = Path(data).absolute(), hub_id(data)
+    if dataset and not path.exists() and not is_table(path):
+        return read_hub_sample(dataset, config), dataset
+    if config:
+        raise typer.BadParameter("is for data sets of the Hub", param_hint="--config")
+    return read_sample(path), path.as_uri()
+
+
+def _name(data: str) -> str:
+    """A name that Kubernetes takes, by that of the data."""
+    stem = Path(data).absolute().name.split(".")[0]
     return re.sub(r"[^a-z0-9]+", "-", stem.lower())[:_LONGEST_NAME].strip("-") or "finetune"

@@ -65,6 +65,8 @@ def test_programs_get_the_manifest_itself(data: Path, tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["none.csv"], 3, "there is no "),
+        (["folder/none.csv"], 3, "there is no "),
+        (["My Reviews_2.csv", "--config", "en"], 2, "is for data sets of the Hub"),
         (
             ["My Reviews_2.csv", "--text", "body"],
             2,

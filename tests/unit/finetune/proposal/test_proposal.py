@@ -218,7 +218,7 @@ def test_what_the_user_says_himself_is_taken() -> None:
 
     assert spec["model"] == {"source": "org/model"}
     assert spec["dataset"]["source"] == "s3://bucket/x.csv"
-    assert spec["resources"]["gpus"] == 0
+    assert spec["resources"] == {"gpus": 0, "cpu": "2", "memory": "8Gi"}
 
 
 def test_columns_that_the_user_names_decide() -> None:
