@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -60,6 +61,8 @@ class Api:
         self._kubeconfig = kubeconfig
         self._context = context
         self._connection: Connection | None = None
+        self._users: Counter[Connection] = Counter()
+        """How many requests and streams go on by each connection."""
         self._opening = asyncio.Lock()
 
     async def namespace(self) -> str:
@@ -68,9 +71,10 @@ class Api:
 
     async def close(self) -> None:
         """End every connection."""
-        if self._connection is not None:
-            await self._connection.api.close()  # type: ignore[no-untyped-call]
+        connections = {*self._users, *filter(None, [self._connection])}
         self._connection = None
+        for each in connections:
+            await each.api.close()  # type: ignore[no-untyped-call]
 
     async def get(self, path: str) -> JsonObject:
         """Read an object."""
@@ -171,21 +175,24 @@ class Api:
         import aiohttp
 
         limit = aiohttp.ClientTimeout(total=seconds, sock_connect=_TIMEOUT, sock_read=seconds or _SILENCE)
-        response = await self._answer(method, path, query, body, content_type, limit)
-        if response.status == 401:
-            # Tokens of kubeconfigs last minutes: whatever made this one is asked for another.
-            response.close()
-            await self.close()
-            response = await self._answer(method, path, query, body, content_type, limit)
-        try:
+        async with AsyncExitStack() as stack:
+            connection = await stack.enter_async_context(self._borrowed())
+            response = await self._answer(connection, method, path, query, body, content_type, limit)
+            if response.status == 401:
+                # Tokens of kubeconfigs last minutes: whatever made this one is asked for another.
+                response.close()
+                if self._connection is connection:
+                    self._connection = None
+                connection = await stack.enter_async_context(self._borrowed())
+                response = await self._answer(connection, method, path, query, body, content_type, limit)
+            stack.callback(response.close)
             if not 200 <= response.status <= 299:
                 raise _error(response.status, response.reason or "", await response.read())
             yield response
-        finally:
-            response.close()
 
     async def _answer(
         self,
+        connection: Connection,
         method: str,
         path: str,
         query: dict[str, str],
@@ -193,7 +200,7 @@ class Api:
         content_type: str,
         limit: "aiohttp.ClientTimeout",
     ) -> "aiohttp.ClientResponse":
-        api = (await self._connected()).api
+        api = connection.api
         request = await api.param_serialize(
             method,
             path,
@@ -209,6 +216,20 @@ class Api:
             raise NoCluster(f"the API server at {host} does not answer: {_brief(error)}") from error
         response: aiohttp.ClientResponse = answer.response
         return response
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[Connection]:
+        """The present connection. One that another has replaced is closed when its last user gives it back."""
+        connection = await self._connected()
+        self._users[connection] += 1
+        try:
+            yield connection
+        finally:
+            self._users[connection] -= 1
+            if not self._users[connection]:
+                del self._users[connection]
+                if connection is not self._connection:
+                    await connection.api.close()  # type: ignore[no-untyped-call]
 
     async def _connected(self) -> Connection:
         async with self._opening:
@@ -240,7 +261,9 @@ def _error(status: int, reason: str, body: bytes) -> FineTuneError:
     why = details.get("reason") if isinstance(details, dict) else None
     if status == 404:
         return NotFound(message)
-    if status in (401, 403):
+    if status == 401:
+        return NotAllowed(f"{message}: the cluster does not take these credentials, or no longer: log in to it again")
+    if status == 403:
         return NotAllowed(message)
     if status == 409 and why == "AlreadyExists":
         return AlreadyThere(message)

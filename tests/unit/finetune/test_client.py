@@ -1,11 +1,14 @@
 """The client against an API server that answers as Kubernetes does."""
 
+import asyncio
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.finetune.api_server import FTJ, Break, FakeApi, Request, status
+from tests.unit.finetune.api_server import FTJ, PODS, Break, FakeApi, Request, status
 
 from finetune import (
     AlreadyThere,
@@ -20,6 +23,7 @@ from finetune import (
     Refused,
     TimedOut,
 )
+from finetune.api import Api
 
 SPEC = {
     "task": "text-classification",
@@ -109,6 +113,46 @@ def test_a_token_that_has_expired_is_made_again(api_server: FakeApi, kubeconfig:
         client.get("job")
 
     assert [each.authorization for each in api_server.requests] == ["Bearer t", "Bearer new"]
+
+
+async def test_a_token_that_is_made_again_leaves_the_streams_that_go_on_alone(api_server: FakeApi) -> None:
+    renewed = threading.Event()
+
+    def slowly(_: Request) -> Iterator[bytes]:
+        yield b"one\n"
+        renewed.wait()
+        yield b"two\n"
+
+    api_server.answers["GET", f"{PODS}/pod/log"] = slowly
+    api_server.answers["GET", f"{FTJ}/job"] = lambda _: status(401, "Unauthorized", "expired")
+    api = Api()
+    lines = api.lines(f"{PODS}/pod/log", {})
+
+    read = [await anext(lines)]
+    with pytest.raises(NotAllowed):
+        await api.get(f"{FTJ}/job")
+    renewed.set()
+    read += [line async for line in lines]
+    await api.close()
+
+    assert read == [b"one", b"two"]
+
+
+def test_credentials_that_have_expired_are_an_error_that_says_to_log_in(api_server: FakeApi) -> None:
+    api_server.answers["GET", f"{FTJ}/job"] = lambda _: status(401, "Unauthorized", "Unauthorized")
+
+    with Client() as client, pytest.raises(NotAllowed, match=r"Unauthorized: the cluster does not take .* log in"):
+        client.get("job")
+
+
+async def test_requests_at_once_whose_token_has_expired_are_all_not_allowed(api_server: FakeApi) -> None:
+    api_server.answers["GET", f"{FTJ}/job"] = lambda _: status(401, "Unauthorized", "expired")
+    api = Api()
+
+    found = await asyncio.gather(*(api.get(f"{FTJ}/job") for _ in range(8)), return_exceptions=True)
+    await api.close()
+
+    assert {type(each) for each in found} == {NotAllowed}
 
 
 def test_another_context_has_its_own_namespace(api_server: FakeApi) -> None:
