@@ -28,11 +28,12 @@ class Comparison:
     """Two or more runs."""
 
     names: tuple[str, ...]
+    """Of the jobs; namespace/name where they are of several namespaces."""
     settings: tuple[Row, ...]
     metrics: tuple[Row, ...]
     cost: tuple[Row, ...]
     curves: dict[str, list[tuple[int, float]]]
-    """The loss of each run, by its name."""
+    """The loss of each run, by its name in `names`."""
 
     def to_wire(self) -> JsonObject:
         """Return it as JSON."""
@@ -48,12 +49,17 @@ class Comparison:
 
 def compare(jobs: Sequence[Snapshot]) -> Comparison:
     """Compare the present runs of jobs."""
+    several = len({job.namespace for job in jobs}) > 1
+    names = tuple(f"{job.namespace}/{job.name}" if several else job.name for job in jobs)
     return Comparison(
-        names=tuple(job.name for job in jobs),
+        names=names,
         settings=tuple(_different(jobs)),
         metrics=tuple(_metrics(jobs)),
         cost=tuple(_cost(jobs)),
-        curves={job.name: job.status.curves.points("loss") if job.status.curves else [] for job in jobs},
+        curves={
+            name: job.status.curves.points("loss") if job.status.curves else []
+            for name, job in zip(names, jobs, strict=True)
+        },
     )
 
 
@@ -85,7 +91,7 @@ def _metrics(jobs: Sequence[Snapshot]) -> Iterator[Row]:
 def _best(name: str, values: tuple[float | None, ...]) -> tuple[int, ...]:
     if name in ("learning_rate", "grad_norm", "epoch"):
         return ()
-    known = [value for value in values if value is not None and math.isfinite(value)]
+    known = [value for value in values if value is not None]
     if len(known) < 2:
         return ()
     best = min(known) if name.removeprefix("eval_") in LOWER_IS_BETTER else max(known)
@@ -104,7 +110,9 @@ def _cost(jobs: Sequence[Snapshot]) -> Iterator[Row]:
 
 
 def _number(text: str) -> float | None:
+    """The number; None of what is none that is finite, which JSON does not know and nobody can rank."""
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return None
+    return number if math.isfinite(number) else None

@@ -9,7 +9,7 @@ PORT = 8090
 
 def main() -> None:
     """Serve on all addresses of the pod until SIGTERM."""
-    web.run_app(page_behind_proxy(), port=PORT, access_log=None, print=None)
+    web.run_app(page_behind_proxy(), port=PORT, access_log=None, print=None, shutdown_timeout=1.0)
 
 
 if __name__ == "__main__":

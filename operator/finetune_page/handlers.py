@@ -106,11 +106,14 @@ async def events(request: web.Request) -> web.Response:
 @routes.get("/api/jobs/{namespace}/{name}/log")
 async def log(request: web.Request) -> web.StreamResponse:
     """Each line of the log, of every attempt, as long as the run goes on."""
-    async with _job(request) as found:
-        return await send_events(request, _log_lines(found))
+    namespace, name = request.match_info["namespace"], request.match_info["name"]
+    async with _client(request) as client:
+        return await send_events(request, _log_lines(client, namespace, name))
 
 
-async def _log_lines(found: AsyncJob) -> Items:
+async def _log_lines(client: AsyncClient, namespace: str, name: str) -> Items:
+    # Within the stream: a browser shows nothing of an answer that is none.
+    found = await client.get(name, namespace)
     async with aclosing(found.logs(follow=True)) as lines:
         async for line in lines:
             yield {"text": line.text, "pod": line.pod}

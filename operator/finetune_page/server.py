@@ -25,7 +25,8 @@ def page_for_kubeconfig(
 ) -> tuple[web.Application, Guard]:
     """Return the page for one person on their own machine, who may what their kubeconfig may; and the guard, which has its token."""
     client = AsyncClient(namespace, kubeconfig=kubeconfig, context=context)
-    guard = Guard(secrets.token_urlsafe(32))
+    # Browsers send a cookie to every port of a host: each page that is open has its own name for it.
+    guard = Guard(secrets.token_urlsafe(32), cookie=f"finetune-{secrets.token_hex(8)}")
 
     async def closing(_: web.Application) -> AsyncIterator[None]:
         yield

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Final, TypeAlias
 
 from aiohttp import web
@@ -12,10 +13,14 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from finetune.errors import FineTuneError, NoCluster, NotAllowed, NotFound
 from finetune_api.base import JsonObject
 
+logger = logging.getLogger(__name__)
+
 _GATHERED: Final = 0.25
 """Seconds for which items are gathered before they are sent together."""
 _MOST: Final = 1000
 """Items that are sent together, and that wait to be."""
+_PING: Final = 5.0
+"""Seconds after which a browser that has gone is missed, where nothing else is sent."""
 _CODES: Final[tuple[tuple[type[FineTuneError], int], ...]] = ((NotFound, 404), (NotAllowed, 403), (NoCluster, 503))
 
 Items: TypeAlias = AsyncGenerator[JsonObject, None]
@@ -32,16 +37,25 @@ async def send_events(request: web.Request, items: Items) -> web.StreamResponse:
     At the end of the items comes an event `end`; an error of the cluster is an event `failure` with its code and text.
     """
     queue: asyncio.Queue[JsonObject | FineTuneError | None] = asyncio.Queue(_MOST)
-    async with sse_response(request) as response:
+    async with sse_response(request, ping_interval=_PING) as response:
         reading = asyncio.create_task(_read(items, queue))
+        sending = asyncio.create_task(_send(response, queue))
+        # Where nothing changes, nothing is sent, and only the pings tell that the browser has gone.
+        leaving = asyncio.create_task(response.wait())
         try:
-            with suppress(ConnectionResetError):
-                await _send(response, queue)
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await reading
+            await _end(reading, sending, leaving)
     return response
+
+
+async def _end(*tasks: asyncio.Task[None]) -> None:
+    for each in tasks:
+        each.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        # A browser that leaves, or reads no more, is an OSError.
+        if isinstance(outcome, Exception) and not isinstance(outcome, OSError):
+            logger.error("a stream of the page broke", exc_info=outcome)
 
 
 async def _read(items: Items, queue: "asyncio.Queue[JsonObject | FineTuneError | None]") -> None:
@@ -52,6 +66,9 @@ async def _read(items: Items, queue: "asyncio.Queue[JsonObject | FineTuneError |
         await queue.put(None)
     except FineTuneError as error:
         await queue.put(error)
+    except Exception:
+        logger.exception("a stream of the page broke")
+        await queue.put(FineTuneError("the page has a fault of its own, which its log shows"))
 
 
 async def _send(response: EventSourceResponse, queue: "asyncio.Queue[JsonObject | FineTuneError | None]") -> None:

@@ -90,7 +90,10 @@ def comparison_of(jobs: Sequence[Snapshot]) -> JsonObject:
     """Return settings that differ, metrics with the best of each row, cost and curves; values in the order of `runs`."""
     compared = compare(jobs)
     return {
-        "runs": [{"row": row(job), "curves": curves(job)} for job in jobs],
+        "runs": [
+            {"name": name, "row": row(job), "curves": curves(job)}
+            for name, job in zip(compared.names, jobs, strict=True)
+        ],
         **{
             part: [
                 {"name": printable(each.name), "values": list(each.values), "best": list(each.best)} for each in rows

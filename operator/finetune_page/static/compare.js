@@ -15,9 +15,9 @@ export function showComparison(main, { address, go }) {
   async function load() {
     try {
       const found = await ask(`/api/comparison${address.search}`);
-      const names = found.runs.map(({ row }) => row.name);
+      const names = found.runs.map(({ name }) => name);
       const heads = found.runs.map(({ row }, at) => {
-        const link = h("a", { href: `/jobs/${encodeURIComponent(row.namespace)}/${encodeURIComponent(row.name)}` }, row.name);
+        const link = h("a", { href: `/jobs/${encodeURIComponent(row.namespace)}/${encodeURIComponent(row.name)}` }, names[at]);
         link.style.borderBottom = `3px solid ${colour(at)}`;
         return link;
       });

@@ -8,6 +8,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from finetune_page.guard import HEALTH, SECURITY_HEADERS, Guard, guarded
+from finetune_page.server import page_for_kubeconfig
 
 TOKEN = "a-token-of-this-page"
 
@@ -85,3 +86,9 @@ async def test_every_answer_forbids_inline_scripts_and_other_hosts() -> None:
         for response in (await client.get("/"), await client.get("/", headers={"Cookie": f"finetune={TOKEN}"})):
             assert SECURITY_HEADERS.items() <= dict(response.headers).items()
             assert "unsafe" not in response.headers["Content-Security-Policy"]
+
+
+def test_two_pages_of_one_machine_leave_each_others_cookies_alone() -> None:
+    one, other = (page_for_kubeconfig(None, None, context)[1] for context in ("one", "other"))
+
+    assert one.cookie != other.cookie

@@ -1,0 +1,183 @@
+"""What the browser gets for what it asks, from a cluster that answers, refuses or has no such job."""
+
+import json
+from collections.abc import Iterator
+from threading import Event
+from typing import Any
+
+import pytest
+from tests.unit.finetune.api_server import FTJ, FakeApi, Request, status
+from tests.unit.finetune_page.conftest import Browser, Page
+
+ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+@pytest.fixture
+def quiet(api_server: FakeApi) -> Iterator[None]:
+    """Watches in which nothing happens."""
+    over = Event()
+
+    def wait(_: Request) -> Iterator[Any]:
+        over.wait()
+        yield from ()
+
+    api_server.answers["WATCH", FTJ] = wait
+    yield
+    over.set()
+
+
+async def first_items(browser: Browser, path: str) -> list[dict[str, Any]]:
+    """The items of the first event of a stream."""
+    async with browser.get(path) as response:
+        assert response.headers["Content-Type"] == "text/event-stream"
+        text = (await response.content.readuntil(b"\r\n\r\n")).decode()
+    found: list[dict[str, Any]] = json.loads(text.partition("data: ")[2])
+    return found
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_the_list_begins_with_every_job_and_says_when_it_is_whole(api_server: FakeApi, page: Page) -> None:
+    api_server.job("one", phase="Running")
+    api_server.job("two")
+
+    async with page() as browser:
+        items = await first_items(browser, "/api/jobs?namespace=team-a")
+
+    assert [(item.get("name"), item.get("phase")) for item in items] == [
+        ("one", "Running"),
+        ("two", "Pending"),
+        (None, None),
+    ]
+    assert items[-1] == {"synced": True}
+
+
+async def test_a_job_that_is_deleted_leaves_the_list(api_server: FakeApi, page: Page) -> None:
+    gone, over = api_server.job("one"), Event()
+
+    def delete(_: Request) -> Iterator[Any]:
+        yield {"type": "DELETED", "object": gone}
+        over.wait()
+
+    api_server.answers["WATCH", FTJ] = delete
+
+    async with page() as browser:
+        items = await first_items(browser, "/api/jobs?namespace=team-a")
+        over.set()
+
+    assert items[1:] == [{"synced": True}, {"gone": "uid-one"}]
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_job_is_sent_whole(api_server: FakeApi, page: Page) -> None:
+    api_server.job("one", {"task": "text-classification"}, phase="Running", message="training")
+
+    async with page() as browser:
+        (job,) = await first_items(browser, "/api/jobs/team-a/one")
+
+    assert (job["row"]["name"], job["message"], job["status"]["phase"]) == ("one", "training", "Running")
+    assert "task: text-classification" in job["manifest"]
+
+
+@pytest.mark.parametrize("part", ["", "/log"])
+async def test_a_stream_of_a_job_that_is_not_there_says_so_within_the_stream(page: Page, part: str) -> None:
+    async with page() as browser:
+        response = await browser.get(f"/api/jobs/team-a/none{part}")
+        text = await response.text()
+
+    assert response.status == 200
+    assert 'event: failure\r\ndata: {"code": 404, "message": ' in text
+    assert text.endswith("event: end\r\ndata: {}\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        (status(403, "Forbidden", "finetunejobs is forbidden"), 403),
+        (status(404, "NotFound", "not found"), 404),
+        (status(500, "InternalError", "no etcd"), 503),
+    ],
+)
+async def test_a_refusal_of_the_cluster_is_told_in_its_words(
+    api_server: FakeApi, page: Page, refusal: tuple[int, dict[str, Any]], code: int
+) -> None:
+    api_server.answers["GET", f"{FTJ}/one"] = lambda _: refusal
+
+    async with page() as browser:
+        response = await browser.get("/api/jobs/team-a/one/explanation")
+        answer = await response.json()
+
+    assert response.status == code
+    assert refusal[1]["message"] in answer["message"]
+
+
+async def test_buttons_are_those_that_the_user_has_the_right_to(api_server: FakeApi, page: Page) -> None:
+    api_server.answers["POST", ACCESS_REVIEWS] = lambda request: (
+        201,
+        {"status": {"allowed": request.body["spec"]["resourceAttributes"]["verb"] == "patch"}},
+    )
+
+    async with page() as browser:
+        rights = await (await browser.get("/api/jobs/team-a/one/rights")).json()
+
+    assert rights == {"suspend": True, "resume": True, "rerun": True, "delete": False}
+
+
+@pytest.mark.parametrize(("action", "field", "value"), [("suspend", "suspend", True), ("resume", "suspend", False)])
+async def test_a_button_changes_the_job(api_server: FakeApi, page: Page, action: str, field: str, value: bool) -> None:
+    api_server.job("one")
+
+    async with page() as browser:
+        assert (await browser.post(f"/api/jobs/team-a/one/{action}")).status == 200
+        assert (await browser.post("/api/jobs/team-a/one/refresh")).status == 404
+
+    assert api_server.jobs["one"]["spec"][field] == value
+
+
+async def test_delete_deletes_the_very_job_that_is_shown(api_server: FakeApi, page: Page) -> None:
+    api_server.job("one")
+
+    async with page() as browser:
+        assert (await browser.post("/api/jobs/team-a/one/delete")).status == 200
+
+    assert api_server.jobs == {}
+    assert api_server.requests[-1].body["preconditions"] == {"uid": "uid-one"}
+
+
+async def test_events_that_are_not_for_the_user_are_a_notice(api_server: FakeApi, page: Page) -> None:
+    api_server.job("one")
+    api_server.answers["GET", "/api/v1/namespaces/team-a/events"] = lambda _: status(
+        403, "Forbidden", "events is forbidden"
+    )
+
+    async with page() as browser:
+        answer = await (await browser.get("/api/jobs/team-a/one/events")).json()
+
+    assert answer == {"events": [], "notice": "events is forbidden"}
+
+
+@pytest.mark.parametrize("query", ["", "job=team-a/one", "job=one&job=two", "&".join(["job=team-a/one"] * 9)])
+async def test_what_cannot_be_compared_is_refused(page: Page, query: str) -> None:
+    async with page() as browser:
+        response = await browser.get(f"/api/comparison?{query}")
+        assert response.status == 422
+        assert await response.json() == {"message": "choose two to 8 jobs, as namespace/name"}
+
+
+async def test_jobs_of_one_name_in_two_namespaces_are_told_apart(api_server: FakeApi, page: Page) -> None:
+    here = api_server.job("one", phase="Succeeded", metrics=[{"name": "eval_loss", "value": "nan"}])
+    there = {**here, "metadata": {**here["metadata"], "namespace": "team-b"}}
+    api_server.answers["GET", f"{FTJ}/one".replace("team-a", "team-b")] = lambda _: (200, there)
+
+    async with page() as browser:
+        response = await browser.get("/api/comparison?job=team-a/one&job=team-b/one")
+        # As a browser reads it: NaN is no JSON.
+        compared = json.loads(await response.text(), parse_constant=pytest.fail)
+
+    assert [run["name"] for run in compared["runs"]] == ["team-a/one", "team-b/one"]
+    assert compared["metrics"] == [{"name": "eval_loss", "values": [None, None], "best": []}]
+
+
+async def test_the_plots_come_with_the_page(page: Page) -> None:
+    async with page() as browser:
+        for path in ("/", "/jobs/team-a/one", "/static/app.js", "/plots/uPlot.iife.js", "/plots/uPlot.min.css"):
+            assert (await browser.get(path)).status == 200, path

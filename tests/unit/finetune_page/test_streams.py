@@ -1,0 +1,97 @@
+"""What a stream sends, and that nothing of it goes on when the browser has left."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from finetune.errors import NotAllowed
+from finetune_api.base import JsonObject
+from finetune_page import streams
+from finetune_page.streams import Items, send_events
+
+
+@asynccontextmanager
+async def streaming(items: Callable[[], Items]) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return await send_events(request, items())
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    async with TestClient(TestServer(app)) as client:
+        yield client
+
+
+async def sent(items: Callable[[], Items]) -> list[tuple[str, object]]:
+    """Every event of a stream that ends, with its name."""
+    async with streaming(items) as client:
+        text = await (await client.get("/")).text()
+    lines = [line.partition(": ") for line in text.splitlines()]
+    names = [value for name, _, value in lines if name == "event"]
+    return [*zip(names, [json.loads(value) for name, _, value in lines if name == "data"], strict=True)]
+
+
+async def test_what_comes_together_is_sent_together_and_the_end_is_told() -> None:
+    async def items() -> Items:
+        for number in range(3):
+            yield {"number": number}
+
+    assert await sent(items) == [("items", [{"number": 0}, {"number": 1}, {"number": 2}]), ("end", {})]
+
+
+async def test_an_error_of_the_cluster_comes_after_what_was_there_before_it() -> None:
+    async def items() -> Items:
+        yield {"number": 0}
+        raise NotAllowed("you may not list")
+
+    assert await sent(items) == [
+        ("items", [{"number": 0}]),
+        ("failure", {"code": 403, "message": "you may not list"}),
+        ("end", {}),
+    ]
+
+
+async def test_a_fault_of_the_page_ends_the_stream_and_is_told() -> None:
+    async def items() -> Items:
+        yield {"number": 0}
+        raise ZeroDivisionError
+
+    assert [name for name, _ in await sent(items)] == ["items", "failure", "end"]
+
+
+async def test_more_than_fits_is_sent_in_parts_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_MOST", 2)
+    monkeypatch.setattr(streams, "_GATHERED", 0.0)
+
+    async def items() -> Items:
+        for number in range(5):
+            yield {"number": number}
+
+    parts = [data for name, data in await sent(items) if name == "items"]
+
+    assert [item["number"] for part in parts if isinstance(part, list) for item in part] == [0, 1, 2, 3, 4]
+    assert all(isinstance(part, list) and len(part) <= 2 for part in parts)
+
+
+async def test_a_watch_in_which_nothing_happens_ends_when_the_browser_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_PING", 0.01)
+    ended = asyncio.Event()
+
+    async def items() -> Items:
+        try:
+            first: JsonObject = {"number": 0}
+            yield first
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async with streaming(items) as client:
+        response = await client.get("/")
+        await response.content.readuntil(b"\r\n\r\n")
+        response.close()
+
+        await asyncio.wait_for(ended.wait(), 30)
