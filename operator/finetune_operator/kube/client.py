@@ -286,7 +286,7 @@ class Kube:
             # At the last moment: the request may have waited long for its turn.
             limit = min(_TIMEOUT_SECONDS, self._may_write())
             if limit <= 0:
-                raise NotLeading(f"{method} {path} is for the leader alone")
+                raise NotLeading
         answer = await self._client.call_api(method, url, headers, body, _request_timeout=limit)
         if not 200 <= answer.status <= 299:
             await answer.read()  # type: ignore[no-untyped-call]

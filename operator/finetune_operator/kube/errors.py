@@ -7,7 +7,13 @@ from kubernetes.aio.client import ApiException
 
 
 class NotLeading(Exception):
-    """A write that was not sent, since this process does not hold the Lease, or may not hold it any more."""
+    """A write that was not sent, since this process does not hold the Lease, or may not hold it any more.
+
+    It says the same of every write: what a thousand jobs meet for one cause is logged once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("writes are for the leader alone")
 
 
 API_FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError, NotLeading)
