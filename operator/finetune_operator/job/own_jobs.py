@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pydantic import ValidationError
 
 from finetune_api.base import JsonObject
-from finetune_api.status import AppliedProfile
+from finetune_api.reasons import Reason
+from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import ANNOTATION_PROFILE, ANNOTATION_PROOF
 from finetune_operator.job.ownership import is_ours
@@ -38,8 +39,8 @@ class OwnJobs:
         if any(hmac.compare_digest(given, job_proof(name, uid, key).encode()) for key in keys):
             return True
         # It may be one from before Jobs were proven, or from before a key was lost; but none that comes before its run.
-        kept, phase = finetunejob.status.profile, finetunejob.status.phase
-        return is_older(kept, uid, keys) if kept is not None else phase not in (None, "Pending")
+        kept = finetunejob.status.profile
+        return is_older(kept, uid, keys) if kept is not None else _tells_of_a_job(finetunejob.status)
 
     def kept_by(self, job: JsonObject, finetunejob: FineTuneJob) -> AppliedProfile | None:
         """Return the profile that a Job of the FineTuneJob's was made under; None if it has none of this run's."""
@@ -49,3 +50,11 @@ class OwnJobs:
         except ValidationError:
             return None
         return kept if is_proven(kept, finetunejob.uid, finetunejob.run.number, self._keys()) else None
+
+
+def _tells_of_a_job(status: FineTuneJobStatus) -> bool:
+    """Whether the status says that the operator has seen a Job of its own. One that is Pending may have none yet, or wait for a node."""
+    if status.start_time is not None or status.attempts:
+        return True
+    has_no_job = any(each.reason == Reason.BUDGET_USED_UP for each in status.conditions)
+    return status.phase not in (None, "Pending") and not has_no_job

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.samples import OWNERS, PROOF_KEY, UID, finetunejob, job, merged, settled
+from tests.unit.finetune_operator.samples import OWNERS, PROOF_KEY, UID, finetunejob, job, merged, settled, stamp
 
 from finetune_api.status import AppliedProfile
 from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
@@ -15,6 +15,13 @@ KEYS = [b"a newer key", PROOF_KEY]
 OWN = OwnJobs(lambda: [PROOF_KEY])
 LATER = OwnJobs(lambda: KEYS)
 KEPT = AppliedProfile.model_validate(settled()["profile"])
+OVER_BUDGET = {
+    "phase": "Queued",
+    "conditions": [
+        {"type": "Ready", "status": "False", "reason": "BudgetUsedUp", "message": "", "lastTransitionTime": stamp(0)}
+    ],
+}
+"""Of a job that waits for the next month, and so for its Job."""
 OWNED = {"metadata": {"ownerReferences": OWNERS}}
 
 
@@ -37,7 +44,9 @@ def test_a_profile_from_before_jobs_were_proven_still_counts() -> None:
 @pytest.mark.parametrize(
     "annotations", [{}, {ANNOTATION_PROOF: ""}, {ANNOTATION_PROOF: "ü"}, {ANNOTATION_PROOF: "0" * 32}]
 )
-@pytest.mark.parametrize("status", [{}, settled(), {"phase": "Pending"}], ids=["none", "settled", "pending"])
+@pytest.mark.parametrize(
+    "status", [{}, settled(), {"phase": "Pending"}, OVER_BUDGET], ids=["none", "settled", "pending", "over budget"]
+)
 def test_a_job_with_our_name_label_and_owner_is_not_ours_without_its_proof(
     annotations: dict[str, str], status: dict[str, Any]
 ) -> None:
@@ -56,8 +65,14 @@ def test_the_proof_of_one_job_is_none_of_another_s() -> None:
 
 @pytest.mark.parametrize(
     "status",
-    [{"profile": prove_older(KEPT, UID, PROOF_KEY).to_wire()}, {"phase": "Running"}],
-    ids=["older release", "lost key"],
+    [
+        {"profile": prove_older(KEPT, UID, PROOF_KEY).to_wire()},
+        {"phase": "Running"},
+        {"phase": "Pending", "startTime": stamp(0)},
+        {"phase": "Pending", "attempts": [{"number": 1, "pod": "yelp-abcde"}]},
+        {"phase": "Queued"},
+    ],
+    ids=["older release", "lost key", "before profiles, without a node", "before profiles, pulling", "in a queue"],
 )
 def test_a_job_that_runs_from_before_goes_on(status: dict[str, Any]) -> None:
     unproven = merged(job(), OWNED)
