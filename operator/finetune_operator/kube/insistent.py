@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 _AGAIN_SECONDS: Final = 0.5
@@ -18,11 +19,12 @@ async def run_all(*coroutines: Coroutine[Any, Any, None]) -> None:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
-        working = {task for task in tasks if not task.done()}
         ended = [task for task in tasks if task.done()]
-        while working:
+        while working := [task for task in tasks if not task.done()]:
             for task in working:
                 task.cancel()
-            _, working = await asyncio.wait(working, timeout=_AGAIN_SECONDS)
+            # Who runs this cancels it again as well, and must not end it before its own tasks have ended.
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait(working, timeout=_AGAIN_SECONDS)
     for task in ended:
         task.result()

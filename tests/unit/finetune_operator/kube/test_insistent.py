@@ -51,6 +51,22 @@ async def test_one_that_fails_ends_the_others_and_is_raised() -> None:
     assert heard == ["cancelled", "cancelled"]
 
 
+async def test_those_within_are_ended_too_however_often_what_runs_them_is_cancelled_meanwhile() -> None:
+    heard: list[str] = []
+    inner = asyncio.create_task(run_all(deaf(heard)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    inner.cancel()
+    await asyncio.sleep(0)
+    inner.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.wait([inner])
+
+    assert (inner.cancelled(), heard) == (True, ["cancelled", "cancelled"])
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 async def test_workers_of_a_leader_that_leads_no_more_stop_though_one_took_the_end_for_a_timeout() -> None:
     begun, heard = asyncio.Event(), list[str]()
 
