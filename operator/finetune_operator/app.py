@@ -198,7 +198,11 @@ class Operator:
         report_server = await serve_reports(
             client=self._client,
             find_job=PodOwners(
-                self._watches.jobs, self._watches.pods, self._finetunejobs.key_of_uid, self._finetunejobs.current
+                self._watches.jobs,
+                self._watches.pods,
+                self._finetunejobs.key_of_uid,
+                self._finetunejobs.current,
+                self._is_own,
             ).find,
             on_report=self._on_report,
             on_refused=self._finetunejobs.refuse_report,
@@ -237,6 +241,13 @@ class Operator:
     async def _reconcile(self, key: Key) -> float | None:
         with RECONCILE.time(), RECONCILE_ERRORS.count_exceptions(), self._tracing.reconciling(key):
             return await self._reconciler.reconcile(key)
+
+    def _is_own(self, key: Key, job: JsonObject) -> bool:
+        entry, own_jobs = self._finetunejobs.get(key), self._profiles.own_jobs
+        if entry is None:
+            return False
+        # The proof first: a FineTuneJob takes a hundred times as long to read.
+        return own_jobs.has_proof(job, entry.uid) or own_jobs.is_own(job, self._profiles.read_finetunejob(entry.packed))
 
     def _on_report(self, received: Received) -> None:
         self._finetunejobs.take_report(received)

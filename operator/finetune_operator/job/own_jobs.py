@@ -34,13 +34,19 @@ class OwnJobs:
         """Whether the operator made this Job for the FineTuneJob."""
         if not is_ours(job, finetunejob):
             return False
-        given = (job["metadata"].get("annotations") or {}).get(ANNOTATION_PROOF, "").encode()
-        name, uid, keys = job["metadata"]["name"], finetunejob.uid, self._keys()
-        if any(hmac.compare_digest(given, job_proof(name, uid, key).encode()) for key in keys):
+        if self.has_proof(job, finetunejob.uid):
             return True
         # It may be one from before Jobs were proven, or from before a key was lost; but none that comes before its run.
         kept = finetunejob.status.profile
-        return is_older(kept, uid, keys) if kept is not None else _tells_of_a_job(finetunejob.status)
+        if kept is None:
+            return _tells_of_a_job(finetunejob.status)
+        return is_older(kept, finetunejob.uid, self._keys())
+
+    def has_proof(self, job: JsonObject, uid: str) -> bool:
+        """Whether a Job has the proof that the operator made it for the FineTuneJob of this uid."""
+        given = (job["metadata"].get("annotations") or {}).get(ANNOTATION_PROOF, "").encode()
+        proofs = (job_proof(job["metadata"]["name"], uid, key).encode() for key in self._keys())
+        return any(hmac.compare_digest(given, proof) for proof in proofs)
 
     def kept_by(self, job: JsonObject, finetunejob: FineTuneJob) -> AppliedProfile | None:
         """Return the profile that a Job of the FineTuneJob's was made under; None if it has none of this run's."""

@@ -36,13 +36,16 @@ class PodOwners:
         pods: Informer,
         key_of_uid: Callable[[str], Key | None],
         current: Callable[[str], float],
+        is_own: Callable[[Key, JsonObject], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`key_of_uid` finds a FineTuneJob that is there by its uid; `current` is, for FineTuneJobs, what `Informer.current` is."""
+        """`key_of_uid` finds a FineTuneJob that is there by its uid; `current` is, for FineTuneJobs, what `Informer.current` is;
+        `is_own` is whether the operator made a Job for a FineTuneJob."""
         self._jobs = jobs
         self._pods = pods
         self._key_of_uid = key_of_uid
         self._current = (pods.current, jobs.current, current)
+        self._is_own = is_own
         self._clock = clock
         self._first_asked: TTLCache[str, float] = TTLCache(_STRANGERS, ttl=_REMEMBERED_SECONDS, timer=clock)
         self._seen: LRUCache[str, None] = LRUCache(_STRANGERS)
@@ -75,7 +78,11 @@ class PodOwners:
             return None
         if key is None or job is None or labels.get(LABEL_INDEX, "0") != "0":
             return None
-        return key if key.namespace == caller.namespace and _is_chain(pod, job, key, finetunejob_uid) else None
+        if key.namespace != caller.namespace or not _is_chain(pod, job, key, finetunejob_uid):
+            return None
+        # The pods of a Job that somebody made under such a name would push the reports of the job's own out of memory, and a
+        # training of which nothing is heard may be ended for it.
+        return key if self._is_own(key, job) else None
 
     def _wait_for_the_caches(self, caller: Caller) -> None:
         """Raise NotSeenYet unless all caches are known to be newer than this pod's first question."""

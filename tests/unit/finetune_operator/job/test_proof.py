@@ -86,7 +86,8 @@ def test_a_sealed_job_is_known_later_and_holds_what_its_finetunejob_keeps() -> N
 
     sealed = OWN.seal(manifest, with_status(**settled()))
 
-    assert LATER.is_own(sealed, with_status())
+    assert (LATER.is_own(sealed, with_status()), LATER.has_proof(sealed, UID)) == (True, True)
+    assert not LATER.has_proof(sealed, "of an earlier yelp")
     assert LATER.kept_by(sealed, with_status()) == KEPT
     assert sealed["metadata"]["annotations"]["other"] == "stays"
 

@@ -23,6 +23,7 @@ class World:
     """What the caches hold, up to when each of them is known to be current, and a clock."""
 
     keeps: bool | None = True
+    made_by_the_operator = True
 
     def __init__(self, *objects: tuple[Kind, dict[str, Any]], finetunejobs: dict[str, Key] | None = None) -> None:
         self.api = FakeApi()
@@ -33,7 +34,12 @@ class World:
         for kind, raw in objects:
             self.see(kind, raw)
         self.owners = PodOwners(
-            self.jobs, self.pods, self.finetunejobs.get, lambda _: self.current["finetunejobs"], lambda: self.time
+            self.jobs,
+            self.pods,
+            self.finetunejobs.get,
+            lambda _: self.current["finetunejobs"],
+            lambda key, _: key == KEY and self.made_by_the_operator,
+            lambda: self.time,
         )
 
     def _cache(self, kind: Kind) -> Informer:
@@ -131,6 +137,14 @@ def test_a_pod_with_our_label_and_another_origin_is_nobodys(
 def test_a_job_that_the_operator_never_makes_speaks_for_nobody() -> None:
     forged = merged(owned(job(), FINETUNEJOB), {"metadata": {"name": "mine"}})
     world = World((JOBS, forged), (PODS, owned(pod(), {**JOB, "name": "mine"})))
+
+    assert world.ask() is None
+
+
+def test_a_job_of_a_perfect_name_label_and_owner_that_the_operator_did_not_make_speaks_for_nobody() -> None:
+    world = World((JOBS, owned(job(), FINETUNEJOB)), (PODS, owned(pod(), JOB)))
+
+    world.made_by_the_operator = False
 
     assert world.ask() is None
 
