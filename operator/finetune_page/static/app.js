@@ -30,7 +30,7 @@ function show() {
   drawTop(address);
 }
 
-export function go(path) {
+function go(path) {
   history.pushState(null, "", path);
   show();
   main.focus({ preventScroll: true });

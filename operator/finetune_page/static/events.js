@@ -1,18 +1,30 @@
-// What the server sends as it happens. The browser makes a broken connection again by itself.
+// What the server sends as it happens. The browser makes a broken connection again by itself, and is then sent everything anew.
 
-export function follow(path, { items, failure, end }) {
+import { notify } from "./dom.js";
+
+// `begin` comes before the first items of each connection.
+export function follow(path, { begin, items, failure, end }) {
   const source = new EventSource(path);
-  source.addEventListener("items", (event) => items(JSON.parse(event.data)));
+  let fresh = true;
+  let failed = false;
+  source.addEventListener("open", () => { fresh = true; });
+  source.addEventListener("items", (event) => {
+    if (fresh) begin?.();
+    fresh = false;
+    items(JSON.parse(event.data));
+  });
   source.addEventListener("failure", (event) => {
     const { code, message } = JSON.parse(event.data);
+    failed = true;
     failure?.(message, code);
   });
   source.addEventListener("end", () => {
     source.close();
-    end?.();
+    if (!failed) end?.();
   });
   source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) failure?.("the page's server is gone: start `finetune ui` again", 0);
+    if (source.readyState === EventSource.CLOSED) failure?.("the page's server does not let this browser in any more: open its address again", 0);
+    else notify("No connection to the page's server. It is tried again; if `finetune ui` has ended, start it anew.");
   });
   return () => source.close();
 }

@@ -4,6 +4,7 @@ export const SHAPES = { Pending: "○", Queued: "○", Preparing: "◐", Running
 const UNITS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
 
 export function duration(seconds) {
+  if (!Number.isFinite(seconds)) return "–";
   let rest = Math.max(0, Math.floor(seconds));
   for (let at = 0; at < UNITS.length; at += 1) {
     const [unit, size] = UNITS[at];

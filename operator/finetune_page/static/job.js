@@ -27,7 +27,7 @@ export function showJob(main, { parts: [namespace, name], go }) {
     replace(places.attempts, attempts(job.status));
     replace(places.preflight, preflight(job.status));
     replace(places.evaluations, evaluations(job.status));
-    replace(places.provenance, provenance(job.status));
+    drawProvenance(job);
     drawManifest(job);
     const state = `${job.row.phase} ${job.row.why}`;
     if (state !== explained) {
@@ -42,6 +42,7 @@ export function showJob(main, { parts: [namespace, name], go }) {
   const numbers = h("p", { class: "muted" });
   const meter = h("progress", { max: 100, "aria-label": "Progress" });
   const buttons = h("div", { class: "buttons" });
+  let buttoned = "";
   function drawHead({ row, status, suspended, message: text }) {
     if (!phase.isConnected) replace(head, h("h1", {}, name, " ", phase), message, meter, numbers, buttons);
     phase.className = `phase ${row.phase}`;
@@ -53,6 +54,10 @@ export function showJob(main, { parts: [namespace, name], go }) {
     const step = status.progress?.totalSteps ? `step ${status.progress.step} of ${status.progress.totalSteps}` : "";
     setText(numbers, [row.percent === null ? "" : `${row.percent} %`, step, left, `${hours(row.gpuSeconds)} GPU-hours`, status.usage?.cost ? `${status.usage.cost.amount} ${status.usage.cost.currency}` : "", `age ${age(row.created)}`].filter(Boolean).join(" · "));
     const ended = ["Succeeded", "Failed"].includes(row.phase);
+    const now = JSON.stringify([ended, suspended, rights, Boolean(status.model)]);
+    // New buttons would lose the keyboard's focus.
+    if (buttoned === now && buttons.isConnected) return;
+    buttoned = now;
     replace(buttons,
       !ended && !suspended && rights.suspend && button("Suspend", "suspend"),
       suspended && rights.resume && button("Resume", "resume"),
@@ -99,6 +104,16 @@ export function showJob(main, { parts: [namespace, name], go }) {
     } catch (error) {
       replace(places.events, h("h2", {}, "Events"), h("p", { class: "muted" }, error.message));
     }
+  }
+
+  // Made once, so that what the reader has opened stays open.
+  const origin = h("div", { class: "scroll" });
+  const folded = h("details", { hidden: true }, h("summary", {}, "Provenance and profile"), origin);
+  places.provenance.append(folded);
+  function drawProvenance(job) {
+    const found = provenance(job.status);
+    folded.hidden = !found;
+    replace(origin, found);
   }
 
   const manifest = h("pre", {});

@@ -18,6 +18,7 @@ export function showList(main, { address, go, setQuery, home }) {
   };
   let at = null;
   let drawn = "";
+  let counted = "";
   let stop = null;
   document.title = "FineTune · jobs";
 
@@ -63,16 +64,30 @@ export function showList(main, { address, go, setQuery, home }) {
 
   function drawCounts() {
     const of = (phase) => [...jobs.values()].filter((job) => job.phase === phase).length;
-    replace(counts, PHASES.filter((phase) => of(phase) || filters.phase === phase).map((phase) =>
-      h("button", { type: "button", class: `phase ${phase}`, "aria-pressed": String(filters.phase === phase), onclick: () => filter({ phase: filters.phase === phase ? "" : phase }) }, `${SHAPES[phase]} ${phase} ${of(phase)}`)));
+    const shown = PHASES.map((phase) => [phase, of(phase), filters.phase === phase]).filter(([, count, pressed]) => count || pressed);
+    // New buttons would lose the keyboard's focus.
+    if (counted === shown.join()) return;
+    counted = shown.join();
+    replace(counts, shown.map(([phase, count, pressed]) =>
+      h("button", { type: "button", class: `phase ${phase}`, "aria-pressed": String(pressed), onclick: () => filter({ phase: pressed ? "" : phase }) }, `${SHAPES[phase]} ${phase} ${count}`)));
   }
 
   let synced = false;
+  // Jobs of a connection that broke, as long as the next one has not sent them: what is left of them at its end was deleted meanwhile.
+  let unseen = new Set();
+  function forget(uid) {
+    jobs.delete(uid); rows.delete(uid); chosen.delete(uid);
+  }
+
   function take(items) {
     for (const item of items) {
-      if (item.synced) synced = true;
-      else if (item.gone) { jobs.delete(item.gone); rows.delete(item.gone); chosen.delete(item.gone); }
+      if (item.synced) {
+        synced = true;
+        unseen.forEach(forget);
+        unseen.clear();
+      } else if (item.gone) forget(item.gone);
       else {
+        unseen.delete(item.uid);
         jobs.set(item.uid, item);
         if (!rows.has(item.uid)) rows.set(item.uid, makeRow(item, chosen, draw, filters));
         rows.get(item.uid).update(item);
@@ -87,7 +102,7 @@ export function showList(main, { address, go, setQuery, home }) {
     drawn = ""; synced = false;
     replace(empty, skeleton());
     const query = filters.namespace === ALL ? "" : `?namespace=${encodeURIComponent(filters.namespace)}`;
-    stop = follow(`/api/jobs${query}`, { items: take, failure: (message) => { replace(empty, h("div", { class: "card failed" }, message)); notify(message); } });
+    stop = follow(`/api/jobs${query}`, { begin: () => { unseen = new Set(jobs.keys()); }, items: take, failure: (message) => { replace(empty, h("div", { class: "card failed" }, message)); notify(message); } });
   }
 
   function move(by) {
@@ -152,7 +167,7 @@ function makeRow(job, chosen, draw, filters) {
   return { element, update, tick };
 }
 
-export function spark(values, width = 84, height = 20) {
+function spark(values, width = 84, height = 20) {
   if (values.length < 2) return values.length ? "▇" : "–";
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const x = (place) => 1 + (place * (width - 2)) / (values.length - 1);

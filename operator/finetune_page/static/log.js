@@ -14,9 +14,8 @@ export function logPanel(path) {
 
   function begin() {
     if (stop) return;
-    lines.replaceChildren();
     setText(state, "following");
-    stop = follow(`${path}/log`, { items: add, failure: (message) => setText(state, message), end: () => { setText(state, "the run has ended"); } });
+    stop = follow(`${path}/log`, { begin: () => lines.replaceChildren(), items: add, failure: (message) => setText(state, message), end: () => setText(state, "the run has ended") });
   }
 
   function add(items) {

@@ -74,5 +74,5 @@ export function evaluations(status) {
 export function provenance(status) {
   const flat = (value, path) => (value && typeof value === "object" && !Array.isArray(value) ? Object.entries(value).flatMap(([name, each]) => flat(each, path ? `${path}.${name}` : name)) : [[path, String(value)]]);
   const rows = [...flat(status.provenance ?? {}, ""), ...flat(status.profile ?? {}, "profile"), ...(status.model ? flat(status.model, "model") : [])].filter(([name]) => name);
-  return rows.length ? [h("details", {}, h("summary", {}, "Provenance and profile"), h("div", { class: "scroll" }, table("What the result was made of", ["", "value"], rows)))] : [];
+  return rows.length ? table("What the result was made of", ["", "value"], rows) : null;
 }

@@ -27,6 +27,7 @@ export function showUsage(main, { address, setQuery, home }) {
     jobs.clear();
     draw();
     stop = follow(`/api/jobs${namespace === "*" ? "" : `?namespace=${encodeURIComponent(namespace)}`}`, {
+      begin: () => jobs.clear(),
       items: (items) => {
         for (const item of items) {
           if (item.gone) jobs.delete(item.gone);

@@ -1,0 +1,147 @@
+"""The page in a real Chromium when its connection breaks: what is on the screen afterwards. The cluster is in memory."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+from tests.unit.finetune.api_server import FTJ, FakeApi, Request
+from tests.unit.finetune.conftest import api_server, kubeconfig  # noqa: F401
+
+from devcluster.testing.api import PATIENCE
+from finetune.async_client import AsyncClient
+from finetune.portal import Portal
+from finetune_page.access import OwnKubeconfig
+from finetune_page.guard import Guard
+from finetune_page.server import make_app, serve_on_loopback
+
+CHROMIUM = shutil.which("chromium")
+TOKEN = "a-token-of-this-page"
+LOG = "/api/v1/namespaces/team-a/pods/stays-0/log"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (Debian: apt install chromium)"),
+]
+
+
+class Server:
+    """The page's server, which can be started anew at the same address."""
+
+    def __init__(self, kubeconfig: Path) -> None:  # noqa: F811
+        self.kubeconfig = kubeconfig
+        self.portal = Portal()
+        self.address = ""
+        self.running = AsyncExitStack()
+
+    def start(self) -> None:
+        self.portal.run(self._start())
+
+    def stop(self) -> None:
+        self.portal.run(self.running.aclose())
+
+    async def _start(self) -> None:
+        client = await self.running.enter_async_context(AsyncClient(kubeconfig=str(self.kubeconfig)))
+        app = make_app(OwnKubeconfig(client), Guard(TOKEN))
+        port = int(self.address.rpartition(":")[2] or 0)
+        self.address = await self.running.enter_async_context(serve_on_loopback(app, port))
+
+
+@pytest.fixture
+def server(api_server: FakeApi, kubeconfig: Path) -> Iterator[Server]:  # noqa: F811
+    over = Event()
+
+    def nothing_happens(_: Request) -> Iterator[Any]:
+        over.wait()
+        yield from ()
+
+    api_server.answers["WATCH", FTJ] = nothing_happens
+    server = Server(kubeconfig)
+    server.start()
+    yield server
+    over.set()
+    server.stop()
+    server.portal.close()
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[Page]:
+    expect.set_options(timeout=PATIENCE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(f"{server.address}/?token={TOKEN}")
+        yield page
+        browser.close()
+
+
+def test_a_job_that_was_deleted_meanwhile_is_gone_and_what_was_chosen_stays(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,
+    page: Page,
+) -> None:
+    api_server.job("stays", phase="Running")
+    api_server.job("leaves", phase="Running")
+    page.reload()
+    expect(page.locator(".rows .row")).to_have_count(2)
+    page.get_by_label("Compare stays").check()
+
+    server.stop()
+    del api_server.jobs["leaves"]
+    server.start()
+
+    expect(page.locator(".rows .row")).to_have_count(1)
+    expect(page.get_by_label("Compare stays")).to_be_checked()
+
+
+def test_a_log_has_no_line_twice(api_server: FakeApi, server: Server, page: Page) -> None:  # noqa: F811
+    lines, over = ["first", "second"], Event()
+
+    def log(_: Request) -> Iterator[bytes]:
+        yield "".join(f"{line}\n" for line in lines).encode()
+        over.wait()
+
+    api_server.job("stays", phase="Running", attempts=[{"number": 1, "pod": "stays-0"}])
+    api_server.pod("stays-0", "Running", {"running": {}}, **{"finetune.dev/job-uid": "uid-stays"})
+    api_server.answers["GET", LOG] = log
+    page.goto(f"{server.address}/jobs/team-a/stays")
+    page.get_by_text("Log", exact=True).click()
+    expect(page.locator(".log > div")).to_have_text(["first", "second"])
+
+    server.stop()
+    lines.append("third")
+    server.start()
+
+    expect(page.locator(".log > div")).to_have_text(["first", "second", "third"])
+    over.set()
+
+
+def test_what_a_reader_has_opened_stays_open_and_a_button_keeps_the_focus(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,
+    page: Page,
+) -> None:
+    changed, over = Event(), Event()
+
+    def changes(_: Request) -> Iterator[Any]:
+        changed.wait()
+        yield {"type": "MODIFIED", "object": api_server.job("stays", phase="Running", message="later", **kept)}
+        over.wait()
+
+    kept: dict[str, Any] = {"provenance": {"seed": 3}}
+    api_server.job("stays", phase="Running", message="before", **kept)
+    api_server.answers["WATCH", FTJ] = changes
+    page.goto(f"{server.address}/jobs/team-a/stays")
+    page.get_by_text("Provenance and profile").click()
+    page.get_by_role("button", name="Copy manifest").focus()
+
+    changed.set()
+
+    expect(page.locator(".jobhead .message")).to_have_text("later")
+    expect(page.locator("#provenance table")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy manifest")).to_be_focused()
+    over.set()
