@@ -14,21 +14,24 @@ _PAUSES: Final = (0.2, 1.0, 2.0, 5.0, 10.0)
 _PATIENCE: Final = 60
 """Tries without an answer after which a watch gives up: nearly ten minutes."""
 _POLL: Final = 2.0
-"""Seconds between two reads where a watch is not allowed."""
+"""Seconds between two reads of an object where a watch is not allowed."""
+_POLL_ALL: Final = 5.0
+"""The same of a list."""
 
 
 async def watch_collection(api: Api, path: str, query: dict[str, str]) -> AsyncGenerator[tuple[str, JsonObject], None]:
-    """Yield ADDED for each object that is there, SYNCED, then each change, for ever.
+    """Yield ADDED for each object that is there, SYNCED, then each change, for ever. Where the user may only list, it is listed again and again.
 
     After each list that a broken watch needs, what changed meanwhile is yielded, and SYNCED again.
 
     Raises:
         NoCluster: At the start, or after ten minutes without an answer.
-        NotAllowed: The user may not list or watch.
+        NotAllowed: The user may not list.
     """
     seen: dict[str, JsonObject] = {}
     version: str | None = None
     began = False
+    watched = True
     failed = 0
     while True:
         try:
@@ -38,6 +41,10 @@ async def watch_collection(api: Api, path: str, query: dict[str, str]) -> AsyncG
                     yield change
                 yield "SYNCED", {}
             began, failed = True, 0
+            if not watched:
+                await asyncio.sleep(_POLL_ALL)
+                version = None
+                continue
             async with aclosing(api.watch(path, version, query)) as events:
                 async for kind, raw in events:
                     version = str((raw.get("metadata") or {}).get("resourceVersion", version))
@@ -46,6 +53,10 @@ async def watch_collection(api: Api, path: str, query: dict[str, str]) -> AsyncG
                         yield kind, raw
         except Gone:
             version = None
+        except NotAllowed:
+            if version is None:
+                raise
+            watched = False
         except (Interrupted, NoCluster):
             failed += 1
             if not began or failed > _PATIENCE:

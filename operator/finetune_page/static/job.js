@@ -126,6 +126,7 @@ export function showJob(main, { parts: [namespace, name], go }) {
     items: (items) => draw(items.at(-1)),
     failure: (text, code) => {
       if (code === 404) replace(head, h("div", { class: "card failed" }, h("h2", {}, `${name} is not there`), h("p", {}, text)));
+      else if (!shown) replace(head, h("div", { class: "card failed" }, h("h2", {}, `${name} cannot be shown`), h("p", {}, text)));
       else notify(text);
     },
   });

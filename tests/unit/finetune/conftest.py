@@ -18,6 +18,7 @@ def api_server() -> FakeApi:
 def kubeconfig(api_server: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """That of the environment, too. Pauses between tries are short."""
     monkeypatch.setattr(watching, "_PAUSES", (0.01,))
+    monkeypatch.setattr(watching, "_POLL_ALL", 0.01)
     for path in serve(api_server, tmp_path):
         monkeypatch.setenv("KUBECONFIG", str(path))
         yield path

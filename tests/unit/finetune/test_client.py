@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,29 @@ async def test_requests_at_once_whose_token_has_expired_are_all_not_allowed(api_
     await api.close()
 
     assert {type(each) for each in found} == {NotAllowed}
+
+
+async def test_who_may_list_and_not_watch_is_told_of_changes_all_the_same(api_server: FakeApi) -> None:
+    api_server.answers["WATCH", FTJ] = lambda _: status(403, "Forbidden", "User u cannot watch")
+    api_server.job("job", phase="Pending")
+    api_server.job("other")
+    told = []
+
+    async with AsyncClient() as client, aclosing(client.watch()) as changes:
+        async for kind, job in changes:
+            told.append((kind, job.name, job.phase))
+            if len(told) == 2:
+                api_server.job("job", phase="Running")
+                del api_server.jobs["other"]
+            if len(told) == 4:
+                break
+
+    assert told == [
+        ("ADDED", "job", "Pending"),
+        ("ADDED", "other", "Pending"),
+        ("DELETED", "other", "Pending"),
+        ("MODIFIED", "job", "Running"),
+    ]
 
 
 def test_another_context_has_its_own_namespace(api_server: FakeApi) -> None:
