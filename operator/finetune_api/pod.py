@@ -254,6 +254,6 @@ class PodSettings(ApiModel):
     env: Annotated[list[EnvVar], Field(max_length=64)] = []
     """Environment variables of the trainer."""
     labels: Labels = {}
-    """Labels of Job and pod besides our own, such as kueue.x-k8s.io/queue-name. Those under app.kubernetes.io/ take the place of ours."""
+    """Labels of Job and pod besides our own, such as kueue.x-k8s.io/queue-name and kueue.x-k8s.io/priority-class. Those under app.kubernetes.io/ take the place of ours."""
     annotations: Annotations = {}
-    """Annotations of the pod."""
+    """Annotations of the pod, such as kueue.x-k8s.io/podset-required-topology. Those of Kueue are on the Job too."""

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     trainer_image: Annotated[str, Field(min_length=1)] = f"finetune-trainer:{version('finetune-operator')}"
     """Image of the trainer for jobs that name none in pod.image."""
     kueue: bool = False
-    """Whether Kueue is asked why a job waits in its queue, and at which place."""
+    """Whether Kueue is asked why a job waits in its queue, and at which place, and the Workload of a job that is suspended is deactivated."""
     network_policy: bool = True
     """Make NetworkPolicies in the namespaces of jobs, by which nobody but the pods of the same job may talk to a job's pods."""
     private_addresses: bool = False

@@ -1,16 +1,18 @@
-"""A job in a queue of Kueue, with what Kueue does played by the test: it holds the Job back, makes a Workload and says why it waits."""
+"""A job in a queue of Kueue, with what Kueue does played by the test: it holds the Job back, makes a Workload, says why it waits and starts it."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from tests.integration.fixtures import Space, finetunejob
+from tests.integration.release import Release
 from tests.integration.space import Space as AnySpace
-from tests.unit.finetune_operator.job.test_workload import NO_ROOM, PENDING, workload
+from tests.unit.finetune_operator.job.test_workload import NO_ROOM, PENDING, RESERVED, workload
 
 from devcluster.testing.api import MERGE, Api, wait_for
 
 NAME = "queued"
+ADMITTED = ("Admitted", "True", "Admitted", "The workload is admitted")
 QUEUE = {"kueue.x-k8s.io/queue-name": "team-a"}
 _CONDITION = {
     "type": "object",
@@ -62,7 +64,7 @@ WORKLOADS: dict[str, Any] = {
         ],
     },
 }
-"""The part of Kueue's Workload that is read, as its definition has it."""
+"""The part of Kueue's Workload that is read or changed, as its definition has it."""
 
 
 @pytest.fixture(scope="module")
@@ -75,19 +77,33 @@ def kueue(space: Space) -> Iterator[None]:
     anywhere.kubectl("delete", "crd", "workloads.kueue.x-k8s.io", "--wait=false")
 
 
+def make_workload(space: Space, api: Api, name: str, *conditions: tuple[str, str, str, str]) -> str:
+    """Make the Workload of the Job `name`, once that is there, as Kueue does. Return its path."""
+    job = wait_for(lambda: space.get("job", name), bool, "the Job")
+    uid = job["metadata"]["uid"]
+    raw = workload(*conditions, name=f"job-{name}-19797")
+    raw["metadata"]["labels"] = {"kueue.x-k8s.io/job-uid": uid}
+    raw["metadata"]["ownerReferences"][0] |= {"name": name, "uid": uid}
+    for condition in raw["status"]["conditions"]:
+        condition["lastTransitionTime"] = "2026-11-28T12:00:00Z"
+    path = f"/apis/kueue.x-k8s.io/v1beta2/namespaces/{space.namespace}/workloads"
+    assert api("POST", path, {"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "Workload", **raw}).code == 201
+    path = f"{path}/{raw['metadata']['name']}"
+    said = api("PATCH", f"{path}/status", {"status": raw["status"]}, MERGE)
+    assert said.code == 200, said.body
+    return path
+
+
+def held(api: Api, path: str) -> tuple[bool, bool]:
+    """Whether a Workload is active, and whether the operator says that it deactivated it."""
+    raw = api("GET", path).body
+    return raw["spec"]["active"], "finetune.dev/deactivated" in raw["metadata"].get("annotations", {})
+
+
 def test_a_job_in_a_queue_says_what_its_workload_says(kueue: None, space: Space, api: Api) -> None:
     # No pod of it ever runs: nothing here needs one.
     space.apply(finetunejob(NAME, pod={"labels": QUEUE, "schedulerName": "nobody"}))
-    job = wait_for(lambda: space.get("job", NAME), bool, "the Job")
-    uid = job["metadata"]["uid"]
-    raw = workload(PENDING)
-    raw["metadata"]["labels"] = {"kueue.x-k8s.io/job-uid": uid}
-    raw["metadata"]["ownerReferences"][0] |= {"name": NAME, "uid": uid}
-    raw["status"]["conditions"][0]["lastTransitionTime"] = "2026-11-28T12:00:00Z"
-    path = f"/apis/kueue.x-k8s.io/v1beta2/namespaces/{space.namespace}/workloads"
-    assert api("POST", path, {"apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "Workload", **raw}).code == 201
-    said = api("PATCH", f"{path}/{raw['metadata']['name']}/status", {"status": raw["status"]}, MERGE)
-    assert said.code == 200, said.body
+    make_workload(space, api, NAME, PENDING)
     space.kubectl("patch", "job", NAME, "--type=merge", "-p", '{"spec": {"suspend": true}}')
 
     status = space.until(NAME, lambda status: status.get("phase") == "Queued", "its wait for quota")
@@ -95,6 +111,60 @@ def test_a_job_in_a_queue_says_what_its_workload_says(kueue: None, space: Space,
     assert status["message"] == f"waiting for quota in the queue team-a: {NO_ROOM}"
     assert {**status["waiting"], "since": None} == {"reason": "WaitingForQuota", "since": None}
     space.kubectl("delete", "ftj", NAME, "--wait=false")
+
+
+def test_a_job_that_kueue_has_admitted_stays_suspended_until_its_user_lets_it_go_on(
+    kueue: None, space: Space, api: Api
+) -> None:
+    name = "admitted"
+    topology = {"kueue.x-k8s.io/podset-required-topology": "kubernetes.io/hostname"}
+    space.apply(finetunejob(name, pod={"labels": QUEUE, "annotations": topology, "schedulerName": "nobody"}))
+    path = make_workload(space, api, name, RESERVED, ADMITTED)
+    job = space.get("job", name)
+    assert job["metadata"]["annotations"].items() >= topology.items()
+    assert job["spec"]["template"]["metadata"]["annotations"] == topology
+
+    space.patch(name, {"suspend": True})
+    space.until(name, lambda status: status.get("phase") == "Suspended", "its suspension")
+    assert held(api, path) == (False, True)
+
+    space.patch(name, {"suspend": False})
+    space.until(name, lambda status: status.get("phase") == "Queued", "its place in the queue")
+    assert held(api, path) == (True, False)
+    assert space.get("job", name)["spec"]["suspend"], "Kueue alone starts it"
+
+    assert api("PATCH", path, {"spec": {"active": False}}, MERGE).code == 200
+    space.patch(name, {"suspend": True})
+    space.until(name, lambda status: status.get("phase") == "Suspended", "its suspension")
+    space.patch(name, {"suspend": False})
+    status = space.until(name, lambda status: status.get("phase") == "Queued", "its place in the queue")
+    assert held(api, path) == (False, False), "somebody else deactivated it"
+    assert status["waiting"]["reason"] == "WorkloadDeactivated"
+    space.kubectl("delete", "ftj", name, "--wait=false")
+
+
+def test_of_workloads_the_operator_s_token_changes_only_whether_they_are_active(
+    kueue: None, space: Space, api: Api, release: Release
+) -> None:
+    name = "guarded"
+    space.apply(finetunejob(name, pod={"labels": QUEUE, "schedulerName": "nobody"}))
+    path, thief = make_workload(space, api, name, PENDING), Api(release.kubeconfig)
+
+    answers = [
+        thief("PATCH", path, change, MERGE)
+        for change in (
+            {"spec": {"queueName": "another"}},
+            {"metadata": {"annotations": {"a": "b"}}},
+            {"metadata": {"labels": {"a": "b"}}},
+            {"metadata": {"ownerReferences": None}},
+            {"spec": {"active": False}, "metadata": {"annotations": {"finetune.dev/deactivated": "spec.suspend"}}},
+            {"spec": {"active": True}, "metadata": {"annotations": {"finetune.dev/deactivated": None}}},
+        )
+    ]
+
+    assert [answer.code for answer in answers] == [403] * 4 + [200] * 2, [answer.message for answer in answers]
+    assert all("writes only what a FineTuneJob" in answer.message for answer in answers[:4])
+    space.kubectl("delete", "ftj", name, "--wait=false")
 
 
 def test_a_job_of_another_controller_is_left_alone(space: Space) -> None:

@@ -54,6 +54,8 @@ class Entry:
     made: set[tuple[str, str]] | None = None
     """Plural and name of the children that were made, where another then could not be; None once the Job is there too."""
     obstacle: Obstacle = field(default_factory=Obstacle)
+    queue: Obstacle | None = None
+    """The last answer to what its queue makes of a Job that waits in it, or that is suspended."""
     restored: str | None = None
     """The uid of the pod that did not start when what pods need was last looked up."""
     run_secret: str | None = None
@@ -63,7 +65,7 @@ class Entry:
 
     def forget_run(self) -> None:
         """Drop what was remembered of a run, after which another begins."""
-        self.reports, self.jobs, self.obstacle = LatestReports(), set(), Obstacle()
+        self.reports, self.jobs, self.obstacle, self.queue = LatestReports(), set(), Obstacle(), None
         self.made, self.restored, self.run_secret, self.status_written = None, None, None, None
 
     @property

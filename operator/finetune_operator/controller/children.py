@@ -19,6 +19,7 @@ from finetune_api.reasons import Reason
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
+from finetune_operator.controller.kueue import Kueue
 from finetune_operator.controller.shared import SharedObjects, Wanted
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import child_names
@@ -27,6 +28,7 @@ from finetune_operator.job.own_jobs import OwnJobs
 from finetune_operator.job.ownership import changed, conflict, holds, is_our_claim, is_ours, leaving
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.job.workload import InQueue
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.manifests import Manifests, build_children
@@ -59,8 +61,11 @@ class Children:
         pod_defaults: Callable[[], PodDefaults],
         own_jobs: OwnJobs,
         clock: Callable[[], float] = time.monotonic,
+        kueue: Kueue | None = None,
     ) -> None:
+        """`kueue` passes suspension on to the queue of a Job, and says why it waits there."""
         self._kube = kube
+        self._kueue = kueue
         self._own_jobs = own_jobs
         self._pod_defaults = pod_defaults
         self._shared = SharedObjects(kube, clock)
@@ -219,7 +224,11 @@ class Children:
             return observed
         ending = is_being_ended(finetunejob.status.attempts, observed)
         wanted = spec.model_copy(update={"suspend": True}) if ending else spec
-        patch, pod_defaults = changes(job.requested, wanted), self._pod_defaults()
+        in_queue = await self._kueue.ensure(finetunejob, spec, job, entry) if self._kueue is not None else None
+        if in_queue is not None:
+            observed = _with_queue(observed, in_queue, spec)
+        patch = changes(job.requested, wanted, started_by_queue=in_queue is not None)
+        pod_defaults = self._pod_defaults()
         if spec.pod.image is None and job.image != pod_defaults.image and is_unpulled(finetunejob.status, observed):
             # The operator's default was wrong, and has been corrected: the next pass makes the Job anew.
             await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
@@ -274,6 +283,14 @@ class Children:
             elif job.end is None and failure is not None and failure.reason in _ENDED_BY_US:
                 # Nothing of it may hold a GPU.
                 await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
+
+
+def _with_queue(observed: Observation, in_queue: InQueue, spec: FineTuneJobSpec) -> Observation:
+    """The observation of a Job with what its queue makes of it."""
+    if spec.suspend:
+        return replace(observed, unheld=in_queue.message)
+    waits = observed.job is not None and observed.job.suspended
+    return replace(observed, blocked=in_queue) if waits else observed
 
 
 def _shared(children: Manifests) -> list[Wanted]:

@@ -1,4 +1,4 @@
-"""Asks the API server why a Job waits that its pods do not explain: Kueue for its place in the queue, Warnings for the rest."""
+"""Asks the API server for the Warnings that say why a Job waits, where its pods do not explain it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,10 +6,9 @@ from datetime import datetime
 
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
-from finetune_operator.controller.kueue import Kueue
 from finetune_operator.job.claims import claim_subjects
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.observation import Cause, JobState, Observation
+from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.job.warnings import Question, newest_answer, why_unbound
 from finetune_operator.kube.client import PVCS, Kube
 from finetune_operator.kube.warnings import Warnings
@@ -19,32 +18,21 @@ from finetune_operator.status.waiting import unexplained
 class Explainer:
     """Reads only. An answer holds for a while, and none is asked for before that is over."""
 
-    def __init__(self, kube: Kube, clock: Callable[[], float], kueue: Kueue | None = None) -> None:
+    def __init__(self, kube: Kube, clock: Callable[[], float]) -> None:
         self._kube = kube
         self._warnings = Warnings(kube, clock)
         self._clock = clock
-        self._kueue = kueue
 
     async def explain(
         self, finetunejob: FineTuneJob, observed: Observation, spec: FineTuneJobSpec, entry: Entry, now: datetime
     ) -> Observation:
         """Return the observation of the Job of this spec with what is in its way, where the pods do not say it themselves."""
-        job = observed.job
-        if job is not None and job.suspended and job.queue and not spec.suspend and self._kueue is not None:
-            return replace(observed, blocked=await self._in_queue(finetunejob, job, entry, self._kueue))
         asked = unexplained(observed, spec, claim_subjects(finetunejob, spec), now)
         if asked is None:
             return observed
         if not entry.obstacle.holds(asked, self._clock()):
             entry.obstacle.note(asked, await self._answer(finetunejob, asked), self._clock())
         return replace(observed, blocked=entry.obstacle.cause)
-
-    async def _in_queue(self, finetunejob: FineTuneJob, job: JobState, entry: Entry, kueue: Kueue) -> Cause | None:
-        """Why the Job waits in its queue, as it was when last asked for."""
-        about = "queue", job.uid
-        if not entry.obstacle.holds(about, self._clock()):
-            entry.obstacle.note(about, await kueue.why_in_queue(finetunejob.namespace, job), self._clock())
-        return entry.obstacle.cause
 
     async def _answer(self, finetunejob: FineTuneJob, asked: Question) -> Cause | None:
         """The Warning that explains a wait, or what a claim of the job's own shows where none does."""

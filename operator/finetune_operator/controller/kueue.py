@@ -1,4 +1,4 @@
-"""Reads Kueue's Workloads, where it is installed and the operator may read them. Where not, nothing is said of the queue."""
+"""Asks Kueue why a Job waits in its queue, and passes `spec.suspend` on to it, where it is installed and rights allow. Where not, nothing is said of the queue."""
 
 import time
 from collections.abc import Callable
@@ -8,9 +8,16 @@ from cachetools import TTLCache
 from kubernetes.aio.client.exceptions import ForbiddenException, NotFoundException
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.controller.blocked import Obstacle
+from finetune_operator.controller.cache import Entry
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState
-from finetune_operator.job.workload import InQueue, why_in_queue, workload_of
+from finetune_operator.job.workload import InQueue, activation, why_in_queue, workload_of
 from finetune_operator.kube.client import Kind, Kube
+from finetune_operator.kube.errors import api_message
+from finetune_operator.manifests.job import was_suspended
 
 _VERSIONS: Final = ("v1beta2", "v1beta1")
 _JOB_UID: Final = "kueue.x-k8s.io/job-uid"
@@ -20,33 +27,65 @@ _NAMESPACES: Final = 10_000
 
 
 class Kueue:
-    """Asks for the Workload of one Job, and for its place in the queue by Kueue's visibility API if there is one."""
+    """Looks for the Workload of one Job, and for its place in the queue by Kueue's visibility API if there is one."""
 
     def __init__(self, kube: Kube, clock: Callable[[], float] = time.monotonic) -> None:
         self._kube = kube
+        self._clock = clock
         self._silent: TTLCache[str, bool] = TTLCache(_NAMESPACES, ttl=_SILENT_SECONDS, timer=clock)
 
-    async def why_in_queue(self, namespace: str, job: JobState) -> InQueue | None:
-        """Why a Job with a queue waits; None where Kueue says nothing of it. Raises API_FAILURES."""
-        if job.queue is None or namespace in self._silent:
+    async def ensure(
+        self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, job: JobState, entry: Entry
+    ) -> InQueue | None:
+        """Have the queue hold back a Job that its user suspends, and let go what is not suspended any more.
+
+        Return why the Job waits, as it was when last asked for; of one that is to be suspended, what is wrong with that. None
+        where no queue holds it. Raises API_FAILURES, such as a conflict with who changes the Workload at the same time.
+        """
+        if job.queue is None or not (job.suspended or spec.suspend or was_suspended(job.requested)):
+            entry.queue = None
             return None
-        for version in _VERSIONS:
+        entry.queue = entry.queue or Obstacle()
+        # Each start of a Job has its own time: one that is started again is looked at at once.
+        about = job.uid, job.start_time, spec.suspend
+        if not entry.queue.holds(about, self._clock()):
+            answer = await self._pass_on(finetunejob.namespace, job, job.queue, suspend=spec.suspend)
+            entry.queue.note(about, answer, self._clock())
+        cause = entry.queue.cause
+        return cause if isinstance(cause, InQueue) else None
+
+    async def _pass_on(self, namespace: str, job: JobState, queue: str, *, suspend: bool) -> InQueue | None:
+        version, workload = await self._workload(namespace, job)
+        if workload is None:
+            return None
+        refused = ""
+        patch = activation(workload, suspend=suspend)
+        if patch is not None:
+            kind, name = _kind("kueue", version, "workloads"), workload["metadata"]["name"]
             try:
-                workloads, _ = await self._kube.list(
-                    _kind("kueue", version, "workloads"), namespace, labelSelector=f"{_JOB_UID}={job.uid}"
+                workload = await self._kube.merge(kind, namespace, name, patch)
+            except ForbiddenException as error:
+                refused = (
+                    f"the operator may not {'de' if suspend else ''}activate its Workload {name} ({api_message(error)})"
                 )
+        if suspend:
+            return InQueue(Reason.SUSPENDED, f"{refused}: grant it patch on workloads, or do it" if refused else "")
+        said = why_in_queue(workload, queue, await self._pending(namespace, queue, version))
+        return InQueue(said.reason, f"{said.message}; {refused}", position=said.position) if refused else said
+
+    async def _workload(self, namespace: str, job: JobState) -> tuple[str, JsonObject | None]:
+        """The Workload of a Job with the version in which it is served; None where Kueue says nothing of it."""
+        for version in _VERSIONS if namespace not in self._silent else ():
+            kind = _kind("kueue", version, "workloads")
+            try:
+                workloads, _ = await self._kube.list(kind, namespace, labelSelector=f"{_JOB_UID}={job.uid}")
             except NotFoundException:
                 continue
             except ForbiddenException:
                 break
-            found = workload_of(job, workloads)
-            return (
-                None
-                if found is None
-                else why_in_queue(found, job.queue, await self._pending(namespace, job.queue, version))
-            )
-        self._silent[namespace] = True
-        return None
+            return version, workload_of(job, workloads)
+        self._silent.setdefault(namespace, True)
+        return "", None
 
     async def _pending(self, namespace: str, queue: str, version: str) -> list[JsonObject]:
         """Those that wait in a LocalQueue; none where the visibility API is not served, or not for us."""

@@ -11,7 +11,6 @@ from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
 from finetune_operator.controller.explainer import Explainer
-from finetune_operator.controller.kueue import Kueue
 from finetune_operator.job.claims import claim_of
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.former_runs import ending, former_runs
@@ -39,15 +38,11 @@ class Observer:
         own_jobs: OwnJobs,
         clock: Callable[[], float],
         trouble_of: Callable[[str], str] = lambda _: "",
-        kueue: Kueue | None = None,
     ) -> None:
-        """`trouble_of` returns what the last connection of an address to the report endpoint came to nothing of.
-
-        `kueue` is asked why a Job waits in its queue.
-        """
+        """`trouble_of` returns what the last connection of an address to the report endpoint came to nothing of."""
         self._kube = kube
         self._own_jobs = own_jobs
-        self._explainer = Explainer(kube, clock, kueue)
+        self._explainer = Explainer(kube, clock)
         self._trouble_of = trouble_of
         self._clock = clock
         self._jobs = jobs

@@ -58,10 +58,10 @@ class Reconciler:
         self._clock = clock
         self._blocked = blocked
         self._observer = Observer(
-            kube, jobs=jobs, pods=pods, own_jobs=profiles.own_jobs, clock=clock, trouble_of=trouble_of, kueue=kueue
+            kube, jobs=jobs, pods=pods, own_jobs=profiles.own_jobs, clock=clock, trouble_of=trouble_of
         )
         self._profiles = profiles
-        self._children = Children(kube, pod_defaults, profiles.own_jobs, clock)
+        self._children = Children(kube, pod_defaults, profiles.own_jobs, clock, kueue)
         self._status = StatusWriter(kube, finetunejobs, numbers, clock)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -89,7 +89,8 @@ class Reconciler:
         computed = compute(finetunejob, observed, now)
         computed = replace(computed, status=await self._children.let_go(finetunejob, observed, computed.status))
         wait = await self._write(finetunejob, observed, computed.status, entry, now)
-        return _soonest(wait, _next_look(observed, computed, entry.obstacle.wait(self._clock())))
+        of_queue = entry.queue.wait(self._clock()) if entry.queue is not None else None
+        return _soonest(wait, of_queue, _next_look(observed, computed, entry.obstacle.wait(self._clock())))
 
     async def _settle(
         self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime

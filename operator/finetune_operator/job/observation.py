@@ -152,6 +152,8 @@ class Observation:
     """Of the newest pod that is to report."""
     output_bound: bool = False
     """Whether the claim of the output is bound to a volume. Looked up for a preflight that is about to be made."""
+    unheld: str | None = None
+    """Why Kueue may start again a Job that spec.suspend suspends: empty if it does not, None if nothing is known of its Workload."""
     former: FormerRuns | None = None
     """What has to end before the run begins."""
     preflight: "Observation | None" = None

@@ -2,11 +2,11 @@
 
 from finetune_api.v1alpha1 import FineTuneJobSpec, Resources
 from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.workload import is_of_kueue
 
 _PLACEMENT_LABELS = ("kubernetes.io/os", "kubernetes.io/arch", "topology.kubernetes.io/")
 """Labels of nodes by which an image and a volume find their place; others choose hardware, which only the training needs."""
 _GPU_TAINT = "nvidia.com/gpu"
-_KUEUE = "kueue.x-k8s.io/"
 
 
 def wants_preflight(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> bool:
@@ -26,7 +26,8 @@ def preflight_spec(spec: FineTuneJobSpec) -> FineTuneJobSpec:
             "topology_spread_constraints": [],
             "runtime_class_name": None,
             "accelerator": None,
-            "labels": {key: value for key, value in spec.pod.labels.items() if not key.startswith(_KUEUE)},
+            "labels": {key: value for key, value in spec.pod.labels.items() if not is_of_kueue(key)},
+            "annotations": {key: value for key, value in spec.pod.annotations.items() if not is_of_kueue(key)},
         }
     )
     resources = Resources(gpus=0, cpu=spec.resources.cpu, memory=spec.resources.memory)

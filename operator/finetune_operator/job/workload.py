@@ -1,14 +1,18 @@
-"""Why a Job waits in its queue, read from its Workload. Kueue makes one for each Job with a queue.
+"""What there is to know of a Job in a queue from its Workload, and what is changed there. Kueue makes one for each Job with a queue.
 
 https://kueue.sigs.k8s.io/docs/concepts/workload/
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_operator.job.observation import Cause, JobState
+
+ANNOTATION_DEACTIVATED: Final = "finetune.dev/deactivated"
+"""On a Workload: that the operator deactivated it, for `spec.suspend`, so that it and no other deactivation is undone with that."""
 
 
 @dataclass(frozen=True)
@@ -19,22 +23,54 @@ class InQueue(Cause):
     """Place among all that wait for the quota, from 1."""
 
 
+_DEACTIVATION: Final = ("Deactivated", "InactiveWorkload")
+"""How the reasons begin by which Kueue evicts a Workload that is deactivated, by version."""
+
+
+def is_of_kueue(key: str) -> bool:
+    """Whether a label or annotation is one of Kueue's, such as kueue.x-k8s.io/podset-required-topology."""
+    return f".{key.partition('/')[0]}".endswith(".kueue.x-k8s.io")
+
+
 def workload_of(job: JobState, workloads: Iterable[JsonObject]) -> JsonObject | None:
     """The Workload that Kueue made for this very Job: the label can be set by anybody."""
     return next((each for each in workloads if _is_owned_by(each, job.uid)), None)
 
 
+def activation(workload: JsonObject, *, suspend: bool) -> JsonObject | None:
+    """The merge patch that makes Kueue hold back a Job which its user suspends, or admit it again; None where nothing is to change.
+
+    Kueue starts a suspended Job as long as its Workload is admitted, or once it is: it has to be deactivated, which evicts it.
+    """
+    metadata = workload["metadata"]
+    ours = ANNOTATION_DEACTIVATED in (metadata.get("annotations") or {})
+    if not (is_active(workload) if suspend else ours):
+        return None
+    # The version is a precondition: whoever deactivates it meanwhile meant it.
+    same = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+    mark = {ANNOTATION_DEACTIVATED: "spec.suspend" if suspend else None}
+    return {"metadata": {**same, "annotations": mark}, "spec": {"active": not suspend}}
+
+
+def is_active(workload: JsonObject) -> bool:
+    """Whether Kueue may admit it."""
+    return (workload.get("spec") or {}).get("active") is not False
+
+
 def why_in_queue(workload: JsonObject, queue: str, pending: Sequence[JsonObject]) -> InQueue:
     """What its Workload says of a Job that waits. `pending` are those that wait in its queue, as Kueue's visibility API has them."""
     name, status = workload["metadata"]["name"], workload.get("status") or {}
-    if (workload.get("spec") or {}).get("active") is False:
+    if not is_active(workload):
         what = f"the Workload {name} is deactivated: set its spec.active to true to have it queued again"
         return InQueue(Reason.WORKLOAD_DEACTIVATED, what)
     if _condition(status, "QuotaReserved", "True") is not None:
         return InQueue(Reason.WAITING_FOR_ADMISSION, f"quota is reserved in the queue {queue}; {_checks(status)}")
     position = _place(name, pending)
     where = f"waiting for quota in the queue {queue}" + (f", at place {position}" if position else "")
-    evicted = _said(_condition(status, "Evicted", "True"), with_reason=True)
+    eviction = _condition(status, "Evicted", "True")
+    if eviction is not None and str(eviction.get("reason")).startswith(_DEACTIVATION):
+        eviction = None  # It is active again, and Kueue takes this away only with the next admission.
+    evicted = _said(eviction, with_reason=True)
     said = "; ".join(
         filter(None, [evicted and f"evicted: {evicted}", _said(_condition(status, "QuotaReserved", "False"))])
     )

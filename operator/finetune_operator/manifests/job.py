@@ -13,6 +13,7 @@ from finetune_operator.job.claims import claims
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER
 from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.job.workload import is_of_kueue
 from finetune_operator.manifests.pod import build_pod, training
 
 
@@ -38,10 +39,12 @@ def job_of(metadata: JsonObject, spec: FineTuneJobSpec, pod: JsonObject) -> Json
     # Kueue reads its queue from a label of the Job.
     labels = {**metadata["labels"], **spec.pod.labels}
     annotations = {"annotations": spec.pod.annotations} if spec.pod.annotations else {}
+    # Some annotations it reads from the Job and some, such as those of topology, from the pods.
+    of_kueue = {key: value for key, value in spec.pod.annotations.items() if is_of_kueue(key)}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {**metadata, "labels": labels, "annotations": {ANNOTATION_REQUESTED: _text(wanted)}},
+        "metadata": {**metadata, "labels": labels, "annotations": {**of_kueue, ANNOTATION_REQUESTED: _text(wanted)}},
         "spec": {
             **_pods(spec.resources.nodes),
             **wanted,
@@ -93,16 +96,25 @@ def requested(spec: FineTuneJobSpec) -> JsonObject:
     return wanted
 
 
-def changes(last_requested: str | None, spec: FineTuneJobSpec) -> JsonObject | None:
+def was_suspended(last_requested: str | None) -> bool:
+    """Whether a Job was to be suspended when that was requested."""
+    return _read(last_requested).get("suspend") is True
+
+
+def changes(last_requested: str | None, spec: FineTuneJobSpec, *, started_by_queue: bool = False) -> JsonObject | None:
     """The merge patch that brings a running Job to what is requested now, or None where nothing changed.
 
-    `last_requested` is the annotation's text; where it is missing or cannot be read, all fields are sent.
+    `last_requested` is the annotation's text; where it is missing or cannot be read, all fields are sent. What a queue holds
+    (`started_by_queue`) is started by that alone: Kueue would stop a Job at once that it has not admitted.
     """
     before, wanted = _read(last_requested), requested(spec)
     changed = {name: value for name, value in wanted.items() if before.get(name) != value}
     if "activeDeadlineSeconds" in before and "activeDeadlineSeconds" not in wanted:
         changed["activeDeadlineSeconds"] = None
-    return _patch(wanted, changed)
+    patch = _patch(wanted, changed)
+    if patch is not None and started_by_queue and not spec.suspend:
+        patch["spec"].pop("suspend", None)
+    return patch
 
 
 def changes_after_the_end(last_requested: str | None, spec: FineTuneJobSpec) -> JsonObject | None:

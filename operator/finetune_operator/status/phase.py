@@ -77,8 +77,7 @@ def _decide_training(facts: Facts) -> Verdict:
     verdict = _by_newest_pods(facts)
     if suspend:
         # Our patch was sent before this was asked: a Job that runs was started by another.
-        again = "spec.suspend is set, and somebody started the Job again (with Kueue, deactivate its Workload instead)"
-        return replace(verdict, message=f"{again}: {verdict.message}")
+        return replace(verdict, message=f"spec.suspend is set, and {_started_again(facts)}: {verdict.message}")
     return verdict
 
 
@@ -116,7 +115,18 @@ def _suspended(facts: Facts) -> Verdict:
         return Verdict("Suspended", Reason.STOPPING, "suspended: the trainer saves a checkpoint and stops")
     checkpoints = facts.known.checkpoints
     where = f" at step {checkpoints[-1].step}" if checkpoints else ""
-    return Verdict("Suspended", Reason.SUSPENDED, f"suspended{where}; set spec.suspend to false to go on")
+    unheld = f"; Kueue may start it before, since {facts.observed.unheld}" if facts.observed.unheld else ""
+    return Verdict("Suspended", Reason.SUSPENDED, f"suspended{where}; set spec.suspend to false to go on{unheld}")
+
+
+def _started_again(facts: Facts) -> str:
+    """Why a Job runs that was suspended, and what is done about it."""
+    unheld = facts.observed.unheld
+    if unheld is None:
+        return "somebody started the Job again (with Kueue, deactivate its Workload instead)"
+    return (
+        f"Kueue started the Job again, since {unheld}" if unheld else "Kueue, which had started the Job again, stops it"
+    )
 
 
 def _by_newest_pods(facts: Facts) -> Verdict:

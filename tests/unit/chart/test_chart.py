@@ -711,9 +711,9 @@ def test_a_release_that_looks_like_a_number_is_still_a_name(render: Render) -> N
     assert deployment["spec"]["selector"]["matchLabels"]["app.kubernetes.io/instance"] == "1e5"
 
 
-def test_kueue_is_read_where_it_is_asked_for(render: Render) -> None:
+def test_kueue_is_read_and_its_workloads_deactivated_where_it_is_asked_for(render: Render) -> None:
     kueue = [
-        {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["list"]},
+        {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["list", "patch"]},
         {
             "apiGroups": ["visibility.kueue.x-k8s.io"],
             "resources": ["localqueues/pendingworkloads"],

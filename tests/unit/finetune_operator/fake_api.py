@@ -14,6 +14,9 @@ from tests.unit.finetune_operator.samples import merged
 
 from finetune_operator.kube.client import Kind, Kube, Page
 
+_PRECONDITIONS = ("uid", "resourceVersion")
+"""Of a patch that has them in its metadata."""
+
 
 class FakeApi(Kube):
     """`objects` holds what there is, by plural and name; `requests` what was asked for, such as `create jobs`."""
@@ -60,7 +63,12 @@ class FakeApi(Kube):
         self._note("merge", kind)
         if (kind.plural, name) not in self.objects:
             raise NotFoundException(status=404)
-        return self.put(kind, merged(self.objects[kind.plural, name], patch))
+        stored = self.objects[kind.plural, name]
+        if any(
+            stored["metadata"][key] != patch["metadata"].get(key, stored["metadata"][key]) for key in _PRECONDITIONS
+        ):
+            raise ConflictException(status=409)
+        return self.put(kind, _without_nulls(merged(stored, patch)))
 
     async def replace(self, kind: Kind, manifest: dict[str, Any], subresource: str | None = None) -> dict[str, Any]:
         self._note("replace", kind)
@@ -96,6 +104,13 @@ class FakeApi(Kube):
         await asyncio.sleep(0)
         found = [read(deepcopy(raw)) for (plural, _), raw in self.objects.items() if plural == kind.plural]
         yield Page([raw for raw in found if raw is not None], str(next(self._versions)))
+
+
+def _without_nulls(raw: Any) -> Any:
+    """What a merge patch leaves of an object that it sets fields of to null."""
+    if not isinstance(raw, dict):
+        return raw
+    return {key: _without_nulls(value) for key, value in raw.items() if value is not None}
 
 
 def refusal(status: int, message: str) -> ApiException:

@@ -1,33 +1,83 @@
-"""Kueue is asked why a Job waits in its queue, where it may be read; where not, nothing is asked again and again."""
+"""Kueue is asked why a Job waits in its queue and holds back one that is suspended, where it may be read; where not, nothing is asked again and again."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import OWNED, World, world  # noqa: F401 - a fixture
+from kubernetes.aio.client.exceptions import ConflictException
+from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
-from tests.unit.finetune_operator.job.test_workload import LINE, NO_ROOM, PENDING, workload
-from tests.unit.finetune_operator.samples import finetunejob, job, line, merged, settled
+from tests.unit.finetune_operator.job.test_workload import LINE, NO_ROOM, PENDING, RESERVED, workload
+from tests.unit.finetune_operator.samples import finetunejob, job, line, merged, parsed, pod, running, settled
 
+from finetune_operator.controller.cache import Entry
 from finetune_operator.controller.kueue import Kueue
 from finetune_operator.job.parse_children import parse_job
-from finetune_operator.kube.client import FINETUNEJOBS, JOBS, Kind
+from finetune_operator.job.workload import InQueue
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind
 
 QUEUE = {"kueue.x-k8s.io/queue-name": "team-a"}
 WAITING = merged(job(suspend=True, start=None), {"metadata": {"labels": QUEUE}})
+TRAINS = merged(merged(job(), OWNED), {"metadata": {"labels": QUEUE}})
 WORKLOADS, QUEUES = Kind("/apis/kueue.x-k8s.io/v1beta2", "workloads"), Kind("", "localqueues")
+MARK = "finetune.dev/deactivated"
 
 
-async def test_what_the_workload_says_is_in_the_status_with_the_place_in_the_queue(world: World) -> None:  # noqa: F811
-    world.reconciler._observer._explainer._kueue = Kueue(world.api, lambda: world.time)
+@pytest.fixture
+def queued(world: World) -> World:  # noqa: F811
+    """A world with Kueue."""
+    world.reconciler._children._kueue = Kueue(world.api, lambda: world.time)
+    return world
+
+
+async def trains(world: World, raw: dict[str, Any]) -> None:  # noqa: F811
+    """A job of a queue trains, and Kueue has admitted its Workload `raw`."""
     world.api.put(FINETUNEJOBS, finetunejob(settled(), pod={"labels": QUEUE}))
-    world.api.put(JOBS, merged(WAITING, OWNED))
-    world.api.put(WORKLOADS, workload(PENDING))
-    world.api.put(QUEUES, {"metadata": {"name": "team-a"}, "items": LINE})
+    world.api.put(JOBS, TRAINS)
+    world.api.put(WORKLOADS, raw)
     await world.see()
+    await world.reconcile()
 
-    again = await world.reconcile()
-    status = world.status()
+
+async def suspend(world: World, value: bool) -> None:  # noqa: F811
+    world.edit(suspend=value)
+    await world.see()
+    await world.reconcile()
+
+
+def held(world: World) -> tuple[bool, bool]:  # noqa: F811
+    """Whether the Workload is active, and whether the operator says that it deactivated it."""
+    raw = world.api.objects["workloads", "job-yelp-19797"]
+    return raw["spec"]["active"], MARK in (raw["metadata"].get("annotations") or {})
+
+
+def suspended(world: World) -> bool:  # noqa: F811
+    value: bool = world.api.objects["jobs", "yelp"]["spec"]["suspend"]
+    return value
+
+
+def started_again(world: World) -> dict[str, Any]:  # noqa: F811
+    """The Job as Kueue starts it."""
+    return merged(
+        world.api.objects["jobs", "yelp"], {"spec": {"suspend": False}, "status": {"startTime": "2026-11-28T13:00:00Z"}}
+    )
+
+
+async def why_in_queue(kueue: Kueue, raw: dict[str, Any]) -> InQueue | None:
+    given = parsed()
+    assert given.spec is not None
+    return await kueue.ensure(given, given.spec, parse_job(raw), Entry({}))
+
+
+async def test_what_the_workload_says_is_in_the_status_with_the_place_in_the_queue(queued: World) -> None:
+    queued.api.put(FINETUNEJOBS, finetunejob(settled(), pod={"labels": QUEUE}))
+    queued.api.put(JOBS, merged(WAITING, OWNED))
+    queued.api.put(WORKLOADS, workload(PENDING))
+    queued.api.put(QUEUES, {"metadata": {"name": "team-a"}, "items": LINE})
+    await queued.see()
+
+    again = await queued.reconcile()
+    status = queued.status()
 
     assert line(status) == (
         "Queued",
@@ -38,22 +88,148 @@ async def test_what_the_workload_says_is_in_the_status_with_the_place_in_the_que
     assert again is not None
     assert again <= 30
 
-    world.api.put(JOBS, merged(merged(job(), OWNED), {"metadata": {"labels": QUEUE}}))
-    await world.see()
-    await world.reconcile()
+    queued.api.put(JOBS, merged(merged(job(), OWNED), {"metadata": {"labels": QUEUE}}))
+    await queued.see()
+    await queued.reconcile()
 
-    assert "waiting" not in world.status()
+    assert "waiting" not in queued.status()
 
 
-async def test_a_job_that_its_user_suspends_is_not_asked_about(world: World) -> None:  # noqa: F811
-    world.reconciler._observer._explainer._kueue = Kueue(world.api, lambda: world.time)
-    world.api.put(FINETUNEJOBS, finetunejob(settled(), suspend=True, pod={"labels": QUEUE}))
-    world.api.put(JOBS, merged(WAITING, OWNED))
-    await world.see()
+async def test_a_job_that_its_user_suspends_is_held_back_in_its_queue_before_its_job_is(queued: World) -> None:
+    await trains(queued, workload(RESERVED))
 
-    await world.reconcile()
+    await suspend(queued, True)
 
-    assert "list workloads" not in world.api.requests
+    assert held(queued) == (False, True)
+    assert suspended(queued)
+    changes = [request for request in queued.api.requests if request.startswith("merge")]
+    assert changes == ["merge workloads", "merge jobs"]
+    assert queued.status()["message"] == "suspended; set spec.suspend to false to go on"
+
+
+async def test_a_job_that_goes_on_is_started_by_its_queue_alone(queued: World) -> None:
+    await trains(queued, workload(RESERVED, PENDING))
+    await suspend(queued, True)
+
+    await suspend(queued, False)
+
+    assert held(queued) == (True, False)
+    assert suspended(queued), "Kueue would stop a Job that it has not admitted"
+    assert queued.status()["phase"] == "Queued"
+    assert "deactivated" not in queued.status()["message"]
+
+    await suspend(queued, True)
+
+    assert held(queued) == (False, True)
+
+
+async def test_what_somebody_else_deactivated_stays_so_whatever_the_user_does(queued: World) -> None:
+    await trains(queued, workload(RESERVED, active=False))
+
+    await suspend(queued, True)
+    await suspend(queued, False)
+
+    assert held(queued) == (False, False)
+    assert line(queued.status())[:2] == ("Queued", "WorkloadDeactivated")
+
+
+async def test_what_is_deactivated_after_the_user_has_gone_on_stays_so(queued: World) -> None:
+    await trains(queued, workload(RESERVED))
+    await suspend(queued, True)
+    await suspend(queued, False)
+    raw = queued.api.objects["workloads", "job-yelp-19797"]
+
+    queued.api.put(WORKLOADS, merged(raw, {"spec": {"active": False}}))
+    queued.time += 3600
+    await queued.see()
+    await queued.reconcile()
+
+    assert held(queued) == (False, False)
+    assert queued.status()["waiting"]["reason"] == "WorkloadDeactivated"
+
+
+async def test_a_workload_that_comes_late_or_is_made_anew_is_found(queued: World) -> None:
+    queued.api.put(FINETUNEJOBS, finetunejob(settled(), suspend=True, pod={"labels": QUEUE}))
+    queued.api.put(JOBS, merged(WAITING, OWNED))
+    await queued.see()
+    again = await queued.reconcile()
+    assert again is not None
+    assert again <= 30
+
+    for _ in range(2):
+        queued.api.put(WORKLOADS, workload(PENDING))
+        queued.time += 60
+        await queued.reconcile()
+        assert held(queued) == (False, True)
+
+
+async def test_a_job_that_kueue_has_started_again_is_stopped_by_its_workload(queued: World) -> None:
+    await trains(queued, workload(RESERVED))
+    await suspend(queued, True)
+    queued.api.put(WORKLOADS, workload(RESERVED))
+    queued.api.put(JOBS, started_again(queued))
+    queued.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+    await queued.see()
+
+    await queued.reconcile()
+
+    assert held(queued) == (False, True)
+    assert "Kueue, which had started the Job again, stops it" in queued.status()["message"]
+
+
+async def test_without_the_right_to_deactivate_the_status_says_what_to_grant(queued: World) -> None:
+    await trains(queued, workload(RESERVED))
+    queued.api.failures["merge workloads"] = refusal(403, "workloads is forbidden")
+
+    await suspend(queued, True)
+
+    why = "the operator may not deactivate its Workload job-yelp-19797 (workloads is forbidden): grant it patch on workloads, or do it"
+    assert suspended(queued)
+    assert queued.status()["message"] == (
+        f"suspended; set spec.suspend to false to go on; Kueue may start it before, since {why}"
+    )
+
+    queued.api.put(JOBS, started_again(queued))
+    await queued.see()
+    await queued.reconcile()
+
+    assert queued.status()["message"].startswith(f"spec.suspend is set, and Kueue started the Job again, since {why}: ")
+
+
+async def test_without_the_right_to_activate_the_status_says_so(queued: World) -> None:
+    await trains(queued, workload(RESERVED))
+    await suspend(queued, True)
+    queued.api.failures["merge workloads"] = refusal(403, "workloads is forbidden")
+
+    await suspend(queued, False)
+
+    assert queued.status()["message"] == (
+        "the Workload job-yelp-19797 is deactivated: set its spec.active to true to have it queued again; "
+        "the operator may not activate its Workload job-yelp-19797 (workloads is forbidden)"
+    )
+
+
+async def test_a_workload_that_another_changes_meanwhile_is_looked_at_again_before_the_job_is_changed(
+    queued: World,
+) -> None:
+    await trains(queued, workload(RESERVED))
+    queued.api.failures["merge workloads"] = ConflictException(status=409)
+
+    with pytest.raises(ConflictException):
+        await suspend(queued, True)
+    assert not suspended(queued)
+    queued.api.failures.clear()
+    await queued.reconcile()
+
+    assert held(queued) == (False, True)
+    assert suspended(queued)
+
+
+async def test_a_running_job_that_nobody_suspends_costs_no_question(queued: World) -> None:
+    await trains(queued, workload(RESERVED))
+    await queued.reconcile()
+
+    assert "list workloads" not in queued.api.requests
 
 
 @pytest.mark.parametrize(
@@ -65,10 +241,10 @@ async def test_without_kueue_or_rights_nothing_is_asked_for_ten_minutes(code: in
     kueue = Kueue(api, clock)
     api.failures["list workloads"] = refusal(code, "no")
 
-    said = [await kueue.why_in_queue("team-a", parse_job(WAITING)) for _ in range(3)]
+    said = [await why_in_queue(kueue, WAITING) for _ in range(3)]
     at_first = len(api.requests)
     now = 601.0
-    await kueue.why_in_queue("team-a", parse_job(WAITING))
+    await why_in_queue(kueue, WAITING)
 
     assert said == [None, None, None]
     assert (at_first, len(api.requests)) == (asked, 2 * asked)
@@ -79,7 +255,7 @@ async def test_without_the_visibility_api_only_the_place_is_missing() -> None:
     api.put(WORKLOADS, workload(PENDING))
     api.failures["get localqueues"] = refusal(403, "no")
 
-    said = await Kueue(api).why_in_queue("team-a", parse_job(WAITING))
+    said = await why_in_queue(Kueue(api), WAITING)
 
     assert said is not None
     assert (said.message, said.position) == (f"waiting for quota in the queue team-a: {NO_ROOM}", None)
@@ -89,5 +265,5 @@ async def test_a_job_without_a_queue_is_none_of_kueues() -> None:
     api = FakeApi()
     without: dict[str, Any] = job(suspend=True, start=None)
 
-    assert await Kueue(api).why_in_queue("team-a", parse_job(without)) is None
+    assert await why_in_queue(Kueue(api), without) is None
     assert api.requests == []

@@ -117,7 +117,7 @@ def test_the_preflight_asks_for_no_queue_and_no_node_that_is_chosen_for_its_gpus
             "imagePullSecrets": [{"name": "pull"}],
             "priorityClassName": "high",
             "env": [{"name": "HF_TOKEN_PATH", "value": "/mnt/token"}],
-            "annotations": {"sidecar": "no"},
+            "annotations": {"sidecar": "no", "kueue.x-k8s.io/podset-required-topology": "rack"},
         },
     )
 

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.finetune_operator.samples import job
 
 from finetune_operator.job.parse_children import parse_job
-from finetune_operator.job.workload import why_in_queue, workload_of
+from finetune_operator.job.workload import activation, is_of_kueue, why_in_queue, workload_of
 
 NO_ROOM = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor a100, 2 more needed"
 
@@ -53,6 +53,13 @@ LINE = [
             None,
         ),
         (
+            workload(("Evicted", "True", "Deactivated", "The workload is deactivated"), PENDING),
+            [],
+            "WaitingForQuota",
+            f"waiting for quota in the queue team-a: {NO_ROOM}",
+            None,
+        ),
+        (
             workload(PENDING, active=False),
             LINE,
             "WorkloadDeactivated",
@@ -67,7 +74,7 @@ LINE = [
             None,
         ),
     ],
-    ids=["just made", "no room", "preempted", "deactivated", "reserved"],
+    ids=["just made", "no room", "preempted", "active again", "deactivated", "reserved"],
 )
 def test_the_wait_is_explained(
     raw: dict[str, Any], pending: list[dict[str, Any]], reason: str, message: str, position: int | None
@@ -97,3 +104,46 @@ def test_a_workload_belongs_to_the_job_that_owns_it_whatever_its_label() -> None
 
     assert workload_of(waiting, [foreign, {"metadata": {"name": "b"}}]) is None
     assert workload_of(waiting, [foreign, workload()]) == workload()
+
+
+SAME = {"uid": "w-uid", "resourceVersion": "7"}
+HELD = {"annotations": {"finetune.dev/deactivated": "spec.suspend"}}
+LET_GO = {"metadata": {**SAME, "annotations": {"finetune.dev/deactivated": None}}, "spec": {"active": True}}
+
+
+@pytest.mark.parametrize(
+    ("active", "metadata", "suspend", "patch"),
+    [
+        (True, {}, True, {"metadata": {**SAME, **HELD}, "spec": {"active": False}}),
+        (True, HELD, True, {"metadata": {**SAME, **HELD}, "spec": {"active": False}}),
+        (False, {}, True, None),
+        (False, HELD, True, None),
+        (False, HELD, False, LET_GO),
+        (True, HELD, False, LET_GO),
+        (False, {}, False, None),
+        (True, {}, False, None),
+    ],
+    ids=[
+        "is deactivated",
+        "is deactivated again",
+        "another did it",
+        "is held already",
+        "is let go",
+        "loses the mark that another's activation left",
+        "stays as another wants it",
+        "is let go already",
+    ],
+)
+def test_only_what_the_operator_deactivated_is_activated(
+    active: bool, metadata: dict[str, Any], suspend: bool, patch: dict[str, Any] | None
+) -> None:
+    raw = workload(active=active)
+    raw["metadata"] |= {**SAME, **metadata}
+
+    assert activation(raw, suspend=suspend) == patch
+
+
+def test_keys_of_kueue_are_known_by_their_domain() -> None:
+    keys = ["kueue.x-k8s.io/a", "provreq.kueue.x-k8s.io/b", "notkueue.x-k8s.io/c", "kueue.x-k8s.io.example.com/d", "e"]
+
+    assert [is_of_kueue(key) for key in keys] == [True, True, False, False, False]
