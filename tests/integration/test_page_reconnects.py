@@ -73,7 +73,7 @@ def page(server: Server) -> Iterator[Page]:
     expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
+        page = browser.new_context().new_page()
         page.goto(f"{server.address}/?token={TOKEN}")
         yield page
         browser.close()
@@ -118,6 +118,35 @@ def test_a_log_has_no_line_twice(api_server: FakeApi, server: Server, page: Page
 
     expect(page.locator(".log > div")).to_have_text(["first", "second", "third"])
     over.set()
+
+
+def look(page: Page, at: bool) -> None:
+    """Turn to this tab, or to another. A headless browser shows all of them at once."""
+    page.evaluate(
+        "hidden => { Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });"
+        " document.dispatchEvent(new Event('visibilitychange')); }",
+        not at,
+    )
+
+
+def test_more_tabs_than_a_browser_has_connections_are_all_shown(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,
+    page: Page,
+) -> None:
+    api_server.job("stays", phase="Queued")
+    tabs = [page]
+    for tab in (page.context.new_page() for _ in range(7)):
+        look(tabs[-1], at=False)
+        tab.goto(f"{server.address}/jobs/team-a/stays")
+        expect(tab.locator("h1")).to_contain_text("Queued")
+        tabs.append(tab)
+    api_server.job("stays", phase="Running")
+
+    look(tabs[-1], at=False)
+    look(tabs[1], at=True)
+
+    expect(tabs[1].locator("h1")).to_contain_text("Running")
 
 
 def test_what_a_reader_has_opened_stays_open_and_a_button_keeps_the_focus(

@@ -15,18 +15,29 @@ export function logPanel(path) {
   function begin() {
     if (stop) return;
     setText(state, "following");
-    stop = follow(`${path}/log`, { begin: () => lines.replaceChildren(), items: add, failure: (message) => setText(state, message), end: () => setText(state, "the run has ended") });
+    stop = follow(`${path}/log`, { begin: anew, items: add, failure: (message) => setText(state, message), end: () => setText(state, "the run has ended") });
   }
 
+  let place = null;
+  function anew() {
+    if (!isAtEnd()) place = lines.scrollTop;
+    lines.replaceChildren();
+  }
+
+  const isAtEnd = () => lines.scrollHeight - lines.scrollTop - lines.clientHeight < 8;
   function add(items) {
-    const atEnd = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 8;
+    const atEnd = isAtEnd();
     lines.append(...items.map((item) => {
       const line = h("div", { class: item.pod ? null : "notice" }, item.text || " ");
       line.hidden = !matches(line);
       return line;
     }));
     while (lines.childElementCount > MOST_LINES) lines.firstChild.remove();
-    if (atEnd) lines.scrollTop = lines.scrollHeight;
+    if (place !== null) {
+      // A reader's place comes back with the lines around it.
+      lines.scrollTop = place;
+      if (lines.scrollTop === place) place = null;
+    } else if (atEnd) lines.scrollTop = lines.scrollHeight;
   }
 
   const matches = (line) => !search.value || line.textContent.toLowerCase().includes(search.value.toLowerCase());
