@@ -119,14 +119,16 @@ class Children:
     ) -> FineTuneJobStatus:
         """Delete the claim of a job that fails by its new `status` with nothing saved. Return the status that says so."""
         claim = unused_claim(finetunejob, observed, status)
-        live = claim and await self._kube.get(PVCS, finetunejob.namespace, claim)
-        if claim is None or (live and not is_our_claim(live, finetunejob)):
+        if claim is None:
             return status
-        if not live:
-            return without_output(status)
         try:
+            live = await self._kube.get(PVCS, finetunejob.namespace, claim)
+            if live is None:
+                return without_output(status)
+            if not is_our_claim(live, finetunejob):
+                return status
             await self._kube.delete(PVCS, finetunejob.namespace, claim, live["metadata"]["uid"])
-        except ForbiddenException as error:
+        except (*_LATER, *_NEVER) as error:  # rights that were taken away, a webhook, a policy: by none of them may a job not end
             logger.warning("%s: the claim %s stays: %s", finetunejob.key, claim, api_message(error))
             return status
         return without_claim(status, claim)

@@ -19,6 +19,7 @@ from kubernetes.aio.client.exceptions import ConflictException, NotFoundExceptio
 from finetune_api.base import JsonObject
 from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.insistent import end_all
 
 LEASES: Final = Kind("/apis/coordination.k8s.io/v1", "leases")
 
@@ -28,6 +29,8 @@ _ATTEMPTS: Final = 3
 """How many requests that are never answered fit into one duration."""
 _SKEW: Final = 0.1
 """Part of a duration that the holder leaves unused: clocks do not run alike."""
+_ENDING_SECONDS: Final = 10.0
+"""The work may take so long to end, since the reports under way are let end; what takes longer has not heard that it is over."""
 
 logger = logging.getLogger(__name__)
 
@@ -170,8 +173,7 @@ class Lease:
                 if not working.done():
                     await self._attempt()
         finally:
-            working.cancel()
-            await asyncio.wait([working])
+            await end_all([working], again=_ENDING_SECONDS)
         if not working.cancelled():
             working.result()
 

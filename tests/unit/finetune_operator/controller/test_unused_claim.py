@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import (
@@ -72,8 +73,14 @@ async def test_a_claim_of_that_name_that_another_made_is_not_touched(world: Worl
     assert world.status()["run"] == {"number": 1, "output": f"pvc://{CLAIM}"}
 
 
-async def test_where_the_operator_may_not_delete_the_claim_the_job_ends_all_the_same(world: World) -> None:  # noqa: F811
-    world.api.failures["delete persistentvolumeclaims"] = refusal(403, "no")
+@pytest.mark.parametrize("verb", ["get", "delete"])
+@pytest.mark.parametrize("status", [400, 403, 422], ids=["webhook", "rights", "policy"])
+async def test_where_the_operator_may_not_delete_the_claim_the_job_ends_all_the_same(
+    world: World,  # noqa: F811
+    verb: str,
+    status: int,
+) -> None:
+    world.api.failures[f"{verb} persistentvolumeclaims"] = refusal(status, "no")
 
     await fail(world, claim())
 

@@ -55,6 +55,8 @@ class Process:
 
     def __init__(self, server: FakeApi, name: str, log: list[tuple[float, str]]) -> None:
         self.name, self.log = name, log
+        self.deaf = False
+        """Whether its work does not hear the first cancellation."""
         self.connection = Connection(server)
         self.lease = Lease(
             self.connection, namespace="ns", name="op", identity=name, seconds=SECONDS, clock=lambda: self.now()
@@ -67,9 +69,17 @@ class Process:
     async def work(self) -> None:
         self.log.append((self.now(), f"{self.name} begins"))
         try:
-            await asyncio.Event().wait()
+            await self._until_told()
         finally:
             self.log.append((self.now(), f"{self.name} ends"))
+
+    async def _until_told(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if not self.deaf:
+                raise
+            await asyncio.Event().wait()
 
     async def end(self) -> None:
         self.task.cancel()
@@ -142,6 +152,24 @@ def test_one_whose_renewals_come_too_late_may_not_write_and_stands_by() -> None:
         await asyncio.sleep(2 * SECONDS)
 
     assert [what for _, what in story(tell)] == ["first begins", "first ends", "second begins"]
+
+
+def test_work_that_takes_the_end_for_something_else_is_ended_all_the_same_and_the_process_stands_by() -> None:
+    async def tell(first: Process, second: Process, server: FakeApi) -> None:
+        first.deaf = True
+        first.connection.answer = black_hole
+        await asyncio.sleep(60)
+        first.connection.answer = None
+        await second.end()
+        await asyncio.sleep(SECONDS)
+
+    assert [what for _, what in story(tell)] == [
+        "first begins",
+        "second begins",
+        "first ends",
+        "second ends",
+        "first begins",
+    ]
 
 
 def test_a_renewal_of_which_no_answer_came_is_no_loss() -> None:
