@@ -128,7 +128,8 @@ class Children:
             if not is_our_claim(live, finetunejob):
                 return status
             await self._kube.delete(PVCS, finetunejob.namespace, claim, live["metadata"]["uid"])
-        except (*_LATER, *_NEVER) as error:  # rights that were taken away, a webhook, a policy: by none of them may a job not end
+        except (*_LATER, *_NEVER) as error:
+            # Rights that were taken away, a webhook, a policy: the job ends all the same.
             logger.warning("%s: the claim %s stays: %s", finetunejob.key, claim, api_message(error))
             return status
         return without_claim(status, claim)

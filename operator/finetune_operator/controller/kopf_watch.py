@@ -15,6 +15,7 @@ import random
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -152,7 +153,8 @@ class _Life:
 
     def stop(self) -> None:
         """Have it end soon, from any thread and at any time."""
-        if not self._ended.done():
+        # Its loop is closed a moment before it has ended.
+        with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stopping.set)
 
     def _run(self) -> None:

@@ -33,6 +33,9 @@ _SHUT_DOWN = ("Terminated", Reason.NODE_SHUTDOWN, "Shutdown")
 _MISSED = (None, "", Reason.NODE_LOST, Reason.NODE_NOT_READY)
 """Why the control plane, which misses the node, says that a pod is not ready: kubelet always gives another reason."""
 
+_LONGEST_TEXT = 1024
+"""Of an annotation or image that a cache keeps. Ours are shorter; of others that bear our label there may be any number."""
+
 
 def trim_job(raw: JsonObject) -> JsonObject:
     """The part of a Job that a cache keeps: what this file and ownership.py read."""
@@ -66,7 +69,8 @@ def trim_pod(raw: JsonObject) -> JsonObject:
 
 
 def _trim_containers(pod: JsonObject) -> list[JsonObject]:
-    return [_only(each, "name", "image") for each in pod.get("containers") or [] if each["name"] == CONTAINER]
+    ours = [each for each in pod.get("containers") or [] if each["name"] == CONTAINER]
+    return [{name: str(each[name])[:_LONGEST_TEXT] for name in ("name", "image") if name in each} for each in ours]
 
 
 def _template(job: JsonObject) -> JsonObject:
@@ -77,6 +81,7 @@ def _template(job: JsonObject) -> JsonObject:
 
 def _trim_metadata(metadata: JsonObject) -> JsonObject:
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    texts = _only(annotations, ANNOTATION_REQUESTED, ANNOTATION_PROOF)
     plain = ("namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
     return {
         **_only(metadata, *plain),
@@ -84,7 +89,7 @@ def _trim_metadata(metadata: JsonObject) -> JsonObject:
         "labels": _only(labels, *_LABELS),
         # That there is a profile is enough to know.
         "annotations": {
-            **_only(annotations, ANNOTATION_REQUESTED, ANNOTATION_PROOF),
+            **{name: text for name, text in texts.items() if len(text) <= _LONGEST_TEXT},
             **({ANNOTATION_PROFILE: ""} if ANNOTATION_PROFILE in annotations else {}),
         },
     }

@@ -12,7 +12,7 @@ from aiohttp import web
 from kopf._cogs.clients.api import iter_jsonlines
 from kubernetes.aio.client import Configuration
 
-from finetune_operator.controller.kopf_watch import KopfWatch, Reading, session
+from finetune_operator.controller.kopf_watch import KopfWatch, Reading, _Life, session
 
 DEEP = "[" * 3000 + "]" * 3000
 
@@ -244,3 +244,16 @@ async def test_kopf_that_is_behind_is_told_to_begin_anew() -> None:
     await again.wait()
     task.cancel()
     await asyncio.wait([task])
+
+
+def test_to_end_kopf_in_the_moment_in_which_it_ends_by_itself_fails_nothing() -> None:
+    async def no_list(_: str | None) -> str:
+        raise AssertionError
+
+    reading = Reading(lambda _: True, no_list, lambda _: None)
+    life = _Life(Configuration(), [], reading, on_event=lambda *_: None)
+    life._loop.close()
+
+    life.stop()
+
+    assert not life._ended.done()
