@@ -13,6 +13,7 @@ from finetune.events import Event, recent_events
 from finetune.explanation import Explanation, explain
 from finetune.logs import LogLine, log_lines
 from finetune.manifest import FineTuneJob
+from finetune.notebook import job_html
 from finetune.result import Result, result_of
 from finetune.snapshot import Snapshot, read_snapshot
 from finetune.watching import watch_collection, watch_object
@@ -141,6 +142,10 @@ class AsyncJob:
         """Hold on to the job of `snapshot`."""
         self._client = client
         self.snapshot = snapshot
+
+    def _repr_html_(self) -> str:
+        """Show the job in a notebook as it was last seen: a notebook does not wait for what is asynchronous."""
+        return job_html(self.snapshot)
 
     @property
     def name(self) -> str:

@@ -23,6 +23,15 @@ _NEEDED: Final = ("torch", "transformers", "datasets", "accelerate", "evaluate")
 _STOPPED: Final = (ExitCode.STOPPED, -signal.SIGTERM, -signal.SIGINT)
 
 
+class LocalFailure(JobFailed):
+    """The run on this machine failed. The text is the trainer's reason, message and hint."""
+
+    def __init__(self, text: str, untold: str) -> None:
+        """`untold` is what the trainer has not printed already."""
+        super().__init__(text)
+        self.untold = untold
+
+
 @dataclass(frozen=True)
 class LocalRun:
     """What is to run here."""
@@ -94,7 +103,7 @@ def train(run: LocalRun, *, stdout: IO[Any] | int | None = None) -> LocalResult:
 
     Raises:
         Refused: The trainer's libraries are not installed.
-        JobFailed: With the trainer's reason, message and hint.
+        LocalFailure: With the trainer's reason, message and hint.
         KeyboardInterrupt: It was stopped, and has saved a checkpoint.
     """
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
@@ -107,7 +116,7 @@ def train(run: LocalRun, *, stdout: IO[Any] | int | None = None) -> LocalResult:
         raise KeyboardInterrupt(
             "the run has stopped; started again with the same output it goes on from its newest checkpoint"
         )
-    raise JobFailed(_failure(code, final))
+    raise _failure(code, final)
 
 
 def estimate(run: LocalRun) -> dict[str, Any]:
@@ -183,12 +192,20 @@ def _stopping(process: "subprocess.Popen[str]") -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _failure(code: int, final: FinalReport | None) -> str:
+def _failure(code: int, final: FinalReport | None) -> LocalFailure:
     failure = final.failure if final else None
     if failure is None:
-        return f"the trainer ended with code {code}"
+        text = f"the trainer ended with code {code}"
+        return LocalFailure(text, untold=text)
     cpu = "gpus: 0 (`finetune run --gpus 0`) trains on the CPU" if code == ExitCode.DEVICE else None
-    return "\n".join(filter(None, (f"{failure.reason}: {failure.message}", failure.hint, cpu)))
+    text, untold = (
+        "\n".join(filter(None, lines))
+        for lines in (
+            (f"{failure.reason}: {failure.message}", failure.hint, cpu),
+            (f"the run failed: {failure.reason}", cpu),
+        )
+    )
+    return LocalFailure(text, untold)
 
 
 def _environment(job: FineTuneJob) -> dict[str, str]:

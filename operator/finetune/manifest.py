@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -14,8 +14,6 @@ from finetune.errors import Refused
 from finetune_api import v1alpha1
 from finetune_api.base import JsonObject, LenientModel
 from finetune_api.v1alpha1 import API_VERSION, KIND, FineTuneJobSpec
-
-_KIND: Final = KIND
 
 
 class Metadata(LenientModel):
@@ -70,7 +68,7 @@ class FineTuneJob(v1alpha1.FineTuneJob):
     def to_manifest(self) -> JsonObject:
         """Return what kubectl could apply: only what was set, so that defaults stay the cluster's."""
         chosen = self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
-        return {"apiVersion": API_VERSION, "kind": _KIND, "metadata": {}, **chosen}
+        return {"apiVersion": API_VERSION, "kind": KIND, "metadata": {}, **chosen}
 
 
 def describe(error: ValidationError) -> str:

@@ -6,18 +6,9 @@ from html import escape
 from typing import Final
 
 from finetune.snapshot import Snapshot
-from finetune.summary import NOTHING, best, metric_name, why
+from finetune.summary import NOTHING, SHAPES, best, metric_name, why
 
 _WIDTH, _HEIGHT = 320, 96
-_SHAPES: Final = {
-    "Pending": "○",
-    "Queued": "○",
-    "Preparing": "◐",
-    "Running": "●",
-    "Suspended": "❙",
-    "Succeeded": "✓",
-    "Failed": "✕",
-}
 _LOSSES: Final = ("loss", "eval_loss")
 _MOST_CURVES: Final = 4
 
@@ -27,7 +18,7 @@ Points = Sequence[tuple[int, float]]
 def job_html(job: Snapshot) -> str:
     """Return the job as HTML: in the notebook's own colours, light or dark."""
     status, progress = job.status, job.status.progress
-    parts = [f"<b>{_SHAPES.get(job.phase, '')} {escape(job.phase)}</b> {escape(job.namespace)}/{escape(job.name)}"]
+    parts = [f"<b>{SHAPES[job.phase]} {escape(job.phase)}</b> {escape(job.namespace)}/{escape(job.name)}"]
     if progress is not None:
         steps = (
             f"{progress.step:,} of {progress.total_steps:,} steps"

@@ -8,6 +8,16 @@ from finetune_api.reasons import Reason
 from finetune_api.status import MetricValue
 
 NOTHING: Final = "–"
+SHAPES: Final = {
+    "Pending": "○",
+    "Queued": "○",
+    "Preparing": "◐",
+    "Running": "●",
+    "Suspended": "❙",
+    "Succeeded": "✓",
+    "Failed": "✕",
+}
+"""Of each phase: never is it told by a colour alone."""
 
 
 def most_urgent_first(jobs: Iterable[Snapshot]) -> list[Snapshot]:
@@ -28,6 +38,14 @@ def best(job: Snapshot) -> str:
         return f"{metric_name(chosen.metric)} {short_number(chosen.value)}"
     evaluated = [each for each in job.status.metrics if each.name.startswith("eval_") and each.name != "eval_loss"]
     return metric_text(evaluated[0]) if evaluated else NOTHING
+
+
+def loss_line(job: Snapshot, most: int) -> list[float]:
+    """Return at most `most` values of the loss, evenly chosen, the first and the last among them."""
+    values = [value for _, value in job.status.curves.points("loss")] if job.status.curves else []
+    if len(values) <= most:
+        return values
+    return [values[round(place * (len(values) - 1) / (most - 1))] for place in range(most)]
 
 
 def metric_text(metric: MetricValue) -> str:

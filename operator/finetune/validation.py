@@ -71,8 +71,7 @@ def find_problems(manifest: JsonObject, file: str, profile: NamedProfile | None,
     try:
         read = FineTuneJob.model_validate({key: value for key, value in manifest.items() if key != "status"})
     except ValidationError as error:
-        told = (_of_field(details, FineTuneJob) for details in error.errors(include_url=False))
-        return found + [Problem(file, job, field, message) for field, message in dict.fromkeys(told)]
+        return found + [Problem(file, job, field, message) for field, message in _told(error, FineTuneJob)]
     if profile is None:
         return found
     return found + [Problem(file, job, "", message) for message in _against(read, profile, namespace)]
@@ -94,8 +93,7 @@ def read_profile(documents: list[Any], file: str) -> NamedProfile:
     try:
         read = FineTuneProfile.model_validate({"spec": profiles[0].get("spec") or {}})
     except ValidationError as error:
-        told = (_of_field(details, FineTuneProfile) for details in error.errors(include_url=False))
-        lines = [f"{file}: {field}: {message}" for field, message in dict.fromkeys(told)]
+        lines = [f"{file}: {field}: {message}" for field, message in _told(error, FineTuneProfile)]
         raise Refused("\n".join(lines)) from error
     return NamedProfile(str(name or "default"), read.spec)
 
@@ -120,6 +118,16 @@ def _against(job: FineTuneJob, profile: NamedProfile, namespace: Namespace) -> I
     labels = {**(namespace.labels or {}), NAMESPACE_LABEL: profile.name, "kubernetes.io/metadata.name": namespace.name}
     spec = job.spec.model_copy(update={"profile": None})
     yield from violations(Request(spec, job.name, job.metadata.namespace or namespace.name, labels), rules)
+
+
+def _told(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, str]]:
+    """Path and message of each wrong field, and of each rule between fields that does not hold."""
+    told = []
+    for details in error.errors(include_url=False):
+        field, message = _of_field(details, model)
+        messages = details["ctx"]["messages"] if details["type"] == "rule" else [message]
+        told += [(field, each) for each in messages]
+    return list(dict.fromkeys(told))
 
 
 def _of_field(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:

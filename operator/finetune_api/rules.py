@@ -34,11 +34,11 @@ def enforce(value: T, *rules: Rule[T]) -> T:
     """Return the value if every rule holds.
 
     Raises:
-        PydanticCustomError: The message of the first rule that does not hold.
+        PydanticCustomError: The message of the first rule that does not hold; those of all are in its context, as `messages`.
     """
-    for rule in rules:
-        if rule.holds is not None and not rule.holds(value):
-            raise PydanticCustomError("rule", "{message}", {"message": rule.lead + rule.message})
+    broken = [rule.lead + rule.message for rule in rules if rule.holds is not None and not rule.holds(value)]
+    if broken:
+        raise PydanticCustomError("rule", "{message}", {"message": broken[0], "messages": broken})
     return value
 
 

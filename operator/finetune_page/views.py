@@ -7,7 +7,7 @@ from typing import Final
 from finetune.comparison import compare
 from finetune.manifest import to_yaml
 from finetune.snapshot import Snapshot
-from finetune.summary import best, needs_a_person, why
+from finetune.summary import best, loss_line, needs_a_person, why
 from finetune_api.base import JsonObject
 from finetune_api.curves import Curve
 from finetune_api.printable import printable
@@ -35,22 +35,12 @@ def row(job: Snapshot) -> JsonObject:
         "urgent": needs_a_person(job),
         "percent": progress.percent if progress else None,
         "etaSeconds": progress.eta_seconds if progress and not job.ended else None,
-        "loss": spark(job),
+        "loss": loss_line(job, SPARK_POINTS),
         "best": best(job),
         "why": why(job),
         "gpuSeconds": usage.gpu_seconds.total if usage else 0,
         "month": {"month": usage.month.month, "gpuSeconds": usage.month.gpu_seconds} if usage and usage.month else None,
     }
-
-
-def spark(job: Snapshot) -> list[float]:
-    """Return at most SPARK_POINTS values of the loss, evenly chosen, with the last."""
-    points = job.status.curves.points("loss") if job.status.curves else []
-    values = [value for _, value in points]
-    if len(values) <= SPARK_POINTS:
-        return values
-    stride = (len(values) - 1) / (SPARK_POINTS - 1)
-    return [values[round(place * stride)] for place in range(SPARK_POINTS)]
 
 
 def detail(job: Snapshot) -> JsonObject:

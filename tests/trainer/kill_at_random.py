@@ -30,6 +30,7 @@ from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.progress.state import RunState
+from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage.claim import claim_output, open_output
 from finetune_trainer.storage.layout import OPTIMIZER, TRAINER_STATE
 from finetune_trainer.storage.output import Output
@@ -116,7 +117,9 @@ def last_told(path: Path) -> list[list[Any]]:
 
 def save_without_end(config: RunConfig, output: Output, store: CheckpointStore, told: Path, ready: int) -> None:
     history, stop = History(output.history, output.history_changed), StopSignal(before_exit=lambda: None)
-    progress = RunProgress.of(config, output, store, history, ToldState(told), stop)
+    progress = RunProgress.of(
+        config, BatchPlan.from_settings(config.training.batch_size, {}), output, store, history, ToldState(told), stop
+    )
     progress.resume()
     claim_output(output, config.identity())
     store.begin()

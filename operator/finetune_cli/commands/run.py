@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from finetune.errors import Refused
-from finetune.local import LocalRun, plan_run, train
+from finetune.errors import JobFailed, Refused
+from finetune.local import LocalFailure, LocalRun, plan_run, train
 from finetune.manifest import FineTuneJob, read_file
 from finetune_cli.options import Output
 from finetune_cli.output import error_console, write
@@ -33,7 +33,10 @@ def run(file: File, into: Into = None, volume: Volume = None, gpus: Gpus = None,
     for note in planned.notes:
         error_console().print(f"note: {note}")
     # stdout is a program's, where it asks for JSON or YAML.
-    result = train(planned, stdout=sys.stderr if output else None)
+    try:
+        result = train(planned, stdout=sys.stderr if output else None)
+    except LocalFailure as failure:
+        raise JobFailed(failure.untold) from None
     if output:
         model = {"output": str(result.output), "model": str(result.model)}
         write(output, {"metrics": result.metrics, **model, "resumedFromStep": result.report.resumed_from_step})

@@ -1,6 +1,5 @@
 """Curves in a terminal: in braille by plotille, or as a sparkline in one line."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -8,15 +7,15 @@ from plotille import Figure
 from rich.text import Text
 
 Points = Sequence[tuple[int, float]]
-"""Steps and values."""
+"""Steps and values, all of them finite."""
 
 COLOURS: Final = ("blue", "magenta", "green", "yellow", "cyan", "red", "white", "bright_black")
 """Of curves that lie over each other, in their order."""
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _AXES: Final = 4
 """Lines of plotille's frame."""
-_MARGIN: Final = 22
-"""Columns of plotille's axes."""
+_MARGIN: Final = 23
+"""Columns of plotille's axes, with the name of the lower one."""
 
 
 def draw(curves: Mapping[str, Points], *, width: int, lines: int = 12, y_label: str = "") -> Text:
@@ -36,25 +35,19 @@ def draw(curves: Mapping[str, Points], *, width: int, lines: int = 12, y_label: 
     steps = [step for points in curves.values() for step, _ in points]
     figure.set_x_limits(min_=min(steps), max_=max(max(steps), min(steps) + 1))
     for colour, points in zip(COLOURS, curves.values(), strict=False):
-        finite = [(step, value) for step, value in points if math.isfinite(value)]
-        if finite:
-            figure.plot([step for step, _ in finite], [value for _, value in finite], lc=_OF_PLOTILLE[colour])
+        if points:
+            figure.plot([step for step, _ in points], [value for _, value in points], lc=_OF_PLOTILLE[colour])
     return Text.from_ansi(figure.show(legend=False))
 
 
 _OF_PLOTILLE: Final = {name: name.replace("bright_black", "black") for name in COLOURS}
 
 
-def sparkline(values: Sequence[float], width: int = 7) -> str:
-    """Return the values as bars of one character, thinned to `width` of them; the last one is kept."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return ""
-    count = min(width, len(finite))
-    chosen = [finite[round(place * (len(finite) - 1) / max(1, count - 1))] for place in range(count)]
-    low, high = min(finite), max(finite)
+def sparkline(values: Sequence[float]) -> str:
+    """Return each of the values as a bar of one character."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
     span = high - low
-    return "".join(_LEVELS[round((value - low) / span * (len(_LEVELS) - 1)) if span else 0] for value in chosen)
+    return "".join(_LEVELS[round((value - low) / span * (len(_LEVELS) - 1)) if span else 0] for value in values)
 
 
 def _label(value: object, chars: int, delta: object, left: bool = False) -> str:

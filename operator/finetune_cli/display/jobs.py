@@ -9,7 +9,7 @@ from rich.text import Text
 
 from finetune.snapshot import Snapshot
 from finetune.summary import best, why
-from finetune_cli.display.words import duration, gpu_hours, loss_line, phase_text, progress_bar
+from finetune_cli.display.words import duration, gpu_hours, loss_bars, phase_text, progress_bar
 
 _WHY: Final = "WHY / WHAT NEXT"
 _COLUMNS: Final = ("NAMESPACE", "NAME", "PHASE", "PROGRESS", "LOSS", "BEST", _WHY, "GPU-H", "AGE")
@@ -51,7 +51,7 @@ def _cells(job: Snapshot, now: datetime) -> dict[str, Text]:
         "NAME": Text(job.name),
         "PHASE": phase_text(job),
         "PROGRESS": Text(progress_bar(job)),
-        "LOSS": Text(loss_line(job)),
+        "LOSS": Text(loss_bars(job)),
         "BEST": Text(best(job)),
         _WHY: Text(why(job)),
         "GPU-H": Text(gpu_hours(job)),

@@ -6,27 +6,26 @@ from typing import Final
 from rich.text import Text
 
 from finetune.snapshot import Snapshot
-from finetune.summary import NOTHING
+from finetune.summary import NOTHING, SHAPES, loss_line
 from finetune_cli.display.curve import sparkline
 
-SHAPES: Final = {
-    "Pending": ("○", "yellow"),
-    "Queued": ("○", "yellow"),
-    "Preparing": ("◐", "cyan"),
-    "Running": ("●", "blue"),
-    "Suspended": ("❙", "magenta"),
-    "Succeeded": ("✓", "green"),
-    "Failed": ("✕", "red"),
+_COLOURS: Final = {
+    "Pending": "yellow",
+    "Queued": "yellow",
+    "Preparing": "cyan",
+    "Running": "blue",
+    "Suspended": "magenta",
+    "Succeeded": "green",
+    "Failed": "red",
 }
-"""A phase has a shape and a colour, never a colour alone."""
+_SPARK_POINTS: Final = 7
 _BLOCKS: Final = 10
 _UNITS: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 def phase_text(job: Snapshot) -> Text:
     """Return shape and phase in the phase's colour."""
-    shape, colour = SHAPES[job.phase]
-    return Text(f"{shape} {job.phase}", style=colour)
+    return Text(f"{SHAPES[job.phase]} {job.phase}", style=_COLOURS[job.phase])
 
 
 def progress_bar(job: Snapshot, blocks: int = _BLOCKS) -> str:
@@ -39,10 +38,9 @@ def progress_bar(job: Snapshot, blocks: int = _BLOCKS) -> str:
     return f"{'█' * full}{'░' * (blocks - full)} {progress.percent:3d} %{left}"
 
 
-def loss_line(job: Snapshot, width: int = 7) -> str:
+def loss_bars(job: Snapshot) -> str:
     """Return the curve of the loss as bars of a character."""
-    curves = job.status.curves
-    return sparkline([value for _, value in curves.points("loss")], width) if curves else ""
+    return sparkline(loss_line(job, _SPARK_POINTS))
 
 
 def gpu_hours(job: Snapshot) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 from xml.etree import ElementTree
 
+from finetune.async_client import AsyncClient, AsyncJob
 from finetune.notebook import chart, job_html
 from finetune.snapshot import Snapshot, read_snapshot
 
@@ -67,3 +68,9 @@ def test_curves_without_a_finite_number_are_left_out_and_one_point_is_a_dot() ->
 
     assert chart("loss", []) == chart("loss", [(1, float("nan")), (2, float("inf"))]) == ""
     assert one.find(".//circle").attrib["cx"] == "4.0"  # type: ignore[union-attr]
+
+
+def test_an_asynchronous_job_shows_itself_as_it_was_last_seen() -> None:
+    seen = snapshot({"phase": "Running"})
+
+    assert AsyncJob(AsyncClient(), seen)._repr_html_() == job_html(seen)

@@ -73,6 +73,17 @@ def test_every_wrong_field_is_named_with_what_it_takes() -> None:
     ]
 
 
+def test_every_rule_that_does_not_hold_between_the_fields_of_a_section_is_told() -> None:
+    evaluation = {"strategy": "steps", "patience": 3}
+
+    problems = find_problems(manifest({**BASE, "evaluation": evaluation}), "a.yaml", None, ANYWHERE)
+
+    assert [(problem.field, problem.message) for problem in problems] == [
+        ("spec.evaluation", "steps is required with strategy 'steps', and only then"),
+        ("spec.evaluation", "patience needs bestMetric"),
+    ]
+
+
 def test_a_manifest_without_any_of_its_parts_is_a_problem_and_no_crash() -> None:
     found = {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneJob", "metadata": "none"}
 

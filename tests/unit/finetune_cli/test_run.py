@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from finetune.local import LocalResult, LocalRun
+from finetune.local import LocalFailure, LocalResult, LocalRun
 from finetune_api.report import FinalReport
 from finetune_cli.app import app
 
@@ -72,3 +72,18 @@ def test_programs_get_metrics_and_places_as_json(here: Path, monkeypatch: pytest
         "resumedFromStep": None,
     }
     assert (seen[0].volumes, seen[0].config.gpus) == ({"quickstart": here / "files"}, 0)
+
+
+def test_what_the_trainer_has_told_of_its_failure_is_not_told_again(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: object, **__: object) -> LocalResult:
+        raise LocalFailure("ColumnNotFound: no column 'tag'\ndid you mean 'tags'?", "the run failed: ColumnNotFound")
+
+    monkeypatch.setattr(sys.modules["finetune_cli.commands.run"], "train", train)
+
+    ended = CliRunner().invoke(app, ["run", str(QUICKSTART), "--volume", f"quickstart={here / 'files'}"])
+
+    assert ended.exit_code == 1
+    assert ended.stderr.splitlines()[-1] == "the run failed: ColumnNotFound"
+    assert "no column" not in ended.stderr

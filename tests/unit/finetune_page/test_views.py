@@ -2,7 +2,7 @@
 
 from finetune.snapshot import Snapshot, read_snapshot
 from finetune_api.base import JsonObject
-from finetune_page.views import SPARK_POINTS, comparison_of, curves, detail, manifest, row, spark
+from finetune_page.views import SPARK_POINTS, comparison_of, curves, detail, manifest, row
 
 CURVES = {
     "stepsPerEpoch": "2.5",
@@ -92,7 +92,7 @@ def test_the_line_of_a_row_has_the_first_and_the_last_of_many_points() -> None:
         }
     }
 
-    points = spark(job(phase="Running", curves=many))
+    points = row(job(phase="Running", curves=many))["loss"]
 
     assert (len(points), points[0], points[-1]) == (SPARK_POINTS, 1, 100)
 

@@ -11,7 +11,6 @@ from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.progress.best import EarlyStop, best_metric, early_stop
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.state import RunState, format_number
-from finetune_trainer.settings.arguments import check_arguments
 from finetune_trainer.settings.batch_plan import BatchPlan, describe
 
 logger = logging.getLogger(__name__)
@@ -20,8 +19,8 @@ logger = logging.getLogger(__name__)
 class Adjustments:
     """The adjustments of one run, as its history has them."""
 
-    def __init__(self, config: RunConfig, history: History, state: RunState) -> None:
-        self._asked = BatchPlan.from_settings(config.training.batch_size, check_arguments(config.training.arguments))
+    def __init__(self, config: RunConfig, asked: BatchPlan, history: History, state: RunState) -> None:
+        self._asked = asked
         self._best_metric = best_metric(config.evaluation)
         self._patience = config.evaluation.patience
         self._history = history

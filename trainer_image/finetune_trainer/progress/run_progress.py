@@ -14,6 +14,7 @@ from finetune_trainer.progress.history import History
 from finetune_trainer.progress.pace import completed
 from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.progress.state import RunState
+from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage.output import Output
 
 
@@ -34,6 +35,7 @@ class RunProgress:
     def of(
         cls,
         config: RunConfig,
+        asked: BatchPlan,
         output: Output,
         store: CheckpointStore,
         history: History,
@@ -41,10 +43,10 @@ class RunProgress:
         stop: StopSignal,
         processes: Processes | None = None,
     ) -> "RunProgress":
-        """Put the parts together for the run of `config` in `output`."""
+        """Put the parts together for the run of `config` in `output`, whose settings ask for the batches `asked`."""
         processes = processes or Processes()
         checkpointing = Checkpointing(output, store, history, state, best_metric(config.evaluation), processes)
-        adjustments = Adjustments(config, history, state)
+        adjustments = Adjustments(config, asked, history, state)
         recorder = Recorder(
             history, state, stop, checkpointing, adjustments, config.training.learning_rate, main=processes.is_main
         )

@@ -69,11 +69,17 @@ class _Left:
 
 
 def open_run(
-    config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal, processes: Processes, own: Path
+    config: RunConfig,
+    asked: BatchPlan,
+    volumes: Volumes,
+    state: RunState,
+    stop: StopSignal,
+    processes: Processes,
+    own: Path,
 ) -> Opened:
     """Open the output of a run with its checkpoints and its history, and go on from the newest checkpoint if there is one.
 
-    The main process alone writes there. The others know of it, and have a history below `own`.
+    The main process alone writes there. The others know of it, and have a history below `own`. `asked` are the batches of the settings.
 
     Raises:
         TrainerError: OUTPUT when it cannot be written or holds another run; INTERNAL when it cannot be reached;
@@ -104,7 +110,7 @@ def open_run(
     else:
         (own / HISTORY).write_text(left.history, encoding="utf-8")
         history = History(own / HISTORY)
-    progress = RunProgress.of(config, output, store, history, state, stop, processes)
+    progress = RunProgress.of(config, asked, output, store, history, state, stop, processes)
     progress.resume()
     batch = left.hint or progress.adjustments.batch
     before = batch.processes or left.saved_by or processes.count

@@ -10,6 +10,7 @@ from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.progress.state import RunState
+from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage.local_output import LocalOutput
 
 RUN: dict[str, Any] = {"configDigest": "sha256:1", "jobUid": None}
@@ -38,7 +39,15 @@ class Run:
         self.store.find()
         self.history = History(folder / "history.jsonl")
         stop = StopSignal(before_exit=lambda: None)
-        self.progress = RunProgress.of(config, output, self.store, self.history, self.state, stop)
+        self.progress = RunProgress.of(
+            config,
+            BatchPlan.from_settings(config.training.batch_size, {}),
+            output,
+            self.store,
+            self.history,
+            self.state,
+            stop,
+        )
         self.recorder, self.checkpointing = self.progress.recorder, self.progress.checkpointing
         self.progress.resume()
         self.store.begin()
