@@ -107,6 +107,7 @@ def _verify(artifact: Artifact, folder: Path) -> None:
             raise NotVerified(f"the manifest of {artifact.uri} is not the one that the trainer wrote")
         listed: dict[str, Any] = json.loads(manifest.read_text())["files"]
         wrong = [name for name, file in listed.items() if not _is(folder / name, file["sha256"])]
+        wrong += sorted({path.relative_to(folder).as_posix() for path in _files(folder)} - {*listed, _MANIFEST})
         if wrong:
             raise NotVerified(f"files of {artifact.uri} are not those that the trainer wrote: {', '.join(wrong)}")
     elif _digest(folder) != artifact.digest:
@@ -119,9 +120,12 @@ def _is(path: Path, digest: str) -> bool:
 
 def _digest(folder: Path) -> str:
     """`sha256:…` over the lines that `sha256sum` prints for the files of a model, in their order."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    lines = "".join(f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    lines = "".join(f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder))
     return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _sha256(path: Path) -> str:

@@ -89,6 +89,20 @@ def test_a_checkpoint_arrives_with_every_file_of_its_manifest(
         download(known, artifact_of(known, chosen), tmp_path / "again")
 
 
+def test_a_file_that_somebody_put_beside_those_of_a_checkpoint_is_not_kept(
+    bucket: S3, written: Path, tmp_path: Path
+) -> None:
+    sealed = seal(written, {}, 5, 1.0)
+    uri = upload(bucket, written)
+    bucket.write("download/modeling.py", b"import os")
+    known = job(checkpoints=[{"step": 5, "uri": uri, "digest": sealed.digest}])
+
+    with pytest.raises(NotVerified, match=r"not those that the trainer wrote: modeling\.py"):
+        download(known, artifact_of(known, "5"), tmp_path / "checkpoint")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["written"]
+
+
 def test_a_manifest_that_somebody_made_up_is_not_believed(bucket: S3, written: Path, tmp_path: Path) -> None:
     sealed = seal(written, {}, 5, 1.0)
     uri = upload(bucket, written)
