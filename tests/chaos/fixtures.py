@@ -100,6 +100,8 @@ def scene(release: Release, folder: Path, **settings: str) -> Iterator[Scene]:
     space.create()
     proxy = Proxy(release.kubeconfig)
     api = Api(cluster.kubeconfig)
+    mounts = folder / "mounts"
+    mounts.mkdir()
     with proxy.running():
         environment = {
             "PATH": os.environ["PATH"],
@@ -118,7 +120,7 @@ def scene(release: Release, folder: Path, **settings: str) -> Iterator[Scene]:
             **{_PREFIX + name: value for name, value in settings.items()},
         }
         made = Scene(
-            space, proxy, OperatorProcess(environment, folder / "operator.log"), Kubelet(api, space.namespace), History(api, space.namespace)
+            space, proxy, OperatorProcess(environment, folder / "operator.log"), Kubelet(api, space.namespace, mounts), History(api, space.namespace)
         )  # fmt: skip
         made.history.start()
         made.kubelet.start()

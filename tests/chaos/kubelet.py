@@ -1,30 +1,30 @@
 """A node without containers: it binds pods, and says of each what the test wants its trainer to have done.
 
-A pod reports over HTTPS with a token of its own, as the trainer does, and leaves its final report in the termination message.
+A pod reports by the trainer's own connection, which stays open, with a token of the pod and what it mounts of the endpoint's
+authority, and leaves its final report in the termination message.
 """
 
+import http.client
 import json
-import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from urllib3.exceptions import HTTPError
 
 from devcluster.testing.api import MERGE, Api
-from finetune_api.report import AUDIENCE, ENV_SERVER_URL
+from finetune_api.report import AUDIENCE, ENV_CA_CERT, ENV_SERVER_URL
+from finetune_trainer.progress.endpoint import Endpoint, Refused
 
 NODE: Final = "chaos"
 STEPS: Final = 40
 _TICK_SECONDS = 0.05
-_ANYBODY = ssl.create_default_context()
-_ANYBODY.check_hostname = False
-_ANYBODY.verify_mode = ssl.CERT_NONE
+_MOUNT_SECONDS = 1.0
+"""A real kubelet takes up to a minute until a pod sees what a ConfigMap holds now."""
 
 
 @dataclass
@@ -36,7 +36,9 @@ class _Run:
     last_step: int
     exit_code: int
     resumed_from: int
-    token: str
+    endpoint: Endpoint
+    mounted: float
+    """When what it mounts was written last."""
     done: float = 0.0
     """Steps since it began."""
     sequence: int = 0
@@ -51,6 +53,8 @@ class Kubelet:
 
     api: Api
     namespace: str
+    folder: Path
+    """Of what pods mount."""
     seconds_a_step: float = 0.02
     report_seconds: float = 0.2
     steps: int = STEPS
@@ -59,6 +63,7 @@ class Kubelet:
     _saved: dict[str, int] = field(default_factory=dict)
     _ended: set[str] = field(default_factory=set)
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _reporting: threading.Lock = field(default_factory=threading.Lock)
     uids: dict[str, set[str]] = field(default_factory=dict)
     """The uids of all pods that ever trained, by the uid of their FineTuneJob."""
     answers: Counter[int] = field(default_factory=Counter)
@@ -79,6 +84,13 @@ class Kubelet:
             self._train(run, 1)
             self._report(run)
 
+    def step_of(self, job: str) -> int:
+        """How far the pods of a FineTuneJob are that train now, by its uid."""
+        runs = [*self._runs.values()]
+        return max(
+            (run.step for run in runs if run.pod["metadata"]["labels"]["finetune.dev/job-uid"] == job), default=0
+        )
+
     def stop(self) -> None:
         """End the thread; pods stay as they are."""
         self._stopping.set()
@@ -88,15 +100,17 @@ class Kubelet:
         while not self._stopping.wait(_TICK_SECONDS):
             try:
                 listed = self.api("GET", f"/api/v1/namespaces/{self.namespace}/pods")
+                if listed.code == 200:
+                    self._look_at([pod for pod in listed.body["items"] if _is_for_us(pod)])
             except HTTPError:
-                continue
-            if listed.code != 200:
-                continue
-            there = {pod["metadata"]["uid"]: pod for pod in listed.body["items"]}
-            for uid in self._runs.keys() - there.keys():
-                del self._runs[uid]
-            for uid, pod in there.items():
-                self._look_after(uid, pod)
+                continue  # The API server is away.
+
+    def _look_at(self, pods: list[dict[str, Any]]) -> None:
+        there = {pod["metadata"]["uid"]: pod for pod in pods}
+        for uid in self._runs.keys() - there.keys():
+            self._runs.pop(uid).endpoint.close()
+        for uid, pod in there.items():
+            self._look_after(uid, pod)
 
     def _look_after(self, uid: str, pod: dict[str, Any]) -> None:
         job = pod["metadata"].get("labels", {}).get("finetune.dev/job-uid", "")
@@ -113,6 +127,9 @@ class Kubelet:
             self._remove(pod)
             return
         self._train(run, _TICK_SECONDS / self.seconds_a_step)
+        if time.monotonic() - run.mounted >= _MOUNT_SECONDS and run.endpoint.ca_cert:
+            run.mounted = time.monotonic()
+            self._write_authority(pod, run.endpoint.ca_cert)
         if time.monotonic() - run.reported >= self.report_seconds:
             self._report(run)
         if uid not in self._ended and run.step >= run.last_step:
@@ -134,6 +151,7 @@ class Kubelet:
                 "target": target,
             }
             self.api("POST", f"{self._path(pod)}/binding", binding)
+        endpoint = self._mount(uid, pod)
         labels = pod["metadata"]["labels"]
         checks = labels["app.kubernetes.io/component"] == "preflight"
         fails = labels["finetune.dev/job-name"].endswith("-resumes") and job not in self.uids and not checks
@@ -141,18 +159,35 @@ class Kubelet:
             self.uids.setdefault(job, set()).add(uid)
         begun = self._saved.get(job, 0)
         last = 0 if checks else self.steps // 2 if fails else self.steps
-        token = self.api(
+        self._runs[uid] = _Run(pod, begun, last, 1 if fails else 0, begun, endpoint, time.monotonic())
+        self._status(pod, "Running", {"running": {"startedAt": _now()}})
+
+    def _mount(self, uid: str, pod: dict[str, Any]) -> Endpoint:
+        """Write the pod's token and the authority, and return where it reports to."""
+        (container,) = pod["spec"]["containers"]
+        environment = {each["name"]: each.get("value", "") for each in container["env"]}
+        name = pod["metadata"]["name"]
+        bound = {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}
+        made = self.api(
             "POST",
             f"/api/v1/namespaces/{self.namespace}/serviceaccounts/default/token",
-            {
-                "spec": {
-                    "audiences": [AUDIENCE],
-                    "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"], "uid": uid},
-                }
-            },
-        ).body["status"]["token"]
-        self._runs[uid] = _Run(pod, begun, last, 1 if fails else 0, begun, token)
-        self._status(pod, "Running", {"running": {"startedAt": _now()}})
+            {"spec": {"audiences": [AUDIENCE], "boundObjectRef": bound}},
+        )
+        token, authority = self.folder / f"{uid}-token", self.folder / f"{uid}-{Path(environment[ENV_CA_CERT]).name}"
+        token.write_text(made.body["status"]["token"])
+        self._write_authority(pod, authority)
+        return Endpoint(environment[ENV_SERVER_URL], authority, token)
+
+    def _write_authority(self, pod: dict[str, Any], file: Path) -> None:
+        """Write what the mounted ConfigMaps hold of it now. Where there is none the file stays as it is, as a mounted one does."""
+        name = file.name.removeprefix(f"{pod['metadata']['uid']}-")
+        for volume in pod["spec"]["volumes"]:
+            for source in volume.get("projected", {}).get("sources", [volume]):
+                if "configMap" in source:
+                    path = f"/api/v1/namespaces/{self.namespace}/configmaps/{source['configMap']['name']}"
+                    held = (self.api("GET", path).body.get("data") or {}).get(name)
+                    if held is not None:
+                        file.write_text(held)
 
     def _state(self, run: _Run) -> dict[str, Any]:
         saved = self._saved.get(run.pod["metadata"]["labels"]["finetune.dev/job-uid"], 0)
@@ -175,18 +210,14 @@ class Kubelet:
     def _report(self, run: _Run) -> None:
         run.reported = time.monotonic()
         run.sequence += 1
-        (container,) = run.pod["spec"]["containers"]
-        url = next(each["value"] for each in container["env"] if each["name"] == ENV_SERVER_URL)
         body = {"report": {"sequence": run.sequence, "stage": "Training", **self._state(run)}}
-        request = urllib.request.Request(  # noqa: S310
-            url, json.dumps(body).encode(), {"Authorization": f"Bearer {run.token}", "Content-Type": "application/json"}
-        )
         try:
-            urllib.request.urlopen(request, timeout=2, context=_ANYBODY).close()  # noqa: S310
+            with self._reporting:
+                run.endpoint.post(json.dumps(body).encode(), timeout=2)
             status = 200
-        except urllib.error.HTTPError as error:
-            status = error.code
-        except OSError:
+        except Refused as error:
+            status = error.status
+        except (OSError, ValueError, http.client.HTTPException):
             status = 0  # The operator is away, as it is the half of the time here.
         self.answers[status] += 1
         if status == 403 and run.taken:
@@ -197,6 +228,7 @@ class Kubelet:
     def _end(self, run: _Run, code: int) -> None:
         uid = run.pod["metadata"]["uid"]
         self._ended.add(uid)
+        run.endpoint.close()
         del self._runs[uid]
         final: dict[str, Any] = {"exitCode": code, **self._state(run)}
         if code == 0:
@@ -231,6 +263,10 @@ class Kubelet:
 
     def _path(self, pod: dict[str, Any]) -> str:
         return f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}"
+
+
+def _is_for_us(pod: dict[str, Any]) -> bool:
+    return bool(pod["spec"].get("nodeSelector", {}).get(NODE, "true") == "true")
 
 
 def _now() -> str:

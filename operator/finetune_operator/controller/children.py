@@ -242,7 +242,7 @@ class Children:
             entry.restored = stuck
         authority = CONFIG_MAPS, build_authority(finetunejob.namespace, pod_defaults.ca)
         await self._shared.ensure(finetunejob.namespace, [authority], anew=False)
-        return replace(observed, job=await self._patch(finetunejob, job, patch))
+        return replace(observed, job=await self._patch(finetunejob, job, self._own_jobs.adopt(patch, job, finetunejob)))
 
     async def _restore(self, finetunejob: FineTuneJob, children: Manifests, entry: Entry) -> None:
         """Make ConfigMap, NetworkPolicies and Service again where they were deleted.

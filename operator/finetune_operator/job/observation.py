@@ -50,6 +50,8 @@ class JobState:
     """What its pods run."""
     requested: str | None = None
     """The annotation with what the operator last requested."""
+    proof: str | None = None
+    """The annotation by which the operator knows that it made the Job."""
     keeps_profile: bool = False
     """Whether it has an annotation with the profile that it was made under."""
     deleting: bool = False

@@ -11,6 +11,7 @@ from finetune_api.reasons import Reason
 from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import ANNOTATION_PROFILE, ANNOTATION_PROOF
+from finetune_operator.job.observation import JobState
 from finetune_operator.job.ownership import is_ours
 from finetune_operator.job.proof import is_older, is_proven, job_proof
 
@@ -29,6 +30,15 @@ class OwnJobs:
         if kept is not None:
             annotations[ANNOTATION_PROFILE] = json.dumps(kept.to_wire(), sort_keys=True, separators=(",", ":"))
         return {**job, "metadata": {**metadata, "annotations": {**metadata["annotations"], **annotations}}}
+
+    def adopt(self, patch: JsonObject | None, job: JobState, finetunejob: FineTuneJob) -> JsonObject | None:
+        """Return the patch of an own Job with its proof, where it has none of a key that is known: its status may not tell of it later."""
+        proofs = [job_proof(job.name, finetunejob.uid, key) for key in self._keys()]
+        if job.proof in proofs:
+            return patch
+        metadata = (patch or {}).get("metadata", {})
+        annotations = {**metadata.get("annotations", {}), ANNOTATION_PROOF: proofs[0]}
+        return {**(patch or {}), "metadata": {**metadata, "annotations": annotations}}
 
     def is_own(self, job: JsonObject, finetunejob: FineTuneJob) -> bool:
         """Whether the operator made this Job for the FineTuneJob."""

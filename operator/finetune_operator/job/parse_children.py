@@ -111,6 +111,7 @@ def parse_job(raw: JsonObject) -> JobState:
         queue=(metadata.get("labels") or {}).get(LABEL_QUEUE),
         image=_text((_named(_template(spec).get("containers")) or {}).get("image")),
         requested=(metadata.get("annotations") or {}).get(ANNOTATION_REQUESTED),
+        proof=(metadata.get("annotations") or {}).get(ANNOTATION_PROOF),
         keeps_profile=ANNOTATION_PROFILE in (metadata.get("annotations") or {}),
         deleting="deletionTimestamp" in metadata,
         end=_end(status),

@@ -9,6 +9,7 @@ from finetune_api.status import AppliedProfile
 from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
 from finetune_operator.job.names import ANNOTATION_PROFILE, ANNOTATION_PROOF
 from finetune_operator.job.own_jobs import OwnJobs
+from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.proof import is_proven, job_proof, prove_older, prove_profile
 
 KEYS = [b"a newer key", PROOF_KEY]
@@ -90,6 +91,25 @@ def test_a_sealed_job_is_known_later_and_holds_what_its_finetunejob_keeps() -> N
     assert not LATER.has_proof(sealed, "of an earlier yelp")
     assert LATER.kept_by(sealed, with_status()) == KEPT
     assert sealed["metadata"]["annotations"]["other"] == "stays"
+
+
+def test_a_job_from_before_is_given_its_proof_and_one_that_has_it_nothing() -> None:
+    unproven = merged(job(), OWNED)
+    unproven["metadata"]["annotations"] = {"other": "stays"}
+    held, resumed = with_status(phase="Suspended"), with_status(phase="Pending")
+
+    patch = OWN.adopt(
+        {"metadata": {"annotations": {"requested": "x"}}, "spec": {"suspend": False}}, parse_job(unproven), held
+    )
+    adopted = merged(unproven, patch or {})
+
+    assert (OWN.is_own(unproven, held), OWN.is_own(unproven, resumed), OWN.is_own(adopted, resumed)) == (
+        True,
+        False,
+        True,
+    )
+    assert adopted["metadata"]["annotations"].keys() == {"other", "requested", ANNOTATION_PROOF}
+    assert OWN.adopt(None, parse_job(adopted), resumed) is None
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", KEPT.model_copy(update={"settings": "{}"}).model_dump_json()])
