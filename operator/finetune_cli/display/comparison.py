@@ -15,7 +15,7 @@ from finetune_cli.display.curve import COLOURS, draw
 def comparison_view(comparison: Comparison, width: int) -> RenderableType:
     """Return a table of what differs, what came of it and what it cost, and the curves over each other."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
+    table.add_column("", overflow="fold")
     for name, colour in zip(comparison.names, COLOURS, strict=False):
         table.add_column(Text(name, style=colour), overflow="fold")
     for title, rows in (("settings", comparison.settings), ("metrics", comparison.metrics), ("cost", comparison.cost)):
