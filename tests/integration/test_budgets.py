@@ -105,3 +105,38 @@ def let_a_month_pass(space: Space, name: str) -> None:
     month = {"month": {"month": "2020-01", "gpuSeconds": 2000}}
     patch = json.dumps({"status": {"usage": month}})
     space.kubectl("patch", "ftj", name, "--subresource=status", "--type=merge", "-p", patch)
+
+
+def test_usage_is_that_of_all_pods_over_attempts_of_which_the_operator_missed_one(
+    node: PlayedNode, operator_process: OperatorProcess
+) -> None:
+    space, name = node.space, "counted"
+    space.apply(on_gpus(node, name))
+    pods: list[str] = []
+    ran: list[int] = []
+
+    def begin(seconds: int) -> datetime:
+        """An attempt runs that began so long ago."""
+        since = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=seconds)
+        pods.append(node.pod_of(name, pods))
+        node.run(pods[-1], since)
+        return since
+
+    def end(since: datetime, code: int) -> None:
+        until = datetime.now(UTC).replace(microsecond=0)
+        node.end(pods[-1], code, since, until)
+        ran.append(int((until - since).total_seconds()))
+
+    since = begin(990)
+    space.until(name, lambda status: len(status.get("attempts", [])) == 1, "its first attempt")
+    operator_process.end()
+    end(since, 143)
+    end(begin(485), 1)
+    operator_process.start()
+    end(begin(1479), 0)
+    status = space.end_of(name)
+
+    assert status["phase"] == "Succeeded"
+    assert [each["podSeconds"] for each in status["attempts"]] == ran
+    assert status["usage"]["podSeconds"] == pytest.approx(sum(ran), rel=0.01)
+    assert status["usage"]["gpuSeconds"]["total"] == 2 * status["usage"]["podSeconds"]
