@@ -25,8 +25,9 @@ class Portal:
             raise
 
     def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
-        """Yield what the iterator yields, and close it at the end."""
+        """Yield what the iterator yields, and close it at the end, or with the portal if that is closed before."""
         done = object()
+        loop = self._running()
 
         async def next_item() -> T | object:
             return await anext(items, done)
@@ -39,11 +40,14 @@ class Portal:
             while (item := self.run(next_item())) is not done:
                 yield item  # type: ignore[misc]
         finally:
-            self.run(close())
+            # Whoever was interrupted in the loop over the items may drop them after the portal was closed, with which they were.
+            if self._loop is loop:
+                self.run(close())
 
     def close(self) -> None:
-        """End the thread."""
+        """Close what is still iterated, and end the thread."""
         if self._loop is not None:
+            self.run(self._loop.shutdown_asyncgens())
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._loop = None
 

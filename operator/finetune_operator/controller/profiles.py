@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 def trim_profile(raw: JsonObject) -> JsonObject:
     """The part of a FineTuneProfile that a cache keeps. It has no namespace."""
-    metadata = {name: raw["metadata"].get(name) for name in ("name", "generation", "resourceVersion")}
+    metadata = {name: raw["metadata"].get(name) for name in ("name", "uid", "generation", "resourceVersion")}
     return {"metadata": {**metadata, "namespace": ""}, "spec": raw.get("spec")}
 
 

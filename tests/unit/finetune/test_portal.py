@@ -1,0 +1,63 @@
+"""What runs in the portal's loop ends with it."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from finetune.portal import Portal
+
+PATIENCE = 60.0
+
+
+class Watch:
+    """Items of which the second never comes, and whether they were closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def items(self) -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            self.closed = True
+
+
+def test_an_iteration_that_is_left_early_is_closed() -> None:
+    portal, watch = Portal(), Watch()
+    items = portal.iterate(watch.items())
+
+    assert next(items) == 1
+    items.close()  # type: ignore[attr-defined]
+
+    assert watch.closed
+    portal.close()
+
+
+def test_an_iteration_that_is_dropped_after_the_portal_was_closed_is_closed_and_holds_up_nobody() -> None:
+    portal, watch = Portal(), Watch()
+    items = portal.iterate(watch.items())
+    assert next(items) == 1
+
+    portal.close()
+
+    assert watch.closed
+    with ThreadPoolExecutor(1) as other:
+        other.submit(items.close).result(PATIENCE)  # type: ignore[attr-defined]
+
+
+def test_an_error_of_the_items_comes_to_who_iterates() -> None:
+    async def failing() -> AsyncGenerator[int, None]:
+        yield 1
+        raise ValueError("broken")
+
+    portal = Portal()
+    items = portal.iterate(failing())
+
+    assert next(items) == 1
+    with pytest.raises(ValueError, match="broken"):
+        next(items)
+    portal.close()
