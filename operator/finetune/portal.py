@@ -29,10 +29,18 @@ class Portal:
         done = object()
         loop = self._running()
 
+        waiting: asyncio.Task[T | object] | None = None
+
         async def next_item() -> T | object:
-            return await anext(items, done)
+            nonlocal waiting
+            waiting = asyncio.create_task(_next(items, done))
+            return await waiting
 
         async def close() -> None:
+            # Ctrl-C may come before there is a future to cancel: then nobody waits for the item, and the items are busy with it.
+            if waiting is not None and not waiting.done():
+                waiting.cancel()
+                await asyncio.wait([waiting])
             if hasattr(items, "aclose"):
                 await items.aclose()
 
@@ -56,3 +64,7 @@ class Portal:
             self._loop = asyncio.new_event_loop()
             threading.Thread(target=self._loop.run_forever, name="finetune", daemon=True).start()
         return self._loop
+
+
+async def _next(items: AsyncIterator[T], default: object) -> T | object:
+    return await anext(items, default)

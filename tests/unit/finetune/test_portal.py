@@ -1,14 +1,16 @@
 """What runs in the portal's loop ends with it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import pytest
 
 from finetune.portal import Portal
 
 PATIENCE = 60.0
+T = TypeVar("T")
 
 
 class Watch:
@@ -47,6 +49,29 @@ def test_an_iteration_that_is_dropped_after_the_portal_was_closed_is_closed_and_
     assert watch.closed
     with ThreadPoolExecutor(1) as other:
         other.submit(items.close).result(PATIENCE)  # type: ignore[attr-defined]
+
+
+class Interrupted(Portal):
+    """Ctrl-C comes right after the second item is asked for, before anybody waits for it."""
+
+    asked = 0
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        self.asked += 1
+        if self.asked == 2:
+            asyncio.run_coroutine_threadsafe(coroutine, self._running())
+            raise KeyboardInterrupt
+        return super().run(coroutine)
+
+
+def test_who_interrupts_before_an_item_is_waited_for_closes_the_items_all_the_same() -> None:
+    portal, watch = Interrupted(), Watch()
+
+    with pytest.raises(KeyboardInterrupt):
+        list(portal.iterate(watch.items()))
+
+    assert watch.closed
+    portal.close()
 
 
 def test_an_error_of_the_items_comes_to_who_iterates() -> None:

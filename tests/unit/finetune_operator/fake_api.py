@@ -65,7 +65,8 @@ class FakeApi(Kube):
             raise NotFoundException(status=404)
         stored = self.objects[kind.plural, name]
         if any(
-            stored["metadata"][key] != patch["metadata"].get(key, stored["metadata"][key]) for key in _PRECONDITIONS
+            stored["metadata"][key] != patch.get("metadata", {}).get(key, stored["metadata"][key])
+            for key in _PRECONDITIONS
         ):
             raise ConflictException(status=409)
         return self.put(kind, _without_nulls(merged(stored, patch)))
