@@ -49,7 +49,7 @@ class _SkipsTorch:
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
         if name in ("torch", "transformers"):
-            pytest.skip("imports PyTorch", allow_module_level=True)
+            pytest.skip("imports PyTorch, which make test-fast leaves out", allow_module_level=True)
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from finetune.errors import NotAllowed, NotFound, TimedOut
 from finetune.events import Event, recent_events
 from finetune.explanation import Explanation, explain
 from finetune.logs import LogLine, log_lines
-from finetune.manifest import FineTuneJob
+from finetune.manifest import Manifest
 from finetune.notebook import job_html
 from finetune.result import Result, result_of
 from finetune.snapshot import Snapshot, read_snapshot
@@ -80,14 +80,14 @@ class AsyncClient:
         where = await self.namespace(namespace)
         return AsyncJob(self, read_snapshot(await self.api.get(JOBS.path(where, name))))
 
-    async def submit(self, job: FineTuneJob | JsonObject, namespace: str | None = None) -> "AsyncJob":
+    async def submit(self, job: Manifest | JsonObject, namespace: str | None = None) -> "AsyncJob":
         """Create the job, and return it. Whatever the API server does not know in it is refused.
 
         Raises:
             Refused: It is not as it must be, in the API server's words.
             AlreadyThere: A job of its name is there.
         """
-        manifest = job.to_manifest() if isinstance(job, FineTuneJob) else job
+        manifest = job.to_manifest() if isinstance(job, Manifest) else job
         metadata = manifest.get("metadata") or {}
         where = await self.namespace(namespace or metadata.get("namespace"))
         body = {**manifest, "metadata": {**metadata, "namespace": where}}

@@ -8,7 +8,7 @@ from finetune.async_client import AsyncClient, AsyncJob
 from finetune.errors import FineTuneError
 from finetune.explanation import Explanation
 from finetune.logs import LogLine
-from finetune.manifest import FineTuneJob
+from finetune.manifest import Manifest
 from finetune.notebook import job_html
 from finetune.portal import Portal
 from finetune.result import Result
@@ -53,7 +53,7 @@ class Client:
         """Return the job of that name, or raise NotFound."""
         return Job(self.portal, self.portal.run(self.twin.get(name, namespace)))
 
-    def submit(self, job: FineTuneJob | JsonObject, namespace: str | None = None) -> "Job":
+    def submit(self, job: Manifest | JsonObject, namespace: str | None = None) -> "Job":
         """Create the job, and return it. Raises Refused in the API server's words, AlreadyThere where its name is taken."""
         return Job(self.portal, self.portal.run(self.twin.submit(job, namespace)))
 

@@ -6,9 +6,9 @@ from typing import Any, Final, Self
 
 from pydantic.alias_generators import to_camel
 
-from finetune import manifest
 from finetune.errors import Refused
 from finetune.local import LocalResult, plan_run, train
+from finetune.manifest import Manifest
 from finetune.proposal.columns import find_shape
 from finetune.proposal.propose import Request, propose
 from finetune.proposal.sample import Sample
@@ -19,7 +19,7 @@ _MOST_ROWS: Final = 100_000
 _REMOTE: Final = ("s3://", "gs://", "az://")
 
 
-class FineTuneJob(manifest.FineTuneJob):
+class FineTuneJob(Manifest):
     """A manifest. Its spec is checked by the rules of the CRD as it is made."""
 
     @classmethod

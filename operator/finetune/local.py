@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from finetune.errors import FineTuneError, JobFailed, Refused
-from finetune.manifest import FineTuneJob
+from finetune.manifest import Manifest
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode, FinalReport
 from finetune_api.run import RunConfig
 
@@ -66,7 +66,7 @@ class LocalResult:
 
 
 def plan_run(
-    job: FineTuneJob, output: Path, *, volumes: Mapping[str, Path] | None = None, gpus: int | None = None
+    job: Manifest, output: Path, *, volumes: Mapping[str, Path] | None = None, gpus: int | None = None
 ) -> LocalRun:
     """Return the run of a manifest on this machine.
 
@@ -208,7 +208,7 @@ def _failure(code: int, final: FinalReport | None) -> LocalFailure:
     return LocalFailure(text, untold)
 
 
-def _environment(job: FineTuneJob) -> dict[str, str]:
+def _environment(job: Manifest) -> dict[str, str]:
     """Variables that stand in the manifest; those of Secrets and ConfigMaps must be set here."""
     variables = {}
     for each in job.spec.pod.env:
@@ -219,7 +219,7 @@ def _environment(job: FineTuneJob) -> dict[str, str]:
     return variables
 
 
-def _notes(job: FineTuneJob) -> Iterator[str]:
+def _notes(job: Manifest) -> Iterator[str]:
     spec = job.spec
     if spec.pod.image:
         yield f"spec.pod.image {spec.pod.image} has no effect here: the trainer of this environment trains"

@@ -29,7 +29,7 @@ class Metadata(LenientModel):
     annotations: dict[str, str] | None = None
 
 
-class FineTuneJob(v1alpha1.FineTuneJob):
+class Manifest(v1alpha1.FineTuneJob):
     """A manifest. Its spec is checked by the rules of the CRD as it is made."""
 
     api_version: Literal["finetune.dev/v1alpha1"] = API_VERSION

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from finetune.errors import Refused
-from finetune.manifest import FineTuneJob
+from finetune.manifest import Manifest
 from finetune_api.base import JsonObject
 from finetune_api.labels import LabelSelector
 from finetune_api.profile import KIND as PROFILE_KIND
@@ -69,9 +69,9 @@ def find_problems(manifest: JsonObject, file: str, profile: NamedProfile | None,
     job = name if isinstance(name, str) else ""
     found = [Problem(file, job, "metadata.name", message) for message in _name_problems(metadata)]
     try:
-        read = FineTuneJob.model_validate({key: value for key, value in manifest.items() if key != "status"})
+        read = Manifest.model_validate({key: value for key, value in manifest.items() if key != "status"})
     except ValidationError as error:
-        return found + [Problem(file, job, field, message) for field, message in _told(error, FineTuneJob)]
+        return found + [Problem(file, job, field, message) for field, message in _told(error, Manifest)]
     if profile is None:
         return found
     return found + [Problem(file, job, "", message) for message in _against(read, profile, namespace)]
@@ -108,7 +108,7 @@ def _name_problems(metadata: object) -> Iterator[str]:
         yield "must be of lower-case letters, digits, - and ., begin and end with a letter or digit, and have at most 253 characters"
 
 
-def _against(job: FineTuneJob, profile: NamedProfile, namespace: Namespace) -> Iterator[str]:
+def _against(job: Manifest, profile: NamedProfile, namespace: Namespace) -> Iterator[str]:
     named = job.spec.profile
     if named not in (None, profile.name):
         yield f"spec.profile is {named}, and the profile to check against is {profile.name}"

@@ -30,7 +30,9 @@ _WORDS = re.compile(rf"spec: takes \d+ bytes as JSON, and at most {MAX_SPEC_BYTE
 def policies(finetune_crd: Cluster, api: Api, pytestconfig: pytest.Config) -> Iterator[None]:
     """The policies that bound a spec, in force."""
     if not (os.environ.get("KUBEBUILDER_ASSETS") or pytestconfig.getoption("--kube-context")):
-        pytest.skip("what the dev cluster counts is somewhat less than what a real control plane does")
+        pytest.skip(
+            "the bytes that count are those that a real API server keeps of an object, its managed fields among them"
+        )
     documents = list(yaml.safe_load_all((ROOT / "crds" / "finetunejobs-policy.yaml").read_text()))
     documents = [*documents[:2], *documents[4:]]
     plurals = ("validatingadmissionpolicies", "validatingadmissionpolicybindings") * 2

@@ -14,7 +14,7 @@ from tests.trainer.tiny import texts
 from tests.unit.finetune_operator.samples import finetunejob
 
 from finetune.local import plan_run, train
-from finetune.manifest import FineTuneJob, to_yaml
+from finetune.manifest import Manifest, to_yaml
 from finetune_api.report import ENV_TERMINATION_LOG, FinalReport
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.manifests.config_map import build_config_map
@@ -54,7 +54,7 @@ def in_a_pod(spec: dict[str, Any], folder: Path) -> FinalReport:
 def test_the_same_manifest_gives_the_same_metrics_here_and_in_a_pod(spec: dict[str, Any], tmp_path: Path) -> None:
     there = in_a_pod(spec, tmp_path)
 
-    here = train(plan_run(FineTuneJob.of("tiny", **spec), tmp_path / "here", volumes={"files": tmp_path}))
+    here = train(plan_run(Manifest.of("tiny", **spec), tmp_path / "here", volumes={"files": tmp_path}))
 
     assert here.metrics == {each.name: float(each.value) for each in there.metrics}
     assert here.metrics["eval_accuracy"] > 0.7

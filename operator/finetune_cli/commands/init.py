@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 import typer
 
 from finetune.errors import Refused
-from finetune.manifest import FineTuneJob
+from finetune.manifest import Manifest
 from finetune.proposal.columns import find_shape, shown
 from finetune.proposal.hub import hub_id, read_hub_sample
 from finetune.proposal.propose import Request, propose
@@ -73,7 +73,7 @@ def init(
         )
     request = Request(name or _name(data), at or source, model, gpus)
     proposal = propose(sample, shape, request)
-    FineTuneJob.read(proposal.manifest)
+    Manifest.read(proposal.manifest)
     if output:
         write(output, proposal.manifest)
         return

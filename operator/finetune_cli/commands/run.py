@@ -8,7 +8,7 @@ import typer
 
 from finetune.errors import JobFailed, Refused
 from finetune.local import LocalFailure, LocalRun, plan_run, train
-from finetune.manifest import FineTuneJob, read_file
+from finetune.manifest import Manifest, read_file
 from finetune_cli.options import Output
 from finetune_cli.output import error_console, write
 
@@ -47,7 +47,7 @@ def plan_of(file: Path, into: Path | None, volume: list[str] | None, gpus: int |
     manifests = read_file(file)
     if len(manifests) > 1:
         raise Refused(f"{file} holds {len(manifests)} FineTuneJobs, and one is run at a time")
-    job = FineTuneJob.read(manifests[0])
+    job = Manifest.read(manifests[0])
     return plan_run(job, into or _OUTPUTS / (job.name or file.stem), volumes=_volumes(volume or []), gpus=gpus)
 
 

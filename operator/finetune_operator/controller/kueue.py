@@ -5,7 +5,12 @@ from collections.abc import Callable
 from typing import Final
 
 from cachetools import TTLCache
-from kubernetes.aio.client.exceptions import ForbiddenException, NotFoundException
+from kubernetes.aio.client.exceptions import (
+    BadRequestException,
+    ForbiddenException,
+    NotFoundException,
+    UnprocessableEntityException,
+)
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
@@ -24,6 +29,8 @@ _JOB_UID: Final = "kueue.x-k8s.io/job-uid"
 _SILENT_SECONDS: Final = 600.0
 """For so long nothing is asked of a namespace after the API server has answered that there is no such thing, or that it is forbidden."""
 _NAMESPACES: Final = 10_000
+_REFUSED: Final = (ForbiddenException, BadRequestException, UnprocessableEntityException)
+"""Rights that are lacking, a policy, or Kueue's webhook: the Job is suspended or looked after all the same."""
 
 
 class Kueue:
@@ -64,7 +71,7 @@ class Kueue:
             kind, name = _kind("kueue", version, "workloads"), workload["metadata"]["name"]
             try:
                 workload = await self._kube.merge(kind, namespace, name, patch)
-            except ForbiddenException as error:
+            except _REFUSED as error:
                 refused = (
                     f"the operator may not {'de' if suspend else ''}activate its Workload {name} ({api_message(error)})"
                 )

@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from finetune_api.reasons import Reason
-from finetune_api.status import FineTuneJobStatus, GpuSeconds
+from finetune_api.status import FineTuneJobStatus
+from finetune_api.usage import GpuSeconds
 from finetune_operator.metrics.instruments import (
     ATTEMPTS_ENDED,
     GPU_SECONDS,

@@ -11,16 +11,8 @@ from decimal import Decimal
 from typing import Final
 
 from finetune_api.profile import Price
-from finetune_api.status import (
-    Attempt,
-    Checkpoint,
-    Cost,
-    FineTuneJobStatus,
-    GpuSeconds,
-    MonthlyUsage,
-    Phase,
-    Usage,
-)
+from finetune_api.status import Attempt, Checkpoint, FineTuneJobStatus, Phase
+from finetune_api.usage import Cost, GpuSeconds, MonthlyUsage, Usage
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.budget import first_of_month, month_of
 from finetune_operator.job.finetunejob import FineTuneJob

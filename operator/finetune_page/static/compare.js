@@ -1,6 +1,6 @@
 // Two to eight runs: only the settings that differ, curves over each other, final metrics with the best marked, cost.
 
-import { colour, curvesPanel } from "./curves.js";
+import { coloursOf, curvesPanel } from "./curves.js";
 import { h, replace, table } from "./dom.js";
 import { ask } from "./events.js";
 import { number } from "./format.js";
@@ -16,16 +16,17 @@ export function showComparison(main, { address, go }) {
     try {
       const found = await ask(`/api/comparison${address.search}`);
       const names = found.runs.map(({ name }) => name);
+      const colours = coloursOf(names);
       const heads = found.runs.map(({ row }, at) => {
         const link = h("a", { href: `/jobs/${encodeURIComponent(row.namespace)}/${encodeURIComponent(row.name)}` }, names[at]);
-        link.style.borderBottom = `3px solid ${colour(at)}`;
+        link.style.borderBottom = `3px solid ${colours[at]}`;
         return link;
       });
       replace(place,
         h("h2", {}, "Settings that differ"), rowsOf(found.settings, "Settings", heads) ?? h("p", { class: "muted" }, "None: the runs have the same settings."),
         panel.element, h("h2", {}, "Final metrics"), rowsOf(found.metrics, "Metrics; ★ is the best", heads) ?? h("p", { class: "muted" }, "No metrics yet."),
         h("h2", {}, "Cost"), rowsOf(found.cost, "Cost", heads));
-      panel.update(found.runs.map(({ curves }, at) => ({ name: names[at], colour: colour(at), curves, status: {} })));
+      panel.update(found.runs.map(({ curves }, at) => ({ name: names[at], colour: colours[at], curves, status: {} })));
     } catch (error) {
       replace(place, h("div", { class: "card failed" }, error.message));
     }

@@ -9,6 +9,17 @@ const COLOURS = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8"]
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 export const colour = (at) => css(COLOURS[at % COLOURS.length]);
 
+// A run has the same colour in every comparison, unless another one's name has taken it.
+export function coloursOf(names) {
+  const taken = new Map();
+  for (const name of [...names].sort()) {
+    let at = [...name].reduce((sum, each) => (sum * 31 + each.codePointAt(0)) % 65521, 7) % COLOURS.length;
+    while ([...taken.values()].includes(at)) at = (at + 1) % COLOURS.length;
+    taken.set(name, at);
+  }
+  return names.map((name) => colour(taken.get(name)));
+}
+
 export function curvesPanel() {
   const chosen = { axis: "step", log: false, smoothing: 0.6 };
   const place = h("div", { class: "plots" });

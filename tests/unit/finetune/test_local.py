@@ -14,7 +14,7 @@ from tests.unit.finetune_operator.samples import finetunejob
 from finetune import local
 from finetune.errors import FineTuneError, JobFailed, Refused
 from finetune.local import LocalRun, estimate, plan_run, train
-from finetune.manifest import FineTuneJob
+from finetune.manifest import Manifest
 from finetune_api.report import ENV_TERMINATION_LOG
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.manifests.config_map import run_config
@@ -27,8 +27,8 @@ SPEC: dict[str, Any] = {
 }
 
 
-def job(**sections: Any) -> FineTuneJob:
-    return FineTuneJob.of("stars", **{**SPEC, **sections})
+def job(**sections: Any) -> Manifest:
+    return Manifest.of("stars", **{**SPEC, **sections})
 
 
 def planned(tmp_path: Path, **sections: Any) -> LocalRun:

@@ -177,9 +177,12 @@ async def test_a_job_that_kueue_has_started_again_is_stopped_by_its_workload(que
     assert "Kueue, which had started the Job again, stops it" in queued.status()["message"]
 
 
-async def test_without_the_right_to_deactivate_the_status_says_what_to_grant(queued: World) -> None:
+@pytest.mark.parametrize("code", [403, 400, 422], ids=["no right", "a webhook or policy", "Kueue's own rules"])
+async def test_a_job_whose_workload_cannot_be_deactivated_is_suspended_and_says_what_to_grant(
+    queued: World, code: int
+) -> None:
     await trains(queued, workload(RESERVED))
-    queued.api.failures["merge workloads"] = refusal(403, "workloads is forbidden")
+    queued.api.failures["merge workloads"] = refusal(code, "workloads is forbidden")
 
     await suspend(queued, True)
 

@@ -60,7 +60,7 @@ def test_what_cannot_be_done_here_names_the_argument_and_what_it_needs(arguments
     assert said in raised.value.message
 
 
-@pytest.mark.skipif(is_liger_kernel_available(), reason="the package is here")
+@pytest.mark.skipif(is_liger_kernel_available(), reason="is about an environment without liger-kernel")
 def test_liger_s_kernels_without_their_package_are_refused() -> None:
     with pytest.raises(TrainerError, match="use_liger_kernel: needs the package liger-kernel"):
         check(use_cpu=False, use_liger_kernel=True)
