@@ -56,7 +56,8 @@ class AttemptLog:
     """
 
     def __init__(self) -> None:
-        self.name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{_host()}.log"
+        # A program that runs here again within a second has a log of its own.
+        self.name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{_host()}.log"
         self._text = LogText()
         self._lock = threading.RLock()  # a signal handler logs, perhaps in the middle of another line
         self._process = os.getpid()

@@ -87,7 +87,7 @@ def test_an_attempt_that_somebody_numbered_as_high_as_can_be_is_followed_by_anot
 
 
 def test_an_attempt_says_where_its_log_is_also_when_its_pod_is_gone() -> None:
-    log = "pvc://yelp-0f9be1d4/logs/20261120T120020Z-yelp-1.log"
+    log = "pvc://yelp-0f9be1d4/logs/20261120T120020.000000Z-yelp-1.log"
     body = {"report": {"sequence": 1, "stage": "Training", "log": log}}
     running_pod = pod(state=running())
 
@@ -98,7 +98,7 @@ def test_an_attempt_says_where_its_log_is_also_when_its_pod_is_gone() -> None:
 
 
 def test_the_final_report_brings_the_log_of_an_attempt_that_reported_nothing_else() -> None:
-    log = "pvc://yelp-0f9be1d4/logs/20261120T120020Z-yelp-1.log"
+    log = "pvc://yelp-0f9be1d4/logs/20261120T120020.000000Z-yelp-1.log"
     ended = terminated(1, message=json.dumps({**FINAL, "exitCode": 1, "log": log}))
 
     status = compute(parsed(), observation(job(), pod(state=ended)), 95)

@@ -52,6 +52,19 @@ def test_what_was_logged_before_there_was_an_output_and_after_is_there_at_the_en
     assert log.name.endswith("Z-yelp-stars-x7.k2p-q.log")
 
 
+def test_two_attempts_within_a_second_on_one_host_have_a_log_each(
+    output: LocalOutput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt_log.socket, "gethostname", lambda: "laptop")
+    logs = [AttemptLog(), AttemptLog()]
+    for number, log in enumerate(logs):
+        log.keep_in(output, lambda uri: None)
+        log.write(f"attempt {number}")
+        log.finish()
+
+    assert [stored(output, log) for log in logs] == ["attempt 0\n", "attempt 1\n"]
+
+
 def test_it_holds_no_secret(log: AttemptLog, output: LocalOutput, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redact, "_known", ("correct-horse-battery",))
     guard_logs()

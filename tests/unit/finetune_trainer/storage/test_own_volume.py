@@ -10,7 +10,7 @@ WORTH_NOTHING = (
     "run.json",
     "adjustment.json",
     "history.jsonl",
-    "logs/20261120T120020Z-yelp-1.log",
+    "logs/20261120T120020.000000Z-yelp-1.log",
     ".downloads/index.json",
     ".downloads.partial/files/hub/a",
     ".tokens/a.arrow",

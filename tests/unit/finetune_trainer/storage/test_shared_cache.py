@@ -22,6 +22,7 @@ MODEL, ROWS, SOURCE = "hub/models--org--bert", "datasets/files/0123abcd", "sourc
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(ENV_CACHE, str(tmp_path))
     monkeypatch.setattr(shared_cache, "_used", set())
+    full(monkeypatch, free=lambda: 50.0)
     return tmp_path
 
 
