@@ -13,6 +13,7 @@ from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.text import listed
 from finetune_trainer.models.pretrained import Pretrained
+from finetune_trainer.models.tokenizer_files import check_names_no_files
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +28,11 @@ def load_tokenizer(pretrained: Pretrained, source: str) -> Tokenizer:
         source: What the settings name: the model, or an adapter of it.
 
     Raises:
-        TrainerError: MODEL when there is none, or it knows no words; besides what transformers raises.
+        TrainerError: MODEL when there is none, it knows no words, or its files name other files; besides what transformers raises.
     """
+    place, arguments = pretrained.tokenizer
     try:
-        place, arguments = pretrained.tokenizer
+        check_names_no_files(place, arguments, source)
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(place, **arguments)
     except ValueError as error:
         if "trust_remote_code" in str(error):
