@@ -119,28 +119,34 @@ def train(run: LocalRun, *, stdout: IO[Any] | int | None = None) -> LocalResult:
     raise _failure(code, final)
 
 
-def estimate(run: LocalRun) -> dict[str, Any]:
-    """Return what the preflight finds: rows, tokens, steps, memory, and what the output takes.
+def estimate(run: LocalRun, *, timed: bool = True) -> dict[str, Any]:
+    """Return what the preflight finds: rows, tokens, steps, memory, time, and what the output takes.
+
+    GPUs that the manifest asks for, and that this machine does not have, are taken as given; the time is not known then.
+
+    Args:
+        timed: Load the model and do some steps, to measure how long they take here.
 
     Raises:
         Refused: The trainer's libraries are not installed.
         FineTuneError: The run would fail; the trainer's message is on stderr.
     """
-    return dict(json.loads(_prepare(run, ("--json",))))
+    return dict(json.loads(_prepare(run, timed, "--json")))
 
 
-def estimate_table(run: LocalRun) -> str:
+def estimate_table(run: LocalRun, *, timed: bool = True) -> str:
     """As `estimate`, as a table for people."""
-    return _prepare(run, ())
+    return _prepare(run, timed)
 
 
-def _prepare(run: LocalRun, options: tuple[str, ...]) -> str:
+def _prepare(run: LocalRun, timed: bool, *options: str) -> str:
+    options = ("--assume-gpus", *(["--time"] if timed else []), *options)
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
         process = _start(run, Path(scratch), ("prepare", *options), {}, subprocess.PIPE)
         with _stopping(process):
             found, _ = process.communicate()
     if process.returncode != ExitCode.SUCCESS:
-        raise FineTuneError("the run would fail so before its first step")
+        raise FineTuneError("the run would fail so")
     return str(found)
 
 

@@ -10,6 +10,7 @@ import datasets
 import pytest
 import transformers
 from ruamel.yaml import YAML
+from tests.trainer.test_failing_rows import save_bart, use, with_an_end_in
 from tests.trainer.tiny import Settings, Train, texts
 
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
@@ -128,6 +129,54 @@ def test_a_missing_label_among_many_is_found(
 
     assert code == ExitCode.DATA
     assert "column 'label' is empty in row 478 of split 'train'" in said
+
+
+@pytest.mark.parametrize("engine", ["trainer", "pytorch"])
+def test_the_time_is_that_of_steps_and_batches_which_leave_nothing_behind(
+    settings: Settings, prepare: Prepare, tmp_path: Path, engine: str
+) -> None:
+    settings["training"]["engine"] = engine
+
+    code, said = prepare(settings, "--time", "--json")
+
+    found = json.loads(said)
+    timing = found["timing"]
+    (low, high), evaluation = timing["step_seconds"], timing["evaluation_seconds"]
+    assert (code, found["not_timed"]) == (0, None)
+    assert (timing["evaluations"], timing["measured_steps"] in range(5, 23)) == (2, True)
+    assert 0 < low <= high
+    assert evaluation > 0
+    assert timing["seconds"] == pytest.approx([24 * low + 2 * evaluation, 24 * high + 2 * evaluation])
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_time_of_a_run_that_is_not_for_this_machine_is_not_told(
+    settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    _, of_several = prepare(settings | {"processesPerNode": 2}, "--time")
+    refused, _ = prepare(settings | {"gpus": 1}, "--time")
+    code, of_gpus = prepare(settings | {"gpus": 1}, "--time", "--assume-gpus")
+    monkeypatch.setattr("finetune_trainer.run.preflight.estimate.available_memory", lambda: 80_000)
+    _, of_little = prepare(settings, "--time")
+
+    assert "time:        not measured: the run is of 2 processes, which wait for each other" in of_several
+    assert (refused, code) == (ExitCode.DEVICE, 0)
+    assert "time:        not measured: the run is for GPUs that this machine does not have" in of_gpus
+    assert "time:        not measured: the memory may not be enough for a step here" in of_little
+
+
+def test_a_row_that_no_step_can_take_is_named_where_steps_are_timed(
+    settings: Settings, prepare: Prepare, tmp_path: Path
+) -> None:
+    settings["model"] = {"source": save_bart(tmp_path / "bart")}
+    use(settings, tmp_path, with_an_end_in(texts(40), 17), texts(8))
+
+    code, said = prepare(settings, "--time")
+
+    assert code == ExitCode.DATA
+    assert "error: row 17 of split 'train'" in said
+    assert "cannot be trained on in one batch" in said
 
 
 def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:

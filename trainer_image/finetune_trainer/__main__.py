@@ -124,7 +124,7 @@ def _execute(options: Options, config: RunConfig, volumes: Volumes, state: RunSt
         from finetune_trainer.run import commands
 
     if options.command == "prepare":
-        return commands.prepare(config, volumes, state, for_job=options.for_job, as_json=options.json)
+        return commands.prepare(config, volumes, state, options)
     return commands.train(config, volumes, state, stop)
 
 

@@ -17,7 +17,7 @@ def cancel(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """End a job for good: the FineTuneJob and its pods are deleted. What it has saved stays, but on a claim with retentionPolicy Delete."""
+    """End a job for good. The FineTuneJob and its pods are deleted. What it has saved stays, but on a claim with retentionPolicy Delete."""
     with connected(namespace, kubeconfig, context) as client:
         job = client.get(name)
         if not yes and _on_a_terminal():

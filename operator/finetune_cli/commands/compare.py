@@ -22,7 +22,7 @@ def compare(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Compare runs: the settings that differ, the curves of the loss, final metrics with the best marked, and GPU-hours."""
+    """Compare runs. The settings that differ, the curves of the loss, final metrics with the best marked, and GPU-hours."""
     if not 2 <= len(set(names)) <= _MOST or len(set(names)) < len(names):
         raise typer.BadParameter(f"name two to {_MOST} jobs, each once")
     with connected(namespace, kubeconfig, context) as client:

@@ -22,7 +22,7 @@ def download(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Download the model, or a checkpoint, from its bucket, and verify it by the digest in the status."""
+    """Download the model, or a checkpoint. From its bucket, and verified by the digest in the status."""
     with connected(namespace, kubeconfig, context) as client:
         job = client.get(name).snapshot
     artifact, folder = artifact_of(job, checkpoint), to or Path(job.name)

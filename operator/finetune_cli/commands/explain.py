@@ -12,7 +12,7 @@ def explain(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Explain why a job waits or failed: the reason, what happened, what to do, since when, and what proves it."""
+    """Explain why a job waits or failed. The reason, what happened, what to do, since when, and what proves it."""
     with connected(namespace, kubeconfig, context) as client:
         job = client.get(name)
         explanation = job.explain()

@@ -21,7 +21,7 @@ def get(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """List jobs: first those that need a person, then the newest."""
+    """List jobs. First those that need a person, then the newest."""
     with connected(namespace, kubeconfig, context) as client:
         found = [client.get(name).snapshot] if name else client.list(all_namespaces=all_namespaces, selector=selector)
     if output:

@@ -54,7 +54,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a manifest that is there.")] = False,
     output: Output = None,
 ) -> None:
-    """Write a manifest for a data file: its columns decide the task, and comments say why each value is as it is."""
+    """Write a manifest for a data file. Its columns decide the task, and comments say why each value is as it is."""
     chosen = _task(task)
     to_stdout = str(file) == "-"
     if not to_stdout and not output and file.exists() and not force:

@@ -21,7 +21,7 @@ def logs(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show the log of a job, attempt by attempt. What the job waits for meanwhile goes to stderr."""
+    """Show the log of a job. Attempt by attempt; what the job waits for meanwhile goes to stderr."""
     pod = ""
     with connected(namespace, kubeconfig, context) as client:
         job = client.get(name)

@@ -16,7 +16,7 @@ def rerun(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Run a job anew, from the pretrained model, into a folder of its own. A run that is under way is ended first."""
+    """Run a job anew. From the pretrained model, into a folder of its own; a run that is under way is ended first."""
     with connected(namespace, kubeconfig, context) as client:
         snapshot = client.get(name).rerun(token)
     if output:

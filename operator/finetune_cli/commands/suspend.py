@@ -12,7 +12,7 @@ def suspend(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Stop a job for now: it saves a checkpoint, and its pods go."""
+    """Stop a job for now. It saves a checkpoint, and its pods go."""
     with connected(namespace, kubeconfig, context) as client:
         _show(
             client.get(name).suspend(),

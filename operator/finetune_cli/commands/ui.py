@@ -19,7 +19,7 @@ def ui(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show jobs, curves and comparisons in a browser, with the rights of your kubeconfig. Ctrl-C ends it."""
+    """Show jobs and curves in a browser. With the rights of your kubeconfig; Ctrl-C ends it."""
     # Only this command needs a server.
     from finetune_page.server import page_for_kubeconfig, serve_on_loopback
 

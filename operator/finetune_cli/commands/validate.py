@@ -33,7 +33,7 @@ def validate(
     ] = None,
     output: Output = None,
 ) -> None:
-    """Check manifests by the rules of the CRD, and of a profile, without a cluster. Every problem is shown; then the exit code is 2."""
+    """Check manifests without a cluster. By the rules of the CRD, and of a profile; every problem is shown, and then the exit code is 2."""
     place = Namespace(namespace, _labels(namespace_label) if namespace_label else None)
     known = read_profile(read_documents(read_text(profile), str(profile)), str(profile)) if profile else None
     problems, jobs = _check(files, known, place)

@@ -12,6 +12,6 @@ def watch(
     context: Context = None,
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show a job until its end: phase, progress, metrics and the curve of the loss. The exit code is its outcome."""
+    """Show how a job goes, until its end. Phase, progress, metrics and the curve of the loss; the exit code is its outcome."""
     with connected(namespace, kubeconfig, context) as client:
         show_to_the_end(client.get(name), timeout, output)

@@ -191,16 +191,19 @@ def test_an_estimate_is_what_the_preflight_prints(tmp_path: Path, monkeypatch: p
     stand_in(monkeypatch, "import json, sys; print(json.dumps({'arguments': sys.argv[1:]}))")
 
     found = estimate(planned(tmp_path))
+    untimed = estimate(planned(tmp_path), timed=False)
 
-    command, as_json, _, config, *volumes = found["arguments"]
-    assert (command, as_json, volumes) == ("prepare", "--json", ["--volume", f"models={tmp_path}"])
+    command, gpus, time, as_json, _, config, *volumes = found["arguments"]
+    assert (command, gpus, time, as_json) == ("prepare", "--assume-gpus", "--time", "--json")
+    assert volumes == ["--volume", f"models={tmp_path}"]
     assert not Path(config).exists()
+    assert untimed["arguments"][:3] == ["prepare", "--assume-gpus", "--json"]
 
 
 def test_an_estimate_of_what_would_fail_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, "import sys; sys.exit(11)")
 
-    with pytest.raises(FineTuneError, match="would fail so before its first step"):
+    with pytest.raises(FineTuneError, match="the run would fail so"):
         estimate(planned(tmp_path))
 
 

@@ -17,6 +17,7 @@ from finetune_trainer.run.preflight.findings import Findings, to_status
 from finetune_trainer.run.preflight.preflight import preflight
 from finetune_trainer.run.preflight.table import row, table
 from finetune_trainer.run.train import run
+from finetune_trainer.settings.command_line import Options
 from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.uris import Volumes
 
@@ -32,16 +33,18 @@ def train(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal
     return _summary(state, output)
 
 
-def prepare(config: RunConfig, volumes: Volumes, state: RunState, *, for_job: bool, as_json: bool) -> str:
+def prepare(config: RunConfig, volumes: Volumes, state: RunState, options: Options) -> str:
     """Check a run and estimate what it will be. Returns what was found, and the warnings, for people or as JSON.
 
     Raises:
         TrainerError: As `preflight`; OUT_OF_MEMORY for want of memory.
     """
     with memory_failures(config):
-        findings = preflight(config, volumes, state, for_job=for_job)
+        findings = preflight(
+            config, volumes, state, for_job=options.for_job, assume_gpus=options.assume_gpus, timed=options.time
+        )
     state.set_preflight(to_status(findings))
-    return _shown(findings, state, as_json=as_json)
+    return _shown(findings, state, as_json=options.json)
 
 
 def _shown(findings: Findings, state: RunState, *, as_json: bool) -> str:

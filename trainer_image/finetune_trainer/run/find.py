@@ -37,12 +37,21 @@ class Found:
     evaluation: Rows | None
     taken: int
     """How many training rows `data` was made of."""
+    evaluation_taken: int
+    """How many rows to evaluate on it was made of."""
     data: TaskData
 
     @property
     def sequences(self) -> int:
         """Rows that are trained on, where texts are packed fewer than there are; of a sample by its share."""
         return round(len(self.data.train.lengths) * len(self.train.dataset) / self.taken)
+
+    @property
+    def evaluation_sequences(self) -> int:
+        """As `sequences`, of the rows that are evaluated on."""
+        if self.data.evaluation is None or self.evaluation is None:
+            return 0
+        return round(len(self.data.evaluation.lengths) * len(self.evaluation.dataset) / self.evaluation_taken)
 
     @cached_property
     def fingerprints(self) -> JsonObject:
@@ -77,7 +86,8 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
         some_more = sample_rows(evaluation, most, column) if evaluation else None
     with as_loaded(tokenizer):
         data = prepare(task, Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, report))
-    found = Found(pretrained, tokenizer, train, evaluation, len(some.dataset), data)
+    taken = len(some.dataset), len(some_more.dataset) if some_more else 0
+    found = Found(pretrained, tokenizer, train, evaluation, *taken, data)
     if most is None:  # the fingerprint is of all rows
         fingerprint = str(found.fingerprints["training"])
         state.set_provenance(provenance(config, pretrained, train.revision, fingerprint))

@@ -17,6 +17,10 @@ class Options:
     json: bool
     for_job: bool
     """Whether `prepare` is the first stage of a job, which trains elsewhere."""
+    time: bool
+    """Whether `prepare` measures how long steps take."""
+    assume_gpus: bool
+    """Whether `prepare` takes GPUs that are asked for as given."""
     config: Path
     """The file of the run's settings."""
     volume: Sequence[str]
@@ -33,7 +37,7 @@ def parse_options(arguments: Sequence[str]) -> Options:
         nargs="?",
         choices=("train", "prepare"),
         default="train",
-        help="prepare checks everything and foretells the run, without a step of training",
+        help="prepare checks everything and foretells the run; without a step of training, but with --time",
     )
     parser.add_argument("--json", action="store_true", help="with prepare: print JSON")
     parser.add_argument(
@@ -41,6 +45,14 @@ def parse_options(arguments: Sequence[str]) -> Options:
         action="store_true",
         help="with prepare: as the first stage of a job that trains elsewhere; reports to the operator, takes GPUs that are "
         "asked for as given, and tokenizes all rows",
+    )
+    parser.add_argument(
+        "--time", action="store_true", help="with prepare: load the model, and measure how long a few steps take here"
+    )
+    parser.add_argument(
+        "--assume-gpus",
+        action="store_true",
+        help="with prepare: take GPUs that are asked for, and are not here, as given",
     )
     parser.add_argument("--config", type=Path, required=True, help="the run's settings, YAML")
     parser.add_argument(

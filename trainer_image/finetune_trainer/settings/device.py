@@ -48,7 +48,7 @@ def choose_cpu(gpus: int | None) -> bool:
     """
     if gpus == 0:
         return True
-    usable = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    usable = usable_gpus()
     if gpus and usable < gpus:
         raise TrainerError(
             ExitCode.DEVICE,
@@ -57,6 +57,11 @@ def choose_cpu(gpus: int | None) -> bool:
             "check the node's driver and device plugin, or set resources.gpus to 0 to train on the CPU",
         )
     return usable == 0
+
+
+def usable_gpus() -> int:
+    """Return how many GPUs of this machine torch can use."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def find_device(use_cpu: bool, processes: int, *, here: bool = True) -> Device:

@@ -124,10 +124,19 @@ def count_labels(data: TaskData) -> dict[str, int]:
 
 def count_steps(plan: RunPlan) -> int:
     """Optimizer steps of a run, as transformers' Trainer counts them."""
-    arguments = plan.arguments
-    if arguments.max_steps > 0:
-        return int(arguments.max_steps)
+    if plan.arguments.max_steps > 0:
+        return int(plan.arguments.max_steps)
+    return math.ceil(_steps_per_epoch(plan) * plan.arguments.num_train_epochs)
+
+
+def count_evaluations(plan: RunPlan, steps: int) -> int:
+    """Evaluations of a run of so many steps. What is due each n steps is also due after the last one."""
+    if plan.config.dataset.evaluation is None:
+        return 0
+    return math.ceil(steps / (plan.config.evaluation.steps or _steps_per_epoch(plan)))
+
+
+def _steps_per_epoch(plan: RunPlan) -> int:
     batch = plan.batch.batch_size * plan.world_size
-    batches = plan.rows // batch if arguments.dataloader_drop_last else math.ceil(plan.rows / batch)
-    epoch = math.ceil(batches / plan.batch.accumulation)
-    return math.ceil(epoch * arguments.num_train_epochs)
+    batches = plan.rows // batch if plan.arguments.dataloader_drop_last else math.ceil(plan.rows / batch)
+    return math.ceil(batches / plan.batch.accumulation)

@@ -24,6 +24,22 @@ class Lengths:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """How long a run takes on the device of the findings: its steps and its evaluations. Loading, checkpoints and the export come besides."""
+
+    measured_steps: int
+    cores: int
+    """CPU cores of the machine that it was measured on."""
+    step_seconds: tuple[float, float]
+    """Between these lies the mean."""
+    evaluations: int
+    evaluation_seconds: float
+    """Of one of them; 0 where there is none."""
+    seconds: tuple[float, float]
+    """Of all steps and evaluations, from what to what."""
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a run will be."""
 
@@ -51,6 +67,9 @@ class Findings:
     """What checkpoints and model take there at the most."""
     output_open: bool
     """Whether the output was looked at, and can be written."""
+    timing: Timing | None = None
+    not_timed: str | None = None
+    """Why there is no timing, where one was asked for."""
 
 
 def to_status(found: Findings) -> Preflight:

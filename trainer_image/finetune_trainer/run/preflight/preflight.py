@@ -1,4 +1,6 @@
-"""The command `prepare`: everything that a run does before its first step, without loading a weight."""
+"""The command `prepare`: everything that a run does before its first step, without loading a weight but where its steps are timed."""
+
+from dataclasses import replace
 
 from finetune_api.run import RunConfig
 from finetune_trainer.base.run_warnings import collected
@@ -7,8 +9,9 @@ from finetune_trainer.run.check import check_settings
 from finetune_trainer.run.find import find
 from finetune_trainer.run.preflight.estimate import estimate_run
 from finetune_trainer.run.preflight.findings import Findings
+from finetune_trainer.run.preflight.timing import NotMeasured, measure
 from finetune_trainer.settings.batch_plan import BatchPlan
-from finetune_trainer.settings.device import find_device
+from finetune_trainer.settings.device import find_device, usable_gpus
 from finetune_trainer.settings.run_plan import make_plan
 from finetune_trainer.storage.claim import check_same_rows, open_output
 from finetune_trainer.storage.output import Output
@@ -18,25 +21,43 @@ SAMPLE = 5_000
 """Most rows of a split that are tokenized, where a sample will do."""
 
 
-def preflight(config: RunConfig, volumes: Volumes, state: RunState, *, for_job: bool = False) -> Findings:
+def preflight(
+    config: RunConfig,
+    volumes: Volumes,
+    state: RunState,
+    *,
+    for_job: bool = False,
+    assume_gpus: bool = False,
+    timed: bool = False,
+) -> Findings:
     """Check everything that a run needs, and estimate what it will be. Of many rows only a sample is tokenized.
 
     Args:
         for_job: As the first stage of a job that trains elsewhere: all rows are tokenized, GPUs that are asked for are
             taken as given, and an output on a volume that is not at hand is left to the training.
+        assume_gpus: GPUs that are asked for, and that this machine does not have, are taken as given.
+        timed: Some steps are done, to measure how long they take.
 
     Raises:
         TrainerError: What the run would fail with before its first step.
     """
     with collected(state.add_warning):
-        arguments, use_cpu = check_settings(config, here=not for_job)
-        device = find_device(use_cpu, config.processes, here=not for_job)
+        here = not for_job and not (assume_gpus and (config.gpus or 0) > usable_gpus())
+        arguments, use_cpu = check_settings(config, here=here)
+        device = find_device(use_cpu, config.processes, here=here)
         output = _open(config, volumes, for_job)
         found = find(config, volumes, use_cpu, state, most=None if for_job else SAMPLE)
         if output:
             check_same_rows(output, lambda: found.fingerprints)
         batch = BatchPlan.from_settings(config.training.batch_size, arguments)
-        return estimate_run(found, make_plan(config, arguments, device, found.sequences, batch), output)
+        plan = make_plan(config, arguments, device, found.sequences, batch)
+        findings = estimate_run(found, plan, output)
+        if not timed:
+            return findings
+        try:
+            return replace(findings, timing=measure(found, plan, findings))
+        except NotMeasured as why:
+            return replace(findings, not_timed=str(why))
 
 
 def _open(config: RunConfig, volumes: Volumes, for_job: bool) -> Output | None:

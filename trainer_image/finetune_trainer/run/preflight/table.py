@@ -1,5 +1,7 @@
 """The findings as a table for people."""
 
+from itertools import pairwise
+
 from finetune_trainer.run.preflight.findings import Findings
 
 _MIB, _GIB = 2**20, 2**30
@@ -29,6 +31,7 @@ def table(found: Findings) -> str:
             f"{name} {shown_bytes(size)}" for name, size in parts.items() if size or name != "copy of a checkpoint"
         )
         + f"){free}",
+        "time": _time(found),
         "output": f"{found.output} {writable} up to {shown_bytes(found.output_bytes)}",
     }
     if found.tokenised < found.train_rows:
@@ -40,6 +43,20 @@ def table(found: Findings) -> str:
 def row(name: str, line: str) -> str:
     """One line of it."""
     return f"{name + ':':<13}{line}"
+
+
+def _time(found: Findings) -> str:
+    timing = found.timing
+    if timing is None:
+        return f"not measured: {found.not_timed}" if found.not_timed else ""
+    (least, most), (low, high) = timing.seconds, timing.step_seconds
+    cores = f" ({timing.cores} core{'s' if timing.cores > 1 else ''})" if found.device == "CPU" else ""
+    each = f"evaluation{' of' if timing.evaluations == 1 else 's of'} about {shown_seconds(timing.evaluation_seconds)}"
+    evaluations = f", and {timing.evaluations} {each}" if timing.evaluations else ""
+    return (
+        f"{shown_seconds(least)} to {shown_seconds(most)} on this machine's {found.device}{cores}: {found.steps:,} steps of "
+        f"{low:.3g} to {high:.3g} s, by {timing.measured_steps} of them{evaluations}; loading, checkpoints and export come besides"
+    )
 
 
 def _labels(found: Findings) -> str:
@@ -54,6 +71,16 @@ def shown_count(count: int) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return str(count)
+
+
+def shown_seconds(seconds: float) -> str:
+    """7 s, 3 min 20 s, 2 h 5 min, 3 d 4 h; less than a second as one."""
+    whole = max(1, round(seconds))
+    for (large, size), (small, unit) in pairwise((("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))):
+        if whole >= size:
+            count, rest = divmod(round(whole / unit), size // unit)
+            return f"{count} {large} {rest} {small}" if rest else f"{count} {large}"
+    return f"{whole} s"
 
 
 def shown_bytes(size: int) -> str:
