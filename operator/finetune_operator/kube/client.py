@@ -24,7 +24,7 @@ from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.job.names import MANAGER
 from finetune_operator.kube.bounded_json import read_event, read_list, read_object, warn_once
 from finetune_operator.kube.budget import Budget
-from finetune_operator.kube.errors import NotLeading
+from finetune_operator.kube.errors import NotLeading, rest_of_list
 from finetune_operator.kube.request_counts import counting
 
 _TIMEOUT_SECONDS = 30.0
@@ -56,7 +56,7 @@ class Page(NamedTuple):
 
     items: list[JsonObject]
     version: str
-    """The resourceVersion of the whole list."""
+    """The resourceVersion of the whole list: what is older, and not in it, is not there."""
 
 
 MAX_SPEC_BYTES = 64 * 1024
@@ -186,12 +186,23 @@ class Kube:
         *,
         pause: float = 0.0,
     ) -> AsyncIterator[Page]:
-        """A list, page by page, with `pause` seconds in between. All pages show the same moment, which an API server forgets after five minutes: 410."""
-        query = {**selectors, "limit": str(_PAGE)}
+        """A list, page by page, with `pause` seconds in between. All pages show the same moment, which an API server forgets after five minutes.
+
+        Those that come later show what there is then of the rest, and have the version of the first one all the same: what is newer
+        than that may be missing in pages that were read before.
+        """
+        query, version = {**selectors, "limit": str(_PAGE)}, ""
         while True:
-            response = await self._limited("GET", namespace, kind.path(namespace), query)
+            try:
+                response = await self._limited("GET", namespace, kind.path(namespace), query)
+            except ApiException as error:
+                rest = rest_of_list(error)
+                if rest is None or "continue" not in query:
+                    raise
+                response = await self._limited("GET", namespace, kind.path(namespace), {**query, "continue": rest})
             page = await read_list(response.content.iter_any(), kind.longest, read)
-            yield Page(page["items"], page["metadata"]["resourceVersion"])
+            version = version or page["metadata"]["resourceVersion"]
+            yield Page(page["items"], version)
             if not page["metadata"].get("continue"):
                 return
             query["continue"] = page["metadata"]["continue"]

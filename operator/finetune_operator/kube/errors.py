@@ -1,6 +1,7 @@
 """Failures of requests to the API server."""
 
 import json
+from http import HTTPStatus
 
 import aiohttp
 from kubernetes.aio.client import ApiException
@@ -34,6 +35,20 @@ def api_message(error: ApiException) -> str:
     except (ValueError, KeyError, TypeError):
         message = error.reason
     return str(message)
+
+
+def rest_of_list(error: ApiException) -> str | None:
+    """The token for the rest of a list as it is now, which comes with 410 where its begin is too long ago for the whole of it.
+
+    https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
+    """
+    if error.status != HTTPStatus.GONE:
+        return None
+    try:
+        token = json.loads(error.body or "")["metadata"]["continue"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return token if isinstance(token, str) and token else None
 
 
 def retry_after(error: Exception) -> float | None:

@@ -1,0 +1,112 @@
+"""A list that is read slowly, of which the API server has forgotten the begin before its end is read."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kubernetes.aio.client.exceptions import ApiException
+from tests.unit.finetune_operator.samples import finetunejob, merged
+
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, Kube
+from finetune_operator.kube.informer import Informer
+
+REST = {"kind": "Status", "code": 410, "reason": "Expired", "metadata": {"continue": "the rest as it is now"}}
+NO_REST = {**REST, "metadata": {}}
+
+
+class Client:
+    """Answers each list by its token: a list with its version, or a refusal with 410. `asked` are the tokens that came."""
+
+    def __init__(self, answers: Mapping[str, dict[str, Any]]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    async def param_serialize(
+        self, method: str, path: str, **given: Any
+    ) -> tuple[str, Any, dict[str, str], None, None]:
+        return method, dict(given["query_params"]), {}, None, None
+
+    async def call_api(self, method: str, query: dict[str, str], *_: Any, **__: Any) -> Any:
+        self.asked.append(query.get("continue", ""))
+        answer = self.answers[self.asked[-1]]
+        data = json.dumps(answer).encode()
+
+        async def read() -> bytes:
+            return data
+
+        async def iter_any() -> AsyncIterator[bytes]:
+            yield data
+
+        status = answer.get("code", 200)
+        response = SimpleNamespace(content=SimpleNamespace(iter_any=iter_any))
+        return SimpleNamespace(status=status, reason="", data=data, headers={}, read=read, response=response)
+
+
+def page(*items: dict[str, Any], version: int, token: str = "") -> dict[str, Any]:
+    return {"items": items, "metadata": {"resourceVersion": str(version), "continue": token}}
+
+
+def an_object(name: str, version: int) -> dict[str, Any]:
+    return merged(finetunejob(name=name), {"metadata": {"uid": name, "resourceVersion": str(version)}})
+
+
+FORGOTTEN = {
+    "": page(an_object("b", 5), version=50, token="second"),
+    "second": REST,
+    "the rest as it is now": page(an_object("y", 60), version=70, token="last"),
+    "last": page(an_object("z", 6), version=70),
+}
+"""At version 50 there were b and y, and more to come; at 70 y is another version, and `a` is new, which the first page cannot show."""
+
+
+def kube(client: Client) -> Kube:
+    return Kube(client, qps=1000, burst=1000)  # type: ignore[arg-type]
+
+
+async def test_jobs_are_compared_to_the_end_of_such_a_list() -> None:
+    client = Client(FORGOTTEN)
+    known = FineTuneJobs(lambda _: None)
+    for each in (an_object("a", 55), an_object("b", 4), an_object("c", 5), an_object("x", 40), an_object("y", 40)):
+        known.seen(each)
+
+    await known.compare(kube(client), None)
+
+    entries = {key: known.get(Key("team-a", key)) for key in ("a", "b", "c", "x", "y", "z")}
+    versions = {key: entry and entry.raw["metadata"]["resourceVersion"] for key, entry in entries.items()}
+    assert versions == {"a": "55", "b": "5", "c": None, "x": None, "y": "60", "z": "6"}
+    assert client.asked == [*FORGOTTEN]
+
+
+async def test_children_are_compared_to_the_end_of_such_a_list() -> None:
+    client = Client(FORGOTTEN)
+    informer = Informer(kube(client), JOBS, label=None, on_change=lambda _: None, resync_seconds=3600)
+    for each in (an_object("a", 55), an_object("b", 4), an_object("x", 40)):
+        informer._take({"type": "ADDED", "object": each})
+    pages = informer._kube.pages
+    informer._kube.pages = lambda *given, pause: pages(*given)  # type: ignore[method-assign]
+
+    await informer._compare(None)
+
+    assert [name for name in "abxyz" if informer.get("team-a", name)] == ["a", "b", "y", "z"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ({**FORGOTTEN, "second": NO_REST}, ["", "second"]),
+        ({**FORGOTTEN, "the rest as it is now": REST}, ["", "second", "the rest as it is now"]),
+        ({"": REST}, [""]),
+    ],
+    ids=["the server gives no rest", "the rest is forgotten at once", "a list that has not begun"],
+)
+async def test_what_cannot_be_gone_on_with_fails(answers: dict[str, Any], asked: list[str]) -> None:
+    client = Client(answers)
+
+    with pytest.raises(ApiException) as caught:
+        await kube(client).list(FINETUNEJOBS, None)
+
+    assert (caught.value.status, client.asked) == (410, asked)
