@@ -28,15 +28,17 @@ def reporting(space: Space, operator_process: OperatorProcess, tmp_path: Path) -
     return Reporting(space, f"https://127.0.0.1:{operator_process.environment['FINETUNE_OPERATOR_REPORTS_PORT']}", ca)
 
 
-def stand_still(node: PlayedNode, reporting: Reporting, known: list[str]) -> tuple[str, dict[str, Any]]:
+def stand_still(
+    node: PlayedNode, reporting: Reporting, known: list[str], name: str = NAME
+) -> tuple[str, dict[str, Any]]:
     """A new pod runs, reports once, and no more. Returns its name, and the status when the operator ends it."""
-    pod = node.pod_of(NAME, known)
+    pod = node.pod_of(name, known)
     reporting.ca.write_text(node.space.get("configmap", "finetune-operator-ca")["data"]["ca.crt"])
     node.run(pod)
-    node.space.until(NAME, lambda status: status["phase"] == "Preparing", "a pod that runs")
-    assert reporting.post(reporting.token(pod), NAME, STOCK) == 200
-    node.space.until(NAME, lambda status: status["phase"] == "Running", "a training")
-    return pod, node.space.until(NAME, lambda status: reason_of(status) == "ProgressStalled", "the end of the attempt")
+    node.space.until(name, lambda status: status["phase"] == "Preparing", "a pod that runs")
+    assert reporting.post(reporting.token(pod), name, STOCK) == 200
+    node.space.until(name, lambda status: status["phase"] == "Running", "a training")
+    return pod, node.space.until(name, lambda status: reason_of(status) == "ProgressStalled", "the end of the attempt")
 
 
 def test_the_operator_ends_it_lets_another_attempt_go_on_and_gives_up_with_the_last(
@@ -66,3 +68,30 @@ def test_the_operator_ends_it_lets_another_attempt_go_on_and_gives_up_with_the_l
     ]
     said = {each["reason"] for each in space.list("events") if each["involvedObject"]["name"] == NAME}
     assert {"NotMoving", "ProgressStalled"} <= said
+
+
+def test_a_job_in_a_queue_is_deleted_after_its_pod_and_the_next_one_waits_in_the_queue_again(
+    space: Space, node: PlayedNode, reporting: Reporting
+) -> None:
+    name = "stock-queued"
+    pod = {"nodeSelector": node.selector, "labels": {"kueue.x-k8s.io/queue-name": "team-a"}}
+    space.apply(finetunejob(name, pod=pod, runPolicy={"progressDeadlineSeconds": 5, "backoffLimit": 1}))
+
+    first, ended = stand_still(node, reporting, [], name)
+    leaving = wait_for(
+        lambda: space.get("job", name)["metadata"], lambda found: "deletionTimestamp" in found, "its Job's deletion"
+    )
+    stopping = space.get("pod", first)["metadata"]
+    now = datetime.now(UTC)
+    node.end(first, 143, now - timedelta(seconds=9), now)
+    space.kubectl("delete", "pod", first, "--grace-period=0", "--force", "--wait=false", "--ignore-not-found")
+    second = node.pod_of(name, [first])
+    made = space.get("job", name)["metadata"]
+    status = space.until(name, lambda status: len(status["attempts"]) == 2, "its second attempt")
+    space.kubectl("delete", "ftj", name, "--wait=false")
+    space.kubectl("delete", "pod", second, "--grace-period=0", "--force", "--wait=false")
+
+    assert (ended["phase"], ended["attempts"][0]["reason"]) == ("Pending", "ProgressStalled")
+    assert ("deletionTimestamp" in stopping, made["uid"] != leaving["uid"]) == (True, True)
+    assert made["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
+    assert [(each["number"], each.get("reason")) for each in status["attempts"]] == [(1, "ProgressStalled"), (2, None)]

@@ -16,7 +16,6 @@ from kubernetes.aio.client.exceptions import (
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
-from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.cache import Entry
 from finetune_operator.controller.kueue import Kueue
@@ -38,7 +37,7 @@ from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.run_secret import build_run_secret
 from finetune_operator.status.image_pulls import is_unpulled
 from finetune_operator.status.stall import is_being_ended
-from finetune_operator.status.unused_claim import unused_claim, without_claim, without_output
+from finetune_operator.status.unused_claim import unused_claim
 
 _LATER = (ForbiddenException,)
 """A quota, a namespace that goes away, or a policy: it may change."""
@@ -74,8 +73,9 @@ class Children:
         """Bring the children to what the spec asks for. Return the observation with what was made and changed in it."""
         spec, preflight = finetunejob.spec, observed.preflight
         if finetunejob.terminal:
+            released = await self._release_claim(finetunejob, observed, now)
             await self._clean_up(finetunejob, observed)
-            return observed
+            return replace(observed, released=released)
         if spec is None:
             return observed
         if observed.job is not None:
@@ -113,26 +113,6 @@ class Children:
             live = await self._kube.get(kind, finetunejob.namespace, name)
             if live is not None and is_ours(live, finetunejob):
                 await self._kube.delete(kind, finetunejob.namespace, name, live["metadata"]["uid"])
-
-    async def let_go(
-        self, finetunejob: FineTuneJob, observed: Observation, status: FineTuneJobStatus
-    ) -> FineTuneJobStatus:
-        """Delete the claim of a job that fails by its new `status` with nothing saved. Return the status that says so."""
-        claim = unused_claim(finetunejob, observed, status)
-        if claim is None:
-            return status
-        try:
-            live = await self._kube.get(PVCS, finetunejob.namespace, claim)
-            if live is None:
-                return without_output(status)
-            if not is_our_claim(live, finetunejob):
-                return status
-            await self._kube.delete(PVCS, finetunejob.namespace, claim, live["metadata"]["uid"])
-        except (*_LATER, *_NEVER) as error:
-            # Rights that were taken away, a webhook, a policy: the job ends all the same.
-            logger.warning("%s: the claim %s stays: %s", finetunejob.key, claim, api_message(error))
-            return status
-        return without_claim(status, claim)
 
     async def _make_next(
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, entry: Entry
@@ -189,15 +169,39 @@ class Children:
             if manifest is None or _place(kind, manifest) in already:
                 continue
             made = await self._create(kind, self._own_jobs.seal(manifest, finetunejob) if kind is JOBS else manifest)
-            if not self._is_own(kind, made, finetunejob):
-                return conflict(made, manifest["kind"], finetunejob.uid)
-            if kind != JOBS and "deletionTimestamp" in made["metadata"]:
-                return leaving(made, manifest["kind"])
-            if kind in _FIXED and not holds(made, {name: manifest[name] for name in _FIXED[kind]}):
-                return changed(made, manifest["kind"])
+            in_the_way = self._in_the_way(kind, made, manifest, finetunejob)
+            if in_the_way is not None and in_the_way.reason == Reason.CONFIG_CHANGED:
+                in_the_way = await self._make_anew(kind, made, manifest, finetunejob)
+            if in_the_way is not None:
+                return in_the_way
             if kind != JOBS:
                 already.add(_place(kind, manifest))
         return parse_job(made)
+
+    async def _make_anew(
+        self, kind: Kind, live: JsonObject, manifest: JsonObject, finetunejob: FineTuneJob
+    ) -> Cause | None:
+        """Make another in the place of a child that holds something else, as one of an operator of before may. Return what is in the way.
+
+        Not beside a Job, which runs by what there is: the cache will show it.
+        """
+        namespace, names = finetunejob.namespace, finetunejob.names
+        for name in (names.job, names.preflight_job):
+            job = await self._kube.get(JOBS, namespace, name)
+            if job is not None and (name == names.job or parse_job(job).end is None):
+                return changed(live, manifest["kind"])
+        await self._kube.delete(kind, namespace, manifest["metadata"]["name"], live["metadata"]["uid"])
+        return self._in_the_way(kind, await self._create(kind, manifest), manifest, finetunejob)
+
+    def _in_the_way(self, kind: Kind, made: JsonObject, manifest: JsonObject, finetunejob: FineTuneJob) -> Cause | None:
+        """Why an object of a child's name is not the one that is wanted."""
+        if not self._is_own(kind, made, finetunejob):
+            return conflict(made, manifest["kind"], finetunejob.uid)
+        if kind != JOBS and "deletionTimestamp" in made["metadata"]:
+            return leaving(made, manifest["kind"])
+        if kind in _FIXED and not holds(made, {name: manifest[name] for name in _FIXED[kind]}):
+            return changed(made, manifest["kind"])
+        return None
 
     def _is_own(self, kind: Kind, made: JsonObject, finetunejob: FineTuneJob) -> bool:
         """Whether an object of a child's name is that child, as far as this can be known."""
@@ -226,6 +230,10 @@ class Children:
         if job is None or job.end is not None:
             return observed
         ending = is_being_ended(finetunejob.status.attempts, observed)
+        if ending and job.queue is not None:
+            # Kueue would start it again at once. Another is made when this one has gone, after its pods.
+            await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid, after_children=True)
+            return observed
         wanted = spec.model_copy(update={"suspend": True}) if ending else spec
         in_queue = await self._kueue.ensure(finetunejob, spec, job, entry) if self._kueue is not None else None
         if in_queue is not None:
@@ -273,6 +281,27 @@ class Children:
         # The uid is a precondition: a Job of the same name that was made meanwhile is not touched.
         patch = {**patch, "metadata": {**patch["metadata"], "uid": job.uid}}
         return parse_job(await self._kube.merge(JOBS, finetunejob.namespace, job.name, patch))
+
+    async def _release_claim(self, finetunejob: FineTuneJob, observed: Observation, now: datetime) -> str | None:
+        """Delete the claim of a job that has failed with nothing saved. Return its name, empty if it was gone; None if it stays.
+
+        Before its pods go, by which that is known.
+        """
+        claim = unused_claim(finetunejob, observed, now)
+        if claim is None:
+            return None
+        try:
+            live = await self._kube.get(PVCS, finetunejob.namespace, claim)
+            if live is None:
+                return ""
+            if not is_our_claim(live, finetunejob):
+                return None
+            await self._kube.delete(PVCS, finetunejob.namespace, claim, live["metadata"]["uid"])
+        except (*_LATER, *_NEVER) as error:
+            # Rights that were taken away, a webhook, a policy: what else is left to do for the job is done all the same.
+            logger.warning("%s: the claim %s stays: %s", finetunejob.key, claim, api_message(error))
+            return None
+        return claim
 
     async def _clean_up(self, finetunejob: FineTuneJob, observed: Observation) -> None:
         """After the end of a FineTuneJob nothing is made again. Its Jobs get their time to live, or go with their pods."""

@@ -24,6 +24,7 @@ from finetune_operator.job.run import has_begun
 from finetune_operator.kube.client import JOBS, PODS, PVCS, Kind, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
+from finetune_operator.status.unused_claim import unused_claim
 
 
 class Observer:
@@ -64,6 +65,11 @@ class Observer:
             preflight = self._cached(finetunejob, finetunejob.names.preflight_job, entry)
             observed = replace(observed, preflight=preflight if preflight.job else None)
         spec = finetunejob.spec
+        if unused_claim(finetunejob, observed, now) is not None:
+            # What the caches hold of a pod may be from before it ran and saved.
+            return self._with_pods(
+                observed, finetunejob, finetunejob.names.job, entry, await self._list(PODS, finetunejob, trim_pod)
+            )
         if finetunejob.terminal or spec is None:
             return observed
         if observed.job is None:

@@ -87,7 +87,6 @@ class Reconciler:
         observed = await self._children.ensure(finetunejob, observed, entry, now)
         self._note_obstacle(finetunejob, observed, entry)
         computed = compute(finetunejob, observed, now)
-        computed = replace(computed, status=await self._children.let_go(finetunejob, observed, computed.status))
         wait = await self._write(finetunejob, observed, computed.status, entry, now)
         of_queue = entry.queue.wait(self._clock()) if entry.queue is not None else None
         return _soonest(wait, of_queue, _next_look(observed, computed, entry.obstacle.wait(self._clock())))

@@ -158,6 +158,8 @@ class Observation:
     """Why Kueue may start again a Job that spec.suspend suspends: empty if it does not, None if nothing is known of its Workload."""
     former: FormerRuns | None = None
     """What has to end before the run begins."""
+    released: str | None = None
+    """The claim of a job that has failed with nothing saved, which was deleted; empty if there was none."""
     preflight: "Observation | None" = None
     """The preflight in a pod of its own, as long as no attempt to train is known."""
 

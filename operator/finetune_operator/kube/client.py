@@ -151,9 +151,9 @@ class Kube:
         """Write `status`; ConflictException unless the object still has the resourceVersion of `manifest`."""
         return await self.replace(kind, manifest, "status", in_turn=in_turn)
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
-        """Delete this very object, in the background. Nothing happens if it is gone."""
-        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str, *, after_children: bool = False) -> None:
+        """Delete this very object, and what it owns, in the background or before it. Nothing happens if it is gone."""
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Foreground" if after_children else "Background"}
         try:
             await self._json("DELETE", kind, namespace, kind.path(namespace, name), {}, options)
         except NotFoundException:

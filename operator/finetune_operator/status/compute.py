@@ -17,6 +17,7 @@ from finetune_operator.status.merge_reports import merge_reports
 from finetune_operator.status.messages import cut, to_reason
 from finetune_operator.status.phase import decide, invalid_spec
 from finetune_operator.status.stall import mark_stalled
+from finetune_operator.status.unused_claim import without_claim
 from finetune_operator.status.usage import account, is_due, update_times
 from finetune_operator.status.verdict import Verdict
 
@@ -42,7 +43,7 @@ def compute_status(finetunejob: FineTuneJob, observed: Observation, now: datetim
 def compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> Computed:
     """The status to write, which is one that the API server takes, whatever the pods reported, and when to look again.
 
-    What has ended stays as it is: terminal means terminal.
+    What has ended stays as it is: terminal means terminal. Only that its claim is deleted is known later.
     """
     try:
         return _checked(_compute(finetunejob, observed, now), finetunejob.status)
@@ -64,7 +65,8 @@ def _checked(computed: Computed, before: FineTuneJobStatus) -> Computed:
 def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> Computed:
     if finetunejob.terminal:
         # GitOps tools take an older observedGeneration for work that is still to come.
-        return Computed(finetunejob.status.model_copy(update={"observed_generation": finetunejob.generation}))
+        ended = finetunejob.status.model_copy(update={"observed_generation": finetunejob.generation})
+        return Computed(ended if observed.released is None else without_claim(ended, observed.released))
     before = finetunejob.status
     verdict, learned = _judge(finetunejob, observed, now)
     verdict = replace(verdict, reason=to_reason(verdict.reason), message=cut(verdict.message))

@@ -5,7 +5,6 @@ Our trainer ends such an attempt itself. An image with stock transformers has no
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 
 from finetune_api.status import Progress
 from finetune_api.v1alpha1 import FineTuneJobSpec
@@ -17,26 +16,19 @@ _WHOLE = 100
 """Percent. What comes after the last step, such as to save the model, takes as long as it takes."""
 
 
-class EndedBy(Enum):
-    """Who ends an attempt that does not move."""
-
-    TRAINER = "trainer"
-    OPERATOR = "operator"
-    NOBODY = "nobody"
-
-
 @dataclass(frozen=True)
 class Silence:
     """No step since a moment."""
 
     since: datetime
     deadline: timedelta
-    ended_by: EndedBy = EndedBy.TRAINER
+    ended_by_us: bool = False
+    """Whether the operator ends the attempt, and not its trainer."""
 
     @property
     def moments(self) -> tuple[datetime, ...]:
         """When the status has something new to say of it."""
-        return (self.said_at, self.ends_at) if self.ended_by is EndedBy.OPERATOR else (self.said_at,)
+        return (self.said_at, self.ends_at) if self.ended_by_us else (self.said_at,)
 
     @property
     def said_at(self) -> datetime:
@@ -50,11 +42,6 @@ class Silence:
 
     def __str__(self) -> str:
         """For people, and the same for as long as it lasts."""
-        if self.ended_by is EndedBy.NOBODY:
-            return (
-                f"no step since {format_time(self.since)}, and nothing ends it: the Job is in a queue of Kueue, which would start "
-                "it again at once. Delete its pod, and another goes on from the newest checkpoint"
-            )
         return (
             f"no step since {format_time(self.since)}; if none is done by {format_time(self.ends_at)} the attempt ends, and a new "
             "one goes on from the newest checkpoint"
@@ -93,8 +80,7 @@ def silence(spec: FineTuneJobSpec, progress: Progress | None, observed: Observat
             return None  # It sends, and it does not arrive.
         last = max(last, observed.hearing.since)
     last = last.replace(microsecond=0)  # as the status has it, by which the next look is due
-    queued = observed.job is not None and observed.job.queue is not None
-    return Silence(last, timedelta(seconds=asked), EndedBy.NOBODY if queued else EndedBy.OPERATOR)
+    return Silence(last, timedelta(seconds=asked), ended_by_us=True)
 
 
 def _is_stock(progress: Progress, pod: PodState) -> bool:

@@ -65,13 +65,13 @@ def _again(verdict: Verdict, facts: Facts, due: datetime | None) -> float | None
 def _decide_training(facts: Facts) -> Verdict:
     """By the Job that trains: the first answer that fits."""
     job, suspend, waits = facts.observed.job, facts.spec.suspend, facts.waits
-    if job is None:
-        return Verdict("Queued" if waits.reason == Reason.BUDGET_USED_UP else "Pending", waits.reason, waits.message)
-    if job.end is not None:
+    if job is not None and job.end is not None:
         return _ended(job.end, facts)
     ending = still_ending(facts)
     if ending is not None:
         return ending
+    if job is None:
+        return Verdict("Queued" if waits.reason == Reason.BUDGET_USED_UP else "Pending", waits.reason, waits.message)
     if job.suspended:
         return _suspended(facts) if suspend else Verdict("Queued", waits.reason, waits.message)
     verdict = _by_newest_pods(facts)

@@ -1,7 +1,8 @@
 """An attempt that does not move, and that no watchdog of the trainer ends: the operator does, by suspending its Job for a while.
 
 First the status says so, as the reason of the attempt; by that the Job is suspended until the attempt's pod has ended. Then it
-goes on, and its new pods from the newest checkpoint. Kubernetes counts no failure in that, so the operator does.
+goes on, and its new pods from the newest checkpoint. A Job in a queue of Kueue, which would start it again at once, is deleted
+with its pods instead, and made anew once they have ended. Kubernetes counts no failure in that, so the operator does.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from finetune_api.status import MAX_ATTEMPTS, Attempt
 from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation
 from finetune_operator.status.facts import Facts
-from finetune_operator.status.movement import EndedBy, Silence
+from finetune_operator.status.movement import Silence
 from finetune_operator.status.verdict import Verdict
 
 _HINT: Final = (
@@ -37,7 +38,7 @@ def is_being_ended(attempts: Sequence[Attempt], observed: Observation) -> bool:
 
 def end_stalled(facts: Facts, still: Silence) -> Verdict | None:
     """The end of an attempt that has made no step for its whole deadline; of the job, if no attempt is left. None while it may go on."""
-    if still.ended_by is not EndedBy.OPERATOR or facts.now < still.ends_at or facts.lost is not None:
+    if not still.ended_by_us or facts.now < still.ends_at or facts.lost is not None:
         return None
     stalled = 1 + sum(each.reason == Reason.PROGRESS_STALLED for each in facts.before.attempts)
     what = (

@@ -1,42 +1,58 @@
-"""Whether a job that failed keeps the claim that the operator made for it: not if nothing was saved. In doubt it does."""
+"""Whether a job that has failed keeps the claim that the operator made for it: not if nothing was saved. In doubt it does."""
+
+from datetime import datetime, timedelta
+from typing import Final
 
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.values import MAX_MESSAGE
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation, PodState
 
+_LOOKED_AT: Final = timedelta(hours=1)
+"""Later on somebody may have found a use for the claim."""
 
-def unused_claim(finetunejob: FineTuneJob, observed: Observation, after: FineTuneJobStatus) -> str | None:
-    """The claim of a job that fails by its new status `after`, if nothing that anybody may want is on it.
 
-    Either no pod ever ran that mounts it, or the last one that did has looked, and reports that it is empty.
+def unused_claim(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> str | None:
+    """The claim of a job that has failed, if nothing that anybody may want is on it, and it is not known to be gone.
+
+    Either no pod ever ran that mounts it, or the last one that did has looked, and reports that it is empty. It is told by the end
+    that is written: until then the job may go on, with its claim.
     """
-    spec = finetunejob.spec
-    if finetunejob.terminal or after.phase != "Failed" or spec is None or spec.output.uri is not None:
+    spec, status = finetunejob.spec, finetunejob.status
+    if status.phase != "Failed" or spec is None or spec.output.uri is not None or not _has_just_ended(status, now):
         return None
-    if after.checkpoints or after.latest_checkpoint or after.model or any(pod.running for pod in observed.pods):
+    if status.run is None or status.run.output is None:
+        return None
+    if status.checkpoints or status.latest_checkpoint or status.model or any(pod.running for pod in observed.pods):
         return None
     ran = [pod for pod in observed.attempts if not _never_ran(pod)]
-    is_empty = _is_seen_empty(ran[-1], after) if ran else _never_used(observed, after)
+    is_empty = _is_seen_empty(ran[-1], status) if ran else _never_used(observed, status)
     return finetunejob.names.claim if is_empty else None
 
 
 def without_claim(status: FineTuneJobStatus, claim: str) -> FineTuneJobStatus:
-    """The status that says that the claim is deleted. Kubernetes takes it away when no pod is there that names it, ended ones included."""
+    """The status without the folder of a run that has none and the logs in it, which says that the claim is deleted, if there was one.
+
+    Kubernetes takes it away when no pod is there that names it, ended ones included.
+    """
+    attempts = [each.model_copy(update={"log": None}) for each in status.attempts]
+    run = status.run and status.run.model_copy(update={"output": None})
+    after = status.model_copy(update={"run": run, "attempts": attempts})
+    if not claim:
+        return after
     tail = f"; nothing was saved, so the claim {claim} made for the output is deleted (it goes with its last pod)"
     told = f"{(status.message or '')[: MAX_MESSAGE - len(tail)]}{tail}"
     conditions = [
         each.model_copy(update={"message": told}) if each.message == status.message else each
         for each in status.conditions
     ]
-    return without_output(status.model_copy(update={"message": told, "conditions": conditions}))
+    return after.model_copy(update={"message": told, "conditions": conditions})
 
 
-def without_output(status: FineTuneJobStatus) -> FineTuneJobStatus:
-    """The status without the folder of a run that has none, and without the logs in it."""
-    attempts = [each.model_copy(update={"log": None}) for each in status.attempts]
-    run = status.run and status.run.model_copy(update={"output": None})
-    return status.model_copy(update={"run": run, "attempts": attempts})
+def _has_just_ended(status: FineTuneJobStatus, now: datetime) -> bool:
+    # Not by its completionTime: no operator may have been there to see the end.
+    written = next((each.last_transition_time for each in status.conditions if each.type == "Failed"), None)
+    return written is not None and now - written <= _LOOKED_AT
 
 
 def _never_ran(pod: PodState) -> bool:

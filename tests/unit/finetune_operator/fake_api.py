@@ -87,9 +87,13 @@ class FakeApi(Kube):
             raise ConflictException(status=409)
         return self.put(kind, {**stored, "status": json.loads(json.dumps(manifest["status"]))})
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str, *, after_children: bool = False) -> None:
         self._note("delete", kind)
-        assert self.objects.pop((kind.plural, name))["metadata"]["uid"] == uid
+        stored = self.objects.pop((kind.plural, name))
+        assert stored["metadata"]["uid"] == uid
+        if after_children:
+            # Its pods go first, which takes its time.
+            self.put(kind, merged(stored, {"metadata": {"deletionTimestamp": "2026-11-20T12:00:00Z"}}))
 
     async def pages(
         self,

@@ -308,10 +308,46 @@ async def test_a_config_map_that_comes_between_is_not_overwritten(world: World) 
     assert "the ConfigMap yelp-run" in world.status()["message"]
 
 
-async def test_a_config_map_that_asks_for_something_else_than_the_job_is_not_run(world: World) -> None:
-    planted = {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "immutable": True, "data": {"run.yaml": "{}"}}
-    world.api.put(CONFIG_MAPS, planted)
+OLD_CONFIG = {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "immutable": True, "data": {"run.yaml": "{}"}}
+"""As an operator of before might have written it, or somebody who names our owner."""
+
+
+async def test_a_child_that_holds_something_else_is_made_anew_before_a_job_runs_by_it(world: World) -> None:
+    world.api.put(CONFIG_MAPS, OLD_CONFIG)
     await world.see()
+
+    await world.reconcile()
+
+    assert json.loads(world.api.objects[CONFIG_MAPS.plural, "yelp-run"]["data"]["run.yaml"])["task"]
+    assert (JOBS.plural, "yelp") in world.api.objects
+
+
+@pytest.mark.parametrize("its_end", [None, ("Complete", "", "")])
+async def test_a_config_map_by_which_a_job_runs_that_is_not_seen_yet_is_left_alone(world: World, its_end: Any) -> None:
+    world.api.put(CONFIG_MAPS, OLD_CONFIG)
+    await world.see()
+    world.api.put(JOBS, merged(job(end=its_end), OWNED))
+
+    await world.reconcile()
+    reason = reason_of(world.status())
+    await world.see()
+    await world.reconcile()
+
+    assert world.api.objects[CONFIG_MAPS.plural, "yelp-run"]["data"] == {"run.yaml": "{}"}
+    assert "delete configmaps" not in world.api.requests
+    assert (reason, world.status()["phase"]) == ("ConfigChanged", "Succeeded" if its_end else "Pending")
+
+
+async def test_a_config_map_that_somebody_makes_again_and_again_is_not_run(world: World) -> None:
+    world.api.put(CONFIG_MAPS, OLD_CONFIG)
+    await world.see()
+    delete = world.api.delete
+
+    async def make_again(*given: Any) -> None:
+        await delete(*given)
+        world.api.put(CONFIG_MAPS, {**OLD_CONFIG, "data": {"run.yaml": "{again}"}})
+
+    world.api.delete = make_again  # type: ignore[method-assign, assignment]
 
     await world.reconcile()
 
@@ -358,6 +394,9 @@ async def test_what_the_api_server_finds_invalid_ends_the_job_with_its_words(wor
     world.api.failures["create jobs"] = refusal(422, 'Job.batch "yelp" is invalid: spec.template')
     await world.see()
 
+    await world.reconcile()
+
+    await world.see()
     await world.reconcile()
 
     assert (world.status()["phase"], world.status()["failure"]["reason"]) == ("Failed", "SpecRefused")
@@ -874,10 +913,8 @@ SQUATTED: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", SQUATTED)
-async def test_what_somebody_made_under_a_child_s_name_is_not_taken_for_it_whatever_owner_it_names(
-    world: World, kind: str
-) -> None:
+async def meet_squatter(world: World, kind: str) -> tuple[Any, str]:
+    """A pass for a job under one of whose children's names there is an object with a perfect owner. Return its kind and name."""
     plural, squatted = SQUATTED[kind]
     forged = {"labels": {LABEL_JOB_UID: UID}, "ownerReferences": OWNERS}
     world.api.put(
@@ -885,8 +922,30 @@ async def test_what_somebody_made_under_a_child_s_name_is_not_taken_for_it_whate
     )
     world.api.put(plural, merged(squatted, {"metadata": {"namespace": "team-a", "uid": "squatted", **forged}}))
     await world.see()
-
     await world.reconcile()
+    return plural, squatted["metadata"]["name"]
+
+
+@pytest.mark.parametrize("kind", ["ConfigMap", "NetworkPolicy", "Service"])
+async def test_what_somebody_made_in_our_name_that_holds_nothing_of_anybody_s_gives_way_to_ours(
+    world: World, kind: str
+) -> None:
+    plural, name = await meet_squatter(world, kind)
+
+    live, planted = world.api.objects[plural.plural, name], SQUATTED[kind][1]
+    assert live["metadata"]["uid"] != "squatted"
+    assert {field: live.get(field) for field in planted if field != "metadata"} != {
+        field: value for field, value in planted.items() if field != "metadata"
+    }
+    assert (JOBS.plural, "yelp") in world.api.objects
+
+
+@pytest.mark.parametrize("kind", ["Job", "PersistentVolumeClaim"])
+async def test_a_job_or_claim_that_somebody_made_in_our_name_is_not_taken_for_ours_and_not_touched(
+    world: World, kind: str
+) -> None:
+    plural, name = await meet_squatter(world, kind)
+    squatted = SQUATTED[kind][1]
 
     status, requests = world.status(), world.api.requests
     assert status["phase"] == "Pending"
@@ -894,7 +953,7 @@ async def test_what_somebody_made_under_a_child_s_name_is_not_taken_for_it_whate
     assert kind in status["message"]
     assert "delete" in status["message"]
     assert not {f"{verb} {plural.plural}" for verb in ("merge", "apply", "replace", "delete")} & set(requests)
-    live = world.api.objects[plural.plural, squatted["metadata"]["name"]]
+    live = world.api.objects[plural.plural, name]
     assert {name: live.get(name) for name in squatted if name != "metadata"} == {
         name: value for name, value in squatted.items() if name != "metadata"
     }

@@ -7,6 +7,7 @@ from tests.unit.finetune_operator.samples import finetunejob, job, merged, pod, 
 
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS
 
+QUEUE = {"kueue.x-k8s.io/queue-name": "team-a"}
 STALLED: dict[str, Any] = {
     **settled(),
     "observedGeneration": 1,
@@ -32,6 +33,31 @@ async def test_its_job_is_suspended_once_until_its_pod_has_ended_and_then_goes_o
 
     assert seen == [(1, True, "Pending"), (0, True, "Pending"), (1, False, "Pending"), (0, False, "Pending")]
     assert world.finetunejobs.get(KEY) is not None
+
+
+async def test_in_a_queue_of_kueue_it_is_deleted_after_its_pods_and_made_anew(world: World) -> None:  # noqa: F811
+    queued = merged(merged(job(), OWNED), {"metadata": {"labels": QUEUE}})
+    world.api.put(FINETUNEJOBS, finetunejob(STALLED, pod={"labels": QUEUE}))
+    world.api.put(JOBS, queued)
+    world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+    seen = []
+
+    for ended in (False, False, True):
+        if ended:
+            del world.api.objects[PODS.plural, "yelp-1"], world.api.objects[JOBS.plural, "yelp"]
+            world.time += 60
+        await world.see()
+        await world.reconcile()
+        there = world.api.objects[JOBS.plural, "yelp"]["metadata"]
+        seen.append(([*world.api.requests], "deletionTimestamp" in there, world.status()["phase"]))
+
+    assert [each[1:] for each in seen] == [(True, "Pending"), (True, "Pending"), (False, "Pending")]
+    assert [[each for each in requests if each.endswith(" jobs")] for requests, *_ in seen] == [
+        ["delete jobs"],
+        [],
+        ["create jobs"],
+    ]
+    assert [(each["number"], each["reason"]) for each in world.status()["attempts"]] == [(1, "ProgressStalled")]
 
 
 async def test_with_no_attempt_left_its_job_is_deleted_after_its_end_was_written(world: World) -> None:  # noqa: F811

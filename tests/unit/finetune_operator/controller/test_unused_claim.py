@@ -18,7 +18,7 @@ from tests.unit.finetune_operator.samples import (
 )
 
 from finetune_operator.job.names import LABEL_JOB_UID
-from finetune_operator.kube.client import EVENTS, FINETUNEJOBS, JOBS, PODS, PVCS
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, PVCS
 
 CLAIM = "yelp-0f9be1d4"
 EMPTY = '{"exitCode": 11, "outputEmpty": true, "failure": {"reason": "ColumnNotFound", "message": "no column x"}}'
@@ -33,33 +33,78 @@ def claim(**metadata: Any) -> dict[str, Any]:
 
 
 async def fail(world: World, its_claim: dict[str, Any] | None) -> None:  # noqa: F811
-    """A job fails whose only attempt found its volume empty."""
-    world.api.put(FINETUNEJOBS, finetunejob({**settled(), "phase": "Preparing", "observedGeneration": 1}))
+    """The end is written of a job whose only attempt found its volume empty."""
+    before = {**settled(), "phase": "Preparing", "observedGeneration": 1}
+    world.api.put(FINETUNEJOBS, finetunejob(before, runPolicy={"ttlSecondsAfterFinished": 60}))
     world.api.put(JOBS, merged(job(end=("Failed", "PodFailurePolicy", "")), OWNED))
     world.api.put(PODS, merged(pod(state=terminated(11, message=EMPTY)), OWNED_POD))
     if its_claim is not None:
         world.api.put(PVCS, its_claim)
     await world.see()
     await world.reconcile()
+    assert line(world.status()) == ("Failed", "ColumnNotFound", "no column x")
 
 
-async def test_its_claim_is_deleted_before_its_end_is_written_which_says_so(world: World) -> None:  # noqa: F811
+async def go_on(world: World) -> None:  # noqa: F811
+    """What is left to do for it."""
+    await world.see()
+    world.api.requests.clear()
+    await world.reconcile()
+
+
+async def test_its_claim_is_deleted_once_its_end_is_written_and_then_the_status_says_so(world: World) -> None:  # noqa: F811
     await fail(world, claim())
+    before = (PVCS.plural, CLAIM) in world.api.objects
 
-    assert world.api.requests[-4:] == ["get persistentvolumeclaims", "delete persistentvolumeclaims", *END]
+    await go_on(world)
+    asked = [*world.api.requests]
+    await go_on(world)
+
+    assert before
     assert (PVCS.plural, CLAIM) not in world.api.objects
     assert line(world.status()) == ("Failed", "ColumnNotFound", SAID)
     assert world.status()["failure"]["message"] == "no column x"
     assert world.status()["run"] == {"number": 1}
-    events = [raw for (plural, _), raw in world.api.objects.items() if plural == EVENTS.plural]
-    assert [each["message"] for each in events] == [SAID]
+    assert asked == ["list pods", "get persistentvolumeclaims", "delete persistentvolumeclaims", *HANDS_ON, *WRITES]
+    assert world.api.requests == []
 
 
-END = ["replace status of finetunejobs", "create events"]
+HANDS_ON = ["merge jobs"]
+"""Its time to live."""
+WRITES = ["replace status of finetunejobs"]
 
 
-async def test_where_the_claim_is_gone_already_its_end_is_written_without_a_word_of_it(world: World) -> None:  # noqa: F811
+async def test_a_job_that_may_go_on_after_all_keeps_its_claim(world: World) -> None:  # noqa: F811
+    limit = {"runPolicy": {"preRunningDeadlineSeconds": 60}}
+    world.api.put(FINETUNEJOBS, finetunejob({**settled(), "phase": "Pending", "observedGeneration": 1}, **limit))
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.put(PODS, merged(pod(node=None), OWNED_POD))
+    world.api.put(PVCS, claim())
+    await world.see()
+    # Its user raises the limit in the moment in which it is over.
+    world.edit(runPolicy={"preRunningDeadlineSeconds": 10**8})
+
+    await world.reconcile()
+    await world.see()
+    await world.reconcile()
+
+    assert (world.status()["phase"], (PVCS.plural, CLAIM) in world.api.objects) == ("Pending", True)
+
+
+async def test_a_pod_that_the_cache_has_not_seen_to_save_keeps_its_claim(world: World) -> None:  # noqa: F811
+    await fail(world, claim())
+    await world.see()
+    world.api.put(PODS, merged(pod(state=terminated(1)), OWNED_POD))
+
+    await world.reconcile()
+
+    assert (PVCS.plural, CLAIM) in world.api.objects
+
+
+async def test_where_the_claim_is_gone_already_the_status_says_that_there_is_no_output(world: World) -> None:  # noqa: F811
     await fail(world, None)
+
+    await go_on(world)
 
     assert line(world.status()) == ("Failed", "ColumnNotFound", "no column x")
     assert world.status()["run"] == {"number": 1}
@@ -68,6 +113,8 @@ async def test_where_the_claim_is_gone_already_its_end_is_written_without_a_word
 async def test_a_claim_of_that_name_that_another_made_is_not_touched(world: World) -> None:  # noqa: F811
     await fail(world, claim(labels={LABEL_JOB_UID: "another"}))
 
+    await go_on(world)
+
     assert (PVCS.plural, CLAIM) in world.api.objects
     assert line(world.status()) == ("Failed", "ColumnNotFound", "no column x")
     assert world.status()["run"] == {"number": 1, "output": f"pvc://{CLAIM}"}
@@ -75,15 +122,17 @@ async def test_a_claim_of_that_name_that_another_made_is_not_touched(world: Worl
 
 @pytest.mark.parametrize("verb", ["get", "delete"])
 @pytest.mark.parametrize("status", [400, 403, 422], ids=["webhook", "rights", "policy"])
-async def test_where_the_operator_may_not_delete_the_claim_the_job_ends_all_the_same(
+async def test_where_the_operator_may_not_delete_the_claim_the_job_has_ended_all_the_same(
     world: World,  # noqa: F811
     verb: str,
     status: int,
 ) -> None:
     world.api.failures[f"{verb} persistentvolumeclaims"] = refusal(status, "no")
-
     await fail(world, claim())
 
+    await go_on(world)
+
+    assert world.api.requests[-1:] == HANDS_ON
     assert line(world.status()) == ("Failed", "ColumnNotFound", "no column x")
     assert world.status()["run"] == {"number": 1, "output": f"pvc://{CLAIM}"}
 

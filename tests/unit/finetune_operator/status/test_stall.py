@@ -17,7 +17,8 @@ from tests.unit.finetune_operator.samples import (
 )
 from tests.unit.finetune_operator.status.statuses import REPORT, compute
 
-from finetune_operator.job.observation import Hearing
+from finetune_api.reasons import Reason
+from finetune_operator.job.observation import Cause, Hearing
 
 STOCK = {"trainerStatus": {"progressPercentage": 42}}
 SINCE = f"no step since {stamp(50)}, for 100 s (runPolicy.progressDeadlineSeconds)"
@@ -103,7 +104,6 @@ def test_the_job_fails_when_more_attempts_stood_still_than_may() -> None:
         {"body": {"report": {**REPORT, "stage": "Evaluating"}}},
         {"heard": 100},
         {"trouble": "its TLS handshake fails"},
-        {"raw_job": QUEUED},
     ],
     ids=[
         "no deadline was asked for",
@@ -111,7 +111,6 @@ def test_the_job_fails_when_more_attempts_stood_still_than_may() -> None:
         "a trainer with a watchdog evaluates",
         "the operator itself was away",
         "its reports do not arrive",
-        "Kueue would start it again at once",
     ],
 )
 def test_what_may_well_move_is_not_ended(circumstances: dict[str, Any]) -> None:
@@ -120,11 +119,16 @@ def test_what_may_well_move_is_not_ended(circumstances: dict[str, Any]) -> None:
     assert reason(status_at(199, before, **circumstances))[0] == "Running"
 
 
-def test_a_run_in_a_queue_that_does_not_move_is_said_with_what_to_do() -> None:
-    still = status_at(199, status_at(51, raw_job=QUEUED), raw_job=QUEUED)
+def test_one_in_a_queue_of_kueue_is_ended_by_the_deletion_of_its_job_and_keeps_its_reason() -> None:
+    ended = status_at(150, status_at(100, status_at(51, raw_job=QUEUED), raw_job=QUEUED), raw_job=QUEUED)
+    leaving = Cause(Reason.JOB_DELETED, "a new one comes")
+    stopping = compute(parsed(ended), observation(None, pod(state=running()), blocked=leaving), 160)
+    over = compute(parsed(stopping), observation(None, blocked=leaving), 170)
 
-    assert reason(still) == ("Running", "NotMoving")
-    assert "and nothing ends it: the Job is in a queue of Kueue" in still["message"]
+    assert (reason(ended), ended["message"]) == (("Pending", "ProgressStalled"), GOES_ON)
+    assert (reason(stopping), stopping["message"]) == (("Pending", "ProgressStalled"), GOES_ON)
+    assert reason(over) == ("Pending", "JobDeleted")
+    assert [(each["reason"], "endTime" in each) for each in over["attempts"]] == [("ProgressStalled", True)]
 
 
 def test_after_a_start_of_the_operator_it_is_ended_without_another_report() -> None:

@@ -1,9 +1,9 @@
-"""Which claim of a job that fails is not kept: in doubt, it is."""
+"""Which claim of a job that has failed is not kept: in doubt, it is."""
 
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.samples import job, member, observation, parsed, pod, running, stamp, terminated
+from tests.unit.finetune_operator.samples import at, job, member, observation, parsed, pod, running, stamp, terminated
 
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.values import MAX_MESSAGE
@@ -26,10 +26,15 @@ def attempts(*numbers: int) -> list[dict[str, Any]]:
     return [{"number": number, "pod": f"yelp-{number}"} for number in numbers]
 
 
+def failed_at(second: int) -> dict[str, Any]:
+    return {"type": "Failed", "status": "True", "reason": "DataError", "lastTransitionTime": stamp(second)}
+
+
 def claim_of(*pods: dict[str, Any], spec: dict[str, Any] | None = None, **status: Any) -> str | None:
-    """The claim that is not kept of a job that fails with these pods, and `status` besides."""
-    after = FineTuneJobStatus.model_validate({"phase": "Failed", **status})
-    return unused_claim(parsed(**(spec or {})), observation(GAVE_UP, *pods), after)
+    """The claim that is not kept at second 200 of a job that has failed by a status written at 100, with these pods, and `status` besides."""
+    run = {"number": 1, "output": f"pvc://{CLAIM}", **status.pop("run", {})}
+    before = {"phase": "Failed", "conditions": [failed_at(100)], "run": run, **status}
+    return unused_claim(parsed(before, **(spec or {})), observation(GAVE_UP, *pods), at(200))
 
 
 @pytest.mark.parametrize(
@@ -123,10 +128,13 @@ def test_a_place_that_the_user_named_is_never_touched() -> None:
     assert claim_of(FOUND_EMPTY, spec={"output": {"uri": f"pvc://{CLAIM}"}}) is None
 
 
-def test_what_has_ended_before_is_left_alone() -> None:
-    after = FineTuneJobStatus.model_validate({"phase": "Failed"})
-
-    assert unused_claim(parsed({"phase": "Failed"}), observation(GAVE_UP, FOUND_EMPTY), after) is None
+@pytest.mark.parametrize(
+    "status",
+    [{"phase": "Pending", "conditions": []}, {"conditions": [failed_at(-3500)]}, {"run": {"output": None}}],
+    ids=["its end is not written", "somebody may have found a use for it", "it is gone"],
+)
+def test_before_the_end_long_after_it_and_once_it_is_gone_the_claim_is_left_alone(status: dict[str, Any]) -> None:
+    assert claim_of(FOUND_EMPTY, **status) is None
 
 
 def test_the_status_says_that_the_claim_is_deleted_however_long_the_cause_is() -> None:
@@ -142,9 +150,10 @@ def test_the_status_says_that_the_claim_is_deleted_however_long_the_cause_is() -
         }
     )
 
-    after = without_claim(before, CLAIM)
+    after, gone_before = without_claim(before, CLAIM), without_claim(before, "")
 
     said = f"; nothing was saved, so the claim {CLAIM} made for the output is deleted (it goes with its last pod)"
+    assert (gone_before.message, gone_before.run) == (cause, after.run)
     assert after.message == cause[: MAX_MESSAGE - len(said)] + said
     assert after.conditions[0].message == after.message
     assert after.run is not None
