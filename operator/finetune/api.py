@@ -80,17 +80,23 @@ class Api:
         """Read an object."""
         return await self.request("GET", path)
 
-    async def list(self, path: str, query: dict[str, str]) -> tuple[list[JsonObject], str]:
-        """Read a collection, in pages, and the version that a watch goes on from."""
-        items: list[JsonObject] = []
+    async def pages(self, path: str, query: dict[str, str]) -> AsyncGenerator[tuple[list[JsonObject], str], None]:
+        """Yield the objects of a collection page by page, each with the collection's version."""
         query = query | {"limit": str(_PAGE)}
         while True:
             page = await self.request("GET", path, query)
-            items += [each for each in page.get("items") or [] if isinstance(each, dict)]
             metadata = page.get("metadata") or {}
+            items = [each for each in page.get("items") or [] if isinstance(each, dict)]
+            yield items, str(metadata.get("resourceVersion", ""))
             if not metadata.get("continue"):
-                return items, str(metadata.get("resourceVersion", ""))
+                return
             query["continue"] = metadata["continue"]
+
+    async def list(self, path: str, query: dict[str, str]) -> tuple[list[JsonObject], str]:
+        """Read a collection, and the version that a watch goes on from."""
+        async with aclosing(self.pages(path, query)) as pages:
+            found = [page async for page in pages]
+        return [item for items, _ in found for item in items], found[-1][1]
 
     async def request(
         self,

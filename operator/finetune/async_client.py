@@ -131,7 +131,7 @@ class AsyncClient:
         query = {"labelSelector": selector} if selector else {}
         async with aclosing(watch_collection(self.api, JOBS.path(where), query)) as changes:
             async for kind, raw in changes:
-                if kind != "SYNCED":
+                if kind not in ("SYNCED", "LOST"):
                     yield kind, read_snapshot(raw)
 
 
@@ -190,9 +190,13 @@ class AsyncJob:
         except TimeoutError:
             raise TimedOut(f"{self.name} has not ended in time: it is {self.snapshot.phase}, and goes on") from None
 
-    def logs(self, *, follow: bool = False, node: int = 0) -> AsyncGenerator[LogLine, None]:
-        """Yield each line of the log once, attempt by attempt; with `follow` until the run has ended. See `finetune.logs`."""
-        return log_lines(self._client.api, self.snapshot, follow=follow, node=node)
+    def logs(
+        self, *, follow: bool = False, node: int = 0, tail: int | None = None, from_buckets: bool = True
+    ) -> AsyncGenerator[LogLine, None]:
+        """Yield each line of the log once, attempt by attempt; with `follow` until the run has ended. See `finetune.logs.log_lines`."""
+        return log_lines(
+            self._client.api, self.snapshot, follow=follow, node=node, tail=tail, from_buckets=from_buckets
+        )
 
     async def explain(self) -> Explanation:
         """Return why the job is as it is, what to do, and the one Event or line that proves it."""

@@ -109,9 +109,9 @@ class Job:
         """Yield the job as it is, and each time it changes, until its run has ended; TimedOut after `timeout` seconds."""
         return self.portal.iterate(self.twin.watch(timeout))
 
-    def logs(self, *, follow: bool = False, node: int = 0) -> Iterator[LogLine]:
-        """Yield each line of the log once, attempt by attempt; with `follow` until the run has ended."""
-        return self.portal.iterate(self.twin.logs(follow=follow, node=node))
+    def logs(self, *, follow: bool = False, node: int = 0, tail: int | None = None) -> Iterator[LogLine]:
+        """Yield each line of the log once, attempt by attempt, of each at most the last `tail` that are there now; with `follow` until the run has ended."""
+        return self.portal.iterate(self.twin.logs(follow=follow, node=node, tail=tail))
 
     def explain(self) -> Explanation:
         """Return why the job is as it is, what to do, and the one Event or line that proves it."""

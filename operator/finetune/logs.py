@@ -59,6 +59,8 @@ class _Reader:
     job: Snapshot
     node: int
     follow: bool
+    tail: int | None
+    from_buckets: bool
     read: dict[str, _Read] = field(default_factory=dict)
     said: str = ""
     pods_denied: bool = False
@@ -114,6 +116,8 @@ class _Reader:
         since = moment(state.time)
         if since:
             query["sinceTime"] = format_time(since[0])
+        elif self.tail is not None and not state.lines:
+            query["tailLines"] = str(self.tail)
         skip = state.at_time if since else state.lines
         try:
             async with aclosing(
@@ -148,13 +152,14 @@ class _Reader:
         uri = next((each.log for each in self.job.status.attempts if each.pod == pod and each.log), None)
         if uri is None:
             return []
-        if state.lines or not uri.startswith(_BUCKETS):
+        if state.lines or not self.from_buckets or not uri.startswith(_BUCKETS):
             return [LogLine(f"its log is stored at {uri}")]
         try:
             text = await asyncio.to_thread(_read, uri)
         except Exception as error:  # noqa: BLE001 - each kind of bucket has errors of its own
             return [LogLine(f"its log is stored at {uri}, which cannot be read here: {error}")]
-        return [LogLine(printable(line), pod) for line in text.splitlines()]
+        lines = text.splitlines()
+        return [LogLine(printable(line), pod) for line in (lines if self.tail is None else lines[-self.tail :])]
 
     def _state(self, pod: str) -> _Read:
         return self.read.setdefault(pod, _Read())
@@ -169,19 +174,23 @@ class _Reader:
         return [LogLine(text)]
 
 
-def log_lines(api: Api, job: Snapshot, *, follow: bool, node: int = 0) -> AsyncGenerator[LogLine, None]:
+def log_lines(
+    api: Api, job: Snapshot, *, follow: bool, node: int = 0, tail: int | None = None, from_buckets: bool = True
+) -> AsyncGenerator[LogLine, None]:
     """Yield every line of the pods of the job's present run, attempt by attempt; with `follow` until the run has ended.
 
     A connection that breaks is made again where the log was left. Between pods, notices say what the job waits for.
 
     Args:
         node: Which of the pods that train together.
+        tail: Of each pod, begin with at most so many of the lines that it has written by now.
+        from_buckets: Read the log that is stored in a bucket, by the credentials of this process, where its pod is gone.
 
     Raises:
         NotFound: The job was deleted.
         NoCluster: The API server gives no answer any more.
     """
-    return _Reader(api, job, node, follow).lines()
+    return _Reader(api, job, node, follow, tail, from_buckets).lines()
 
 
 def _read(uri: str) -> str:

@@ -1,9 +1,10 @@
 """Watches that outlive their connection: they list again after 410, and begin again after a reset or a silence."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from finetune.api import Api, Gone, Interrupted, Resource
 from finetune.errors import NoCluster, NotAllowed, NotFound
@@ -18,50 +19,105 @@ _POLL: Final = 2.0
 _POLL_ALL: Final = 5.0
 """The same of a list."""
 
+Remember: TypeAlias = Callable[[JsonObject], JsonObject]
 
-async def watch_collection(api: Api, path: str, query: dict[str, str]) -> AsyncGenerator[tuple[str, JsonObject], None]:
+
+def _whole(raw: JsonObject) -> JsonObject:
+    return raw
+
+
+async def watch_collection(
+    api: Api, path: str, query: dict[str, str], *, patience: float = _PATIENCE, remember: Remember = _whole
+) -> AsyncGenerator[tuple[str, JsonObject], None]:
     """Yield ADDED for each object that is there, SYNCED, then each change, for ever. Where the user may only list, it is listed again and again.
 
-    After each list that a broken watch needs, what changed meanwhile is yielded, and SYNCED again.
+    After each list that a broken watch needs, what changed meanwhile is yielded, and SYNCED again. As long as the API server does not answer,
+    LOST with its `message` is yielded after each try.
+
+    Args:
+        patience: Tries without an answer after which to give up.
+        remember: What is kept of an object, which is what DELETED brings of one that was deleted while nobody watched. At least its metadata.
 
     Raises:
-        NoCluster: At the start, or after ten minutes without an answer.
+        NoCluster: At the start, or after that many tries.
         NotAllowed: The user may not list.
     """
-    seen: dict[str, JsonObject] = {}
-    version: str | None = None
-    began = False
-    watched = True
+    watch = _Watch(api, path, query, remember)
     failed = 0
     while True:
         try:
-            if version is None:
-                found, version = await api.list(path, query)
-                for change in _differences(seen, found):
-                    yield change
-                yield "SYNCED", {}
-            began, failed = True, 0
-            if not watched:
-                await asyncio.sleep(_POLL_ALL)
-                version = None
-                continue
-            async with aclosing(api.watch(path, version, query)) as events:
-                async for kind, raw in events:
-                    version = str((raw.get("metadata") or {}).get("resourceVersion", version))
+            async with aclosing(watch.changes()) as changes:
+                async for kind, raw in changes:
+                    failed = 0
                     if kind != "BOOKMARK":
-                        _remember(seen, kind, raw)
                         yield kind, raw
         except Gone:
-            version = None
-        except NotAllowed:
-            if version is None:
-                raise
-            watched = False
-        except (Interrupted, NoCluster):
+            watch.version = None
+        except (Interrupted, NoCluster) as error:
             failed += 1
-            if not began or failed > _PATIENCE:
+            if not watch.began or failed > patience:
                 raise
+            if failed > 1:
+                # A watch that was cut is taken up where it was. What cannot be, is listed: the answer ends the time of not knowing.
+                watch.version = None
+                yield "LOST", {"message": str(error)}
             await asyncio.sleep(_PAUSES[min(failed, len(_PAUSES)) - 1])
+
+
+@dataclass
+class _Watch:
+    """A collection, and how far it is known."""
+
+    api: Api
+    path: str
+    query: dict[str, str]
+    remember: Remember
+    seen: dict[str, JsonObject] = field(default_factory=dict)
+    version: str | None = None
+    """What a watch goes on from; None where it must be listed."""
+    began: bool = False
+    denied: bool = False
+    """Whether the user may only list."""
+
+    async def changes(self) -> AsyncGenerator[tuple[str, JsonObject], None]:
+        """Yield what changed, until the watch ends; BOOKMARK where nothing did."""
+        if self.version is None:
+            async with aclosing(self._list()) as listed:
+                async for kind, raw in listed:
+                    yield kind, raw
+        if self.denied:
+            await asyncio.sleep(_POLL_ALL)
+            self.version = None
+            return
+        try:
+            async with aclosing(self.api.watch(self.path, self.version or "", self.query)) as events:
+                async for kind, raw in events:
+                    self.version = _version(raw) or self.version
+                    if kind == "DELETED":
+                        self.seen.pop(_key(raw), None)
+                    elif kind != "BOOKMARK":
+                        self.seen[_key(raw)] = self.remember(raw)
+                    yield kind, raw
+        except NotAllowed:
+            self.denied = True
+
+    async def _list(self) -> AsyncGenerator[tuple[str, JsonObject], None]:
+        """Yield what changed since it was last seen, and SYNCED. It holds a page at a time."""
+        gone = dict(self.seen)
+        version = ""
+        async with aclosing(self.api.pages(self.path, self.query)) as pages:
+            async for items, its_version in pages:
+                version = its_version
+                for raw in items:
+                    before = gone.pop(_key(raw), None)
+                    self.seen[_key(raw)] = self.remember(raw)
+                    if before is None or _version(before) != _version(raw):
+                        yield "MODIFIED" if before else "ADDED", raw
+        for key, raw in gone.items():
+            del self.seen[key]
+            yield "DELETED", raw
+        self.version, self.began = version, True
+        yield "SYNCED", {}
 
 
 async def watch_object(api: Api, resource: Resource, namespace: str, name: str) -> AsyncGenerator[JsonObject, None]:
@@ -70,47 +126,43 @@ async def watch_object(api: Api, resource: Resource, namespace: str, name: str) 
     Raises:
         NotFound: There is none, or it was deleted.
     """
+    async with aclosing(watch_one(api, resource, namespace, name)) as changes:
+        async for kind, raw in changes:
+            if kind == "MODIFIED":
+                yield raw
+
+
+async def watch_one(
+    api: Api, resource: Resource, namespace: str, name: str, *, patience: float = _PATIENCE
+) -> AsyncGenerator[tuple[str, JsonObject], None]:
+    """Yield MODIFIED and the object as it is, and each time it changes; SYNCED and LOST as `watch_collection` does.
+
+    Raises:
+        NotFound: There is none, or it was deleted.
+    """
     last = await api.get(resource.path(namespace, name))
-    yield last
+    yield "MODIFIED", last
     query = {"fieldSelector": f"metadata.name={name}"}
     try:
-        async with aclosing(watch_collection(api, resource.path(namespace), query)) as changes:
+        async with aclosing(watch_collection(api, resource.path(namespace), query, patience=patience)) as changes:
             there = False
             async for kind, raw in changes:
-                if kind == "DELETED" or (kind == "SYNCED" and not there):
+                if (kind == "DELETED" and _key(raw) == _key(last)) or (kind == "SYNCED" and not there):
                     raise NotFound(f"{name} was deleted")
-                there = True
-                if raw and _version(raw) != _version(last):
-                    last = raw
-                    yield raw
+                if kind in ("SYNCED", "LOST"):
+                    yield kind, raw
+                elif kind != "DELETED":
+                    there = True
+                    if _version(raw) != _version(last):
+                        last = raw
+                        yield "MODIFIED", raw
     except NotAllowed:
         while True:
             await asyncio.sleep(_POLL)
             raw = await api.get(resource.path(namespace, name))
             if _version(raw) != _version(last):
                 last = raw
-                yield raw
-
-
-def _differences(seen: dict[str, JsonObject], found: list[JsonObject]) -> list[tuple[str, JsonObject]]:
-    """What changed from `seen` to `found`, with `seen` brought up to date."""
-    now = {_key(raw): raw for raw in found}
-    changes = [("DELETED", raw) for key, raw in seen.items() if key not in now]
-    for key, raw in now.items():
-        if key not in seen:
-            changes.append(("ADDED", raw))
-        elif _version(seen[key]) != _version(raw):
-            changes.append(("MODIFIED", raw))
-    seen.clear()
-    seen.update(now)
-    return changes
-
-
-def _remember(seen: dict[str, JsonObject], kind: str, raw: JsonObject) -> None:
-    if kind == "DELETED":
-        seen.pop(_key(raw), None)
-    else:
-        seen[_key(raw)] = raw
+                yield "MODIFIED", raw
 
 
 def _key(raw: JsonObject) -> str:
@@ -118,4 +170,4 @@ def _key(raw: JsonObject) -> str:
 
 
 def _version(raw: JsonObject) -> str:
-    return str((raw.get("metadata") or {}).get("resourceVersion"))
+    return str((raw.get("metadata") or {}).get("resourceVersion", ""))

@@ -14,6 +14,10 @@ from finetune_page.guard import user_token
 class Access(Protocol):
     """Lends a client for the time of a request."""
 
+    @property
+    def own(self) -> bool:
+        """Whether all else that this process may is the user's too, such as to read from a bucket."""
+
     def client(self, request: web.Request) -> AbstractAsyncContextManager[AsyncClient]:
         """Return the client by which this request is answered."""
 
@@ -23,6 +27,7 @@ class OwnKubeconfig:
     """On a person's machine: every request is that person's."""
 
     shared: AsyncClient
+    own: bool = True
 
     @asynccontextmanager
     async def client(self, request: web.Request) -> AsyncIterator[AsyncClient]:
@@ -33,6 +38,8 @@ class OwnKubeconfig:
 @dataclass(frozen=True)
 class PassedToken:
     """In the cluster, behind an authenticating proxy: every request has the rights of the token that comes with it, never those of the page's pod."""
+
+    own: bool = False
 
     @asynccontextmanager
     async def client(self, request: web.Request) -> AsyncIterator[AsyncClient]:

@@ -1,23 +1,33 @@
 """What the page asks for: jobs and their changes, one job with its log and Events, and what is done to it."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 from typing import Any, Final
 
 from aiohttp import web
 
-from finetune.api import JOBS
+from finetune.api import CORE, JOBS
 from finetune.async_client import AsyncClient, AsyncJob
-from finetune.errors import FineTuneError, NotAllowed, Refused
+from finetune.errors import FineTuneError, NotAllowed, NotFound, Refused
 from finetune.snapshot import read_snapshot
-from finetune.watching import watch_collection, watch_object
+from finetune.watching import watch_collection, watch_one
+from finetune_api.base import JsonObject
+from finetune_api.printable import printable
+from finetune_api.values import format_time
 from finetune_page.access import Access
-from finetune_page.streams import Items, code_of, send_events
-from finetune_page.views import comparison_of, detail, row
+from finetune_page.streams import Item, Items, code_of, send_events
+from finetune_page.views import comparison_of, detail, log_line, row
 
 ACCESS: Final = web.AppKey("access", Access)
 _MOST_COMPARED: Final = 8
+_TAIL: Final = 1000
+_LONGEST_TAIL: Final = 20_000
+"""Lines of the log that a browser can hold."""
 _VERBS: Final = {"suspend": "patch", "resume": "patch", "rerun": "patch", "delete": "delete"}
 """What can be done to a job, and the right that it takes."""
 
@@ -36,42 +46,87 @@ async def errors_as_json(request: web.Request, handler: Any) -> web.StreamRespon
 
 @routes.get("/api/me")
 async def me(request: web.Request) -> web.Response:
-    """The namespace that holds where none is chosen."""
+    """The namespace that holds where none is chosen, and the time, by which ages are told: the browser's clock may be wrong."""
     async with _client(request) as client:
-        return web.json_response({"namespace": await client.namespace()})
+        return web.json_response({"namespace": await client.namespace(), "now": format_time(datetime.now(UTC))})
+
+
+@routes.get("/api/namespaces")
+async def namespaces(request: web.Request) -> web.Response:
+    """Names of namespaces to choose from; none where the user may not list them."""
+    async with _client(request) as client:
+        try:
+            found, _ = await client.api.list(f"{CORE}/namespaces", {})
+        except (NotAllowed, NotFound):
+            found = []
+    return web.json_response({"namespaces": [printable(str(each["metadata"]["name"])) for each in found]})
 
 
 @routes.get("/api/jobs")
 async def jobs(request: web.Request) -> web.StreamResponse:
-    """Rows of the jobs of a namespace, or of all without one, and each change; {"synced": true} when all of them were sent."""
+    """Rows of the jobs of a namespace, or of all without one, and each change.
+
+    {"synced": true} comes when all of them were sent, {"lost": "why"} when the API server does not answer any more.
+    """
     namespace = request.query.get("namespace") or None
     async with _client(request) as client:
         return await send_events(request, _rows(client, namespace))
 
 
 async def _rows(client: AsyncClient, namespace: str | None) -> Items:
-    async with aclosing(watch_collection(client.api, JOBS.path(namespace), {})) as changes:
+    # The browser tries again for as long as it is open, and so does this.
+    path = JOBS.path(namespace)
+    async with aclosing(watch_collection(client.api, path, {}, patience=math.inf, remember=_metadata_alone)) as changes:
         async for kind, raw in changes:
-            if kind == "SYNCED":
-                yield {"synced": True}
-            elif kind == "DELETED":
-                yield {"gone": read_snapshot(raw).uid}
-            else:
-                yield row(read_snapshot(raw))
+            match kind:
+                case "SYNCED" | "LOST":
+                    yield _connection(kind, raw)
+                case "DELETED":
+                    yield Item(_uid(raw), partial(_gone, raw))
+                case _:
+                    yield Item(_uid(raw), partial(_row, raw))
+
+
+def _row(raw: JsonObject) -> JsonObject:
+    return row(read_snapshot(raw))
+
+
+def _gone(raw: JsonObject) -> JsonObject:
+    return {"gone": _uid(raw)}
+
+
+def _uid(raw: JsonObject) -> str:
+    return str((raw.get("metadata") or {}).get("uid", ""))
+
+
+def _metadata_alone(raw: JsonObject) -> JsonObject:
+    return {"metadata": raw.get("metadata")}
+
+
+def _connection(kind: str, raw: JsonObject) -> Item:
+    """Whether what was sent is all there is, or why it may be out of date."""
+    return Item("connection", lambda: {"synced": True} if kind == "SYNCED" else {"lost": raw["message"]})
 
 
 @routes.get("/api/jobs/{namespace}/{name}")
 async def job(request: web.Request) -> web.StreamResponse:
-    """The job, and each change of it; every item is all of it."""
+    """The job, and each change of it; every item is all of it, but for those that `jobs` has, too."""
     namespace, name = request.match_info["namespace"], request.match_info["name"]
     async with _client(request) as client:
         return await send_events(request, _details(client, namespace, name))
 
 
 async def _details(client: AsyncClient, namespace: str, name: str) -> Items:
-    async with aclosing(watch_object(client.api, JOBS, namespace, name)) as changes:
-        async for raw in changes:
-            yield detail(read_snapshot(raw))
+    async with aclosing(watch_one(client.api, JOBS, namespace, name, patience=math.inf)) as changes:
+        async for kind, raw in changes:
+            if kind == "MODIFIED":
+                yield Item("job", partial(_detail, raw))
+            else:
+                yield _connection(kind, raw)
+
+
+def _detail(raw: JsonObject) -> JsonObject:
+    return detail(read_snapshot(raw))
 
 
 @routes.get("/api/jobs/{namespace}/{name}/explanation")
@@ -105,18 +160,21 @@ async def events(request: web.Request) -> web.Response:
 
 @routes.get("/api/jobs/{namespace}/{name}/log")
 async def log(request: web.Request) -> web.StreamResponse:
-    """Each line of the log, of every attempt, as long as the run goes on."""
+    """The newest lines of each attempt's log, as many as `tail` says, and all that come, as long as the run goes on."""
     namespace, name = request.match_info["namespace"], request.match_info["name"]
+    asked = request.query.get("tail", "")
+    tail = min(int(asked), _LONGEST_TAIL) if asked.isdecimal() and len(asked) < 9 else _TAIL
     async with _client(request) as client:
-        return await send_events(request, _log_lines(client, namespace, name))
+        return await send_events(request, _log_lines(client, namespace, name, tail, request.app[ACCESS].own))
 
 
-async def _log_lines(client: AsyncClient, namespace: str, name: str) -> Items:
+async def _log_lines(client: AsyncClient, namespace: str, name: str, tail: int, own: bool) -> Items:
     # Within the stream: a browser shows nothing of an answer that is none.
     found = await client.get(name, namespace)
-    async with aclosing(found.logs(follow=True)) as lines:
+    numbers = count()
+    async with aclosing(found.logs(follow=True, tail=tail, from_buckets=own)) as lines:
         async for line in lines:
-            yield {"text": line.text, "pod": line.pod}
+            yield Item(next(numbers), partial(log_line, line))
 
 
 @routes.post("/api/jobs/{namespace}/{name}/{action:suspend|resume|rerun|delete}")

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from finetune.async_client import AsyncClient
 from finetune_page.access import Access, OwnKubeconfig, PassedToken
-from finetune_page.guard import HEALTH, Guard, guarded
+from finetune_page.guard import HEALTH, Guard, add_headers, guarded
 from finetune_page.handlers import ACCESS, errors_as_json, routes
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -61,6 +61,7 @@ async def serve_on_loopback(app: web.Application, port: int) -> AsyncIterator[st
 def make_app(access: Access, guard: Guard) -> web.Application:
     """Return the page."""
     app = web.Application(middlewares=[guarded(guard), errors_as_json], client_max_size=1 << 16)
+    app.on_response_prepare.append(add_headers)
     app[ACCESS] = access
     app.add_routes(routes)
     app.router.add_get(HEALTH, _healthy)
@@ -73,7 +74,7 @@ def make_app(access: Access, guard: Guard) -> web.Application:
 
 
 async def _page(_: web.Request) -> web.FileResponse:
-    return web.FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+    return web.FileResponse(STATIC / "index.html")
 
 
 async def _plots(request: web.Request) -> web.FileResponse:

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Hashable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from aiohttp import web
@@ -15,15 +16,28 @@ from finetune_api.base import JsonObject
 
 logger = logging.getLogger(__name__)
 
-_GATHERED: Final = 0.25
-"""Seconds for which items are gathered before they are sent together."""
+_PAUSE: Final = 0.25
+"""Seconds between two events, for which items are gathered."""
 _MOST: Final = 1000
-"""Items that are sent together, and that wait to be."""
+"""Items that wait to be sent, and that are sent together."""
+_AT_ONCE: Final = 100
+"""Items that are made in one go, while nothing else is answered."""
 _PING: Final = 5.0
 """Seconds after which a browser that has gone is missed, where nothing else is sent."""
 _CODES: Final[tuple[tuple[type[FineTuneError], int], ...]] = ((NotFound, 404), (NotAllowed, 403), (NoCluster, 503))
 
-Items: TypeAlias = AsyncGenerator[JsonObject, None]
+
+@dataclass(frozen=True)
+class Item:
+    """Something to send."""
+
+    key: Hashable
+    """Of items of one key that wait to be sent, the newest alone is."""
+    show: Callable[[], JsonObject]
+    """Make it. Only what is sent is made."""
+
+
+Items: TypeAlias = AsyncGenerator[Item, None]
 
 
 def code_of(error: FineTuneError) -> int:
@@ -36,10 +50,10 @@ async def send_events(request: web.Request, items: Items) -> web.StreamResponse:
 
     At the end of the items comes an event `end`; an error of the cluster is an event `failure` with its code and text.
     """
-    queue: asyncio.Queue[JsonObject | FineTuneError | None] = asyncio.Queue(_MOST)
+    waiting = _Waiting()
     async with sse_response(request, ping_interval=_PING) as response:
-        reading = asyncio.create_task(_read(items, queue))
-        sending = asyncio.create_task(_send(response, queue))
+        reading = asyncio.create_task(waiting.fill(items))
+        sending = asyncio.create_task(_send(response, waiting))
         # Where nothing changes, nothing is sent, and only the pings tell that the browser has gone.
         leaving = asyncio.create_task(response.wait())
         try:
@@ -58,31 +72,57 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
             logger.error("a stream of the page broke", exc_info=outcome)
 
 
-async def _read(items: Items, queue: "asyncio.Queue[JsonObject | FineTuneError | None]") -> None:
-    try:
-        async with aclosing(items):
-            async for item in items:
-                await queue.put(item)
-        await queue.put(None)
-    except FineTuneError as error:
-        await queue.put(error)
-    except Exception:
-        logger.exception("a stream of the page broke")
-        await queue.put(FineTuneError("the page has a fault of its own, which its log shows"))
+class _Waiting:
+    """What is to be sent: of each key the newest, in the order of their first. Where it is full, whoever fills it waits."""
+
+    def __init__(self) -> None:
+        self._items: dict[Hashable, Item] = {}
+        self._changed = asyncio.Condition()
+        self._ended = False
+        self.failure: FineTuneError | None = None
+
+    async def fill(self, items: Items) -> None:
+        try:
+            async with aclosing(items):
+                async for item in items:
+                    await self._put(item)
+        except FineTuneError as error:
+            self.failure = error
+        except Exception:
+            logger.exception("a stream of the page broke")
+            self.failure = FineTuneError("the page has a fault of its own, which its log shows")
+        async with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    async def _put(self, item: Item) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: item.key in self._items or len(self._items) < _MOST)
+            self._items[item.key] = item
+            self._changed.notify_all()
+
+    async def take(self) -> list[Item]:
+        """Return what is there, once there is something; nothing at the end."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: bool(self._items) or self._ended)
+            taken = [*self._items.values()]
+            self._items.clear()
+            self._changed.notify_all()
+        return taken
 
 
-async def _send(response: EventSourceResponse, queue: "asyncio.Queue[JsonObject | FineTuneError | None]") -> None:
+async def _send(response: EventSourceResponse, waiting: _Waiting) -> None:
     while response.is_connected():
-        gathered = [await queue.get()]
-        await asyncio.sleep(_GATHERED)
-        while not queue.empty() and len(gathered) < _MOST:
-            gathered.append(queue.get_nowait())
-        items = [each for each in gathered if isinstance(each, dict)]
-        if items:
-            await response.send(json.dumps(items, ensure_ascii=False), event="items")
-        last = gathered[-1]
-        if isinstance(last, FineTuneError):
-            await response.send(json.dumps({"code": code_of(last), "message": str(last)}), event="failure")
-        if not isinstance(last, dict):
-            await response.send("{}", event="end")
-            return
+        taken = await waiting.take()
+        if not taken:
+            break
+        made: list[JsonObject] = []
+        for at in range(0, len(taken), _AT_ONCE):
+            made += [item.show() for item in taken[at : at + _AT_ONCE]]
+            await asyncio.sleep(0)
+        await response.send(json.dumps(made, ensure_ascii=False), event="items")
+        await asyncio.sleep(_PAUSE)
+    if waiting.failure is not None:
+        failure = {"code": code_of(waiting.failure), "message": str(waiting.failure)}
+        await response.send(json.dumps(failure), event="failure")
+    await response.send("{}", event="end")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from finetune.comparison import compare
+from finetune.logs import LogLine
 from finetune.manifest import to_yaml
 from finetune.snapshot import Snapshot
 from finetune.summary import best, loss_line, needs_a_person, why
@@ -16,6 +17,8 @@ from finetune_api.values import format_time
 
 SPARK_POINTS: Final = 24
 """Of the loss in a row of the list."""
+LONGEST_LINE: Final = 4096
+"""Characters of a line of the log."""
 _KEPT_METADATA: Final = ("name", "namespace", "labels", "annotations")
 _APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -41,6 +44,13 @@ def row(job: Snapshot) -> JsonObject:
         "gpuSeconds": usage.gpu_seconds.total if usage else 0,
         "month": {"month": usage.month.month, "gpuSeconds": usage.month.gpu_seconds} if usage and usage.month else None,
     }
+
+
+def log_line(line: LogLine) -> JsonObject:
+    """Return a line of the log."""
+    cut = len(line.text) - LONGEST_LINE
+    text = f"{line.text[:LONGEST_LINE]} … and {cut} characters more" if cut > 0 else line.text
+    return {"text": text, "pod": line.pod, "time": line.time}
 
 
 def detail(job: Snapshot) -> JsonObject:

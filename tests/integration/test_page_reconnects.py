@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
-from tests.unit.finetune.api_server import FTJ, FakeApi, Request
+from tests.unit.finetune.api_server import FTJ, Break, FakeApi, Request, status
 from tests.unit.finetune.conftest import api_server, kubeconfig  # noqa: F401
 
 from devcluster.testing.api import PATIENCE
@@ -173,4 +173,89 @@ def test_what_a_reader_has_opened_stays_open_and_a_button_keeps_the_focus(
     expect(page.locator(".jobhead .message")).to_have_text("later")
     expect(page.locator("#provenance table")).to_be_visible()
     expect(page.get_by_role("button", name="Copy manifest")).to_be_focused()
+    over.set()
+
+
+def test_an_api_server_that_is_gone_is_told_at_the_top_until_it_is_back(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,
+    page: Page,
+) -> None:
+    is_down, over = Event(), Event()
+
+    def watch(_: Request) -> Iterator[Any]:
+        is_down.wait()
+        raise Break
+        yield
+
+    def later(_: Request) -> Iterator[Any]:
+        over.wait()
+        yield from ()
+
+    def down(_: Request) -> Any:
+        return status(503, "ServiceUnavailable", "no etcd")
+
+    api_server.job("stays", phase="Running", message="before")
+    api_server.answers["WATCH", FTJ] = watch
+    page.goto(f"{server.address}/jobs/team-a/stays")
+    expect(page.locator(".message")).to_have_text("before")
+    expect(page.get_by_role("alert")).to_be_empty()
+
+    api_server.answers |= {("GET", FTJ): down, ("WATCH", FTJ): down}
+    is_down.set()
+    expect(page.get_by_role("alert")).to_contain_text("the API server cannot answer now (503): no etcd")
+    expect(page.locator(".message")).to_have_text("before")
+    api_server.job("stays", phase="Running", message="after")
+    del api_server.answers["GET", FTJ]
+    api_server.answers["WATCH", FTJ] = later
+
+    expect(page.locator(".message")).to_have_text("after")
+    expect(page.get_by_role("alert")).to_be_empty()
+    over.set()
+
+
+def test_credentials_that_have_expired_are_told_and_new_ones_are_enough(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,
+    page: Page,
+) -> None:
+    api_server.job("stays", phase="Running")
+    api_server.answers["GET", FTJ] = lambda _: status(401, "Unauthorized", "Unauthorized")
+
+    page.goto(f"{server.address}/")
+    expect(page.get_by_role("alert")).to_contain_text("log in to it again")
+    del api_server.answers["GET", FTJ]
+    page.get_by_role("button", name="Try now").click()
+
+    expect(page.locator(".rows .row")).to_have_count(1)
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
+def test_of_a_long_log_the_newest_lines_are_shown_and_earlier_ones_on_demand(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,
+    page: Page,
+) -> None:
+    over = Event()
+
+    def log(request: Request) -> Iterator[bytes]:
+        tail = int(request.query["tailLines"])
+        yield "".join(f"line {number}\n" for number in range(2_000_000 - tail, 2_000_000)).encode()
+        over.wait()
+
+    api_server.job("stays", phase="Running", attempts=[{"number": 1, "pod": "stays-0"}])
+    api_server.pod("stays-0", "Running", {"running": {}}, **{"finetune.dev/job-uid": "uid-stays"})
+    api_server.answers["GET", LOG] = log
+    page.goto(f"{server.address}/jobs/team-a/stays")
+    page.get_by_text("Log", exact=True).click()
+    lines = page.locator(".log > div")
+    expect(lines).to_have_count(1000)
+    expect(lines.last).to_have_text("line 1999999")
+
+    for count in (5000, 20000):
+        page.get_by_role("button", name="Show earlier lines").click()
+        expect(lines).to_have_count(count)
+
+    expect(page.locator(".earlier")).to_contain_text("finetune logs stays")
+    expect(lines.first).to_have_text("line 1980000")
     over.set()

@@ -15,6 +15,9 @@ def logs(
     name: Name,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
     node: Annotated[int, typer.Option(min=0, help="Which of the pods that train together.")] = 0,
+    tail: Annotated[
+        int | None, typer.Option(min=0, help="Of each attempt, begin with its last lines, this many.")
+    ] = None,
     timestamps: Annotated[bool, typer.Option(help="Begin each line with the time when it was written.")] = False,
     output: Output = None,
     namespace: Namespace = None,
@@ -26,7 +29,7 @@ def logs(
     with connected(namespace, kubeconfig, context) as client:
         job = client.get(name)
         with goes_on(job) if follow else nullcontext():
-            for line in job.logs(follow=follow, node=node):
+            for line in job.logs(follow=follow, node=node, tail=tail):
                 if output is Format.JSON:
                     typer.echo(json.dumps(vars(line)))
                 elif output:

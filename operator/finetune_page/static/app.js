@@ -1,8 +1,9 @@
 // The page: which view an address shows, the way between views, and the keys.
 
-import { h, replace, setText } from "./dom.js";
+import { alarm, h, replace } from "./dom.js";
 import { ask } from "./events.js";
 import { showComparison } from "./compare.js";
+import { setNow } from "./format.js";
 import { showJob } from "./job.js";
 import { showList } from "./list.js";
 import { showUsage } from "./usage.js";
@@ -78,10 +79,17 @@ document.addEventListener("keydown", (event) => {
 });
 addEventListener("popstate", show);
 
-try {
-  ownNamespace = (await ask("/api/me")).namespace;
-  show();
-} catch (error) {
-  setText(main, "");
-  main.append(h("div", { class: "card failed" }, h("h2", {}, "No cluster"), h("p", {}, error.message)));
+async function begin() {
+  try {
+    const me = await ask("/api/me");
+    ownNamespace = me.namespace;
+    setNow(me.now);
+    alarm("begin", "");
+    show();
+  } catch (error) {
+    alarm("begin", `${error.message} It is tried again by itself.`, begin);
+    clearTimeout(begin.timer);
+    begin.timer = setTimeout(begin, 5000);
+  }
 }
+begin();

@@ -1,5 +1,7 @@
 // A run's steps on the axis that the reader chose: steps, epochs or time.
 
+import { now } from "./format.js";
+
 export const AXES = ["step", "epoch", "time"];
 
 // Times of a step lie between the start and the end of the attempt that took it, as evenly as can be known.
@@ -17,7 +19,7 @@ export function attemptSpans(status) {
   return attempts.map((each, at) => {
     const next = attempts[at + 1];
     const last = each.lastStep ?? next?.resumedFromStep ?? status.progress?.step ?? 0;
-    const end = each.endTime ?? status.progress?.lastReportTime ?? status.completionTime ?? new Date().toISOString();
+    const end = each.endTime ?? status.progress?.lastReportTime ?? status.completionTime ?? new Date(now()).toISOString();
     return {
       number: each.number,
       from: each.resumedFromStep ?? 0,

@@ -35,6 +35,18 @@ export function notify(text) {
   notify.timer = setTimeout(() => setText(document.getElementById("notice"), ""), 8000);
 }
 
+// What keeps the page from being up to date stands at its top until it is over. Each stream has its own; one is shown.
+const alarms = new Map();
+export function alarm(who, text, retry) {
+  if (text) alarms.set(who, { text, retry });
+  else alarms.delete(who);
+  const place = document.getElementById("alarm");
+  const first = [...alarms.values()][0];
+  if (!first) return replace(place);
+  if (place.firstChild?.textContent === first.text) return;
+  replace(place, h("span", {}, first.text), h("button", { type: "button", onclick: () => [...alarms.values()].forEach((each) => each.retry()) }, "Try now"));
+}
+
 export function table(caption, heads, rows) {
   return h("table", {},
     h("caption", {}, caption),

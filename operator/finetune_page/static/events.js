@@ -1,39 +1,81 @@
-// What the server sends as it happens. The browser makes a broken connection again by itself, and is then sent everything anew.
+// What the server sends as it happens. A connection that breaks is made again by itself, for as long as the page is open.
 
-import { notify } from "./dom.js";
+import { alarm } from "./dom.js";
+import { clock } from "./format.js";
 
 // A browser has six connections to a server, for all its tabs together: a tab that nobody looks at gives its own back.
 const UNSEEN_MILLISECONDS = 5000;
+const PAUSES = [2, 5, 10, 30];
 
-// `begin` comes before the first items of each connection.
+// `begin` comes before the first items of each connection, `failure` with what the cluster says against it. What is not there (404) is not asked for again.
 export function follow(path, { begin, items, failure, end }) {
   let source = null;
   let timer = 0;
+  let failures = 0;
+  let since = clock();
 
   function open() {
+    clearTimeout(timer);
     const opened = new EventSource(path);
     source = opened;
     let fresh = true;
     let failed = false;
     opened.addEventListener("open", () => { fresh = true; });
     opened.addEventListener("items", (event) => {
-      if (fresh) begin?.();
-      fresh = false;
-      items(JSON.parse(event.data));
+      const told = JSON.parse(event.data);
+      const lost = told.find((each) => each.lost);
+      if (lost) trouble(lost.lost);
+      else calm();
+      if (fresh && !lost) begin?.();
+      fresh = fresh && Boolean(lost);
+      items(told.filter((each) => !each.lost));
     });
     opened.addEventListener("failure", (event) => {
       const { code, message } = JSON.parse(event.data);
       failed = true;
       failure?.(message, code);
+      close();
+      if (code !== 404) again(message);
     });
     opened.addEventListener("end", () => {
+      if (failed) return;
       stop();
-      if (!failed) end?.();
+      end?.();
     });
     opened.addEventListener("error", () => {
-      if (opened.readyState === EventSource.CLOSED) failure?.("the page's server does not let this browser in any more: open its address again", 0);
-      else notify("No connection to the page's server. It is tried again; if `finetune ui` has ended, start it anew.");
+      if (opened.readyState === EventSource.CLOSED) {
+        close();
+        refused();
+      } else trouble("The page's server does not answer. If `finetune ui` has ended, start it anew.");
     });
+  }
+
+  // Whatever stands between says why in an answer of its own, which an EventSource does not show.
+  async function refused() {
+    try {
+      await ask("/api/me");
+      again("The page's server ended the connection.");
+    } catch (error) {
+      again(error.message);
+    }
+  }
+
+  function again(message) {
+    const pause = PAUSES[Math.min(failures, PAUSES.length - 1)];
+    failures += 1;
+    trouble(message);
+    clearTimeout(timer);
+    timer = setTimeout(() => { if (!document.hidden) open(); }, pause * 1000);
+  }
+
+  function trouble(message) {
+    alarm(path, `${message} What you see is of ${since}. It is tried again by itself.`, () => { close(); open(); });
+  }
+
+  function calm() {
+    failures = 0;
+    since = clock();
+    alarm(path, "");
   }
 
   function close() {
@@ -51,6 +93,7 @@ export function follow(path, { begin, items, failure, end }) {
     document.removeEventListener("visibilitychange", look);
     clearTimeout(timer);
     close();
+    alarm(path, "");
   }
 
   document.addEventListener("visibilitychange", look);
@@ -59,16 +102,23 @@ export function follow(path, { begin, items, failure, end }) {
 }
 
 export async function ask(path, method = "GET") {
-  const response = await fetch(path, { method, headers: { Accept: "application/json" } });
-  const text = await response.text();
-  if (response.ok) return JSON.parse(text);
-  let message = text;
+  let response;
   try {
-    message = JSON.parse(text).message ?? text;
+    response = await fetch(path, { method, headers: { Accept: "application/json" } });
   } catch {
-    // A refusal of the server itself is plain text.
+    throw new Error("The page's server does not answer, or you are logged out: reload the page.");
   }
-  throw new Error(message);
+  const text = await response.text();
+  let answer;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    // A refusal of the server itself, or of a proxy before it, is no JSON.
+    answer = { message: response.headers.get("Content-Type")?.startsWith("text/plain") ? text : `You are logged out, or this is not the page's server (${response.status}): reload the page.` };
+    if (response.ok) throw new Error(answer.message);
+  }
+  if (!response.ok) throw new Error(answer.message ?? text);
+  return answer;
 }
 
 export function jobPath(namespace, name, part = "") {

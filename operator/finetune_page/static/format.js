@@ -12,13 +12,32 @@ export function duration(seconds) {
     if (!count) continue;
     const smaller = UNITS[at + 1];
     const more = smaller ? Math.floor((rest % size) / smaller[1]) : 0;
-    return count < 10 && more ? `${count}${unit} ${more}${smaller[0]}` : `${count}${unit}`;
+    return count < 10 && more ? `${count}${unit}${more}${smaller[0]}` : `${count}${unit}`;
   }
   return "0s";
 }
 
-export function age(time, now = Date.now()) {
-  return time ? duration((now - Date.parse(time)) / 1000) : "–";
+// Ages are told by the server's clock: that of the browser may be wrong.
+let skew = 0;
+export function setNow(time) {
+  skew = Date.parse(time) - Date.now();
+}
+
+export function now() {
+  return Date.now() + skew;
+}
+
+export function age(time) {
+  return time ? duration((now() - Date.parse(time)) / 1000) : "–";
+}
+
+// As the operator counts it, in UTC.
+export function thisMonth() {
+  return new Date(now()).toISOString().slice(0, 7);
+}
+
+export function clock() {
+  return new Date().toLocaleTimeString();
 }
 
 export function number(value) {

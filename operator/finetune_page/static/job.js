@@ -14,7 +14,7 @@ export function showJob(main, { parts: [namespace, name], go }) {
   const card = h("div", {});
   const panel = curvesPanel();
   const places = Object.fromEntries(["attempts", "preflight", "evaluations", "events", "provenance", "manifest"].map((each) => [each, h("section", { id: each })]));
-  const log = logPanel(path);
+  const log = logPanel(path, name);
   main.append(h("nav", { "aria-label": "Way back" }, h("a", { href: `/?namespace=${encodeURIComponent(namespace)}` }, "← jobs")), head, card, panel.element, places.attempts, places.preflight, places.evaluations, places.events, log.element, places.provenance, places.manifest);
   let rights = {};
   let shown = null;
@@ -123,7 +123,7 @@ export function showJob(main, { parts: [namespace, name], go }) {
   }
 
   const stop = follow(path, {
-    items: (items) => draw(items.at(-1)),
+    items: (items) => items.filter((each) => each.row).forEach(draw),
     failure: (text, code) => {
       if (code === 404) replace(head, h("div", { class: "card failed" }, h("h2", {}, `${name} is not there`), h("p", {}, text)));
       else if (!shown) replace(head, h("div", { class: "card failed" }, h("h2", {}, `${name} cannot be shown`), h("p", {}, text)));

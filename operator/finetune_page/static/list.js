@@ -2,7 +2,7 @@
 
 import { h, notify, replace, setText, svg } from "./dom.js";
 import { follow } from "./events.js";
-import { age, duration, hours, SHAPES } from "./format.js";
+import { age, duration, hours, SHAPES, thisMonth } from "./format.js";
 
 const PHASES = ["Running", "Queued", "Failed", "Succeeded", "Pending", "Preparing", "Suspended"];
 const ALL = "*";
@@ -57,7 +57,7 @@ export function showList(main, { address, go, setQuery, home }) {
       ? ["No jobs here. ", h("code", {}, "finetune init data.csv"), " writes a manifest, ", h("code", {}, "finetune submit job.yaml"), " submits it."]
       : shown.length === 0 ? ["No job matches. ", h("button", { type: "button", onclick: () => { search.value = ""; filter({ q: "", phase: "" }); } }, "Show all")] : [];
     if (synced) replace(empty, ...none);
-    const seconds = [...jobs.values()].reduce((sum, job) => sum + thisMonth(job), 0);
+    const seconds = [...jobs.values()].reduce((sum, job) => sum + ofMonth(job), 0);
     setText(usage, `usage: ${hours(seconds)} GPU-h this month`);
     compare.disabled = chosen.size < 2 || chosen.size > 8;
   }
@@ -126,8 +126,8 @@ function byUrgency(one, other) {
   return other.urgent - one.urgent || (one.created < other.created) - (one.created > other.created) || one.name.localeCompare(other.name);
 }
 
-function thisMonth(job) {
-  return job.month?.month === new Date().toISOString().slice(0, 7) ? job.month.gpuSeconds : 0;
+function ofMonth(job) {
+  return job.month?.month === thisMonth() ? job.month.gpuSeconds : 0;
 }
 
 function makeRow(job, chosen, draw, filters) {

@@ -1,43 +1,83 @@
-// The log: it follows, can be searched, and keeps its place.
+// The log: the newest lines first, more on demand; it follows, can be searched, and keeps its place.
 
-import { h, setText } from "./dom.js";
+import { h, replace, setText } from "./dom.js";
 import { follow } from "./events.js";
 
-const MOST_LINES = 5000;
+// Lines of each attempt that are asked for, one after the other, and the most of all attempts that a browser can hold.
+const TAILS = [1000, 5000, 20000];
+const MOST_LINES = 20000;
+const MOST_CHARACTERS = 8_000_000;
 
-export function logPanel(path) {
-  const lines = h("pre", { class: "log", tabindex: 0, "aria-label": "Log" });
+export function logPanel(path, name) {
+  const lines = h("pre", { class: "log", tabindex: 0, role: "log", "aria-label": "Log", "aria-live": "off" });
   const state = h("span", { class: "muted" });
+  const earlier = h("div", { class: "earlier" });
   const search = h("input", { type: "search", placeholder: "search the log", "aria-label": "Search the log", oninput: () => sift() });
-  const element = h("details", { class: "logs", ontoggle: () => (element.open ? begin() : leave()) }, h("summary", {}, "Log"), h("div", { class: "bar" }, search, state), lines);
+  const bottom = h("button", { type: "button", onclick: () => { lines.scrollTop = lines.scrollHeight; } }, "To the end");
+  const element = h("details", { class: "logs", ontoggle: () => (element.open ? begin() : leave()) }, h("summary", {}, "Log"), h("div", { class: "bar" }, search, bottom, state), earlier, lines);
   let stop = null;
+  let tail = 0;
+  let held = 0;
+  let dropped = false;
+  let ofPod = new Map();
+  let anchor = null;
 
   function begin() {
     if (stop) return;
     setText(state, "following");
-    stop = follow(`${path}/log`, { begin: anew, items: add, failure: (message) => setText(state, message), end: () => setText(state, "the run has ended") });
-  }
-
-  let place = null;
-  function anew() {
-    if (!isAtEnd()) place = lines.scrollTop;
-    lines.replaceChildren();
+    stop = follow(`${path}/log?tail=${TAILS[tail]}`, { begin: anew, items: add, failure: (message) => setText(state, message), end: () => setText(state, "the run has ended") });
   }
 
   const isAtEnd = () => lines.scrollHeight - lines.scrollTop - lines.clientHeight < 8;
+  // What a reader looks at is found again among the lines of the next connection, by its text.
+  function anew() {
+    const top = lines.getBoundingClientRect().top;
+    const first = isAtEnd() ? null : [...lines.children].find((line) => line.getBoundingClientRect().bottom > top);
+    anchor = first ? { text: first.textContent, time: first.title, offset: first.getBoundingClientRect().top - top } : null;
+    lines.replaceChildren();
+    held = 0;
+    dropped = false;
+    ofPod = new Map();
+  }
+
   function add(items) {
+    if (!items.length) return;
     const atEnd = isAtEnd();
-    lines.append(...items.map((item) => {
-      const line = h("div", { class: item.pod ? null : "notice" }, item.text || " ");
+    const added = items.map(({ text, pod, time }) => {
+      if (pod) ofPod.set(pod, (ofPod.get(pod) ?? 0) + 1);
+      held += text.length;
+      const line = h("div", { class: pod ? null : "notice", title: time || null }, text || " ");
       line.hidden = !matches(line);
       return line;
-    }));
-    while (lines.childElementCount > MOST_LINES) lines.firstChild.remove();
-    if (place !== null) {
-      // A reader's place comes back with the lines around it.
-      lines.scrollTop = place;
-      if (lines.scrollTop === place) place = null;
-    } else if (atEnd) lines.scrollTop = lines.scrollHeight;
+    });
+    lines.append(...added);
+    while (lines.childElementCount > MOST_LINES || held > MOST_CHARACTERS) {
+      held -= lines.firstChild.textContent.length;
+      lines.firstChild.remove();
+      dropped = true;
+    }
+    const found = anchor && added.find((line) => line.title === anchor.time && line.textContent === anchor.text);
+    if (found) {
+      lines.scrollTop += found.getBoundingClientRect().top - lines.getBoundingClientRect().top - anchor.offset;
+      anchor = null;
+    } else if (atEnd && !anchor) lines.scrollTop = lines.scrollHeight;
+    drawEarlier();
+  }
+
+  let shown = "";
+  function drawEarlier() {
+    const cut = [...ofPod.values()].some((count) => count >= TAILS[tail]);
+    const now = dropped || (cut && tail === TAILS.length - 1) ? "whole" : cut ? "more" : "";
+    if (shown === `${now}${tail}`) return;
+    shown = `${now}${tail}`;
+    if (now === "more") replace(earlier, h("button", { type: "button", onclick: more }, "Show earlier lines"), h("span", { class: "muted" }, ` these are the newest ${TAILS[tail].toLocaleString("en-US")} of each attempt`));
+    else replace(earlier, now === "whole" && h("span", { class: "muted" }, "Earlier lines are too many for a page. All of them: ", h("code", {}, `finetune logs ${name}`)));
+  }
+
+  function more() {
+    tail += 1;
+    leave();
+    begin();
   }
 
   const matches = (line) => !search.value || line.textContent.toLowerCase().includes(search.value.toLowerCase());

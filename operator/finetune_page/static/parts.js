@@ -1,9 +1,9 @@
 // Parts of a job's page that are tables.
 
 import { h, table } from "./dom.js";
-import { bytes, duration, metricName, number } from "./format.js";
+import { bytes, duration, metricName, now, number } from "./format.js";
 
-const seconds = (from, to) => (from ? ((to ? Date.parse(to) : Date.now()) - Date.parse(from)) / 1000 : null);
+const seconds = (from, to) => (from ? ((to ? Date.parse(to) : now()) - Date.parse(from)) / 1000 : null);
 
 // Each attempt is a bar of what it spent its time with, on one axis of time.
 export function attempts(status) {
@@ -22,13 +22,13 @@ export function attempts(status) {
 
 function timeline(status, all) {
   const begin = Math.min(...all.filter((each) => each.startTime).map((each) => Date.parse(each.startTime)), status.startTime ? Date.parse(status.startTime) : Infinity);
-  const end = Math.max(...all.map((each) => (each.endTime ? Date.parse(each.endTime) : Date.now())));
+  const end = Math.max(...all.map((each) => (each.endTime ? Date.parse(each.endTime) : now())));
   const share = (from, to) => Math.max(0, Math.round((1000 * (to - from)) / Math.max(1, end - begin)));
   const parts = [];
   let last = begin;
   for (const [at, each] of all.entries()) {
     if (!each.startTime) continue;
-    const [start, train, stop] = [Date.parse(each.startTime), Date.parse(each.trainingStartTime ?? each.endTime ?? new Date().toISOString()), each.endTime ? Date.parse(each.endTime) : end];
+    const [start, train, stop] = [Date.parse(each.startTime), Date.parse(each.trainingStartTime ?? each.endTime ?? new Date(now()).toISOString()), each.endTime ? Date.parse(each.endTime) : end];
     parts.push(["queued", share(last, start)], ["starting", share(start, train)]);
     // What the next attempt trained again was lost; how long that took is its share of the steps.
     const [from, to] = [each.resumedFromStep ?? 0, each.lastStep ?? 0];

@@ -2,11 +2,11 @@
 
 import { h, replace, table } from "./dom.js";
 import { follow } from "./events.js";
-import { hours } from "./format.js";
+import { hours, thisMonth } from "./format.js";
 
 export function showUsage(main, { address, setQuery, home }) {
   const jobs = new Map();
-  const month = new Date().toISOString().slice(0, 7);
+  const month = thisMonth();
   const place = h("div", {});
   let namespace = address.searchParams.get("namespace") ?? home();
   let stop = null;

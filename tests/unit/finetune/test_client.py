@@ -174,8 +174,8 @@ async def test_who_may_list_and_not_watch_is_told_of_changes_all_the_same(api_se
     assert told == [
         ("ADDED", "job", "Pending"),
         ("ADDED", "other", "Pending"),
-        ("DELETED", "other", "Pending"),
         ("MODIFIED", "job", "Running"),
+        ("DELETED", "other", "Pending"),
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.s3_server import BUCKET, S3
 from tests.unit.finetune.api_server import PODS, Break, FakeApi, Request, status
 
-from finetune import Client
+from finetune import AsyncClient, Client
 from finetune.logs import moment
 from finetune.pods import LABEL_JOB_UID, LABEL_RUN, TRAINER
 from finetune_operator.job import names
@@ -155,6 +155,21 @@ def test_the_log_that_is_stored_in_a_bucket_is_shown_where_the_pod_has_none(
     _, *lines = follow()
 
     assert lines == [("one", "trained"), ("one", "saved")]
+    assert follow(tail=1)[1:] == [("one", "saved")]
+
+
+async def test_a_bucket_is_not_read_for_somebody_else(api_server: FakeApi, s3_server: S3) -> None:
+    """Its credentials are those of the process, and who writes a status would choose what it reads."""
+    s3_server.write("secret.txt", b"of another team\n")
+    uri = f"s3://{BUCKET}/secret.txt"
+    attempt = {"number": 1, "pod": "one", "endTime": "2026-11-28T10:00:00Z", "log": uri}
+    api_server.job("job", phase="Succeeded", attempts=[attempt])
+
+    async with AsyncClient() as client:
+        job = await client.get("job")
+        lines = [line.text async for line in job.logs(from_buckets=False)]
+
+    assert lines == ["pod one is gone", f"its log is stored at {uri}"]
 
 
 def test_a_log_that_is_stored_on_a_claim_is_named(api_server: FakeApi) -> None:
@@ -200,3 +215,28 @@ def test_what_is_no_time_belongs_to_the_line(text: str) -> None:
 
 def test_the_labels_are_those_that_the_operator_gives() -> None:
     assert (LABEL_JOB_UID, LABEL_RUN, TRAINER) == (names.LABEL_JOB_UID, names.LABEL_RUN, names.CONTAINER)
+
+
+def test_a_tail_is_of_each_pod_and_a_broken_connection_goes_on_where_it_was(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Running")
+    api_server.pod("one", "Failed", ENDED)
+    api_server.pod("two", "Running", RUNNING)
+    tails: list[tuple[str, str | None]] = []
+
+    def answer(request: Request) -> Iterator[bytes]:
+        tails.append((request.path.split("/")[-2], request.query.get("tailLines")))
+        if len(tails) == 1:
+            yield b"2026-11-28T10:00:01Z the end of one\n"
+        elif len(tails) == 2:
+            yield b"2026-11-28T10:00:02Z first of the tail\n"
+            raise Break
+        else:
+            api_server.job("job", phase="Succeeded")
+            api_server.pod("two", "Succeeded", ENDED)
+            yield b"2026-11-28T10:00:02Z first of the tail\n2026-11-28T10:00:03Z last\n"
+
+    for pod in ("one", "two"):
+        api_server.answers["GET", f"{PODS}/{pod}/log"] = answer
+
+    assert follow(follow=True, tail=1) == [("one", "the end of one"), ("two", "first of the tail"), ("two", "last")]
+    assert tails[:3] == [("one", "1"), ("two", "1"), ("two", None)]

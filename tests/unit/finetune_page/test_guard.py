@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from finetune_page.guard import HEALTH, SECURITY_HEADERS, Guard, guarded
+from finetune_page.guard import HEALTH, SECURITY_HEADERS, Guard, add_headers, guarded
 from finetune_page.server import page_for_kubeconfig
 
 TOKEN = "a-token-of-this-page"
@@ -19,7 +19,8 @@ async def page(token: str | None) -> AsyncIterator[TestClient[web.Request, web.A
         return web.Response(text="jobs")
 
     app = web.Application(middlewares=[guarded(Guard(token))])
-    for path in ("/", HEALTH):
+    app.on_response_prepare.append(add_headers)
+    for path in ("/", "/api/jobs", HEALTH):
         app.router.add_get(path, answer)
     app.router.add_post("/", answer)
     async with TestClient(TestServer(app)) as client:
@@ -68,12 +69,46 @@ async def test_what_another_site_sends_changes_nothing(headers: dict[str, str], 
         assert (await client.post("/", headers=known)).status == 200
 
 
-@pytest.mark.parametrize("authorization", [None, "Bearer ", "Basic dXNlcjpwYXNz", "of-a-user"])
-async def test_behind_a_proxy_a_request_without_a_users_token_is_refused(authorization: str | None) -> None:
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("token", [TOKEN, None])
+async def test_another_site_reads_nothing_and_may_lead_here(site: str, token: str | None) -> None:
+    async with page(token) as client:
+        known = {"Cookie": f"finetune={TOKEN}", "Authorization": "Bearer of-a-user", "Sec-Fetch-Site": site}
+        assert (await client.get("/api/jobs", headers=known)).status == 403
+        assert (await client.get("/api/jobs", headers=known | {"Sec-Fetch-Site": "none"})).status == 200
+        assert (await client.get("/", headers=known)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Origin": "https://page.example", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Origin": "https://page.example", "X-Forwarded-Host": "page.example"}, 200),
+        ({"Origin": "https://page.example"}, 403),
+        ({"Origin": "https://evil.example", "X-Forwarded-Host": "page.example"}, 403),
+        ({"Origin": "https://page.example", "X-Forwarded-Host": "page.example", "Sec-Fetch-Site": "none"}, 403),
+    ],
+)
+async def test_a_proxy_may_ask_by_another_name(headers: dict[str, str], code: int) -> None:
     async with page(None) as client:
-        headers = {"Authorization": authorization} if authorization else {}
-        assert (await client.get("/", headers=headers)).status == 401
-        assert (await client.get("/", headers={"Authorization": "Bearer of-a-user"})).status == 200
+        asked = {"Authorization": "Bearer of-a-user", "Host": "page.finetune.svc"}
+        assert (await client.post("/", headers=asked | headers)).status == code
+
+
+async def test_on_the_loopback_nobody_says_that_the_page_has_another_name() -> None:
+    async with page(TOKEN) as client:
+        headers = {"Origin": "https://evil.example", "X-Forwarded-Host": "evil.example", "Cookie": f"finetune={TOKEN}"}
+        assert (await client.post("/", headers=headers)).status == 403
+
+
+@pytest.mark.parametrize(
+    "given", [[], ["Bearer "], ["Basic dXNlcjpwYXNz"], ["of-a-user"], ["Bearer a, Bearer b"], ["Bearer a", "Bearer b"]]
+)
+async def test_behind_a_proxy_a_request_without_the_one_token_of_its_user_is_refused(given: list[str]) -> None:
+    async with page(None) as client:
+        response = await client.get("/", headers=[("Authorization", each) for each in given])
+        assert (response.status, response.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert (await client.get("/", headers={"Authorization": "Bearer of-a.user_~+/-=="})).status == 200
 
 
 async def test_a_probe_needs_no_token() -> None:
@@ -81,11 +116,15 @@ async def test_a_probe_needs_no_token() -> None:
         assert (await session.get(client.make_url(HEALTH))).status == 200
 
 
-async def test_every_answer_forbids_inline_scripts_and_other_hosts() -> None:
+async def test_every_answer_forbids_inline_scripts_and_other_hosts_and_is_kept_by_no_proxy() -> None:
     async with page(TOKEN) as client:
-        for response in (await client.get("/"), await client.get("/", headers={"Cookie": f"finetune={TOKEN}"})):
+        known = {"Cookie": f"finetune={TOKEN}"}
+        answers = [await client.get("/"), *[await client.get(path, headers=known) for path in ("/", "/none")]]
+        assert [each.status for each in answers] == [401, 200, 404]
+        for response in answers:
             assert SECURITY_HEADERS.items() <= dict(response.headers).items()
             assert "unsafe" not in response.headers["Content-Security-Policy"]
+            assert response.headers["Cache-Control"] == "no-store"
 
 
 def test_two_pages_of_one_machine_leave_each_others_cookies_alone() -> None:

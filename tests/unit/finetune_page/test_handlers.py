@@ -1,12 +1,12 @@
 """What the browser gets for what it asks, from a cluster that answers, refuses or has no such job."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
 
 import pytest
-from tests.unit.finetune.api_server import FTJ, FakeApi, Request, status
+from tests.unit.finetune.api_server import FTJ, PODS, Break, FakeApi, Request, status
 from tests.unit.finetune_page.conftest import Browser, Page
 
 ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -26,12 +26,14 @@ def quiet(api_server: FakeApi) -> Iterator[None]:
     over.set()
 
 
-async def first_items(browser: Browser, path: str) -> list[dict[str, Any]]:
-    """The items of the first event of a stream."""
+async def first_items(browser: Browser, path: str, count: int = 1) -> list[dict[str, Any]]:
+    """So many of the first items of a stream, and those that came with them."""
+    found: list[dict[str, Any]] = []
     async with browser.get(path) as response:
         assert response.headers["Content-Type"] == "text/event-stream"
-        text = (await response.content.readuntil(b"\r\n\r\n")).decode()
-    found: list[dict[str, Any]] = json.loads(text.partition("data: ")[2])
+        while len(found) < count:
+            text = (await response.content.readuntil(b"\r\n\r\n")).decode()
+            found += json.loads(text.partition("data: ")[2] or "[]")
     return found
 
 
@@ -41,7 +43,7 @@ async def test_the_list_begins_with_every_job_and_says_when_it_is_whole(api_serv
     api_server.job("two")
 
     async with page() as browser:
-        items = await first_items(browser, "/api/jobs?namespace=team-a")
+        items = await first_items(browser, "/api/jobs?namespace=team-a", 3)
 
     assert [(item.get("name"), item.get("phase")) for item in items] == [
         ("one", "Running"),
@@ -61,7 +63,7 @@ async def test_a_job_that_is_deleted_leaves_the_list(api_server: FakeApi, page: 
     api_server.answers["WATCH", FTJ] = delete
 
     async with page() as browser:
-        items = await first_items(browser, "/api/jobs?namespace=team-a")
+        items = await first_items(browser, "/api/jobs?namespace=team-a", 3)
         over.set()
 
     assert items[1:] == [{"synced": True}, {"gone": "uid-one"}]
@@ -72,7 +74,7 @@ async def test_a_job_is_sent_whole(api_server: FakeApi, page: Page) -> None:
     api_server.job("one", {"task": "text-classification"}, phase="Running", message="training")
 
     async with page() as browser:
-        (job,) = await first_items(browser, "/api/jobs/team-a/one")
+        job, *_ = await first_items(browser, "/api/jobs/team-a/one")
 
     assert (job["row"]["name"], job["message"], job["status"]["phase"]) == ("one", "training", "Running")
     assert "task: text-classification" in job["manifest"]
@@ -180,4 +182,83 @@ async def test_jobs_of_one_name_in_two_namespaces_are_told_apart(api_server: Fak
 async def test_the_plots_come_with_the_page(page: Page) -> None:
     async with page() as browser:
         for path in ("/", "/jobs/team-a/one", "/static/app.js", "/plots/uPlot.iife.js", "/plots/uPlot.min.css"):
-            assert (await browser.get(path)).status == 200, path
+            response = await browser.get(path)
+            assert (response.status, response.headers["Cache-Control"]) == (200, "private, no-cache"), path
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_stream_has_the_headers_of_every_answer(page: Page) -> None:
+    async with page() as browser, browser.get("/api/jobs") as response:
+        assert response.headers["Cache-Control"] == "no-store"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_an_api_server_that_is_gone_is_told_in_the_stream_and_what_changed_once_it_is_back(
+    api_server: FakeApi, page: Page
+) -> None:
+    is_down = False
+    over = Event()
+
+    def watch(_: Request) -> Iterator[Any]:
+        nonlocal is_down
+        if "one" in api_server.jobs:
+            is_down = True
+            raise Break
+        over.wait()
+        yield from ()
+
+    def down_or(answer: Callable[[Request], Any]) -> Callable[[Request], Any]:
+        return lambda request: status(503, "ServiceUnavailable", "no etcd") if is_down else answer(request)
+
+    def listed(_: Request) -> Any:
+        return 200, {"metadata": {"resourceVersion": "9"}, "items": [*api_server.jobs.values()]}
+
+    api_server.job("one", phase="Running")
+    api_server.answers |= {("GET", FTJ): down_or(listed), ("WATCH", FTJ): down_or(watch)}
+    told: list[dict[str, Any]] = []
+
+    async with page() as browser, browser.get("/api/jobs?namespace=team-a") as response:
+        while {"gone": "uid-one"} not in told:
+            text = (await response.content.readuntil(b"\r\n\r\n")).decode()
+            told += json.loads(text.partition("data: ")[2] or "[]")
+            if "lost" in told[-1]:
+                api_server.jobs.clear()
+                is_down = False
+        over.set()
+
+    assert {"lost": "the API server cannot answer now (503): no etcd"} in told
+    assert told[-2:] == [{"gone": "uid-one"}, {"synced": True}]
+
+
+@pytest.mark.parametrize(
+    ("asked", "tail"), [("", "1000"), ("?tail=5", "5"), ("?tail=99999", "20000"), ("?tail=x", "1000")]
+)
+async def test_of_the_log_the_newest_lines_come_first(api_server: FakeApi, page: Page, asked: str, tail: str) -> None:
+    api_server.job("one", phase="Succeeded", attempts=[{"number": 1, "pod": "pod", "endTime": "2026-11-28T10:00:00Z"}])
+    api_server.pod("pod", "Succeeded", {"terminated": {}}, **{"finetune.dev/job-uid": "uid-one"})
+    tails = []
+
+    def log(request: Request) -> Iterator[bytes]:
+        tails.append(request.query["tailLines"])
+        yield b"2026-11-28T10:00:00Z " + b"x" * 5000 + b"\n"
+
+    api_server.answers["GET", f"{PODS}/pod/log"] = log
+
+    async with page() as browser:
+        (line,) = await first_items(browser, f"/api/jobs/team-a/one/log{asked}")
+
+    assert tails == [tail]
+    assert line == {"text": "x" * 4096 + " … and 904 characters more", "pod": "pod", "time": "2026-11-28T10:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "names"),
+    [((200, {"items": [{"metadata": {"name": "team-a"}}]}), ["team-a"]), (status(403, "Forbidden", "cannot"), [])],
+)
+async def test_namespaces_to_choose_from_are_those_that_the_user_may_list(
+    api_server: FakeApi, page: Page, answer: Any, names: list[str]
+) -> None:
+    api_server.answers["GET", "/api/v1/namespaces"] = lambda _: answer
+
+    async with page() as browser:
+        assert await (await browser.get("/api/namespaces")).json() == {"namespaces": names}

@@ -10,9 +10,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from finetune.errors import NotAllowed
-from finetune_api.base import JsonObject
 from finetune_page import streams
-from finetune_page.streams import Items, send_events
+from finetune_page.streams import Item, Items, send_events
+
+
+def item(number: int, key: str | None = None) -> Item:
+    return Item(key or number, lambda: {"number": number})
 
 
 @asynccontextmanager
@@ -38,14 +41,29 @@ async def sent(items: Callable[[], Items]) -> list[tuple[str, object]]:
 async def test_what_comes_together_is_sent_together_and_the_end_is_told() -> None:
     async def items() -> Items:
         for number in range(3):
-            yield {"number": number}
+            yield item(number)
 
     assert await sent(items) == [("items", [{"number": 0}, {"number": 1}, {"number": 2}]), ("end", {})]
 
 
+async def test_of_what_changes_faster_than_it_is_read_the_newest_alone_is_made_and_sent() -> None:
+    made = []
+
+    def change(number: int) -> Item:
+        return Item("job", lambda: made.append(number) or {"number": number})  # type: ignore[func-returns-value]
+
+    async def items() -> Items:
+        yield item(0, "another")
+        for number in range(5000):
+            yield change(number)
+
+    assert await sent(items) == [("items", [{"number": 0}, {"number": 4999}]), ("end", {})]
+    assert made == [4999]
+
+
 async def test_an_error_of_the_cluster_comes_after_what_was_there_before_it() -> None:
     async def items() -> Items:
-        yield {"number": 0}
+        yield item(0)
         raise NotAllowed("you may not list")
 
     assert await sent(items) == [
@@ -57,7 +75,7 @@ async def test_an_error_of_the_cluster_comes_after_what_was_there_before_it() ->
 
 async def test_a_fault_of_the_page_ends_the_stream_and_is_told() -> None:
     async def items() -> Items:
-        yield {"number": 0}
+        yield item(0)
         raise ZeroDivisionError
 
     assert [name for name, _ in await sent(items)] == ["items", "failure", "end"]
@@ -65,11 +83,11 @@ async def test_a_fault_of_the_page_ends_the_stream_and_is_told() -> None:
 
 async def test_more_than_fits_is_sent_in_parts_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "_MOST", 2)
-    monkeypatch.setattr(streams, "_GATHERED", 0.0)
+    monkeypatch.setattr(streams, "_PAUSE", 0.0)
 
     async def items() -> Items:
         for number in range(5):
-            yield {"number": number}
+            yield item(number)
 
     parts = [data for name, data in await sent(items) if name == "items"]
 
@@ -83,8 +101,7 @@ async def test_a_watch_in_which_nothing_happens_ends_when_the_browser_leaves(mon
 
     async def items() -> Items:
         try:
-            first: JsonObject = {"number": 0}
-            yield first
+            yield item(0)
             await asyncio.Event().wait()
         finally:
             ended.set()
