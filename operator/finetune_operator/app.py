@@ -110,6 +110,7 @@ class Operator:
             on_gone=self._monthly_use.add_gone,
             serves=shard.serves,
             on_found=lambda uid: self._watches.reconsider(uid),
+            leads=lambda: self._leadership.left() > 0,
         )
         self._blocked = BlockedJobs(self._finetunejobs.retry)
         self._watches = Watches(
@@ -231,6 +232,7 @@ class Operator:
             )
         finally:
             self._taking_reports = False
+            self._finetunejobs.stand_by()
             LEADER.set(0)
             await report_server.close()
 

@@ -126,6 +126,27 @@ def test_who_takes_the_profile_from_the_status_of_a_job_does_not_free_it(space: 
     assert restored["profile"] == kept
 
 
+def test_what_somebody_writes_into_a_status_decides_nothing_and_is_written_over(space: Space) -> None:
+    space.apply(finetunejob("rewritten", suspend=True, pod=NOWHERE))
+    kept = space.until("rewritten", lambda status: status.get("phase") == "Suspended", "its Job")
+    usage = {"until": "2999-01-01T00:00:00Z", "month": {"month": "2999-01", "gpuSeconds": 0}}
+    forged: dict[str, Any] = {
+        "phase": "Failed",
+        "run": {"number": 7},
+        "usage": usage,
+        "attempts": [{"number": 1, "pod": "rewritten-x", "podSeconds": 10**9}],
+    }
+    patch = json.dumps({"status": forged})
+    space.kubectl("patch", "ftj", "rewritten", "--subresource=status", "--type=merge", "-p", patch)
+
+    after = space.until("rewritten", lambda status: status == kept, "its own status")
+    job = space.get("job", "rewritten")
+    space.kubectl("delete", "ftj", "rewritten")
+
+    assert after["run"]["number"] == 1
+    assert "deletionTimestamp" not in job["metadata"]
+
+
 def _report(**fields: Any) -> str:
     return json.dumps({"exitCode": 0, **fields})
 

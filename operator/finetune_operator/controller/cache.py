@@ -10,6 +10,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -62,6 +63,12 @@ class Entry:
     """Name of the Secret that was made for the next Job of many pods."""
     status_written: float | None = None
     """When the status was last written, in seconds of time.monotonic()."""
+    own: JsonObject | None = None
+    """The version whose status this process has written last, packed. No other status counts while it leads."""
+    falsified: bool = False
+    """Whether somebody else has written another status since."""
+    later: list[JsonObject] | None = None
+    """What came of the object while its status is being written, and waits for that; None while it is not."""
 
     def forget_run(self) -> None:
         """Drop what was remembered of a run, after which another begins."""
@@ -91,11 +98,14 @@ class FineTuneJobs:
         on_numbers: Callable[[Key], None] | None = None,
         serves: Callable[[str], bool] = lambda namespace: True,
         on_found: Callable[[str], None] = lambda uid: None,
+        leads: Callable[[], bool] = lambda: True,
     ) -> None:
         """`on_gone` is called for a job that is deleted, or whose status holds less than before, with its namespace and what it used
         of a month and does not show any more; `serves` is whether a
-        namespace is looked at; `on_found` is called with the uid of each job that was not known before."""
+        namespace is looked at; `on_found` is called with the uid of each job that was not known before; `leads` is whether no other
+        process writes statuses now."""
         self.serves = serves
+        self._leads = leads
         self._on_found = on_found
         self._on_change = on_change
         self._on_numbers = on_numbers or on_change
@@ -151,19 +161,20 @@ class FineTuneJobs:
 
     def update(self, raw: JsonObject) -> None:
         """Take in an object of an API server's answer, unless a newer version of it is known."""
-        if self.wrote(raw):
+        if self._take_in(raw):
             self._on_change(key_of(raw))
 
-    def wrote(self, raw: JsonObject) -> bool:
-        """Take in what was written just now by who knows what follows from it. Return whether no newer version was known."""
+    def _take_in(self, raw: JsonObject) -> bool:
+        """Return whether no newer version was known, and none is being written."""
         key = key_of(raw)
         entry = self._entries.get(key)
         if entry is not None and _version(raw) <= _version(entry.packed):
             return False
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
-            before, entry.packed = entry.packed[_MONTH_USED], _packed(raw)
-            if before and (missing := _missing(before, entry.packed[_MONTH_USED])):
-                self._on_gone(key.namespace, missing)
+            if entry.later is not None:
+                entry.later.append(raw)
+                return False
+            self._keep(key, entry, _packed(self._with_own_status(entry, raw)))
         else:
             if entry is not None:
                 self._drop(key, entry)
@@ -171,6 +182,43 @@ class FineTuneJobs:
             self._keys[raw["metadata"]["uid"]] = key
             self._on_found(raw["metadata"]["uid"])
         return True
+
+    @contextmanager
+    def writing_status(self, key: Key) -> Iterator[Callable[[JsonObject], None]]:
+        """Let what a watch brings of a job wait, since it may be what is being written. Yields what to call with that."""
+        entry = self._entries.get(key)
+        if entry is None:
+            yield lambda written: None
+            return
+
+        def wrote(written: JsonObject) -> None:
+            entry.own, entry.falsified = _packed(written), False
+            if _version(entry.own) > _version(entry.packed):
+                self._keep(key, entry, entry.own)
+
+        entry.later = []
+        try:
+            yield wrote
+        finally:
+            later, entry.later = entry.later, None
+            for raw in later:
+                if self._keys.get(entry.uid) == key:
+                    self.update(raw)
+
+    def _keep(self, key: Key, entry: Entry, packed: JsonObject) -> None:
+        before, entry.packed = entry.packed[_MONTH_USED], packed
+        if before and (missing := _missing(before, packed[_MONTH_USED])):
+            self._on_gone(key.namespace, missing)
+
+    def _with_own_status(self, entry: Entry, raw: JsonObject) -> JsonObject:
+        """The object with the status that this process wrote last: what somebody else writes there decides nothing."""
+        if not self._leads():
+            entry.own, entry.falsified = None, False
+        if entry.own is None:
+            return raw
+        there, own = unpack(raw), unpack(entry.own)
+        entry.falsified = there.get("status") != own.get("status")
+        return {**there, "status": own["status"]} if entry.falsified else raw
 
     def forget(self, key: Key) -> None:
         """Drop an object that is not there any more, and all that was remembered of it."""
@@ -184,6 +232,11 @@ class FineTuneJobs:
         self._tombstones.add(entry.uid)
         if used := entry.packed[_MONTH_USED]:
             self._on_gone(key.namespace, used)
+
+    def stand_by(self) -> None:
+        """Go by what is in the statuses: another process may write them from now on."""
+        for entry in self._entries.values():
+            entry.own, entry.falsified = None, False
 
     def begin_anew(self) -> None:
         """Forget what this process remembers besides the objects, and look at all of them: another may have led meanwhile."""

@@ -58,12 +58,14 @@ class StatusWriter:
     ) -> float | None:
         """Write the status where it differs. Return the seconds after which to try again, or None."""
         change = compare(finetunejob.status, status)
-        if not change.any:
+        if not change.any and not entry.falsified:
             return None
         wait = self._wait(change, finetunejob, status, entry)
         if wait > 0:
             return wait
-        in_turn = not change.urgent and entry.status_written is not None
+        in_turn = not change.urgent and not entry.falsified and entry.status_written is not None
+        if entry.falsified:
+            logger.warning("%s: its status was written by somebody else, and is written again", finetunejob.key)
         if await self._replace(finetunejob, status, entry, in_turn=in_turn) is None:
             return _CONFLICT_SECONDS
         _count(finetunejob, status, now)
@@ -99,24 +101,26 @@ class StatusWriter:
         self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry, *, in_turn: bool = False
     ) -> JsonObject | None:
         """Write a status. Return the object as it is then; None if it has changed meanwhile, or is gone."""
+        key = finetunejob.key
         try:
-            written = await self._kube.replace_status(FINETUNEJOBS, _manifest(finetunejob, status), in_turn=in_turn)
+            with self._finetunejobs.writing_status(key) as wrote:
+                written = await self._kube.replace_status(FINETUNEJOBS, _manifest(finetunejob, status), in_turn=in_turn)
+                wrote(written)
         except ConflictException:
-            await self._refresh(finetunejob.key)
+            await self._refresh(key)
             return None
         except NotFoundException:
-            self._finetunejobs.forget(finetunejob.key)
+            self._finetunejobs.forget(key)
             return None
         entry.status_written = self._clock()
         self._numbers.done(finetunejob.uid)
-        self._finetunejobs.wrote(written)
         return written
 
     def _wait(self, change: Change, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry) -> float:
         """Seconds until the change may be written; 0 for now. An end is written now: nothing comes after it."""
-        if entry.status_written is None or status.phase in TERMINAL:
+        if entry.status_written is None or (change.any and status.phase in TERMINAL):
             return 0.0
-        if change.urgent:
+        if change.urgent or entry.falsified:
             return self._transitions.wait(finetunejob.uid)
         if change.only_clock and (early := entry.status_written + _CLOCK_SECONDS - self._clock()) > 0:
             return early
