@@ -1,6 +1,7 @@
 """The operator's parts, put together: what calls what, what runs, and when it is ready."""
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -48,6 +49,9 @@ from finetune_operator.traces.traces import Traces
 
 _REST_SECONDS = 0.2
 """A Job that was made has its start, its pod and the echo of its status within a moment: one pass for all of it."""
+_WRITES_OF_REPORTS = 1.5
+"""Status writes of numbers for each report that comes, at the most: where there are as few turns as reports, a line of them never ends."""
+_YOUNG_OBJECTS = 20_000
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +100,9 @@ class Operator:
             is_urgent=lambda key: self._watches.has_job(key),
             rest=_REST_SECONDS,
         )
-        self._numbers = Numbers(per_second=settings.reports_per_second, interval=settings.status_interval)
+        self._numbers = Numbers(
+            per_second=_WRITES_OF_REPORTS * settings.reports_per_second, interval=settings.status_interval
+        )
         self._monthly_use = MonthlyUse(
             self._kube,
             namespace=settings.namespace,
@@ -152,6 +158,7 @@ class Operator:
             settings.watch_namespaces,
             on_seen=self._finetunejobs.seen,
             serves=shard.serves,
+            knows=self._finetunejobs.knows,
             on_gone=self._on_gone,
             on_list=self._listing.version,
             on_news=self._finetunejobs.heard,
@@ -186,6 +193,7 @@ class Operator:
             group.create_task(self._listing.keep(on_behind=self._kopf_watch.begin_anew))
             # No work before the first lists: what is not in a cache yet would be asked for one by one.
             await self._watches.synced()
+            _let_collector_rest()
             group.create_task(self._kopf_watch.run())
             self._started = True
             where = ", ".join(self._settings.watch_namespaces) or "all namespaces"
@@ -305,3 +313,12 @@ class Operator:
         if not self._started:
             return "the first lists have not come yet"
         return "reports are not taken yet" if self._leadership.left() and not self._taking_reports else None
+
+
+def _let_collector_rest() -> None:
+    """Leave out of garbage collection what is there by now, and look seldom for more: nearly all that a pass makes goes without it.
+
+    A collection stops everything: with modules and caches in it, for a tenth of a second and more, several times a minute.
+    """
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 10, 10)

@@ -139,6 +139,14 @@ class FineTuneJobs:
         """The namespace of each job that has used GPUs, with the month and the GPU-seconds."""
         return ((key.namespace, used) for key, entry in self._entries.items() if (used := entry.packed[_MONTH_USED]))
 
+    def knows(self, raw: JsonObject) -> bool:
+        """Whether this very version is known, as after a write of our own. May be called from any thread."""
+        if not _is_whole(raw):
+            return False
+        entry, metadata = self._entries.get(key_of(raw)), raw["metadata"]
+        known = entry.packed["metadata"] if entry is not None else {}
+        return all(known.get(name) == metadata[name] for name in ("uid", "resourceVersion"))
+
     def seen(self, raw: JsonObject) -> None:
         """Take in an object that Kopf's watch delivered, packed or not."""
         if not _is_whole(raw):

@@ -72,9 +72,12 @@ class KopfWatch:
         on_news: Callable[[str | None], None],
         on_again: Callable[[], Awaitable[None]],
         serves: Callable[[str], bool] = lambda _: True,
+        knows: Callable[[JsonObject], bool] = lambda _: False,
     ) -> None:
-        """`serves` is whether a namespace is looked at: of others Kopf gets nothing."""
+        """`serves` is whether a namespace is looked at: of others Kopf gets nothing; `knows`, called in Kopf's thread, is whether this very
+        version of an object is known already: most are those that we have written ourselves, and go to `on_seen` past Kopf."""
         self._serves = serves
+        self._knows = knows
         self._configuration = configuration
         self._namespaces = namespaces
         self._on_seen = on_seen
@@ -108,7 +111,11 @@ class KopfWatch:
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._on_list(namespace), loop))
 
         reading = Reading(
-            self._serves, lists, on_news=lambda namespace: loop.call_soon_threadsafe(self._on_news, namespace)
+            self._serves,
+            lists,
+            on_news=lambda namespace: loop.call_soon_threadsafe(self._on_news, namespace),
+            knows=self._knows,
+            on_known=lambda raw: loop.call_soon_threadsafe(self._on_seen, raw),
         )
         life = _Life(
             self._configuration,
@@ -232,6 +239,10 @@ class Reading:
     lists: OnList
     """Reads the list that Kopf asks for."""
     on_news: Callable[[str | None], object]
+    knows: Callable[[JsonObject], bool] = lambda _: False
+    """Whether this very version of an object is known already."""
+    on_known: Callable[[JsonObject], object] = lambda _: None
+    """Takes such an object. What Kopf makes of an event costs more than all the rest of it."""
 
 
 class BoundedResponse(aiohttp.ClientResponse):
@@ -250,7 +261,7 @@ class BoundedResponse(aiohttp.ClientResponse):
         if self.url.query.get("watch") == "true" and self.status == 200:
             news = partial(self.reading.on_news, _namespace(self.url))
             news()
-            self.content = _BoundedEvents(self.content, self.reading.serves, news)  # type: ignore[assignment]
+            self.content = _BoundedEvents(self.content, self.reading, news)  # type: ignore[assignment]
         return self
 
     async def json(self, **others: Any) -> Any:
@@ -270,11 +281,9 @@ def _namespace(url: URL) -> str | None:
 class _BoundedEvents:
     """The stream of a watch, whose lines are read and written again."""
 
-    def __init__(
-        self, stream: aiohttp.StreamReader, serves: Callable[[str], bool], on_news: Callable[[], object]
-    ) -> None:
+    def __init__(self, stream: aiohttp.StreamReader, reading: Reading, on_news: Callable[[], object]) -> None:
         self._stream = stream
-        self._serves = serves
+        self._reading = reading
         self._on_news = on_news
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
@@ -284,17 +293,27 @@ class _BoundedEvents:
             *lines, buffer = (buffer + chunk).split(b"\n")
             for line in filter(None, lines):
                 try:
-                    event = await read_event(line, FINETUNEJOBS.longest)
-                    if event["type"] in ("ADDED", "MODIFIED"):
-                        event = {**event, "object": keep(event["object"], self._serves)}
+                    event = await self._read(line)
                 except Exception as error:  # noqa: BLE001 - whatever an object may hold, the others go on
                     warn_once("an event of Kopf's watch", f"cannot be read: {error}")
                     continue
-                if event["object"] is not None:
+                if event is not None:
                     yield json.dumps(event).encode() + b"\n"
                 await asyncio.sleep(0)  # Large events must not keep the loop from everything else.
             # Its objects come a moment later, by Kopf.
             self._on_news()
+
+    async def _read(self, line: bytes) -> JsonObject | None:
+        """The event as Kopf gets it; None for one that it does not get. Raises whatever is wrong with it."""
+        event = await read_event(line, FINETUNEJOBS.longest)
+        if event["type"] not in ("ADDED", "MODIFIED"):
+            return event
+        raw, reading = event["object"], self._reading
+        if reading.knows(raw):
+            reading.on_known(raw)
+            return None
+        kept = keep(raw, reading.serves)
+        return {**event, "object": kept} if kept is not None else None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

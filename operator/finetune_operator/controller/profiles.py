@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from cachetools import LRUCache, TTLCache
 from kubernetes.aio.client.exceptions import ConflictException, ForbiddenException
@@ -13,7 +14,7 @@ from finetune_api.base import JsonObject
 from finetune_api.profile import FineTuneProfileSpec
 from finetune_api.profile_rules import Request
 from finetune_api.reasons import Reason
-from finetune_api.status import AppliedProfile
+from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, FineTuneJobSpec
 from finetune_operator.job.budget import over_budget
 from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
@@ -29,8 +30,11 @@ from finetune_operator.kube.packed import unpack
 _LABELS_SECONDS = 1.0
 """For so long a namespace's labels are taken for those that were read: many jobs may come at once."""
 _RETRY_SECONDS = 30.0
-_READ = 500
+_READ = 100
 """So many jobs are kept as they were read, since one that changes is looked at several times within seconds."""
+_SPECS = 2000
+"""And of so many the spec, which is read once for all the numbers of a job that runs. It takes a fifth of the memory of the whole."""
+_NO_STATUS = FineTuneJobStatus()
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +73,8 @@ class Profiles:
         self._default_wanted = asyncio.Event()
         self._known: LRUCache[str, tuple[Sequence[bytes], FineTuneJob]] = LRUCache(_READ)
         """Those that were read last, by uid, and by which keys."""
+        self._specs: LRUCache[str, FineTuneJob] = LRUCache(_SPECS)
+        """More of them, without their status."""
 
     def read_finetunejob(self, raw: JsonObject) -> FineTuneJob:
         """Read a FineTuneJob, packed or not. A profile in its status that this operator did not write there is none."""
@@ -76,8 +82,9 @@ class Profiles:
         known_keys, known = self._known.get(uid, (keys, None))
         if known is not None and known.resource_version == raw["metadata"]["resourceVersion"] and known_keys == keys:
             return known
-        finetunejob = parse_finetunejob(unpack(raw), keys, known)
+        finetunejob = parse_finetunejob(unpack(raw), keys, known or self._specs.get(uid))
         self._known[uid] = keys, finetunejob
+        self._specs[uid] = replace(finetunejob, status=_NO_STATUS)
         return finetunejob
 
     def with_profile(self, raw: JsonObject, found: AppliedProfile | Refusal) -> FineTuneJob | None:

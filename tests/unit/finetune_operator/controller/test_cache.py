@@ -44,6 +44,15 @@ def test_an_older_version_never_replaces_a_newer_one() -> None:
     assert changed == [KEY, KEY]
 
 
+def test_the_very_version_that_is_there_is_known_and_no_other() -> None:
+    known = FineTuneJobs(lambda _: None)
+    known.update(version(7))
+    others = version(6), version(8), version(7, uid="u2"), merged(version(7), {"metadata": {"name": "other"}}), {}
+
+    assert known.knows(version(7))
+    assert not any(known.knows(raw) for raw in others)
+
+
 def test_the_deletion_of_an_older_object_does_not_hide_the_one_that_took_its_name() -> None:
     known = FineTuneJobs(lambda _: None)
 

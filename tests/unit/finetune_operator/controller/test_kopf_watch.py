@@ -134,6 +134,28 @@ async def test_a_watch_reports_each_object_and_goes_on(connection: kopf.AiohttpS
     assert set(news) == {"ns"}
 
 
+async def test_a_version_that_is_known_goes_past_kopf_to_who_keeps_the_objects() -> None:
+    async def no_list(_: str | None) -> str:
+        raise AssertionError
+
+    past: list[str] = []
+    reading = Reading(
+        lambda _: True,
+        no_list,
+        lambda _: None,
+        knows=lambda raw: raw["metadata"]["name"] == "good",
+        on_known=lambda raw: past.append(raw["metadata"]["name"]),
+    )
+    async with serving(answer) as url:
+        made = session(kopf.ConnectionInfo(server=url), reading)
+        address = f"{url}/apis/finetune.dev/v1alpha1/namespaces/ns/finetunejobs?watch=true"
+        async with made.aiohttp_session.get(address) as response:
+            events = [json.loads(line) async for line in iter_jsonlines(response.content)]
+        await made.aiohttp_session.close()
+
+    assert ([event["object"]["metadata"]["name"] for event in events], past) == (["deep", "large"], ["good", "good"])
+
+
 async def test_a_bookmark_is_news_though_nothing_has_changed(
     connection: kopf.AiohttpSession, news: list[str | None]
 ) -> None:

@@ -316,6 +316,16 @@ def test_only_the_status_is_read_again_where_nothing_else_has_changed() -> None:
     assert second.spec is first.spec
 
 
+def test_of_a_thousand_jobs_that_run_no_spec_is_read_again() -> None:
+    reader = profiles()
+    jobs = [merged(finetunejob(), {"metadata": {"uid": f"uid-{number}"}}) for number in range(1000)]
+    first = [reader.read_finetunejob(raw).spec for raw in jobs]
+
+    again = [reader.read_finetunejob(merged(raw, {"metadata": {"resourceVersion": "8"}})).spec for raw in jobs]
+
+    assert all(one is other for one, other in zip(first, again, strict=True))
+
+
 def test_another_spec_is_read_anew() -> None:
     reader, changed = profiles(), {"metadata": {"resourceVersion": "8", "generation": 2}, "spec": {"suspend": True}}
     reader.read_finetunejob(finetunejob())
