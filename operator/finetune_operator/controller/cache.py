@@ -235,6 +235,13 @@ class FineTuneJobs:
             self._drop(key, entry)
             self._on_change(key)
 
+    def refresh(self, key: Key, live: JsonObject | None) -> None:
+        """Take in an object that was asked for, or that there is none."""
+        if live is None:
+            self.forget(key)
+        else:
+            self.update(live)
+
     def _drop(self, key: Key, entry: Entry) -> None:
         del self._keys[entry.uid]
         self._tombstones.add(entry.uid)

@@ -27,6 +27,7 @@ from finetune_operator.kube.client import Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import Computed, compute, compute_status
+from finetune_operator.status.new_run import status_of_new_run
 from finetune_operator.status.waiting import NO_POD_YET
 
 _CHANGED_SECONDS = 0.1
@@ -75,7 +76,7 @@ class Reconciler:
             return None
         now = server_time.now()
         if finetunejob.wants_new_run:
-            await self._status.begin_run(finetunejob, entry, now)
+            await self._status.begin_run(finetunejob, status_of_new_run(finetunejob, now), entry, now)
             return _CHANGED_SECONDS
         if finetunejob.terminal:
             entry.reports.clear()

@@ -12,14 +12,13 @@ from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.controller.cache import Entry, FineTuneJobs
 from finetune_operator.controller.numbers import Numbers
-from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob, Key
+from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.events import post
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.metrics.lifecycle import record
-from finetune_operator.status.compute import Change, compare, to_manifest
+from finetune_operator.status.change import Change, compare, to_manifest
 from finetune_operator.status.job_event import job_event
-from finetune_operator.status.new_run import status_of_new_run
 from finetune_operator.traces.lifecycle import Written
 from finetune_operator.traces.passes import note_status
 
@@ -85,9 +84,8 @@ class StatusWriter:
         """
         return await self._replace(finetunejob, status.model_copy(update={"profile": profile}), entry)
 
-    async def begin_run(self, finetunejob: FineTuneJob, entry: Entry, now: datetime) -> None:
+    async def begin_run(self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry, now: datetime) -> None:
         """Write that another run begins. Nothing happens if the job has changed meanwhile."""
-        status = status_of_new_run(finetunejob, now)
         if await self._replace(finetunejob, status, entry) is None:
             return
         entry.forget_run()
@@ -101,13 +99,13 @@ class StatusWriter:
         self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry, *, in_turn: bool = False
     ) -> JsonObject | None:
         """Write a status. Return the object as it is then; None if it has changed meanwhile, or is gone."""
-        key = finetunejob.key
+        key, manifest = finetunejob.key, _manifest(finetunejob, status)
         try:
             with self._finetunejobs.writing_status(key) as wrote:
-                written = await self._kube.replace_status(FINETUNEJOBS, _manifest(finetunejob, status), in_turn=in_turn)
+                written = await self._kube.replace_status(FINETUNEJOBS, manifest, in_turn=in_turn)
                 wrote(written)
         except ConflictException:
-            await self._refresh(key)
+            self._finetunejobs.refresh(key, await self._kube.get(FINETUNEJOBS, key.namespace, key.name))
             return None
         except NotFoundException:
             self._finetunejobs.forget(key)
@@ -125,13 +123,6 @@ class StatusWriter:
         if change.only_clock and (early := entry.status_written + _CLOCK_SECONDS - self._clock()) > 0:
             return early
         return self._numbers.wait(finetunejob.uid, entry.status_written)
-
-    async def _refresh(self, key: Key) -> None:
-        live = await self._kube.get(FINETUNEJOBS, key.namespace, key.name)
-        if live is None:
-            self._finetunejobs.forget(key)
-        else:
-            self._finetunejobs.update(live)
 
 
 def _count(finetunejob: FineTuneJob, after: FineTuneJobStatus, now: datetime) -> None:

@@ -123,22 +123,27 @@ def parse_finetunejob(
     """
     metadata = raw["metadata"]
     generation = metadata.get("generation", 1)
-    status = parse_status(raw.get("status"))
-    applied = status.profile
+    same = before is not None and before.generation == generation
+    own, problems = (before.own, before.problems) if before and same else _read_spec(raw)
+    status, names_a_profile = parse_status(raw.get("status")), _names_a_profile(raw.get("status"))
+    others = _is_managed_by_another(raw.get("spec"))
     number = status.run.number if status.run else 1
+    names = child_names(metadata["name"], metadata["uid"], number)
+    applied = status.profile
     if applied is not None and keys is not None and not is_proven(applied, metadata["uid"], number, keys):
         applied = None
-    unproven = keys is not None and applied is None and _names_a_profile(raw.get("status"))
+    unproven = keys is not None and applied is None and names_a_profile
     if unproven:
         status = status.model_copy(update={"profile": None})
     kept = kept_settings(applied) if applied else None
-    same = before is not None and before.generation == generation
-    own, problems = (before.own, before.problems) if before and same else _read_spec(raw)
     spec = before.spec if before and same and before.kept == kept else None
     if own is not None and spec is None:
-        spec, problems = _with_profile(own, kept, metadata)
+        try:
+            spec = own if kept is None else effective_spec(own, kept, metadata["namespace"], metadata["name"])
+            problems = ""
+        except ValidationError as error:
+            problems = _describe(error)
     run = present_run(status, generation, spec.run_token if spec else None)
-    names = child_names(metadata["name"], metadata["uid"], run.number)
     return FineTuneJob(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -154,7 +159,7 @@ def parse_finetunejob(
         run=run,
         own=own,
         output=output_uri(spec.output.uri, names.claim, run.number, metadata["uid"]) if spec else "",
-        others=_is_managed_by_another(raw.get("spec")),
+        others=others,
         kept=kept,
         unproven=unproven,
     )
@@ -174,16 +179,6 @@ def _read_spec(raw: JsonObject) -> tuple[FineTuneJobSpec | None, str]:
         return FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore"), ""
     except ValidationError as error:
         return None, f"spec: {unreadable['spec']}" if "spec" in unreadable else _describe(error)
-
-
-def _with_profile(
-    own: FineTuneJobSpec, kept: ProfileSettings | None, metadata: JsonObject
-) -> tuple[FineTuneJobSpec | None, str]:
-    """The spec with what the profile gives, or None and why it cannot be read."""
-    try:
-        return (own if kept is None else effective_spec(own, kept, metadata["namespace"], metadata["name"])), ""
-    except ValidationError as error:
-        return None, _describe(error)
 
 
 def _is_managed_by_another(spec: object) -> bool:

@@ -140,6 +140,8 @@ class ChildNames:
     claim: str
     label: str
     """Value of LABEL_JOB_NAME."""
+    event: str
+    """What the names of its Events begin with."""
 
 
 def child_names(name: str, uid: str, run: int = 1) -> ChildNames:
@@ -151,4 +153,5 @@ def child_names(name: str, uid: str, run: int = 1) -> ChildNames:
         config_map=config_map_name(name, run),
         claim=claim_name(name, uid),
         label=label_value(name),
+        event=f"{child_name(name)}.",
     )

@@ -114,7 +114,6 @@ def effective_spec(spec: FineTuneJobSpec, settings: ProfileSettings, namespace: 
         ValidationError: The output that the profile gives by default is none for this job.
     """
     defaults, limits = settings.defaults, settings.limits
-    pod = _pod(spec.pod, defaults)
     cpu, memory, output_size = (
         at_most(default, limit)
         for default, limit in (
@@ -127,10 +126,10 @@ def effective_spec(spec: FineTuneJobSpec, settings: ProfileSettings, namespace: 
     gpus = own.gpus if "gpus" in own.model_fields_set else _lower(own.gpus, limits.gpus)
     return spec.model_copy(
         update={
-            "pod": pod,
             "resources": own.model_copy(update={"gpus": gpus, "cpu": own.cpu or cpu, "memory": own.memory or memory}),
             "run_policy": _run_policy(spec.run_policy, defaults, limits),
             "output": _output(spec.output, defaults, output_size, {"{namespace}": namespace, "{name}": name}),
+            "pod": _pod(spec.pod, defaults),
         }
     )
 

@@ -9,7 +9,7 @@ from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_api.values import format_time
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import MANAGER, child_name
+from finetune_operator.job.names import MANAGER
 
 _ON_ITS_WAY: Final = frozenset(
     {
@@ -49,7 +49,7 @@ def job_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now: datetime
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "generateName": child_name(finetunejob.name) + ".",
+            "generateName": finetunejob.names.event,
             "namespace": finetunejob.namespace,
         },
         "involvedObject": {

@@ -20,7 +20,8 @@ from finetune_operator.job.parse_children import parse_job, parse_pods
 from finetune_operator.job.report import NotAReport, Received, parse_body, report_path
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.reports.server import BOUNDS
-from finetune_operator.status.compute import compute_status, to_manifest
+from finetune_operator.status.change import to_manifest
+from finetune_operator.status.compute import compute_status
 
 __all__ = ["start"]  # a fixture
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from tests.unit.finetune_operator.samples import at
 
-from finetune_operator.status.compute import compute_status, to_manifest
+from finetune_operator.status.change import to_manifest
+from finetune_operator.status.compute import compute_status
 
 REPORT: dict[str, Any] = {
     "sequence": 4,

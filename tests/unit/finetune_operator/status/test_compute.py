@@ -20,7 +20,8 @@ from tests.unit.finetune_operator.status.statuses import FINAL, REPORT, compute,
 
 from finetune_api.report import TrainerState
 from finetune_operator.job.finetunejob import parse_finetunejob
-from finetune_operator.status.compute import compare, compute_status
+from finetune_operator.status.change import compare
+from finetune_operator.status.compute import compute_status
 
 
 def test_a_job_that_trains_shows_its_numbers() -> None:

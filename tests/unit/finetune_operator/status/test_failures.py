@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from tests.unit.finetune_operator.samples import at, job, observation, parsed, pod, terminated
 
-from finetune_operator.status.compute import compute_status, to_manifest
+from finetune_operator.status.change import to_manifest
+from finetune_operator.status.compute import compute_status
 from finetune_operator.status.failures import cut, to_reason
 
 WORD = {

@@ -17,7 +17,8 @@ from tests.unit.finetune_operator.samples import (
 )
 
 from finetune_operator.job.observation import Cause, Observation
-from finetune_operator.status.compute import compute_status, to_manifest
+from finetune_operator.status.change import to_manifest
+from finetune_operator.status.compute import compute_status
 
 TRAINING = {"sequence": 1, "stage": "Training", "progress": {"step": 5, "epoch": "0.5"}, "resumedFromStep": 0}
 REPORT: dict[str, Any] = {"report": TRAINING}

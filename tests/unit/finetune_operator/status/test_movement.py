@@ -17,7 +17,7 @@ from tests.unit.finetune_operator.samples import (
 from tests.unit.finetune_operator.status.statuses import REPORT, compute
 
 from finetune_operator.job.finetunejob import parse_finetunejob
-from finetune_operator.status.compute import compare
+from finetune_operator.status.change import compare
 from finetune_operator.status.job_event import job_event
 
 STILL = (

@@ -19,7 +19,8 @@ from tests.unit.finetune_operator.samples import (
 )
 
 from finetune_operator.job.finetunejob import parse_finetunejob
-from finetune_operator.status.compute import compute_status, to_manifest
+from finetune_operator.status.change import to_manifest
+from finetune_operator.status.compute import compute_status
 from finetune_operator.status.own_places import is_below
 
 CLAIM = "pvc://yelp-0f9be1d4"

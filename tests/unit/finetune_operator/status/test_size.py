@@ -7,7 +7,8 @@ import pytest
 from tests.unit.finetune_operator.samples import at, job, observation, parsed, pod, received, running
 
 from finetune_api.report import MAX_REPORT_BYTES
-from finetune_operator.status.compute import compute_status, to_manifest
+from finetune_operator.status.change import to_manifest
+from finetune_operator.status.compute import compute_status
 
 CLAIM = "pvc://yelp-0f9be1d4"
 

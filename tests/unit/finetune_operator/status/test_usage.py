@@ -23,7 +23,8 @@ from tests.unit.finetune_operator.status.statuses import compute
 from finetune_api.profile import OPEN, Price
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.observation import Observation
-from finetune_operator.status.compute import compare, compute_status
+from finetune_operator.status.change import compare
+from finetune_operator.status.compute import compute_status
 
 URI = "pvc://yelp-0f9be1d4/checkpoints/step-000005"
 

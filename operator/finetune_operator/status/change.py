@@ -1,0 +1,63 @@
+"""How a new status differs from the one before, as both are written."""
+
+from dataclasses import dataclass
+
+from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
+from finetune_api.status import FineTuneJobStatus
+
+
+def are_alike(one: FineTuneJobStatus, other: FineTuneJobStatus) -> bool:
+    """Whether two statuses are the same where they are written."""
+    return one == other or to_manifest(one) == to_manifest(other)
+
+
+def to_manifest(status: FineTuneJobStatus) -> JsonObject:
+    """The status as it is written: what is empty is left out."""
+    return {name: value for name, value in status.to_wire().items() if value != []}
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a new status differs from the present one."""
+
+    any: bool
+    """Whether there is something to write at all."""
+    urgent: bool
+    """Whether it is what people and programs wait for: a phase, a condition, an end. The rest may come a little later, together."""
+    only_clock: bool
+    """Whether nothing differs but the time of the last report, and what the job has used."""
+
+
+_NOTHING = Change(any=False, urgent=False, only_clock=False)
+_TRANSITIONS = ("phase", "observedGeneration", "completionTime", "failure")
+
+
+def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
+    """What changed, as written on the wire."""
+    if old == new:
+        return _NOTHING
+    before, after = to_manifest(old), to_manifest(new)
+    if before == after:
+        return _NOTHING
+    clockless = [_without_clocks(status) for status in (before, after)]
+    return Change(
+        any=True,
+        urgent=_transitions(before) != _transitions(after),
+        only_clock=clockless[0] == clockless[1],
+    )
+
+
+def _without_clocks(status: JsonObject) -> JsonObject:
+    """The status without what time alone changes."""
+    progress = {**status.get("progress", {}), "lastReportTime": None}
+    attempts = [{**each, "podSeconds": None} for each in status.get("attempts", [])]
+    return {**status, "progress": progress, "attempts": attempts, "usage": None}
+
+
+def _transitions(status: JsonObject) -> list[object]:
+    """The part of a status that no report of the trainer changes by itself: a pod may send another each second."""
+    return [
+        *(status.get(name) for name in _TRANSITIONS),
+        *((each["type"], each["status"], each["reason"] == Reason.NOT_MOVING) for each in status.get("conditions", [])),
+    ]
