@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from finetune.connection import Connection, connect, connect_as
 from finetune.errors import AlreadyThere, FineTuneError, NoCluster, NotAllowed, NotFound, Refused
@@ -193,7 +193,7 @@ class Api:
                 response = await self._answer(connection, method, path, query, body, content_type, limit)
             stack.callback(response.close)
             if not 200 <= response.status <= 299:
-                raise _error(response.status, response.reason or "", await response.read())
+                raise _error(path, response.status, response.reason or "", await response.read())
             yield response
 
     async def _answer(
@@ -246,6 +246,19 @@ class Api:
             return self._connection
 
 
+def _nothing_there(path: str, message: str, details: Any) -> str:
+    """What a 404 means: no object of the name, in which namespace, or no FineTuneJobs in this cluster at all."""
+    if not path.startswith(FINETUNEJOBS):
+        return message
+    if details.get("reason") != "NotFound" or "could not find the requested resource" in message:
+        return (
+            f"this cluster knows no FineTuneJobs ({GROUP}/{VERSION}): it is not the one that you mean (--context names another), or the "
+            "operator's CRDs are not installed in it"
+        )
+    parts = path.removeprefix(FINETUNEJOBS).split("/")
+    return f"{message} in namespace {unquote(parts[2])}" if len(parts) == 5 else message
+
+
 def _client_error() -> type[Exception]:
     import aiohttp
 
@@ -256,7 +269,7 @@ def _brief(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _error(status: int, reason: str, body: bytes) -> FineTuneError:
+def _error(path: str, status: int, reason: str, body: bytes) -> FineTuneError:
     """What a refusal means to a person, in the API server's own words."""
     details: Any
     try:
@@ -266,7 +279,7 @@ def _error(status: int, reason: str, body: bytes) -> FineTuneError:
         details, message = {}, body.decode(errors="replace").strip() or f"{status} {reason}"
     why = details.get("reason") if isinstance(details, dict) else None
     if status == 404:
-        return NotFound(message)
+        return NotFound(_nothing_there(path, message, details))
     if status == 401:
         return NotAllowed(f"{message}: the cluster does not take these credentials, or no longer: log in to it again")
     if status == 403:

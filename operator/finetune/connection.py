@@ -1,11 +1,14 @@
 """Which cluster, as which user, in which namespace: as kubectl chooses."""
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from finetune.errors import NoCluster
+from finetune.errors import FineTuneError, NoCluster, NotAllowed
 
 if TYPE_CHECKING:
     from kubernetes.aio.client import ApiClient
@@ -30,26 +33,34 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
 
     Raises:
         NoCluster: There is no kubeconfig, or it cannot be read.
+        NotAllowed: The program that it names for credentials gave none.
     """
     # The client's package takes a second to import: --help and completion of options do without.
     from kubernetes.aio.client import ApiClient, Configuration
-    from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+    from kubernetes.aio.config import load_incluster_config, load_kube_config
 
     configuration = Configuration()
     paths = kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     try:
         if _any_is_there(paths):
-            await load_kube_config(  # type: ignore[no-untyped-call]
-                config_file=paths, context=context, client_configuration=configuration, persist_config=False
-            )
+            with _heard_errors() as errors:
+                await load_kube_config(  # type: ignore[no-untyped-call]
+                    config_file=paths, context=context, client_configuration=configuration, persist_config=False
+                )
+            if errors and not (configuration.api_key or configuration.cert_file):
+                raise NotAllowed(
+                    f"the program that the kubeconfig {paths} names for credentials gave none: {errors[-1]}; run it yourself, or log in again"
+                )
             namespace = _namespace(paths, context)
         elif kubeconfig or context or not _ACCOUNT.is_dir():
             raise NoCluster(_NO_CLUSTER.format(path=paths))
         else:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             namespace = (_ACCOUNT / "namespace").read_text().strip()
-    except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
-        raise NoCluster(f"no cluster: the kubeconfig cannot be used: {error}") from error
+    except FineTuneError:
+        raise
+    except Exception as error:  # whatever is in the file: the client's library checks little of it
+        raise NoCluster(f"no cluster: the kubeconfig {paths} cannot be used: {_why(error, paths, context)}") from error
     return Connection(ApiClient(configuration), namespace)
 
 
@@ -72,6 +83,37 @@ def connect_as(token: str) -> Connection:
     except OSError:
         namespace = "default"
     return Connection(ApiClient(configuration), namespace)
+
+
+@contextmanager
+def _heard_errors() -> Iterator[list[str]]:
+    """Hear what the client's library logs where the program for credentials fails: it goes on without them, as nobody."""
+    errors: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            errors.append(record.getMessage())
+
+    logger, handler = logging.getLogger("kubernetes.aio.config.kube_config"), Handler(logging.ERROR)
+    logger.addHandler(handler)
+    before, logger.propagate = logger.propagate, False
+    try:
+        yield errors
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
+
+
+def _why(error: Exception, paths: str, context: str | None) -> str:
+    """What is wrong with the kubeconfig: a context that it has not, or what the client's library says."""
+    from kubernetes.aio.config import ConfigException, list_kube_config_contexts
+
+    with suppress(Exception):
+        names = [str(each["name"]) for each in list_kube_config_contexts(config_file=paths)[0]]  # type: ignore[no-untyped-call]
+        if context and context not in names:
+            return f"it has no context {context}; there are: {', '.join(names) or 'none'}"
+    told = " ".join(str(error).split()) or type(error).__name__
+    return told if isinstance(error, ConfigException | OSError) else f"it is no kubeconfig ({told})"
 
 
 def _any_is_there(paths: str) -> bool:

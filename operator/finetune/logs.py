@@ -83,10 +83,11 @@ class _Reader:
                 async with aclosing(self._pod(pod, ended)) as lines:
                     async for line in lines:
                         yield line
-            if not ready and (self.job.ended or not self.follow):
-                return
-            for notice in self._notices(ready):
-                yield notice
+            if not ready:
+                for notice in self._notices():
+                    yield notice
+                if self.job.ended or not self.follow:
+                    return
             await asyncio.sleep(_POLL)
 
     async def _pods(self) -> list[tuple[str, bool]]:
@@ -164,14 +165,23 @@ class _Reader:
     def _state(self, pod: str) -> _Read:
         return self.read.setdefault(pod, _Read())
 
-    def _notices(self, ready: list[tuple[str, bool]]) -> list[LogLine]:
-        if ready or self.job.ended or self.job.phase == "Running":
-            return []
-        text = f"{self.job.phase}: {self.job.status.message or 'no operator has seen it yet'}"
-        if text == self.said:
+    def _notices(self) -> list[LogLine]:
+        """What is to be said where there is nothing to read."""
+        text = self._notice()
+        if text in ("", self.said):
             return []
         self.said = text
         return [LogLine(text)]
+
+    def _notice(self) -> str:
+        nodes = (self.job.spec.get("resources") or {}).get("nodes") or 1
+        if self.node >= nodes and not self.read:
+            return f"{self.job.name} trains on {nodes} node{'s' if nodes > 1 else ''}: --node may be 0{f' to {nodes - 1}' if nodes > 1 else ''}"
+        if not (self.job.ended or self.job.phase == "Running"):
+            return f"{self.job.phase}: {self.job.status.message or 'no operator has seen it yet'}"
+        if self.node and not self.read:
+            return f"no pod of node {self.node} is there any more, and the log that is stored is that of node 0, which trains and logs for all"
+        return ""
 
 
 def log_lines(

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 
-from finetune.errors import Refused
+from finetune.errors import NotFound, Refused
 from finetune_api import v1alpha1
 from finetune_api.base import JsonObject, LenientModel
 from finetune_api.v1alpha1 import API_VERSION, KIND, FineTuneJobSpec
@@ -89,11 +89,18 @@ def read_manifests(text: str, name: str) -> list[JsonObject]:
     manifests = read_documents(text, name)
     for each in manifests:
         if not isinstance(each, dict) or each.get("kind") != KIND or each.get("apiVersion") != API_VERSION:
-            found = f"{each.get('apiVersion')} {each.get('kind')}" if isinstance(each, dict) else type(each).__name__
-            raise Refused(f"{name} holds {found}, and {API_VERSION} {KIND} was expected")
+            raise Refused(f"{name} holds {_kind(each)}, and {API_VERSION} {KIND} was expected")
     if not manifests:
         raise Refused(f"{name} holds no {KIND}")
     return manifests
+
+
+def _kind(document: object) -> str:
+    if not isinstance(document, dict):
+        return type(document).__name__
+    return (
+        " ".join(str(document[name]) for name in ("apiVersion", "kind") if name in document) or "an object of no kind"
+    )
 
 
 def read_documents(text: str, name: str) -> list[Any]:
@@ -114,9 +121,16 @@ def read_file(path: Path) -> list[JsonObject]:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a file, or raise Refused."""
+    """Return the text of a file.
+
+    Raises:
+        NotFound: There is none.
+        Refused: It cannot be read.
+    """
     try:
         return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no file {path}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"{path} cannot be read: {error}") from error
 

@@ -8,6 +8,7 @@ from typer.main import get_command
 
 from finetune_cli.commands import COMMANDS
 from finetune_cli.exits import Group
+from finetune_cli.output import degrade_gently
 
 app = typer.Typer(
     name="finetune",
@@ -47,4 +48,5 @@ def parsed_commands() -> dict[str, Any]:
 
 def main() -> None:
     """Run the command line."""
+    degrade_gently()
     app()

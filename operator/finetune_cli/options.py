@@ -42,6 +42,7 @@ def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", help="Name of the job.", autocompletion=complete_name)]
-NameOrAll: TypeAlias = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="Name of a job; all if left out.", autocompletion=complete_name)
+NamesOrAll: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME…", help="Names of jobs; all if left out.", autocompletion=complete_name),
 ]

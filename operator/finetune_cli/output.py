@@ -1,11 +1,14 @@
 """Where text goes: to a person's terminal, or as JSON or YAML to a program. Text from the cluster is text, never markup."""
 
+import io
 import json
+import sys
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Final
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from finetune.manifest import to_yaml
 from finetune_api.printable import printable
@@ -33,6 +36,18 @@ def console(*, whole_lines: bool = False) -> Console:
     return screen
 
 
+def show(view: Callable[[int], RenderableType]) -> None:
+    """Write to stdout what `view` makes for a number of columns. Where it is no terminal, each row is one whole line without blanks at its end."""
+    screen = console(whole_lines=True)
+    if screen.is_terminal:
+        screen.print(view(screen.width))
+        return
+    with screen.capture() as text:
+        screen.print(view(screen.width))
+    for line in text.get().splitlines():
+        typer.echo(line.rstrip())
+
+
 def error_console() -> Console:
     """Return stderr as it is now."""
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
@@ -48,5 +63,17 @@ def write(chosen: Format, value: Any) -> None:
         typer.echo(text if _is_plain(text) else to_yaml(value, ascii_only=True), nl=False)
 
 
+def degrade_gently() -> None:
+    """Write `?` for what the terminal's encoding has not: a locale other than UTF-8 shall not end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def _is_plain(text: str) -> bool:
+    """Whether it can be written as it is: a terminal obeys nothing in it, and knows every character."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
     return printable(text, lines=True) == text

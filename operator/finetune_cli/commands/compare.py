@@ -7,7 +7,7 @@ import typer
 from finetune.comparison import compare as compare_runs
 from finetune_cli.display.comparison import comparison_view
 from finetune_cli.options import Context, Kubeconfig, Namespace, Output, complete_name, connected
-from finetune_cli.output import console, write
+from finetune_cli.output import show, write
 
 _MOST = 8
 _WIDEST_CURVES = 120
@@ -30,5 +30,4 @@ def compare(
     if output:
         write(output, comparison.to_wire())
     else:
-        screen = console(whole_lines=True)
-        screen.print(comparison_view(comparison, min(screen.width, _WIDEST_CURVES)))
+        show(lambda width: comparison_view(comparison, min(width, _WIDEST_CURVES)))

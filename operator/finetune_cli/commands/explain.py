@@ -2,7 +2,7 @@
 
 from finetune_cli.display.card import card
 from finetune_cli.options import Context, Kubeconfig, Name, Namespace, Output, connected
-from finetune_cli.output import console, write
+from finetune_cli.output import show, write
 
 
 def explain(
@@ -19,4 +19,4 @@ def explain(
     if output:
         write(output, explanation.to_wire())
     else:
-        console(whole_lines=True).print(card(explanation, job.snapshot))
+        show(lambda _: card(explanation, job.snapshot))

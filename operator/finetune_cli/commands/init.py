@@ -86,7 +86,10 @@ def init(
     except OSError as error:
         raise Refused(f"{file} cannot be written: {error.strerror}") from error
     console().print(f"{file}: {shape.task}, since {shape.why}", soft_wrap=True)
-    console().print(f"next: finetune validate {file}, finetune run {file}, finetune submit {file}", soft_wrap=True)
+    console().print(
+        f"next: finetune validate {file}, finetune estimate {file}, finetune run {file}, finetune submit {file}",
+        soft_wrap=True,
+    )
 
 
 def _task(name: str | None) -> Task | None:

@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
-from finetune.errors import Refused
+from finetune.client import Client, Job
+from finetune.errors import AlreadyThere, Refused
 from finetune.manifest import read_file, read_manifests
+from finetune.pod_paths import pod_path_notes
 from finetune.result import result_of
 from finetune_api.base import JsonObject
 from finetune_cli.exits import goes_on
 from finetune_cli.following import show_to_the_end
 from finetune_cli.options import Context, Kubeconfig, Namespace, Output, Timeout, connected
-from finetune_cli.output import console, write
+from finetune_cli.output import console, error_console, write
 
 
 def submit(
@@ -28,8 +30,10 @@ def submit(
 ) -> None:
     """Submit the FineTuneJobs in a manifest."""
     manifests = _manifests(file)
+    for note in (note for manifest in manifests for note in pod_path_notes(manifest)):
+        error_console().print(f"note: {note}")
     with connected(namespace, kubeconfig, context) as client:
-        jobs = [client.submit(manifest, namespace) for manifest in manifests]
+        jobs = [_submit(client, manifest, namespace, file) for manifest in manifests]
         if output:
             write(output, jobs[0].snapshot.raw if len(jobs) == 1 else [each.snapshot.raw for each in jobs])
         else:
@@ -41,6 +45,19 @@ def submit(
             elif wait:
                 with goes_on(job):
                     result_of(job.wait(timeout))
+
+
+def _submit(client: Client, manifest: JsonObject, namespace: str | None, file: Path) -> Job:
+    try:
+        return client.submit(manifest, namespace)
+    except AlreadyThere as error:
+        name = (manifest.get("metadata") or {}).get("name")
+        again = f"`finetune rerun {name}` runs it anew, `finetune cancel {name}` deletes it; or choose another name"
+        raise AlreadyThere(f"{error}: {again}") from None
+    except Refused as error:
+        if str(file) == "-":
+            raise
+        raise Refused(f"{error}\n`finetune validate {file}` shows every mistake at once") from None
 
 
 def _manifests(file: Path) -> list[JsonObject]:

@@ -17,7 +17,7 @@ def suspend(
         _show(
             client.get(name).suspend(),
             output,
-            "is suspended: `finetune resume` lets it go on from its newest checkpoint",
+            f"is suspended: `finetune resume {name}` lets it go on from its newest checkpoint",
         )
 
 

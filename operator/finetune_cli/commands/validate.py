@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from finetune.errors import Refused
+from finetune.errors import NotFound, Refused
 from finetune.manifest import read_documents, read_file, read_text
+from finetune.pod_paths import pod_path_notes
 from finetune.validation import NamedProfile, Namespace, Problem, find_problems, read_profile
 from finetune_api.printable import printable
 from finetune_cli.exits import ExitCode
@@ -36,10 +37,13 @@ def validate(
     """Check manifests without a cluster. By the rules of the CRD, and of a profile; every problem is shown, and then the exit code is 2."""
     place = Namespace(namespace, _labels(namespace_label) if namespace_label else None)
     known = read_profile(read_documents(read_text(profile), str(profile)), str(profile)) if profile else None
-    problems, jobs = _check(files, known, place)
+    problems, notes, jobs = _check(files, known, place)
     if output:
-        write(output, {"valid": not problems, "jobs": jobs, "problems": [each.to_wire() for each in problems]})
+        told = {"problems": [each.to_wire() for each in problems], "notes": [each.to_wire() for each in notes]}
+        write(output, {"valid": not problems, "jobs": jobs, **told})
     else:
+        for note in notes:
+            error_console().print(f"note: {printable(str(note), lines=True)}")
         for problem in problems:
             error_console().print(printable(str(problem), lines=True))
         if not problems:
@@ -49,19 +53,24 @@ def validate(
         raise typer.Exit(ExitCode.USAGE)
 
 
-def _check(files: list[Path], profile: NamedProfile | None, namespace: Namespace) -> tuple[list[Problem], int]:
-    """Every problem of every file, and how many jobs were looked at."""
-    problems, jobs = [], 0
+def _check(
+    files: list[Path], profile: NamedProfile | None, namespace: Namespace
+) -> tuple[list[Problem], list[Problem], int]:
+    """Every problem of every file, what is none and should be known, and how many jobs were looked at."""
+    problems: list[Problem] = []
+    notes: list[Problem] = []
+    jobs = 0
     for file in files:
         try:
             manifests = read_file(file)
-        except Refused as error:
+        except (Refused, NotFound) as error:
             problems.append(Problem(str(file), "", "", str(error).removeprefix(f"{file} ")))
             continue
         for manifest in manifests:
             problems += find_problems(manifest, str(file), profile, namespace)
+            notes += [Problem(str(file), "", "", note) for note in pod_path_notes(manifest)]
         jobs += len(manifests)
-    return problems, jobs
+    return problems, notes, jobs
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

@@ -26,7 +26,7 @@ def comparison_view(comparison: Comparison, width: int) -> RenderableType:
             table.add_row(Text(f"  {printable(row.name)}"), *_cells(row))
     if not any(comparison.curves.values()):
         return table
-    return Group(table, Text("loss", style="bold"), draw(comparison.curves, width=width))
+    return Group(table, draw(comparison.curves, width=width, y_label="loss"))
 
 
 def _cells(row: Row) -> list[Text]:

@@ -343,3 +343,25 @@ def test_a_job_is_suspended_resumed_run_again_and_deleted(api_server: FakeApi) -
 
     assert api_server.jobs == {}
     assert api_server.requests[-1].body == {"propagationPolicy": "Background", "preconditions": {"uid": "uid-job"}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ((404, b"404 page not found"), "this cluster knows no FineTuneJobs (finetune.dev/v1alpha1)"),
+        (
+            status(404, "NotFound", "the server could not find the requested resource"),
+            "this cluster knows no FineTuneJobs",
+        ),
+        (status(404, "NotFound", 'finetunejobs "job" not found'), 'finetunejobs "job" not found in namespace team-a'),
+    ],
+)
+def test_what_is_not_there_is_the_job_or_the_kind(
+    api_server: FakeApi, kubeconfig: Path, answer: tuple[int, Any], says: str
+) -> None:
+    api_server.answers["GET", f"{FTJ}/job"] = lambda _: answer
+
+    with Client() as client, pytest.raises(NotFound) as raised:
+        client.get("job")
+
+    assert str(raised.value).startswith(says)

@@ -180,6 +180,34 @@ def test_a_log_that_is_stored_on_a_claim_is_named(api_server: FakeApi) -> None:
     assert follow() == [("", "pod one is gone"), ("", "its log is stored at pvc://job/logs/one.log")]
 
 
+def test_a_job_that_waits_says_so_where_nobody_follows(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Queued", message="3rd in queue team-a")
+
+    assert follow() == [("", "Queued: 3rd in queue team-a")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "node", "says"),
+    [
+        ({}, 1, "job trains on 1 node: --node may be 0"),
+        ({"resources": {"nodes": 2}}, 2, "job trains on 2 nodes: --node may be 0 to 1"),
+        (
+            {"resources": {"nodes": 2}},
+            1,
+            "no pod of node 1 is there any more, and the log that is stored is that of node 0",
+        ),
+    ],
+)
+def test_of_a_node_whose_log_is_nowhere_it_says_why(
+    api_server: FakeApi, spec: dict[str, Any], node: int, says: str
+) -> None:
+    api_server.job("job", {"task": "causal-lm", **spec}, phase="Succeeded")
+
+    [(pod, text)] = follow(node=node)
+
+    assert (pod, text[: len(says)]) == ("", says)
+
+
 def test_of_pods_that_train_together_the_first_one_is_shown_or_the_one_that_is_named(api_server: FakeApi) -> None:
     api_server.job("job", phase="Succeeded")
     for number in range(2):

@@ -1,5 +1,6 @@
 """Each command: what it writes where, and how it ends."""
 
+import io
 import json
 import sys
 import time
@@ -12,6 +13,7 @@ from tests.unit.finetune.api_server import FTJ, PODS, FakeApi, Request, status
 from tests.unit.finetune_cli.conftest import Run
 
 from finetune.client import Job
+from finetune_cli.app import main
 from finetune_cli.commands import COMMANDS
 
 pytestmark = pytest.mark.usefixtures("kubeconfig")
@@ -198,12 +200,63 @@ def test_what_is_no_manifest_is_not_submitted(run: Run, api_server: FakeApi, tex
     assert (result.exit_code, message in result.stderr, api_server.requests) == (2, True, [])
 
 
-def test_a_manifest_that_is_refused_is_usage_in_the_servers_words(run: Run, api_server: FakeApi) -> None:
+def test_a_manifest_that_is_refused_is_usage_in_the_servers_words(
+    run: Run, api_server: FakeApi, tmp_path: Path
+) -> None:
     api_server.answers["POST", FTJ] = lambda _: status(422, "Invalid", "spec.task: Unsupported value")
+    file = tmp_path / "job.yaml"
+    file.write_text(MANIFEST)
+
+    result, of_file = run("submit", "-", stdin=MANIFEST), run("submit", str(file))
+
+    assert (result.exit_code, result.stderr) == (2, "spec.task: Unsupported value\n")
+    assert of_file.stderr.splitlines()[1] == f"`finetune validate {file}` shows every mistake at once"
+
+
+def test_a_name_that_is_taken_comes_with_what_can_be_done(run: Run, api_server: FakeApi) -> None:
+    api_server.answers["POST", FTJ] = lambda _: status(409, "AlreadyExists", 'finetunejobs "job" already exists')
 
     result = run("submit", "-", stdin=MANIFEST)
 
-    assert (result.exit_code, result.stderr) == (2, "spec.task: Unsupported value\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        'finetunejobs "job" already exists: `finetune rerun job` runs it anew, `finetune cancel job` deletes it; or choose another name\n',
+    )
+
+
+def test_a_manifest_that_is_not_there_is_not_found(run: Run) -> None:
+    result = run("submit", "none.yaml")
+
+    assert (result.exit_code, result.stderr) == (3, "there is no file none.yaml\n")
+
+
+def test_several_jobs_are_shown_in_the_order_in_which_they_are_named(run: Run, api_server: FakeApi) -> None:
+    jobs = [api_server.job(name, phase="Succeeded") for name in ("one", "two", "three")]
+
+    shown, every = run("get", "two", "one"), run("get", "two", "one", "-o", "json")
+
+    assert [line.split()[0] for line in shown.stdout.splitlines()] == ["NAME", "two", "one"]
+    assert json.loads(every.stdout)["items"] == [jobs[1], jobs[0]]
+
+
+def test_a_locale_without_the_characters_ends_no_command(
+    run: Run, api_server: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = api_server.job("job", phase="Failed", message="größer — ✕")
+    written = []
+    for arguments in (["get"], ["get", "job", "-o", "json"], ["get", "job", "-o", "yaml"]):
+        out = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="latin-1"))
+        monkeypatch.setattr(sys, "argv", ["finetune", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0
+        sys.stdout.flush()
+        written.append(out.getvalue().decode("latin-1"))
+
+    assert "? Failed" in written[0]
+    assert json.loads(written[1]) == job
+    assert YAML(typ="safe").load(written[2]) == job
 
 
 @pytest.mark.parametrize("how", ["--wait", "--follow"])
@@ -303,8 +356,10 @@ def test_the_card_of_a_failure_has_reason_remedy_and_the_line_that_proves_it(run
     failure = {**FAILURE, "logTail": "Traceback\nKeyError: 'tag'\n"}
     api_server.job("job", phase="Failed", failure=failure, completionTime="2026-11-28T10:00:00Z")
 
-    shown = card(run("explain", "job").stdout)
+    printed = run("explain", "job").stdout
 
+    shown = card(printed)
+    assert all(line == line.rstrip() for line in printed.splitlines())
     assert shown.pop("since").startswith("2026-11-28T10:00:00Z, ")
     assert shown == {
         "job": "job  ✕ Failed",

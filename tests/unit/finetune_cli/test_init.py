@@ -28,7 +28,8 @@ def test_the_manifest_is_valid_and_named_by_the_data(data: Path, tmp_path: Path)
     assert (made.exit_code, checked.exit_code) == (0, 0)
     assert made.stdout.splitlines() == [
         "finetune.yaml: text-classification, since review is text, and stars has 5 classes",
-        "next: finetune validate finetune.yaml, finetune run finetune.yaml, finetune submit finetune.yaml",
+        "next: finetune validate finetune.yaml, finetune estimate finetune.yaml, finetune run finetune.yaml, "
+        "finetune submit finetune.yaml",
     ]
     text = (tmp_path / "finetune.yaml").read_text()
     assert "name: my-reviews-2" in text

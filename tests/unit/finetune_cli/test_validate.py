@@ -44,7 +44,7 @@ def test_every_problem_of_every_file_is_told_and_ends_with_2(bad: Path, tmp_path
     assert ended.stdout == ""
     assert told[0] == f"{bad}: quickstart: spec.training.epochs: should be greater than 0, not 0"
     assert told[1] == f"{bad}: quickstart: spec.training.batchsize: unknown field; did you mean batchSize?"
-    assert told[2].startswith(f"{missing}: cannot be read: ")
+    assert told[2] == f"{missing}: there is no file {missing}"
     assert told[3].startswith(f"{broken}: is not YAML: ")
 
 
@@ -56,6 +56,7 @@ def test_programs_get_every_problem_as_json(bad: Path) -> None:
     assert json.loads(ended.stdout) == {
         "valid": False,
         "jobs": 1,
+        "notes": [],
         "problems": [
             {**problem, "field": "spec.training.epochs", "message": "should be greater than 0, not 0"},
             {**problem, "field": "spec.training.batchsize", "message": "unknown field; did you mean batchSize?"},
@@ -83,3 +84,17 @@ def test_a_profile_is_checked_offline_and_its_namespaces_once_labels_are_given(t
     ]
     assert unlabelled.exit_code == 2
     assert "team: must be KEY=VALUE" in unlabelled.stderr
+
+
+def test_what_a_pod_does_not_see_is_noted_and_no_problem(tmp_path: Path) -> None:
+    rows, file = tmp_path / "rows.csv", tmp_path / "job.yaml"
+    rows.touch()
+    file.write_text(GOOD.read_text().replace("pvc://quickstart/docstrings", rows.as_uri()))
+
+    ended = CliRunner().invoke(app, ["validate", str(file)])
+    for_programs = CliRunner().invoke(app, ["validate", str(file), "-o", "json"])
+
+    note = f"{file}: spec.dataset.source file://{rows} is on this machine, and a pod of a cluster sees its own disk"
+    assert (ended.exit_code, ended.stdout) == (0, f"{file}: valid\n")
+    assert ended.stderr.startswith(f"note: {note}")
+    assert [each["message"][:19] for each in json.loads(for_programs.stdout)["notes"]] == ["spec.dataset.source"]

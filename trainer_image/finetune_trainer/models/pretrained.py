@@ -20,7 +20,7 @@ from finetune_trainer.models.model_source import CONFIG, bring
 from finetune_trainer.models.special_tokens import count_embeddings
 from finetune_trainer.models.weight_files import Tensors, hub_tensors, local_tensors
 from finetune_trainer.storage.credentials import hub_token
-from finetune_trainer.storage.uris import Volumes, hub_id
+from finetune_trainer.storage.uris import Volumes, hub_id, missing_path_hint
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,9 @@ def _of_files(folder: Path, commit: str | None, source: str) -> Pretrained:
         raise model_error(
             Reason.MODEL_NOT_FOUND,
             f"{source}: there is no config.json in {folder}",
-            "model.source must be a folder as save_pretrained writes it",
+            "model.source must be a folder as save_pretrained writes it"
+            if folder.exists()
+            else missing_path_hint("model.source", source),
         )
     found = Pretrained(
         source, place, commit or _digest(folder), read_config(config, source, place, _arguments(commit)), commit

@@ -161,15 +161,15 @@ def _silent_failure(rank: int, exit_code: int) -> Failure:
         return Failure(
             reason=Reason.PROCESS_DIED,
             message=f"process {rank} ended with exit code {exit_code} and reported nothing",
-            hint="the pod's log may show why",
+            hint="the lines before it in the log may show why",
             exit_code=exit_code,
         )
     name = signal.Signals(-exit_code).name
-    hint = "the memory may not have sufficed: raise resources.memory, or lower training.batchSize"
+    hint = "the memory may not have sufficed: raise resources.memory (of a pod), or lower training.batchSize"
     return Failure(
         reason=Reason.PROCESS_KILLED,
         message=f"process {rank} was killed by {name}",
-        hint=hint if name == "SIGKILL" else "the pod's log may show why",
+        hint=hint if name == "SIGKILL" else "the lines before it in the log may show why",
         exit_code=128 - exit_code,
     )
 

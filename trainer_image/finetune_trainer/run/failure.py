@@ -46,7 +46,7 @@ def unknown_failure(error: BaseException) -> Failure:
     return Failure(
         reason=Reason.INTERNAL_ERROR,
         message=redact(f"{type(error).__name__}: {error}")[:MAX_MESSAGE],
-        hint="the pod's log has the whole story; this is a fault of the trainer or of a library, please report it",
+        hint="the log has the whole story; this is a fault of the trainer or of a library, please report it",
         exit_code=ExitCode.INTERNAL,
         log_tail=text[-MAX_LOG_TAIL:],
     )

@@ -54,7 +54,7 @@ def choose_cpu(gpus: int | None) -> bool:
             ExitCode.DEVICE,
             Reason.NO_USABLE_GPU,
             f"resources.gpus is {gpus}, and torch {torch.__version__} finds {usable or 'no'} usable GPU",
-            "check the node's driver and device plugin, or set resources.gpus to 0 to train on the CPU",
+            "check the driver (of a node its device plugin, too), or set resources.gpus to 0 to train on the CPU",
         )
     return usable == 0
 

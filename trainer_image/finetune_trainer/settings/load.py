@@ -15,7 +15,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError, bad_configuration
 from finetune_trainer.base.text import did_you_mean, listed
 
-_HINT = "`kubectl explain ftj.spec` describes what each field takes"
+_HINT = "`kubectl explain ftj.spec` and the reference of run.yaml describe what each field takes"
 _FLAT = "no setting needs more than a few levels; training.arguments takes flat lists and maps"
 
 

@@ -42,7 +42,7 @@ def output_failures(folder: Path) -> Iterator[None]:
             raise output_error(
                 Reason.OUTPUT_FULL,
                 f"no space is left in {folder}",
-                "give it more room (output.size; for a bucket or the Hub a node with more disk), or lower checkpoints.keep",
+                "give it more room (of a pod output.size, or for a bucket or the Hub a node with more disk), or lower checkpoints.keep",
             ) from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise output_error(

@@ -86,7 +86,7 @@ def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
         case "missing":
             return nothing_there(uri, role)
         case "unreachable":
-            hint = "let the pod reach the service, and check AWS_ENDPOINT_URL where it is not Amazon's"
+            hint = "let it be reached from where the trainer runs, and check AWS_ENDPOINT_URL where it is not Amazon's"
             message = f"{where} cannot be reached: {why}"
             return TrainerError(
                 ExitCode.INTERNAL, Reason.STORAGE_UNREACHABLE, message, hint if scheme == "s3" else None

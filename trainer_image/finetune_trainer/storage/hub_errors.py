@@ -75,7 +75,8 @@ def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: s
 def _unreachable(kind: Kind, source: str, why: str) -> TrainerError:
     return TrainerError(
         ExitCode.INTERNAL, Reason.HUB_UNREACHABLE, f"{kind} {source}: {why}",
-        "let the pod reach the Hub (a FineTuneProfile may set proxy and hub.endpoint), or put it on a volume: pvc://claim/path",
+        "let the Hub be reached from where the trainer runs (HTTPS_PROXY and HF_ENDPOINT, which for pods a FineTuneProfile sets as proxy and "
+        "hub.endpoint), or put it into a folder (file:///path; for pods a claim, pvc://claim/path)",
     )  # fmt: skip
 
 

@@ -55,5 +55,5 @@ def _cache_full(error: BaseException, field: str, source: str) -> TrainerError |
         f"{field} {source}: no space is left {f'in the cache at {root}' if root else 'on the disk'} to keep it",
         "give the volume of the profile's cache more room"
         if root
-        else "give the pod more scratch space (defaults.scratch of the profile), or use a node with more disk",
+        else "free some; of a pod it is the scratch space (defaults.scratch of the profile), or the disk of its node",
     )

@@ -218,7 +218,7 @@ class _Watchdog:
         failure = Failure(
             reason=Reason.PROGRESS_STALLED,
             message=message[:MAX_MESSAGE],
-            hint="the pod's log has the stacks of all processes; a new attempt goes on from the newest checkpoint. If "
+            hint="the log has the stacks of all processes; a new attempt goes on from the newest checkpoint. If "
             "steps may rightly take as long, raise runPolicy.progressDeadlineSeconds",
             exit_code=ExitCode.STALLED,
             log_tail=redact("\n".join(_short(each, stacks) for each in ordered))[:MAX_LOG_TAIL],

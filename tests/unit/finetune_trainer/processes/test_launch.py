@@ -47,7 +47,7 @@ def test_a_process_that_was_killed_is_named_with_what_may_help() -> None:
         Failure(
             reason="ProcessKilled",
             message="process 1 was killed by SIGKILL",
-            hint="the memory may not have sufficed: raise resources.memory, or lower training.batchSize",
+            hint="the memory may not have sufficed: raise resources.memory (of a pod), or lower training.batchSize",
             exit_code=137,
         ),
     )

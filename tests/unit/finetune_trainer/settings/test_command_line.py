@@ -13,14 +13,24 @@ from finetune_trainer.settings.command_line import Options, parse_options, parse
 def test_without_a_command_a_run_trains() -> None:
     options = parse_options(["--config", "run.yaml", "--volume", "models=here", "--volume", "data=/there"])
 
-    assert options == Options("train", False, False, Path("run.yaml"), ["models=here", "data=/there"])
+    assert options == Options(
+        command="train",
+        json=False,
+        for_job=False,
+        time=False,
+        assume_gpus=False,
+        config=Path("run.yaml"),
+        volume=["models=here", "data=/there"],
+    )
     assert parse_volumes(options.volume) == {"models": Path("here").absolute(), "data": Path("/there")}
 
 
 def test_a_job_is_prepared_as_json() -> None:
-    options = parse_options(["prepare", "--for-job", "--json", "--config", "run.yaml"])
+    options = parse_options(["prepare", "--for-job", "--json", "--time", "--assume-gpus", "--config", "run.yaml"])
 
-    assert options == Options("prepare", True, True, Path("run.yaml"), [])
+    assert options == Options(
+        command="prepare", json=True, for_job=True, time=True, assume_gpus=True, config=Path("run.yaml"), volume=[]
+    )
 
 
 @pytest.mark.parametrize("pair", ["models", "=here", "models="])

@@ -11,7 +11,7 @@ from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.readers.files import Found, check_saved_name, find_files, one_file
 from finetune_trainer.data.readers.row_cache import cache_folder
 from finetune_trainer.storage.download import find_source
-from finetune_trainer.storage.uris import Volumes
+from finetune_trainer.storage.uris import Volumes, missing_path_hint
 
 Splits: TypeAlias = datasets.Dataset | datasets.DatasetDict
 """What `datasets` reads: one split, or several by their names."""
@@ -33,9 +33,8 @@ def local_files(settings: DatasetSettings, volumes: Volumes, used: frozenset[str
         )
     path = find_source(settings.source, "dataset", volumes)
     if not path.exists():
-        raise data_error(
-            Reason.DATASET_NOT_FOUND, f"{settings.source}: there is nothing at {path}", "check dataset.source"
-        )
+        hint = missing_path_hint("dataset.source", settings.source)
+        raise data_error(Reason.DATASET_NOT_FOUND, f"{settings.source}: there is nothing at {path}", hint)
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
         saved: Splits = datasets.load_from_disk(str(path))
         each = saved.values() if isinstance(saved, datasets.DatasetDict) else [saved]

@@ -78,7 +78,7 @@ def _cache_failures(folder: Path) -> Iterator[None]:
             ExitCode.INTERNAL,
             Reason.CACHE_FULL,
             f"no space is left in {folder.parent}, where rows are kept once they are read",
-            "give the node or HF_HOME more room, or delete what is kept there of other data",
+            "give the disk, or HF_HOME, more room, or delete what is kept there of other data",
         ) from error
 
 
