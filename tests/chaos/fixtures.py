@@ -133,7 +133,7 @@ def scene(release: Release, folder: Path, **settings: str) -> Iterator[Scene]:
                 made.operator.end()
             made.kubelet.stop()
             made.history.stop()
-            space.kubectl("delete", "namespace", space.namespace, "--wait=false")
+            space.kubectl("delete", "namespace", space.namespace, "--wait=false", "--ignore-not-found")
             print(made.operator.log.read_text()[-20_000:])
 
 

@@ -190,7 +190,9 @@ class Observer:
         if job.deleting:
             # Once it is gone a new one is made, and resumes.
             return replace(
-                observed, job=None, blocked=Cause(Reason.JOB_DELETED, "the Job is being deleted; a new one comes")
+                observed,
+                job=None,
+                blocked=Cause(Reason.JOB_DELETED, f"the Job is being deleted{_kept(job)}; a new one comes"),
             )
         if job.end is not None and job.end.succeeded and _shows_success(observed, spec):
             return observed
@@ -206,6 +208,12 @@ def _shows_success(observed: Observation, spec: FineTuneJobSpec) -> bool:
     newest = observed.newest
     ended = [pod.terminated for pod in newest if pod.terminated is not None]
     return len(ended) == len(newest) == spec.resources.nodes and ended[0].exit_code == 0
+
+
+def _kept(job: JobState) -> str:
+    if not job.kept_by:
+        return ""
+    return f", and kept until somebody takes away its finalizer{'s' if len(job.kept_by) > 1 else ''} {', '.join(job.kept_by)}"
 
 
 def about_children(finetunejob: FineTuneJob) -> tuple[str, int]:

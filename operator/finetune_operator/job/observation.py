@@ -55,6 +55,8 @@ class JobState:
     keeps_profile: bool = False
     """Whether it has an annotation with the profile that it was made under."""
     deleting: bool = False
+    kept_by: tuple[str, ...] = ()
+    """The finalizers of others, who have to let it go before it is deleted."""
     end: End | None = None
 
 

@@ -79,12 +79,18 @@ def _template(job: JsonObject) -> JsonObject:
     return spec
 
 
+_DELETING = ("foregroundDeletion", "orphan")
+"""Finalizers of Kubernetes' garbage collector, which goes on by itself."""
+
+
 def _trim_metadata(metadata: JsonObject) -> JsonObject:
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     texts = _only(annotations, ANNOTATION_REQUESTED, ANNOTATION_PROOF)
     plain = ("namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
     return {
         **_only(metadata, *plain),
+        # By what an object is kept that is to go.
+        **(_only(metadata, "finalizers") if "deletionTimestamp" in metadata else {}),
         "ownerReferences": [each for each in metadata.get("ownerReferences") or [] if each.get("controller")][:1],
         "labels": _only(labels, *_LABELS),
         # That there is a profile is enough to know.
@@ -114,6 +120,7 @@ def parse_job(raw: JsonObject) -> JobState:
         proof=(metadata.get("annotations") or {}).get(ANNOTATION_PROOF),
         keeps_profile=ANNOTATION_PROFILE in (metadata.get("annotations") or {}),
         deleting="deletionTimestamp" in metadata,
+        kept_by=tuple(each for each in metadata.get("finalizers") or () if each not in _DELETING),
         end=_end(status),
     )
 

@@ -230,7 +230,14 @@ class Lease:
             return
         try:
             async with asyncio.timeout(min(held, self._seconds / _ATTEMPTS)):
-                await self._write(None)
+                try:
+                    await self._write(None)
+                except ConflictException:
+                    # By a renewal of ours, perhaps, of which no answer came before the end.
+                    self._live = await self._kube.get(LEASES, self._namespace, self._name)
+                    if Holder.of(self._live).identity != self._identity:
+                        return
+                    await self._write(None)
             logger.info("%s has released the Lease %s", self._identity, self._name)
         except Exception as error:  # noqa: BLE001 - it ends by itself, a little later
             logger.warning("the Lease %s cannot be released: %s", self._name, brief(error))

@@ -1,4 +1,4 @@
-"""A run of stock transformers that stands still: its Job is suspended until its pod has ended, and then goes on."""
+"""A run of stock transformers that stands still: its Job is suspended, or deleted, until its pod has ended, and another attempt comes."""
 
 from typing import Any
 
@@ -70,3 +70,16 @@ async def test_with_no_attempt_left_its_job_is_deleted_after_its_end_was_written
     await world.reconcile()
 
     assert world.api.requests == ["delete jobs"]
+
+
+async def test_a_job_that_somebody_s_finalizer_keeps_from_going_is_said_with_it(world: World) -> None:  # noqa: F811
+    leaving = {"deletionTimestamp": stamp(12), "finalizers": ["foregroundDeletion", "example.com/keeps"]}
+    world.api.put(FINETUNEJOBS, finetunejob({**settled(), "observedGeneration": 1, "phase": "Pending"}))
+    world.api.put(JOBS, merged(merged(job(), OWNED), {"metadata": leaving}))
+    await world.see()
+
+    await world.reconcile()
+
+    assert world.status()["message"] == (
+        "the Job is being deleted, and kept until somebody takes away its finalizer example.com/keeps; a new one comes"
+    )

@@ -226,6 +226,26 @@ def test_one_that_finds_a_lease_waits_for_as_long_as_that_says_since_it_has_look
     assert run_in_virtual_time(program())[0] == (25, "first begins")
 
 
+def test_one_that_ends_in_the_middle_of_a_renewal_releases_the_lease_all_the_same() -> None:
+    async def tell(first: Process, second: Process, server: FakeApi) -> None:
+        replace = first.connection.replace
+
+        async def no_answer(*given: Any) -> dict[str, Any]:
+            await replace(*given)
+            first.connection.replace = replace  # type: ignore[method-assign]
+            first.task.cancel()
+            return await asyncio.Event().wait()  # type: ignore[return-value]
+
+        first.connection.replace = no_answer  # type: ignore[method-assign, assignment]
+        await asyncio.sleep(5)
+
+    log = story(tell)
+
+    begun = [(round(now), what) for now, what in log]
+    assert begun[-1][1] == "second begins"
+    assert begun[-1][0] - begun[-2][0] <= SECONDS / 5
+
+
 def test_what_the_work_raises_is_raised_and_the_lease_released() -> None:
     async def program() -> Any:
         server = FakeApi()
