@@ -71,7 +71,7 @@ def why(job: Snapshot) -> str:
     status = job.status
     if job.phase == "Failed" and status.failure is not None:
         return f"{status.failure.reason}: {status.failure.message}"
-    if job.phase in ("Running", "Succeeded"):
+    if job.phase in ("Running", "Succeeded") and not needs_a_person(job):
         return f"{status.warnings[0].reason}: {status.warnings[0].message}" if status.warnings else NOTHING
     if job.wants_new_run:
         return "a new run is asked for (spec.runToken)"

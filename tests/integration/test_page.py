@@ -109,7 +109,7 @@ def test_a_job_is_seen_from_its_submission_to_its_model_without_a_reload(space: 
     row = page.locator(".rows .row", has_text="seen")
     expect(row).to_be_visible()
     row.get_by_role("link", name="seen").click()
-    expect(page.locator("h1 .phase")).to_have_text("✓ Succeeded")
+    expect(page.locator(".title .phase")).to_have_text("✓ Succeeded")
 
     expect(page.locator(".plot canvas")).to_have_count(2)
     expect(page.locator("#evaluations tbody tr")).to_have_count(4)
@@ -159,7 +159,7 @@ def test_the_keyboard_reaches_search_rows_and_a_job(space: Space, screen: Screen
     page.keyboard.press("Escape")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
-    expect(page.locator("h1")).to_contain_text("found-by-keys")
+    expect(page.locator("h1")).to_have_text("found-by-keys")
     assert "q=by-keys" not in page.url
     page.keyboard.press("Escape")
     expect(page.locator(".rows .row").first).to_be_visible()
@@ -189,8 +189,12 @@ def test_a_button_does_what_it_says(space: Space, screen: Screen) -> None:
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     assert space.get("ftj", "stopped-by-button")["spec"]["suspend"] is True
 
-    page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Cancel").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert space.get("ftj", "stopped-by-button")["metadata"]["name"] == "stopped-by-button"
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
     wait_for(lambda: space.get("ftj", "stopped-by-button"), lambda found: found == {}, "the deletion")
 
 

@@ -1,88 +1,21 @@
 """The page in a real Chromium when its connection breaks: what is on the screen afterwards. The cluster is in memory."""
 
-import shutil
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
-from pathlib import Path
 from threading import Event
 from typing import Any
 
-import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
+from tests.integration.page_in_memory import Server, api_server, in_chromium, kubeconfig, page, server  # noqa: F401
 from tests.unit.finetune.api_server import FTJ, Break, FakeApi, Request, status
-from tests.unit.finetune.conftest import api_server, kubeconfig  # noqa: F401
 
-from devcluster.testing.api import PATIENCE
-from finetune.async_client import AsyncClient
-from finetune.portal import Portal
-from finetune_page.access import OwnKubeconfig
-from finetune_page.guard import Guard
-from finetune_page.server import make_app, serve_on_loopback
-
-CHROMIUM = shutil.which("chromium")
-TOKEN = "a-token-of-this-page"
 LOG = "/api/v1/namespaces/team-a/pods/stays-0/log"
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (Debian: apt install chromium)"),
-]
-
-
-class Server:
-    """The page's server, which can be started anew at the same address."""
-
-    def __init__(self, kubeconfig: Path) -> None:  # noqa: F811
-        self.kubeconfig = kubeconfig
-        self.portal = Portal()
-        self.address = ""
-        self.running = AsyncExitStack()
-
-    def start(self) -> None:
-        self.portal.run(self._start())
-
-    def stop(self) -> None:
-        self.portal.run(self.running.aclose())
-
-    async def _start(self) -> None:
-        client = await self.running.enter_async_context(AsyncClient(kubeconfig=str(self.kubeconfig)))
-        app = make_app(OwnKubeconfig(client), Guard(TOKEN))
-        port = int(self.address.rpartition(":")[2] or 0)
-        self.address = await self.running.enter_async_context(serve_on_loopback(app, port))
-
-
-@pytest.fixture
-def server(api_server: FakeApi, kubeconfig: Path) -> Iterator[Server]:  # noqa: F811
-    over = Event()
-
-    def nothing_happens(_: Request) -> Iterator[Any]:
-        over.wait()
-        yield from ()
-
-    api_server.answers["WATCH", FTJ] = nothing_happens
-    server = Server(kubeconfig)
-    server.start()
-    yield server
-    over.set()
-    server.stop()
-    server.portal.close()
-
-
-@pytest.fixture
-def page(server: Server) -> Iterator[Page]:
-    expect.set_options(timeout=PATIENCE * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_context().new_page()
-        page.goto(f"{server.address}/?token={TOKEN}")
-        yield page
-        browser.close()
+pytestmark = in_chromium
 
 
 def test_a_job_that_was_deleted_meanwhile_is_gone_and_what_was_chosen_stays(
     api_server: FakeApi,  # noqa: F811
-    server: Server,
-    page: Page,
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
 ) -> None:
     api_server.job("stays", phase="Running")
     api_server.job("leaves", phase="Running")
@@ -98,7 +31,11 @@ def test_a_job_that_was_deleted_meanwhile_is_gone_and_what_was_chosen_stays(
     expect(page.get_by_label("Compare stays")).to_be_checked()
 
 
-def test_a_log_has_no_line_twice(api_server: FakeApi, server: Server, page: Page) -> None:  # noqa: F811
+def test_a_log_has_no_line_twice(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
+) -> None:
     lines, over = ["first", "second"], Event()
 
     def log(_: Request) -> Iterator[bytes]:
@@ -120,7 +57,7 @@ def test_a_log_has_no_line_twice(api_server: FakeApi, server: Server, page: Page
     over.set()
 
 
-def look(page: Page, at: bool) -> None:
+def look(page: Page, at: bool) -> None:  # noqa: F811
     """Turn to this tab, or to another. A headless browser shows all of them at once."""
     page.evaluate(
         "hidden => { Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });"
@@ -131,28 +68,28 @@ def look(page: Page, at: bool) -> None:
 
 def test_more_tabs_than_a_browser_has_connections_are_all_shown(
     api_server: FakeApi,  # noqa: F811
-    server: Server,
-    page: Page,
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
 ) -> None:
     api_server.job("stays", phase="Queued")
     tabs = [page]
     for tab in (page.context.new_page() for _ in range(7)):
         look(tabs[-1], at=False)
         tab.goto(f"{server.address}/jobs/team-a/stays")
-        expect(tab.locator("h1")).to_contain_text("Queued")
+        expect(tab.locator(".title")).to_contain_text("Queued")
         tabs.append(tab)
     api_server.job("stays", phase="Running")
 
     look(tabs[-1], at=False)
     look(tabs[1], at=True)
 
-    expect(tabs[1].locator("h1")).to_contain_text("Running")
+    expect(tabs[1].locator(".title")).to_contain_text("Running")
 
 
 def test_what_a_reader_has_opened_stays_open_and_a_button_keeps_the_focus(
     api_server: FakeApi,  # noqa: F811
-    server: Server,
-    page: Page,
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
 ) -> None:
     changed, over = Event(), Event()
 
@@ -178,8 +115,8 @@ def test_what_a_reader_has_opened_stays_open_and_a_button_keeps_the_focus(
 
 def test_an_api_server_that_is_gone_is_told_at_the_top_until_it_is_back(
     api_server: FakeApi,  # noqa: F811
-    server: Server,
-    page: Page,
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
 ) -> None:
     is_down, over = Event(), Event()
 
@@ -216,8 +153,8 @@ def test_an_api_server_that_is_gone_is_told_at_the_top_until_it_is_back(
 
 def test_credentials_that_have_expired_are_told_and_new_ones_are_enough(
     api_server: FakeApi,  # noqa: F811
-    server: Server,
-    page: Page,
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
 ) -> None:
     api_server.job("stays", phase="Running")
     api_server.answers["GET", FTJ] = lambda _: status(401, "Unauthorized", "Unauthorized")
@@ -233,8 +170,8 @@ def test_credentials_that_have_expired_are_told_and_new_ones_are_enough(
 
 def test_of_a_long_log_the_newest_lines_are_shown_and_earlier_ones_on_demand(
     api_server: FakeApi,  # noqa: F811
-    server: Server,
-    page: Page,
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
 ) -> None:
     over = Event()
 

@@ -17,17 +17,19 @@ const ROUTES = [
 ];
 let leave = null;
 let keys = {};
+let shown = "";
 
 // A view gets its place, the address and what it may change; it returns how it is left and which keys it takes.
 function show() {
   leave?.();
   const address = new URL(location.href);
+  shown = address.pathname + address.search;
   const [pattern, view] = ROUTES.find(([each]) => each.test(address.pathname)) ?? ROUTES[0];
   const parts = (pattern.exec(address.pathname) ?? []).slice(1).map(decodeURIComponent);
   replace(main);
-  const shown = view(main, { address, parts, go, setQuery, home });
-  leave = shown.leave;
-  keys = shown.keys ?? {};
+  const made = view(main, { address, parts, go, setQuery, home });
+  leave = made.leave;
+  keys = made.keys ?? {};
   drawTop(address);
 }
 
@@ -46,6 +48,8 @@ function setQuery(changes) {
     else address.searchParams.delete(name);
   }
   history.replaceState(null, "", address);
+  shown = address.pathname + address.search;
+  drawTop(address);
 }
 
 let ownNamespace = "";
@@ -54,10 +58,14 @@ function home() {
 }
 
 function drawTop(address) {
-  const namespace = address.searchParams.get("namespace") ?? ownNamespace;
+  const namespace = address.searchParams.get("namespace") ?? (address.pathname.startsWith("/jobs/") ? decodeURIComponent(address.pathname.split("/")[2]) : ownNamespace);
   const link = (path, text) => h("a", { href: path, "aria-current": address.pathname === path.split("?")[0] ? "page" : null }, text);
-  const query = namespace ? `?namespace=${encodeURIComponent(namespace)}` : "";
-  replace(document.getElementById("top"), h("strong", {}, "FineTune"), h("nav", { "aria-label": "Views" }, link(`/${query}`, "Jobs"), link(`/usage${query}`, "Usage")));
+  const query = namespace && namespace !== ownNamespace ? `?namespace=${encodeURIComponent(namespace)}` : "";
+  const top = document.getElementById("top");
+  // New links would lose the keyboard's focus.
+  if (top.dataset.shown === address.pathname + query) return;
+  top.dataset.shown = address.pathname + query;
+  replace(top, h("img", { src: "/static/icon.svg", alt: "", width: 18, height: 18 }), h("strong", {}, "FineTune"), h("nav", { "aria-label": "Views" }, link(`/${query}`, "Jobs"), link(`/usage${query}`, "Usage")));
 }
 
 document.addEventListener("click", (event) => {
@@ -68,8 +76,8 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const typing = event.target.closest?.("input, select, textarea");
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("dialog")) return;
+  const typing = event.target.closest?.("input:not([type='checkbox'], [type='range']), select, textarea");
   if (typing && event.key !== "Escape") return;
   if (typing) typing.blur();
   else if (keys[event.key]) {
@@ -77,7 +85,8 @@ document.addEventListener("keydown", (event) => {
     keys[event.key]();
   }
 });
-addEventListener("popstate", show);
+// The link to the content changes the address, but not the view.
+addEventListener("popstate", () => { if (location.pathname + location.search !== shown) show(); });
 
 async function begin() {
   try {

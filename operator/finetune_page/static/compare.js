@@ -1,15 +1,15 @@
 // Two to eight runs: only the settings that differ, curves over each other, final metrics with the best marked, cost.
 
 import { coloursOf, curvesPanel } from "./curves.js";
-import { h, replace, table } from "./dom.js";
+import { h, replace, scrolled, table } from "./dom.js";
 import { ask } from "./events.js";
-import { number } from "./format.js";
+import { metricName, number } from "./format.js";
 
 export function showComparison(main, { address, go }) {
   document.title = "FineTune · comparison";
   const panel = curvesPanel();
   const place = h("div", {}, h("div", { class: "skeleton", "aria-hidden": "true" }));
-  main.append(h("nav", { "aria-label": "Way back" }, h("a", { href: "/" }, "← jobs")), h("h1", {}, "Comparison"), place);
+  main.append(h("nav", { "aria-label": "Way back", class: "back" }, h("a", { href: "/" }, "← jobs")), h("h1", {}, "Comparison"), place);
   load();
 
   async function load() {
@@ -18,17 +18,19 @@ export function showComparison(main, { address, go }) {
       const names = found.runs.map(({ name }) => name);
       const colours = coloursOf(names);
       const heads = found.runs.map(({ row }, at) => {
-        const link = h("a", { href: `/jobs/${encodeURIComponent(row.namespace)}/${encodeURIComponent(row.name)}` }, names[at]);
-        link.style.borderBottom = `3px solid ${colours[at]}`;
-        return link;
+        const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
+        swatch.style.background = colours[at];
+        return h("span", {}, swatch, " ", h("a", { href: `/jobs/${encodeURIComponent(row.namespace)}/${encodeURIComponent(row.name)}` }, names[at]));
       });
+      const metrics = found.metrics.map((each) => ({ ...each, name: metricName(each.name) }));
       replace(place,
         h("h2", {}, "Settings that differ"), rowsOf(found.settings, "Settings", heads) ?? h("p", { class: "muted" }, "None: the runs have the same settings."),
-        panel.element, h("h2", {}, "Final metrics"), rowsOf(found.metrics, "Metrics; ★ is the best", heads) ?? h("p", { class: "muted" }, "No metrics yet."),
+        panel.element,
+        h("h2", {}, "Final metrics"), rowsOf(metrics, "Metrics; ★ is the best", heads) ?? h("p", { class: "muted" }, "No metrics yet."),
         h("h2", {}, "Cost"), rowsOf(found.cost, "Cost", heads));
       panel.update(found.runs.map(({ curves }, at) => ({ name: names[at], colour: colours[at], curves, status: {} })));
     } catch (error) {
-      replace(place, h("div", { class: "card failed" }, error.message));
+      replace(place, h("div", { class: "card failed" }, h("h2", {}, "These jobs cannot be compared"), h("p", {}, error.message)));
     }
   }
   return { leave: () => panel.leave(), keys: { Escape: () => go("/") } };
@@ -38,5 +40,5 @@ function rowsOf(rows, caption, heads) {
   if (!rows.length) return null;
   const text = (value) => (value === null || value === undefined ? "–" : typeof value === "number" ? number(value) : typeof value === "string" ? value : JSON.stringify(value));
   const cells = rows.map((row) => [row.name, ...row.values.map((value, at) => h("td", { class: row.best.includes(at) ? "best" : null }, `${text(value)}${row.best.includes(at) ? " ★" : ""}`))]);
-  return h("div", { class: "scroll" }, table(caption, ["", ...heads.map((head) => head.cloneNode(true))], cells));
+  return scrolled(caption, table(caption, ["", ...heads.map((head) => head.cloneNode(true))], cells, "compared"));
 }

@@ -1,6 +1,6 @@
 // Curves of a run: loss, evaluation metrics below it on the same axis, learning rate and gradient norm folded away.
 
-import { h, replace, table } from "./dom.js";
+import { h, replace, scrolled, setText, table } from "./dom.js";
 import { attemptSpans, AXES, positions, smooth } from "./axis.js";
 import { metricName, number } from "./format.js";
 
@@ -27,14 +27,14 @@ export function curvesPanel() {
   const moreplace = h("div", {});
   more.append(moreplace);
   const values = h("details", { ontoggle: () => draw() }, h("summary", {}, "Curves as a table"));
-  const tables = h("div", { class: "scroll" });
+  const tables = scrolled("Curves as a table");
   values.append(tables);
   const axis = h("select", { "aria-label": "Axis", onchange: () => { chosen.axis = axis.value; draw(); } }, AXES.map((each) => h("option", { value: each }, each)));
   const log = h("input", { type: "checkbox", onchange: () => { chosen.log = log.checked; draw(); } });
   const smoothing = h("input", { type: "range", min: 0, max: 0.99, step: 0.01, value: chosen.smoothing, oninput: () => { chosen.smoothing = Number(smoothing.value); draw(); } });
-  const element = h("section", { class: "curves", "aria-label": "Curves" }, h("h2", {}, "Curves"),
-    h("div", { class: "bar" }, h("label", {}, "axis ", axis), h("label", {}, log, " log scale"), h("label", {}, "smoothing ", smoothing)),
-    place, more, values);
+  const legend = h("span", { class: "muted legend" });
+  const bar = h("div", { class: "bar" }, h("label", {}, "axis ", axis), h("label", {}, log, " log scale"), h("label", {}, "smoothing ", smoothing), legend);
+  const element = h("section", { class: "curves", "aria-label": "Curves" }, h("h2", {}, "Curves"), bar, place, more, values);
   let runs = [];
   let plots = [];
   let signature = "";
@@ -56,7 +56,9 @@ export function curvesPanel() {
     }
     plots.forEach((plot, at) => plot.setData(dataOf(shown[at], chosen)));
     more.hidden = !parts.folded.length;
-    if (values.open) replace(tables, ...[...parts.main, ...parts.folded].map(asTable));
+    bar.hidden = values.hidden = !parts.main.length;
+    setText(legend, legendOf(runs));
+    if (values.open) replace(tables, ...[...parts.main, ...parts.folded].flatMap((each) => [h("h3", {}, each.title), asTable(each)]));
   }
 
   const watcher = new ResizeObserver(() => plots.forEach((plot) => plot.setSize({ width: plot.root.parentElement.clientWidth, height: HEIGHT })));
@@ -74,15 +76,23 @@ export function curvesPanel() {
 // Loss and evaluation loss share a plot; every other evaluation metric of a like size has the next.
 function groups(runs) {
   const lines = (part, keep) => runs.flatMap((run) => Object.entries(run.curves[part]?.series ?? {}).filter(([name]) => keep(name)).map(([name, values]) => ({
-    run, name, part, values, steps: run.curves[part].steps, label: [runs.length > 1 && run.name, name === "eval_loss" ? "evaluation loss" : metricName(name)].filter(Boolean).join(" "),
+    run, name, part, values, steps: run.curves[part].steps, label: runs.length === 1 ? metricName(name) : part === "evaluation" && name !== "eval_loss" ? run.name : `${run.name} ${metricName(name)}`,
   })));
   const loss = [...lines("training", (name) => name === "loss"), ...lines("evaluation", (name) => name === "eval_loss")];
   const metrics = lines("evaluation", (name) => name !== "eval_loss");
-  const small = metrics.filter((line) => line.values.every((value) => value === null || Math.abs(value) <= 1));
-  const large = metrics.filter((line) => !small.includes(line));
-  const main = [{ title: "loss", lines: loss, isLoss: true }, { title: "evaluation", lines: small }, { title: "evaluation, larger than 1", lines: large }];
+  const main = [{ title: "loss", lines: loss, isLoss: true }, ...(runs.length > 1 ? byMetric(metrics) : bySize(metrics))];
   const folded = ["learning_rate", "grad_norm"].map((each) => ({ title: each.replace("_", " "), lines: lines("training", (name) => name === each) }));
   return { main: main.filter((each) => each.lines.length), folded: folded.filter((each) => each.lines.length) };
+}
+
+function bySize(metrics) {
+  const small = metrics.filter((line) => line.values.every((value) => value === null || Math.abs(value) <= 1));
+  return [{ title: "evaluation", lines: small }, { title: "evaluation, larger than 1", lines: metrics.filter((line) => !small.includes(line)) }];
+}
+
+// A colour is a run's: lines of two metrics of one run would be the same.
+function byMetric(metrics) {
+  return [...new Set(metrics.map((line) => line.name))].map((name) => ({ title: metricName(name), lines: metrics.filter((line) => line.name === name) }));
 }
 
 // All plots have the same axis, whatever part of it their series have.
@@ -116,7 +126,7 @@ function makePlot(group, place, chosen, runs, span) {
     const stroke = runs.length > 1 ? line.run.colour : colour(line.part === "evaluation" && group.isLoss ? 1 : at);
     const base = { stroke, value: (_, value) => number(value), spanGaps: true };
     const own = line.part === "evaluation" ? { ...base, label: line.label, width: 2, dash: group.isLoss ? [5, 4] : undefined, points: { show: true, size: 5 } } : { ...base, label: line.label, width: 2, points: { show: false } };
-    return isSmoothed(line) ? [{ ...base, label: `${line.label}, as measured`, width: 1, alpha: 0.35, class: "measured", points: { show: false } }, { ...own, label: `${line.label}, smoothed` }] : [own];
+    return isSmoothed(line) ? [{ ...base, label: `${line.label}, as measured`, width: 1, alpha: 0.35, class: "measured", show: runs.length === 1, points: { show: false } }, { ...own, label: `${line.label}, smoothed` }] : [own];
   });
   const grid = { stroke: css("--grid"), width: 1 };
   const axis = { stroke: css("--muted"), grid, ticks: grid, font: "12px system-ui" };
@@ -124,7 +134,7 @@ function makePlot(group, place, chosen, runs, span) {
     title: group.title, width: place.clientWidth || 600, height: HEIGHT,
     // A drag zooms in: then the range is the reader's own.
     scales: { x: { time: chosen.axis === "time", range: (plot, low, high) => (plot.data[0]?.[0] === low && plot.data[0].at(-1) === high ? span() : [low, high]) }, y: { distr: chosen.log && group.isLoss ? 3 : 1 } },
-    axes: [{ ...axis, label: chosen.axis, labelSize: 18, labelFont: "12px system-ui" }, { ...axis, size: 64 }],
+    axes: [{ ...axis, size: 34, label: chosen.axis, labelSize: 16, labelGap: -6, labelFont: "12px system-ui" }, { ...axis, size: 60, values: (_, splits) => splits.map((each) => (each === null ? "" : number(each))) }],
     cursor: { sync: { key: "curves" }, drag: { x: true, y: false } },
     legend: { live: true },
     series: [{ label: chosen.axis, value: (_, value) => (value === null || value === undefined ? "–" : chosen.axis === "time" ? new Date(value * 1000).toLocaleString() : number(value)) }, ...series],
@@ -133,6 +143,14 @@ function makePlot(group, place, chosen, runs, span) {
   const holder = h("figure", { class: runs.length > 1 ? "plot many" : "plot", "aria-label": group.title });
   place.append(holder);
   return new window.uPlot(options, dataOf(group, chosen), holder);
+}
+
+// What is drawn of a run that is no curve.
+function legendOf(runs) {
+  if (runs.length !== 1) return "";
+  const { status } = runs[0];
+  const spans = attemptSpans(status);
+  return [status.bestCheckpoint || status.checkpoints?.length ? "▲ checkpoint" : "", status.bestCheckpoint ? "large: the best" : "", spans.length > 1 ? "shaded: every second attempt" : "", spans.some((span) => span.kept < span.to) ? "hatched: lost and trained again" : ""].filter(Boolean).join(" · ");
 }
 
 // Attempts are bands, every second one shaded; what a later attempt trained again is hatched.
@@ -193,5 +211,5 @@ function drawCheckpoints(plot, axis, run) {
 function asTable(group) {
   const steps = [...new Set(group.lines.flatMap((line) => line.steps))].sort((one, other) => one - other);
   const at = group.lines.map((line) => new Map(line.steps.map((step, place) => [step, line.values[place]])));
-  return table(group.title, ["step", ...group.lines.map((line) => line.label)], steps.map((step) => [String(step), ...at.map((values) => number(values.get(step)))]));
+  return table(group.title, ["step", ...group.lines.map((line) => line.label)], steps.map((step) => [number(step), ...at.map((values) => h("td", { class: "figure" }, number(values.get(step))))]), "figures");
 }

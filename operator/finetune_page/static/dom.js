@@ -1,5 +1,7 @@
 // Elements are made of nodes and texts alone: nothing that comes from the cluster is ever parsed as markup.
 
+const there = (child) => child !== null && child !== undefined && child !== false;
+
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -9,7 +11,7 @@ export function h(tag, properties = {}, ...children) {
     else if (name === "value" || name === "checked" || name === "disabled") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat().filter(there));
   return element;
 }
 
@@ -26,7 +28,7 @@ export function setText(element, text) {
 }
 
 export function replace(parent, ...children) {
-  parent.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  parent.replaceChildren(...children.flat().filter(there));
 }
 
 export function notify(text) {
@@ -47,10 +49,33 @@ export function alarm(who, text, retry) {
   replace(place, h("span", {}, first.text), h("button", { type: "button", onclick: () => [...alarms.values()].forEach((each) => each.retry()) }, "Try now"));
 }
 
-export function table(caption, heads, rows) {
-  return h("table", {},
-    h("caption", {}, caption),
-    h("thead", {}, h("tr", {}, heads.map((head) => h("th", { scope: "col" }, head)))),
+// The caption is for who cannot see the heading above; a head or cell may be a text or an element.
+export function table(caption, heads, rows, kind = null) {
+  const head = (text) => h("th", { scope: "col" }, text === "" ? h("span", { class: "unseen" }, "of what") : text);
+  return h("table", { class: kind },
+    h("caption", { class: "unseen" }, caption),
+    h("thead", {}, h("tr", {}, heads.map(head))),
     h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, at) =>
       at === 0 ? h("th", { scope: "row" }, cell) : cell instanceof Node && cell.tagName === "TD" ? cell : h("td", {}, cell))))));
+}
+
+// Names and values, one below the other.
+export function pairs(caption, rows) {
+  return h("table", { class: "pairs" }, h("caption", { class: "unseen" }, caption), h("tbody", {}, rows.map(([name, value]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, value)))));
+}
+
+// What may be wider or longer than its place: the keyboard can move in it.
+export function scrolled(label, ...children) {
+  return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, ...children);
+}
+
+// Asks before what cannot be taken back. Esc and the way out say no.
+export function confirmed(question, yes) {
+  return new Promise((resolve) => {
+    const dialog = h("dialog", { "aria-labelledby": "question", onclose: () => { resolve(dialog.returnValue === "yes"); dialog.remove(); } },
+      h("p", { id: "question" }, question),
+      h("div", { class: "buttons" }, h("button", { type: "button", onclick: () => dialog.close("no") }, "Keep it"), h("button", { type: "button", class: "danger", onclick: () => dialog.close("yes") }, yes)));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
 }

@@ -12,7 +12,7 @@ export function follow(path, { begin, items, failure, end }) {
   let source = null;
   let timer = 0;
   let failures = 0;
-  let since = clock();
+  let since = "";
 
   function open() {
     clearTimeout(timer);
@@ -69,7 +69,7 @@ export function follow(path, { begin, items, failure, end }) {
   }
 
   function trouble(message) {
-    alarm(path, `${message} What you see is of ${since}. It is tried again by itself.`, () => { close(); open(); });
+    alarm(path, `${message}${since ? ` What you see is of ${since}.` : ""} It is tried again by itself.`, () => { close(); open(); });
   }
 
   function calm() {

@@ -1,11 +1,11 @@
-// Numbers and times as a person reads them.
+// Numbers and times as a person reads them. Shapes and durations are those of the command line; a test compares them.
 
 export const SHAPES = { Pending: "○", Queued: "○", Preparing: "◐", Running: "●", Suspended: "❙", Succeeded: "✓", Failed: "✕" };
 const UNITS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
 
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return "–";
-  let rest = Math.max(0, Math.floor(seconds));
+  const rest = Math.max(0, Math.floor(seconds));
   for (let at = 0; at < UNITS.length; at += 1) {
     const [unit, size] = UNITS[at];
     const count = Math.floor(rest / size);
@@ -44,6 +44,7 @@ export function number(value) {
   if (value === null || value === undefined || value === "") return "–";
   const given = Number(value);
   if (!Number.isFinite(given)) return String(value);
+  if (given !== 0 && Math.abs(given) < 1e-3) return String(Number(given.toPrecision(4)).toExponential());
   return Number.isInteger(given) && Math.abs(given) < 1e15 ? given.toLocaleString("en-US") : String(Number(given.toPrecision(4)));
 }
 
@@ -59,5 +60,5 @@ export function hours(gpuSeconds) {
 }
 
 export function metricName(name) {
-  return name.replace(/^eval_/, "");
+  return name === "eval_loss" ? "evaluation loss" : name.replace(/^eval_/, "");
 }

@@ -1,137 +1,178 @@
 // A job: where it stands, why it waits or failed, and whether it learns; all else below.
 
 import { curvesPanel, colour } from "./curves.js";
-import { h, notify, replace, setText } from "./dom.js";
+import { confirmed, h, notify, replace, setText } from "./dom.js";
 import { ask, follow, jobPath } from "./events.js";
-import { age, duration, hours, SHAPES } from "./format.js";
+import { age, duration, hours, metricName, number, SHAPES } from "./format.js";
 import { logPanel } from "./log.js";
-import { attempts, evaluations, preflight, provenance } from "./parts.js";
+import { attempts, checkpoints, evaluations, preflight, usage } from "./parts.js";
+import { provenance, rest } from "./provenance.js";
+
+const PARTS = ["attempts", "preflight", "evaluations", "checkpoints", "usage", "events"];
 
 export function showJob(main, { parts: [namespace, name], go }) {
   document.title = `FineTune · ${name}`;
   const path = jobPath(namespace, name);
-  const head = h("div", { class: "jobhead" }, h("div", { class: "skeleton", "aria-hidden": "true" }));
+  const list = `/?namespace=${encodeURIComponent(namespace)}`;
+  const head = h("div", { class: "jobhead" }, h("div", { class: "skeleton", "aria-hidden": "true" }), h("div", { class: "skeleton", "aria-hidden": "true" }));
   const card = h("div", {});
   const panel = curvesPanel();
-  const places = Object.fromEntries(["attempts", "preflight", "evaluations", "events", "provenance", "manifest"].map((each) => [each, h("section", { id: each })]));
+  const places = Object.fromEntries(PARTS.map((each) => [each, h("section", { id: each })]));
   const log = logPanel(path, name);
-  main.append(h("nav", { "aria-label": "Way back" }, h("a", { href: `/?namespace=${encodeURIComponent(namespace)}` }, "← jobs")), head, card, panel.element, places.attempts, places.preflight, places.evaluations, places.events, log.element, places.provenance, places.manifest);
+  const origin = folded("Provenance and profile", "provenance");
+  const others = folded("Conditions and all else", "status");
+  const manifest = folded("Manifest", "manifest");
+  // Seen once there is something to see: nothing below the head stands there empty.
+  const content = h("div", { hidden: true }, panel.element, ...Object.values(places), log.element, origin.element, others.element, manifest.element);
+  main.append(h("nav", { "aria-label": "Way back", class: "back" }, h("a", { href: list }, `← jobs of ${namespace}`)), head, card, content);
   let rights = {};
   let shown = null;
   let explained = "";
 
   function draw(job) {
     shown = job;
+    content.hidden = false;
     drawHead(job);
     panel.update([{ name, colour: colour(0), curves: job.curves, status: job.status }]);
-    replace(places.attempts, attempts(job.status));
-    replace(places.preflight, preflight(job.status));
-    replace(places.evaluations, evaluations(job.status));
-    drawProvenance(job);
-    drawManifest(job);
-    const state = `${job.row.phase} ${job.row.why}`;
+    for (const [part, make] of Object.entries({ attempts, preflight, evaluations, checkpoints, usage })) keep(places[part], make(job.status));
+    origin.update(provenance(job.status));
+    others.update(rest(job.status));
+    manifest.update(h("pre", { tabindex: 0 }, job.manifest));
+    const state = `${job.row.phase} ${job.row.urgent} ${job.row.why}`;
     if (state !== explained) {
       explained = state;
-      explain(job);
+      explain(job, state);
       drawEvents();
     }
   }
 
   const phase = h("span", {});
   const message = h("p", { class: "message" });
-  const numbers = h("p", { class: "muted" });
+  const facts = h("dl", { class: "facts" });
   const meter = h("progress", { max: 100, "aria-label": "Progress" });
   const buttons = h("div", { class: "buttons" });
   let buttoned = "";
   function drawHead({ row, status, suspended, message: text }) {
-    if (!phase.isConnected) replace(head, h("h1", {}, name, " ", phase), message, meter, numbers, buttons);
-    phase.className = `phase ${row.phase}`;
+    if (!phase.isConnected) replace(head, h("div", { class: "title" }, h("h1", {}, h("bdi", {}, name)), phase, buttons), message, meter, facts);
+    phase.className = `phase pill ${row.phase}`;
     setText(phase, `${SHAPES[row.phase]} ${row.deleting ? "Deleting" : row.phase}`);
     setText(message, text);
     meter.hidden = row.percent === null;
+    meter.className = row.phase;
     meter.value = row.percent ?? 0;
-    const left = row.etaSeconds ? `${duration(row.etaSeconds)} left` : "";
-    const step = status.progress?.totalSteps ? `step ${status.progress.step} of ${status.progress.totalSteps}` : "";
-    setText(numbers, [row.percent === null ? "" : `${row.percent} %`, step, left, `${hours(row.gpuSeconds)} GPU-hours`, status.usage?.cost ? `${status.usage.cost.amount} ${status.usage.cost.currency}` : "", `age ${age(row.created)}`].filter(Boolean).join(" · "));
+    keep(facts, factsOf(row, status).map(([term, value, title]) => h("div", {}, h("dt", {}, term), h("dd", { title }, value))));
     const ended = ["Succeeded", "Failed"].includes(row.phase);
-    const now = JSON.stringify([ended, suspended, rights, Boolean(status.model)]);
+    const now = JSON.stringify([ended, suspended, row.deleting, rights, Boolean(status.model)]);
     // New buttons would lose the keyboard's focus.
     if (buttoned === now && buttons.isConnected) return;
     buttoned = now;
-    replace(buttons,
+    replace(buttons, ...row.deleting ? [] : [
       !ended && !suspended && rights.suspend && button("Suspend", "suspend"),
-      suspended && rights.resume && button("Resume", "resume"),
+      suspended && !ended && rights.resume && button("Resume", "resume"),
       ended && rights.rerun && button("Run again", "rerun"),
-      rights.delete && button(ended ? "Delete" : "Cancel", "delete", `Delete ${name} and its pods?`),
+      rights.delete && button(ended ? "Delete" : "Cancel", "delete", `${ended ? "Delete" : "Cancel and delete"} ${name} and its pods? What it has saved stays, unless its output says otherwise.`)],
       h("button", { type: "button", onclick: () => copy(shown.manifest, "The manifest") }, "Copy manifest"),
       status.model && h("button", { type: "button", onclick: () => copy(`finetune download ${name} --namespace ${namespace}`, "The command that downloads the model") }, "Copy download command"));
   }
 
   function button(text, action, question) {
-    return h("button", { type: "button", class: action, onclick: async () => {
-      if (question && !confirm(question)) return;
+    const made = h("button", { type: "button", class: action, onclick: async () => {
+      if (question && !await confirmed(question, text === "Cancel" ? "Cancel the job" : text)) return;
+      made.disabled = true;
       try {
         await ask(`${path}/${action}`, "POST");
-        if (action === "delete") go(`/?namespace=${encodeURIComponent(namespace)}`);
+        if (action === "delete") go(list);
       } catch (error) {
         notify(error.message);
       }
+      made.disabled = false;
     } }, text);
+    return made;
   }
 
-  async function explain({ row }) {
-    if (["Running", "Succeeded"].includes(row.phase) && !row.urgent) return replace(card);
+  async function explain({ row }, state) {
+    if (["Running", "Succeeded"].includes(row.phase) && !row.urgent) {
+      message.hidden = false;
+      return replace(card);
+    }
     try {
       const why = await ask(`${path}/explanation`);
-      if (state() !== `${row.phase} ${row.why}`) return;
-      replace(card, h("div", { class: `card ${row.phase === "Failed" ? "failed" : "waits"}` },
-        h("h2", {}, why.reason || why.phase), h("p", {}, why.message),
+      if (state !== explained) return;
+      // Once is enough.
+      message.hidden = why.message === shown.message;
+      const tail = shown.status.failure?.logTail;
+      replace(card, h("section", { class: `card ${row.urgent ? "failed" : "waits"}`, "aria-label": "Why it is so" },
+        h("div", { class: "since" }, h("h2", {}, why.reason || why.phase), why.since && h("time", { class: "muted", datetime: why.since, title: why.since }, `since ${age(why.since)}`)), h("p", {}, why.message),
         why.remedy && h("p", {}, h("strong", {}, "What to do: "), why.remedy),
-        why.meaning && h("p", { class: "muted" }, why.meaning),
-        why.since && h("p", { class: "muted" }, h("time", { datetime: why.since, title: why.since }, `since ${age(why.since)}`)),
-        why.proof && h("pre", {}, why.proof)));
+        why.meaning && why.meaning !== why.message && h("p", { class: "muted" }, why.meaning),
+        (tail || why.proof) && h("pre", { tabindex: 0, "aria-label": "What proves it" }, tail || why.proof)));
     } catch (error) {
-      replace(card, h("div", { class: "card waits" }, error.message));
+      explained = "";
+      replace(card, h("div", { class: "card waits" }, h("p", {}, error.message)));
     }
   }
-  const state = () => (shown ? `${shown.row.phase} ${shown.row.why}` : "");
 
   async function drawEvents() {
+    let found;
     try {
-      const { events, notice } = await ask(`${path}/events`);
-      const rows = events.map((event) => h("li", { class: event.type }, h("time", { datetime: event.time, title: event.time }, `${age(event.time)} ago`), ` ${event.about}: `, h("strong", {}, event.reason), ` ${event.message}${event.count > 1 ? ` (${event.count} times)` : ""}`));
-      replace(places.events, h("h2", {}, "Events"), notice ? h("p", { class: "muted" }, notice) : rows.length ? h("ul", { class: "events" }, rows) : h("p", { class: "muted" }, "None are kept: Kubernetes forgets them after an hour."));
+      found = await ask(`${path}/events`);
     } catch (error) {
-      replace(places.events, h("h2", {}, "Events"), h("p", { class: "muted" }, error.message));
+      found = { events: [], notice: error.message };
     }
-  }
-
-  // Made once, so that what the reader has opened stays open.
-  const origin = h("div", { class: "scroll" });
-  const folded = h("details", { hidden: true }, h("summary", {}, "Provenance and profile"), origin);
-  places.provenance.append(folded);
-  function drawProvenance(job) {
-    const found = provenance(job.status);
-    folded.hidden = !found;
-    replace(origin, found);
-  }
-
-  const manifest = h("pre", {});
-  function drawManifest(job) {
-    if (!manifest.isConnected) replace(places.manifest, h("details", {}, h("summary", {}, "Manifest"), manifest));
-    setText(manifest, job.manifest);
+    const rows = found.events.map((event) => h("li", { class: event.type },
+      h("time", { datetime: event.time, title: event.time, class: "muted" }, `${age(event.time)} ago`), h("span", {}, h("strong", {}, event.reason), h("span", { class: "muted" }, ` ${event.about}`), h("br"), h("bdi", {}, event.message), event.count > 1 && h("span", { class: "muted" }, ` · ${event.count} times`))));
+    replace(places.events, h("h2", {}, "Events"), found.notice ? h("p", { class: "muted" }, found.notice) : rows.length ? h("ul", { class: "events" }, rows) : h("p", { class: "muted" }, "None: Kubernetes forgets them after an hour."));
   }
 
   const stop = follow(path, {
+    begin: () => { explained = ""; },
     items: (items) => items.filter((each) => each.row).forEach(draw),
     failure: (text, code) => {
-      if (code === 404) replace(head, h("div", { class: "card failed" }, h("h2", {}, `${name} is not there`), h("p", {}, text)));
-      else if (!shown) replace(head, h("div", { class: "card failed" }, h("h2", {}, `${name} cannot be shown`), h("p", {}, text)));
-      else notify(text);
+      if (code === 404) {
+        content.hidden = true;
+        replace(card);
+        replace(head, h("h1", {}, h("bdi", {}, name)), h("div", { class: "card failed" }, h("h2", {}, "It is not there"), h("p", {}, text), h("p", {}, h("a", { href: list }, "See the jobs that are"))));
+      } else if (!shown) replace(head, h("h1", {}, h("bdi", {}, name)), h("div", { class: "card failed" }, h("h2", {}, "It cannot be shown"), h("p", {}, text)));
     },
   });
   ask(`${path}/rights`).then((found) => { rights = found; if (shown) drawHead(shown); }, () => {});
-  return { leave: () => { stop(); panel.leave(); log.leave(); }, keys: { Escape: () => go(`/?namespace=${encodeURIComponent(namespace)}`) } };
+  const clock = setInterval(() => { if (shown) drawHead(shown); }, 10_000);
+  return { leave: () => { clearInterval(clock); stop(); panel.leave(); log.leave(); }, keys: { Escape: () => go(list) } };
+}
+
+function factsOf(row, status) {
+  const { progress, usage: used, bestCheckpoint: best, run } = status;
+  const speed = progress?.samplesPerSecond;
+  return [
+    row.percent !== null && ["progress", `${row.percent} %`],
+    progress?.totalSteps && ["step", `${number(progress.step)} of ${number(progress.totalSteps)}`],
+    progress?.epoch && ["epoch", number(progress.epoch)],
+    row.etaSeconds && ["time left", duration(row.etaSeconds)],
+    speed && ["rows a second", number(speed)],
+    best ? [`best ${metricName(best.metric)}`, number(best.value), `at step ${best.step}`] : row.best !== "–" && ["best", row.best],
+    ["GPU-hours", hours(row.gpuSeconds)],
+    used?.cost && ["cost", `${used.cost.amount} ${used.cost.currency}`],
+    run && run.number > 1 && ["run", String(run.number)],
+    status.attempts?.length > 1 && ["attempts", String(status.attempts.at(-1).number)],
+    ["age", age(row.created), row.created],
+  ].filter(Boolean);
+}
+
+// A part that says the same stays as it is: so do a selection in it, its place and the keyboard's focus.
+const drawn = new WeakMap();
+function keep(place, content) {
+  const made = h("div", {}, content);
+  const now = made.innerHTML;
+  if (drawn.get(place) === now) return;
+  drawn.set(place, now);
+  place.replaceChildren(...made.childNodes);
+}
+
+// Made once, so that what the reader has opened stays open.
+function folded(title, id) {
+  const place = h("div", {});
+  const element = h("details", { id, hidden: true }, h("summary", {}, title), place);
+  return { element, update: (content) => { element.hidden = !content; keep(place, content ? [content].flat() : []); } };
 }
 
 async function copy(text, what) {

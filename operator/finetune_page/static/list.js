@@ -1,11 +1,14 @@
 // How are my jobs, and why is this one not running: without a click.
 
-import { h, notify, replace, setText, svg } from "./dom.js";
+import { h, replace, setText } from "./dom.js";
 import { follow } from "./events.js";
-import { age, duration, hours, SHAPES, thisMonth } from "./format.js";
+import { hours, SHAPES, thisMonth } from "./format.js";
+import { ALL, jobsPath, namespaceField } from "./namespace.js";
+import { makeRow } from "./row.js";
 
-const PHASES = ["Running", "Queued", "Failed", "Succeeded", "Pending", "Preparing", "Suspended"];
-const ALL = "*";
+const PHASES = ["Running", "Queued", "Pending", "Preparing", "Suspended", "Failed", "Succeeded"];
+// Rows that are made at a time: more than anybody reads, and no more than a browser draws at once.
+const PAGE = 500;
 
 export function showList(main, { address, go, setQuery, home }) {
   const jobs = new Map();
@@ -16,6 +19,7 @@ export function showList(main, { address, go, setQuery, home }) {
     phase: address.searchParams.get("phase") ?? "",
     q: address.searchParams.get("q") ?? "",
   };
+  let most = PAGE;
   let at = null;
   let drawn = "";
   let counted = "";
@@ -23,19 +27,22 @@ export function showList(main, { address, go, setQuery, home }) {
   document.title = "FineTune · jobs";
 
   const search = h("input", { type: "search", placeholder: "search  /", "aria-label": "Search by name or reason", value: filters.q, oninput: () => filter({ q: search.value }) });
-  const namespace = h("input", { type: "text", "aria-label": "Namespace, * for all", value: filters.namespace, size: 16, onchange: () => { filter({ namespace: namespace.value.trim() || home() }); open(); } });
+  const namespace = namespaceField(filters.namespace, (name) => { filter({ namespace: name || home() }); open(); });
   const counts = h("div", { class: "counts", role: "group", "aria-label": "Filter by phase" });
-  const usage = h("span", { class: "muted", id: "usage" });
-  const compare = h("button", { type: "button", disabled: true, onclick: () => go(`/compare?${[...chosen].map((uid) => `job=${encodeURIComponent(`${jobs.get(uid).namespace}/${jobs.get(uid).name}`)}`).join("&")}`) }, "Compare");
-  const head = h("div", { class: "row head", role: "row" }, ["", "name", "phase", "progress", "loss", "best", "why / what next", "GPU-h", "age"].map((text) => h("div", { role: "columnheader" }, text)));
+  const usage = h("a", { class: "usage", href: "/usage" });
+  const compare = h("button", { type: "button", disabled: true, title: "Tick two to eight jobs to compare them", onclick: () => go(`/compare?${[...chosen].map((uid) => `job=${encodeURIComponent(`${jobs.get(uid).namespace}/${jobs.get(uid).name}`)}`).join("&")}`) }, "Compare");
+  const head = h("div", { class: "row head", role: "row" }, ["", "name", "phase", "progress", "loss", "best", "why / what next", "GPU-h", "age"].map((text) => h("div", { role: "columnheader" }, text || h("span", { class: "unseen" }, "compare"))));
   const body = h("div", { class: "rows", role: "rowgroup" });
+  const rest = h("div", { class: "rest" });
   const empty = h("div", { class: "empty" }, skeleton());
   main.append(
-    h("div", { class: "bar" }, h("label", {}, "namespace ", namespace), search, counts, compare, usage),
-    h("div", { class: "grid", role: "table", "aria-label": "Jobs" }, h("div", { role: "rowgroup" }, head), body), empty);
+    h("h1", { class: "unseen" }, "Jobs"),
+    h("div", { class: "bar" }, namespace, search, compare, usage), counts,
+    h("div", { class: "grid", role: "table", "aria-label": "Jobs" }, h("div", { role: "rowgroup" }, head), body), rest, empty);
 
   function filter(changes) {
     Object.assign(filters, changes);
+    most = PAGE;
     setQuery({ ...filters, namespace: filters.namespace === home() ? "" : filters.namespace });
     draw();
   }
@@ -45,31 +52,67 @@ export function showList(main, { address, go, setQuery, home }) {
     return (!filters.phase || job.phase === filters.phase) && (!words || `${job.namespace}/${job.name} ${job.why}`.toLowerCase().includes(words));
   }
 
+  // What comes together is drawn once.
+  let waits = 0;
+  function soon() {
+    waits ||= requestAnimationFrame(draw);
+  }
+
   function draw() {
-    const shown = [...jobs.values()].filter(matches).sort(byUrgency);
+    waits = 0;
+    // Rows that are drawn before all have come would jump.
+    if (!synced) return;
+    const found = [...jobs.values()].filter(matches).sort(byUrgency);
+    const shown = found.slice(0, most);
+    for (const job of shown) {
+      if (!rows.has(job.uid)) rows.set(job.uid, makeRow(job, { withNamespace: filters.namespace === ALL, choose }));
+      rows.get(job.uid).update(job);
+    }
     const order = shown.map((job) => job.uid).join();
     if (order !== drawn) {
-      body.replaceChildren(...shown.map((job) => rows.get(job.uid).element));
       drawn = order;
+      const focused = document.activeElement;
+      body.replaceChildren(...shown.map((job) => rows.get(job.uid).element));
+      if (body.contains(focused)) focused.focus({ preventScroll: true });
     }
     drawCounts();
-    const none = jobs.size === 0
-      ? ["No jobs here. ", h("code", {}, "finetune init data.csv"), " writes a manifest, ", h("code", {}, "finetune submit job.yaml"), " submits it."]
-      : shown.length === 0 ? ["No job matches. ", h("button", { type: "button", onclick: () => { search.value = ""; filter({ q: "", phase: "" }); } }, "Show all")] : [];
-    if (synced) replace(empty, ...none);
-    const seconds = [...jobs.values()].reduce((sum, job) => sum + ofMonth(job), 0);
-    setText(usage, `usage: ${hours(seconds)} GPU-h this month`);
+    replace(rest, found.length > most && h("button", { type: "button", onclick: () => { most += PAGE; draw(); } }, `Show ${Math.min(PAGE, found.length - most)} more of ${(found.length - most).toLocaleString("en-US")}`));
+    replace(empty, jobs.size === 0
+      ? ["No jobs here yet. ", h("code", {}, "finetune init data.csv"), " writes a manifest, ", h("code", {}, "finetune submit job.yaml"), " submits it."]
+      : shown.length === 0 ? ["No job matches. ", h("button", { type: "button", onclick: showAll }, "Show all")] : []);
+    setText(usage, `${hours([...jobs.values()].reduce((sum, job) => sum + ofMonth(job), 0))} GPU-h this month`);
+    usage.setAttribute("href", `/usage?namespace=${encodeURIComponent(filters.namespace)}`);
+    drawCompare();
+  }
+
+  function drawCompare() {
+    setText(compare, chosen.size ? `Compare ${chosen.size}` : "Compare");
     compare.disabled = chosen.size < 2 || chosen.size > 8;
   }
 
+  function choose(uid, isChosen) {
+    if (isChosen) chosen.add(uid);
+    else chosen.delete(uid);
+    drawCompare();
+  }
+
   function drawCounts() {
-    const of = (phase) => [...jobs.values()].filter((job) => job.phase === phase).length;
-    const shown = PHASES.map((phase) => [phase, of(phase), filters.phase === phase]).filter(([, count, pressed]) => count || pressed);
-    // New buttons would lose the keyboard's focus.
+    const ofPhase = new Map();
+    for (const { phase } of jobs.values()) ofPhase.set(phase, (ofPhase.get(phase) ?? 0) + 1);
+    const shown = PHASES.map((phase) => [phase, ofPhase.get(phase) ?? 0, filters.phase === phase]).filter(([, count, pressed]) => count || pressed);
     if (counted === shown.join()) return;
     counted = shown.join();
-    replace(counts, shown.map(([phase, count, pressed]) =>
-      h("button", { type: "button", class: `phase ${phase}`, "aria-pressed": String(pressed), onclick: () => filter({ phase: pressed ? "" : phase }) }, `${SHAPES[phase]} ${phase} ${count}`)));
+    // New buttons would lose the keyboard's focus.
+    const focused = [...counts.children].indexOf(document.activeElement);
+    const buttons = shown.map(([phase, count, pressed]) =>
+      h("button", { type: "button", class: `phase ${phase}`, "aria-pressed": String(pressed), onclick: () => filter({ phase: pressed ? "" : phase }) }, `${SHAPES[phase]} ${phase} ${count.toLocaleString("en-US")}`));
+    replace(counts, buttons);
+    if (focused >= 0) buttons[Math.min(focused, buttons.length - 1)]?.focus({ preventScroll: true });
+  }
+
+  function showAll() {
+    search.value = "";
+    filter({ q: "", phase: "" });
   }
 
   let synced = false;
@@ -89,20 +132,23 @@ export function showList(main, { address, go, setQuery, home }) {
       else {
         unseen.delete(item.uid);
         jobs.set(item.uid, item);
-        if (!rows.has(item.uid)) rows.set(item.uid, makeRow(item, chosen, draw, filters));
-        rows.get(item.uid).update(item);
       }
     }
-    draw();
+    soon();
+  }
+
+  function refused(message, code) {
+    if (code !== 403) return;
+    replace(empty, h("div", { class: "card failed" }, h("h2", {}, `You may not list jobs in ${filters.namespace === ALL ? "all namespaces" : `namespace ${filters.namespace}`}`), h("p", {}, message), h("p", {}, h("strong", {}, "What to do: "), "type a namespace of yours above, or ask its administrator for the right to list finetunejobs.")));
   }
 
   function open() {
     stop?.();
-    jobs.clear(); rows.clear(); chosen.clear();
-    drawn = ""; synced = false;
+    jobs.clear(); rows.clear(); chosen.clear(); unseen.clear();
+    drawn = counted = ""; synced = false;
+    replace(body); replace(counts); replace(rest);
     replace(empty, skeleton());
-    const query = filters.namespace === ALL ? "" : `?namespace=${encodeURIComponent(filters.namespace)}`;
-    stop = follow(`/api/jobs${query}`, { begin: () => { unseen = new Set(jobs.keys()); }, items: take, failure: (message) => { replace(empty, h("div", { class: "card failed" }, message)); notify(message); } });
+    stop = follow(jobsPath(filters.namespace), { begin: () => { unseen = new Set(jobs.keys()); }, items: take, failure: refused });
   }
 
   function move(by) {
@@ -117,63 +163,17 @@ export function showList(main, { address, go, setQuery, home }) {
   const clock = setInterval(() => rows.forEach((row) => row.tick()), 10_000);
   open();
   return {
-    leave: () => { clearInterval(clock); stop?.(); },
-    keys: { "/": () => search.focus(), j: () => move(1), k: () => move(-1), Escape: () => { search.value = ""; filter({ q: "", phase: "" }); } },
+    leave: () => { clearInterval(clock); cancelAnimationFrame(waits); stop?.(); },
+    keys: { "/": () => search.focus(), j: () => move(1), k: () => move(-1), Escape: showAll },
   };
 }
 
 function byUrgency(one, other) {
-  return other.urgent - one.urgent || (one.created < other.created) - (one.created > other.created) || one.name.localeCompare(other.name);
+  return other.urgent - one.urgent || (one.created < other.created) - (one.created > other.created) || (one.name > other.name) - (one.name < other.name);
 }
 
 function ofMonth(job) {
   return job.month?.month === thisMonth() ? job.month.gpuSeconds : 0;
-}
-
-function makeRow(job, chosen, draw, filters) {
-  const place = `/jobs/${encodeURIComponent(job.namespace)}/${encodeURIComponent(job.name)}`;
-  const title = h("a", { href: place }, filters.namespace === ALL ? `${job.namespace}/${job.name}` : job.name);
-  const pick = h("input", { type: "checkbox", "aria-label": `Compare ${job.name}`, onchange: () => { if (pick.checked) chosen.add(job.uid); else chosen.delete(job.uid); draw(); } });
-  const [phase, bar, left, loss, best, why, gpu, old] = Array.from({ length: 8 }, () => h("span", {}));
-  const meter = h("progress", { max: 100, "aria-label": "Progress" });
-  bar.append(meter, left);
-  const cell = (name, ...content) => h("div", { class: name, role: "cell" }, ...content);
-  const element = h("div", { class: "row", role: "row" }, cell("pick", pick), cell("name", title), cell("phasecell", phase), cell("progress", bar), cell("loss", loss), cell("best", best), cell("why", why), cell("gpu", gpu), cell("age", old));
-  let points = null;
-  let created = job.created;
-
-  function update(now) {
-    created = now.created;
-    phase.className = `phase ${now.phase}`;
-    setText(phase, `${SHAPES[now.phase]} ${now.deleting ? "Deleting" : now.phase}`);
-    meter.hidden = now.percent === null;
-    meter.value = now.percent ?? 0;
-    setText(left, now.percent === null ? "–" : ` ${now.percent} %${now.etaSeconds ? `  ${duration(now.etaSeconds)}` : ""}`);
-    if (points !== now.loss.join()) {
-      points = now.loss.join();
-      replace(loss, spark(now.loss));
-    }
-    setText(best, now.best);
-    setText(why, now.why);
-    why.title = now.why;
-    setText(gpu, hours(now.gpuSeconds));
-    tick();
-  }
-
-  function tick() {
-    setText(old, age(created));
-    old.title = created;
-  }
-  return { element, update, tick };
-}
-
-function spark(values, width = 84, height = 20) {
-  if (values.length < 2) return values.length ? "▇" : "–";
-  const [low, high] = [Math.min(...values), Math.max(...values)];
-  const x = (place) => 1 + (place * (width - 2)) / (values.length - 1);
-  const y = (value) => 1 + (height - 2) * (high === low ? 0.5 : (high - value) / (high - low));
-  const path = values.map((value, place) => `${place ? "L" : "M"}${x(place).toFixed(1)} ${y(value).toFixed(1)}`).join("");
-  return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "spark", role: "img", "aria-label": `Loss from ${values[0]} to ${values.at(-1)}` }, svg("path", { d: path }));
 }
 
 function skeleton() {

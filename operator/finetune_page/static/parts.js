@@ -1,23 +1,31 @@
 // Parts of a job's page that are tables.
 
-import { h, table } from "./dom.js";
-import { bytes, duration, metricName, now, number } from "./format.js";
+import { h, pairs, scrolled, table } from "./dom.js";
+import { age, bytes, duration, hours, metricName, now, number } from "./format.js";
 
 const seconds = (from, to) => (from ? ((to ? Date.parse(to) : now()) - Date.parse(from)) / 1000 : null);
 
 // Each attempt is a bar of what it spent its time with, on one axis of time.
 export function attempts(status) {
   const all = status.attempts ?? [];
-  if (!all.length) return [];
+  const changes = (status.adjustments ?? []).map((each) => h("li", {}, h("strong", {}, each.reason), ` from step ${each.step} on: ${each.message}`));
+  const before = (status.previousRuns ?? []).map((each) => [`${each.number}`, each.phase, [each.reason, each.message].filter(Boolean).join(": ") || "–", `${each.attempts ?? 0}`, `${each.step ?? "–"}`, each.output ?? "–"]);
+  if (!all.length && !before.length) return [];
   const rows = all.map((each, at) => {
     const next = all[at + 1];
     const lost = next && each.lastStep !== undefined ? Math.max(0, each.lastStep - (next.resumedFromStep ?? 0)) : 0;
     const starting = seconds(each.startTime, each.trainingStartTime ?? each.endTime);
     const training = each.trainingStartTime ? seconds(each.trainingStartTime, each.endTime) : 0;
+    const end = [each.reason, each.exitCode ? `exit code ${each.exitCode}` : ""].filter(Boolean).join(", ");
     return [`${each.number}`, each.pod, each.node ?? "–", starting === null ? "–" : duration(starting), training ? duration(training) : "–",
-      `${each.resumedFromStep ?? 0} → ${each.lastStep ?? "?"}`, lost ? `${lost} steps lost` : "–", each.endTime ? each.reason ?? (each.exitCode ? `exit code ${each.exitCode}` : "ended") : "runs"];
+      `${each.resumedFromStep ?? 0} → ${each.lastStep ?? "?"}`, lost ? `${lost} steps` : "–", each.endTime ? end || "ended" : "runs", each.log ?? "–"];
   });
-  return [h("h2", {}, "Attempts"), timeline(status, all), table("Attempts of the run", ["attempt", "pod", "node", "starting", "training", "steps", "lost", "end"], rows)];
+  return [
+    h("h2", {}, "Attempts"),
+    rows.length ? [timeline(status, all), scrolled("Attempts of the run", table("Attempts of the run", ["attempt", "pod", "node", "starting", "training", "steps", "lost", "end", "log"], rows))] : [],
+    changes.length ? [h("h3", {}, "What the run changed by itself"), h("ul", { class: "warnings" }, changes)] : [],
+    before.length ? [h("h3", {}, "Runs before this one"), scrolled("Runs before this one", table("Runs before this one", ["run", "phase", "why", "attempts", "steps", "output"], before))] : [],
+  ].flat();
 }
 
 function timeline(status, all) {
@@ -29,7 +37,7 @@ function timeline(status, all) {
   for (const [at, each] of all.entries()) {
     if (!each.startTime) continue;
     const [start, train, stop] = [Date.parse(each.startTime), Date.parse(each.trainingStartTime ?? each.endTime ?? new Date(now()).toISOString()), each.endTime ? Date.parse(each.endTime) : end];
-    parts.push(["queued", share(last, start)], ["starting", share(start, train)]);
+    parts.push(["waiting", share(last, start)], ["starting", share(start, train)]);
     // What the next attempt trained again was lost; how long that took is its share of the steps.
     const [from, to] = [each.resumedFromStep ?? 0, each.lastStep ?? 0];
     const next = all[at + 1];
@@ -38,41 +46,72 @@ function timeline(status, all) {
     if (kept < 1) parts.push(["lost", share(train + kept * (stop - train), stop)]);
     last = stop;
   }
+  const there = parts.filter(([, part]) => part);
   // A meter of parts: each is a column of the grid that takes its share.
-  const bar = h("div", { class: "timeline", role: "img", "aria-label": parts.map(([kind, part]) => `${kind} ${Math.round(part / 10)} %`).join(", ") }, parts.map(([kind]) => h("span", { class: kind, title: kind })));
-  bar.style.gridTemplateColumns = parts.map(([, part]) => `${Math.max(1, part)}fr`).join(" ");
-  return h("div", {}, bar, h("p", { class: "legend muted" }, ["queued", "starting", "training", "lost"].map((kind) => [h("span", { class: `swatch ${kind}` }), ` ${kind} `]).flat()));
+  const bar = h("div", { class: "timeline", role: "img", "aria-label": there.map(([kind, part]) => `${kind} ${Math.round(part / 10)} %`).join(", ") }, there.map(([kind, part]) => h("span", { class: kind, title: `${kind} ${Math.round(part / 10)} %` })));
+  bar.style.gridTemplateColumns = there.map(([, part]) => `${part}fr`).join(" ");
+  return h("div", {}, bar, h("p", { class: "key muted" }, ["waiting", "starting", "training", "lost"].map((kind) => h("span", {}, h("span", { class: `swatch ${kind}` }), kind))));
 }
 
 export function preflight(status) {
   const found = status.preflight;
   const warnings = (status.warnings ?? []).map((each) => h("li", {}, h("strong", {}, each.reason), ` ${each.message}`));
   if (!found && !warnings.length) return [];
+  const memory = found?.memory;
+  const classes = found?.classes?.length ? `: ${found.classes.map((each) => `${each.name} (${number(each.rows)})`).join(", ")}${found.classCount > found.classes.length ? ", …" : ""}` : "";
   const rows = found ? [
-    ["training rows", number(found.trainRows)], ["evaluation rows", number(found.evaluationRows)],
-    found.classCount ? ["classes", `${found.classCount}${found.classes?.length ? `: ${found.classes.map((each) => `${each.name} ${each.rows}`).join(", ")}` : ""}`] : null,
-    found.lengths ? ["tokens in a row", `median ${found.lengths.median}, 95 % up to ${found.lengths.p95}, longest ${found.lengths.longest}${found.lengths.limit ? `, limit ${found.lengths.limit}` : ""}`] : null,
-    ["steps", `${number(found.steps)} of ${number(found.batchSize)} rows`], ["parameters", `${number(found.trainedParameters)} of ${number(found.parameters)} are trained`],
-    found.memory ? ["memory a device", `${bytes(found.memory.total)}${found.memory.available ? ` of ${bytes(found.memory.available)}` : ""} (${found.device ?? "device"})`] : null,
+    ["rows", `${number(found.trainRows)} to train on, ${number(found.evaluationRows)} to evaluate on`],
+    found.classCount ? ["classes", `${number(found.classCount)}${classes}`] : null,
+    found.lengths ? ["tokens in a row", `median ${number(found.lengths.median)}, 95 % up to ${number(found.lengths.p95)}, longest ${number(found.lengths.longest)}${found.lengths.limit ? `, limit ${number(found.lengths.limit)}` : ""}${found.lengths.atLimit ? `, which ${number(100 * found.lengths.atLimit)} % reach` : ""}`] : null,
+    found.sampledRows ? ["taken of", `${number(found.sampledRows)} rows`] : null,
+    ["steps", `${number(found.steps)} of ${number(found.batchSize)} rows`],
+    ["parameters", found.trainedParameters === found.parameters ? `${number(found.parameters)}, all trained` : `${number(found.parameters)}, ${number(found.trainedParameters)} of them trained`],
+    found.device ? ["device", found.device] : null,
+    memory ? ["memory on it", `${bytes(memory.total)}${memory.available ? ` of ${bytes(memory.available)}` : ""}: weights ${bytes(memory.weights)}, gradients ${bytes(memory.gradients)}, optimizer ${bytes(memory.optimizer)}, activations ${bytes(memory.activations)}${memory.checkpoint ? `, checkpoint ${bytes(memory.checkpoint)}` : ""}`] : null,
     found.outputBytes ? ["output at most", bytes(found.outputBytes)] : null,
   ].filter(Boolean) : [];
-  return [h("h2", {}, "Before the first step"), warnings.length ? h("ul", { class: "warnings" }, warnings) : null, rows.length ? table("What the run reads, and what it takes", ["", "found"], rows) : null];
+  return [h("h2", {}, "Before the first step"), warnings.length ? h("ul", { class: "warnings" }, warnings) : null, rows.length ? pairs("What the run reads, and what it takes", rows) : null];
 }
+
+const named = (metrics) => new Map((metrics ?? []).map((metric) => [metric.name, metric.value]));
+const figure = (value) => h("td", { class: "figure" }, number(value));
 
 export function evaluations(status) {
   const all = status.evaluations ?? [];
   const names = [...new Set(all.flatMap((each) => (each.metrics ?? []).map((metric) => metric.name)))];
-  if (!names.length) return [];
+  const newest = (status.metrics ?? []).map((each) => [metricName(each.name), number(each.value)]);
+  if (!names.length && !newest.length) return [];
   const best = status.bestCheckpoint?.step;
   const rows = [...all].reverse().map((each) => {
-    const values = new Map((each.metrics ?? []).map((metric) => [metric.name, metric.value]));
-    return [`${each.step}${each.step === best ? " ★" : ""}`, ...names.map((name) => number(values.get(name)))];
+    const values = named(each.metrics);
+    return [`${number(each.step)}${each.step === best ? " ★" : ""}`, figure(each.epoch), ...names.map((name) => figure(values.get(name)))];
   });
-  return [h("h2", {}, "Evaluations"), h("div", { class: "scroll" }, table("The newest evaluations; ★ is the best checkpoint", ["step", ...names.map(metricName)], rows))];
+  return [h("h2", {}, "Evaluations"),
+    newest.length ? h("dl", { class: "facts" }, newest.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value)))) : null,
+    rows.length ? scrolled("Evaluations", table("The newest evaluations; ★ is the best checkpoint", ["step", "epoch", ...names.map(metricName)], rows, "figures")) : null];
 }
 
-export function provenance(status) {
-  const flat = (value, path) => (value && typeof value === "object" && !Array.isArray(value) ? Object.entries(value).flatMap(([name, each]) => flat(each, path ? `${path}.${name}` : name)) : [[path, String(value)]]);
-  const rows = [...flat(status.provenance ?? {}, ""), ...flat(status.profile ?? {}, "profile"), ...(status.model ? flat(status.model, "model") : [])].filter(([name]) => name);
-  return rows.length ? table("What the result was made of", ["", "value"], rows) : null;
+export function checkpoints(status) {
+  const all = [...(status.checkpoints ?? [])].reverse();
+  const best = status.bestCheckpoint;
+  if (!all.length && !best) return [];
+  const rows = all.map((each) => [
+    `${number(each.step)}${each.step === best?.step ? " ★" : ""}`, figure(each.epoch), h("td", { class: "figure" }, bytes(each.sizeBytes)), each.time ? h("td", {}, h("time", { datetime: each.time, title: each.time }, `${age(each.time)} ago`)) : "–",
+    (each.metrics ?? []).map((metric) => `${metricName(metric.name)} ${number(metric.value)}`).join(", ") || "–", h("td", { title: each.digest ?? null }, each.uri, each.step === status.latestCheckpoint?.step && h("span", { class: "muted" }, " · resumed from"))]);
+  const gone = best && !all.some((each) => each.step === best.step);
+  return [h("h2", {}, "Checkpoints"), gone ? h("p", {}, `The best, of step ${number(best.step)}, is `, h("code", {}, best.uri)) : null,
+    rows.length ? scrolled("Checkpoints", table("Checkpoints that are there; ★ is the best", ["step", "epoch", "size", "written", "metrics", "where"], rows, "figures")) : null];
+}
+
+export function usage(status) {
+  const used = status.usage;
+  if (!used || !(used.podSeconds || used.preflightSeconds || used.queuedSeconds)) return [];
+  const gpu = used.gpuSeconds ?? {};
+  return [h("h2", {}, "What it used"), pairs("What it used", [
+    ["GPU-hours", `${hours(gpu.total ?? 0)}${gpu.lost ? `, of which ${hours(gpu.lost)} were lost` : ""}${used.month ? `; ${hours(used.month.gpuSeconds)} in ${used.month.month}` : ""}`],
+    ["pods ran", duration(used.podSeconds)],
+    used.preflightSeconds ? ["checked before", duration(used.preflightSeconds)] : null,
+    ["waited", duration(used.queuedSeconds)], ["prepared", duration(used.startupSeconds)],
+    used.cost ? ["cost", `${used.cost.amount} ${used.cost.currency}`] : null,
+  ].filter(Boolean))];
 }

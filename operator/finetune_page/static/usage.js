@@ -1,43 +1,58 @@
 // What a namespace used this month, by job.
 
-import { h, replace, table } from "./dom.js";
+import { h, replace, scrolled, table } from "./dom.js";
 import { follow } from "./events.js";
-import { hours, thisMonth } from "./format.js";
+import { hours, SHAPES, thisMonth } from "./format.js";
+import { jobsPath, namespaceField } from "./namespace.js";
 
-export function showUsage(main, { address, setQuery, home }) {
+// More than these are in the sum alone.
+const MOST = 200;
+
+export function showUsage(main, { address, go, setQuery, home }) {
   const jobs = new Map();
   const month = thisMonth();
-  const place = h("div", {});
+  const place = h("div", {}, h("div", { class: "skeleton", "aria-hidden": "true" }));
   let namespace = address.searchParams.get("namespace") ?? home();
+  let synced = false;
   let stop = null;
   document.title = "FineTune · usage";
-  const input = h("input", { type: "text", value: namespace, "aria-label": "Namespace, * for all", onchange: () => { namespace = input.value.trim() || home(); setQuery({ namespace }); open(); } });
-  main.append(h("h1", {}, `Usage in ${month}`), h("div", { class: "bar" }, h("label", {}, "namespace ", input)), place);
+  const field = namespaceField(namespace, (name) => { namespace = name || home(); setQuery({ namespace }); open(); });
+  main.append(h("h1", {}, `Usage in ${month}`), h("div", { class: "bar" }, field), place);
 
   const ofMonth = (job) => (job.month?.month === month ? job.month.gpuSeconds : 0);
   function draw() {
+    if (!synced) return;
     const used = [...jobs.values()].sort((one, other) => ofMonth(other) - ofMonth(one) || other.gpuSeconds - one.gpuSeconds);
     const total = used.reduce((sum, job) => sum + ofMonth(job), 0);
-    const rows = used.map((job) => [h("a", { href: `/jobs/${encodeURIComponent(job.namespace)}/${encodeURIComponent(job.name)}` }, `${job.namespace}/${job.name}`), job.phase, hours(ofMonth(job)), hours(job.gpuSeconds)]);
-    replace(place, h("p", { class: "total" }, `${hours(total)} GPU-hours by the jobs that are there`), table("GPU-hours by job", ["job", "phase", `in ${month}`, "in all"], rows));
+    const most = Math.max(1, ...used.slice(0, 1).map(ofMonth));
+    const rows = used.slice(0, MOST).map((job) => [
+      h("a", { href: `/jobs/${encodeURIComponent(job.namespace)}/${encodeURIComponent(job.name)}` }, namespace === "*" ? `${job.namespace}/${job.name}` : job.name),
+      h("span", { class: `phase ${job.phase}` }, `${SHAPES[job.phase]} ${job.phase}`),
+      h("td", { class: "share" }, h("meter", { max: most, value: ofMonth(job), "aria-label": "Share" })), h("td", { class: "figure" }, hours(ofMonth(job))), h("td", { class: "figure" }, hours(job.gpuSeconds))]);
+    if (!used.length) return replace(place, h("p", { class: "empty" }, "No jobs here, so nothing is used. ", h("code", {}, "finetune submit job.yaml"), " submits one."));
+    replace(place, h("p", { class: "total" }, h("strong", {}, hours(total)), " GPU-hours by the jobs that are there"),
+      scrolled("GPU-hours by job", table("GPU-hours by job", ["job", "phase", "share", `in ${month}`, "in all"], rows, "figures")),
+      used.length > MOST && h("p", { class: "muted" }, `and ${(used.length - MOST).toLocaleString("en-US")} more jobs, which used less`));
   }
 
   function open() {
     stop?.();
     jobs.clear();
-    draw();
-    stop = follow(`/api/jobs${namespace === "*" ? "" : `?namespace=${encodeURIComponent(namespace)}`}`, {
+    synced = false;
+    replace(place, h("div", { class: "skeleton", "aria-hidden": "true" }));
+    stop = follow(jobsPath(namespace), {
       begin: () => jobs.clear(),
       items: (items) => {
         for (const item of items) {
           if (item.gone) jobs.delete(item.gone);
-          else if (item.uid) jobs.set(item.uid, item);
+          else if (item.synced) synced = true;
+          else jobs.set(item.uid, item);
         }
         draw();
       },
-      failure: (message) => replace(place, h("div", { class: "card failed" }, message)),
+      failure: (message) => replace(place, h("div", { class: "card failed" }, h("p", {}, message))),
     });
   }
   open();
-  return { leave: () => stop?.() };
+  return { leave: () => stop?.(), keys: { Escape: () => go(`/?namespace=${encodeURIComponent(namespace)}`) } };
 }

@@ -1,0 +1,57 @@
+// A job's row in the list. It is kept, and written to where something has changed.
+
+import { h, replace, setText, svg } from "./dom.js";
+import { age, duration, hours, SHAPES } from "./format.js";
+
+export function makeRow(job, { withNamespace, choose }) {
+  const place = `/jobs/${encodeURIComponent(job.namespace)}/${encodeURIComponent(job.name)}`;
+  const whole = withNamespace ? `${job.namespace}/${job.name}` : job.name;
+  const title = h("a", { href: place, title: whole.length > 40 ? whole : null }, whole);
+  const pick = h("input", { type: "checkbox", "aria-label": `Compare ${job.name}`, onchange: () => choose(job.uid, pick.checked) });
+  const [phase, bar, left, loss, best, why, gpu, old] = Array.from({ length: 8 }, () => h("span", {}));
+  const meter = h("progress", { max: 100, "aria-label": "Progress" });
+  bar.append(meter, left);
+  const cell = (name, ...content) => h("div", { class: name, role: "cell" }, ...content);
+  const element = h("div", { class: "row", role: "row" }, cell("pick", h("label", {}, pick)), cell("name", title), cell("phasecell", phase), cell("progress", bar), cell("loss", loss), cell("best", best), cell("why", why), cell("gpu", gpu), cell("age", old));
+  let shown = null;
+  let points = null;
+
+  function update(now) {
+    if (now === shown) return;
+    shown = now;
+    phase.className = `phase ${now.phase}`;
+    setText(phase, `${SHAPES[now.phase]} ${now.deleting ? "Deleting" : now.phase}`);
+    element.classList.toggle("urgent", now.urgent);
+    meter.hidden = now.percent === null;
+    meter.className = now.phase;
+    meter.value = now.percent ?? 0;
+    setText(left, now.percent === null ? "–" : ` ${now.percent} %${now.etaSeconds ? `  ${duration(now.etaSeconds)}` : ""}`);
+    left.title = now.etaSeconds ? `about ${duration(now.etaSeconds)} left` : "";
+    if (points !== now.loss.join()) {
+      points = now.loss.join();
+      replace(loss, spark(now.loss));
+    }
+    setText(best, now.best);
+    setText(why, now.why);
+    why.title = now.why;
+    setText(gpu, hours(now.gpuSeconds));
+    // A card has no place for what is not there.
+    for (const each of [left, loss, best, why]) (each === left ? bar : each).parentElement.classList.toggle("none", each.textContent === "–" && (each !== left || meter.hidden));
+    tick();
+  }
+
+  function tick() {
+    setText(old, age(shown.created));
+    old.title = shown.created;
+  }
+  return { element, update, tick };
+}
+
+function spark(values, width = 84, height = 20) {
+  if (values.length < 2) return values.length ? "▇" : "–";
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const x = (place) => 1 + (place * (width - 2)) / (values.length - 1);
+  const y = (value) => 1 + (height - 2) * (high === low ? 0.5 : (high - value) / (high - low));
+  const path = values.map((value, place) => `${place ? "L" : "M"}${x(place).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+  return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "spark", role: "img", "aria-label": `Loss from ${values[0]} to ${values.at(-1)}` }, svg("path", { d: path }));
+}

@@ -1,0 +1,77 @@
+"""The page in a real Chromium against a cluster in memory."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+from tests.unit.finetune.api_server import FTJ, FakeApi, Request
+from tests.unit.finetune.conftest import api_server, kubeconfig  # noqa: F401
+
+from devcluster.testing.api import PATIENCE
+from finetune.async_client import AsyncClient
+from finetune.portal import Portal
+from finetune_page.access import OwnKubeconfig
+from finetune_page.guard import Guard
+from finetune_page.server import make_app, serve_on_loopback
+
+CHROMIUM = shutil.which("chromium")
+TOKEN = "a-token-of-this-page"
+in_chromium = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (Debian: apt install chromium)"),
+]
+
+
+class Server:
+    """The page's server, which can be started anew at the same address."""
+
+    def __init__(self, kubeconfig: Path) -> None:  # noqa: F811
+        self.kubeconfig = kubeconfig
+        self.portal = Portal()
+        self.address = ""
+        self.running = AsyncExitStack()
+
+    def start(self) -> None:
+        self.portal.run(self._start())
+
+    def stop(self) -> None:
+        self.portal.run(self.running.aclose())
+
+    async def _start(self) -> None:
+        client = await self.running.enter_async_context(AsyncClient(kubeconfig=str(self.kubeconfig)))
+        app = make_app(OwnKubeconfig(client), Guard(TOKEN))
+        port = int(self.address.rpartition(":")[2] or 0)
+        self.address = await self.running.enter_async_context(serve_on_loopback(app, port))
+
+
+@pytest.fixture
+def server(api_server: FakeApi, kubeconfig: Path) -> Iterator[Server]:  # noqa: F811
+    over = Event()
+
+    def nothing_happens(_: Request) -> Iterator[Any]:
+        over.wait()
+        yield from ()
+
+    api_server.answers["WATCH", FTJ] = nothing_happens
+    server = Server(kubeconfig)
+    server.start()
+    yield server
+    over.set()
+    server.stop()
+    server.portal.close()
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[Page]:
+    expect.set_options(timeout=PATIENCE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_context().new_page()
+        page.goto(f"{server.address}/?token={TOKEN}")
+        yield page
+        browser.close()
