@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from finetune_api.base import ApiModel
 from finetune_api.labels import LabelSelector, LabelValue, ObjectName, StorageClassName
+from finetune_api.notify import NotifyTargets
 from finetune_api.pod import LocalReference, PodSettings
 from finetune_api.quantity import Quantity
 from finetune_api.rules import Rule, enforce, validations
@@ -79,6 +80,8 @@ class Defaults(PodSettings):
     """output.storageClassName, of the volume that the operator makes. The cluster's default if left out."""
     secret_ref: SecretReference | None = None
     """output.secretRef, for outputs that are not on a volume."""
+    notify: NotifyTargets = []
+    """Who is told besides those of a job's notify. Of one name, the job's own wins."""
 
 
 class Limits(ApiModel):
@@ -211,6 +214,15 @@ class Proxy(ApiModel):
     """A Secret in the job's namespace with the keys HTTP_PROXY, HTTPS_PROXY and NO_PROXY, as far as they are needed."""
 
 
+class NotifyRules(ApiModel):
+    """Where the operator sends what a job's notify asks for. In each entry `*` is any text, and {namespace} and {name} are those of the job."""
+
+    hosts: Globs = ["*"]
+    """Hosts of the URLs that a job may name, without a port."""
+    private_hosts: Globs = []
+    """Those of them that may be at private, loopback and link-local addresses, and be reached by http://."""
+
+
 class Hub(ApiModel):
     """The Hugging Face Hub, or a mirror of it."""
 
@@ -251,6 +263,7 @@ class ProfileSettings(ApiModel):
     proxy: Proxy | None = None
     hub: Hub | None = None
     price: Price | None = None
+    notify: NotifyRules = NotifyRules()
 
 
 class FineTuneProfileSpec(ProfileSettings):
@@ -298,5 +311,6 @@ OPEN: Final = FineTuneProfileSpec(
         **{name: _ANY for name, field in Allow.model_fields.items() if isinstance(field.default, list)},
         security_context=True,
     ),
+    notify=NotifyRules(private_hosts=_ANY),
 )
 """A profile that allows all that the schema does, and gives nothing by default."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from finetune_api.labels import LabelSelector, Requirement
-from finetune_api.profile import DEFAULT_NAME, NAMESPACE_LABEL, Allow, FineTuneProfileSpec, Limits
+from finetune_api.profile import DEFAULT_NAME, NAMESPACE_LABEL, Allow, FineTuneProfileSpec, Limits, NotifyRules
 from finetune_api.quantity import parse_quantity
 from finetune_api.v1alpha1 import FineTuneJobSpec
 
@@ -74,19 +74,41 @@ def cel_variables() -> dict[str, str]:
     }
     # What is literal is quoted: no glob holds a backslash, and no name anything that is special.
     literal = "glob.replace('{namespace}', object.metadata.namespace).replace('{name}', object.metadata.name)"
-    for name, attribute in _wire_names(Allow).items():
-        if not isinstance(Allow.model_fields[attribute].default, list):
-            continue
-        variables[name] = f"params.spec.?allow.?{name}.orValue([])"
+    for name, path in _PATHS.items():
+        variables[name] = f"params.spec.?{path.replace('.', '.?')}.orValue([])"
         variables[f"{name}Pattern"] = (
             rf"r'^(?s:\Q' + variables.{name}.map(glob, {literal}.replace('*', r'\E.*\Q')).join(r'\E|\Q') + r'\E)$'"
         )
     return variables
 
 
-def _wire_names(model: type[Allow | Limits]) -> dict[str, str]:
+def _wire_names(model: type[Allow | Limits | NotifyRules]) -> dict[str, str]:
     """Names of the attributes of a model by their names on the wire."""
     return {field.alias or name: name for name, field in model.model_fields.items()}
+
+
+_PATHS: Final = {
+    **{
+        name: f"allow.{name}"
+        for name, attribute in _wire_names(Allow).items()
+        if isinstance(Allow.model_fields[attribute].default, list)
+    },
+    "notifyHosts": "notify.hosts",
+    "notifyPrivateHosts": "notify.privateHosts",
+}
+"""Where in a profile's spec each list of globs is, by its name in CEL."""
+
+
+def _globs(profile: FineTuneProfileSpec, name: str) -> list[str]:
+    section, _, wire_name = _PATHS[name].partition(".")
+    part = profile.allow if section == "allow" else profile.notify
+    globs: list[str] = getattr(part, _wire_names(type(part))[wire_name])
+    return globs
+
+
+def is_meant(value: str, globs: Iterable[str], namespace: str, name: str) -> bool:
+    """Whether one of the globs of a profile means this text, for a job of this namespace and name."""
+    return any(matches(each.replace("{namespace}", namespace).replace("{name}", name), value) for each in globs)
 
 
 def _listed(items: Iterable[str]) -> str:
@@ -103,24 +125,28 @@ def _cel_listed(items: str) -> str:
 
 
 def allowed(
-    name: str, field: str, values: Callable[[FineTuneJobSpec], Iterable[str | None]], cel_values: str
+    name: str,
+    field: str,
+    values: Callable[[FineTuneJobSpec], Iterable[str | None]],
+    cel_values: str,
+    *,
+    changeable: str | None = None,
 ) -> ProfileRule:
-    """Each value that a job has in a field is meant by an entry of the list `allow.<name>`."""
-    attribute = _wire_names(Allow)[name]
+    """Each value that a job has in a field is meant by an entry of the list of this name, which is one of `_PATHS`."""
 
     def problem(request: Request, profile: FineTuneProfileSpec) -> str | None:
-        allowed: list[str] = getattr(profile.allow, attribute)
-        filled = [each.replace("{namespace}", request.namespace).replace("{name}", request.name) for each in allowed]
+        globs = _globs(profile, name)
         for value in values(request.spec):
-            if value is not None and not any(matches(glob, value) for glob in filled):
-                return f"{field} {value} is not allowed; allow.{name} has {_listed(allowed)}"
+            if value is not None and not is_meant(value, globs, request.namespace, request.name):
+                return f"{field} {value} is not allowed; {_PATHS[name]} has {_listed(globs)}"
         return None
 
     return ProfileRule(
         holds=f"{cel_values}.all(each, each.matches(variables.{name}Pattern))",
         wording=f"'{field} ' + {cel_values}.filter(each, !each.matches(variables.{name}Pattern))[0]"
-        f" + ' is not allowed; allow.{name} has ' + {_cel_listed(f'variables.{name}')}",
+        f" + ' is not allowed; {_PATHS[name]} has ' + {_cel_listed(f'variables.{name}')}",
         problem=problem,
+        changeable=changeable,
     )
 
 

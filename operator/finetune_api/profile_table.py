@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from finetune_api.notify import host_of
 from finetune_api.pod import EnvVar, LocalReference, PodSettings
 from finetune_api.profile import FineTuneProfileSpec
 from finetune_api.profile_rules import NAMESPACES, ProfileRule, Request, allowed, at_most
@@ -129,6 +130,21 @@ def _keys(field: str) -> str:
     return f"object.spec.?pod.?{field}.orValue({{}}).map(key, key)"
 
 
+_NOTIFY: Final = "object.spec.?notify"
+
+
+def _notify_hosts(spec: FineTuneJobSpec, scheme: str = "") -> list[str]:
+    """Hosts of the URLs in spec.notify that begin so. One in a Secret is looked at when it is read."""
+    urls = [each.webhook.url for each in spec.notify if each.webhook and each.webhook.url]
+    return [host_of(url) for url in urls if url.startswith(scheme)]
+
+
+def _hosts_in_cel(scheme: str = "") -> str:
+    urls = "object.spec.?notify.orValue([]).filter(each, has(each.webhook) && has(each.webhook.url)"
+    begins = f" && each.webhook.url.startsWith('{scheme}')" if scheme else ""
+    return f"{urls}{begins}).map(each, each.webhook.url.split('/')[2].split(':')[0])"
+
+
 PROFILE_RULES: Final[tuple[ProfileRule, ...]] = (
     NAMESPACES,
     allowed("images", "spec.pod.image", lambda spec: [spec.pod.image], _pod("image")),
@@ -244,6 +260,14 @@ PROFILE_RULES: Final[tuple[ProfileRule, ...]] = (
     ),
     allowed("labels", "spec.pod.labels", lambda spec: spec.pod.labels, _keys("labels")),
     allowed("annotations", "spec.pod.annotations", lambda spec: spec.pod.annotations, _keys("annotations")),
+    allowed("notifyHosts", "spec.notify[].webhook.url", _notify_hosts, _hosts_in_cel(), changeable=_NOTIFY),
+    allowed(
+        "notifyPrivateHosts",
+        "spec.notify[].webhook.url by http",
+        lambda spec: _notify_hosts(spec, "http:"),
+        _hosts_in_cel("http:"),
+        changeable=_NOTIFY,
+    ),
     at_most("gpus", "spec.resources.gpus", lambda spec: _if_written(spec.resources, "gpus")),
     at_most("nodes", "spec.resources.nodes", lambda spec: spec.resources.nodes),
     at_most("cpu", "spec.resources.cpu", lambda spec: spec.resources.cpu),

@@ -258,4 +258,6 @@ class Reason(StrEnum):
     WAITING_FOR_POD = "WaitingForPod", "The Job has no pod yet, or the pod no node."
     WORKLOAD_DEACTIVATED = "WorkloadDeactivated", "Somebody, or Kueue after too many tries, has deactivated the job's Workload.", "Find out why, and set spec.active of the Workload to true."
     WAITING_FOR_QUOTA = "WaitingForQuota", "The Job waits in its queue."
+    # Events: what is told of a job that has ended
+    NOTIFICATION_FAILED = "NotificationFailed", "Somebody whom spec.notify names could not be told of the end, and is not tried any more.", "Check the URL and the Secret finetune-notify; the message says what the last attempt met."
     # fmt: on

@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from finetune_api.base import LenientModel
 from finetune_api.curves import Curves
+from finetune_api.notify import MAX_TARGETS
 from finetune_api.printable import Printable, printable
 from finetune_api.usage import Usage
 from finetune_api.values import (
@@ -39,6 +40,8 @@ MAX_LOG_TAIL = 2048
 MAX_RUNS = 1_000_000
 MAX_PREVIOUS_RUNS = 5
 MAX_PROFILE_SETTINGS = 16_384
+MAX_NOTIFICATIONS = 2 * MAX_TARGETS
+"""Of the job and of its profile."""
 
 Phase: TypeAlias = Literal["Pending", "Queued", "Preparing", "Running", "Suspended", "Succeeded", "Failed"]
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -330,6 +333,20 @@ class Waiting(LenientModel):
     """Its place among all that wait for the same quota, from 1, where Kueue's visibility API says it."""
 
 
+class Notification(LenientModel):
+    """What became of telling one of `spec.notify` that the run has ended."""
+
+    target: Word
+    """Its name in `spec.notify`, or in the profile's."""
+    state: Literal["Pending", "Delivered", "GivenUp"] = "Pending"
+    attempts: Count = 0
+    last_attempt_time: Time | None = None
+    next_attempt_time: Time | None = None
+    """When the next attempt is due, while it is Pending."""
+    message: Annotated[str, Field(max_length=256), Printable()] | None = None
+    """Why the last attempt came to nothing."""
+
+
 class FineTuneJobStatus(LenientModel):
     """What was observed of the job. Written by the operator alone."""
 
@@ -374,3 +391,11 @@ class FineTuneJobStatus(LenientModel):
     provenance: Provenance | None = None
     usage: Usage | None = None
     failure: Failure | None = None
+    notifications: Annotated[
+        list[Notification],
+        Field(
+            max_length=MAX_NOTIFICATIONS,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["target"]},
+        ),
+    ] = []
+    """Who is told that the run has ended."""

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from finetune_api.base import OPERATOR_DEFAULT, ApiModel
 from finetune_api.labels import ControllerName, ObjectName, StorageClassName
+from finetune_api.notify import NotifyTargets
 from finetune_api.pod import PodSettings
 from finetune_api.quantity import Quantity
 from finetune_api.rules import Rule
@@ -339,7 +340,7 @@ _NO_SECRET_AS_SOURCE: Rule["FineTuneJobSpec"] = Rule(
 
 
 class FineTuneJobSpec(RunSettings):
-    """One fine-tuning run. Fields that shape the run change only together with `runToken`; `suspend` and `runPolicy` can change."""
+    """One fine-tuning run. Fields that shape the run change only together with `runToken`; `suspend`, `runPolicy` and `notify` can change."""
 
     rules = (
         *_IMMUTABLE,
@@ -360,6 +361,8 @@ class FineTuneJobSpec(RunSettings):
     suspend: bool = False
     """True stops the job: the trainer saves a checkpoint and its pod goes. False lets it go on from there."""
     run_policy: RunPolicy = RunPolicy()
+    notify: NotifyTargets = []
+    """Who is told that the run has ended, at least once each: webhooks, and channels of Slack. URLs and keys are in the Secret finetune-notify of the job's namespace."""
     run_token: RunToken | None = None
     """A new value runs the job anew, once; nothing else ever does. Any text, such as a date or the hash of a commit. The run that is under way is stopped first; the new one has a folder of its own, `runs/…` below the output, and begins from the pretrained model. Fields that shape the run may change with it. Once set it can be changed, not taken away."""
     managed_by: ControllerName | None = None

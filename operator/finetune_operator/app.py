@@ -19,6 +19,7 @@ from finetune_operator.controller.kopf_watch import KopfWatch
 from finetune_operator.controller.kueue import Kueue
 from finetune_operator.controller.listing import LONGEST_BEHIND_SECONDS, Listing
 from finetune_operator.controller.monthly_use import MonthlyUse
+from finetune_operator.controller.notices import Notices
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
@@ -38,6 +39,8 @@ from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.metrics.fleet import Fleet
 from finetune_operator.metrics.instruments import LEADER, RECONCILE, RECONCILE_ERRORS
 from finetune_operator.metrics_server import serve_metrics
+from finetune_operator.notify.notifier import Notifier
+from finetune_operator.notify.post import Poster
 from finetune_operator.reports.certificates import Certificates
 from finetune_operator.reports.endpoint import Endpoint
 from finetune_operator.reports.pod_owner import PodOwners
@@ -139,6 +142,12 @@ class Operator:
             keys=lambda: self._certificates.proof_keys,
             used=self._monthly_use.used,
         )
+        self._notices = Notices(
+            self._finetunejobs,
+            read=lambda entry: self._profiles.read_finetunejob(entry.packed),
+            send=Notifier(self._kube, Poster()).send,
+            on_tried=self._queue.add,
+        )
         self._reports_url = settings.reports_url or ""
         self._troubles = Troubles()
         self._reconciler = Reconciler(
@@ -152,6 +161,7 @@ class Operator:
             trouble_of=self._troubles.about,
             numbers=self._numbers,
             kueue=Kueue(self._kube) if settings.kueue else None,
+            notices=self._notices,
         )
         self._kopf_watch = KopfWatch(
             client.configuration,
@@ -234,6 +244,7 @@ class Operator:
             await run_all(
                 self._monthly_use.keep(),
                 self._queue.work(settings.workers),
+                self._notices.work(),
                 self._profiles.keep_default(),
                 self._certificates.keep_fresh(self._add_all),
                 *([self._endpoint(settings.service).keep(self._kube, report_server.port)] if settings.service else []),

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from finetune.explanation import Explanation
 from finetune.snapshot import Snapshot
+from finetune_api.status import Notification
 from finetune_api.values import format_time
 from finetune_cli.display.words import duration, phase_text
 
@@ -25,11 +26,18 @@ def card(explanation: Explanation, job: Snapshot, now: datetime | None = None) -
         ("since", _since(explanation, now or datetime.now(UTC))),
         ("proof", explanation.proof),
         *(("warning", f"{each.reason}: {each.message}") for each in job.status.warnings),
+        *(("not told", _not_told(each)) for each in job.status.notifications if each.message),
     )
     for name, text in rows:
         if text:
             table.add_row(name, Text(text))
     return table
+
+
+def _not_told(told: Notification) -> str:
+    """Who could not be told of the end, and whether that is tried again."""
+    due = f", again at {format_time(told.next_attempt_time)}" if told.next_attempt_time else ""
+    return f"{told.target}: {told.message} ({told.attempts} attempts{due or ', given up'})"
 
 
 def _since(explanation: Explanation, now: datetime) -> str:

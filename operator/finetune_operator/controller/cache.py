@@ -17,6 +17,7 @@ from datetime import datetime
 from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
+from finetune_api.status import Notification
 from finetune_operator.controller.blocked import Obstacle
 from finetune_operator.job.budget import month_used
 from finetune_operator.job.finetunejob import TERMINAL, Key, key_of, standing_of, trim_finetunejob
@@ -69,11 +70,14 @@ class Entry:
     """Whether somebody else has written another status since."""
     later: list[JsonObject] | None = None
     """What came of the object while its status is being written, and waits for that; None while it is not."""
+    tried: dict[str, Notification] = field(default_factory=dict)
+    """By its target, what each attempt to tell of the end came to that the status does not show yet."""
 
     def forget_run(self) -> None:
         """Drop what was remembered of a run, after which another begins."""
         self.reports, self.jobs, self.obstacle, self.queue = LatestReports(), set(), Obstacle(), None
         self.made, self.restored, self.run_secret, self.status_written = None, None, None, None
+        self.tried = {}
 
     @property
     def uid(self) -> str:

@@ -71,7 +71,7 @@ class Observer:
                 observed, finetunejob, finetunejob.names.job, entry, await self._list(PODS, finetunejob, trim_pod)
             )
         if finetunejob.terminal or spec is None:
-            return observed
+            return replace(observed, tried=tuple(entry.tried.values()))
         if observed.job is None:
             to_be_made = observed.preflight is None or observed.preflight.passed
             if to_be_made and entry.obstacle.holds(about_children(finetunejob), self._clock()):

@@ -14,6 +14,7 @@ from finetune_operator.controller.blocked import BlockedJobs, Obstacle
 from finetune_operator.controller.cache import Entry, FineTuneJobs
 from finetune_operator.controller.children import Children
 from finetune_operator.controller.kueue import Kueue
+from finetune_operator.controller.notices import Notices
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.observer import Observer, about_children
 from finetune_operator.controller.profiles import Profiles
@@ -53,9 +54,11 @@ class Reconciler:
         numbers: Numbers,
         trouble_of: Callable[[str], str] = lambda _: "",
         kueue: Kueue | None = None,
+        notices: Notices | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._finetunejobs = finetunejobs
+        self._notices = notices
         self._clock = clock
         self._blocked = blocked
         self._observer = Observer(
@@ -89,6 +92,7 @@ class Reconciler:
         self._note_obstacle(finetunejob, observed, entry)
         computed = compute(finetunejob, observed, now)
         wait = await self._write(finetunejob, observed, computed.status, entry, now)
+        self._tell(key, computed.status)
         of_queue = entry.queue.wait(self._clock()) if entry.queue is not None else None
         return _soonest(wait, of_queue, _next_look(observed, computed, entry.obstacle.wait(self._clock())))
 
@@ -144,6 +148,12 @@ class Reconciler:
             logger.warning("%s: the API server refuses the status: %s", finetunejob.key, api_message(error))
             entry.reports.refused |= observed.reporting
             return 0.0
+
+    def _tell(self, key: Key, status: FineTuneJobStatus) -> None:
+        """Have those told who are to know of an end, as far as that is written."""
+        entry = self._finetunejobs.get(key)
+        if entry is not None and self._notices is not None and status.notifications:
+            self._notices.take_up(self._profiles.read_finetunejob(entry.packed), entry)
 
     def _note_obstacle(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> None:
         """Remember what keeps children from being made, or that nothing does any more."""

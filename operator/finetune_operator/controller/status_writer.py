@@ -18,7 +18,7 @@ from finetune_operator.kube.events import post
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.metrics.lifecycle import record
 from finetune_operator.status.change import Change, compare, to_manifest
-from finetune_operator.status.job_event import job_event
+from finetune_operator.status.job_event import job_event, notification_event
 from finetune_operator.traces.lifecycle import Written
 from finetune_operator.traces.passes import note_status
 
@@ -68,10 +68,10 @@ class StatusWriter:
         if await self._replace(finetunejob, status, entry, in_turn=in_turn) is None:
             return _CONFLICT_SECONDS
         _count(finetunejob, status, now)
-        event = job_event(finetunejob, status, now)
-        if event is not None and not self._events.wait(f"{finetunejob.uid} {event['reason']}"):
-            logger.info("%s: %s: %s", finetunejob.key, status.phase, status.message)
-            await post(self._kube, event)
+        for event in (job_event(finetunejob, status, now), notification_event(finetunejob, status, now)):
+            if event is not None and not self._events.wait(f"{finetunejob.uid} {event['reason']}"):
+                logger.info("%s: %s: %s", finetunejob.key, event["reason"], event["message"])
+                await post(self._kube, event)
         # What is left to do for a job that has ended is done once that is written.
         return 0.0 if status.phase in TERMINAL else None
 

@@ -47,6 +47,12 @@ ROWS: Final[dict[str, list[Panel]]] = {
             stacked=True,
         ),
         Panel(
+            "Attempts to tell of an end, by outcome",
+            "short",
+            {"{{outcome}}": f"sum by (outcome) (increase(finetune_notifications_total{{{_IN}}}[1h]))"},
+            stacked=True,
+        ),
+        Panel(
             "Attempts that ended, by reason",
             "short",
             {"{{reason}}": f"sum by (reason) (increase(finetune_attempts_ended_total{{{_IN}}}[1h]))"},

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from finetune_api.printable import printable
 from finetune_api.report import NOT_COUNTED, FinalReport
+from finetune_api.status import Notification
 from finetune_operator.job.report import Received
 
 _START = timedelta(seconds=5)
@@ -164,6 +165,8 @@ class Observation:
     """The claim of a job that has failed with nothing saved, which was deleted; empty if there was none."""
     preflight: "Observation | None" = None
     """The preflight in a pod of its own, as long as no attempt to train is known."""
+    tried: tuple[Notification, ...] = ()
+    """What attempts to tell of the end came to that the status may not show yet."""
 
     @property
     def passed(self) -> bool:

@@ -128,6 +128,7 @@ def effective_spec(spec: FineTuneJobSpec, settings: ProfileSettings, namespace: 
         update={
             "resources": own.model_copy(update={"gpus": gpus, "cpu": own.cpu or cpu, "memory": own.memory or memory}),
             "run_policy": _run_policy(spec.run_policy, defaults, limits),
+            "notify": [*_not_replaced("notify", defaults.notify, spec.notify), *spec.notify],
             "output": _output(spec.output, defaults, output_size, {"{namespace}": namespace, "{name}": name}),
             "pod": _pod(spec.pod, defaults),
         }
@@ -161,7 +162,7 @@ def _within_sizes(volume: Volume, defaults: Defaults) -> Volume:
     return volume.model_copy(update={"empty_dir": empty_dir})
 
 
-_IDENTITY: Final = {"env": "name", "volumes": "name", "volume_mounts": "mount_path"}
+_IDENTITY: Final = {"env": "name", "volumes": "name", "volume_mounts": "mount_path", "notify": "name"}
 """Of which only one may be in a list."""
 
 

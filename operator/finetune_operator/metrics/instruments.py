@@ -56,6 +56,12 @@ TIME_TO_FIRST_STEP = Histogram(
     buckets=_MINUTES,
     registry=REGISTRY,
 )
+NOTIFICATIONS = Counter(
+    "finetune_notifications",
+    "Attempts to tell of an end (spec.notify), by namespace and outcome: delivered, failed where another follows, given_up where none does.",
+    ["namespace", "outcome"],
+    registry=REGISTRY,
+)
 REPORTS = Counter("finetune_reports", "Reports of training pods, by answer.", ["answer"], registry=REGISTRY)
 RECONCILE = Histogram(
     "finetune_reconcile_seconds",

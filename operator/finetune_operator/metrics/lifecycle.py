@@ -10,6 +10,7 @@ from finetune_operator.metrics.instruments import (
     GPU_SECONDS,
     GPU_SECONDS_LOST,
     JOBS_ENDED,
+    NOTIFICATIONS,
     QUEUE_WAIT,
     STARTUP,
     TIME_TO_FIRST_STEP,
@@ -19,6 +20,7 @@ OTHER = "Other"
 """In place of each reason that the contract does not know: a pod may report any word, and each would be a series of its own."""
 _KNOWN = frozenset(reason.value for reason in Reason)
 _ENDS = ("Succeeded", "Failed")
+_OUTCOMES = {"Delivered": "delivered", "Pending": "failed", "GivenUp": "given_up"}
 
 
 def bounded_reason(reason: str | None) -> str:
@@ -51,6 +53,10 @@ def record(
     GPU_SECONDS_LOST.labels(namespace).inc(max(0, used.lost - earlier_used.lost))
     if _steps(after) and not _steps(before):
         TIME_TO_FIRST_STEP.observe(_seconds(created, now))
+    attempts = {each.target: each.attempts for each in before.notifications}
+    for told in after.notifications:
+        if told.attempts > attempts.get(told.target, 0):
+            NOTIFICATIONS.labels(namespace, _OUTCOMES[told.state]).inc()
 
 
 def _gpu_seconds(status: FineTuneJobStatus) -> GpuSeconds:

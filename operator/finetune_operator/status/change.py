@@ -30,7 +30,7 @@ class Change:
 
 
 _NOTHING = Change(any=False, urgent=False, only_clock=False)
-_TRANSITIONS = ("phase", "observedGeneration", "completionTime", "failure")
+_TRANSITIONS = ("phase", "observedGeneration", "completionTime", "failure", "notifications")
 
 
 def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from finetune_api.report import TrainerState
 from finetune_api.status import Failure, FineTuneJobStatus, LatestCheckpoint, Progress, Provenance, Run, Waiting
-from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.job.workload import InQueue
 from finetune_operator.status.attempts import tracked_attempts, update_attempts
@@ -14,6 +14,7 @@ from finetune_operator.status.change import are_alike
 from finetune_operator.status.conditions import build_conditions
 from finetune_operator.status.merge_reports import merge_reports
 from finetune_operator.status.messages import cut, to_reason
+from finetune_operator.status.notices import announce, take_in
 from finetune_operator.status.phase import decide, invalid_spec
 from finetune_operator.status.stall import mark_stalled
 from finetune_operator.status.unused_claim import without_claim
@@ -64,7 +65,9 @@ def _checked(computed: Computed, before: FineTuneJobStatus) -> Computed:
 def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> Computed:
     if finetunejob.terminal:
         # GitOps tools take an older observedGeneration for work that is still to come.
-        ended = finetunejob.status.model_copy(update={"observed_generation": finetunejob.generation})
+        told = take_in(finetunejob.status.notifications, observed.tried)
+        update = {"observed_generation": finetunejob.generation, "notifications": told}
+        ended = finetunejob.status.model_copy(update=update)
         return Computed(ended if observed.released is None else without_claim(ended, observed.released))
     before = finetunejob.status
     verdict, learned = _judge(finetunejob, observed, now)
@@ -80,6 +83,7 @@ def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> 
             "conditions": build_conditions(verdict, before.conditions, finetunejob.generation, now),
             "completion_time": verdict.ended,
             "failure": _failure(verdict),
+            "notifications": announce(finetunejob, verdict.phase) if verdict.phase in TERMINAL else [],
         }
     )
     return Computed(_with_usage(finetunejob, observed, after, now), verdict.explained, verdict.again)

@@ -1,4 +1,5 @@
-"""The Event that announces a new phase which somebody may wait for, or a new reason why a job waits or is about to stop."""
+"""The Event that announces a new phase which somebody may wait for, or a new reason why a job waits or is about to stop; and the one that
+says who could not be told of the end."""
 
 from datetime import datetime
 from typing import Final
@@ -7,7 +8,7 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, KIND
-from finetune_api.values import format_time
+from finetune_api.values import MAX_MESSAGE, format_time
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import MANAGER
 
@@ -45,6 +46,20 @@ def job_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now: datetime
         return None  # On the way to phases that somebody may wait for.
     told = status.failure.reason if status.failure else status.phase if reason in _ON_ITS_WAY else reason
     trouble = status.failure is not None or reason not in _ON_ITS_WAY | _NO_TROUBLE
+    return _event(finetunejob, "Warning" if trouble else "Normal", told, status.message or status.phase, now)
+
+
+def notification_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now: datetime) -> JsonObject | None:
+    """The Event that says who could not be told of the end, where that is given up by a change to `status`."""
+    before = {each.target for each in finetunejob.status.notifications if each.state == "GivenUp"}
+    lost = [each for each in status.notifications if each.state == "GivenUp" and each.target not in before]
+    if not lost:
+        return None
+    words = "; ".join(f"{each.target} is not told after {each.attempts} attempts: {each.message}" for each in lost)
+    return _event(finetunejob, "Warning", Reason.NOTIFICATION_FAILED, words[:MAX_MESSAGE], now)
+
+
+def _event(finetunejob: FineTuneJob, kind: str, reason: str, message: str, now: datetime) -> JsonObject:
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -59,9 +74,9 @@ def job_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now: datetime
             "name": finetunejob.name,
             "uid": finetunejob.uid,
         },
-        "type": "Warning" if trouble else "Normal",
-        "reason": told,
-        "message": status.message or status.phase,
+        "type": kind,
+        "reason": reason,
+        "message": message,
         "source": {"component": MANAGER},
         "reportingComponent": MANAGER,
         "reportingInstance": MANAGER,

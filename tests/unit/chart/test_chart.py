@@ -8,6 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from finetune_api.notify import SECRET
 from finetune_api.profile import SAFE_LIMITS
 from finetune_operator.generate.files import project_version
 from finetune_operator.job.names import LABEL_JOB_UID
@@ -31,6 +32,22 @@ Json = dict[str, Any]
 Render = Callable[..., dict[str, Json]]
 
 DIGEST = f"sha256:{'01' * 32}"
+PUBLIC: list[Json] = [
+    {
+        "ipBlock": {
+            "cidr": "0.0.0.0/0",
+            "except": [
+                "10.0.0.0/8",
+                "100.64.0.0/10",
+                "127.0.0.0/8",
+                "169.254.0.0/16",
+                "172.16.0.0/12",
+                "192.168.0.0/16",
+            ],
+        }
+    },
+    {"ipBlock": {"cidr": "::/0", "except": ["fc00::/7", "fe80::/10"]}},
+]
 EVERY_VALUE: Json = {
     "fullnameOverride": "tuner",
     "image": {"repository": "registry.example.com/operator", "digest": DIGEST, "tag": "1.2.3", "pullPolicy": "Always"},
@@ -52,6 +69,7 @@ EVERY_VALUE: Json = {
     "rbac": {"profileViewers": ["platform", "tenants"]},
     "reports": {"port": 443, "url": "https://reports.example.com"},
     "traces": {"endpoint": "http://collector.monitoring:4318", "ports": [4317, 4318], "share": 0.1},
+    "notify": {"ports": [443, 3128], "cidrs": ["10.2.0.7/32"]},
     "page": {"enabled": True, "replicas": 2, "reachedFrom": ["ingress"]},
     "log": {"level": "DEBUG", "format": "text"},
     "extraEnv": [{"name": "FINETUNE_OPERATOR_WORKERS", "value": "16"}],
@@ -347,6 +365,7 @@ def test_only_training_pods_reach_the_operator_which_reaches_dns_and_the_api_ser
         "egress": [
             {"to": [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": dns},
             {"ports": [{"port": port, "protocol": "TCP"} for port in (443, 6443)]},
+            {"ports": [{"port": 443, "protocol": "TCP"}], "to": PUBLIC},
         ],
     }
 
@@ -362,12 +381,26 @@ def test_a_network_that_is_known_is_closed_further(render: Render) -> None:
         "from": [{"ipBlock": {"cidr": "10.1.0.0/16"}}, {"ipBlock": {"cidr": "fd00::/8"}}],
         "ports": [{"port": "health", "protocol": "TCP"}],
     }
-    _, collector, api_server = spec["egress"]
+    _, collector, api_server, notified = spec["egress"]
     assert collector == {"ports": [{"port": port, "protocol": "TCP"} for port in (4317, 4318)]}
     assert api_server == {
         "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
         "ports": [{"port": 8443, "protocol": "TCP"}],
     }
+    assert notified == {
+        "to": [*PUBLIC, {"ipBlock": {"cidr": "10.2.0.7/32"}}],
+        "ports": [{"port": port, "protocol": "TCP"} for port in (443, 3128)],
+    }
+
+
+def test_without_notifications_no_secret_of_a_tenant_is_read_and_nobody_else_is_reached(render: Render) -> None:
+    objects = render(notify={"enabled": False}, rbac={"userRoles": False})
+
+    rules = objects["ClusterRole/ft-system:ft-finetune-operator"]["rules"]
+    assert [rule for rule in rules if "secrets" in rule["resources"]] == [
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}
+    ]
+    assert len(objects["NetworkPolicy/ft-finetune-operator"]["spec"]["egress"]) == 2
 
 
 def test_the_page_is_left_out_unless_it_is_asked_for(render: Render) -> None:
@@ -521,6 +554,7 @@ NAMESPACED_RULES = [
     {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "delete", "get", "patch"]},
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+    {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["get"]},
     {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["create", "delete", "get"]},
     {"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "delete", "get"]},

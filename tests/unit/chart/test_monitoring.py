@@ -62,6 +62,7 @@ def series() -> dict[str, set[str]]:
     instruments.JOBS_ENDED.labels("team-a", "Failed", "RowFails").inc(0)
     instruments.ATTEMPTS_ENDED.labels("team-a", "RowFails").inc(0)
     instruments.REPORTS.labels("taken").inc(0)
+    instruments.NOTIFICATIONS.labels("team-a", "delivered").inc(0)
     instruments.KUBE_REQUESTS.labels("get", "jobs", "200").inc(0)
     instruments.GPU_SECONDS.labels("team-a").inc(0)
     instruments.GPU_SECONDS_LOST.labels("team-a").inc(0)

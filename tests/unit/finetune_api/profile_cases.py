@@ -51,6 +51,14 @@ def _allow(**lists: list[str]) -> dict[str, Any]:
     return {"allow": lists}
 
 
+def _webhook(url: str) -> dict[str, Any]:
+    return {"notify": [{"name": "ci", "webhook": {"url": url}}]}
+
+
+def _notify(**lists: list[str]) -> dict[str, Any]:
+    return {"notify": lists}
+
+
 def _limits(**limits: Any) -> dict[str, Any]:
     return {"limits": limits}
 
@@ -293,6 +301,24 @@ CASES: Final = [
         _allow(outputs=["s3://models/{namespace}/*"]),
     ),
     Case("outputs", {"output": {"size": "1Gi"}}, None, _allow(outputs=[])),
+    # Who is told of the end.
+    Case("notify", _webhook("https://hooks.corp.example:8443/x"), None),
+    Case("notify", {"notify": [{"name": "chat", "slack": {}}]}, None, _notify(hosts=[])),
+    Case(
+        "notify hosts",
+        _webhook("https://evil.example/hooks.corp.example"),
+        "spec.notify[].webhook.url evil.example is not allowed; notify.hosts has *.corp.example",
+        _notify(hosts=["*.corp.example"]),
+    ),
+    Case(
+        "notify hosts", _webhook("https://profiles-a.corp.example/"), None, _notify(hosts=["{namespace}.corp.example"])
+    ),
+    Case(
+        "notify http",
+        _webhook("http://hooks.corp.example/x"),
+        "spec.notify[].webhook.url by http hooks.corp.example is not allowed; notify.privateHosts has nothing",
+    ),
+    Case("notify http", _webhook("http://hooks.monitoring.svc/x"), None, _notify(privateHosts=["*.svc"])),
     # Limits.
     Case("gpus", {"resources": {"gpus": 8}}, None, _limits(gpus=8)),
     Case("gpus", {"resources": {"gpus": 9}}, "spec.resources.gpus 9 is too much; limits.gpus is 8", _limits(gpus=8)),

@@ -17,6 +17,7 @@ _EXAMPLES: Final = {
     "must be the name of a Kubernetes object": ["a", "a.b-c", "0"],
     "must be the name of a controller": ["finetune.dev/finetunejob-controller", "a.b-c/d", "a/B/c"],
     "must be a text of letters": ["2", "a.b:c+d", "2026-11-28"],
+    "must be https://host/path": ["https://a", "http://a.b:80/c?d", "https://a/%23"],
     "must be a Kubernetes quantity": ["4", "500m", "16Gi", ".5", "1.", "1e3", 4, 0],
 }
 _STRINGS: Final = [

@@ -124,6 +124,17 @@ def test_what_may_change_is_checked_where_it_changes(limit: int, taken: bool) ->
     )
 
 
+def test_who_is_told_is_checked_where_it_changes_also_of_a_job_that_runs() -> None:
+    targets = [{"name": "ci", "webhook": {"url": f"https://{host}/"}} for host in ("a.example", "b.example")]
+    before, same, other = (job_object("profiles-a", {"notify": [targets[which]]}) for which in (0, 0, 1))
+    profile = profile_object("default", {"notify": {"hosts": ["c.example"]}})
+
+    said = by_the_policy(other, profile, before=before)
+
+    assert by_the_policy(same, profile, before=before) is None
+    assert said == ("profile default: spec.notify[].webhook.url b.example is not allowed; notify.hosts has c.example")
+
+
 def test_a_job_that_has_begun_keeps_its_profile_whatever_its_namespace_is_labelled_with_later() -> None:
     begun = {"status": {"profile": {"name": "default"}}}
     before, after = (job_object("profiles-a", {"runPolicy": {"backoffLimit": number}}, **begun) for number in (0, 9))

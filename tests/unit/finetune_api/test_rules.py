@@ -213,7 +213,11 @@ def test_each_rule_about_a_change_is_tried() -> None:
     assert set(ON_CHANGES) == shapes | {_PROFILE_STAYS, _CONTROLLER_STAYS, _TOKEN_STAYS, _REPOSITORY}
 
 
-@pytest.mark.parametrize("change", [{"suspend": True}, {"runPolicy": {"backoffLimit": 0}}], ids=str)
+@pytest.mark.parametrize(
+    "change",
+    [{"suspend": True}, {"runPolicy": {"backoffLimit": 0}}, {"notify": [{"name": "chat", "slack": {}}]}],
+    ids=str,
+)
 def test_suspend_and_run_policy_may_change(change: dict[str, Any]) -> None:
     assert refusals({**BASE, **change}, before=BASE) == []
 

@@ -48,6 +48,10 @@ def _merged(old: Any, new: Any) -> Any:
     return new
 
 
+def _webhook(**fields: Any) -> Change:
+    return {"notify": [{"name": "a", "webhook": fields}]}
+
+
 _SOURCE = "must be a Hugging Face Hub id (org/name)"
 _OUTPUT = "must be pvc://claim/path, s3://"
 _NAME = "must be the name of a Kubernetes object"
@@ -377,6 +381,30 @@ WRONG: Final = (
         {"dataset": {"format": "text"}},
         "format is for causal-lm",
         {"task": "causal-lm", "dataset": {"format": "text"}},
+    ),
+    WrongSpec({"notify": [{"name": "a"}]}, "needs exactly one of webhook and slack", {"notify": [{"name": "a", "slack": {}}]}),
+    WrongSpec(_webhook(), "needs exactly one of url and urlSecretKey", _webhook(urlSecretKey="url")),
+    WrongSpec(
+        _webhook(url="https://a/b", urlSecretKey="url"), "needs exactly one of url and urlSecretKey", _webhook(url="https://a/b")
+    ),
+    WrongSpec(
+        {"notify": [{"name": "a", "slack": {}}, {"name": "a", "slack": {}}]},
+        "must have different names",
+        {"notify": [{"name": "a", "slack": {}}, {"name": "b", "slack": {}}]},
+    ),
+    *(
+        WrongSpec(_webhook(url=wrong), "must be https://host/path", _webhook(url=right))
+        for wrong, right in (
+            ("ftp://a/b", "http://a/b"),
+            ("https://user:word@a/b", "https://a/user:word@b"),
+            ("https://A/b", "https://a/B"),
+            ("https://a?b", "https://a/?b"),
+            ("https://a/b#c", "https://a/b%23c"),
+            ("https://[::1]/b", "https://127.0.0.1:8443/b"),
+            ("https://a.", "https://a.b"),
+            ("https://a/b c", "https://a/b+c"),
+            ("https://a/\u00fc", "https://a/%C3%BC"),
+        )
     ),
     *(
         WrongSpec(

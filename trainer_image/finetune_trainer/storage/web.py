@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from finetune_api.addresses import is_public
 from finetune_api.reasons import Reason
 from finetune_api.report import ENV_PRIVATE_ADDRESSES
 from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error
@@ -31,10 +32,6 @@ _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
 _CHUNK_BYTES = 2**20
 _REDIRECTS = (301, 302, 303, 307, 308)
 _URL = "/?:@!$&'()*+,;=%~-._[]"
-_EMBEDDING = ipaddress.ip_network("64:ff9b::/96")
-"""Addresses of NAT64 end in one of IPv4."""
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class WebFile:
@@ -190,22 +187,6 @@ def _is_allowed(address: object) -> bool:
     if os.environ.get(ENV_PRIVATE_ADDRESSES) == "allow":
         return True
     return is_public(ipaddress.ip_address(str(address).partition("%")[0]))
-
-
-def is_public(address: Address) -> bool:
-    """Whether an address is one of the public internet: not private, loopback, link-local, multicast, shared or reserved.
-
-    What stands for an address of IPv4 is as public as that one.
-    """
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
-        if address in _EMBEDDING:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner:
-            return is_public(inner)
-        if address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved and not address.is_unspecified
 
 
 def _refused(uri: str, why: str) -> TrainerError:

@@ -55,7 +55,16 @@ def test_a_job_that_nobody_has_seen_is_its_head() -> None:
 
 
 def test_a_card_has_a_line_for_each_part_that_there_is() -> None:
-    failed = job(phase="Failed", warnings=[{"reason": "ShortRows", "message": "3 rows are empty"}])
+    told = {"attempts": 3, "message": "it answers 503"}
+    failed = job(
+        phase="Failed",
+        warnings=[{"reason": "ShortRows", "message": "3 rows are empty"}],
+        notifications=[
+            {"target": "chat", "state": "Delivered", "attempts": 2},
+            {"target": "ci", "nextAttemptTime": "2026-11-28T13:00:00Z", **told},
+            {"target": "pager", "state": "GivenUp", **told},
+        ],
+    )
     explanation = Explanation(
         name="stars",
         phase="Failed",
@@ -74,6 +83,8 @@ def test_a_card_has_a_line_for_each_part_that_there_is() -> None:
         "what to do     name one that is there",
         "since          2026-11-28T10:00:00Z, 2h ago",
         "warning        ShortRows: 3 rows are empty",
+        "not told       ci: it answers 503 (3 attempts, again at 2026-11-28T13:00:00Z)",
+        "not told       pager: it answers 503 (3 attempts, given up)",
     ]
 
 

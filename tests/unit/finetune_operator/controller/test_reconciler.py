@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -27,13 +27,15 @@ from tests.unit.finetune_operator.samples import (
     terminated,
 )
 
+from finetune_api.notify import NotifyTarget
 from finetune_api.profile import OPEN, Cache, FineTuneProfileSpec
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.notices import Notices
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
-from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.finetunejob import FineTuneJob, Key
 from finetune_operator.job.names import AUTHORITY, ISOLATION, LABEL_JOB_UID, cache_claim_name
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import (
@@ -48,6 +50,7 @@ from finetune_operator.kube.client import (
     SERVICES,
 )
 from finetune_operator.kube.informer import Informer
+from finetune_operator.status.notices import Answer
 from finetune_operator.traces.passes import Pass, under_way
 
 KEY = Key("team-a", "yelp")
@@ -87,6 +90,11 @@ class World:
     """What the clock shows, in seconds."""
     month_used: int = 0
     """GPU-seconds that the namespace has used this month."""
+    told: list[tuple[str, str]] = field(default_factory=list)
+    """Phase and target of each attempt to tell somebody of an end."""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """What an attempt comes to, by target; delivered if it is not here."""
+    notices: Notices = field(init=False)
 
     async def see(self) -> None:
         """All caches come up to date."""
@@ -103,6 +111,12 @@ class World:
         for (plural, _), raw in list(self.api.objects.items()):
             if plural == FINETUNEJOBS.plural:
                 self.finetunejobs.update(raw)
+
+    async def tell(self, finetunejob: FineTuneJob, target: NotifyTarget) -> Answer:
+        """One attempt."""
+        self.told.append((str(finetunejob.status.phase), target.name))
+        await asyncio.sleep(0)
+        return self.answers.get(target.name, Answer(delivered=True))
 
     async def reconcile(self) -> float | None:
         return await self.reconciler.reconcile(KEY)
@@ -133,25 +147,34 @@ def world() -> World:
         finetunejobs.retry(key)
 
     blocked = BlockedJobs(retry)
+    profiles = Profiles(
+        api,
+        informer(PROFILES),
+        built_in=OPEN,
+        keys=lambda: [PROOF_KEY],
+        used=lambda namespace: world.month_used,
+        clock=lambda: world.time,
+    )
+    notices = Notices(
+        finetunejobs,
+        read=lambda entry: profiles.read_finetunejob(entry.packed),
+        send=lambda finetunejob, target: world.tell(finetunejob, target),
+        on_tried=lambda key: world.woken.append(key),
+    )
     reconciler = Reconciler(
         api,
         finetunejobs=finetunejobs,
         jobs=jobs,
         pods=pods,
-        profiles=Profiles(
-            api,
-            informer(PROFILES),
-            built_in=OPEN,
-            keys=lambda: [PROOF_KEY],
-            used=lambda namespace: world.month_used,
-            clock=lambda: world.time,
-        ),
+        profiles=profiles,
         pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", world.ca),
         blocked=blocked,
         numbers=Numbers(per_second=1000, interval=60, clock=lambda: world.time),
+        notices=notices,
         clock=lambda: world.time,
     )
     world = World(api, finetunejobs, jobs, pods, reconciler, blocked, woken)
+    world.notices = notices
     api.put(FINETUNEJOBS, finetunejob(settled()))
     return world
 

@@ -128,7 +128,7 @@ def test_the_job_keeps_name_generation_and_settings_and_their_digest_tells_a_cha
                 }
             ),
             Reason.INVALID_PROFILE,
-            "FineTuneProfile gpus has 19919 characters beside allow, and at most 16384 fit",
+            "FineTuneProfile gpus has 19974 characters beside allow, and at most 16384 fit",
             False,
         ),
     ],

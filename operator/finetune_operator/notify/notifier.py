@@ -1,0 +1,114 @@
+"""One attempt to tell somebody: the Secret read, the URL held to the profile, the event signed and sent. Nothing of the Secret is kept."""
+
+import base64
+import json
+import re
+import ssl
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+
+from kubernetes.aio.client.exceptions import ForbiddenException
+
+from finetune_api.base import JsonObject
+from finetune_api.notify import SECRET, URL_PATTERN, NotifyTarget, host_of
+from finetune_api.profile_rules import is_meant
+from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.kube import server_time
+from finetune_operator.kube.client import SECRETS, Kube
+from finetune_operator.notify.event import CONTENT_TYPE, cloud_event, event_id, slack_message
+from finetune_operator.notify.post import Poster
+from finetune_operator.notify.signature import read_keys, signature_headers
+from finetune_operator.status.notices import Answer
+
+
+class _NotSent(Exception):
+    """Why an attempt ends before anything is sent, in words that hold nothing of a Secret."""
+
+
+class Notifier:
+    """Makes attempts, with the requests to the API at the cost of the job's namespace."""
+
+    def __init__(self, kube: Kube, poster: Poster, now: Callable[[], datetime] = server_time.now) -> None:
+        self._kube = kube
+        self._poster = poster
+        self._now = now
+
+    async def send(self, finetunejob: FineTuneJob, target: NotifyTarget) -> Answer:
+        """Make one attempt. Raises API_FAILURES."""
+        try:
+            secret = await self._secret(finetunejob.namespace)
+            url, body, headers = self._request(finetunejob, target, secret)
+            private = _private(finetunejob, target, url)
+        except _NotSent as problem:
+            return Answer(message=str(problem))
+        return await self._poster.post(url, body, headers, private=private, tls=_tls())
+
+    async def _secret(self, namespace: str) -> JsonObject:
+        try:
+            secret = await self._kube.get(SECRETS, namespace, SECRET)
+        except ForbiddenException:
+            raise _NotSent(f"the operator may not read the Secret {SECRET} here (the chart's notify.enabled)") from None
+        if secret is None:
+            raise _NotSent(f"there is no Secret {SECRET} in the namespace")
+        return secret
+
+    def _request(
+        self, finetunejob: FineTuneJob, target: NotifyTarget, secret: JsonObject
+    ) -> tuple[str, bytes, dict[str, str]]:
+        """URL, body and headers."""
+        if target.webhook is None:
+            key = target.slack.url_secret_key if target.slack else ""
+            return _url_in(secret, key), _json(slack_message(finetunejob)), {"Content-Type": "application/json"}
+        webhook, body = target.webhook, _json(cloud_event(finetunejob))
+        url = webhook.url or _url_in(secret, webhook.url_secret_key or "")
+        try:
+            keys = read_keys(_value(secret, webhook.signing_secret_key))
+        except ValueError as error:
+            raise _NotSent(f"key {webhook.signing_secret_key} of the Secret {SECRET} {error}") from None
+        signed = signature_headers(event_id(finetunejob), self._now(), body, keys)
+        return url, body, {"Content-Type": CONTENT_TYPE, **signed}
+
+
+def _json(content: JsonObject) -> bytes:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def _value(secret: JsonObject, key: str) -> str:
+    """The value of a key. Raises _NotSent."""
+    try:
+        return base64.b64decode(secret["data"][key]).decode().strip()
+    except (KeyError, TypeError):
+        raise _NotSent(f"the Secret {SECRET} has no key {key}") from None
+    except ValueError:
+        raise _NotSent(f"key {key} of the Secret {SECRET} is no text") from None
+
+
+def _url_in(secret: JsonObject, key: str) -> str:
+    url = _value(secret, key)
+    if not re.fullmatch(URL_PATTERN, url):
+        raise _NotSent(f"key {key} of the Secret {SECRET} holds no URL such as https://host/path")
+    return url
+
+
+def _private(finetunejob: FineTuneJob, target: NotifyTarget, url: str) -> bool:
+    """Whether the URL's host may be at a private address. Raises _NotSent where the profile lets nothing be sent there.
+
+    Held to what the job keeps of its profile: `spec.notify` may have changed since, and a Secret is seen here first.
+    """
+    if finetunejob.kept is None:
+        raise _NotSent("the job's profile is not known any more, by which it would be allowed")
+    rules, host = finetunejob.kept.notify, host_of(url)
+    of_profile = target in finetunejob.kept.defaults.notify and target.webhook is not None and bool(target.webhook.url)
+    if not of_profile and not is_meant(host, rules.hosts, finetunejob.namespace, finetunejob.name):
+        raise _NotSent("its host is not one of the profile's notify.hosts")
+    private = is_meant(host, rules.private_hosts, finetunejob.namespace, finetunejob.name)
+    if url.startswith("http:") and not private:
+        raise _NotSent("its URL begins with http://, which is for hosts of the profile's notify.privateHosts alone")
+    return private
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The authorities of the operator's image, or of SSL_CERT_FILE."""
+    return ssl.create_default_context()
