@@ -1,6 +1,6 @@
 """`make bench-operator`: what FineTuneJobs cost in time, requests, CPU and memory, as they come, run and report.
 
-Four parts, each on a fresh control plane and in about three minutes; `--only burst` is one of them.
+Four parts, each on a fresh control plane and in about three minutes, `crowd` in up to fifteen; `--only burst` is one of them.
 
 - burst: how fast FineTuneJobs get their Jobs, beside a bare Kopf handler that does two requests a job.
 - crowd: memory of thousands of jobs with Jobs and pods, a new job beside them, and a restart.
@@ -97,7 +97,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--lives", type=int, default=20 if real else 5, help="jobs of which the whole life is counted")
     parser.add_argument("--bucket", action="store_true", help="jobs that write to a bucket, so that none needs a claim")
     parser.add_argument("--crowd", type=int, default=10_000 if real else 200, help="jobs of `crowd`")
-    parser.add_argument("--seconds", type=float, default=150, help="for so long they come at the most")
+    parser.add_argument("--seconds", type=float, default=600, help="for so long their Jobs and pods are waited for")
     parser.add_argument("--running", type=int, default=1000 if real else 40, help="pods of `reports`")
     parser.add_argument("--report-seconds", type=float, default=45, help="for so long they are measured")
     parser.add_argument("--json", type=Path, help="a file for all figures of `burst`")
@@ -145,7 +145,8 @@ async def _restart(process: Process, figures: Figures) -> None:
 
 
 async def _lives(process: Process, load: Load, lives: int, figures: Figures) -> None:
-    await asyncio.sleep(5)
+    # It still writes what the restart and the jobs before it brought about.
+    await process.rest(longest=120)
     requests, idle = await process.requests(), time.perf_counter()
     await asyncio.sleep(15)
     seconds, background = time.perf_counter() - idle, await process.requests() - requests

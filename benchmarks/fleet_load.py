@@ -22,6 +22,8 @@ Json = dict[str, Any]
 EXAMPLE = Path(__file__).parent.parent / "examples" / "quickstart.yaml"
 _AT_ONCE = 16
 """Connections that apply."""
+_APART = "apart"
+"""Namespace of jobs that come beside those of all others."""
 _PATIENCE = 1800.0
 _RUNS_SECONDS = 4.0
 """For so long each a pod waits, is created, and runs."""
@@ -70,7 +72,7 @@ class Load:
         self._session = aiohttp.ClientSession(
             settings.host, headers=headers, connector=aiohttp.TCPConnector(ssl=trusted, limit=2 * _AT_ONCE)
         )
-        for name in self.namespaces:
+        for name in (*self.namespaces, _APART):
             await self.send("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         self._watch = asyncio.create_task(self._keep_watching())
         return self
@@ -87,20 +89,21 @@ class Load:
         await self._wait_for(names)
         return max(self._arrived[name] for name in names) - begun
 
-    async def grow(self, jobs: int, seconds: float) -> int:
-        """As many jobs as the API server takes in these seconds, `jobs` at the most. Return how many have a Job within another half minute."""
-        end, left = time.perf_counter() + seconds, iter(range(jobs))
+    async def grow(self, jobs: int) -> list[str]:
+        """As many jobs as the API server takes, one after the other on each connection. Return their names."""
+        left = iter(range(jobs))
         names: list[str] = []
 
         async def one() -> None:
-            for _ in left:
-                names.append(await self._apply())
-                if time.perf_counter() > end:
-                    break
+            names.extend([await self._apply() for _ in left])
 
         await asyncio.gather(*(one() for _ in range(_AT_ONCE)))
+        return names
+
+    async def have_jobs(self, names: list[str], seconds: float) -> int:
+        """Wait until each of these has its Job, for so long at the most. Return how many have."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(seconds):
                 await self._wait_for(names)
         return sum(name in self._arrived for name in names)
 
@@ -109,14 +112,15 @@ class Load:
         page = await self.send("GET", path, query={"limit": "1"})
         return len(page["items"]) + int(page["metadata"].get("remainingItemCount") or 0)
 
-    async def paced(self, jobs: int, rate: float) -> list[float]:
-        """So many a second. Return the seconds of each from the apply to its Job."""
+    async def paced(self, jobs: int, rate: float, *, apart: bool = False) -> list[float]:
+        """So many a second, all the others' namespaces or `apart` from them in one of their own. Return the seconds of each from
+        the apply to its Job."""
         begun = time.perf_counter()
 
         async def one(number: int) -> tuple[str, float]:
             await asyncio.sleep(max(0.0, begun + number / rate - time.perf_counter()))
             applied = time.perf_counter()
-            return await self._apply(), applied
+            return await self._apply(_APART if apart else None), applied
 
         made = await asyncio.gather(*(one(number) for number in range(jobs)))
         await self._wait_for([name for name, _ in made])
@@ -153,9 +157,9 @@ class Load:
 
         return [asyncio.create_task(one()) for _ in range(jobs)]
 
-    async def _apply(self) -> str:
+    async def _apply(self, space: str | None = None) -> str:
         number = next(self._numbers)
-        space, name = self.namespaces[number % len(self.namespaces)], f"job-{number}"
+        space, name = space or self.namespaces[number % len(self.namespaces)], f"job-{number}"
         body = {**self._example, "metadata": {"name": name}}
         await self.send("POST", f"/apis/{GROUP}/{VERSION}/namespaces/{space}/{PLURAL}", body)
         return f"{space}/{name}"

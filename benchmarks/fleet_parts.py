@@ -32,17 +32,28 @@ async def print_crowd(jobs: int, seconds: float) -> None:
         with Operator(cluster, folder) as operator:
             _line("start without jobs until ready, s", await operator.start())
             await load.burst(10)
+            await load.paced(1, rate=1, apart=True)
             await asyncio.sleep(3)
-            before = operator.memory
-            there = await load.grow(jobs, seconds)
-            await asyncio.sleep(_SETTLE_SECONDS)
+            before, begun = operator.memory, time.perf_counter()
+            names = await load.grow(jobs)
+            _print_waits("a new job of another namespace, while they begin", await load.paced(_NEW_JOBS, 2, apart=True))
+            there = await load.have_jobs(names, seconds)
+            _line("Jobs a second", there / (time.perf_counter() - begun))
+            await _wait_for_pods(load, there, seconds)
+            await operator.rest(longest=seconds)
             counts = {kind: await load.count(path) for kind, path in _COLLECTIONS.items()}
             print("there are " + ", ".join(f"{count:,} {kind}" for kind, count in counts.items()))
             _line("memory of the operator, MB", operator.memory / 1e6)
             _line("that is a job, KB", (operator.memory - before) / 1000 / there)
-            _line("cores of the operator while nothing happens", await _cores(operator, _IDLE_SECONDS))
-            _print_waits("a new job beside them", await load.paced(_NEW_JOBS, rate=2))
+            _line("cores of the operator while nothing happens", await operator.cores(_IDLE_SECONDS))
+            _print_waits("a new job beside them", await load.paced(_NEW_JOBS, 2))
             await _print_restart(operator, sum(counts.values()))
+
+
+async def _wait_for_pods(load: Load, pods: int, seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while await load.count(_COLLECTIONS["pods"]) < pods and time.perf_counter() < end:
+        await asyncio.sleep(5)
 
 
 async def _print_restart(operator: Operator, objects: int) -> None:
@@ -122,12 +133,6 @@ async def _burst(operators: Sequence[Operator], load: Load, jobs: int) -> float:
     for place, seconds in enumerate(used):
         _line(f"  CPU of number {place} a job of all, ms", 1000 * seconds / jobs)
     return rate
-
-
-async def _cores(operator: Operator, seconds: float) -> float:
-    before = operator.cpu
-    await asyncio.sleep(seconds)
-    return (operator.cpu - before) / seconds
 
 
 def _print_waits(name: str, waits: Sequence[float]) -> None:

@@ -28,6 +28,9 @@ from devcluster.cluster import Cluster
 ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).parent
 _START_SECONDS = 300.0
+_REST_SECONDS = 4.0
+_RESTING_CORES = 0.05
+"""What the watches, the Lease and the probes take at rest is less."""
 
 
 @contextlib.asynccontextmanager
@@ -124,6 +127,18 @@ class Process(ABC):
     def memory(self) -> int:
         """Bytes."""
         return int(self.usage.memory_info().rss)
+
+    async def rest(self, longest: float) -> None:
+        """Wait until it has nothing to do any more, for so many seconds at the most."""
+        end = time.perf_counter() + longest
+        while await self.cores(_REST_SECONDS) > _RESTING_CORES and time.perf_counter() < end:
+            pass
+
+    async def cores(self, seconds: float) -> float:
+        """How many processors it takes in the next seconds."""
+        begun, before = time.perf_counter(), self.cpu
+        await asyncio.sleep(seconds)
+        return (self.cpu - before) / (time.perf_counter() - begun)
 
     async def requests(self) -> Counter[str]:
         """How many it has sent, by verb and resource."""
