@@ -61,4 +61,7 @@ class Printable:
         return core_schema.no_info_before_validator_function(self._convert, handler(source))
 
     def _convert(self, value: Any) -> Any:
-        return printable(value, lines=self.lines) if isinstance(value, str) else value
+        # A report has hundreds of names, and nearly all are plain.
+        if not isinstance(value, str) or (value.isascii() and value.isprintable()):
+            return value
+        return printable(value, lines=self.lines)

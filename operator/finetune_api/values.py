@@ -59,7 +59,7 @@ def _at_most_a_century(seconds: object) -> object:
 
 Time: TypeAlias = Annotated[datetime, AfterValidator(_sane), PlainSerializer(format_time, return_type=str)]
 Seconds: TypeAlias = Annotated[int, Field(ge=0, le=MAX_SECONDS), BeforeValidator(_at_most_a_century)]
-Decimal: TypeAlias = Annotated[str, AfterValidator(_number), Field(max_length=32)]
+Decimal: TypeAlias = Annotated[str, Field(max_length=32), AfterValidator(_number)]
 Uri: TypeAlias = Annotated[str, Field(max_length=1024), Printable()]
 ReasonText: TypeAlias = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9]*)$")]
 Message: TypeAlias = Annotated[str, Field(max_length=MAX_MESSAGE), Printable()]

@@ -9,7 +9,9 @@ from finetune_api.status import FineTuneJobStatus
 
 def are_alike(one: FineTuneJobStatus, other: FineTuneJobStatus) -> bool:
     """Whether two statuses are the same where they are written."""
-    return one == other or to_manifest(one) == to_manifest(other)
+    # The progress first: it is small, and differs whenever a pod has reported.
+    progress = [each.progress and each.progress.to_wire() for each in (one, other)]
+    return progress[0] == progress[1] and (one == other or to_manifest(one) == to_manifest(other))
 
 
 def to_manifest(status: FineTuneJobStatus) -> JsonObject:

@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 _OURS = (Reason.REPORT_NOT_UNDERSTOOD, Reason.OUTSIDE_OUTPUT)
 """Warnings that the operator gives, and no trainer."""
 
+_IN_STATUS = TrainerState.model_fields.keys() & FineTuneJobStatus.model_fields.keys()
+"""What the status holds of a trainer's state, of the same types."""
+
 _METRICS_OF_A_ROW = 8
 """Metrics kept of one evaluation or checkpoint, so that the whole object stays small."""
 
@@ -49,7 +52,7 @@ def merge_reports(
         output: URI of the job's output, below which all that it makes lies.
         keep: Number of newest checkpoints that the trainer keeps.
     """
-    known = TrainerState.model_validate(previous.model_dump(exclude_none=True))
+    known = TrainerState.model_construct(**{name: getattr(previous, name) for name in _IN_STATUS})
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
     heard = {attempt.pod for attempt in previous.attempts if attempt.last_step is not None}
     foreign: list[str] = []
