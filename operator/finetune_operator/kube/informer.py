@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class Informer:
-    """Objects by (namespace, name). `on_change` is called with each one that was added, changed or deleted.
+    """Objects by (namespace, name). `on_change` is called with each one that was added or deleted, or of which something has changed that is kept.
 
     `namespaces` have a watch each, all of them one together if it is empty. One that may not be read keeps none of the others back.
 
@@ -271,8 +271,11 @@ class Informer:
         if raw is None:
             self._let_go(event["object"]["metadata"])
         elif event["type"] in ("ADDED", "MODIFIED"):
+            known = self._objects.get(_key(raw))
             self._store(raw)
-            self._tell(raw)
+            # A Job's controller writes much that nobody here reads.
+            if known is None or _content(known) != _content(raw):
+                self._tell(raw)
         elif _key(raw) in self._objects:
             self._drop(_key(raw))
             if self._keep_deleted(unpack(raw)):
@@ -358,6 +361,12 @@ def _key(raw: JsonObject) -> tuple[str, str]:
 
 def _version(raw: JsonObject) -> int:
     return int(raw["metadata"]["resourceVersion"])
+
+
+def _content(packed: JsonObject) -> JsonObject:
+    """What is kept of an object, whatever its version."""
+    raw = unpack(packed)
+    return {**raw, "metadata": {**raw["metadata"], "resourceVersion": None}}
 
 
 def _is_in(key: tuple[str, str], namespace: str | None) -> bool:

@@ -202,8 +202,20 @@ async def test_a_list_of_the_past_takes_nothing_back_that_a_watch_has_brought() 
     assert (known, len(told)) == ([True, False, True], 5)
 
 
+async def test_a_change_of_what_is_not_kept_is_no_news_but_another_version() -> None:
+    changes = [an_object("one", 11), an_object("one", 12, phase="Running"), an_object("one", 13, phase="Running")]
+    server = Server([[an_object("one", 5)]], [[event("MODIFIED", each) for each in changes], []])
+    async with watching(server) as (informer, told):
+        await until(lambda: len(server.asked) == 3)
+        newest = informer.get("ns", "one")
+
+    assert told == ["one", "one"]
+    assert newest is not None
+    assert newest["metadata"]["resourceVersion"] == "13"
+
+
 async def test_a_watch_that_was_cut_goes_on_from_where_it_was_without_a_list() -> None:
-    cut = [event("MODIFIED", an_object("one", 11)), "cut"]
+    cut = [event("MODIFIED", an_object("one", 11, phase="Running")), "cut"]
     server = Server([[an_object("one", 5)]], [cut, [event("ADDED", an_object("two", 12))], []])
     async with watching(server) as (_, told):
         await until(lambda: len(server.asked) == 4)
