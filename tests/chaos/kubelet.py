@@ -17,7 +17,7 @@ from typing import Any, Final
 from urllib3.exceptions import HTTPError
 
 from devcluster.testing.api import MERGE, Api
-from finetune_api.report import AUDIENCE, ENV_CA_CERT, ENV_SERVER_URL
+from finetune_api.report import AUDIENCE, ENV_CA_CERT, ENV_SERVER_URL, ExitCode
 from finetune_trainer.progress.endpoint import Endpoint, Refused
 
 NODE: Final = "chaos"
@@ -49,7 +49,8 @@ class _Run:
 
 @dataclass
 class Kubelet:
-    """Runs the pods of one namespace until `stop`. A job whose name ends in `-resumes` fails once, half way."""
+    """Runs the pods of one namespace until `stop`. A job whose name ends in `-resumes` fails once, half way, and one in `-empty` at
+    once, for its data, with nothing saved."""
 
     api: Api
     namespace: str
@@ -64,6 +65,8 @@ class Kubelet:
     _ended: set[str] = field(default_factory=set)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _reporting: threading.Lock = field(default_factory=threading.Lock)
+    future: dict[str, Any] = field(default_factory=dict)
+    """What its trainers report besides, of which this operator knows nothing."""
     uids: dict[str, set[str]] = field(default_factory=dict)
     """The uids of all pods that ever trained, by the uid of their FineTuneJob."""
     answers: Counter[int] = field(default_factory=Counter)
@@ -159,7 +162,10 @@ class Kubelet:
             self.uids.setdefault(job, set()).add(uid)
         begun = self._saved.get(job, 0)
         last = 0 if checks else self.steps // 2 if fails else self.steps
-        self._runs[uid] = _Run(pod, begun, last, 1 if fails else 0, begun, endpoint, time.monotonic())
+        code = 1 if fails else 0
+        if labels["finetune.dev/job-name"].endswith("-empty"):
+            last, code = 0, int(ExitCode.DATA)
+        self._runs[uid] = _Run(pod, begun, last, code, begun, endpoint, time.monotonic())
         self._status(pod, "Running", {"running": {"startedAt": _now()}})
 
     def _mount(self, uid: str, pod: dict[str, Any]) -> Endpoint:
@@ -197,6 +203,7 @@ class Kubelet:
             "metrics": [{"name": "loss", "value": f"{1 / (1 + run.step):.4f}"}],
             "checkpoints": [{"step": saved, "uri": f"{uri}/checkpoints/step-{saved:06}"}] if saved else [],
             "resumedFromStep": run.resumed_from,
+            **self.future,
         }
 
     def _output(self, pod: dict[str, Any]) -> str:
@@ -235,6 +242,8 @@ class Kubelet:
             final["model"] = {"uri": f"{self._output(run.pod)}/model"}
         elif code == 1:
             final["failure"] = {"reason": "InternalError", "message": "the test wanted it"}
+        elif code == ExitCode.DATA:
+            final |= {"outputEmpty": True, "failure": {"reason": "ColumnNotFound", "message": "no column x"}}
         ended = {"exitCode": code, "reason": "Completed" if code == 0 else "Error", "message": json.dumps(final)}
         times = {"startedAt": _now(), "finishedAt": _now()}
         self._status(run.pod, "Succeeded" if code == 0 else "Failed", {"terminated": {**ended, **times}})

@@ -5,6 +5,8 @@ The way of Sieve (https://github.com/sieve-project/sieve): a controller's bugs a
 
 import threading
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.chaos.fixtures import Scene, chaos_job
@@ -39,7 +41,11 @@ class Killer:
 
     def run(self, *names: str) -> None:
         """Start the operator again whenever it was killed, until all these jobs have ended."""
-        while not self._scene.have_ended(*names):
+        self.run_until(lambda: self._scene.have_ended(*names))
+
+    def run_until(self, is_over: Callable[[], bool]) -> None:
+        """The same until something else."""
+        while not is_over():
             if self._killed.wait(0.2):
                 self._scene.operator.wait()
                 self._killed.clear()
@@ -66,4 +72,35 @@ def test_an_operator_that_is_killed_after_a_write_goes_on_from_there(
     assert {name: stage.space.status(name)["phase"] for name in due} == dict.fromkeys(due, "Succeeded")
     assert stage.history.violations() == []
     assert {name: stage.attempts(name) for name in due} == {key: [(1, 1, 0), (2, 0, 20)] for key in due}
+    assert stage.deleted(*due) == []
+
+
+def is_without_output(job: dict[str, Any]) -> bool:
+    """Whether the status says that there is none any more."""
+    return "output" not in job.get("status", {}).get("run", {"output": ""})
+
+
+@pytest.mark.parametrize(
+    "every", [pytest.param(1, marks=pytest.mark.chaos), pytest.param(5, marks=pytest.mark.slow)], ids=["each", "some"]
+)
+def test_one_that_is_killed_while_a_job_fails_with_nothing_saved_keeps_its_claim_until_the_end_is_written(
+    stage: Scene, every: int
+) -> None:
+    due = {f"crash-{number:02}-empty": number for number in range(1, WRITES + 1, every)}
+    killer = Killer(stage, due)
+    stage.proxy.plan = killer.plan
+    stage.space.apply(*map(chaos_job, due))
+
+    killer.run_until(lambda: all("output" not in stage.space.status(name).get("run", {"output": ""}) for name in due))
+    versions = [each for found in stage.history.versions.values() for each in found]
+    # A real API server keeps a claim until the last pod has gone that names it, ended ones included.
+    left = [raw for raw in stage.space.list("pvc") if "deletionTimestamp" not in raw["metadata"]]
+
+    assert killer.due.keys() != due.keys()
+    assert {name: stage.space.status(name)["failure"]["reason"] for name in due} == dict.fromkeys(due, "ColumnNotFound")
+    assert left == []
+    assert [
+        each["status"] for each in versions if is_without_output(each) and each["status"]["phase"] != "Failed"
+    ] == []
+    assert stage.history.violations() == []
     assert stage.deleted(*due) == []

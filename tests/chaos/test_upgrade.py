@@ -1,4 +1,4 @@
-"""Jobs that operators of before have left behind, running: today's goes on with them, and replaces nothing.
+"""Jobs that operators of before, or of later, have left behind, running: today's goes on with them, and replaces nothing.
 
 `recorded/` has FineTuneJobs and their children as the API server held them under two operators of before, of three jobs each: one that
 trains, one that waits for a node, and one that is suspended. Of what differs from cluster to cluster there are names in angle brackets.
@@ -7,12 +7,14 @@ trains, one that waits for a node, and one that is suspended. Of what differs fr
 import base64
 import hmac
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chaos.fixtures import Scene
-from tests.integration.fixtures import reason_of
+import yaml
+from tests.chaos.fixtures import Scene, chaos_job
+from tests.integration.fixtures import ROOT, reason_of
 from tests.integration.release import Release
 
 from devcluster.testing.api import MERGE, wait_for
@@ -22,6 +24,8 @@ RECORDED_STEP = 25
 JOB_API = "/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status"
 KINDS = ("job", "pod", "configmap", "pvc")
 JOBS = ("runs", "waits", "held")
+FUTURE = {"notices": {"sent": ["Running"]}}
+"""What a newer operator writes into a status, beside what there is."""
 
 
 @pytest.mark.slow
@@ -57,6 +61,101 @@ def test_jobs_of_an_older_release_go_on_under_today_s_operator_and_nothing_of_th
     assert phases == ["Succeeded"] * 2
     assert (stage.kubelet.disowned, stage.kubelet.answers[403]) == ([], 0)
     assert stage.history.violations() == []
+
+
+@pytest.fixture
+def newer_definition(stage: Scene) -> Iterator[None]:
+    """The CustomResourceDefinition of a newer release, as it stays when the operator alone is rolled back."""
+    crd = yaml.safe_load((ROOT / "crds/finetunejobs.yaml").read_text())
+    status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    anything: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    for known in (status, status["properties"]["progress"]):
+        known["properties"]["notices"] = anything
+    stage.space.apply(crd)
+    path = JOB_API.format(namespace=stage.space.namespace, name="probe").removesuffix("/status")
+    probe = chaos_job("probe", managedBy="kueue.x-k8s.io/multikueue")
+
+    def is_served() -> bool:
+        """A real API server goes by the new schema a moment after it has taken it."""
+        stage.space.apply(probe)
+        answer = stage.history.api("PATCH", f"{path}/status", {"status": FUTURE}, MERGE)
+        return answer.code == 200 and answer.body.get("status") == FUTURE
+
+    wait_for(is_served, bool, "the newer definition")
+    stage.space.kubectl("delete", "ftj", "probe")
+    yield
+    stage.space.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds/finetunejobs.yaml"))
+
+
+@pytest.mark.slow
+def test_jobs_of_a_newer_release_go_on_under_today_s_operator_which_takes_nothing_of_them_away(
+    stage: Scene, newer_definition: None
+) -> None:
+    stage.kubelet.steps, stage.kubelet.seconds_a_step = 10_000, 0.05
+    stage.kubelet.future = {"notices": FUTURE["notices"], "metrics": [{"name": "loss", "value": "1", "notices": {}}]}
+    nowhere = {"pod": {"nodeSelector": {"chaos": "nowhere"}}}
+    stage.space.apply(chaos_job("runs"), chaos_job("waits", **nowhere), chaos_job("held", suspend=True))
+    stage.until("runs", lambda status: status.get("phase") == "Running", "to run")
+    stage.until("waits", lambda status: reason_of(status) == "Unschedulable", "to wait")
+    stage.until("held", lambda status: status.get("phase") == "Suspended", "to be held")
+    stage.operator.end()
+    for name in JOBS:
+        become_newer(stage, name)
+    stage.space.apply(chaos_job("begins"))
+    stage.space.apply(newer_config(stage.space.get("ftj", "begins")))
+    before, step = uids(stage), stage.space.status("runs")["progress"]["step"]
+    planted = before.pop(("configmap", "begins-run"))
+
+    stage.operator.start()
+    stage.until("runs", lambda status: status["progress"]["step"] > step, "numbers of a trainer of the newer release")
+    stage.space.patch("held", {"suspend": False})
+    stage.until("held", lambda status: status["phase"] == "Running", "to run once it is no longer suspended")
+    stage.until("begins", lambda status: status.get("phase") == "Running", "to begin")
+    statuses, after = {name: stage.space.status(name) for name in JOBS}, uids(stage)
+    notes = {name: stage.space.get("job", name)["metadata"]["annotations"] for name in JOBS}
+    stage.kubelet.seconds_a_step = 1e-9
+    phases = stage.end_of("runs", "held", "begins")
+
+    assert {name: status["notices"] for name, status in statuses.items()} == dict.fromkeys(JOBS, FUTURE["notices"])
+    assert statuses["runs"]["progress"]["notices"] == FUTURE["notices"]
+    assert [each.get("finetune.dev/notices") for each in notes.values()] == ["all"] * 3
+    assert (before.items() <= after.items(), after["configmap", "begins-run"] == planted) == (True, False)
+    assert phases == ["Succeeded"] * 3
+    assert (stage.kubelet.disowned, stage.kubelet.answers[403], stage.kubelet.answers[400]) == ([], 0, 0)
+    assert stage.history.violations(replaced=True) == []
+
+
+def become_newer(stage: Scene, name: str) -> None:
+    """Have a job and its Job be as a newer operator might have left them."""
+    progress = {"progress": FUTURE} if name == "runs" else {}
+    path = JOB_API.format(namespace=stage.space.namespace, name=name)
+    assert stage.history.api("PATCH", path, {"status": {**FUTURE, **progress}}, MERGE).code == 200
+    requested = json.loads(stage.space.get("job", name)["metadata"]["annotations"]["finetune.dev/requested"])
+    newer = {"finetune.dev/notices": "all", "finetune.dev/requested": json.dumps({**requested, "notices": 1})}
+    for kind in ("job", "pod"):
+        for raw in stage.space.list(kind, f"finetune.dev/job-name={name}"):
+            stage.space.kubectl(
+                "patch", kind, raw["metadata"]["name"], "-p", json.dumps({"metadata": {"annotations": newer}})
+            )
+
+
+def newer_config(job: dict[str, Any]) -> dict[str, Any]:
+    """The ConfigMap of a job that has no Job yet, with a run.yaml of the newer release."""
+    name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+    owner = {"apiVersion": job["apiVersion"], "kind": job["kind"], "name": name, "uid": uid, "controller": True}
+    labels = {
+        "finetune.dev/job-uid": uid,
+        "finetune.dev/job-name": name,
+        "app.kubernetes.io/managed-by": "finetune-operator",
+    }
+    metadata = {"name": f"{name}-run", "labels": labels, "ownerReferences": [owner]}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata,
+        "immutable": True,
+        "data": {"run.yaml": '{"newer": 1}'},
+    }
 
 
 def leave_behind(stage: Scene, release: Release, name: str, recorded: dict[str, Any]) -> None:

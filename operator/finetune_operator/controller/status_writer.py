@@ -13,6 +13,7 @@ from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.controller.cache import Entry, FineTuneJobs
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob
+from finetune_operator.job.unknown import with_unknown
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.events import post
 from finetune_operator.kube.rate_limit import RateLimit
@@ -136,7 +137,7 @@ def _trace(finetunejob: FineTuneJob, after: FineTuneJobStatus, now: datetime) ->
     note_status(Written(finetunejob.uid, key.namespace, key.name, created, before, after, now))
 
 
-def _manifest(finetunejob: FineTuneJob, status: FineTuneJobStatus) -> dict[str, object]:
+def _manifest(finetunejob: FineTuneJob, status: FineTuneJobStatus) -> JsonObject:
     # With the resourceVersion that the status was computed from, so that nothing older overwrites anything newer. And
     # without the rest, which the API server leaves as it is: the spec may be one that cannot be read.
     metadata = {
@@ -145,4 +146,7 @@ def _manifest(finetunejob: FineTuneJob, status: FineTuneJobStatus) -> dict[str, 
         "uid": finetunejob.uid,
         "resourceVersion": finetunejob.resource_version,
     }
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": to_manifest(status)}
+    written = to_manifest(status)
+    if finetunejob.unknown and not finetunejob.wants_new_run:
+        written = with_unknown(written, finetunejob.unknown, FineTuneJobStatus)
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": written}

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ from finetune_operator.job.names import UNREADABLE, ChildNames, child_names
 from finetune_operator.job.profile import NO_PROFILE, effective_spec, kept_settings
 from finetune_operator.job.proof import is_proven
 from finetune_operator.job.run import output_uri, present_run
+from finetune_operator.job.unknown import unknown_fields
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ class FineTuneJob:
     """What the job keeps of its profile; None before it has one, or if it began before there were profiles."""
     own: FineTuneJobSpec | None = None
     """The spec as the user wrote it; None if it cannot be read."""
+    unknown: JsonObject = field(default_factory=dict)
+    """What its status has that this version does not know; see `unknown_fields`."""
     unproven: bool = False
     """Whether its status names a profile that the operator did not write there, which counts for nothing."""
 
@@ -161,6 +164,7 @@ def parse_finetunejob(
         output=output_uri(spec.output.uri, names.claim, run.number, metadata["uid"]) if spec else "",
         others=others,
         kept=kept,
+        unknown=unknown_fields(raw.get("status"), FineTuneJobStatus),
         unproven=unproven,
     )
 
