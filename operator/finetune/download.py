@@ -10,6 +10,7 @@ from typing import Any, Final
 import fsspec
 
 from finetune.errors import FineTuneError, NotAllowed, NotFound, Refused
+from finetune.reader_pod import fetching_commands
 from finetune.snapshot import Snapshot
 
 _BUCKETS: Final = ("s3://", "gs://", "az://")
@@ -27,7 +28,8 @@ class Artifact:
 
     uri: str
     digest: str | None
-    is_checkpoint: bool
+    checkpoint: str | None = None
+    """As it was asked for; None of a model."""
 
 
 def artifact_of(job: Snapshot, checkpoint: str | None = None) -> Artifact:
@@ -40,14 +42,14 @@ def artifact_of(job: Snapshot, checkpoint: str | None = None) -> Artifact:
     if checkpoint is None:
         if status.model is None:
             raise NotFound(f"{job.name} has no model yet: it is {job.phase}. --checkpoint latest takes a checkpoint")
-        return Artifact(status.model.uri, status.model.digest, is_checkpoint=False)
+        return Artifact(status.model.uri, status.model.digest)
     steps = {str(each.step): each for each in status.checkpoints}
     named = {"best": status.best_checkpoint, "latest": status.latest_checkpoint}
     chosen = named.get(checkpoint)
     found = steps.get(str(chosen.step) if chosen else checkpoint)
     if found is None:
         raise NotFound(f"{job.name} has no checkpoint {checkpoint}; there are: {', '.join(steps) or 'none'}")
-    return Artifact(found.uri, found.digest, is_checkpoint=True)
+    return Artifact(found.uri, found.digest, checkpoint)
 
 
 def download(job: Snapshot, artifact: Artifact, folder: Path) -> list[str]:
@@ -63,12 +65,12 @@ def download(job: Snapshot, artifact: Artifact, folder: Path) -> list[str]:
     if folder.exists():
         raise Refused(f"{folder} is there already: name another folder with --to")
     if not artifact.uri.startswith(_BUCKETS):
-        raise Refused(_elsewhere(job, artifact.uri))
+        raise Refused(_elsewhere(job, artifact, folder))
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         names = _fetch(artifact.uri, partial)
-        _verify(artifact, partial)
+        verify(artifact, partial)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -98,10 +100,18 @@ def _fetch(uri: str, folder: Path) -> list[str]:
     return sorted(names)
 
 
-def _verify(artifact: Artifact, folder: Path) -> None:
+def verify(artifact: Artifact, folder: Path) -> list[str]:
+    """Compare a copy, and return the names of its files.
+
+    Raises:
+        NotVerified: It is not, to the byte, what the trainer wrote.
+        NotFound: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise NotFound(f"there is no folder {folder}")
     if artifact.digest is None:
         raise NotVerified(f"the status has no digest of {artifact.uri} to compare with")
-    if artifact.is_checkpoint:
+    if artifact.checkpoint:
         manifest = folder / _MANIFEST
         if not manifest.is_file() or f"sha256:{_sha256(manifest)}" != artifact.digest:
             raise NotVerified(f"the manifest of {artifact.uri} is not the one that the trainer wrote")
@@ -112,6 +122,7 @@ def _verify(artifact: Artifact, folder: Path) -> None:
             raise NotVerified(f"files of {artifact.uri} are not those that the trainer wrote: {', '.join(wrong)}")
     elif _digest(folder) != artifact.digest:
         raise NotVerified(f"{artifact.uri} is not the model that the trainer wrote")
+    return sorted(path.relative_to(folder).as_posix() for path in _files(folder))
 
 
 def _is(path: Path, digest: str) -> bool:
@@ -133,13 +144,17 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _elsewhere(job: Snapshot, uri: str) -> str:
+def _elsewhere(job: Snapshot, artifact: Artifact, folder: Path) -> str:
     """What to do where the output is in no bucket."""
-    scheme, _, place = uri.partition("://")
+    scheme, _, place = artifact.uri.partition("://")
     if scheme == "hf":
-        return f"{uri} is a repository on the Hub: `hf download {place}` fetches and verifies it"
-    claim, _, path = place.partition("/")
-    return (
-        f"{uri} is on a volume, which a pod of namespace {job.namespace} must mount: start one that mounts the claim {claim} at /output "
-        f"and sleeps, then `kubectl -n {job.namespace} cp POD:/output/{path} {job.name}`"
+        return f"{artifact.uri} is a repository on the Hub: `hf download {place}` fetches and verifies it"
+    if scheme != "pvc":
+        return f"{artifact.uri} was on the disk of the pod that trained, and is gone with it; next time leave spec.output.uri out"
+    commands = fetching_commands(job, artifact.uri, artifact.checkpoint, str(folder))
+    return "\n  ".join(
+        (
+            f"{artifact.uri} is on a volume, which a pod must read. With the right to create pods and to exec into them:",
+            *commands,
+        )
     )

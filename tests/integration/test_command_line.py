@@ -12,6 +12,8 @@ from tests.integration.fixtures import OperatorProcess, finetunejob
 from tests.integration.space import Space
 
 from devcluster.testing.api import PATIENCE, wait_for
+from finetune.reader_pod import reader_pod
+from finetune.snapshot import read_snapshot
 
 ON_JOBS = ["create", "get", "list", "watch", "patch", "delete"]
 
@@ -85,6 +87,18 @@ def test_who_interrupts_a_watch_leaves_the_job_as_it_is(space: Space, program: P
 
     assert (watching.returncode, errors) == (130, "interrupted: watched goes on; `finetune watch watched` shows how\n")
     assert space.get("ftj", "watched")["spec"]["suspend"] is True
+
+
+def test_the_pod_that_reads_a_volume_is_taken_by_the_strictest_pod_security(space: Space) -> None:
+    job = {
+        "metadata": {"name": "read", "namespace": space.namespace},
+        "status": {"provenance": {"image": "finetune-trainer:x"}},
+    }
+
+    pod = reader_pod(read_snapshot(job), "pvc://read-output/model")
+
+    applied = space.kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(pod))
+    assert applied == "pod/read-reader created (server dry run)\n"
 
 
 class Users:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from tests.s3_server import BUCKET, S3
 
-from finetune.download import NotVerified, artifact_of, download
+from finetune.download import NotVerified, artifact_of, download, verify
 from finetune.errors import FineTuneError, NotFound, Refused
+from finetune.reader_pod import _USER, reader_pod
 from finetune.snapshot import Snapshot, read_snapshot
+from finetune_operator.manifests.placement import USER
 from finetune_trainer.base.files import digest_of, files_below
 from finetune_trainer.checkpoints.manifest import seal
 
@@ -118,7 +120,7 @@ def test_a_manifest_that_somebody_made_up_is_not_believed(bucket: S3, written: P
 @pytest.mark.parametrize(
     ("uri", "says"),
     [
-        ("pvc://job-output/model", "kubectl -n team-a cp POD:/output/model job"),
+        ("file:///out/model", "gone with it"),
         ("hf://org/name", "hf download org/name"),
     ],
 )
@@ -156,3 +158,53 @@ def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(Refused, match="is there already"):
         download(done, artifact_of(done), tmp_path)
+
+
+def test_of_a_volume_it_says_what_to_type_and_a_copy_is_verified(written: Path, tmp_path: Path) -> None:
+    digest = digest_of(files_below(written), written)
+    done = job(model={"uri": "pvc://job-output/a%20b/model", "digest": digest})
+
+    with pytest.raises(Refused) as raised:
+        download(done, artifact_of(done), tmp_path / "my model")
+    names = verify(artifact_of(done), written)
+    (written / "a.txt").write_bytes(b"cut")
+
+    finetune, kubectl = "finetune download job -n team-a", "kubectl -n team-a"
+    assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
+        f"{finetune} --reader-pod | {kubectl} apply -f -",
+        f"{kubectl} wait --for=condition=Ready --timeout=10m pod/job-reader",
+        f"{kubectl} cp 'job-reader:/output/a b/model' '{tmp_path}/my model'",
+        f"{finetune} --verify '{tmp_path}/my model'",
+        f"{kubectl} delete pod job-reader",
+    ]
+    assert names == sorted(FILES)
+    with pytest.raises(NotVerified, match="is not the model that the trainer wrote"):
+        verify(artifact_of(done), written)
+    with pytest.raises(NotFound, match="there is no folder"):
+        verify(artifact_of(done), tmp_path / "none")
+
+
+def test_the_pod_that_reads_a_volume_is_of_the_image_and_the_user_that_wrote_it() -> None:
+    raw = {
+        "metadata": {"name": "j" * 70, "namespace": "team-a"},
+        "spec": {"pod": {"securityContext": {"runAsUser": 7}, "imagePullSecrets": [{"name": "registry"}]}},
+        "status": {"provenance": {"image": "registry/trainer@sha256:1"}},
+    }
+
+    pod = reader_pod(read_snapshot(raw), "pvc://job-output/model")
+
+    spec = pod["spec"]
+    assert pod["metadata"] == {"name": f"{'j' * 50}-reader", "namespace": "team-a"}
+    assert (spec["containers"][0]["image"], spec["securityContext"]["runAsUser"]) == ("registry/trainer@sha256:1", 7)
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+    assert spec["volumes"] == [
+        {"name": "output", "persistentVolumeClaim": {"claimName": "job-output", "readOnly": True}}
+    ]
+    with pytest.raises(NotFound, match="by which image"):
+        reader_pod(job(), "pvc://job-output/model")
+    with pytest.raises(Refused, match="is on no volume"):
+        reader_pod(job(), "s3://bucket/model")
+
+
+def test_who_reads_is_who_the_operator_lets_write() -> None:
+    assert _USER == USER

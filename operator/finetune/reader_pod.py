@@ -1,0 +1,87 @@
+"""A pod that mounts a job's claim to be read, and the commands that fetch a model by it: a client alone reaches no volume."""
+
+import shlex
+from typing import Any, Final
+from urllib.parse import unquote
+
+from finetune.errors import NotFound, Refused
+from finetune.snapshot import Snapshot
+from finetune_api.base import JsonObject
+
+_SECONDS: Final = 3600
+"""After so long the pod ends, in case nobody deletes it."""
+_USER: Final = 65532
+"""Who writes the output where `pod.securityContext` names nobody."""
+_MOUNT: Final = "/output"
+
+
+def reader_name(job: Snapshot) -> str:
+    """Return the name of the pod."""
+    return f"{job.name[:50].rstrip('-.')}-reader"
+
+
+def reader_pod(job: Snapshot, uri: str) -> JsonObject:
+    """Return the manifest of a pod that sleeps for an hour with the claim of `uri` at /output, as the strictest Pod Security has it.
+
+    Raises:
+        Refused: It is on no claim.
+        NotFound: The status does not name the trainer's image.
+    """
+    if not uri.startswith("pvc://"):
+        raise Refused(f"{uri} is on no volume: without --reader-pod it is downloaded")
+    pod = job.spec.get("pod") or {}
+    image = pod.get("image") or (job.status.provenance and job.status.provenance.image)
+    if not image:
+        raise NotFound(
+            f"{job.name} does not say by which image it was trained: start a pod with tar that mounts its claim"
+        )
+    ids = pod.get("securityContext") or {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
+    container = {
+        "name": "reader",
+        "image": image,
+        "command": ["sleep", str(_SECONDS)],
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}},
+        "volumeMounts": [{"name": "output", "mountPath": _MOUNT, "readOnly": True}],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": _SECONDS,
+        "terminationGracePeriodSeconds": 1,
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            **ids,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": [{"name": "output", "persistentVolumeClaim": {"claimName": _claim(uri)[0], "readOnly": True}}],
+        **{name: pod[name] for name in ("imagePullSecrets", "tolerations") if pod.get(name)},
+    }
+    metadata = {"name": reader_name(job), "namespace": job.namespace}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def fetching_commands(job: Snapshot, uri: str, checkpoint: str | None, folder: str) -> list[str]:
+    """Return what to type, in this order, to have what is at `uri` in `folder`, verified."""
+    kubectl, pod = f"kubectl -n {job.namespace}", reader_name(job)
+    finetune = f"finetune download {job.name} -n {job.namespace}{f' --checkpoint {checkpoint}' if checkpoint else ''}"
+    to = shlex.quote(folder)
+    return [
+        f"{finetune} --reader-pod | {kubectl} apply -f -",
+        f"{kubectl} wait --for=condition=Ready --timeout=10m pod/{pod}",
+        f"{kubectl} cp {shlex.quote(f'{pod}:{_MOUNT}/{_claim(uri)[1]}')} {to}",
+        f"{finetune} --verify {to}",
+        f"{kubectl} delete pod {pod}",
+    ]
+
+
+def _claim(uri: str) -> tuple[str, str]:
+    """Claim and path of pvc://claim/path."""
+    claim, _, path = uri.removeprefix("pvc://").partition("/")
+    return claim, unquote(path)
