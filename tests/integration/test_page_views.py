@@ -121,6 +121,7 @@ FULL: dict[str, Any] = {
         "exitCode": 75,
         "logTail": "the line before\nthe last line",
     },
+    "notifications": [{"target": "team", "state": "GivenUp", "attempts": 7, "message": "404 Not Found"}],
 }
 ON_THE_SCREEN = """
 CudaOutOfMemory | not enough for one row | Train an adapter. | the line before | what the condition says | 67 % | 800 of 1,200 | 84.1
@@ -129,6 +130,7 @@ best accuracy | 0.59 | 0.571 | 0.581 | 600 | 1.21 GiB | s3://models/stars/step-6
 stars-0-one | node-3 | 10m | 40m | 0 → 460 | 60 steps | Preempted, exit code 143 | s3://models/stars/one.log | NoRows: none | s3://models/stars/run-1
 gpu-standard | settings.tolerations[0].key | registry/a, registry/b | 86b5e0934494bd15 | versions.torch | 2.13.0 | s3://models/stars/model
 waiting.reason | QuotaExceeded | run.token | second | s3://models/stars/run-2 | 2.0, of which 1.0 were lost | 3.12 EUR | 14m | 31s | 2m
+team | no, given up | 404 Not Found
 """
 
 
@@ -163,6 +165,19 @@ def test_shapes_and_durations_are_those_of_the_command_line(page: Page) -> None:
 
     assert shapes == SHAPES
     assert durations == [duration(timedelta(seconds=each)) for each in seconds]
+
+
+def test_a_run_has_the_colour_of_its_name_in_every_comparison_and_no_two_are_alike(page: Page) -> None:  # noqa: F811
+    names = [f"sweep-{number}" for number in range(8)]
+
+    alone, reversed_, all_of_them = page.evaluate(
+        "async names => { const { coloursOf } = await import('/static/curves.js');"
+        " return [coloursOf(names.slice(0, 1)), coloursOf(names.slice(0, 2).reverse()), coloursOf(names)]; }",
+        names,
+    )
+
+    assert (reversed_[1], all_of_them[0]) == (alone[0], alone[0])
+    assert len(set(all_of_them)) == 8
 
 
 def test_of_thousands_of_jobs_a_page_is_drawn_and_each_is_found(

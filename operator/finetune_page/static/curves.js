@@ -38,10 +38,14 @@ export function curvesPanel() {
   let runs = [];
   let plots = [];
   let signature = "";
+  let seen = "";
   let span = [0, 1];
 
   // Each run: {name, colour, curves, status}. Plots are kept as long as they have the same series, and get new data.
   function draw() {
+    const all = JSON.stringify([chosen, more.open, values.open, runs.map(({ name, curves, status }) => [name, curves, status.attempts, status.checkpoints, status.bestCheckpoint])]);
+    if (all === seen && signature) return;
+    seen = all;
     const parts = groups(runs);
     const shown = [...parts.main, ...(more.open ? parts.folded : [])];
     span = rangeOf(runs, chosen.axis);

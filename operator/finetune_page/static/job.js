@@ -5,10 +5,10 @@ import { confirmed, h, notify, replace, setText } from "./dom.js";
 import { ask, follow, jobPath } from "./events.js";
 import { age, duration, hours, metricName, number, SHAPES } from "./format.js";
 import { logPanel } from "./log.js";
-import { attempts, checkpoints, evaluations, preflight, usage } from "./parts.js";
+import { attempts, checkpoints, elsewhere, evaluations, preflight, usage } from "./parts.js";
 import { provenance, rest } from "./provenance.js";
 
-const PARTS = ["attempts", "preflight", "evaluations", "checkpoints", "usage", "events"];
+const PARTS = { attempts, preflight, evaluations, checkpoints, elsewhere, usage };
 
 export function showJob(main, { parts: [namespace, name], go }) {
   document.title = `FineTune · ${name}`;
@@ -17,7 +17,7 @@ export function showJob(main, { parts: [namespace, name], go }) {
   const head = h("div", { class: "jobhead" }, h("div", { class: "skeleton", "aria-hidden": "true" }), h("div", { class: "skeleton", "aria-hidden": "true" }));
   const card = h("div", {});
   const panel = curvesPanel();
-  const places = Object.fromEntries(PARTS.map((each) => [each, h("section", { id: each })]));
+  const places = Object.fromEntries([...Object.keys(PARTS), "events"].map((each) => [each, h("section", { id: each })]));
   const log = logPanel(path, name);
   const origin = folded("Provenance and profile", "provenance");
   const others = folded("Conditions and all else", "status");
@@ -34,7 +34,7 @@ export function showJob(main, { parts: [namespace, name], go }) {
     content.hidden = false;
     drawHead(job);
     panel.update([{ name, colour: colour(0), curves: job.curves, status: job.status }]);
-    for (const [part, make] of Object.entries({ attempts, preflight, evaluations, checkpoints, usage })) keep(places[part], make(job.status));
+    for (const [part, make] of Object.entries(PARTS)) keep(places[part], make(job.status));
     origin.update(provenance(job.status));
     others.update(rest(job.status));
     manifest.update(h("pre", { tabindex: 0 }, job.manifest));

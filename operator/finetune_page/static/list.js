@@ -9,6 +9,10 @@ import { makeRow } from "./row.js";
 const PHASES = ["Running", "Queued", "Pending", "Preparing", "Suspended", "Failed", "Succeeded"];
 // Rows that are made at a time: more than anybody reads, and no more than a browser draws at once.
 const PAGE = 500;
+// Rows that are made in one go: the browser answers the reader in between.
+const AT_ONCE = 100;
+// Rows that are drawn before all jobs have come jump. Rather that than nothing for long.
+const PATIENCE_MILLISECONDS = 2000;
 
 export function showList(main, { address, go, setQuery, home }) {
   const jobs = new Map();
@@ -60,14 +64,9 @@ export function showList(main, { address, go, setQuery, home }) {
 
   function draw() {
     waits = 0;
-    // Rows that are drawn before all have come would jump.
-    if (!synced) return;
+    if (!synced && performance.now() - opened < PATIENCE_MILLISECONDS) return;
     const found = [...jobs.values()].filter(matches).sort(byUrgency);
-    const shown = found.slice(0, most);
-    for (const job of shown) {
-      if (!rows.has(job.uid)) rows.set(job.uid, makeRow(job, { withNamespace: filters.namespace === ALL, choose }));
-      rows.get(job.uid).update(job);
-    }
+    const shown = withRows(found.slice(0, most));
     const order = shown.map((job) => job.uid).join();
     if (order !== drawn) {
       drawn = order;
@@ -76,13 +75,30 @@ export function showList(main, { address, go, setQuery, home }) {
       if (body.contains(focused)) focused.focus({ preventScroll: true });
     }
     drawCounts();
-    replace(rest, found.length > most && h("button", { type: "button", onclick: () => { most += PAGE; draw(); } }, `Show ${Math.min(PAGE, found.length - most)} more of ${(found.length - most).toLocaleString("en-US")}`));
-    replace(empty, jobs.size === 0
+    replace(rest, !synced && jobs.size > 0 && h("p", { class: "muted" }, `${jobs.size.toLocaleString("en-US")} jobs so far, more are coming`), found.length > most && h("button", { type: "button", onclick: () => { most += PAGE; draw(); } }, `Show ${Math.min(PAGE, found.length - most)} more of ${(found.length - most).toLocaleString("en-US")}`));
+    if (synced) replace(empty, jobs.size === 0
       ? ["No jobs here yet. ", h("code", {}, "finetune init data.csv"), " writes a manifest, ", h("code", {}, "finetune submit job.yaml"), " submits it."]
       : shown.length === 0 ? ["No job matches. ", h("button", { type: "button", onclick: showAll }, "Show all")] : []);
+    else if (jobs.size) replace(empty);
     setText(usage, `${hours([...jobs.values()].reduce((sum, job) => sum + ofMonth(job), 0))} GPU-h this month`);
     usage.setAttribute("href", `/usage?namespace=${encodeURIComponent(filters.namespace)}`);
     drawCompare();
+  }
+
+  function withRows(wanted) {
+    let made = 0;
+    for (const [at, job] of wanted.entries()) {
+      if (!rows.has(job.uid)) {
+        if (made === AT_ONCE) {
+          soon();
+          return wanted.slice(0, at);
+        }
+        made += 1;
+        rows.set(job.uid, makeRow(job, { withNamespace: filters.namespace === ALL, choose }));
+      }
+      rows.get(job.uid).update(job);
+    }
+    return wanted;
   }
 
   function drawCompare() {
@@ -116,6 +132,7 @@ export function showList(main, { address, go, setQuery, home }) {
   }
 
   let synced = false;
+  let opened = 0;
   // Jobs of a connection that broke, as long as the next one has not sent them: what is left of them at its end was deleted meanwhile.
   let unseen = new Set();
   function forget(uid) {
@@ -145,7 +162,7 @@ export function showList(main, { address, go, setQuery, home }) {
   function open() {
     stop?.();
     jobs.clear(); rows.clear(); chosen.clear(); unseen.clear();
-    drawn = counted = ""; synced = false;
+    drawn = counted = ""; synced = false; opened = performance.now();
     replace(body); replace(counts); replace(rest);
     replace(empty, skeleton());
     stop = follow(jobsPath(filters.namespace), { begin: () => { unseen = new Set(jobs.keys()); }, items: take, failure: refused });

@@ -115,3 +115,21 @@ export function usage(status) {
     used.cost ? ["cost", `${used.cost.amount} ${used.cost.currency}`] : null,
   ].filter(Boolean))];
 }
+
+// Who was told of the end, and where else the run is to be seen.
+export function elsewhere(status) {
+  const trackers = (status.tracking ?? []).map((each) => [each.tracker, h("td", {}, link(each.url)), each.message ?? "all has arrived"]);
+  const told = (status.notifications ?? []).map((each) => [each.target, TOLD[each.state] ?? each.state, `${each.attempts ?? 0}`,
+    each.lastAttemptTime ? h("td", {}, h("time", { datetime: each.lastAttemptTime, title: each.lastAttemptTime }, `${age(each.lastAttemptTime)} ago`)) : "–", each.message ?? "–"]);
+  return [
+    trackers.length ? [h("h2", {}, "Trackers"), scrolled("Trackers", table("Trackers", ["tracker", "where", "what has not arrived"], trackers))] : [],
+    told.length ? [h("h2", {}, "Told of the end"), scrolled("Told of the end", table("Told of the end", ["who", "told", "attempts", "last", "why not"], told))] : [],
+  ].flat();
+}
+
+const TOLD = { Pending: "not yet", Delivered: "yes", GivenUp: "no, given up" };
+
+// An address comes from the training: nothing but a page is followed.
+function link(url) {
+  return /^https?:[/][/]/.test(url ?? "") ? h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, url) : url ?? "–";
+}
