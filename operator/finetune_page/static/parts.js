@@ -9,7 +9,7 @@ const seconds = (from, to) => (from ? ((to ? Date.parse(to) : now()) - Date.pars
 export function attempts(status) {
   const all = status.attempts ?? [];
   const changes = (status.adjustments ?? []).map((each) => h("li", {}, h("strong", {}, each.reason), ` from step ${each.step} on: ${each.message}`));
-  const before = (status.previousRuns ?? []).map((each) => [`${each.number}`, each.phase, [each.reason, each.message].filter(Boolean).join(": ") || "–", `${each.attempts ?? 0}`, `${each.step ?? "–"}`, each.output ?? "–"]);
+  const before = (status.previousRuns ?? []).map((each) => [`${each.number}`, each.phase, h("td", { class: "wraps" }, [each.reason, each.message].filter(Boolean).join(": ") || "–"), `${each.attempts ?? 0}`, `${each.step ?? "–"}`, each.startTime ? `${each.startTime} to ${each.endTime ?? "?"}` : "–", each.output ?? "–"]);
   if (!all.length && !before.length) return [];
   const rows = all.map((each, at) => {
     const next = all[at + 1];
@@ -24,7 +24,7 @@ export function attempts(status) {
     h("h2", {}, "Attempts"),
     rows.length ? [timeline(status, all), scrolled("Attempts of the run", table("Attempts of the run", ["attempt", "pod", "node", "starting", "training", "steps", "lost", "end", "log"], rows))] : [],
     changes.length ? [h("h3", {}, "What the run changed by itself"), h("ul", { class: "warnings" }, changes)] : [],
-    before.length ? [h("h3", {}, "Runs before this one"), scrolled("Runs before this one", table("Runs before this one", ["run", "phase", "why", "attempts", "steps", "output"], before))] : [],
+    before.length ? [h("h3", {}, "Runs before this one"), scrolled("Runs before this one", table("Runs before this one", ["run", "phase", "why", "attempts", "steps", "time", "output"], before))] : [],
   ].flat();
 }
 
@@ -118,9 +118,9 @@ export function usage(status) {
 
 // Who was told of the end, and where else the run is to be seen.
 export function elsewhere(status) {
-  const trackers = (status.tracking ?? []).map((each) => [each.tracker, h("td", {}, link(each.url)), each.message ?? "all has arrived"]);
+  const trackers = (status.tracking ?? []).map((each) => [each.tracker, h("td", {}, link(each.url)), h("td", { class: "wraps" }, each.message ?? "all has arrived")]);
   const told = (status.notifications ?? []).map((each) => [each.target, TOLD[each.state] ?? each.state, `${each.attempts ?? 0}`,
-    each.lastAttemptTime ? h("td", {}, h("time", { datetime: each.lastAttemptTime, title: each.lastAttemptTime }, `${age(each.lastAttemptTime)} ago`)) : "–", each.message ?? "–"]);
+    each.lastAttemptTime ? h("td", {}, h("time", { datetime: each.lastAttemptTime, title: each.lastAttemptTime }, `${age(each.lastAttemptTime)} ago`)) : "–", h("td", { class: "wraps" }, each.message ?? "–")]);
   return [
     trackers.length ? [h("h2", {}, "Trackers"), scrolled("Trackers", table("Trackers", ["tracker", "where", "what has not arrived"], trackers))] : [],
     told.length ? [h("h2", {}, "Told of the end"), scrolled("Told of the end", table("Told of the end", ["who", "told", "attempts", "last", "why not"], told))] : [],

@@ -4,7 +4,7 @@ import { h, pairs, table } from "./dom.js";
 import { age } from "./format.js";
 
 // What other parts show. A field that is new to this page is among the rest.
-const ELSEWHERE = ["observedGeneration", "phase", "message", "progress", "attempts", "evaluations", "checkpoints", "latestCheckpoint", "bestCheckpoint", "preflight", "warnings", "adjustments", "usage", "failure", "provenance", "profile", "model", "conditions", "notifications", "tracking"];
+const ELSEWHERE = ["observedGeneration", "phase", "message", "progress", "attempts", "evaluations", "checkpoints", "latestCheckpoint", "bestCheckpoint", "preflight", "warnings", "adjustments", "usage", "failure", "provenance", "profile", "model", "conditions", "metrics", "previousRuns", "notifications", "tracking"];
 
 // Every value below its path: lists of values in a line, lists of objects by their place.
 function flat(value, path) {
