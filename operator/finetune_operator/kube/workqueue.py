@@ -109,11 +109,11 @@ class WorkQueue(Generic[K]):
         """Handle keys with so many workers until cancelled.
 
         One lane never has more than so many of them, half of them if that is not said, or else one; what can wait never more than
-        a quarter, or else one.
+        a third, or else one.
         """
         # Where the API is slow for one namespace, such as behind a webhook that hangs, the others still have workers.
         self._most_of_a_lane = most_of_a_lane or max(1, workers // 2)
-        self._most_later = max(1, workers // 4)
+        self._most_later = max(1, workers // 3)
         await run_all(*(self._worker() for _ in range(workers)))
 
     def _fire(self, key: K, later: bool) -> None:

@@ -262,7 +262,7 @@ async def test_what_can_wait_comes_after_what_cannot_and_yet_comes() -> None:
     assert {name: depth for name, (depth, _) in queue.waiting().items()} == {"changes": 0, "later": 0}
 
 
-async def test_what_can_wait_holds_a_quarter_of_the_workers_at_most() -> None:
+async def test_what_can_wait_holds_a_third_of_the_workers_at_most() -> None:
     begun: list[str] = []
     release = asyncio.Event()
 
