@@ -25,6 +25,8 @@ FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".nd
 """Reader of each suffix."""
 _OPTIONS = {"sep", "delimiter"}
 """Of a configuration in a README, those that are ours to read by."""
+_MOST_VALUES = 1_000_000
+"""In the metadata of a data set: a large one lists some ten thousand files."""
 _NO_OPTIONS = {"data_files", "data_dir", "default", "version", "description"}
 
 
@@ -72,7 +74,7 @@ def find_files(source: str, folder: Path, name: str | None, used: frozenset[str]
     Raises:
         TrainerError: DATA when there is no such configuration, or none is chosen, or rows would be left out.
     """
-    card = read_card(folder)
+    card = read_card(source, folder)
     check_own_files(source, card)
     configs = MetadataConfigs.from_dataset_card_data(card)
     chosen = _chosen(source, configs, name)
@@ -139,14 +141,35 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(each)
 
 
-def read_card(folder: Path) -> DatasetCardData:
-    """The metadata in the folder's README."""
+def read_card(source: str, folder: Path) -> DatasetCardData:
+    """The metadata in the folder's README.
+
+    Raises:
+        TrainerError: DATA when aliases of YAML make more of it than can be read.
+    """
     readme, beside = folder / datasets.config.REPOCARD_FILENAME, folder / datasets.config.REPOYAML_FILENAME
     data = DatasetCard.load(readme).data if readme.is_file() else DatasetCardData()
     if beside.is_file():
         metadata = YAML(typ="safe").load(beside)
         data = DatasetCardData(**{**data.to_dict(), **metadata}) if metadata else data
+    if _count(vars(data), {}) > _MOST_VALUES:
+        raise data_error(
+            Reason.DATASET_UNREADABLE,
+            f"{source}: the metadata in its README.md holds more than {_MOST_VALUES} values, by aliases that repeat each other",
+            "write the metadata without aliases",
+        )
     return data
+
+
+def _count(value: Any, known: dict[int, int]) -> int:
+    """How many values there are in it, each counted as often as it is referred to. `known` are those that were counted, by identity."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = _MOST_VALUES  # of what contains itself
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_count(each, known) for each in parts)
+    return known[id(value)]
 
 
 def _declares_features(card: DatasetCardData, config: str | None) -> bool:

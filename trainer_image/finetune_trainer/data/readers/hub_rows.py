@@ -62,7 +62,7 @@ def _bring(settings: DatasetSettings) -> Path | None:
         beside = snapshot_download(
             repository, repo_type="dataset", revision=settings.revision, token=token, allow_patterns=_CARD
         )
-        check_own_files(settings.source, read_card(Path(beside)))
+        check_own_files(settings.source, read_card(settings.source, Path(beside)))
         builder = datasets.load_dataset_builder(repository, name=settings.name, revision=settings.revision, token=token)
     except TrainerError:
         raise
