@@ -116,6 +116,8 @@ class PodState:
     final: FinalReport | None = None
     unread: str = ""
     """Fields of its final report that cannot be read, and were left out."""
+    foreign: str | None = None
+    """A place that it reported and that is not the job's, and was left out with any other such."""
 
 
 @dataclass(frozen=True)

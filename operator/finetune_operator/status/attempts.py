@@ -8,10 +8,9 @@ from finetune_api.report import ExitCode
 from finetune_api.status import MAX_ATTEMPT_NUMBER, MAX_ATTEMPTS, Attempt, FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Observation, PodState, Terminated
-from finetune_operator.status.disruptions import attempt_reason, lost_pod
+from finetune_operator.status.disruptions import attempt_reason, find_lost
 from finetune_operator.status.failures import attempt_failure, root_cause
 from finetune_operator.status.messages import to_reason
-from finetune_operator.status.own_places import is_below
 
 
 def tracked_attempts(previous: FineTuneJobStatus, observed: Observation) -> tuple[PodState, ...]:
@@ -31,14 +30,8 @@ def update_attempts(
     spec: FineTuneJobSpec,
     observed: Observation,
     now: datetime,
-    *,
-    output: str,
 ) -> list[Attempt]:
-    """One for each first pod that has a node, in order; those whose pods are gone are kept from before. The newest 10.
-
-    Args:
-        output: URI of the job's output, below which logs lie.
-    """
+    """One for each first pod that has a node, in order; those whose pods are gone are kept from before. The newest 10."""
     attempts = {attempt.pod: attempt for attempt in previous.attempts}
     number = max((attempt.number for attempt in attempts.values()), default=0)
     present = {pod.name for pod in observed.attempts}
@@ -53,7 +46,7 @@ def update_attempts(
             number = min(number + 1, MAX_ATTEMPT_NUMBER)
             before = Attempt(number=number, pod=pod.name)
         attempt = _attempt(before, pod, spec, observed, now)
-        attempts[pod.name] = attempt.model_copy(update={"log": _log(pod, output) or before.log})
+        attempts[pod.name] = attempt.model_copy(update={"log": _log(pod) or before.log})
     return sorted(attempts.values(), key=lambda attempt: attempt.number)[-MAX_ATTEMPTS:]
 
 
@@ -74,11 +67,10 @@ def _attempt(before: Attempt, pod: PodState, spec: FineTuneJobSpec, observed: Ob
     return before.model_copy(update=seen)
 
 
-def _log(pod: PodState, output: str) -> str | None:
-    """Where a pod says that its log is; None where it says nothing, or names a place that is not the job's."""
+def _log(pod: PodState) -> str | None:
+    """Where a pod says that its log is."""
     reported = pod.report.body.report if pod.report else None
-    log = (pod.final and pod.final.log) or (reported and reported.log)
-    return log if log and is_below(log, output) else None
+    return (pod.final and pod.final.log) or (reported and reported.log) or None
 
 
 def _has_begun(pod: PodState) -> bool:
@@ -101,7 +93,7 @@ def _end_reason(
         return Reason.NODE_LOST
     if ended.exit_code == ExitCode.PEER_LOST:
         if pod is observed.attempts[-1]:
-            if lost_pod(observed, now) is not None:
+            if find_lost(observed, now) is not None:
                 return Reason.NODE_LOST
             since = pod.started or pod.created
             members = [each for each in observed.pods if each.terminated and _ended_since(each.terminated, since)]

@@ -7,6 +7,11 @@ from finetune_api.reasons import Reason
 from finetune_api.status import FineTuneJobStatus
 
 
+def checked(before: FineTuneJobStatus, after: FineTuneJobStatus) -> FineTuneJobStatus:
+    """The new status, checked as a whole: copies with changes are not. Raises ValidationError."""
+    return before if after == before else FineTuneJobStatus.model_validate(after.to_wire())
+
+
 def are_alike(one: FineTuneJobStatus, other: FineTuneJobStatus) -> bool:
     """Whether two statuses are the same where they are written."""
     # The progress first: it is small, and differs whenever a pod has reported.

@@ -1,5 +1,6 @@
 """What takes a pod away while it runs: preemption, eviction, a drain, and a node that is not heard of any more."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from finetune_api.reasons import Reason
@@ -45,22 +46,30 @@ def lost_since(pod: PodState, now: datetime) -> datetime | None:
     return pod.gone_by if overdue else None
 
 
-def lost_pod(observed: Observation, now: datetime) -> PodState | None:
-    """The first of those that are to train together now whose node does not answer."""
-    return next((pod for pod in observed.newest if lost_since(pod, now) is not None), None)
+@dataclass(frozen=True)
+class Lost:
+    """A pod whose node does not answer."""
+
+    pod: PodState
+    since: datetime
+
+    def __str__(self) -> str:
+        """What became of it, what Kubernetes does about it, and what a person can."""
+        node = self.pod.node
+        what = f"node {node} has not answered since {format_time(self.since)}"
+        if self.pod.gone_by is None:
+            return f"{what}: Kubernetes gives the pod up after the time that it tolerates this (5 min by default)"
+        return (
+            f"{what}: Kubernetes has given the pod up, and replaces it once the node is back. If that is gone for good, "
+            f"`kubectl delete node {node}`; if it is off, "
+            f"`kubectl taint node {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`"
+        )
 
 
-def describe_loss(pod: PodState, now: datetime) -> str:
-    """What became of a lost pod, what Kubernetes does about it, and what a person can."""
-    since = lost_since(pod, now)
-    what = f"node {pod.node} has not answered{f' since {format_time(since)}' if since else ''}"
-    if pod.gone_by is None:
-        return f"{what}: Kubernetes gives the pod up after the time that it tolerates this (5 min by default)"
-    return (
-        f"{what}: Kubernetes has given the pod up, and replaces it once the node is back. If that is gone for good, "
-        f"`kubectl delete node {pod.node}`; if it is off, "
-        f"`kubectl taint node {pod.node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`"
-    )
+def find_lost(observed: Observation, now: datetime) -> Lost | None:
+    """The first of the pods that are to train together now whose node does not answer."""
+    since = ((pod, lost_since(pod, now)) for pod in observed.newest)
+    return next((Lost(pod, time) for pod, time in since if time is not None), None)
 
 
 def notice(observed: Observation, now: datetime) -> Cause | None:
@@ -85,7 +94,7 @@ def attempt_reason(pod: PodState, now: datetime) -> str | None:
     return to_reason(pod.disrupted.reason) if pod.disrupted is not None else None
 
 
-def next_look(observed: Observation, now: datetime) -> float | None:
+def next_loss(observed: Observation, now: datetime) -> float | None:
     """Seconds until a pod may be lost by nothing but the time that passes."""
     times = []
     for pod in observed.newest:

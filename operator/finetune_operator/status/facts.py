@@ -7,7 +7,7 @@ from finetune_api.report import TrainerState
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Observation, PodState, Terminated
-from finetune_operator.status.disruptions import lost_pod, next_look
+from finetune_operator.status.disruptions import Lost, find_lost, next_loss
 from finetune_operator.status.failures import root_cause
 from finetune_operator.status.hearing import Unheard, unheard
 from finetune_operator.status.movement import Silence, silence
@@ -26,8 +26,8 @@ class Facts:
     """That of the stage."""
     known: TrainerState
     """What its pods have reported."""
-    lost: PodState | None
-    """The first of those that are to train together now whose node does not answer."""
+    lost: Lost | None
+    """The first pod of those that are to train together now whose node does not answer."""
     until_lost: float | None
     """Seconds until one may be lost by nothing but the time that passes."""
     waits: Waiting
@@ -45,15 +45,15 @@ def gather_facts(
     spec: FineTuneJobSpec, before: FineTuneJobStatus, observed: Observation, known: TrainerState, now: datetime
 ) -> Facts:
     """What is known of the stage whose part of the job's spec `spec` is."""
-    lost = lost_pod(observed, now)
+    lost = find_lost(observed, now)
     return Facts(
         spec=spec,
         before=before,
         observed=observed,
         known=known,
         lost=lost,
-        until_lost=next_look(observed, now),
-        waits=why_waiting(observed, spec, lost, now),
+        until_lost=next_loss(observed, now),
+        waits=why_waiting(observed, spec, lost),
         failed=root_cause(observed.newest),
         unheard=unheard(observed, before, spec.resources.nodes),
         still=silence(spec, known.progress, observed),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from finetune_api.printable import printable
@@ -19,9 +20,8 @@ from finetune_api.status import (
     RunWarning,
 )
 from finetune_operator.job.observation import PodState
+from finetune_operator.job.report import Received
 from finetune_operator.status.merge_curves import final_curves, reported_curves
-from finetune_operator.status.movement import moved_at
-from finetune_operator.status.own_places import keep_own_places
 from finetune_operator.status.size import fit
 
 _Row = TypeVar("_Row", Evaluation, Checkpoint)
@@ -47,7 +47,7 @@ def merge_reports(
     has nothing more to report, and its older report never overwrites that of a newer attempt.
 
     Args:
-        attempts: The tracked attempts of the preflight, then those of the training.
+        attempts: The tracked attempts of the preflight, then those of the training, with no places but the job's own.
         unread: What was wrong with a report that was dropped before it came here.
         output: URI of the job's output, below which all that it makes lies.
         keep: Number of newest checkpoints that the trainer keeps.
@@ -55,13 +55,10 @@ def merge_reports(
     known = TrainerState.model_construct(**{name: getattr(previous, name) for name in _IN_STATUS})
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
     heard = {attempt.pod for attempt in previous.attempts if attempt.last_step is not None}
-    foreign: list[str] = []
-    for pod in attempts:
-        if pod.name in ended:
-            continue
+    reporting = [pod for pod in attempts if pod.name not in ended]
+    for pod in reporting:
         try:
-            known, places = _merge_pod(known, pod, output, keep, heard=pod.name in heard)
-            foreign += places
+            known = _merge_pod(known, pod, keep, heard=pod.name in heard)
         except (ValueError, ArithmeticError) as error:
             # What a pod reports must never keep its job from ending as the Job ended.
             logger.warning("dropped what pod %s reported, since it cannot be digested: %s", pod.name, error)
@@ -71,29 +68,38 @@ def merge_reports(
     news = {}
     if unread:
         news[Reason.REPORT_NOT_UNDERSTOOD] = f"what the trainer reported could not be read and was left out: {unread}"
-    if foreign:
-        news[Reason.OUTSIDE_OUTPUT] = f"the trainer reported {foreign[0]}, which is not below the output {output}"
+    foreign = next((pod.foreign for pod in reporting if pod.foreign is not None), None)
+    if foreign is not None:
+        news[Reason.OUTSIDE_OUTPUT] = f"the trainer reported {foreign}, which is not below the output {output}"
     known = fit(known)
     return known.model_copy(update={"warnings": _warnings(previous, known, news)})
 
 
-def _merge_pod(
-    known: TrainerState, pod: PodState, output: str, keep: int, *, heard: bool
-) -> tuple[TrainerState, list[str]]:
-    """What is known after a pod's report and its final report, and the places that they name and that are not the job's."""
-    foreign: list[str] = []
+def _merge_pod(known: TrainerState, pod: PodState, keep: int, *, heard: bool) -> TrainerState:
+    """What is known after a pod's report and its final report."""
     if pod.report is not None:
-        reported, foreign = keep_own_places(state_of(pod.report.body), output)
-        before = known.progress
+        times = {"last_report_time": pod.report.time, "last_progress_time": _moved_at(known.progress, pod.report)}
+        reported = state_of(pod.report.body)
         known = _merge_state(known, reported)
-        progress = (known.progress or Progress()).model_copy(
-            update={"last_report_time": pod.report.time, "last_progress_time": moved_at(before, pod.report)}
-        )
+        progress = (known.progress or Progress()).model_copy(update=times)
         known = known.model_copy(update={"progress": progress})
     if pod.final is not None:
-        final, places = keep_own_places(pod.final, output)
-        known, foreign = _merge_final(known, final, keep, heard=heard or pod.report is not None), foreign + places
-    return known, foreign
+        known = _merge_final(known, pod.final, keep, heard=heard or pod.report is not None)
+    return known
+
+
+def _moved_at(before: Progress | None, received: Received) -> datetime | None:
+    """When a training moved last whose newest report this is; None where it may take as long as it takes.
+
+    Args:
+        before: The progress before this report.
+    """
+    report = received.body.report
+    if report is None or report.stage != "Training" or report.progress is None or not report.progress.deadline_seconds:
+        return None
+    if before is None or before.last_progress_time is None or before.step != report.progress.step:
+        return received.time
+    return before.last_progress_time
 
 
 def _warnings(previous: FineTuneJobStatus, known: TrainerState, news: Mapping[Reason, str]) -> list[RunWarning]:

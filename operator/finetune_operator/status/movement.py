@@ -10,7 +10,6 @@ from finetune_api.status import Progress
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation, PodState
-from finetune_operator.job.report import Received
 
 _WHOLE = 100
 """Percent. What comes after the last step, such as to save the model, takes as long as it takes."""
@@ -46,20 +45,6 @@ class Silence:
             f"no step since {format_time(self.since)}; if none is done by {format_time(self.ends_at)} the attempt ends, and a new "
             "one goes on from the newest checkpoint"
         )
-
-
-def moved_at(before: Progress | None, received: Received) -> datetime | None:
-    """When a training moved last whose newest report this is; None where it may take as long as it takes.
-
-    Args:
-        before: The progress before this report.
-    """
-    report = received.body.report
-    if report is None or report.stage != "Training" or report.progress is None or not report.progress.deadline_seconds:
-        return None
-    if before is None or before.last_progress_time is None or before.step != report.progress.step:
-        return received.time
-    return before.last_progress_time
 
 
 def silence(spec: FineTuneJobSpec, progress: Progress | None, observed: Observation) -> Silence | None:

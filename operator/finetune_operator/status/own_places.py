@@ -1,9 +1,12 @@
 """What a pod may report of places: those below its own job's output. Anybody may be sent where a status points to."""
 
 import re
+from dataclasses import replace
+from operator import is_
 from typing import TypeVar
 
 from finetune_api.report import TrainerState
+from finetune_operator.job.observation import Observation, PodState
 
 # Neither `..`, nor an escape for one, nor a query: names as the trainer and Hugging Face give them.
 _BELOW = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9._=+-]*)*")
@@ -17,7 +20,27 @@ def is_below(uri: str, output: str) -> bool:
     return uri.startswith(root) and _BELOW.fullmatch(uri, len(root)) is not None
 
 
-def keep_own_places(reported: _State, output: str) -> tuple[_State, list[str]]:
+def with_own_places(observed: Observation, output: str) -> Observation:
+    """The observation without the places that its pods reported and that are not below `output`."""
+    pods = tuple(_own(pod, output) for pod in observed.pods)
+    preflight = with_own_places(observed.preflight, output) if observed.preflight is not None else None
+    if preflight is observed.preflight and all(map(is_, pods, observed.pods)):
+        return observed
+    return replace(observed, pods=pods, preflight=preflight)
+
+
+def _own(pod: PodState, output: str) -> PodState:
+    report, final, foreign = pod.report, pod.final, list[str]()
+    if report is not None and report.body.report is not None:
+        own, foreign = _keep_own(report.body.report, output)
+        report = replace(report, body=report.body.model_copy(update={"report": own}))
+    if final is not None:
+        final, places = _keep_own(final, output)
+        foreign = [*foreign, *places]
+    return replace(pod, report=report, final=final, foreign=foreign[0]) if foreign else pod
+
+
+def _keep_own(reported: _State, output: str) -> tuple[_State, list[str]]:
     """Return what was reported without the places that are not below `output`, and those places."""
     checkpoints = [each for each in reported.checkpoints if is_below(each.uri, output)]
     best, model = reported.best_checkpoint, reported.model

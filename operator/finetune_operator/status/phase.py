@@ -1,65 +1,39 @@
 """In which phase a job is, and the one line that explains it: an ordered chain of questions to what was observed."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from finetune_api.reasons import Reason
 from finetune_api.report import NOT_RETRIED, ExitCode, TrainerState
 from finetune_api.status import Phase
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.observation import Cause, End, Observation, PodState, Terminated
+from finetune_operator.job.observation import End, Observation, PodState, Terminated
 from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.status.deadline import pre_running_deadline, pre_running_due
-from finetune_operator.status.disruptions import (
-    describe_disruption,
-    describe_loss,
-    lost_since,
-    notice,
-)
+from finetune_operator.status.disruptions import describe_disruption, lost_since, notice
 from finetune_operator.status.facts import Facts, gather_facts
 from finetune_operator.status.failures import group_failure, job_failure
 from finetune_operator.status.messages import describe_end, describe_progress
+from finetune_operator.status.next_look import next_look
 from finetune_operator.status.preflight_phase import decide_preflight
-from finetune_operator.status.stall import end_stalled, is_being_ended, still_ending, was_stalled
+from finetune_operator.status.stall import end_stalled, still_ending, was_stalled
 from finetune_operator.status.verdict import Verdict
-
-_AT_ONCE = timedelta(seconds=0.1)
-"""Once the status says that an attempt is ended, it is."""
 
 
 def decide(
     finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, known: TrainerState, now: datetime
 ) -> Verdict:
-    """Phase and message of a job that has not ended."""
-    preflight = None if observed.job or observed.blocked or observed.refused else observed.preflight
+    """Phase and message of a job that has not ended, and when to look again."""
+    preflight = None if observed.job or observed.blocked else observed.preflight
     stage = preflight or observed
     given = preflight_spec(spec) if preflight else spec
     facts = gather_facts(given, finetunejob.status, stage, known, now)
     due = pre_running_due(finetunejob, spec, observed)
-    if observed.refused is not None:
-        verdict = _refused(observed.refused, now)
-    else:
-        verdict = decide_preflight(facts) if preflight else _decide_training(facts)
+    verdict = decide_preflight(facts) if preflight else _decide_training(facts)
     if due is not None and due <= now:
         return pre_running_deadline(spec, observed, verdict, now)
-    return replace(verdict, explained=facts.waits.explained, again=_again(verdict, facts, due))
-
-
-def _again(verdict: Verdict, facts: Facts, due: datetime | None) -> float | None:
-    """Seconds until time alone may change the verdict; None if it may not. Until `due` the pods have to run."""
-    phase = verdict.phase
-    if phase == "Pending":
-        times = [due] if due is not None else []
-        if verdict.reason == Reason.PROGRESS_STALLED and not is_being_ended(facts.before.attempts, facts.observed):
-            times.append(facts.now + _AT_ONCE)
-    elif phase in ("Preparing", "Running"):
-        times = [facts.unheard.said_at] if facts.unheard is not None else []
-        times += facts.still.moments if facts.still is not None and phase == "Running" else []
-    else:
-        return None
-    delays = [(time - facts.now).total_seconds() for time in times if time > facts.now]
-    return min(delays if facts.until_lost is None else [*delays, facts.until_lost], default=None)
+    return replace(verdict, explained=facts.waits.explained, again=next_look(verdict, facts, due))
 
 
 def _decide_training(facts: Facts) -> Verdict:
@@ -81,25 +55,6 @@ def _decide_training(facts: Facts) -> Verdict:
     return verdict
 
 
-def invalid_spec(finetunejob: FineTuneJob, now: datetime) -> Verdict:
-    """For a spec that the API server let through and that we cannot read.
-
-    One that an operator has read before is no mistake of the user's: this operator is older than the CRD, or stricter
-    than the one before. Its pods may be running, so the job has not failed.
-    """
-    before, message = finetunejob.status.phase, finetunejob.problems
-    if before is not None:
-        what = f"this operator cannot read the spec, and leaves the job alone: {message}"
-        return Verdict(before, Reason.INVALID_SPEC, what)
-    hint = "delete the job and create it again with the named fields corrected"
-    return Verdict("Failed", Reason.INVALID_SPEC, message, now, hint)
-
-
-def _refused(cause: Cause, now: datetime) -> Verdict:
-    hint = "delete the job and create it again with that corrected"
-    return Verdict("Failed", cause.reason, cause.message, now, hint)
-
-
 def _ended(end: End, facts: Facts) -> Verdict:
     ended = end.time or facts.now
     if end.succeeded:
@@ -110,7 +65,7 @@ def _ended(end: End, facts: Facts) -> Verdict:
 
 def _suspended(facts: Facts) -> Verdict:
     if facts.lost is not None:
-        return Verdict("Suspended", Reason.NODE_LOST, f"suspended, but {describe_loss(facts.lost, facts.now)}")
+        return Verdict("Suspended", Reason.NODE_LOST, f"suspended, but {facts.lost}")
     if any(pod.running for pod in facts.observed.pods):
         return Verdict("Suspended", Reason.STOPPING, "suspended: the trainer saves a checkpoint and stops")
     checkpoints = facts.known.checkpoints

@@ -17,6 +17,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.budget import first_of_month, month_of
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation, PodState
+from finetune_operator.status.change import are_alike
 
 _LONGEST: Final = timedelta(minutes=5)
 """For as long the usage of pods that run may be older than now: a pod that vanishes takes no more of it with it."""
@@ -24,7 +25,19 @@ _SEEN_LATE: Final = timedelta(seconds=5)
 """Of a pod that runs, the last seconds are left out: the end of its container is seen a moment later, and counts exactly."""
 
 
-def update_times(
+def with_usage(
+    finetunejob: FineTuneJob, observed: Observation, after: FineTuneJobStatus, now: datetime
+) -> FineTuneJobStatus:
+    """The new status with what the job has used: brought up to date where something else is written, or too much would be missing."""
+    before, spec = finetunejob.status, finetunejob.spec
+    if spec is None or (are_alike(before, after) and not _is_due(before, observed, now)):
+        return after
+    attempts = _update_times(before.attempts, after.attempts, observed.pods, after.phase, now)
+    after = after.model_copy(update={"attempts": attempts})
+    return after.model_copy(update={"usage": _account(finetunejob, spec, observed, after, now)})
+
+
+def _update_times(
     before: Sequence[Attempt], after: Sequence[Attempt], pods: Sequence[PodState], phase: Phase | None, now: datetime
 ) -> list[Attempt]:
     """The attempts with how long their pods ran, and the last one with the time at which it was first seen to train."""
@@ -40,14 +53,14 @@ def update_times(
     return times
 
 
-def is_due(before: FineTuneJobStatus, observed: Observation, now: datetime) -> bool:
+def _is_due(before: FineTuneJobStatus, observed: Observation, now: datetime) -> bool:
     """Whether the usage is to be written even if nothing else changes."""
     if before.usage is None:
         return False
     return now - before.usage.until >= _LONGEST and any(pod.running for pod in observed.pods)
 
 
-def account(
+def _account(
     finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, after: FineTuneJobStatus, now: datetime
 ) -> Usage:
     """What the job has used by now. `after` is its new status but for this."""

@@ -22,3 +22,10 @@ class Verdict:
     """Whether anything explains why the job waits, if it waits."""
     again: float | None = None
     """Seconds until time alone may change the verdict; None if it may not."""
+
+    @property
+    def explained_failure(self) -> Failure | None:
+        """The failure for the status; None if the job has not failed."""
+        if self.phase != "Failed" or self.failure is not None:
+            return self.failure
+        return Failure(reason=self.reason, message=self.message, hint=self.hint)

@@ -10,7 +10,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Cause, JobState, Observation, PodState
 from finetune_operator.job.warnings import Question, Subject
 from finetune_operator.job.workload import InQueue
-from finetune_operator.status.disruptions import describe_loss, lost_pod
+from finetune_operator.status.disruptions import Lost, find_lost
 from finetune_operator.status.failures import failed_pods
 from finetune_operator.status.image_pulls import PULLING, PULLS, describe_pull, is_pull, unwrap
 from finetune_operator.status.unschedulable import in_plain_words, is_about_claims
@@ -56,12 +56,12 @@ class Waiting(Cause):
     """Whether anything explains why a pod does not come or does not run, so that it is not just on its way."""
 
 
-def why_waiting(observed: Observation, spec: FineTuneJobSpec, lost: PodState | None, now: datetime) -> Waiting:
+def why_waiting(observed: Observation, spec: FineTuneJobSpec, lost: Lost | None) -> Waiting:
     """What a job of this spec waits for, if its pods do not run: its Job, quota, or a pod, such as one that is lost."""
     job, blocked = observed.job, observed.blocked
     if job is None:
         return Waiting(blocked.reason, blocked.message) if blocked else Waiting(Reason.CREATING, "creating the Job")
-    return _waiting_for_quota(job, blocked) if job.suspended else _waiting_for_pods(observed, spec, lost, now)
+    return _waiting_for_quota(job, blocked) if job.suspended else _waiting_for_pods(observed, spec, lost)
 
 
 def _waiting_for_quota(job: JobState, blocked: Cause | None) -> Waiting:
@@ -73,16 +73,16 @@ def _waiting_for_quota(job: JobState, blocked: Cause | None) -> Waiting:
     return Waiting(Reason.WAITING_FOR_ADMISSION, "waiting: the Job is suspended, and not by spec.suspend")
 
 
-def _waiting_for_pods(observed: Observation, spec: FineTuneJobSpec, lost: PodState | None, now: datetime) -> Waiting:
+def _waiting_for_pods(observed: Observation, spec: FineTuneJobSpec, lost: Lost | None) -> Waiting:
     """Why not all pods run yet, by the one with the best explanation."""
-    blocked, pod = observed.blocked, lost or blocking_pod(observed)
+    blocked, pod = observed.blocked, lost.pod if lost else blocking_pod(observed)
     if pod is None:
         if blocked is None:
             return Waiting(Reason.WAITING_FOR_POD, "waiting for a pod", explained=False)
         return Waiting(blocked.reason, _explain(blocked))
     number = f"pod {pod.index}: " if spec.resources.nodes > 1 else ""
     if lost is not None:
-        return Waiting(Reason.NODE_LOST, number + describe_loss(lost, now))
+        return Waiting(Reason.NODE_LOST, f"{number}{lost}")
     cause = pod.waiting or Cause(Reason.CONTAINER_CREATING, "")
     if is_pull(cause):
         reason = Reason.IMAGE_PULL_BACK_OFF if cause.reason in PULLS else cause.reason
@@ -114,7 +114,7 @@ def unexplained(
         claims: The claims that the pods mount.
     """
     job = observed.job
-    if job is None or job.end is not None or job.suspended or lost_pod(observed, now) is not None:
+    if job is None or job.end is not None or job.suspended or find_lost(observed, now) is not None:
         return None
     pod = blocking_pod(observed)
     if pod is not None and pod.waiting is not None:

@@ -19,7 +19,7 @@ from tests.unit.finetune_operator.samples import (
 from tests.unit.finetune_operator.status.statuses import REPORT, compute
 
 from finetune_operator.job.observation import Observation
-from finetune_operator.status.disruptions import next_look
+from finetune_operator.status.disruptions import next_loss
 
 TAINTED = {
     "type": "DisruptionTarget",
@@ -191,7 +191,7 @@ def test_a_pass_comes_again_when_time_alone_may_show_that_a_pod_is_lost() -> Non
     ends = observation(job(), deleted(pod(state=running()), 100))
     cases: list[Observation] = [observation(job(), pod(state=running()), report=report), silent, ends]
 
-    assert [next_look(each, received({"report": REPORT}, seconds=110).time) for each in cases] == [None, 50.0, 20.0]
+    assert [next_loss(each, received({"report": REPORT}, seconds=110).time) for each in cases] == [None, 50.0, 20.0]
 
 
 def test_an_attempt_that_ended_with_its_node_keeps_that_reason() -> None:
