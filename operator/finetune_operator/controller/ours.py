@@ -3,8 +3,8 @@
 from finetune_api.base import JsonObject
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID, job_names, run_of
-from finetune_operator.job.ownership import controller, finetunejob_as_owner, job_as_owner
+from finetune_operator.job.names import LABEL_JOB_UID, job_names
+from finetune_operator.job.ownership import controller, finetunejob_as_owner, job_as_owner, run_of
 
 
 class Ours:

@@ -4,12 +4,11 @@ any time and any number of times, and does nothing where there is nothing to do.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 
 from kubernetes.aio.client.exceptions import BadRequestException, UnprocessableEntityException
 
-from finetune_api.status import AppliedProfile, FineTuneJobStatus
+from finetune_api.status import FineTuneJobStatus
 from finetune_operator.controller.blocked import BlockedJobs, Obstacle
 from finetune_operator.controller.cache import Entry, FineTuneJobs
 from finetune_operator.controller.children import Children
@@ -17,17 +16,17 @@ from finetune_operator.controller.kueue import Kueue
 from finetune_operator.controller.notices import Notices
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.observer import Observer, about_children
+from finetune_operator.controller.profile_keeper import ProfileKeeper
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.status_writer import StatusWriter
 from finetune_operator.job.finetunejob import FineTuneJob, Key
-from finetune_operator.job.observation import Cause, Observation
+from finetune_operator.job.observation import Observation
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.job.profile import Refusal
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
-from finetune_operator.status.compute import Computed, compute, compute_status
+from finetune_operator.status.compute import Computed, compute
 from finetune_operator.status.new_run import status_of_new_run
 from finetune_operator.status.waiting import NO_POD_YET
 
@@ -67,6 +66,7 @@ class Reconciler:
         self._profiles = profiles
         self._children = Children(kube, pod_defaults, profiles.own_jobs, clock, kueue)
         self._status = StatusWriter(kube, finetunejobs, numbers, clock)
+        self._profile_keeper = ProfileKeeper(profiles, self._children, self._status)
 
     async def reconcile(self, key: Key) -> float | None:
         """Run one pass. Return the seconds after which to run the next, or None. Raises API_FAILURES."""
@@ -84,7 +84,7 @@ class Reconciler:
         if finetunejob.terminal:
             entry.reports.clear()
         observed = await self._observer.observe(finetunejob, entry, now)
-        settled = await self._settle(finetunejob, observed, entry, now)
+        settled = await self._profile_keeper.give_profile(finetunejob, observed, entry, now)
         if settled is None:
             return _CHANGED_SECONDS
         finetunejob, observed = settled
@@ -95,41 +95,6 @@ class Reconciler:
         self._tell(key, computed.status)
         of_queue = entry.queue.wait(self._clock()) if entry.queue is not None else None
         return _soonest(wait, of_queue, _next_look(observed, computed, entry.obstacle.wait(self._clock())))
-
-    async def _settle(
-        self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime
-    ) -> tuple[FineTuneJob, Observation] | None:
-        """Give a job its profile, which it keeps: written down before its first child is made, and again where it was taken away.
-
-        Return the job with it, or what is in its way in the observation; None if the job has changed meanwhile.
-        """
-        spec = finetunejob.spec
-        if spec is None or finetunejob.kept or finetunejob.terminal:
-            return finetunejob, observed
-        under_way = observed.under_way.job
-        lost = under_way and under_way.keeps_profile and await self._profiles.kept_by(finetunejob, under_way.name)
-        if lost:
-            return await self._keep(finetunejob, observed, lost, entry, now)
-        if not _needs_a_profile(finetunejob, observed):
-            return finetunejob, observed
-        if finetunejob.run.number > 1 and observed.job is None:
-            await self._children.tidy_up(finetunejob)
-        found = await self._profiles.settle(finetunejob, spec, running=observed.job is not None)
-        if observed.job is not None:
-            # Nothing is written down: two operators that share a namespace would do so again and again.
-            return self._profiles.with_profile(entry.raw, found) or finetunejob, observed
-        if isinstance(found, Refusal):
-            cause = Cause(found.reason, found.message)
-            return finetunejob, replace(observed, refused=cause) if found.final else replace(observed, blocked=cause)
-        return await self._keep(finetunejob, observed, found, entry, now)
-
-    async def _keep(
-        self, finetunejob: FineTuneJob, observed: Observation, profile: AppliedProfile, entry: Entry, now: datetime
-    ) -> tuple[FineTuneJob, Observation] | None:
-        """Write down which profile the job has. Return the job with it; None if it has changed meanwhile."""
-        status = compute_status(finetunejob, observed, now)
-        written = await self._status.keep_profile(finetunejob, profile, status, entry)
-        return (self._profiles.read_finetunejob(written), observed) if written is not None else None
 
     async def _write(
         self,
@@ -170,15 +135,6 @@ class Reconciler:
             # There was room for this one, and so there may be for another.
             entry.obstacle = Obstacle()
             self._blocked.wake(key.namespace, 1)
-
-
-def _needs_a_profile(finetunejob: FineTuneJob, observed: Observation) -> bool:
-    """Whether no Job runs by a profile that is known, and nothing is in the way.
-
-    What the status says of the past does not count: who may write it could say anything. A Job that began before there were
-    profiles goes on without; one whose profile somebody else has written gets its own again.
-    """
-    return (observed.job is None or finetunejob.unproven) and observed.blocked is None
 
 
 def _next_look(observed: Observation, computed: Computed, until_asked: float | None) -> float | None:

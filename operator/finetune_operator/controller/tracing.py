@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 from finetune_api.base import JsonObject
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.job.finetunejob import Key, parse_status
-from finetune_operator.job.names import preflight_job_name, run_of
-from finetune_operator.job.ownership import controller
+from finetune_operator.job.names import preflight_job_name
+from finetune_operator.job.ownership import controller, run_of
 from finetune_operator.job.report import Received
 from finetune_operator.kube.informer import Informer
 from finetune_operator.traces.stages import Sender

@@ -6,9 +6,8 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.status import Run
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import job_names, run_of
 from finetune_operator.job.observation import Cause, FormerRuns
-from finetune_operator.job.ownership import controller, is_ours, job_as_owner
+from finetune_operator.job.ownership import is_of_our_job, is_ours, run_of
 from finetune_operator.job.parse_children import has_ended, parse_job
 
 
@@ -17,8 +16,9 @@ def former_runs(finetunejob: FineTuneJob, jobs: Iterable[JsonObject], pods: Iter
 
     A pod may outlive its Job by the time that its trainer takes to save.
     """
-    old_jobs = [raw for raw in jobs if is_ours(raw, finetunejob) and _is_former(raw, finetunejob)]
-    old_pods = [raw for raw in pods if _is_former(raw, finetunejob) and _has_our_job(raw, finetunejob)]
+    present = finetunejob.run.number
+    old_jobs = [raw for raw in jobs if run_of(raw) != present and is_ours(raw, finetunejob)]
+    old_pods = [raw for raw in pods if run_of(raw) != present and is_of_our_job(raw, finetunejob)]
     running = tuple(sorted(raw["metadata"]["name"] for raw in old_pods if not has_ended(raw)))
     return FormerRuns(tuple(map(parse_job, old_jobs)), running) if old_jobs or running else None
 
@@ -30,13 +30,3 @@ def ending(run: Run, former: FormerRuns) -> Cause:
         return Cause(Reason.ENDING_FORMER_RUN, f"{what}: its Job is being deleted")
     others = f" and {len(former.pods) - 1} more" if len(former.pods) > 1 else ""
     return Cause(Reason.ENDING_FORMER_RUN, f"{what}: the pod {former.pods[0]}{others} saves and stops")
-
-
-def _is_former(raw: JsonObject, finetunejob: FineTuneJob) -> bool:
-    return run_of(raw) != finetunejob.run.number
-
-
-def _has_our_job(pod: JsonObject, finetunejob: FineTuneJob) -> bool:
-    owner = controller(pod)
-    names = job_names(finetunejob.name, run_of(pod))
-    return owner is not None and owner == job_as_owner(owner.name, owner.uid) and owner.name in names

@@ -4,8 +4,6 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from finetune_api.base import JsonObject
-
 MAX_LENGTH = 63
 """Kubernetes puts a Job's name into a label of its pods, and a label's value ends there."""
 _HASH_LENGTH = 10
@@ -59,12 +57,6 @@ def child_name(name: str, suffix: str = "") -> str:
 
 def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:_HASH_LENGTH]
-
-
-def run_of(raw: JsonObject) -> int:
-    """The number of the run that an object is for, by its label; 0 for no number."""
-    number = (raw["metadata"].get("labels") or {}).get(LABEL_RUN, "1")
-    return int(number) if number.isdecimal() else 0
 
 
 def job_name(name: str, run: int = 1) -> str:

@@ -42,15 +42,12 @@ class OwnJobs:
 
     def is_own(self, job: JsonObject, finetunejob: FineTuneJob) -> bool:
         """Whether the operator made this Job for the FineTuneJob."""
-        if not is_ours(job, finetunejob):
-            return False
-        if self.has_proof(job, finetunejob.uid):
-            return True
-        # It may be one from before Jobs were proven, or from before a key was lost; but none that comes before its run.
-        kept = finetunejob.status.profile
-        if kept is None:
-            return _tells_of_a_job(finetunejob.status)
-        return is_older(kept, finetunejob.uid, self._keys())
+        known = self.has_proof(job, finetunejob.uid)
+        if not known:
+            # It may be one from before Jobs were proven, or from before a key was lost; but none that comes before its run.
+            kept, status = finetunejob.status.profile, finetunejob.status
+            known = _tells_of_a_job(status) if kept is None else is_older(kept, finetunejob.uid, self._keys())
+        return known and is_ours(job, finetunejob)
 
     def has_proof(self, job: JsonObject, uid: str) -> bool:
         """Whether a Job has the proof that the operator made it for the FineTuneJob of this uid."""

@@ -11,7 +11,7 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.names import LABEL_JOB_UID, LABEL_RUN, job_names
 from finetune_operator.job.observation import Cause
 
 _JOB_API_VERSION = "batch/v1"
@@ -49,6 +49,20 @@ def job_as_owner(name: str, uid: str) -> Owner:
 def is_ours(raw: JsonObject, finetunejob: FineTuneJob) -> bool:
     """Whether we made the object for this FineTuneJob."""
     return controller(raw) == finetunejob_as_owner(finetunejob.name, finetunejob.uid)
+
+
+def run_of(raw: JsonObject) -> int:
+    """The number of the run that an object is for, by its label; 0 for no number."""
+    number = (raw["metadata"].get("labels") or {}).get(LABEL_RUN, "1")
+    return int(number) if number.isdecimal() else 0
+
+
+def is_of_our_job(pod: JsonObject, finetunejob: FineTuneJob) -> bool:
+    """Whether a Job controls the pod that has the name of one of this FineTuneJob's, in whichever run. A pod may outlive its Job."""
+    owner, run = controller(pod), run_of(pod)
+    if owner is None or owner != job_as_owner(owner.name, owner.uid):
+        return False
+    return owner.name in job_names(finetunejob.name, run)
 
 
 def is_our_claim(raw: JsonObject, finetunejob: FineTuneJob) -> bool:

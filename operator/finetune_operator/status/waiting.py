@@ -84,9 +84,14 @@ def _waiting_for_pods(observed: Observation, spec: FineTuneJobSpec, lost: Lost |
     if lost is not None:
         return Waiting(Reason.NODE_LOST, f"{number}{lost}")
     cause = pod.waiting or Cause(Reason.CONTAINER_CREATING, "")
-    if is_pull(cause):
-        reason = Reason.IMAGE_PULL_BACK_OFF if cause.reason in PULLS else cause.reason
-        return Waiting(reason, number + describe_pull(pod, cause, blocked, spec))
+    if not is_pull(cause):
+        return _waiting_for_container(pod, cause, blocked, number)
+    reason = Reason.IMAGE_PULL_BACK_OFF if cause.reason in PULLS else cause.reason
+    return Waiting(reason, number + describe_pull(pod, cause, blocked, spec))
+
+
+def _waiting_for_container(pod: PodState, cause: Cause, blocked: Cause | None, number: str) -> Waiting:
+    """Why a pod's container does not run that has its image, or does not need it yet."""
     if blocked is not None and (not cause.message or blocked.reason not in _OF_SCHEDULER):
         return Waiting(blocked.reason, number + _explain(blocked))
     if pod.node is None and not cause.message:

@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +11,6 @@ from finetune_operator.job.names import (
     config_map_name,
     job_name,
     label_value,
-    run_of,
     service_name,
 )
 
@@ -74,13 +72,6 @@ def test_a_run_that_follows_has_its_number_in_its_names_and_shares_the_claim() -
 
     assert (second.job, second.config_map) == ("yelp-r2-cdd612c40d", "yelp-r2-cdd612c40d-run")
     assert second.claim == first.claim
-
-
-@pytest.mark.parametrize(
-    ("labels", "run"), [({"finetune.dev/run": "2"}, 2), ({}, 1), (None, 1), ({"finetune.dev/run": "x"}, 0)]
-)
-def test_the_run_of_a_child_is_in_its_label(labels: dict[str, str] | None, run: int) -> None:
-    assert run_of({"metadata": {"labels": labels}}) == run
 
 
 def test_a_short_name_stays_readable() -> None:

@@ -7,7 +7,7 @@ from tests.unit.finetune_operator.samples import OWNERS, UID, finetunejob, merge
 
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.names import LABEL_JOB_UID
-from finetune_operator.job.ownership import is_our_claim, is_ours, job_as_owner, own_pods
+from finetune_operator.job.ownership import is_our_claim, is_ours, job_as_owner, own_pods, run_of
 
 OURS = parse_finetunejob(finetunejob())
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}
@@ -53,3 +53,10 @@ def test_pods_are_those_of_the_job_in_its_namespace() -> None:
 
 def test_an_owner_reference_of_any_shape_is_read() -> None:
     assert not is_ours(child({"controller": True}), OURS)
+
+
+@pytest.mark.parametrize(
+    ("labels", "run"), [({"finetune.dev/run": "2"}, 2), ({}, 1), (None, 1), ({"finetune.dev/run": "x"}, 0)]
+)
+def test_the_run_of_a_child_is_in_its_label(labels: dict[str, str] | None, run: int) -> None:
+    assert run_of({"metadata": {"labels": labels}}) == run
