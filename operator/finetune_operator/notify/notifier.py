@@ -6,7 +6,7 @@ import re
 import ssl
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 
 from kubernetes.aio.client.exceptions import ForbiddenException
 
@@ -15,7 +15,7 @@ from finetune_api.notify import SECRET, URL_PATTERN, NotifyTarget, host_of
 from finetune_api.profile_rules import is_meant
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.kube import server_time
-from finetune_operator.kube.client import SECRETS, Kube
+from finetune_operator.kube.client import CONFIG_MAPS, SECRETS, Kube
 from finetune_operator.notify.event import CONTENT_TYPE, cloud_event, event_id, slack_message
 from finetune_operator.notify.post import Poster
 from finetune_operator.notify.signature import read_keys, signature_headers
@@ -40,9 +40,10 @@ class Notifier:
             secret = await self._secret(finetunejob.namespace)
             url, body, headers = self._request(finetunejob, target, secret)
             private = _private(finetunejob, target, url)
+            tls = await self._trusted(finetunejob)
         except _NotSent as problem:
             return Answer(message=str(problem))
-        return await self._poster.post(url, body, headers, private=private, tls=_tls())
+        return await self._poster.post(url, body, headers, private=private, tls=tls)
 
     async def _secret(self, namespace: str) -> JsonObject:
         try:
@@ -52,6 +53,20 @@ class Notifier:
         if secret is None:
             raise _NotSent(f"there is no Secret {SECRET} in the namespace")
         return secret
+
+    async def _trusted(self, finetunejob: FineTuneJob) -> ssl.SSLContext:
+        """What a receiver's certificate is verified by: the public authorities, and those of the profile's trust."""
+        trust = finetunejob.profile.trust
+        if trust is None:
+            return _tls("")
+        name = trust.config_map_ref.name
+        config_map = await self._kube.get(CONFIG_MAPS, finetunejob.namespace, name)
+        if config_map is None:
+            raise _NotSent(f"there is no ConfigMap {name} in the namespace, which the profile's trust names")
+        try:
+            return _tls("\n".join(map(str, (config_map.get("data") or {}).values())))
+        except ssl.SSLError:
+            raise _NotSent(f"the ConfigMap {name} of the profile's trust holds what is no certificate") from None
 
     def _request(
         self, finetunejob: FineTuneJob, target: NotifyTarget, secret: JsonObject
@@ -108,7 +123,10 @@ def _private(finetunejob: FineTuneJob, target: NotifyTarget, url: str) -> bool:
     return private
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """The authorities of the operator's image, or of SSL_CERT_FILE."""
-    return ssl.create_default_context()
+@lru_cache(maxsize=32)
+def _tls(authorities: str) -> ssl.SSLContext:
+    """The authorities of the operator's image or of SSL_CERT_FILE, and those that are given as PEM. Raises ssl.SSLError."""
+    context = ssl.create_default_context()
+    if authorities.strip():
+        context.load_verify_locations(cadata=authorities)
+    return context

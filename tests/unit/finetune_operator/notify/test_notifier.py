@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import trustme
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import START, merged, parsed, settled
 
 from finetune_api.notify import NotifyTarget
 from finetune_api.profile import Defaults, FineTuneProfileSpec, NotifyRules
-from finetune_operator.kube.client import SECRETS
+from finetune_operator.kube.client import CONFIG_MAPS, SECRETS
 from finetune_operator.notify.notifier import Notifier
 from finetune_operator.notify.post import Poster
 from finetune_operator.status.notices import Answer
@@ -33,11 +34,13 @@ class Sent(Poster):
     """What would be sent."""
 
     requests: list[tuple[str, bytes, dict[str, str], bool]] = field(default_factory=list)
+    trusted: list[ssl.SSLContext] = field(default_factory=list)
 
     async def post(
         self, url: str, body: bytes, headers: Mapping[str, str], *, private: bool, tls: ssl.SSLContext
     ) -> Answer:
-        assert tls.verify_mode is ssl.CERT_REQUIRED
+        assert (tls.verify_mode, tls.check_hostname) == (ssl.CERT_REQUIRED, True)
+        self.trusted.append(tls)
         self.requests.append((url, body, dict(headers), private))
         return Answer(delivered=True)
 
@@ -157,6 +160,27 @@ async def test_what_the_profile_itself_names_needs_not_be_allowed_but_for_its_ad
     assert [private for *_, private in named.requests] == [False]
     # Whoever may write the Secret is not the platform.
     assert (held, by_the_secret.requests) == (Answer(message=NOT_MEANT), [])
+
+
+async def test_receivers_are_verified_by_the_authorities_that_the_profile_trusts_too() -> None:
+    api, authority = FakeApi(), trustme.CA()
+    profile = FineTuneProfileSpec.model_validate({"trust": {"configMapRef": {"name": "corporate-ca"}}})
+    missing, _ = await attempt(CI, profile, api=api)
+    config_map = {"metadata": {"name": "corporate-ca"}, "data": {"ca.crt": "no certificate"}}
+    api.put(CONFIG_MAPS, config_map)
+    wrong, _ = await attempt(CI, profile, api=api)
+    api.put(CONFIG_MAPS, {**config_map, "data": {"ca.crt": authority.cert_pem.bytes().decode()}})
+
+    answer, sent = await attempt(CI, profile, api=api)
+
+    assert missing.message == "there is no ConfigMap corporate-ca in the namespace, which the profile's trust names"
+    assert wrong.message == "the ConfigMap corporate-ca of the profile's trust holds what is no certificate"
+    own = ssl.PEM_cert_to_DER_cert(authority.cert_pem.bytes().decode())
+    assert answer == Answer(delivered=True)
+    assert own in sent.trusted[0].get_ca_certs(binary_form=True)
+    # Of nobody else's.
+    _, others = await attempt(CI)
+    assert own not in others.trusted[0].get_ca_certs(binary_form=True)
 
 
 async def test_a_job_whose_profile_nobody_knows_any_more_is_told_to_nobody() -> None:
