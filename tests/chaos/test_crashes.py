@@ -49,7 +49,7 @@ class Killer:
             if self._killed.wait(0.2):
                 self._scene.operator.wait()
                 self._killed.clear()
-                self._scene.operator.start()
+                self._scene.operator.start_anyway()  # it may be killed again before it says that it is ready
 
 
 @pytest.mark.parametrize("spec", [{}, {"runPolicy": {"preflight": "pod"}}], ids=["plain", "preflight"])
