@@ -16,6 +16,7 @@ from finetune.manifest import Manifest
 from finetune.notebook import job_html
 from finetune.result import Result, result_of
 from finetune.snapshot import Snapshot, read_snapshot
+from finetune.summary import unseen
 from finetune.watching import watch_collection, watch_object
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL
@@ -143,6 +144,10 @@ class AsyncJob:
         self._client = client
         self.snapshot = snapshot
 
+    def __repr__(self) -> str:
+        """Return name and phase, as it was last seen."""
+        return f"<FineTuneJob {self.namespace}/{self.name}: {self.snapshot.phase}>"
+
     def _repr_html_(self) -> str:
         """Show the job in a notebook as it was last seen: a notebook does not wait for what is asynchronous."""
         return job_html(self.snapshot)
@@ -237,7 +242,7 @@ class AsyncJob:
         said = ""
         async with aclosing(self.watch()) as changes:
             async for snapshot in changes:
-                line = f"{snapshot.phase}: {snapshot.status.message or ''}".rstrip(": ")
+                line = f"{snapshot.phase}: {snapshot.status.message or unseen(snapshot)}".rstrip(": ")
                 if line != said:
                     print(f"{snapshot.name}  {line}", flush=True)  # noqa: T201
                 said = line

@@ -80,6 +80,10 @@ class Job:
         self.portal = portal
         self.twin = twin
 
+    def __repr__(self) -> str:
+        """Return name and phase, as it was last seen."""
+        return repr(self.twin)
+
     def _repr_html_(self) -> str:
         """Show the job as it is now; where the cluster does not answer, as it was last seen."""
         with suppress(FineTuneError):

@@ -1,5 +1,6 @@
 """FineTuneJob manifests: written in Python, or read from YAML as kubectl reads it."""
 
+import html
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,10 @@ class Manifest(v1alpha1.FineTuneJob):
             return cls.model_validate({name: value for name, value in manifest.items() if name != "status"})
         except ValidationError as error:
             raise Refused(describe(error)) from error
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook as YAML."""
+        return f"<pre>{html.escape(to_yaml(self.to_manifest()))}</pre>"
 
     @property
     def name(self) -> str:

@@ -75,4 +75,9 @@ def why(job: Snapshot) -> str:
         return f"{status.warnings[0].reason}: {status.warnings[0].message}" if status.warnings else NOTHING
     if job.wants_new_run:
         return "a new run is asked for (spec.runToken)"
-    return status.message or "no operator has seen it yet"
+    return status.message or unseen(job) or NOTHING
+
+
+def unseen(job: Snapshot) -> str:
+    """Return that no operator has written a status yet, where that is so."""
+    return "" if job.status.phase else "no operator has seen it yet"

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from finetune.snapshot import Snapshot
-from finetune.summary import NOTHING, best, metric_text, why
+from finetune.summary import NOTHING, best, metric_text, unseen, why
 from finetune_cli.display.curve import draw
 from finetune_cli.display.words import gpu_hours, phase_text, progress_bar
 
@@ -14,15 +14,16 @@ _WIDEST_BAR = 40
 def job_line(job: Snapshot) -> str:
     """Return the job in one line, for logs and files."""
     progress = f"  {progress_bar(job)}" if job.status.progress else ""
-    message = f": {job.status.message}" if job.status.message else ""
+    told = job.status.message or unseen(job)
+    message = f": {told}" if told else ""
     return f"{job.name}  {job.phase}{progress}{message}"
 
 
 def job_view(job: Snapshot, width: int) -> RenderableType:
     """Return head, bar, numbers and the curve of the loss, `width` columns wide."""
     head = Text.assemble((job.name, "bold"), "  ", phase_text(job))
-    if job.status.message:
-        head.append(f"  {job.status.message}")
+    if told := job.status.message or unseen(job):
+        head.append(f"  {told}")
     parts: list[RenderableType] = [head]
     if job.status.progress is not None:
         parts.append(Text(progress_bar(job, min(_WIDEST_BAR, max(10, width - 30)))))

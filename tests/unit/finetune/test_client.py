@@ -326,7 +326,10 @@ async def test_the_asynchronous_twin_does_the_same(api_server: FakeApi, capsys: 
         result = await job.follow()
 
     assert result.snapshot.phase == "Succeeded"
-    assert capsys.readouterr().out == "stars  Pending\nstars  Running: step 1\nstars  Succeeded\n"
+    assert (
+        capsys.readouterr().out
+        == "stars  Pending: no operator has seen it yet\nstars  Running: step 1\nstars  Succeeded\n"
+    )
 
 
 def test_a_job_is_suspended_resumed_run_again_and_deleted(api_server: FakeApi) -> None:

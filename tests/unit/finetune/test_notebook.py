@@ -3,6 +3,7 @@
 from typing import Any
 from xml.etree import ElementTree
 
+from finetune import FineTuneJob
 from finetune.async_client import AsyncClient, AsyncJob
 from finetune.notebook import chart, job_html
 from finetune.snapshot import Snapshot, read_snapshot
@@ -74,3 +75,12 @@ def test_an_asynchronous_job_shows_itself_as_it_was_last_seen() -> None:
     seen = snapshot({"phase": "Running"})
 
     assert AsyncJob(AsyncClient(), seen)._repr_html_() == job_html(seen)
+
+
+def test_a_manifest_shows_itself_as_yaml_and_a_job_its_phase() -> None:
+    dataset = {"source": "org/data", "train": {"split": "a<b"}}
+    manifest = FineTuneJob.of("stars", task="causal-lm", model={"source": "org/model"}, dataset=dataset)
+    job = AsyncJob(AsyncClient(), snapshot({"phase": "Running"}))
+
+    assert "split: a&lt;b" in manifest._repr_html_()
+    assert repr(job) == "<FineTuneJob team-a/stars: Running>"

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.unit.finetune.api_server import FTJ, PODS, FakeApi, Request, status
 from tests.unit.finetune_cli.conftest import Run
 
 from finetune.client import Job
+from finetune_cli import kubectl_completion
 from finetune_cli.app import main
 from finetune_cli.commands import COMMANDS
 
@@ -488,3 +490,24 @@ def test_the_shell_completes_names_of_jobs(api_server: FakeApi, run: Run, monkey
     result = run()
 
     assert result.stdout.split() == ["yelp", "yelp-2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"), [(["su"], ["submit", "suspend", ":0"]), (["explain", "jo"], ["job", ":0"])]
+)
+def test_kubectl_completes_commands_and_names_of_jobs(
+    api_server: FakeApi,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    answer: list[str],
+) -> None:
+    api_server.job("job", phase="Running")
+    api_server.job("other", phase="Running")
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setattr(sys, "argv", ["kubectl_complete-finetune", *words])
+
+    with pytest.raises(SystemExit):
+        kubectl_completion.main()
+
+    assert capsys.readouterr().out.splitlines() == answer

@@ -33,8 +33,8 @@ SCRIPTS = {path.stem for folder in ("benchmarks", "demo") for path in (ROOT / fo
 """They import each other by bare names."""
 NOT_INSTALLED = {"keras": ["keras"], "keras_hub": ["keras-hub"]}
 """The Keras engine has an environment of its own."""
-LOADED_BY_NAME = {"adlfs", "gcsfs", "s3fs", "uplot-python"}
-"""fsspec loads each when it meets its scheme of URI; the page takes only files of uPlot."""
+LOADED_BY_NAME = {"adlfs", "gcsfs", "pyarrow", "s3fs", "uplot-python"}
+"""fsspec and pandas load each for its scheme of URI or kind of file; the page takes only files of uPlot."""
 
 
 @pytest.mark.parametrize(

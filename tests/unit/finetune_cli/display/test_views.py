@@ -50,8 +50,8 @@ def test_a_job_that_runs_is_head_bar_numbers_and_a_curve_of_the_loss() -> None:
 
 
 def test_a_job_that_nobody_has_seen_is_its_head() -> None:
-    assert printed(job_view(job(), 80)) == ["stars  ○ Pending"]
-    assert job_line(job()) == "stars  Pending"
+    assert printed(job_view(job(), 80)) == ["stars  ○ Pending  no operator has seen it yet"]
+    assert job_line(job()) == "stars  Pending: no operator has seen it yet"
 
 
 def test_a_card_has_a_line_for_each_part_that_there_is() -> None:
