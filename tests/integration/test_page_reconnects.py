@@ -24,11 +24,13 @@ def test_a_job_that_was_deleted_meanwhile_is_gone_and_what_was_chosen_stays(
     page.get_by_label("Compare stays").check()
 
     server.stop()
+    expect(page.get_by_role("alert")).to_contain_text("The page's server does not answer.")
     del api_server.jobs["leaves"]
     server.start()
 
     expect(page.locator(".rows .row")).to_have_count(1)
     expect(page.get_by_label("Compare stays")).to_be_checked()
+    expect(page.get_by_role("alert")).to_be_empty()
 
 
 def test_a_log_has_no_line_twice(

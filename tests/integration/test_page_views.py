@@ -1,7 +1,7 @@
 """What the page makes of statuses that no test cluster has: the fullest one, thousands of jobs. In a real Chromium; the cluster is in memory."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from tests.unit.finetune.api_server import FakeApi
 
 from finetune.summary import SHAPES
 from finetune_api.status import FineTuneJobStatus
+from finetune_api.values import format_time
 from finetune_cli.display.words import duration
 
 pytestmark = in_chromium
@@ -121,6 +122,7 @@ FULL: dict[str, Any] = {
         "exitCode": 75,
         "logTail": "the line before\nthe last line",
     },
+    "tracking": [{"tracker": "mlflow", "url": "https://mlflow.example/run", "message": "12 points wait"}],
     "notifications": [{"target": "team", "state": "GivenUp", "attempts": 7, "message": "404 Not Found"}],
 }
 ON_THE_SCREEN = """
@@ -178,6 +180,34 @@ def test_a_run_has_the_colour_of_its_name_in_every_comparison_and_no_two_are_ali
 
     assert (reversed_[1], all_of_them[0]) == (alone[0], alone[0])
     assert len(set(all_of_them)) == 8
+
+
+def test_ages_go_by_the_clock_of_the_server(api_server: FakeApi, page: Page) -> None:  # noqa: F811
+    created = datetime.now(UTC) - timedelta(days=3, hours=1, minutes=30)
+    api_server.job("stars", phase="Running")["metadata"]["creationTimestamp"] = format_time(created)
+    page.add_init_script("const real = Date.now; Date.now = () => real() + 864e6;")
+
+    page.reload()
+
+    expect(page.locator(".rows .row .age")).to_have_text("3d1h")
+
+
+def test_an_address_shows_the_same_to_whoever_gets_it_and_the_last_namespace_is_where_one_begins(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
+) -> None:
+    api_server.job("stars", phase="Running")
+    expect(page).to_have_url(f"{server.address}/?namespace=team-a")
+
+    page.get_by_label("Namespace, * for all").fill("*")
+    page.get_by_label("Namespace, * for all").press("Enter")
+    expect(page.get_by_role("link", name="team-a/stars")).to_be_visible()
+    page.get_by_label("Search by name or reason").fill("star")
+    expect(page).to_have_url(f"{server.address}/?namespace=*&q=star")
+
+    page.goto(f"{server.address}/")
+    expect(page.get_by_role("link", name="team-a/stars")).to_be_visible()
 
 
 def test_of_thousands_of_jobs_a_page_is_drawn_and_each_is_found(

@@ -44,6 +44,7 @@ function go(path) {
 function setQuery(changes) {
   const address = new URL(location.href);
   for (const [name, value] of Object.entries(changes)) {
+    if (name === "namespace" && value) localStorage.setItem(LAST, value);
     if (value) address.searchParams.set(name, value);
     else address.searchParams.delete(name);
   }
@@ -52,15 +53,17 @@ function setQuery(changes) {
   drawTop(address);
 }
 
+// Where one looked last, or else the namespace of the kubeconfig; behind a proxy that is the page's own, which tells nothing of the user.
+const LAST = "namespace";
 let ownNamespace = "";
 function home() {
-  return ownNamespace;
+  return localStorage.getItem(LAST) || ownNamespace;
 }
 
 function drawTop(address) {
-  const namespace = address.searchParams.get("namespace") ?? (address.pathname.startsWith("/jobs/") ? decodeURIComponent(address.pathname.split("/")[2]) : ownNamespace);
+  const namespace = address.searchParams.get("namespace") ?? (address.pathname.startsWith("/jobs/") ? decodeURIComponent(address.pathname.split("/")[2]) : home());
   const link = (path, text) => h("a", { href: path, "aria-current": address.pathname === path.split("?")[0] ? "page" : null }, text);
-  const query = namespace && namespace !== ownNamespace ? `?namespace=${encodeURIComponent(namespace)}` : "";
+  const query = namespace ? `?namespace=${encodeURIComponent(namespace)}` : "";
   const top = document.getElementById("top");
   // New links would lose the keyboard's focus.
   if (top.dataset.shown === address.pathname + query) return;

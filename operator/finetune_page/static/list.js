@@ -47,7 +47,7 @@ export function showList(main, { address, go, setQuery, home }) {
   function filter(changes) {
     Object.assign(filters, changes);
     most = PAGE;
-    setQuery({ ...filters, namespace: filters.namespace === home() ? "" : filters.namespace });
+    setQuery(filters);
     draw();
   }
 
@@ -178,6 +178,8 @@ export function showList(main, { address, go, setQuery, home }) {
   }
 
   const clock = setInterval(() => rows.forEach((row) => row.tick()), 10_000);
+  // Whoever is sent the address sees the same namespace, whatever their own is.
+  setQuery({ namespace: filters.namespace });
   open();
   return {
     leave: () => { clearInterval(clock); cancelAnimationFrame(waits); stop?.(); },

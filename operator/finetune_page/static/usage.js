@@ -1,6 +1,6 @@
 // What a namespace used this month, by job.
 
-import { h, replace, scrolled, table } from "./dom.js";
+import { h, replace, table } from "./dom.js";
 import { follow } from "./events.js";
 import { hours, SHAPES, thisMonth } from "./format.js";
 import { jobsPath, namespaceField } from "./namespace.js";
@@ -31,7 +31,7 @@ export function showUsage(main, { address, go, setQuery, home }) {
       h("td", { class: "share" }, h("meter", { max: most, value: ofMonth(job), "aria-label": "Share" })), h("td", { class: "figure" }, hours(ofMonth(job))), h("td", { class: "figure" }, hours(job.gpuSeconds))]);
     if (!used.length) return replace(place, h("p", { class: "empty" }, "No jobs here, so nothing is used. ", h("code", {}, "finetune submit job.yaml"), " submits one."));
     replace(place, h("p", { class: "total" }, h("strong", {}, hours(total)), " GPU-hours by the jobs that are there"),
-      scrolled("GPU-hours by job", table("GPU-hours by job", ["job", "phase", "share", `in ${month}`, "in all"], rows, "figures")),
+      table("GPU-hours by job", ["job", "phase", "share", `in ${month}`, "in all"], rows, "figures used"),
       used.length > MOST && h("p", { class: "muted" }, `and ${(used.length - MOST).toLocaleString("en-US")} more jobs, which used less`));
   }
 
@@ -53,6 +53,7 @@ export function showUsage(main, { address, go, setQuery, home }) {
       failure: (message) => replace(place, h("div", { class: "card failed" }, h("p", {}, message))),
     });
   }
+  setQuery({ namespace });
   open();
   return { leave: () => stop?.(), keys: { Escape: () => go(`/?namespace=${encodeURIComponent(namespace)}`) } };
 }
