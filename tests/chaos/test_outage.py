@@ -1,6 +1,7 @@
 """A real API server that stops, or ends and is started again: AWAY_SECONDS says for how long, such as 720."""
 
 import os
+import random
 import signal
 import subprocess
 import threading
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from tests.chaos.fixtures import Scene, chaos_job
+from tests.integration.fixtures import OperatorProcess
+from tests.integration.release import Release
 
 from devcluster.cluster import Cluster
 from devcluster.testing.api import wait_for
@@ -118,4 +121,50 @@ def test_an_api_server_that_is_away_ends_nothing_and_afterwards_all_goes_on(
     assert phases == ["Succeeded"] * len(names)
     assert (stage.kubelet.disowned, {len(pods) for pods in stage.kubelet.uids.values()}) == ([], {1})
     assert written < MOST_LOG_BYTES_A_MINUTE * max(1.0, AWAY_SECONDS / 60)
+    assert stage.history.violations() == []
+
+
+@contextmanager
+def killed_at_random(operators: list[OperatorProcess]) -> Iterator[None]:
+    """One or the other is killed every few seconds and started again, whatever it is at; all of them are ready in the end."""
+    chance, over = random.Random(11), threading.Event()
+
+    def kill() -> None:
+        while not over.wait(chance.uniform(1, 6)):
+            victim = chance.choice(operators)
+            victim.kill()
+            victim.wait()
+            victim.start_anyway()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    yield
+    over.set()
+    killer.join()
+    for each in operators:
+        wait_for(lambda each=each: each.get("/readyz")[0], lambda code: code == 200, "the operator to be ready")  # type: ignore[misc]
+
+
+@pytest.mark.chaos
+def test_two_operators_that_are_killed_at_random_while_the_api_server_goes_and_comes_make_nothing_twice(
+    api_server: ApiServer, stage: Scene, release: Release
+) -> None:
+    names = [f"random-{number:02}-resumes" for number in range(10)]
+    stage.kubelet.seconds_a_step = 1.0
+    with stage.second_operator(release) as second:
+        stage.space.apply(*map(chaos_job, names[:5]))
+        for name in names[:5]:
+            stage.until(name, lambda status: status.get("progress", {}).get("step", 0) > 0, "numbers")
+        with killed_at_random([stage.operator, second]):
+            with api_server.stopped():
+                time.sleep(AWAY_SECONDS)
+            # The rest begins while all this goes on.
+            stage.space.apply(*map(chaos_job, names[5:]))
+            time.sleep(AWAY_SECONDS)
+        stage.kubelet.seconds_a_step = 0.02
+        phases = stage.end_of(*names)
+
+    assert phases == ["Succeeded"] * len(names)
+    assert [stage.attempts(name) for name in names] == [[(1, 1, 0), (2, 0, 20)]] * len(names)
+    assert stage.kubelet.disowned == []
     assert stage.history.violations() == []

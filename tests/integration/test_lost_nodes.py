@@ -26,6 +26,12 @@ def test_a_job_on_a_node_that_is_not_heard_of_names_it_and_goes_on_elsewhere(spa
 
     away.write("pod", name, {"conditions": [ready("False")]})
     silent = space.until("lost", lambda status: reason_of(status) == "NodeLost", "the node's name")
+    away.write("pod", name, {"conditions": [ready("True")]})
+    back = space.until(
+        "lost", lambda status: status["phase"] == "Preparing", "the node to be back, and the pod with it"
+    )
+    away.write("pod", name, {"conditions": [ready("False")]})
+    space.until("lost", lambda status: reason_of(status) == "NodeLost", "the node's name again")
     space.kubectl("delete", "pod", name, "--wait=false")
     given_up = space.until("lost", lambda status: "has given the pod up" in status["message"], "what to do")
     reasons = {each["reason"] for each in _events(space)}
@@ -43,6 +49,7 @@ def test_a_job_on_a_node_that_is_not_heard_of_names_it_and_goes_on_elsewhere(spa
     assert silent["phase"] == given_up["phase"] == "Pending"
     assert silent["message"].startswith(f"node {away.name} has not answered since ")
     assert silent["attempts"][0]["reason"] == "NodeLost"
+    assert [(each["number"], each.get("reason")) for each in back["attempts"]] == [(1, None)]
     assert (
         f"kubectl taint node {away.name} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
         in given_up["message"]
