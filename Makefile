@@ -8,11 +8,13 @@ KERAS_VENV ?= .venv-keras
 BENCH_PYTHON ?= $(BIN)/python
 # A worker for each core; one that has nothing left takes from another, so that what a module's tests share is seldom made twice.
 SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=8 --dist=worksteal
+# MLflow's own server, whose packages are older than some of ours.
+MLFLOW_VENV ?= .venv-mlflow
 # bitsandbytes alone, beside the main environment.
 QLORA  := .qlora
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-qlora test-devcluster generate verify version lock lint format clean
+.PHONY: help demo bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-mlflow test-qlora test-devcluster generate verify version lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -27,6 +29,11 @@ $(KERAS_VENV)/.installed: pyproject.toml locks/dev.lock
 	test -d $(KERAS_VENV) || $(PYTHON) -m venv $(KERAS_VENV)
 	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock torch
 	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock -e '.[trainer,keras]' hypothesis pytest pytest-asyncio
+	touch $@
+
+$(MLFLOW_VENV)/.installed:
+	test -d $(MLFLOW_VENV) || $(PYTHON) -m venv $(MLFLOW_VENV)
+	$(MLFLOW_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'mlflow>=3.17,<4'
 	touch $@
 
 $(QLORA)/.installed: $(READY)
@@ -75,6 +82,9 @@ chaos: $(READY)  ## Kill the operator after each of its writes, and break its AP
 
 test-keras: $(KERAS_VENV)/.installed  ## Run the tests of the Keras engine, in an environment of their own
 	$(KERAS_VENV)/bin/python -m pytest -m keras tests/keras
+
+test-mlflow: $(READY) $(MLFLOW_VENV)/.installed  ## Run the tests of trackers against a server of MLflow's own, in an environment of its own
+	MLFLOW=$(abspath $(MLFLOW_VENV))/bin/mlflow $(BIN)/python -m pytest -m '' tests/trainer/test_tracking.py
 
 test-qlora: $(QLORA)/.installed  ## Run the tests of adapters on quantized weights, with bitsandbytes on the CPU
 	PYTHONPATH=$(QLORA) $(BIN)/python -m pytest -m qlora tests/trainer
@@ -134,4 +144,4 @@ format: $(READY)  ## Mend style where a machine can
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environment and what the demo made
-	rm -rf $(VENV) $(KERAS_VENV) $(QLORA) .demo $(foreach folder,. devcluster,$(addprefix $(folder)/,.mypy_cache .ruff_cache .pytest_cache .hypothesis))
+	rm -rf $(VENV) $(KERAS_VENV) $(MLFLOW_VENV) $(QLORA) .demo $(foreach folder,. devcluster,$(addprefix $(folder)/,.mypy_cache .ruff_cache .pytest_cache .hypothesis))

@@ -229,7 +229,12 @@ def _notes(job: Manifest) -> Iterator[str]:
     spec = job.spec
     if spec.pod.image:
         yield f"spec.pod.image {spec.pod.image} has no effect here: the trainer of this environment trains"
-    for name, secret in (("model", spec.model.secret_ref), ("dataset", spec.dataset.secret_ref)):
+    tracking = spec.tracking.secret_ref if spec.tracking else None
+    for name, secret in (
+        ("model", spec.model.secret_ref),
+        ("dataset", spec.dataset.secret_ref),
+        ("tracking", tracking),
+    ):
         if secret:
             yield f"spec.{name}.secretRef has no effect here: credentials are those of this machine's environment"
     if spec.output.uri:

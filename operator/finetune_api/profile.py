@@ -113,7 +113,7 @@ class Allow(ApiModel):
     service_accounts: Globs = ["default"]
     """pod.serviceAccountName."""
     secrets: Globs = ["finetune-*"]
-    """Names of Secrets, wherever a job names one: secretRef of model, dataset and output, pod.env, pod.volumes, pod.imagePullSecrets."""
+    """Names of Secrets, wherever a job names one: secretRef of model, dataset, output and tracking, pod.env, pod.volumes, pod.imagePullSecrets."""
     config_maps: Globs = ["finetune-*"]
     """Names of ConfigMaps in pod.env and pod.volumes."""
     priority_classes: Globs = []
@@ -122,6 +122,8 @@ class Allow(ApiModel):
     """model.source and dataset.source. One on the Hub is hf://org/name, however the job writes it."""
     outputs: Globs = ["*"]
     """output.uri. A job that names none is always allowed."""
+    trackers: Globs = ["*"]
+    """tracking.mlflow.uri."""
     env: Globs = [
         "HF_TOKEN",
         "HF_HUB_OFFLINE",

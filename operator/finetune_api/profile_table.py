@@ -180,6 +180,12 @@ PROFILE_RULES: Final[tuple[ProfileRule, ...]] = (
     ),
     allowed(
         "secrets",
+        "spec.tracking.secretRef.name",
+        lambda spec: [_name(spec.tracking.secret_ref) if spec.tracking else None],
+        "[?object.spec.?tracking.?secretRef.?name]",
+    ),
+    allowed(
+        "secrets",
         "spec.pod.imagePullSecrets[].name",
         lambda spec: [each.name for each in spec.pod.image_pull_secrets],
         _each("imagePullSecrets", "each.name"),
@@ -238,6 +244,12 @@ PROFILE_RULES: Final[tuple[ProfileRule, ...]] = (
     allowed("env", "spec.pod.env[].name", lambda spec: [each.name for each in spec.pod.env], _each("env", "each.name")),
     allowed("sources", "spec.model.source", lambda spec: [_model_uri(spec.model.source)], f"[{_MODEL_URI}]"),
     allowed("sources", "spec.dataset.source", lambda spec: [_dataset_uri(spec.dataset.source)], f"[{_DATASET_URI}]"),
+    allowed(
+        "trackers",
+        "spec.tracking.mlflow.uri",
+        lambda spec: [spec.tracking.mlflow.uri if spec.tracking and spec.tracking.mlflow else None],
+        "[?object.spec.?tracking.?mlflow.?uri]",
+    ),
     allowed("outputs", "spec.output.uri", lambda spec: [spec.output.uri], "[?object.spec.?output.?uri]"),
     allowed(
         "tolerations",

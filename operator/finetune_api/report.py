@@ -15,6 +15,7 @@ from finetune_api.status import (
     MAX_ADJUSTMENTS,
     MAX_CHECKPOINTS,
     MAX_EVALUATIONS,
+    MAX_TRACKERS,
     MAX_WARNINGS,
     Adjustment,
     BestCheckpoint,
@@ -28,6 +29,7 @@ from finetune_api.status import (
     Progress,
     Provenance,
     RunWarning,
+    TrackedRun,
 )
 from finetune_api.thinning import shrink
 from finetune_api.values import MAX_COUNT, Seconds, Step, Uri
@@ -41,7 +43,7 @@ ENV_TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"  # noqa: S105 the name of a variable
 ENV_CONFIG_DIGEST = "FINETUNE_CONFIG_DIGEST"
 """`sha256:…` of run.yaml, from the Job's template, which nobody can change: whoever may edit ConfigMaps decides nothing."""
 ENV_SECRETS = "FINETUNE_SECRETS"
-"""Folder with one folder for each secretRef of the manifest, `model/`, `dataset/` and `output/`: a file for each key."""
+"""Folder with one folder for each secretRef of the manifest, `model/`, `dataset/`, `output/` and `tracking/`: a file for each key."""
 ENV_SECRET_PATHS = "FINETUNE_SECRET_PATHS"  # noqa: S105
 ENV_SECRET_VARIABLES = "FINETUNE_SECRET_VARIABLES"  # noqa: S105
 """Further folders with Secrets, parted by `:`, and names of variables that come from one, parted by `,`: nothing of them is shown."""
@@ -139,6 +141,8 @@ class TrainerState(LenientModel):
     log: Uri | None = None
     """Where the log of this attempt is."""
     provenance: Provenance | None = None
+    tracking: Annotated[list[TrackedRun], Field(max_length=MAX_TRACKERS)] = []
+    """The run at each tracker."""
 
 
 class Report(TrainerState):

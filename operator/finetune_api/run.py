@@ -8,6 +8,7 @@ from pydantic import Field
 
 from finetune_api.base import ApiModel, JsonObject
 from finetune_api.sources import RunOutputUri
+from finetune_api.tracking import Tracking
 from finetune_api.v1alpha1 import API_VERSION, PROCESSES, FineTuneJobSpec, RunSettings
 
 TERMINATION_GRACE_SECONDS: Final = 120
@@ -55,6 +56,7 @@ class RunConfig(RunSettings):
     processes_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
     """Processes on each machine, on the CPU (gpus: 0); on GPUs there is one for each."""
     reporting: Reporting = Reporting()
+    tracking: Tracking | None = None
 
     @classmethod
     def of(cls, spec: FineTuneJobSpec, output: str, job: JobReference | None = None) -> Self:
@@ -72,6 +74,7 @@ class RunConfig(RunSettings):
             gpus=spec.resources.gpus,
             nodes=spec.resources.nodes,
             processes_per_node=spec.resources.processes_per_node,
+            tracking=spec.tracking,
         )
 
     @property

@@ -34,6 +34,7 @@ MAX_CHECKPOINTS = 20
 MAX_ATTEMPTS = 10
 MAX_ATTEMPT_NUMBER = 1_000_000
 MAX_ADJUSTMENTS = 8
+MAX_TRACKERS = 4
 MAX_WARNINGS = 16
 MAX_CLASSES = 24
 MAX_LOG_TAIL = 2048
@@ -251,6 +252,17 @@ class Provenance(LenientModel):
     seed: Annotated[int, Field(ge=0, le=4_294_967_295)] | None = None
 
 
+class TrackedRun(LenientModel):
+    """The run at one tracker."""
+
+    tracker: Word
+    """mlflow or tensorboard."""
+    url: Uri | None = None
+    """Where the run is: a page of the tracker, or a folder of the output. Absent until it is known."""
+    message: Annotated[str, Field(max_length=256), Printable()] | None = None
+    """What has not arrived, and why. Absent while all does."""
+
+
 class AppliedProfile(LenientModel):
     """The FineTuneProfile by whose rules the job was taken. A later change of the profile does not touch the job."""
 
@@ -389,6 +401,8 @@ class FineTuneJobStatus(LenientModel):
     """The newest 5, oldest first."""
     profile: AppliedProfile | None = None
     provenance: Provenance | None = None
+    tracking: Annotated[list[TrackedRun], Field(max_length=MAX_TRACKERS)] = []
+    """The run at each tracker of spec.tracking."""
     usage: Usage | None = None
     failure: Failure | None = None
     notifications: Annotated[

@@ -18,6 +18,7 @@ from finetune_api.rules import Rule
 from finetune_api.sources import Dataset, ModelSource, OutputUri, Preprocessing, Problem, SecretReference
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.text import Text
+from finetune_api.tracking import Tracking
 from finetune_api.training import METRICS_OF_PROBLEM, METRICS_OF_TASK, Checkpoints, Evaluation, Metric, Task, Training
 
 GROUP = "finetune.dev"
@@ -280,6 +281,13 @@ _PROFILE_STAYS = Rule[Any](
     message=_FROZEN,
     field=".profile",
 )
+_TRACKING_STAYS = Rule[Any](
+    cel="has(self.tracking) == has(oldSelf.tracking) && (!has(self.tracking) || self.tracking == oldSelf.tracking)"
+    f" || {_NEW_RUN}",
+    holds=None,
+    message=_FROZEN,
+    field=".tracking",
+)
 _CONTROLLER_STAYS = Rule[Any](
     cel="has(self.managedBy) == has(oldSelf.managedBy) && (!has(self.managedBy) || self.managedBy == oldSelf.managedBy)",
     holds=None,
@@ -345,6 +353,7 @@ class FineTuneJobSpec(RunSettings):
     rules = (
         *_IMMUTABLE,
         _PROFILE_STAYS,
+        _TRACKING_STAYS,
         _CONTROLLER_STAYS,
         _TOKEN_STAYS,
         _REPOSITORY,
@@ -358,6 +367,7 @@ class FineTuneJobSpec(RunSettings):
     output: Output = Output()
     resources: Resources = Resources()
     pod: PodSettings = PodSettings()
+    tracking: Tracking | None = None
     suspend: bool = False
     """True stops the job: the trainer saves a checkpoint and its pod goes. False lets it go on from there."""
     run_policy: RunPolicy = RunPolicy()

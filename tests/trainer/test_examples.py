@@ -55,6 +55,11 @@ STAND_INS = {
         {"text": TEXTS, "label": [0, 1, 2, 3] * 6},
         {"text": TEXT, "label": ClassLabel(names=["1 star", "2 stars", "3 stars", "4 stars", "5 stars"])},
     ),
+    "trackers.yaml": StandIn(
+        save_bert,
+        {"text": TEXTS, "label": [0, 1, 2, 3] * 6},
+        {"text": TEXT, "label": ClassLabel(names=["1 star", "2 stars", "3 stars", "4 stars", "5 stars"])},
+    ),
     "sentence-pairs.yaml": StandIn(
         save_bert,
         {"sentence1": TEXTS, "sentence2": TEXTS[::-1], "label": [0, 1] * 12},

@@ -13,8 +13,13 @@ _MODE = 0o440
 
 
 def secret_names(spec: FineTuneJobSpec) -> dict[str, str]:
-    """Name of the Secret by what it is for: model, dataset, output."""
-    references = {"model": spec.model.secret_ref, "dataset": spec.dataset.secret_ref, "output": spec.output.secret_ref}
+    """Name of the Secret by what it is for: model, dataset, output, tracking."""
+    references = {
+        "model": spec.model.secret_ref,
+        "dataset": spec.dataset.secret_ref,
+        "output": spec.output.secret_ref,
+        "tracking": spec.tracking.secret_ref if spec.tracking else None,
+    }
     return {role: reference.name for role, reference in references.items() if reference}
 
 

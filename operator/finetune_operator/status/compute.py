@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from finetune_api.status import FineTuneJobStatus, Waiting
+from finetune_api.tracking import tracker_urls
 from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.job.workload import InQueue
@@ -15,7 +16,7 @@ from finetune_operator.status.learned import learned_fields
 from finetune_operator.status.merge_reports import merge_reports
 from finetune_operator.status.messages import cut, to_reason
 from finetune_operator.status.notices import announce, take_in
-from finetune_operator.status.own_places import with_own_places
+from finetune_operator.status.own_places import Places, with_own_places
 from finetune_operator.status.phase import decide
 from finetune_operator.status.refusals import invalid_spec, refused
 from finetune_operator.status.stall import mark_stalled
@@ -75,7 +76,7 @@ def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tu
     before, spec = finetunejob.status, finetunejob.spec
     if spec is None:
         return invalid_spec(finetunejob, now), {}
-    observed = with_own_places(observed, finetunejob.output)
+    observed = with_own_places(observed, Places(finetunejob.output, tracker_urls(spec.tracking)))
     tracked = tracked_attempts(before, observed)
     checking = tracked_attempts(before, observed.preflight) if observed.preflight else ()
     attempts = update_attempts(before, tracked, spec, observed, now)

@@ -21,6 +21,7 @@ def learned_fields(known: TrainerState, verdict: Verdict, observed: Observation)
         "warnings": known.warnings,
         "preflight": known.preflight,
         "provenance": _provenance(known, observed),
+        "tracking": known.tracking,
     }
 
 

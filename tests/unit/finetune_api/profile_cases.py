@@ -111,6 +111,19 @@ CASES: Final = [
     Case("secrets dataset", _secret_of("dataset"), f"spec.dataset.secretRef.name db {_SAFE_SECRETS}"),
     Case("secrets output", _secret_of("output"), f"spec.output.secretRef.name db {_SAFE_SECRETS}"),
     Case(
+        "secrets tracking",
+        {"tracking": {"mlflow": {"uri": "https://m"}, "secretRef": {"name": "db"}}},
+        f"spec.tracking.secretRef.name db {_SAFE_SECRETS}",
+    ),
+    Case("trackers", {"tracking": {"mlflow": {"uri": "https://m"}}}, None),
+    Case("trackers", {"tracking": {"tensorboard": {}}}, None, _allow(trackers=[])),
+    Case(
+        "trackers",
+        {"tracking": {"mlflow": {"uri": "https://m.example"}}},
+        "spec.tracking.mlflow.uri https://m.example is not allowed; allow.trackers has https://*.corp.example",
+        _allow(trackers=["https://*.corp.example"]),
+    ),
+    Case(
         "secrets imagePullSecrets",
         _pod(imagePullSecrets=[{"name": "finetune-pull"}, {"name": "db"}]),
         f"spec.pod.imagePullSecrets[].name db {_SAFE_SECRETS}",

@@ -18,6 +18,7 @@ _EXAMPLES: Final = {
     "must be the name of a controller": ["finetune.dev/finetunejob-controller", "a.b-c/d", "a/B/c"],
     "must be a text of letters": ["2", "a.b:c+d", "2026-11-28"],
     "must be https://host/path": ["https://a", "http://a.b:80/c?d", "https://a/%23"],
+    "must be https://host or http://host": ["https://mlflow.corp.example", "http://mlflow.ml:5000/path", "http://a"],
     "must be a Kubernetes quantity": ["4", "500m", "16Gi", ".5", "1.", "1e3", 4, 0],
 }
 _STRINGS: Final = [
@@ -75,6 +76,7 @@ _SMALL: Final[dict[str, Any]] = {
     **BASE,
     "training": {"lora": {"targetModules": ["q_proj"]}},
     "evaluation": {"metrics": ["accuracy"]},
+    "tracking": {"mlflow": {"uri": "http://a"}},
     "pod": {
         "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}],
         "imagePullSecrets": [{"name": "a"}],

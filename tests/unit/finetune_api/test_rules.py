@@ -74,7 +74,7 @@ def test_what_shapes_a_run_is_immutable(section: str, after: Any) -> None:
     assert told[0].endswith(ON_CHANGES[_rule_of(section)])
 
 
-_FREED = [*CHANGES.items(), ("profile", "a")]
+_FREED = [*CHANGES.items(), ("profile", "a"), ("tracking", {"tensorboard": {}})]
 
 
 @pytest.mark.parametrize("before", [{}, {"runToken": "1"}], ids=["the first token", "another token"])
@@ -201,6 +201,23 @@ def test_one_gpu_may_be_said_or_left_out_and_all_else_of_resources_stays(
     assert (said == []) is taken
 
 
+_TRACKING_STAYS = next(rule for rule in ON_CHANGES if rule.startswith("has(self.tracking)"))
+_TENSORBOARD = {"tracking": {"tensorboard": {}}}
+_MLFLOW = {"tracking": {"mlflow": {"uri": "https://m"}}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [({}, _TENSORBOARD), (_TENSORBOARD, {}), (_MLFLOW, _TENSORBOARD)],
+    ids=["added", "removed", "changed"],
+)
+def test_trackers_stay_as_they_are(before: dict[str, Any], after: dict[str, Any]) -> None:
+    said = refusals({**BASE, **after}, before={**BASE, **before})
+
+    assert said == [f"spec.tracking: Invalid value: {ON_CHANGES[_TRACKING_STAYS]}"]
+    assert refusals({**BASE, **before, "suspend": True}, before={**BASE, **before}) == []
+
+
 def test_another_profile_is_refused() -> None:
     said = refusals({**BASE, "profile": "b"}, before={**BASE, "profile": "a"})
 
@@ -210,7 +227,7 @@ def test_another_profile_is_refused() -> None:
 def test_each_rule_about_a_change_is_tried() -> None:
     shapes = {_rule_of(section) for section in CHANGES}
 
-    assert set(ON_CHANGES) == shapes | {_PROFILE_STAYS, _CONTROLLER_STAYS, _TOKEN_STAYS, _REPOSITORY}
+    assert set(ON_CHANGES) == shapes | {_PROFILE_STAYS, _TRACKING_STAYS, _CONTROLLER_STAYS, _TOKEN_STAYS, _REPOSITORY}
 
 
 @pytest.mark.parametrize(

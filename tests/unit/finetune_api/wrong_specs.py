@@ -75,6 +75,7 @@ _BEST_CHECKPOINT = "needs dataset.evaluation, and an evaluation at each checkpoi
 _KERAS = "engine 'keras' trains text-classification, without lora"
 _KERAS_DEVICE = "engine 'keras' trains on one device"
 _CONTROLLER = "must be the name of a controller"
+_TRACKER = "must be https://host or http://host"
 _TOKEN = "must be a text of letters, digits"
 _PROCESSES = "processesPerNode is for training on the CPU"
 
@@ -162,6 +163,16 @@ WRONG: Final = (
     WrongSpec({"output": {"secretRef": {"name": "s-"}}}, _NAME, {"output": {"secretRef": {"name": "s-1"}}}),
     WrongSpec({"pod": {"serviceAccountName": ""}}, _NAME, {"pod": {"serviceAccountName": "a.b"}}),
     WrongSpec({"pod": {"imagePullSecrets": [{"name": "a_b"}]}}, _NAME, {"pod": {"imagePullSecrets": [{"name": "a"}]}}),
+    *(
+        WrongSpec({"tracking": {"mlflow": {"uri": uri}}}, _TRACKER, {"tracking": {"mlflow": {"uri": "http://m.ml:5000/a"}}})
+        for uri in ("", "mlflow:5000", "https://", "https://u:p@host", "https://host/a?b", "https://host#a", "file:///x")
+    ),
+    WrongSpec({"tracking": {}}, "needs a tracker", {"tracking": {"tensorboard": {}}}),
+    WrongSpec(
+        {"tracking": {"tensorboard": {}, "secretRef": {"name": "s"}}},
+        "secretRef is for mlflow",
+        {"tracking": {"tensorboard": {}, "mlflow": {"uri": "https://m"}, "secretRef": {"name": "s"}}},
+    ),
     WrongSpec({"resources": {"cpu": "lots"}}, _QUANTITY, {"resources": {"cpu": "500m"}}),
     WrongSpec({"resources": {"memory": -1}}, _QUANTITY, {"resources": {"memory": 0}}),
     WrongSpec({"output": {"size": "10 Gi"}}, _QUANTITY, {"output": {"size": "10Gi"}}),

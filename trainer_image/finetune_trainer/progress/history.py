@@ -3,7 +3,9 @@
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -35,6 +37,46 @@ class Line(BaseModel):
         return self.model_dump_json(exclude_none=True)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A log or an evaluation, as a tracker gets it."""
+
+    kind: Kind
+    step: int
+    epoch: float
+    metrics: Metrics
+    time: float
+    """When it was measured, in seconds since 1970; of an earlier attempt when this one began."""
+
+    def grouped(self) -> Metrics:
+        """Return the metrics by names such as train/loss and eval/loss, as transformers' own trackers call them."""
+        if self.kind == "evaluation":
+            return {f"eval/{name.removeprefix('eval_')}": value for name, value in self.metrics.items()}
+        return {f"train/{name}": value for name, value in {"epoch": self.epoch, **self.metrics}.items()}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The newest step of each kind that a tracker has; it has all before them."""
+
+    log: int = -1
+    evaluation: int = -1
+
+    def has(self, line: Line) -> bool:
+        """Return whether a line needs not be sent."""
+        return line.kind == "adjustment" or line.step <= (self.log if line.kind == "log" else self.evaluation)
+
+    def with_step(self, kind: Literal["log", "evaluation"], step: int) -> "Sent":
+        return replace(self, **{kind: max(step, self.log if kind == "log" else self.evaluation)})
+
+    def with_points(self, points: Sequence[Measured]) -> "Sent":
+        sent = self
+        for point in points:
+            if point.kind != "adjustment":
+                sent = sent.with_step(point.kind, point.step)
+        return sent
+
+
 class History:
     """The file, with no line twice: a resumed run drops what lies beyond its checkpoint.
 
@@ -47,6 +89,8 @@ class History:
         self._changed = changed
         self._lock = threading.Lock()
         self._lines: list[Line] = []
+        self._began = time.time()
+        self._times: dict[tuple[Kind, int], float] = {}
         self.curves = RunCurves()
 
     def resume(self, step: int) -> None:
@@ -73,6 +117,7 @@ class History:
         line = _clean(Line(kind=kind, step=step, epoch=round(epoch, 4), metrics=metrics, by_class=by_class))
         with self._lock:
             self._lines.append(line)
+            self._times[kind, step] = time.time()
         if kind == "log":
             self.curves.log(Point(line.step, line.metrics), epoch)
         elif kind == "evaluation":
@@ -84,6 +129,23 @@ class History:
                 os.fsync(file.fileno())
         if kind != "log":
             self._changed()
+
+    @property
+    def points(self) -> int:
+        """Number of logs and evaluations."""
+        with self._lock:
+            return sum(line.kind != "adjustment" for line in self._lines)
+
+    def after(self, sent: Sent) -> list[Measured]:
+        """Return the logs and evaluations that a tracker has not got, oldest first."""
+        with self._lock:
+            return [
+                Measured(
+                    line.kind, line.step, line.epoch, line.metrics, self._times.get((line.kind, line.step), self._began)
+                )
+                for line in self._lines
+                if not sent.has(line)
+            ]
 
     def evaluations(self) -> list[Line]:
         """Return the evaluations, oldest first."""

@@ -23,6 +23,7 @@ from finetune_api.status import (
     Progress,
     Provenance,
     RunWarning,
+    TrackedRun,
 )
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.progress.attempt_log import AttemptLog
@@ -151,6 +152,12 @@ class RunState:
 
     def set_provenance(self, provenance: Provenance) -> None:
         self._update(provenance=provenance)
+
+    def set_tracker(self, run: TrackedRun) -> None:
+        """Set what is known of the run at one tracker."""
+        with self._lock:
+            others = [each for each in self._state.tracking if each.tracker != run.tracker]
+            self._update(tracking=sorted([*others, run], key=lambda each: each.tracker))
 
     def report(self) -> Report:
         """Return the next report: its sequence number is one higher than that of the last one."""

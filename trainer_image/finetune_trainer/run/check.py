@@ -7,6 +7,7 @@ from finetune_trainer.engines.registry import check_engine
 from finetune_trainer.settings.arguments import check_arguments
 from finetune_trainer.settings.device import choose_cpu
 from finetune_trainer.settings.requirements import check_quantization, check_requirements
+from finetune_trainer.tracking.tracking import check_trackers
 
 
 def check_settings(config: RunConfig, *, here: bool = True) -> tuple[dict[str, Any], bool]:
@@ -27,4 +28,5 @@ def check_settings(config: RunConfig, *, here: bool = True) -> tuple[dict[str, A
     training, processes = config.training, config.nodes * config.processes
     check_quantization(training.lora, spread=training.parallelism == "fsdp" and processes > 1)
     check_requirements(arguments, training.learning_rate, use_cpu)
+    check_trackers(config.tracking)
     return arguments, use_cpu

@@ -19,6 +19,7 @@ from finetune_trainer.storage.claim import claim_output, find_output, open_outpu
 from finetune_trainer.storage.layout import HISTORY
 from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.uris import Volumes
+from finetune_trainer.tracking.tracking import Tracking
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Opened:
     """What an attempt of several processes has left, which ran out of memory."""
     batch: BatchPlan
     """What this attempt begins with: the newest batches that the run has come to, shared by the processes of today."""
+    tracking: Tracking
 
     def begin(self, rows: JsonObject, processes: Processes) -> None:
         """Begin to write to the output: from here on it is this run's, and its history says what it goes on with.
@@ -49,6 +51,8 @@ class Opened:
                 claim_output(self.output, self.identity, rows)
                 progress.store.begin()
             progress.history.begin()
+            if processes.is_main:
+                self.tracking.begin()
         for batch in filter(None, (self.hint, self.batch)):
             if batch != adjustments.batch:
                 adjustments.change(batch, progress.store.newest)
@@ -114,4 +118,5 @@ def open_run(
     progress.resume()
     batch = left.hint or progress.adjustments.batch
     before = batch.processes or left.saved_by or processes.count
-    return Opened(output, run, progress, left.hint, for_processes(batch, before, processes.count))
+    tracking = Tracking(config, output, history, state)
+    return Opened(output, run, progress, left.hint, for_processes(batch, before, processes.count), tracking)

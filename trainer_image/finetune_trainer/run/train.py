@@ -53,11 +53,12 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
                     findings = estimate_run(found, plan, output, fresh=progress.store.newest is None)
                     state.set_preflight(to_status(findings))
                     logger.info("%s", table(findings))
-            last, prepared = train(found, plan, opened, processes)
-            state.stage("Exporting", "writing the model")  # of all processes, which wait for the main one
-            with processes.barrier():
-                if processes.is_main:
-                    export(last, prepared, output, progress)
+            with opened.tracking:
+                last, prepared = train(found, plan, opened, processes)
+                state.stage("Exporting", "writing the model")  # of all processes, which wait for the main one
+                with processes.barrier():
+                    if processes.is_main:
+                        export(last, prepared, output, progress)
         finally:
             progress.store.close()
     state.stage("Finished")

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from finetune_api.reasons import Reason
 from finetune_api.report import ENV_SECRET_VARIABLES, ENV_SECRETS
 from finetune_api.run import RunConfig
+from finetune_api.tracking import tracker_urls
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.base.text import listed
@@ -19,6 +20,7 @@ from finetune_trainer.storage.secret_places import secret_paths
 
 Role: TypeAlias = Literal["model", "dataset", "output"]
 """Whose credentials: each may have a Secret of its own."""
+_Holder: TypeAlias = Role | Literal["tracking"]
 
 FIELDS: dict[Role, str] = {"model": "model.source", "dataset": "dataset.source", "output": "output.uri"}
 """The field of the manifest that has the URI."""
@@ -34,7 +36,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     ),
     "hf": ("HF_TOKEN",),
 }
-_NOT_SECRET = ("AWS_REGION", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT")
+_TRACKER_KEYS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+_NOT_SECRET = ("AWS_REGION", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT", "MLFLOW_TRACKING_USERNAME")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 _SECRET_NAME = re.compile(
     r"(?i)TOKEN|SECRET|PASSW|CREDENTIAL|PRIVATE|(API|ACCESS|ACCOUNT|STORAGE)_?KEY|CONNECTION_STRING|_SAS"
@@ -83,7 +86,7 @@ def publish_places(config: RunConfig) -> None:
     """Leave the places that the manifest names readable, though a Secret may name them too."""
     redact.publish(
         urlsplit(uri)._replace(query="").geturl()
-        for uri in (config.model.source, config.dataset.source, config.output.uri)
+        for uri in (config.model.source, config.dataset.source, config.output.uri, *tracker_urls(config.tracking))
     )
 
 
@@ -119,7 +122,26 @@ def hub_token(role: Role) -> str | None:
     return _read(role, _KEYS["hf"]).get("HF_TOKEN")
 
 
-def has_secret(role: Role) -> bool:
+def tracker_credentials() -> dict[str, str]:
+    """Return the credentials of trackers by their names, read again each time; outside a cluster those of the environment.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when the Secret has none of them, or a name without its password.
+    """
+    if not has_secret("tracking"):
+        return {name: os.environ[name] for name in _TRACKER_KEYS if os.environ.get(name)}
+    values = _read("tracking", _TRACKER_KEYS)
+    if not values:
+        raise bad_configuration(
+            f"the Secret of tracking.secretRef has no key for a tracker, such as {_TRACKER_KEYS[0]}",
+            f"its keys may be {listed(_TRACKER_KEYS)}",
+            Reason.SECRET_INCOMPLETE,
+        )
+    _check_complete(values, "tracking", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    return values
+
+
+def has_secret(role: _Holder) -> bool:
     """Return whether the manifest's Secret for `role` is mounted."""
     folder = _folder(role)
     return folder is not None and folder.is_dir()
@@ -147,7 +169,7 @@ def _secret(scheme: str, role: Role) -> dict[str, str]:
     return values
 
 
-def _read(role: Role, names: Iterable[str]) -> dict[str, str]:
+def _read(role: _Holder, names: Iterable[str]) -> dict[str, str]:
     folder, values = _folder(role), {}
     if folder is None:
         return {}
@@ -165,7 +187,7 @@ def _read(role: Role, names: Iterable[str]) -> dict[str, str]:
     return values
 
 
-def _folder(role: Role) -> Path | None:
+def _folder(role: _Holder) -> Path | None:
     root = os.environ.get(ENV_SECRETS)
     return Path(root) / role if root else None
 
@@ -220,7 +242,7 @@ def _az_options(secret: Mapping[str, str], role: Role) -> dict[str, Any]:
     return {"account_name": secret["AZURE_STORAGE_ACCOUNT"], "account_key": secret["AZURE_STORAGE_KEY"]}
 
 
-def _check_complete(secret: Mapping[str, str], role: Role, *names: str) -> None:
+def _check_complete(secret: Mapping[str, str], role: _Holder, *names: str) -> None:
     """Raise BAD_CONFIGURATION where the Secret has some of these keys and not all."""
     missing = [name for name in names if name not in secret]
     if missing and len(missing) < len(names):

@@ -5,6 +5,8 @@ Below `output.uri`:
     run.json                    whose the output is
     adjustment.json             what the next attempt begins with, after a GPU ran out of memory
     history.jsonl               one line for each log, evaluation and adjustment
+    tracking.json               by which trackers know the run
+    tensorboard/                event files, with tracking.tensorboard
     logs/                       the log of each attempt, named by when and where it began
     checkpoints/step-000125/    a checkpoint; its manifest.json is written last
     model/                      the exported model (on the Hub at the top of the repository)
@@ -16,6 +18,8 @@ import re
 RUN = "run.json"
 HINT = "adjustment.json"
 HISTORY = "history.jsonl"
+TRACKING = "tracking.json"
+TENSORBOARD = "tensorboard"
 LOGS = "logs"
 MAX_LOGS = 20
 """So many are kept, by their names the newest."""

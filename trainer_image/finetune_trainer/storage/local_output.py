@@ -73,6 +73,18 @@ class LocalOutput(Output):
                     old.unlink(missing_ok=True)
             write_atomically(self.logs / name, content)
 
+    def grow_file(self, name: str, content: bytes) -> None:
+        path = self.path / name
+        with output_failures(self.path):
+            path.parent.mkdir(exist_ok=True)
+            with path.open("ab") as file:
+                file.write(content[file.tell() :])
+
+    def remove_files(self, folder: str) -> None:
+        with output_failures(self.path):
+            for path in (self.path / folder).glob("*"):
+                path.unlink(missing_ok=True)
+
     def fetch_history(self) -> None:
         pass
 

@@ -136,6 +136,16 @@ class Output(ABC):
     def write_log(self, name: str, content: bytes) -> None:
         """Write a log in place of any other of that name, and delete all but the newest ones."""
 
+    # Files of trackers
+
+    @abstractmethod
+    def grow_file(self, name: str, content: bytes) -> None:
+        """Write a file, or bring what was added to it since the last time. Whoever has it open can go on reading."""
+
+    @abstractmethod
+    def remove_files(self, folder: str) -> None:
+        """Delete all files in a folder."""
+
     # History and models
 
     @abstractmethod

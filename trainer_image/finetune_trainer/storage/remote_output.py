@@ -174,6 +174,15 @@ class RemoteOutput(Output):
             self._place.write(f"{LOGS}/{name}", content)
             self._logged = True
 
+    def grow_file(self, name: str, content: bytes) -> None:
+        with self._uploader.writing:
+            self._place.write(name, content)
+
+    def remove_files(self, folder: str) -> None:
+        with self._uploader.writing:
+            if names := sorted(self._place.entries(folder)):
+                self._place.remove(names, first=names[0])
+
     def fetch_history(self) -> None:
         content = self._place.read(HISTORY)
         with output_failures(self.path):

@@ -7,6 +7,7 @@ def test_credentials_are_files_for_the_pods_user_and_are_nowhere_else() -> None:
     given = parsed(
         model={"source": "org/gated", "secretRef": {"name": "hub"}},
         output={"uri": "s3://models/yelp", "secretRef": {"name": "s3"}},
+        tracking={"mlflow": {"uri": "https://mlflow"}, "secretRef": {"name": "mlflow"}},
     )
 
     made = children(given)
@@ -18,10 +19,12 @@ def test_credentials_are_files_for_the_pods_user_and_are_nowhere_else() -> None:
     assert container["volumeMounts"][5:] == [
         {"name": "secret-model", "mountPath": "/var/run/secrets/finetune-credentials/model", "readOnly": True},
         {"name": "secret-output", "mountPath": "/var/run/secrets/finetune-credentials/output", "readOnly": True},
+        {"name": "secret-tracking", "mountPath": "/var/run/secrets/finetune-credentials/tracking", "readOnly": True},
     ]
     assert pod["volumes"][5:] == [
         {"name": "secret-model", "secret": {"secretName": "hub", "defaultMode": 0o440}},
         {"name": "secret-output", "secret": {"secretName": "s3", "defaultMode": 0o440}},
+        {"name": "secret-tracking", "secret": {"secretName": "mlflow", "defaultMode": 0o440}},
     ]
     assert {"name": "FINETUNE_SECRETS", "value": "/var/run/secrets/finetune-credentials"} in container["env"]
     assert not any("valueFrom" in each for each in container["env"])

@@ -80,7 +80,9 @@ def test_a_job_that_trains_shows_its_numbers() -> None:
 def test_each_field_that_the_trainer_reports_has_its_place_in_the_status() -> None:
     preflight = {"trainRows": 9, "steps": 375, "batchSize": 8, "parameters": 7, "trainedParameters": 7}
     warnings = [{"reason": "EmptyTexts", "message": "row 3"}]
-    report = {**REPORT, "model": FINAL["model"], "preflight": preflight, "warnings": warnings}
+    tracking = [{"tracker": "tensorboard", "url": "pvc://yelp-0f9be1d4/tensorboard"}]
+    news = {"model": FINAL["model"], "preflight": preflight, "warnings": warnings, "tracking": tracking}
+    report = {**REPORT, **news}
     fields = {field.alias or name for name, field in TrainerState.model_fields.items()} - {"resumedFromStep", "log"}
     assert report.keys() >= fields
 

@@ -18,10 +18,12 @@ from tests.unit.finetune_operator.samples import (
     terminated,
 )
 
+from finetune_api.printable import printable
+from finetune_api.status import TrackedRun
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.status.change import to_manifest
 from finetune_operator.status.compute import compute_status
-from finetune_operator.status.own_places import is_below
+from finetune_operator.status.own_places import Places, is_below
 
 CLAIM = "pvc://yelp-0f9be1d4"
 OUTSIDE = [
@@ -99,6 +101,41 @@ def test_a_final_report_is_held_to_the_same() -> None:
             "message": f"the trainer reported s3://attacker/model, which is not below the output {CLAIM}",
         }
     ]
+
+
+_MLFLOW = "https://mlflow.corp/base"
+_PLACES = Places(CLAIM, (_MLFLOW,))
+
+
+@pytest.mark.parametrize("url", [None, f"{_MLFLOW}/#/experiments/1/runs/0f9b", f"{CLAIM}/tensorboard"])
+def test_a_run_is_tracked_where_the_job_says(url: str | None) -> None:
+    assert _PLACES.has(TrackedRun(tracker="mlflow", url=url))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://attacker/#/experiments/1",
+        "https://mlflow.corp/base.attacker/#/experiments/1",
+        "https://mlflow.corp/based/runs/1",
+        f"{_MLFLOW}/../login",
+        f"{_MLFLOW}/#/%2e%2e/x",
+        f"{_MLFLOW}/?next=https://attacker",
+        f"{_MLFLOW}/@attacker",
+        *OUTSIDE[:-2],
+    ],
+)
+def test_a_run_that_is_said_to_be_tracked_elsewhere_is_shown_without_its_place(url: str) -> None:
+    assert not _PLACES.has(TrackedRun(tracker="mlflow", url=printable(url)))
+
+
+def test_a_trackers_place_elsewhere_is_left_out_with_a_warning_and_its_message_stays() -> None:
+    tracking = [{"tracker": "mlflow", "url": "https://attacker/x", "message": "m"}]
+
+    status = written(report={"sequence": 1, "stage": "Training", "tracking": tracking})
+
+    assert status["tracking"] == [{"tracker": "mlflow", "message": "m"}]
+    assert [each["reason"] for each in status["warnings"]] == ["OutsideOutput"]
 
 
 def test_the_first_place_elsewhere_stays_named() -> None:

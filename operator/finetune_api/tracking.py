@@ -1,0 +1,68 @@
+"""Experiment trackers that a run's metrics go to while it trains."""
+
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+from finetune_api.base import ApiModel
+from finetune_api.pod import LocalReference
+from finetune_api.rules import Rule
+from finetune_api.text import Pattern, Text
+
+TrackerUrl: TypeAlias = Annotated[
+    str,
+    Text(
+        pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$",
+        message="must be https://host or http://host, with a port or a path if there is one; credentials are for tracking.secretRef",
+        max_length=512,
+    ),
+]
+Title: TypeAlias = Annotated[
+    str, Field(min_length=1, max_length=128), Pattern(r"^[^\s'\"`\\]([^'\"`\\\n\r\t]*[^\s'\"`\\])?$")
+]
+
+
+class TrackingSecretReference(LocalReference):
+    """A Secret in the job's namespace. Its keys: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME with MLFLOW_TRACKING_PASSWORD."""
+
+
+class Mlflow(ApiModel):
+    """An MLflow tracking server. The job is one run there, named after it; attempts that resume go on in that run."""
+
+    uri: TrackerUrl
+    """URL of the server."""
+    experiment: Title = "finetune"
+    """Name of the experiment, created if need be."""
+
+
+class TensorBoard(ApiModel):
+    """Event files in the folder `tensorboard/` of the output, for `tensorboard --logdir`."""
+
+
+_ONE: Rule["Tracking"] = Rule(
+    cel="has(self.mlflow) || has(self.tensorboard)",
+    holds=lambda self: self.mlflow is not None or self.tensorboard is not None,
+    message="needs a tracker: mlflow or tensorboard",
+)
+_SECRET: Rule["Tracking"] = Rule(
+    cel="!has(self.secretRef) || has(self.mlflow)",
+    holds=lambda self: self.secret_ref is None or self.mlflow is not None,
+    message="secretRef is for mlflow: tensorboard writes to the job's own output",
+    field=".secretRef",
+)
+
+
+class Tracking(ApiModel):
+    """Trackers that get the settings and every point of the metrics, each step once, whatever the job is interrupted by. A tracker that is down costs no time: it gets all of it when it is back."""
+
+    rules = (_ONE, _SECRET)
+
+    mlflow: Mlflow | None = None
+    tensorboard: TensorBoard | None = None
+    secret_ref: TrackingSecretReference | None = None
+    """Credentials of the trackers."""
+
+
+def tracker_urls(tracking: Tracking | None) -> tuple[str, ...]:
+    """Return the URLs of the servers that get metrics."""
+    return (tracking.mlflow.uri.rstrip("/"),) if tracking and tracking.mlflow else ()

@@ -1,0 +1,1 @@
+"""Sends a run's metrics to experiment trackers, beside the training."""

@@ -1,0 +1,135 @@
+"""The trackers of one run: begun once its output is its own, and finished when the attempt ends."""
+
+import importlib.util
+import json
+import secrets
+from collections.abc import Iterator
+from threading import Thread
+from types import TracebackType
+from typing import Any, Final, Self
+
+from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
+from finetune_api.run import RunConfig
+from finetune_api.status import Provenance
+from finetune_api.tracking import Tracking as Settings
+from finetune_api.v1alpha1 import RunSettings
+from finetune_trainer.base.errors import Stopped, bad_configuration
+from finetune_trainer.base.redaction import redact
+from finetune_trainer.progress.history import History
+from finetune_trainer.progress.state import RunState
+from finetune_trainer.storage.credentials import tracker_credentials
+from finetune_trainer.storage.layout import TRACKING
+from finetune_trainer.storage.output import Output
+from finetune_trainer.tracking.feed import Feed
+from finetune_trainer.tracking.tracker import Description, Outcome, Tracker
+
+LAST_SECONDS: Final[dict[Outcome, float]] = {"finished": 30.0, "failed": 10.0, "stopped": 10.0}
+"""For so long the end of an attempt waits for points that have not arrived."""
+PACKAGES: Final = {"mlflow": "requests", "tensorboard": "tensorboardX"}
+"""What each tracker imports."""
+
+
+def check_trackers(settings: Settings | None) -> None:
+    """Check what is certain to be wrong with the trackers, before anything is read.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when the image lacks what a tracker needs, or the Secret its keys.
+    """
+    if settings is None:
+        return
+    for name, package in PACKAGES.items():
+        if getattr(settings, name) is not None and importlib.util.find_spec(package) is None:
+            raise bad_configuration(
+                f"tracking.{name} needs the package {package}, which is not installed here",
+                f"use the trainer's own image, install {package} in yours, or leave tracking.{name} out",
+                Reason.TRACKER_NOT_INSTALLED,
+            )
+    tracker_credentials()
+
+
+class Tracking:
+    """All trackers of a run. Of several processes only the main one has any."""
+
+    def __init__(self, config: RunConfig, output: Output, history: History, state: RunState) -> None:
+        self._config = config
+        self._output = output
+        self._history = history
+        self._state = state
+        self._feeds: list[Feed] = []
+
+    def begin(self) -> None:
+        """Begin to send. The output is this run's by now."""
+        if self._config.tracking is None or self._feeds:
+            return
+        run = describe(self._config, _run_id(self._output), self._state.current.provenance)
+        self._feeds = [
+            Feed(tracker, self._history, self._state.set_tracker)
+            for tracker in make_trackers(self._config.tracking, self._output, run)
+        ]
+        for feed in self._feeds:
+            feed.start()
+
+    def finish(self, outcome: Outcome) -> None:
+        """Send the rest to all trackers at the same time. Returns within LAST_SECONDS, whether all arrived or not."""
+        threads = [Thread(target=feed.finish, args=(outcome, LAST_SECONDS[outcome])) for feed in self._feeds]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stopped = kind is not None and issubclass(kind, Stopped)
+        self.finish("stopped" if stopped else "finished" if kind is None else "failed")
+
+
+def make_trackers(settings: Settings, output: Output, run: Description) -> list[Tracker]:
+    """Return the trackers that the settings name. A library is imported only where it is needed."""
+    trackers: list[Tracker] = []
+    if settings.mlflow:
+        from finetune_trainer.tracking.mlflow import MlflowTracker
+
+        trackers.append(MlflowTracker(settings.mlflow, run, tracker_credentials))
+    if settings.tensorboard:
+        from finetune_trainer.tracking.tensorboard import TensorBoardTracker
+
+        trackers.append(TensorBoardTracker(output, run))
+    return trackers
+
+
+def describe(config: RunConfig, run_id: str, provenance: Provenance | None) -> Description:
+    """Return what trackers are told of a run: its settings, and what it is made of."""
+    settings = config.model_dump(mode="json", by_alias=True, exclude_none=True, include=set(RunSettings.model_fields))
+    known: JsonObject = provenance.to_wire() if provenance else {}
+    job = {"namespace": config.job.namespace, "name": config.job.name, "uid": config.job.uid} if config.job else {}
+    tags = {**{f"job.{name}": text for name, text in job.items()}, "output": config.output.uri}
+    title = config.job.name if config.job else config.output.uri.rstrip("/").rpartition("/")[2] or config.task
+    return Description(
+        id=run_id,
+        title=title,
+        parameters=dict(_flat(redact.tree(settings))),
+        tags={f"finetune.{name}": text for name, text in {**tags, **dict(_flat(redact.tree(known)))}.items()},
+    )
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the leaves of a JSON object by their paths, such as training.learningRate."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            yield from _flat(member, f"{name}.{key}" if name else key)
+    elif name:
+        yield name, value if isinstance(value, str) else json.dumps(value)
+
+
+def _run_id(output: Output) -> str:
+    """Return by what trackers know this run: it lies in the output, and goes with it."""
+    marker = output.read_marker(TRACKING)
+    if marker is None:
+        output.create_marker(TRACKING, json.dumps({"run": secrets.token_hex(8)}).encode())
+        marker = output.read_marker(TRACKING) or b"{}"
+    return str(json.loads(marker)["run"])
