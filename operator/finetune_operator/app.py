@@ -20,7 +20,7 @@ from finetune_operator.controller.kueue import Kueue
 from finetune_operator.controller.listing import LONGEST_BEHIND_SECONDS, Listing
 from finetune_operator.controller.monthly_use import MonthlyUse
 from finetune_operator.controller.notices import Notices
-from finetune_operator.controller.numbers import Numbers
+from finetune_operator.controller.numbers import TURNS_A_REPORT, Numbers
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.controller.tracing import Tracing
@@ -52,8 +52,6 @@ from finetune_operator.traces.traces import Traces
 
 _REST_SECONDS = 0.2
 """A Job that was made has its start, its pod and the echo of its status within a moment: one pass for all of it."""
-_WRITES_OF_REPORTS = 1.5
-"""Status writes of numbers for each report that comes, at the most: where there are as few turns as reports, a line of them never ends."""
 _YOUNG_OBJECTS = 20_000
 
 logger = logging.getLogger(__name__)
@@ -104,7 +102,7 @@ class Operator:
             rest=_REST_SECONDS,
         )
         self._numbers = Numbers(
-            per_second=_WRITES_OF_REPORTS * settings.reports_per_second, interval=settings.status_interval
+            per_second=TURNS_A_REPORT * settings.reports_per_second, interval=settings.status_interval
         )
         self._monthly_use = MonthlyUse(
             self._kube,

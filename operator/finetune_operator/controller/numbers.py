@@ -2,8 +2,12 @@
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from finetune_operator.kube.slots import Slots
+
+TURNS_A_REPORT: Final = 1.5
+"""So many turns there are for each report that is asked for: with as few as reports, a line of jobs that once was there would never end."""
 
 
 class Numbers:

@@ -1,12 +1,14 @@
 """What pods report is written in turn: a job not too often, all jobs not too many a second, and a new phase at once."""
 
+from heapq import heappop, heappush
 from typing import Any
 
 from tests.unit.finetune_operator.samples import UID, finetunejob, received
 
 from finetune_operator.controller.cache import FineTuneJobs
-from finetune_operator.controller.numbers import Numbers
+from finetune_operator.controller.numbers import TURNS_A_REPORT, Numbers
 from finetune_operator.job.finetunejob import Key
+from finetune_operator.reports.schedule import Schedule
 
 
 class Clock:
@@ -40,6 +42,37 @@ def test_the_numbers_of_a_thousand_jobs_are_written_evenly() -> None:
     waits = [numbers.wait(str(job), None) for job in range(1000)]
 
     assert [round(wait, 3) for wait in (waits[0], waits[1], waits[-1])] == [0.0, 0.013, 12.488]
+
+
+def oldest_numbers(jobs: int, turns_a_report: float) -> float:
+    """How old the numbers in a status become, in seconds, once a crowd that began to report at the same moment has done so for a minute."""
+    clock, oldest = Clock(), 0.0
+    schedule = Schedule(per_second=80, interval=2, clock=clock)
+    numbers = Numbers(per_second=80 * turns_a_report, interval=2, clock=clock)
+    reported: dict[str, float] = {}
+    held: dict[str, float] = {}
+    written: dict[str, float] = {}
+    waiting: set[str] = set()
+    events = [(clock.now, "report", f"job-{number}") for number in range(jobs)]
+    while events[0][0] < 1120:
+        clock.now, kind, job = heappop(events)
+        if kind == "report":
+            reported[job] = clock.now
+            heappush(events, (clock.now + schedule.next_report(job), "report", job))
+            if job not in waiting:
+                waiting.add(job)
+                heappush(events, (clock.now + numbers.wait(job, written.get(job)), "write", job))
+        else:
+            oldest = max(oldest, clock.now - held.get(job, clock.now)) if clock.now > 1060 else 0.0
+            waiting.discard(job)
+            numbers.done(job)
+            written[job], held[job] = clock.now, reported[job]
+    return oldest
+
+
+def test_the_numbers_of_a_thousand_jobs_are_hardly_older_than_their_turn_to_report() -> None:
+    assert oldest_numbers(1000, TURNS_A_REPORT) < 13.0
+    assert oldest_numbers(1000, turns_a_report=1.0) > 20.0
 
 
 def test_a_new_phase_is_looked_at_at_once_and_numbers_in_their_turn() -> None:
