@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from cachetools import TTLCache
@@ -45,6 +46,22 @@ def with_spec(name: str, spec: str, **metadata: Any) -> str:
 
 def listed(*objects: str) -> bytes:
     return f'{{"items": [{",".join(objects)}], "metadata": {{"resourceVersion": "10"}}}}'.encode()
+
+
+@given(st.lists(_OBJECTS, max_size=4), st.booleans())
+async def test_a_page_of_small_objects_is_read_as_one_that_is_cut_into_them(items: list[Any], spaced: bool) -> None:
+    text = json.dumps(json.loads(document(*items)), separators=None if spaced else (",", ":")).encode()
+    with patch.object(bounded_json, "_PAGE_BYTES", 0):
+        cut = await read_list(pieces(text, 100))
+
+    assert await read_list(pieces(text, 100)) == cut
+    assert [*cut["items"]] == items
+
+
+async def test_items_of_something_else_in_a_list_are_not_taken_for_its_own() -> None:
+    text = b'{"metadata": {"items": [{"a": 1}], "resourceVersion": "10"}, "items": [{"b": {"items": []}}]}'
+
+    assert await read_list(pieces(text, 1000)) == json.loads(text)
 
 
 @given(st.lists(_OBJECTS, max_size=4), st.integers(1, 40))
