@@ -28,7 +28,13 @@ async def pods_of(api: Api, job: Snapshot, node: int = 0) -> list[JsonObject]:
     mine = [
         pod for pod in found if _label(pod, LABEL_RUN, "1") == str(run) and _label(pod, LABEL_INDEX, "0") == str(node)
     ]
-    return sorted(mine, key=lambda pod: (str(_metadata(pod).get("creationTimestamp")), name_of(pod)))
+    return sorted(mine, key=_age)
+
+
+def _age(pod: JsonObject) -> tuple[str, bool, str]:
+    # Kubernetes keeps the second; of one second, a pod that failed came before the one that replaced it.
+    failed = (pod.get("status") or {}).get("phase") == "Failed"
+    return str(_metadata(pod).get("creationTimestamp")), not failed, name_of(pod)
 
 
 def name_of(pod: JsonObject) -> str:

@@ -51,6 +51,15 @@ class Space:
         found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json"))["items"]
         return found
 
+    def events(self, name: str, *reasons: str) -> dict[str, str]:
+        """The messages of a job's Events by their reasons, once these are there: an Event may come after the status that it is about."""
+
+        def found() -> dict[str, str]:
+            mine = [each for each in self.list("events") if each["involvedObject"]["name"] == name]
+            return {each["reason"]: each["message"] for each in mine}
+
+        return wait_for(found, lambda events: events.keys() >= {*reasons}, f"Events of {name}: {', '.join(reasons)}")
+
     def patch(self, name: str, spec: dict[str, Any]) -> None:
         self.kubectl("patch", "ftj", name, "--type=merge", "-p", json.dumps({"spec": spec}))
 

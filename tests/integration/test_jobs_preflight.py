@@ -73,6 +73,7 @@ def test_a_preflight_in_a_pod_of_its_own_comes_before_the_training(jobs: Space) 
     assert [(each["number"], each["reason"]) for each in status["attempts"]] == [(1, "Completed")]
     assert status["attempts"][0]["pod"].startswith("checked-in-pod-")
     assert "preflight" not in status["attempts"][0]["pod"]
+    jobs.events("checked-in-pod", "Succeeded")
     assert phases(jobs, "checked-in-pod")[-1] == "Succeeded"
 
 

@@ -49,10 +49,7 @@ def test_a_trainer_that_stops_is_said_ended_and_replaced_and_its_time_is_counted
     }
     assert end["phase"] == "Succeeded"
     assert end["attempts"][1]["resumedFromStep"] >= before["latestCheckpoint"]["step"]
-    events = {
-        each["reason"]: each["message"] for each in space.list("events") if each["involvedObject"]["name"] == "still"
-    }
-    assert "no step since" in events["NotMoving"]
+    assert "no step since" in space.events("still", "NotMoving")["NotMoving"]
     pods = space.list("pods", "finetune.dev/job-name=still")
     assert len(pods) == 2
     assert end["usage"]["podSeconds"] == sum(map(ran, pods))

@@ -1,15 +1,11 @@
 """A node without a kubelet: the test writes what that would, and what the control plane makes of its silence."""
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from tests.integration.fixtures import finetunejob, reason_of
 from tests.integration.played_node import PlayedNode, played_node, ready
 from tests.integration.space import Space
-
-SELECTOR = "involvedObject.kind=FineTuneJob,involvedObject.name=lost"
 
 
 @pytest.fixture
@@ -34,7 +30,7 @@ def test_a_job_on_a_node_that_is_not_heard_of_names_it_and_goes_on_elsewhere(spa
     space.until("lost", lambda status: reason_of(status) == "NodeLost", "the node's name again")
     space.kubectl("delete", "pod", name, "--wait=false")
     given_up = space.until("lost", lambda status: "has given the pod up" in status["message"], "what to do")
-    reasons = {each["reason"] for each in _events(space)}
+    space.events("lost", "NodeLost")
     space.kubectl("delete", "node", away.name)
     gone = {
         "type": "DisruptionTarget",
@@ -54,12 +50,4 @@ def test_a_job_on_a_node_that_is_not_heard_of_names_it_and_goes_on_elsewhere(spa
         f"kubectl taint node {away.name} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
         in given_up["message"]
     )
-    assert "NodeLost" in reasons
     assert (after["attempts"][0]["reason"], "endTime" in after["attempts"][0]) == ("NodeLost", True)
-
-
-def _events(space: Space) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(
-        space.kubectl("get", "events", f"--field-selector={SELECTOR}", "-o", "json")
-    )["items"]
-    return found

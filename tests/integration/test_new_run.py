@@ -117,7 +117,7 @@ def test_a_run_that_failed_with_nothing_saved_gives_its_volume_back_and_the_next
     selector = "finetune.dev/job-name=nothing"
     # A real API server keeps a claim until the last pod has gone that names it, ended ones included.
     left = [each["metadata"] for each in space.list("pvc", selector)]
-    messages = [each["message"] for each in space.list("events") if each["involvedObject"]["name"] == "nothing"]
+    events = space.events("nothing", "ColumnNotFound")
 
     training = {"epochs": 1, "batchSize": 8, "learningRate": 0.01}
     space.patch("nothing", {"runToken": "2", "training": training, "dataset": {"columns": {"text": "text"}}})
@@ -126,7 +126,7 @@ def test_a_run_that_failed_with_nothing_saved_gives_its_volume_back_and_the_next
 
     assert reason_of(failed) == "ColumnNotFound"
     (claim,) = re.findall(r"; nothing was saved, so the claim (\S+) made for the output is deleted", failed["message"])
-    assert failed["message"].partition("; nothing was saved")[0] in messages
+    assert failed["message"].partition("; nothing was saved")[0] == events["ColumnNotFound"]
     assert failed["run"] == {"number": 1}
     assert [each["name"] for each in left if "deletionTimestamp" not in each] == []
     assert again["phase"] == "Succeeded", again["message"]

@@ -66,8 +66,7 @@ def test_the_operator_ends_it_lets_another_attempt_go_on_and_gives_up_with_the_l
         (1, "ProgressStalled"),
         (2, "ProgressStalled"),
     ]
-    said = {each["reason"] for each in space.list("events") if each["involvedObject"]["name"] == NAME}
-    assert {"NotMoving", "ProgressStalled"} <= said
+    space.events(NAME, "NotMoving", "ProgressStalled")
 
 
 def test_a_job_in_a_queue_is_deleted_after_its_pod_and_the_next_one_waits_in_the_queue_again(

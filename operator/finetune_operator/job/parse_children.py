@@ -137,12 +137,17 @@ def _end(status: JsonObject) -> End | None:
 
 def parse_pods(raw: Iterable[JsonObject], reports: Mapping[str, Received] = {}) -> tuple[PodState, ...]:
     """Read the pods of one Job, oldest first. `reports` holds the last report of a pod by the pod's uid."""
-    ordered = sorted(raw, key=lambda pod: (pod["metadata"].get("creationTimestamp") or "", pod["metadata"]["name"]))
-    pods = [_parse_pod(pod) for pod in ordered]
+    pods = [_parse_pod(pod) for pod in sorted(raw, key=_age)]
     newest = next((place for place in reversed(range(len(pods))) if pods[place].index == 0), None)
     if newest is not None:
         pods[newest] = replace(pods[newest], report=reports.get(pods[newest].uid))
     return tuple(pods)
+
+
+def _age(raw: JsonObject) -> tuple[str, bool, str]:
+    """What orders pods by age. Kubernetes keeps the second; of one second, a pod that failed came before the one that replaced it."""
+    metadata, status = raw["metadata"], raw.get("status") or {}
+    return metadata.get("creationTimestamp") or "", status.get("phase") != "Failed", metadata["name"]
 
 
 def _parse_pod(raw: JsonObject) -> PodState:

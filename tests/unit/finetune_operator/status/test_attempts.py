@@ -53,6 +53,19 @@ def test_a_pod_that_vanished_has_ended() -> None:
     ]
 
 
+def test_a_pod_of_the_same_second_as_the_one_that_failed_is_the_next_attempt_whatever_its_name() -> None:
+    failed, replacement = pod(2, state=terminated(1), phase="Failed"), pod(1, state=running(1))
+    replacement["metadata"]["creationTimestamp"] = failed["metadata"]["creationTimestamp"]
+    before = compute(parsed(), observation(job(), failed), 80)
+
+    status = compute(parsed(before), observation(job(), failed, replacement), 81)
+
+    assert [(each["number"], each["pod"], each.get("exitCode")) for each in status["attempts"]] == [
+        (1, "yelp-2", 1),
+        (2, "yelp-1", None),
+    ]
+
+
 def test_only_the_newest_ten_attempts_are_kept_and_numbers_go_on() -> None:
     pods = [pod(number, state=terminated(1)) for number in range(1, 13)]
     before = compute(parsed(), observation(job(), *sorted(pods, key=lambda each: each["metadata"]["name"])), 200)
