@@ -246,8 +246,12 @@ def elsewhere(weight: int, topology: str) -> Json:
 
 
 def test_the_platform_can_choose_the_user_of_all_pods(render: Render) -> None:
-    pod = render(platformUser=True)["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]
+    objects = render(platformUser=True, page={"enabled": True})
 
+    pods = {name: each["spec"]["template"]["spec"] for name, each in objects.items() if name.startswith("Deployment/")}
+    pod = pods["Deployment/ft-finetune-operator"]
+    assert len(pods) == 2
+    assert [name for name, each in pods.items() if "runAs" in str(each).replace("runAsNonRoot", "")] == []
     assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     assert {"name": "FINETUNE_OPERATOR_PLATFORM_USER", "value": "true"} in pod["containers"][0]["env"]
 

@@ -9,7 +9,7 @@ from kubernetes.aio.client.exceptions import ForbiddenException
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import finetunejob, merged
 
-from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.cache import FineTuneJobs, keep
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.kube.client import FINETUNEJOBS
 from finetune_operator.kube.informer import SILENCE_SECONDS
@@ -214,3 +214,20 @@ async def test_an_object_that_is_not_whole_keeps_no_other_from_being_served(meta
     await known.compare(api, None)
 
     assert (changed, known.all_keys()) == ([Key("team-a", "yelp")], [Key("team-a", "yelp")])
+
+
+def test_of_metadata_kubernetes_may_be_filled_with_and_a_cache_keeps_nothing_of_it() -> None:
+    """It takes 256 KiB of annotations, and nearly as much of labels, owners, finalizers and managed fields as an object may hold."""
+    full = {
+        "annotations": {f"example.com/{number}": "x" * 60_000 for number in range(4)},
+        "labels": {f"example.com/{number}": "v" * 63 for number in range(3000)},
+        "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "n" * 253, "uid": str(n)} for n in range(1000)],
+        "finalizers": [f"example.com/{number}" for number in range(3000)],
+        "managedFields": [{"manager": "m" * 128, "fieldsV1": {"f:spec": {f"f:{n}": {} for n in range(3000)}}}],
+        "generateName": "g" * 253,
+    }
+
+    kept, bare = keep(merged(version(5), {"metadata": full}), lambda _: True), keep(version(5), lambda _: True)
+
+    assert bare is not None
+    assert kept == bare

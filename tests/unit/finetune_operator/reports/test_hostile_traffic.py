@@ -115,7 +115,8 @@ async def test_any_report_of_a_pod_that_may_report_is_taken_or_refused_by_field(
     assert complaints(caplog) == []
 
 
-@pytest.mark.parametrize("seed", range(4))
+# With the slow ones 20,000.
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 134))])
 def test_any_report_and_any_final_report_give_a_status_that_the_api_server_takes(
     seed: int, caplog: pytest.LogCaptureFixture
 ) -> None:
