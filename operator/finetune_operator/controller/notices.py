@@ -1,8 +1,10 @@
 """Those whom `spec.notify` names, told that a run has ended: one attempt at a time, until the status says that it was delivered or
 given up. What is still to do stands in the status, so that nothing has to survive a restart."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from finetune_api.notify import NotifyTarget
@@ -15,9 +17,11 @@ from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.status.notices import Answer, after_attempt, pending
 
 AT_ONCE: Final = 64
-"""Attempts under way; a quarter of them may be such as came to nothing before."""
-OF_A_NAMESPACE: Final = 4
-"""Of them: a receiver that hangs keeps its own namespace waiting, and no other."""
+"""Receivers that are told at the same time; a quarter of them may be such as did not take what they are told again."""
+OF_A_NAMESPACE: Final = 8
+"""Of them: receivers that hang keep others of their own namespace waiting at the most, and no other namespace's."""
+OF_A_RECEIVER: Final = 4
+"""Ends that one is told at the same time."""
 _NO_LONGER_NAMED: Final = Answer(message="spec.notify names it no more", final=True)
 
 
@@ -28,6 +32,14 @@ class Notice:
     key: Key
     uid: str
     run: int
+    target: str
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Somebody that the jobs of a namespace name: what hangs for one of them does so for all."""
+
+    namespace: str
     target: str
 
 
@@ -46,8 +58,11 @@ class Notices:
         self._read = read
         self._send = send
         self._on_tried = on_tried
-        self._queue: WorkQueue[Notice] = WorkQueue(
-            self._attempt, delay_of=retry_after, lane_of=lambda notice: notice.key.namespace
+        self._due: dict[Receiver, dict[Notice, None]] = {}
+        """In the order in which they came."""
+        self._timers: dict[Notice, asyncio.TimerHandle] = {}
+        self._queue: WorkQueue[Receiver] = WorkQueue(
+            self._serve, delay_of=retry_after, lane_of=lambda receiver: receiver.namespace
         )
 
     def take_up(self, finetunejob: FineTuneJob, entry: Entry) -> None:
@@ -61,17 +76,47 @@ class Notices:
 
     def _add(self, notice: Notice, told: Notification) -> None:
         if told.next_attempt_time is None:
-            self._queue.add(notice)
-        else:
+            self._add_due(notice)
+        elif notice not in self._timers:
             wait = (told.next_attempt_time - server_time.now()).total_seconds()
-            self._queue.add_after(notice, max(0.0, wait), later=True)
+            timer = asyncio.get_running_loop().call_later(max(0.0, wait), self._fire, notice)
+            self._timers[notice] = timer
+
+    def _fire(self, notice: Notice) -> None:
+        del self._timers[notice]
+        self._add_due(notice, later=True)
+
+    def _add_due(self, notice: Notice, *, later: bool = False) -> None:
+        receiver = Receiver(notice.key.namespace, notice.target)
+        self._due.setdefault(receiver, {})[notice] = None
+        self._queue.add(receiver, later=later)
 
     async def work(self) -> None:
         """Make the attempts, until cancelled."""
         await self._queue.work(AT_ONCE, most_of_a_lane=OF_A_NAMESPACE)
 
+    async def _serve(self, receiver: Receiver) -> None:
+        """Make some of the attempts that are due. Raises API_FAILURES, after which those that met them are made again."""
+        due = self._due.get(receiver, {})
+        batch = [*islice(due, OF_A_RECEIVER)]
+        for notice in batch:
+            del due[notice]
+        outcomes = await asyncio.gather(*map(self._attempt, batch), return_exceptions=True)
+        failures = {
+            notice: outcome
+            for notice, outcome in zip(batch, outcomes, strict=True)
+            if isinstance(outcome, BaseException)
+        }
+        due.update(dict.fromkeys(failures))
+        for failure in failures.values():
+            raise failure
+        if due:
+            self._queue.add(receiver)
+        else:
+            self._due.pop(receiver, None)
+
     async def _attempt(self, notice: Notice) -> None:
-        """Make an attempt, if it is still wanted. Raises API_FAILURES, after which it is made again."""
+        """Make an attempt, if it is still wanted. Raises API_FAILURES."""
         finetunejob, told = self._wanted(notice)
         if finetunejob is None or told is None or finetunejob.spec is None:
             return
