@@ -106,9 +106,7 @@ def test_a_job_is_seen_from_its_submission_to_its_model_without_a_reload(space: 
     page = screen.page
     space.apply(finetunejob("seen"))
 
-    row = page.locator(".rows .row", has_text="seen")
-    expect(row).to_be_visible()
-    row.get_by_role("link", name="seen").click()
+    page.get_by_role("link", name="seen", exact=True).click()
     expect(page.locator(".title .phase")).to_have_text("✓ Succeeded")
 
     expect(page.locator(".plot canvas")).to_have_count(2)

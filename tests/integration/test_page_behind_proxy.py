@@ -194,7 +194,7 @@ def test_a_browser_behind_the_proxy_sees_changes_as_they_come_and_its_buttons_wo
         context.add_cookies([{"name": "session", "value": "ann", "url": proxy.address}])
         screen = context.new_page()
         screen.goto(f"{proxy.address}/?namespace={space.namespace}")
-        expect(screen.locator(".rows .row", has_text="behind-proxy")).to_be_visible()
+        expect(screen.get_by_role("link", name="behind-proxy", exact=True)).to_be_visible()
         fake(space, "behind-proxy-later")
         screen.get_by_role("link", name="behind-proxy-later").click()
 

@@ -182,6 +182,27 @@ def test_a_run_has_the_colour_of_its_name_in_every_comparison_and_no_two_are_ali
     assert len(set(all_of_them)) == 8
 
 
+@pytest.mark.parametrize(
+    ("url", "links"),
+    [
+        ("https://mlflow.example/#/run/1", 1),
+        ("javascript:document.title='taken over'", 0),
+        ("s3://models/tensorboard", 0),
+    ],
+)
+def test_of_what_a_training_names_a_page_alone_is_a_link(page: Page, url: str, links: int) -> None:  # noqa: F811
+    tracking = [{"tracker": "mlflow", "url": url, "message": "12 points wait"}]
+
+    page.evaluate(
+        "async tracking => { const { elsewhere } = await import('/static/parts.js');"
+        " const place = document.createElement('aside'); place.append(...elsewhere({ tracking })); document.body.append(place); }",
+        tracking,
+    )
+
+    expect(page.get_by_role("row", name="mlflow")).to_contain_text(f"{url}12 points wait")
+    expect(page.locator("aside a")).to_have_count(links)
+
+
 def test_ages_go_by_the_clock_of_the_server(api_server: FakeApi, page: Page) -> None:  # noqa: F811
     created = datetime.now(UTC) - timedelta(days=3, hours=1, minutes=30)
     api_server.job("stars", phase="Running")["metadata"]["creationTimestamp"] = format_time(created)
