@@ -17,9 +17,9 @@ TrackerUrl: TypeAlias = Annotated[
         max_length=512,
     ),
 ]
-Title: TypeAlias = Annotated[
-    str, Field(min_length=1, max_length=128), Pattern(r"^[^\s'\"`\\]([^'\"`\\\n\r\t]*[^\s'\"`\\])?$")
-]
+_WORD = r"[^\s'\"`\\]+"
+Title: TypeAlias = Annotated[str, Field(min_length=1, max_length=128), Pattern(rf"^{_WORD}( +{_WORD})*$")]
+"""Words with spaces between them, without quotes."""
 
 
 class TrackingSecretReference(LocalReference):

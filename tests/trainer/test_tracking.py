@@ -20,7 +20,7 @@ from tests.trainer.tiny import Settings, Train
 from finetune_api.report import ENV_SECRETS, ExitCode
 from finetune_api.status import TrackedRun
 from finetune_trainer.progress.recorder import Recorder
-from finetune_trainer.tracking import feed, mlflow, tracking
+from finetune_trainer.tracking import feed, mlflow, registry, tracking
 
 OWN = os.environ.get(ENV_PROGRAM)
 needs_fake = pytest.mark.skipif(bool(OWN), reason="asks for what a server of MLflow's own does not do")
@@ -199,7 +199,7 @@ def test_what_is_certain_to_be_wrong_fails_before_anything_is_read(
     monkeypatch.setenv(ENV_SECRETS, str(tmp_path / "secrets"))
 
     without_key = train(tracked)
-    monkeypatch.setitem(tracking.PACKAGES, "tensorboard", "no_such_package")
+    monkeypatch.setitem(registry.PACKAGES, "tensorboard", "no_such_package")
     without_package = train(tracked)
 
     for ended, reason, message in (

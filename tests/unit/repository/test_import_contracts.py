@@ -145,6 +145,7 @@ BY_NAME = {
     "operator/finetune/proposal/sample.py",
     "trainer_image/finetune_trainer/engines/keras/model.py",
     "trainer_image/finetune_trainer/engines/registry.py",
+    "trainer_image/finetune_trainer/tracking/registry.py",
     "trainer_image/finetune_trainer/tasks/registry.py",
 }
 """Files that import a module by its name, which no contract sees: the registries their rows, Keras a library of its own, and

@@ -7,7 +7,7 @@ from finetune_trainer.engines.registry import check_engine
 from finetune_trainer.settings.arguments import check_arguments
 from finetune_trainer.settings.device import choose_cpu
 from finetune_trainer.settings.requirements import check_quantization, check_requirements
-from finetune_trainer.tracking.tracking import check_trackers
+from finetune_trainer.tracking.registry import check_trackers
 
 
 def check_settings(config: RunConfig, *, here: bool = True) -> tuple[dict[str, Any], bool]:

@@ -13,8 +13,10 @@ from typing import Any, Final
 
 import requests
 
-from finetune_api.tracking import Mlflow
+from finetune_api.tracking import Mlflow, Tracking
 from finetune_trainer.progress.history import Measured, Sent
+from finetune_trainer.storage.credentials import tracker_credentials
+from finetune_trainer.storage.output import Output
 from finetune_trainer.tracking.tracker import Description, Outcome, TrackerFailure
 
 _TIMEOUTS: Final = (5.0, 20.0)
@@ -139,6 +141,13 @@ class MlflowTracker:
         except requests.RequestException as error:
             raise TrackerFailure(f"{self._uri} cannot be reached ({type(error).__name__})") from error
         raise _Answered(self._uri, what, answer)
+
+
+def make(settings: Tracking, output: Output, run: Description) -> MlflowTracker:
+    """Return the run at the server that the settings name."""
+    if settings.mlflow is None:
+        raise ValueError("tracking.mlflow is not set")
+    return MlflowTracker(settings.mlflow, run, tracker_credentials)
 
 
 class _Answered(TrackerFailure):

@@ -11,6 +11,7 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from finetune_api.tracking import Tracking
 from finetune_trainer.progress.history import Measured, Sent
 from finetune_trainer.storage.layout import TENSORBOARD
 from finetune_trainer.storage.output import Output
@@ -74,3 +75,8 @@ class TensorBoardTracker:
         (file,) = Path(self._folder.name).iterdir()
         self._output.grow_file(f"{TENSORBOARD}/{file.name}", file.read_bytes())
         self._changed, self._brought = False, time.monotonic()
+
+
+def make(settings: Tracking, output: Output, run: Description) -> TensorBoardTracker:
+    """Return the event file of a run in its output."""
+    return TensorBoardTracker(output, run)

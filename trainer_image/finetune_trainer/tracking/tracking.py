@@ -1,6 +1,5 @@
 """The trackers of one run: begun once its output is its own, and finished when the attempt ends."""
 
-import importlib.util
 import json
 import secrets
 from collections.abc import Iterator
@@ -9,43 +8,21 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from finetune_api.base import JsonObject
-from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance
-from finetune_api.tracking import Tracking as Settings
 from finetune_api.v1alpha1 import RunSettings
-from finetune_trainer.base.errors import Stopped, bad_configuration
+from finetune_trainer.base.errors import Stopped
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.state import RunState
-from finetune_trainer.storage.credentials import tracker_credentials
 from finetune_trainer.storage.layout import TRACKING
 from finetune_trainer.storage.output import Output
 from finetune_trainer.tracking.feed import Feed
-from finetune_trainer.tracking.tracker import Description, Outcome, Tracker
+from finetune_trainer.tracking.registry import make_trackers
+from finetune_trainer.tracking.tracker import Description, Outcome
 
 LAST_SECONDS: Final[dict[Outcome, float]] = {"finished": 30.0, "failed": 10.0, "stopped": 10.0}
 """For so long the end of an attempt waits for points that have not arrived."""
-PACKAGES: Final = {"mlflow": "requests", "tensorboard": "tensorboardX"}
-"""What each tracker imports."""
-
-
-def check_trackers(settings: Settings | None) -> None:
-    """Check what is certain to be wrong with the trackers, before anything is read.
-
-    Raises:
-        TrainerError: BAD_CONFIGURATION when the image lacks what a tracker needs, or the Secret its keys.
-    """
-    if settings is None:
-        return
-    for name, package in PACKAGES.items():
-        if getattr(settings, name) is not None and importlib.util.find_spec(package) is None:
-            raise bad_configuration(
-                f"tracking.{name} needs the package {package}, which is not installed here",
-                f"use the trainer's own image, install {package} in yours, or leave tracking.{name} out",
-                Reason.TRACKER_NOT_INSTALLED,
-            )
-    tracker_credentials()
 
 
 class Tracking:
@@ -86,20 +63,6 @@ class Tracking:
     ) -> None:
         stopped = kind is not None and issubclass(kind, Stopped)
         self.finish("stopped" if stopped else "finished" if kind is None else "failed")
-
-
-def make_trackers(settings: Settings, output: Output, run: Description) -> list[Tracker]:
-    """Return the trackers that the settings name. A library is imported only where it is needed."""
-    trackers: list[Tracker] = []
-    if settings.mlflow:
-        from finetune_trainer.tracking.mlflow import MlflowTracker
-
-        trackers.append(MlflowTracker(settings.mlflow, run, tracker_credentials))
-    if settings.tensorboard:
-        from finetune_trainer.tracking.tensorboard import TensorBoardTracker
-
-        trackers.append(TensorBoardTracker(output, run))
-    return trackers
 
 
 def describe(config: RunConfig, run_id: str, provenance: Provenance | None) -> Description:

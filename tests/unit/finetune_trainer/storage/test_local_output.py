@@ -62,3 +62,16 @@ def test_a_folder_is_checked_to_the_last_byte(output: LocalOutput) -> None:
     problems.append(listed.check({"a": entry}))
 
     assert problems == ["", "b is missing", "a has another SHA-256 than its manifest says"]
+
+
+def test_a_file_that_grows_can_be_read_on_by_whoever_has_it_open_and_a_folder_can_be_emptied(
+    output: LocalOutput,
+) -> None:
+    output.grow_file("tensorboard/events.1", b"one")
+    with (output.path / "tensorboard" / "events.1").open("rb") as reader:
+        before = reader.read()
+        output.grow_file("tensorboard/events.1", b"one and two")
+        after = reader.read()
+    output.remove_files("tensorboard")
+
+    assert (before, after, list((output.path / "tensorboard").iterdir())) == (b"one", b" and two", [])

@@ -1,0 +1,39 @@
+"""The trackers that there are, each in the module of its name."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Final
+
+from finetune_api.reasons import Reason
+from finetune_api.tracking import Tracking as Settings
+from finetune_trainer.base.errors import bad_configuration
+from finetune_trainer.storage.credentials import tracker_credentials
+from finetune_trainer.storage.output import Output
+from finetune_trainer.tracking.tracker import Description, Tracker
+
+PACKAGES: Final = {"mlflow": "requests", "tensorboard": "tensorboardX"}
+"""What each tracker imports."""
+
+
+def check_trackers(settings: Settings | None) -> None:
+    """Check what is certain to be wrong with the trackers, before anything is read.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when the image lacks what a tracker needs, or the Secret its keys.
+    """
+    if settings is None:
+        return
+    for name, package in PACKAGES.items():
+        if getattr(settings, name) is not None and find_spec(package) is None:
+            raise bad_configuration(
+                f"tracking.{name} needs the package {package}, which is not installed here",
+                f"use the trainer's own image, install {package} in yours, or leave tracking.{name} out",
+                Reason.TRACKER_NOT_INSTALLED,
+            )
+    tracker_credentials()
+
+
+def make_trackers(settings: Settings, output: Output, run: Description) -> list[Tracker]:
+    """Return the trackers that the settings name. What one imports is imported only where it is named."""
+    named = [name for name in PACKAGES if getattr(settings, name) is not None]
+    return [import_module(f"finetune_trainer.tracking.{name}").make(settings, output, run) for name in named]
