@@ -152,13 +152,11 @@ BY_NAME = {
 a proposal pyarrow, which the client does without unless a data file is parquet."""
 LATE = {
     "trainer_image/finetune_trainer/__main__.py",
-    "trainer_image/finetune_trainer/tracking/tracking.py",
     "operator/finetune_operator/traces/switch.py",
     "operator/finetune_cli/commands/ui.py",
 }
-"""Files that import ours within a function: settings are read, and signals caught, before torch is imported; a tracker's library
-only where the run names that tracker; OpenTelemetry's SDK, an extra, only where there are traces; the page's server only by the command
-that serves it."""
+"""Files that import ours within a function: settings are read, and signals caught, before torch is imported; OpenTelemetry's SDK, an
+extra, only where there are traces; the page's server only by the command that serves it."""
 
 
 def _files_with(node_is_meant: Callable[[ast.AST], bool]) -> set[str]:
