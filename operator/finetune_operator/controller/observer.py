@@ -50,7 +50,7 @@ class Observer:
     async def _observe(self, finetunejob: FineTuneJob, entry: Entry, now: datetime) -> Observation:
         spec, observed = finetunejob.spec, self._lookup.cached(finetunejob, entry)
         if unused_claim(finetunejob, observed, now) is not None:
-            return await self._lookup.with_live_pods(finetunejob, observed, finetunejob.names.job, entry)
+            observed = await self._lookup.with_live_pods(finetunejob, observed, finetunejob.names.job, entry)
         if finetunejob.terminal or spec is None:
             return replace(observed, tried=tuple(entry.tried.values()))
         if observed.job is None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import (
     LABELS,
@@ -17,6 +17,7 @@ from tests.unit.finetune_operator.samples import (
     terminated,
 )
 
+from finetune_api.status import Notification
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, PVCS
 
@@ -32,10 +33,10 @@ def claim(**metadata: Any) -> dict[str, Any]:
     return {"metadata": {"namespace": "team-a", "name": CLAIM, "uid": "claim-uid", "labels": labels, **metadata}}
 
 
-async def fail(world: World, its_claim: dict[str, Any] | None) -> None:  # noqa: F811
+async def fail(world: World, its_claim: dict[str, Any] | None, **spec: Any) -> None:  # noqa: F811
     """The end is written of a job whose only attempt found its volume empty."""
     before = {**settled(), "phase": "Preparing", "observedGeneration": 1}
-    world.api.put(FINETUNEJOBS, finetunejob(before, runPolicy={"ttlSecondsAfterFinished": 60}))
+    world.api.put(FINETUNEJOBS, finetunejob(before, runPolicy={"ttlSecondsAfterFinished": 60}, **spec))
     world.api.put(JOBS, merged(job(end=("Failed", "PodFailurePolicy", "")), OWNED))
     world.api.put(PODS, merged(pod(state=terminated(11, message=EMPTY)), OWNED_POD))
     if its_claim is not None:
@@ -157,3 +158,15 @@ async def test_a_run_that_follows_waits_until_the_claim_has_gone_and_makes_anoth
     assert jobs == []
     assert world.api.objects[PVCS.plural, CLAIM]["metadata"]["labels"] == {**LABELS, "finetune.dev/run": "1"}
     assert (JOBS.plural, "yelp") in world.api.objects
+
+
+async def test_who_was_told_of_the_end_is_written_however_long_the_claim_stays(world: World) -> None:  # noqa: F811
+    await fail(world, claim(labels={}), notify=[{"name": "chat", "slack": {}}])
+    entry = world.finetunejobs.get(KEY)
+    assert entry is not None
+    entry.tried["chat"] = Notification(target="chat", state="Delivered", attempts=1)
+
+    await go_on(world)
+
+    assert (PVCS.plural, CLAIM) in world.api.objects
+    assert world.status()["notifications"] == [{"target": "chat", "state": "Delivered", "attempts": 1}]
