@@ -128,5 +128,6 @@ def _tls(authorities: str) -> ssl.SSLContext:
     """The authorities of the operator's image or of SSL_CERT_FILE, and those that are given as PEM. Raises ssl.SSLError."""
     context = ssl.create_default_context()
     if authorities.strip():
-        context.load_verify_locations(cadata=authorities)
+        # Names of authorities stand between the certificates, in whatever language; OpenSSL takes ASCII alone.
+        context.load_verify_locations(cadata=authorities.encode("ascii", "ignore").decode("ascii"))
     return context

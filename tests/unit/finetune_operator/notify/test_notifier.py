@@ -183,6 +183,17 @@ async def test_receivers_are_verified_by_the_authorities_that_the_profile_trusts
     assert own not in others.trusted[0].get_ca_certs(binary_form=True)
 
 
+async def test_what_stands_between_the_certificates_may_be_in_any_language() -> None:
+    api, pem = FakeApi(), trustme.CA().cert_pem.bytes().decode()
+    profile = FineTuneProfileSpec.model_validate({"trust": {"configMapRef": {"name": "corporate-ca"}}})
+    api.put(CONFIG_MAPS, {"metadata": {"name": "corporate-ca"}, "data": {"ca.crt": f"# Főtanúsítvány\n{pem}"}})
+
+    answer, sent = await attempt(CI, profile, api=api)
+
+    assert answer == Answer(delivered=True)
+    assert ssl.PEM_cert_to_DER_cert(pem) in sent.trusted[0].get_ca_certs(binary_form=True)
+
+
 async def test_a_job_whose_profile_nobody_knows_any_more_is_told_to_nobody() -> None:
     api, sent = FakeApi(), Sent()
     api.put(SECRETS, {"metadata": {"name": "finetune-notify"}, "data": {"slack-url": base64.b64encode(SLACK.encode()).decode()}})  # fmt: skip
