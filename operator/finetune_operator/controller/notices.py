@@ -17,7 +17,7 @@ from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.status.notices import Answer, after_attempt, pending
 
 AT_ONCE: Final = 64
-"""Receivers that are told at the same time; a quarter of them may be such as did not take what they are told again."""
+"""Receivers that are told at the same time; a third of them may be such as did not take what they are told again."""
 OF_A_NAMESPACE: Final = 8
 """Of them: receivers that hang keep others of their own namespace waiting at the most, and no other namespace's."""
 OF_A_RECEIVER: Final = 4

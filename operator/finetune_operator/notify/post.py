@@ -25,7 +25,9 @@ from finetune_operator.status.notices import Answer
 
 TIMEOUT_SECONDS: Final = 10.0
 """For all of an attempt."""
-_LOOKUPS: Final = 64
+_LOOKUPS: Final = 256
+"""At the same time. A thread is made where one is needed, and goes on looking up when its attempt is over: those that the names of one
+namespace keep busy for four times as long as an attempt leave as many to all others."""
 _HEADER_BYTES: Final = 4096
 _NOT_PUBLIC: Final = "its host is at an address that is not public; the profile's notify.privateHosts may allow it"
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import trustme
 from aiohttp import web
 
 from finetune_api.addresses import is_public
+from finetune_operator.controller.notices import OF_A_NAMESPACE, OF_A_RECEIVER
 from finetune_operator.notify import post
 from finetune_operator.notify.post import Poster
 from finetune_operator.status.notices import Answer
@@ -176,6 +178,33 @@ async def test_a_receiver_that_hangs_costs_a_bounded_time(receiver: Receiver, mo
     receiver.answer = lambda _: receiver.over.wait()
 
     assert await send(receiver, receiver.url) == Answer(message="no answer within 0 s")
+
+
+@pytest.mark.usefixtures("public_loopback")
+async def test_names_that_are_looked_up_without_end_keep_no_other_from_being_looked_up(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up, answered = socket.getaddrinfo, threading.Event()
+
+    def hang(host: str, *others: Any, **more: Any) -> Any:
+        return look_up(host, *others, **more) if host == "localhost" else answered.wait()
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    poster = Poster(NO_PROXY)
+    monkeypatch.setattr(post, "TIMEOUT_SECONDS", 0.1)
+    # All that one namespace may have under way, again and again.
+    for _ in range(4):
+        await asyncio.gather(
+            *(send(receiver, "https://hangs.example", poster=poster) for _ in range(OF_A_NAMESPACE * OF_A_RECEIVER))
+        )
+    monkeypatch.setattr(post, "TIMEOUT_SECONDS", 10)
+
+    try:
+        answer = await send(receiver, receiver.url, poster=poster)
+    finally:
+        answered.set()
+
+    assert answer == Answer(delivered=True)
 
 
 @pytest.mark.usefixtures("public_loopback")
