@@ -10,18 +10,21 @@ from typing import Final
 
 _PREFIX: Final = "whsec_"
 _LEAST_BYTES: Final = 24
+_MOST_KEYS: Final = 4
 
 
 def read_keys(text: str) -> list[bytes]:
     """Return the keys that a Secret's value holds, separated by spaces.
 
     Raises:
-        ValueError: There is none, or one is no base64, or is short.
+        ValueError: There is none, or one is no base64, or is short; or there are more than anybody changes at a time.
     """
-    keys = [_read_key(word) for word in text.split()]
-    if not keys:
+    words = text.split()
+    if not words:
         raise ValueError("is empty")
-    return keys
+    if len(words) > _MOST_KEYS:
+        raise ValueError(f"has {len(words)} keys, and at most {_MOST_KEYS} sign")
+    return [_read_key(word) for word in words]
 
 
 def _read_key(word: str) -> bytes:

@@ -37,6 +37,7 @@ def test_of_two_keys_each_signs_so_that_one_can_take_the_other_s_place() -> None
         ("c2hvcnQ=", "has 5 bytes, and needs 24 random ones"),
         ("https://hooks.slack.com/services/T0/B0/x", "is not whsec_ and base64"),
         ("é" * 40, "is not whsec_ and base64"),
+        (f"{KEY} " * 5, "has 5 keys, and at most 4 sign"),
     ],
 )
 def test_a_key_that_signs_nothing_is_refused_in_words_without_it(text: str, why: str) -> None:
