@@ -69,7 +69,7 @@ class Entry:
     falsified: bool = False
     """Whether somebody else has written another status since."""
     later: list[JsonObject] | None = None
-    """What came of the object while its status is being written, and waits for that; None while it is not."""
+    """The newest version that came while its status is being written, and waits for that; None while it is not."""
     tried: dict[str, Notification] = field(default_factory=dict)
     """By its target, what each attempt to tell of the end came to that the status does not show yet."""
 
@@ -184,7 +184,8 @@ class FineTuneJobs:
             return False
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
             if entry.later is not None:
-                entry.later.append(raw)
+                # Its turn to write may be long in coming, and who edits the job meanwhile could fill the memory.
+                entry.later = [max([*entry.later, raw], key=_version)]
                 return False
             self._keep(key, entry, _packed(self._with_own_status(entry, raw)))
         else:

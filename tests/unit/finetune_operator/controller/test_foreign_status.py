@@ -90,6 +90,22 @@ async def test_what_comes_while_a_status_is_written_waits_for_that(world: World)
     assert world.status() == known
 
 
+def test_of_all_that_comes_while_a_status_is_written_the_newest_alone_is_held() -> None:
+    jobs, first = FineTuneJobs(lambda _: None), finetunejob({"phase": "Pending"})
+    jobs.update(merged(first, {"metadata": {"resourceVersion": "1"}}))
+    key = jobs.all_keys()[0]
+    entry = jobs.get(key)
+    assert entry is not None
+
+    with jobs.writing_status(key):
+        for version in ("2", "4", "3"):
+            jobs.update(merged(first, {"metadata": {"resourceVersion": version}}))
+        held = entry.later and [each["metadata"]["resourceVersion"] for each in entry.later]
+
+    assert held == ["4"]
+    assert entry.packed["metadata"]["resourceVersion"] == "4"
+
+
 async def test_a_job_that_is_deleted_while_its_status_is_written_stays_so(world: World) -> None:  # noqa: F811
     await begin(world)
     replace_status = world.api.replace_status
