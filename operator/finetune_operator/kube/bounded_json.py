@@ -280,7 +280,7 @@ async def _small_page(data: bytearray) -> JsonObject | None:
         items, end = list[JsonObject](), found.end()
         while text[end] != "]":
             raw, after = _scan(text, end)
-            if after - end > _SMALL_BYTES or not isinstance(raw, dict):
+            if not _is_small(text, end, after) or not isinstance(raw, dict):
                 return None
             _leave_out_what_is_not_read(raw)
             if not _is_flat(raw):
@@ -295,6 +295,12 @@ async def _small_page(data: bytearray) -> JsonObject | None:
         return None
     # If not, that was a field of this name within something else.
     return {**page, _ITEMS: items} if isinstance(page, dict) and page.get(_ITEMS) == [] else None
+
+
+def _is_small(text: str, begin: int, end: int) -> bool:
+    """Whether a part of the text is so in bytes, of which a character has at most four."""
+    length = end - begin
+    return 4 * length <= _SMALL_BYTES or (length <= _SMALL_BYTES and len(text[begin:end].encode()) <= _SMALL_BYTES)
 
 
 async def _cut_list(

@@ -120,6 +120,16 @@ async def test_a_field_that_is_too_long_is_left_out_and_named() -> None:
     assert answer["items"][1]["spec"] == {"a": 1}
 
 
+async def test_how_long_a_field_is_counts_in_bytes_in_a_list_as_in_a_watch() -> None:
+    long = with_spec("wide", json.dumps({"a": "中" * 25_000}, ensure_ascii=False))
+
+    answer = await read_list(pieces(listed(long), 1000), {"spec": 65_536})
+    event = await read_event(f'{{"type": "ADDED", "object": {long}}}'.encode(), {"spec": 65_536})
+
+    assert answer["items"] == [event["object"]]
+    assert event["object"][UNREADABLE] == {"spec": "has 75009 bytes, and at most 65536 are read"}
+
+
 async def test_managed_fields_and_large_annotations_are_not_read_however_deep() -> None:
     fields = [{"fieldsV1": {"f:a": "TOO DEEP"}}]
     raw = with_spec("a", "{}", managedFields=fields, annotations={"a": "x" * 70_000}, labels={"l": "1"})
