@@ -197,17 +197,20 @@ class FineTuneJobs:
         return True
 
     @contextmanager
-    def writing_status(self, key: Key) -> Iterator[Callable[[JsonObject], None]]:
-        """Let what a watch brings of a job wait, since it may be what is being written. Yields what to call with that."""
+    def writing_status(self, key: Key) -> Iterator[Callable[[JsonObject], JsonObject]]:
+        """Let what a watch brings of a job wait, since it may be what is being written. Yields what to call with that, which returns it
+        as it is kept."""
         entry = self._entries.get(key)
         if entry is None:
-            yield lambda written: None
+            yield _packed
             return
 
-        def wrote(written: JsonObject) -> None:
+        def wrote(written: JsonObject) -> JsonObject:
             entry.own, entry.falsified = _packed(written), False
-            if _version(entry.own) > _version(entry.packed):
+            # The version is the same if just this was there: it may be known with another status, after a write of ours without an answer.
+            if _version(entry.own) >= _version(entry.packed):
                 self._keep(key, entry, entry.own)
+            return entry.own
 
         entry.later = []
         try:

@@ -25,7 +25,7 @@ from finetune_operator.kube import server_time
 from finetune_operator.kube.client import JOBS, NAMESPACES, PROFILES, Kube
 from finetune_operator.kube.errors import API_FAILURES, api_message, brief
 from finetune_operator.kube.informer import Informer
-from finetune_operator.kube.packed import unpack
+from finetune_operator.kube.packed import PACKED, unpack
 
 _LABELS_SECONDS = 1.0
 """For so long a namespace's labels are taken for those that were read: many jobs may come at once."""
@@ -71,19 +71,21 @@ class Profiles:
         self.own_jobs = OwnJobs(keys)
         self._labels: TTLCache[str, dict[str, str]] = TTLCache(maxsize=1000, ttl=_LABELS_SECONDS, timer=clock)
         self._default_wanted = asyncio.Event()
-        self._known: LRUCache[str, tuple[Sequence[bytes], FineTuneJob]] = LRUCache(_READ)
-        """Those that were read last, by uid, and by which keys."""
+        self._known: LRUCache[str, tuple[object, FineTuneJob]] = LRUCache(_READ)
+        """Those that were read last, by uid, and from what: the version, what is kept of it, and the keys."""
         self._specs: LRUCache[str, FineTuneJob] = LRUCache(_SPECS)
         """More of them, without their status."""
 
     def read_finetunejob(self, raw: JsonObject) -> FineTuneJob:
         """Read a FineTuneJob, packed or not. A profile in its status that this operator did not write there is none."""
         uid, keys = raw["metadata"]["uid"], self._keys()
-        known_keys, known = self._known.get(uid, (keys, None))
-        if known is not None and known.resource_version == raw["metadata"]["resourceVersion"] and known_keys == keys:
+        # Of one version what is kept may differ, where somebody else has written its status.
+        given = (raw["metadata"]["resourceVersion"], raw.get(PACKED), keys)
+        known_given, known = self._known.get(uid, (None, None))
+        if known is not None and known_given == given:
             return known
         finetunejob = parse_finetunejob(unpack(raw), keys, known or self._specs.get(uid))
-        self._known[uid] = keys, finetunejob
+        self._known[uid] = given, finetunejob
         self._specs[uid] = replace(finetunejob, status=_NO_STATUS)
         return finetunejob
 

@@ -103,8 +103,7 @@ class StatusWriter:
         key, manifest = finetunejob.key, _manifest(finetunejob, status)
         try:
             with self._finetunejobs.writing_status(key) as wrote:
-                written = await self._kube.replace_status(FINETUNEJOBS, manifest, in_turn=in_turn)
-                wrote(written)
+                written = wrote(await self._kube.replace_status(FINETUNEJOBS, manifest, in_turn=in_turn))
         except ConflictException:
             self._finetunejobs.refresh(key, await self._kube.get(FINETUNEJOBS, key.namespace, key.name))
             return None

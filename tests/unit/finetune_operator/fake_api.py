@@ -85,7 +85,9 @@ class FakeApi(Kube):
         stored = self.objects[kind.plural, manifest["metadata"]["name"]]
         if stored["metadata"]["resourceVersion"] != manifest["metadata"]["resourceVersion"]:
             raise ConflictException(status=409)
-        return self.put(kind, {**stored, "status": json.loads(json.dumps(manifest["status"]))})
+        status = json.loads(json.dumps(manifest["status"]))
+        # What changes nothing makes no version.
+        return deepcopy(stored) if stored.get("status") == status else self.put(kind, {**stored, "status": status})
 
     async def delete(self, kind: Kind, namespace: str, name: str, uid: str, *, after_children: bool = False) -> None:
         self._note("delete", kind)

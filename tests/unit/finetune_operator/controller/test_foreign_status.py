@@ -106,6 +106,34 @@ def test_of_all_that_comes_while_a_status_is_written_the_newest_alone_is_held() 
     assert entry.packed["metadata"]["resourceVersion"] == "4"
 
 
+@pytest.mark.parametrize("seen_first", [True, False])
+async def test_a_write_of_which_no_answer_came_is_known_after_another(world: World, seen_first: bool) -> None:  # noqa: F811
+    await begin(world)
+    replace_status = world.api.replace_status
+
+    async def lost(*arguments: Any, **options: Any) -> dict[str, Any]:
+        await replace_status(*arguments, **options)
+        raise TimeoutError
+
+    world.edit(suspend=False)
+    await world.see()
+    world.api.replace_status = lost  # type: ignore[method-assign]
+    with pytest.raises(TimeoutError):
+        await world.reconcile()
+    world.api.replace_status = replace_status  # type: ignore[method-assign]
+    if seen_first:
+        await world.see()
+    for _ in range(3):
+        await world.reconcile()
+    world.api.requests.clear()
+    await world.reconcile()
+    entry = world.finetunejobs.get(KEY)
+
+    assert entry is not None
+    assert entry.raw["status"] == world.status()
+    assert world.api.requests == []
+
+
 async def test_a_job_that_is_deleted_while_its_status_is_written_stays_so(world: World) -> None:  # noqa: F811
     await begin(world)
     replace_status = world.api.replace_status

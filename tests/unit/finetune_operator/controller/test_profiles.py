@@ -301,9 +301,16 @@ def profiles() -> Profiles:
 
 def test_a_job_that_has_not_changed_is_read_once() -> None:
     reader = profiles()
-    first = reader.read_finetunejob(finetunejob())
+    first = reader.read_finetunejob(pack(finetunejob()))
 
     assert reader.read_finetunejob(pack(finetunejob())) is first
+
+
+def test_one_version_is_read_again_where_another_status_is_kept_of_it() -> None:
+    reader = profiles()
+    reader.read_finetunejob(pack(finetunejob({"phase": "Pending"})))
+
+    assert reader.read_finetunejob(pack(finetunejob({"phase": "Running"}))).status.phase == "Running"
 
 
 def test_only_the_status_is_read_again_where_nothing_else_has_changed() -> None:
