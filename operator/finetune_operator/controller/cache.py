@@ -259,6 +259,9 @@ class FineTuneJobs:
     def stand_by(self) -> None:
         """Go by what is in the statuses: another process may write them from now on."""
         for entry in self._entries.values():
+            if entry.falsified and entry.own is not None:
+                # What is there in a newer version is taken in when that comes again, by a list or for a conflict.
+                entry.packed = entry.own
             entry.own, entry.falsified = None, False
 
     def begin_anew(self) -> None:

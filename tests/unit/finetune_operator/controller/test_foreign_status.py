@@ -184,3 +184,18 @@ async def test_who_does_not_lead_goes_by_the_status_that_is_there(leads: bool) -
 
     assert (seen, entry.falsified) == ("Running" if leads else "Failed", False)
     assert entry.raw["status"]["phase"] == "Succeeded"
+
+
+async def test_who_leads_no_more_learns_what_somebody_else_has_written_before(world: World) -> None:  # noqa: F811
+    own = await begin(world)
+    forge(world, {"message": "forged"})
+    await world.see_finetunejobs()
+    entry = world.finetunejobs.get(KEY)
+    assert entry is not None
+    before = entry.raw["status"]
+
+    world.finetunejobs.stand_by()
+    await world.see_finetunejobs()
+
+    assert before == own
+    assert entry.raw["status"] == {**own, "message": "forged"}
