@@ -138,9 +138,11 @@ def killed_at_random(operators: list[OperatorProcess]) -> Iterator[None]:
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    yield
-    over.set()
-    killer.join()
+    try:
+        yield
+    finally:
+        over.set()
+        killer.join()
     for each in operators:
         wait_for(lambda each=each: each.get("/readyz")[0], lambda code: code == 200, "the operator to be ready")  # type: ignore[misc]
 
