@@ -243,12 +243,13 @@ class FineTuneJobs:
             self._drop(key, entry)
             self._on_change(key)
 
-    def refresh(self, key: Key, live: JsonObject | None) -> None:
-        """Take in an object that was asked for, or that there is none."""
-        if live is None:
-            self.forget(key)
-        else:
+    def refresh(self, key: Key, uid: str, live: JsonObject | None) -> None:
+        """Take in an object that was asked for, or that the one of this uid is gone. Another may have come in its place meanwhile."""
+        entry = self._entries.get(key)
+        if live is not None:
             self.update(live)
+        elif entry is not None and entry.uid == uid:
+            self.forget(key)
 
     def _drop(self, key: Key, entry: Entry) -> None:
         del self._keys[entry.uid]

@@ -105,10 +105,11 @@ class StatusWriter:
             with self._finetunejobs.writing_status(key) as wrote:
                 written = wrote(await self._kube.replace_status(FINETUNEJOBS, manifest, in_turn=in_turn))
         except ConflictException:
-            self._finetunejobs.refresh(key, await self._kube.get(FINETUNEJOBS, key.namespace, key.name))
+            live = await self._kube.get(FINETUNEJOBS, key.namespace, key.name)
+            self._finetunejobs.refresh(key, finetunejob.uid, live)
             return None
         except NotFoundException:
-            self._finetunejobs.forget(key)
+            self._finetunejobs.refresh(key, finetunejob.uid, None)
             return None
         entry.status_written = self._clock()
         self._numbers.done(finetunejob.uid)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
 from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
 from tests.unit.finetune_operator.samples import finetunejob, job, merged, pod, running, terminated
 
@@ -151,6 +152,41 @@ async def test_a_job_that_is_deleted_while_its_status_is_written_stays_so(world:
     await world.reconcile()
 
     assert world.finetunejobs.get(KEY) is None
+
+
+@pytest.mark.parametrize("failure", [NotFoundException(status=404), ConflictException(status=409)])
+async def test_a_job_that_takes_the_place_of_one_whose_status_is_written_stays_known(
+    world: World,  # noqa: F811
+    failure: Exception,
+) -> None:
+    await begin(world)
+    get = world.api.get
+
+    async def succeed() -> None:
+        world.finetunejobs.gone(world.api.objects.pop((FINETUNEJOBS.plural, "yelp")))
+        world.api.put(FINETUNEJOBS, merged(finetunejob(), {"metadata": {"uid": "successor"}}))
+        await world.see_finetunejobs()
+
+    async def refused(*_: Any, **__: Any) -> dict[str, Any]:
+        if isinstance(failure, NotFoundException):
+            await succeed()
+        raise failure
+
+    async def gone(kind: Any, *names: Any, **options: Any) -> dict[str, Any] | None:
+        if kind is not FINETUNEJOBS:
+            return await get(kind, *names, **options)
+        await succeed()
+        return None
+
+    world.api.replace_status = refused  # type: ignore[method-assign]
+    world.api.get = gone  # type: ignore[method-assign]
+    world.api.put(PODS, merged(pod(state=terminated(1)), OWNED_POD))
+    await world.see()
+    await world.reconcile()
+    entry = world.finetunejobs.get(KEY)
+
+    assert entry is not None
+    assert entry.uid == "successor"
 
 
 async def test_who_writes_a_status_again_and_again_costs_no_more_than_others(world: World) -> None:  # noqa: F811
