@@ -16,9 +16,10 @@ def pod_path_notes(manifest: JsonObject) -> list[str]:
     A path that is not on this machine is taken for one of the image.
     """
     spec = _section(manifest, "spec")
+    given = _section(spec, "pod").get("volumeMounts")
     mounts = [
         str(each.get("mountPath")).rstrip("/") + "/"
-        for each in _section(spec, "pod").get("volumeMounts") or []
+        for each in (given if isinstance(given, list) else [])
         if isinstance(each, dict)
     ]
     return list(_notes(spec, mounts))
@@ -27,7 +28,7 @@ def pod_path_notes(manifest: JsonObject) -> list[str]:
 def _notes(spec: JsonObject, mounts: list[str]) -> Iterator[str]:
     for name in _SOURCES:
         path = _path(_section(spec, name).get("source"))
-        if path and not _below(path, mounts) and Path(path).exists():
+        if path and not _below(path, mounts) and _is_here(path):
             yield (
                 f"spec.{name}.source file://{path} is on this machine, and a pod of a cluster sees its own disk: copy it to a bucket or "
                 "onto a claim, and name it s3://… or pvc://claim/…"
@@ -42,6 +43,13 @@ def _notes(spec: JsonObject, mounts: list[str]) -> Iterator[str]:
 
 def _path(uri: object) -> str | None:
     return unquote(urlsplit(uri).path) if isinstance(uri, str) and uri.startswith("file:///") else None
+
+
+def _is_here(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # a folder above it is not for this user, or it is no path that there can be
+        return False
 
 
 def _below(path: str, mounts: list[str]) -> bool:

@@ -1,5 +1,6 @@
 """What of a manifest a pod does not see."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,28 @@ def test_a_path_of_the_image_or_of_a_volume_is_not_noted(tmp_path: Path) -> None
     assert notes(dataset={"source": tmp_path.as_uri()}, output={"uri": f"{tmp_path.as_uri()}/out"}, pod=mounts) == []
 
 
+def test_a_path_that_this_user_may_not_look_at_is_not_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError("not for this user")
+
+    monkeypatch.setattr(os, "stat", denied)
+
+    assert notes(model={"source": "file:///root/model"}) == []
+
+
 def test_an_output_that_goes_with_its_pod_is_noted() -> None:
     assert notes(output={"uri": "file:///out"}) == ["spec.output.uri"]
 
 
 @pytest.mark.parametrize(
-    "manifest", [{}, {"spec": 5}, {"spec": {"pod": {"volumeMounts": [5]}, "model": {"source": 5}}}]
+    "manifest",
+    [
+        {},
+        {"spec": 5},
+        {"spec": {"pod": {"volumeMounts": [5]}, "model": {"source": 5}}},
+        {"spec": {"pod": {"volumeMounts": 5}}},
+        {"spec": {"model": {"source": f"file:///{'long' * 100}"}, "dataset": {"source": "file:///with%00zero"}}},
+    ],
 )
 def test_of_what_is_no_manifest_nothing_is_noted(manifest: dict[str, Any]) -> None:
     assert pod_path_notes(manifest) == []
