@@ -160,7 +160,10 @@ class _Reader:
         except Exception as error:  # noqa: BLE001 - each kind of bucket has errors of its own
             return [LogLine(f"its log is stored at {uri}, which cannot be read here: {error}")]
         lines = text.splitlines()
-        return [LogLine(printable(line), pod) for line in (lines if self.tail is None else lines[-self.tail :])]
+        return [
+            LogLine(printable(line), pod)
+            for line in (lines if self.tail is None else lines[len(lines) - min(self.tail, len(lines)) :])
+        ]
 
     def _state(self, pod: str) -> _Read:
         return self.read.setdefault(pod, _Read())
