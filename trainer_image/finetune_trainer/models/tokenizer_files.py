@@ -15,9 +15,12 @@ from huggingface_hub.errors import EntryNotFoundError
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import model_error
 
-_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
+_CONFIG, _WORDS = "tokenizer_config.json", "tokenizer.json"
+_SETTINGS = (_CONFIG, "special_tokens_map.json")
 _NEVER_OPENED = ("chat_template", "name_or_path", "_name_or_path", "special_tokens_map_file")
 """Fields in which `save_pretrained` leaves what it likes, such as where the files were before."""
+_OVERRIDDEN = "tokenizer_file"
+"""Another such field. Of the configuration it is opened only where there is no tokenizer.json."""
 
 
 def check_names_no_files(place: str, arguments: Mapping[str, Any], source: str) -> None:
@@ -36,7 +39,9 @@ def check_names_no_files(place: str, arguments: Mapping[str, Any], source: str) 
             continue
         own = path.parent.resolve()
         for field, value in _texts(json.loads(path.read_text(encoding="utf-8"))):
-            if _leads_elsewhere(value, own):
+            if _leads_elsewhere(value, own) and not (
+                (name, field) == (_CONFIG, _OVERRIDDEN) and _find(place, _WORDS, arguments)
+            ):
                 raise model_error(
                     Reason.MODEL_UNREADABLE,
                     f"{source}: in its {name}, {field} names a file that is not its own: {value:.100}",

@@ -24,6 +24,8 @@ CASES: list[tuple[str, str, Any, bool]] = [
     ("special_tokens_map.json", "vocab", SECRET, True),
     ("special_tokens_map.json", "extra", {"inner": [SECRET]}, True),
     ("tokenizer_config.json", "merges_file", "/proc/self/environ", True),
+    ("tokenizer_config.json", "tokenizer_file", SECRET, True),
+    ("special_tokens_map.json", "tokenizer_file", SECRET, True),
 ]
 """File, field, its value, and whether the tokenizer has a vocabulary of its own."""
 
@@ -57,6 +59,21 @@ def test_a_field_that_leads_to_another_file_is_refused_by_name_before_that_is_re
     assert (refused.value.exit_code, refused.value.reason) == (ExitCode.MODEL, "ModelUnreadable")
     assert refused.value.message.startswith(f"file:///model: in its {name}, {field}")
     assert "hunter2" not in refused.value.message
+
+
+@pytest.mark.parametrize("kind", ["BertTokenizer", "PreTrainedTokenizerFast", "GPT2Tokenizer"])
+def test_the_file_that_a_tokenizer_was_once_read_from_is_no_obstacle_beside_its_own(kind: str, tmp_path: Path) -> None:
+    """Earlier versions of transformers saved its path, as of a cache of one's own, which may be there still."""
+    former, elsewhere = tokenizer_folder(tmp_path / "model"), tmp_path / "tokenizer.json"
+    load_tokenizer(former, "file:///model").save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "vocab.txt").unlink()
+    own = tmp_path / "model" / "tokenizer.json"
+    elsewhere.write_text(own.read_text().replace('"word"', '"hunter2"'))
+    write(tmp_path / "model", "tokenizer_config.json", tokenizer_file=str(elsewhere), tokenizer_class=kind)
+
+    words = load_tokenizer(former, "file:///model").get_vocab()
+
+    assert ("word" in words, "hunter2" in words) == (True, False)
 
 
 def test_what_saving_leaves_in_the_settings_of_where_files_were_is_no_obstacle(tmp_path: Path) -> None:
