@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -130,21 +131,20 @@ class History:
         if kind != "log":
             self._changed()
 
-    @property
-    def points(self) -> int:
-        """Number of logs and evaluations."""
+    def count_after(self, sent: Sent) -> int:
+        """Return how many logs and evaluations a tracker has not got."""
         with self._lock:
-            return sum(line.kind != "adjustment" for line in self._lines)
+            return sum(not sent.has(line) for line in self._lines)
 
-    def after(self, sent: Sent) -> list[Measured]:
-        """Return the logs and evaluations that a tracker has not got, oldest first."""
+    def after(self, sent: Sent, most: int) -> list[Measured]:
+        """Return the logs and evaluations that a tracker has not got, oldest first, and at most so many: the training waits for the lock meanwhile."""
         with self._lock:
+            lines = islice((line for line in self._lines if not sent.has(line)), most)
             return [
                 Measured(
                     line.kind, line.step, line.epoch, line.metrics, self._times.get((line.kind, line.step), self._began)
                 )
-                for line in self._lines
-                if not sent.has(line)
+                for line in lines
             ]
 
     def evaluations(self) -> list[Line]:

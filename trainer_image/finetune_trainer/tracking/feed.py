@@ -51,12 +51,14 @@ class Feed:
         self._thread.join(seconds)
         left = self.left
         if left or self._thread.is_alive():
-            self._say(f"{left} of {self._history.points} points have not arrived: {self._why or 'it takes too long'}")
+            self._say(
+                f"{left} of {self._history.count_after(Sent())} points have not arrived: {self._why or 'it takes too long'}"
+            )
 
     @property
     def left(self) -> int:
         """How many lines of the history have not arrived, as far as anybody knows."""
-        return len(self._history.after(self._sent or Sent()))
+        return self._history.count_after(self._sent or Sent())
 
     def _run(self) -> None:
         while time.monotonic() < self._deadline:
@@ -81,7 +83,7 @@ class Feed:
                 self._sent = self._tracker.open()
                 if not self._why:
                     self._report(self._known)
-            while points := self._history.after(self._sent)[:MOST_POINTS]:
+            while points := self._history.after(self._sent, MOST_POINTS):
                 self._tracker.send(points)
                 self._sent = self._sent.with_points(points)
             if over and self._outcome:

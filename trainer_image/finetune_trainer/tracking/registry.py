@@ -35,5 +35,10 @@ def check_trackers(settings: Settings | None) -> None:
 
 def make_trackers(settings: Settings, output: Output, run: Description) -> list[Tracker]:
     """Return the trackers that the settings name. What one imports is imported only where it is named."""
-    named = [name for name in PACKAGES if getattr(settings, name) is not None]
-    return [import_module(f"finetune_trainer.tracking.{name}").make(settings, output, run) for name in named]
+    modules = [import_module(f"finetune_trainer.tracking.{name}") for name in named(settings)]
+    return [module.make(settings, output, run) for module in modules]
+
+
+def named(settings: Settings) -> list[str]:
+    """Return the trackers that the settings name."""
+    return [name for name in PACKAGES if getattr(settings, name) is not None]

@@ -1,15 +1,19 @@
 """The trackers of one run: begun once its output is its own, and finished when the attempt ends."""
 
 import json
+import logging
+import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from threading import Thread
 from types import TracebackType
 from typing import Any, Final, Self
 
 from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
-from finetune_api.status import Provenance
+from finetune_api.status import Provenance, TrackedRun
+from finetune_api.tracking import Tracking as Settings
 from finetune_api.v1alpha1 import RunSettings
 from finetune_trainer.base.errors import Stopped
 from finetune_trainer.base.redaction import redact
@@ -18,11 +22,15 @@ from finetune_trainer.progress.state import RunState
 from finetune_trainer.storage.layout import TRACKING
 from finetune_trainer.storage.output import Output
 from finetune_trainer.tracking.feed import Feed
-from finetune_trainer.tracking.registry import make_trackers
+from finetune_trainer.tracking.registry import make_trackers, named
 from finetune_trainer.tracking.tracker import Description, Outcome
+
+logger = logging.getLogger(__name__)
 
 LAST_SECONDS: Final[dict[Outcome, float]] = {"finished": 30.0, "failed": 10.0, "stopped": 10.0}
 """For so long the end of an attempt waits for points that have not arrived."""
+_ID: Final = re.compile("[0-9a-f]{16}")
+"""It becomes part of a query and of a file's name."""
 
 
 class Tracking:
@@ -39,13 +47,22 @@ class Tracking:
         """Begin to send. The output is this run's by now."""
         if self._config.tracking is None or self._feeds:
             return
-        run = describe(self._config, _run_id(self._output), self._state.current.provenance)
-        self._feeds = [
-            Feed(tracker, self._history, self._state.set_tracker)
-            for tracker in make_trackers(self._config.tracking, self._output, run)
-        ]
+        try:
+            run = describe(self._config, _run_id(self._output), self._state.current.provenance)
+            trackers = make_trackers(self._config.tracking, self._output, run)
+        except Exception as error:  # noqa: BLE001 - a tracker is never worth a run
+            self._do_without(self._config.tracking, error)
+            return
+        self._feeds = [Feed(tracker, self._history, self._state.set_tracker) for tracker in trackers]
         for feed in self._feeds:
             feed.start()
+
+    def _do_without(self, settings: Settings, error: Exception) -> None:
+        why = redact(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
+        message = f"this attempt sends no points: {why}"
+        logger.warning("tracking: %s", message)
+        for name in named(settings):
+            self._state.set_tracker(TrackedRun(tracker=name, message=message))
 
     def finish(self, outcome: Outcome) -> None:
         """Send the rest to all trackers at the same time. Returns within LAST_SECONDS, whether all arrived or not."""
@@ -95,4 +112,8 @@ def _run_id(output: Output) -> str:
     if marker is None:
         output.create_marker(TRACKING, json.dumps({"run": secrets.token_hex(8)}).encode())
         marker = output.read_marker(TRACKING) or b"{}"
-    return str(json.loads(marker)["run"])
+    with suppress(ValueError):
+        found = json.loads(marker)
+        if isinstance(found, dict) and _ID.fullmatch(str(found.get("run"))):
+            return str(found["run"])
+    raise ValueError(f"{TRACKING} at the output does not name the run; delete it to begin another one at the trackers")

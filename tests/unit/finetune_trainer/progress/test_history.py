@@ -7,7 +7,7 @@ import pytest
 
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.metrics.by_class import ByClass
-from finetune_trainer.progress.history import History
+from finetune_trainer.progress.history import History, Sent
 
 
 def test_a_resumed_run_has_no_line_twice_and_no_torn_one(tmp_path: Path) -> None:
@@ -31,6 +31,19 @@ def test_a_resumed_run_has_no_line_twice_and_no_torn_one(tmp_path: Path) -> None
     ]
     assert resumed.newest() == {"loss": 0.9, "eval_accuracy": 0.5}
     assert (resumed.evaluation_at(2), resumed.evaluation_at(3)) == ({"eval_accuracy": 0.5}, {})
+
+
+def test_of_points_that_a_tracker_has_not_got_no_more_than_are_wanted_are_made(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.jsonl")
+    for step in range(1, 6):
+        history.append("log", step, step / 10, {"loss": 1.0})
+        history.append("evaluation", step, step / 10, {"eval_loss": 1.0})
+    history.append("adjustment", 5, 0.5, {"batch_size": 4})
+    sent = Sent(log=3, evaluation=2)
+
+    points = [(point.kind, point.step) for point in history.after(sent, most=2)]
+
+    assert (points, history.count_after(sent)) == ([("evaluation", 3), ("log", 4)], 5)
 
 
 def test_a_resumed_run_leaves_the_lines_of_before_as_they_are_to_the_byte(tmp_path: Path) -> None:
