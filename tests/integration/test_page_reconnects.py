@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from threading import Event
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from tests.integration.page_in_memory import Server, api_server, in_chromium, kubeconfig, page, server  # noqa: F401
 from tests.unit.finetune.api_server import FTJ, Break, FakeApi, Request, status
 
@@ -151,6 +151,31 @@ def test_an_api_server_that_is_gone_is_told_at_the_top_until_it_is_back(
     expect(page.locator(".message")).to_have_text("after")
     expect(page.get_by_role("alert")).to_be_empty()
     over.set()
+
+
+def test_a_view_that_was_left_while_its_connection_broke_says_and_asks_nothing_more(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
+) -> None:
+    api_server.job("stays", phase="Running")
+    asked: list[Route] = []
+    page.reload()
+    expect(page.locator(".rows .row")).to_have_count(1)
+    page.route("**/api/jobs/team-a/stays", lambda route: route.fulfill(status=502))
+    page.route("**/api/me", lambda route: asked.append(route))
+    with page.expect_request("**/api/me"):
+        page.get_by_role("link", name="stays").click()
+    page.keyboard.press("Escape")
+    expect(page.locator(".rows .row")).to_have_count(1)
+
+    with page.expect_response("**/api/me"):
+        asked[0].fulfill(json={"namespace": "team-a", "now": "2026-11-28T10:00:00Z"})
+    page.evaluate(
+        "fetch('/healthz').then((answer) => answer.text())"
+    )  # what the view does with its answer is done by then
+
+    assert page.get_by_role("alert").text_content() == ""
 
 
 def test_credentials_that_have_expired_are_told_and_new_ones_are_enough(

@@ -13,9 +13,11 @@ export function follow(path, { begin, items, failure, end }) {
   let timer = 0;
   let failures = 0;
   let since = "";
+  let stopped = false;
 
   function open() {
     clearTimeout(timer);
+    close();
     const opened = new EventSource(path);
     source = opened;
     let fresh = true;
@@ -60,7 +62,9 @@ export function follow(path, { begin, items, failure, end }) {
     }
   }
 
+  // While it was asked why, the reader may have left, or come back to the tab, which made a connection.
   function again(message) {
+    if (stopped || source) return;
     const pause = PAUSES[Math.min(failures, PAUSES.length - 1)];
     failures += 1;
     trouble(message);
@@ -69,7 +73,7 @@ export function follow(path, { begin, items, failure, end }) {
   }
 
   function trouble(message) {
-    alarm(path, `${message}${since ? ` What you see is of ${since}.` : ""} It is tried again by itself.`, () => { close(); open(); });
+    alarm(path, `${message}${since ? ` What you see is of ${since}.` : ""} It is tried again by itself.`, open);
   }
 
   function calm() {
@@ -90,6 +94,7 @@ export function follow(path, { begin, items, failure, end }) {
   }
 
   function stop() {
+    stopped = true;
     document.removeEventListener("visibilitychange", look);
     clearTimeout(timer);
     close();
