@@ -36,6 +36,11 @@ def console(*, whole_lines: bool = False) -> Console:
     return screen
 
 
+def say(text: str) -> None:
+    """Write a sentence to stdout: one line, which a terminal may fold and nothing else does."""
+    console().print(printable(text), soft_wrap=True)
+
+
 def show(view: Callable[[int], RenderableType]) -> None:
     """Write to stdout what `view` makes for a number of columns. Where it is no terminal, each row is one whole line without blanks at its end."""
     screen = console(whole_lines=True)

@@ -73,7 +73,7 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
 
 
 class _Waiting:
-    """What is to be sent: of each key the newest, in the order of their first. Where it is full, whoever fills it waits."""
+    """What is to be sent: of each key the newest, in the order in which they came. Where it is full, whoever fills it waits."""
 
     def __init__(self) -> None:
         self._items: dict[Hashable, Item] = {}
@@ -98,6 +98,7 @@ class _Waiting:
     async def _put(self, item: Item) -> None:
         async with self._changed:
             await self._changed.wait_for(lambda: item.key in self._items or len(self._items) < _MOST)
+            self._items.pop(item.key, None)
             self._items[item.key] = item
             self._changed.notify_all()
 

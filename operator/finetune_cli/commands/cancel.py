@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from finetune_cli.options import Context, Kubeconfig, Name, Namespace, Output, connected
-from finetune_cli.output import console, write
+from finetune_cli.output import say, write
 
 
 def cancel(
@@ -27,7 +27,7 @@ def cancel(
     if output:
         write(output, job.snapshot.raw)
     else:
-        console().print(f"{job.name} is deleted")
+        say(f"{job.name} is deleted")
 
 
 def _on_a_terminal() -> bool:

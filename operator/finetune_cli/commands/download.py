@@ -10,7 +10,7 @@ from finetune.download import download as fetch
 from finetune.download import verify as verify_copy
 from finetune.reader_pod import reader_pod as manifest_of_reader
 from finetune_cli.options import Context, Kubeconfig, Name, Namespace, Output, connected
-from finetune_cli.output import Format, console, write
+from finetune_cli.output import Format, say, write
 
 
 def download(
@@ -41,6 +41,4 @@ def download(
     if output:
         write(output, {"uri": artifact.uri, "digest": artifact.digest, "folder": str(folder), "files": names})
     else:
-        console().print(
-            f"{folder} has the {len(names)} files of {artifact.uri}, verified: {artifact.digest}", soft_wrap=True
-        )
+        say(f"{folder} has the {len(names)} files of {artifact.uri}, verified: {artifact.digest}")

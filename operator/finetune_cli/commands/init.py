@@ -15,7 +15,7 @@ from finetune.proposal.sample import Sample, is_table, read_sample
 from finetune.proposal.to_yaml import proposal_yaml
 from finetune_api.training import Task
 from finetune_cli.options import Output
-from finetune_cli.output import console, write
+from finetune_cli.output import say, write
 
 _TASKS = get_args(Task)
 _LONGEST_NAME = 50
@@ -85,11 +85,8 @@ def init(
         file.write_text(content, encoding="utf-8")
     except OSError as error:
         raise Refused(f"{file} cannot be written: {error.strerror}") from error
-    console().print(f"{file}: {shape.task}, since {shape.why}", soft_wrap=True)
-    console().print(
-        f"next: finetune validate {file}, finetune estimate {file}, finetune run {file}, finetune submit {file}",
-        soft_wrap=True,
-    )
+    say(f"{file}: {shape.task}, since {shape.why}")
+    say(f"next: finetune validate {file}, finetune estimate {file}, finetune run {file}, finetune submit {file}")
 
 
 def _task(name: str | None) -> Task | None:

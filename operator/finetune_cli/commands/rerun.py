@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from finetune_cli.options import Context, Kubeconfig, Name, Namespace, Output, connected
-from finetune_cli.output import console, write
+from finetune_cli.output import say, write
 
 
 def rerun(
@@ -22,4 +22,4 @@ def rerun(
     if output:
         write(output, snapshot.raw)
     else:
-        console().print(f"{snapshot.name} runs anew, as runToken {snapshot.spec.get('runToken')}")
+        say(f"{snapshot.name} runs anew, as runToken {snapshot.spec.get('runToken')}")

@@ -15,7 +15,7 @@ from finetune_api.base import JsonObject
 from finetune_cli.exits import goes_on
 from finetune_cli.following import show_to_the_end
 from finetune_cli.options import Context, Kubeconfig, Namespace, Output, Timeout, connected
-from finetune_cli.output import console, error_console, write
+from finetune_cli.output import error_console, say, write
 
 
 def submit(
@@ -38,7 +38,7 @@ def submit(
             write(output, jobs[0].snapshot.raw if len(jobs) == 1 else [each.snapshot.raw for each in jobs])
         else:
             for job in jobs:
-                console().print(f"{job.name} is submitted to namespace {job.namespace}")
+                say(f"{job.name} is submitted to namespace {job.namespace}")
         for job in jobs:
             if follow:
                 show_to_the_end(job, timeout, output)

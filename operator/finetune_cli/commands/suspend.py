@@ -2,7 +2,7 @@
 
 from finetune.snapshot import Snapshot
 from finetune_cli.options import Context, Kubeconfig, Name, Namespace, Output, connected
-from finetune_cli.output import Format, console, write
+from finetune_cli.output import Format, say, write
 
 
 def suspend(
@@ -37,4 +37,4 @@ def _show(snapshot: Snapshot, output: Format | None, what: str) -> None:
     if output:
         write(output, snapshot.raw)
     else:
-        console().print(f"{snapshot.name} {what}")
+        say(f"{snapshot.name} {what}")

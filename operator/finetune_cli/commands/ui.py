@@ -9,7 +9,7 @@ import typer
 
 from finetune.errors import FineTuneError
 from finetune_cli.options import Context, Kubeconfig, Namespace
-from finetune_cli.output import console
+from finetune_cli.output import say
 
 
 def ui(
@@ -28,7 +28,7 @@ def ui(
         try:
             async with serve_on_loopback(app, port) as address:
                 place = f"{address}/?token={guard.token}"
-                console().print(f"The page is at {place}", soft_wrap=True)
+                say(f"The page is at {place}")
                 if browser:
                     await asyncio.to_thread(webbrowser.open, place)
                 await asyncio.Event().wait()

@@ -12,7 +12,7 @@ from finetune.validation import NamedProfile, Namespace, Problem, find_problems,
 from finetune_api.printable import printable
 from finetune_cli.exits import ExitCode
 from finetune_cli.options import Output
-from finetune_cli.output import console, error_console, write
+from finetune_cli.output import error_console, say, write
 
 _NAMESPACE = "default"
 
@@ -48,7 +48,7 @@ def validate(
             error_console().print(printable(str(problem), lines=True))
         if not problems:
             under = f" and keeps to profile {known.name}" if known else ""
-            console().print(printable(f"{', '.join(map(str, files))}: valid{under}"))
+            say(f"{', '.join(map(str, files))}: valid{under}")
     if problems:
         raise typer.Exit(ExitCode.USAGE)
 

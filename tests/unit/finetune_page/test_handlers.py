@@ -218,7 +218,7 @@ async def test_an_api_server_that_is_gone_is_told_in_the_stream_and_what_changed
     told: list[dict[str, Any]] = []
 
     async with page() as browser, browser.get("/api/jobs?namespace=team-a") as response:
-        while {"gone": "uid-one"} not in told:
+        while {"gone": "uid-one"} not in told or told[-1] != {"synced": True}:
             text = (await response.content.readuntil(b"\r\n\r\n")).decode()
             told += json.loads(text.partition("data: ")[2] or "[]")
             if "lost" in told[-1]:

@@ -61,6 +61,15 @@ async def test_of_what_changes_faster_than_it_is_read_the_newest_alone_is_made_a
     assert made == [4999]
 
 
+async def test_what_came_last_is_sent_last_also_where_an_older_one_of_its_key_waited() -> None:
+    async def items() -> Items:
+        yield item(0, "synced")
+        yield item(1, "gone")
+        yield item(2, "synced")
+
+    assert await sent(items) == [("items", [{"number": 1}, {"number": 2}]), ("end", {})]
+
+
 async def test_an_error_of_the_cluster_comes_after_what_was_there_before_it() -> None:
     async def items() -> Items:
         yield item(0)

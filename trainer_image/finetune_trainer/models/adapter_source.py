@@ -3,7 +3,6 @@
 With `training.lora` the adapter itself is trained on; without, it is added to the weights of its base, and all are trained.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from finetune_api.sources import ModelSource
 from finetune_api.training import Lora, Task
 from finetune_trainer.base.errors import bad_configuration, model_error
 from finetune_trainer.models.model_files import read_settings
+from finetune_trainer.models.model_json import read_json
 from finetune_trainer.models.model_source import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from finetune_trainer.models.weight_files import WEIGHTS, Tensors, local_tensors
 from finetune_trainer.storage.layout import BASE
@@ -41,7 +41,7 @@ class Adapter:
     def head(self) -> dict[str, Any]:
         """Fields of the model's configuration that name the classes it was trained for, where it brings them along."""
         path = self.folder / BASE / "config.json"
-        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        config = read_json(path) if path.is_file() else {}
         ids = {int(number): name for number, name in config.get("id2label", {}).items()}
         return {"id2label": ids, "label2id": {name: number for number, name in ids.items()}} if ids else {}
 

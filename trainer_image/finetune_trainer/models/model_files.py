@@ -5,7 +5,6 @@ switch: transformers downloads and imports them by what a configuration names. T
 transformers altogether; what is here says so by field, before anything is loaded.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +15,7 @@ from transformers.generation.utils import GENERATION_MODES_MAPPING
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
+from finetune_trainer.models.model_json import read_json
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 """Git's large file storage has it where `git lfs pull` would put the content."""
@@ -52,7 +52,7 @@ def read_settings(file: Path, source: str) -> dict[str, Any]:
                 f"{source}: {path.name} is a git LFS pointer, and not the file itself",
                 "fetch the files: git lfs pull; or copy the model by hf download",
             )
-    settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    settings: dict[str, Any] = read_json(file)
     check_runs_no_code(settings, file.name, source)
     return settings
 

@@ -4,7 +4,6 @@ transformers passes what they hold on to the tokenizer, as it is: a vocabulary w
 Secret of the job, and be exported with the model.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from huggingface_hub.errors import EntryNotFoundError
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import model_error
+from finetune_trainer.models.model_json import read_json
 
 _CONFIG, _WORDS = "tokenizer_config.json", "tokenizer.json"
 _SETTINGS = (_CONFIG, "special_tokens_map.json")
@@ -38,7 +38,7 @@ def check_names_no_files(place: str, arguments: Mapping[str, Any], source: str) 
         if path is None:
             continue
         own = path.parent.resolve()
-        for field, value in _texts(json.loads(path.read_text(encoding="utf-8"))):
+        for field, value in _texts(read_json(path)):
             if _leads_elsewhere(value, own) and not (
                 (name, field) == (_CONFIG, _OVERRIDDEN) and _find(place, _WORDS, arguments)
             ):

@@ -1,6 +1,5 @@
 """What the files with weights hold, by their heads alone: names, shapes and types, and whether they are weights at all."""
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from transformers.modeling_utils import str_to_torch_dtype
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
+from finetune_trainer.models.model_json import read_json
 from finetune_trainer.storage.credentials import hub_token
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def _parts(folder: Path, first: str) -> list[str]:
     """Names of the files with weights that belong to `first`: an index of them, or the only one."""
     if not first.endswith(_INDEX):
         return [first]
-    return sorted(set(json.loads((folder / first).read_text(encoding="utf-8"))["weight_map"].values()))
+    return sorted(set(read_json(folder / first)["weight_map"].values()))
 
 
 def hub_tensors(folder: Path, repository: str, revision: str, source: str) -> Tensors | None:
