@@ -12,9 +12,10 @@ SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=8 --dist=worksteal
 MLFLOW_VENV ?= .venv-mlflow
 # bitsandbytes alone, beside the main environment.
 QLORA  := .qlora
+WANDB  := .wandb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-mlflow test-qlora test-devcluster generate verify version lock lint format clean
+.PHONY: help demo bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-mlflow test-qlora test-wandb test-devcluster generate verify version lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,6 +39,10 @@ $(MLFLOW_VENV)/.installed:
 
 $(QLORA)/.installed: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(QLORA) 'bitsandbytes>=0.50'
+	touch $@
+
+$(WANDB)/.installed: $(READY) locks/wandb.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --upgrade --target $(WANDB) -r locks/wandb.lock
 	touch $@
 
 demo: $(READY)  ## Fine-tune a real model on a cluster in this machine, from a manifest to its status
@@ -89,6 +94,9 @@ test-mlflow: $(READY) $(MLFLOW_VENV)/.installed  ## Run the tests of trackers ag
 test-qlora: $(QLORA)/.installed  ## Run the tests of adapters on quantized weights, with bitsandbytes on the CPU
 	PYTHONPATH=$(QLORA) $(BIN)/python -m pytest -m qlora tests/trainer
 
+test-wandb: $(WANDB)/.installed  ## Run the tests of runs in W&B's offline mode, with its own client
+	PYTHONPATH=$(abspath $(WANDB)) $(BIN)/python -m pytest -m wandb tests/trainer
+
 bench-kill: $(READY)  ## Kill the trainer more than 200 times while it saves, to a disk and to a bucket
 	$(BIN)/python -m pytest -s -m bench tests/trainer/test_kills.py
 
@@ -103,7 +111,7 @@ IMAGES := $(BIN)/python -m supply_chain
 WHICH = $(if $(IMAGE),--image $(IMAGE)) $(foreach extra,$(EXTRAS),--extra $(extra))
 TRUSTED = $(if $(BUILDER),--builder '$(BUILDER)')
 
-images: $(READY)  ## Build both images, SBOM and provenance into dist/images: PYTHON_IMAGE=NAME:TAG@sha256:… ENGINE=podman EXTRAS='keras qlora page traces' BUILDER=URI
+images: $(READY)  ## Build both images, SBOM and provenance into dist/images: PYTHON_IMAGE=NAME:TAG@sha256:… ENGINE=podman EXTRAS='keras qlora wandb page traces' BUILDER=URI
 	$(IMAGES) build --base '$(PYTHON_IMAGE)' --engine $(or $(ENGINE),docker) $(WHICH) $(TRUSTED)
 	$(IMAGES) verify $(WHICH) $(TRUSTED)
 
@@ -130,6 +138,7 @@ lock: $(READY)  ## Resolve the versions and hashes in locks/ again; LOCK_ARGUMEN
 	$(LOCK) pyproject.toml --extra trainer $(call but,locks/torch.lock) --output-file locks/trainer.lock
 	$(LOCK) pyproject.toml --extra trainer --extra keras $(call but,locks/torch.lock locks/trainer.lock) --output-file locks/keras.lock
 	$(LOCK) pyproject.toml --extra trainer --extra qlora $(call but,locks/torch.lock locks/trainer.lock) --output-file locks/qlora.lock
+	$(LOCK) pyproject.toml --extra trainer --extra wandb $(call but,locks/torch.lock locks/trainer.lock) --output-file locks/wandb.lock
 	printf '%s\n' 'hatchling>=1.27' 'pip>=25.3' setuptools setuptools-scm | $(LOCK) - --output-file locks/build.lock
 
 lint: $(READY)  ## Check style, types and layers
@@ -144,4 +153,4 @@ format: $(READY)  ## Mend style where a machine can
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environment and what the demo made
-	rm -rf $(VENV) $(KERAS_VENV) $(MLFLOW_VENV) $(QLORA) .demo $(foreach folder,. devcluster,$(addprefix $(folder)/,.mypy_cache .ruff_cache .pytest_cache .hypothesis))
+	rm -rf $(VENV) $(KERAS_VENV) $(MLFLOW_VENV) $(QLORA) $(WANDB) .demo $(foreach folder,. devcluster,$(addprefix $(folder)/,.mypy_cache .ruff_cache .pytest_cache .hypothesis))

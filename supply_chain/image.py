@@ -8,7 +8,7 @@ from typing import Final
 from packaging.requirements import Requirement
 
 OPERATOR_EXTRAS: Final = ("page", "traces")
-TRAINER_EXTRAS: Final = ("keras", "qlora")
+TRAINER_EXTRAS: Final = ("keras", "qlora", "wandb")
 
 _PLATFORM: Final = {
     "implementation_name": "cpython",

@@ -41,7 +41,7 @@ class Reason(StrEnum):
     SHARDING_NOT_POSSIBLE = "ShardingNotPossible", "The model cannot be trained by fsdp.", "Use parallelism ddp."
     SPEC_REFUSED = "SpecRefused", "The API server refuses an object that the operator makes of the spec.", "Read what the API server says in the message; it is about pod, resources or output."
     UNKNOWN_ARGUMENT = "UnknownArgument", "transformers.TrainingArguments has no such field.", "Correct its name; the message has the likely one."
-    TRACKER_NOT_INSTALLED = "TrackerNotInstalled", "A tracker needs a package that the image lacks.", "Use the trainer's own image, install the package in yours, or leave the tracker out."
+    TRACKER_NOT_INSTALLED = "TrackerNotInstalled", "A tracker needs a package that the image lacks.", "Use the trainer's own image (for wandb built with EXTRAS=trainer,wandb), install the package in yours, or leave the tracker out."
     TRUST_UNUSABLE = "TrustUnusable", "The ConfigMap of the profile's trust holds what is no certificate.", "Put nothing but PEM files of authorities into it."
     VOLUME_NOT_GIVEN = "VolumeNotGiven", "A run outside a cluster names a volume without a folder for it.", "Add --volume CLAIM=FOLDER."
 

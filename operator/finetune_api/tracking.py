@@ -39,15 +39,34 @@ class TensorBoard(ApiModel):
     """Event files in the folder `tensorboard/` of the output, for `tensorboard --logdir`."""
 
 
+WandbName: TypeAlias = Annotated[
+    str,
+    Text(
+        pattern=r"^[A-Za-z0-9_.-]+( [A-Za-z0-9_.-]+)*$",
+        message="must be the name of a project, user or team of W&B: letters, digits, dots, hyphens and underscores, with spaces between",
+        max_length=128,
+    ),
+]
+
+
+class Wandb(ApiModel):
+    """A run of W&B in its offline mode: the folder `wandb/` of the output, written when an attempt ends, for `wandb sync`. Nothing is sent to a server of W&B."""
+
+    project: WandbName = "finetune"
+    """Name of the project that the run is for."""
+    entity: WandbName | None = None
+    """User or team that the project is of; `wandb sync` takes the default one of its user if none is named."""
+
+
 _ONE: Rule["Tracking"] = Rule(
-    cel="has(self.mlflow) || has(self.tensorboard)",
-    holds=lambda self: self.mlflow is not None or self.tensorboard is not None,
-    message="needs a tracker: mlflow or tensorboard",
+    cel="has(self.mlflow) || has(self.tensorboard) || has(self.wandb)",
+    holds=lambda self: self.mlflow is not None or self.tensorboard is not None or self.wandb is not None,
+    message="needs a tracker: mlflow, tensorboard or wandb",
 )
 _SECRET: Rule["Tracking"] = Rule(
     cel="!has(self.secretRef) || has(self.mlflow)",
     holds=lambda self: self.secret_ref is None or self.mlflow is not None,
-    message="secretRef is for mlflow: tensorboard writes to the job's own output",
+    message="secretRef is for mlflow: tensorboard and wandb write to the job's own output",
     field=".secretRef",
 )
 
@@ -59,6 +78,7 @@ class Tracking(ApiModel):
 
     mlflow: Mlflow | None = None
     tensorboard: TensorBoard | None = None
+    wandb: Wandb | None = None
     secret_ref: TrackingSecretReference | None = None
     """Credentials of the trackers."""
 

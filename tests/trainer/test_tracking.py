@@ -201,10 +201,14 @@ def test_what_is_certain_to_be_wrong_fails_before_anything_is_read(
     without_key = train(tracked)
     monkeypatch.setitem(registry.PACKAGES, "tensorboard", "no_such_package")
     without_package = train(tracked)
+    monkeypatch.setitem(registry.PACKAGES, "wandb", "no_such_package")
+    tracked["tracking"] = {"wandb": {}}
+    without_extra = train(tracked)
 
     for ended, reason, message in (
         (without_key, "SecretIncomplete", "the Secret of tracking.secretRef has no key for a tracker"),
         (without_package, "TrackerNotInstalled", "tracking.tensorboard needs the package no_such_package"),
+        (without_extra, "TrackerNotInstalled", "tracking.wandb needs the package no_such_package"),
     ):
         assert ended.code == ExitCode.BAD_CONFIGURATION
         assert ended.final.failure

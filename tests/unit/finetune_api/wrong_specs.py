@@ -54,6 +54,7 @@ def _webhook(**fields: Any) -> Change:
 
 _SOURCE = "must be a Hugging Face Hub id (org/name)"
 _OUTPUT = "must be pvc://claim/path, s3://"
+_WANDB_NAME = "must be the name of a project, user or team of W&B"
 _NAME = "must be the name of a Kubernetes object"
 _QUANTITY = "must be a Kubernetes quantity"
 _STEPS = "steps is required with strategy 'steps', and only then"
@@ -168,6 +169,17 @@ WRONG: Final = (
         for uri in ("", "mlflow:5000", "https://", "https://u:p@host", "https://host/a?b", "https://host#a", "file:///x")
     ),
     WrongSpec({"tracking": {}}, "needs a tracker", {"tracking": {"tensorboard": {}}}),
+    WrongSpec({"tracking": {}}, "needs a tracker", {"tracking": {"wandb": {}}}),
+    *(
+        WrongSpec({"tracking": {"wandb": {field: name}}}, _WANDB_NAME, {"tracking": {"wandb": {field: "a-b_c.1 d"}}})
+        for field in ("project", "entity")
+        for name in ("", "a/b", " a", "a:b")
+    ),
+    WrongSpec(
+        {"tracking": {"wandb": {}, "secretRef": {"name": "s"}}},
+        "secretRef is for mlflow",
+        {"tracking": {"wandb": {}, "mlflow": {"uri": "https://m"}, "secretRef": {"name": "s"}}},
+    ),
     WrongSpec(
         {"tracking": {"tensorboard": {}, "secretRef": {"name": "s"}}},
         "secretRef is for mlflow",

@@ -31,8 +31,8 @@ OURS = {
 }
 SCRIPTS = {path.stem for folder in ("benchmarks", "demo") for path in (ROOT / folder).glob("*.py")}
 """They import each other by bare names."""
-NOT_INSTALLED = {"keras": ["keras"], "keras_hub": ["keras-hub"]}
-"""The Keras engine has an environment of its own."""
+NOT_INSTALLED = {"keras": ["keras"], "keras_hub": ["keras-hub"], "wandb": ["wandb"]}
+"""The Keras engine and W&B have environments of their own."""
 LOADED_BY_NAME = {"adlfs", "gcsfs", "pyarrow", "s3fs", "uplot-python"}
 """fsspec and pandas load each for its scheme of URI or kind of file; the page takes only files of uPlot."""
 
@@ -45,8 +45,8 @@ LOADED_BY_NAME = {"adlfs", "gcsfs", "pyarrow", "s3fs", "uplot-python"}
         ("operator/finetune_cli", ["cli"]),
         ("operator/finetune_page", ["page"]),
         ("operator/finetune_operator", ["operator", "traces"]),
-        ("trainer_image/finetune_trainer", ["trainer", "keras"]),
-        ("tests", ["cli", "operator", "traces", "trainer", "keras", "dev"]),
+        ("trainer_image/finetune_trainer", ["trainer", "keras", "wandb"]),
+        ("tests", ["cli", "operator", "traces", "trainer", "keras", "wandb", "dev"]),
         ("benchmarks", ["operator", "trainer", "dev"]),
         ("demo", ["operator", "trainer", "dev"]),
         ("supply_chain", ["dev"]),
@@ -89,6 +89,7 @@ def test_what_the_dev_cluster_imports_is_declared() -> None:
         ("traces", ["operator/finetune_operator"]),
         ("trainer", ["trainer_image/finetune_trainer"]),
         ("keras", ["trainer_image/finetune_trainer"]),
+        ("wandb", ["trainer_image/finetune_trainer"]),
     ],
 )
 def test_what_an_image_is_given_is_used(extra: str, folders: list[str]) -> None:
@@ -115,6 +116,7 @@ def test_what_an_image_is_given_is_used(extra: str, folders: list[str]) -> None:
         (["torch", "trainer"], "trainer"),
         (["torch", "trainer", "keras"], "keras"),
         (["torch", "trainer", "qlora"], "qlora"),
+        (["torch", "trainer", "wandb"], "wandb"),
         (["dev"], "dev"),
     ],
 )
@@ -137,7 +139,7 @@ def test_an_image_has_the_versions_that_the_tests_run_with(lock: str) -> None:
     assert {name: version for name, version in pins(lock).items() if tested[name] != version} == {}
 
 
-@pytest.mark.parametrize("lock", ["build", "keras", "operator", "page", "qlora", "torch", "traces", "trainer"])
+@pytest.mark.parametrize("lock", ["build", "keras", "operator", "page", "qlora", "torch", "traces", "trainer", "wandb"])
 def test_each_version_of_an_image_has_hashes(lock: str) -> None:
     entries = re.split(r"\n(?=[a-z])", (ROOT / "locks" / f"{lock}.lock").read_text())[1:]
 

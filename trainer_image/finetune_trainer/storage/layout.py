@@ -7,6 +7,7 @@ Below `output.uri`:
     history.jsonl               one line for each log, evaluation and adjustment
     tracking.json               by which trackers know the run
     tensorboard/                event files, with tracking.tensorboard
+    wandb/                      a run in W&B's offline mode, with tracking.wandb
     logs/                       the log of each attempt, named by when and where it began
     checkpoints/step-000125/    a checkpoint; its manifest.json is written last
     model/                      the exported model (on the Hub at the top of the repository)
@@ -20,6 +21,7 @@ HINT = "adjustment.json"
 HISTORY = "history.jsonl"
 TRACKING = "tracking.json"
 TENSORBOARD = "tensorboard"
+WANDB = "wandb"
 LOGS = "logs"
 MAX_LOGS = 20
 """So many are kept, by their names the newest."""

@@ -76,7 +76,7 @@ class LocalOutput(Output):
     def grow_file(self, name: str, content: bytes) -> None:
         path = self.path / name
         with output_failures(self.path):
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
                 file.write(content[file.tell() :])
 

@@ -51,9 +51,8 @@ class Feed:
         self._thread.join(seconds)
         left = self.left
         if left or self._thread.is_alive():
-            self._say(
-                f"{left} of {self._history.count_after(Sent())} points have not arrived: {self._why or 'it takes too long'}"
-            )
+            what = f"{left} of {self._history.count_after(Sent())} points have not arrived" if left else "not all has arrived"
+            self._say(f"{what}: {self._why or 'it takes too long'}")
 
     @property
     def left(self) -> int:

@@ -11,8 +11,11 @@ from finetune_trainer.storage.credentials import tracker_credentials
 from finetune_trainer.storage.output import Output
 from finetune_trainer.tracking.tracker import Description, Tracker
 
-PACKAGES: Final = {"mlflow": "requests", "tensorboard": "tensorboardX"}
+PACKAGES: Final = {"mlflow": "requests", "tensorboard": "tensorboardX", "wandb": "wandb"}
 """What each tracker imports."""
+_IMAGE: Final = "use the trainer's own image"
+_IMAGES: Final = {"wandb": "build the trainer's image with EXTRAS=trainer,wandb"}
+"""For what the usual image lacks."""
 
 
 def check_trackers(settings: Settings | None) -> None:
@@ -27,7 +30,7 @@ def check_trackers(settings: Settings | None) -> None:
         if getattr(settings, name) is not None and find_spec(package) is None:
             raise bad_configuration(
                 f"tracking.{name} needs the package {package}, which is not installed here",
-                f"use the trainer's own image, install {package} in yours, or leave tracking.{name} out",
+                f"{_IMAGES.get(name, _IMAGE)}, install {package} in yours, or leave tracking.{name} out",
                 Reason.TRACKER_NOT_INSTALLED,
             )
     tracker_credentials()

@@ -158,6 +158,31 @@ def test_a_tracker_that_hangs_is_left_at_the_end_and_what_has_not_arrived_is_cou
     tracker.hangs.set()
 
 
+def test_a_tracker_that_hangs_once_it_has_all_points_is_said_to_lack_something(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = FakeTracker()
+    finishes, go_on = threading.Event(), threading.Event()
+
+    def finish(outcome: Outcome) -> None:
+        finishes.set()
+        go_on.wait()
+
+    monkeypatch.setattr(tracker, "finish", finish)
+    log(history, 1, 2, 3)
+    reported: list[TrackedRun] = []
+    feed = Feed(tracker, history, reported.append)
+
+    feed.start()
+    ends = threading.Thread(target=feed.finish, args=("finished", 1.0))
+    ends.start()
+    finishes.wait()
+    ends.join()
+
+    assert reported == [ARRIVES, ARRIVES.model_copy(update={"message": "not all has arrived: it takes too long"})]
+    go_on.set()
+
+
 def test_an_attempt_that_follows_sends_what_has_not_arrived(history: History) -> None:
     tracker = FakeTracker()
     tracker.hangs.clear()
