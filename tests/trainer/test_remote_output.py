@@ -321,18 +321,19 @@ def test_the_history_follows_each_evaluation(
     assert other.history.read_text() == "one line\nthe last\n"
 
 
+@pytest.mark.parametrize("folder", ["tensorboard", "wandb/offline-run-1"])
 def test_a_file_that_grows_is_there_as_it_is_now_and_a_folder_can_be_emptied(
-    s3: S3, there: str, tmp_path: Path
+    s3: S3, there: str, tmp_path: Path, folder: str
 ) -> None:
     output = output_at(there, tmp_path)
-    output.grow_file("tensorboard/events.1", b"one")
-    output.grow_file("tensorboard/events.1", b"one and two")
-    grown = s3.read(f"{there}/tensorboard/events.1")
+    output.grow_file(f"{folder}/events.1", b"one")
+    output.grow_file(f"{folder}/events.1", b"one and two")
+    grown = s3.read(f"{there}/{folder}/events.1")
 
-    output.remove_files("tensorboard")
-    output.remove_files("tensorboard")
+    output.remove_files(folder)
+    output.remove_files(folder)
 
-    assert (grown, output._place.entries("tensorboard")) == (b"one and two", {})
+    assert (grown, output._place.entries(folder)) == (b"one and two", {})
 
 
 def test_an_adjustment_is_only_taken_away_when_the_history_that_has_it_is_there(

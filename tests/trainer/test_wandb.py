@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trainer.test_stop_and_resume import at_step
+from tests.trainer.test_stop_and_resume import at_step, start, wait_for
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
@@ -125,6 +125,22 @@ def test_a_run_that_dies_and_one_that_is_stopped_go_on_in_the_same_run_with_no_s
     assert (file, steps(file, "train/loss"), steps(file, "eval/loss")) == (died, ALL, [6, 12, 18, 24])
     times = [row["_timestamp"] for row in rows(file)]
     assert times == sorted(times)
+
+
+def test_a_program_that_is_killed_leaves_no_run_and_the_one_that_goes_on_writes_all_of_it(
+    tracked: Settings, train: Train, tmp_path: Path
+) -> None:
+    tracked["training"]["epochs"] = 20
+    killed = start(tracked, tmp_path)
+    wait_for(tmp_path / "out" / "checkpoints" / "step-000012" / "manifest.json", killed)
+    killed.kill()
+    killed.communicate()
+    assert not (tmp_path / "out" / "wandb").exists()
+
+    ended = train(tracked)
+
+    file = run_file(tmp_path / "out")
+    assert (ended.code, steps(file, "train/loss"), exit_code(file)) == (0, list(range(1, 241)), 0)
 
 
 def test_variables_of_the_environment_do_not_send_it_anywhere(

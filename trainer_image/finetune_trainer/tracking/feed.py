@@ -51,7 +51,11 @@ class Feed:
         self._thread.join(seconds)
         left = self.left
         if left or self._thread.is_alive():
-            what = f"{left} of {self._history.count_after(Sent())} points have not arrived" if left else "not all has arrived"
+            what = (
+                f"{left} of {self._history.count_after(Sent())} points have not arrived"
+                if left
+                else "not all has arrived"
+            )
             self._say(f"{what}: {self._why or 'it takes too long'}")
 
     @property
