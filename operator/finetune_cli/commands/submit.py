@@ -12,6 +12,7 @@ from finetune.manifest import read_file, read_manifests
 from finetune.pod_paths import pod_path_notes
 from finetune.result import result_of
 from finetune_api.base import JsonObject
+from finetune_api.printable import printable
 from finetune_cli.exits import goes_on
 from finetune_cli.following import show_to_the_end
 from finetune_cli.options import Context, Kubeconfig, Namespace, Output, Timeout, connected
@@ -31,7 +32,7 @@ def submit(
     """Submit the FineTuneJobs in a manifest."""
     manifests = _manifests(file)
     for note in (note for manifest in manifests for note in pod_path_notes(manifest)):
-        error_console().print(f"note: {note}")
+        error_console().print(f"note: {printable(note)}")
     with connected(namespace, kubeconfig, context) as client:
         jobs = [_submit(client, manifest, namespace, file) for manifest in manifests]
         if output:

@@ -215,6 +215,13 @@ def test_a_manifest_that_is_refused_is_usage_in_the_servers_words(
     assert of_file.stderr.splitlines()[1] == f"`finetune validate {file}` shows every mistake at once"
 
 
+def test_a_note_has_nothing_that_a_terminal_obeys(run: Run) -> None:
+    result = run("submit", "-", stdin=f"{MANIFEST}  output: {{uri: 'file:///out%1B[2J'}}\n")
+
+    assert result.stderr.startswith("note: spec.output.uri file:///out")
+    assert "\x1b" not in result.stderr
+
+
 def test_a_name_that_is_taken_comes_with_what_can_be_done(run: Run, api_server: FakeApi) -> None:
     api_server.answers["POST", FTJ] = lambda _: status(409, "AlreadyExists", 'finetunejobs "job" already exists')
 
