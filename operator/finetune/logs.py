@@ -202,7 +202,10 @@ def log_lines(
     Raises:
         NotFound: The job was deleted.
         NoCluster: The API server gives no answer any more.
+        Refused: `tail` is below 0.
     """
+    if tail is not None and tail < 0:
+        raise Refused(f"tail is {tail}, and must be 0 or more")
     return _Reader(api, job, node, follow, tail, from_buckets).lines()
 
 

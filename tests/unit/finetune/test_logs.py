@@ -8,6 +8,7 @@ from tests.s3_server import BUCKET, S3
 from tests.unit.finetune.api_server import PODS, Break, FakeApi, Request, status
 
 from finetune import AsyncClient, Client
+from finetune.errors import Refused
 from finetune.logs import moment
 from finetune.pods import LABEL_JOB_UID, LABEL_RUN, TRAINER
 from finetune_operator.job import names
@@ -156,6 +157,14 @@ def test_the_log_that_is_stored_in_a_bucket_is_shown_where_the_pod_has_none(
 
     assert lines == [("one", "trained"), ("one", "saved")]
     assert (follow(tail=1)[1:], follow(tail=0)[1:]) == ([("one", "saved")], [])
+
+
+def test_fewer_lines_than_none_are_refused(api_server: FakeApi) -> None:
+    """The API server refuses them with an answer like that for a container that has no log yet, for which it is asked again."""
+    api_server.job("job", phase="Succeeded")
+
+    with pytest.raises(Refused, match="tail is -1, and must be 0 or more"):
+        follow(tail=-1)
 
 
 async def test_a_bucket_is_not_read_for_somebody_else(api_server: FakeApi, s3_server: S3) -> None:
