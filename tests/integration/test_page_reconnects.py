@@ -33,6 +33,33 @@ def test_a_job_that_was_deleted_meanwhile_is_gone_and_what_was_chosen_stays(
     expect(page.get_by_role("alert")).to_be_empty()
 
 
+def test_a_sum_stays_until_all_jobs_have_come_again(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
+) -> None:
+    one, two = (api_server.job(name, phase="Running") for name in ("one", "two"))
+    rest = Event()
+
+    def listed(request: Request) -> Any:
+        if request.query.get("continue"):
+            rest.wait()
+            return 200, {"metadata": {"resourceVersion": "9"}, "items": [two]}
+        return 200, {"metadata": {"resourceVersion": "9", "continue": "two"}, "items": [one]}
+
+    page.goto(f"{server.address}/usage")
+    expect(page.locator("tbody tr")).to_have_count(2)
+
+    server.stop()
+    expect(page.get_by_role("alert")).to_contain_text("The page's server does not answer.")
+    api_server.answers["GET", FTJ] = listed
+    server.start()
+
+    expect(page.get_by_role("alert")).to_be_empty()  # the first of them has come
+    assert page.locator("tbody tr").count() == 2
+    rest.set()
+
+
 def test_a_log_has_no_line_twice(
     api_server: FakeApi,  # noqa: F811
     server: Server,  # noqa: F811

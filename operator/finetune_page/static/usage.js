@@ -41,7 +41,7 @@ export function showUsage(main, { address, go, setQuery, home }) {
     synced = false;
     replace(place, h("div", { class: "skeleton", "aria-hidden": "true" }));
     stop = follow(jobsPath(namespace), {
-      begin: () => jobs.clear(),
+      begin: () => { jobs.clear(); synced = false; },
       items: (items) => {
         for (const item of items) {
           if (item.gone) jobs.delete(item.gone);
