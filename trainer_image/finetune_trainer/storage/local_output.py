@@ -83,7 +83,8 @@ class LocalOutput(Output):
     def remove_files(self, folder: str) -> None:
         with output_failures(self.path):
             for path in (self.path / folder).glob("*"):
-                path.unlink(missing_ok=True)
+                if not path.is_dir():
+                    path.unlink(missing_ok=True)
 
     def fetch_history(self) -> None:
         pass

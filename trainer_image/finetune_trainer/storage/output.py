@@ -144,7 +144,7 @@ class Output(ABC):
 
     @abstractmethod
     def remove_files(self, folder: str) -> None:
-        """Delete all files in a folder."""
+        """Delete all files in a folder; what folders hold that others made there may stay."""
 
     # History and models
 
