@@ -139,7 +139,7 @@ def _put(chance: random.Random, value: dict[str, Any], schema: dict[str, Any]) -
     """Put something that the schema may let through somewhere below."""
     name = chance.choice(sorted(schema["properties"]))
     inner = schema["properties"][name]
-    if "properties" in inner and chance.random() < 0.8:
+    if inner.get("properties") and chance.random() < 0.8:
         there = value.get(name)
         value[name] = dict(there) if isinstance(there, dict) else {}
         _put(chance, value[name], inner)
@@ -153,7 +153,7 @@ def _any_of(chance: random.Random, schema: dict[str, Any]) -> Any:
     if schema.get("x-kubernetes-int-or-string"):
         return chance.choice([0, 1, "1", "1e9", "9Ei", "1n"])
     match schema.get("type"):
-        case "object" if "properties" in schema:
+        case "object" if schema.get("properties"):
             names = {*schema.get("required", ()), *chance.sample(sorted(schema["properties"]), 1)}
             return {name: _any_of(chance, schema["properties"][name]) for name in sorted(names)}
         case "object":
