@@ -63,9 +63,10 @@ export function showJob(main, { parts: [namespace, name], go }) {
     keep(facts, factsOf(row, status).map(([term, value, title]) => h("div", {}, h("dt", {}, term), h("dd", { title }, value))));
     const ended = ["Succeeded", "Failed"].includes(row.phase);
     const now = JSON.stringify([ended, suspended, row.deleting, rights, Boolean(status.model)]);
-    // New buttons would lose the keyboard's focus.
     if (buttoned === now && buttons.isConnected) return;
     buttoned = now;
+    // New buttons would lose the keyboard's focus: the rights may be known only after a reader has gone to one.
+    const focused = buttons.contains(document.activeElement) && document.activeElement.textContent;
     replace(buttons, ...row.deleting ? [] : [
       !ended && !suspended && rights.suspend && button("Suspend", "suspend"),
       suspended && !ended && rights.resume && button("Resume", "resume"),
@@ -73,6 +74,7 @@ export function showJob(main, { parts: [namespace, name], go }) {
       rights.delete && button(ended ? "Delete" : "Cancel", "delete", `${ended ? "Delete" : "Cancel and delete"} ${name} and its pods? What it has saved stays, unless its output says otherwise.`)],
       h("button", { type: "button", onclick: () => copy(shown.manifest, "The manifest") }, "Copy manifest"),
       status.model && h("button", { type: "button", onclick: () => copy(`finetune download ${name} --namespace ${namespace}`, "The command that downloads the model") }, "Copy download command"));
+    if (focused) [...buttons.children].find((each) => each.textContent === focused)?.focus();
   }
 
   function button(text, action, question) {
