@@ -145,16 +145,8 @@ class Kubelet:
         self._saved[job] = max(self._saved.get(job, 0), run.step // 10 * 10)
 
     def _begin(self, uid: str, pod: dict[str, Any], job: str) -> None:
-        if not pod["spec"].get("nodeName"):
-            target = {"apiVersion": "v1", "kind": "Node", "name": NODE}
-            binding = {
-                "apiVersion": "v1",
-                "kind": "Binding",
-                "metadata": {"name": pod["metadata"]["name"]},
-                "target": target,
-            }
-            self.api("POST", f"{self._path(pod)}/binding", binding)
-        endpoint = self._mount(uid, pod)
+        if not self._bind(pod) or (endpoint := self._mount(uid, pod)) is None:
+            return  # It has gone meanwhile, or the API server was busy: the next look tells.
         labels = pod["metadata"]["labels"]
         checks = labels["app.kubernetes.io/component"] == "preflight"
         fails = labels["finetune.dev/job-name"].endswith("-resumes") and job not in self.uids and not checks
@@ -168,8 +160,16 @@ class Kubelet:
         self._runs[uid] = _Run(pod, begun, last, code, begun, endpoint, time.monotonic())
         self._status(pod, "Running", {"running": {"startedAt": _now()}})
 
-    def _mount(self, uid: str, pod: dict[str, Any]) -> Endpoint:
-        """Write the pod's token and the authority, and return where it reports to."""
+    def _bind(self, pod: dict[str, Any]) -> bool:
+        """Whether the pod has the node."""
+        if pod["spec"].get("nodeName"):
+            return True
+        name, target = pod["metadata"]["name"], {"apiVersion": "v1", "kind": "Node", "name": NODE}
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
+        return self.api("POST", f"{self._path(pod)}/binding", binding).code < 300
+
+    def _mount(self, uid: str, pod: dict[str, Any]) -> Endpoint | None:
+        """Write the pod's token and the authority, and return where it reports to; None if it gets no token, as one that has gone."""
         (container,) = pod["spec"]["containers"]
         environment = {each["name"]: each.get("value", "") for each in container["env"]}
         name = pod["metadata"]["name"]
@@ -179,6 +179,8 @@ class Kubelet:
             f"/api/v1/namespaces/{self.namespace}/serviceaccounts/default/token",
             {"spec": {"audiences": [AUDIENCE], "boundObjectRef": bound}},
         )
+        if made.code >= 300:
+            return None
         token, authority = self.folder / f"{uid}-token", self.folder / f"{uid}-{Path(environment[ENV_CA_CERT]).name}"
         token.write_text(made.body["status"]["token"])
         self._write_authority(pod, authority)

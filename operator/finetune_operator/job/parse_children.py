@@ -144,10 +144,13 @@ def parse_pods(raw: Iterable[JsonObject], reports: Mapping[str, Received] = {}) 
     return tuple(pods)
 
 
-def _age(raw: JsonObject) -> tuple[str, bool, str]:
-    """What orders pods by age. Kubernetes keeps the second; of one second, a pod that failed came before the one that replaced it."""
+def _age(raw: JsonObject) -> tuple[str, bool, str, str, str]:
+    """What orders pods by age. Kubernetes keeps the second: of those of one second, a pod that failed came before the one that
+    replaced it, and the one that ended first came first."""
     metadata, status = raw["metadata"], raw.get("status") or {}
-    return metadata.get("creationTimestamp") or "", status.get("phase") != "Failed", metadata["name"]
+    ended = ((_named(status.get("containerStatuses")) or {}).get("state") or {}).get("terminated") or {}
+    times = ended.get("finishedAt") or "", ended.get("startedAt") or ""
+    return metadata.get("creationTimestamp") or "", status.get("phase") != "Failed", *times, metadata["name"]
 
 
 def _parse_pod(raw: JsonObject) -> PodState:

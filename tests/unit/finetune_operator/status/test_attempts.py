@@ -66,6 +66,18 @@ def test_a_pod_of_the_same_second_as_the_one_that_failed_is_the_next_attempt_wha
     ]
 
 
+def test_of_two_pods_of_one_second_that_failed_the_one_that_ended_first_is_the_first_attempt() -> None:
+    first, second = pod(2, state=terminated(1), phase="Failed"), pod(1, state=terminated(1), phase="Failed")
+    second["metadata"]["creationTimestamp"] = first["metadata"]["creationTimestamp"]
+    first["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = "2026-03-01T10:00:30Z"
+    second["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = "2026-03-01T10:00:31Z"
+    before = compute(parsed(), observation(job(), first), 80)
+
+    status = compute(parsed(before), observation(job(), first, second), 81)
+
+    assert [(each["number"], each["pod"]) for each in status["attempts"]] == [(1, "yelp-2"), (2, "yelp-1")]
+
+
 def test_only_the_newest_ten_attempts_are_kept_and_numbers_go_on() -> None:
     pods = [pod(number, state=terminated(1)) for number in range(1, 13)]
     before = compute(parsed(), observation(job(), *sorted(pods, key=lambda each: each["metadata"]["name"])), 200)
