@@ -25,7 +25,7 @@ _OF_THE_STATUS: Final = (
 """Fields of the status that an event has; none of them is long."""
 _OF_A_FAILURE: Final = ("reason", "message", "hint", "exitCode")
 _SHOWN_METRICS: Final = 4
-_LONGEST_TEXT: Final = 2000
+_LONGEST_QUOTE: Final = 780
 
 
 def event_id(finetunejob: FineTuneJob) -> str:
@@ -59,22 +59,27 @@ def cloud_event(finetunejob: FineTuneJob) -> JsonObject:
 
 
 def slack_message(finetunejob: FineTuneJob) -> JsonObject:
-    """One line on how the run ended. What others wrote is text: no link, no mention, no markup of a block."""
-    status, name = finetunejob.status, f"{finetunejob.namespace}/{finetunejob.name}"
+    """One line on how the run ended. What others wrote stands as code, in which neither Slack nor Mattermost knows mentions, links or pictures."""
+    status, name = finetunejob.status, _quoted(f"{finetunejob.namespace}/{finetunejob.name}")
     took = None
     if status.start_time is not None and status.completion_time is not None:
         took = f"after {_duration(status.completion_time - status.start_time)}"
     if status.failure is not None:
-        told = [f"*{name}* failed: {status.failure.reason}", took, status.failure.message, status.failure.hint]
+        failure = status.failure
+        told = [f"{name} failed: {_quoted(failure.reason)}", took, _quoted(failure.message), _quoted(failure.hint)]
     else:
         scores = ", ".join(f"{each.name} {each.value}" for each in status.metrics[:_SHOWN_METRICS])
-        told = [f"*{name}* succeeded", took, scores, f"model at {status.model.uri}" if status.model else None]
-    text = " · ".join(_escaped(each) for each in told if each)
-    return {"text": text[:_LONGEST_TEXT]}
+        model = f"model at {_quoted(status.model.uri)}" if status.model else None
+        told = [f"{name} succeeded", took, _quoted(scores), model]
+    return {"text": " · ".join(each for each in told if each)}
 
 
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def _quoted(text: str | None) -> str:
+    """Text as code of Markdown, cut where it is long: an end that is cut off would end the code, too."""
+    if not text:
+        return ""
+    escaped = text.replace("`", "'").replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return f"`{escaped if len(escaped) <= _LONGEST_QUOTE else f'{escaped[:_LONGEST_QUOTE]}…'}`"
 
 
 def _duration(length: timedelta) -> str:

@@ -65,19 +65,38 @@ def test_each_run_of_a_job_has_an_event_of_its_own_and_none_has_a_full_stop() ->
 
 def test_a_channel_is_told_in_one_line() -> None:
     assert slack_message(SUCCEEDED)["text"] == (
-        "*team-a/yelp* succeeded · after 1 min 39 s · loss 0.5234, eval_accuracy 0.9100 · model at pvc://yelp-0f9be1d4/model"
+        "`team-a/yelp` succeeded · after 1 min 39 s · `loss 0.5234, eval_accuracy 0.9100` · model at `pvc://yelp-0f9be1d4/model`"
     )
-    assert slack_message(failed_with(hint="do"))["text"] == "*team-a/yelp* failed: RowFails · m · do"
+    assert slack_message(failed_with(hint="do"))["text"] == "`team-a/yelp` failed: `RowFails` · `m` · `do`"
 
 
 @pytest.mark.parametrize(
-    "hostile", ["<!channel> <https://evil.example|click>", "&lt;!channel&gt;", "<@U123>", "\n*fat*\n> quote"]
+    "hostile",
+    [
+        "<!channel> <https://evil.example|click>",
+        "&lt;!channel&gt;",
+        "<@U123>",
+        "\n*fat*\n> quote",
+        "@channel @here @all",  # mentions to Mattermost
+        "[click](https://evil.example) ![seen](https://evil.example/pixel.png) www.evil.example",
+        "`` ` @channel `` ```\n@here",
+    ],
 )
 def test_what_others_wrote_mentions_nobody_and_links_to_nothing(hostile: str) -> None:
-    text = slack_message(failed_with(message=hostile))["text"]
+    text = slack_message(failed_with(message=hostile, hint=hostile))["text"]
 
     assert not {"<", ">", "\n"} & set(text)
-    assert html.unescape(text) == f"*team-a/yelp* failed: RowFails · {printable(hostile)}"
+    said = printable(hostile).replace("`", "'")
+    outside, inside = text.split("`")[::2], text.split("`")[1::2]
+    assert outside == ["", " failed: ", " · ", " · ", ""]
+    assert [html.unescape(each) for each in inside] == ["team-a/yelp", "RowFails", said, said]
+
+
+def test_a_message_that_is_cut_is_code_to_its_end() -> None:
+    text = slack_message(failed_with(message="&" * 500 + "@channel", hint="x" * 1000 + "@here"))["text"]
+
+    assert text.split("`")[::2] == ["", " failed: ", " · ", " · ", ""]
+    assert text.endswith("…`")
 
 
 def test_the_largest_event_is_small() -> None:
