@@ -233,7 +233,6 @@ class Reason(StrEnum):
 
     # Conditions and attempts: states of the job
     COMPLETED = "Completed", "The attempt trained to its end."
-    CREATING = "Creating", "The Job is being created."
     ENDING_FORMER_RUN = "EndingFormerRun", "The former run of the job is being ended before the next begins."
     EVALUATING = "Evaluating", "The model is being evaluated."
     EXPORTING = "Exporting", "The model is being exported."

@@ -111,7 +111,7 @@ class Lookup:
         try:
             raw = await self._kube.get(JOBS, finetunejob.namespace, name)
         except ForbiddenException as error:
-            # Retried without a word, it would leave the user with nothing but "creating the Job".
+            # Retried without a word, it would leave the user with nothing but "waiting for a pod".
             return None, Cause(Reason.CREATE_FORBIDDEN, api_message(error))
         if raw is None:
             return None, None

@@ -24,7 +24,7 @@ from finetune_operator.traces.lifecycle import Written
 from finetune_operator.traces.passes import note_status
 
 _CLOCK_SECONDS = 30.0
-"""Least time between two writes that change the time of the last report only."""
+"""Least time between two writes of times alone, such as that of the last report."""
 _CONFLICT_SECONDS = 0.1
 _TRANSITIONS_AT_ONCE = 10
 """Of a job, for which a user who suspends and resumes it may be the cause; after that they wait as numbers do."""

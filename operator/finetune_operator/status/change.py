@@ -33,7 +33,7 @@ class Change:
     urgent: bool
     """Whether it is what people and programs wait for: a phase, a condition, an end. The rest may come a little later, together."""
     only_clock: bool
-    """Whether nothing differs but the time of the last report, and what the job has used."""
+    """Whether nothing differs but the time of the last report, that of the Job's start, and what the job has used."""
 
 
 _NOTHING = Change(any=False, urgent=False, only_clock=False)
@@ -56,10 +56,10 @@ def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
 
 
 def _without_clocks(status: JsonObject) -> JsonObject:
-    """The status without what time alone changes."""
+    """The status without what time alone changes, and without when the Job began: nobody waits for that."""
     progress = {**status.get("progress", {}), "lastReportTime": None}
     attempts = [{**each, "podSeconds": None} for each in status.get("attempts", [])]
-    return {**status, "progress": progress, "attempts": attempts, "usage": None}
+    return {**status, "progress": progress, "attempts": attempts, "usage": None, "startTime": None}
 
 
 def _transitions(status: JsonObject) -> list[object]:

@@ -14,7 +14,6 @@ from finetune_operator.job.names import MANAGER
 
 _ON_ITS_WAY: Final = frozenset(
     {
-        Reason.CREATING,
         Reason.WAITING_FOR_POD,
         Reason.CONTAINER_CREATING,
         Reason.PREFLIGHT,

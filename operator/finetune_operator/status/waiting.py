@@ -56,11 +56,15 @@ class Waiting(Cause):
     """Whether anything explains why a pod does not come or does not run, so that it is not just on its way."""
 
 
+_NO_POD = Waiting(Reason.WAITING_FOR_POD, "waiting for a pod", explained=False)
+
+
 def why_waiting(observed: Observation, spec: FineTuneJobSpec, lost: Lost | None) -> Waiting:
     """What a job of this spec waits for, if its pods do not run: its Job, quota, or a pod, such as one that is lost."""
     job, blocked = observed.job, observed.blocked
     if job is None:
-        return Waiting(blocked.reason, blocked.message) if blocked else Waiting(Reason.CREATING, "creating the Job")
+        # That the Job is made in this pass is no news of its own: what follows is what the job waits for.
+        return Waiting(blocked.reason, blocked.message) if blocked else _NO_POD
     return _waiting_for_quota(job, blocked) if job.suspended else _waiting_for_pods(observed, spec, lost)
 
 
@@ -78,7 +82,7 @@ def _waiting_for_pods(observed: Observation, spec: FineTuneJobSpec, lost: Lost |
     blocked, pod = observed.blocked, lost.pod if lost else blocking_pod(observed)
     if pod is None:
         if blocked is None:
-            return Waiting(Reason.WAITING_FOR_POD, "waiting for a pod", explained=False)
+            return _NO_POD
         return Waiting(blocked.reason, _explain(blocked))
     number = f"pod {pod.index}: " if spec.resources.nodes > 1 else ""
     if lost is not None:

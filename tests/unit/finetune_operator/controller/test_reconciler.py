@@ -216,16 +216,22 @@ async def test_a_job_that_begins_is_written_about_once_before_its_children_and_a
     wait = await world.reconcile()
     begun = list(world.api.requests)
     first = world.status()
+    world.api.put(JOBS, merged(world.api.objects[JOBS.plural, "yelp"], job()))
     await world.see()
-    world.time += 60
+    world.time += 29
+    await world.reconcile()
+    writes_of_the_start = world.api.requests.count("replace status of finetunejobs")
+    world.api.put(PODS, merged(pod(), OWNED_POD))
+    await world.see()
+    world.time += 40
     await world.reconcile()
 
     assert begun[:4] == ["get namespaces", "get finetuneprofiles", "replace status of finetunejobs", "get configmaps"]
     assert begun[-1] == "create jobs"
-    assert (first["phase"], first["message"], first["profile"]["name"]) == ("Pending", "creating the Job", "default")
+    assert (first["phase"], first["message"], first["profile"]["name"]) == ("Pending", "waiting for a pod", "default")
     assert wait is not None
-    assert world.api.requests == ["replace status of finetunejobs"]
-    assert world.status()["message"] == "waiting for a pod"
+    assert (writes_of_the_start, world.api.requests.count("replace status of finetunejobs")) == (0, 1)
+    assert (world.status()["startTime"], world.status()["attempts"][0]["node"]) == (job()["status"]["startTime"], "n1")
 
 
 async def test_what_a_namespace_shares_is_made_by_the_first_of_its_jobs_and_costs_the_others_nothing(

@@ -18,7 +18,7 @@ from finetune_operator.job.observation import Cause
 def test_a_job_before_its_children_is_pending() -> None:
     cause = Cause("NameConflict", "the Job yelp is there and was not made for this FineTuneJob")
 
-    assert line(compute(parsed(), observation())) == ("Pending", "Creating", "creating the Job")
+    assert line(compute(parsed(), observation())) == ("Pending", "WaitingForPod", "waiting for a pod")
     assert line(compute(parsed(), observation(blocked=cause))) == ("Pending", cause.reason, cause.message)
 
 
