@@ -11,83 +11,26 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 
 from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
-from finetune_api.status import Notification
-from finetune_operator.controller.blocked import Obstacle
+from finetune_operator.controller.entry import Entry
 from finetune_operator.job.budget import month_used
 from finetune_operator.job.finetunejob import TERMINAL, Key, key_of, standing_of, trim_finetunejob
-from finetune_operator.job.ownership import Owner
 from finetune_operator.job.report import Received
-from finetune_operator.kube import server_time
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.informer import SILENCE_SECONDS
-from finetune_operator.kube.packed import PACKED, pack, unpack
+from finetune_operator.kube.packed import PACKED, pack, version_of
 from finetune_operator.kube.tombstones import Tombstones
-from finetune_operator.reports.latest import LatestReports, News
+from finetune_operator.reports.latest import News
 
 _STANDING = "standing"
 _MONTH_USED = "monthUsed"
 _WHOLE = ("namespace", "name", "uid", "resourceVersion")
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Entry:
-    """A FineTuneJob, and all that this process remembers of it. None of it has to survive a restart."""
-
-    packed: JsonObject
-    """The newest version, as `keep` has it."""
-    watched: int = 0
-    """The newest resourceVersion that Kopf's watch delivered."""
-    listed: int = 0
-    """The resourceVersion in the last list; 0 if it was not there."""
-    reports: LatestReports = field(default_factory=LatestReports)
-    heard_since: datetime = field(default_factory=server_time.now)
-    """From when on reports would have come here."""
-    jobs: set[Owner] = field(default_factory=set)
-    """The Jobs that were seen to be its own. A pod may outlive its Job, and its final report still counts."""
-    made: set[tuple[str, str]] | None = None
-    """Plural and name of the children that were made, where another then could not be; None once the Job is there too."""
-    obstacle: Obstacle = field(default_factory=Obstacle)
-    queue: Obstacle | None = None
-    """The last answer to what its queue makes of a Job that waits in it, or that is suspended."""
-    restored: str | None = None
-    """The uid of the pod that did not start when what pods need was last looked up."""
-    run_secret: str | None = None
-    """Name of the Secret that was made for the next Job of many pods."""
-    status_written: float | None = None
-    """When the status was last written, in seconds of time.monotonic()."""
-    own: JsonObject | None = None
-    """The version whose status this process has written last, packed. No other status counts while it leads."""
-    falsified: bool = False
-    """Whether somebody else has written another status since."""
-    later: list[JsonObject] | None = None
-    """The newest version that came while its status is being written, and waits for that; None while it is not."""
-    tried: dict[str, Notification] = field(default_factory=dict)
-    """By its target, what each attempt to tell of the end came to that the status does not show yet."""
-
-    def forget_run(self) -> None:
-        """Drop what was remembered of a run, after which another begins."""
-        self.reports, self.jobs, self.obstacle, self.queue = LatestReports(), set(), Obstacle(), None
-        self.made, self.restored, self.run_secret, self.status_written = None, None, None, None
-        self.tried = {}
-
-    @property
-    def uid(self) -> str:
-        """The object's uid."""
-        return str(self.packed["metadata"]["uid"])
-
-    @property
-    def raw(self) -> JsonObject:
-        """The newest version, as far as it is read."""
-        return unpack(self.packed)
 
 
 class FineTuneJobs:
@@ -158,7 +101,7 @@ class FineTuneJobs:
         self.update(raw)
         entry = self._entries[key_of(raw)]
         if entry.uid == raw["metadata"]["uid"]:
-            entry.watched = max(entry.watched, _version(raw))
+            entry.watched = max(entry.watched, version_of(raw))
 
     def gone(self, raw: JsonObject) -> None:
         """Take in a deletion that Kopf's watch delivered."""
@@ -180,14 +123,14 @@ class FineTuneJobs:
         """Return whether no newer version was known, and none is being written."""
         key = key_of(raw)
         entry = self._entries.get(key)
-        if entry is not None and _version(raw) <= _version(entry.packed):
+        if entry is not None and version_of(raw) <= version_of(entry.packed):
             return False
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
-            if entry.later is not None:
-                # Its turn to write may be long in coming, and who edits the job meanwhile could fill the memory.
-                entry.later = [max([*entry.later, raw], key=_version)]
+            if entry.own.put_off(raw):
                 return False
-            self._keep(key, entry, _packed(self._with_own_status(entry, raw)))
+            if not self._leads():
+                entry.own.forget()
+            self._keep(key, entry, _packed(entry.own.put_into(raw)))
         else:
             if entry is not None:
                 self._drop(key, entry)
@@ -206,35 +149,25 @@ class FineTuneJobs:
             return
 
         def wrote(written: JsonObject) -> JsonObject:
-            entry.own, entry.falsified = _packed(written), False
+            packed = _packed(written)
+            entry.own.written, entry.own.falsified = packed, False
             # The version is the same if just this was there: it may be known with another status, after a write of ours without an answer.
-            if _version(entry.own) >= _version(entry.packed):
-                self._keep(key, entry, entry.own)
-            return entry.own
+            if version_of(packed) >= version_of(entry.packed):
+                self._keep(key, entry, packed)
+            return packed
 
-        entry.later = []
+        entry.own.begin()
         try:
             yield wrote
         finally:
-            later, entry.later = entry.later, None
-            for raw in later:
-                if self._keys.get(entry.uid) == key:
-                    self.update(raw)
+            later = entry.own.end()
+            if later is not None and self._keys.get(entry.uid) == key:
+                self.update(later)
 
     def _keep(self, key: Key, entry: Entry, packed: JsonObject) -> None:
         before, entry.packed = entry.packed[_MONTH_USED], packed
         if before and (missing := _missing(before, packed[_MONTH_USED])):
             self._on_gone(key.namespace, missing)
-
-    def _with_own_status(self, entry: Entry, raw: JsonObject) -> JsonObject:
-        """The object with the status that this process wrote last: what somebody else writes there decides nothing."""
-        if not self._leads():
-            entry.own, entry.falsified = None, False
-        if entry.own is None:
-            return raw
-        there, own = unpack(raw), unpack(entry.own)
-        entry.falsified = there.get("status") != own.get("status")
-        return {**there, "status": own["status"]} if entry.falsified else raw
 
     def forget(self, key: Key) -> None:
         """Drop an object that is not there any more, and all that was remembered of it."""
@@ -260,10 +193,10 @@ class FineTuneJobs:
     def stand_by(self) -> None:
         """Go by what is in the statuses: another process may write them from now on."""
         for entry in self._entries.values():
-            if entry.falsified and entry.own is not None:
+            if entry.own.falsified and entry.own.written is not None:
                 # What is there in a newer version is taken in when that comes again, by a list or for a conflict.
-                entry.packed = entry.own
-            entry.own, entry.falsified = None, False
+                entry.packed = entry.own.written
+            entry.own.forget()
 
     def begin_anew(self) -> None:
         """Forget what this process remembers besides the objects, and look at all of them: another may have led meanwhile."""
@@ -339,7 +272,7 @@ class FineTuneJobs:
                 async for page in pages:
                     version = page.version
                     for raw in page.items:
-                        listed[key_of(raw)] = _version(raw)
+                        listed[key_of(raw)] = version_of(raw)
                         if raw["metadata"]["uid"] not in gone:
                             self.update(raw)
                     self._contacts[namespace] = self._clock()
@@ -349,7 +282,7 @@ class FineTuneJobs:
             raise
         for key in self._keys_in(namespace) - listed.keys():
             # What is newer than the list may well be there.
-            if _version(self._entries[key].packed) <= int(version):
+            if version_of(self._entries[key].packed) <= int(version):
                 self.forget(key)
         return listed, version
 
@@ -406,11 +339,3 @@ def _missing(before: tuple[str, int], after: tuple[str, int] | None) -> tuple[st
     month, seconds = before
     left = after[1] if after and after[0] == month else 0
     return (month, seconds - left) if seconds > left else None
-
-
-def _version(raw: JsonObject) -> int:
-    """A resourceVersion as the growing number that it is.
-
-    https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
-    """
-    return int(raw["metadata"]["resourceVersion"])

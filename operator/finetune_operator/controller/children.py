@@ -17,7 +17,7 @@ from kubernetes.aio.client.exceptions import (
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.controller.cache import Entry
+from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.kueue import Kueue
 from finetune_operator.controller.shared import SharedObjects, Wanted
 from finetune_operator.job.finetunejob import FineTuneJob

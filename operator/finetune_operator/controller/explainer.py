@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.controller.cache import Entry
+from finetune_operator.controller.entry import Entry
 from finetune_operator.job.claims import claim_subjects
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, Observation

@@ -16,7 +16,7 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.blocked import Obstacle
-from finetune_operator.controller.cache import Entry
+from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState
 from finetune_operator.job.workload import InQueue, activation, why_in_queue, workload_of

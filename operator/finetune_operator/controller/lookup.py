@@ -8,7 +8,7 @@ from kubernetes.aio.client.exceptions import ForbiddenException
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.controller.cache import Entry
+from finetune_operator.controller.entry import Entry
 from finetune_operator.job.claims import claim_of
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.former_runs import ending, former_runs

@@ -9,7 +9,8 @@ from typing import Final
 
 from finetune_api.notify import NotifyTarget
 from finetune_api.status import Notification
-from finetune_operator.controller.cache import Entry, FineTuneJobs
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob, Key
 from finetune_operator.kube import server_time
 from finetune_operator.kube.errors import retry_after

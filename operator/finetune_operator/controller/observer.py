@@ -6,7 +6,7 @@ from datetime import datetime
 
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.controller.cache import Entry
+from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.explainer import Explainer
 from finetune_operator.controller.lookup import Lookup
 from finetune_operator.job.finetunejob import FineTuneJob

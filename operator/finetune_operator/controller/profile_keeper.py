@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import datetime
 
-from finetune_operator.controller.cache import Entry
 from finetune_operator.controller.children import Children
+from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.status_writer import StatusWriter
 from finetune_operator.job.finetunejob import FineTuneJob

@@ -10,8 +10,9 @@ from kubernetes.aio.client.exceptions import BadRequestException, UnprocessableE
 
 from finetune_api.status import FineTuneJobStatus
 from finetune_operator.controller.blocked import BlockedJobs, Obstacle
-from finetune_operator.controller.cache import Entry, FineTuneJobs
+from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.children import Children
+from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.kueue import Kueue
 from finetune_operator.controller.notices import Notices
 from finetune_operator.controller.numbers import Numbers

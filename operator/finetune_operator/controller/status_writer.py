@@ -10,7 +10,8 @@ from kubernetes.aio.client.exceptions import ConflictException, NotFoundExceptio
 from finetune_api.base import JsonObject
 from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, KIND
-from finetune_operator.controller.cache import Entry, FineTuneJobs
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob
 from finetune_operator.job.unknown import with_unknown
@@ -58,13 +59,13 @@ class StatusWriter:
     ) -> float | None:
         """Write the status where it differs. Return the seconds after which to try again, or None."""
         change = compare(finetunejob.status, status)
-        if not change.any and not entry.falsified:
+        if not change.any and not entry.own.falsified:
             return None
         wait = self._wait(change, finetunejob, status, entry)
         if wait > 0:
             return wait
-        in_turn = not change.urgent and not entry.falsified and entry.status_written is not None
-        if entry.falsified:
+        in_turn = not change.urgent and not entry.own.falsified and entry.status_written is not None
+        if entry.own.falsified:
             logger.warning("%s: its status was written by somebody else, and is written again", finetunejob.key)
         if await self._replace(finetunejob, status, entry, in_turn=in_turn) is None:
             return _CONFLICT_SECONDS
@@ -119,7 +120,7 @@ class StatusWriter:
         """Seconds until the change may be written; 0 for now. An end is written now: nothing comes after it."""
         if entry.status_written is None or (change.any and status.phase in TERMINAL):
             return 0.0
-        if change.urgent or entry.falsified:
+        if change.urgent or entry.own.falsified:
             return self._transitions.wait(finetunejob.uid)
         if change.only_clock and (early := entry.status_written + _CLOCK_SECONDS - self._clock()) > 0:
             return early

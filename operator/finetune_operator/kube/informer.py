@@ -18,7 +18,7 @@ from finetune_api.base import JsonObject
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
-from finetune_operator.kube.packed import pack, unpack
+from finetune_operator.kube.packed import pack, unpack, version_of
 from finetune_operator.kube.tombstones import Tombstones
 from finetune_operator.kube.undecided import Undecided
 from finetune_operator.kube.workqueue import backoff
@@ -231,11 +231,11 @@ class Informer:
                 for raw in page.items:
                     listed.add(_key(raw))
                     known = self._objects.get(_key(raw))
-                    if raw["metadata"]["uid"] not in gone and (known is None or _version(known) < _version(raw)):
+                    if raw["metadata"]["uid"] not in gone and (known is None or version_of(known) < version_of(raw)):
                         self._store(raw)
                         self._tell(raw)
         for key in self._objects.keys() - listed:
-            if _is_in(key, namespace) and _version(self._objects[key]) <= int(version):
+            if _is_in(key, namespace) and version_of(self._objects[key]) <= int(version):
                 self._tell(self._drop(key))
         for key in ended:
             if _is_in(key, namespace):
@@ -286,7 +286,7 @@ class Informer:
         """What is kept of an object. None for one of somebody else, and for one that cannot be read: the others go on."""
         try:
             transformed = self._transform(raw)
-            hash(_key(transformed)), self._value(transformed), _version(transformed)
+            hash(_key(transformed)), self._value(transformed), version_of(transformed)
             return self._decide(transformed)
         except Exception as error:  # noqa: BLE001 - whatever an object may hold
             self._warn(raw, error)
@@ -357,10 +357,6 @@ class Informer:
 
 def _key(raw: JsonObject) -> tuple[str, str]:
     return raw["metadata"]["namespace"], raw["metadata"]["name"]
-
-
-def _version(raw: JsonObject) -> int:
-    return int(raw["metadata"]["resourceVersion"])
 
 
 def _content(packed: JsonObject) -> JsonObject:

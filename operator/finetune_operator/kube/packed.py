@@ -37,3 +37,11 @@ def unpack(packed: JsonObject) -> JsonObject:
     raw: Any = json.loads(zlib.decompress(base64.b64decode(packed[PACKED])))
     whole: JsonObject = raw
     return whole
+
+
+def version_of(raw: JsonObject) -> int:
+    """The resourceVersion of an object, packed or not, as the growing number that it is.
+
+    https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+    """
+    return int(raw["metadata"]["resourceVersion"])

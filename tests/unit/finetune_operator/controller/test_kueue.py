@@ -10,7 +10,7 @@ from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.job.test_workload import LINE, NO_ROOM, PENDING, RESERVED, workload
 from tests.unit.finetune_operator.samples import finetunejob, job, line, merged, parsed, pod, running, settled
 
-from finetune_operator.controller.cache import Entry
+from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.kueue import Kueue
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.workload import InQueue

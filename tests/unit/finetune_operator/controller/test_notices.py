@@ -12,7 +12,8 @@ from tests.unit.finetune_operator.samples import finetunejob, job, merged, pod, 
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_api.notify import NotifyTarget
-from finetune_operator.controller.cache import Entry, FineTuneJobs
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.notices import AT_ONCE, OF_A_RECEIVER, Notices
 from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejob
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS

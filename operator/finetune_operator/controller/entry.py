@@ -1,0 +1,60 @@
+"""A FineTuneJob that is there, and all that this process remembers of it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from finetune_api.base import JsonObject
+from finetune_api.status import Notification
+from finetune_operator.controller.blocked import Obstacle
+from finetune_operator.controller.own_status import OwnStatus
+from finetune_operator.job.ownership import Owner
+from finetune_operator.kube import server_time
+from finetune_operator.kube.packed import unpack
+from finetune_operator.reports.latest import LatestReports
+
+
+@dataclass
+class Entry:
+    """A FineTuneJob, and all that this process remembers of it. None of it has to survive a restart."""
+
+    packed: JsonObject
+    """The newest version, as the cache keeps it."""
+    watched: int = 0
+    """The newest resourceVersion that Kopf's watch delivered."""
+    listed: int = 0
+    """The resourceVersion in the last list; 0 if it was not there."""
+    reports: LatestReports = field(default_factory=LatestReports)
+    heard_since: datetime = field(default_factory=server_time.now)
+    """From when on reports would have come here."""
+    jobs: set[Owner] = field(default_factory=set)
+    """The Jobs that were seen to be its own. A pod may outlive its Job, and its final report still counts."""
+    made: set[tuple[str, str]] | None = None
+    """Plural and name of the children that were made, where another then could not be; None once the Job is there too."""
+    obstacle: Obstacle = field(default_factory=Obstacle)
+    queue: Obstacle | None = None
+    """The last answer to what its queue makes of a Job that waits in it, or that is suspended."""
+    restored: str | None = None
+    """The uid of the pod that did not start when what pods need was last looked up."""
+    run_secret: str | None = None
+    """Name of the Secret that was made for the next Job of many pods."""
+    status_written: float | None = None
+    """When the status was last written, in seconds of time.monotonic()."""
+    own: OwnStatus = field(default_factory=OwnStatus)
+    tried: dict[str, Notification] = field(default_factory=dict)
+    """By its target, what each attempt to tell of the end came to that the status does not show yet."""
+
+    def forget_run(self) -> None:
+        """Drop what was remembered of a run, after which another begins."""
+        self.reports, self.jobs, self.obstacle, self.queue = LatestReports(), set(), Obstacle(), None
+        self.made, self.restored, self.run_secret, self.status_written = None, None, None, None
+        self.tried = {}
+
+    @property
+    def uid(self) -> str:
+        """The object's uid."""
+        return str(self.packed["metadata"]["uid"])
+
+    @property
+    def raw(self) -> JsonObject:
+        """The newest version, as far as it is read."""
+        return unpack(self.packed)
