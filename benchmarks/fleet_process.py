@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from fleet_load import Load
 from devcluster import cluster as dev_cluster
 from devcluster import envtest
 from devcluster.cluster import Cluster
+from devcluster.ports import free_ports
 
 ROOT = Path(__file__).parent.parent
 HERE = Path(__file__).parent
@@ -174,7 +174,7 @@ class Operator(Process):
 
     def __init__(self, cluster: Cluster, folder: Path, *arguments: str) -> None:
         super().__init__(cluster, folder, *arguments)
-        self._port, self.reports_port = _free_port(), _free_port()
+        self._port, self.reports_port = free_ports(2)
         settings = {
             "HEALTH_PORT": str(self._port),
             "REPORTS_PORT": str(self.reports_port),
@@ -191,12 +191,6 @@ class Operator(Process):
                 return bool(response.status == 200)
         except OSError:
             return False
-
-
-def _free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 def _cpu(process: psutil.Process) -> float:

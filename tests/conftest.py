@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from types import ModuleType
@@ -61,6 +62,12 @@ def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is a secret in one test, such as "secret", is an ordinary word in the next one of the same process."""
     for name in ("_known", "_heads", "_public"):
         monkeypatch.setattr(redact, name, getattr(redact, name))
+
+
+@pytest.fixture(autouse=True)
+def unguarded_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trainer in this process logs what ends a thread, and nothing else would ever hear of it: it does so in its own test alone."""
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ Make test-mlflow names the program of the latter in MLFLOW; the same tests run w
 
 import json
 import re
-import socket
 import subprocess
 import threading
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+from devcluster.ports import free_ports
 
 Json = dict[str, Any]
 ENV_PROGRAM = "MLFLOW"
@@ -49,7 +50,7 @@ class OwnServer(RestClient):
     """MLflow's own, with its data in a folder."""
 
     def __init__(self, program: str, folder: Path) -> None:
-        self._port = _free_port()
+        (self._port,) = free_ports(1)  # a server that comes back has the port of before
         super().__init__(f"http://127.0.0.1:{self._port}")
         self._command = [
             program, "server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1",
@@ -80,7 +81,7 @@ class FakeServer(RestClient):
     """Seven of MLflow's requests, in memory. It keeps points that come twice twice."""
 
     def __init__(self) -> None:
-        self._port = _free_port()
+        (self._port,) = free_ports(1)  # a server that comes back has the port of before
         super().__init__(f"http://127.0.0.1:{self._port}")
         self.password: str | None = None
         """What the header Authorization must be, if anything."""
@@ -154,13 +155,6 @@ class FakeServer(RestClient):
             "info": dict(run["info"]),
             "data": {"metrics": list(newest.values()), "params": list(run["params"]), "tags": list(run["tags"])},
         }
-
-
-def _free_port() -> int:
-    """A server that comes back has the port of before."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
 
 
 def _handler(server: FakeServer) -> type[BaseHTTPRequestHandler]:

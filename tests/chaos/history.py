@@ -9,7 +9,7 @@ from typing import Any
 
 from urllib3.exceptions import HTTPError
 
-from devcluster.testing.api import Api, wait_for
+from devcluster.testing.api import Api, ApiError, wait_for
 
 _JOBS = "/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunejobs"
 CHILDREN = {
@@ -54,12 +54,13 @@ class History:
             try:
                 for change, raw in self.api.watch(path, f"resourceVersion={version}", seconds=20):
                     if change == "ERROR":
-                        version = self.api("GET", path).body["metadata"]["resourceVersion"]
+                        version = self.api("GET", path).object()["metadata"]["resourceVersion"]
                         break
                     version = raw["metadata"]["resourceVersion"]
                     self._take(kind, raw)
-            except (HTTPError, KeyError, ValueError):
-                self._stopping.wait(0.5)  # The API server is away, as tests have it be.
+            except (HTTPError, OSError, ApiError, ValueError):
+                # The API server or the kind is away, as tests have it be, or a line ended half way.
+                self._stopping.wait(0.5)
 
     def _take(self, kind: str, raw: dict[str, Any]) -> None:
         metadata = raw["metadata"]
@@ -92,10 +93,21 @@ def _of_statuses(statuses: list[dict[str, Any]]) -> Iterator[str]:
         steps = [(each.get("latestCheckpoint") or {}).get("step", 0) for each in (before, after)]
         if steps[1] < steps[0]:
             yield f"the newest checkpoint went from step {steps[0]} back to {steps[1]}"
-        same = len(before.get("attempts", [])) == len(after.get("attempts", []))
-        done = [(each.get("progress") or {}).get("step", 0) for each in (before, after)]
-        if same and done[1] < done[0]:
-            yield f"within an attempt progress went from step {done[0]} back to {done[1]}"
+    yield from _of_progress(statuses)
+
+
+def _of_progress(statuses: list[dict[str, Any]]) -> Iterator[str]:
+    number, most = 0, 0
+    for status in statuses:
+        newest = max((each["number"] for each in status.get("attempts", [])), default=0)
+        if newest != number:
+            number, most = newest, 0
+        if status.get("phase") != "Running":
+            continue  # Until an attempt reports, its job shows how far the one before it came.
+        step = (status.get("progress") or {}).get("step", 0)
+        if step < most:
+            yield f"within attempt {number} progress went from step {most} back to {step}"
+        most = max(most, step)
 
 
 def _of_attempts(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> Iterator[str]:
@@ -111,7 +123,8 @@ def _of_attempts(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> I
 
 
 def _made_twice(children: dict[str, set[tuple[str, str]]]) -> Iterator[str]:
-    for kind, found in children.items():
-        names = [name for name, _ in found]
+    # Watches go on, and add to them.
+    for kind, found in list(children.items()):
+        names = [name for name, _ in list(found)]
         for name in {each for each in names if names.count(each) > 1}:
             yield f"{kind} {name} was made {names.count(name)} times"

@@ -9,6 +9,8 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +18,15 @@ from typing import Any, Final
 
 from urllib3.exceptions import HTTPError
 
-from devcluster.testing.api import MERGE, Api
+from devcluster.testing.api import MERGE, Api, ApiError
 from finetune_api.report import AUDIENCE, ENV_CA_CERT, ENV_SERVER_URL, ExitCode
 from finetune_trainer.progress.endpoint import Endpoint, Refused
 
 NODE: Final = "chaos"
 STEPS: Final = 40
 _TICK_SECONDS = 0.05
+_PASSING = (403, 404, 409, 429)
+"""What the API server answers where a pod or its namespace goes meanwhile, or it has too much to do."""
 _MOUNT_SECONDS = 1.0
 """A real kubelet takes up to a minute until a pod sees what a ConfigMap holds now."""
 
@@ -63,6 +67,8 @@ class Kubelet:
     _runs: dict[str, _Run] = field(default_factory=dict)
     _saved: dict[str, int] = field(default_factory=dict)
     _ended: set[str] = field(default_factory=set)
+    _unwritten: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    """Path and status of pods, by their uids, which the API server has not taken yet."""
     _stopping: threading.Event = field(default_factory=threading.Event)
     _reporting: threading.Lock = field(default_factory=threading.Lock)
     future: dict[str, Any] = field(default_factory=dict)
@@ -75,9 +81,10 @@ class Kubelet:
     """The pods of which a report was taken and then refused for good, so that their trainer stopped. All of them are there, as it should never be."""
 
     def start(self) -> None:
-        """Register the node, and run in a thread of its own."""
+        """Register the node, unless another test has, and run in a thread of its own."""
         labels = {"kubernetes.io/hostname": NODE, "chaos": "true"}
-        self.api("POST", "/api/v1/nodes", {"metadata": {"name": NODE, "labels": labels}})
+        made = self.api("POST", "/api/v1/nodes", {"metadata": {"name": NODE, "labels": labels}})
+        assert made.code in (201, 409), made.body
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -101,33 +108,35 @@ class Kubelet:
 
     def _run(self) -> None:
         while not self._stopping.wait(_TICK_SECONDS):
-            try:
-                listed = self.api("GET", f"/api/v1/namespaces/{self.namespace}/pods")
-                if listed.code == 200:
-                    self._look_at([pod for pod in listed.body["items"] if _is_for_us(pod)])
-            except HTTPError:
-                continue  # The API server is away.
+            with _until_the_next_look():
+                listed = self.api("GET", f"/api/v1/namespaces/{self.namespace}/pods").object()
+                self._look_at([pod for pod in listed["items"] if _is_for_us(pod)])
 
     def _look_at(self, pods: list[dict[str, Any]]) -> None:
         there = {pod["metadata"]["uid"]: pod for pod in pods}
         for uid in self._runs.keys() - there.keys():
-            self._runs.pop(uid).endpoint.close()
+            if gone := self._runs.pop(uid, None):
+                gone.endpoint.close()
         for uid, pod in there.items():
-            self._look_after(uid, pod)
+            with _until_the_next_look():
+                self._look_after(uid, pod)
+        for uid in list(self._unwritten):
+            with _until_the_next_look():
+                self._write_status(uid)
 
     def _look_after(self, uid: str, pod: dict[str, Any]) -> None:
         job = pod["metadata"].get("labels", {}).get("finetune.dev/job-uid", "")
-        if uid in self._ended or not job:
-            if "deletionTimestamp" in pod["metadata"]:
+        run = self._runs.get(uid)
+        if "deletionTimestamp" in pod["metadata"]:
+            if run is not None:
+                self._end(run, 143)
+            elif uid not in self._unwritten:
                 self._remove(pod)
             return
-        run = self._runs.get(uid)
+        if uid in self._ended or not job:
+            return
         if run is None:
             self._begin(uid, pod, job)
-            return
-        if "deletionTimestamp" in pod["metadata"]:
-            self._end(run, 143)
-            self._remove(pod)
             return
         self._train(run, _TICK_SECONDS / self.seconds_a_step)
         if time.monotonic() - run.mounted >= _MOUNT_SECONDS and run.endpoint.ca_cert:
@@ -145,8 +154,8 @@ class Kubelet:
         self._saved[job] = max(self._saved.get(job, 0), run.step // 10 * 10)
 
     def _begin(self, uid: str, pod: dict[str, Any], job: str) -> None:
-        if not self._bind(pod) or (endpoint := self._mount(uid, pod)) is None:
-            return  # It has gone meanwhile, or the API server was busy: the next look tells.
+        self._bind(pod)
+        endpoint = self._mount(uid, pod)
         labels = pod["metadata"]["labels"]
         checks = labels["app.kubernetes.io/component"] == "preflight"
         fails = labels["finetune.dev/job-name"].endswith("-resumes") and job not in self.uids and not checks
@@ -160,16 +169,16 @@ class Kubelet:
         self._runs[uid] = _Run(pod, begun, last, code, begun, endpoint, time.monotonic())
         self._status(pod, "Running", {"running": {"startedAt": _now()}})
 
-    def _bind(self, pod: dict[str, Any]) -> bool:
-        """Whether the pod has the node."""
+    def _bind(self, pod: dict[str, Any]) -> None:
+        """Give the pod the node, unless it has it."""
         if pod["spec"].get("nodeName"):
-            return True
+            return
         name, target = pod["metadata"]["name"], {"apiVersion": "v1", "kind": "Node", "name": NODE}
         binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
-        return self.api("POST", f"{self._path(pod)}/binding", binding).code < 300
+        self.api("POST", f"{self._path(pod)}/binding", binding).object()
 
-    def _mount(self, uid: str, pod: dict[str, Any]) -> Endpoint | None:
-        """Write the pod's token and the authority, and return where it reports to; None if it gets no token, as one that has gone."""
+    def _mount(self, uid: str, pod: dict[str, Any]) -> Endpoint:
+        """Write the pod's token and the authority, and return where it reports to."""
         (container,) = pod["spec"]["containers"]
         environment = {each["name"]: each.get("value", "") for each in container["env"]}
         name = pod["metadata"]["name"]
@@ -179,10 +188,8 @@ class Kubelet:
             f"/api/v1/namespaces/{self.namespace}/serviceaccounts/default/token",
             {"spec": {"audiences": [AUDIENCE], "boundObjectRef": bound}},
         )
-        if made.code >= 300:
-            return None
         token, authority = self.folder / f"{uid}-token", self.folder / f"{uid}-{Path(environment[ENV_CA_CERT]).name}"
-        token.write_text(made.body["status"]["token"])
+        token.write_text(made.object()["status"]["token"])
         self._write_authority(pod, authority)
         return Endpoint(environment[ENV_SERVER_URL], authority, token)
 
@@ -193,7 +200,8 @@ class Kubelet:
             for source in volume.get("projected", {}).get("sources", [volume]):
                 if "configMap" in source:
                     path = f"/api/v1/namespaces/{self.namespace}/configmaps/{source['configMap']['name']}"
-                    held = (self.api("GET", path).body.get("data") or {}).get(name)
+                    found = self.api("GET", path)
+                    held = None if found.code == 404 else (found.object().get("data") or {}).get(name)
                     if held is not None:
                         file.write_text(held)
 
@@ -236,9 +244,10 @@ class Kubelet:
 
     def _end(self, run: _Run, code: int) -> None:
         uid = run.pod["metadata"]["uid"]
+        if self._runs.pop(uid, None) is None:
+            return  # A report that another thread made has ended it.
         self._ended.add(uid)
         run.endpoint.close()
-        del self._runs[uid]
         final: dict[str, Any] = {"exitCode": code, **self._state(run)}
         if code == 0:
             final["model"] = {"uri": f"{self._output(run.pod)}/model"}
@@ -267,13 +276,34 @@ class Kubelet:
                 }
             ],
         }
-        self.api("PATCH", f"{self._path(pod)}/status", {"status": status}, MERGE)
+        self._unwritten[pod["metadata"]["uid"]] = f"{self._path(pod)}/status", status
+
+    def _write_status(self, uid: str) -> None:
+        """Write it at the end of this look, or of a later one."""
+        path, status = written = self._unwritten[uid]
+        answer = self.api("PATCH", path, {"status": status}, MERGE)
+        if answer.code != 404:  # it has gone
+            answer.object()
+        if self._unwritten[uid] is written:  # no report of another thread's has ended the run meanwhile
+            del self._unwritten[uid]
 
     def _remove(self, pod: dict[str, Any]) -> None:
-        self.api("DELETE", self._path(pod), {"gracePeriodSeconds": 0})
+        self.api("DELETE", self._path(pod), {"gracePeriodSeconds": 0}).object()
 
     def _path(self, pod: dict[str, Any]) -> str:
         return f"/api/v1/namespaces/{self.namespace}/pods/{pod['metadata']['name']}"
+
+
+@contextmanager
+def _until_the_next_look() -> Iterator[None]:
+    """What fails here, because the API server is away, is busy or has what it is about no more, is tried at the next look."""
+    try:
+        yield
+    except HTTPError:
+        pass
+    except ApiError as error:
+        if error.code not in _PASSING and error.code < 500:
+            raise
 
 
 def _is_for_us(pod: dict[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -10,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tests.integration.release import Release, installed
 from tests.integration.space import Space
 
 from devcluster.cluster import Cluster
+from devcluster.ports import free_ports
 from devcluster.testing.api import PATIENCE, wait_for
 from finetune_api.v1alpha1 import GROUP
 from finetune_operator.settings import Settings
@@ -75,7 +76,7 @@ class OperatorProcess:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
-        except OSError:
+        except (OSError, HTTPException):  # nobody listens, or it was killed in the middle of its answer
             return 0, ""
 
     def _ready(self) -> bool:
@@ -206,10 +207,9 @@ def seeded(cluster: Cluster) -> Iterator[Space]:
 
 
 def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-        return port
+    """One for a process that may start again."""
+    (port,) = free_ports(1)
+    return port
 
 
 @pytest.fixture(scope="session")

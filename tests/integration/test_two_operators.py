@@ -132,9 +132,10 @@ class Fleet:
         """Note each status until it is over."""
         api = Api(self.space.cluster.kubeconfig)
         path = f"/apis/finetune.dev/v1alpha1/namespaces/{self.space.namespace}/finetunejobs"
-        version = api("GET", path).body["metadata"]["resourceVersion"]
+        version = api("GET", path).object()["metadata"]["resourceVersion"]
         while not self.over.is_set():
             for kind, raw in api.watch(path, f"resourceVersion={version}", seconds=5):
+                assert kind != "ERROR", raw
                 version = raw["metadata"]["resourceVersion"]
                 if kind in ("ADDED", "MODIFIED"):
                     step = (raw.get("status") or {}).get("progress", {}).get("step", 0)

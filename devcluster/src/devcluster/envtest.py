@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import secrets
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from devcluster.cluster import Cluster, Options, in_thread, run_own_node
 from devcluster.kubeconfig import write_kubeconfig
+from devcluster.ports import free_ports
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -44,7 +44,7 @@ async def running(assets: Path, state_dir: Path, options: Options) -> AsyncItera
     Raises RuntimeError with the end of the log if a program does not start.
     """
     files = await asyncio.to_thread(_write_files, state_dir)
-    ports = _Ports(*_free_ports(5))
+    ports = _Ports(*free_ports(5))
     url = f"https://127.0.0.1:{ports.api}"
     kubeconfig = write_kubeconfig(state_dir / "kubeconfig", url=url, ca=files.ca_pem, token=files.token)
     async with contextlib.AsyncExitStack() as stack:
@@ -220,12 +220,3 @@ async def _wait_ready(process: asyncio.subprocess.Process, url: str, log: Path) 
     text = await asyncio.to_thread(log.read_text, errors="replace")
     end = "\n".join(text.splitlines()[-20:])
     raise RuntimeError(f"kube-apiserver did not become ready; the end of {log}:\n{end}")
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that are free now; all are bound until the last is found, so that they differ."""
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in held]

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from kubernetes import config
 
+from devcluster.testing import threads
+
 Object = dict[str, Any]
 T = TypeVar("T")
 
@@ -22,11 +24,27 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 
 
+class ApiError(Exception):
+    """The API server did not do what was asked: `code` is the answer's."""
+
+    def __init__(self, code: int, body: Any) -> None:
+        super().__init__(f"{code}: {body}")
+        self.code = code
+
+
 @dataclass(frozen=True)
 class Answer:
     code: int
     body: Any
+    """Text where it is no JSON, as of a 429."""
     warnings: tuple[str, ...]
+
+    def object(self) -> Object:
+        """The body of a success. Raises ApiError if it is none."""
+        if self.code >= 300:
+            raise ApiError(self.code, self.body)
+        found: Object = self.body
+        return found
 
     @property
     def message(self) -> str:
@@ -62,10 +80,12 @@ class Api:
         return Answer(response.status, json.loads(text) if text.startswith(("{", "[")) else text, warnings)
 
     def watch(self, path: str, query: str, seconds: int = 10) -> Iterator[tuple[str, Object]]:
-        """Yield (event type, object) until the server ends the watch."""
+        """Yield (event type, object) until the server ends the watch. Raises ApiError if it begins none."""
         url = f"{self._host}{path}?watch=true&timeoutSeconds={seconds}&{query}"
         response = self._pool.request("GET", url, headers=self._auth, preload_content=False, retries=False)
         try:
+            if response.status >= 300:
+                raise ApiError(response.status, response.read().decode())
             for line in response:
                 event = json.loads(line)
                 yield event["type"], event["object"]
@@ -74,9 +94,13 @@ class Api:
 
 
 def wait_for(get: Callable[[], T], reached: Callable[[T], object], what: str) -> T:
-    """Return the first value that `reached` accepts. Raises AssertionError with `what` and the last value if none comes."""
+    """Return the first value that `reached` accepts.
+
+    Raises AssertionError with `what` and the last value if none comes, and at once if an exception ends a thread beside the test.
+    """
     deadline, pause = time.monotonic() + PATIENCE, 0.02
     while not reached(value := get()):
+        threads.raise_end()
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {PATIENCE:g} s for {what}; now: {json.dumps(value, indent=1, default=str)}")
         time.sleep(pause)

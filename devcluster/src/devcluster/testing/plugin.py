@@ -17,6 +17,7 @@ import pytest
 from devcluster import cluster as dev_cluster
 from devcluster import envtest
 from devcluster.cluster import Cluster, Options
+from devcluster.testing import threads
 from devcluster.testing.api import PATIENCE, Api, eventually
 
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
@@ -32,6 +33,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="run the integration tests on the cluster of this kubeconfig context instead of the dev cluster",
     )
+
+
+@pytest.hookimpl(trylast=True)  # pytest's own hook is there then, and goes on to make the end of a thread a warning
+def pytest_configure() -> None:
+    threads.note_ends()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    threads.forget_ends()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        threads.forget_ends()  # what a test has is taken away all the same
 
 
 @pytest.fixture(scope="session")
