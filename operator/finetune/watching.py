@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final, TypeAlias
 
 from finetune.api import Api, Gone, Interrupted, Resource
@@ -14,6 +15,8 @@ _PAUSES: Final = (0.2, 1.0, 2.0, 5.0, 10.0)
 """Seconds before the next try, by how many have failed since something came."""
 _PATIENCE: Final = 60
 """Tries without an answer after which a watch gives up: nearly ten minutes."""
+_STEADY: Final = 5.0
+"""Seconds for which a watch must have been open for its break to be none of the API server's: proxies cut those that are quiet."""
 _POLL: Final = 2.0
 """Seconds between two reads of an object where a watch is not allowed."""
 _POLL_ALL: Final = 5.0
@@ -45,6 +48,7 @@ async def watch_collection(
     watch = _Watch(api, path, query, remember)
     failed = 0
     while True:
+        began = monotonic()
         try:
             async with aclosing(watch.changes()) as changes:
                 async for kind, raw in changes:
@@ -54,7 +58,9 @@ async def watch_collection(
         except Gone:
             watch.version = None
         except (Interrupted, NoCluster) as error:
-            failed += 1
+            # NoCluster is a watch that did not come about.
+            steady = isinstance(error, Interrupted) and monotonic() - began >= _STEADY
+            failed = 1 if steady else failed + 1
             if not watch.began or failed > patience:
                 raise
             if failed > 1:

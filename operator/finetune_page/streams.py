@@ -22,6 +22,8 @@ _MOST: Final = 1000
 """Items that wait to be sent, and that are sent together."""
 _AT_ONCE: Final = 100
 """Items that are made in one go, while nothing else is answered."""
+_AGAIN: Final = 1000
+"""Milliseconds after which a browser connects again where its connection was cut."""
 _PING: Final = 5.0
 """Seconds after which a browser that has gone is missed, where nothing else is sent."""
 _CODES: Final[tuple[tuple[type[FineTuneError], int], ...]] = ((NotFound, 404), (NotAllowed, 403), (NoCluster, 503))
@@ -121,7 +123,7 @@ async def _send(response: EventSourceResponse, waiting: _Waiting) -> None:
         for at in range(0, len(taken), _AT_ONCE):
             made += [item.show() for item in taken[at : at + _AT_ONCE]]
             await asyncio.sleep(0)
-        await response.send(json.dumps(made, ensure_ascii=False), event="items")
+        await response.send(json.dumps(made, ensure_ascii=False), event="items", retry=_AGAIN)
         await asyncio.sleep(_PAUSE)
     if waiting.failure is not None:
         failure = {"code": code_of(waiting.failure), "message": str(waiting.failure)}

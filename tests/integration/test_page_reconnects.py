@@ -33,6 +33,27 @@ def test_a_job_that_was_deleted_meanwhile_is_gone_and_what_was_chosen_stays(
     expect(page.get_by_role("alert")).to_be_empty()
 
 
+def test_a_connection_that_a_proxy_cuts_is_made_again_without_a_word(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
+) -> None:
+    api_server.job("stays", phase="Running")
+    page.reload()
+    expect(page.locator(".rows .row")).to_have_count(1)
+    page.evaluate(
+        "window.told = []; new MutationObserver(() => told.push(document.getElementById('alarm').textContent))"
+        ".observe(document.getElementById('alarm'), { childList: true, subtree: true, characterData: true })"
+    )
+
+    server.stop()
+    api_server.job("comes", phase="Running")
+    server.start()
+
+    expect(page.locator(".rows .row")).to_have_count(2)
+    assert page.evaluate("window.told") == []
+
+
 def test_a_sum_stays_until_all_jobs_have_come_again(
     api_server: FakeApi,  # noqa: F811
     server: Server,  # noqa: F811

@@ -6,6 +6,9 @@ import { clock } from "./format.js";
 // A browser has six connections to a server, for all its tabs together: a tab that nobody looks at gives its own back.
 const UNSEEN_MILLISECONDS = 5000;
 const PAUSES = [2, 5, 10, 30];
+// What is over so soon is nobody's concern: proxies cut connections that are quiet or old.
+const GRACE_MILLISECONDS = 5000;
+const TOLD = -1;
 
 // `begin` comes before the first items of each connection, `failure` with what the cluster says against it. What is not there (404) is not asked for again.
 export function follow(path, { begin, items, failure, end }) {
@@ -14,6 +17,8 @@ export function follow(path, { begin, items, failure, end }) {
   let failures = 0;
   let since = "";
   let stopped = false;
+  let grace = 0;
+  let worst = "";
 
   function open() {
     clearTimeout(timer);
@@ -37,7 +42,8 @@ export function follow(path, { begin, items, failure, end }) {
       failed = true;
       failure?.(message, code);
       close();
-      if (code !== 404) again(message);
+      // What a person has to see to is told at once; an API server that does not answer may do so the next time.
+      if (code !== 404) again(message, code === 503);
     });
     opened.addEventListener("end", () => {
       if (failed) return;
@@ -63,20 +69,31 @@ export function follow(path, { begin, items, failure, end }) {
   }
 
   // While it was asked why, the reader may have left, or come back to the tab, which made a connection.
-  function again(message) {
+  function again(message, mayPass = true) {
     if (stopped || source) return;
     const pause = PAUSES[Math.min(failures, PAUSES.length - 1)];
     failures += 1;
-    trouble(message);
+    trouble(message, mayPass);
     clearTimeout(timer);
     timer = setTimeout(() => { if (!document.hidden) open(); }, pause * 1000);
   }
 
-  function trouble(message) {
-    alarm(path, `${message}${since ? ` What you see is of ${since}.` : ""} It is tried again by itself.`, open);
+  // It is told once it has lasted, or at once where there is nothing to see meanwhile.
+  function trouble(message, mayPass = true) {
+    worst = `${message}${since ? ` What you see is of ${since}.` : ""} It is tried again by itself.`;
+    if (mayPass && since && grace !== TOLD) grace ||= setTimeout(tell, GRACE_MILLISECONDS);
+    else tell();
+  }
+
+  function tell() {
+    clearTimeout(grace);
+    grace = TOLD;
+    alarm(path, worst, open);
   }
 
   function calm() {
+    clearTimeout(grace);
+    grace = 0;
     failures = 0;
     since = clock();
     alarm(path, "");
@@ -87,9 +104,15 @@ export function follow(path, { begin, items, failure, end }) {
     source = null;
   }
 
+  function leave() {
+    close();
+    clearTimeout(grace);
+    if (grace !== TOLD) grace = 0;
+  }
+
   function look() {
     clearTimeout(timer);
-    if (document.hidden) timer = setTimeout(close, UNSEEN_MILLISECONDS);
+    if (document.hidden) timer = setTimeout(leave, UNSEEN_MILLISECONDS);
     else if (!source) open();
   }
 
@@ -97,6 +120,7 @@ export function follow(path, { begin, items, failure, end }) {
     stopped = true;
     document.removeEventListener("visibilitychange", look);
     clearTimeout(timer);
+    clearTimeout(grace);
     close();
     alarm(path, "");
   }

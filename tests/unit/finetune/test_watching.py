@@ -96,6 +96,26 @@ async def test_a_watch_that_is_cut_once_is_taken_up_where_it_was(api_server: Fak
     assert len([each for each in api_server.requests if not each.query.get("watch")]) == 1
 
 
+async def test_a_watch_that_is_cut_again_and_again_for_being_quiet_is_no_outage(
+    api_server: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api_server.job("job", phase="Pending")
+    cuts = 0
+    monkeypatch.setattr("finetune.watching.monotonic", lambda: 60.0 * cuts)
+
+    def watch(request: Request) -> Iterator[Any]:
+        nonlocal cuts
+        if cuts < 3:
+            cuts += 1
+            raise Break
+        yield {"type": "MODIFIED", "object": api_server.job("job", phase="Running")}
+
+    api_server.answers["WATCH", FTJ] = watch
+
+    assert await changes(3) == [("ADDED", "Pending"), ("SYNCED", ""), ("MODIFIED", "Running")]
+    assert len([each for each in api_server.requests if not each.query.get("watch")]) == 1
+
+
 async def test_of_a_long_list_a_page_is_held_and_of_each_object_what_is_to_be_remembered(api_server: FakeApi) -> None:
     one, two, three = (api_server.job(name, phase="Running") for name in ("one", "two", "three"))
     rounds = 0

@@ -33,7 +33,7 @@ async def first_items(browser: Browser, path: str, count: int = 1) -> list[dict[
         assert response.headers["Content-Type"] == "text/event-stream"
         while len(found) < count:
             text = (await response.content.readuntil(b"\r\n\r\n")).decode()
-            found += json.loads(text.partition("data: ")[2] or "[]")
+            found += json.loads(text.partition("data: ")[2].partition("\r\n")[0] or "[]")
     return found
 
 
@@ -220,7 +220,7 @@ async def test_an_api_server_that_is_gone_is_told_in_the_stream_and_what_changed
     async with page() as browser, browser.get("/api/jobs?namespace=team-a") as response:
         while {"gone": "uid-one"} not in told or told[-1] != {"synced": True}:
             text = (await response.content.readuntil(b"\r\n\r\n")).decode()
-            told += json.loads(text.partition("data: ")[2] or "[]")
+            told += json.loads(text.partition("data: ")[2].partition("\r\n")[0] or "[]")
             if "lost" in told[-1]:
                 api_server.jobs.clear()
                 is_down = False
