@@ -8,13 +8,25 @@ from finetune.api import Api
 from finetune.errors import NotAllowed
 from finetune.pods import event_line, event_time, name_of, pods_of, warnings_about
 from finetune.snapshot import Snapshot
+from finetune.summary import needs_a_person, unseen
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
+from finetune_api.status import Condition
 from finetune_api.values import format_time
 
-_TROUBLED: Final = ("Pending", "Queued", "Preparing", "Failed")
-"""Phases in which a Warning may be what keeps the job from training."""
+_TROUBLED: Final = ("Pending", "Queued", "Preparing", "Suspended", "Failed")
+"""Phases in which something keeps the job from training."""
 _REASONS: Final = {str(each): each for each in Reason}
+_NEXT: Final = {
+    "Pending": "Nothing yet: it goes on by itself.",
+    "Queued": "Nothing: it begins when its turn comes.",
+    "Preparing": "Nothing yet: training begins once model and data are loaded and checked.",
+    "Running": "Nothing: it trains.",
+    "Suspended": "Let it go on with `finetune resume`.",
+    "Succeeded": "Nothing. `finetune download` fetches the model.",
+    "Failed": "Read the message and the log (`finetune logs`); `finetune rerun` tries it again.",
+}
+"""What to do in each phase, where the reason needs nothing in particular, or is one of the cluster's own."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +42,10 @@ class Explanation:
     message: str
     """What happened to this very job."""
     remedy: str
-    """What to do; "" where nothing is to do."""
+    """What to do; that nothing is to do, too."""
     since: datetime | None
     proof: str
-    """The Event, or the line of the log; "" where there is none."""
+    """The line of the log, the Event, or else the condition of the status that says so; "" where all is well."""
 
     def to_wire(self) -> JsonObject:
         """Return it as JSON."""
@@ -49,8 +61,10 @@ async def explain(api: Api, job: Snapshot) -> Explanation:
         phase=job.phase,
         reason=job.reason,
         meaning=known.meaning if known else "",
-        message=failure.message if failure else _message(job),
-        remedy=(failure and failure.hint) or (known.remedy if known else "") or _nothing_known(job),
+        message=(failure and failure.message)
+        or _message(job)
+        or (known.meaning if known else "its status has no message"),
+        remedy=(failure and failure.hint) or (known.remedy if known else "") or _next(job),
         since=_since(job),
         proof=await _proof(api, job),
     )
@@ -59,16 +73,16 @@ async def explain(api: Api, job: Snapshot) -> Explanation:
 def _message(job: Snapshot) -> str:
     if job.wants_new_run:
         return "spec.runToken asks for a new run, which has not begun"
-    return job.status.message or "no operator has written a status yet"
+    return job.status.message or unseen(job)
 
 
-def _nothing_known(job: Snapshot) -> str:
+def _next(job: Snapshot) -> str:
     if job.status.phase is None:
         return (
             "If this lasts longer than seconds, no operator serves the namespace: ask whoever runs the cluster, "
             "or look at its pods with `kubectl get pods -A -l app.kubernetes.io/name=finetune-operator`."
         )
-    return "Let it go on with `finetune resume`." if job.phase == "Suspended" else ""
+    return _NEXT[job.phase]
 
 
 def _since(job: Snapshot) -> datetime | None:
@@ -89,13 +103,22 @@ async def _proof(api: Api, job: Snapshot) -> str:
     failure = job.status.failure if job.phase == "Failed" else None
     if failure is not None and (lines := (failure.log_tail or "").strip().splitlines()):
         return f"last line of the log: {lines[-1]}"
-    if job.phase not in _TROUBLED:
+    if not needs_a_person(job) and job.phase not in _TROUBLED:
         return ""
     try:
         found = await warnings_about(api, job, await _pods(api, job))
     except NotAllowed:
         return "Events of the namespace are not for you to read (you need the right to list events)"
-    return f"Event of {format_time(event_time(found[0]))}: {event_line(found[0])}" if found else ""
+    if found:
+        return f"Event of {format_time(event_time(found[0]))}: {event_line(found[0])}"
+    return next((_condition_line(each) for each in job.status.conditions if each.type == "Ready"), "")
+
+
+def _condition_line(condition: Condition) -> str:
+    """Kubernetes forgets Events after an hour; what the operator saw stands in the status."""
+    since = format_time(condition.last_transition_time)
+    why = f"{condition.reason}: {condition.message}".rstrip(": ")
+    return f"condition {condition.type} is {condition.status} since {since}: {why}"
 
 
 async def _pods(api: Api, job: Snapshot) -> list[str]:

@@ -19,11 +19,9 @@ VALUES = (ROOT / "charts/finetune-operator/values.yaml").read_text()
 
 
 NOTHING_TO_DO = {
-    "Completed", "ContainerCreating", "Creating", "Disrupted", "EarlyStopping", "EmptyRows", "EndingFormerRun", "Evaluating",
-    "Exporting",
-    "Failed", "Failing", "Finished", "Finishing", "JobDeleted", "NewRun", "NothingWeighted", "Pending", "PodGone", "Preflight",
-    "PreflightPassed", "Preparing", "Queued", "Resuming", "Retrying", "Running", "Saving", "SchedulingGated", "Stopping",
-    "Succeeded", "Suspended", "Training", "Unknown", "WaitingForAdmission", "WaitingForPod", "WaitingForQuota", "Warning",
+    "Completed", "ContainerCreating", "Creating", "EarlyStopping", "EndingFormerRun", "Evaluating", "Exporting",
+    "Failing", "Finished", "Finishing", "NewRun", "Pending", "Preflight", "PreflightPassed", "Preparing", "Queued",
+    "Resuming", "Retrying", "Running", "Saving", "Stopping", "Succeeded", "Suspended", "Training",
 }  # fmt: skip
 """Where a job stands, and what happened to it from outside."""
 

@@ -1,0 +1,61 @@
+"""The card of a job: for every reason and in every phase it says what happened, what to do, and what proves it."""
+
+from typing import Any
+
+import pytest
+from tests.unit.finetune.api_server import FakeApi
+
+from finetune.async_client import AsyncClient
+from finetune.explanation import Explanation
+from finetune.summary import SHAPES
+from finetune_api.reasons import Reason
+
+pytestmark = pytest.mark.usefixtures("kubeconfig")
+TIME = "2026-11-28T10:00:00Z"
+OF_THE_CLUSTER = "NodeOnFire"
+"""A reason that some component gives, and that is not ours."""
+
+
+def ready(reason: str) -> dict[str, Any]:
+    return {"type": "Ready", "status": "False", "reason": reason, "lastTransitionTime": TIME}
+
+
+async def explained(api_server: FakeApi, reason: str, **status: Any) -> Explanation:
+    api_server.job("job", conditions=[ready(reason)], **status)
+    async with AsyncClient() as client:
+        return await (await client.get("job")).explain()
+
+
+@pytest.mark.parametrize("phase", SHAPES)
+async def test_no_reason_is_without_words_and_proof(api_server: FakeApi, phase: str) -> None:
+    for reason in (*Reason, OF_THE_CLUSTER):
+        failure = {"failure": {"reason": reason, "message": ""}} if phase == "Failed" else {}
+
+        card = await explained(api_server, reason, phase=phase, **failure)
+
+        assert (card.reason, bool(card.message), bool(card.remedy)) == (reason, True, True)
+        fine = phase == "Succeeded" or (phase == "Running" and reason != Reason.NOT_MOVING)
+        assert card.proof == ("" if fine else f"condition Ready is False since {TIME}: {reason}")
+
+
+async def test_what_stands_still_is_proved_by_the_condition_that_says_so(api_server: FakeApi) -> None:
+    condition = ready(Reason.NOT_MOVING) | {"message": "no step for 900 seconds"}
+    api_server.job("job", phase="Running", message="step 3; no step for 900 seconds", conditions=[condition])
+
+    async with AsyncClient() as client:
+        card = await (await client.get("job")).explain()
+
+    assert card.proof == f"condition Ready is False since {TIME}: NotMoving: no step for 900 seconds"
+    assert card.remedy == Reason.NOT_MOVING.remedy
+
+
+@pytest.mark.parametrize(
+    ("phase", "remedy"),
+    [("Suspended", "Let it go on with `finetune resume`."), ("Queued", "Nothing: it begins when its turn comes.")],
+)
+async def test_where_the_reason_needs_nothing_the_phase_says_what_is_next(
+    api_server: FakeApi, phase: str, remedy: str
+) -> None:
+    card = await explained(api_server, OF_THE_CLUSTER, phase=phase, message="as the operator says it")
+
+    assert (card.message, card.remedy) == ("as the operator says it", remedy)
