@@ -10,12 +10,14 @@ BENCH_PYTHON ?= $(BIN)/python
 SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=8 --dist=worksteal
 # MLflow's own server, whose packages are older than some of ours.
 MLFLOW_VENV ?= .venv-mlflow
+# trackio's server and dashboard, of which the trainer needs nothing.
+TRACKIO_VENV ?= .venv-trackio
 # bitsandbytes alone, beside the main environment.
 QLORA  := .qlora
 WANDB  := .wandb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-mlflow test-qlora test-wandb test-devcluster generate verify version lock lint format clean
+.PHONY: help demo bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-mlflow test-qlora test-trackio test-wandb test-devcluster generate verify version lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +37,11 @@ $(KERAS_VENV)/.installed: pyproject.toml locks/dev.lock
 $(MLFLOW_VENV)/.installed:
 	test -d $(MLFLOW_VENV) || $(PYTHON) -m venv $(MLFLOW_VENV)
 	$(MLFLOW_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'mlflow>=3.17,<4'
+	touch $@
+
+$(TRACKIO_VENV)/.installed:
+	test -d $(TRACKIO_VENV) || $(PYTHON) -m venv $(TRACKIO_VENV)
+	$(TRACKIO_VENV)/bin/python -m pip install --quiet --disable-pip-version-check 'trackio>=0.43,<0.44'
 	touch $@
 
 $(QLORA)/.installed: $(READY)
@@ -93,6 +100,9 @@ test-mlflow: $(READY) $(MLFLOW_VENV)/.installed  ## Run the tests of trackers ag
 
 test-qlora: $(QLORA)/.installed  ## Run the tests of adapters on quantized weights, with bitsandbytes on the CPU
 	PYTHONPATH=$(QLORA) $(BIN)/python -m pytest -m qlora tests/trainer
+
+test-trackio: $(READY) $(TRACKIO_VENV)/.installed  ## Run the tests of runs at trackio against its own server and dashboard, in an environment of its own
+	TRACKIO=$(abspath $(TRACKIO_VENV))/bin/trackio $(BIN)/python -m pytest -m '' tests/trainer/test_trackio.py
 
 test-wandb: $(WANDB)/.installed  ## Run the tests of runs in W&B's offline mode, with its own client
 	PYTHONPATH=$(abspath $(WANDB)) $(BIN)/python -m pytest -m wandb tests/trainer
@@ -153,4 +163,4 @@ format: $(READY)  ## Mend style where a machine can
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environment and what the demo made
-	rm -rf $(VENV) $(KERAS_VENV) $(MLFLOW_VENV) $(QLORA) $(WANDB) .demo $(foreach folder,. devcluster,$(addprefix $(folder)/,.mypy_cache .ruff_cache .pytest_cache .hypothesis))
+	rm -rf $(VENV) $(KERAS_VENV) $(MLFLOW_VENV) $(TRACKIO_VENV) $(QLORA) $(WANDB) .demo $(foreach folder,. devcluster,$(addprefix $(folder)/,.mypy_cache .ruff_cache .pytest_cache .hypothesis))

@@ -123,7 +123,7 @@ class Allow(ApiModel):
     outputs: Globs = ["*"]
     """output.uri. A job that names none is always allowed."""
     trackers: Globs = ["*"]
-    """tracking.mlflow.uri."""
+    """tracking.mlflow.uri and tracking.trackio.uri."""
     env: Globs = [
         "HF_TOKEN",
         "HF_HUB_OFFLINE",

@@ -250,6 +250,12 @@ PROFILE_RULES: Final[tuple[ProfileRule, ...]] = (
         lambda spec: [spec.tracking.mlflow.uri if spec.tracking and spec.tracking.mlflow else None],
         "[?object.spec.?tracking.?mlflow.?uri]",
     ),
+    allowed(
+        "trackers",
+        "spec.tracking.trackio.uri",
+        lambda spec: [spec.tracking.trackio.uri if spec.tracking and spec.tracking.trackio else None],
+        "[?object.spec.?tracking.?trackio.?uri]",
+    ),
     allowed("outputs", "spec.output.uri", lambda spec: [spec.output.uri], "[?object.spec.?output.?uri]"),
     allowed(
         "tolerations",

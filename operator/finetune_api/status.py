@@ -256,7 +256,7 @@ class TrackedRun(LenientModel):
     """The run at one tracker."""
 
     tracker: Word
-    """mlflow, tensorboard or wandb."""
+    """mlflow, tensorboard, wandb or trackio."""
     url: Uri | None = None
     """Where the run is: a page of the tracker, or a folder of the output. Absent until it is known."""
     message: Annotated[str, Field(max_length=256), Printable()] | None = None

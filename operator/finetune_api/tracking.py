@@ -23,7 +23,7 @@ Title: TypeAlias = Annotated[str, Field(min_length=1, max_length=128), Pattern(r
 
 
 class TrackingSecretReference(LocalReference):
-    """A Secret in the job's namespace. Its keys: MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME with MLFLOW_TRACKING_PASSWORD."""
+    """A Secret in the job's namespace. Its keys: for mlflow MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME with MLFLOW_TRACKING_PASSWORD; for trackio TRACKIO_WRITE_TOKEN of a server, or HF_TOKEN of a Space."""
 
 
 class Mlflow(ApiModel):
@@ -58,15 +58,24 @@ class Wandb(ApiModel):
     """User or team that the project is of; `wandb sync` takes the default one of its user if none is named."""
 
 
+class Trackio(ApiModel):
+    """A run of trackio: at a server, or as records in the folder `trackio/` of the output, which `trackio show` takes in when TRACKIO_DIR is that folder. Attempts that resume go on in that run."""
+
+    uri: TrackerUrl | None = None
+    """URL of a server of trackio's own, or of a Space: https://user-name.hf.space. If left out, nothing is sent."""
+    project: Annotated[str, Field(min_length=1, max_length=128), Pattern(r"^[A-Za-z0-9_-]+$")] = "finetune"
+    """Name of the project that the run is in."""
+
+
 _ONE: Rule["Tracking"] = Rule(
-    cel="has(self.mlflow) || has(self.tensorboard) || has(self.wandb)",
-    holds=lambda self: self.mlflow is not None or self.tensorboard is not None or self.wandb is not None,
-    message="needs a tracker: mlflow, tensorboard or wandb",
+    cel="has(self.mlflow) || has(self.tensorboard) || has(self.wandb) || has(self.trackio)",
+    holds=lambda self: any(each is not None for each in (self.mlflow, self.tensorboard, self.wandb, self.trackio)),
+    message="needs a tracker: mlflow, tensorboard, wandb or trackio",
 )
 _SECRET: Rule["Tracking"] = Rule(
-    cel="!has(self.secretRef) || has(self.mlflow)",
-    holds=lambda self: self.secret_ref is None or self.mlflow is not None,
-    message="secretRef is for mlflow: tensorboard and wandb write to the job's own output",
+    cel="!has(self.secretRef) || has(self.mlflow) || (has(self.trackio) && has(self.trackio.uri))",
+    holds=lambda self: self.secret_ref is None or bool(tracker_urls(self)),
+    message="secretRef is for mlflow and for trackio.uri: all others write to the job's own output",
     field=".secretRef",
 )
 
@@ -79,10 +88,12 @@ class Tracking(ApiModel):
     mlflow: Mlflow | None = None
     tensorboard: TensorBoard | None = None
     wandb: Wandb | None = None
+    trackio: Trackio | None = None
     secret_ref: TrackingSecretReference | None = None
     """Credentials of the trackers."""
 
 
 def tracker_urls(tracking: Tracking | None) -> tuple[str, ...]:
     """Return the URLs of the servers that get metrics."""
-    return (tracking.mlflow.uri.rstrip("/"),) if tracking and tracking.mlflow else ()
+    servers = (tracking.mlflow, tracking.trackio) if tracking else ()
+    return tuple(server.uri.rstrip("/") for server in servers if server and server.uri)

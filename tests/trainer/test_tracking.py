@@ -20,7 +20,8 @@ from tests.trainer.tiny import Settings, Train
 from finetune_api.report import ENV_SECRETS, ExitCode
 from finetune_api.status import TrackedRun
 from finetune_trainer.progress.recorder import Recorder
-from finetune_trainer.tracking import feed, mlflow, registry, tracking
+from finetune_trainer.tracking import feed, registry, tracking
+from finetune_trainer.tracking import server as tracking_server
 
 OWN = os.environ.get(ENV_PROGRAM)
 needs_fake = pytest.mark.skipif(bool(OWN), reason="asks for what a server of MLflow's own does not do")
@@ -156,7 +157,7 @@ def test_a_server_that_is_down_to_the_end_costs_nothing_and_the_same_command_sen
 def test_the_training_does_not_wait_for_a_server_that_never_answers(
     tracked: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlflow, "_TIMEOUTS", (None, None))  # whoever waited for it would wait for ever
+    monkeypatch.setattr(tracking_server, "TIMEOUTS", (None, None))  # whoever waited for it would wait for ever
     monkeypatch.setitem(tracking.LAST_SECONDS, "finished", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as hole:
         tracked["tracking"]["mlflow"]["uri"] = f"http://127.0.0.1:{hole.getsockname()[1]}"

@@ -12,8 +12,8 @@ from finetune_operator.job.observation import Observation, PodState
 # Neither `..`, nor an escape for one, nor a query: names as the trainer and Hugging Face give them.
 _BELOW = re.compile(r"(/[A-Za-z0-9_][A-Za-z0-9._=+-]*)*")
 
-# As trackers write the pages of runs: those of MLflow begin with #.
-_PAGE = re.compile(r"(/#)?(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+# As trackers write the pages of runs: those of MLflow begin with #, those of trackio name a project.
+_PAGE = re.compile(r"(/#)?(/[A-Za-z0-9_][A-Za-z0-9._-]*)*|/\?project=[A-Za-z0-9_-]+")
 
 _State = TypeVar("_State", bound=TrainerState)
 

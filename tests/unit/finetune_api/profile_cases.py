@@ -123,6 +123,13 @@ CASES: Final = [
         "spec.tracking.mlflow.uri https://m.example is not allowed; allow.trackers has https://*.corp.example",
         _allow(trackers=["https://*.corp.example"]),
     ),
+    Case("trackers", {"tracking": {"trackio": {}}}, None, _allow(trackers=[])),
+    Case(
+        "trackers",
+        {"tracking": {"trackio": {"uri": "https://t.example"}}},
+        "spec.tracking.trackio.uri https://t.example is not allowed; allow.trackers has https://*.corp.example",
+        _allow(trackers=["https://*.corp.example"]),
+    ),
     Case(
         "secrets imagePullSecrets",
         _pod(imagePullSecrets=[{"name": "finetune-pull"}, {"name": "db"}]),

@@ -170,6 +170,15 @@ WRONG: Final = (
     ),
     WrongSpec({"tracking": {}}, "needs a tracker", {"tracking": {"tensorboard": {}}}),
     WrongSpec({"tracking": {}}, "needs a tracker", {"tracking": {"wandb": {}}}),
+    WrongSpec({"tracking": {}}, "needs a tracker", {"tracking": {"trackio": {}}}),
+    WrongSpec(
+        {"tracking": {"trackio": {"uri": "trackio:7860"}}}, _TRACKER, {"tracking": {"trackio": {"uri": "http://t:7860"}}}
+    ),
+    WrongSpec(
+        {"tracking": {"trackio": {}, "secretRef": {"name": "s"}}},
+        "secretRef is for mlflow",
+        {"tracking": {"trackio": {"uri": "https://t"}, "secretRef": {"name": "s"}}},
+    ),
     *(
         WrongSpec({"tracking": {"wandb": {field: name}}}, _WANDB_NAME, {"tracking": {"wandb": {field: "a-b_c.1 d"}}})
         for field in ("project", "entity")

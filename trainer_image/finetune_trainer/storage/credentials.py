@@ -36,7 +36,10 @@ _KEYS: dict[str, tuple[str, ...]] = {
     ),
     "hf": ("HF_TOKEN",),
 }
-_TRACKER_KEYS = ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+_TRACKER_KEYS = {
+    "mlflow": ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    "trackio": ("TRACKIO_WRITE_TOKEN", "HF_TOKEN"),
+}
 _NOT_SECRET = ("AWS_REGION", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT", "MLFLOW_TRACKING_USERNAME")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 _SECRET_NAME = re.compile(
@@ -122,19 +125,20 @@ def hub_token(role: Role) -> str | None:
     return _read(role, _KEYS["hf"]).get("HF_TOKEN")
 
 
-def tracker_credentials() -> dict[str, str]:
-    """Return the credentials of trackers by their names, read again each time; outside a cluster those of the environment.
+def tracker_credentials(*trackers: str) -> dict[str, str]:
+    """Return the credentials of some trackers by their names, read again each time; outside a cluster those of the environment.
 
     Raises:
         TrainerError: BAD_CONFIGURATION when the Secret has none of them, or a name without its password.
     """
+    keys = [key for tracker in trackers for key in _TRACKER_KEYS.get(tracker, ())]
     if not has_secret("tracking"):
-        return {name: os.environ[name] for name in _TRACKER_KEYS if os.environ.get(name)}
-    values = _read("tracking", _TRACKER_KEYS)
-    if not values:
+        return {name: os.environ[name] for name in keys if os.environ.get(name)}
+    values = _read("tracking", keys)
+    if keys and not values:
         raise bad_configuration(
-            f"the Secret of tracking.secretRef has no key for a tracker, such as {_TRACKER_KEYS[0]}",
-            f"its keys may be {listed(_TRACKER_KEYS)}",
+            f"the Secret of tracking.secretRef has no key for a tracker, such as {keys[0]}",
+            f"its keys may be {listed(keys)}",
             Reason.SECRET_INCOMPLETE,
         )
     _check_complete(values, "tracking", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")

@@ -8,6 +8,7 @@ Below `output.uri`:
     tracking.json               by which trackers know the run
     tensorboard/                event files, with tracking.tensorboard
     wandb/                      a run in W&B's offline mode, with tracking.wandb
+    trackio/                    records that a dashboard of trackio takes in, with tracking.trackio without a server
     logs/                       the log of each attempt, named by when and where it began
     checkpoints/step-000125/    a checkpoint; its manifest.json is written last
     model/                      the exported model (on the Hub at the top of the repository)
@@ -22,6 +23,7 @@ HISTORY = "history.jsonl"
 TRACKING = "tracking.json"
 TENSORBOARD = "tensorboard"
 WANDB = "wandb"
+TRACKIO = "trackio"
 LOGS = "logs"
 MAX_LOGS = 20
 """So many are kept, by their names the newest."""

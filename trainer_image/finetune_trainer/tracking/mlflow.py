@@ -4,10 +4,12 @@ MLflow's own client is left out: it brings a web framework, two SDKs of clouds a
 older versions, and would hide which points have arrived. Seven requests do.
 """
 
+import base64
 import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -17,16 +19,14 @@ from finetune_api.tracking import Mlflow, Tracking
 from finetune_trainer.progress.history import Measured, Sent
 from finetune_trainer.storage.credentials import tracker_credentials
 from finetune_trainer.storage.output import Output
+from finetune_trainer.tracking.server import Json, Refused, Server
 from finetune_trainer.tracking.tracker import Description, Outcome, TrackerFailure
 
-_TIMEOUTS: Final = (5.0, 20.0)
-"""Seconds to connect, and between two parts of an answer."""
 _MOST_METRICS, _MOST_PARAMETERS, _LONGEST_PARAMETER, _LONGEST_TAG = 1000, 100, 500, 5000
 """Of one request, and characters of a value; MLflow refuses more."""
 _RUN_TAG: Final = "finetune.run"
 _STATUS: Final[Mapping[Outcome, str]] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "SCHEDULED"}
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_./ -]")
-Json = dict[str, Any]
 
 
 class MlflowTracker:
@@ -36,19 +36,18 @@ class MlflowTracker:
 
     def __init__(self, settings: Mlflow, run: Description, credentials: Callable[[], Mapping[str, str]]) -> None:
         """`credentials` returns MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or none, as of now."""
-        self._uri = settings.uri.rstrip("/")
+        self._server = Server(settings.uri, "MLflow")
         self._experiment = settings.experiment
         self._run = run
         self._credentials = credentials
-        self._session = requests.Session()
         self._ids: tuple[str, str] | None = None
 
     @property
     def url(self) -> str | None:
-        return f"{self._uri}/#/experiments/{self._ids[0]}/runs/{self._ids[1]}" if self._ids else None
+        return f"{self._server.uri}/#/experiments/{self._ids[0]}/runs/{self._ids[1]}" if self._ids else None
 
     def open(self) -> Sent:
-        self._session.auth = _authorize(self._credentials())
+        self._server.headers = _authorize(self._credentials())
         experiment = self._find_experiment()
         run = self._find_run(experiment) or self._create_run(experiment)
         self._ids = experiment, run["info"]["run_id"]
@@ -122,32 +121,20 @@ class MlflowTracker:
         self._ask("POST", "runs/update", run_id=self._ids and self._ids[1], status=status, **more)
 
     def _ask(self, method: str, what: str, **fields: Any) -> Json:
-        url, asks = f"{self._uri}/api/2.0/mlflow/{what}", method == "GET"
-        try:
-            answer = self._session.request(
-                method,
-                url,
-                params=fields if asks else None,
-                json=None if asks else fields,
-                timeout=_TIMEOUTS,
-                allow_redirects=False,
-            )
-            if answer.status_code == requests.codes.ok:
-                return dict(answer.json())
-        except requests.JSONDecodeError as error:
-            raise TrackerFailure(f"{self._uri} is no MLflow server: its answer is not JSON") from error
-        except requests.Timeout as error:
-            raise TrackerFailure(f"{self._uri} does not answer in time") from error
-        except requests.RequestException as error:
-            raise TrackerFailure(f"{self._uri} cannot be reached ({type(error).__name__})") from error
-        raise _Answered(self._uri, what, answer)
+        sent = {"params": fields} if method == "GET" else {"json": fields}
+        answer = self._server.ask(method, f"api/2.0/mlflow/{what}", **sent)
+        if answer.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
+            raise Refused(self._server.uri, answer.status_code)
+        if answer.status_code != requests.codes.ok:
+            raise _Answered(self._server.uri, what, answer)
+        return self._server.read(answer)
 
 
 def make(settings: Tracking, output: Output, run: Description) -> MlflowTracker:
     """Return the run at the server that the settings name."""
     if settings.mlflow is None:
         raise ValueError("tracking.mlflow is not set")
-    return MlflowTracker(settings.mlflow, run, tracker_credentials)
+    return MlflowTracker(settings.mlflow, run, partial(tracker_credentials, "mlflow"))
 
 
 class _Answered(TrackerFailure):
@@ -155,10 +142,7 @@ class _Answered(TrackerFailure):
 
     def __init__(self, uri: str, what: str, answer: requests.Response) -> None:
         self.code = _error_code(answer)
-        problem = f"answers {what} with {answer.status_code} {self.code}".rstrip()
-        if answer.status_code in (requests.codes.unauthorized, requests.codes.forbidden):
-            problem = f"refuses the credentials ({answer.status_code}): check the Secret of tracking.secretRef"
-        super().__init__(f"{uri} {problem}")
+        super().__init__(f"{uri} answers {what} with {answer.status_code} {self.code}".rstrip())
 
 
 def _error_code(answer: requests.Response) -> str:
@@ -169,24 +153,12 @@ def _error_code(answer: requests.Response) -> str:
     return re.sub("[^A-Z_]", "", str(code))[:64]
 
 
-class _Credentials(requests.auth.AuthBase):
-    """Even with none: requests would take those of a netrc file."""
-
-    def __init__(self, header: str | None) -> None:
-        self._header = header
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._header:
-            request.headers["Authorization"] = self._header
-        return request
-
-
-def _authorize(credentials: Mapping[str, str]) -> requests.auth.AuthBase:
+def _authorize(credentials: Mapping[str, str]) -> dict[str, str]:
     name, password = (credentials.get(f"MLFLOW_TRACKING_{key}") for key in ("USERNAME", "PASSWORD"))
     if name and password:
-        return requests.auth.HTTPBasicAuth(name.encode(), password.encode())
+        return {"Authorization": f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"}
     token = credentials.get("MLFLOW_TRACKING_TOKEN")
-    return _Credentials(f"Bearer {token}" if token else None)
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _metrics(point: Measured) -> list[Json]:

@@ -11,7 +11,7 @@ from finetune_trainer.storage.credentials import tracker_credentials
 from finetune_trainer.storage.output import Output
 from finetune_trainer.tracking.tracker import Description, Tracker
 
-PACKAGES: Final = {"mlflow": "requests", "tensorboard": "tensorboardX", "wandb": "wandb"}
+PACKAGES: Final = {"mlflow": "requests", "tensorboard": "tensorboardX", "wandb": "wandb", "trackio": "requests"}
 """What each tracker imports."""
 _IMAGE: Final = "use the trainer's own image"
 _IMAGES: Final = {"wandb": "build the trainer's image with EXTRAS=trainer,wandb"}
@@ -33,7 +33,7 @@ def check_trackers(settings: Settings | None) -> None:
                 f"{_IMAGES.get(name, _IMAGE)}, install {package} in yours, or leave tracking.{name} out",
                 Reason.TRACKER_NOT_INSTALLED,
             )
-    tracker_credentials()
+    tracker_credentials(*named(settings))
 
 
 def make_trackers(settings: Settings, output: Output, run: Description) -> list[Tracker]:

@@ -104,10 +104,14 @@ def test_a_final_report_is_held_to_the_same() -> None:
 
 
 _MLFLOW = "https://mlflow.corp/base"
-_PLACES = Places(CLAIM, (_MLFLOW,))
+_TRACKIO = "https://team-a-runs.hf.space"
+_PLACES = Places(CLAIM, (_MLFLOW, _TRACKIO))
 
 
-@pytest.mark.parametrize("url", [None, f"{_MLFLOW}/#/experiments/1/runs/0f9b", f"{CLAIM}/tensorboard"])
+@pytest.mark.parametrize(
+    "url",
+    [None, f"{_MLFLOW}/#/experiments/1/runs/0f9b", f"{_TRACKIO}/?project=reviews", f"{CLAIM}/tensorboard"],
+)
 def test_a_run_is_tracked_where_the_job_says(url: str | None) -> None:
     assert _PLACES.has(TrackedRun(tracker="mlflow", url=url))
 
@@ -122,6 +126,8 @@ def test_a_run_is_tracked_where_the_job_says(url: str | None) -> None:
         f"{_MLFLOW}/#/%2e%2e/x",
         f"{_MLFLOW}/?next=https://attacker",
         f"{_MLFLOW}/@attacker",
+        f"{_TRACKIO}/?project=a&next=https://attacker",
+        f"{_TRACKIO}/x?project=a",
         *OUTSIDE[:-2],
     ],
 )
