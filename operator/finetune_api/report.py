@@ -10,6 +10,7 @@ from pydantic import Field
 
 from finetune_api.base import JsonObject, LenientModel
 from finetune_api.curves import Curves
+from finetune_api.preflight import Preflight
 from finetune_api.printable import Printable
 from finetune_api.status import (
     MAX_ADJUSTMENTS,
@@ -25,7 +26,6 @@ from finetune_api.status import (
     Failure,
     Metrics,
     MetricValue,
-    Preflight,
     Progress,
     Provenance,
     RunWarning,

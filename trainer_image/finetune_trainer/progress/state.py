@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from finetune_api.curves import Curves
+from finetune_api.preflight import Preflight
 from finetune_api.reasons import Reason
 from finetune_api.report import FinalReport, Report, Stage, TrainerState
 from finetune_api.status import (
@@ -19,7 +20,6 @@ from finetune_api.status import (
     ExportedModel,
     Failure,
     MetricValue,
-    Preflight,
     Progress,
     Provenance,
     RunWarning,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from finetune_api.status import MAX_CLASSES, ClassRows, MemoryEstimate, Preflight, TokenLengths
+from finetune_api.preflight import MAX_CLASSES, ClassRows, MemoryEstimate, Preflight, TokenLengths
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.progress.state import format_number
 from finetune_trainer.run.memory_estimate import Memory

@@ -10,14 +10,13 @@ from devcluster.apiserver.errors import (
     already_exists,
     bad_request,
     conflict,
-    forbidden,
     forbidden_field,
     invalid,
     invalid_value,
     not_found,
     required,
 )
-from devcluster.apiserver.kinds import admission_policies, builtin, crds
+from devcluster.apiserver.kinds import builtin, crds
 from devcluster.apiserver.kinds.admission_policies import Admission
 from devcluster.apiserver.kinds.versions import served, stored
 from devcluster.apiserver.objects import Object, clone, generated_name, is_deleting, timestamp
@@ -26,6 +25,7 @@ from devcluster.apiserver.schemas.structural import prune
 from devcluster.apiserver.store import Key, Store
 from devcluster.apiserver.targets import Target
 from devcluster.apiserver.writes import checks
+from devcluster.apiserver.writes.admission import NAMESPACES, AdmissionChecks
 from devcluster.apiserver.writes.apply import Manager, apply, record_update
 from devcluster.apiserver.writes.deletion import (
     CLEANUP,
@@ -36,7 +36,6 @@ from devcluster.apiserver.writes.deletion import (
 )
 from devcluster.apiserver.writes.fieldsets import Path
 
-NAMESPACES = "/namespaces"
 DEFINITIONS = f"{crds.GROUP}/{crds.PLURAL}"
 _MAX_OBJECT_BYTES, _MAX_MESSAGE_BYTES = 3 * 512 * 1024, 2 * 1024**2
 _SERVERS_OWN = (
@@ -75,11 +74,12 @@ class Writer:
 
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store, self._registry = store, registry
+        self._admission = AdmissionChecks(store, registry)
 
     def create(self, target: Target, body: Object, options: WriteOptions) -> Written:
         resource = target.resource
         checks.check_type(target, body)
-        self._check_namespace(target, body["metadata"])
+        self._admission.check_namespace(target, body["metadata"])
         checks.check_decodable(resource, body)
         warnings = checks.drop_unknown(resource, body, options.field_validation)
         return Written(self._insert(target, body, options), created=True, warnings=tuple(warnings))
@@ -126,7 +126,7 @@ class Writer:
         if kept is None and target.subresource:
             raise not_found(resource.plural, resource.group, target.name)
         if kept is None:
-            self._check_namespace(target, config["metadata"])
+            self._admission.check_namespace(target, config["metadata"])
         live = served(resource, kept) if kept is not None else _empty_object(config)
         merged = apply(
             live,
@@ -144,7 +144,7 @@ class Writer:
         """Delete an object, or begin its deletion; return (the object, whether it was removed)."""
         resource, live = target.resource, self._live(target)
         check_preconditions(resource, live, options)
-        self._check_policies(Admission(resource, target.subresource, None, live, options.user))
+        self._admission.check_policies(Admission(resource, target.subresource, None, live, options.user))
         return self._delete(target, live, options)
 
     def _delete(self, target: Target, live: Object, options: DeleteOptions) -> tuple[Object, bool]:
@@ -186,9 +186,9 @@ class Writer:
             meta["generation"] = 1
         checks.fill_defaults(resource, obj)
         if resource.kind == "Pod" and not resource.group:
-            self._check_references(obj)
+            self._admission.check_references(obj)
         checks.check_valid(resource, obj, None)
-        self._check_policies(Admission(resource, target.subresource, obj, None, options.user))
+        self._admission.check_policies(Admission(resource, target.subresource, obj, None, options.user))
         key = (meta.get("namespace") or "", meta["name"])
         if self._store.get(resource.storage_key, key) is not None:
             raise already_exists(resource.plural, resource.group, meta["name"])
@@ -209,7 +209,7 @@ class Writer:
         new = _with_protected_fields(target, live, new)
         checks.fill_defaults(resource, new)
         checks.check_valid(resource, new, live, status_only=target.subresource == "status")
-        self._check_policies(Admission(resource, target.subresource, new, live, options.user))
+        self._admission.check_policies(Admission(resource, target.subresource, new, live, options.user))
         if is_deleting(live):
             _check_finalizers(resource, live, new)
         if resource.has_generation and _generation_fields(resource, new) != _generation_fields(resource, live):
@@ -271,64 +271,6 @@ class Writer:
         if found is None:
             raise not_found(target.resource.plural, target.resource.group, target.name)
         return served(target.resource, found)
-
-    def _check_namespace(self, target: Target, meta: Object) -> None:
-        if not target.resource.namespaced:
-            return
-        namespace = self._store.get(NAMESPACES, ("", target.namespace))
-        if namespace is None:
-            raise not_found("namespaces", "", target.namespace)
-        if is_deleting(namespace):
-            name = meta.get("name") or meta.get("generateName") or ""
-            why = f"unable to create new content in namespace {target.namespace} because it is being terminated"
-            error = forbidden(target.resource.plural, target.resource.group, name, why)
-            message = f"namespace {target.namespace} is being terminated"
-            cause = {"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}
-            error.details = {**(error.details or {}), "causes": [cause]}
-            raise error
-
-    def _check_references(self, pod: Object) -> None:
-        """Raise ApiError 403 if the service account or priority class of a new pod does not exist."""
-        meta, spec = pod["metadata"], pod.get("spec") or {}
-        namespace, name = meta["namespace"], meta.get("name") or meta.get("generateName") or ""
-        account = spec.get("serviceAccountName") or "default"
-        if self._store.get("/serviceaccounts", (namespace, account)) is None:
-            why = f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found'
-            raise forbidden("pods", "", name, why)
-        priority = spec.get("priorityClassName")
-        if priority and not priority.startswith("system-"):
-            found = self._store.get("scheduling.k8s.io/priorityclasses", ("", priority))
-            if found is None:
-                raise forbidden("pods", "", name, f"no PriorityClass with name {priority} was found")
-            spec["priority"] = found.get("value", 0)
-
-    def _check_policies(self, admission: Admission) -> None:
-        """Raise ApiError if a ValidatingAdmissionPolicy with a binding denies the write."""
-        if admission.resource.group == admission_policies.GROUP:
-            return
-        namespace = self._store.get(NAMESPACES, ("", admission.metadata.get("namespace") or ""))
-        for binding in self._store.objects(admission_policies.BINDINGS):
-            policy = self._store.get(admission_policies.POLICIES, ("", binding["spec"]["policyName"]))
-            if policy is None:
-                continue
-            parameters = self._parameters(policy["spec"].get("paramKind"), namespace)
-            if error := admission_policies.denial(policy, binding, admission, namespace, parameters):
-                raise error
-
-    def _parameters(self, kind: Object | None, namespace: Object | None) -> list[Object | None]:
-        """Return the objects that a policy takes as its parameter, one after the other; None if it takes none.
-
-        Those of a namespaced kind are in the namespace of the object that is written.
-        """
-        if kind is None:
-            return [None]
-        wanted, here = (kind["apiVersion"], kind["kind"]), namespace["metadata"]["name"] if namespace else ""
-        return [
-            served(resource, obj)
-            for resource in self._registry
-            if (resource.api_version, resource.kind) == wanted
-            for obj in self._store.objects(resource.storage_key, here if resource.namespaced else "")
-        ]
 
     def _check_unchanged(self, target: Target, live: Object, new: Object) -> None:
         """Raise ApiError 409 if the client's object is not the one that is stored."""
