@@ -270,13 +270,17 @@ class Informer:
             self._undecided.drop((str(metadata.get("namespace")), str(metadata.get("name"))))
         if raw is None:
             self._let_go(event["object"]["metadata"])
-        elif event["type"] in ("ADDED", "MODIFIED"):
-            known = self._objects.get(_key(raw))
+            return
+        known = self._objects.get(_key(raw))
+        if known is not None and version_of(raw) < version_of(known):
+            # The last pages of a list may show what came after the version from which it is watched.
+            return
+        if event["type"] != "DELETED":
             self._store(raw)
             # A Job's controller writes much that nobody here reads.
             if known is None or _content(known) != _content(raw):
                 self._tell(raw)
-        elif _key(raw) in self._objects:
+        elif known is not None:
             self._drop(_key(raw))
             if self._keep_deleted(unpack(raw)):
                 self._deleted[_key(raw)] = raw
@@ -327,7 +331,9 @@ class Informer:
         listed = {_key(raw): raw for raw in items}
         for key in self._objects.keys() - listed.keys():
             if _is_in(key, namespace):
-                self._tell(self._drop(key))
+                gone = self._drop(key)
+                self._tombstones.add(gone["metadata"]["uid"])
+                self._tell(gone)
         for number, (key, raw) in enumerate(listed.items()):
             known = self._objects.get(key)
             if known is None or known["metadata"]["resourceVersion"] != raw["metadata"]["resourceVersion"]:

@@ -11,7 +11,7 @@ from tests.unit.finetune_operator.samples import finetunejob, merged
 
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.kube.client import FINETUNEJOBS, JOBS, Kube
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, Kube, Page
 from finetune_operator.kube.informer import Informer
 
 REST = {"kind": "Status", "code": 410, "reason": "Expired", "metadata": {"continue": "the rest as it is now"}}
@@ -92,6 +92,36 @@ async def test_children_are_compared_to_the_end_of_such_a_list() -> None:
     await informer._compare(None)
 
     assert [name for name in "abxyz" if informer.get("team-a", name)] == ["a", "b", "y", "z"]
+
+
+async def test_what_the_end_of_such_a_list_shows_is_not_taken_back_by_the_watch_that_goes_on_from_its_begin() -> None:
+    informer = Informer(kube(Client(FORGOTTEN)), JOBS, label=None, on_change=lambda _: None, resync_seconds=3600)
+    await informer._list(None)
+    former = merged(an_object("y", 56), {"metadata": {"uid": "the y before"}})
+
+    informer._take({"type": "MODIFIED", "object": an_object("y", 55)})
+    informer._take({"type": "DELETED", "object": former})
+    y = informer.get("team-a", "y")
+    informer._take({"type": "DELETED", "object": an_object("y", 71)})
+
+    assert y == an_object("y", 60)
+    assert [name for name in "byz" if informer.get("team-a", name)] == ["b", "z"]
+
+
+async def test_what_a_list_shows_to_be_gone_does_not_come_again_by_a_comparison_that_began_before() -> None:
+    informer = Informer(kube(Client({})), JOBS, label=None, on_change=lambda _: None, resync_seconds=3600)
+    informer._take({"type": "ADDED", "object": an_object("a", 4)})
+
+    async def pages(*_: Any, **__: Any) -> AsyncIterator[Page]:
+        yield Page([], "50")
+        await informer._replace([], None)
+        yield Page([informer._read(an_object("a", 4)) or {}], "50")
+
+    informer._kube.pages = pages  # type: ignore[method-assign]
+
+    await informer._compare(None)
+
+    assert informer.get("team-a", "a") is None
 
 
 @pytest.mark.parametrize(
