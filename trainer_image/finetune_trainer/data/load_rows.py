@@ -4,6 +4,7 @@ import datasets
 
 from finetune_api.sources import Columns
 from finetune_api.sources import Dataset as DatasetSettings
+from finetune_trainer.data.readers.bounds import memory_for
 from finetune_trainer.data.readers.errors import data_failures
 from finetune_trainer.data.readers.files import Found
 from finetune_trainer.data.readers.hub_rows import hub_files
@@ -38,9 +39,10 @@ def _load(settings: DatasetSettings, volumes: Volumes) -> Loaded:
     elif files := hub_files(settings, used):
         found, commit = files.found, files.commit
     else:
-        found = datasets.load_dataset(
-            hub_id(settings.source), name=settings.name, revision=settings.revision, token=hub_token("dataset")
-        )
+        with memory_for(settings.source):
+            found = datasets.load_dataset(
+                hub_id(settings.source), name=settings.name, revision=settings.revision, token=hub_token("dataset")
+            )
     if isinstance(found, Found):
         return Loaded(*kept_rows(found, texts), commit)
     return Loaded(datasets.DatasetDict({"train": found}) if isinstance(found, datasets.Dataset) else found)

@@ -6,6 +6,7 @@ is: 007 is text.
 
 import csv
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -18,8 +19,9 @@ from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
+from finetune_trainer.data.readers.bounds import MOST_CHARACTERS, check_columns, too_long
 from finetune_trainer.data.readers.csv_numbers import Numerals, drift, feature_of
-from finetune_trainer.data.readers.decoding import DataFile, text_of
+from finetune_trainer.data.readers.decoding import DataFile, lines_of, text_of
 from finetune_trainer.data.readers.tables import (
     CHARACTERS_AT_ONCE,
     ROWS_AT_ONCE,
@@ -113,7 +115,7 @@ def read_csv(files: Sequence[DataFile], texts: frozenset[str], separator: str | 
 
 def header_of(file: DataFile, text: TextIO) -> list[str]:
     """The names of the columns of a file with this text. Empty where there are none."""
-    rows = csv.reader(text, delimiter="\t" if file.suffix == ".tsv" else ",")
+    rows = csv.reader(lines_of(file, text), delimiter="\t" if file.suffix == ".tsv" else ",")
     return next((fields for fields in rows if fields), [])
 
 
@@ -147,21 +149,21 @@ def _scan(file: DataFile, separator: str, texts: frozenset[str]) -> _Scan:
 def _layout(file: DataFile, separator: str, quoted: bool) -> _Layout:
     with text_of(file) as text:
         try:
-            header = next((fields for fields in _reader(text, separator, quoted) if any(fields)), None)
+            header = next((fields for fields in _reader(_Lines(file, text), separator, quoted) if any(fields)), None)
         except csv.Error as error:
             raise _torn(file, 1, error) from error
     if header is None:
         raise data_error(
             Reason.DATASET_UNREADABLE, f"{file.name} cannot be read: it is empty", "its first line names the columns"
         )
+    check_columns(file.name, len(header))
     names: list[str] = []
+    seen: Counter[str] = Counter()
     for number, name in enumerate(header):
         own = name or f"Unnamed: {number}"
-        copies = sum(other == own for other in header[:number])
-        names.append(f"{own}.{copies}" if copies else own)
-    return _Layout(
-        file, separator, quoted, names, [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
-    )
+        names.append(f"{own}.{seen[own]}" if seen[own] else own)
+        seen[name] += 1
+    return _Layout(file, separator, quoted, names, [name for name, count in seen.items() if name and count > 1])
 
 
 def _reader(lines: Iterable[str], separator: str, quoted: bool) -> Any:
@@ -172,13 +174,18 @@ def _reader(lines: Iterable[str], separator: str, quoted: bool) -> Any:
 class _Lines:
     """The lines of a text, of which those of the present row are at hand."""
 
-    def __init__(self, text: TextIO) -> None:
-        self._text = text
+    def __init__(self, file: DataFile, text: TextIO) -> None:
+        self._file, self._text = file, text
         self.row: list[str] = []
         self.characters = 0
+        """Since it was set to 0."""
+        self._of_row = 0
 
     def __iter__(self) -> Iterator[str]:
-        for line in self._text:
+        for number, line in enumerate(lines_of(self._file, self._text), start=1):
+            self._of_row = (self._of_row if self.row else 0) + len(line)
+            if self._of_row > MOST_CHARACTERS:
+                raise too_long(self._file.name, number - len(self.row), "a row")
             self.row.append(line)
             self.characters += len(line)
             yield line
@@ -243,7 +250,7 @@ def _chunks(layout: _Layout, swallowed: _Swallowed | None = None) -> Iterator[_C
     """The rows after the header. `swallowed` is shown those of more than one line."""
     width = len(layout.names)
     with text_of(layout.file) as text:
-        lines = _Lines(text)
+        lines = _Lines(layout.file, text)
         reader = _reader(lines, layout.separator, layout.quoted)
         chunk, header, start = _Chunk([], []), True, 1
         try:

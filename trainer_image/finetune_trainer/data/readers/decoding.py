@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase, TextIOWrapper
 from pathlib import Path
-from typing import IO, TextIO, cast
+from typing import IO, Any, TextIO, cast
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
+from finetune_trainer.data.readers.bounds import MOST_CHARACTERS, Unpacked, too_long
 
 logger = logging.getLogger(__name__)
 
@@ -74,18 +75,32 @@ def text_of(file: DataFile) -> Iterator[TextIO]:
         ) from error
 
 
+def lines_of(file: DataFile, text: TextIO) -> Iterator[str]:
+    """Yield the lines of a file with this text, each with its end.
+
+    Raises:
+        TrainerError: DATA for a line that is longer than any row.
+    """
+    number = 1
+    while line := text.readline(MOST_CHARACTERS):
+        if len(line) == MOST_CHARACTERS and not line.endswith(("\n", "\r")):
+            raise too_long(file.name, number)
+        yield line
+        number += 1
+
+
 def _bytes_of(file: DataFile) -> IO[bytes]:
     with file.path.open("rb") as opened:
         head = opened.read(6)
     match next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None):
         case "gzip":
-            return cast("IO[bytes]", gzip.open(file.path))
+            return _unpacked(gzip.open(file.path), file)
         case "bz2":
-            return cast("IO[bytes]", bz2.open(file.path))
+            return _unpacked(bz2.open(file.path), file)
         case "xz":
-            return cast("IO[bytes]", lzma.open(file.path))
+            return _unpacked(lzma.open(file.path), file)
         case "zstd":
-            return cast("IO[bytes]", pa.input_stream(str(file.path), compression="zstd"))
+            return _unpacked(pa.input_stream(str(file.path), compression="zstd"), file)
         case _:
             if head.startswith(b"PK\x03\x04"):
                 raise data_error(
@@ -94,6 +109,10 @@ def _bytes_of(file: DataFile) -> IO[bytes]:
                     "unpack it, or export it as csv",
                 )
             return file.path.open("rb", buffering=0)
+
+
+def _unpacked(content: Any, file: DataFile) -> IO[bytes]:
+    return cast("IO[bytes]", Unpacked(content, file.name, file.path))
 
 
 def _encoding(file: DataFile, head: bytes) -> str:
@@ -124,11 +143,12 @@ def _not_utf8(file: DataFile, error: UnicodeDecodeError) -> TrainerError:
 
 def _broken_line(file: DataFile) -> int:
     """The first line that is not UTF-8, counted from 1."""
-    with _bytes_of(file) as lines:
-        number = 0
-        for number, line in enumerate(lines, start=1):
+    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    with _bytes_of(file) as content:
+        while chunk := content.read(1 << 20):
             try:
-                line.decode("utf-8")
-            except UnicodeDecodeError:
-                return number
-    return number
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                return line + error.object[: error.start].count(b"\n")
+            line += chunk.count(b"\n")
+    return line

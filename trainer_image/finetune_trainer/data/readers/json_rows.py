@@ -1,6 +1,7 @@
 """Rows of json and jsonl files: one object a line, or a list of them. Types are found over all rows, not over the first."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -12,7 +13,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import data_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.readers.decoding import DataFile, text_of
+from finetune_trainer.data.readers.bounds import MOST_OF_A_LIST, bomb, check_columns, most_bytes, too_long
+from finetune_trainer.data.readers.decoding import DataFile, lines_of, text_of
 from finetune_trainer.data.readers.json_types import Shape, feature_of, merged, shape_of, storage_type, stored
 from finetune_trainer.data.readers.tables import (
     CHARACTERS_AT_ONCE,
@@ -22,6 +24,7 @@ from finetune_trainer.data.readers.tables import (
     columns_that_differ,
 )
 
+_BYTES_OF_A_CELL = 8
 _KINDS = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
 
 
@@ -84,10 +87,17 @@ def keys_of(file: DataFile, text: TextIO) -> list[str]:
 
 
 def _scan(file: DataFile) -> _Scan:
-    scan = _Scan(file)
+    scan, cells, most = _Scan(file), 0, most_bytes([file.path])
     for rows in _chunks(file):
         scan.rows += len(rows)
-        for name in dict.fromkeys(chain.from_iterable(row.values for row in rows)):
+        names = dict.fromkeys(chain.from_iterable(row.values for row in rows))
+        check_columns(file.name, len(scan.shapes.keys() | names))
+        cells += len(rows) * len(names)
+        if cells * _BYTES_OF_A_CELL > most:
+            raise bomb(
+                file.name, "with a value in each row for each of the keys that only some rows have, it takes", most
+            )
+        for name in names:
             values = [row.values.get(name) for row in rows]
             shape = shape_of(values)
             scan.shapes[name] = merged(scan.shapes[name], shape) if name in scan.shapes else shape
@@ -132,10 +142,13 @@ def _some(rows: Iterator[_Row]) -> Iterator[_Row]:
 
 
 def _rows(file: DataFile, text: TextIO) -> Iterator[_Row]:
-    lines = ((number, line) for number, line in enumerate(text, start=1) if line.strip())
+    lines = ((number, line) for number, line in enumerate(lines_of(file, text), start=1) if line.strip())
     number, first = next(lines, (0, ""))
     if first.lstrip().startswith("[") or _is_part(first):
-        yield from _of_whole(file, number, first + text.read())
+        rest = text.read(MOST_OF_A_LIST)
+        if len(rest) == MOST_OF_A_LIST:
+            raise too_long(file.name, number, "a list of rows", MOST_OF_A_LIST)
+        yield from _of_whole(file, number, first + rest)
     elif first:
         second = next(lines, None)
         if second is None and (rows := _of_pandas(_parsed(file, number, first))):
@@ -229,8 +242,7 @@ def _parsed(file: DataFile, line: int, text: str) -> Any:
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Twice(next(name for name in names if names.count(name) > 1))
+        raise _Twice(next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1))
     return values
 
 

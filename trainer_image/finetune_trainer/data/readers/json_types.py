@@ -28,21 +28,26 @@ Shape: TypeAlias = str | ListOf | Struct
 
 _SCALARS = {bool: "bool", int: "int64", float: "float64", str: "string"}
 _LARGEST = 2**63
+_MOST_DEPTH = 16
+_MOST_KEYS = 1000
+"""What is nested deeper, and objects of more keys, are kept as JSON: Arrow and `datasets` take no types of any size."""
 
 
-def shape_of(values: Sequence[Any]) -> Shape:
-    """The shape of all the values; None fits each."""
+def shape_of(values: Sequence[Any], depth: int = 0) -> Shape:
+    """The shape of all the values; None fits each. `depth` is in how many lists and objects they are."""
     there = [value for value in values if value is not None]
     kinds = set(map(type, there))
     if not kinds:
         return "null"
+    if kinds <= {list, dict} and depth >= _MOST_DEPTH:
+        return "json"
     if kinds == {list}:
-        return ListOf(shape_of(list(chain.from_iterable(there))))
+        return ListOf(shape_of(list(chain.from_iterable(there)), depth + 1))
     if kinds == {dict}:
         keys = there[0].keys()
-        if not keys or any(value.keys() != keys for value in there):
+        if not 0 < len(keys) <= _MOST_KEYS or any(value.keys() != keys for value in there):
             return "json"
-        return Struct({key: shape_of([value[key] for value in there]) for key in keys})
+        return Struct({key: shape_of([value[key] for value in there], depth + 1) for key in keys})
     if kinds == {int} and not all(-_LARGEST <= value < _LARGEST for value in there):
         return "json"
     if kinds == {int, float}:

@@ -8,6 +8,7 @@ from finetune_api.reasons import Reason
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import data_error
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.data.readers.bounds import memory_for
 from finetune_trainer.data.readers.files import Found, check_saved_name, find_files, one_file
 from finetune_trainer.data.readers.row_cache import cache_folder
 from finetune_trainer.storage.download import find_source
@@ -36,8 +37,12 @@ def local_files(settings: DatasetSettings, volumes: Volumes, used: frozenset[str
         hint = missing_path_hint("dataset.source", settings.source)
         raise data_error(Reason.DATASET_NOT_FOUND, f"{settings.source}: there is nothing at {path}", hint)
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-        saved: Splits = datasets.load_from_disk(str(path))
-        each = saved.values() if isinstance(saved, datasets.DatasetDict) else [saved]
+        with memory_for(settings.source):
+            saved: Splits = datasets.load_from_disk(str(path))
+            each = saved.values() if isinstance(saved, datasets.DatasetDict) else [saved]
+            for split in each:
+                # Arrow's files are mapped as they are: lengths that lead out of them would end the process, or show its memory.
+                split.data.table.validate(full=True)
         check_saved_name(settings.source, settings.name, {split.info.config_name for split in each})
         return saved
     if path.is_file():
@@ -48,5 +53,6 @@ def local_files(settings: DatasetSettings, volumes: Volumes, used: frozenset[str
     folder = cache_folder(
         "folders", found.splits, settings.name, (path / "README.md").exists() and (path / "README.md").read_text()
     )
-    splits: Splits = datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder))
+    with memory_for(settings.source):
+        splits: Splits = datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder))
     return splits

@@ -1,5 +1,6 @@
 """Rows of parquet files, which know the types of their columns: those of all files of a split must agree."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import data_error
+from finetune_trainer.data.readers.bounds import check_columns
 from finetune_trainer.data.readers.decoding import DataFile
 from finetune_trainer.data.readers.tables import Doubt, SplitTables, columns_that_differ
 
@@ -98,7 +100,8 @@ def _schema(file: DataFile) -> Any:
         raise data_error(
             Reason.DATASET_UNREADABLE, f"{file.name} cannot be read: {why}", "check that it is what its name says"
         ) from error
-    twice = next((name for name in schema.names if schema.names.count(name) > 1), None)
+    check_columns(file.name, len(schema.names))
+    twice = next((name for name, count in Counter(schema.names).items() if count > 1), None)
     if twice is not None:
         raise data_error(
             Reason.DUPLICATE_COLUMN, f"{file.name} has the column '{twice}' twice", "give each column a name of its own"

@@ -21,6 +21,8 @@ from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.run_warnings import collected, warn
+from finetune_trainer.base.text import listed
+from finetune_trainer.data.readers.bounds import bomb, memory_for, most_bytes
 from finetune_trainer.data.readers.csv_rows import read_csv
 from finetune_trainer.data.readers.decoding import DataFile
 from finetune_trainer.data.readers.files import Found, reader_of
@@ -31,8 +33,10 @@ from finetune_trainer.storage.shared_cache import use
 
 logger = logging.getLogger(__name__)
 
-_READERS = 1
+_READERS = 2
 """Counts up when a file is read in another way than before."""
+_BYTES_OF_A_ROW = 8
+"""Of memory, for its place, also where it holds next to nothing."""
 _NOTES = "notes.json"
 
 Doubts = dict[str, dict[str, Doubt]]
@@ -113,8 +117,9 @@ def _read(found: Found, texts: frozenset[str], folder: Path) -> None:
             )
         )
         for split, files in found.splits.items():
-            tables = _tables(files, texts, found.separator)
-            count = _write(tables, partial / f"{split}.arrow")
+            with memory_for(listed(file.name for file in files)):
+                tables = _tables(files, texts, found.separator)
+                count = _write(tables, partial / f"{split}.arrow", files)
             logger.info("split '%s': %d rows of %d files", split, count, len(files))
             doubts[split] = {column: asdict(doubt) for column, doubt in tables.doubts.items()}
         (partial / _NOTES).write_text(json.dumps({"warnings": warnings, "doubts": doubts}))
@@ -132,14 +137,18 @@ def _tables(files: list[DataFile], texts: frozenset[str], separator: str | None)
             return read_parquet(files)
 
 
-def _write(tables: SplitTables, path: Path) -> int:
+def _write(tables: SplitTables, path: Path, files: list[DataFile]) -> int:
     """Write the rows, and return how many there are. No rows make no file."""
-    count = 0
+    count = written = 0
+    most = most_bytes(file.path for file in files)
     if tables.features:
         writer = ArrowWriter(features=tables.features, path=str(path))
         for table in tables.tables():
-            writer.write_table(table)
             count += len(table)
+            written += table.nbytes + len(table) * _BYTES_OF_A_ROW
+            if written > most:
+                raise bomb(listed(file.name for file in files), f"its first {count} rows take", most)
+            writer.write_table(table)
         writer.finalize()
     return count
 

@@ -41,10 +41,11 @@ class SplitTables:
 def columns_that_differ(columns: Mapping[str, Sequence[str]]) -> dict[str, Doubt]:
     """A doubt for each column that only some files have. `columns` are those of each file, by its name."""
     every = dict.fromkeys(column for there in columns.values() for column in there)
+    known = {file: set(there) for file, there in columns.items()}
     doubts = {}
     for column in every:
-        having = next(file for file, there in columns.items() if column in there)
-        lacking = next((file for file, there in columns.items() if column not in there), None)
+        having = next(file for file, there in known.items() if column in there)
+        lacking = next((file for file, there in known.items() if column not in there), None)
         if lacking is not None:
             doubts[column] = Doubt(
                 Reason.COLUMNS_DIFFER,
