@@ -87,10 +87,11 @@ test-integration: $(READY)  ## Run the integration tests of both suites on a rea
 	exit $$failed
 
 test-slow: $(READY)  ## Run the tests that `make test` leaves out because each takes ten seconds or more
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow $(TESTS)
 
 chaos: $(READY)  ## Kill the operator after each of its writes, and break its API in every way; KUBEBUILDER_ASSETS=FOLDER for a real control plane
-	$(BIN)/python -m pytest -m 'chaos or slow' tests/chaos tests/integration/test_two_operators.py $(TESTS)
+	$(BIN)/python -m pytest -m 'chaos or slow' tests/chaos tests/integration/test_two_operators.py \
+	    tests/unit/finetune_operator/reports/test_hostile_traffic.py $(TESTS)
 
 test-keras: $(KERAS_VENV)/.installed  ## Run the tests of the Keras engine, in an environment of their own
 	$(KERAS_VENV)/bin/python -m pytest -m keras tests/keras

@@ -12,7 +12,6 @@ from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
 from supply_chain.image import Image, Pinned
@@ -36,6 +35,8 @@ def sbom(image: Image, version: str, parts: Sequence[Pinned]) -> str:
 
 def check_schema(text: str) -> None:
     """Raise ValueError if a bill of materials does not fulfil CycloneDX' schema."""
+    from cyclonedx.validation.json import JsonStrictValidator  # a second of CPU, which other commands do without
+
     if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
         raise ValueError(str(error.data))
 

@@ -8,7 +8,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.unit.finetune.api_server import FTJ, FakeApi, Request
 from tests.unit.finetune.conftest import api_server, kubeconfig  # noqa: F401
 
@@ -66,12 +66,19 @@ def server(api_server: FakeApi, kubeconfig: Path) -> Iterator[Server]:  # noqa: 
     server.portal.close()
 
 
-@pytest.fixture
-def page(server: Server) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
     expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_context().new_page()
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    """In a browser that knows nothing of any page of before."""
+    with browser.new_context() as context:
+        page = context.new_page()
         page.goto(f"{server.address}/?token={TOKEN}")
         yield page
-        browser.close()

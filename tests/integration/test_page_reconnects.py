@@ -5,7 +5,7 @@ from threading import Event
 from typing import Any
 
 from playwright.sync_api import Page, Route, expect
-from tests.integration.page_in_memory import Server, api_server, in_chromium, kubeconfig, page, server  # noqa: F401
+from tests.integration.page_in_memory import Server, api_server, browser, in_chromium, kubeconfig, page, server  # noqa: F401
 from tests.unit.finetune.api_server import FTJ, Break, FakeApi, Request, status
 
 LOG = "/api/v1/namespaces/team-a/pods/stays-0/log"

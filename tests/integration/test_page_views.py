@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.integration.page_in_memory import Server, api_server, in_chromium, kubeconfig, page, server  # noqa: F401
+from tests.integration.page_in_memory import Server, api_server, browser, in_chromium, kubeconfig, page, server  # noqa: F401
 from tests.unit.finetune.api_server import FakeApi
 
 from finetune.summary import SHAPES

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import devcluster.testing.light_client  # noqa: F401 - before anything imports the client
 from devcluster import cluster as dev_cluster
 from devcluster import envtest
 from devcluster.cluster import Cluster, Options
