@@ -31,7 +31,7 @@ from finetune_operator.job.workload import InQueue
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
 from finetune_operator.kube.errors import api_message
 from finetune_operator.manifests import Manifests, build_children
-from finetune_operator.manifests.config_map import build_authority
+from finetune_operator.manifests.config_map import build_authority, digest_of, mounted_digest
 from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.run_secret import build_run_secret
@@ -246,28 +246,45 @@ class Children:
             return observed
         stuck = observed.stuck(now)
         if (stuck is not None and entry.restored != stuck) or entry.made is not None:
-            await self._restore(finetunejob, build_children(finetunejob, spec, pod_defaults), entry)
+            if not await self._restore(finetunejob, job, build_children(finetunejob, spec, pod_defaults), entry):
+                return observed
             entry.restored = stuck
         authority = CONFIG_MAPS, build_authority(finetunejob.namespace, pod_defaults.ca)
         await self._shared.ensure(finetunejob.namespace, [authority], anew=False)
         return replace(observed, job=await self._patch(finetunejob, job, self._own_jobs.adopt(patch, job, finetunejob)))
 
-    async def _restore(self, finetunejob: FineTuneJob, children: Manifests, entry: Entry) -> None:
+    async def _restore(self, finetunejob: FineTuneJob, job: JobState, children: Manifests, entry: Entry) -> bool:
         """Make ConfigMap, NetworkPolicies and Service again where they were deleted.
 
-        The claim too, once, where it was made long before the Job.
+        The claim too, once, where it was made long before the Job. Return False where the Job cannot go on with them, and is deleted:
+        another is made when it has gone, after its pods.
         """
         await self._shared.ensure(finetunejob.namespace, _shared(children), anew=True)
-        for kind, manifest in (
-            (CONFIG_MAPS, children.config_map),
-            (NETWORK_POLICIES, children.network_policy),
-            (SERVICES, children.service),
-        ):
+        if not await self._restore_config_map(finetunejob, job, children.config_map):
+            logger.info("%s: its ConfigMap is gone and was of another version: the Job is made anew", finetunejob.key)
+            await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid, after_children=True)
+            return False
+        for kind, manifest in ((NETWORK_POLICIES, children.network_policy), (SERVICES, children.service)):
             if manifest is not None:
                 await self._find_or_create(kind, manifest)
         if children.pvc is not None and _place(PVCS, children.pvc) in (entry.made or ()):
             await self._find_or_create(PVCS, children.pvc)
         entry.made = None
+        return True
+
+    async def _restore_config_map(self, finetunejob: FineTuneJob, job: JobState, config_map: JsonObject) -> bool:
+        """Have the ConfigMap there if it is the one that the Job's pods expect. One that is there is left as it is.
+
+        The Job may have been made by an operator of another version, of whose `run.yaml` only the digest is left: before another one is
+        made, which every pod would refuse, the Job goes.
+        """
+        if await self._kube.get(CONFIG_MAPS, finetunejob.namespace, config_map["metadata"]["name"]) is not None:
+            return True
+        live = await self._kube.get(JOBS, finetunejob.namespace, job.name)
+        if live is not None and mounted_digest(live) not in (None, digest_of(config_map)):
+            return False
+        await self._create(CONFIG_MAPS, config_map)
+        return True
 
     async def _find_or_create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
         # Asked for before: a quota that is used up refuses to create even what is there.

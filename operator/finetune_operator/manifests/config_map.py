@@ -8,10 +8,11 @@ import hashlib
 import json
 
 from finetune_api.base import JsonObject
+from finetune_api.report import ENV_CONFIG_DIGEST
 from finetune_api.run import JobReference, RunConfig
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import AUTHORITY
+from finetune_operator.job.names import AUTHORITY, CONTAINER
 from finetune_operator.manifests.metadata import shared_metadata
 
 RUN_FILE = "run.yaml"
@@ -42,6 +43,13 @@ def build_authority(namespace: str, ca: str) -> JsonObject:
 def digest_of(config_map: JsonObject) -> str:
     """Return `sha256:…` of the `run.yaml` in a ConfigMap, for the Job's template."""
     return "sha256:" + hashlib.sha256(config_map["data"][RUN_FILE].encode()).hexdigest()
+
+
+def mounted_digest(job: JsonObject) -> str | None:
+    """Return the digest of the `run.yaml` that a Job's pods expect, by the Job's template; None if it names none."""
+    pod = job["spec"].get("template", {}).get("spec", {})
+    trainer = next((each for each in pod.get("containers", ()) if each["name"] == CONTAINER), {})
+    return next((each.get("value") for each in trainer.get("env") or () if each["name"] == ENV_CONFIG_DIGEST), None)
 
 
 def run_config(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> RunConfig:

@@ -505,8 +505,7 @@ async def test_what_was_made_long_before_its_job_is_looked_up_once_the_job_is_th
     await world.reconcile()
 
     assert [each for each in first if "events" not in each and "finetunejobs" not in each] == [
-        "get configmaps",
-        "create configmaps",
+        *("get configmaps", "get jobs", "create configmaps"),
         "get persistentvolumeclaims",
         "create persistentvolumeclaims",
     ]
@@ -706,7 +705,13 @@ async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(worl
 
     assert [each for each in world.api.requests if "s of " not in each and " events" not in each] == [
         *("get configmaps", "create configmaps", "get networkpolicies", "create networkpolicies"),  # the namespace's
-        *("get configmaps", "create configmaps", "get networkpolicies", "create networkpolicies"),  # the job's
+        *(
+            "get configmaps",
+            "get jobs",
+            "create configmaps",
+            "get networkpolicies",
+            "create networkpolicies",
+        ),  # the job's
         *("get services", "create services"),
     ]
 
