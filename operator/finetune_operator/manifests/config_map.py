@@ -48,7 +48,7 @@ def digest_of(config_map: JsonObject) -> str:
 def mounted_digest(job: JsonObject) -> str | None:
     """Return the digest of the `run.yaml` that a Job's pods expect, by the Job's template; None if it names none."""
     pod = job["spec"].get("template", {}).get("spec", {})
-    trainer = next((each for each in pod.get("containers", ()) if each["name"] == CONTAINER), {})
+    trainer: JsonObject = next((each for each in pod.get("containers", ()) if each["name"] == CONTAINER), {})
     return next((each.get("value") for each in trainer.get("env") or () if each["name"] == ENV_CONFIG_DIGEST), None)
 
 

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import logging
 import re
 import ssl
+import traceback
 from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
@@ -16,10 +18,13 @@ from finetune_api.profile_rules import is_meant
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import CONFIG_MAPS, SECRETS, Kube
+from finetune_operator.kube.errors import API_FAILURES
 from finetune_operator.notify.event import CONTENT_TYPE, cloud_event, event_id, slack_message
 from finetune_operator.notify.post import Poster
 from finetune_operator.notify.signature import read_keys, signature_headers
 from finetune_operator.status.notices import Answer
+
+logger = logging.getLogger(__name__)
 
 
 class _NotSent(Exception):
@@ -35,14 +40,25 @@ class Notifier:
         self._now = now
 
     async def send(self, finetunejob: FineTuneJob, target: NotifyTarget) -> Answer:
-        """Make one attempt. Raises API_FAILURES."""
+        """Make one attempt. Raises API_FAILURES that may pass; whatever else it meets counts as an attempt, and is not tried for ever."""
         try:
-            secret = await self._secret(finetunejob.namespace)
-            url, body, headers = self._request(finetunejob, target, secret)
-            private = _private(finetunejob, target, url)
-            tls = await self._trusted(finetunejob)
+            return await self._send(finetunejob, target)
         except _NotSent as problem:
             return Answer(message=str(problem))
+        except Exception as error:
+            if isinstance(error, API_FAILURES) and not isinstance(error, ValueError):
+                raise
+            # Without its words, which may hold what the Secret does.
+            kind, place = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{place.name}, line {place.lineno}"
+            logger.error("%s: %s cannot be told: %s in %s", finetunejob.key, target.name, kind, where)
+            return Answer(message=f"the operator failed to send it ({kind}); its log says where")
+
+    async def _send(self, finetunejob: FineTuneJob, target: NotifyTarget) -> Answer:
+        secret = await self._secret(finetunejob.namespace)
+        url, body, headers = self._request(finetunejob, target, secret)
+        private = _private(finetunejob, target, url)
+        tls = await self._trusted(finetunejob)
         return await self._poster.post(url, body, headers, private=private, tls=tls)
 
     async def _secret(self, namespace: str) -> JsonObject:

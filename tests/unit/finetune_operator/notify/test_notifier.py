@@ -105,6 +105,34 @@ async def test_what_the_secret_lacks_is_told_by_its_key_and_nothing_is_sent(
     assert (answer, sent.requests) == (Answer(message=message), [])
 
 
+@pytest.mark.parametrize("error", [RuntimeError(SLACK), ValueError(SLACK)])
+async def test_what_nobody_foresaw_counts_as_an_attempt_and_shows_nothing_of_the_secret(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object, **__: object) -> Answer:
+        raise error
+
+    monkeypatch.setattr(Sent, "post", fail)
+
+    answer, _ = await attempt(CHAT)
+
+    kind = type(error).__name__
+    assert answer == Answer(message=f"the operator failed to send it ({kind}); its log says where")
+    assert [each.getMessage().partition(" in fail")[0] for each in caplog.records] == [
+        f"team-a/yelp: chat cannot be told: {kind}"
+    ]
+    assert SLACK not in caplog.text
+
+
+@pytest.mark.parametrize("error", [refusal(500, "etcd is away"), TimeoutError()])
+async def test_an_api_server_that_does_not_answer_costs_no_attempt(error: Exception) -> None:
+    api = FakeApi()
+    api.failures["get secrets"] = error  # type: ignore[assignment]
+
+    with pytest.raises(type(error)):
+        await attempt(CHAT, api=api)
+
+
 async def test_a_right_that_is_missing_is_told_by_the_value_that_gives_it() -> None:
     api = FakeApi()
     api.failures["get secrets"] = refusal(403, "secrets is forbidden: the token is eyJhbGci")
