@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,9 +15,13 @@ from finetune_operator.kube.client import Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
 from finetune_operator.kube.informer import PAGE_PAUSE_SECONDS
 from finetune_operator.kube.retry import retry_until_done
+from finetune_operator.kube.workqueue import backoff
 
 LONGEST_BEHIND_SECONDS: Final = 120.0
 """After so long a new watch must have brought what the last one has missed."""
+
+_STEADY_SECONDS: Final = 60.0
+"""A watch that lasts so long, which is longer than any pause, ended of something else than the one before."""
 
 logger = logging.getLogger(__name__)
 
@@ -25,23 +30,37 @@ class Listing:
     """Lists those of each namespace, or of all together if there are none named."""
 
     def __init__(self, kube: Kube, finetunejobs: FineTuneJobs, namespaces: Sequence[str], *, seconds: float) -> None:
-        """`seconds` pass between two comparisons."""
+        """`seconds` pass between two comparisons. Times are those of the event loop."""
         self._kube = kube
         self._finetunejobs = finetunejobs
         self._namespaces: Sequence[str | None] = namespaces or (None,)
         self._seconds = seconds
         self._versions: dict[str | None, str] = {}
         """Of the lists after which no watch has begun yet."""
+        self._begun: dict[str | None, tuple[float, int]] = {}
+        """When the last watch of a namespace began with a list, and how many have in a row, each soon after the one before."""
 
     async def read(self) -> None:
         """Take in a list of them, before Kopf begins: it looks for its resource once, and the definition must be there by then."""
         await retry_until_done("FineTuneJobs cannot be listed; is their definition installed?", self._read_all)
 
     async def version(self, namespace: str | None) -> str:
-        """Return the resourceVersion from which to watch a namespace: that of a list that nothing was watched from yet, or of a new one."""
+        """Return the resourceVersion from which to watch a namespace: that of a list that nothing was watched from yet, or of a new one.
+
+        Kopf asks at once when a watch has ended with 410. An API server that answers so to each one is asked ever more seldom.
+        """
+        await self._pause(namespace)
         if namespace not in self._versions:
             await retry_until_done(f"FineTuneJobs cannot be listed{_where(namespace)}", partial(self._read, namespace))
         return self._versions.pop(namespace)
+
+    async def _pause(self, namespace: str | None) -> None:
+        loop = asyncio.get_running_loop()
+        last, in_a_row = self._begun.get(namespace, (-math.inf, 0))
+        in_a_row = in_a_row + 1 if loop.time() - last < _STEADY_SECONDS else 0
+        if in_a_row:
+            await asyncio.sleep(backoff(in_a_row, random.random()))  # noqa: S311
+        self._begun[namespace] = loop.time(), in_a_row
 
     async def _read_all(self) -> None:
         """List those of each namespace. Raises one of API_FAILURES unless one may be read; the others are then tried again by their watches."""
