@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.history import CHILDREN, LABEL, History
 from tests.chaos.kubelet import Kubelet
 from tests.chaos.proxy import Proxy
-from tests.integration.fixtures import OperatorProcess, Space, free_port
+from tests.integration.fixtures import OperatorProcess, Space, free_port, lease_seconds
 from tests.integration.release import Release
 
 from devcluster.cluster import Cluster
@@ -114,7 +114,7 @@ def scene(release: Release, folder: Path, **settings: str) -> Iterator[Scene]:
             f"{_PREFIX}METRICS_PORT": str(free_port()),
             f"{_PREFIX}REPORTS_PORT": str(free_port()),
             f"{_PREFIX}STATUS_INTERVAL": "0.2",
-            f"{_PREFIX}LEASE_SECONDS": "3",
+            f"{_PREFIX}LEASE_SECONDS": lease_seconds(),
             f"{_PREFIX}LOG_FORMAT": "text",
             f"{_PREFIX}DEFAULT_PROFILE": "open",
             **{_PREFIX + name: value for name, value in settings.items()},
