@@ -69,7 +69,7 @@ def newer_definition(stage: Scene) -> Iterator[None]:
     crd = yaml.safe_load((ROOT / "crds/finetunejobs.yaml").read_text())
     status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
     anything: dict[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    for known in (status, status["properties"]["progress"]):
+    for known in (status, status["properties"]["progress"], status["properties"]["conditions"]["items"]):
         known["properties"]["notices"] = anything
     stage.space.apply(crd)
     path = JOB_API.format(namespace=stage.space.namespace, name="probe").removesuffix("/status")
@@ -118,6 +118,8 @@ def test_jobs_of_a_newer_release_go_on_under_today_s_operator_which_takes_nothin
 
     assert {name: status["notices"] for name, status in statuses.items()} == dict.fromkeys(JOBS, FUTURE["notices"])
     assert statuses["runs"]["progress"]["notices"] == FUTURE["notices"]
+    ready = [each for status in statuses.values() for each in status["conditions"] if each["type"] == "Ready"]
+    assert [each["notices"] for each in ready] == [FUTURE["notices"]] * 3
     assert [each.get("finetune.dev/notices") for each in notes.values()] == ["all"] * 3
     assert (before.items() <= after.items(), after["configmap", "begins-run"] == planted) == (True, False)
     assert phases == ["Succeeded"] * 3
@@ -128,8 +130,10 @@ def test_jobs_of_a_newer_release_go_on_under_today_s_operator_which_takes_nothin
 def become_newer(stage: Scene, name: str) -> None:
     """Have a job and its Job be as a newer operator might have left them."""
     progress = {"progress": FUTURE} if name == "runs" else {}
+    conditions = [{**each, **FUTURE} for each in stage.space.status(name)["conditions"]]
     path = JOB_API.format(namespace=stage.space.namespace, name=name)
-    assert stage.history.api("PATCH", path, {"status": {**FUTURE, **progress}}, MERGE).code == 200
+    newer_status = {"status": {**FUTURE, "conditions": conditions, **progress}}
+    assert stage.history.api("PATCH", path, newer_status, MERGE).code == 200
     requested = json.loads(stage.space.get("job", name)["metadata"]["annotations"]["finetune.dev/requested"])
     newer = {"finetune.dev/notices": "all", "finetune.dev/requested": json.dumps({**requested, "notices": 1})}
     for kind in ("job", "pod"):
