@@ -21,6 +21,8 @@ _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 30.0
 _CHANGES_IN_A_ROW = 8
 """After so many one comes that can wait, so that these never wait for ever."""
+_AHEAD = 4
+"""Keys of a lane in which little came of late, ahead of those in which much waits."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +53,8 @@ class WorkQueue(Generic[K]):
         self._lane_of = lane_of
         self._is_urgent = is_urgent
         self._rest = rest
-        self._changes: Lanes[K] = Lanes()
-        self._later: Lanes[K] = Lanes()
+        self._changes: Lanes[K] = Lanes(ahead=_AHEAD)
+        self._later: Lanes[K] = Lanes(ahead=_AHEAD)
         self._in_a_row = 0
         self._changed = asyncio.Event()
         self._running: dict[K, bool] = {}

@@ -123,6 +123,28 @@ def test_a_job_gets_its_job_within_a_second_beside_ten_thousand_blocked_ones_of_
     assert run_in_virtual_time(wait_of_the_quiet(10_000, before)) <= 1
 
 
+async def wait_beside_those_that_begin(namespaces: int) -> float:
+    """Seconds until a namespace's first job gets its Job, beside two thousand of so many others that came three seconds before."""
+    operator = Operator()
+    operator.api.room = True
+    for number in range(2000):
+        operator.submit(f"busy-{number % namespaces}", f"busy-{number}")
+    work = asyncio.create_task(operator.queue.work(WORKERS))
+    await asyncio.sleep(3)
+    begun = asyncio.get_running_loop().time()
+    operator.submit("quiet", "quiet")
+    await operator.until(lambda: "quiet" in operator.api.made)
+    work.cancel()
+    return operator.api.made["quiet"] - begun
+
+
+@pytest.mark.parametrize("namespaces", [1, 100])
+def test_a_job_gets_its_job_within_a_second_beside_thousands_that_begin_in_however_many_other_namespaces(
+    namespaces: int,
+) -> None:
+    assert run_in_virtual_time(wait_beside_those_that_begin(namespaces)) <= 1
+
+
 def test_blocked_jobs_leave_nearly_all_requests_to_the_others_in_the_long_run() -> None:
     async def program() -> float:
         operator = Operator()

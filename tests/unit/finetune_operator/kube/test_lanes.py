@@ -35,6 +35,43 @@ def test_a_lane_that_comes_back_waits_for_its_turn() -> None:
     assert emptied(lanes) == ["b0", "a1"]
 
 
+def crowded(ahead: int) -> Lanes[str]:
+    """Three lanes of which each has had ten items, and in which as many wait."""
+    lanes: Lanes[str] = Lanes(ahead=ahead)
+    for number in range(20):
+        for lane in ("a", "b", "c"):
+            lanes.put(lane, f"{lane}{number}")
+    for _ in range(30):
+        lanes.pop()
+    return lanes
+
+
+def test_so_many_of_a_lane_in_which_little_came_go_before_those_in_which_much_waits() -> None:
+    lanes = crowded(ahead=2)
+    for number in range(4):
+        lanes.put("quiet", f"quiet{number}")
+
+    assert emptied(lanes)[:8] == ["quiet0", "quiet1", "a10", "b10", "c10", "quiet2", "a11", "b11"]
+
+
+def test_a_lane_that_comes_back_again_and_again_gets_no_more_than_its_share() -> None:
+    lanes, served = crowded(ahead=2), []
+    for number in range(8):
+        lanes.put("quiet", f"quiet{number}")
+        while (item := lanes.pop()) and not item[1].startswith("quiet"):
+            served.append(item[1])
+
+    assert len(served) == (8 - 2) * 3
+
+
+def test_what_a_lane_missed_while_it_was_closed_it_does_not_get_afterwards() -> None:
+    lanes = crowded(ahead=2)
+    for _ in range(8):
+        lanes.pop(lambda lane: lane != "a")
+
+    assert [item[0] for item in (lanes.pop() for _ in range(6)) if item].count("a") <= 4
+
+
 def test_what_is_urgent_goes_first_in_its_own_lane_only() -> None:
     lanes: Lanes[str] = Lanes()
     lanes.put("a", "a0")
