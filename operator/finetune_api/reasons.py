@@ -260,4 +260,5 @@ class Reason(StrEnum):
     WAITING_FOR_QUOTA = "WaitingForQuota", "The Job waits in its queue.", "Wait for its turn, or ask for less."
     # Events: what is told of a job that has ended
     NOTIFICATION_FAILED = "NotificationFailed", "Somebody whom spec.notify names could not be told of the end, and is not tried any more.", "Check the URL and the Secret finetune-notify; the message says what the last attempt met."
+    STATUS_CONTESTED = "StatusContested", "Somebody else writes the job's status too, and this operator, which has no Job of it, stands back.", "Let one installation serve the namespace (watchNamespaces of the chart), or find out who else may update finetunejobs/status."
     # fmt: on

@@ -190,6 +190,15 @@ class FineTuneJobs:
         if used := entry.packed[_MONTH_USED]:
             self._on_gone(key.namespace, used)
 
+    def go_by(self, raw: JsonObject) -> None:
+        """Take in an object with the status that it has, also where this process had written another."""
+        key = key_of(raw)
+        entry = self._entries.get(key)
+        if entry is not None and entry.uid == raw["metadata"]["uid"]:
+            entry.own.forget()
+            self._keep(key, entry, _packed(raw))
+            self._on_change(key)
+
     def stand_by(self) -> None:
         """Go by what is in the statuses: another process may write them from now on."""
         for entry in self._entries.values():

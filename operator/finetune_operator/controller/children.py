@@ -249,6 +249,9 @@ class Children:
             if not await self._restore(finetunejob, job, build_children(finetunejob, spec, pod_defaults), entry):
                 return observed
             entry.restored = stuck
+        if entry.own.falsified:
+            # By another installation, perhaps, which has put its own authority in the place of this one's.
+            self._shared.doubt(finetunejob.namespace)
         authority = CONFIG_MAPS, build_authority(finetunejob.namespace, pod_defaults.ca)
         await self._shared.ensure(finetunejob.namespace, [authority], anew=False)
         return replace(observed, job=await self._patch(finetunejob, job, self._own_jobs.adopt(patch, job, finetunejob)))

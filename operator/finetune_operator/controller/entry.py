@@ -6,6 +6,7 @@ from datetime import datetime
 from finetune_api.base import JsonObject
 from finetune_api.status import Notification
 from finetune_operator.controller.blocked import Obstacle
+from finetune_operator.controller.contest import Contest
 from finetune_operator.controller.own_status import OwnStatus
 from finetune_operator.job.ownership import Owner
 from finetune_operator.kube import server_time
@@ -40,6 +41,7 @@ class Entry:
     status_written: float | None = None
     """When the status was last written, in seconds of time.monotonic()."""
     own: OwnStatus = field(default_factory=OwnStatus)
+    contest: Contest = field(default_factory=Contest)
     tried: dict[str, Notification] = field(default_factory=dict)
     """By its target, what each attempt to tell of the end came to that the status does not show yet."""
 

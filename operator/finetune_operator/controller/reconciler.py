@@ -19,6 +19,7 @@ from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.observer import Observer, about_children
 from finetune_operator.controller.profile_keeper import ProfileKeeper
 from finetune_operator.controller.profiles import Profiles
+from finetune_operator.controller.stand_back import StandBack
 from finetune_operator.controller.status_writer import StatusWriter
 from finetune_operator.job.finetunejob import FineTuneJob, Key
 from finetune_operator.job.observation import Observation
@@ -67,6 +68,7 @@ class Reconciler:
         self._profiles = profiles
         self._children = Children(kube, pod_defaults, profiles.own_jobs, clock, kueue)
         self._status = StatusWriter(kube, finetunejobs, numbers, clock)
+        self._stand_back = StandBack(kube, finetunejobs, clock)
         self._profile_keeper = ProfileKeeper(profiles, self._children, self._status)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -78,6 +80,8 @@ class Reconciler:
         finetunejob = self._profiles.read_finetunejob(entry.packed)
         if finetunejob.deleting or finetunejob.others:
             return None
+        if (left := self._stand_back.left(entry)) > 0:
+            return left
         now = server_time.now()
         if finetunejob.wants_new_run:
             await self._status.begin_run(finetunejob, status_of_new_run(finetunejob, now), entry, now)
@@ -91,6 +95,9 @@ class Reconciler:
         finetunejob, observed = settled
         observed = await self._children.ensure(finetunejob, observed, entry, now)
         self._note_obstacle(finetunejob, observed, entry)
+        left_alone = await self._stand_back.decide(finetunejob, observed, entry)
+        if left_alone is not None:
+            return left_alone
         computed = compute(finetunejob, observed, now)
         wait = await self._write(finetunejob, observed, computed.status, entry, now)
         self._tell(key, computed.status)

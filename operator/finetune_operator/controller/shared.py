@@ -55,6 +55,11 @@ class SharedObjects:
                 self._seen[_place(kind, manifest)] = manifest.get("data"), self._clock()
         return None
 
+    def doubt(self, namespace: str) -> None:
+        """Look again at what was seen in a namespace: somebody may have written over it."""
+        for place in [each for each in self._seen if each[0] == namespace]:
+            self._seen.pop(place, None)
+
     def _is_there(self, kind: Kind, manifest: JsonObject, anew: bool) -> bool:
         data, looked = self._seen.get(_place(kind, manifest), (None, -_LOOK_SECONDS))
         known = _place(kind, manifest) in self._seen and data == manifest.get("data")

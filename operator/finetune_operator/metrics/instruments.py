@@ -62,6 +62,12 @@ NOTIFICATIONS = Counter(
     ["namespace", "outcome"],
     registry=REGISTRY,
 )
+CONTESTED = Counter(
+    "finetune_jobs_contested",
+    "How often a job was left to somebody else who writes its status, such as a second installation of the operator, by namespace.",
+    ["namespace"],
+    registry=REGISTRY,
+)
 REPORTS = Counter("finetune_reports", "Reports of training pods, by answer.", ["answer"], registry=REGISTRY)
 RECONCILE = Histogram(
     "finetune_reconcile_seconds",

@@ -55,6 +55,8 @@ def record(
         TIME_TO_FIRST_STEP.observe(_seconds(created, now))
     attempts = {each.target: each.attempts for each in before.notifications}
     for told in after.notifications:
+        # An increase is only seen from a series that was there before: that of an end told in vain is, once anybody is to be told.
+        NOTIFICATIONS.labels(namespace, _OUTCOMES["GivenUp"])
         if told.attempts > attempts.get(told.target, 0):
             NOTIFICATIONS.labels(namespace, _OUTCOMES[told.state]).inc()
 

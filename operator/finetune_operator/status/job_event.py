@@ -58,6 +58,15 @@ def notification_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now:
     return _event(finetunejob, "Warning", Reason.NOTIFICATION_FAILED, words[:MAX_MESSAGE], now)
 
 
+def contest_event(finetunejob: FineTuneJob, now: datetime) -> JsonObject:
+    """The Event that says that this operator leaves the job to somebody else, who writes its status."""
+    words = (
+        "somebody else writes the job's status, such as another installation of the operator: this one stands back; let one of them "
+        "serve the namespace (watchNamespaces)"
+    )
+    return _event(finetunejob, "Warning", Reason.STATUS_CONTESTED, words, now)
+
+
 def _event(finetunejob: FineTuneJob, kind: str, reason: str, message: str, now: datetime) -> JsonObject:
     return {
         "apiVersion": "v1",

@@ -60,7 +60,8 @@ async def test_a_status_of_somebody_else_counts_for_nothing_and_is_written_over(
 
     assert forged == used
     assert world.status() == before
-    assert requests == ["replace status of finetunejobs"]
+    # The namespace's authority and NetworkPolicy may have been written over as well.
+    assert [each for each in requests if each.split()[0] != "get"] == ["replace status of finetunejobs"]
     assert world.api.requests == []
 
 

@@ -134,7 +134,13 @@ class World:
 
 @pytest.fixture
 def world() -> World:
-    api = FakeApi()
+    made = make_world(FakeApi(), PROOF_KEY)
+    made.api.put(FINETUNEJOBS, finetunejob(settled()))
+    return made
+
+
+def make_world(api: FakeApi, key: bytes) -> World:
+    """An operator with this key of its own, and its view of an API server."""
 
     def informer(kind: Any) -> Informer:
         return Informer(api, kind, label=LABEL_JOB_UID, on_change=lambda _: None, resync_seconds=0)
@@ -151,7 +157,7 @@ def world() -> World:
         api,
         informer(PROFILES),
         built_in=OPEN,
-        keys=lambda: [PROOF_KEY],
+        keys=lambda: [key],
         used=lambda namespace: world.month_used,
         clock=lambda: world.time,
     )
@@ -175,7 +181,6 @@ def world() -> World:
     )
     world = World(api, finetunejobs, jobs, pods, reconciler, blocked, woken)
     world.notices = notices
-    api.put(FINETUNEJOBS, finetunejob(settled()))
     return world
 
 

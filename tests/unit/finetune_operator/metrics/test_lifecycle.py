@@ -93,3 +93,16 @@ def test_gpu_time_is_added_as_it_is_used_and_what_a_failure_costs_as_lost() -> N
         ("finetune_gpu_seconds_total", "team-a"): 100,
         ("finetune_gpu_seconds_lost_total", "team-a"): 40,
     }
+
+
+def test_that_an_end_is_told_in_vain_has_a_series_before_it_happens_so_that_prometheus_sees_it_rise() -> None:
+    pending = status("Failed", notifications=[{"target": "ci"}])
+    in_vain = status("Failed", notifications=[{"target": "ci", "state": "GivenUp", "attempts": 34}])
+    series = ("finetune_notifications_total", "team-vain", "given_up")
+
+    record("team-vain", START, status("Running"), pending, START)
+    before = samples()
+    record("team-vain", START, pending, in_vain, START)
+
+    assert series in before
+    assert added(before) == {series: 1}

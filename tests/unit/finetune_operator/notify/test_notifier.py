@@ -82,7 +82,7 @@ async def test_a_channel_gets_a_line_at_the_url_that_the_secret_holds() -> None:
     _, sent = await attempt(CHAT)
 
     assert sent.requests == [
-        (SLACK, '{"text":"*team-a/yelp* succeeded · loss 0.5"}'.encode(), {"Content-Type": "application/json"}, False)
+        (SLACK, '{"text":"`team-a/yelp` succeeded · `loss 0.5`"}'.encode(), {"Content-Type": "application/json"}, False)
     ]
 
 

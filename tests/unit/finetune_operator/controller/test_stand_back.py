@@ -1,0 +1,107 @@
+"""Two installations that serve one namespace do not fight over its statuses: one has the Job, and the other stands back."""
+
+import random
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.controller.test_reconciler import World, make_world
+from tests.unit.finetune_operator.fake_api import FakeApi
+from tests.unit.finetune_operator.samples import UID, finetunejob, merged, pod, running, terminated
+
+from finetune_operator.controller.contest import MOST, Contest
+from finetune_operator.job.names import AUTHORITY, LABEL_JOB_UID
+from finetune_operator.job.own_jobs import OwnJobs
+from finetune_operator.kube.client import CONFIG_MAPS, FINETUNEJOBS, JOBS, PODS
+
+PASSES = 240
+"""Passes of each, half a minute apart: two hours."""
+
+
+KEYS = (b"the first one's", b"the second one's")
+
+
+def two_installations(api: FakeApi) -> tuple[World, World]:
+    worlds = make_world(api, KEYS[0]), make_world(api, KEYS[1])
+    for world, key in zip(worlds, KEYS, strict=True):
+        world.ca = key.decode()
+    return worlds
+
+
+async def live_on(worlds: tuple[World, World], passes: int = PASSES) -> list[int]:
+    """Both go on for a while, in any order. Return how many statuses each has written."""
+    chance, written = random.Random(3), [0, 0]
+    for _ in range(passes):
+        for place in chance.sample((0, 1), 2):
+            world = worlds[place]
+            world.time += 30
+            await world.see()
+            await world.reconcile()
+            written[place] += world.api.requests.count("replace status of finetunejobs")
+    return written
+
+
+def start_pod(api: FakeApi, state: dict[str, Any]) -> None:
+    """The Job that one of the two has made has a pod."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "yelp", "uid": "jobs-uid", "controller": True}
+    metadata = {"labels": {LABEL_JOB_UID: UID}, "ownerReferences": [owner]}
+    api.put(PODS, merged(pod(state=state), {"metadata": metadata}))
+
+
+async def test_a_job_that_begins_is_run_by_one_of_them_and_the_other_leaves_it_alone() -> None:
+    api = FakeApi()
+    api.put(FINETUNEJOBS, finetunejob())
+    worlds = two_installations(api)
+    await live_on(worlds, passes=4)
+    start_pod(api, running())
+
+    written = await live_on(worlds)
+
+    authority = api.objects[CONFIG_MAPS.plural, AUTHORITY]["data"]["ca.crt"]
+    job = api.objects[JOBS.plural, "yelp"]
+    assert [OwnJobs(lambda key=key: [key]).has_proof(job, UID) for key in KEYS] == [
+        authority == each.decode() for each in KEYS
+    ]
+    assert max(written) <= 40
+    assert min(written) <= 20
+    assert worlds[0].status()["phase"] == "Preparing"
+    reasons = {raw["reason"] for (plural, _), raw in api.objects.items() if plural == "events"}
+    assert "StatusContested" in reasons
+
+
+async def test_how_the_run_of_the_other_ended_is_believed_and_nothing_is_run_again() -> None:
+    api = FakeApi()
+    api.put(FINETUNEJOBS, finetunejob())
+    worlds = two_installations(api)
+    await live_on(worlds, passes=4)
+    start_pod(api, running())
+    await live_on(worlds, passes=20)
+    uid = api.objects[JOBS.plural, "yelp"]["metadata"]["uid"]
+    start_pod(api, terminated(0))
+    ended = {"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-20T12:01:40Z"}]}
+    api.put(JOBS, merged(api.objects[JOBS.plural, "yelp"], {"status": ended}))
+    await live_on(worlds, passes=60)
+    del api.objects[JOBS.plural, "yelp"], api.objects[PODS.plural, "yelp-1"]
+
+    written = await live_on(worlds, passes=60)
+
+    assert worlds[0].status()["phase"] == "Succeeded"
+    assert (JOBS.plural, "yelp") not in api.objects
+    assert (written, uid) == ([0, 0], "jobs-uid")
+
+
+def test_what_somebody_writes_now_and_then_is_no_contest() -> None:
+    contest = Contest()
+
+    assert not any(contest.note(str(number), 100.0 * number) for number in range(20))
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_after_a_round_once_is_too_often(again: int) -> None:
+    contest = Contest()
+    noted = [contest.note(str(number), float(number)) for number in range(MOST + 1)]
+    contest.stand_back(3.0, lambda: 0.5)
+    left = contest.left(3.0)
+
+    assert noted == [False] * MOST + [True]
+    assert 60 <= left <= 120
+    assert [contest.note("next", 4.0 + left) for _ in range(again)] == [True] * again
