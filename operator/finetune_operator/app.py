@@ -108,13 +108,12 @@ class Operator:
             self._kube,
             namespace=settings.namespace,
             name=settings.secret_name,
-            present=lambda: self._finetunejobs.month_used(),
             serves=shard.serves,
         )
         self._finetunejobs = FineTuneJobs(
             self._queue.add,
             on_numbers=self._add_in_turn,
-            on_gone=self._monthly_use.add_gone,
+            on_used=self._monthly_use.add,
             serves=shard.serves,
             on_found=lambda uid: self._watches.reconsider(uid),
             leads=lambda: self._leadership.left() > 0,

@@ -41,22 +41,21 @@ class FineTuneJobs:
         self,
         on_change: Callable[[Key], None],
         clock: Callable[[], float] = time.monotonic,
-        on_gone: Callable[[str, tuple[str, int]], None] = lambda namespace, used: None,
+        on_used: Callable[[str, str, int], None] = lambda namespace, month, seconds: None,
         on_numbers: Callable[[Key], None] | None = None,
         serves: Callable[[str], bool] = lambda namespace: True,
         on_found: Callable[[str], None] = lambda uid: None,
         leads: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`on_gone` is called for a job that is deleted, or whose status holds less than before, with its namespace and what it used
-        of a month and does not show any more; `serves` is whether a
-        namespace is looked at; `on_found` is called with the uid of each job that was not known before; `leads` is whether no other
+        """`on_used` is called with the namespace of a job, a month, and the GPU-seconds of it that its status has more than before, as soon as
+        that is seen; `serves` is whether a namespace is looked at; `on_found` is called with the uid of each job that was not known before; `leads` is whether no other
         process writes statuses now."""
         self.serves = serves
         self._leads = leads
         self._on_found = on_found
         self._on_change = on_change
         self._on_numbers = on_numbers or on_change
-        self._on_gone = on_gone
+        self._on_used = on_used
         self._clock = clock
         self._entries: dict[Key, Entry] = {}
         self._keys: dict[str, Key] = {}
@@ -81,10 +80,6 @@ class FineTuneJobs:
     def standings(self) -> Mapping[tuple[str, str], int]:
         """How many there are by namespace and standing, as `standing_of` has it."""
         return Counter((key.namespace, str(entry.packed[_STANDING])) for key, entry in self._entries.items())
-
-    def month_used(self) -> Iterator[tuple[str, tuple[str, int]]]:
-        """The namespace of each job that has used GPUs, with the month and the GPU-seconds."""
-        return ((key.namespace, used) for key, entry in self._entries.items() if (used := entry.packed[_MONTH_USED]))
 
     def knows(self, raw: JsonObject) -> bool:
         """Whether this very version is known, as after a write of our own. May be called from any thread."""
@@ -134,7 +129,8 @@ class FineTuneJobs:
         else:
             if entry is not None:
                 self._drop(key, entry)
-            self._entries[key] = Entry(_packed(raw))
+            entry = self._entries[key] = Entry(_packed(raw))
+            self._count_use(key, None, entry.packed[_MONTH_USED])
             self._keys[raw["metadata"]["uid"]] = key
             self._on_found(raw["metadata"]["uid"])
         return True
@@ -166,8 +162,16 @@ class FineTuneJobs:
 
     def _keep(self, key: Key, entry: Entry, packed: JsonObject) -> None:
         before, entry.packed = entry.packed[_MONTH_USED], packed
-        if before and (missing := _missing(before, packed[_MONTH_USED])):
-            self._on_gone(key.namespace, missing)
+        self._count_use(key, before, packed[_MONTH_USED])
+
+    def _count_use(self, key: Key, before: tuple[str, int] | None, after: tuple[str, int] | None) -> None:
+        if after is None:
+            return
+        month, seconds = after
+        known = before[1] if before and before[0] == month else 0
+        # Less than before is what somebody has written there, and gives nobody anything back.
+        if seconds > known:
+            self._on_used(key.namespace, month, seconds - known)
 
     def forget(self, key: Key) -> None:
         """Drop an object that is not there any more, and all that was remembered of it."""
@@ -187,8 +191,6 @@ class FineTuneJobs:
     def _drop(self, key: Key, entry: Entry) -> None:
         del self._keys[entry.uid]
         self._tombstones.add(entry.uid)
-        if used := entry.packed[_MONTH_USED]:
-            self._on_gone(key.namespace, used)
 
     def go_by(self, raw: JsonObject) -> None:
         """Take in an object with the status that it has, also where this process had written another."""
@@ -341,10 +343,3 @@ def _is_whole(raw: JsonObject) -> bool:
     if not whole:
         warn_once(f"a FineTuneJob with {values}", "has no namespace, name, uid or resourceVersion")
     return whole
-
-
-def _missing(before: tuple[str, int], after: tuple[str, int] | None) -> tuple[str, int] | None:
-    """What a job had used of a month, and has not any more: it never falls, unless somebody writes so into its status."""
-    month, seconds = before
-    left = after[1] if after and after[0] == month else 0
-    return (month, seconds - left) if seconds > left else None

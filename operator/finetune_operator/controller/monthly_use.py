@@ -1,33 +1,27 @@
 """The GPU time that the jobs of each namespace have used in the present month, those included that are deleted.
 
-Each job has its own in its status. What is gone with a job stands in a ConfigMap of the operator's namespace, as a sum for each
-namespace that never falls within a month: so a job that is deleted while no operator runs counts as well.
+Each job has its own in its status, and what a status has more than before is added as soon as it is seen. The sums stand in a ConfigMap of
+the operator's namespace as well, and never fall within a month: so a job that is deleted while no operator runs counts too.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
-from cachetools import TTLCache
 from kubernetes.aio.client.exceptions import NotFoundException
 
 from finetune_api.base import JsonObject
-from finetune_operator.job.budget import month_of
+from finetune_operator.job.budget import month_of, next_month
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import CONFIG_MAPS, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
 
 _WRITE_SECONDS: Final = 60.0
-_SUM_SECONDS: Final = 1.0
-"""For so long a sum over all jobs is taken for the present one: many jobs may come at once."""
 
 logger = logging.getLogger(__name__)
-
-Present = Callable[[], Iterable[tuple[str, tuple[str, int]]]]
-"""The namespace of each job that is there, with a month and the GPU-seconds that it used in it."""
 
 
 class MonthlyUse:
@@ -39,7 +33,6 @@ class MonthlyUse:
         *,
         namespace: str,
         name: str,
-        present: Present,
         serves: Callable[[str], bool] = lambda _: True,
         clock: Callable[[], datetime] = server_time.now,
     ) -> None:
@@ -47,26 +40,23 @@ class MonthlyUse:
         self._serves = serves
         self._kube = kube
         self._namespace, self._name = namespace, name
-        self._present = present
         self._clock = clock
-        self._gone: Counter[tuple[str, str]] = Counter()
-        """By month and namespace."""
+        self._sums: dict[str, Counter[str]] = {}
+        """By month and namespace: of the present month and, where clocks differ, of the next."""
         self._written: dict[str, str] = {}
-        self._sums: TTLCache[str, Counter[str]] = TTLCache(maxsize=1, ttl=_SUM_SECONDS)
 
     def used(self, namespace: str) -> int:
         """GPU-seconds of a namespace in the present month."""
-        month = month_of(self._clock())
-        if month not in self._sums:
-            self._sums[month] = self._there(month)
-        return self._sums[month][namespace] + self._gone[month, namespace]
+        return self._sums_of(month_of(self._clock()))[namespace]
 
-    def add_gone(self, namespace: str, used: tuple[str, int]) -> None:
-        """Keep what a job has used that is deleted: its month, and the GPU-seconds."""
-        month, seconds = used
-        if month == month_of(self._clock()):
-            self._gone[month, namespace] += seconds
-            self._sums.clear()
+    def add(self, namespace: str, month: str, seconds: int) -> None:
+        """Add what the status of a job has more of a month than it had. Anybody may have written it: of far months nothing is kept."""
+        now = self._clock()
+        if month in (month_of(now), month_of(next_month(now))):
+            self._sums_of(month)[namespace] += seconds
+
+    def _sums_of(self, month: str) -> Counter[str]:
+        return self._sums.setdefault(month, Counter())
 
     async def keep(self) -> None:
         """Write the sums whenever they have changed, until cancelled."""
@@ -86,19 +76,16 @@ class MonthlyUse:
             return
         self._written = {name: str(text) for name, text in (raw.get("data") or {}).items() if self._serves(name)}
         month = month_of(self._clock())
-        there = self._there(month)
+        sums = self._sums_of(month)
         for namespace, text in self._written.items():
             of, _, seconds = text.partition(" ")
             if of == month and seconds.isdecimal():
-                missing = int(seconds) - there[namespace]
-                self._gone[month, namespace] = max(self._gone[month, namespace], missing)
+                sums[namespace] = max(sums[namespace], int(seconds))
 
     async def _write(self) -> None:
         month = month_of(self._clock())
-        there = self._there(month)
-        namespaces = {*there, *(namespace for of, namespace in self._gone if of == month)}
-        sums = {each: there[each] + self._gone[month, each] for each in namespaces}
-        wanted = {each: f"{month} {seconds}" for each, seconds in sums.items() if seconds}
+        self._sums = {of: sums for of, sums in self._sums.items() if of >= month}
+        wanted = {each: f"{month} {seconds}" for each, seconds in self._sums_of(month).items() if seconds}
         changed: Mapping[str, str | None] = {
             name: wanted.get(name) for name in {*wanted, *self._written} if wanted.get(name) != self._written.get(name)
         }
@@ -111,10 +98,3 @@ class MonthlyUse:
             manifest: JsonObject = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": wanted}
             await self._kube.create(CONFIG_MAPS, manifest)
         self._written = wanted
-
-    def _there(self, month: str) -> Counter[str]:
-        sums: Counter[str] = Counter()
-        for namespace, (of, seconds) in self._present():
-            if of == month:
-                sums[namespace] += seconds
-        return sums

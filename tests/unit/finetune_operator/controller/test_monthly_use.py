@@ -18,10 +18,8 @@ class Fleet:
 
     def __init__(self, api: FakeApi) -> None:
         self.now = START
-        self.use = MonthlyUse(
-            api, namespace="finetune", name="reports", present=lambda: self.jobs.month_used(), clock=lambda: self.now
-        )
-        self.jobs = FineTuneJobs(lambda key: None, on_gone=self.use.add_gone)
+        self.use = MonthlyUse(api, namespace="finetune", name="reports", clock=lambda: self.now)
+        self.jobs = FineTuneJobs(lambda key: None, on_used=self.use.add)
         self._version = 0
 
     def put(self, name: str, seconds: int, namespace: str = "team-a", month: str = "2026-11") -> dict[str, Any]:
@@ -63,7 +61,6 @@ def test_who_writes_less_into_the_status_of_a_job_gives_its_namespace_nothing_ba
     fleet.put("a", begun_again + 7)
 
     assert forged == 100
-    fleet.use._sums.clear()
     assert fleet.use.used("team-a") == 107
 
 
@@ -77,6 +74,27 @@ def test_each_namespace_has_the_sum_of_its_jobs_and_a_deleted_one_still_counts(a
     fleet.jobs.gone(deleted)
 
     assert [fleet.use.used(each) for each in ("team-a", "team-b", "team-c")] == [150, 7, 0]
+
+
+def test_what_a_job_has_used_counts_for_the_next_one_in_the_same_moment(api: FakeApi) -> None:
+    fleet = Fleet(api)
+    fleet.put("a", 100)
+
+    begun = [fleet.use.used("team-a")]
+    for seconds in (101, 160):
+        fleet.put("a", seconds)
+        begun.append(fleet.use.used("team-a"))
+
+    assert begun == [100, 101, 160]
+
+
+def test_a_month_that_somebody_made_up_is_kept_nowhere(api: FakeApi) -> None:
+    fleet = Fleet(api)
+
+    for year in range(2100, 2200):
+        fleet.put("a", 100, month=f"{year}-01")
+
+    assert fleet.use._sums.keys() == set()
 
 
 def test_a_job_that_was_made_again_under_its_name_counts_twice(api: FakeApi) -> None:

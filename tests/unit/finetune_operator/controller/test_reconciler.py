@@ -90,6 +90,8 @@ class World:
     """What the clock shows, in seconds."""
     month_used: int = 0
     """GPU-seconds that the namespace has used this month."""
+    used: list[tuple[str, str, int]] = field(default_factory=list)
+    """What was counted as used of the month."""
     told: list[tuple[str, str]] = field(default_factory=list)
     """Phase and target of each attempt to tell somebody of an end."""
     answers: dict[str, Answer] = field(default_factory=dict)
@@ -145,7 +147,8 @@ def make_world(api: FakeApi, key: bytes) -> World:
     def informer(kind: Any) -> Informer:
         return Informer(api, kind, label=LABEL_JOB_UID, on_change=lambda _: None, resync_seconds=0)
 
-    finetunejobs, jobs, pods = FineTuneJobs(lambda _: None), informer(JOBS), informer(PODS)
+    finetunejobs = FineTuneJobs(lambda _: None, on_used=lambda *used: world.used.append(used))
+    jobs, pods = informer(JOBS), informer(PODS)
     woken: list[Key] = []
 
     def retry(key: Key) -> None:
