@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chaos.history import CHILDREN, LABEL, History
+from tests.chaos.history import CHILDREN, JOB_API, LABEL, History
 from tests.chaos.kubelet import Kubelet
 from tests.chaos.proxy import Proxy
 from tests.integration.fixtures import OperatorProcess, Space, free_port, lease_seconds
@@ -62,13 +62,23 @@ class Scene:
     def until(self, name: str, reached: Callable[[dict[str, Any]], object], what: str) -> dict[str, Any]:
         return self.space.until(name, reached, what)
 
+    def jobs(self) -> dict[str, dict[str, Any]]:
+        """Those that are there, by name: one request, and no program, however many are asked for all the time."""
+        found = self.history.api("GET", JOB_API.format(namespace=self.space.namespace)).object()["items"]
+        return {raw["metadata"]["name"]: raw for raw in found}
+
     def end_of(self, *names: str) -> list[str]:
         """The phases in which they end."""
-        return [self.space.end_of(name)["phase"] for name in names]
+        for name in names:
+            # One after the other, each within its time.
+            wait_for(lambda: self.have_ended(name), bool, f"the end of {name}")  # noqa: B023
+        found = self.jobs()
+        return [found[name]["status"]["phase"] for name in names]
 
     def have_ended(self, *names: str) -> bool:
         """Whether all of them have."""
-        return all(self.space.status(name).get("phase") in ENDS for name in names)
+        found = self.jobs()
+        return all(found[name].get("status", {}).get("phase") in ENDS for name in names)
 
     def attempts(self, name: str) -> list[tuple[int, int, int]]:
         """Number, exit code, and the step that it went on from, of each attempt."""
@@ -77,8 +87,11 @@ class Scene:
 
     def deleted(self, *names: str) -> list[str]:
         """Delete these jobs, and return what stays of them but claims, which outlive a job."""
-        uids = {self.space.get("ftj", name)["metadata"]["uid"] for name in names}
-        self.space.kubectl("delete", "ftj", *names, "--wait=true")
+        found, path = self.jobs(), JOB_API.format(namespace=self.space.namespace)
+        uids = {found[name]["metadata"]["uid"] for name in names}
+        for name in names:
+            self.history.api("DELETE", f"{path}/{name}")
+        wait_for(lambda: self.jobs().keys() & {*names}, lambda there: not there, "jobs to go")
 
         def left() -> list[str]:
             return [

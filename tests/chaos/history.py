@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from devcluster.testing.api import Api, ApiError, wait_for
 
-_JOBS = "/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunejobs"
+JOB_API = "/apis/finetune.dev/v1alpha1/namespaces/{namespace}/finetunejobs"
 CHILDREN = {
     "jobs": "/apis/batch/v1/namespaces/{namespace}/jobs",
     "configmaps": "/api/v1/namespaces/{namespace}/configmaps",
@@ -37,7 +37,7 @@ class History:
 
     def start(self) -> None:
         """Watch FineTuneJobs and Jobs, each in a thread of its own."""
-        watched = {"finetunejobs": _JOBS, **CHILDREN}
+        watched = {"finetunejobs": JOB_API, **CHILDREN}
         for kind, path in watched.items():
             where = path.format(namespace=self.namespace)
             # A real API server serves a new kind a moment after it has said so.

@@ -33,6 +33,12 @@ def unreadable() -> dict[str, Any]:
     return compute(parsed(trains(), task="sorting"), observation(job(), pod(state=running())), 70)
 
 
+def ended() -> dict[str, Any]:
+    report = received({"report": {**REPORT, **FINAL}})
+    seen = observation(job(end=("Complete", "CompletionsReached", "")), pod(state=terminated(0)), report=report)
+    return compute(parsed(trains()), seen, 101)
+
+
 JOBS: dict[str, tuple[dict[str, Any] | None, str, str]] = {
     "before the first status": (None, "Progressing", "inProgress"),
     "Pending": (compute(parsed(), observation()), "Progressing", "inProgress"),
@@ -40,21 +46,24 @@ JOBS: dict[str, tuple[dict[str, Any] | None, str, str]] = {
     "Preparing": (compute(parsed(), observation(job(), pod(state=running()))), "Progressing", "inProgress"),
     "Running": (trains(), "Progressing", "inProgress"),
     "Suspended": (compute(parsed(suspend=True), observation(job(suspend=True, start=None))), "Suspended", "inProgress"),
-    "Succeeded": (
-        compute(
-            parsed(trains()),
-            observation(
-                job(end=("Complete", "CompletionsReached", "")),
-                pod(state=terminated(0)),
-                report=received({"report": {**REPORT, **FINAL}}),
-            ),
-            101,
-        ),
-        "Healthy",
-        "current",
-    ),
+    "Succeeded": (ended(), "Healthy", "current"),
     "Failed": (
         compute(parsed(), observation(refused=Cause("SpecRefused", "Job.batch is invalid"))), "Degraded", "failed"
+    ),
+    "held back by a budget": (
+        compute(parsed(), observation(blocked=Cause("BudgetUsedUp", "namespace team-a has used 9 of the 9 GPU-hours"))),
+        "Progressing",
+        "inProgress",
+    ),
+    "its tracker is away": (
+        trains({"tracking": [{"tracker": "mlflow", "message": "the tracker does not answer"}]}),
+        "Progressing",
+        "inProgress",
+    ),
+    "ended, and nobody was told": (
+        {**ended(), "notifications": [{"target": "ci", "state": "GivenUp", "attempts": 34, "message": "no answer"}]},
+        "Healthy",
+        "current",
     ),
     "a spec that is not read any more": (unreadable(), "Degraded", "failed"),
 }  # fmt: skip
