@@ -18,6 +18,7 @@ from finetune_api.quantity import Quantity
 from finetune_api.rules import Rule, enforce, validations
 from finetune_api.sources import OutputTemplate, SecretReference
 from finetune_api.text import Pattern, Text
+from finetune_api.tracking import Tracking
 
 KIND: Final = "FineTuneProfile"
 PLURAL: Final = "finetuneprofiles"
@@ -82,6 +83,8 @@ class Defaults(PodSettings):
     """output.secretRef, for outputs that are not on a volume."""
     notify: NotifyTargets = []
     """Who is told besides those of a job's notify. Of one name, the job's own wins."""
+    tracking: Tracking | None = None
+    """Trackers of jobs that name none. A job that names any has its own alone."""
 
 
 class Limits(ApiModel):

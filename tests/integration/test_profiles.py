@@ -60,12 +60,17 @@ def test_a_job_that_breaks_a_rule_of_its_profile_fails_before_anything_is_made(s
     space.kubectl("delete", "ftj", "too-much", "not-here")
 
 
+_TRACKING = {"mlflow": {"uri": "https://mlflow.corp.example"}, "secretRef": {"name": "corp"}}
+
+
 def test_a_job_keeps_its_profile_when_that_changes_and_the_job_and_the_operator_begin_again(
     space: Space, make_profile: Any, operator_process: OperatorProcess
 ) -> None:
     space.apply(finetunejob("keeps", profile="kept", resources={"gpus": 0}, suspend=True, pod={}))
     waiting = space.until("keeps", lambda status: status.get("phase") == "Pending", "a word")
-    make_profile("kept", defaults={"resources": {"cpu": "250m", "memory": "1Gi"}, "scratch": "2Gi"})
+    make_profile(
+        "kept", defaults={"resources": {"cpu": "250m", "memory": "1Gi"}, "scratch": "2Gi", "tracking": _TRACKING}
+    )
     space.until("keeps", lambda status: status.get("phase") == "Suspended", "its Job")
     before, kept = space.get("job", "keeps"), space.status("keeps")["profile"]
     make_profile("kept", defaults={"resources": {"cpu": "4"}, "scratch": "9Gi"}, limits={"gpus": 0})
@@ -80,6 +85,7 @@ def test_a_job_keeps_its_profile_when_that_changes_and_the_job_and_the_operator_
     template, again = (job["spec"]["template"]["spec"] for job in (before, after))
     assert template["containers"][0]["resources"]["limits"] == {"cpu": "250m", "memory": "1Gi"}
     assert {"name": "scratch", "emptyDir": {"sizeLimit": "2Gi"}} in template["volumes"]
+    assert {"name": "secret-tracking", "secret": {"secretName": "corp", "defaultMode": 0o440}} in template["volumes"]
     assert (again["containers"], again["volumes"]) == (template["containers"], template["volumes"])
     assert (kept["name"], kept["generation"]) == ("kept", 1)
     assert status["profile"] == kept

@@ -129,6 +129,7 @@ def effective_spec(spec: FineTuneJobSpec, settings: ProfileSettings, namespace: 
             "resources": own.model_copy(update={"gpus": gpus, "cpu": own.cpu or cpu, "memory": own.memory or memory}),
             "run_policy": _run_policy(spec.run_policy, defaults, limits),
             "notify": [*_not_replaced("notify", defaults.notify, spec.notify), *spec.notify],
+            "tracking": spec.tracking or defaults.tracking,
             "output": _output(spec.output, defaults, output_size, {"{namespace}": namespace, "{name}": name}),
             "pod": _pod(spec.pod, defaults),
         }

@@ -125,6 +125,15 @@ CASES: Final = [
     ),
     Case("trackers", {"tracking": {"trackio": {}}}, None, _allow(trackers=[])),
     Case(
+        "trackers by default",
+        {},
+        None,
+        {
+            **_allow(trackers=[], secrets=[]),
+            "defaults": {"tracking": {"mlflow": {"uri": "https://m"}, "secretRef": {"name": "s"}}},
+        },
+    ),
+    Case(
         "trackers",
         {"tracking": {"trackio": {"uri": "https://t.example"}}},
         "spec.tracking.trackio.uri https://t.example is not allowed; allow.trackers has https://*.corp.example",

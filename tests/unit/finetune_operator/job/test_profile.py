@@ -1,15 +1,17 @@
 """What a job gets from its profile, and what it keeps of it."""
 
+import json
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.samples import SPEC, finetunejob, merged
+from tests.unit.finetune_operator.samples import SPEC, children, finetunejob, merged
 
 from finetune_api.profile import OPEN, FineTuneProfileSpec
 from finetune_api.profile_rules import Request
 from finetune_api.profile_table import violation
 from finetune_api.reasons import Reason
 from finetune_api.status import AppliedProfile
+from finetune_api.tracking import tracker_urls
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.profile import NO_PROFILE, Refusal, apply_profile, kept_settings
@@ -68,6 +70,41 @@ def test_the_open_profile_changes_nothing_and_refuses_nothing() -> None:
     assert isinstance(found, AppliedProfile)
     assert parse_finetunejob(finetunejob({"profile": found.to_wire()}, **own)).spec == plain
     assert violation(request_of(own), OPEN) is None
+
+
+_CORP = {"mlflow": {"uri": "https://mlflow.corp"}, "secretRef": {"name": "corp-mlflow"}}
+
+
+@pytest.mark.parametrize(
+    ("own", "trackers"),
+    [
+        (
+            {},
+            {"mlflow": {"uri": "https://mlflow.corp", "experiment": "finetune"}, "secretRef": {"name": "corp-mlflow"}},
+        ),
+        ({"tracking": {"tensorboard": {}}}, {"tensorboard": {}}),
+        # The profile's credentials go to no server that a job names.
+        ({"tracking": {"trackio": {"uri": "https://t"}}}, {"trackio": {"uri": "https://t", "project": "finetune"}}),
+    ],
+)
+def test_a_job_that_names_no_tracker_has_those_of_its_profile_and_any_other_its_own_alone(
+    own: dict[str, Any], trackers: dict[str, Any]
+) -> None:
+    tracking = spec_under({"tracking": _CORP}, **own).tracking
+
+    assert tracking is not None
+    assert tracking.to_wire() == trackers
+
+
+def test_the_trackers_of_a_profile_need_no_permission_and_reach_the_trainer_with_their_secret() -> None:
+    kept = applied(profile(defaults={"tracking": _CORP}, allow={"trackers": [], "secrets": []}))
+    given = parse_finetunejob(finetunejob({"profile": kept.to_wire()}))
+
+    made = children(given)
+    volumes = made.job["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "secret-tracking", "secret": {"secretName": "corp-mlflow", "defaultMode": 0o440}} in volumes
+    assert json.loads(made.config_map["data"]["run.yaml"])["tracking"]["mlflow"]["uri"] == "https://mlflow.corp"
+    assert tracker_urls(given.spec and given.spec.tracking) == ("https://mlflow.corp",)
 
 
 def test_the_job_keeps_name_generation_and_settings_and_their_digest_tells_a_change() -> None:
