@@ -15,8 +15,8 @@ from finetune_api.base import JsonObject
 from finetune_api.profile import OPEN, safe_profile
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.children.kueue import Kueue
 from finetune_operator.controller.kopf_watch import KopfWatch
-from finetune_operator.controller.kueue import Kueue
 from finetune_operator.controller.listing import LONGEST_BEHIND_SECONDS, Listing
 from finetune_operator.controller.monthly_use import MonthlyUse
 from finetune_operator.controller.notices import Notices

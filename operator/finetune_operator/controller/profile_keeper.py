@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from finetune_operator.controller.children import Children
+from finetune_operator.controller.children.remove import Remover
 from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.status_writer import StatusWriter
@@ -16,9 +16,9 @@ from finetune_operator.status.compute import compute_status
 class ProfileKeeper:
     """Decides whether a job needs a profile now, and writes down which one it has."""
 
-    def __init__(self, profiles: Profiles, children: Children, status: StatusWriter) -> None:
+    def __init__(self, profiles: Profiles, remover: Remover, status: StatusWriter) -> None:
         self._profiles = profiles
-        self._children = children
+        self._remover = remover
         self._status = status
 
     async def give_profile(
@@ -40,7 +40,7 @@ class ProfileKeeper:
             if observed.blocked is not None or (is_running and not finetunejob.unproven):
                 return finetunejob, observed
             if finetunejob.run.number > 1 and not is_running:
-                await self._children.tidy_up(finetunejob)
+                await self._remover.tidy_up(finetunejob)
             given = await self._profiles.settle(finetunejob, spec, running=is_running)
             if is_running:
                 # Nothing is written down: two operators that share a namespace would do so again and again.

@@ -11,9 +11,10 @@ from kubernetes.aio.client.exceptions import BadRequestException, UnprocessableE
 from finetune_api.status import FineTuneJobStatus
 from finetune_operator.controller.blocked import BlockedJobs, Obstacle
 from finetune_operator.controller.cache import FineTuneJobs
-from finetune_operator.controller.children import Children
+from finetune_operator.controller.children.ensure import Children
+from finetune_operator.controller.children.kueue import Kueue
+from finetune_operator.controller.children.remove import Remover
 from finetune_operator.controller.entry import Entry
-from finetune_operator.controller.kueue import Kueue
 from finetune_operator.controller.notices import Notices
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.observer import Observer, about_children
@@ -69,7 +70,7 @@ class Reconciler:
         self._children = Children(kube, pod_defaults, profiles.own_jobs, clock, kueue)
         self._status = StatusWriter(kube, finetunejobs, numbers, clock)
         self._stand_back = StandBack(kube, finetunejobs, clock)
-        self._profile_keeper = ProfileKeeper(profiles, self._children, self._status)
+        self._profile_keeper = ProfileKeeper(profiles, Remover(kube), self._status)
 
     async def reconcile(self, key: Key) -> float | None:
         """Run one pass. Return the seconds after which to run the next, or None. Raises API_FAILURES."""

@@ -129,8 +129,12 @@ class Kube:
         path = kind.path(namespace, metadata["name"])
         return await self._json("PATCH", kind, namespace, path, query, manifest, "application/apply-patch+yaml")
 
-    async def merge(self, kind: Kind, namespace: str, name: str, patch: JsonObject) -> JsonObject:
-        """Change single fields by a JSON merge patch."""
+    async def merge(
+        self, kind: Kind, namespace: str, name: str, patch: JsonObject, uid: str | None = None
+    ) -> JsonObject:
+        """Change single fields by a JSON merge patch; with a uid of this very object, and ConflictException if another has its name."""
+        if uid is not None:
+            patch = {**patch, "metadata": {**patch.get("metadata", {}), "uid": uid}}
         path, query = kind.path(namespace, name), {"fieldManager": MANAGER}
         return await self._json("PATCH", kind, namespace, path, query, patch, "application/merge-patch+json")
 

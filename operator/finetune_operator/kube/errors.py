@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 import aiohttp
 from kubernetes.aio.client import ApiException
+from kubernetes.aio.client.exceptions import BadRequestException, ForbiddenException, UnprocessableEntityException
 
 
 class NotLeading(Exception):
@@ -19,6 +20,12 @@ class NotLeading(Exception):
 
 API_FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError, NotLeading)
 """Every failure that may pass: a refusal, no connection, no answer in time (an OSError), an answer that cannot be read, a lost Lease."""
+
+REFUSED_FOR_NOW = (ForbiddenException,)
+"""Rights that are lacking, a quota, a namespace that goes away, a policy: it may change."""
+REFUSED_FOR_GOOD = (BadRequestException, UnprocessableEntityException)
+"""What the API server finds invalid stays so."""
+REFUSED = (*REFUSED_FOR_NOW, *REFUSED_FOR_GOOD)
 
 
 def brief(error: BaseException) -> str:

@@ -59,8 +59,12 @@ class FakeApi(Kube):
         self._note("apply", kind)
         return self.put(kind, merged(self.objects[kind.plural, manifest["metadata"]["name"]], manifest))
 
-    async def merge(self, kind: Kind, namespace: str, name: str, patch: dict[str, Any]) -> dict[str, Any]:
+    async def merge(
+        self, kind: Kind, namespace: str, name: str, patch: dict[str, Any], uid: str | None = None
+    ) -> dict[str, Any]:
         self._note("merge", kind)
+        if uid is not None:
+            patch = merged(patch, {"metadata": {"uid": uid}})
         if (kind.plural, name) not in self.objects:
             raise NotFoundException(status=404)
         stored = self.objects[kind.plural, name]

@@ -60,7 +60,7 @@ FORBIDDEN = {
         "operator/finetune_operator/status/messages.py",
         "import aiohttp",
     ),
-    "Only kopf_watch imports Kopf": ("operator/finetune_operator/controller/children.py", "import kopf"),
+    "Only kopf_watch imports Kopf": ("operator/finetune_operator/controller/children/make.py", "import kopf"),
     "Only the way to a collector imports OpenTelemetry": (
         "operator/finetune_operator/traces/traces.py",
         "import opentelemetry",

@@ -10,8 +10,8 @@ from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.job.test_workload import LINE, NO_ROOM, PENDING, RESERVED, workload
 from tests.unit.finetune_operator.samples import finetunejob, job, line, merged, parsed, pod, running, settled
 
+from finetune_operator.controller.children.kueue import Kueue
 from finetune_operator.controller.entry import Entry
-from finetune_operator.controller.kueue import Kueue
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.workload import InQueue
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind
@@ -26,7 +26,7 @@ MARK = "finetune.dev/deactivated"
 @pytest.fixture
 def queued(world: World) -> World:  # noqa: F811
     """A world with Kueue."""
-    world.reconciler._children._kueue = Kueue(world.api, lambda: world.time)
+    world.reconciler._children._sync._kueue = Kueue(world.api, lambda: world.time)
     return world
 
 

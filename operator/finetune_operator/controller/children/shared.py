@@ -7,12 +7,13 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
-from kubernetes.aio.client.exceptions import ConflictException
 
 from finetune_api.base import JsonObject
+from finetune_operator.controller.children.create import find_or_create
 from finetune_operator.job.observation import Cause
 from finetune_operator.job.ownership import conflict
-from finetune_operator.kube.client import Kind, Kube
+from finetune_operator.kube.client import CONFIG_MAPS, NETWORK_POLICIES, PVCS, Kind, Kube
+from finetune_operator.manifests import Manifests
 from finetune_operator.manifests.metadata import is_shared
 
 Wanted = tuple[Kind, JsonObject]
@@ -47,7 +48,7 @@ class SharedObjects:
             for kind, manifest in wanted:
                 if self._is_there(kind, manifest, anew):
                     continue
-                live = await self._find_or_create(kind, manifest)
+                live = await find_or_create(self._kube, kind, manifest)
                 if not is_shared(live, manifest):
                     return conflict(live, manifest["kind"])
                 if live.get("data") != manifest.get("data"):
@@ -65,14 +66,11 @@ class SharedObjects:
         known = _place(kind, manifest) in self._seen and data == manifest.get("data")
         return known and not (anew and self._clock() - looked > _LOOK_SECONDS)
 
-    async def _find_or_create(self, kind: Kind, manifest: JsonObject) -> JsonObject:
-        # Asked for before: a quota that is used up refuses to create even what is there.
-        namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
-        live = await self._kube.get(kind, namespace, name)
-        try:
-            return live or await self._kube.create(kind, manifest)
-        except ConflictException:
-            return await self._kube.get(kind, namespace, name) or manifest
+
+def of_namespace(children: Manifests) -> list[Wanted]:
+    """Those of a job's children that belong to its namespace."""
+    kinds = (CONFIG_MAPS, children.authority), (NETWORK_POLICIES, children.isolation), (PVCS, children.cache)
+    return [(kind, manifest) for kind, manifest in kinds if manifest is not None]
 
 
 def _place(kind: Kind, manifest: JsonObject) -> tuple[str, str, str]:

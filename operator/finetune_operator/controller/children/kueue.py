@@ -5,12 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cachetools import TTLCache
-from kubernetes.aio.client.exceptions import (
-    BadRequestException,
-    ForbiddenException,
-    NotFoundException,
-    UnprocessableEntityException,
-)
+from kubernetes.aio.client.exceptions import ForbiddenException, NotFoundException
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
@@ -21,7 +16,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState
 from finetune_operator.job.workload import InQueue, activation, why_in_queue, workload_of
 from finetune_operator.kube.client import Kind, Kube
-from finetune_operator.kube.errors import api_message
+from finetune_operator.kube.errors import REFUSED, api_message
 from finetune_operator.manifests.job import was_suspended
 
 _VERSIONS: Final = ("v1beta2", "v1beta1")
@@ -29,8 +24,6 @@ _JOB_UID: Final = "kueue.x-k8s.io/job-uid"
 _SILENT_SECONDS: Final = 600.0
 """For so long nothing is asked of a namespace after the API server has answered that there is no such thing, or that it is forbidden."""
 _NAMESPACES: Final = 10_000
-_REFUSED: Final = (ForbiddenException, BadRequestException, UnprocessableEntityException)
-"""Rights that are lacking, a policy, or Kueue's webhook: the Job is suspended or looked after all the same."""
 
 
 class Kueue:
@@ -71,7 +64,8 @@ class Kueue:
             kind, name = _kind("kueue", version, "workloads"), workload["metadata"]["name"]
             try:
                 workload = await self._kube.merge(kind, namespace, name, patch)
-            except _REFUSED as error:
+            except REFUSED as error:
+                # The Job is suspended or looked after all the same.
                 refused = (
                     f"the operator may not {'de' if suspend else ''}activate its Workload {name} ({api_message(error)})"
                 )

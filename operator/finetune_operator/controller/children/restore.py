@@ -1,0 +1,56 @@
+"""Makes again what the pods of a Job need and somebody has deleted."""
+
+import logging
+
+from finetune_api.base import JsonObject
+from finetune_operator.controller.children.create import create, find_or_create, place_of
+from finetune_operator.controller.children.shared import SharedObjects, of_namespace
+from finetune_operator.controller.entry import Entry
+from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.observation import JobState
+from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SERVICES, Kube
+from finetune_operator.manifests import Manifests
+from finetune_operator.manifests.config_map import digest_of, mounted_digest
+
+logger = logging.getLogger(__name__)
+
+
+class Restorer:
+    """Looks up each of them, and creates those that are gone."""
+
+    def __init__(self, kube: Kube, shared: SharedObjects) -> None:
+        self._kube = kube
+        self._shared = shared
+
+    async def restore(self, finetunejob: FineTuneJob, job: JobState, children: Manifests, entry: Entry) -> bool:
+        """Make ConfigMap, NetworkPolicies and Service again where they were deleted.
+
+        The claim too, once, where it was made long before the Job. Return False where the Job cannot go on with them, and is deleted:
+        another is made when it has gone, after its pods.
+        """
+        await self._shared.ensure(finetunejob.namespace, of_namespace(children), anew=True)
+        if not await self._restore_config_map(finetunejob, job, children.config_map):
+            logger.info("%s: its ConfigMap is gone and was of another version: the Job is made anew", finetunejob.key)
+            await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid, after_children=True)
+            return False
+        for kind, manifest in ((NETWORK_POLICIES, children.network_policy), (SERVICES, children.service)):
+            if manifest is not None:
+                await find_or_create(self._kube, kind, manifest)
+        if children.pvc is not None and place_of(PVCS, children.pvc) in (entry.made or ()):
+            await find_or_create(self._kube, PVCS, children.pvc)
+        entry.made = None
+        return True
+
+    async def _restore_config_map(self, finetunejob: FineTuneJob, job: JobState, config_map: JsonObject) -> bool:
+        """Have the ConfigMap there if it is the one that the Job's pods expect. One that is there is left as it is.
+
+        The Job may have been made by an operator of another version, of whose `run.yaml` only the digest is left: before another one is
+        made, which every pod would refuse, the Job goes.
+        """
+        if await self._kube.get(CONFIG_MAPS, finetunejob.namespace, config_map["metadata"]["name"]) is not None:
+            return True
+        live = await self._kube.get(JOBS, finetunejob.namespace, job.name)
+        if live is not None and mounted_digest(live) not in (None, digest_of(config_map)):
+            return False
+        await create(self._kube, CONFIG_MAPS, config_map)
+        return True

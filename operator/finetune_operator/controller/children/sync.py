@@ -1,0 +1,95 @@
+"""Keeps a Job that is there in step with the spec of its FineTuneJob."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.controller.children.kueue import Kueue
+from finetune_operator.controller.children.restore import Restorer
+from finetune_operator.controller.children.shared import SharedObjects
+from finetune_operator.controller.entry import Entry
+from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.observation import Observation
+from finetune_operator.job.own_jobs import OwnJobs
+from finetune_operator.job.parse_children import parse_job
+from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.job.workload import InQueue
+from finetune_operator.kube.client import CONFIG_MAPS, JOBS, Kube
+from finetune_operator.manifests import build_children
+from finetune_operator.manifests.config_map import build_authority
+from finetune_operator.manifests.job import changes
+from finetune_operator.status.image_pulls import is_unpulled
+from finetune_operator.status.stall import is_being_ended
+
+
+class JobSync:
+    """Patches the Job, or deletes it where another is to take its place."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        shared: SharedObjects,
+        restorer: Restorer,
+        pod_defaults: Callable[[], PodDefaults],
+        own_jobs: OwnJobs,
+        kueue: Kueue | None,
+    ) -> None:
+        self._kube = kube
+        self._shared = shared
+        self._restorer = restorer
+        self._pod_defaults = pod_defaults
+        self._own_jobs = own_jobs
+        self._kueue = kueue
+
+    async def sync(
+        self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, entry: Entry, now: datetime
+    ) -> Observation:
+        """Pass on what may change while a Job runs: suspension, limits, and the authority of the report endpoint.
+
+        For an attempt that does not start, what its pods need is looked up, and made again where it was deleted.
+        """
+        job = observed.job
+        if job is None or job.end is not None:
+            return observed
+        ending = is_being_ended(finetunejob.status.attempts, observed)
+        if ending and job.queue is not None:
+            # Kueue would start it again at once. Another is made when this one has gone, after its pods.
+            await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid, after_children=True)
+            return observed
+        wanted = spec.model_copy(update={"suspend": True}) if ending else spec
+        in_queue = await self._kueue.ensure(finetunejob, spec, job, entry) if self._kueue is not None else None
+        if in_queue is not None:
+            observed = _with_queue(observed, in_queue, spec)
+        patch = changes(job.requested, wanted, started_by_queue=in_queue is not None)
+        pod_defaults = self._pod_defaults()
+        if spec.pod.image is None and job.image != pod_defaults.image and is_unpulled(finetunejob.status, observed):
+            # The operator's default was wrong, and has been corrected: the next pass makes the Job anew.
+            await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
+            return observed
+        stuck = observed.stuck(now)
+        if (stuck is not None and entry.restored != stuck) or entry.made is not None:
+            if not await self._restorer.restore(
+                finetunejob, job, build_children(finetunejob, spec, pod_defaults), entry
+            ):
+                return observed
+            entry.restored = stuck
+        if entry.own.falsified:
+            # By another installation, perhaps, which has put its own authority in the place of this one's.
+            self._shared.doubt(finetunejob.namespace)
+        authority = CONFIG_MAPS, build_authority(finetunejob.namespace, pod_defaults.ca)
+        await self._shared.ensure(finetunejob.namespace, [authority], anew=False)
+        patch = self._own_jobs.adopt(patch, job, finetunejob)
+        if patch is None:
+            return observed
+        return replace(
+            observed, job=parse_job(await self._kube.merge(JOBS, finetunejob.namespace, job.name, patch, job.uid))
+        )
+
+
+def _with_queue(observed: Observation, in_queue: InQueue, spec: FineTuneJobSpec) -> Observation:
+    """The observation of a Job with what its queue makes of it."""
+    if spec.suspend:
+        return replace(observed, unheld=in_queue.message)
+    waits = observed.job is not None and observed.job.suspended
+    return replace(observed, blocked=in_queue) if waits else observed
