@@ -47,6 +47,10 @@ class Obstacle:
         self.due = 0.0
         self.tries = max(0, self.tries - 1)
 
+    def clear(self) -> None:
+        """Forget what was asked."""
+        self.about, self.cause, self.tries, self.due = None, None, 0, 0.0
+
     def wait(self, now: float) -> float | None:
         """Seconds until it is time to ask again; None if nothing was asked, or that time has come."""
         return self.due - now if self.due > now else None
@@ -59,6 +63,25 @@ class BlockedJobs:
         """`retry` lets a pass for a key look again at once."""
         self._retry = retry
         self._lines: dict[str, OrderedDict[Key, None]] = {}
+
+    def note(self, key: Key, about: Hashable, cause: Cause | None, obstacle: Obstacle, now: float) -> None:
+        """Keep what is in the way of a job's children, and put it into the line; or, without a cause, that nothing is any more.
+
+        Args:
+            about: The children.
+            obstacle: What is remembered of the job, in which it is kept.
+            now: The time, in seconds of the clock that `obstacle` goes by.
+        """
+        if cause is not None:
+            if not obstacle.holds(about, now):
+                obstacle.note(about, cause, now)
+            self.wait(key)
+            return
+        self.leave(key)
+        if obstacle.about == about:
+            # There was room for this one, and so there may be for another.
+            obstacle.clear()
+            self.wake(key.namespace, 1)
 
     def wait(self, key: Key) -> None:
         """Put a job at the end of its namespace's line, unless it is in it."""

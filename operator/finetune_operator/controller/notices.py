@@ -66,14 +66,18 @@ class Notices:
             self._serve, delay_of=retry_after, lane_of=lambda receiver: receiver.namespace
         )
 
-    def take_up(self, finetunejob: FineTuneJob, entry: Entry) -> None:
-        """Have the attempts made that the job's status asks for, each when it is due."""
+    def take_up(self, key: Key) -> None:
+        """Have the attempts made that a job's status asks for, as it is written by now, each when it is due."""
+        entry = self._finetunejobs.get(key)
+        if entry is None:
+            return
+        finetunejob = self._read(entry)
         for told in finetunejob.status.notifications:
             tried = entry.tried.get(told.target)
             if tried is not None and tried.attempts <= told.attempts:
                 del entry.tried[told.target]
             if told.state == "Pending" and told.target not in entry.tried:
-                self._add(Notice(finetunejob.key, finetunejob.uid, finetunejob.run.number, told.target), told)
+                self._add(Notice(key, finetunejob.uid, finetunejob.run.number, told.target), told)
 
     def _add(self, notice: Notice, told: Notification) -> None:
         if told.next_attempt_time is None:

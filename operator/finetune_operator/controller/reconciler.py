@@ -1,20 +1,14 @@
 """Brings one FineTuneJob nearer to what its spec asks for, and its status to what is. Level-triggered: it may run at
 any time and any number of times, and does nothing where there is nothing to do."""
 
-import logging
 import time
 from collections.abc import Callable
-from datetime import datetime
 
-from kubernetes.aio.client.exceptions import BadRequestException, UnprocessableEntityException
-
-from finetune_api.status import FineTuneJobStatus
-from finetune_operator.controller.blocked import BlockedJobs, Obstacle
+from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.children.ensure import Children
 from finetune_operator.controller.children.kueue import Kueue
 from finetune_operator.controller.children.remove import Remover
-from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.notices import Notices
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.observer import Observer, about_children
@@ -22,12 +16,11 @@ from finetune_operator.controller.profile_keeper import ProfileKeeper
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.stand_back import StandBack
 from finetune_operator.controller.status_writer import StatusWriter
-from finetune_operator.job.finetunejob import FineTuneJob, Key
+from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.observation import Observation
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import Kube
-from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import Computed, compute
 from finetune_operator.status.new_run import status_of_new_run
@@ -36,8 +29,6 @@ from finetune_operator.status.waiting import NO_POD_YET
 _CHANGED_SECONDS = 0.1
 _FORMER_SECONDS = 10.0
 """Until what is left of a former run is looked at again, should a cache not show its end."""
-
-logger = logging.getLogger(__name__)
 
 
 class Reconciler:
@@ -95,55 +86,18 @@ class Reconciler:
             return _CHANGED_SECONDS
         finetunejob, observed = settled
         observed = await self._children.ensure(finetunejob, observed, entry, now)
-        self._note_obstacle(finetunejob, observed, entry)
+        if observed.former is None:
+            cause = observed.blocked if observed.job is None else None
+            self._blocked.note(key, about_children(finetunejob), cause, entry.obstacle, self._clock())
         left_alone = await self._stand_back.decide(finetunejob, observed, entry)
         if left_alone is not None:
             return left_alone
         computed = compute(finetunejob, observed, now)
-        wait = await self._write(finetunejob, observed, computed.status, entry, now)
-        self._tell(key, computed.status)
+        wait = await self._status.write(finetunejob, computed.status, observed.reporting, entry, now)
+        if self._notices is not None and computed.status.notifications:
+            self._notices.take_up(key)
         of_queue = entry.queue.wait(self._clock()) if entry.queue is not None else None
         return _soonest(wait, of_queue, _next_look(observed, computed, entry.obstacle.wait(self._clock())))
-
-    async def _write(
-        self,
-        finetunejob: FineTuneJob,
-        observed: Observation,
-        status: FineTuneJobStatus,
-        entry: Entry,
-        now: datetime,
-    ) -> float | None:
-        """Write the status. One that the API server refuses is computed again, without what pods reported."""
-        try:
-            return await self._status.write(finetunejob, status, entry, now)
-        except (BadRequestException, UnprocessableEntityException) as error:
-            if not observed.reporting:
-                raise
-            logger.warning("%s: the API server refuses the status: %s", finetunejob.key, api_message(error))
-            entry.reports.refused |= observed.reporting
-            return 0.0
-
-    def _tell(self, key: Key, status: FineTuneJobStatus) -> None:
-        """Have those told who are to know of an end, as far as that is written."""
-        entry = self._finetunejobs.get(key)
-        if entry is not None and self._notices is not None and status.notifications:
-            self._notices.take_up(self._profiles.read_finetunejob(entry.packed), entry)
-
-    def _note_obstacle(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> None:
-        """Remember what keeps children from being made, or that nothing does any more."""
-        key, about = finetunejob.key, about_children(finetunejob)
-        if observed.former is not None:
-            return
-        if observed.blocked is not None and observed.job is None:
-            if not entry.obstacle.holds(about, self._clock()):
-                entry.obstacle.note(about, observed.blocked, self._clock())
-            self._blocked.wait(key)
-            return
-        self._blocked.leave(key)
-        if entry.obstacle.about == about:
-            # There was room for this one, and so there may be for another.
-            entry.obstacle = Obstacle()
-            self._blocked.wake(key.namespace, 1)
 
 
 def _next_look(observed: Observation, computed: Computed, until_asked: float | None) -> float | None:

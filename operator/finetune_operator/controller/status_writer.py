@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
@@ -16,6 +16,7 @@ from finetune_operator.controller.numbers import Numbers
 from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob
 from finetune_operator.job.unknown import with_unknown
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
+from finetune_operator.kube.errors import REFUSED_FOR_GOOD, api_message
 from finetune_operator.kube.events import post
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.metrics.lifecycle import record
@@ -55,9 +56,17 @@ class StatusWriter:
         self._events = RateLimit(per_second=1 / _EVENT_SECONDS, burst=1, clock=clock)
 
     async def write(
-        self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry, now: datetime
+        self,
+        finetunejob: FineTuneJob,
+        status: FineTuneJobStatus,
+        reporting: Collection[str],
+        entry: Entry,
+        now: datetime,
     ) -> float | None:
-        """Write the status where it differs. Return the seconds after which to try again, or None."""
+        """Write the status where it differs. Return the seconds after which to try again, or None.
+
+        One that the API server refuses is computed again, without what was reported by the pods of these uids.
+        """
         change = compare(finetunejob.status, status)
         if not change.any and not entry.own.falsified:
             return None
@@ -67,7 +76,15 @@ class StatusWriter:
         in_turn = not change.urgent and not entry.own.falsified and entry.status_written is not None
         if entry.own.falsified:
             logger.warning("%s: its status was written by somebody else, and is written again", finetunejob.key)
-        if await self._replace(finetunejob, status, entry, in_turn=in_turn) is None:
+        try:
+            written = await self._replace(finetunejob, status, entry, in_turn=in_turn)
+        except REFUSED_FOR_GOOD as error:
+            if not reporting:
+                raise
+            logger.warning("%s: the API server refuses the status: %s", finetunejob.key, api_message(error))
+            entry.reports.refused |= set(reporting)
+            return 0.0
+        if written is None:
             return _CONFLICT_SECONDS
         _count(finetunejob, status, now)
         for event in (job_event(finetunejob, status, now), notification_event(finetunejob, status, now)):

@@ -218,9 +218,7 @@ def test_receivers_that_hang_keep_no_other_namespace_from_being_told_at_once() -
 
         def take_up(raw: dict[str, Any]) -> None:
             finetunejobs.update(raw)
-            entry = finetunejobs.get(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
-            assert entry is not None
-            notices.take_up(read(entry), entry)
+            notices.take_up(Key(raw["metadata"]["namespace"], raw["metadata"]["name"]))
 
         async with at_work(notices):
             for namespace in range(12):
