@@ -6,6 +6,7 @@ field, the rule and what is allowed, and is the same on both sides. `profile_tab
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from finetune_api.labels import LabelSelector, Requirement
@@ -82,6 +83,7 @@ def cel_variables() -> dict[str, str]:
     return variables
 
 
+@cache
 def _wire_names(model: type[Allow | Limits | NotifyRules]) -> dict[str, str]:
     """Names of the attributes of a model by their names on the wire."""
     return {field.alias or name: name for name, field in model.model_fields.items()}

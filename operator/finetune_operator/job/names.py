@@ -3,11 +3,14 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_LENGTH = 63
 """Kubernetes puts a Job's name into a label of its pods, and a label's value ends there."""
 _HASH_LENGTH = 10
 _PLAIN_LENGTH = MAX_LENGTH - _HASH_LENGTH - 1
+_REMEMBERED = 2000
+"""So many jobs' names are not made again: they are asked for at each reading."""
 _HASHED = re.compile(rf"-[0-9a-f]{{{_HASH_LENGTH}}}$")
 
 _JOB_LENGTH = 59
@@ -136,6 +139,7 @@ class ChildNames:
     """What the names of its Events begin with."""
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def child_names(name: str, uid: str, run: int = 1) -> ChildNames:
     """The names of the children of the FineTuneJob `name` with this uid, in this run. All runs share the claim."""
     return ChildNames(

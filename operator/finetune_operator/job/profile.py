@@ -62,8 +62,9 @@ def apply_profile(
             Reason.PROFILE_NOT_FOUND, f"there is no FineTuneProfile {name}, {_chosen_by(request)}", final=False
         )
     try:
-        profile = built_in if raw is None else FineTuneProfileSpec.model_validate(raw.get("spec") or {}, extra="ignore")
-        settings = ProfileSettings(**{field: getattr(profile, field) for field in ProfileSettings.model_fields})
+        profile, settings, text = (
+            _kept_of(built_in) if raw is None else _read_profile(json.dumps(raw.get("spec") or {}))
+        )
         effective_spec(request.spec, settings, request.namespace, request.name)
     except ValidationError as error:
         wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -71,7 +72,6 @@ def apply_profile(
         return Refusal(Reason.INVALID_PROFILE, f"FineTuneProfile {name}: {where}: {wrong['msg']}", final=False)
     if not running and (problem := violation(request, profile)):
         return Refusal(Reason.POLICY_VIOLATION, problem, final=True)
-    text = json.dumps(settings.to_wire(), sort_keys=True, separators=(",", ":"))
     if len(text) > MAX_PROFILE_SETTINGS:
         message = (
             f"FineTuneProfile {name} has {len(text)} characters beside allow, and at most {MAX_PROFILE_SETTINGS} fit"
@@ -79,6 +79,18 @@ def apply_profile(
         return Refusal(Reason.INVALID_PROFILE, message, final=False)
     generation = None if raw is None else raw["metadata"].get("generation")
     return AppliedProfile(name=name, generation=generation, digest=_digest(text), settings=text)
+
+
+@lru_cache(maxsize=64)
+def _read_profile(text: str) -> tuple[FineTuneProfileSpec, ProfileSettings, str]:
+    """The profile of this spec, for all its jobs. Raises ValidationError."""
+    return _kept_of(FineTuneProfileSpec.model_validate(json.loads(text), extra="ignore"))
+
+
+def _kept_of(profile: FineTuneProfileSpec) -> tuple[FineTuneProfileSpec, ProfileSettings, str]:
+    """A profile, what its jobs keep of it, and that as JSON."""
+    settings = ProfileSettings(**{field: getattr(profile, field) for field in ProfileSettings.model_fields})
+    return profile, settings, json.dumps(settings.to_wire(), sort_keys=True, separators=(",", ":"))
 
 
 def kept_settings(applied: AppliedProfile) -> ProfileSettings | None:

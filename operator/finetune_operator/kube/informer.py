@@ -18,7 +18,7 @@ from finetune_api.base import JsonObject
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
-from finetune_operator.kube.packed import pack, unpack, version_of
+from finetune_operator.kube.packed import have_same_content, pack, unpack, version_of
 from finetune_operator.kube.tombstones import Tombstones
 from finetune_operator.kube.undecided import Undecided
 from finetune_operator.kube.workqueue import backoff
@@ -278,7 +278,7 @@ class Informer:
         if event["type"] != "DELETED":
             self._store(raw)
             # A Job's controller writes much that nobody here reads.
-            if known is None or _content(known) != _content(raw):
+            if known is None or not have_same_content(known, raw):
                 self._tell(raw)
         elif known is not None:
             self._drop(_key(raw))
@@ -363,12 +363,6 @@ class Informer:
 
 def _key(raw: JsonObject) -> tuple[str, str]:
     return raw["metadata"]["namespace"], raw["metadata"]["name"]
-
-
-def _content(packed: JsonObject) -> JsonObject:
-    """What is kept of an object, whatever its version."""
-    raw = unpack(packed)
-    return {**raw, "metadata": {**raw["metadata"], "resourceVersion": None}}
 
 
 def _is_in(key: tuple[str, str], namespace: str | None) -> bool:

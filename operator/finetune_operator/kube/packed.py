@@ -1,4 +1,5 @@
-"""Objects in memory: what tells them apart as it is, and the whole of them as compressed JSON.
+"""Objects in memory: what tells them apart as it is, and the whole of them as compressed JSON, without the resourceVersion: two versions
+with the same text differ in nothing that is kept.
 
 As Python's dicts and texts an object takes five times the memory of its JSON; compressed, a tenth of it. A full status of 19 KB takes
 118 KB as dicts and 2 KB packed, and to read it again takes a fraction of a millisecond.
@@ -12,7 +13,8 @@ from typing import Any, Final
 from finetune_api.base import JsonObject
 
 PACKED: Final = "finetune.dev/packed"
-_PLAIN: Final = ("namespace", "name", "uid", "resourceVersion", "deletionTimestamp")
+_VERSION: Final = "resourceVersion"
+_PLAIN: Final = ("namespace", "name", "uid", _VERSION, "deletionTimestamp")
 
 
 def pack(raw: JsonObject, label: str | None = None) -> JsonObject:
@@ -26,7 +28,8 @@ def pack(raw: JsonObject, label: str | None = None) -> JsonObject:
     plain = {name: metadata[name] for name in _PLAIN if name in metadata}
     if label in (metadata.get("labels") or {}):
         plain["labels"] = {label: metadata["labels"][label]}
-    data = zlib.compress(json.dumps(raw, separators=(",", ":")).encode(), 1)
+    content = {**raw, "metadata": {name: value for name, value in metadata.items() if name != _VERSION}}
+    data = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1)
     return {"metadata": plain, PACKED: base64.b64encode(data).decode()}
 
 
@@ -36,7 +39,14 @@ def unpack(packed: JsonObject) -> JsonObject:
         return packed
     raw: Any = json.loads(zlib.decompress(base64.b64decode(packed[PACKED])))
     whole: JsonObject = raw
+    if _VERSION in packed["metadata"]:
+        whole["metadata"][_VERSION] = packed["metadata"][_VERSION]
     return whole
+
+
+def have_same_content(one: JsonObject, other: JsonObject) -> bool:
+    """Whether two packed objects differ in nothing but their version."""
+    return bool(one[PACKED] == other[PACKED])
 
 
 def version_of(raw: JsonObject) -> int:

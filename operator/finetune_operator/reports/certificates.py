@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -62,7 +63,7 @@ class Keys:
     authorities: tuple[KeyPair, ...]
     server: KeyPair
 
-    @property
+    @cached_property
     def bundle(self) -> str:
         """The certificates that pods trust, in PEM, newest first."""
         return "".join(_pem(authority.certificate).decode() for authority in reversed(self.authorities))

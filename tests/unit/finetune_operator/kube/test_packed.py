@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_operator.kube.packed import pack, unpack
+from finetune_operator.kube.packed import have_same_content, pack, unpack
 
 METADATA = {"namespace": "ns", "name": "a", "uid": "u", "resourceVersion": "7"}
 _JSON = st.recursive(
@@ -33,3 +33,13 @@ def test_what_tells_objects_apart_can_be_read_without_unpacking() -> None:
     assert pack(raw, "a")["metadata"] == {**METADATA, "labels": {"a": "b"}}
     assert pack(raw, "z")["metadata"] == METADATA
     assert unpack(raw) is raw
+
+
+def test_versions_that_differ_in_nothing_else_have_the_same_content() -> None:
+    first = {"metadata": METADATA, "status": {"x": 1}}
+    later = {"metadata": {**METADATA, "resourceVersion": "8"}, "status": {"x": 1}}
+    other = {"metadata": {**METADATA, "resourceVersion": "8"}, "status": {"x": 2}}
+
+    assert have_same_content(pack(first), pack(later))
+    assert not have_same_content(pack(first), pack(other))
+    assert unpack(pack(later)) == later
