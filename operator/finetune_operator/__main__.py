@@ -1,7 +1,6 @@
 """`python -m finetune_operator`: the operator as a process."""
 
 import argparse
-import asyncio
 import logging
 import resource
 import sys
@@ -11,6 +10,7 @@ if __name__ == "__main__":
     # The client imports it where it is there, for checks that nobody asks for here: more CPU than all the rest of a start.
     sys.modules["kubernetes_validate"] = None  # type: ignore[assignment]
 
+import uvloop
 from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
@@ -45,7 +45,7 @@ def main() -> int:
     logging_setup.set_up(settings.log_format, settings.log_level)
     raise_descriptor_limit()
     try:
-        asyncio.run(app.run(settings))
+        uvloop.run(app.run(settings))
     except ConfigException as error:
         logger.error("no way into a cluster, neither by a service account nor by a kubeconfig: %s", error)
         return 2

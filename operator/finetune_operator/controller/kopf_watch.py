@@ -23,6 +23,7 @@ from typing import Any
 
 import aiohttp
 import kopf
+import uvloop
 from aiohttp.connector import Connection
 from kubernetes.aio.client import Configuration
 from yarl import URL
@@ -149,7 +150,7 @@ class _Life:
         self._namespaces = namespaces
         self._reading = reading
         self._on_event = on_event
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._stopping = asyncio.Event()
         self._ended: Future[None] = Future()
 
