@@ -25,6 +25,7 @@ from finetune_operator.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 _SEED = Path(__file__).with_name("seed_volume.py").read_text()
+_IMPATIENT = Path(__file__).with_name("impatient.py")
 _PREFIX = "FINETUNE_OPERATOR_"
 _SHORTEST_LEASE, _LONGEST_LEASE = 3.0, 10.0
 
@@ -171,7 +172,7 @@ def operator_process(release: Release, tmp_path_factory: pytest.TempPathFactory)
         f"{_PREFIX}DEFAULT_PROFILE": "open",
         **{name: value for name, value in os.environ.items() if name.startswith(_PREFIX)},
     }
-    process = OperatorProcess(environment, folder / "operator.log")
+    process = OperatorProcess(environment, folder / "operator.log", program=(str(_IMPATIENT),))
     process.start()
     yield process
     process.end()

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.integration.space import Space
@@ -53,6 +53,12 @@ class PlayedNode:
         containers = [{**_CONTAINER, "ready": False, "state": {"terminated": ended, "running": None}}]
         phase = "Failed" if code else "Succeeded"
         self.write("pod", pod, {"phase": phase, "conditions": [ready("False")], "containerStatuses": containers})
+
+    def carry_out(self, job: str) -> None:
+        """Have the job's pod run for a minute that is over, and end well."""
+        pod, now = self.pod_of(job), datetime.now(UTC)
+        self.run(pod, now - timedelta(minutes=1))
+        self.end(pod, 0, now - timedelta(minutes=1), now)
 
     def write(self, kind: str, name: str, status: dict[str, Any]) -> None:
         """Write a status as a kubelet, or the node lifecycle controller, does: by a strategic merge patch."""

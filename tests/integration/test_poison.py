@@ -11,6 +11,7 @@ import psutil
 import pytest
 import yaml
 from tests.integration.fixtures import ROOT, OperatorProcess, Space, finetunejob
+from tests.integration.played_node import PlayedNode, played_node
 
 from devcluster.testing.api import wait_for
 
@@ -78,11 +79,18 @@ def poisoned(space: Space, operator_process: OperatorProcess) -> Iterator[list[s
     space.kubectl("delete", "ftj", *deep, *large, "--ignore-not-found", "--wait=false")
 
 
-def test_poison_is_refused_by_name_and_the_others_go_on(
-    space: Space, operator_process: OperatorProcess, poisoned: list[str]
-) -> None:
-    space.apply(finetunejob("beside-poison"))
+@pytest.fixture(scope="module")
+def node(space: Space) -> Iterator[PlayedNode]:
+    with played_node(space) as made:
+        yield made
 
+
+def test_poison_is_refused_by_name_and_the_others_go_on(
+    space: Space, node: PlayedNode, operator_process: OperatorProcess, poisoned: list[str]
+) -> None:
+    space.apply(finetunejob("beside-poison", pod={"nodeSelector": node.selector}))
+
+    node.carry_out("beside-poison")
     assert space.end_of("beside-poison")["phase"] == "Succeeded"
     for name in poisoned:
         failed = wait_for(lambda name=name: status_of(space, name), lambda now: "failure" in now, name)
@@ -93,11 +101,12 @@ def test_poison_is_refused_by_name_and_the_others_go_on(
 
 
 def test_an_operator_that_starts_beside_poison_serves_the_others(
-    space: Space, operator_process: OperatorProcess, poisoned: list[str]
+    space: Space, node: PlayedNode, operator_process: OperatorProcess, poisoned: list[str]
 ) -> None:
     operator_process.end()
     operator_process.start()
-    space.apply(finetunejob("after-poison"))
+    space.apply(finetunejob("after-poison", pod={"nodeSelector": node.selector}))
 
+    node.carry_out("after-poison")
     assert space.end_of("after-poison")["phase"] == "Succeeded"
     the_operator_is_well(operator_process)

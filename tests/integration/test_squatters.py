@@ -151,6 +151,19 @@ def _report(**fields: Any) -> str:
     return json.dumps({"exitCode": 0, **fields})
 
 
+def _end_pod(space: Space, job: str, phase: str, code: int, message: str) -> None:
+    """Write what a kubelet would of a pod that has ended so."""
+    pod = wait_for(lambda: space.list("pods", f"{LABEL_JOB_NAME}={job}"), bool, f"the pod of {job}")[0]
+    times = {"startedAt": "2026-11-20T12:00:00Z", "finishedAt": "2026-11-20T12:00:01Z"}
+    ended = {"exitCode": code, "reason": "Error" if code else "Completed", "message": message, **times}
+    container = {"name": "trainer", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
+    status = {"phase": phase, "containerStatuses": [{**container, "state": {"terminated": ended}}]}
+    space.kubectl(
+        "patch", "pod", pod["metadata"]["name"], "--subresource=status", "--type=merge", "--patch-file=/dev/stdin",
+        stdin=json.dumps({"status": status}),
+    )  # fmt: skip
+
+
 HOSTILE: dict[str, str] = {
     "no-report": "\x1b[31m\u202e" + "{" * 4000,
     "nan": '{"exitCode": 0, "progress": {"step": NaN, "percent": Infinity}, "metrics": [{"name": "loss", "value": "NaN"}]}',
@@ -169,17 +182,10 @@ def test_no_final_word_of_a_pod_shows_what_it_must_not_or_keeps_its_job_or_anoth
 ) -> None:
     for name in HOSTILE:
         space.apply(finetunejob(f"word-{name}", pod=NOWHERE, runPolicy={"backoffLimit": 0}))
-    space.apply(finetunejob("well-behaved"))
+    space.apply(finetunejob("well-behaved", pod=NOWHERE))
     for name, message in HOSTILE.items():
-        selector = f"{LABEL_JOB_NAME}=word-{name}"
-        pod = wait_for(lambda selector=selector: space.list("pods", selector), bool, f"the pod of {name}")[0]
-        ended = {"exitCode": 1, "reason": "Error", "message": message, "startedAt": "2026-11-20T12:00:00Z", "finishedAt": "2026-11-20T12:00:01Z"}  # fmt: skip
-        container = {"name": "trainer", "image": "x", "imageID": "", "ready": False, "restartCount": 0}
-        status = {"phase": "Failed", "containerStatuses": [{**container, "state": {"terminated": ended}}]}
-        space.kubectl(
-            "patch", "pod", pod["metadata"]["name"], "--subresource=status", "--type=merge", "--patch-file=/dev/stdin",
-            stdin=json.dumps({"status": status}),
-        )  # fmt: skip
+        _end_pod(space, f"word-{name}", "Failed", 1, message)
+    _end_pod(space, "well-behaved", "Succeeded", 0, _report())
 
     ends = {name: space.end_of(f"word-{name}") for name in HOSTILE}
     well = space.end_of("well-behaved")

@@ -72,8 +72,8 @@ def huge_config(model: Path, data: Path, mark: Path) -> None:
     edit(model / "config.json", hidden_size=2**40, vocab_size=2**40)
 
 
-def a_million_classes(model: Path, data: Path, mark: Path) -> None:
-    names = {number: f"class {number}" for number in range(1_000_000)}
+def too_many_classes(model: Path, data: Path, mark: Path) -> None:
+    names = {number: f"class {number}" for number in range(100_000)}
     edit(model / "config.json", id2label=names, label2id={name: number for number, name in names.items()})
 
 
@@ -153,7 +153,7 @@ ATTACKS: dict[Attack, str | None] = {
     huge_header: "ModelUnreadable",
     huge_shapes: "ModelUnreadable",
     huge_config: "ModelUnreadable",
-    a_million_classes: None,
+    too_many_classes: None,
     weights_elsewhere: "ModelUnreadable",
     deep_settings: "ModelUnreadable",
     a_script_beside_the_data: None,
