@@ -1,8 +1,6 @@
 """A namespace of the cluster under test, as a test works in it."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +11,8 @@ from kubernetes.client import CustomObjectsApi
 from kubernetes.config import new_client_from_config
 
 from devcluster.cluster import Cluster
-from devcluster.testing.api import PATIENCE, wait_for
+from devcluster.testing.api import wait_for
+from devcluster.testing.kubectl import run_kubectl
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 
 
@@ -33,9 +32,7 @@ class Space:
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """What kubectl prints, errors included; it fails the test on a non-zero exit unless `check=False`."""
-        program = str(Path(sys.executable).with_name("kubectl"))
-        command = [program, f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={self.namespace}", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        done = run_kubectl(self.cluster.kubeconfig, f"--namespace={self.namespace}", *arguments, stdin=stdin)
         assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 

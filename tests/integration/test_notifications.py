@@ -177,7 +177,7 @@ def test_a_webhook_and_a_channel_are_told_of_an_end_once_and_of_the_ends_that_th
     assert first["data"]["job"]["namespace"] == space.namespace
     assert {(each["subject"], each["type"]) for each in others} == {("badly", "dev.finetune.finetunejob.failed")}
     assert sorted(receiver.asked) == ["/ok", "/ok", "/pager", "/slack/T0/token", "/slack/T0/token"]
-    assert receiver.said[0].startswith(f"*{space.namespace}/well* succeeded")
+    assert receiver.said[0].startswith(f"`{space.namespace}/well` succeeded")
     assert "T0/token" not in json.dumps([space.get("ftj", "badly"), space.list("events")])
 
 

