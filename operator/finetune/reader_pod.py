@@ -1,10 +1,12 @@
 """A pod that mounts a job's claim to be read, and the commands that fetch a model by it: a client alone reaches no volume."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
 from finetune.errors import NotFound, Refused
+from finetune.kept_profile import pod_field
 from finetune.snapshot import Snapshot
 from finetune_api.base import JsonObject
 
@@ -13,6 +15,10 @@ _SECONDS: Final = 3600
 _USER: Final = 65532
 """Who writes the output where `pod.securityContext` names nobody."""
 _MOUNT: Final = "/output"
+
+
+_PLACEMENT: Final = ("imagePullSecrets", "nodeSelector", "tolerations", "runtimeClassName", "schedulerName")
+"""Without which the image is not pulled, or the pod not where the claim is, as for the job's own."""
 
 
 def reader_name(job: Snapshot) -> str:
@@ -29,13 +35,12 @@ def reader_pod(job: Snapshot, uri: str) -> JsonObject:
     """
     if not uri.startswith("pvc://"):
         raise Refused(f"{uri} is on no volume: without --reader-pod it is downloaded")
-    pod = job.spec.get("pod") or {}
-    image = pod.get("image") or (job.status.provenance and job.status.provenance.image)
+    image = pod_field(job, "image") or (job.status.provenance and job.status.provenance.image)
     if not image:
         raise NotFound(
             f"{job.name} does not say by which image it was trained: start a pod with tar that mounts its claim"
         )
-    ids = pod.get("securityContext") or {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
+    ids = pod_field(job, "securityContext") or {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
     container = {
         "name": "reader",
         "image": image,
@@ -61,7 +66,7 @@ def reader_pod(job: Snapshot, uri: str) -> JsonObject:
         },
         "containers": [container],
         "volumes": [{"name": "output", "persistentVolumeClaim": {"claimName": _claim(uri)[0], "readOnly": True}}],
-        **{name: pod[name] for name in ("imagePullSecrets", "tolerations") if pod.get(name)},
+        **{name: value for name in _PLACEMENT if (value := pod_field(job, name))},
     }
     metadata = {"name": reader_name(job), "namespace": job.namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -77,6 +82,20 @@ def fetching_commands(job: Snapshot, uri: str, checkpoint: str | None, folder: s
         f"{kubectl} wait --for=condition=Ready --timeout=10m pod/{pod}",
         f"{kubectl} cp {shlex.quote(f'{pod}:{_MOUNT}/{_claim(uri)[1]}')} {to}",
         f"{finetune} --verify {to}",
+        f"{kubectl} delete pod {pod}",
+    ]
+
+
+def tracking_commands(job: Snapshot, output: str, files: Sequence[str]) -> list[str]:
+    """Return what to type, in this order, to send to its trackers what has not arrived of a job whose output is on a volume."""
+    kubectl, pod, folder = f"kubectl -n {job.namespace}", reader_name(job), f"{job.name}-history"
+    finetune = f"finetune track {job.name} -n {job.namespace}"
+    path = "/".join(filter(None, (_MOUNT, _claim(output)[1])))
+    return [
+        f"{finetune} --reader-pod | {kubectl} apply -f -",
+        f"{kubectl} wait --for=condition=Ready --timeout=10m pod/{pod}",
+        *(f"{kubectl} cp {shlex.quote(f'{pod}:{path}/{name}')} {folder}/{name}" for name in files),
+        f"{finetune} --from {folder}",
         f"{kubectl} delete pod {pod}",
     ]
 

@@ -145,7 +145,7 @@ def test_a_server_that_is_down_to_the_end_costs_nothing_and_the_same_command_sen
     assert ended.code == 0
     assert ended.final.tracking[0] == TrackedRun(
         tracker="mlflow",
-        message=f"28 of 28 points have not arrived: {server.uri} cannot be reached (ConnectionError)",
+        message=f"28 of 28 points have not arrived: {server.uri} cannot be reached (ConnectionError); the same command sends them",
     )
     server.start()
     monkeypatch.setitem(tracking.LAST_SECONDS, "finished", 60)
@@ -165,7 +165,10 @@ def test_the_training_does_not_wait_for_a_server_that_never_answers(
         ended = train(tracked)
 
     assert (ended.code, ended.final.progress and ended.final.progress.step) == (0, 24)
-    assert ended.final.tracking[0].message == "28 of 28 points have not arrived: it takes too long"
+    assert (
+        ended.final.tracking[0].message
+        == "28 of 28 points have not arrived: it takes too long; the same command sends them"
+    )
 
 
 @needs_fake
@@ -183,7 +186,7 @@ def test_a_wrong_token_is_said_and_the_right_one_is_taken_from_the_secret(
 
     assert ended.code == 0
     assert ended.final.tracking[0].message == (
-        f"28 of 28 points have not arrived: {server.uri} refuses the credentials (401): check the Secret of tracking.secretRef"
+        f"28 of 28 points have not arrived: {server.uri} refuses the credentials (401): check the Secret of tracking.secretRef; the same command sends them"
     )
     (secret / "MLFLOW_TRACKING_TOKEN").write_text("sesame-of-today")
     monkeypatch.setitem(tracking.LAST_SECONDS, "finished", 60)

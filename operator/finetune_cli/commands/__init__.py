@@ -15,6 +15,7 @@ from finetune_cli.commands.rerun import rerun
 from finetune_cli.commands.run import run
 from finetune_cli.commands.submit import submit
 from finetune_cli.commands.suspend import resume, suspend
+from finetune_cli.commands.track import track
 from finetune_cli.commands.ui import ui
 from finetune_cli.commands.validate import validate
 from finetune_cli.commands.watch import watch
@@ -35,6 +36,7 @@ COMMANDS: Final[dict[str, Callable[..., Any]]] = {
     "rerun": rerun,
     "cancel": cancel,
     "download": download,
+    "track": track,
     "ui": ui,
 }
 """In the order in which --help lists them."""

@@ -7,11 +7,18 @@ from typing import Any
 
 import pytest
 from tests.s3_server import BUCKET, S3
+from tests.unit.finetune_operator.samples import SPEC, children, finetunejob, merged
 
 from finetune.download import NotVerified, artifact_of, download, verify
 from finetune.errors import FineTuneError, NotFound, Refused
 from finetune.reader_pod import _USER, reader_pod
 from finetune.snapshot import Snapshot, read_snapshot
+from finetune_api.profile import OPEN
+from finetune_api.profile_rules import Request
+from finetune_api.status import AppliedProfile
+from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.finetunejob import parse_finetunejob
+from finetune_operator.job.profile import apply_profile
 from finetune_operator.manifests.placement import USER
 from finetune_trainer.base.files import digest_of, files_below
 from finetune_trainer.checkpoints.manifest import seal
@@ -204,6 +211,35 @@ def test_the_pod_that_reads_a_volume_is_of_the_image_and_the_user_that_wrote_it(
         reader_pod(job(), "pvc://job-output/model")
     with pytest.raises(Refused, match="is on no volume"):
         reader_pod(job(), "s3://bucket/model")
+
+
+def test_the_pod_that_reads_a_volume_is_placed_and_pulled_as_the_job_s_own_by_its_profile() -> None:
+    pod = {"nodeSelector": {"pool": "a100", "zone": "b"}, "tolerations": [{"key": "gpu", "operator": "Exists"}]}
+    own = merged(SPEC, {"pod": {"imagePullSecrets": [{"name": "own"}], **pod}})
+    defaults = {
+        "image": "corp/trainer",
+        "imagePullSecrets": [{"name": "corp"}, {"name": "own"}],
+        "nodeSelector": {"zone": "a", "corp": "yes"},
+        "tolerations": [{"key": "corp", "operator": "Exists"}],
+        "securityContext": {"runAsUser": 9},
+    }
+    applied = apply_profile(
+        Request(FineTuneJobSpec.model_validate({**own, "profile": "corp"}), "yelp", "team-a", {}),
+        {"metadata": {"generation": 1}, "spec": {"defaults": defaults, "allow": OPEN.allow.to_wire()}},
+        OPEN,
+    )
+    assert isinstance(applied, AppliedProfile)
+    raw = finetunejob({"profile": applied.to_wire()}, **own)
+
+    reader = reader_pod(read_snapshot(raw), "pvc://job-output/model")["spec"]
+
+    trainer = children(parse_finetunejob(raw)).job["spec"]["template"]["spec"]
+    for name in ("imagePullSecrets", "nodeSelector"):
+        assert reader[name] == trainer[name], name
+    assert [each["key"] for each in reader["tolerations"]] == ["corp", "gpu"]
+    assert all(each in trainer["tolerations"] for each in reader["tolerations"])
+    assert reader["securityContext"]["runAsUser"] == trainer["securityContext"]["runAsUser"] == 9
+    assert reader["containers"][0]["image"] == trainer["containers"][0]["image"]
 
 
 def test_who_reads_is_who_the_operator_lets_write() -> None:

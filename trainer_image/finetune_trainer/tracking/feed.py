@@ -26,11 +26,14 @@ _LAST_PAUSE_SECONDS: Final = 1.0
 class Feed:
     """Sends what the tracker has not got, tries again for as long as the run lasts, and a little longer at its end."""
 
-    def __init__(self, tracker: Tracker, history: History, report: Callable[[TrackedRun], None]) -> None:
-        """`report` is called when there is something new to say of the tracker."""
+    def __init__(
+        self, tracker: Tracker, history: History, report: Callable[[TrackedRun], None], rest: str = ""
+    ) -> None:
+        """`report` is called when there is something new to say of the tracker. `rest` is what sends points that have not arrived once the run has ended."""
         self._tracker = tracker
         self._history = history
         self._report = report
+        self._rest = rest
         self._sent: Sent | None = None
         self._failures = 0
         self._why = ""
@@ -56,7 +59,8 @@ class Feed:
                 if left
                 else "not all has arrived"
             )
-            self._say(f"{what}: {self._why or 'it takes too long'}")
+            remedy = f"; {self._rest} sends them" if self._rest and outcome != "stopped" else ""
+            self._say(f"{what}: {self._why or 'it takes too long'}", remedy)
 
     @property
     def left(self) -> int:
@@ -113,6 +117,7 @@ class Feed:
             self._why = why
             self._say(f"points do not arrive yet: {why}")
 
-    def _say(self, message: str) -> None:
+    def _say(self, message: str, remedy: str = "") -> None:
+        message = f"{message[: 256 - len(remedy)]}{remedy}"
         logger.warning("%s: %s; the training does not wait for it", self._tracker.name, message)
-        self._report(self._known.model_copy(update={"message": message[:256]}))
+        self._report(self._known.model_copy(update={"message": message}))

@@ -48,12 +48,13 @@ class Tracking:
         if self._config.tracking is None or self._feeds:
             return
         try:
-            run = describe(self._config, _run_id(self._output), self._state.current.provenance)
+            run = describe(self._config, run_id_of(self._output), self._state.current.provenance)
             trackers = make_trackers(self._config.tracking, self._output, run)
+            rest = f"finetune track {self._config.job.name}" if self._config.job else "the same command"
         except Exception as error:  # noqa: BLE001 - a tracker is never worth a run
             self._do_without(self._config.tracking, error)
             return
-        self._feeds = [Feed(tracker, self._history, self._state.set_tracker) for tracker in trackers]
+        self._feeds = [Feed(tracker, self._history, self._state.set_tracker, rest) for tracker in trackers]
         for feed in self._feeds:
             feed.start()
 
@@ -106,7 +107,7 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield name, value if isinstance(value, str) else json.dumps(value)
 
 
-def _run_id(output: Output) -> str:
+def run_id_of(output: Output) -> str:
     """Return by what trackers know this run: it lies in the output, and goes with it."""
     marker = output.read_marker(TRACKING)
     if marker is None:
