@@ -1,13 +1,22 @@
 """`finetune get`: how are my jobs."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from finetune.summary import most_urgent_first
 from finetune_cli.display.jobs import jobs_table
-from finetune_cli.options import Context, Kubeconfig, NamesOrAll, Namespace, Output, connected
-from finetune_cli.output import error_console, show, write
+from finetune_cli.options import Context, Kubeconfig, NamesOrAll, Namespace, connected
+from finetune_cli.output import Format, error_console, show, write
+
+
+class ListFormat(StrEnum):
+    """How the list is written."""
+
+    JSON = "json"
+    YAML = "yaml"
+    WIDE = "wide"
 
 
 def get(
@@ -16,7 +25,12 @@ def get(
     selector: Annotated[
         str, typer.Option("--selector", "-l", help="Only jobs with these labels, such as team=a.")
     ] = "",
-    output: Output = None,
+    output: Annotated[
+        ListFormat | None,
+        typer.Option(
+            "--output", "-o", help="JSON or YAML for programs; wide for all columns, and where each is tracked."
+        ),
+    ] = None,
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
@@ -28,13 +42,14 @@ def get(
             if names
             else client.list(all_namespaces=all_namespaces, selector=selector)
         )
-    if output:
+    wide = output is ListFormat.WIDE
+    if output and not wide:
         one = names is not None and len(names) == 1
         items = [each.raw for each in found]
-        write(output, items[0] if one else {"apiVersion": "v1", "kind": "List", "items": items})
+        write(Format(output.value), items[0] if one else {"apiVersion": "v1", "kind": "List", "items": items})
     elif found:
         jobs = found if names else most_urgent_first(found)
-        show(lambda width: jobs_table(jobs, width=width, with_namespace=all_namespaces))
+        show(lambda width: jobs_table(jobs, width=width, with_namespace=all_namespaces, whole=wide))
     else:
         error_console().print(
             "no jobs here: `finetune submit FILE` submits one, `finetune get -A` looks in all namespaces"

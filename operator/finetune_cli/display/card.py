@@ -9,7 +9,7 @@ from finetune.explanation import Explanation
 from finetune.snapshot import Snapshot
 from finetune_api.status import Notification
 from finetune_api.values import format_time
-from finetune_cli.display.words import duration, phase_text
+from finetune_cli.display.words import duration, phase_text, tracked
 
 
 def card(explanation: Explanation, job: Snapshot, now: datetime | None = None) -> Table:
@@ -26,6 +26,7 @@ def card(explanation: Explanation, job: Snapshot, now: datetime | None = None) -
         ("since", _since(explanation, now or datetime.now(UTC))),
         ("proof", explanation.proof),
         *(("warning", f"{each.reason}: {each.message}") for each in job.status.warnings),
+        *((f"at {each.tracker}", tracked(each)) for each in job.status.tracking),
         *(("not told", _not_told(each)) for each in job.status.notifications if each.message),
     )
     for name, text in rows:

@@ -6,7 +6,7 @@ from rich.text import Text
 from finetune.snapshot import Snapshot
 from finetune.summary import NOTHING, best, metric_text, unseen, why
 from finetune_cli.display.curve import draw
-from finetune_cli.display.words import gpu_hours, phase_text, progress_bar
+from finetune_cli.display.words import gpu_hours, phase_text, progress_bar, tracked
 
 _WIDEST_BAR = 40
 
@@ -34,5 +34,6 @@ def job_view(job: Snapshot, width: int) -> RenderableType:
         numbers.append(f"{gpu_hours(job)} GPU-h")
     parts += [Text("  ".join(numbers))] if numbers else []
     parts += [Text(f"! {why(job)}", style="yellow")] if job.status.warnings and why(job) != NOTHING else []
+    parts += [Text(f"{each.tracker}  {tracked(each)}", overflow="fold") for each in job.status.tracking]
     loss = job.status.curves.points("loss") if job.status.curves else []
     return Group(*parts, *([draw({"loss": loss}, width=width, y_label="loss")] if loss else []))

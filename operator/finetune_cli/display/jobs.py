@@ -8,11 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from finetune.snapshot import Snapshot
-from finetune.summary import best, why
+from finetune.summary import NOTHING, best, why
 from finetune_cli.display.words import duration, gpu_hours, loss_bars, phase_text, progress_bar
 
 _WHY: Final = "WHY / WHAT NEXT"
-_COLUMNS: Final = ("NAMESPACE", "NAME", "PHASE", "PROGRESS", "LOSS", "BEST", _WHY, "GPU-H", "AGE")
+_TRACKED: Final = "TRACKED AT"
+_COLUMNS: Final = ("NAMESPACE", "NAME", "PHASE", "PROGRESS", "LOSS", "BEST", _WHY, "GPU-H", "AGE", _TRACKED)
 _ALWAYS: Final = ("NAME", "PHASE", _WHY)
 _WHERE_THEY_FIT: Final = ("PROGRESS", "AGE", "GPU-H", "BEST", "LOSS")
 """By their worth."""
@@ -21,18 +22,28 @@ _GAP: Final = 2
 
 
 def jobs_table(
-    jobs: Iterable[Snapshot], *, width: int, with_namespace: bool = False, now: datetime | None = None
+    jobs: Iterable[Snapshot],
+    *,
+    width: int,
+    with_namespace: bool = False,
+    whole: bool = False,
+    now: datetime | None = None,
 ) -> Table:
-    """Return the list, at most `width` columns wide. What does not fit is left out, column by column; why is folded."""
+    """Return the list, at most `width` columns wide. What does not fit is left out, column by column; why is folded.
+
+    With `whole` nothing is left out, and where each is tracked is there too.
+    """
     rows = [_cells(job, now or datetime.now(UTC)) for job in jobs]
     shown = {"NAMESPACE", *_ALWAYS} if with_namespace else {*_ALWAYS}
     for name in _WHERE_THEY_FIT:
-        if _least_width(rows, {*shown, name}) <= width:
+        if whole or _least_width(rows, {*shown, name}) <= width:
             shown.add(name)
+    if whole:
+        shown.add(_TRACKED)
     columns = [name for name in _COLUMNS if name in shown]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        folds = name in (_WHY, "NAME")
+        folds = name in (_WHY, "NAME", _TRACKED)
         table.add_column(
             name,
             no_wrap=not folds,
@@ -56,6 +67,7 @@ def _cells(job: Snapshot, now: datetime) -> dict[str, Text]:
         _WHY: Text(why(job)),
         "GPU-H": Text(gpu_hours(job)),
         "AGE": Text(duration(now - job.created)),
+        _TRACKED: Text(" ".join(each.url for each in job.status.tracking if each.url) or NOTHING),
     }
 
 

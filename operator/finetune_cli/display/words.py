@@ -7,6 +7,7 @@ from rich.text import Text
 
 from finetune.snapshot import Snapshot
 from finetune.summary import NOTHING, SHAPES, loss_line
+from finetune_api.status import TrackedRun
 from finetune_cli.display.curve import sparkline
 
 _COLOURS: Final = {
@@ -47,6 +48,11 @@ def gpu_hours(job: Snapshot) -> str:
     """Return the GPU-hours that it used."""
     usage = job.status.usage
     return f"{usage.gpu_seconds.total / 3600:.1f}" if usage else NOTHING
+
+
+def tracked(run: TrackedRun) -> str:
+    """Return where the run is at a tracker, and what has not arrived there."""
+    return f"{run.url or NOTHING}{f' ({run.message})' if run.message else ''}"
 
 
 def duration(span: timedelta) -> str:

@@ -1,11 +1,13 @@
 """The list of jobs on terminals of several widths."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from rich.console import Console
 
 from finetune.snapshot import Snapshot, read_snapshot
+from finetune_api.status import TrackedRun
 from finetune_cli.display.jobs import jobs_table
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -51,6 +53,21 @@ def test_a_narrow_terminal_has_fewer_columns_and_none_that_is_cut(width: int, he
     assert lines[1].split()[:3] == ["yelp-stars", "✕", "Failed"]
     assert "…" not in "".join(lines)
     assert max(map(len, lines)) <= width
+
+
+def test_wide_has_every_column_and_where_each_is_tracked_on_any_terminal() -> None:
+    url = "https://mlflow.corp.example/#/experiments/1/runs/0f9be1d4"
+    tracked = failed("yelp-stars")
+    tracking = [TrackedRun(tracker="mlflow", url=url), TrackedRun(tracker="trackio", message="it is down")]
+    tracked = replace(tracked, status=tracked.status.model_copy(update={"tracking": tracking}))
+    screen = Console(width=1000)
+    with screen.capture() as captured:
+        screen.print(jobs_table([tracked, failed("other")], width=60, whole=True, now=NOW))
+
+    head, first, second = captured.get().splitlines()
+    heads = ["NAME", "PHASE", "PROGRESS", "LOSS", "BEST", "WHY / WHAT NEXT", "GPU-H", "AGE", "TRACKED AT"]
+    assert [each.strip() for each in head.split("  ") if each.strip()] == heads
+    assert (first.split()[-1], second.split()[-1]) == (url, "–")
 
 
 @pytest.mark.parametrize("width", [140, 40])

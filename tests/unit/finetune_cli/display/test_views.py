@@ -49,6 +49,24 @@ def test_a_job_that_runs_is_head_bar_numbers_and_a_curve_of_the_loss() -> None:
     assert job_line(running) == "stars  Running  █████░░░░░  50 %  1m: epoch 0.5 of 1"
 
 
+TRACKED = [
+    {"tracker": "mlflow", "url": "https://mlflow.corp.example/#/experiments/1/runs/0f9be1d4"},
+    {"tracker": "trackio", "message": "2 of 9 points have not arrived: it is down; finetune track stars sends them"},
+]
+
+
+def test_where_a_job_is_tracked_and_what_has_not_arrived_is_in_its_view_and_on_its_card() -> None:
+    tracked = job(phase="Succeeded", message="done", tracking=TRACKED)
+    explanation = Explanation("stars", "Succeeded", "Succeeded", "", "done", "nothing", None, "")
+
+    view, shown = printed(job_view(tracked, 120), 120), printed(card(explanation, tracked, NOW), 140)
+
+    mlflow = "https://mlflow.corp.example/#/experiments/1/runs/0f9be1d4"
+    trackio = "– (2 of 9 points have not arrived: it is down; finetune track stars sends them)"
+    assert view == ["stars  ✓ Succeeded  done", f"mlflow  {mlflow}", f"trackio  {trackio}"]
+    assert [line.split(maxsplit=2) for line in shown[-2:]] == [["at", "mlflow", mlflow], ["at", "trackio", trackio]]
+
+
 def test_a_job_that_nobody_has_seen_is_its_head() -> None:
     assert printed(job_view(job(), 80)) == ["stars  ○ Pending  no operator has seen it yet"]
     assert job_line(job()) == "stars  Pending: no operator has seen it yet"
