@@ -12,6 +12,7 @@ import transformers
 from ruamel.yaml import YAML
 from tests.trainer.test_failing_rows import save_bart, use, with_an_end_in
 from tests.trainer.tiny import Settings, Train, texts
+from tests.trainer.tiny_language import save_llama, sentences, write_rows
 
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode
 from finetune_trainer.__main__ import main
@@ -148,6 +149,28 @@ def test_the_time_is_that_of_steps_and_batches_which_leave_nothing_behind(
     assert evaluation > 0
     assert timing["seconds"] == pytest.approx([24 * low + 2 * evaluation, 24 * high + 2 * evaluation])
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_of_packed_texts_steps_are_those_of_the_run_and_are_timed(
+    settings: Settings, prepare: Prepare, train: Train, tmp_path: Path
+) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", sentences() * 60)
+    settings["task"], settings["evaluation"] = "causal-lm", {}
+    settings["model"] = {"source": f"file://{save_llama(tmp_path / 'llama')}"}
+    settings["dataset"] = {"source": f"file://{rows}", "train": {"split": "train"}}
+    settings["preprocessing"] = {"packing": True, "maxLength": 16}
+    settings["training"] |= {"batchSize": 2, "epochs": 1}
+
+    code, said = prepare(settings, "--time", "--json")
+
+    found, final = json.loads(said), train(settings).final
+    assert (code, found["not_timed"], found["train_rows"]) == (0, None, 360)
+    assert final.progress
+    assert found["steps"] == final.progress.total_steps
+    assert found["steps"] < 360 / 2
+    low, high = found["timing"]["step_seconds"]
+    assert 0 < low <= high
+    assert found["timing"]["seconds"] == pytest.approx([found["steps"] * low, found["steps"] * high])
 
 
 def test_the_time_of_a_run_that_is_not_for_this_machine_is_not_told(
