@@ -1,0 +1,70 @@
+"""`finetune track`, from the cluster's object to the tracker, and how it ends."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from tests.mlflow_server import FakeServer
+from tests.unit.finetune.api_server import FakeApi
+from tests.unit.finetune_cli.conftest import Run
+
+pytestmark = pytest.mark.usefixtures("kubeconfig")
+
+
+@pytest.fixture
+def mlflow() -> Iterator[FakeServer]:
+    server = FakeServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def ended(api_server: FakeApi, mlflow: FakeServer) -> None:
+    """A job on a volume that failed while its tracker was down."""
+    spec = {
+        "task": "text-classification",
+        "model": {"source": "org/model"},
+        "dataset": {"source": "org/data", "train": {"split": "train"}},
+        "tracking": {"mlflow": {"uri": mlflow.uri}},
+        "pod": {"image": "registry/trainer"},
+    }
+    run = {"number": 1, "startTime": "2026-11-20T12:00:00Z", "output": "pvc://job-0f9b"}
+    api_server.job("job", spec, phase="Failed", run=run)
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> str:
+    line = {"kind": "log", "step": 7, "epoch": 0.5, "metrics": {"loss": 1.0}}
+    (tmp_path / "history.jsonl").write_text(json.dumps(line))
+    (tmp_path / "tracking.json").write_text(json.dumps({"run": "0123456789abcdef"}))
+    return str(tmp_path)
+
+
+def test_it_says_where_all_points_are_now_to_people_and_to_programs(run: Run, mlflow: FakeServer, copies: str) -> None:
+    told, written = run("track", "job", "--from", copies), run("track", "job", "--from", copies, "-o", "json")
+
+    url = f"{mlflow.uri}/#/experiments/1/runs/run0"
+    assert (told.exit_code, told.stdout) == (0, f"mlflow has all points of job: {url}\n")
+    assert (written.exit_code, json.loads(written.stdout)) == (0, [{"tracker": "mlflow", "url": url}])
+    assert mlflow.steps("loss", mlflow.run()) == [7]
+
+
+def test_a_server_that_is_still_down_is_a_failure(run: Run, mlflow: FakeServer, copies: str) -> None:
+    mlflow.stop()
+
+    result = run("track", "job", "--from", copies)
+
+    why = f"{mlflow.uri} cannot be reached (ConnectionError)"
+    assert (result.exit_code, result.stderr) == (1, f"mlflow: not all has arrived: {why}\n")
+
+
+def test_of_a_volume_it_is_usage_and_the_pod_that_reads_it_mounts_the_claim(run: Run) -> None:
+    result, pod = run("track", "job"), run("track", "job", "--reader-pod")
+
+    assert result.exit_code == 2
+    assert "finetune track job -n team-a --from job-history" in result.stderr
+    (volume,) = YAML(typ="safe").load(pod.stdout)["spec"]["volumes"]
+    assert volume["persistentVolumeClaim"] == {"claimName": "job-0f9b", "readOnly": True}
