@@ -13,7 +13,7 @@ from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.hub_files import check_shared_files
 from finetune_trainer.storage.layout import BASE
 from finetune_trainer.storage.shared_cache import use_hub
-from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
+from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id, missing_path_hint
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -42,7 +42,16 @@ def bring(settings: ModelSource, volumes: Volumes) -> tuple[Path, str | None]:
     """
     if is_hub_id(settings.source):
         return _from_hub(settings)
-    return find_source(settings.source, "model", volumes), None
+    folder = find_source(settings.source, "model", volumes)
+    if not any((folder / name).is_file() for name in (CONFIG, ADAPTER_CONFIG)):
+        raise model_error(
+            Reason.MODEL_NOT_FOUND,
+            f"{settings.source}: there is no config.json in {folder}",
+            "model.source must be a folder as save_pretrained writes it"
+            if folder.exists()
+            else missing_path_hint("model.source", settings.source),
+        )
+    return folder, None
 
 
 def _from_hub(settings: ModelSource) -> tuple[Path, str]:

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from transformers import AutoModel
 
-from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
-from finetune_trainer.base.errors import TrainerError, model_error
+from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.files import digest_of
 from finetune_trainer.models.adapter_source import Adapter, find_adapter
 from finetune_trainer.models.failures import model_failures
@@ -20,7 +19,7 @@ from finetune_trainer.models.model_source import CONFIG, bring
 from finetune_trainer.models.special_tokens import count_embeddings
 from finetune_trainer.models.weight_files import Tensors, hub_tensors, local_tensors
 from finetune_trainer.storage.credentials import hub_token
-from finetune_trainer.storage.uris import Volumes, hub_id, missing_path_hint
+from finetune_trainer.storage.uris import Volumes, hub_id
 
 logger = logging.getLogger(__name__)
 
@@ -120,14 +119,6 @@ def _of_base(adapter: Adapter, volumes: Volumes) -> Pretrained:
 def _of_files(folder: Path, commit: str | None, source: str) -> Pretrained:
     """The model whose files are in `folder`; with a `commit`, of the Hub."""
     config, place = folder / CONFIG, hub_id(source) if commit else str(folder)
-    if not config.is_file():
-        raise model_error(
-            Reason.MODEL_NOT_FOUND,
-            f"{source}: there is no config.json in {folder}",
-            "model.source must be a folder as save_pretrained writes it"
-            if folder.exists()
-            else missing_path_hint("model.source", source),
-        )
     found = Pretrained(
         source, place, commit or _digest(folder), read_config(config, source, place, _arguments(commit)), commit
     )

@@ -4,21 +4,16 @@ transformers makes an empty tokenizer where the files of one are missing: each w
 """
 
 import logging
-from pathlib import Path
 
 from transformers import AutoTokenizer
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.reasons import Reason
-from finetune_trainer.base.errors import TrainerError, model_error
-from finetune_trainer.base.text import listed
+from finetune_trainer.base.errors import model_error
 from finetune_trainer.models.pretrained import Pretrained
-from finetune_trainer.models.tokenizer_files import check_names_no_files
+from finetune_trainer.models.tokenizer_files import check_names_no_files, no_tokenizer
 
 logger = logging.getLogger(__name__)
-
-_FILES = "tokenizer.json, or the vocabulary of its kind: vocab.txt; vocab.json and merges.txt; a sentencepiece .model"
-_PARTS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.spm", "tekken.json", "added_tokens.json")
 
 
 def load_tokenizer(pretrained: Pretrained, source: str) -> Tokenizer:
@@ -37,9 +32,9 @@ def load_tokenizer(pretrained: Pretrained, source: str) -> Tokenizer:
     except ValueError as error:
         if "trust_remote_code" in str(error):
             raise
-        raise _no_tokenizer(pretrained, source, str(error).splitlines()[0]) from error
+        raise no_tokenizer(place, source, str(error).splitlines()[0]) from error
     if not _knows_words(tokenizer):
-        raise _no_tokenizer(pretrained, source, "it knows no word")
+        raise no_tokenizer(place, source, "it knows no word")
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise model_error(
@@ -59,14 +54,3 @@ def _knows_words(tokenizer: Tokenizer) -> bool:
         return True
     added = set(tokenizer.added_tokens_encoder)
     return len(set(tokenizer.get_vocab()) - added - {"▁"}) > 0
-
-
-def _no_tokenizer(pretrained: Pretrained, source: str, why: str) -> TrainerError:
-    folder = Path(pretrained.tokenizer[0])
-    there = sorted({path.name for part in _PARTS for path in folder.glob(part)}) if folder.is_dir() else []
-    found = f"of its files there are {listed(there)}" if there else "tokenizer.json and the like are not there"
-    return model_error(
-        Reason.TOKENIZER_MISSING,
-        f"{source} has no tokenizer that can be used: {found} ({why:.200})",
-        f"put it beside config.json, by tokenizer.save_pretrained: {_FILES}",
-    )

@@ -1,4 +1,4 @@
-"""A tokenizer's files name no other files.
+"""A tokenizer's files: which there are, and that they name no other files.
 
 transformers passes what they hold on to the tokenizer, as it is: a vocabulary would be read from wherever a field leads to, be it a
 Secret of the job, and be exported with the model.
@@ -12,7 +12,8 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
 from finetune_api.reasons import Reason
-from finetune_trainer.base.errors import model_error
+from finetune_trainer.base.errors import TrainerError, model_error
+from finetune_trainer.base.text import listed
 from finetune_trainer.models.model_json import read_json
 
 _CONFIG, _WORDS = "tokenizer_config.json", "tokenizer.json"
@@ -21,6 +22,8 @@ _NEVER_OPENED = ("chat_template", "name_or_path", "_name_or_path", "special_toke
 """Fields in which `save_pretrained` leaves what it likes, such as where the files were before."""
 _OVERRIDDEN = "tokenizer_file"
 """Another such field. Of the configuration it is opened only where there is no tokenizer.json."""
+_FILES = "tokenizer.json, or the vocabulary of its kind: vocab.txt; vocab.json and merges.txt; a sentencepiece .model"
+_PARTS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.spm", "tekken.json", "added_tokens.json")
 
 
 def check_names_no_files(place: str, arguments: Mapping[str, Any], source: str) -> None:
@@ -47,6 +50,18 @@ def check_names_no_files(place: str, arguments: Mapping[str, Any], source: str) 
                     f"{source}: in its {name}, {field} names a file that is not its own: {value:.100}",
                     "take the field out, and put the file beside config.json under its usual name, such as vocab.txt",
                 )
+
+
+def no_tokenizer(place: str, source: str, why: str) -> TrainerError:
+    """Return the error of files that make no tokenizer, with those that there are. Arguments as of `check_names_no_files`."""
+    folder = Path(place)
+    there = sorted({path.name for part in _PARTS for path in folder.glob(part)}) if folder.is_dir() else []
+    found = f"of its files there are {listed(there)}" if there else "tokenizer.json and the like are not there"
+    return model_error(
+        Reason.TOKENIZER_MISSING,
+        f"{source} has no tokenizer that can be used: {found} ({why:.200})",
+        f"put it beside config.json, by tokenizer.save_pretrained: {_FILES}",
+    )
 
 
 def _find(place: str, name: str, arguments: Mapping[str, Any]) -> Path | None:

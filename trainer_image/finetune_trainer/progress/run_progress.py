@@ -71,6 +71,11 @@ class RunProgress:
         early = self.adjustments.early_stop
         return step >= (early.step if early else total_steps)
 
+    def is_done(self, last: SavedCheckpoint, total_steps: int, *, evaluates: bool) -> bool:
+        """Return whether no step comes after `last`, and it is evaluated, where the run evaluates."""
+        evaluated = not evaluates or bool(self.history.evaluation_at(last.step))
+        return evaluated and self.is_over(last.step, total_steps)
+
     def nothing_left(self, last: SavedCheckpoint) -> None:
         """Report that the run was trained to its end before; `last` is the checkpoint of its last step."""
         self.state.set_progress(completed(last.step, last.epoch))

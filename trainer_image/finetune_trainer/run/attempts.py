@@ -55,7 +55,8 @@ def attempt(prepared: Prepared, progress: RunProgress) -> SavedCheckpoint | Shor
     engine: Engine | None = None
     try:
         engine = make_engine(prepared, progress.recorder)
-        if resumed and _is_done(resumed, engine.total_steps, prepared, progress):
+        evaluates = prepared.data.evaluation is not None
+        if resumed and progress.is_done(resumed, engine.total_steps, evaluates=evaluates):
             progress.nothing_left(resumed)
         else:
             if resumed:
@@ -64,7 +65,7 @@ def attempt(prepared: Prepared, progress: RunProgress) -> SavedCheckpoint | Shor
                 engine.train(resumed)
                 progress.checkpointing.wait()
         last = progress.store.newest
-        if last is None or not _is_done(last, engine.total_steps, prepared, progress):
+        if last is None or not progress.is_done(last, engine.total_steps, evaluates=evaluates):
             raise RuntimeError(f"training ended before its last step, {engine.total_steps}, was saved and evaluated")
     except Exception as error:
         if (message := gpu_shortage(error)) is not None:
@@ -74,9 +75,3 @@ def attempt(prepared: Prepared, progress: RunProgress) -> SavedCheckpoint | Shor
             raise failure from error
         raise
     return last
-
-
-def _is_done(last: SavedCheckpoint, total_steps: int, prepared: Prepared, progress: RunProgress) -> bool:
-    """Return whether no step comes after `last`, and it is evaluated."""
-    evaluated = prepared.data.evaluation is None or bool(progress.history.evaluation_at(last.step))
-    return evaluated and progress.is_over(last.step, total_steps)

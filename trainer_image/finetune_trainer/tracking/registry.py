@@ -26,14 +26,16 @@ def check_trackers(settings: Settings | None) -> None:
     """
     if settings is None:
         return
-    for name, package in PACKAGES.items():
-        if getattr(settings, name) is not None and find_spec(package) is None:
+    names = named(settings)
+    for name in names:
+        package = PACKAGES[name]
+        if find_spec(package) is None:
             raise bad_configuration(
                 f"tracking.{name} needs the package {package}, which is not installed here",
                 f"{_IMAGES.get(name, _IMAGE)}, install {package} in yours, or leave tracking.{name} out",
                 Reason.TRACKER_NOT_INSTALLED,
             )
-    tracker_credentials(*named(settings))
+    tracker_credentials(*names)
 
 
 def make_trackers(settings: Settings, output: Output, run: Description) -> list[Tracker]:
