@@ -152,11 +152,11 @@ class FineTuneJobs:
                 self._keep(key, entry, packed)
             return packed
 
-        entry.own.begin()
+        entry.own.begin_writing()
         try:
             yield wrote
         finally:
-            later = entry.own.end()
+            later = entry.own.end_writing()
             if later is not None and self._keys.get(entry.uid) == key:
                 self.update(later)
 

@@ -18,8 +18,8 @@ class OwnStatus:
     later: JsonObject | None = None
     """The newest version that came while the status is being written. It waits for that, since it may be what is being written."""
 
-    def begin(self) -> None:
-        """Begin to write."""
+    def begin_writing(self) -> None:
+        """Let newer versions wait from now on."""
         self.is_being_written = True
 
     def put_off(self, raw: JsonObject) -> bool:
@@ -29,8 +29,8 @@ class OwnStatus:
             self.later = raw
         return self.is_being_written
 
-    def end(self) -> JsonObject | None:
-        """End to write. Return the version that has waited, if any did."""
+    def end_writing(self) -> JsonObject | None:
+        """Let none wait any more. Return the version that has waited, if any did."""
         later, self.later, self.is_being_written = self.later, None, False
         return later
 

@@ -45,7 +45,7 @@ class Maker:
         children = build_children(
             finetunejob, spec, pod_defaults, run_secret=run_secret, output_bound=observed.output_bound
         )
-        in_the_way = await self._shared.ensure(finetunejob.namespace, of_namespace(children), anew=True)
+        in_the_way = await self._shared.make_missing(finetunejob.namespace, of_namespace(children), anew=True)
         if in_the_way is not None:
             return replace(observed, blocked=in_the_way)
         wanted: list[tuple[Kind, JsonObject | None]] = [(CONFIG_MAPS, children.config_map)]

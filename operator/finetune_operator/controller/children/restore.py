@@ -28,7 +28,7 @@ class Restorer:
         The claim too, once, where it was made long before the Job. Return False where the Job cannot go on with them, and is deleted:
         another is made when it has gone, after its pods.
         """
-        await self._shared.ensure(finetunejob.namespace, of_namespace(children), anew=True)
+        await self._shared.make_missing(finetunejob.namespace, of_namespace(children), anew=True)
         if not await self._restore_config_map(finetunejob, job, children.config_map):
             logger.info("%s: its ConfigMap is gone and was of another version: the Job is made anew", finetunejob.key)
             await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid, after_children=True)

@@ -34,7 +34,7 @@ class SharedObjects:
         """What an object held and when it was looked at, by namespace, plural and name."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def ensure(self, namespace: str, wanted: Sequence[Wanted], *, anew: bool) -> Cause | None:
+    async def make_missing(self, namespace: str, wanted: Sequence[Wanted], *, anew: bool) -> Cause | None:
         """Make what is missing. Return why another's object is in the way. Raises API_FAILURES.
 
         Args:

@@ -78,7 +78,7 @@ class JobSync:
             # By another installation, perhaps, which has put its own authority in the place of this one's.
             self._shared.doubt(finetunejob.namespace)
         authority = CONFIG_MAPS, build_authority(finetunejob.namespace, pod_defaults.ca)
-        await self._shared.ensure(finetunejob.namespace, [authority], anew=False)
+        await self._shared.make_missing(finetunejob.namespace, [authority], anew=False)
         patch = self._own_jobs.adopt(patch, job, finetunejob)
         if patch is None:
             return observed
