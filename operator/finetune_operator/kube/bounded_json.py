@@ -29,8 +29,8 @@ MAX_METADATA_BYTES: Final = 32 * 1024
 """Of labels, annotations, owner references and finalizers each."""
 
 _SMALL_BYTES: Final = 64 * 1024
-_PAGE_BYTES: Final = 2 * 1024 * 1024
-"""Of a page of a list that is parsed at once: in memory ten times as much for a moment."""
+_PAGE_BYTES: Final = 4 * 1024 * 1024
+"""Of a page of a list that is held in memory, while it is parsed object by object."""
 _AT_ONCE: Final = 16
 _METADATA: Final = "metadata"
 _OBJECT: Final = "object"
@@ -264,20 +264,23 @@ async def read_list(
         if len(begin) > _PAGE_BYTES:
             break
     else:
-        page = await _small_page(begin)
+        page = await _small_page(begin, read)
         if page is not None:
-            return {**page, _ITEMS: [kept for each in page[_ITEMS] if (kept := _kept(each, read)) is not None]}
+            return page
     return await _cut_list(begin, chunks, longest, read)
 
 
-async def _small_page(data: bytearray) -> JsonObject | None:
-    """Most pages hold small and flat objects alone: parsed one by one, which takes a third of the CPU. None for any other."""
+async def _small_page(data: bytearray, read: Callable[[JsonObject], JsonObject | None]) -> JsonObject | None:
+    """Most pages hold small and flat objects alone: parsed one by one, which takes a third of the CPU. None for any other.
+
+    `read` may then have been called with some of its objects, and is called with them again.
+    """
     try:
         text = data.decode()
         found = _BEGIN_OF_ITEMS.search(text)
         if found is None:
             return None
-        items, end = list[JsonObject](), found.end()
+        items, end = list[JsonObject | None](), found.end()
         while text[end] != "]":
             raw, after = _scan(text, end)
             if not _is_small(text, end, after) or not isinstance(raw, dict):
@@ -285,7 +288,7 @@ async def _small_page(data: bytearray) -> JsonObject | None:
             _leave_out_what_is_not_read(raw)
             if not _is_flat(raw):
                 return None
-            items.append(raw)
+            items.append(_kept(raw, read))
             end = after + (text[after] == ",")
             end += text[end] == " "
             if len(items) % _AT_ONCE == 0:
@@ -294,7 +297,9 @@ async def _small_page(data: bytearray) -> JsonObject | None:
     except (ValueError, IndexError, RecursionError):
         return None
     # If not, that was a field of this name within something else.
-    return {**page, _ITEMS: items} if isinstance(page, dict) and page.get(_ITEMS) == [] else None
+    if not isinstance(page, dict) or page.get(_ITEMS) != []:
+        return None
+    return {**page, _ITEMS: [kept for kept in items if kept is not None]}
 
 
 def _is_small(text: str, begin: int, end: int) -> bool:

@@ -28,7 +28,8 @@ from finetune_operator.kube.errors import NotLeading, rest_of_list
 from finetune_operator.kube.request_counts import counting
 
 _TIMEOUT_SECONDS = 30.0
-_PAGE = 100
+_PAGE = 250
+"""Objects of a page. Beside a busy API server a list takes as long as it has pages."""
 
 
 @dataclass(frozen=True)

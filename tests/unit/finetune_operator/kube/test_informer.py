@@ -146,7 +146,7 @@ async def test_a_list_and_then_its_changes_are_known() -> None:
     del two["metadata"]["managedFields"]
     assert known == (None, two, [], [two])
     assert told == ["one", "one", "two", "one"]
-    assert server.asked[0] == {"labelSelector": LABEL, "limit": "100"}
+    assert server.asked[0] == {"labelSelector": LABEL, "limit": "250"}
     assert [each["resourceVersion"] for each in server.asked[1:]] == ["10", "20"]
     assert server.asked[1]["allowWatchBookmarks"] == "true"
 
