@@ -19,7 +19,7 @@ VALUES = (ROOT / "charts/finetune-operator/values.yaml").read_text()
 
 
 NOTHING_TO_DO = {
-    "Completed", "ContainerCreating", "Creating", "EarlyStopping", "EndingFormerRun", "Evaluating", "Exporting",
+    "Completed", "ContainerCreating", "EarlyStopping", "EndingFormerRun", "Evaluating", "Exporting",
     "Failing", "Finished", "Finishing", "NewRun", "Pending", "Preflight", "PreflightPassed", "Preparing", "Queued",
     "Resuming", "Retrying", "Running", "Saving", "Stopping", "Succeeded", "Suspended", "Training",
 }  # fmt: skip
