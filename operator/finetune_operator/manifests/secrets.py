@@ -8,6 +8,7 @@ from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.manifests.paths import RUN_SECRET_DIR, SECRETS_DIR
 
+_OF_RUN = "run-secret"
 _MODE = 0o440
 """For the pod's user by its group (fsGroup), and for no other."""
 
@@ -39,11 +40,17 @@ def secret_volumes(spec: FineTuneJobSpec) -> list[JsonObject]:
     ]
 
 
+def mounted_run_secret(job: JsonObject) -> str | None:
+    """Return the name of the run's own Secret that a Job's pods mount; None if they mount none."""
+    volumes = job["spec"].get("template", {}).get("spec", {}).get("volumes") or ()
+    return next((each["secret"]["secretName"] for each in volumes if each["name"] == _OF_RUN), None)
+
+
 def run_secret_mounts(name: str | None) -> list[JsonObject]:
     """Where the container sees the run's own Secret `name`."""
-    return [{"name": "run-secret", "mountPath": RUN_SECRET_DIR, "readOnly": True}] if name else []
+    return [{"name": _OF_RUN, "mountPath": RUN_SECRET_DIR, "readOnly": True}] if name else []
 
 
 def run_secret_volumes(name: str | None) -> list[JsonObject]:
     """The pod's volume for `run_secret_mounts`."""
-    return [{"name": "run-secret", "secret": {"secretName": name, "defaultMode": _MODE}}] if name else []
+    return [{"name": _OF_RUN, "secret": {"secretName": name, "defaultMode": _MODE}}] if name else []

@@ -1,6 +1,10 @@
 """Makes again what the pods of a Job need and somebody has deleted."""
 
 import logging
+from contextlib import suppress
+from secrets import token_urlsafe
+
+from kubernetes.aio.client.exceptions import ConflictException, ForbiddenException
 
 from finetune_api.base import JsonObject
 from finetune_operator.controller.children.create import create, find_or_create, place_of
@@ -8,9 +12,12 @@ from finetune_operator.controller.children.shared import SharedObjects, of_names
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState
-from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SERVICES, Kube
+from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kube
 from finetune_operator.manifests import Manifests
 from finetune_operator.manifests.config_map import digest_of, mounted_digest
+from finetune_operator.manifests.metadata import child_metadata
+from finetune_operator.manifests.run_secret import build_run_secret
+from finetune_operator.manifests.secrets import mounted_run_secret
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +30,7 @@ class Restorer:
         self._shared = shared
 
     async def restore(self, finetunejob: FineTuneJob, job: JobState, children: Manifests, entry: Entry) -> bool:
-        """Make ConfigMap, NetworkPolicies and Service again where they were deleted.
+        """Make ConfigMap, NetworkPolicies, Service and the Secret of the run again where they were deleted.
 
         The claim too, once, where it was made long before the Job. Return False where the Job cannot go on with them, and is deleted:
         another is made when it has gone, after its pods.
@@ -36,10 +43,26 @@ class Restorer:
         for kind, manifest in ((NETWORK_POLICIES, children.network_policy), (SERVICES, children.service)):
             if manifest is not None:
                 await find_or_create(self._kube, kind, manifest)
+        await self._restore_run_secret(finetunejob, job)
         if children.pvc is not None and place_of(PVCS, children.pvc) in (entry.made or ()):
             await find_or_create(self._kube, PVCS, children.pvc)
         entry.made = None
         return True
+
+    async def _restore_run_secret(self, finetunejob: FineTuneJob, job: JobState) -> None:
+        """Make the Secret of a run of many pods again, under the name that they mount, with another text: the next attempt has it on all of them.
+
+        None may be read: to make it is to find out.
+        """
+        spec, metadata = finetunejob.spec, child_metadata(finetunejob)
+        secret = build_run_secret(metadata, finetunejob, spec, token_urlsafe()) if spec else None
+        live = await self._kube.get(JOBS, finetunejob.namespace, job.name) if secret is not None else None
+        name = mounted_run_secret(live) if live is not None else None
+        if secret is None or name is None:
+            return
+        # It may be there, or a quota be used up, which says so in either case.
+        with suppress(ConflictException, ForbiddenException):
+            await self._kube.create(SECRETS, {**secret, "metadata": {**metadata, "name": name}})
 
     async def _restore_config_map(self, finetunejob: FineTuneJob, job: JobState, config_map: JsonObject) -> bool:
         """Have the ConfigMap there if it is the one that the Job's pods expect. One that is there is left as it is.

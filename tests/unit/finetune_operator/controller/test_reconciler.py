@@ -721,6 +721,7 @@ async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(worl
             "create networkpolicies",
         ),  # the job's
         *("get services", "create services"),
+        *("get jobs", "create secrets"),
     ]
 
 

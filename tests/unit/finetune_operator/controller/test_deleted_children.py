@@ -1,4 +1,4 @@
-"""A ConfigMap that somebody deletes under a running Job comes back only as the Job's pods expect it, or the Job is made anew."""
+"""What somebody deletes under a running Job comes back as the Job's pods expect it, or the Job is made anew."""
 
 # ruff: noqa: F811 - tests take the fixture that is imported
 
@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from tests.unit.finetune_operator.controller.test_reconciler import OWNED_POD, World, world  # noqa: F401 - a fixture
-from tests.unit.finetune_operator.samples import merged, pod
+from tests.unit.finetune_operator.fake_api import refusal
+from tests.unit.finetune_operator.samples import member, merged, pod
 
 from finetune_api.report import ENV_CONFIG_DIGEST
 from finetune_operator.job.names import preflight_job_name
-from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PODS
+from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PODS, SECRETS
 from finetune_operator.manifests.config_map import digest_of, mounted_digest
 
 OF_BEFORE = "sha256:" + "0" * 64
@@ -83,3 +84,27 @@ async def test_one_that_somebody_has_put_in_its_place_stays_for_the_trainer_to_r
 
     assert about_the_run(world) == []
     assert world.api.objects[CONFIG_MAPS.plural, "yelp-run"] == theirs
+
+
+@pytest.mark.parametrize("refused", [None, refusal(403, "exceeded quota: secrets")])
+async def test_the_secret_of_a_run_comes_back_under_the_name_that_its_pods_mount(world: World, refused: Any) -> None:
+    world.edit(resources={"nodes": 2})
+    await world.see()
+    await world.reconcile()
+    made = world.api.put(JOBS, world.api.objects[JOBS.plural, "yelp"])
+    (name,) = (name for plural, name in world.api.objects if plural == SECRETS.plural)
+    first = world.api.objects.pop((SECRETS.plural, name))
+    owner = {**OWNED_POD["metadata"]["ownerReferences"][0], "uid": made["metadata"]["uid"]}
+    world.api.put(PODS, merged(member(0), {"metadata": {**OWNED_POD["metadata"], "ownerReferences": [owner]}}))
+    await world.see()
+    world.api.failures |= {"create secrets": refused} if refused else {}
+
+    await world.reconcile()
+    await world.reconcile()
+
+    assert world.api.requests.count("create secrets") == 1
+    again = world.api.objects.get((SECRETS.plural, name))
+    assert (again is None) == (refused is not None)
+    if again is not None:
+        assert again["stringData"] != first["stringData"]
+        assert again["metadata"]["ownerReferences"] == first["metadata"]["ownerReferences"]
