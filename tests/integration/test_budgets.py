@@ -1,6 +1,5 @@
 """A month's budget holds jobs back, and more in the profile lets them go. A node without a kubelet is played by the test."""
 
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,6 @@ from tests.integration.space import Space
 
 from devcluster.cluster import Cluster
 from devcluster.testing.api import wait_for
-from finetune_operator.controller.monthly_use import _SUM_SECONDS
 
 PROFILE = "budgeted"
 LIMIT = 1800
@@ -58,8 +56,6 @@ def test_what_is_used_up_holds_new_jobs_back_and_none_without_a_gpu(node: Played
     node.run(pod, since)
     node.end(pod, 0, since, end)
     spent = space.end_of("spends")
-    # The sum of a namespace is that of up to a second ago: many jobs may come at once.
-    time.sleep(2 * _SUM_SECONDS)
 
     space.apply(on_gpus(node, "held", profile=PROFILE))
     held = space.until("held", lambda status: status.get("phase") == "Queued", "to be held back")
