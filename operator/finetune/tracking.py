@@ -17,7 +17,7 @@ from finetune.reader_pod import tracking_commands
 from finetune.snapshot import Snapshot
 from finetune_api.run import JobReference, RunConfig
 from finetune_api.status import TrackedRun
-from finetune_api.tracking import Tracking
+from finetune_api.tracking import servers_of
 from finetune_api.v1alpha1 import FineTuneJobSpec
 
 FILES: Final = ("history.jsonl", "tracking.json")
@@ -72,21 +72,11 @@ def _config(job: Snapshot) -> RunConfig:
     except ValidationError as error:
         raise Refused(describe(error)) from error
     defaults = defaults_of(job)
-    servers = _servers(spec.tracking or (defaults.tracking if defaults else None))
+    servers = servers_of(spec.tracking or (defaults.tracking if defaults else None))
     if servers is None:
         raise Refused(f"{job.name} is tracked by no server: all else is in its output already, {output_of(job)}")
     reference = JobReference(namespace=job.namespace, name=job.name, uid=job.uid)
     return RunConfig.of(spec, output_of(job), reference).model_copy(update={"tracking": servers})
-
-
-def _servers(tracking: Tracking | None) -> Tracking | None:
-    """The trackers that are servers; those that are files were written where they belong."""
-    if tracking is None:
-        return None
-    trackio = tracking.trackio if tracking.trackio and tracking.trackio.uri else None
-    if tracking.mlflow is None and trackio is None:
-        return None
-    return Tracking(mlflow=tracking.mlflow, trackio=trackio)
 
 
 def _fetch(job: Snapshot, name: str, folder: Path) -> None:

@@ -93,6 +93,15 @@ class Tracking(ApiModel):
     """Credentials of the trackers."""
 
 
+def servers_of(tracking: Tracking | None) -> Tracking | None:
+    """Return the trackers that are servers, without credentials; None if there is none. The others write to the job's output."""
+    if not tracker_urls(tracking) or tracking is None:
+        return None
+    return Tracking(
+        mlflow=tracking.mlflow, trackio=tracking.trackio if tracking.trackio and tracking.trackio.uri else None
+    )
+
+
 def tracker_urls(tracking: Tracking | None) -> tuple[str, ...]:
     """Return the URLs of the servers that get metrics."""
     servers = (tracking.mlflow, tracking.trackio) if tracking else ()

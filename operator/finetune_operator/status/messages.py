@@ -27,7 +27,13 @@ def describe_progress(spec: FineTuneJobSpec, known: TrainerState, stage: Stage) 
 
 
 def describe_end(spec: FineTuneJobSpec, known: TrainerState) -> str:
-    """Such as `finished after 375 steps, loss 0.52, accuracy 0.91`, or why it stopped before."""
+    """Such as `finished after 375 steps, loss 0.52, accuracy 0.91`, or why it stopped before; then which trackers lack something."""
+    behind = [each.tracker for each in known.tracking if each.message]
+    lacking = f"; not all has arrived at {', '.join(behind)}: see status.tracking" if behind else ""
+    return _describe_result(spec, known) + lacking
+
+
+def _describe_result(spec: FineTuneJobSpec, known: TrainerState) -> str:
     values = _values(spec, known)
     stop = next((each for each in known.adjustments if each.reason == Reason.EARLY_STOPPING), None)
     if stop is not None:

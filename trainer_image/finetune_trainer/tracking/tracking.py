@@ -14,6 +14,7 @@ from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
 from finetune_api.status import Provenance, TrackedRun
 from finetune_api.tracking import Tracking as Settings
+from finetune_api.tracking import servers_of
 from finetune_api.v1alpha1 import RunSettings
 from finetune_trainer.base.errors import Stopped
 from finetune_trainer.base.redaction import redact
@@ -50,13 +51,21 @@ class Tracking:
         try:
             run = describe(self._config, run_id_of(self._output), self._state.current.provenance)
             trackers = make_trackers(self._config.tracking, self._output, run)
-            rest = f"finetune track {self._config.job.name}" if self._config.job else "the same command"
         except Exception as error:  # noqa: BLE001 - a tracker is never worth a run
             self._do_without(self._config.tracking, error)
             return
-        self._feeds = [Feed(tracker, self._history, self._state.set_tracker, rest) for tracker in trackers]
+        self._feeds = [
+            Feed(tracker, self._history, self._state.set_tracker, self._rest(tracker.name)) for tracker in trackers
+        ]
         for feed in self._feeds:
             feed.start()
+
+    def _rest(self, tracker: str) -> str:
+        """What sends points that have not arrived by the end of the run; "" where nothing does."""
+        job, servers = self._config.job, servers_of(self._config.tracking)
+        if job is None:
+            return "the same command"
+        return f"finetune track {job.name}" if servers and tracker in named(servers) else ""
 
     def _do_without(self, settings: Settings, error: Exception) -> None:
         why = redact(" ".join(f"{type(error).__name__}: {error}".split()))[:200]

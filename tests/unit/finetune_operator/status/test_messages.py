@@ -47,6 +47,7 @@ def test_an_end_says_why_it_came_early() -> None:
         describe_end(spec(), state(adjustments=[SMALLER])),
         describe_end(spec(), state(adjustments=[SMALLER, STOP])),
         describe_end(spec(), state(adjustments=[STOP], metrics=[])),
+        describe_end(spec(), state(tracking=[{"tracker": "mlflow", "message": "m"}, {"tracker": "tensorboard"}])),
     ]
 
     early = "stopped early at step 120: eval_f1 has not become better in 3 evaluations"
@@ -55,6 +56,7 @@ def test_an_end_says_why_it_came_early() -> None:
         "finished after 140 steps, loss 1.20, accuracy 0.58",
         f"{early}; loss 1.20, accuracy 0.58",
         early,
+        "finished after 140 steps, loss 1.20, accuracy 0.58; not all has arrived at mlflow: see status.tracking",
     ]
 
 
