@@ -186,9 +186,16 @@ def test_a_name_twice_is_refused_where_its_column_is_read(read: Read) -> None:
     assert failure(read, {"a.csv": content}).message == "a.csv has the column 'text' twice"
 
 
-def test_a_separator_that_is_no_comma_is_named(read: Read) -> None:
-    for content in ("text;label\na;x\n", "text;label\na, b;x\n", 'text;label\n"a, b";x\n'):
-        assert "parted by ';'" in str(failure(read, {"a.csv": content}).hint)
+@pytest.mark.parametrize("sign", [";", "\t", "|"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_a_header_without_the_usual_sign_shows_what_parts_the_fields(read: Read, name: str, sign: str) -> None:
+    content = f'Nr{sign}"Text "{sign}label\n1{sign}Größe 42, „zu klein“{sign}x\n2{sign}"a ""b""{sign} c\nd"{sign}y\n'
+
+    assert read({name: content}, ("Text ", "label")).dataset[:] == {
+        "Nr": [1, 2],
+        "Text ": ["Größe 42, „zu klein“", f'a "b"{sign} c\nd'],
+        "label": ["x", "y"],
+    }
 
 
 @hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

@@ -73,8 +73,9 @@ def find_shape(
 
 
 def shown(name: str) -> str:
-    """Return the name of a column as a comment or message can show it."""
-    return printable(name)[:64]
+    """Return the name of a column as a comment or message can show it, in quotes where blanks surround it."""
+    text = printable(name)[:64]
+    return text if text == text.strip() else f"'{text}'"
 
 
 def _named(sample: Sample, task: Task | None, text: str | None, label: str | None) -> Iterator[Shape]:
@@ -233,12 +234,21 @@ def _classifier(sample: Sample, text: str, pair: str | None, label: str, why: st
 
 
 def _label_column(sample: Sample) -> str | None:
-    usual = {name.lower(): name for name in sample.columns}
+    usual = {name.lower().strip(): name for name in sample.columns}
     named = next((usual[name] for name in _LABELS if name in usual and not _is_prose(sample, usual[name])), None)
     if named:
         return named
     few = [name for name in sample.columns if 2 <= _distinct(sample, name) <= _most_classes(sample)]
-    return min(few, key=lambda name: (_is_text(sample, name) is False, _distinct(sample, name)), default=None)
+    return min(
+        few,
+        key=lambda name: (_is_often_empty(sample, name), not _is_text(sample, name), _distinct(sample, name)),
+        default=None,
+    )
+
+
+def _is_often_empty(sample: Sample, name: str) -> bool:
+    """Whether a column is rather for remarks: a label is there in nearly each row."""
+    return len(_given(sample, name)) < 0.9 * sample.rows
 
 
 def _distinct(sample: Sample, name: str) -> int:
@@ -255,7 +265,7 @@ def _most_classes(sample: Sample) -> int:
 
 def _text_column(sample: Sample, but: str | None) -> str | None:
     texts = [name for name in sample.columns if name != but and _is_text(sample, name)]
-    usual = {name.lower(): name for name in texts}
+    usual = {name.lower().strip(): name for name in texts}
     named = next((usual[name] for name in _TEXTS if name in usual), None)
     return named or max(texts, key=lambda name: sum(map(len, _given(sample, name))), default=None)
 

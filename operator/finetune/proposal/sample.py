@@ -10,11 +10,12 @@ import lzma
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final
 
 from finetune.errors import NotFound, Refused
+from finetune_api.separators import separator_of
 
 _MOST_ROWS: Final = 100_000
 _FORMATS: Final = {
@@ -124,11 +125,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         raise Refused(f"{path} cannot be read: {error}") from error
 
 
-def _csv(text: IO[str], path: Path, separator: str = ",") -> Iterator[dict[str, Any]]:
-    reader = csv.reader(text, delimiter=separator)
+def _csv(text: IO[str], path: Path, usual: str = ",") -> Iterator[dict[str, Any]]:
+    first = next(text, "")
+    reader = csv.reader(chain([first], text), delimiter=separator_of(first, usual))
     header = next(reader, [])
-    if len(header) == 1 and (found := next((each for each in ";\t|" if each in header[0]), None)):
-        raise Refused(f"{path} is separated by {found!r} and not by a comma: write it with commas, or as jsonl")
     for fields in reader:
         if fields:
             yield {name: _value(field) for name, field in zip(header, fields, strict=False)}

@@ -86,6 +86,13 @@ def init(
     except OSError as error:
         raise Refused(f"{file} cannot be written: {error.strerror}") from error
     say(f"{file}: {shape.task}, since {shape.why}")
+    for column in dict.fromkeys(filter(None, (*shape.reads, shape.label))):
+        empty = [number for number, value in enumerate(sample.columns.get(column, ()), 1) if value is None]
+        if empty and shape.format == "auto":
+            say(
+                f"note: column {shown(column)} is empty in {len(empty):,} of {sample.rows:,} rows, the first of them row {empty[0]}: "
+                "a run refuses these, so fill them in or take them out"
+            )
     say(f"next: finetune validate {file}, finetune estimate {file}, finetune run {file}, finetune submit {file}")
 
 

@@ -13,7 +13,6 @@ from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
-from finetune_trainer.data.readers.csv_rows import other_separator
 from finetune_trainer.data.rows import Rows
 
 _AT_ONCE = 10_000
@@ -118,8 +117,6 @@ def example(rows: Rows, column: str) -> str:
 def _where_it_may_be(rows: Rows, column: str) -> str | None:
     """What to do about a column that is not there, where the rows are of a form that shows it."""
     there = rows.dataset.column_names
-    if hint := other_separator(there):
-        return hint
     first = rows.dataset[0]
     if any(isinstance(first[name], list) and column in first[name] for name in there):
         return _ONE_OBJECT_A_LINE

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, TextIO
 
 import datasets
@@ -16,6 +17,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from finetune_api.reasons import Reason
+from finetune_api.separators import separator_of
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
@@ -80,13 +82,13 @@ def read_csv(files: Sequence[DataFile], texts: frozenset[str], separator: str | 
 
     Args:
         texts: Columns that are text, also where they hold nothing but numbers.
-        separator: Between fields. If left out a tab for .tsv, else a comma.
+        separator: Between fields. If left out a tab for .tsv, else a comma, or what the header shows instead.
 
     Raises:
         TrainerError: DATA, naming file and line of a row that has more or fewer fields than the header, or whose
             quotes are broken; naming the file that is empty or no text.
     """
-    scans = [_scan(file, separator or ("\t" if file.suffix == ".tsv" else ","), texts) for file in files]
+    scans = [_scan(file, separator or _separator(file), texts) for file in files]
     names = list(dict.fromkeys(name for scan in scans for name in scan.layout.names))
     found = {
         name: [(scan.layout.file.name, scan.numerals[name]) for scan in scans if name in scan.numerals]
@@ -115,20 +117,24 @@ def read_csv(files: Sequence[DataFile], texts: frozenset[str], separator: str | 
 
 def header_of(file: DataFile, text: TextIO) -> list[str]:
     """The names of the columns of a file with this text. Empty where there are none."""
-    rows = csv.reader(lines_of(file, text), delimiter="\t" if file.suffix == ".tsv" else ",")
+    lines = lines_of(file, text)
+    first = _first_line(lines)
+    rows = csv.reader(chain([first], lines), delimiter=separator_of(first, _usual_separator(file)))
     return next((fields for fields in rows if fields), [])
 
 
-def other_separator(header: Sequence[str]) -> str | None:
-    """What to do about a header of one name that seems to hold several."""
-    sign = next((sign for sign in ";\t|" if len(header) == 1 and sign in header[0]), None)
-    if sign is None:
-        return None
-    name = "a tab" if sign == "\t" else f"'{sign}'"
-    return (
-        f"the fields seem to be parted by {name}: write the file with commas, name it .tsv where they are tabs, or say `sep` "
-        "in a README.md (`configs`) beside it"
-    )
+def _separator(file: DataFile) -> str:
+    """What is between the fields of a file, by its suffix and its header."""
+    with text_of(file) as text:
+        return separator_of(_first_line(lines_of(file, text)), _usual_separator(file))
+
+
+def _usual_separator(file: DataFile) -> str:
+    return "\t" if file.suffix == ".tsv" else ","
+
+
+def _first_line(lines: Iterator[str]) -> str:
+    return next((line for line in lines if line.strip()), "")
 
 
 def _scan(file: DataFile, separator: str, texts: frozenset[str]) -> _Scan:
@@ -270,7 +276,7 @@ def _chunks(layout: _Layout, swallowed: _Swallowed | None = None) -> Iterator[_C
                     yield chunk
                     chunk, lines.characters = _Chunk([], []), 0
         except csv.Error as error:
-            raise _torn(layout.file, start, error, layout.names) from error
+            raise _torn(layout.file, start, error) from error
         if chunk.rows:
             yield chunk
 
@@ -281,9 +287,7 @@ def _is_blank(lines: list[str]) -> bool:
 
 def _ragged(layout: _Layout, line: int, fields: list[str]) -> TrainerError:
     width, sign = len(layout.names), "tab" if layout.separator == "\t" else f"'{layout.separator}'"
-    if parted := other_separator(layout.names):
-        hint = parted
-    elif len(fields) == width + 1 and not fields[-1]:
+    if len(fields) == width + 1 and not fields[-1]:
         hint = f"the line ends in a {sign} and the header does not: take it away, or end the header in one too"
     elif len(fields) == width + 1 and fields[0].isdecimal():
         hint = (
@@ -301,12 +305,12 @@ def _ragged(layout: _Layout, line: int, fields: list[str]) -> TrainerError:
     )
 
 
-def _torn(file: DataFile, line: int, error: csv.Error, header: Sequence[str] = ()) -> _OddQuotes:
+def _torn(file: DataFile, line: int, error: csv.Error) -> _OddQuotes:
     problem = "a text that begins with a quote is never closed"
     if "expected after" in str(error):
         problem = "a text begins with a quote, and after the closing quote it goes on"
     return _OddQuotes(
-        data_error(Reason.QUOTES_BROKEN, f"{file.name}, line {line}: {problem}", other_separator(header) or _REMEDY)
+        data_error(Reason.QUOTES_BROKEN, f"{file.name}, line {line}: {problem}", _REMEDY)
     )
 
 
