@@ -277,6 +277,16 @@ class Condition(LenientModel):
     observed_generation: Annotated[int, Field(ge=0)] | None = None
 
 
+class Budget(LenientModel):
+    """What a namespace may use of GPU time in a month, and has used."""
+
+    profile: Identifier
+    """The FineTuneProfile whose limits.gpuSecondsPerNamespace it is."""
+    allowed_gpu_seconds: Count
+    used_gpu_seconds: Count
+    """By all jobs of the namespace in the month, those included that are deleted."""
+
+
 class Waiting(LenientModel):
     """What a job waits for in its queue."""
 
@@ -285,6 +295,8 @@ class Waiting(LenientModel):
     """Since when it has waited."""
     position: Annotated[int, Field(ge=1, le=MAX_COUNT)] | None = None
     """Its place among all that wait for the same quota, from 1, where Kueue's visibility API says it."""
+    budget: Budget | None = None
+    """The budget that is used up, where the job waits for the next month."""
 
 
 class Notification(LenientModel):

@@ -7,6 +7,7 @@ from finetune_operator.controller.children.remove import Remover
 from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.status_writer import StatusWriter
+from finetune_operator.job.budget import OverBudget
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.job.profile import Refusal
@@ -45,6 +46,8 @@ class ProfileKeeper:
             if is_running:
                 # Nothing is written down: two operators that share a namespace would do so again and again.
                 return self._profiles.with_profile(entry.raw, given) or finetunejob, observed
+            if isinstance(given, OverBudget):
+                return finetunejob, replace(observed, blocked=given)
             if isinstance(given, Refusal):
                 cause = Cause(given.reason, given.message)
                 return finetunejob, replace(observed, refused=cause) if given.final else replace(

@@ -16,7 +16,7 @@ from finetune_api.profile_rules import Request
 from finetune_api.reasons import Reason
 from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, FineTuneJobSpec
-from finetune_operator.job.budget import over_budget
+from finetune_operator.job.budget import OverBudget, over_budget
 from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
 from finetune_operator.job.own_jobs import OwnJobs
 from finetune_operator.job.profile import Refusal, apply_profile, kept_settings
@@ -89,9 +89,9 @@ class Profiles:
         self._specs[uid] = replace(finetunejob, status=_NO_STATUS)
         return finetunejob
 
-    def with_profile(self, raw: JsonObject, found: AppliedProfile | Refusal) -> FineTuneJob | None:
+    def with_profile(self, raw: JsonObject, found: AppliedProfile | Refusal | OverBudget) -> FineTuneJob | None:
         """Read a FineTuneJob as if its status named this profile. None if there is none for it."""
-        if isinstance(found, Refusal):
+        if not isinstance(found, AppliedProfile):
             return None
         return parse_finetunejob(
             {**raw, "status": {**(raw.get("status") or {}), "profile": found.to_wire()}}, self._keys()
@@ -99,8 +99,8 @@ class Profiles:
 
     async def settle(
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, *, running: bool
-    ) -> AppliedProfile | Refusal:
-        """Return what a job keeps of its profile, or why it does not run under it. Raises API_FAILURES."""
+    ) -> AppliedProfile | Refusal | OverBudget:
+        """Return what a job keeps of its profile, or why it does not run under it, or not yet. Raises API_FAILURES."""
         try:
             labels = await self._labels_of(finetunejob.namespace)
             request = Request(spec, finetunejob.name, finetunejob.namespace, labels)
@@ -111,26 +111,24 @@ class Profiles:
         except ForbiddenException as error:
             return Refusal(Reason.CREATE_FORBIDDEN, api_message(error), final=False)
         found = apply_profile(request, raw, self._built_in, running=running)
-        if not running and not isinstance(found, Refusal):
-            found = self._within_budget(request, found)
         if isinstance(found, Refusal):
             return found
-        return prove_profile(found, finetunejob.uid, finetunejob.run.number, self._keys()[0])
+        over = None if running else self._over_budget(request, found)
+        return over or prove_profile(found, finetunejob.uid, finetunejob.run.number, self._keys()[0])
 
     async def kept_by(self, finetunejob: FineTuneJob, job: str) -> AppliedProfile | None:
         """Return the profile that the Job of this name was made under, as that has it. Raises API_FAILURES."""
         raw = await self._kube.get(JOBS, finetunejob.namespace, job)
         return None if raw is None else self.own_jobs.kept_by(raw, finetunejob)
 
-    def _within_budget(self, request: Request, applied: AppliedProfile) -> AppliedProfile | Refusal:
-        """The profile, or why a job on GPUs waits for the next month."""
+    def _over_budget(self, request: Request, applied: AppliedProfile) -> OverBudget | None:
+        """Why a job on GPUs waits for the next month, if it does."""
         settings = kept_settings(applied)
         limit = settings.limits.gpu_seconds_per_namespace if settings else None
         if settings is None or limit is None or 0 in (request.spec.resources.gpus, settings.limits.gpus):
-            return applied
+            return None
         used = self._used(request.namespace)
-        over = over_budget(request.namespace, applied.name, limit, used, server_time.now())
-        return Refusal(Reason.BUDGET_USED_UP, over, final=False) if over else applied
+        return over_budget(request.namespace, applied.name, limit, used, server_time.now())
 
     async def _labels_of(self, namespace: str) -> dict[str, str]:
         known = self._labels.get(namespace)

@@ -1,9 +1,13 @@
 """What a namespace may use of GPU time in a calendar month, and whether another job may begin."""
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from finetune_api.base import JsonObject
+from finetune_api.reasons import Reason
+from finetune_api.status import Budget
 from finetune_api.values import MAX_COUNT, format_time
+from finetune_operator.job.observation import Cause
 
 
 def month_of(moment: datetime) -> str:
@@ -34,14 +38,23 @@ def month_used(raw: JsonObject) -> tuple[str, int] | None:
     return None
 
 
-def over_budget(namespace: str, profile: str, limit: int, used: int, now: datetime) -> str | None:
+@dataclass(frozen=True)
+class OverBudget(Cause):
+    """Why no further job of a namespace begins: its month is used up."""
+
+    budget: Budget = field(kw_only=True)
+
+
+def over_budget(namespace: str, profile: str, limit: int, used: int, now: datetime) -> OverBudget | None:
     """Why no further job of the namespace begins, if its month is used up."""
     if used < limit:
         return None
-    return (
+    message = (
         f"namespace {namespace} has used {hours(used)} of the {hours(limit)} GPU-hours that FineTuneProfile {profile} gives it "
         f"for {month_of(now)}; the job begins when the next month does, at {format_time(next_month(now))}"
     )
+    budget = Budget(profile=profile, allowed_gpu_seconds=limit, used_gpu_seconds=used)
+    return OverBudget(Reason.BUDGET_USED_UP, message, budget=budget)
 
 
 def hours(seconds: int) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from finetune_api.status import FineTuneJobStatus, Waiting
 from finetune_api.tracking import tracker_urls
+from finetune_operator.job.budget import OverBudget
 from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.job.workload import InQueue
@@ -120,4 +121,5 @@ def _waiting(before: FineTuneJobStatus, verdict: Verdict, observed: Observation,
     since = before.waiting.since if before.waiting is not None else now
     blocked = observed.under_way.blocked
     position = blocked.position if isinstance(blocked, InQueue) else None
-    return Waiting(reason=verdict.reason, since=since, position=position)
+    budget = observed.blocked.budget if isinstance(observed.blocked, OverBudget) else None
+    return Waiting(reason=verdict.reason, since=since, position=position, budget=budget)

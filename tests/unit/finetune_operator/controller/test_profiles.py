@@ -279,6 +279,7 @@ async def test_a_job_waits_for_the_next_month_where_its_namespace_has_used_this_
 
     assert (held, status["phase"], reason_of(status)) == (["create events"], "Queued", "BudgetUsedUp")
     assert "has used 2 of the 2 GPU-hours that FineTuneProfile default gives it" in status["message"]
+    assert status["waiting"]["budget"] == {"profile": "default", "allowedGpuSeconds": 7200, "usedGpuSeconds": 7200}
     assert "profile" not in status
     assert wait is not None
     assert made_job(fresh)["metadata"]["name"] == "yelp"

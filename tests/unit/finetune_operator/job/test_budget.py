@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from tests.unit.finetune_operator.samples import START
 
-from finetune_operator.job.budget import first_of_month, month_of, month_used, next_month, over_budget
+from finetune_api.status import Budget
+from finetune_operator.job.budget import OverBudget, first_of_month, month_of, month_used, next_month, over_budget
 
 
 def test_months_are_those_of_the_calendar_in_utc() -> None:
@@ -22,9 +23,11 @@ def test_months_are_those_of_the_calendar_in_utc() -> None:
 
 def test_a_budget_holds_from_the_second_on_in_which_it_is_used_up() -> None:
     assert over_budget("team-a", "gpu", 7200, 7199, START) is None
-    assert over_budget("team-a", "gpu", 7200, 9000, START) == (
+    assert over_budget("team-a", "gpu", 7200, 9000, START) == OverBudget(
+        "BudgetUsedUp",
         "namespace team-a has used 2.5 of the 2 GPU-hours that FineTuneProfile gpu gives it for 2026-11; the job begins when "
-        "the next month does, at 2026-12-01T00:00:00Z"
+        "the next month does, at 2026-12-01T00:00:00Z",
+        budget=Budget(profile="gpu", allowed_gpu_seconds=7200, used_gpu_seconds=9000),
     )
 
 
