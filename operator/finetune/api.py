@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote
 
 from finetune.connection import Connection, connect, connect_as
 from finetune.errors import AlreadyThere, FineTuneError, NoCluster, NotAllowed, NotFound, Refused
+from finetune_api import profile
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 
@@ -48,6 +49,7 @@ class Resource:
 
 
 JOBS: Final = Resource(FINETUNEJOBS, PLURAL)
+PROFILES: Final = Resource(FINETUNEJOBS, profile.PLURAL)
 PODS: Final = Resource(CORE, "pods")
 EVENTS: Final = Resource(CORE, "events")
 

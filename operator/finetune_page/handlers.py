@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from finetune.api import CORE, JOBS
+from finetune.api import CORE, JOBS, PROFILES
 from finetune.async_client import AsyncClient, AsyncJob
 from finetune.errors import FineTuneError, NotAllowed, NotFound, Refused
 from finetune.snapshot import read_snapshot
@@ -21,7 +21,7 @@ from finetune_api.printable import printable
 from finetune_api.values import format_time
 from finetune_page.access import Access
 from finetune_page.streams import Item, Items, code_of, send_events
-from finetune_page.views import comparison_of, detail, log_line, row
+from finetune_page.views import budgets, comparison_of, detail, log_line, row
 
 ACCESS: Final = web.AppKey("access", Access)
 _MOST_COMPARED: Final = 8
@@ -60,6 +60,17 @@ async def namespaces(request: web.Request) -> web.Response:
         except (NotAllowed, NotFound):
             found = []
     return web.json_response({"namespaces": [printable(str(each["metadata"]["name"])) for each in found]})
+
+
+@routes.get("/api/budgets")
+async def budgets_of_profiles(request: web.Request) -> web.Response:
+    """What each FineTuneProfile gives a namespace for a month; nothing where the user may not list them, and jobs tell it alone."""
+    async with _client(request) as client:
+        try:
+            found, _ = await client.api.list(PROFILES.path(None), {})
+        except (NotAllowed, NotFound):
+            found = []
+    return web.json_response({"budgets": budgets(found)})
 
 
 @routes.get("/api/jobs")

@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
+
+from pydantic import ValidationError
 
 from finetune.comparison import compare
 from finetune.logs import LogLine
@@ -12,6 +15,7 @@ from finetune.summary import best, loss_line, needs_a_person, why
 from finetune_api.base import JsonObject
 from finetune_api.curves import Curve
 from finetune_api.printable import printable
+from finetune_api.profile import ProfileSettings
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_api.values import format_time
 
@@ -28,6 +32,7 @@ def row(job: Snapshot) -> JsonObject:
     status = job.status
     progress = status.progress
     usage = status.usage
+    resources = job.spec.get("resources")
     return {
         "namespace": job.namespace,
         "name": job.name,
@@ -42,8 +47,46 @@ def row(job: Snapshot) -> JsonObject:
         "best": best(job),
         "why": why(job),
         "gpuSeconds": usage.gpu_seconds.total if usage else 0,
+        "gpus": _gpus(resources if isinstance(resources, dict) else {}),
+        "budget": _budget(job),
         "month": {"month": usage.month.month, "gpuSeconds": usage.month.gpu_seconds} if usage and usage.month else None,
     }
+
+
+def _gpus(resources: JsonObject) -> int:
+    """How many GPUs it holds while it runs, and waits for before."""
+    each, nodes = resources.get("gpus", 1), resources.get("nodes", 1)
+    return each * nodes if isinstance(each, int) and isinstance(nodes, int) else 0
+
+
+def _budget(job: Snapshot) -> JsonObject | None:
+    """What the namespace may use in a month by the job's profile, and has used, where its status says so."""
+    waiting, profile = job.status.waiting, job.status.profile
+    if waiting is not None and waiting.budget is not None:
+        found = waiting.budget
+        return {"profile": found.profile, "allowed": found.allowed_gpu_seconds, "used": found.used_gpu_seconds}
+    allowed = _allowed(profile.settings) if profile else None
+    return {"profile": profile.name, "allowed": allowed} if profile and allowed is not None else None
+
+
+@lru_cache(maxsize=64)
+def _allowed(settings: str) -> int | None:
+    """The budget among the settings that jobs of a profile keep: many jobs have the same."""
+    try:
+        return ProfileSettings.model_validate_json(settings).limits.gpu_seconds_per_namespace
+    except ValidationError:
+        return None
+
+
+def budgets(profiles: Sequence[JsonObject]) -> JsonObject:
+    """Return the budget of each profile as it is now; null where it sets none."""
+    found: JsonObject = {}
+    for raw in profiles:
+        spec = raw.get("spec")
+        limits = spec.get("limits") if isinstance(spec, dict) else None
+        given = limits.get("gpuSecondsPerNamespace") if isinstance(limits, dict) else None
+        found[printable(str(raw["metadata"]["name"]))] = given if isinstance(given, int) else None
+    return found
 
 
 def log_line(line: LogLine) -> JsonObject:

@@ -231,6 +231,36 @@ def test_an_address_shows_the_same_to_whoever_gets_it_and_the_last_namespace_is_
     expect(page.get_by_role("link", name="team-a/stars")).to_be_visible()
 
 
+@pytest.mark.parametrize(("present", "told"), [(7200, "2.5 of 2.0 GPU-hours"), (None, "2.5 of 1.0 GPU-hours")])
+def test_usage_says_what_is_used_of_what_is_allowed_who_holds_gpus_and_what_waits(
+    api_server: FakeApi,  # noqa: F811
+    page: Page,  # noqa: F811
+    server: Server,  # noqa: F811
+    present: int | None,
+    told: str,
+) -> None:
+    month = {"month": f"{datetime.now(UTC):%Y-%m}", "gpuSeconds": 1800}
+    usage = {"gpuSeconds": {"total": 1800}, "until": format_time(datetime.now(UTC)), "month": month}
+    budget = {"profile": "gpu", "allowedGpuSeconds": 3600, "usedGpuSeconds": 9000}
+    waiting = {"reason": "BudgetUsedUp", "since": format_time(datetime.now(UTC)), "budget": budget}
+    api_server.job("holds", {"resources": {"gpus": 2, "nodes": 2}}, phase="Running", usage=usage)
+    api_server.job("held", {"resources": {"gpus": 8}}, phase="Queued", message="the month is used up", waiting=waiting)
+    api_server.job("on-cpus", {"resources": {"gpus": 0}}, phase="Running")
+    if present:
+        gives = {"metadata": {"name": "gpu"}, "spec": {"limits": {"gpuSecondsPerNamespace": present}}}
+        api_server.answers["GET", "/apis/finetune.dev/v1alpha1/finetuneprofiles"] = lambda _: (200, {"items": [gives]})
+
+    page.goto(f"{server.address}/usage")
+
+    expect(page.locator(".total")).to_have_text(f"{told} that FineTuneProfile gpu gives the namespace  used up")
+    holds, waits = (page.get_by_role("table", name=name) for name in ("Hold GPUs now", "Wait for GPUs"))
+    expect(holds.locator("tbody tr")).to_have_text(["holds● Running4"])
+    expect(waits.locator("tbody tr")).to_have_text(["held○ Queued8the month is used up"])
+    expect(page.get_by_role("table", name="GPU-hours by job").locator("tbody tr")).to_have_count(3)
+    page.goto(f"{server.address}/")
+    expect(page.locator("a.usage")).to_have_text(f"2.5 GPU-h this month of {told.split()[2]}")
+
+
 def test_of_thousands_of_jobs_a_page_is_drawn_and_each_is_found(
     api_server: FakeApi,  # noqa: F811
     page: Page,  # noqa: F811

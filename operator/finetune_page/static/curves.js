@@ -123,6 +123,9 @@ function dataOf(group, chosen) {
   })];
 }
 
+// Of a single place uPlot makes a range of its own.
+const isZoomed = (plot, low, high) => plot.data[0].length > 1 && !(plot.data[0][0] === low && plot.data[0].at(-1) === high);
+
 const isSmoothed = (line) => line.part === "training" && line.name === "loss";
 
 function makePlot(group, place, chosen, runs, span) {
@@ -137,7 +140,7 @@ function makePlot(group, place, chosen, runs, span) {
   const options = {
     title: group.title, width: place.clientWidth || 600, height: HEIGHT,
     // A drag zooms in: then the range is the reader's own.
-    scales: { x: { time: chosen.axis === "time", range: (plot, low, high) => (plot.data[0]?.[0] === low && plot.data[0].at(-1) === high ? span() : [low, high]) }, y: { distr: chosen.log && group.isLoss ? 3 : 1 } },
+    scales: { x: { time: chosen.axis === "time", range: (plot, low, high) => (isZoomed(plot, low, high) ? [low, high] : span()) }, y: { distr: chosen.log && group.isLoss ? 3 : 1 } },
     axes: [{ ...axis, size: 34, label: chosen.axis, labelSize: 16, labelGap: -6, labelFont: "12px system-ui" }, { ...axis, size: 60, values: (_, splits) => splits.map((each) => (each === null ? "" : number(each))) }],
     cursor: { sync: { key: "curves" }, drag: { x: true, y: false } },
     legend: { live: true },

@@ -1,8 +1,9 @@
 // How are my jobs, and why is this one not running: without a click.
 
+import { budgetOf, inWords, presentBudgets } from "./budget.js";
 import { h, replace, setText } from "./dom.js";
 import { follow } from "./events.js";
-import { hours, SHAPES, thisMonth } from "./format.js";
+import { SHAPES } from "./format.js";
 import { ALL, jobsPath, namespaceField } from "./namespace.js";
 import { makeRow } from "./row.js";
 
@@ -80,7 +81,8 @@ export function showList(main, { address, go, setQuery, home }) {
       ? ["No jobs here yet. ", h("code", {}, "finetune init data.csv"), " writes a manifest, ", h("code", {}, "finetune submit job.yaml"), " submits it."]
       : shown.length === 0 ? ["No job matches. ", h("button", { type: "button", onclick: showAll }, "Show all")] : []);
     else if (jobs.size) replace(empty);
-    setText(usage, `${hours([...jobs.values()].reduce((sum, job) => sum + ofMonth(job), 0))} GPU-h this month`);
+    const budget = budgetOf([...jobs.values()], present);
+    setText(usage, inWords(filters.namespace === ALL ? { ...budget, budgets: [] } : budget));
     usage.setAttribute("href", `/usage?namespace=${encodeURIComponent(filters.namespace)}`);
     drawCompare();
   }
@@ -177,6 +179,8 @@ export function showList(main, { address, go, setQuery, home }) {
     at.scrollIntoView({ block: "nearest" });
   }
 
+  let present = {};
+  presentBudgets().then((found) => { present = found; soon(); });
   const clock = setInterval(() => rows.forEach((row) => row.tick()), 10_000);
   // Whoever is sent the address sees the same namespace, whatever their own is.
   setQuery({ namespace: filters.namespace });
@@ -189,10 +193,6 @@ export function showList(main, { address, go, setQuery, home }) {
 
 function byUrgency(one, other) {
   return other.urgent - one.urgent || (one.created < other.created) - (one.created > other.created) || (one.name > other.name) - (one.name < other.name);
-}
-
-function ofMonth(job) {
-  return job.month?.month === thisMonth() ? job.month.gpuSeconds : 0;
 }
 
 function skeleton() {

@@ -18,7 +18,7 @@ export function attempts(status) {
     const training = each.trainingStartTime ? seconds(each.trainingStartTime, each.endTime) : 0;
     const end = [each.reason, each.exitCode ? `exit code ${each.exitCode}` : ""].filter(Boolean).join(", ");
     return [`${each.number}`, each.pod, each.node ?? "–", starting === null ? "–" : duration(starting), training ? duration(training) : "–",
-      `${each.resumedFromStep ?? 0} → ${each.lastStep ?? "?"}`, lost ? `${lost} steps` : "–", each.endTime ? end || "ended" : "runs", each.log ?? "–"];
+      `${each.resumedFromStep ?? 0} → ${each.lastStep ?? (each.endTime ? undefined : status.progress?.step) ?? "?"}`, lost ? `${lost} steps` : "–", each.endTime ? end || "ended" : "runs", each.log ?? "–"];
   });
   return [
     h("h2", {}, "Attempts"),
@@ -97,7 +97,7 @@ export function checkpoints(status) {
   if (!all.length && !best) return [];
   const rows = all.map((each) => [
     `${number(each.step)}${each.step === best?.step ? " ★" : ""}`, figure(each.epoch), h("td", { class: "figure" }, bytes(each.sizeBytes)), each.time ? h("td", {}, h("time", { datetime: each.time, title: each.time }, `${age(each.time)} ago`)) : "–",
-    (each.metrics ?? []).map((metric) => `${metricName(metric.name)} ${number(metric.value)}`).join(", ") || "–", h("td", { title: each.digest ?? null }, each.uri, each.step === status.latestCheckpoint?.step && h("span", { class: "muted" }, " · resumed from"))]);
+    (each.metrics ?? []).map((metric) => `${metricName(metric.name)} ${number(metric.value)}`).join(", ") || "–", h("td", { title: each.digest ?? null }, each.uri, each.step === status.latestCheckpoint?.step && h("span", { class: "muted" }, " · where an attempt goes on"))]);
   const gone = best && !all.some((each) => each.step === best.step);
   return [h("h2", {}, "Checkpoints"), gone ? h("p", {}, `The best, of step ${number(best.step)}, is `, h("code", {}, best.uri)) : null,
     rows.length ? scrolled("Checkpoints", table("Checkpoints that are there; ★ is the best", ["step", "epoch", "size", "written", "metrics", "where"], rows, "figures")) : null];

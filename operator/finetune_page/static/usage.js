@@ -1,9 +1,10 @@
-// What a namespace used this month, by job.
+// What a namespace used this month of what it may, who holds GPUs, what waits, and what each job used.
 
-import { h, replace, table } from "./dom.js";
+import { budgetOf, meters, ofMonth, presentBudgets } from "./budget.js";
+import { h, replace, scrolled, table } from "./dom.js";
 import { follow } from "./events.js";
 import { hours, SHAPES, thisMonth } from "./format.js";
-import { jobsPath, namespaceField } from "./namespace.js";
+import { ALL, jobsPath, namespaceField } from "./namespace.js";
 
 // More than these are in the sum alone.
 const MOST = 200;
@@ -19,18 +20,31 @@ export function showUsage(main, { address, go, setQuery, home }) {
   const field = namespaceField(namespace, (name) => { namespace = name || home(); setQuery({ namespace }); open(); });
   main.append(h("h1", {}, `Usage in ${month}`), h("div", { class: "bar" }, field), place);
 
-  const ofMonth = (job) => (job.month?.month === month ? job.month.gpuSeconds : 0);
+  let present = {};
+  presentBudgets().then((found) => { present = found; draw(); });
+  const link = (job) => h("a", { href: `/jobs/${encodeURIComponent(job.namespace)}/${encodeURIComponent(job.name)}` }, namespace === ALL ? `${job.namespace}/${job.name}` : job.name);
+  const phase = (job) => h("span", { class: `phase ${job.phase}` }, `${SHAPES[job.phase]} ${job.phase}`);
+  // Jobs on CPUs hold and wait for nothing that is counted.
+  function some(title, jobs, why) {
+    const rows = jobs.slice(0, MOST).map((job) => [link(job), phase(job), h("td", { class: "figure" }, String(job.gpus)), ...(why ? [h("td", { class: "wraps" }, job.why)] : [])]);
+    return jobs.length ? [h("h2", {}, `${title} `, h("span", { class: "muted" }, `${sum(jobs)} GPUs`)), scrolled(title, table(title, ["job", "phase", "GPUs", ...(why ? ["why"] : [])], rows, "holding"))] : [];
+  }
+  const sum = (jobs) => jobs.reduce((all, job) => all + job.gpus, 0).toLocaleString("en-US");
+
   function draw() {
     if (!synced) return;
     const used = [...jobs.values()].sort((one, other) => ofMonth(other) - ofMonth(one) || other.gpuSeconds - one.gpuSeconds);
-    const total = used.reduce((sum, job) => sum + ofMonth(job), 0);
+    const onGpus = used.filter((job) => job.gpus);
     const most = Math.max(1, ...used.slice(0, 1).map(ofMonth));
     const rows = used.slice(0, MOST).map((job) => [
-      h("a", { href: `/jobs/${encodeURIComponent(job.namespace)}/${encodeURIComponent(job.name)}` }, namespace === "*" ? `${job.namespace}/${job.name}` : job.name),
-      h("span", { class: `phase ${job.phase}` }, `${SHAPES[job.phase]} ${job.phase}`),
-      h("td", { class: "share" }, h("meter", { max: most, value: ofMonth(job), "aria-label": "Share" })), h("td", { class: "figure" }, hours(ofMonth(job))), h("td", { class: "figure" }, hours(job.gpuSeconds))]);
+      link(job), phase(job), h("td", { class: "share" }, h("meter", { max: most, value: ofMonth(job), "aria-label": "Share" })), h("td", { class: "figure" }, hours(ofMonth(job))), h("td", { class: "figure" }, hours(job.gpuSeconds))]);
     if (!used.length) return replace(place, h("p", { class: "empty" }, "No jobs here, so nothing is used. ", h("code", {}, "finetune submit job.yaml"), " submits one."));
-    replace(place, h("p", { class: "total" }, h("strong", {}, hours(total)), " GPU-hours by the jobs that are there"),
+    const budget = budgetOf(used, present);
+    // A budget is that of one namespace.
+    replace(place, namespace === ALL ? meters({ ...budget, budgets: [] }) : meters(budget),
+      some("Hold GPUs now", onGpus.filter((job) => ["Preparing", "Running"].includes(job.phase)), false),
+      some("Wait for GPUs or for the budget", onGpus.filter((job) => ["Queued", "Pending"].includes(job.phase)), true),
+      h("h2", {}, "Used by each job"),
       table("GPU-hours by job", ["job", "phase", "share", `in ${month}`, "in all"], rows, "figures used"),
       used.length > MOST && h("p", { class: "muted" }, `and ${(used.length - MOST).toLocaleString("en-US")} more jobs, which used less`));
   }

@@ -262,3 +262,22 @@ async def test_namespaces_to_choose_from_are_those_that_the_user_may_list(
 
     async with page() as browser:
         assert await (await browser.get("/api/namespaces")).json() == {"namespaces": names}
+
+
+PROFILE = {"metadata": {"name": "gpu"}, "spec": {"limits": {"gpuSecondsPerNamespace": 7200}}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "budgets"),
+    [
+        ((200, {"items": [PROFILE, {"metadata": {"name": "free"}}]}), {"gpu": 7200, "free": None}),
+        (status(403, "Forbidden", "cannot"), {}),
+    ],
+)
+async def test_budgets_are_those_of_the_profiles_that_the_user_may_list(
+    api_server: FakeApi, page: Page, answer: Any, budgets: dict[str, int | None]
+) -> None:
+    api_server.answers["GET", "/apis/finetune.dev/v1alpha1/finetuneprofiles"] = lambda _: answer
+
+    async with page() as browser:
+        assert await (await browser.get("/api/budgets")).json() == {"budgets": budgets}

@@ -1,9 +1,12 @@
 """What the browser is sent of a job."""
 
+import json
+
 from finetune.snapshot import Snapshot, read_snapshot
 from finetune_api.base import JsonObject
 from finetune_page.views import SPARK_POINTS, comparison_of, curves, detail, manifest, row
 
+DIGEST = "sha256:" + "0" * 64
 CURVES = {
     "stepsPerEpoch": "2.5",
     "training": {
@@ -42,8 +45,25 @@ def test_a_row_of_a_job_that_no_operator_has_seen() -> None:
         "best": "–",
         "why": "no operator has seen it yet",
         "gpuSeconds": 0,
+        "gpus": 1,
+        "budget": None,
         "month": None,
     }
+
+
+def test_a_row_has_the_gpus_of_all_nodes_and_the_budget_that_the_job_was_taken_by() -> None:
+    settings = json.dumps({"limits": {"gpuSecondsPerNamespace": 7200}})
+    spec = {"task": "text-classification", "resources": {"gpus": 8, "nodes": 2}}
+    profile = {"name": "gpu", "digest": DIGEST, "settings": settings}
+    budget = {"profile": "gpu", "allowedGpuSeconds": 3600, "usedGpuSeconds": 4000}
+    waiting = {"reason": "BudgetUsedUp", "since": "2026-11-01T00:00:00Z", "budget": budget}
+
+    taken, held = row(job("stars", spec, profile=profile)), row(job(phase="Queued", waiting=waiting, profile=profile))
+    strange = row(job("stars", {"resources": {"gpus": "8"}}, profile={**profile, "settings": "[]"}))
+
+    assert (taken["gpus"], taken["budget"]) == (16, {"profile": "gpu", "allowed": 7200})
+    assert held["budget"] == {"profile": "gpu", "allowed": 3600, "used": 4000}
+    assert (strange["gpus"], strange["budget"]) == (0, None)
 
 
 def test_a_row_of_a_job_that_failed() -> None:
