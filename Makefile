@@ -17,7 +17,7 @@ QLORA  := .qlora
 WANDB  := .wandb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-mlflow test-qlora test-trackio test-wandb test-devcluster generate verify version lock lint format clean
+.PHONY: help demo cluster bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-mlflow test-qlora test-trackio test-wandb test-devcluster generate verify version lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ $(WANDB)/.installed: $(READY) locks/wandb.lock
 
 demo: $(READY)  ## Fine-tune a real model on a cluster in this machine, from a manifest to its status
 	$(BIN)/python demo/demo.py
+
+cluster: $(READY)  ## Start the demo's cluster and the operator for jobs of your own, until Ctrl-C
+	$(BIN)/python demo/demo.py --cluster
 
 bench-trainer: $(READY)  ## Compare our trainer with plain scripts, side by side; BENCH=--quick takes a minute or two
 	$(BIN)/python benchmarks/trainer.py $(BENCH)

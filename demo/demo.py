@@ -1,5 +1,7 @@
 """`make demo`: a cluster in this machine, the operator beside it, and one FineTuneJob from its manifest to its status.
 
+`make cluster` starts cluster and operator alone, and leaves them for jobs of your own until Ctrl-C.
+
 Everything that it makes is under `.demo/`. It starts two processes, the cluster and the operator, and ends them.
 """
 
@@ -49,20 +51,15 @@ class Process:
             sys.exit(f"the {self.name} has ended with {self.running.returncode}; see {DEMO / self.name}.log")
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Runs the demo. Returns 0 only if the job succeeded."""
-    DEMO.mkdir(exist_ok=True)
-    KUBECONFIG.unlink(missing_ok=True)
-    with contextlib.ExitStack() as stack:
-        say("starting the dev cluster")
-        cluster = [sys.executable, "-m", "devcluster", "--state-dir", DEMO / "cluster", "--kubeconfig", KUBECONFIG]
-        processes = [stack.enter_context(process("cluster", cluster))]
-        api = wait_for_cluster(processes[0])
-        kubectl("apply", "-f", ROOT / "crds")
-        operator = [sys.executable, "-m", "finetune_operator"]
-        processes.append(stack.enter_context(process("operator", operator, operator_environment())))
-        say("in another terminal:\n")
-        print(f"    export KUBECONFIG={KUBECONFIG} PATH={KUBECTL.parent}:$PATH\n    kubectl get ftj -w\n")
+    with cluster_with_operator() as (api, processes):
+        if arguments == ["--cluster"]:
+            say("Ctrl-C ends both")
+            while True:
+                for needed in processes:
+                    needed.check()
+                time.sleep(1)
         kubectl("apply", "-f", ROOT / "examples/quickstart-volume.yaml")
         fill_volume()
         kubectl("apply", "-f", ROOT / "examples/quickstart.yaml")
@@ -72,6 +69,25 @@ def main() -> int:
         print()
         print(yaml.safe_dump({"status": job.get("status", {})}, sort_keys=False))
         return tell_end(job)
+
+
+@contextlib.contextmanager
+def cluster_with_operator() -> Iterator[tuple[client.CustomObjectsApi, list[Process]]]:
+    """The cluster with our CRDs, and the operator beside it; both end with the context."""
+    DEMO.mkdir(exist_ok=True)
+    KUBECONFIG.unlink(missing_ok=True)
+    cluster = [sys.executable, "-m", "devcluster", "--state-dir", DEMO / "cluster", "--kubeconfig", KUBECONFIG]
+    operator = [sys.executable, "-m", "finetune_operator"]
+    say("starting the dev cluster")
+    with process("cluster", cluster) as of_cluster:
+        api = wait_for_cluster(of_cluster)
+        kubectl("apply", "-f", ROOT / "crds")
+        with process("operator", operator, operator_environment()) as of_operator:
+            say("in another terminal:\n")
+            print(
+                f"    export KUBECONFIG={KUBECONFIG} PATH={KUBECTL.parent}:$PATH\n    kubectl get ftj -w\n", flush=True
+            )
+            yield api, [of_cluster, of_operator]
 
 
 def say(text: str) -> None:
@@ -225,6 +241,6 @@ def tell_end(job: Job) -> int:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        sys.exit(main())
+        sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -309,9 +309,7 @@ def _torn(file: DataFile, line: int, error: csv.Error) -> _OddQuotes:
     problem = "a text that begins with a quote is never closed"
     if "expected after" in str(error):
         problem = "a text begins with a quote, and after the closing quote it goes on"
-    return _OddQuotes(
-        data_error(Reason.QUOTES_BROKEN, f"{file.name}, line {line}: {problem}", _REMEDY)
-    )
+    return _OddQuotes(data_error(Reason.QUOTES_BROKEN, f"{file.name}, line {line}: {problem}", _REMEDY))
 
 
 def _fits(layout: _Layout) -> bool:
