@@ -62,14 +62,16 @@ def remember_secrets() -> None:
     Outside a cluster nobody says which variables hold secrets: those that are called so do.
     """
     told = os.environ.get(ENV_SECRET_VARIABLES, "").split(",")
-    redact.remember(
-        value
-        for name, value in os.environ.items()
-        if name in told or (_SECRET_NAME.search(name) and not os.path.exists(value))  # noqa: PTH110 - of any text
-    )
+    redact.remember(value for name, value in os.environ.items() if name in told or _seems_secret(name, value))
     redact.remember(password for name in _PROXIES for password in _passwords(os.environ.get(name, "")))
     for folder in secret_paths():
         redact.remember(_contents(folder))
+
+
+def _seems_secret(name: str, value: str) -> bool:
+    # Our own variables hold paths, some of which are made only later, such as that of the folder for rows of tokens.
+    is_path = name.startswith("FINETUNE_") or os.path.exists(value)  # noqa: PTH110 - of any text
+    return _SECRET_NAME.search(name) is not None and not is_path
 
 
 def _contents(path: Path) -> Iterator[str]:

@@ -141,6 +141,15 @@ def test_secrets_of_files_and_of_the_environment_are_kept_out_of_messages_from_t
     assert redact("from-the-secret from-the-environment mars-north-1") == "*** *** mars-north-1"
 
 
+def test_paths_that_the_operator_names_are_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = tmp_path / "a-volume-with-the-output-of-a-job"
+    monkeypatch.setenv("FINETUNE_TOKENS", str(volume / ".tokens"))
+
+    remember_secrets()
+
+    assert redact(f"model: {volume / 'model'}") == f"model: {volume / 'model'}"
+
+
 def test_every_value_of_a_secret_is_known_to_the_redaction_under_whatever_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
