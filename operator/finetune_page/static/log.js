@@ -9,11 +9,11 @@ const MOST_LINES = 20000;
 const MOST_CHARACTERS = 8_000_000;
 
 export function logPanel(path, name) {
-  const lines = h("pre", { class: "log", tabindex: 0, role: "log", "aria-label": "Log", "aria-live": "off" });
+  const lines = h("pre", { class: "log", tabindex: 0, role: "log", "aria-label": "Log", "aria-live": "off", onscroll: () => scrolled() });
   const state = h("span", { class: "muted" });
   const earlier = h("div", { class: "earlier" });
   const search = h("input", { type: "search", placeholder: "search the log", "aria-label": "Search the log", oninput: () => sift() });
-  const bottom = h("button", { type: "button", onclick: () => { lines.scrollTop = lines.scrollHeight; } }, "To the end");
+  const bottom = h("button", { type: "button", onclick: () => toEnd() }, "To the end");
   const element = h("details", { class: "logs", ontoggle: () => (element.open ? begin() : leave()) }, h("summary", {}, "Log"), h("div", { class: "bar" }, search, bottom, state), earlier, lines);
   let stop = null;
   let tail = 0;
@@ -28,11 +28,26 @@ export function logPanel(path, name) {
     stop = follow(`${path}/log?tail=${TAILS[tail]}`, { begin: anew, items: add, failure: (message) => setText(state, message), end: () => setText(state, "the run has ended") });
   }
 
+  // The reader stays at the end until they scroll up. Lines grow when they come into sight, since they may wrap: that is no scrolling.
   const isAtEnd = () => lines.scrollHeight - lines.scrollTop - lines.clientHeight < 8;
+  let follows = true;
+  let place = 0;
+  function scrolled() {
+    follows = isAtEnd() || (follows && lines.scrollTop >= place);
+    place = lines.scrollTop;
+  }
+
+  function toEnd(frames = 3) {
+    follows = true;
+    lines.scrollTop = lines.scrollHeight;
+    place = lines.scrollTop;
+    if (frames) requestAnimationFrame(() => { if (follows) toEnd(frames - 1); });
+  }
+
   // What a reader looks at is found again among the lines of the next connection, by its text.
   function anew() {
     const top = lines.getBoundingClientRect().top;
-    const first = isAtEnd() ? null : [...lines.children].find((line) => line.getBoundingClientRect().bottom > top);
+    const first = follows ? null : [...lines.children].find((line) => line.getBoundingClientRect().bottom > top);
     anchor = first ? { text: first.textContent, time: first.title, offset: first.getBoundingClientRect().top - top } : null;
     lines.replaceChildren();
     held = 0;
@@ -42,7 +57,6 @@ export function logPanel(path, name) {
 
   function add(items) {
     if (!items.length) return;
-    const atEnd = isAtEnd();
     const added = items.map(({ text, pod, time }) => {
       if (pod) ofPod.set(pod, (ofPod.get(pod) ?? 0) + 1);
       held += text.length;
@@ -60,7 +74,7 @@ export function logPanel(path, name) {
     if (found) {
       lines.scrollTop += found.getBoundingClientRect().top - lines.getBoundingClientRect().top - anchor.offset;
       anchor = null;
-    } else if (atEnd && !anchor) lines.scrollTop = lines.scrollHeight;
+    } else if (follows && !anchor) toEnd();
     drawEarlier();
   }
 
