@@ -62,7 +62,10 @@ class FineTuneJob(Manifest):
         if shape is None:
             raise Refused(f"no columns of the frame fit: there are {', '.join(sample.columns)}; name text and label")
         source, path = _places(str(to), f"{name}.parquet", mounted)
-        proposed = propose(sample, shape, Request(name, source, model)).manifest["spec"]
+        resources = spec.get("resources")
+        gpus = resources.get("gpus") if isinstance(resources, Mapping) else None
+        asked = Request(name, source, model, gpus if isinstance(gpus, int) else None)
+        proposed = propose(sample, shape, asked).manifest["spec"]
         job = cls.of(name, namespace=namespace, **_merged(proposed, spec))
         _write(frame, path)
         return job

@@ -33,6 +33,16 @@ def test_a_frame_becomes_parquet_in_a_folder_and_a_manifest_that_reads_it(frame:
     assert (spec["training"]["epochs"], spec["training"]["batchSize"]) == (1, 4)
 
 
+@pytest.mark.parametrize(("gpus", "cpu", "memory"), [(0, "2", "8Gi"), (2, "4", "16Gi")])
+def test_a_pod_has_the_size_that_fits_its_gpus(
+    frame: pd.DataFrame, tmp_path: Path, gpus: int, cpu: str, memory: str
+) -> None:
+    job = FineTuneJob.from_frame(frame, name="stars", to=tmp_path, resources={"gpus": gpus})
+
+    resources = job.spec.resources
+    assert (resources.gpus, resources.cpu, resources.memory) == (gpus, cpu, memory)
+
+
 def test_a_frame_for_a_claim_is_written_where_that_is_mounted(frame: pd.DataFrame, tmp_path: Path) -> None:
     job = FineTuneJob.from_frame(frame, name="stars", to="pvc://data/team", mounted=tmp_path)
 
