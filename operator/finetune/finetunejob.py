@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic.alias_generators import to_camel
 
@@ -120,7 +121,7 @@ def _places(to: str, file: str, mounted: str | Path | None) -> tuple[str, str | 
             )
         folder = to.removeprefix("pvc://").partition("/")[2]
         return f"{to.rstrip('/')}/{file}", Path(mounted) / folder / file
-    path = Path(to).absolute() / file
+    path = Path(unquote(urlsplit(to).path) if to.startswith("file://") else to).absolute() / file
     return path.as_uri(), path
 
 

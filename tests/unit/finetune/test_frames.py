@@ -33,6 +33,13 @@ def test_a_frame_becomes_parquet_in_a_folder_and_a_manifest_that_reads_it(frame:
     assert (spec["training"]["epochs"], spec["training"]["batchSize"]) == (1, 4)
 
 
+def test_a_folder_may_be_named_as_the_manifest_names_it(frame: pd.DataFrame, tmp_path: Path) -> None:
+    job = FineTuneJob.from_frame(frame, name="stars", to=(tmp_path / "of the team").as_uri())
+
+    assert job.spec.dataset.source == (tmp_path / "of the team" / "stars.parquet").as_uri()
+    assert (tmp_path / "of the team" / "stars.parquet").exists()
+
+
 @pytest.mark.parametrize(("gpus", "cpu", "memory"), [(0, "2", "8Gi"), (2, "4", "16Gi")])
 def test_a_pod_has_the_size_that_fits_its_gpus(
     frame: pd.DataFrame, tmp_path: Path, gpus: int, cpu: str, memory: str
