@@ -57,7 +57,8 @@ class Listener:
         """The one that was of use longest ago first."""
         self._by_protocol: dict[asyncio.Protocol, _Connection] = {}
         self._kept: Counter[str] = Counter()
-        self._accepting = asyncio.get_running_loop().create_task(self._accept())
+        self._pause: asyncio.TimerHandle | None = None
+        self._listen()
 
     @property
     def port(self) -> int:
@@ -96,29 +97,38 @@ class Listener:
         bounds = self._bounds
         return self.kept < bounds.kept * bounds.total and self._kept[address] < bounds.kept * bounds.per_address
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Take no new connection. Those that are open go on."""
-        self._accepting.cancel()
-        # The loop must have let go of the descriptor before the next socket gets its number.
-        await asyncio.wait([self._accepting])
-        self._socket.close()
+        if self._pause is not None:
+            self._pause.cancel()
+        if self._socket.fileno() >= 0:
+            # At once: of a connection that comes now, the loop must not learn.
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
 
     def drop_all(self) -> None:
         """End every connection at once."""
         for connection in [each for connections in self._by_address.values() for each in connections]:
             self._drop(connection)
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                accepted, peer = await loop.sock_accept(self._socket)
-            except OSError as error:
-                # Such as no descriptor left. The connection waits in the backlog, and trying at once would only spin.
-                logger.warning("no connection can be accepted now: %s", error)
-                await asyncio.sleep(_PAUSE_SECONDS)
-                continue
-            self._take(accepted, str(peer[0]))
+    def _listen(self) -> None:
+        self._pause = None
+        asyncio.get_running_loop().add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            accepted, peer = self._socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # Its other side has gone.
+        except OSError as error:
+            # Such as no descriptor left. The connection waits in the backlog, and trying at once would only spin.
+            logger.warning("no connection can be accepted now: %s", error)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._socket)
+            self._pause = loop.call_later(_PAUSE_SECONDS, self._listen)
+            return
+        accepted.setblocking(False)
+        self._take(accepted, str(peer[0]))
 
     def _take(self, accepted: socket.socket, address: str) -> None:
         while (surplus := self._one_too_many(address)) is not None:

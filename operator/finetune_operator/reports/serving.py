@@ -37,7 +37,7 @@ class Server:
 
     async def close(self) -> None:
         """Take no new connection, let the requests under way end, and close."""
-        await self._listener.close()
+        self._listener.close()
         await self._runner.cleanup()
         self._listener.drop_all()
 

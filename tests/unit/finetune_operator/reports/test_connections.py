@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ class Echo(asyncio.Protocol):
 async def listener() -> AsyncIterator[Listener]:
     listener = Listener(listen("127.0.0.1", 0), Echo, Bounds(total=6, per_address=4), None)
     yield listener
-    await listener.close()
+    listener.close()
     listener.drop_all()
 
 
@@ -100,29 +101,34 @@ async def test_a_connection_on_which_nothing_is_sent_is_given_to_nobody_and_soon
     assert await reader.read() == b""
     assert (made, listener.open) == ([], 0)
     writer.close()
-    await listener.close()
+    listener.close()
+
+
+class FewDescriptors(socket.socket):
+    """Accepts nothing at first."""
+
+    failures = 3
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise OSError(24, "Too many open files")
+        return super().accept()
 
 
 async def test_without_a_descriptor_the_others_go_on_and_the_log_is_short(
-    listener: Listener, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = await connect("127.0.0.1")
-    assert await answers(before)
-    loop, accept, failures = asyncio.get_running_loop(), asyncio.get_running_loop().sock_accept, 3
-
-    async def fails_at_first(listening: socket.socket) -> tuple[socket.socket, object]:
-        nonlocal failures
-        failures -= 1
-        if failures >= 0:
-            raise OSError(24, "Too many open files")
-        return await accept(listening)
-
     monkeypatch.setattr("finetune_operator.reports.connections._PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "sock_accept", fails_at_first)
-    first, second = await connect("127.0.0.1"), await connect("127.0.0.1")
+    listener = Listener(FewDescriptors(fileno=listen("127.0.0.1", 0).detach()), Echo, Bounds(6, 4), None)
 
-    assert [await answers(each) for each in (before, first, second)] == [True] * 3
+    first, second = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(2)]
+
+    assert [await answers(each) for each in (first, second)] == [True] * 2
     assert [each.levelno for each in caplog.records] == [logging.WARNING] * 3
+    for _, writer in (first, second):
+        writer.close()
+    listener.close()
 
 
 async def test_nothing_is_accepted_after_the_close_and_what_is_open_goes_on(
@@ -131,8 +137,24 @@ async def test_nothing_is_accepted_after_the_close_and_what_is_open_goes_on(
     open_before = await connect("127.0.0.1")
     assert await answers(open_before)
 
-    await listener.close()
+    listener.close()
 
     with pytest.raises(OSError):  # noqa: PT011 - which one is the system's choice
         await connect("127.0.0.1")
     assert await answers(open_before)
+
+
+async def test_a_connection_that_comes_in_the_moment_of_the_close_is_refused_and_no_error() -> None:
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
+    listener = Listener(listen("127.0.0.1", 0), Echo, Bounds(total=6, per_address=4), None)
+    await asyncio.sleep(0.01)
+    with socket.create_connection(("127.0.0.1", listener.port)) as client:
+        await asyncio.sleep(0)  # from here the loop knows of the connection, and has not taken it yet
+
+        listener.close()
+
+        client.setblocking(False)
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 5)
+    assert errors == []
