@@ -14,10 +14,11 @@ from typing import NoReturn
 from finetune_api.report import ENV_CONFIG_DIGEST, ENV_PROGRESS_DEADLINE, NOT_RETRIED, ExitCode, FinalReport
 from finetune_api.run import RunConfig
 from finetune_api.status import Failure
-from finetune_trainer.base.errors import Stopped
+from finetune_trainer.base.errors import Stopped, TrainerError
 from finetune_trainer.base.frozen_imports import frozen_imports
 from finetune_trainer.base.redaction import guard_logs, redact
 from finetune_trainer.base.signals import StopSignal
+from finetune_trainer.base.time_limit import end_late_work_by
 from finetune_trainer.data import token_cache
 from finetune_trainer.processes.child import is_launched, is_main, terminate_with_launcher, write_final_report
 from finetune_trainer.progress.attempt_log import AttemptLog
@@ -25,7 +26,7 @@ from finetune_trainer.progress.endpoint import Endpoint
 from finetune_trainer.progress.heartbeat import Heartbeat
 from finetune_trainer.progress.reporter import Reporter
 from finetune_trainer.progress.state import RunState
-from finetune_trainer.run.failure import explain
+from finetune_trainer.run.failure import explain, known_failure
 from finetune_trainer.settings.command_line import Options, parse_options, parse_volumes
 from finetune_trainer.settings.load import load_config
 from finetune_trainer.storage import kept_downloads
@@ -53,6 +54,7 @@ def main(arguments: list[str]) -> int:
 def _run_job(options: Options, arguments: list[str], state: RunState) -> int:
     stop = StopSignal(before_exit=lambda: _write_final_report(state, ExitCode.STOPPED, None))
     stop.listen()
+    end_late_work_by(lambda error: _end(state, error))
     reporter: Reporter | None = None
     code, failure = ExitCode.SUCCESS, None
     try:
@@ -104,6 +106,7 @@ def _run(arguments: list[str]) -> int:
 def _prepare(options: Options) -> ExitCode:
     """Print what a run would be, or what is wrong with it. Nothing is reported: a run may be under way beside it."""
     state = RunState()
+    end_late_work_by(lambda error: _end(state, error))
     try:
         remember_secrets()
         trust_authorities()
@@ -179,6 +182,15 @@ def _leave(state: RunState) -> NoReturn:
     logger.error("error: this pod is not the job's any more, and another may be training: stopping without saving")
     _write_final_report(state, ExitCode.STOPPED, None)
     os._exit(ExitCode.STOPPED)
+
+
+def _end(state: RunState, error: TrainerError) -> NoReturn:
+    """End at once with a failure, from any thread: what the main thread does never comes to an end."""
+    failure = known_failure(error)
+    if is_main() and error.exit_code in NOT_RETRIED:
+        _let_go()
+    _write_final_report(state, error.exit_code, failure)
+    os._exit(error.exit_code)
 
 
 def _write_final_report(state: RunState, code: ExitCode, failure: Failure | None) -> None:

@@ -18,6 +18,7 @@ from finetune_trainer.base.hardware import version_of
 from finetune_trainer.data import token_cache
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.rows import Rows
+from finetune_trainer.models.tokenizer import tokenizer_limit
 from finetune_trainer.storage.shared_cache import shared_root
 from finetune_trainer.storage.uris import cache_folder
 
@@ -42,7 +43,9 @@ def tokenized(rows: Rows, columns: Sequence[str], encode: Encode, *settings: Any
     renamed = {column: f"rows.{column}" for column in columns}
 
     def with_length(batch: Batch, indices: list[int]) -> Batch:
-        encoded = encode({column: batch[name] for column, name in renamed.items()}, indices)
+        last = rows.name_row(indices[-1])
+        with tokenizer_limit(f"the rows up to {last} are not tokens"):
+            encoded = encode({column: batch[name] for column, name in renamed.items()}, indices)
         return {**encoded, "length": [len(tokens) for tokens in encoded["input_ids"]]}
 
     made_of = [rows.fingerprint(columns), [(name, version_of(name)) for name in _MAKERS], *settings]

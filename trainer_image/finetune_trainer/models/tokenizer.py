@@ -4,16 +4,23 @@ transformers makes an empty tokenizer where the files of one are missing: each w
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
 
 from transformers import AutoTokenizer
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import model_error
+from finetune_trainer.base.time_limit import ended_after
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.models.tokenizer_files import check_names_no_files, no_tokenizer
 
 logger = logging.getLogger(__name__)
+
+MOST_SECONDS: Final = 1800.0
+"""For a thousand rows, or for all files of a tokenizer. A long chat takes a second."""
 
 
 def load_tokenizer(pretrained: Pretrained, source: str) -> Tokenizer:
@@ -45,6 +52,36 @@ def load_tokenizer(pretrained: Pretrained, source: str) -> Tokenizer:
         logger.info("%s has no padding token; its end-of-text token %r pads", source, tokenizer.eos_token)
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def tokenizer_limit(late: str) -> AbstractContextManager[None]:
+    """End the process where a tokenizer or chat template comes to no end. `late` says what is not done then."""
+    return ended_after(
+        MOST_SECONDS,
+        model_error(
+            Reason.MODEL_UNREADABLE,
+            f"the model's tokenizer or chat template comes to no end: after {MOST_SECONDS / 60:.0f} min {late}",
+            "check where its tokenizer.json and chat template are from; cut texts of hundreds of MB",
+        ),
+    )
+
+
+@contextmanager
+def tokenizer_panics(source: str) -> Iterator[None]:
+    """Raise a panic of the library that tokenizes as a failure of the model: of Python's exceptions it is none.
+
+    Regular expressions of a tokenizer that try forever end so.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise model_error(
+            Reason.MODEL_UNREADABLE,
+            f"the tokenizer of {source} fails: {error!s:.300}",
+            "check where its tokenizer.json is from: an expression or rule in it cannot be followed to its end",
+        ) from None
 
 
 def _knows_words(tokenizer: Tokenizer) -> bool:

@@ -17,7 +17,7 @@ from finetune_trainer.models.adapter_source import check_adapter
 from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.pretrained import Pretrained, find_pretrained
 from finetune_trainer.models.quantized import check_quantization
-from finetune_trainer.models.tokenizer import load_tokenizer
+from finetune_trainer.models.tokenizer import load_tokenizer, tokenizer_limit, tokenizer_panics
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.provenance import provenance
 from finetune_trainer.storage import kept_downloads
@@ -84,7 +84,7 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
         column = task.label_column(config)
         some = sample_rows(train, most, column)
         some_more = sample_rows(evaluation, most, column) if evaluation else None
-    with as_loaded(tokenizer):
+    with as_loaded(tokenizer), tokenizer_panics(config.model.source):
         data = prepare(task, Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, report))
     taken = len(some.dataset), len(some_more.dataset) if some_more else 0
     found = Found(pretrained, tokenizer, train, evaluation, *taken, data)
@@ -105,7 +105,8 @@ def find_model(config: RunConfig, volumes: Volumes) -> tuple[Pretrained, Tokeniz
     check_quantization(pretrained.config, source, again=lora is not None and lora.quantization is not None)
     if pretrained.adapter:
         check_adapter(pretrained.adapter, lora, config.task, PEFT_TYPES)
-    with model_failures(config.model):
-        tokenizer = load_tokenizer(pretrained, source)
-    check_vocabulary(tokenizer, pretrained.embeddings, source)
+    with tokenizer_panics(source):
+        with model_failures(config.model), tokenizer_limit("it is not loaded"):
+            tokenizer = load_tokenizer(pretrained, source)
+        check_vocabulary(tokenizer, pretrained.embeddings, source)
     return pretrained, tokenizer

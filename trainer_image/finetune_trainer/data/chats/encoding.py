@@ -28,6 +28,7 @@ from finetune_trainer.data.chats.template import find_chat_template, parts_of
 from finetune_trainer.data.columns import check_text
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import Batch, encode_texts
+from finetune_trainer.models.tokenizer import tokenizer_limit
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,10 @@ def _prompts(batch: Batch, layout: Layout) -> list[str]:
 
 
 def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
-    template = find_chat_template(settings.tokenizer, settings.model)
-    if settings.answers_only and template.end_of_turn is None:
+    with tokenizer_limit("no chat is written"):
+        template = find_chat_template(settings.tokenizer, settings.model)
+        end_of_turn = template.end_of_turn
+    if settings.answers_only and end_of_turn is None:
         warn(
             Reason.TURNS_HAVE_NO_END,
             "the model's chat template ends no turn of the assistant: the model will not learn to stop",
