@@ -31,6 +31,7 @@ from finetune_trainer.settings.command_line import Options, parse_options, parse
 from finetune_trainer.settings.load import load_config
 from finetune_trainer.storage import kept_downloads
 from finetune_trainer.storage.credentials import publish_places, remember_secrets
+from finetune_trainer.storage.failed_attempts import count_failure, forget_failures
 from finetune_trainer.storage.own_volume import own_volume_is_empty
 from finetune_trainer.storage.shared_cache import sweep, use_shared_cache
 from finetune_trainer.storage.trust import trust_authorities
@@ -82,7 +83,8 @@ def _run_job(options: Options, arguments: list[str], state: RunState) -> int:
         stop.ignore()  # first of all: a signal now would leave the end of the run unreported
         code, failure = explain(error, state)
     trained = code == ExitCode.SUCCESS and options.command == "train"
-    if is_main() and (trained or code in NOT_RETRIED):
+    counts = options.command == "train" and code not in (ExitCode.SUCCESS, ExitCode.STOPPED, ExitCode.SMALLER_BATCHES)
+    if is_main() and (trained or code in NOT_RETRIED or (counts and count_failure())):
         _let_go()
     _write_final_report(state, code, failure)
     before = state.current.log
@@ -150,6 +152,7 @@ def _let_go() -> None:
     """Delete what attempts of this run hand to each other: none comes after this one."""
     token_cache.clear()
     kept_downloads.clear()
+    forget_failures()
 
 
 def _quiet_libraries() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from finetune_api.base import JsonObject
 from finetune_api.profile import ProfileSettings
-from finetune_api.report import ENV_CACHE, ENV_DOWNLOADS, ENV_OWN_VOLUME, ENV_TOKENS
+from finetune_api.report import ENV_CACHE, ENV_DOWNLOADS, ENV_OWN_VOLUME, ENV_RETRIES, ENV_TOKENS
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import LABEL_CACHE, cache_claim_name
@@ -55,10 +55,11 @@ def own_volume_environment(
     claim = finetunejob.names.claim
     if spec.output.uri or claim not in claims:
         return []
-    folders = {ENV_OWN_VOLUME: f"{VOLUMES_DIR}/{claim}"}
+    values = {ENV_OWN_VOLUME: f"{VOLUMES_DIR}/{claim}"}
     if not finetunejob.profile.cache:
-        folders |= {name: f"{VOLUMES_DIR}/{claim}/{folder}" for name, folder in _HANDED_ON.items()}
-    return [{"name": name, "value": folder} for name, folder in folders.items()]
+        values |= {name: f"{VOLUMES_DIR}/{claim}/{folder}" for name, folder in _HANDED_ON.items()}
+        values[ENV_RETRIES] = str(spec.run_policy.backoff_limit)
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def cache_mounts(settings: ProfileSettings) -> list[JsonObject]:

@@ -79,7 +79,7 @@ def test_a_claim_of_that_name_that_another_made_is_not_adopted(labels: dict[str,
 
 def handed_on(job: dict[str, Any]) -> dict[str, str]:
     env = job["spec"]["template"]["spec"]["containers"][0]["env"]
-    ours = ("FINETUNE_OWN_VOLUME", "FINETUNE_DOWNLOADS", "FINETUNE_TOKENS")
+    ours = ("FINETUNE_OWN_VOLUME", "FINETUNE_DOWNLOADS", "FINETUNE_TOKENS", "FINETUNE_RETRIES")
     return {each["name"]: each["value"] for each in env if each["name"] in ours}
 
 
@@ -92,6 +92,7 @@ def test_without_a_cache_attempts_hand_on_what_they_have_on_the_jobs_own_volume(
         "FINETUNE_OWN_VOLUME": f"/mnt/volumes/{claim}",
         "FINETUNE_DOWNLOADS": f"/mnt/volumes/{claim}/.downloads",
         "FINETUNE_TOKENS": f"/mnt/volumes/{claim}/.tokens",
+        "FINETUNE_RETRIES": "3",
     }
 
 

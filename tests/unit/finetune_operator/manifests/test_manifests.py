@@ -93,6 +93,7 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
                                 {"name": "FINETUNE_OWN_VOLUME", "value": "/mnt/volumes/yelp-0f9be1d4"},
                                 {"name": "FINETUNE_DOWNLOADS", "value": "/mnt/volumes/yelp-0f9be1d4/.downloads"},
                                 {"name": "FINETUNE_TOKENS", "value": "/mnt/volumes/yelp-0f9be1d4/.tokens"},
+                                {"name": "FINETUNE_RETRIES", "value": "3"},
                             ],
                             "resources": {"limits": {"nvidia.com/gpu": "1"}},
                             "volumeMounts": [
