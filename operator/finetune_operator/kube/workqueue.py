@@ -139,6 +139,8 @@ class WorkQueue(Generic[K]):
                     asyncio.get_running_loop().call_later(self._rest, self._wake, key)
                 else:
                     self._wake(key)
+            # A pass with nothing to do waits for nothing: ten thousand of them must not keep reports and probes waiting.
+            await asyncio.sleep(0)
 
     def _wake(self, key: K) -> None:
         self._resting.discard(key)

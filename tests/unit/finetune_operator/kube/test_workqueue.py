@@ -320,3 +320,21 @@ def test_what_comes_within_a_moment_of_a_pass_is_one_more_pass() -> None:
     run_in_virtual_time(events())
 
     assert [round(time - times[0], 2) for time in times] == [0, 0.2]
+
+
+async def test_passes_that_wait_for_nothing_let_others_run_in_between() -> None:
+    handled: list[int] = []
+    between: list[int] = []
+
+    async def handle(key: str) -> None:
+        handled.append(len(between))
+
+    queue = WorkQueue(handle, delay_of=no_delay)
+    for number in range(1000):
+        queue.add(str(number))
+    async with at_work(queue, workers=4):
+        while len(handled) < 1000:
+            between.append(len(handled))
+            await asyncio.sleep(0)
+
+    assert max(after - before for before, after in pairwise([*between, 1000])) <= 4
