@@ -26,6 +26,7 @@ from typing import Any
 
 import psutil
 import trustme
+import uvloop
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -50,7 +51,7 @@ def main() -> int:
     """Print the figures. Returns 0."""
     arguments = _arguments()
     if arguments.serve:
-        asyncio.run(serve(arguments.serve))
+        uvloop.run(serve(arguments.serve))
         return 0
     print(f"{os.cpu_count()} cores, load average {', '.join(f'{each:.1f}' for each in os.getloadavg())} before")
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as endpoint:
