@@ -19,6 +19,8 @@ FAULTS = {
     "lost": Fault(forwarded=True),
 }
 WRITES = 20
+AT_ONCE = 40
+"""Jobs: of all together none would end within a busy machine's patience, since one thread plays the node of all their pods."""
 
 
 @pytest.mark.parametrize(
@@ -45,9 +47,11 @@ def test_one_write_that_fails_in_any_way_changes_nothing_in_the_end(stage: Scene
         return fault
 
     stage.proxy.plan = plan
-    stage.space.apply(*map(chaos_job, faults))
-
-    phases = dict(zip(faults, stage.end_of(*faults), strict=True))
+    names, phases = [*faults], dict[str, str]()
+    for first in range(0, len(names), AT_ONCE):
+        group = names[first : first + AT_ONCE]
+        stage.space.apply(*map(chaos_job, group))
+        phases |= dict(zip(group, stage.end_of(*group), strict=True))
 
     assert len(met) > len(faults) / 3
     assert phases == dict.fromkeys(faults, "Succeeded")
