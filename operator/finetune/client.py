@@ -1,5 +1,6 @@
 """The client for ordinary code and notebooks: each method as its twin in `async_client`."""
 
+import atexit
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Self
@@ -31,6 +32,8 @@ class Client:
         """Choose the cluster; it is asked nothing yet."""
         self.portal = Portal()
         self.twin = AsyncClient(namespace, kubeconfig=kubeconfig, context=context)
+        # A script of five lines closes nothing, and would end with complaints of connections that are open.
+        atexit.register(self.close)
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -42,6 +45,7 @@ class Client:
 
     def close(self) -> None:
         """End every connection."""
+        atexit.unregister(self.close)
         self.portal.run(self.twin.close())
         self.portal.close()
 

@@ -1,6 +1,8 @@
 """The client against an API server that answers as Kubernetes does."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -368,3 +370,12 @@ def test_what_is_not_there_is_the_job_or_the_kind(
         client.get("job")
 
     assert str(raised.value).startswith(says)
+
+
+def test_a_script_that_closes_nothing_ends_without_a_complaint(api_server: FakeApi, kubeconfig: Path) -> None:
+    api_server.job("stars", phase="Running")
+    script = "from finetune import Client; print(Client().get('stars').snapshot.phase)"
+
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert (ended.stdout, ended.stderr) == ("Running\n", "")
