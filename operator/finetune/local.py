@@ -177,7 +177,10 @@ def _wait(process: "subprocess.Popen[str]") -> int:
     with _stopping(process):
         while True:
             try:
-                return process.wait()
+                # With a timeout Python looks for signals in between: one that comes just before it blocks would be seen at the end.
+                return process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                continue
             except KeyboardInterrupt:
                 process.terminate()
                 sys.stderr.write("stopping: the trainer saves a checkpoint; again ends it at once\n")

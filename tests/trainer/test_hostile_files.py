@@ -79,7 +79,8 @@ def too_many_classes(model: Path, data: Path, mark: Path) -> None:
 
 def weights_elsewhere(model: Path, data: Path, mark: Path) -> None:
     (model / "model.safetensors").unlink()
-    index = {"metadata": {}, "weight_map": {"embeddings.word_embeddings.weight": "../../../../../../proc/self/environ"}}
+    outside = "../" * 40 + "proc/self/environ"
+    index = {"metadata": {}, "weight_map": {"embeddings.word_embeddings.weight": outside}}
     (model / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
