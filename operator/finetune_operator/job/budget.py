@@ -53,7 +53,8 @@ def over_budget(namespace: str, profile: str, limit: int, used: int, now: dateti
         f"namespace {namespace} has used {hours(used)} of the {hours(limit)} GPU-hours that FineTuneProfile {profile} gives it "
         f"for {month_of(now)}; the job begins when the next month does, at {format_time(next_month(now))}"
     )
-    budget = Budget(profile=profile, allowed_gpu_seconds=limit, used_gpu_seconds=used)
+    # A sum of statuses, which others may have written, can be more than a status may hold.
+    budget = Budget(profile=profile, allowed_gpu_seconds=limit, used_gpu_seconds=min(used, MAX_COUNT))
     return OverBudget(Reason.BUDGET_USED_UP, message, budget=budget)
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.finetune_operator.samples import START
 
 from finetune_api.status import Budget
+from finetune_api.values import MAX_COUNT
 from finetune_operator.job.budget import OverBudget, first_of_month, month_of, month_used, next_month, over_budget
 
 
@@ -29,6 +30,13 @@ def test_a_budget_holds_from_the_second_on_in_which_it_is_used_up() -> None:
         "the next month does, at 2026-12-01T00:00:00Z",
         budget=Budget(profile="gpu", allowed_gpu_seconds=7200, used_gpu_seconds=9000),
     )
+
+
+def test_a_sum_that_is_more_than_a_status_can_hold_holds_jobs_back_like_any_other() -> None:
+    over = over_budget("team-a", "gpu", 7200, 2 * MAX_COUNT, START)
+
+    assert over is not None
+    assert over.budget.used_gpu_seconds == MAX_COUNT
 
 
 @pytest.mark.parametrize(
