@@ -44,6 +44,8 @@ class MonthlyUse:
         self._sums: dict[str, Counter[str]] = {}
         """By month and namespace: of the present month and, where clocks differ, of the next."""
         self._written: dict[str, str] = {}
+        self._is_read = False
+        """Whether what stands there is in the sums. Before, nothing is written: it would take away what deleted jobs have used."""
 
     def used(self, namespace: str) -> int:
         """GPU-seconds of a namespace in the present month."""
@@ -61,14 +63,18 @@ class MonthlyUse:
     async def keep(self) -> None:
         """Write the sums whenever they have changed, until cancelled."""
         while True:
+            if not self._is_read:
+                await self.read()
             try:
-                await self._write()
+                if self._is_read:
+                    await self._write()
             except API_FAILURES as error:
                 logger.warning("the use of GPUs by namespace cannot be written down: %s", brief(error))
             await asyncio.sleep(_WRITE_SECONDS)
 
     async def read(self) -> None:
-        """Take in the sums that were written before, be it by another. Without them it goes on by the jobs that are there."""
+        """Take in the sums that were written before, be it by another. Until they can be read, it goes on by the jobs that are there."""
+        self._is_read = False
         try:
             raw = await self._kube.get(CONFIG_MAPS, self._namespace, self._name) or {}
         except API_FAILURES as error:
@@ -81,6 +87,7 @@ class MonthlyUse:
             of, _, seconds = text.partition(" ")
             if of == month and seconds.isdecimal():
                 sums[namespace] = max(sums[namespace], int(seconds))
+        self._is_read = True
 
     async def _write(self) -> None:
         month = month_of(self._clock())

@@ -159,8 +159,30 @@ async def test_a_right_that_is_lacking_keeps_nobody_from_working(
     fleet.put("a", 100)
 
     await fleet.use.read()
+    api.failures.pop("get configmaps")
     await fleet.write()
 
     assert fleet.use.used("team-a") == 100
     assert "cannot be read" in caplog.text
     assert "cannot be written down" in caplog.text
+
+
+async def test_an_operator_that_cannot_read_the_sums_takes_nothing_from_them_and_reads_them_when_it_can(
+    api: FakeApi,
+) -> None:
+    before, after = Fleet(api), Fleet(api)
+    before.put("a", 100)
+    before.jobs.gone(before.put("b", 50))
+    await before.write()
+    after.put("a", 100)
+    api.failures["get configmaps"] = refusal(503, "away")
+
+    await after.use.read()
+    await after.write()
+    meanwhile = dict(kept(api))
+    api.failures.clear()
+    await after.write()
+
+    assert meanwhile == {"team-a": "2026-11 150"}
+    assert after.use.used("team-a") == 150
+    assert kept(api) == {"team-a": "2026-11 150"}
