@@ -146,7 +146,7 @@ class FineTuneJobs:
 
         def wrote(written: JsonObject) -> JsonObject:
             packed = _packed(written)
-            entry.own.written, entry.own.falsified = packed, False
+            entry.own.wrote(packed)
             # The version is the same if just this was there: it may be known with another status, after a write of ours without an answer.
             if version_of(packed) >= version_of(entry.packed):
                 self._keep(key, entry, packed)
@@ -162,7 +162,8 @@ class FineTuneJobs:
 
     def _keep(self, key: Key, entry: Entry, packed: JsonObject) -> None:
         before, entry.packed = entry.packed[_MONTH_USED], packed
-        self._count_use(key, before, packed[_MONTH_USED])
+        if not entry.own.is_of_another:
+            self._count_use(key, before, packed[_MONTH_USED])
 
     def _count_use(self, key: Key, before: tuple[str, int] | None, after: tuple[str, int] | None) -> None:
         if after is None:
@@ -197,7 +198,7 @@ class FineTuneJobs:
         key = key_of(raw)
         entry = self._entries.get(key)
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
-            entry.own.forget()
+            entry.own.give_way()
             self._keep(key, entry, _packed(raw))
             self._on_change(key)
 

@@ -14,6 +14,8 @@ class OwnStatus:
     """The version whose status this process has written last, packed."""
     falsified: bool = False
     """Whether somebody else has written another status since."""
+    is_of_another: bool = False
+    """Whether what is there is gone by as somebody else has written it while this process leads: it uses up nothing of the namespace's month."""
     is_being_written: bool = False
     later: JsonObject | None = None
     """The newest version that came while the status is being written. It waits for that, since it may be what is being written."""
@@ -34,6 +36,10 @@ class OwnStatus:
         later, self.later, self.is_being_written = self.later, None, False
         return later
 
+    def wrote(self, packed: JsonObject) -> None:
+        """Keep the version that was written."""
+        self.written, self.falsified, self.is_of_another = packed, False, False
+
     def put_into(self, raw: JsonObject) -> JsonObject:
         """Return a version of the object with the status that this process wrote last, if it wrote one."""
         if self.written is None:
@@ -44,4 +50,8 @@ class OwnStatus:
 
     def forget(self) -> None:
         """Go by what is there: another process may write from now on."""
-        self.written, self.falsified = None, False
+        self.written, self.falsified, self.is_of_another = None, False, False
+
+    def give_way(self) -> None:
+        """Go by what somebody else has written, for how a run ended that this process had no pod of."""
+        self.written, self.falsified, self.is_of_another = None, False, True

@@ -1,11 +1,12 @@
 """Two installations that serve one namespace do not fight over its statuses: one has the Job, and the other stands back."""
 
 import random
+from copy import deepcopy
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import World, make_world
-from tests.unit.finetune_operator.fake_api import FakeApi
+from tests.unit.finetune_operator.controller.test_reconciler import KEY, World, make_world
+from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import UID, finetunejob, merged, pod, running, terminated
 
 from finetune_operator.controller.contest import MOST, Contest
@@ -87,6 +88,29 @@ async def test_how_the_run_of_the_other_ended_is_believed_and_nothing_is_run_aga
     assert worlds[0].status()["phase"] == "Succeeded"
     assert (JOBS.plural, "yelp") not in api.objects
     assert (written, uid) == ([0, 0], "jobs-uid")
+
+
+async def test_an_end_that_somebody_else_writes_uses_up_nothing_of_the_namespaces_month() -> None:
+    api = FakeApi()
+    api.put(FINETUNEJOBS, finetunejob())
+    api.failures["create jobs"] = refusal(403, "exceeded quota: gpus")
+    world = make_world(api, KEYS[0])
+    month: dict[str, Any] = {"month": "2026-11", "gpuSeconds": 10**9}
+    ended = {"phase": "Failed", "completionTime": "2026-11-20T12:00:00Z"}
+    forged = {**ended, "usage": {"until": "2026-11-20T12:00:00Z", "month": month}}
+
+    for seconds in range(MOST + 4):
+        await world.see()
+        await world.reconcile()
+        raw = api.objects[FINETUNEJOBS.plural, "yelp"]
+        month["gpuSeconds"] += seconds
+        api.put(FINETUNEJOBS, {**raw, "status": {**raw.get("status", {}), **deepcopy(forged)}})
+        world.time += 1
+    entry = world.finetunejobs.get(KEY)
+
+    assert entry is not None
+    assert entry.raw["status"]["phase"] == "Failed"
+    assert world.used == []
 
 
 def test_what_somebody_writes_now_and_then_is_no_contest() -> None:
