@@ -37,7 +37,7 @@ class Contest:
         return self.times > MOST
 
     def stand_back(self, now: float, chance: Callable[[], float] = random.random) -> None:
-        """Leave the job alone for one to ten minutes, longer each time. After that once is too often."""
+        """Leave the job alone for one to two minutes, twice as long each time, twenty at most. After that once is too often."""
         self.rounds, self.times = self.rounds + 1, MOST
         self.until = now + backoff(self.rounds, chance(), first=_FIRST_SECONDS, longest=_LONGEST_SECONDS)
 

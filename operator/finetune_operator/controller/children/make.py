@@ -40,6 +40,8 @@ class Maker:
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, entry: Entry
     ) -> Observation:
         """Make the Job of the preflight, or, once it has passed or where none is asked for, the Job that trains."""
+        if (entry.own.falsified or entry.contest.times) and (taken := await self._taken(finetunejob)) is not None:
+            return replace(observed, blocked=taken)
         pod_defaults = self._pod_defaults()
         run_secret = None if observed.check_first else await self._run_secret(finetunejob, spec, entry)
         children = build_children(
@@ -70,6 +72,13 @@ class Maker:
             return replace(observed, preflight=Observation(job=made))
         entry.run_secret = None
         return replace(observed, job=made)
+
+    async def _taken(self, finetunejob: FineTuneJob) -> Cause | None:
+        """Why the Job that trains cannot be made, if another installation has one: its pods trust the authority that is there."""
+        live = await self._kube.get(JOBS, finetunejob.namespace, finetunejob.names.job)
+        if live is None or self._own_jobs.is_own(live, finetunejob):
+            return None
+        return conflict(live, "Job", finetunejob.uid)
 
     async def _run_secret(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, entry: Entry) -> str | None:
         """Return the name of the Secret of the run, which is made once for each Job; None where no pod needs one."""

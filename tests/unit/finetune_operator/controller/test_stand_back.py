@@ -69,6 +69,24 @@ async def test_a_job_that_begins_is_run_by_one_of_them_and_the_other_leaves_it_a
     assert "StatusContested" in reasons
 
 
+async def test_who_looks_again_leaves_the_authority_to_the_one_that_has_the_job() -> None:
+    api = FakeApi()
+    api.put(FINETUNEJOBS, finetunejob())
+    worlds = two_installations(api)
+    await live_on(worlds, passes=4)
+    start_pod(api, running())
+    await live_on(worlds, passes=20)
+    job = api.objects[JOBS.plural, "yelp"]
+    (owner,) = (key.decode() for key in KEYS if OwnJobs(lambda: [key]).has_proof(job, UID))  # noqa: B023
+
+    seen = set()
+    for _ in range(PASSES):
+        await live_on(worlds, passes=1)
+        seen.add(api.objects[CONFIG_MAPS.plural, AUTHORITY]["data"]["ca.crt"])
+
+    assert seen == {owner}
+
+
 async def test_how_the_run_of_the_other_ended_is_believed_and_nothing_is_run_again() -> None:
     api = FakeApi()
     api.put(FINETUNEJOBS, finetunejob())
