@@ -74,6 +74,8 @@ class Reconciler:
             return None
         if (left := self._stand_back.left(entry)) > 0:
             return left
+        if await self._stand_back.goes_by_end(finetunejob, entry):
+            return _CHANGED_SECONDS
         now = server_time.now()
         if finetunejob.wants_new_run:
             await self._status.begin_run(finetunejob, status_of_new_run(finetunejob, now), entry, now)

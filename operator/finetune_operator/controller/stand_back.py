@@ -35,6 +35,15 @@ class StandBack:
         """Seconds for which nothing is to be done for a job; 0 if it is this process'."""
         return entry.contest.left(self._clock())
 
+    async def goes_by_end(self, finetunejob: FineTuneJob, entry: Entry) -> bool:
+        """Whether a run of a job that was left alone has ended meanwhile, by which this process goes from now on. Raises API_FAILURES.
+
+        Before anything is made: the Job of that run may be gone by now.
+        """
+        if not (entry.contest.rounds and entry.own.falsified) or finetunejob.status.attempts:
+            return False
+        return await self._go_by_its_end(finetunejob)
+
     async def decide(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> float | None:
         """Return the seconds for which a job is left to somebody else; None if this process goes on with it. Raises API_FAILURES."""
         if finetunejob.terminal or observed.under_way.job is not None:
@@ -59,8 +68,10 @@ class StandBack:
         in_the_way = blocked is not None and blocked.reason == Reason.NAME_CONFLICT
         return entry.contest.rounds > 0 and in_the_way and not finetunejob.status.attempts
 
-    async def _go_by_its_end(self, finetunejob: FineTuneJob) -> None:
-        """Take over how somebody else's run of the job ended: it is not run again."""
+    async def _go_by_its_end(self, finetunejob: FineTuneJob) -> bool:
+        """Take over how somebody else's run of the job ended: it is not run again. Return whether it has ended."""
         live = await self._kube.get(FINETUNEJOBS, finetunejob.namespace, finetunejob.name)
-        if live is not None and standing_of(live).startswith(TERMINAL):
+        has_ended = live is not None and standing_of(live).startswith(TERMINAL)
+        if live is not None and has_ended:
             self._finetunejobs.go_by(live)
+        return has_ended

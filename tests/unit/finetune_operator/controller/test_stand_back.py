@@ -108,6 +108,25 @@ async def test_how_the_run_of_the_other_ended_is_believed_and_nothing_is_run_aga
     assert (written, uid) == ([0, 0], "jobs-uid")
 
 
+async def test_a_run_of_the_other_whose_job_is_gone_before_anybody_looks_again_is_not_run_again() -> None:
+    api = FakeApi()
+    api.put(FINETUNEJOBS, finetunejob())
+    worlds = two_installations(api)
+    await live_on(worlds, passes=4)
+    start_pod(api, running())
+    await live_on(worlds, passes=20)
+    start_pod(api, terminated(0))
+    ended = {"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-20T12:01:40Z"}]}
+    api.put(JOBS, merged(api.objects[JOBS.plural, "yelp"], {"status": ended}))
+    await live_on(worlds, passes=1)
+    del api.objects[JOBS.plural, "yelp"], api.objects[PODS.plural, "yelp-1"]
+
+    await live_on(worlds, passes=60)
+
+    assert worlds[0].status()["phase"] == "Succeeded"
+    assert (JOBS.plural, "yelp") not in api.objects
+
+
 async def test_an_end_that_somebody_else_writes_uses_up_nothing_of_the_namespaces_month() -> None:
     api = FakeApi()
     api.put(FINETUNEJOBS, finetunejob())
