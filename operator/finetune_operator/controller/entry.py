@@ -50,6 +50,7 @@ class Entry:
         self.reports, self.jobs, self.obstacle, self.queue = LatestReports(), set(), Obstacle(), None
         self.made, self.restored, self.run_secret, self.status_written = None, None, None, None
         self.tried = {}
+        self.own.is_of_another = False
 
     @property
     def uid(self) -> str:

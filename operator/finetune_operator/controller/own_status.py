@@ -15,7 +15,8 @@ class OwnStatus:
     falsified: bool = False
     """Whether somebody else has written another status since."""
     is_of_another: bool = False
-    """Whether what is there is gone by as somebody else has written it while this process leads: it uses up nothing of the namespace's month."""
+    """Whether the run is gone by as somebody else has ended it while this process leads: its status uses up nothing of the namespace's
+    month, and whoever wrote it tells of the end."""
     is_being_written: bool = False
     later: JsonObject | None = None
     """The newest version that came while the status is being written. It waits for that, since it may be what is being written."""
@@ -38,7 +39,7 @@ class OwnStatus:
 
     def wrote(self, packed: JsonObject) -> None:
         """Keep the version that was written."""
-        self.written, self.falsified, self.is_of_another = packed, False, False
+        self.written, self.falsified = packed, False
 
     def put_into(self, raw: JsonObject) -> JsonObject:
         """Return a version of the object with the status that this process wrote last, if it wrote one."""

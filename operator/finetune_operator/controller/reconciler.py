@@ -96,7 +96,7 @@ class Reconciler:
             return left_alone
         computed = compute(finetunejob, observed, now)
         wait = await self._status.write(finetunejob, computed.status, observed.reporting, entry, now)
-        if self._notices is not None and computed.status.notifications:
+        if self._notices is not None and computed.status.notifications and not entry.own.is_of_another:
             self._notices.take_up(key)
         of_queue = entry.queue.wait(self._clock()) if entry.queue is not None else None
         return _soonest(wait, of_queue, _next_look(observed, computed, entry.obstacle.wait(self._clock())))

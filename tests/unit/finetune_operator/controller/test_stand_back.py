@@ -1,10 +1,12 @@
 """Two installations that serve one namespace do not fight over its statuses: one has the Job, and the other stands back."""
 
+import asyncio
 import random
 from copy import deepcopy
 from typing import Any
 
 import pytest
+from tests.unit.finetune_operator.controller.test_notices import at_work
 from tests.unit.finetune_operator.controller.test_reconciler import KEY, World, make_world
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import UID, finetunejob, merged, pod, running, terminated
@@ -148,6 +150,32 @@ async def test_an_end_that_somebody_else_writes_uses_up_nothing_of_the_namespace
     assert entry is not None
     assert entry.raw["status"]["phase"] == "Failed"
     assert world.used == []
+
+
+async def test_of_an_end_that_is_gone_by_the_one_who_wrote_it_tells() -> None:
+    api = FakeApi()
+    target = {"name": "ci", "webhook": {"url": "https://ci.corp.example", "signingSecretKey": "key"}}
+    api.put(FINETUNEJOBS, merged(finetunejob(), {"spec": {"notify": [target]}}))
+    api.failures["create jobs"] = refusal(403, "exceeded quota: gpus")
+    world = make_world(api, KEYS[0])
+    ended = {"phase": "Failed", "completionTime": "2026-11-20T12:00:00Z", "notifications": [{"target": "ci"}]}
+
+    for number in range(MOST + 4):
+        await world.see()
+        await world.reconcile()
+        raw = api.objects[FINETUNEJOBS.plural, "yelp"]
+        forged = {**raw.get("status", {}), **ended, "message": f"the end, version {number}"}
+        api.put(FINETUNEJOBS, {**raw, "status": forged})
+        world.time += 1
+    async with at_work(world.notices):
+        world.time += 1200
+        await world.see()
+        await world.reconcile()
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    assert world.told == []
+    assert [each.get("attempts", 0) for each in world.status()["notifications"]] == [0]
 
 
 def test_what_somebody_writes_now_and_then_is_no_contest() -> None:
