@@ -4,13 +4,13 @@ import base64
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from finetune_api.reasons import Reason
-from finetune_api.report import ENV_SECRET_VARIABLES, ENV_SECRETS
+from finetune_api.report import ENV_SECRET_VARIABLES, ENV_SECRETS, ENV_TOKEN
 from finetune_api.run import RunConfig
 from finetune_api.tracking import tracker_urls
 from finetune_trainer.base.errors import bad_configuration
@@ -127,24 +127,37 @@ def hub_token(role: Role) -> str | None:
     return _read(role, _KEYS["hf"]).get("HF_TOKEN")
 
 
-def tracker_credentials(*trackers: str) -> dict[str, str]:
-    """Return the credentials of some trackers by their names, read again each time; outside a cluster those of the environment.
+def tracker_credentials(tracker: str) -> dict[str, str]:
+    """Return the credentials of a tracker by their names, read again each time: those of the Secret, or without one of the environment.
+
+    Of the environment of a pod HF_TOKEN is left out: it is for the Hub, may be the profile's, and anybody can have a Space.
 
     Raises:
-        TrainerError: BAD_CONFIGURATION when the Secret has none of them, or a name without its password.
+        TrainerError: BAD_CONFIGURATION when the Secret has a name without its password.
+    """
+    keys = _TRACKER_KEYS.get(tracker, ())
+    if not has_secret("tracking"):
+        others = ("HF_TOKEN",) if ENV_TOKEN in os.environ else ()
+        return {name: os.environ[name] for name in keys if os.environ.get(name) and name not in others}
+    values = _read("tracking", keys)
+    _check_complete(values, "tracking", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    return values
+
+
+def check_tracker_credentials(trackers: Sequence[str]) -> None:
+    """Check that the Secret, if there is one, has credentials for one of the trackers; others may need none.
+
+    Raises:
+        TrainerError: BAD_CONFIGURATION when it has none, or a name without its password.
     """
     keys = [key for tracker in trackers for key in _TRACKER_KEYS.get(tracker, ())]
-    if not has_secret("tracking"):
-        return {name: os.environ[name] for name in keys if os.environ.get(name)}
-    values = _read("tracking", keys)
-    if keys and not values:
+    found = [tracker_credentials(tracker) for tracker in trackers]
+    if has_secret("tracking") and keys and not any(found):
         raise bad_configuration(
             f"the Secret of tracking.secretRef has no key for a tracker, such as {keys[0]}",
             f"its keys may be {listed(keys)}",
             Reason.SECRET_INCOMPLETE,
         )
-    _check_complete(values, "tracking", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-    return values
 
 
 def has_secret(role: _Holder) -> bool:

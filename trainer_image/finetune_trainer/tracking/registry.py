@@ -7,7 +7,7 @@ from typing import Final
 from finetune_api.reasons import Reason
 from finetune_api.tracking import Tracking as Settings
 from finetune_trainer.base.errors import bad_configuration
-from finetune_trainer.storage.credentials import tracker_credentials
+from finetune_trainer.storage.credentials import check_tracker_credentials
 from finetune_trainer.storage.output import Output
 from finetune_trainer.tracking.tracker import Description, Tracker
 
@@ -35,7 +35,7 @@ def check_trackers(settings: Settings | None) -> None:
                 f"{_IMAGES.get(name, _IMAGE)}, install {package} in yours, or leave tracking.{name} out",
                 Reason.TRACKER_NOT_INSTALLED,
             )
-    tracker_credentials(*names)
+    check_tracker_credentials(names)
 
 
 def make_trackers(settings: Settings, output: Output, run: Description) -> list[Tracker]:

@@ -2,14 +2,21 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from finetune_api.report import ENV_SECRETS, ExitCode
+from finetune_api.report import ENV_SECRETS, ENV_TOKEN, ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.redaction import redact
-from finetune_trainer.storage.credentials import Role, hub_token, remember_secrets, storage_options
+from finetune_trainer.storage.credentials import (
+    Role,
+    check_tracker_credentials,
+    hub_token,
+    remember_secrets,
+    storage_options,
+    tracker_credentials,
+)
 
 
 @pytest.fixture
@@ -21,7 +28,7 @@ def secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def mount(secrets: Path, role: Role, values: dict[str, str]) -> None:
+def mount(secrets: Path, role: Role | Literal["tracking"], values: dict[str, str]) -> None:
     (secrets / role).mkdir()
     for name, value in values.items():
         (secrets / role / name).write_text(value)
@@ -117,6 +124,28 @@ def test_without_a_secret_each_library_looks_by_itself(secrets: Path, monkeypatc
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS_JSON", json.dumps(KEY_FILE))
     assert storage_options("az", "model") == {"account_name": "acc", "account_key": "key"}
     assert storage_options("gs", "model")["token"] == KEY_FILE
+
+
+def test_a_secret_for_one_of_two_trackers_is_enough_where_the_other_needs_none(secrets: Path) -> None:
+    mount(secrets, "tracking", {"TRACKIO_WRITE_TOKEN": "sesame"})
+
+    check_tracker_credentials(["mlflow", "trackio"])
+
+    assert tracker_credentials("mlflow") == {}
+    assert tracker_credentials("trackio") == {"TRACKIO_WRITE_TOKEN": "sesame"}
+    with pytest.raises(TrainerError, match=r"the Secret of tracking\.secretRef has no key for a tracker"):
+        check_tracker_credentials(["mlflow"])
+
+
+def test_the_token_of_the_hub_in_a_pods_environment_goes_to_no_space(
+    secrets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_of_the_profile")
+
+    assert tracker_credentials("trackio") == {"HF_TOKEN": "hf_of_the_profile"}  # on a machine of one's own
+
+    monkeypatch.setenv(ENV_TOKEN, "/run/token")
+    assert tracker_credentials("trackio") == {}
 
 
 def test_each_role_has_its_own_secret(secrets: Path) -> None:
