@@ -1,6 +1,7 @@
 """What trackio is told of a run, by a server in this process that answers as trackio does."""
 
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,12 +66,29 @@ def at(uri: str, credentials: Mapping[str, str] | None = None) -> TrackioServer:
     return TrackioServer(uri, "reviews", RUN, lambda: {"TRACKIO_WRITE_TOKEN": TOKEN} if credentials is None else credentials)  # fmt: skip
 
 
-def feed(tracker: Tracker, history: History, seconds: float = 60) -> list[TrackedRun]:
+def feed(tracker: Tracker, history: History) -> list[TrackedRun]:
     """Feed the tracker for one attempt. Returns what was reported of it."""
     reported: list[TrackedRun] = []
     fed = Feed(tracker, history, reported.append)
     fed.start()
-    fed.finish("finished", seconds)
+    fed.finish("finished", 60)
+    return reported
+
+
+def feed_in_vain(tracker: Tracker, history: History) -> list[TrackedRun]:
+    """Feed a tracker that takes nothing until it is known why, and end the attempt. Returns what was reported of it."""
+    reported: list[TrackedRun] = []
+    failed = threading.Event()
+
+    def report(run: TrackedRun) -> None:
+        reported.append(run)
+        if run.message:
+            failed.set()
+
+    fed = Feed(tracker, history, report)
+    fed.start()
+    assert failed.wait(60)
+    fed.finish("finished", 0)
     return reported
 
 
@@ -119,7 +137,7 @@ def test_points_whose_answer_was_lost_are_there_once(server: FakeTrackio, histor
 
 @pytest.mark.parametrize("credentials", [{}, {"TRACKIO_WRITE_TOKEN": "wrong"}])
 def test_a_token_that_is_not_taken_is_said(server: FakeTrackio, history: History, credentials: dict[str, str]) -> None:
-    reported = feed(at(server.uri, credentials), history, 0.5)
+    reported = feed_in_vain(at(server.uri, credentials), history)
 
     assert reported[-1].message == (
         f"4 of 4 points have not arrived: {server.uri} refuses the credentials (400): check the Secret of tracking.secretRef"
@@ -149,7 +167,7 @@ def test_a_token_of_the_hub_goes_to_spaces_alone(
 
     monkeypatch.setattr("requests.Session.request", ask)
 
-    feed(at(uri, {"HF_TOKEN": "hf_x"}), history, 0.2)
+    feed_in_vain(at(uri, {"HF_TOKEN": "hf_x"}), history)
 
     assert sent[0] == ({"Authorization": "Bearer hf_x"} if is_sent else {})
 
