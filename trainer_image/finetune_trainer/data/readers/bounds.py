@@ -16,7 +16,7 @@ import psutil
 
 from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
-from finetune_trainer.base.errors import TrainerError, data_error
+from finetune_trainer.base.errors import TrainerError, causes, data_error
 from finetune_trainer.base.hardware import available_memory
 
 MOST_COLUMNS: Final = 10_000
@@ -101,7 +101,10 @@ def memory_for(names: str) -> Iterator[None]:
     before = _limit_data(left)
     try:
         yield
-    except MemoryError as error:
+    except Exception as error:
+        # `datasets` raises an error of its own, of which that of the memory is the cause.
+        if isinstance(error, TrainerError) or not any(isinstance(each, MemoryError) for each in causes(error)):
+            raise
         raise TrainerError(
             ExitCode.OUT_OF_MEMORY,
             Reason.OUT_OF_MEMORY,

@@ -122,13 +122,28 @@ def test_a_file_of_which_there_is_too_much_is_refused_by_name(bomb: Callable[[Pa
     assert "train." in refused.value.message
 
 
+DECLARED = """---
+configs:
+- config_name: default
+  data_files: train.parquet
+dataset_info:
+  features:
+  - name: text
+    dtype: string
+---
+"""
+"""Of such a folder `datasets` reads the rows."""
+
+
+@pytest.mark.parametrize(("card", "named"), [("", "train.parquet"), (DECLARED, "file://{folder}")])
 def test_what_takes_more_memory_than_there_is_is_an_error_that_names_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    card: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "available_memory", lambda: 0)
     monkeypatch.setattr(bounds, "_LEAST_MEMORY", 256 * MB)
     folder = tmp_path / "data"
     folder.mkdir()
+    (folder / "README.md").write_text(card)
     column = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), pa.array(["a" * MB]))
     pq.write_table(pa.table({"text": column}), folder / "train.parquet", compression="zstd", store_schema=False)
 
@@ -137,7 +152,7 @@ def test_what_takes_more_memory_than_there_is_is_an_error_that_names_the_file(
 
     assert (refused.value.reason, refused.value.message) == (
         "OutOfMemory",
-        "train.parquet: to read it takes more than the 0.2 GiB of memory that are left",
+        f"{named.format(folder=folder)}: to read it takes more than the 0.2 GiB of memory that are left",
     )
 
 
