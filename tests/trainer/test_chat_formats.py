@@ -14,6 +14,7 @@ from tests.trainer.tiny_language import CHATML, byte_tokenizer, save_byte_llama
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.run_warnings import collected
+from finetune_trainer.data.chats import encoding
 from finetune_trainer.tasks import causal_lm
 from finetune_trainer.tasks.task import prepare
 
@@ -76,6 +77,15 @@ def chat(*turns: tuple[str, Any], **fields: Any) -> dict[str, Any]:
 
 
 ASKED, ANSWERED = ("user", "why?"), ("assistant", "so.")
+
+
+def test_each_chat_has_the_time_that_is_given_to_a_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts: list[None] = []
+    monkeypatch.setattr(encoding, "came_on", lambda: parts.append(None))
+
+    taught(tmp_path, [chat(ASKED, ANSWERED)] * 5)
+
+    assert len(parts) == 5
 
 
 # --- OpenAI's form

@@ -4,6 +4,7 @@ Neither comes back to Python when it should, so that nothing can be raised there
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,18 +21,47 @@ def end_late_work_by(end: End) -> None:
     _ends[:] = [end]
 
 
+class Limit:
+    """A time that begins anew with each part that comes to an end."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self.begin()
+
+    def begin(self) -> None:
+        self._until = self._clock() + self._seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds, 0 where the time is over."""
+        return max(0.0, self._until - self._clock())
+
+
+_limits: list[Limit] = []
+
+
+def came_on() -> None:
+    """Begin the time of what is limited anew: a part of it has come to its end, such as one of many chats."""
+    for limit in _limits:
+        limit.begin()
+
+
 @contextmanager
 def ended_after(seconds: float, failure: TrainerError) -> Iterator[None]:
-    """End the process with this failure, where what is done within takes longer."""
+    """End the process with this failure, where what is done within takes longer, from its beginning or the last `came_on`."""
+    limit, over = Limit(seconds), threading.Event()
 
-    def late() -> None:
-        for end in _ends:
-            end(failure)
+    def watch() -> None:
+        while not over.wait(limit.left):
+            if not limit.left:
+                for end in _ends:
+                    end(failure)
+                return
 
-    timer = threading.Timer(seconds, late)
-    timer.daemon = True
-    timer.start()
+    _limits.append(limit)
+    threading.Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
-        timer.cancel()
+        over.set()
+        _limits.remove(limit)

@@ -20,7 +20,7 @@ from finetune_trainer.models.tokenizer_files import check_names_no_files, no_tok
 logger = logging.getLogger(__name__)
 
 MOST_SECONDS: Final = 1800.0
-"""For a thousand rows, or for all files of a tokenizer. A long chat takes a second."""
+"""For a thousand texts at once, for a chat, or for all files of a tokenizer."""
 
 
 def load_tokenizer(pretrained: Pretrained, source: str) -> Tokenizer:

@@ -10,6 +10,7 @@ from trl.data_utils import common_prefix_length
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import data_error, model_error
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.base.time_limit import came_on
 from finetune_trainer.data.chats.conversations import (
     Chat,
     ChatError,
@@ -152,6 +153,7 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
             except ChatError as error:
                 where = f"column '{next(iter(layout.columns.values()))}', {rows.name_row(index)}"
                 raise data_error(Reason.BAD_CHAT, f"{where}: {error.problem}", error.hint) from error
+            came_on()  # a chat of sixty turns, of which each is found by writing those before it, takes seconds
         return encoded
 
     return encode
