@@ -10,6 +10,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from finetune_api.report import ExitCode
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.data.readers.bounds import memory_for
 from finetune_trainer.data.readers.files import (
     FORMATS,
     Found,
@@ -50,7 +51,8 @@ def hub_files(settings: DatasetSettings, used: frozenset[str]) -> HubFiles | Non
     folder = _bring(settings)
     if folder is None:
         return None
-    found = find_files(settings.source, folder, settings.name, used)
+    with memory_for(settings.source):
+        found = find_files(settings.source, folder, settings.name, used)
     return HubFiles(found, folder.name) if found.is_ours else None
 
 

@@ -1,5 +1,6 @@
 """Data sets in files of one's own: a file, a folder of them, or what `save_to_disk` wrote."""
 
+from pathlib import Path
 from typing import TypeAlias
 
 import datasets
@@ -36,13 +37,17 @@ def local_files(settings: DatasetSettings, volumes: Volumes, used: frozenset[str
     if not path.exists():
         hint = missing_path_hint("dataset.source", settings.source)
         raise data_error(Reason.DATASET_NOT_FOUND, f"{settings.source}: there is nothing at {path}", hint)
+    with memory_for(settings.source):
+        return _files_at(path, settings, used)
+
+
+def _files_at(path: Path, settings: DatasetSettings, used: frozenset[str]) -> Found | Splits:
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-        with memory_for(settings.source):
-            saved: Splits = datasets.load_from_disk(str(path))
-            each = saved.values() if isinstance(saved, datasets.DatasetDict) else [saved]
-            for split in each:
-                # Arrow's files are mapped as they are: lengths that lead out of them would end the process, or show its memory.
-                split.data.table.validate(full=True)
+        saved: Splits = datasets.load_from_disk(str(path))
+        each = saved.values() if isinstance(saved, datasets.DatasetDict) else [saved]
+        for split in each:
+            # Arrow's files are mapped as they are: lengths that lead out of them would end the process, or show its memory.
+            split.data.table.validate(full=True)
         check_saved_name(settings.source, settings.name, {split.info.config_name for split in each})
         return saved
     if path.is_file():
@@ -53,6 +58,5 @@ def local_files(settings: DatasetSettings, volumes: Volumes, used: frozenset[str
     folder = cache_folder(
         "folders", found.splits, settings.name, (path / "README.md").exists() and (path / "README.md").read_text()
     )
-    with memory_for(settings.source):
-        splits: Splits = datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder))
+    splits: Splits = datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder))
     return splits

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import resource
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -135,17 +136,42 @@ dataset_info:
 """Of such a folder `datasets` reads the rows."""
 
 
-@pytest.mark.parametrize(("card", "named"), [("", "train.parquet"), (DECLARED, "file://{folder}")])
+def huge_rows(folder: Path) -> None:
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), pa.array(["a" * MB]))
+    pq.write_table(pa.table({"text": column}), folder / "train.parquet", compression="zstd", store_schema=False)
+
+
+def huge_rows_of_declared_types(folder: Path) -> None:
+    huge_rows(folder)
+    (folder / "README.md").write_text(DECLARED)
+
+
+def list_of_empty_objects(folder: Path) -> None:
+    """Its first row is parsed with all others, to see whether the file has the columns."""
+    with gzip.open(folder / "train.json.gz", "wb", 1) as file:
+        file.write(b'[{"text": "a"}' + b",{}" * 8_000_000 + b"]")
+
+
+@pytest.mark.parametrize(
+    ("huge", "named"),
+    [
+        (huge_rows, "train.parquet"),
+        (huge_rows_of_declared_types, "file://{folder}"),
+        (list_of_empty_objects, "file://{folder}"),
+    ],
+)
 def test_what_takes_more_memory_than_there_is_is_an_error_that_names_the_file(
-    card: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    huge: Callable[[Path], None], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "available_memory", lambda: 0)
     monkeypatch.setattr(bounds, "_LEAST_MEMORY", 256 * MB)
+    monkeypatch.setattr(bounds, "_ALWAYS", 64 * MB)
+    monkeypatch.setattr(json_rows, "MOST_OF_A_LIST", 64 * MB)
+    monkeypatch.setattr(decoding, "MOST_CHARACTERS", 64 * MB)
     folder = tmp_path / "data"
     folder.mkdir()
-    (folder / "README.md").write_text(card)
-    column = pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int32()), pa.array(["a" * MB]))
-    pq.write_table(pa.table({"text": column}), folder / "train.parquet", compression="zstd", store_schema=False)
+    huge(folder)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
 
     with pytest.raises(TrainerError) as refused:
         load(folder)
@@ -154,6 +180,7 @@ def test_what_takes_more_memory_than_there_is_is_an_error_that_names_the_file(
         "OutOfMemory",
         f"{named.format(folder=folder)}: to read it takes more than the 0.2 GiB of memory that are left",
     )
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 @pytest.mark.parametrize("value", ["[" * 300 + "1" + "]" * 300, '{"a":' * 300 + "1" + "}" * 300, json.dumps({f"k{n}": n for n in range(2000)})])  # fmt: skip
