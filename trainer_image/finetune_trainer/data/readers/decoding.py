@@ -75,16 +75,20 @@ def text_of(file: DataFile) -> Iterator[TextIO]:
         ) from error
 
 
-def lines_of(file: DataFile, text: TextIO) -> Iterator[str]:
-    """Yield the lines of a file with this text, each with its end.
+def lines_of(file: DataFile, text: TextIO, number: int = 1, most: int | None = None) -> Iterator[str]:
+    """Yield the lines of a file with this text, each with its end, from where the text was read to.
+
+    Args:
+        number: Of the next line; the first is 1.
+        most: Characters of a line. If left out those of a row.
 
     Raises:
-        TrainerError: DATA for a line that is longer than any row.
+        TrainerError: DATA for a line that is longer.
     """
-    number = 1
-    while line := text.readline(MOST_CHARACTERS):
-        if len(line) == MOST_CHARACTERS and not line.endswith(("\n", "\r")):
-            raise too_long(file.name, number)
+    most = most or MOST_CHARACTERS
+    while line := text.readline(most):
+        if len(line) == most and not line.endswith(("\n", "\r")):
+            raise too_long(file.name, number, most=most)
         yield line
         number += 1
 

@@ -13,7 +13,14 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import data_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.readers.bounds import MOST_OF_A_LIST, bomb, check_columns, most_bytes, too_long
+from finetune_trainer.data.readers.bounds import (
+    MOST_CHARACTERS,
+    MOST_OF_A_LIST,
+    bomb,
+    check_columns,
+    most_bytes,
+    too_long,
+)
 from finetune_trainer.data.readers.decoding import DataFile, lines_of, text_of
 from finetune_trainer.data.readers.json_types import Shape, feature_of, merged, shape_of, storage_type, stored
 from finetune_trainer.data.readers.tables import (
@@ -142,8 +149,9 @@ def _some(rows: Iterator[_Row]) -> Iterator[_Row]:
 
 
 def _rows(file: DataFile, text: TextIO) -> Iterator[_Row]:
-    lines = ((number, line) for number, line in enumerate(lines_of(file, text), start=1) if line.strip())
-    number, first = next(lines, (0, ""))
+    # All rows may be in one line, as json.dump and pandas write them.
+    number, first = next(_filled(lines_of(file, text, most=MOST_OF_A_LIST)), (0, ""))
+    lines = _filled(lines_of(file, text, number + 1), number + 1)
     if first.lstrip().startswith("[") or _is_part(first):
         rest = text.read(MOST_OF_A_LIST)
         if len(rest) == MOST_OF_A_LIST:
@@ -157,6 +165,10 @@ def _rows(file: DataFile, text: TextIO) -> Iterator[_Row]:
             yield from _of_lines(file, chain([(number, first)], [second] if second else [], lines))
 
 
+def _filled(lines: Iterator[str], number: int = 1) -> Iterator[tuple[int, str]]:
+    return ((at, line) for at, line in enumerate(lines, start=number) if line.strip())
+
+
 def _is_part(line: str) -> bool:
     """Whether an object begins in this line and ends in another one."""
     try:
@@ -168,6 +180,8 @@ def _is_part(line: str) -> bool:
 
 def _of_lines(file: DataFile, lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
     for number, line in lines:
+        if len(line) > MOST_CHARACTERS:
+            raise too_long(file.name, number)
         where = f"line {number}"
         yield _Row(where, _object(file, where, _parsed(file, number, line)), len(line))
 

@@ -25,7 +25,7 @@ def small_bounds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The bounds of production, a thousandth as large."""
     monkeypatch.setattr(bounds, "_ALWAYS", MB)
     monkeypatch.setattr(bounds, "MOST_COLUMNS", 100)
-    for module in (bounds, csv_rows, decoding):
+    for module in (bounds, csv_rows, decoding, json_rows):
         monkeypatch.setattr(module, "MOST_CHARACTERS", MB // 4)
     monkeypatch.setattr(json_rows, "MOST_OF_A_LIST", 3 * MB // 4)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
@@ -44,6 +44,10 @@ def packed_line(folder: Path) -> None:
 def packed_line_of_json(folder: Path) -> None:
     with gzip.open(folder / "train.jsonl.gz", "wb") as file:
         file.write(b'{"text": "' + b"a" * MB + b'"}\n')
+
+
+def line_of_json(folder: Path) -> None:
+    (folder / "train.jsonl").write_text('{"text": "' + "a" * (MB // 2) + '"}\n{"text": "b"}\n')
 
 
 def packed_list(folder: Path) -> None:
@@ -92,6 +96,7 @@ WORDS: dict[Callable[[Path], None], str] = {
     packed_rows: "train.csv.gz: unpacked it takes more than 0.0 GiB",
     packed_line: "train.csv.gz, line 2: it is longer than",
     packed_line_of_json: "train.jsonl.gz, line 1: it is longer than",
+    line_of_json: "train.jsonl, line 1: it is longer than",
     packed_list: "train.json.gz, line 1: a list of rows is longer than",
     quoted_over_many_lines: "train.csv, line 2: a row is longer than",
     many_columns: "train.csv has 101 columns, and at most 100 are read",
@@ -121,6 +126,19 @@ def test_a_file_of_which_there_is_too_much_is_refused_by_name(bomb: Callable[[Pa
     assert refused.value.reason == "DatasetUnreadable"
     assert WORDS[bomb] in refused.value.message
     assert "train." in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "written", [json.dumps, lambda rows: json.dumps({"text": {str(n): row["text"] for n, row in enumerate(rows)}})]
+)
+def test_rows_that_are_all_in_one_line_are_read_though_it_is_longer_than_a_row_may_be(
+    written: Callable[[list[dict[str, str]]], str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "train.json").write_text(written([{"text": "a" * 1000}] * 500))
+
+    assert load(folder)["text"][:] == ["a" * 1000] * 500
 
 
 DECLARED = """---
