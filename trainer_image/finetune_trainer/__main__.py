@@ -108,7 +108,7 @@ def _run(arguments: list[str]) -> int:
 def _prepare(options: Options) -> ExitCode:
     """Print what a run would be, or what is wrong with it. Nothing is reported: a run may be under way beside it."""
     state = RunState()
-    end_late_work_by(lambda error: _end(state, error))
+    end_late_work_by(lambda error: os._exit(explain(error, state)[0]))
     try:
         remember_secrets()
         trust_authorities()
@@ -189,11 +189,13 @@ def _leave(state: RunState) -> NoReturn:
 
 def _end(state: RunState, error: TrainerError) -> NoReturn:
     """End at once with a failure, from any thread: what the main thread does never comes to an end."""
-    failure = known_failure(error)
-    if is_main() and error.exit_code in NOT_RETRIED:
-        _let_go()
-    _write_final_report(state, error.exit_code, failure)
-    os._exit(error.exit_code)
+    try:
+        failure = known_failure(error)
+        if is_main() and error.exit_code in NOT_RETRIED:
+            _let_go()
+        _write_final_report(state, error.exit_code, failure)
+    finally:
+        os._exit(error.exit_code)
 
 
 def _write_final_report(state: RunState, code: ExitCode, failure: Failure | None) -> None:

@@ -2,14 +2,18 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from finetune_api.report import ENV_DOWNLOADS, ENV_OWN_VOLUME, ENV_RETRIES, ENV_TERMINATION_LOG, ENV_TOKENS
+from finetune_api.reasons import Reason
+from finetune_api.report import ENV_DOWNLOADS, ENV_OWN_VOLUME, ENV_RETRIES, ENV_TERMINATION_LOG, ENV_TOKENS, ExitCode
 from finetune_trainer import __main__ as program
+from finetune_trainer.base import time_limit
+from finetune_trainer.base.errors import model_error
 from finetune_trainer.storage.failed_attempts import count_failure
 
 SETTINGS = {
@@ -65,6 +69,24 @@ def test_the_last_of_several_failures_leaves_nothing_and_those_before_all(
     left = [attempt(volume) for _ in range(3)]
 
     assert left == [[".downloads", ".failures", ".tokens"], [], [".downloads", ".failures", ".tokens"]]
+
+
+def test_a_preparation_that_comes_to_no_end_takes_nothing_from_a_run_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".downloads").mkdir()
+    monkeypatch.setenv(ENV_DOWNLOADS, str(tmp_path / ".downloads"))
+    monkeypatch.setenv(ENV_TERMINATION_LOG, str(tmp_path / "termination"))
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(SETTINGS))
+    endless = model_error(Reason.MODEL_UNREADABLE, "it comes to no end")
+    monkeypatch.setattr(program, "_execute", lambda *_, **__: time_limit._ends[0](endless))
+    monkeypatch.setattr(os, "_exit", sys.exit)
+
+    with pytest.raises(SystemExit) as ended:
+        program.main(["prepare", "--config", str(tmp_path / "run.yaml")])
+
+    assert ended.value.code == ExitCode.MODEL
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".downloads", "run.yaml"]
 
 
 @pytest.mark.parametrize("count", ["", "many"])
