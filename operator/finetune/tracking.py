@@ -1,9 +1,11 @@
 """What has not arrived at a job's trackers by its end, sent from this machine: no pod is left in the cluster that could."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +19,7 @@ from finetune.reader_pod import tracking_commands
 from finetune.snapshot import Snapshot
 from finetune_api.run import JobReference, RunConfig
 from finetune_api.status import TrackedRun
-from finetune_api.tracking import servers_of
+from finetune_api.tracking import CREDENTIALS, SPACE, servers_of
 from finetune_api.v1alpha1 import FineTuneJobSpec
 
 FILES: Final = ("history.jsonl", "tracking.json")
@@ -37,13 +39,33 @@ def output_of(job: Snapshot) -> str:
     return job.status.run.output
 
 
-def send_history(job: Snapshot, folder: Path | None = None) -> list[TrackedRun]:
+def credentials_sent(job: Snapshot) -> dict[str, tuple[str, ...]]:
+    """Return, by the URL of each server of a job's trackers, which of this machine's variables `send_history` would send it.
+
+    Whoever made the job chose the servers, and may be somebody else than who sends.
+
+    Raises:
+        Refused, NotFound: As `send_history` does.
+    """
+    servers = _config(job).tracking
+    found: dict[str, tuple[str, ...]] = {}
+    for tracker, names in CREDENTIALS.items():
+        if (server := getattr(servers, tracker)) is not None:
+            goes = [each for each in names if each != "HF_TOKEN" or SPACE.fullmatch(server.uri)]
+            found[server.uri] = (*found.get(server.uri, ()), *(each for each in goes if os.environ.get(each)))
+    return {uri: names for uri, names in found.items() if names}
+
+
+def send_history(
+    job: Snapshot, folder: Path | None = None, *, agree: Callable[[Mapping[str, Sequence[str]]], None] = lambda _: None
+) -> list[TrackedRun]:
     """Send what the servers of a job's trackers have not got. Each point is there once, however often this is called.
 
     Credentials are those of the environment: MLFLOW_TRACKING_TOKEN, TRACKIO_WRITE_TOKEN and so on, and those of the bucket.
 
     Args:
         folder: Has copies of `FILES`. If left out they are read from the output, where that is in a bucket or on the Hub.
+        agree: Called with `credentials_sent` before anything is sent; raises where that is not to be.
 
     Returns:
         The run at each tracker, with a message where not all has arrived.
@@ -61,6 +83,7 @@ def send_history(job: Snapshot, folder: Path | None = None) -> list[TrackedRun]:
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
             raise NotFound(f"{folder} has no {' and no '.join(missing)}: copy it from {config.output.uri}")
+        agree(credentials_sent(job))
         return _run(job, config, folder)
 
 

@@ -1,6 +1,7 @@
 """Experiment trackers that a run's metrics go to while it trains."""
 
-from typing import Annotated, TypeAlias
+import re
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import Field
 
@@ -8,6 +9,14 @@ from finetune_api.base import ApiModel
 from finetune_api.pod import LocalReference
 from finetune_api.rules import Rule
 from finetune_api.text import Pattern, Text
+
+CREDENTIALS: Final = {
+    "mlflow": ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    "trackio": ("TRACKIO_WRITE_TOKEN", "HF_TOKEN"),
+}
+"""Keys of the Secret, and variables where there is none, that go to each tracker's server."""
+SPACE: Final = re.compile(r"https://[A-Za-z0-9-]+\.hf\.space(/.*)?")
+"""Only these servers get a token of the Hub."""
 
 TrackerUrl: TypeAlias = Annotated[
     str,

@@ -12,7 +12,7 @@ from tests.trackio_server import TOKEN, FakeTrackio
 
 from finetune.errors import FineTuneError, NotFound, Refused
 from finetune.snapshot import Snapshot, read_snapshot
-from finetune.tracking import FILES, send_history
+from finetune.tracking import FILES, credentials_sent, send_history
 from finetune_api.profile import Defaults, ProfileSettings
 from finetune_api.status import TrackedRun
 from finetune_api.tracking import Tracking
@@ -173,3 +173,13 @@ def test_without_the_run_s_id_nothing_is_sent_that_would_be_another_run(
         send_history(job({"mlflow": {"uri": mlflow.uri}}, "pvc://yelp"), folder)
 
     assert mlflow.runs == {}
+
+
+def test_a_token_of_the_hub_goes_to_spaces_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_TOKEN", "TRACKIO_WRITE_TOKEN"):
+        monkeypatch.setenv(name, "mine")
+    space, other = "https://eve-runs.hf.space", "https://hf.space.eve.example"
+
+    sent = [credentials_sent(job({"trackio": {"uri": uri}}, "pvc://yelp")) for uri in (space, other)]
+
+    assert sent == [{space: ("TRACKIO_WRITE_TOKEN", "HF_TOKEN")}, {other: ("TRACKIO_WRITE_TOKEN",)}]

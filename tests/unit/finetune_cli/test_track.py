@@ -1,6 +1,7 @@
 """`finetune track`, from the cluster's object to the tracker, and how it ends."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,10 +62,39 @@ def test_a_server_that_is_still_down_is_a_failure(run: Run, mlflow: FakeServer, 
     assert (result.exit_code, result.stderr) == (1, f"mlflow: not all has arrived: {why}\n")
 
 
-def test_of_a_volume_it_is_usage_and_the_pod_that_reads_it_mounts_the_claim(run: Run) -> None:
+def test_of_a_volume_it_is_usage_and_the_pod_that_reads_it_mounts_the_claim(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "mine")
+
     result, pod = run("track", "job"), run("track", "job", "--reader-pod")
 
     assert result.exit_code == 2
     assert "finetune track job -n team-a --from job-history" in result.stderr
     (volume,) = YAML(typ="safe").load(pod.stdout)["spec"]["volumes"]
     assert volume["persistentVolumeClaim"] == {"claimName": "job-0f9b", "readOnly": True}
+
+
+@pytest.mark.parametrize(("answer", "code", "steps"), [("y\n", 0, [7]), ("n\n", 1, [])])
+def test_no_credentials_go_to_the_server_of_a_job_that_may_be_somebody_else_s_without_consent(
+    run: Run, mlflow: FakeServer, copies: str, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, steps: list[int]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "mine")
+
+    in_a_script = run("track", "job", "--from", copies)
+    monkeypatch.setattr(sys.modules["finetune_cli.commands.track"], "_on_a_terminal", lambda: True)
+    asked = run("track", "job", "--from", copies, stdin=answer)
+
+    what = "MLFLOW_TRACKING_TOKEN of this machine's environment"
+    refusal = f"job has its points sent to {mlflow.uri}, with {what}: --yes agrees\n"
+    assert (in_a_script.exit_code, in_a_script.stderr) == (2, refusal)
+    assert asked.exit_code == code
+    assert f"job has its points sent to {mlflow.uri}. Send it {what}? [y/N]" in asked.stderr
+    assert [point["step"] for points in mlflow.history.values() for point in points if point["key"] == "loss"] == steps
+
+
+def test_in_a_script_yes_agrees(run: Run, mlflow: FakeServer, copies: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "mine")
+
+    assert run("track", "job", "--from", copies, "--yes").exit_code == 0
+    assert mlflow.steps("loss", mlflow.run()) == [7]

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from finetune_api.reasons import Reason
 from finetune_api.report import ENV_SECRET_VARIABLES, ENV_SECRETS, ENV_TOKEN
 from finetune_api.run import RunConfig
-from finetune_api.tracking import tracker_urls
+from finetune_api.tracking import CREDENTIALS, tracker_urls
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.base.text import listed
@@ -35,10 +35,6 @@ _KEYS: dict[str, tuple[str, ...]] = {
         "AZURE_STORAGE_SAS_TOKEN",
     ),
     "hf": ("HF_TOKEN",),
-}
-_TRACKER_KEYS = {
-    "mlflow": ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
-    "trackio": ("TRACKIO_WRITE_TOKEN", "HF_TOKEN"),
 }
 _NOT_SECRET = ("AWS_REGION", "AWS_ENDPOINT_URL", "AZURE_STORAGE_ACCOUNT", "MLFLOW_TRACKING_USERNAME")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
@@ -135,7 +131,7 @@ def tracker_credentials(tracker: str) -> dict[str, str]:
     Raises:
         TrainerError: BAD_CONFIGURATION when the Secret has a name without its password.
     """
-    keys = _TRACKER_KEYS.get(tracker, ())
+    keys = CREDENTIALS.get(tracker, ())
     if not has_secret("tracking"):
         others = ("HF_TOKEN",) if ENV_TOKEN in os.environ else ()
         return {name: os.environ[name] for name in keys if os.environ.get(name) and name not in others}
@@ -150,7 +146,7 @@ def check_tracker_credentials(trackers: Sequence[str]) -> None:
     Raises:
         TrainerError: BAD_CONFIGURATION when it has none, or a name without its password.
     """
-    keys = [key for tracker in trackers for key in _TRACKER_KEYS.get(tracker, ())]
+    keys = [key for tracker in trackers for key in CREDENTIALS.get(tracker, ())]
     found = [tracker_credentials(tracker) for tracker in trackers]
     if has_secret("tracking") and keys and not any(found):
         raise bad_configuration(

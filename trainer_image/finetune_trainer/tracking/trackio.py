@@ -5,25 +5,21 @@ Each point has an id, by which trackio keeps it once, however often it comes.
 """
 
 import json
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import requests
 
-from finetune_api.tracking import Tracking
+from finetune_api.tracking import SPACE, Tracking
 from finetune_trainer.progress.history import Measured, Sent
 from finetune_trainer.storage.credentials import tracker_credentials
 from finetune_trainer.storage.layout import TRACKIO
 from finetune_trainer.storage.output import Output
 from finetune_trainer.tracking.server import Json, Refused, Server
 from finetune_trainer.tracking.tracker import Description, Outcome, TrackerFailure
-
-_SPACE: Final = re.compile(r"https://[A-Za-z0-9-]+\.hf\.space(/.*)?")
-"""Only these get a token of the Hub."""
 
 
 class _Run:
@@ -143,5 +139,5 @@ def _authorize(uri: str, credentials: Mapping[str, str]) -> dict[str, str]:
     token, of_the_hub = credentials.get("TRACKIO_WRITE_TOKEN"), credentials.get("HF_TOKEN")
     return {
         **({"X-Trackio-Write-Token": token} if token else {}),
-        **({"Authorization": f"Bearer {of_the_hub}"} if of_the_hub and _SPACE.fullmatch(uri) else {}),
+        **({"Authorization": f"Bearer {of_the_hub}"} if of_the_hub and SPACE.fullmatch(uri) else {}),
     }
