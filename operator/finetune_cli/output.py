@@ -41,10 +41,15 @@ def say(text: str) -> None:
     console().print(printable(text), soft_wrap=True)
 
 
-def show(view: Callable[[int], RenderableType]) -> None:
-    """Write to stdout what `view` makes for a number of columns. Where it is no terminal, each row is one whole line without blanks at its end."""
+def show(view: Callable[[int], RenderableType], *, whole: bool = False) -> None:
+    """Write to stdout what `view` makes for a number of columns. Where it is no terminal, each row is one whole line without blanks at its end.
+
+    With `whole` it is that on a terminal too, however narrow.
+    """
     screen = console(whole_lines=True)
-    if screen.is_terminal:
+    if whole:
+        screen.width = _ENDLESS
+    elif screen.is_terminal:
         screen.print(view(screen.width))
         return
     with screen.capture() as text:

@@ -49,7 +49,7 @@ def get(
         write(Format(output.value), items[0] if one else {"apiVersion": "v1", "kind": "List", "items": items})
     elif found:
         jobs = found if names else most_urgent_first(found)
-        show(lambda width: jobs_table(jobs, width=width, with_namespace=all_namespaces, whole=wide))
+        show(lambda width: jobs_table(jobs, width=width, with_namespace=all_namespaces, whole=wide), whole=wide)
     else:
         error_console().print(
             "no jobs here: `finetune submit FILE` submits one, `finetune get -A` looks in all namespaces"

@@ -31,7 +31,7 @@ def jobs_table(
 ) -> Table:
     """Return the list, at most `width` columns wide. What does not fit is left out, column by column; why is folded.
 
-    With `whole` nothing is left out, and where each is tracked is there too.
+    With `whole` nothing is left out, however wide it becomes, and where each is tracked is there too.
     """
     rows = [_cells(job, now or datetime.now(UTC)) for job in jobs]
     shown = {"NAMESPACE", *_ALWAYS} if with_namespace else {*_ALWAYS}

@@ -96,6 +96,19 @@ def test_without_a_kubeconfig_there_is_no_cluster(run: Run, tmp_path: Path) -> N
     assert (result.exit_code, "there is no kubeconfig at" in result.stderr) == (5, True)
 
 
+def test_the_wide_list_has_a_line_for_each_job_on_a_narrow_terminal_too(
+    run: Run, api_server: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "https://mlflow.corp.example/#/experiments/1/runs/0f9be1d4"
+    api_server.job("runs", phase="Running", tracking=[{"tracker": "mlflow", "url": url}])
+    for name, value in (("FORCE_COLOR", "1"), ("NO_COLOR", "1"), ("COLUMNS", "60")):
+        monkeypatch.setenv(name, value)
+
+    told = run("get", "-o", "wide").stdout.splitlines()
+
+    assert (len(told), told[1].split()[0], told[1].split()[-1]) == (2, "runs", url)
+
+
 def test_the_list_begins_with_what_needs_a_person_then_the_newest(run: Run, api_server: FakeApi) -> None:
     api_server.job("done", phase="Succeeded", metrics=[{"name": "eval_f1", "value": "0.91234"}])
     not_moving = {
