@@ -1,6 +1,7 @@
 """The rows that a proposal is made from, read with the standard library; parquet by pyarrow where it is installed."""
 
 import bz2
+import codecs
 import csv
 import gzip
 import importlib
@@ -37,6 +38,9 @@ _SPLITS: Final = {
     "eval": "test",
     "evaluation": "test",
 }
+
+_MARKS: Final = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+"""Spreadsheets write "Unicode text" so."""
 
 csv.field_size_limit(2**31 - 1)
 
@@ -119,14 +123,22 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         if kind == "parquet":
             yield from _parquet(path)
         else:
-            with _OPENERS.get(path.suffix, io.open)(path, "rt", encoding="utf-8-sig", newline="") as text:
+            with _OPENERS.get(path.suffix, io.open)(path, "rt", encoding=_encoding(path), newline="") as text:
                 yield from _TEXT[kind](text, path)
-    except (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, csv.Error, ValueError) as error:
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path} is not UTF-8: convert it, as by iconv -f latin1 -t utf-8") from error
+    except (OSError, EOFError, lzma.LZMAError, csv.Error, ValueError) as error:
         raise Refused(f"{path} cannot be read: {error}") from error
 
 
+def _encoding(path: Path) -> str:
+    with _OPENERS.get(path.suffix, io.open)(path, "rb") as file:
+        head = file.read(2)
+    return next((encoding for mark, encoding in _MARKS if head == mark), "utf-8-sig")
+
+
 def _csv(text: IO[str], path: Path, usual: str = ",") -> Iterator[dict[str, Any]]:
-    first = next(text, "")
+    first = next((line for line in text if line.strip()), "")
     reader = csv.reader(chain([first], text), delimiter=separator_of(first, usual))
     header = next(reader, [])
     for fields in reader:

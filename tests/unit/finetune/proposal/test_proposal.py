@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 
+from finetune.errors import Refused
 from finetune.manifest import read_manifests
 from finetune.proposal.columns import find_shape
 from finetune.proposal.propose import Request, propose
@@ -265,6 +266,27 @@ def test_each_format_is_read(tmp_path: Path, name: str, content: str) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8-sig")
 
     assert read_sample(tmp_path / name) == Sample({"text": ["one, two", "three"], "label": [1, 2]}, 2, whole=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        ("text,label\none,1\n", "utf-16"),
+        ("text\tlabel\r\none\t1\r\n", "utf-16"),
+        ("\n \ntext;label\none;1\n", "utf-8"),
+    ],
+)
+def test_csv_is_read_as_spreadsheets_write_it(tmp_path: Path, content: str, encoding: str) -> None:
+    (tmp_path / "a.csv").write_bytes(content.encode(encoding))
+
+    assert read_sample(tmp_path / "a.csv") == Sample({"text": ["one"], "label": [1]}, 1, whole=True)
+
+
+def test_a_file_of_another_encoding_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("text,label\nGröße,1\n".encode("latin-1"))
+
+    with pytest.raises(Refused, match=r"a\.csv is not UTF-8: convert it, as by iconv"):
+        read_sample(tmp_path / "a.csv")
 
 
 def test_parquet_is_read_by_pyarrow(tmp_path: Path) -> None:
