@@ -46,7 +46,9 @@ class Client:
     def close(self) -> None:
         """End every connection."""
         atexit.unregister(self.close)
-        self.portal.run(self.twin.close())
+        # Where nothing was asked there is nothing to end, and at the end of a program no thread begins any more.
+        if self.portal.is_open:
+            self.portal.run(self.twin.close())
         self.portal.close()
 
     def list(self, namespace: str | None = None, *, all_namespaces: bool = False, selector: str = "") -> list[Snapshot]:

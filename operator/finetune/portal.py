@@ -52,6 +52,11 @@ class Portal:
             if self._loop is loop:
                 self.run(close())
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there was a call, and it was not closed since."""
+        return self._loop is not None
+
     def close(self) -> None:
         """Close what is still iterated, and end the thread."""
         if self._loop is not None:

@@ -379,3 +379,19 @@ def test_a_script_that_closes_nothing_ends_without_a_complaint(api_server: FakeA
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
     assert (ended.stdout, ended.stderr) == ("Running\n", "")
+
+
+@pytest.mark.usefixtures("kubeconfig")
+def test_a_client_that_was_asked_nothing_starts_no_thread_to_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+    start = threading.Thread.start
+
+    def record(thread: threading.Thread) -> None:
+        begun.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", record)
+
+    Client().close()
+
+    assert begun == []
