@@ -186,7 +186,7 @@ def test_a_wrong_token_is_said_and_the_right_one_is_taken_from_the_secret(
 
     assert ended.code == 0
     assert ended.final.tracking[0].message == (
-        f"28 of 28 points have not arrived: {server.uri} refuses the credentials (401): check the Secret of tracking.secretRef; the same command sends them"
+        f"28 of 28 points have not arrived: {server.uri} refuses the credentials (401): check the Secret of tracking.secretRef, outside a cluster the environment; the same command sends them"
     )
     (secret / "MLFLOW_TRACKING_TOKEN").write_text("sesame-of-today")
     monkeypatch.setitem(tracking.LAST_SECONDS, "finished", 60)

@@ -126,6 +126,28 @@ def test_a_server_that_is_still_down_is_said_beside_what_arrived(
     assert [run.message for run in runs] == [None, f"{trackio.uri} cannot be reached (ConnectionError)"]
 
 
+def test_a_server_that_answers_what_nobody_expects_is_said_in_words(
+    mlflow: FakeServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow, "answer", lambda what, fields: (200, {}))
+
+    runs = send_history(job({"mlflow": {"uri": mlflow.uri}}, "pvc://yelp"), folder)
+
+    assert [run.message for run in runs] == ["KeyError: 'experiment'"]
+
+
+def test_credentials_that_a_server_refuses_are_looked_for_where_they_may_come_from(
+    mlflow: FakeServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow.password = "Bearer right"
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "wrong")
+
+    (run,) = send_history(job({"mlflow": {"uri": mlflow.uri}}, "pvc://yelp"), folder)
+
+    where = "check the Secret of tracking.secretRef, outside a cluster the environment"
+    assert run.message == f"{mlflow.uri} refuses the credentials (401): {where}"
+
+
 @pytest.mark.parametrize(
     ("tracking", "phase", "message"),
     [

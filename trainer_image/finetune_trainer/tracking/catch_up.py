@@ -16,7 +16,7 @@ from finetune_trainer.progress.history import History
 from finetune_trainer.storage.credentials import remember_secrets
 from finetune_trainer.storage.layout import HISTORY
 from finetune_trainer.storage.local_output import LocalOutput
-from finetune_trainer.tracking.feed import MOST_POINTS
+from finetune_trainer.tracking.feed import MOST_POINTS, reason_of
 from finetune_trainer.tracking.registry import check_trackers, make_trackers
 from finetune_trainer.tracking.tracker import Outcome, Tracker
 from finetune_trainer.tracking.tracking import describe, run_id_of
@@ -53,7 +53,7 @@ def _send(tracker: Tracker, history: History, outcome: Outcome) -> TrackedRun:
             sent = sent.with_points(points)
         tracker.finish(outcome)
     except Exception as error:  # noqa: BLE001 - the others get theirs
-        message = redact(" ".join(str(error).split()))[:256]
+        message = redact(reason_of(error))[:256]
     return TrackedRun(tracker=tracker.name, url=tracker.url, message=message)
 
 

@@ -111,8 +111,7 @@ class Feed:
 
     def _note(self, error: Exception) -> None:
         self._failures += 1
-        why = str(error) if isinstance(error, TrackerFailure) else f"{type(error).__name__}: {error}"
-        why = redact(" ".join(why.split()))[:200]
+        why = redact(reason_of(error))[:200]
         if why != self._why:
             self._why = why
             self._say(f"points do not arrive yet: {why}")
@@ -121,3 +120,9 @@ class Feed:
         message = f"{message[: 256 - len(remedy)]}{remedy}"
         logger.warning("%s: %s; the training does not wait for it", self._tracker.name, message)
         self._report(self._known.model_copy(update={"message": message}))
+
+
+def reason_of(error: Exception) -> str:
+    """Return in one line why a tracker does not get its points."""
+    why = str(error) if isinstance(error, TrackerFailure) else f"{type(error).__name__}: {error}"
+    return " ".join(why.split())

@@ -59,7 +59,9 @@ class Refused(TrackerFailure):
     """The server does not take the credentials."""
 
     def __init__(self, uri: str, status: int) -> None:
-        super().__init__(f"{uri} refuses the credentials ({status}): check the Secret of tracking.secretRef")
+        super().__init__(
+            f"{uri} refuses the credentials ({status}): check the Secret of tracking.secretRef, outside a cluster the environment"
+        )
 
 
 def _no_other_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:

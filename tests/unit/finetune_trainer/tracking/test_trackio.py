@@ -140,7 +140,7 @@ def test_a_token_that_is_not_taken_is_said(server: FakeTrackio, history: History
     reported = feed_in_vain(at(server.uri, credentials), history)
 
     assert reported[-1].message == (
-        f"4 of 4 points have not arrived: {server.uri} refuses the credentials (400): check the Secret of tracking.secretRef"
+        f"4 of 4 points have not arrived: {server.uri} refuses the credentials (400): check the Secret of tracking.secretRef, outside a cluster the environment"
     )
     assert "wrong" not in str(reported)
 
