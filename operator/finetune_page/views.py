@@ -60,13 +60,12 @@ def _gpus(resources: JsonObject) -> int:
 
 
 def _budget(job: Snapshot) -> JsonObject | None:
-    """What the namespace may use in a month by the job's profile, and has used, where its status says so."""
+    """What the namespace may use in a month by the job's profile (null: as much as it likes), and has used, where its status says so."""
     waiting, profile = job.status.waiting, job.status.profile
     if waiting is not None and waiting.budget is not None:
         found = waiting.budget
         return {"profile": found.profile, "allowed": found.allowed_gpu_seconds, "used": found.used_gpu_seconds}
-    allowed = _allowed(profile.settings) if profile else None
-    return {"profile": profile.name, "allowed": allowed} if profile and allowed is not None else None
+    return {"profile": profile.name, "allowed": _allowed(profile.settings)} if profile else None
 
 
 @lru_cache(maxsize=64)

@@ -261,6 +261,28 @@ def test_usage_says_what_is_used_of_what_is_allowed_who_holds_gpus_and_what_wait
     expect(page.locator("a.usage")).to_have_text(f"2.5 GPU-h this month of {told.split()[2]}")
 
 
+def test_the_budget_is_that_by_which_the_next_job_is_taken_and_of_one_namespace(
+    api_server: FakeApi,  # noqa: F811
+    page: Page,  # noqa: F811
+    server: Server,  # noqa: F811
+) -> None:
+    month = {"month": f"{datetime.now(UTC):%Y-%m}", "gpuSeconds": 36000}
+    usage = {"gpuSeconds": {"total": 36000}, "until": format_time(datetime.now(UTC)), "month": month}
+    small, big = (
+        {"name": name, "digest": DIGEST, "settings": json.dumps({"limits": {"gpuSecondsPerNamespace": seconds}})}
+        for name, seconds in (("small", 3600), ("big", 360_000))
+    )
+    old = api_server.job("old", phase="Succeeded", usage=usage, profile=small)
+    old["metadata"]["creationTimestamp"] = "2026-11-01T10:00:00Z"
+    api_server.job("new", phase="Running", profile=big)
+
+    page.goto(f"{server.address}/usage")
+
+    expect(page.locator(".total")).to_have_text("10.0 of 100.0 GPU-hours that FineTuneProfile big gives the namespace ")
+    page.goto(f"{server.address}/usage?namespace=*")
+    expect(page.locator(".total")).to_have_text("10.0 GPU-hours by the jobs that are there")
+
+
 def test_of_thousands_of_jobs_a_page_is_drawn_and_each_is_found(
     api_server: FakeApi,  # noqa: F811
     page: Page,  # noqa: F811

@@ -1,6 +1,6 @@
 // How are my jobs, and why is this one not running: without a click.
 
-import { budgetOf, inWords, presentBudgets } from "./budget.js";
+import { budgetOf, inWords, presentBudgets, usedBy } from "./budget.js";
 import { h, replace, setText } from "./dom.js";
 import { follow } from "./events.js";
 import { SHAPES } from "./format.js";
@@ -81,8 +81,8 @@ export function showList(main, { address, go, setQuery, home }) {
       ? ["No jobs here yet. ", h("code", {}, "finetune init data.csv"), " writes a manifest, ", h("code", {}, "finetune submit job.yaml"), " submits it."]
       : shown.length === 0 ? ["No job matches. ", h("button", { type: "button", onclick: showAll }, "Show all")] : []);
     else if (jobs.size) replace(empty);
-    const budget = budgetOf([...jobs.values()], present);
-    setText(usage, inWords(filters.namespace === ALL ? { ...budget, budgets: [] } : budget));
+    const all = [...jobs.values()];
+    setText(usage, inWords(filters.namespace === ALL ? { used: usedBy(all), budgets: [] } : budgetOf(all, present)));
     usage.setAttribute("href", `/usage?namespace=${encodeURIComponent(filters.namespace)}`);
     drawCompare();
   }

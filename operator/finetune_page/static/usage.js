@@ -1,6 +1,6 @@
 // What a namespace used this month of what it may, who holds GPUs, what waits, and what each job used.
 
-import { budgetOf, meters, ofMonth, presentBudgets } from "./budget.js";
+import { budgetOf, meters, ofMonth, presentBudgets, total, usedBy } from "./budget.js";
 import { h, replace, scrolled, table } from "./dom.js";
 import { follow } from "./events.js";
 import { hours, SHAPES, thisMonth } from "./format.js";
@@ -39,9 +39,8 @@ export function showUsage(main, { address, go, setQuery, home }) {
     const rows = used.slice(0, MOST).map((job) => [
       link(job), phase(job), h("td", { class: "share" }, h("meter", { max: most, value: ofMonth(job), "aria-label": "Share" })), h("td", { class: "figure" }, hours(ofMonth(job))), h("td", { class: "figure" }, hours(job.gpuSeconds))]);
     if (!used.length) return replace(place, h("p", { class: "empty" }, "No jobs here, so nothing is used. ", h("code", {}, "finetune submit job.yaml"), " submits one."));
-    const budget = budgetOf(used, present);
     // A budget is that of one namespace.
-    replace(place, namespace === ALL ? meters({ ...budget, budgets: [] }) : meters(budget),
+    replace(place, namespace === ALL ? total(usedBy(used)) : meters(budgetOf(used, present)),
       some("Hold GPUs now", onGpus.filter((job) => ["Preparing", "Running"].includes(job.phase)), false),
       some("Wait for GPUs or for the budget", onGpus.filter((job) => ["Queued", "Pending"].includes(job.phase)), true),
       h("h2", {}, "Used by each job"),

@@ -63,7 +63,7 @@ def test_a_row_has_the_gpus_of_all_nodes_and_the_budget_that_the_job_was_taken_b
 
     assert (taken["gpus"], taken["budget"]) == (16, {"profile": "gpu", "allowed": 7200})
     assert held["budget"] == {"profile": "gpu", "allowed": 3600, "used": 4000}
-    assert (strange["gpus"], strange["budget"]) == (0, None)
+    assert (strange["gpus"], strange["budget"]) == (0, {"profile": "gpu", "allowed": None})
 
 
 def test_a_row_of_a_job_that_failed() -> None:
