@@ -121,6 +121,8 @@ def _places(to: str, file: str, mounted: str | Path | None) -> tuple[str, str | 
             )
         folder = to.removeprefix("pvc://").partition("/")[2]
         return f"{to.rstrip('/')}/{file}", Path(mounted) / folder / file
+    if "://" in to and not to.startswith("file://"):
+        raise Refused(f"{to} cannot be written: name a folder of this machine, or one in s3://, gs:// or az://")
     path = Path(unquote(urlsplit(to).path) if to.startswith("file://") else to).absolute() / file
     return path.as_uri(), path
 

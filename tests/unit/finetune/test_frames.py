@@ -73,6 +73,7 @@ def test_a_frame_for_a_bucket_is_written_there(frame: pd.DataFrame, monkeypatch:
         ({"text": "body"}, "there is no column body in the frame; there are review, stars"),
         ({"task": "seq2seq"}, "no columns of the frame fit: there are review, stars; name text and label"),
         ({"to": "pvc://data"}, "pvc://data is a claim of the cluster: name the folder where it is mounted here"),
+        ({"to": "hf://datasets/ada/stars"}, "hf://datasets/ada/stars cannot be written: name a folder of this machine"),
         ({"training": {"epochs": 0}}, "training.epochs: Input should be greater than 0"),
     ],
 )
