@@ -12,7 +12,7 @@ from finetune.errors import NoCluster, NotAllowed, NotFound
 from finetune_api.base import JsonObject
 
 _PAUSES: Final = (0.2, 1.0, 2.0, 5.0, 10.0)
-"""Seconds before the next try, by how many have failed since something came."""
+"""Seconds before the next try, by how many have failed since something came; the first of them also after a watch that the server ended, be it at once."""
 _PATIENCE: Final = 60
 """Tries without an answer after which a watch gives up: nearly ten minutes."""
 _STEADY: Final = 5.0
@@ -48,7 +48,7 @@ async def watch_collection(
     watch = _Watch(api, path, query, remember)
     failed = 0
     while True:
-        began = monotonic()
+        began, pause = monotonic(), _PAUSES[0]
         try:
             async with aclosing(watch.changes()) as changes:
                 async for kind, raw in changes:
@@ -67,7 +67,8 @@ async def watch_collection(
                 # A watch that was cut is taken up where it was. What cannot be, is listed: the answer ends the time of not knowing.
                 watch.version = None
                 yield "LOST", {"message": str(error)}
-            await asyncio.sleep(_PAUSES[min(failed, len(_PAUSES)) - 1])
+            pause = _PAUSES[min(failed, len(_PAUSES)) - 1]
+        await asyncio.sleep(pause)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Watches through outages: what is yielded meanwhile, and when they give up."""
 
+import asyncio
 import math
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -114,6 +115,36 @@ async def test_a_watch_that_is_cut_again_and_again_for_being_quiet_is_no_outage(
 
     assert await changes(3) == [("ADDED", "Pending"), ("SYNCED", ""), ("MODIFIED", "Running")]
     assert len([each for each in api_server.requests if not each.query.get("watch")]) == 1
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_watch_that_ends_at_once_again_and_again_is_not_asked_for_without_a_pause(
+    api_server: FakeApi, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    api_server.job("job", phase="Pending")
+    ends, pauses, sleep = 0, [], asyncio.sleep
+    too_old = {"type": "ERROR", "object": {"code": 410, "message": "too old"}}
+
+    async def rest(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    def watch(request: Request) -> Iterator[Any]:
+        nonlocal ends
+        ends += 1
+        if ends <= 3:
+            yield from [too_old] if gone else []
+        else:
+            yield {"type": "MODIFIED", "object": api_server.job("job", phase="Running")}
+
+    monkeypatch.setattr("finetune.watching._PAUSES", (0.2, 1.0))
+    monkeypatch.setattr("finetune.watching.asyncio.sleep", rest)
+    api_server.answers["WATCH", FTJ] = watch
+
+    found = await changes(6 if gone else 3)
+
+    assert found[-1] == ("MODIFIED", "Running")
+    assert pauses == [0.2, 0.2, 0.2]
 
 
 async def test_of_a_long_list_a_page_is_held_and_of_each_object_what_is_to_be_remembered(api_server: FakeApi) -> None:
