@@ -24,6 +24,8 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 
 FILES: Final = ("history.jsonl", "tracking.json")
 """What of an output is sent, and by what a tracker knows the run."""
+MOST_BYTES: Final = 256 * 2**20
+"""Of a file: the history of more than a million logs. Whoever may write to the output decides what is there."""
 _BUCKETS: Final = ("s3://", "gs://", "az://", "hf://")
 _PROGRAM: Final = [sys.executable, "-P", "-m", "finetune_trainer.tracking.catch_up"]
 
@@ -71,7 +73,7 @@ def send_history(
         The run at each tracker, with a message where not all has arrived.
 
     Raises:
-        Refused: The job has not ended, or names no server, or its output is on a volume; with what to do instead.
+        Refused: The job has not ended, or names no server, or its output is on a volume, with what to do instead; or a file is larger than any history.
         NotFound, NotAllowed, FineTuneError: The output does not give the files.
     """
     config = _config(job)
@@ -83,6 +85,11 @@ def send_history(
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
             raise NotFound(f"{folder} has no {' and no '.join(missing)}: copy it from {config.output.uri}")
+        for name in FILES:
+            if (folder / name).stat().st_size > MOST_BYTES:
+                raise Refused(
+                    f"{name} at {config.output.uri} has more than {MOST_BYTES:,} bytes: no run writes so much"
+                )
         agree(credentials_sent(job))
         return _run(job, config, folder)
 
@@ -112,7 +119,7 @@ def _fetch(job: Snapshot, name: str, folder: Path) -> None:
         raise Refused(f"{uri} was on the disk of the pod that trained, and is gone with it")
     try:
         with fsspec.open(f"{uri.rstrip('/')}/{name}", "rb") as file:
-            (folder / name).write_bytes(file.read())
+            (folder / name).write_bytes(file.read(MOST_BYTES + 1))
     except FileNotFoundError as error:
         raise NotFound(f"{uri} has no {name}: the run has written none") from error
     except PermissionError as error:

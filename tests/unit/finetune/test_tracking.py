@@ -116,6 +116,22 @@ def test_from_a_bucket_it_reads_them_itself_and_by_the_profile_s_tracker(
         send_history(job(None, f"s3://{BUCKET}/other", profile=kept))
 
 
+def test_of_what_is_larger_than_any_history_nothing_is_sent(
+    mlflow: FakeServer, folder: Path, s3_server: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("finetune.tracking.MOST_BYTES", 50)
+    for name in FILES:
+        s3_server.write(f"large/{name}", (folder / name).read_bytes())
+
+    for copies in (None, folder):
+        with pytest.raises(Refused, match=r"history\.jsonl at s3://.*/large has more than 50 bytes"):
+            send_history(job({"mlflow": {"uri": mlflow.uri}}, f"s3://{BUCKET}/large"), copies)
+
+    assert mlflow.runs == {}
+
+
 def test_a_server_that_is_still_down_is_said_beside_what_arrived(
     mlflow: FakeServer, trackio: FakeTrackio, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
