@@ -41,14 +41,14 @@ class FineTuneJobs:
         self,
         on_change: Callable[[Key], None],
         clock: Callable[[], float] = time.monotonic,
-        on_used: Callable[[str, str, int], None] = lambda namespace, month, seconds: None,
+        on_used: Callable[[str, str, int, bool], None] = lambda namespace, month, seconds, is_found: None,
         on_numbers: Callable[[Key], None] | None = None,
         serves: Callable[[str], bool] = lambda namespace: True,
         on_found: Callable[[str], None] = lambda uid: None,
         leads: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`on_used` is called with the namespace of a job, a month, and the GPU-seconds of it that its status has more than before, as soon as
-        that is seen; `serves` is whether a namespace is looked at; `on_found` is called with the uid of each job that was not known before; `leads` is whether no other
+        """`on_used` is called with the namespace of a job, a month, the GPU-seconds of it that its status has more than before, as soon as
+        that is seen, and whether the job was not known before; `serves` is whether a namespace is looked at; `on_found` is called with the uid of each job that was not known before; `leads` is whether no other
         process writes statuses now."""
         self.serves = serves
         self._leads = leads
@@ -130,7 +130,7 @@ class FineTuneJobs:
             if entry is not None:
                 self._drop(key, entry)
             entry = self._entries[key] = Entry(_packed(raw))
-            self._count_use(key, None, entry.packed[_MONTH_USED])
+            self._count_use(key, None, entry.packed[_MONTH_USED], is_found=True)
             self._keys[raw["metadata"]["uid"]] = key
             self._on_found(raw["metadata"]["uid"])
         return True
@@ -165,14 +165,16 @@ class FineTuneJobs:
         if not entry.own.is_of_another:
             self._count_use(key, before, packed[_MONTH_USED])
 
-    def _count_use(self, key: Key, before: tuple[str, int] | None, after: tuple[str, int] | None) -> None:
+    def _count_use(
+        self, key: Key, before: tuple[str, int] | None, after: tuple[str, int] | None, *, is_found: bool = False
+    ) -> None:
         if after is None:
             return
         month, seconds = after
         known = before[1] if before and before[0] == month else 0
         # Less than before is what somebody has written there, and gives nobody anything back.
         if seconds > known:
-            self._on_used(key.namespace, month, seconds - known)
+            self._on_used(key.namespace, month, seconds - known, is_found)
 
     def forget(self, key: Key) -> None:
         """Drop an object that is not there any more, and all that was remembered of it."""

@@ -43,22 +43,26 @@ class MonthlyUse:
         self._clock = clock
         self._sums: dict[str, Counter[str]] = {}
         """By month and namespace: of the present month and, where clocks differ, of the next."""
+        self._found: dict[str, Counter[str]] = {}
+        """The same by the jobs that were seen alone."""
         self._written: dict[str, str] = {}
         self._is_read = False
         """Whether what stands there is in the sums. Before, nothing is written: it would take away what deleted jobs have used."""
 
     def used(self, namespace: str) -> int:
         """GPU-seconds of a namespace in the present month."""
-        return self._sums_of(month_of(self._clock()))[namespace]
+        month = month_of(self._clock())
+        return max(sums.get(month, Counter())[namespace] for sums in (self._sums, self._found))
 
-    def add(self, namespace: str, month: str, seconds: int) -> None:
-        """Add what the status of a job has more of a month than it had. Anybody may have written it: of far months nothing is kept."""
+    def add(self, namespace: str, month: str, seconds: int, is_found: bool) -> None:
+        """Add what the status of a job has more of a month than it had. Anybody may have written it: of far months nothing is kept.
+
+        What a job has that is found only now, such as one of a namespace that could not be listed before, is in the sums that were read.
+        """
         now = self._clock()
         if month in (month_of(now), month_of(next_month(now))):
-            self._sums_of(month)[namespace] += seconds
-
-    def _sums_of(self, month: str) -> Counter[str]:
-        return self._sums.setdefault(month, Counter())
+            self._found.setdefault(month, Counter())[namespace] += seconds
+            self._sums.setdefault(month, Counter())[namespace] += 0 if is_found and self._is_read else seconds
 
     async def keep(self) -> None:
         """Write the sums whenever they have changed, until cancelled."""
@@ -82,7 +86,7 @@ class MonthlyUse:
             return
         self._written = {name: str(text) for name, text in (raw.get("data") or {}).items() if self._serves(name)}
         month = month_of(self._clock())
-        sums = self._sums_of(month)
+        sums = self._sums.setdefault(month, Counter())
         for namespace, text in self._written.items():
             of, _, seconds = text.partition(" ")
             if of == month and seconds.isdecimal():
@@ -92,7 +96,8 @@ class MonthlyUse:
     async def _write(self) -> None:
         month = month_of(self._clock())
         self._sums = {of: sums for of, sums in self._sums.items() if of >= month}
-        wanted = {each: f"{month} {seconds}" for each, seconds in self._sums_of(month).items() if seconds}
+        self._found = {of: sums for of, sums in self._found.items() if of >= month}
+        wanted = {each: f"{month} {seconds}" for each in self._sums.get(month, ()) if (seconds := self.used(each))}
         changed: Mapping[str, str | None] = {
             name: wanted.get(name) for name in {*wanted, *self._written} if wanted.get(name) != self._written.get(name)
         }

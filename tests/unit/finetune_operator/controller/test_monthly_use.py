@@ -125,6 +125,22 @@ async def test_sums_outlive_the_operator_and_jobs_that_are_deleted_while_none_ru
     assert kept(api) == {"team-a": "2026-11 160"}
 
 
+async def test_the_jobs_of_a_namespace_that_can_be_listed_only_later_count_once(api: FakeApi) -> None:
+    before, after = Fleet(api), Fleet(api)
+    before.put("a", 100)
+    before.jobs.gone(before.put("b", 50))
+    await before.write()
+
+    await after.use.read()
+    after.put("a", 100)
+    found = after.use.used("team-a")
+    after.put("a", 107)
+    await after.write()
+
+    assert found == 150
+    assert kept(api) == {"team-a": "2026-11 157"}
+
+
 async def test_a_new_month_begins_at_nothing_and_drops_the_sums_of_the_last(api: FakeApi) -> None:
     fleet = Fleet(api)
     fleet.put("a", 100)

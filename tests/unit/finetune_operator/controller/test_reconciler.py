@@ -147,7 +147,7 @@ def make_world(api: FakeApi, key: bytes) -> World:
     def informer(kind: Any) -> Informer:
         return Informer(api, kind, label=LABEL_JOB_UID, on_change=lambda _: None, resync_seconds=0)
 
-    finetunejobs = FineTuneJobs(lambda _: None, on_used=lambda *used: world.used.append(used))
+    finetunejobs = FineTuneJobs(lambda _: None, on_used=lambda *used: world.used.append(used[:3]))
     jobs, pods = informer(JOBS), informer(PODS)
     woken: list[Key] = []
 
