@@ -125,12 +125,17 @@ def check_own_files(source: str, card: DatasetCardData) -> None:
     """
     for params in MetadataConfigs.from_dataset_card_data(card).values():
         for path in _texts([params.get("data_files"), params.get("data_dir")]):
-            if "://" in path or path.startswith(("/", "~")) or ".." in PurePosixPath(path).parts:
+            if leads_elsewhere(path):
                 raise data_error(
                     Reason.DATASET_UNREADABLE,
                     f"{source}: its README.md names a file that is not its own: {path:.100}",
                     "copy the file to where the data set is, and name it by its path there",
                 )
+
+
+def leads_elsewhere(path: str) -> bool:
+    """Whether a path that a data set names may be none of its own files."""
+    return "://" in path or path.startswith(("/", "~")) or ".." in PurePosixPath(path).parts
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Data sets in files of one's own: a file, a folder of them, or what `save_to_disk` wrote."""
 
+import json
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import datasets
 
@@ -10,7 +11,7 @@ from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.readers.bounds import memory_for
-from finetune_trainer.data.readers.files import Found, check_saved_name, find_files, one_file
+from finetune_trainer.data.readers.files import Found, check_saved_name, find_files, leads_elsewhere, one_file
 from finetune_trainer.data.readers.row_cache import cache_folder
 from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.uris import Volumes, missing_path_hint
@@ -43,6 +44,7 @@ def local_files(settings: DatasetSettings, volumes: Volumes, used: frozenset[str
 
 def _files_at(path: Path, settings: DatasetSettings, used: frozenset[str]) -> Found | Splits:
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+        _check_saved_paths(settings.source, path)
         saved: Splits = datasets.load_from_disk(str(path))
         each = saved.values() if isinstance(saved, datasets.DatasetDict) else [saved]
         for split in each:
@@ -60,3 +62,38 @@ def _files_at(path: Path, settings: DatasetSettings, used: frozenset[str]) -> Fo
     )
     splits: Splits = datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder))
     return splits
+
+
+def _check_saved_paths(source: str, folder: Path) -> None:
+    """What `save_to_disk` wrote names its own files: `datasets` would map any that this machine has.
+
+    Raises:
+        TrainerError: DATA, naming what leads elsewhere.
+    """
+    splits = _strings(_read_json(folder / "dataset_dict.json").get("splits"))
+    paths = [(folder / "dataset_dict.json", split) for split in splits]
+    for state in (folder / "state.json", *(folder / split / "state.json" for split in splits)):
+        files = _read_json(state).get("_data_files")
+        paths += [
+            (state, name) for name in _strings(file.get("filename") for file in files or () if isinstance(file, dict))
+        ]
+    for named_in, path in paths:
+        if leads_elsewhere(path):
+            raise data_error(
+                Reason.DATASET_UNREADABLE,
+                f"{source}: its {named_in.name} names a file that is not its own: {path:.100}",
+                "write the data set by save_to_disk, and leave its files as they are",
+            )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a file; empty where there is none, which `datasets` says better."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _strings(values: Any) -> list[str]:
+    return [value for value in values or () if isinstance(value, str)]

@@ -227,3 +227,30 @@ def test_lengths_that_lead_out_of_what_save_to_disk_wrote_are_refused(ends: tupl
         load(folder)
 
     assert refused.value.reason == "DatasetUnreadable"
+
+
+@pytest.mark.parametrize("is_absolute", [True, False])
+def test_what_save_to_disk_wrote_leads_to_no_rows_of_others(is_absolute: bool, tmp_path: Path) -> None:
+    for name in ("data", "other"):
+        datasets.DatasetDict({"train": datasets.Dataset.from_dict({"text": [name]})}).save_to_disk(tmp_path / name)
+    (theirs,) = (tmp_path / "other" / "train").glob("*.arrow")
+    path = str(theirs) if is_absolute else f"../../other/train/{theirs.name}"
+    state = tmp_path / "data" / "train" / "state.json"
+    state.write_text(json.dumps({**json.loads(state.read_text()), "_data_files": [{"filename": path}]}))
+
+    with pytest.raises(TrainerError) as refused:
+        load(tmp_path / "data")
+
+    assert refused.value.reason == "DatasetUnreadable"
+    assert f"its state.json names a file that is not its own: {path:.100}" in refused.value.message
+
+
+def test_what_save_to_disk_wrote_leads_to_no_split_of_others(tmp_path: Path) -> None:
+    for name in ("data", "other"):
+        datasets.DatasetDict({"train": datasets.Dataset.from_dict({"text": [name]})}).save_to_disk(tmp_path / name)
+    (tmp_path / "data" / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "../other/train"]}))
+
+    with pytest.raises(
+        TrainerError, match=r"its dataset_dict\.json names a file that is not its own: \.\./other/train"
+    ):
+        load(tmp_path / "data")
