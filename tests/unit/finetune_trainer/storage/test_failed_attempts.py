@@ -1,8 +1,10 @@
 """What attempts hand to each other is gone after the last failure too, though each of them is retried."""
 
+import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +30,10 @@ SETTINGS = {
 def own_process() -> Iterator[None]:
     """What the program sets for its process is as before when a test ends."""
     environment, handlers = dict(os.environ), {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    make_record, hooks = logging.getLogRecordFactory(), (threading.excepthook, sys.excepthook)
     yield
+    logging.setLogRecordFactory(make_record)
+    threading.excepthook, sys.excepthook = hooks
     os.environ.clear()
     os.environ.update(environment)
     for number, handler in handlers.items():
