@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import fsspec
 
-from finetune.errors import FineTuneError, NotAllowed, NotFound, Refused
+from finetune.buckets import bucket_failures
+from finetune.errors import FineTuneError, NotFound, Refused
 from finetune.reader_pod import fetching_commands
 from finetune.snapshot import Snapshot
 
@@ -78,7 +79,7 @@ def download(job: Snapshot, artifact: Artifact, folder: Path) -> list[str]:
 
 
 def _fetch(uri: str, folder: Path) -> list[str]:
-    try:
+    with bucket_failures(uri):
         files, root = fsspec.core.url_to_fs(uri)
         names = [path.removeprefix(root).lstrip("/") for path in files.find(root)]
         for name in names:
@@ -87,14 +88,6 @@ def _fetch(uri: str, folder: Path) -> list[str]:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             files.get_file(f"{root}/{name}", str(target))
-    except FineTuneError:
-        raise
-    except FileNotFoundError as error:
-        raise NotFound(f"{uri} is not there: {error}") from error
-    except PermissionError as error:
-        raise NotAllowed(f"{uri} is not for you to read: {error}") from error
-    except Exception as error:
-        raise FineTuneError(f"{uri} cannot be read: {error}") from error
     if not names:
         raise NotFound(f"{uri} holds no files")
     return sorted(names)

@@ -1,12 +1,13 @@
 """What a job keeps of its FineTuneProfile, for what the client does in a pod's place."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from pydantic import ValidationError
 
+from finetune.errors import Refused
+from finetune.manifest import describe
 from finetune.snapshot import Snapshot
+from finetune_api.pod import PodSettings
 from finetune_api.profile import Defaults, ProfileSettings
+from finetune_api.profile_defaults import pod_with_defaults
 
 
 def defaults_of(job: Snapshot) -> Defaults | None:
@@ -20,17 +21,15 @@ def defaults_of(job: Snapshot) -> Defaults | None:
         return None
 
 
-def pod_field(job: Snapshot, name: str) -> Any:
-    """Return a field of `spec.pod` as the job's pods have it: its own entries besides those of the profile, or its own alone where it is neither map nor list."""
-    pod = job.spec.get("pod")
-    own, defaults = (pod.get(name) if isinstance(pod, Mapping) else None), defaults_of(job)
-    given = defaults.to_wire().get(name) if defaults else None
-    if isinstance(own, dict) and isinstance(given, dict) and name in _MERGED:
-        return {**given, **own}
-    if isinstance(own, list) and isinstance(given, list):
-        return [*(each for each in given if each not in own), *own]
-    return given if own is None else own
+def pod_of(job: Snapshot) -> PodSettings:
+    """Return `spec.pod` as the job's pods have it, with what its profile gives.
 
-
-_MERGED = ("nodeSelector",)
-"""Maps of entries; any other object is one value."""
+    Raises:
+        Refused: It cannot be read.
+    """
+    try:
+        own = PodSettings.model_validate(job.spec.get("pod") or {}, extra="ignore")
+    except ValidationError as error:
+        raise Refused(f"spec.pod of {job.name} cannot be read: {describe(error)}") from error
+    defaults = defaults_of(job)
+    return pod_with_defaults(own, defaults) if defaults else own

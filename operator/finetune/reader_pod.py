@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from finetune.errors import NotFound, Refused
-from finetune.kept_profile import pod_field
+from finetune.kept_profile import pod_of
 from finetune.snapshot import Snapshot
 from finetune_api.base import JsonObject
 
@@ -30,17 +30,19 @@ def reader_pod(job: Snapshot, uri: str) -> JsonObject:
     """Return the manifest of a pod that sleeps for an hour with the claim of `uri` at /output, as the strictest Pod Security has it.
 
     Raises:
-        Refused: It is on no claim.
+        Refused: It is on no claim, or `spec.pod` cannot be read.
         NotFound: The status does not name the trainer's image.
     """
     if not uri.startswith("pvc://"):
         raise Refused(f"{uri} is on no volume: without --reader-pod it is downloaded")
-    image = pod_field(job, "image") or (job.status.provenance and job.status.provenance.image)
+    settings = pod_of(job)
+    pod = settings.to_wire()
+    image = settings.image or (job.status.provenance and job.status.provenance.image)
     if not image:
         raise NotFound(
             f"{job.name} does not say by which image it was trained: start a pod with tar that mounts its claim"
         )
-    ids = pod_field(job, "securityContext") or {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
+    ids = pod.get("securityContext") or {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
     container = {
         "name": "reader",
         "image": image,
@@ -66,7 +68,7 @@ def reader_pod(job: Snapshot, uri: str) -> JsonObject:
         },
         "containers": [container],
         "volumes": [{"name": "output", "persistentVolumeClaim": {"claimName": _claim(uri)[0], "readOnly": True}}],
-        **{name: value for name in _PLACEMENT if (value := pod_field(job, name))},
+        **{name: value for name in _PLACEMENT if (value := pod.get(name))},
     }
     metadata = {"name": reader_name(job), "namespace": job.namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}

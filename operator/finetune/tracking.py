@@ -12,7 +12,8 @@ from typing import Final
 import fsspec
 from pydantic import ValidationError
 
-from finetune.errors import FineTuneError, NotAllowed, NotFound, Refused
+from finetune.buckets import bucket_failures
+from finetune.errors import FineTuneError, NotFound, Refused
 from finetune.kept_profile import defaults_of
 from finetune.manifest import describe
 from finetune.reader_pod import tracking_commands
@@ -117,15 +118,12 @@ def _fetch(job: Snapshot, name: str, folder: Path) -> None:
         raise Refused("\n  ".join((text, *commands)))
     if not uri.startswith(_BUCKETS):
         raise Refused(f"{uri} was on the disk of the pod that trained, and is gone with it")
-    try:
-        with fsspec.open(f"{uri.rstrip('/')}/{name}", "rb") as file:
-            (folder / name).write_bytes(file.read(MOST_BYTES + 1))
-    except FileNotFoundError as error:
-        raise NotFound(f"{uri} has no {name}: the run has written none") from error
-    except PermissionError as error:
-        raise NotAllowed(f"{uri} is not for you to read: {error}") from error
-    except Exception as error:
-        raise FineTuneError(f"{uri} cannot be read: {error}") from error
+    with bucket_failures(uri):
+        try:
+            with fsspec.open(f"{uri.rstrip('/')}/{name}", "rb") as file:
+                (folder / name).write_bytes(file.read(MOST_BYTES + 1))
+        except FileNotFoundError as error:
+            raise NotFound(f"{uri} has no {name}: the run has written none") from error
 
 
 def _run(job: Snapshot, config: RunConfig, folder: Path) -> list[TrackedRun]:

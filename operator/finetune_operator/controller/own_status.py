@@ -55,4 +55,5 @@ class OwnStatus:
 
     def give_way(self) -> None:
         """Go by what somebody else has written, for how a run ended that this process had no pod of."""
-        self.written, self.falsified, self.is_of_another = None, False, True
+        self.forget()
+        self.is_of_another = True

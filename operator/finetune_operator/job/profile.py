@@ -6,12 +6,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 
 from finetune_api.base import JsonObject
-from finetune_api.pod import PodSettings
 from finetune_api.profile import (
     DEFAULT_NAME,
     NAMESPACE_LABEL,
@@ -21,17 +20,16 @@ from finetune_api.profile import (
     Limits,
     ProfileSettings,
 )
+from finetune_api.profile_defaults import pod_with_defaults, with_defaults
 from finetune_api.profile_rules import Request
 from finetune_api.profile_table import violation
-from finetune_api.quantity import at_most, parse_quantity
+from finetune_api.quantity import at_most
 from finetune_api.reasons import Reason
 from finetune_api.status import MAX_PROFILE_SETTINGS, AppliedProfile
 from finetune_api.v1alpha1 import FineTuneJobSpec, Output, RunPolicy
-from finetune_api.volumes import Volume
 
 NO_PROFILE: Final = ProfileSettings(defaults=OPEN.defaults)
 """Of a job that began before there were profiles."""
-QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 
 logger = logging.getLogger(__name__)
 
@@ -140,51 +138,12 @@ def effective_spec(spec: FineTuneJobSpec, settings: ProfileSettings, namespace: 
         update={
             "resources": own.model_copy(update={"gpus": gpus, "cpu": own.cpu or cpu, "memory": own.memory or memory}),
             "run_policy": _run_policy(spec.run_policy, defaults, limits),
-            "notify": [*_not_replaced("notify", defaults.notify, spec.notify), *spec.notify],
+            "notify": with_defaults("notify", spec.notify, defaults.notify),
             "tracking": spec.tracking or defaults.tracking,
             "output": _output(spec.output, defaults, output_size, {"{namespace}": namespace, "{name}": name}),
-            "pod": _pod(spec.pod, defaults),
+            "pod": pod_with_defaults(spec.pod, defaults),
         }
     )
-
-
-def _pod(own: PodSettings, defaults: Defaults) -> PodSettings:
-    """The job's own fields over those of the profile: maps and lists have both, and anything else is the job's own if it has any."""
-    merged: dict[str, Any] = {}
-    for field in PodSettings.model_fields:
-        mine, default = getattr(own, field), getattr(defaults, field)
-        if isinstance(mine, dict):
-            merged[field] = {**default, **mine}
-        elif isinstance(mine, list):
-            merged[field] = [*_not_replaced(field, default, mine), *mine]
-        else:
-            merged[field] = default if mine is None else mine
-    merged["volumes"] = [_within_sizes(volume, defaults) for volume in merged["volumes"]]
-    if defaults.queue:
-        merged["labels"] = {QUEUE_LABEL: defaults.queue, **merged["labels"]}
-    return own.model_copy(update=merged)
-
-
-def _within_sizes(volume: Volume, defaults: Defaults) -> Volume:
-    """A volume of the pod's own disk or memory, held to the size that the profile gives to those that every pod has."""
-    if volume.empty_dir is None:
-        return volume
-    most = defaults.shared_memory if volume.empty_dir.medium == "Memory" else defaults.scratch
-    limit = most if parse_quantity(most) else None
-    empty_dir = volume.empty_dir.model_copy(update={"size_limit": at_most(volume.empty_dir.size_limit, limit)})
-    return volume.model_copy(update={"empty_dir": empty_dir})
-
-
-_IDENTITY: Final = {"env": "name", "volumes": "name", "volume_mounts": "mount_path", "notify": "name"}
-"""Of which only one may be in a list."""
-
-
-def _not_replaced(field: str, default: list[Any], mine: list[Any]) -> list[Any]:
-    identity = _IDENTITY.get(field)
-    if identity is None:
-        return [each for each in default if each not in mine]
-    taken = {getattr(each, identity) for each in mine}
-    return [each for each in default if getattr(each, identity) not in taken]
 
 
 def _run_policy(own: RunPolicy, defaults: Defaults, limits: Limits) -> RunPolicy:
