@@ -3,30 +3,21 @@
 Make test-mlflow names the program of the latter in MLFLOW; the same tests run with both.
 """
 
-import json
 import re
-import subprocess
-import threading
-import time
 import urllib.parse
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import requests
+from tests.tracker_server import InProcess, Json, OwnProgram
 
-from devcluster.ports import free_ports
-
-Json = dict[str, Any]
 ENV_PROGRAM = "MLFLOW"
 
 
 class RestClient:
     """What somebody sees who asks the server at `uri`."""
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
+    uri: str
 
     def run(self, experiment: str = "finetune") -> Json:
         """The only run of an experiment."""
@@ -46,43 +37,28 @@ class RestClient:
         return dict(answer.json())
 
 
-class OwnServer(RestClient):
+class OwnServer(OwnProgram, RestClient):
     """MLflow's own, with its data in a folder."""
 
+    health = "health"
+
     def __init__(self, program: str, folder: Path) -> None:
-        (self._port,) = free_ports(1)  # a server that comes back has the port of before
-        super().__init__(f"http://127.0.0.1:{self._port}")
-        self._command = [
-            program, "server", "--host", "127.0.0.1", "--port", str(self._port), "--workers", "1",
-            "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts"),
+        super().__init__()
+        self._program, self._folder = program, folder
+
+    def command(self) -> list[str]:
+        return [
+            self._program, "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db",
+            "--artifacts-destination", str(self._folder / "artifacts"),
         ]  # fmt: skip
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        if self._process:
-            return
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while True:
-            try:
-                if requests.get(f"{self.uri}/health", timeout=60).ok:
-                    return
-            except requests.ConnectionError:
-                assert self._process.poll() is None
-                time.sleep(0.2)
-
-    def stop(self) -> None:
-        if self._process:
-            self._process.terminate()
-            self._process.wait()
-            self._process = None
 
 
-class FakeServer(RestClient):
+class FakeServer(InProcess, RestClient):
     """Seven of MLflow's requests, in memory. It keeps points that come twice twice."""
 
     def __init__(self) -> None:
-        (self._port,) = free_ports(1)  # a server that comes back has the port of before
-        super().__init__(f"http://127.0.0.1:{self._port}")
+        super().__init__()
         self.password: str | None = None
         """What the header Authorization must be, if anything."""
         self.refuse: Callable[[str], tuple[int, str] | None] = lambda what: None
@@ -90,19 +66,16 @@ class FakeServer(RestClient):
         self.runs: dict[str, Json] = {}
         self.history: dict[str, list[Json]] = {}
         self.experiments: dict[str, str] = {}
-        self._server: ThreadingHTTPServer | None = None
 
-    def start(self) -> None:
-        if self._server:
-            return
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self) -> None:
-        if self._server:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+    def respond(self, path: str, fields: Json, headers: Mapping[str, str]) -> tuple[int, Json]:
+        what = path.removeprefix("/api/2.0/mlflow/")
+        if self.password and headers.get("Authorization") != self.password:
+            status, answer = 401, Json(error_code="PERMISSION_DENIED")
+        else:
+            status, answer = self.answer(what, fields)
+        if refused := self.refuse(what):
+            return refused[0], {"error_code": refused[1]}
+        return status, answer
 
     def answer(self, what: str, fields: Json) -> tuple[int, Json]:
         """The status and body for a request."""
@@ -155,31 +128,3 @@ class FakeServer(RestClient):
             "info": dict(run["info"]),
             "data": {"metrics": list(newest.values()), "params": list(run["params"]), "tags": list(run["tags"])},
         }
-
-
-def _handler(server: FakeServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query)))
-
-        def do_POST(self) -> None:
-            self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-        def _answer(self, fields: Json) -> None:
-            what = urllib.parse.urlsplit(self.path).path.removeprefix("/api/2.0/mlflow/")
-            if server.password and self.headers["Authorization"] != server.password:
-                status, body = 401, {"error_code": "PERMISSION_DENIED"}
-            else:
-                status, body = server.answer(what, fields)
-            if refused := server.refuse(what):
-                status, body = refused[0], {"error_code": refused[1]}
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    return Handler

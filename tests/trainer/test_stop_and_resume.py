@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +42,23 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def after_steps(monkeypatch: pytest.MonkeyPatch, done: Mapping[int, Callable[[], None]]) -> None:
+    """Do each of these once the step of its number is over."""
+    original = Recorder.step
+
+    def step(self: Recorder, step: int, epoch: float) -> None:
+        original(self, step, epoch)
+        done.get(step, lambda: None)()
+
+    monkeypatch.setattr(Recorder, "step", step)
+
+
+def die() -> None:
+    raise RuntimeError("it dies")
+
+
 def at_step(number: int) -> Callable[[pytest.MonkeyPatch], None]:
-    def arm(monkeypatch: pytest.MonkeyPatch) -> None:
-        original = Recorder.step
-
-        def step(self: Recorder, step: int, epoch: float) -> None:
-            original(self, step, epoch)
-            if step == number:
-                terminate()
-
-        monkeypatch.setattr(Recorder, "step", step)
-
-    return arm
+    return lambda monkeypatch: after_steps(monkeypatch, {number: terminate})
 
 
 def in_stage(wanted: str, times: int = 1) -> Callable[[pytest.MonkeyPatch], None]:

@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.mlflow_server import ENV_PROGRAM, FakeServer, OwnServer
-from tests.trainer.test_stop_and_resume import at_step, start
+from tests.trainer.test_stop_and_resume import after_steps, at_step, die, start
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ENV_SECRETS, ExitCode
 from finetune_api.status import TrackedRun
-from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.tracking import feed, registry, tracking
 from finetune_trainer.tracking import server as tracking_server
 
@@ -88,14 +87,7 @@ def test_a_run_that_dies_and_one_that_is_stopped_go_on_in_the_same_run_with_no_s
     tracked: Settings, train: Train, server: FakeServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        original = Recorder.step
-
-        def step(self: Recorder, step: int, epoch: float) -> None:
-            original(self, step, epoch)
-            if step == 10:  # steps 7 to 10 are lost, and their logs have arrived
-                raise RuntimeError("it dies")
-
-        patch.setattr(Recorder, "step", step)
+        after_steps(patch, {10: die})  # steps 7 to 10 are lost, and their logs have arrived
         assert train(tracked).code == ExitCode.INTERNAL
     assert max(server.steps("loss", server.run(request.node.name))) >= 9
     assert server.run(request.node.name)["info"]["status"] == "FAILED"
@@ -116,16 +108,7 @@ def test_a_run_that_dies_and_one_that_is_stopped_go_on_in_the_same_run_with_no_s
 def test_a_server_that_is_down_gets_all_points_when_it_is_back(
     tracked: Settings, train: Train, server: FakeServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    original = Recorder.step
-
-    def step(self: Recorder, step: int, epoch: float) -> None:
-        original(self, step, epoch)
-        if step == 4:
-            server.stop()
-        if step == 20:
-            server.start()
-
-    monkeypatch.setattr(Recorder, "step", step)
+    after_steps(monkeypatch, {4: server.stop, 20: server.start})
 
     ended = train(tracked)
 

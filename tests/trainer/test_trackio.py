@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 from tests.trackio_server import ENV_PROGRAM, TOKEN, FakeTrackio, OwnTrackio
-from tests.trainer.test_stop_and_resume import at_step, start, wait_for
+from tests.trainer.test_stop_and_resume import after_steps, at_step, die, start, wait_for
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
 from finetune_api.status import TrackedRun
-from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.tracking import feed, trackio
 
 OWN = os.environ.get(ENV_PROGRAM, "")
@@ -26,10 +25,8 @@ ALL = list(range(1, 25))
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[FakeTrackio | OwnTrackio]:
-    made = OwnTrackio(OWN, tmp_path / "trackio") if OWN else FakeTrackio()
-    made.start()
-    yield made
-    made.stop()
+    with OwnTrackio(OWN, tmp_path / "trackio") if OWN else FakeTrackio() as server:
+        yield server
 
 
 @pytest.fixture
@@ -48,14 +45,7 @@ def tracked(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def die_and_stop_and_end(tracked: Settings, train: Train) -> list[TrackedRun]:
     """Train in three attempts. Returns what the last one says of its trackers."""
     with pytest.MonkeyPatch.context() as patch:
-        original = Recorder.step
-
-        def step(self: Recorder, step: int, epoch: float) -> None:
-            original(self, step, epoch)
-            if step == 10:  # steps 7 to 10 are lost, and their logs have arrived
-                raise RuntimeError("it dies")
-
-        patch.setattr(Recorder, "step", step)
+        after_steps(patch, {10: die})  # steps 7 to 10 are lost, and their logs have arrived
         assert train(tracked).code == ExitCode.INTERNAL
     with pytest.MonkeyPatch.context() as patch:
         at_step(15)(patch)
@@ -90,16 +80,7 @@ def test_a_server_that_is_down_gets_all_points_when_it_is_back(
     tracked: Settings, train: Train, server: FakeTrackio | OwnTrackio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracked["tracking"]["trackio"]["uri"] = server.uri
-    original = Recorder.step
-
-    def step(self: Recorder, step: int, epoch: float) -> None:
-        original(self, step, epoch)
-        if step == 4:
-            server.stop()
-        if step == 20:
-            server.start()
-
-    monkeypatch.setattr(Recorder, "step", step)
+    after_steps(monkeypatch, {4: server.stop, 20: server.start})
 
     ended = train(tracked)
 
@@ -131,18 +112,14 @@ def test_a_dashboard_takes_in_what_lies_in_the_output_once_however_often(
 
     assert said == [TrackedRun(tracker="trackio", url=f"file://{tmp_path}/out/trackio")]
     dashboard = OwnTrackio(OWN, tmp_path / "out" / "trackio")
-    try:
-        for _ in range(2):  # the same command again trains nothing, and brings its records again
-            dashboard.start()
+    for _ in range(2):  # the same command again trains nothing, and brings its records again
+        with dashboard:
             inbox = tmp_path / "out" / "trackio" / "inbox"
             while any(inbox.rglob("*.jsonl")):
                 time.sleep(0.1)
             assert dashboard.steps("train/loss", "reviews") == ALL
             assert dashboard.steps("eval/accuracy", "reviews") == [6, 12, 18, 24]
-            dashboard.stop()
-            assert train(tracked).code == 0
-    finally:
-        dashboard.stop()
+        assert train(tracked).code == 0
 
 
 @needs_own
@@ -152,13 +129,10 @@ def test_a_space_takes_a_token_of_the_hub(
     space = OwnTrackio(OWN, tmp_path / "space", {"SYSTEM": "spaces", "HF_TOKEN": "hf_of_the_space"})
     monkeypatch.delenv("TRACKIO_WRITE_TOKEN")
     monkeypatch.setenv("HF_TOKEN", "hf_of_the_space")
-    monkeypatch.setattr(trackio, "_SPACE", re.compile(".*"))
+    monkeypatch.setattr(trackio, "SPACE", re.compile(".*"))
     tracked["tracking"]["trackio"]["uri"] = space.uri
-    space.start()
-    try:
+    with space:
         ended = train(tracked)
 
         assert (ended.code, ended.final.tracking[0].message) == (0, None)
         assert space.steps("train/loss", "reviews") == ALL
-    finally:
-        space.stop()

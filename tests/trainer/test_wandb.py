@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trainer.test_stop_and_resume import at_step, start, wait_for
+from tests.trainer.test_stop_and_resume import after_steps, at_step, die, start, wait_for
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
 from finetune_api.status import TrackedRun
-from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.tracking import feed, tracking
 
 pytestmark = pytest.mark.wandb
@@ -102,14 +101,7 @@ def test_a_run_that_dies_and_one_that_is_stopped_go_on_in_the_same_run_with_no_s
     tracked: Settings, train: Train, tmp_path: Path
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        original = Recorder.step
-
-        def step(self: Recorder, step: int, epoch: float) -> None:
-            original(self, step, epoch)
-            if step == 10:  # steps 7 to 10 are lost
-                raise RuntimeError("it dies")
-
-        patch.setattr(Recorder, "step", step)
+        after_steps(patch, {10: die})  # steps 7 to 10 are lost
         assert train(tracked).code == ExitCode.INTERNAL
     died = run_file(tmp_path / "out")
     assert (max(steps(died, "train/loss")) >= 9, exit_code(died)) == (True, 1)

@@ -43,18 +43,14 @@ def job(tracking: Any, output: str, phase: str = "Succeeded", **status: Any) -> 
 
 @pytest.fixture
 def mlflow() -> Iterator[FakeServer]:
-    server = FakeServer()
-    server.start()
-    yield server
-    server.stop()
+    with FakeServer() as server:
+        yield server
 
 
 @pytest.fixture
 def trackio() -> Iterator[FakeTrackio]:
-    server = FakeTrackio()
-    server.start()
-    yield server
-    server.stop()
+    with FakeTrackio() as server:
+        yield server
 
 
 @pytest.fixture

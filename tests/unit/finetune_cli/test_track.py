@@ -16,10 +16,8 @@ pytestmark = pytest.mark.usefixtures("kubeconfig")
 
 @pytest.fixture
 def mlflow() -> Iterator[FakeServer]:
-    server = FakeServer()
-    server.start()
-    yield server
-    server.stop()
+    with FakeServer() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -43,6 +43,29 @@ async def live_on(worlds: tuple[World, World], passes: int = PASSES) -> list[int
     return written
 
 
+async def begun(passes: int) -> tuple[FakeApi, tuple[World, World]]:
+    """The API and the two, after so many passes of a job whose Job one of them has made, and which has a pod."""
+    api = FakeApi()
+    api.put(FINETUNEJOBS, finetunejob())
+    worlds = two_installations(api)
+    await live_on(worlds, passes=4)
+    start_pod(api, running())
+    await live_on(worlds, passes)
+    return api, worlds
+
+
+def end_job(api: FakeApi) -> None:
+    """The Job succeeds."""
+    start_pod(api, terminated(0))
+    ended = {"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-20T12:01:40Z"}]}
+    api.put(JOBS, merged(api.objects[JOBS.plural, "yelp"], {"status": ended}))
+
+
+def take_away_job(api: FakeApi) -> None:
+    """The Job is deleted, and its pod with it."""
+    del api.objects[JOBS.plural, "yelp"], api.objects[PODS.plural, "yelp-1"]
+
+
 def start_pod(api: FakeApi, state: dict[str, Any]) -> None:
     """The Job that one of the two has made has a pod."""
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "yelp", "uid": "jobs-uid", "controller": True}
@@ -51,11 +74,7 @@ def start_pod(api: FakeApi, state: dict[str, Any]) -> None:
 
 
 async def test_a_job_that_begins_is_run_by_one_of_them_and_the_other_leaves_it_alone() -> None:
-    api = FakeApi()
-    api.put(FINETUNEJOBS, finetunejob())
-    worlds = two_installations(api)
-    await live_on(worlds, passes=4)
-    start_pod(api, running())
+    api, worlds = await begun(passes=0)
 
     written = await live_on(worlds)
 
@@ -72,12 +91,7 @@ async def test_a_job_that_begins_is_run_by_one_of_them_and_the_other_leaves_it_a
 
 
 async def test_who_looks_again_leaves_the_authority_to_the_one_that_has_the_job() -> None:
-    api = FakeApi()
-    api.put(FINETUNEJOBS, finetunejob())
-    worlds = two_installations(api)
-    await live_on(worlds, passes=4)
-    start_pod(api, running())
-    await live_on(worlds, passes=20)
+    api, worlds = await begun(passes=20)
     job = api.objects[JOBS.plural, "yelp"]
     (owner,) = (key.decode() for key in KEYS if OwnJobs(lambda: [key]).has_proof(job, UID))  # noqa: B023
 
@@ -90,18 +104,11 @@ async def test_who_looks_again_leaves_the_authority_to_the_one_that_has_the_job(
 
 
 async def test_how_the_run_of_the_other_ended_is_believed_and_nothing_is_run_again() -> None:
-    api = FakeApi()
-    api.put(FINETUNEJOBS, finetunejob())
-    worlds = two_installations(api)
-    await live_on(worlds, passes=4)
-    start_pod(api, running())
-    await live_on(worlds, passes=20)
+    api, worlds = await begun(passes=20)
     uid = api.objects[JOBS.plural, "yelp"]["metadata"]["uid"]
-    start_pod(api, terminated(0))
-    ended = {"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-20T12:01:40Z"}]}
-    api.put(JOBS, merged(api.objects[JOBS.plural, "yelp"], {"status": ended}))
+    end_job(api)
     await live_on(worlds, passes=60)
-    del api.objects[JOBS.plural, "yelp"], api.objects[PODS.plural, "yelp-1"]
+    take_away_job(api)
 
     written = await live_on(worlds, passes=60)
 
@@ -111,17 +118,10 @@ async def test_how_the_run_of_the_other_ended_is_believed_and_nothing_is_run_aga
 
 
 async def test_a_run_of_the_other_whose_job_is_gone_before_anybody_looks_again_is_not_run_again() -> None:
-    api = FakeApi()
-    api.put(FINETUNEJOBS, finetunejob())
-    worlds = two_installations(api)
-    await live_on(worlds, passes=4)
-    start_pod(api, running())
-    await live_on(worlds, passes=20)
-    start_pod(api, terminated(0))
-    ended = {"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-20T12:01:40Z"}]}
-    api.put(JOBS, merged(api.objects[JOBS.plural, "yelp"], {"status": ended}))
+    api, worlds = await begun(passes=20)
+    end_job(api)
     await live_on(worlds, passes=1)
-    del api.objects[JOBS.plural, "yelp"], api.objects[PODS.plural, "yelp-1"]
+    take_away_job(api)
 
     await live_on(worlds, passes=60)
 

@@ -33,10 +33,8 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[FakeTrackio]:
-    made = FakeTrackio()
-    made.start()
-    yield made
-    made.stop()
+    with FakeTrackio() as server:
+        yield server
 
 
 @pytest.fixture
