@@ -9,7 +9,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from finetune_operator.kube.errors import API_FAILURES, brief
 from finetune_operator.kube.insistent import run_all
@@ -25,6 +25,12 @@ _AHEAD = 4
 """Keys of a lane in which little came of late, ahead of those in which much waits."""
 
 logger = logging.getLogger(__name__)
+
+
+class _Timer(NamedTuple):
+    due: float
+    """Kept here: of a delay that rounds to nothing uvloop gives a handle that does not know when (https://github.com/MagicStack/uvloop/issues/482)."""
+    handle: asyncio.Handle
 
 
 class WorkQueue(Generic[K]):
@@ -66,7 +72,7 @@ class WorkQueue(Generic[K]):
         """Whether it can wait, of each that came while it was being handled, or rested."""
         self._resting: set[K] = set()
         self._failures: dict[K, int] = {}
-        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._timers: dict[K, _Timer] = {}
 
     def add(self, key: K, *, later: bool = False) -> None:
         """Handle it as soon as its lane's turn comes; after the present run, if it is being handled.
@@ -93,18 +99,18 @@ class WorkQueue(Generic[K]):
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
         timer = self._timers.get(key)
-        if timer is not None and timer.when() <= due:
+        if timer is not None and timer.due <= due:
             return
         if timer is not None:
-            timer.cancel()
-        self._timers[key] = loop.call_at(due, self._fire, key, later)
+            timer.handle.cancel()
+        self._timers[key] = _Timer(due, loop.call_at(due, self._fire, key, later))
 
     def retry_failed(self) -> None:
         """Handle those that failed at once: what they failed of may be over."""
         for key in [*self._failures]:
             timer = self._timers.pop(key, None)
             if timer is not None:
-                timer.cancel()
+                timer.handle.cancel()
                 self.add(key)
 
     async def work(self, workers: int, *, most_of_a_lane: int | None = None) -> None:

@@ -1,11 +1,13 @@
 """A key is worked on by one worker, as often as needed and no oftener."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from itertools import pairwise
+from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
@@ -186,6 +188,30 @@ async def test_a_lane_in_which_everything_hangs_leaves_workers_to_the_others() -
         await until(lambda: handled == ["b"])
         release.set()
         await until(lambda: len(handled) == 21)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_key_whose_numbers_are_due_at_once_may_ask_for_another_look_before_they_are_handled(
+    run: Callable[[Coroutine[Any, Any, None]], None],
+) -> None:
+    handled: list[str] = []
+
+    async def handle(key: str) -> float:
+        handled.append(key)
+        if len(handled) < 3:
+            # As a report does that comes within the pass.
+            queue.add_after(key, 0.0, later=True)
+        return 30.0
+
+    async def program() -> None:
+        queue.add("a")
+        async with at_work(queue):
+            await until(lambda: len(handled) == 3)
+
+    queue = WorkQueue(handle, delay_of=no_delay)
+    run(program())
+
+    assert handled == ["a"] * 3
 
 
 def test_what_failed_for_long_is_tried_every_half_a_minute_and_at_once_when_it_is_told_to() -> None:
