@@ -73,7 +73,7 @@ class StatusWriter:
         wait = self._wait(change, finetunejob, status, entry)
         if wait > 0:
             return wait
-        in_turn = not change.urgent and not entry.own.falsified and entry.status_written is not None
+        in_turn = not change.urgent and not entry.own.falsified
         if entry.own.falsified:
             logger.warning("%s: its status was written by somebody else, and is written again", finetunejob.key)
         try:
@@ -135,13 +135,14 @@ class StatusWriter:
 
     def _wait(self, change: Change, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry) -> float:
         """Seconds until the change may be written; 0 for now. An end is written now: nothing comes after it."""
-        if entry.status_written is None or (change.any and status.phase in TERMINAL):
+        if change.any and status.phase in TERMINAL:
             return 0.0
+        written = entry.status_written
         if change.urgent or entry.own.falsified:
-            return self._transitions.wait(finetunejob.uid)
-        if change.only_clock and (early := entry.status_written + _CLOCK_SECONDS - self._clock()) > 0:
+            return self._transitions.wait(finetunejob.uid) if written is not None else 0.0
+        if change.only_clock and written is not None and (early := written + _CLOCK_SECONDS - self._clock()) > 0:
             return early
-        return self._numbers.wait(finetunejob.uid, entry.status_written)
+        return self._numbers.wait(finetunejob.uid, written)
 
 
 def _count(finetunejob: FineTuneJob, after: FineTuneJobStatus, now: datetime) -> None:

@@ -33,19 +33,21 @@ class Change:
     urgent: bool
     """Whether it is what people and programs wait for: a phase, a condition, an end. The rest may come a little later, together."""
     only_clock: bool
-    """Whether nothing differs but the time of the last report, that of the Job's start, and what the job has used."""
+    """Whether nothing differs but the time of the last report, and what the job has used."""
 
 
 _NOTHING = Change(any=False, urgent=False, only_clock=False)
+_BEGIN = {"startTime", "usage"}
+"""What is new when a Job begins: its pod comes in a moment, or it is said why not, and either is written with it."""
 _TRANSITIONS = ("phase", "observedGeneration", "completionTime", "failure", "notifications")
 
 
 def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
-    """What changed, as written on the wire."""
+    """What changed, as written on the wire. That its Job has begun is no news by itself."""
     if old == new:
         return _NOTHING
     before, after = to_manifest(old), to_manifest(new)
-    if before == after:
+    if before == after or (before.get("startTime") != after.get("startTime") and _equal_but_begin(before, after)):
         return _NOTHING
     clockless = [_without_clocks(status) for status in (before, after)]
     return Change(
@@ -53,6 +55,10 @@ def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
         urgent=_transitions(before) != _transitions(after),
         only_clock=clockless[0] == clockless[1],
     )
+
+
+def _equal_but_begin(before: JsonObject, after: JsonObject) -> bool:
+    return all(before.get(name) == after.get(name) for name in (before.keys() | after.keys()) - _BEGIN)
 
 
 def _without_clocks(status: JsonObject) -> JsonObject:

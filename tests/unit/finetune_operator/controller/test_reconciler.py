@@ -242,6 +242,42 @@ async def test_a_job_that_begins_is_written_about_once_before_its_children_and_a
     assert (world.status()["startTime"], world.status()["attempts"][0]["node"]) == (job()["status"]["startTime"], "n1")
 
 
+async def test_a_restart_writes_nothing_of_a_job_that_has_begun_and_has_no_pod_yet(world: World) -> None:
+    await world.see()
+    await world.reconcile()
+    world.api.put(JOBS, merged(world.api.objects[JOBS.plural, "yelp"], job()))
+    await world.see()
+    world.finetunejobs.begin_anew()
+
+    for _ in range(10):
+        await world.reconcile()
+        world.time += 60
+
+    assert world.api.requests.count("replace status of finetunejobs") == 0
+
+
+async def test_what_is_new_after_a_restart_is_written_in_turn_as_ever(world: World) -> None:
+    keys = [Key("team-a", f"job-{number}") for number in range(20)]
+    for key in keys:
+        world.api.put(FINETUNEJOBS, merged(finetunejob({}, name=key.name), {"metadata": {"uid": f"uid-of-{key.name}"}}))
+    await world.see()
+    await asyncio.gather(*(world.reconciler.reconcile(key) for key in keys))
+    for key in keys:
+        uid = world.api.objects[JOBS.plural, key.name]["metadata"]["uid"]
+        owners = [{**OWNED_POD["metadata"]["ownerReferences"][0], "name": key.name, "uid": uid}]
+        metadata = {"labels": {LABEL_JOB_UID: f"uid-of-{key.name}"}, "ownerReferences": owners}
+        world.api.put(PODS, merged(pod(node=None), {"metadata": {**metadata, "name": key.name, "uid": key.name}}))
+    await world.see()
+    world.finetunejobs.begin_anew()
+
+    await asyncio.gather(*(world.reconciler.reconcile(key) for key in keys))
+    world.time += 1
+    at_once = world.api.requests.count("replace status of finetunejobs")
+    await asyncio.gather(*(world.reconciler.reconcile(key) for key in keys))
+
+    assert (at_once < 5, world.api.requests.count("replace status of finetunejobs")) == (True, 20)
+
+
 async def test_what_a_namespace_shares_is_made_by_the_first_of_its_jobs_and_costs_the_others_nothing(
     world: World,
 ) -> None:
