@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -34,6 +34,8 @@ os.environ["HF_HOME"] = _hf_home.name
 # The environment of the Keras tests has no dev cluster; the folder of that name is found as a package all the same.
 pytest_plugins = ["devcluster.testing.plugin"] if find_spec("devcluster.testing") else []
 
+_HANDLERS = pytest.StashKey[dict[int, Any]]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -47,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # A suite that a script runs in the background ignores Ctrl-C, and so would the programs that tests interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.stash[_HANDLERS] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
 
 class _SkipsTorch:
@@ -62,6 +65,13 @@ def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is a secret in one test, such as "secret", is an ordinary word in the next one of the same process."""
     for name in ("_known", "_heads", "_public"):
         monkeypatch.setattr(redact, name, getattr(redact, name))
+
+
+@pytest.fixture(autouse=True)
+def own_signals(pytestconfig: pytest.Config) -> None:
+    """A trainer that has run in this process ignores signals from then on. The next test gets them as a new process does."""
+    for number, handler in pytestconfig.stash[_HANDLERS].items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,6 @@
 import gc
 import logging
 import os
-import signal
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -93,9 +92,8 @@ def environment() -> Iterator[None]:
 
 
 @pytest.fixture
-def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Train]:
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Train:
     """Runs the program's main in this process."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     termination = tmp_path / "termination-log"
     monkeypatch.setenv(ENV_TERMINATION_LOG, str(termination))
     monkeypatch.delenv(ENV_SERVER_URL, raising=False)
@@ -108,9 +106,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCap
         code = main(["--config", str(config), *arguments])
         return Ended(code, FinalReport.model_validate_json(termination.read_text()), caplog.text)
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return run
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -167,11 +167,8 @@ def test_two_processes_tell_it_once(settings: Settings, train: Train) -> None:
 
 
 @pytest.fixture
-def prepare_for_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., tuple[int, FinalReport]]]:
+def prepare_for_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, FinalReport]]:
     """Runs `prepare --for-job`. Returns its exit code and its final report."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     monkeypatch.setenv(ENV_TERMINATION_LOG, str(tmp_path / "termination-log"))
 
     def run(settings: Settings, *arguments: str) -> tuple[int, FinalReport]:
@@ -179,9 +176,7 @@ def prepare_for_job(
         code = main(["prepare", "--for-job", "--config", str(tmp_path / "run.yaml"), *arguments])
         return code, FinalReport.model_validate_json((tmp_path / "termination-log").read_text())
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return run
 
 
 PrepareForJob = Callable[..., tuple[int, FinalReport]]

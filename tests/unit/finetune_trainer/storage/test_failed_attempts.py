@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -29,15 +28,13 @@ SETTINGS = {
 @pytest.fixture(autouse=True)
 def own_process() -> Iterator[None]:
     """What the program sets for its process is as before when a test ends."""
-    environment, handlers = dict(os.environ), {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    environment = dict(os.environ)
     make_record, hooks = logging.getLogRecordFactory(), (threading.excepthook, sys.excepthook)
     yield
     logging.setLogRecordFactory(make_record)
     threading.excepthook, sys.excepthook = hooks
     os.environ.clear()
     os.environ.update(environment)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def attempt(volume: Path) -> list[str]:
