@@ -1,5 +1,6 @@
 """An API server of FineTuneJobs, pods and their logs in memory, that breaks connections when it is told to."""
 
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -9,9 +10,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import trustme
+
 Json = dict[str, Any]
 FTJ = "/apis/finetune.dev/v1alpha1/namespaces/team-a/finetunejobs"
 PODS = "/api/v1/namespaces/team-a/pods"
+_CA = base64.b64encode(trustme.CA().cert_pem.bytes()).decode()
+"""As in any kubeconfig: a client of one that names none reads the hundred and more of the machine."""
 
 
 class Break(Exception):
@@ -106,6 +111,8 @@ def serve(api: FakeApi, folder: Path) -> Iterator[Path]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # An answer is written in two pieces, of which the second would wait 40 ms for a word about the first.
+        disable_nagle_algorithm = True
 
         def respond(self) -> None:
             parts = urlsplit(self.path)
@@ -158,7 +165,7 @@ def serve(api: FakeApi, folder: Path) -> Iterator[Path]:
                     {"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "team-a"}},
                     {"name": "elsewhere", "context": {"cluster": "c", "user": "u", "namespace": "team-b"}},
                 ],
-                "clusters": [{"name": "c", "cluster": {"server": api.url}}],
+                "clusters": [{"name": "c", "cluster": {"server": api.url, "certificate-authority-data": _CA}}],
                 "users": [{"name": "u", "user": {"token": "t"}}],
             }
         )

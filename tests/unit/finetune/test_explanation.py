@@ -1,5 +1,6 @@
 """The card of a job: for every reason and in every phase it says what happened, what to do, and what proves it."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,30 +21,36 @@ def ready(reason: str) -> dict[str, Any]:
     return {"type": "Ready", "status": "False", "reason": reason, "lastTransitionTime": TIME}
 
 
-async def explained(api_server: FakeApi, reason: str, **status: Any) -> Explanation:
+@pytest.fixture
+async def client() -> AsyncIterator[AsyncClient]:
+    async with AsyncClient() as made:
+        yield made
+
+
+async def explained(client: AsyncClient, api_server: FakeApi, reason: str, **status: Any) -> Explanation:
     api_server.job("job", conditions=[ready(reason)], **status)
-    async with AsyncClient() as client:
-        return await (await client.get("job")).explain()
+    return await (await client.get("job")).explain()
 
 
 @pytest.mark.parametrize("phase", SHAPES)
-async def test_no_reason_is_without_words_and_proof(api_server: FakeApi, phase: str) -> None:
+async def test_no_reason_is_without_words_and_proof(client: AsyncClient, api_server: FakeApi, phase: str) -> None:
     for reason in (*Reason, OF_THE_CLUSTER):
         failure = {"failure": {"reason": reason, "message": ""}} if phase == "Failed" else {}
 
-        card = await explained(api_server, reason, phase=phase, **failure)
+        card = await explained(client, api_server, reason, phase=phase, **failure)
 
         assert (card.reason, bool(card.message), bool(card.remedy)) == (reason, True, True)
         fine = phase == "Succeeded" or (phase == "Running" and reason != Reason.NOT_MOVING)
         assert card.proof == ("" if fine else f"condition Ready is False since {TIME}: {reason}")
 
 
-async def test_what_stands_still_is_proved_by_the_condition_that_says_so(api_server: FakeApi) -> None:
+async def test_what_stands_still_is_proved_by_the_condition_that_says_so(
+    client: AsyncClient, api_server: FakeApi
+) -> None:
     condition = ready(Reason.NOT_MOVING) | {"message": "no step for 900 seconds"}
     api_server.job("job", phase="Running", message="step 3; no step for 900 seconds", conditions=[condition])
 
-    async with AsyncClient() as client:
-        card = await (await client.get("job")).explain()
+    card = await (await client.get("job")).explain()
 
     assert card.proof == f"condition Ready is False since {TIME}: NotMoving: no step for 900 seconds"
     assert card.remedy == Reason.NOT_MOVING.remedy
@@ -54,8 +61,8 @@ async def test_what_stands_still_is_proved_by_the_condition_that_says_so(api_ser
     [("Suspended", "Let it go on with `finetune resume`."), ("Queued", "Nothing: it begins when its turn comes.")],
 )
 async def test_where_the_reason_needs_nothing_the_phase_says_what_is_next(
-    api_server: FakeApi, phase: str, remedy: str
+    client: AsyncClient, api_server: FakeApi, phase: str, remedy: str
 ) -> None:
-    card = await explained(api_server, OF_THE_CLUSTER, phase=phase, message="as the operator says it")
+    card = await explained(client, api_server, OF_THE_CLUSTER, phase=phase, message="as the operator says it")
 
     assert (card.message, card.remedy) == ("as the operator says it", remedy)
