@@ -8,6 +8,9 @@ KERAS_VENV ?= .venv-keras
 BENCH_PYTHON ?= $(BIN)/python
 # A worker for each core; one that has nothing left takes from another, so that what a module's tests share is seldom made twice.
 SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=8 --dist=worksteal
+# After how many seconds a test hangs, where ten minutes may be too few.
+TWENTY_MINUTES := --timeout=1200
+AN_HOUR := --timeout=3600 --override-ini=faulthandler_timeout=4000
 # MLflow's own server, whose packages are older than some of ours.
 MLFLOW_VENV ?= .venv-mlflow
 # trackio's server and dashboard, of which the trainer needs nothing.
@@ -31,7 +34,7 @@ $(READY): pyproject.toml devcluster/pyproject.toml locks/dev.lock
 $(KERAS_VENV)/.installed: pyproject.toml locks/dev.lock
 	test -d $(KERAS_VENV) || $(PYTHON) -m venv $(KERAS_VENV)
 	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock torch
-	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock -e '.[trainer,keras]' hypothesis pytest pytest-asyncio
+	$(KERAS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint locks/dev.lock -e '.[trainer,keras]' hypothesis pytest pytest-asyncio pytest-timeout
 	touch $@
 
 $(MLFLOW_VENV)/.installed:
@@ -85,15 +88,15 @@ test-devcluster: $(READY)  ## Run the dev cluster's own tests
 test-integration: $(READY)  ## Run the integration tests of both suites on a real control plane: KUBEBUILDER_ASSETS=FOLDER (etcd, kube-apiserver, kube-controller-manager)
 	@test -x '$(KUBEBUILDER_ASSETS)/kube-apiserver' || { echo "KUBEBUILDER_ASSETS: no kube-apiserver in '$(KUBEBUILDER_ASSETS)'"; exit 2; }
 	export KUBEBUILDER_ASSETS='$(abspath $(KUBEBUILDER_ASSETS))'; failed=0; \
-	$(BIN)/python -m pytest -m '' tests/integration $(TESTS) || failed=1; \
-	cd devcluster && ../$(BIN)/python -m pytest -m '' tests/integration $(TESTS) || failed=1; \
+	$(BIN)/python -m pytest $(TWENTY_MINUTES) -m '' tests/integration $(TESTS) || failed=1; \
+	cd devcluster && ../$(BIN)/python -m pytest $(TWENTY_MINUTES) -m '' tests/integration $(TESTS) || failed=1; \
 	exit $$failed
 
 test-slow: $(READY)  ## Run the tests that `make test` leaves out because each takes ten seconds or more
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m slow $(TESTS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TWENTY_MINUTES) -m slow $(TESTS)
 
 chaos: $(READY)  ## Kill the operator after each of its writes, and break its API in every way; KUBEBUILDER_ASSETS=FOLDER for a real control plane
-	$(BIN)/python -m pytest -m 'chaos or slow' tests/chaos tests/integration/test_two_operators.py \
+	$(BIN)/python -m pytest $(AN_HOUR) -m 'chaos or slow' tests/chaos tests/integration/test_two_operators.py \
 	    tests/unit/finetune_operator/reports/test_hostile_traffic.py $(TESTS)
 
 test-keras: $(KERAS_VENV)/.installed  ## Run the tests of the Keras engine, in an environment of their own
@@ -112,7 +115,7 @@ test-wandb: $(WANDB)/.installed  ## Run the tests of runs in W&B's offline mode,
 	PYTHONPATH=$(abspath $(WANDB)) $(BIN)/python -m pytest -m wandb tests/trainer
 
 bench-kill: $(READY)  ## Kill the trainer more than 200 times while it saves, to a disk and to a bucket
-	$(BIN)/python -m pytest -s -m bench tests/trainer/test_kills.py
+	$(BIN)/python -m pytest $(AN_HOUR) -s -m bench tests/trainer/test_kills.py
 
 generate: $(READY)  ## Write crds/, the chart's copies and version, and the reference in docs/ from the code
 	$(BIN)/python -m finetune_operator.generate
