@@ -8,8 +8,6 @@ from playwright.sync_api import Page, Route, expect
 from tests.integration.page_in_memory import Server, api_server, browser, in_chromium, kubeconfig, page, server  # noqa: F401
 from tests.unit.finetune.api_server import FTJ, Break, FakeApi, Request, status
 
-from devcluster.testing.api import wait_for
-
 LOG = "/api/v1/namespaces/team-a/pods/stays-0/log"
 pytestmark = in_chromium
 
@@ -99,13 +97,13 @@ def test_a_log_has_no_line_twice(
     api_server.answers["GET", LOG] = log
     page.goto(f"{server.address}/jobs/team-a/stays")
     page.get_by_text("Log", exact=True).click()
-    expect(page.locator(".log > div")).to_have_text(["first", "second"])
+    expect(page.locator(".lines > div")).to_have_text(["first", "second"])
 
     server.stop()
     lines.append("third")
     server.start()
 
-    expect(page.locator(".log > div")).to_have_text(["first", "second", "third"])
+    expect(page.locator(".lines > div")).to_have_text(["first", "second", "third"])
     over.set()
 
 
@@ -262,7 +260,7 @@ def test_of_a_long_log_the_newest_lines_are_shown_and_earlier_ones_on_demand(
     api_server.answers["GET", LOG] = log
     page.goto(f"{server.address}/jobs/team-a/stays")
     page.get_by_text("Log", exact=True).click()
-    lines = page.locator(".log > div")
+    lines = page.locator(".lines > div")
     expect(lines).to_have_count(1000)
     expect(lines.last).to_have_text("line 1999999")
 
@@ -272,44 +270,4 @@ def test_of_a_long_log_the_newest_lines_are_shown_and_earlier_ones_on_demand(
 
     expect(page.locator(".earlier")).to_contain_text("finetune logs stays")
     expect(lines.first).to_have_text("line 1980000")
-    over.set()
-
-
-def test_who_reads_the_end_of_a_log_stays_there_though_lines_wrap_and_who_scrolls_up_stays_too(
-    api_server: FakeApi,  # noqa: F811
-    server: Server,  # noqa: F811
-    page: Page,  # noqa: F811
-) -> None:
-    more, over = [Event(), Event()], Event()
-
-    def log(_: Request) -> Iterator[bytes]:
-        yield "".join(f"{number} {'long ' * 200}\n" for number in range(100)).encode()
-        for number, event in enumerate(more):
-            event.wait()
-            yield f"later {number}\n".encode()
-        over.wait()
-
-    def rest() -> int:
-        found: int = page.evaluate(
-            "(log => Math.round(log.scrollHeight - log.scrollTop - log.clientHeight))(document.querySelector('.log'))"
-        )
-        return found
-
-    api_server.job("stays", phase="Running", attempts=[{"number": 1, "pod": "stays-0"}])
-    api_server.pod("stays-0", "Running", {"running": {}}, **{"finetune.dev/job-uid": "uid-stays"})
-    api_server.answers["GET", LOG] = log
-    page.goto(f"{server.address}/jobs/team-a/stays")
-    page.get_by_text("Log", exact=True).click()
-    page.locator(".log").scroll_into_view_if_needed()
-
-    expect(page.locator(".log > div").last).to_be_in_viewport()
-    more[0].set()
-    expect(page.get_by_text("later 0")).to_be_in_viewport()
-    page.locator(".log").hover()
-    page.mouse.wheel(0, -2000)
-    wait_for(rest, lambda below: below > 1000, "the reader to be further up")
-    more[1].set()
-    expect(page.locator(".log > div")).to_have_count(102)
-
-    assert rest() > 1000
     over.set()

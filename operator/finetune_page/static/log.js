@@ -9,15 +9,16 @@ const MOST_LINES = 20000;
 const MOST_CHARACTERS = 8_000_000;
 
 export function logPanel(path, name) {
-  const lines = h("pre", { class: "log", tabindex: 0, role: "log", "aria-label": "Log", "aria-live": "off", onscroll: () => scrolled() });
+  const lines = h("div", { class: "lines" });
+  const log = h("pre", { class: "log", tabindex: 0, role: "log", "aria-label": "Log", "aria-live": "off" }, lines);
   const state = h("span", { class: "muted" });
   const earlier = h("div", { class: "earlier" });
   const search = h("input", { type: "search", placeholder: "search the log", "aria-label": "Search the log", oninput: () => sift() });
-  const bottom = h("button", { type: "button", onclick: () => toEnd() }, "To the end");
-  const element = h("details", { class: "logs", ontoggle: () => (element.open ? begin() : leave()) }, h("summary", {}, "Log"), h("div", { class: "bar" }, search, bottom, state), earlier, lines);
+  const bottom = h("button", { type: "button", onclick: () => { log.scrollTop = 0; } }, "To the end");
+  const element = h("details", { class: "logs", ontoggle: () => (element.open ? begin() : leave()) }, h("summary", {}, "Log"), h("div", { class: "bar" }, search, bottom, state), earlier, log);
   let stop = null;
   let tail = 0;
-  let held = 0;
+  let characters = 0;
   let dropped = false;
   let ofPod = new Map();
   let anchor = null;
@@ -28,29 +29,18 @@ export function logPanel(path, name) {
     stop = follow(`${path}/log?tail=${TAILS[tail]}`, { begin: anew, items: add, failure: (message) => setText(state, message), end: () => setText(state, "the run has ended") });
   }
 
-  // The reader stays at the end until they scroll up. Lines grow when they come into sight, since they may wrap: that is no scrolling.
-  const isAtEnd = () => lines.scrollHeight - lines.scrollTop - lines.clientHeight < 8;
-  let follows = true;
-  let place = 0;
-  function scrolled() {
-    follows = isAtEnd() || (follows && lines.scrollTop >= place);
-    place = lines.scrollTop;
-  }
-
-  function toEnd(frames = 3) {
-    follows = true;
-    lines.scrollTop = lines.scrollHeight;
-    place = lines.scrollTop;
-    if (frames) requestAnimationFrame(() => { if (follows) toEnd(frames - 1); });
-  }
+  // A scroller of reversed direction begins at its end, which is its zero, and stays there by itself whatever grows: lines that come, that wrap in a
+  // narrower window, or that get their height once they come into sight. Who has scrolled up stays with what they read by the browser's scroll anchoring.
+  const isAtEnd = () => log.scrollTop > -8;
+  const anchors = CSS.supports("overflow-anchor", "auto");
 
   // What a reader looks at is found again among the lines of the next connection, by its text.
   function anew() {
-    const top = lines.getBoundingClientRect().top;
-    const first = follows ? null : [...lines.children].find((line) => line.getBoundingClientRect().bottom > top);
+    const top = log.getBoundingClientRect().top;
+    const first = isAtEnd() ? null : [...lines.children].find((line) => line.getBoundingClientRect().bottom > top);
     anchor = first ? { text: first.textContent, time: first.title, offset: first.getBoundingClientRect().top - top } : null;
     lines.replaceChildren();
-    held = 0;
+    characters = 0;
     dropped = false;
     ofPod = new Map();
   }
@@ -59,22 +49,24 @@ export function logPanel(path, name) {
     if (!items.length) return;
     const added = items.map(({ text, pod, time }) => {
       if (pod) ofPod.set(pod, (ofPod.get(pod) ?? 0) + 1);
-      held += text.length;
+      characters += text.length;
       const line = h("div", { class: pod ? null : "notice", title: time || null }, text || " ");
       line.hidden = !matches(line);
       return line;
     });
+    const held = anchors || isAtEnd() ? null : log.scrollHeight;
     lines.append(...added);
-    while (lines.childElementCount > MOST_LINES || held > MOST_CHARACTERS) {
-      held -= lines.firstChild.textContent.length;
+    if (held !== null) log.scrollTop -= log.scrollHeight - held;
+    while (lines.childElementCount > MOST_LINES || characters > MOST_CHARACTERS) {
+      characters -= lines.firstChild.textContent.length;
       lines.firstChild.remove();
       dropped = true;
     }
     const found = anchor && added.find((line) => line.title === anchor.time && line.textContent === anchor.text);
     if (found) {
-      lines.scrollTop += found.getBoundingClientRect().top - lines.getBoundingClientRect().top - anchor.offset;
+      log.scrollTop += found.getBoundingClientRect().top - log.getBoundingClientRect().top - anchor.offset;
       anchor = null;
-    } else if (follows && !anchor) toEnd();
+    }
     drawEarlier();
   }
 
