@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
 from finetune.connection import Connection, connect, connect_as
-from finetune.errors import AlreadyThere, FineTuneError, NoCluster, NotAllowed, NotFound, Refused
+from finetune.errors import AlreadyThere, FineTuneError, NoCluster, NotAllowed, NotFound, NotKnown, Refused
 from finetune_api import profile
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
@@ -81,6 +81,26 @@ class Api:
     async def get(self, path: str) -> JsonObject:
         """Read an object."""
         return await self.request("GET", path)
+
+    async def read(self, resource: Resource, namespace: str, name: str) -> JsonObject:
+        """Read the object of that name. For who may list and not get it is listed, alone.
+
+        Raises:
+            NotFound: There is none.
+            NotAllowed: The user may do neither; it names the right to get.
+        """
+        try:
+            return await self.get(resource.path(namespace, name))
+        except NotKnown:
+            raise
+        except NotAllowed as denied:
+            try:
+                found, _ = await self.list(resource.path(namespace), {"fieldSelector": f"metadata.name={name}"})
+            except NotAllowed:
+                raise denied from None
+        if not found:
+            raise NotFound(f'{resource.plural} "{name}" not found in namespace {namespace}')
+        return found[0]
 
     async def pages(self, path: str, query: dict[str, str]) -> AsyncGenerator[tuple[list[JsonObject], str], None]:
         """Yield the objects of a collection page by page, each with the collection's version."""
@@ -283,7 +303,7 @@ def _error(path: str, status: int, reason: str, body: bytes) -> FineTuneError:
     if status == 404:
         return NotFound(_nothing_there(path, message, details))
     if status == 401:
-        return NotAllowed(f"{message}: the cluster does not take these credentials, or no longer: log in to it again")
+        return NotKnown(f"{message}: the cluster does not take these credentials, or no longer: log in to it again")
     if status == 403:
         return NotAllowed(message)
     if status == 409 and why == "AlreadyExists":

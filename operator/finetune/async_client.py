@@ -79,7 +79,7 @@ class AsyncClient:
             NotFound: There is none.
         """
         where = await self.namespace(namespace)
-        return AsyncJob(self, read_snapshot(await self.api.get(JOBS.path(where, name))))
+        return AsyncJob(self, read_snapshot(await self.api.read(JOBS, where, name)))
 
     async def submit(self, job: Manifest | JsonObject, namespace: str | None = None) -> "AsyncJob":
         """Create the job, and return it. Whatever the API server does not know in it is refused.
@@ -164,8 +164,7 @@ class AsyncJob:
 
     async def refresh(self) -> Snapshot:
         """Read it again."""
-        path = JOBS.path(self.namespace, self.name)
-        self.snapshot = read_snapshot(await self._client.api.get(path))
+        self.snapshot = read_snapshot(await self._client.api.read(JOBS, self.namespace, self.name))
         return self.snapshot
 
     async def watch(self, timeout: float | None = None) -> AsyncGenerator[Snapshot, None]:  # noqa: ASYNC109

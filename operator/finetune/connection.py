@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from finetune.errors import FineTuneError, NoCluster, NotAllowed
+from finetune.errors import FineTuneError, NoCluster, NotKnown
 
 if TYPE_CHECKING:
     from kubernetes.aio.client import ApiClient
@@ -33,7 +33,7 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
 
     Raises:
         NoCluster: There is no kubeconfig, or it cannot be read.
-        NotAllowed: The program that it names for credentials gave none.
+        NotKnown: The program that it names for credentials gave none.
     """
     # The client's package takes a second to import: --help and completion of options do without.
     from kubernetes.aio.client import ApiClient, Configuration
@@ -48,7 +48,7 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
                     config_file=paths, context=context, client_configuration=configuration, persist_config=False
                 )
             if errors and not (configuration.api_key or configuration.cert_file):
-                raise NotAllowed(
+                raise NotKnown(
                     f"the program that the kubeconfig {paths} names for credentials gave none: {errors[-1]}; run it yourself, or log in again"
                 )
             namespace = _namespace(paths, context)

@@ -19,6 +19,10 @@ class NotAllowed(FineTuneError):
     """The user of the kubeconfig may not do this, or is not known to the cluster."""
 
 
+class NotKnown(NotAllowed):
+    """The cluster does not take the credentials, or they have expired: whatever is asked, the answer is the same."""
+
+
 class NoCluster(FineTuneError):
     """There is no kubeconfig, or the API server that it names does not answer."""
 

@@ -69,7 +69,7 @@ class _Reader:
         failed = 0
         while True:
             try:
-                self.job = read_snapshot(await self.api.get(JOBS.path(self.job.namespace, self.job.name)))
+                self.job = read_snapshot(await self.api.read(JOBS, self.job.namespace, self.job.name))
                 # The job before its pods: one that has ended has no pod that is not listed after it.
                 ready = await self._pods()
                 failed = 0

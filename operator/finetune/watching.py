@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Final, TypeAlias
 
 from finetune.api import Api, Gone, Interrupted, Resource
-from finetune.errors import NoCluster, NotAllowed, NotFound
+from finetune.errors import NoCluster, NotAllowed, NotFound, NotKnown
 from finetune_api.base import JsonObject
 
 _PAUSES: Final = (0.2, 1.0, 2.0, 5.0, 10.0)
@@ -105,6 +105,8 @@ class _Watch:
                     elif kind != "BOOKMARK":
                         self.seen[_key(raw)] = self.remember(raw)
                     yield kind, raw
+        except NotKnown:
+            raise
         except NotAllowed:
             self.denied = True
 
@@ -147,7 +149,7 @@ async def watch_one(
     Raises:
         NotFound: There is none, or it was deleted.
     """
-    last = await api.get(resource.path(namespace, name))
+    last = await api.read(resource, namespace, name)
     yield "MODIFIED", last
     query = {"fieldSelector": f"metadata.name={name}"}
     try:
@@ -163,10 +165,12 @@ async def watch_one(
                     if _version(raw) != _version(last):
                         last = raw
                         yield "MODIFIED", raw
+    except NotKnown:
+        raise
     except NotAllowed:
         while True:
             await asyncio.sleep(_POLL)
-            raw = await api.get(resource.path(namespace, name))
+            raw = await api.read(resource, namespace, name)
             if _version(raw) != _version(last):
                 last = raw
                 yield "MODIFIED", raw

@@ -66,8 +66,10 @@ class Group(TyperGroup):
 
 @contextmanager
 def goes_on(job: Job) -> Iterator[None]:
-    """While a job is waited for: whoever interrupts this is told that the job goes on."""
+    """While a job is waited for: whoever interrupts this, or may see no more of it, is told that the job goes on."""
     try:
         yield
+    except (NotAllowed, NoCluster) as error:
+        raise type(error)(f"{error}; {job.name} goes on all the same") from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{job.name} goes on; `finetune watch {job.name}` shows how") from None

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from finetune.client import Client
+from finetune.errors import NotAllowed, NotKnown
+from finetune.snapshot import Snapshot
 from finetune.summary import most_urgent_first
 from finetune_cli.display.jobs import jobs_table
 from finetune_cli.options import Context, Kubeconfig, NamesOrAll, Namespace, connected
@@ -17,6 +20,13 @@ class ListFormat(StrEnum):
     JSON = "json"
     YAML = "yaml"
     WIDE = "wide"
+
+
+_LESS = {
+    True: "`finetune get -n NAMESPACE` lists those of one namespace",
+    False: "`finetune get NAME` shows a job that you may get, `finetune get -n NAMESPACE` lists those of another namespace",
+}
+"""What needs fewer rights than the jobs of all namespaces, or of one."""
 
 
 def get(
@@ -37,11 +47,7 @@ def get(
 ) -> None:
     """List jobs. First those that need a person, then the newest."""
     with connected(namespace, kubeconfig, context) as client:
-        found = (
-            [client.get(each).snapshot for each in names]
-            if names
-            else client.list(all_namespaces=all_namespaces, selector=selector)
-        )
+        found = [client.get(each).snapshot for each in names] if names else _list(client, all_namespaces, selector)
     wide = output is ListFormat.WIDE
     if output and not wide:
         one = names is not None and len(names) == 1
@@ -54,3 +60,12 @@ def get(
         error_console().print(
             "no jobs here: `finetune submit FILE` submits one, `finetune get -A` looks in all namespaces"
         )
+
+
+def _list(client: Client, all_namespaces: bool, selector: str) -> list[Snapshot]:
+    try:
+        return client.list(all_namespaces=all_namespaces, selector=selector)
+    except NotKnown:
+        raise
+    except NotAllowed as error:
+        raise NotAllowed(f"{error}; {_LESS[all_namespaces]}") from None

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from finetune.async_client import new_token
 from finetune_cli.options import Context, Kubeconfig, Name, Namespace, Output, connected
 from finetune_cli.output import say, write
 
@@ -18,7 +19,7 @@ def rerun(
 ) -> None:
     """Run a job anew. From the pretrained model, into a folder of its own; a run that is under way is ended first."""
     with connected(namespace, kubeconfig, context) as client:
-        snapshot = client.get(name).rerun(token)
+        snapshot = client.patch(name, {"runToken": token or new_token()})
     if output:
         write(output, snapshot.raw)
     else:

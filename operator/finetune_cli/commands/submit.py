@@ -34,12 +34,16 @@ def submit(
     for note in (note for manifest in manifests for note in pod_path_notes(manifest)):
         error_console().print(f"note: {printable(note)}")
     with connected(namespace, kubeconfig, context) as client:
-        jobs = [_submit(client, manifest, namespace, file) for manifest in manifests]
-        if output:
-            write(output, jobs[0].snapshot.raw if len(jobs) == 1 else [each.snapshot.raw for each in jobs])
-        else:
-            for job in jobs:
-                say(f"{job.name} is submitted to namespace {job.namespace}")
+        jobs: list[Job] = []
+        try:
+            for manifest in manifests:
+                jobs.append(_submit(client, manifest, namespace, file))
+                if not output:
+                    say(f"{jobs[-1].name} is submitted to namespace {jobs[-1].namespace}")
+        finally:
+            # Where one is refused, those before it are in the cluster all the same.
+            if output and jobs:
+                write(output, jobs[0].snapshot.raw if len(manifests) == 1 else [each.snapshot.raw for each in jobs])
         for job in jobs:
             if follow:
                 show_to_the_end(job, timeout, output)

@@ -1,8 +1,7 @@
 """`finetune suspend` and `finetune resume`."""
 
-from finetune.snapshot import Snapshot
 from finetune_cli.options import Context, Kubeconfig, Name, Namespace, Output, connected
-from finetune_cli.output import Format, say, write
+from finetune_cli.output import say, write
 
 
 def suspend(
@@ -14,11 +13,15 @@ def suspend(
 ) -> None:
     """Stop a job for now. It saves a checkpoint, and its pods go."""
     with connected(namespace, kubeconfig, context) as client:
-        _show(
-            client.get(name).suspend(),
-            output,
-            f"is suspended: `finetune resume {name}` lets it go on from its newest checkpoint",
+        snapshot = client.patch(name, {"suspend": True})
+    if output:
+        write(output, snapshot.raw)
+    elif snapshot.ended:
+        say(
+            f"{name} has ended: it is {snapshot.phase}. A run that `finetune rerun {name}` asks for waits for `finetune resume {name}`"
         )
+    else:
+        say(f"{name} is suspended: `finetune resume {name}` lets it go on from its newest checkpoint")
 
 
 def resume(
@@ -30,11 +33,10 @@ def resume(
 ) -> None:
     """Let a suspended job go on from its newest checkpoint."""
     with connected(namespace, kubeconfig, context) as client:
-        _show(client.get(name).resume(), output, "goes on")
-
-
-def _show(snapshot: Snapshot, output: Format | None, what: str) -> None:
+        snapshot = client.patch(name, {"suspend": False})
     if output:
         write(output, snapshot.raw)
+    elif snapshot.ended:
+        say(f"{name} has ended: it is {snapshot.phase}. `finetune rerun {name}` runs it anew")
     else:
-        say(f"{snapshot.name} {what}")
+        say(f"{name} goes on")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -37,6 +38,20 @@ def status(code: int, reason: str, message: str) -> tuple[int, Json]:
     return code, {"kind": "Status", "code": code, "reason": reason, "message": message}
 
 
+def right_for(request: Request) -> tuple[str, str]:
+    """The verb and resource that a role must have for a request."""
+    group, _, inside = request.path.partition("/namespaces/")
+    _, *parts = inside.split("/") if inside else ("", group.rpartition("/")[2])
+    name = parts[1] if len(parts) > 1 else None
+    by_method = {"GET": "get" if name else "list", "POST": "create", "PATCH": "patch", "DELETE": "delete"}
+    return "watch" if request.query.get("watch") else by_method[request.method], "/".join([parts[0], *parts[2:]])
+
+
+def forbidden(verb: str, resource: str) -> tuple[int, Json]:
+    """The refusal of a user who has not the right."""
+    return status(403, "Forbidden", f'User "u" cannot {verb} resource "{resource}" in the namespace "team-a"')
+
+
 @dataclass
 class FakeApi:
     """What it answers: jobs and pods by name, and for each path a function if a test gives one."""
@@ -47,6 +62,8 @@ class FakeApi:
     answers: dict[tuple[str, str], Callable[[Request], Any]] = field(default_factory=dict)
     """By method and path; `("WATCH", path)` for a watch, which yields events or raises Break."""
     requests: list[Request] = field(default_factory=list)
+    rights: set[tuple[str, str]] | None = None
+    """Verb and resource of all that the user may do, such as ("get", "pods/log"); None where that is everything."""
     version: int = 0
 
     def job(self, name: str, spec: Json | None = None, **status: Any) -> Json:
@@ -80,11 +97,14 @@ class FakeApi:
         scripted = self.answers.get((method, request.path))
         if scripted is not None:
             return scripted(request)
+        if self.rights is not None and (right := right_for(request)) not in self.rights:
+            return forbidden(*right)
         folder, _, name = request.path.rpartition("/")
         if method == "WATCH":
             return iter(())
         if request.path in (FTJ, "/apis/finetune.dev/v1alpha1/finetunejobs") and method == "GET":
-            return 200, self._list([*self.jobs.values()])
+            chosen = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
+            return 200, self._list([job for each, job in self.jobs.items() if chosen in ("", each)])
         if request.path == FTJ and method == "POST":
             return 201, self.job(request.body["metadata"]["name"], request.body["spec"])
         if request.path == PODS:
@@ -104,6 +124,15 @@ class FakeApi:
 
     def _list(self, items: list[Json]) -> Json:
         return {"metadata": {"resourceVersion": str(self.version)}, "items": items}
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that hang up: what is on stderr is theirs."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def serve(api: FakeApi, folder: Path) -> Iterator[Path]:
@@ -151,8 +180,7 @@ def serve(api: FakeApi, folder: Path) -> Iterator[Path]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     api.url = f"http://127.0.0.1:{server.server_port}"

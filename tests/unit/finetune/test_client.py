@@ -27,6 +27,7 @@ from finetune import (
     TimedOut,
 )
 from finetune.api import Api
+from finetune.errors import NotKnown
 
 SPEC = {
     "task": "text-classification",
@@ -56,7 +57,7 @@ def test_a_job_is_submitted_to_the_namespace_of_the_context_and_unknown_fields_a
     [
         (status(404, "NotFound", "no such job"), NotFound),
         (status(403, "Forbidden", "User u cannot get"), NotAllowed),
-        (status(401, "Unauthorized", "Unauthorized"), NotAllowed),
+        (status(401, "Unauthorized", "Unauthorized"), NotKnown),
         (status(422, "Invalid", "spec.task: wrong"), Refused),
         (status(409, "AlreadyExists", "is there"), AlreadyThere),
         (status(500, "InternalError", "etcd is down"), NoCluster),
@@ -69,7 +70,7 @@ def test_a_job_is_submitted_to_the_namespace_of_the_context_and_unknown_fields_a
 def test_an_answer_that_is_no_job_is_an_error_with_the_servers_words(
     api_server: FakeApi, answer: tuple[int, Any], kind: type[FineTuneError]
 ) -> None:
-    api_server.answers["GET", f"{FTJ}/job"] = lambda _: answer
+    api_server.answers |= {("GET", path): lambda _: answer for path in (f"{FTJ}/job", FTJ)}
 
     with Client() as client, pytest.raises(kind) as raised:
         client.get("job")
@@ -155,7 +156,7 @@ async def test_requests_at_once_whose_token_has_expired_are_all_not_allowed(api_
     found = await asyncio.gather(*(api.get(f"{FTJ}/job") for _ in range(8)), return_exceptions=True)
     await api.close()
 
-    assert {type(each) for each in found} == {NotAllowed}
+    assert {type(each) for each in found} == {NotKnown}
 
 
 async def test_who_may_list_and_not_watch_is_told_of_changes_all_the_same(api_server: FakeApi) -> None:

@@ -80,8 +80,9 @@ def test_a_wrong_command_line_is_usage(run: Run, arguments: tuple[str, ...]) -> 
 def test_what_the_api_server_refuses_is_one_line_on_stderr_and_an_exit_code(
     run: Run, api_server: FakeApi, arguments: tuple[str, ...], answer: tuple[int, Any], code: int
 ) -> None:
-    for name in ("job", "other"):
-        api_server.answers["GET", f"{FTJ}/{name}"] = lambda _: answer
+    for path in (FTJ, f"{FTJ}/job", f"{FTJ}/other"):
+        for method in ("GET", "PATCH"):
+            api_server.answers[method, path] = lambda _: answer
 
     result = run(*arguments)
 
