@@ -6,8 +6,10 @@ import logging
 import signal
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from kubernetes.aio.client import ApiClient
 
@@ -31,10 +33,10 @@ from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.report import Received
 from finetune_operator.job.shard import Shard
 from finetune_operator.kube.client import Kube, connect
-from finetune_operator.kube.errors import retry_after
+from finetune_operator.kube.errors import retry_after, unexpected
 from finetune_operator.kube.insistent import run_all
-from finetune_operator.kube.leadership import Leadership
-from finetune_operator.kube.retry import retry_until_done
+from finetune_operator.kube.leadership import ENDING_SECONDS, Leadership
+from finetune_operator.kube.retry import keep_running, retry_until_done
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.metrics.fleet import Fleet
 from finetune_operator.metrics.instruments import LEADER, RECONCILE, RECONCILE_ERRORS
@@ -58,12 +60,21 @@ logger = logging.getLogger(__name__)
 
 
 async def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises what the operator cannot go on after."""
+    """Serve until SIGTERM or SIGINT. Raises what the operator cannot begin with."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_note_error)
     serving = asyncio.create_task(_serve(settings))
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+        loop.add_signal_handler(number, serving.cancel)
     with suppress(asyncio.CancelledError):
         await serving
+
+
+def _note_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error in a callback, or in a task for which nobody waits."""
+    error = context.get("exception")
+    traceback = unexpected(error, "callback") if isinstance(error, BaseException) else None
+    logger.error("%s", context["message"], exc_info=traceback)
 
 
 async def _serve(settings: Settings) -> None:
@@ -197,15 +208,18 @@ class Operator:
         """Keep the caches, and lead whenever it is this process' turn, until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watches.run())
-            group.create_task(self._listing.keep(on_behind=self._kopf_watch.begin_anew))
+            listing = partial(self._listing.keep, on_behind=self._kopf_watch.begin_anew)
+            group.create_task(keep_running("comparison of finetunejobs", listing))
             # No work before the first lists: what is not in a cache yet would be asked for one by one.
             await self._watches.synced()
             _let_collector_rest()
-            group.create_task(self._kopf_watch.run())
+            group.create_task(keep_running("watch of finetunejobs", self._kopf_watch.run))
             self._started = True
             where = ", ".join(self._settings.watch_namespaces) or "all namespaces"
             logger.info("serving %s of shard %s", where, self._settings.shard)
-            group.create_task(self._leadership.run(self._lead))
+            # A leader that cannot lead lets another try.
+            leadership = partial(self._leadership.run, self._lead)
+            group.create_task(keep_running("leadership", leadership, ending=ENDING_SECONDS))
 
     async def _lead(self) -> None:
         """Do the work and take reports, until cancelled. Nobody else does meanwhile."""
@@ -238,14 +252,16 @@ class Operator:
             self._taking_reports = True
             LEADER.set(1)
             logger.info("reports come to %s", self._reports_url)
-            await run_all(
-                self._monthly_use.keep(),
-                self._queue.work(settings.workers),
-                self._notices.work(),
-                self._profiles.keep_default(),
-                self._certificates.keep_fresh(self._add_all),
-                *([self._endpoint(settings.service).keep(self._kube, report_server.port)] if settings.service else []),
-            )
+            tasks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+                "monthly use": self._monthly_use.keep,
+                "work": partial(self._queue.work, settings.workers),
+                "notices": self._notices.work,
+                "default profile": self._profiles.keep_default,
+                "certificates": partial(self._certificates.keep_fresh, self._add_all),
+            }
+            if settings.service:
+                tasks["endpoint"] = partial(self._endpoint(settings.service).keep, self._kube, report_server.port)
+            await run_all(*(keep_running(task, work) for task, work in tasks.items()))
         finally:
             self._taking_reports = False
             self._finetunejobs.stand_by()

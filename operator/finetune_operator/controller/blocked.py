@@ -9,7 +9,7 @@ from typing import Final
 
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.observation import Cause
-from finetune_operator.kube.workqueue import backoff
+from finetune_operator.kube.backoff import backoff
 
 SHORTEST_SECONDS: Final = 15.0
 LONGEST_SECONDS: Final = 600.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from finetune_operator.kube.workqueue import backoff
+from finetune_operator.kube.backoff import backoff
 
 MOST: Final = 3
 """As many times it is written again; then it is left alone for a while."""

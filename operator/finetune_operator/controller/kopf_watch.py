@@ -31,11 +31,11 @@ from yarl import URL
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.controller.cache import keep
+from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.bounded_json import read_event, warn_once
 from finetune_operator.kube.client import FINETUNEJOBS
 from finetune_operator.kube.informer import SILENCE_SECONDS
 from finetune_operator.kube.request_counts import counting
-from finetune_operator.kube.workqueue import backoff
 
 OnObject = Callable[[JsonObject], None]
 OnList = Callable[[str | None], Coroutine[Any, Any, str]]

@@ -11,11 +11,11 @@ from typing import Final
 from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.client import Kube
-from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.errors import brief, unexpected
 from finetune_operator.kube.informer import PAGE_PAUSE_SECONDS
 from finetune_operator.kube.retry import retry_until_done
-from finetune_operator.kube.workqueue import backoff
 
 LONGEST_BEHIND_SECONDS: Final = 120.0
 """After so long a new watch must have brought what the last one has missed."""
@@ -85,9 +85,9 @@ class Listing:
                 try:
                     await self._finetunejobs.compare(self._kube, namespace, PAGE_PAUSE_SECONDS)
                 except Exception as error:  # whatever comes, the operator goes on for all the others
-                    unexpected = None if isinstance(error, API_FAILURES) else error
+                    traceback = unexpected(error, "comparison of finetunejobs")
                     where = _where(namespace)
-                    logger.warning("list of FineTuneJobs%s failed: %s", where, brief(error), exc_info=unexpected)
+                    logger.warning("list of FineTuneJobs%s failed: %s", where, brief(error), exc_info=traceback)
             if self._finetunejobs.behind():
                 on_behind()
 

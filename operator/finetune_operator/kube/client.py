@@ -28,6 +28,8 @@ from finetune_operator.kube.errors import NotLeading, rest_of_list
 from finetune_operator.kube.request_counts import counting
 
 _TIMEOUT_SECONDS = 30.0
+_CLOSED = "handler is closed"
+"""What uvloop says where a connection was closed in the moment in which it is used (https://github.com/aio-libs/aiohttp/issues/12336)."""
 _PAGE = 250
 """Objects of a page. Beside a busy API server a list takes as long as it has pages."""
 
@@ -303,7 +305,12 @@ class Kube:
             limit = min(_TIMEOUT_SECONDS, self._may_write())
             if limit <= 0:
                 raise NotLeading
-        answer = await self._client.call_api(method, url, headers, body, _request_timeout=limit)
+        try:
+            answer = await self._client.call_api(method, url, headers, body, _request_timeout=limit)
+        except RuntimeError as error:
+            if _CLOSED not in str(error):
+                raise
+            raise ConnectionError(str(error)) from error
         if not 200 <= answer.status <= 299:
             await answer.read()  # type: ignore[no-untyped-call]
             raise ApiException.from_response(http_resp=answer, body=None, data=None)

@@ -2,10 +2,17 @@
 
 import json
 from http import HTTPStatus
+from typing import Final
 
 import aiohttp
 from kubernetes.aio.client import ApiException
 from kubernetes.aio.client.exceptions import BadRequestException, ForbiddenException, UnprocessableEntityException
+from kubernetes.aio.config import ConfigException
+
+from finetune_operator.metrics.instruments import UNEXPECTED_ERRORS
+
+_LONGEST_RETRY_AFTER: Final = 30.0
+"""No answer makes anything wait for longer, whatever it asks for."""
 
 
 class NotLeading(Exception):
@@ -18,14 +25,26 @@ class NotLeading(Exception):
         super().__init__("writes are for the leader alone")
 
 
-API_FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError, NotLeading)
-"""Every failure that may pass: a refusal, no connection, no answer in time (an OSError), an answer that cannot be read, a lost Lease."""
+API_FAILURES = (ApiException, aiohttp.ClientError, OSError, ValueError, NotLeading, ConfigException)
+"""Every failure that may pass: a refusal, no connection, no answer in time (an OSError), an answer that cannot be read, a lost Lease,
+a token whose file is being written."""
 
 REFUSED_FOR_NOW = (ForbiddenException,)
 """Rights that are lacking, a quota, a namespace that goes away, a policy: it may change."""
 REFUSED_FOR_GOOD = (BadRequestException, UnprocessableEntityException)
 """What the API server finds invalid stays so."""
 REFUSED = (*REFUSED_FOR_NOW, *REFUSED_FOR_GOOD)
+
+
+def unexpected(error: BaseException, task: str) -> BaseException | None:
+    """Return an error that nobody has thought of, for its traceback in the log, and count it. None of one that may pass.
+
+    `task` is what met it, and goes on.
+    """
+    if isinstance(error, API_FAILURES):
+        return None
+    UNEXPECTED_ERRORS.labels(task).inc()
+    return error
 
 
 def brief(error: BaseException) -> str:
@@ -59,10 +78,11 @@ def rest_of_list(error: ApiException) -> str | None:
 
 
 def retry_after(error: Exception) -> float | None:
-    """The seconds to wait that the API server asks for with 429 or 503."""
+    """The seconds to wait that the API server asks for with 429 or 503, as far as that is sensible."""
     if not isinstance(error, ApiException) or error.headers is None:
         return None
     try:
-        return float(error.headers.get("Retry-After", ""))
+        asked = float(error.headers.get("Retry-After", ""))
     except ValueError:
         return None
+    return min(asked, _LONGEST_RETRY_AFTER) if asked >= 0 else None

@@ -10,18 +10,20 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from kubernetes.aio.client import ApiException
 from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
+from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import Kind, Kube
-from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.errors import API_FAILURES, brief, unexpected
 from finetune_operator.kube.packed import have_same_content, pack, unpack, version_of
+from finetune_operator.kube.retry import keep_running
 from finetune_operator.kube.tombstones import Tombstones
 from finetune_operator.kube.undecided import Undecided
-from finetune_operator.kube.workqueue import backoff
 
 _WATCH_SECONDS = 290
 SILENCE_SECONDS = 90.0
@@ -144,8 +146,8 @@ class Informer:
         self._unread = set(self._namespaces)
         async with asyncio.TaskGroup() as group:
             for namespace in self._namespaces:
-                group.create_task(self._run(namespace))
-                group.create_task(self._keep_comparing(namespace))
+                for task, work in (("watch", self._run), ("comparison", self._keep_comparing)):
+                    group.create_task(keep_running(f"{task} of {self._kind.plural}", partial(work, namespace)))
 
     async def _run(self, namespace: str | None) -> None:
         while True:
@@ -164,8 +166,8 @@ class Informer:
                 if not (isinstance(error, ApiException) and error.status == _GONE):
                     self._failing.add(namespace)
                     what = f"{self._kind.plural} in {namespace}" if namespace else self._kind.plural
-                    unexpected = None if isinstance(error, API_FAILURES) else error
-                    logger.warning("watch of %s failed: %s", what, brief(error), exc_info=unexpected)
+                    traceback = unexpected(error, f"watch of {self._kind.plural}")
+                    logger.warning("watch of %s failed: %s", what, brief(error), exc_info=traceback)
                 pause = backoff(self._failures[namespace], random.random())  # noqa: S311
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(pause, _LONGEST_PAUSE_SECONDS)):
@@ -218,8 +220,8 @@ class Informer:
             try:
                 await self._compare(namespace)
             except Exception as error:  # whatever comes, the operator goes on
-                unexpected = None if isinstance(error, API_FAILURES) else error
-                logger.warning("list of %s failed: %s", self._kind.plural, brief(error), exc_info=unexpected)
+                traceback = unexpected(error, f"comparison of {self._kind.plural}")
+                logger.warning("list of %s failed: %s", self._kind.plural, brief(error), exc_info=traceback)
 
     async def _compare(self, namespace: str | None) -> None:
         """Read a list slowly. What is told by it of the past is no news: a newer version is known, or that it was deleted since."""

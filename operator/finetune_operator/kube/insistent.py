@@ -5,7 +5,7 @@ request of the leader has time until the Lease ends, which is when the work is c
 """
 
 import asyncio
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
@@ -25,6 +25,24 @@ async def run_all(*coroutines: Coroutine[Any, Any, None]) -> None:
         await end_all(tasks, again=_AGAIN_SECONDS)
     for task in ended:
         task.result()
+
+
+async def outcome(
+    work: Callable[[], Coroutine[Any, Any, object]], *, again: float = _AGAIN_SECONDS
+) -> BaseException | None:
+    """Run something to its end. Return what it failed with; None if it is done. Only a cancellation of the caller gets out.
+
+    It is then cancelled, and `again` after so many seconds.
+
+    It has a task of its own: a time limit that is met in the wrong moment leaves a cancellation behind that nobody asked for, and the
+    next to wait is told to end.
+    """
+    task = asyncio.ensure_future(work())
+    try:
+        await asyncio.wait([task])
+    finally:
+        await end_all([task], again=again)
+    return asyncio.CancelledError("that nobody asked for") if task.cancelled() else task.exception()
 
 
 async def end_all(tasks: Collection[asyncio.Future[Any]], *, again: float) -> None:

@@ -1,6 +1,7 @@
 """Which process leads a shard: the one that holds its Lease, once all shards agree on their number."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from kubernetes.aio.client import ApiClient
 
@@ -9,6 +10,8 @@ from finetune_operator.kube.client import Kube
 from finetune_operator.kube.lease import Lease
 from finetune_operator.kube.siblings import Siblings
 
+ENDING_SECONDS: Final = 30.0
+"""The work may take so long to end, and the Lease to be released."""
 _LEASE_QPS = 10
 """Of the Lease, whose renewal waits for no other request."""
 

@@ -18,7 +18,7 @@ from kubernetes.aio.client.exceptions import ConflictException, NotFoundExceptio
 
 from finetune_api.base import JsonObject
 from finetune_operator.kube.client import Kind, Kube
-from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.errors import brief, unexpected
 from finetune_operator.kube.insistent import end_all
 
 LEASES: Final = Kind("/apis/coordination.k8s.io/v1", "leases")
@@ -150,6 +150,7 @@ class Lease:
                 logger.warning("%s does not lead any more", self._identity)
         finally:
             await self._release()
+            self._live = None
 
     async def _acquire(self) -> None:
         told = self._identity
@@ -186,8 +187,8 @@ class Lease:
                     # Somebody has written it, and maybe we ourselves, by a request of which no answer came.
                     await self._take_or_renew()
         except Exception as error:  # whatever the API server answers, the operator goes on
-            unexpected = None if isinstance(error, API_FAILURES) else error
-            logger.warning("the Lease %s cannot be had: %s", self._name, brief(error), exc_info=unexpected)
+            traceback = unexpected(error, "lease")
+            logger.warning("the Lease %s cannot be had: %s", self._name, brief(error), exc_info=traceback)
 
     async def _take_or_renew(self) -> bool:
         """Return whether what was known of the Lease was true."""

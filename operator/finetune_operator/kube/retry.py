@@ -1,23 +1,46 @@
-"""Goes on until the API server allows it."""
+"""Goes on, whatever it meets."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
-from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.backoff import backoff
+from finetune_operator.kube.errors import brief, unexpected
+from finetune_operator.kube.insistent import outcome
 
 _RETRY_SECONDS = 2.0
+_ENDING_SECONDS: Final = 0.5
+_STEADY_SECONDS: Final = 300.0
+"""After so long the next end is no consequence of the last one."""
 
 logger = logging.getLogger(__name__)
 
 
-async def retry_until_done(trouble: str, action: Callable[[], Awaitable[object]]) -> None:
+async def retry_until_done(trouble: str, action: Callable[[], Coroutine[Any, Any, object]]) -> None:
     """Retry until the API server allows it; until then the operator is not ready, and logs why."""
+    while (error := await outcome(action)) is not None:
+        logger.warning("%s (%s)", trouble, brief(error), exc_info=unexpected(error, "start"))
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def keep_running(
+    task: str, work: Callable[[], Coroutine[Any, Any, None]], *, ending: float = _ENDING_SECONDS
+) -> None:
+    """Run what never ends, until cancelled. Where it ends all the same it begins again, ever more slowly.
+
+    So an error that nobody has thought of costs one task of the operator a moment, and never all the others. What takes longer than
+    `ending` seconds to end has not heard that it is over.
+    """
+    loop = asyncio.get_running_loop()
+    ends = 0
     while True:
-        try:
-            await action()
-            return
-        except Exception as error:  # whatever the API server answers, the operator goes on
-            unexpected = None if isinstance(error, API_FAILURES) else error
-            logger.warning("%s (%s)", trouble, brief(error), exc_info=unexpected)
-            await asyncio.sleep(_RETRY_SECONDS)
+        begun = loop.time()
+        error = await outcome(work, again=ending)
+        ends = ends + 1 if loop.time() - begun < _STEADY_SECONDS else 1
+        pause = backoff(ends, random.random())  # noqa: S311
+        why = "for no reason" if error is None else brief(error)
+        traceback = None if error is None else unexpected(error, task)
+        logger.error("%s has ended, and begins again in %.1f s: %s", task, pause, why, exc_info=traceback)
+        await asyncio.sleep(pause)

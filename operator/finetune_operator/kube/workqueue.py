@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
 
-from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.backoff import backoff
+from finetune_operator.kube.errors import brief, unexpected
 from finetune_operator.kube.insistent import run_all
 from finetune_operator.kube.lanes import Lanes
+from finetune_operator.kube.retry import keep_running
 
 K = TypeVar("K", bound=Hashable)
 
-_FIRST_DELAY = 0.2
-_LONGEST_DELAY = 30.0
 _CHANGES_IN_A_ROW = 8
 """After so many one comes that can wait, so that these never wait for ever."""
 _AHEAD = 4
@@ -122,7 +122,7 @@ class WorkQueue(Generic[K]):
         # Where the API is slow for one namespace, such as behind a webhook that hangs, the others still have workers.
         self._most_of_a_lane = most_of_a_lane or max(1, workers // 2)
         self._most_later = max(1, workers // 3)
-        await run_all(*(self._worker() for _ in range(workers)))
+        await run_all(*(keep_running("work", self._worker) for _ in range(workers)))
 
     def _fire(self, key: K, later: bool) -> None:
         self._timers.pop(key, None)
@@ -175,22 +175,20 @@ class WorkQueue(Generic[K]):
     async def _run(self, key: K) -> None:
         try:
             again = await self._handle(key)
+        except asyncio.CancelledError:
+            # Be it that the work ends: nobody knows how much of it was done.
+            self._again[key] = False
+            raise
         except Exception as error:  # whatever goes wrong with one key must not stop the others
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             delay = self._delay_of(error) or backoff(failures, random.random())  # noqa: S311
             # A thousand keys may have one cause, which is logged once a minute.
-            unexpected = None if isinstance(error, API_FAILURES) else error
-            cause = type(error).__name__ if unexpected else brief(error)
+            traceback = unexpected(error, "pass")
+            cause = type(error).__name__ if traceback else brief(error)
             text = "%s: failed %d times, again in %.1f s: %s"
-            logger.warning(text, key, failures, delay, brief(error), exc_info=unexpected, extra={"cause": cause})
+            logger.warning(text, key, failures, delay, brief(error), exc_info=traceback, extra={"cause": cause})
             self.add_after(key, delay)
             return
         self._failures.pop(key, None)
         if again is not None:
             self.add_after(key, again, later=True)
-
-
-def backoff(failures: int, chance: float, *, first: float = _FIRST_DELAY, longest: float = _LONGEST_DELAY) -> float:
-    """Seconds to wait after so many failures in a row: doubling, bounded, and spread by `chance` in [0, 1)."""
-    most = min(longest, first * 2.0 ** min(failures - 1, 30))
-    return most * (0.5 + chance / 2)

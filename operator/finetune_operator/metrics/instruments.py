@@ -78,6 +78,12 @@ RECONCILE = Histogram(
 RECONCILE_ERRORS = Counter(
     "finetune_reconcile_errors", "Passes that failed; the job is looked at again later.", registry=REGISTRY
 )
+UNEXPECTED_ERRORS = Counter(
+    "finetune_unexpected_errors",
+    "Errors that nobody has thought of, by the task that met one and goes on; the log has the traceback.",
+    ["task"],
+    registry=REGISTRY,
+)
 LEADER = Gauge("finetune_leader", "1 for the process that writes, 0 for one that stands by.", registry=REGISTRY)
 KUBE_REQUESTS = Counter(
     "finetune_kube_requests",

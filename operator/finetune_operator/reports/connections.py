@@ -170,6 +170,12 @@ class Listener:
             self._forget(connection)
             self._on_trouble(connection.address, _trouble(error))
             logger.debug("a connection from %s came to nothing: %s", connection.address, error)
+        except Exception:
+            # Its place must not stay taken.
+            connection.connecting = None
+            self._drop(connection)
+            accepted.close()
+            raise
         finally:
             connection.connecting = (
                 None  # the task and its frame would keep each other, and the buffers, until a collection

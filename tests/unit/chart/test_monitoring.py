@@ -64,6 +64,7 @@ def series() -> dict[str, set[str]]:
     instruments.REPORTS.labels("taken").inc(0)
     instruments.NOTIFICATIONS.labels("team-a", "delivered").inc(0)
     instruments.CONTESTED.labels("team-a").inc(0)
+    instruments.UNEXPECTED_ERRORS.labels("pass").inc(0)
     instruments.KUBE_REQUESTS.labels("get", "jobs", "200").inc(0)
     instruments.GPU_SECONDS.labels("team-a").inc(0)
     instruments.GPU_SECONDS_LOST.labels("team-a").inc(0)

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_operator.kube.client import JOBS, Kube
-from finetune_operator.kube.errors import NotLeading, brief
+from finetune_operator.kube.errors import NotLeading, brief, retry_after
 
 MANIFEST = {"metadata": {"namespace": "ns", "name": "a", "resourceVersion": "1"}, "status": {}}
 
@@ -83,3 +84,48 @@ def test_a_write_that_waited_until_the_lease_was_lost_is_not_sent() -> None:
     run_in_virtual_time(program())
 
     assert client.sent == [("POST", 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "raised"),
+    [
+        (
+            "unable to perform operation on <TCPTransport closed=True reading=False 0x7f>; the handler is closed",
+            ConnectionError,
+        ),
+        ("Timeout context manager should be used inside a task", RuntimeError),
+    ],
+)
+async def test_a_connection_that_was_closed_in_the_moment_in_which_it_was_used_has_failed_as_any_other(
+    text: str, raised: type[Exception]
+) -> None:
+    class Broken(Client):
+        async def call_api(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError(text)
+
+    kube = Kube(Broken(), qps=1000, burst=1000)  # type: ignore[arg-type]
+
+    with pytest.raises(raised, match=text[:20]):
+        await kube.get(JOBS, "ns", "a")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("1", 1.0),
+        ("0", 0.0),
+        ("3600", 30.0),
+        ("inf", 30.0),
+        ("nan", None),
+        ("-1", None),
+        ("Sun, 29 Nov 2026", None),
+        ("", None),
+    ],
+)
+def test_whatever_an_answer_asks_for_nothing_waits_longer_than_half_a_minute(
+    header: str, seconds: float | None
+) -> None:
+    error = refusal(429, "later")
+    error.headers = {"Retry-After": header}
+
+    assert retry_after(error) == seconds

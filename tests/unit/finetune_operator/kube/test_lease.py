@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_operator.kube.client import Kind
 from finetune_operator.kube.lease import LEASES, Lease
+from finetune_operator.kube.retry import keep_running
 
 SECONDS = 10.0
 
@@ -259,3 +261,33 @@ def test_what_the_work_raises_is_raised_and_the_lease_released() -> None:
         return server.objects["leases", "op"]["spec"]["holderIdentity"]
 
     assert run_in_virtual_time(program()) is None
+
+
+def test_one_whose_work_fails_again_and_again_lets_the_other_lead() -> None:
+    async def program() -> list[str]:
+        server, log = FakeApi(), list[str]()
+        processes: list[asyncio.Task[None]] = []
+        for name in ("broken", "sound"):
+            lease = Lease(
+                Connection(server), namespace="ns", name="op", identity=name, seconds=SECONDS,
+                clock=asyncio.get_running_loop().time,
+            )  # fmt: skip
+
+            async def work(name: str = name) -> None:
+                log.append(name)
+                if name == "broken":
+                    raise KeyError("nobody thought of this")
+                await asyncio.Event().wait()
+
+            processes.append(asyncio.create_task(keep_running("leadership", partial(lease.run, work))))
+        await asyncio.sleep(120)
+        for process in processes:
+            process.cancel()
+        await asyncio.wait(processes)
+        assert server.objects["leases", "op"]["spec"]["holderIdentity"] is None
+        return log
+
+    log = run_in_virtual_time(program())
+
+    assert (log[0], log[-1], log.count("sound")) == ("broken", "sound", 1)
+    assert log.count("broken") < 10

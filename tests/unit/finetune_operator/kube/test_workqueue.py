@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
-from finetune_operator.kube.workqueue import WorkQueue, backoff
+from finetune_operator.kube.backoff import backoff
+from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.logging_setup import RepeatsCounted
 
 

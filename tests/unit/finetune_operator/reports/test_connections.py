@@ -1,6 +1,7 @@
 """However many connections are held open, the newest one is served, and those of others are not the ones that go."""
 
 import asyncio
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -158,3 +159,25 @@ async def test_a_connection_that_comes_in_the_moment_of_the_close_is_refused_and
         with pytest.raises(ConnectionError):
             await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1), 5)
     assert errors == []
+
+
+async def test_a_connection_that_meets_what_nobody_has_thought_of_gives_its_place_back(
+    listener: Listener, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, met = asyncio.get_running_loop(), list[object]()
+    loop.set_exception_handler(lambda _, context: met.append(context.get("exception")))
+
+    async def broken(*_: Any, **__: Any) -> None:
+        raise RuntimeError("closed Transport handle and unset waiter")
+
+    monkeypatch.setattr(loop, "connect_accepted_socket", broken)
+    answered = await answers(await connect("127.0.0.1"))
+    monkeypatch.undo()
+    gc.collect()
+
+    assert (answered, listener.open, [str(each) for each in met]) == (
+        False,
+        0,
+        ["closed Transport handle and unset waiter"],
+    )
+    assert await answers(await connect("127.0.0.1"))

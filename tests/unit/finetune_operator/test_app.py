@@ -1,0 +1,118 @@
+"""An error that nobody has thought of, in any of the operator's tasks, ends neither the operator nor another task."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kubernetes.aio.client import ApiClient, Configuration
+
+from finetune_operator import app
+from finetune_operator.app import Operator
+from finetune_operator.controller.kopf_watch import KopfWatch
+from finetune_operator.controller.listing import Listing
+from finetune_operator.controller.monthly_use import MonthlyUse
+from finetune_operator.controller.notices import Notices
+from finetune_operator.controller.profiles import Profiles
+from finetune_operator.controller.watches import Watches
+from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.lease import Lease
+from finetune_operator.kube.siblings import Siblings
+from finetune_operator.kube.workqueue import WorkQueue
+from finetune_operator.metrics.instruments import REGISTRY
+from finetune_operator.reports.certificates import Certificates
+from finetune_operator.reports.endpoint import Endpoint
+from finetune_operator.settings import Settings
+
+TASKS: list[tuple[type, str, str]] = [
+    (Informer, "_run", "watch of jobs"),
+    (Informer, "_keep_comparing", "comparison of jobs"),
+    (Listing, "keep", "comparison of finetunejobs"),
+    (KopfWatch, "run", "watch of finetunejobs"),
+    (Lease, "run", "leadership"),
+    (Siblings, "agree", "leadership"),
+    (MonthlyUse, "read", "leadership"),
+    (MonthlyUse, "keep", "monthly use"),
+    (WorkQueue, "work", "work"),
+    (WorkQueue, "_worker", "work"),
+    (Notices, "work", "notices"),
+    (Profiles, "keep_default", "default profile"),
+    (Certificates, "keep_fresh", "certificates"),
+    (Endpoint, "keep", "endpoint"),
+]
+"""What runs for ever, or at the begin of what does, and the task that it is a part of."""
+
+Async = Callable[..., Coroutine[Any, Any, Any]]
+
+
+async def for_ever(*_: Any, **__: Any) -> None:
+    await asyncio.Event().wait()
+
+
+async def at_once(*_: Any, **__: Any) -> None:
+    pass
+
+
+async def lead(_: Lease, work: Async) -> None:
+    await work()
+
+
+async def listen(**_: Any) -> SimpleNamespace:
+    return SimpleNamespace(port=1, close=at_once)
+
+
+def counted(task: str) -> float:
+    return REGISTRY.get_sample_value("finetune_unexpected_errors_total", {"task": task}) or 0.0
+
+
+@pytest.fixture
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator that leads at once, asks nobody, and has nothing to do."""
+    for owner, name, _ in TASKS:
+        quick = (owner, name) in ((Siblings, "agree"), (MonthlyUse, "read"))
+        if (owner, name) not in ((Lease, "run"), (WorkQueue, "work")):
+            monkeypatch.setattr(owner, name, at_once if quick else for_ever)
+    monkeypatch.setattr(Lease, "run", lead)
+    monkeypatch.setattr(Listing, "read", at_once)
+    monkeypatch.setattr(Certificates, "refresh", at_once)
+    monkeypatch.setattr(Watches, "synced", at_once)
+    monkeypatch.setattr(app, "serve_reports", listen)
+    monkeypatch.setattr(app, "_let_collector_rest", lambda: None)
+
+
+@pytest.mark.parametrize(("owner", "name", "task"), TASKS, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(
+    "error", [KeyError("nobody thought of this"), asyncio.CancelledError()], ids=["error", "cancelled"]
+)
+@pytest.mark.usefixtures("_alone")
+async def test_it_begins_again_and_the_others_go_on(
+    owner: type, name: str, task: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, again, before = 0, asyncio.Event(), counted(task)
+    goes_on = getattr(owner, name)
+
+    async def meets_it_once(*arguments: Any, **named: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise error
+        again.set()
+        await goes_on(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, meets_it_once)
+    settings = Settings(
+        health_host="127.0.0.1", health_port=0, metrics_host="127.0.0.1", metrics_port=0, service="reports"
+    )
+    client = ApiClient(Configuration(host="http://127.0.0.1:1"))  # type: ignore[no-untyped-call]
+    operator = asyncio.create_task(Operator(settings, client).run())
+
+    returned = asyncio.create_task(again.wait())
+    await asyncio.wait([operator, returned], return_when=asyncio.FIRST_COMPLETED)
+    ended = operator.done()
+    operator.cancel()
+    await asyncio.wait([operator])
+    await client.close()  # type: ignore[no-untyped-call]
+
+    assert not ended
+    assert counted(task) == before + 1
