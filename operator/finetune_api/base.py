@@ -38,9 +38,9 @@ class WireModel(BaseModel):
         protected_namespaces=(),
     )
 
-    def to_wire(self) -> JsonObject:
-        """Return the JSON object as Kubernetes holds it: camelCase, absent where nothing is set."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+    def to_wire(self, fields: set[str] | None = None) -> JsonObject:
+        """Return the JSON object as Kubernetes holds it: camelCase, absent where nothing is set. `fields` are those that are wanted, if not all."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, include=fields)
 
 
 class ApiModel(WireModel):

@@ -328,7 +328,7 @@ def session(info: kopf.ConnectionInfo, reading: Reading) -> kopf.AiohttpSession:
         headers=info.as_http_headers(),
         proxy=info.proxy_url,
         response_class=response,
-        trace_configs=[counting()],
+        middlewares=(counting,),
     )
     return kopf.AiohttpSession(server=info.server, aiohttp_session=made)
 

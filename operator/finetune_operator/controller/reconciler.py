@@ -86,6 +86,7 @@ class Reconciler:
         settled = await self._profile_keeper.give_profile(finetunejob, observed, entry, now)
         if settled is None:
             return _CHANGED_SECONDS
+        has_begun = settled[0].kept is not None and finetunejob.kept is None
         finetunejob, observed = settled
         observed = await self._children.ensure(finetunejob, observed, entry, now)
         if observed.former is None:
@@ -94,6 +95,9 @@ class Reconciler:
         left_alone = await self._stand_back.decide(finetunejob, observed, entry)
         if left_alone is not None:
             return left_alone
+        if has_begun and observed.job is not None and observed.blocked is None:
+            # What was written a moment ago holds until there is news of the Job.
+            return NO_POD_YET.total_seconds()
         computed = compute(finetunejob, observed, now)
         wait = await self._status.write(finetunejob, computed.status, observed.reporting, entry, now)
         if self._notices is not None and computed.status.notifications and not entry.own.is_of_another:

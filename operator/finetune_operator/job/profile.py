@@ -167,6 +167,9 @@ def _lower(value: int, limit: int | None) -> int:
 
 def _output(own: Output, defaults: Defaults, size: str | None, placeholders: Mapping[str, str]) -> Output:
     """`size` is that of a volume whose job asks for none."""
+    if own.uri is None and defaults.output is None:
+        storage_class = defaults.storage_class_name if own.storage_class_name is None else own.storage_class_name
+        return own.model_copy(update={"size": own.size or size, "storage_class_name": storage_class})
     fields = own.model_dump(exclude_none=True)
     if own.uri is None and not fields.keys() - {"secret_ref"} and defaults.output is not None:
         uri = defaults.output

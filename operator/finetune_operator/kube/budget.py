@@ -27,6 +27,9 @@ class Budget:
 
     async def take(self, share: str) -> None:
         """Wait until a request of this share may go."""
+        if not self._waiting and not self._rate.wait(""):
+            KUBE_WAIT.observe(0.0)
+            return
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.put(share, turn)

@@ -90,10 +90,9 @@ async def connect() -> ApiClient:
     except config.ConfigException:
         await config.load_kube_config()  # type: ignore[no-untyped-call]
     client = ApiClient()
-    client.configuration.trace_configs = [counting()]
     # Where no proxy is set there is nothing to read from the environment, and aiohttp would start a thread for each request to find
     # a .netrc file.
-    client.configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
+    client.configuration.client_session_kwargs = {"trust_env": bool(getproxies()), "middlewares": (counting,)}
     return client
 
 

@@ -3,10 +3,9 @@ API server's time."""
 
 import time
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Final
 
-import aiohttp
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
 from finetune_operator.kube.server_time import SERVER_TIME
@@ -17,28 +16,19 @@ _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": 
 _NO_ANSWER: Final = 0
 
 
-def counting() -> aiohttp.TraceConfig:
-    """For an aiohttp.ClientSession: count each of its requests by verb, resource and status code."""
-    trace = aiohttp.TraceConfig()
+async def counting(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+    """A middleware of an aiohttp.ClientSession: count each of its requests by verb, resource and status code.
 
-    async def on_start(_: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestStartParams) -> None:
-        context.start = datetime.now(UTC) if is_noted() else None
-        context.asked = time.monotonic()
-
-    async def on_end(_: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
-        took = time.monotonic() - context.asked
-        SERVER_TIME.note(params.response.headers.get("Date"), datetime.now(UTC), took)
-        _note(params.method, params.url, params.response.status, context.start)
-
-    async def on_failure(
-        _: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams
-    ) -> None:
-        _note(params.method, params.url, _NO_ANSWER, context.start)
-
-    trace.on_request_start.append(on_start)
-    trace.on_request_end.append(on_end)
-    trace.on_request_exception.append(on_failure)
-    return trace
+    No TraceConfig: aiohttp tells that of ten more things, which is a third of the CPU of a request.
+    """
+    start, asked, code = datetime.now(UTC) if is_noted() else None, time.monotonic(), _NO_ANSWER
+    try:
+        response = await send(request)
+        code = response.status
+        SERVER_TIME.note(response.headers.get("Date"), datetime.now(UTC), time.monotonic() - asked)
+        return response
+    finally:
+        _note(request.method, request.url, code, start)
 
 
 def _note(method: str, url: URL, code: int, start: datetime | None) -> None:

@@ -6,6 +6,7 @@ less than such a date is exact; a node whose clock is not kept may be off by hou
 
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 _EXACT: Final = timedelta(seconds=2)
@@ -25,7 +26,7 @@ class ServerTime:
         if not date or took > _LONGEST_SECONDS:
             return
         try:
-            ahead = parsedate_to_datetime(date) - received
+            ahead = _parse(date) - received
         except (TypeError, ValueError):
             return
         if abs(ahead) <= _EXACT:
@@ -36,6 +37,12 @@ class ServerTime:
     def at(self, ours: datetime) -> datetime:
         """Its time when our clock shows this one."""
         return ours + self._ahead
+
+
+@lru_cache(maxsize=8)
+def _parse(date: str) -> datetime:
+    # All answers of a second have the same.
+    return parsedate_to_datetime(date)
 
 
 SERVER_TIME: Final = ServerTime()

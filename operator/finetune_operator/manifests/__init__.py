@@ -1,6 +1,8 @@
 """What we make for a FineTuneJob: pure builders, one file for each kind of child."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
@@ -26,11 +28,16 @@ class Manifests:
     cache: JsonObject | None
     config_map: JsonObject
     network_policy: JsonObject | None
-    preflight_job: JsonObject
-    """Wanted only where `runPolicy.preflight` asks for it; the others wait for its success."""
+    build_preflight: Callable[[], JsonObject]
+    """Builds `preflight_job`."""
     pvc: JsonObject | None
     service: JsonObject | None
     job: JsonObject
+
+    @property
+    def preflight_job(self) -> JsonObject:
+        """Wanted only where `runPolicy.preflight` asks for it, and built then; the others wait for its success."""
+        return self.build_preflight()
 
 
 def build_children(
@@ -58,8 +65,14 @@ def build_children(
         cache=build_cache_claim(finetunejob.namespace, finetunejob.profile),
         pvc=build_pvc(metadata, finetunejob, spec),
         service=build_service(metadata, finetunejob, spec),
-        preflight_job=build_preflight_job(
-            metadata, finetunejob, spec, pod_defaults, config_digest=digest, output_bound=output_bound
+        build_preflight=partial(
+            build_preflight_job,
+            metadata,
+            finetunejob,
+            spec,
+            pod_defaults,
+            config_digest=digest,
+            output_bound=output_bound,
         ),
         job=build_job(metadata, finetunejob, spec, pod_defaults, config_digest=digest, run_secret=run_secret),
     )

@@ -14,14 +14,23 @@ def checked(before: FineTuneJobStatus, after: FineTuneJobStatus) -> FineTuneJobS
 
 def are_alike(one: FineTuneJobStatus, other: FineTuneJobStatus) -> bool:
     """Whether two statuses are the same where they are written."""
-    # The progress first: it is small, and differs whenever a pod has reported.
-    progress = [each.progress and each.progress.to_wire() for each in (one, other)]
-    return progress[0] == progress[1] and (one == other or to_manifest(one) == to_manifest(other))
+    before, after = _differing(one, other)
+    return before == after
 
 
 def to_manifest(status: FineTuneJobStatus) -> JsonObject:
     """The status as it is written: what is empty is left out."""
-    return {name: value for name, value in status.to_wire().items() if value != []}
+    return _not_empty(status.to_wire())
+
+
+def _differing(one: FineTuneJobStatus, other: FineTuneJobStatus) -> tuple[JsonObject, JsonObject]:
+    """The fields in which two statuses differ, as each is written. To write all of them out takes ten times as long."""
+    names = {name for name in FineTuneJobStatus.model_fields if getattr(one, name) != getattr(other, name)}
+    return _not_empty(one.to_wire(names)), _not_empty(other.to_wire(names))
+
+
+def _not_empty(wire: JsonObject) -> JsonObject:
+    return {name: value for name, value in wire.items() if value != []}
 
 
 @dataclass(frozen=True)
@@ -44,9 +53,7 @@ _TRANSITIONS = ("phase", "observedGeneration", "completionTime", "failure", "not
 
 def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
     """What changed, as written on the wire. That its Job has begun is no news by itself."""
-    if old == new:
-        return _NOTHING
-    before, after = to_manifest(old), to_manifest(new)
+    before, after = _differing(old, new)
     if before == after or (before.get("startTime") != after.get("startTime") and _equal_but_begin(before, after)):
         return _NOTHING
     clockless = [_without_clocks(status) for status in (before, after)]

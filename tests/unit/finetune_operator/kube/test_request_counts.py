@@ -38,12 +38,14 @@ def test_a_request_has_the_verb_and_resource_of_an_audit_log(method: str, url: s
 
 async def test_answers_are_counted_by_their_code_and_a_refused_connection_by_0() -> None:
     async def forbidden(_: web.Request) -> web.Response:
-        return web.Response(status=403)
+        answer = web.Response(status=403)
+        answer.force_close()
+        return answer
 
     app = web.Application()
     app.router.add_get("/api/v1/pods", forbidden)
     before = samples()
-    async with TestServer(app) as server, aiohttp.ClientSession(trace_configs=[counting()]) as session:
+    async with TestServer(app) as server, aiohttp.ClientSession(middlewares=[counting]) as session:
         async with session.get(server.make_url("/api/v1/pods")):
             pass
         gone = server.make_url("/api/v1/pods")
@@ -65,7 +67,7 @@ async def test_a_request_of_a_pass_is_noted_in_it_and_one_of_nobody_s_nowhere() 
 
     app.router.add_post("/api/v1/namespaces/a/events", created)
     this = Pass(datetime.now(UTC))
-    async with TestServer(app) as server, aiohttp.ClientSession(trace_configs=[counting()]) as session:
+    async with TestServer(app) as server, aiohttp.ClientSession(middlewares=[counting]) as session:
         url = server.make_url("/api/v1/namespaces/a/events")
         await session.post(url)
         with under_way(this):

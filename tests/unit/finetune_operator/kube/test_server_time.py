@@ -69,7 +69,7 @@ async def test_every_answer_to_a_request_is_looked_at(monkeypatch: pytest.Monkey
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
 
-    async with aiohttp.ClientSession(trace_configs=[counting()]) as session:
+    async with aiohttp.ClientSession(middlewares=[counting]) as session:
         (await session.get(f"http://127.0.0.1:{site.port}/api/v1/pods")).release()
     await runner.cleanup()
 

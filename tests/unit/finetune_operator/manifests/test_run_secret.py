@@ -24,21 +24,16 @@ def test_it_is_a_file_of_the_pods_that_train_together_and_stands_nowhere_else() 
     given = parsed(resources={"nodes": 2})
     assert given.spec is not None
 
-    pods = {
-        name: job["spec"]["template"]["spec"]
-        for name, job in vars(build_children(given, given.spec, POD_DEFAULTS, run_secret="yelp-run-x1y2z")).items()
-        if name in ("job", "preflight_job")
-    }
-    container = pods["job"]["containers"][0]
+    made = build_children(given, given.spec, POD_DEFAULTS, run_secret="yelp-run-x1y2z")
+    pod, preflight = (job["spec"]["template"]["spec"] for job in (made.job, made.preflight_job))
+    container = pod["containers"][0]
 
-    assert {"name": "run-secret", "secret": {"secretName": "yelp-run-x1y2z", "defaultMode": 0o440}} in pods["job"][
-        "volumes"
-    ]
+    assert {"name": "run-secret", "secret": {"secretName": "yelp-run-x1y2z", "defaultMode": 0o440}} in pod["volumes"]
     assert {"name": "run-secret", "mountPath": "/var/run/secrets/finetune-run", "readOnly": True} in container[
         "volumeMounts"
     ]
     assert {"name": "FINETUNE_RUN_SECRET", "value": "/var/run/secrets/finetune-run/secret"} in container["env"]
-    assert "run-secret" not in str(pods["preflight_job"])
+    assert "run-secret" not in str(preflight)
 
 
 def test_one_pod_has_nobody_to_prove_it_to() -> None:

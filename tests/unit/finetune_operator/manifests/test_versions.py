@@ -51,7 +51,8 @@ def test_each_child_is_what_the_api_takes(version: str, spec: dict[str, Any]) ->
 
     made = children(parsed(**spec_for(version, spec)))
 
-    manifests = [manifest for each in fields(made) if (manifest := getattr(made, each.name)) is not None]
+    manifests = [manifest for each in fields(made) if isinstance(manifest := getattr(made, each.name), dict)]
+    manifests.append(made.preflight_job)
     for manifest in manifests:
         validate(manifest, version, strict=True)
     assert {"Job", "ConfigMap"} <= {manifest["kind"] for manifest in manifests}
