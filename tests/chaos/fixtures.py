@@ -148,6 +148,7 @@ def scene(release: Release, folder: Path, **settings: str) -> Iterator[Scene]:
             made.history.stop()
             space.kubectl("delete", "namespace", space.namespace, "--wait=false", "--ignore-not-found")
             print(made.operator.log.read_text()[-20_000:])
+        assert made.operator.traceback() is None
 
 
 @pytest.fixture

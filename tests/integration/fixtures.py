@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ _SEED = Path(__file__).with_name("seed_volume.py").read_text()
 _IMPATIENT = Path(__file__).with_name("impatient.py")
 _PREFIX = "FINETUNE_OPERATOR_"
 _SHORTEST_LEASE, _LONGEST_LEASE = 3.0, 10.0
+
+
+_BY_AN_EXCEPTION = 1
+"""The exit code of Python."""
+_TRACEBACK_CHARACTERS = 8000
 
 
 @dataclass
@@ -55,6 +61,17 @@ class OperatorProcess:
         with self.log.open("ab") as log:
             command = [sys.executable, *self.program]
             self.process = subprocess.Popen(command, env=self.environment, stderr=log, stdout=log)
+        threading.Thread(target=self._raise_crash, args=[self.process], daemon=True).start()
+
+    def _raise_crash(self, process: subprocess.Popen[bytes]) -> None:
+        """Let the test that waits for something fail at once, by what ended the operator, and not by its patience."""
+        if process.wait() == _BY_AN_EXCEPTION:
+            raise AssertionError(f"the operator has ended by itself:\n{self.traceback()}")
+
+    def traceback(self) -> str | None:
+        """The first one in its log, which has one for each error that nobody has thought of."""
+        _, found, rest = self.log.read_text().partition("Traceback (most recent call last)")
+        return found + rest[:_TRACEBACK_CHARACTERS] if found else None
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None

@@ -43,6 +43,9 @@ TASKS: list[tuple[type, str, str]] = [
 ]
 """What runs for ever, or at the begin of what does, and the task that it is a part of."""
 
+_PATIENCE_SECONDS = 60
+"""Where it does not begin again."""
+
 Async = Callable[..., Coroutine[Any, Any, Any]]
 
 
@@ -108,11 +111,12 @@ async def test_it_begins_again_and_the_others_go_on(
     operator = asyncio.create_task(Operator(settings, client).run())
 
     returned = asyncio.create_task(again.wait())
-    await asyncio.wait([operator, returned], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([operator, returned], return_when=asyncio.FIRST_COMPLETED, timeout=_PATIENCE_SECONDS)
     ended = operator.done()
     operator.cancel()
-    await asyncio.wait([operator])
+    returned.cancel()
+    await asyncio.wait([operator, returned])
     await client.close()  # type: ignore[no-untyped-call]
 
-    assert not ended
+    assert (ended, again.is_set()) == (False, True)
     assert counted(task) == before + 1
