@@ -192,7 +192,8 @@ class AsyncJob:
         try:
             return await asyncio.wait_for(anext(changes), deadline and max(0.001, deadline - time.monotonic()))
         except TimeoutError:
-            raise TimedOut(f"{self.name} has not ended in time: it is {self.snapshot.phase}, and goes on") from None
+            goes_on = "" if self.snapshot.phase == "Suspended" else ", and goes on"
+            raise TimedOut(f"{self.name} has not ended in time: it is {self.snapshot.phase}{goes_on}") from None
 
     def logs(
         self, *, follow: bool = False, node: int = 0, tail: int | None = None, from_buckets: bool = True

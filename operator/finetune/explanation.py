@@ -105,8 +105,14 @@ async def _proof(api: Api, job: Snapshot) -> str:
         return f"last line of the log: {lines[-1]}"
     if not needs_a_person(job) and job.phase not in _TROUBLED:
         return ""
+    pods, placed = await _newest_pod(api, job)
     try:
-        found = await warnings_about(api, job, await _pods(api, job))
+        # A pod waits for its claim before its node, and this Event of it stays the newest for an hour.
+        found = [
+            each
+            for each in await warnings_about(api, job, pods)
+            if not (placed and each.get("reason") == "FailedScheduling")
+        ]
     except NotAllowed:
         return "Events of the namespace are not for you to read (you need the right to list events)"
     if found:
@@ -121,9 +127,10 @@ def _condition_line(condition: Condition) -> str:
     return f"condition {condition.type} is {condition.status} since {since}: {why}"
 
 
-async def _pods(api: Api, job: Snapshot) -> list[str]:
-    """The newest pod: what was the matter with former ones is over."""
+async def _newest_pod(api: Api, job: Snapshot) -> tuple[list[str], bool]:
+    """Name of the newest pod, if there is one, and whether it has a node: what was the matter with former ones is over."""
     try:
-        return [name_of(pod) for pod in await pods_of(api, job)][-1:]
+        found = [(name_of(pod), bool((pod.get("spec") or {}).get("nodeName"))) for pod in await pods_of(api, job)]
     except NotAllowed:
-        return [each.pod for each in job.status.attempts][-1:]
+        found = [(each.pod, each.node is not None) for each in job.status.attempts]
+    return [name for name, _ in found[-1:]], any(placed for _, placed in found[-1:])

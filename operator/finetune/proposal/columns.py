@@ -225,7 +225,8 @@ def _classifier(sample: Sample, text: str, pair: str | None, label: str, why: st
     elif any(isinstance(each, float) and not each.is_integer() for each in values):
         told, problem = f"{shown(label)} holds numbers with fractions", "regression"
     else:
-        told = f"{shown(label)} has {len(set(map(str, values)))} classes"
+        classes = set(map(str, values))
+        told = f"{shown(label)} has {len(classes)} class{'es' if len(classes) != 1 else ''}"
     columns = _but_usual(text=text, label=label)
     if pair:
         columns["textPair"] = pair

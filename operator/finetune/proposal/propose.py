@@ -128,6 +128,8 @@ def _dataset(sample: Sample, shape: Shape, request: Request, why: dict[tuple[str
         why[("spec", "dataset", "train")] = "nothing is evaluated: " + (
             "there are too few rows for that"
             if sample.rows < _LEAST_TO_SPLIT
+            else "there is one class"
+            if len(set(map(str, sample.columns[shape.label or ""]))) == 1
             else "the rows are sorted by class, and the last tenth lacks some; shuffle them, and add evaluation"
         )
     if shape.format != "auto":

@@ -1,6 +1,8 @@
 """`finetune init`: from a data file to a manifest."""
 
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -8,7 +10,7 @@ import typer
 
 from finetune.errors import Refused
 from finetune.manifest import Manifest
-from finetune.proposal.columns import find_shape, shown
+from finetune.proposal.columns import Shape, find_shape, shown
 from finetune.proposal.hub import hub_id, read_hub_sample
 from finetune.proposal.propose import Request, propose
 from finetune.proposal.sample import Sample, is_table, read_sample
@@ -86,14 +88,28 @@ def init(
     except OSError as error:
         raise Refused(f"{file} cannot be written: {error.strerror}") from error
     say(f"{file}: {shape.task}, since {shape.why}")
+    for note in _doubts(sample, shape):
+        say(f"note: {note}")
+    next_steps = (f"finetune {each} {shlex.quote(str(file))}" for each in ("validate", "estimate", "run", "submit"))
+    say(f"next: {', '.join(next_steps)}")
+
+
+def _doubts(sample: Sample, shape: Shape) -> Iterator[str]:
+    """What the rows have that a run refuses, or that is hardly meant so."""
     for column in dict.fromkeys(filter(None, (*shape.reads, shape.label))):
         empty = [number for number, value in enumerate(sample.columns.get(column, ()), 1) if value is None]
         if empty and shape.format == "auto":
-            say(
-                f"note: column {shown(column)} is empty in {len(empty):,} of {sample.rows:,} rows, the first of them row {empty[0]}: "
+            yield (
+                f"column {shown(column)} is empty in {len(empty):,} of {sample.rows:,} rows, the first of them row {empty[0]}: "
                 "a run refuses these, so fill them in or take them out"
             )
-    say(f"next: finetune validate {file}, finetune estimate {file}, finetune run {file}, finetune submit {file}")
+    if shape.task != "text-classification" or shape.label is None or shape.problem == "regression":
+        return
+    classes = [each for each in sample.columns[shape.label] if isinstance(each, str | int)]
+    if len(set(classes)) == 1:
+        yield f"column {shown(shape.label)} has the one class {shown(str(classes[0]))}, and a run refuses to learn that: take rows of other classes too, or another column by --label"
+    if shape.label in classes:
+        yield f"the first line is taken for names of columns, and {shown(shape.label)} is a class in the rows below: if it is a row, write a line of names above it"
 
 
 def _task(name: str | None) -> Task | None:

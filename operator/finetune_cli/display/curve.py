@@ -32,6 +32,7 @@ def draw(curves: Mapping[str, Points], *, width: int, lines: int = 12, y_label: 
     figure.x_label, figure.y_label = "step", y_label
     figure.register_label_formatter(float, _label)
     figure.register_label_formatter(int, _label)
+    figure.x_ticks_fkt = lambda step, _: round(step)
     steps = [step for points in curves.values() for step, _ in points]
     figure.set_x_limits(min_=min(steps), max_=max(max(steps), min(steps) + 1))
     for colour, points in zip(COLOURS, curves.values(), strict=False):
@@ -51,5 +52,5 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def _label(value: object, chars: int, delta: object, left: bool = False) -> str:
-    text = f"{value:.4g}" if isinstance(value, int | float) else str(value)
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text.ljust(chars) if left else text.rjust(chars)

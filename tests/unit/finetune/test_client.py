@@ -270,8 +270,11 @@ def test_a_job_of_the_same_name_that_somebody_made_meanwhile_is_another(api_serv
             job.wait()
 
 
-def test_waiting_ends_at_the_timeout_and_the_job_goes_on(api_server: FakeApi) -> None:
-    api_server.job("job", phase="Running")
+@pytest.mark.parametrize(
+    ("phase", "said"), [("Running", "it is Running, and goes on"), ("Suspended", "it is Suspended$")]
+)
+def test_waiting_ends_at_the_timeout_and_the_job_goes_on(api_server: FakeApi, phase: str, said: str) -> None:
+    api_server.job("job", phase=phase)
 
     def silent(_: Request) -> Any:
         time.sleep(1)
@@ -279,7 +282,7 @@ def test_waiting_ends_at_the_timeout_and_the_job_goes_on(api_server: FakeApi) ->
 
     api_server.answers["WATCH", FTJ] = silent
 
-    with Client() as client, pytest.raises(TimedOut, match="it is Running, and goes on"):
+    with Client() as client, pytest.raises(TimedOut, match=said):
         client.get("job").wait(timeout=0.05)
 
 

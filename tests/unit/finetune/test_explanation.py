@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.unit.finetune.api_server import FakeApi
+from tests.unit.finetune.api_server import PODS, FakeApi, status
 
 from finetune.async_client import AsyncClient
 from finetune.explanation import Explanation
@@ -13,6 +13,7 @@ from finetune_api.reasons import Reason
 
 pytestmark = pytest.mark.usefixtures("kubeconfig")
 TIME = "2026-11-28T10:00:00Z"
+EVENTS = "/api/v1/namespaces/team-a/events"
 OF_THE_CLUSTER = "NodeOnFire"
 """A reason that some component gives, and that is not ours."""
 
@@ -66,3 +67,28 @@ async def test_where_the_reason_needs_nothing_the_phase_says_what_is_next(
     card = await explained(client, api_server, OF_THE_CLUSTER, phase=phase, message="as the operator says it")
 
     assert (card.message, card.remedy) == ("as the operator says it", remedy)
+
+
+@pytest.mark.parametrize("pods_are_listed", [True, False])
+async def test_that_a_pod_had_no_node_proves_nothing_once_it_has_one(
+    client: AsyncClient, api_server: FakeApi, pods_are_listed: bool
+) -> None:
+    attempt = {"number": 1, "pod": "pod", "node": "node-1"}
+    api_server.job("job", phase="Preparing", message="loading", conditions=[ready("Preparing")], attempts=[attempt])
+    api_server.pod("pod", "Running", {"running": {}})
+    api_server.pods["pod"]["spec"] = {"nodeName": "node-1"}
+    if not pods_are_listed:
+        api_server.answers["GET", PODS] = lambda _: status(403, "Forbidden", "no")
+    events = [
+        {"reason": reason, "message": "…", "lastTimestamp": TIME, "involvedObject": {"kind": "Pod", "name": "pod"}}
+        for reason in ("FailedScheduling", "Unhealthy")
+    ]
+    job = await client.get("job")
+
+    api_server.answers["GET", EVENTS] = lambda _: (200, {"items": events[:1]})
+    before = (await job.explain()).proof
+    api_server.answers["GET", EVENTS] = lambda _: (200, {"items": events})
+    after = (await job.explain()).proof
+
+    assert before == f"condition Ready is False since {TIME}: Preparing"
+    assert after == f"Event of {TIME}: Pod pod: Unhealthy: …"

@@ -55,6 +55,37 @@ def test_a_file_as_spreadsheets_write_it_is_understood_and_what_a_run_would_refu
     assert "columns:\n      text: 'Text '\n      label: Kategorie" in (tmp_path / "finetune.yaml").read_text()
 
 
+@pytest.mark.parametrize(
+    ("header", "classes", "note"),
+    [
+        (
+            "text,label",
+            ["good"],
+            "column label has the one class good, and a run refuses to learn that: take rows of other classes too, or another column by --label",
+        ),
+        (
+            "a fine film,good",
+            ["good", "bad"],
+            "the first line is taken for names of columns, and good is a class in the rows below: if it is a row, write a line of names above it",
+        ),
+    ],
+)
+def test_a_label_that_cannot_be_meant_so_is_noted(data: Path, header: str, classes: list[str], note: str) -> None:
+    rows = [f"film number {number},{classes[number % len(classes)]}" for number in range(40)]
+    data.write_text("\n".join([header, *rows]))
+
+    made = run("init", data.name, *(["--label", "label"] if len(classes) == 1 else []))
+
+    assert made.stdout.splitlines()[1:-1] == [f"note: {note}"]
+
+
+def test_the_commands_that_come_next_can_be_typed_as_they_stand(data: Path) -> None:
+    made = run("init", data.name, "--file", "my job.yaml")
+
+    *_, last = made.stdout.splitlines()
+    assert last.startswith("next: finetune validate 'my job.yaml', finetune estimate 'my job.yaml', ")
+
+
 def test_a_manifest_that_is_there_is_replaced_by_force_alone(data: Path, tmp_path: Path) -> None:
     mine = tmp_path / "finetune.yaml"
     mine.write_text("mine")
