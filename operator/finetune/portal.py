@@ -58,8 +58,9 @@ class Portal:
         return self._loop is not None
 
     def close(self) -> None:
-        """Close what is still iterated, and end the thread."""
+        """End what still runs, close what is still iterated, and end the thread."""
         if self._loop is not None:
+            self.run(_end_others())
             self.run(self._loop.shutdown_asyncgens())
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._loop = None
@@ -73,3 +74,10 @@ class Portal:
 
 async def _next(items: AsyncIterator[T], default: object) -> T | object:
     return await anext(items, default)
+
+
+async def _end_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for each in others:
+        each.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

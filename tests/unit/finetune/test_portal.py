@@ -51,6 +51,28 @@ def test_an_iteration_that_is_dropped_after_the_portal_was_closed_is_closed_and_
         other.submit(items.close).result(PATIENCE)  # type: ignore[attr-defined]
 
 
+def test_what_still_runs_comes_to_its_end_before_the_loop_does() -> None:
+    portal, ended = Portal(), []
+
+    async def serve() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append("serve")
+
+    async def begin() -> asyncio.Task[None]:
+        task = asyncio.create_task(serve())
+        await asyncio.sleep(0)
+        return task
+
+    task = portal.run(begin())
+
+    portal.close()
+
+    assert (ended, task.cancelled()) == (["serve"], True)
+
+
 class Interrupted(Portal):
     """Ctrl-C comes right after the second item is asked for, before anybody waits for it."""
 
