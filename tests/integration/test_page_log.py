@@ -10,6 +10,7 @@ from tests.integration.page_in_memory import Server, api_server, browser, in_chr
 from tests.unit.finetune.api_server import FakeApi, Request
 
 from devcluster.testing.api import wait_for
+from finetune_trainer.metrics.by_class import ByClass
 
 LOG = "/api/v1/namespaces/team-a/pods/long-0/log"
 WRAPPED = "long " * 200
@@ -19,11 +20,11 @@ pytestmark = in_chromium
 class Trainer:
     """A job whose log comes in parts, each when a test says so."""
 
-    def __init__(self, api_server: FakeApi, *parts: list[str]) -> None:  # noqa: F811
+    def __init__(self, api_server: FakeApi, *parts: list[str], **status: Any) -> None:  # noqa: F811
         self.said = [Event() for _ in parts]
         self.over = Event()
         self.parts = parts
-        api_server.job("long", phase="Running", attempts=[{"number": 1, "pod": "long-0"}])
+        api_server.job("long", phase="Running", attempts=[{"number": 1, "pod": "long-0"}], **status)
         api_server.pod("long-0", "Running", {"running": {}}, **{"finetune.dev/job-uid": "uid-long"})
         api_server.answers["GET", LOG] = self._log
 
@@ -121,4 +122,24 @@ def test_who_has_scrolled_up_stays_with_what_they_read(
     assert (now["text"], round(now["at"] - reads["at"])) == (reads["text"], 0)
     page.get_by_role("button", name="To the end").click()
     assert last_line(page)["below"] <= 0
+    trainer.end()
+
+
+def test_figures_of_each_class_are_one_click_away(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
+) -> None:
+    figures = {name: [0.75, 0.5] for name in ("precision", "recall", "f1")}
+    by_class = f"step 20: {ByClass(names=['neg', 'pos'], support=[20, 30], **figures).summary()}"
+    preflight = {"trainRows": 8, "evaluationRows": 8, "classCount": 2, "steps": 20, "batchSize": 1}
+    sizes = {"parameters": 1, "trainedParameters": 1}
+    metrics = [{"name": "eval_f1", "value": "0.5"}]
+    trainer = Trainer(api_server, ["step 10: loss 2", by_class], preflight=preflight | sizes, metrics=metrics)
+    trainer.says(0)
+    page.goto(f"{server.address}/jobs/team-a/long")
+
+    page.get_by_role("button", name="f1 in the log").click()
+
+    expect(page.locator(".lines > div:visible")).to_have_text([by_class])
     trainer.end()

@@ -203,6 +203,27 @@ def test_of_what_a_training_names_a_page_alone_is_a_link(page: Page, url: str, l
     expect(page.locator("aside a")).to_have_count(links)
 
 
+def test_checkpoints_stand_in_the_time_line_where_they_were_saved(page: Page) -> None:  # noqa: F811
+    hours = [f"2026-11-28T{hour}:00:00Z" for hour in range(10, 15)]
+    attempt = {"number": 1, "startTime": hours[0], "trainingStartTime": hours[1], "endTime": hours[4], "lastStep": 90}
+    checkpoints = [{"step": 30, "time": hours[2]}, {"step": 60, "time": hours[3]}]
+    # One of a run of before, whose output is the same.
+    status = {"attempts": [attempt], "checkpoints": [{"step": 10, "time": "2026-11-27T00:00:00Z"}, *checkpoints]}
+
+    label, saved = page.evaluate(
+        "async status => { const { attempts } = await import('/static/parts.js');"
+        " const bar = attempts(status).flat().map((part) => part.querySelector('.timeline')).find(Boolean);"
+        " return [bar.getAttribute('aria-label'), [...bar.querySelectorAll('.saved')].map((tick) => [tick.style.left, tick.title])]; }",
+        status,
+    )
+
+    assert label == "starting 25 %, training 75 %, 2 checkpoints saved"
+    assert saved == [
+        [f"{at}%", f"checkpoint of step {step}, {time}"]
+        for at, step, time in zip((50, 75), (30, 60), hours[2:], strict=False)
+    ]
+
+
 def test_ages_go_by_the_clock_of_the_server(api_server: FakeApi, page: Page) -> None:  # noqa: F811
     created = datetime.now(UTC) - timedelta(days=3, hours=1, minutes=30)
     api_server.job("stars", phase="Running")["metadata"]["creationTimestamp"] = format_time(created)

@@ -39,6 +39,6 @@ export function showComparison(main, { address, go }) {
 function rowsOf(rows, caption, heads) {
   if (!rows.length) return null;
   const text = (value) => (value === null || value === undefined ? "–" : typeof value === "number" ? number(value) : typeof value === "string" ? value : JSON.stringify(value));
-  const cells = rows.map((row) => [row.name, ...row.values.map((value, at) => h("td", { class: row.best.includes(at) ? "best" : null }, `${text(value)}${row.best.includes(at) ? " ★" : ""}`))]);
+  const cells = rows.map((row) => [h("span", {}, row.name.split(/(?<=[.])/).flatMap((part) => [h("wbr"), part])), ...row.values.map((value, at) => h("td", { class: row.best.includes(at) ? "best" : null }, `${text(value)}${row.best.includes(at) ? " ★" : ""}`))]);
   return scrolled(caption, table(caption, ["", ...heads.map((head) => head.cloneNode(true))], cells, "compared"));
 }

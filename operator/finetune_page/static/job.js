@@ -25,6 +25,7 @@ export function showJob(main, { parts: [namespace, name], go }) {
   // Seen once there is something to see: nothing below the head stands there empty.
   const content = h("div", { hidden: true }, panel.element, ...Object.values(places), log.element, origin.element, others.element, manifest.element);
   main.append(h("nav", { "aria-label": "Way back", class: "back" }, h("a", { href: list }, `← jobs of ${namespace}`)), head, card, content);
+  content.addEventListener("click", (event) => { if (event.target.dataset.find) log.find(event.target.dataset.find); });
   let rights = {};
   let shown = null;
   let explained = "";

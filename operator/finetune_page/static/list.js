@@ -6,6 +6,7 @@ import { follow } from "./events.js";
 import { SHAPES } from "./format.js";
 import { ALL, jobsPath, namespaceField } from "./namespace.js";
 import { makeRow } from "./row.js";
+import { EXAMPLE, matcher } from "./search.js";
 
 const PHASES = ["Running", "Queued", "Pending", "Preparing", "Suspended", "Failed", "Succeeded"];
 // Rows that are made at a time: more than anybody reads, and no more than a browser draws at once.
@@ -31,7 +32,7 @@ export function showList(main, { address, go, setQuery, home }) {
   let stop = null;
   document.title = "FineTune · jobs";
 
-  const search = h("input", { type: "search", placeholder: "search  /", "aria-label": "Search by name or reason", value: filters.q, oninput: () => filter({ q: search.value }) });
+  const search = h("input", { type: "search", placeholder: `search  /   ${EXAMPLE}`, title: `Words of name or reason, and bounds: ${EXAMPLE}`, "aria-label": "Search by name or reason", value: filters.q, oninput: () => filter({ q: search.value }) });
   const namespace = namespaceField(filters.namespace, (name) => { filter({ namespace: name || home() }); open(); });
   const counts = h("div", { class: "counts", role: "group", "aria-label": "Filter by phase" });
   const usage = h("a", { class: "usage", href: "/usage" });
@@ -52,11 +53,6 @@ export function showList(main, { address, go, setQuery, home }) {
     draw();
   }
 
-  function matches(job) {
-    const words = filters.q.toLowerCase();
-    return (!filters.phase || job.phase === filters.phase) && (!words || `${job.namespace}/${job.name} ${job.why}`.toLowerCase().includes(words));
-  }
-
   // What comes together is drawn once.
   let waits = 0;
   function soon() {
@@ -66,7 +62,8 @@ export function showList(main, { address, go, setQuery, home }) {
   function draw() {
     waits = 0;
     if (!synced && performance.now() - opened < PATIENCE_MILLISECONDS) return;
-    const found = [...jobs.values()].filter(matches).sort(byUrgency);
+    const matches = matcher(filters.q);
+    const found = [...jobs.values()].filter((job) => (!filters.phase || job.phase === filters.phase) && matches(job)).sort(byUrgency);
     const shown = withRows(found.slice(0, most));
     const order = shown.map((job) => job.uid).join();
     if (order !== drawn) {

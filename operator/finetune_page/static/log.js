@@ -86,6 +86,15 @@ export function logPanel(path, name) {
     begin();
   }
 
+  // Shows what another part of the page says is here.
+  function find(words) {
+    element.open = true;
+    search.value = words;
+    sift();
+    search.focus({ preventScroll: true });
+    element.scrollIntoView({ block: "nearest" });
+  }
+
   const matches = (line) => !search.value || line.textContent.toLowerCase().includes(search.value.toLowerCase());
   function sift() {
     for (const line of lines.children) line.hidden = !matches(line);
@@ -95,5 +104,5 @@ export function logPanel(path, name) {
     stop?.();
     stop = null;
   }
-  return { element, leave };
+  return { element, find, leave };
 }

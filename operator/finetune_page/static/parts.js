@@ -47,10 +47,15 @@ function timeline(status, all) {
     last = stop;
   }
   const there = parts.filter(([, part]) => part);
+  const saved = (status.checkpoints ?? []).filter(({ time }) => Date.parse(time) >= begin && Date.parse(time) <= end).map(({ step, time }) => {
+    const tick = h("span", { class: "saved", title: `checkpoint of step ${number(step)}, ${time}` });
+    tick.style.left = `${(100 * (Date.parse(time) - begin)) / Math.max(1, end - begin)}%`;
+    return tick;
+  });
   // A meter of parts: each is a column of the grid that takes its share.
-  const bar = h("div", { class: "timeline", role: "img", "aria-label": there.map(([kind, part]) => `${kind} ${Math.round(part / 10)} %`).join(", ") }, there.map(([kind, part]) => h("span", { class: kind, title: `${kind} ${Math.round(part / 10)} %` })));
+  const bar = h("div", { class: "timeline", role: "img", "aria-label": [...there.map(([kind, part]) => `${kind} ${Math.round(part / 10)} %`), ...(saved.length ? [`${saved.length} checkpoints saved`] : [])].join(", ") }, saved, there.map(([kind, part]) => h("span", { class: kind, title: `${kind} ${Math.round(part / 10)} %` })));
   bar.style.gridTemplateColumns = there.map(([, part]) => `${part}fr`).join(" ");
-  return h("div", {}, bar, h("p", { class: "key muted" }, ["waiting", "starting", "training", "lost"].map((kind) => h("span", {}, h("span", { class: `swatch ${kind}` }), kind))));
+  return h("div", {}, bar, h("p", { class: "key muted" }, ["waiting", "starting", "training", "lost"].map((kind) => h("span", {}, h("span", { class: `swatch ${kind}` }), kind)), saved.length > 0 && h("span", {}, h("span", { class: "swatch tick" }), "checkpoint saved")));
 }
 
 export function preflight(status) {
@@ -88,7 +93,8 @@ export function evaluations(status) {
   });
   return [h("h2", {}, "Evaluations"),
     newest.length ? h("dl", { class: "facts" }, newest.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value)))) : null,
-    rows.length ? scrolled("Evaluations", table("The newest evaluations; ★ is the best checkpoint", ["step", "epoch", ...names.map(metricName)], rows, "figures")) : null];
+    rows.length ? scrolled("Evaluations", table("The newest evaluations; ★ is the best checkpoint", ["step", "epoch", ...names.map(metricName)], rows, "figures")) : null,
+    status.preflight?.classCount ? h("p", { class: "muted" }, "Of each class: ", h("button", { type: "button", "data-find": "f1 of the classes" }, "f1 in the log"), " and precision, recall, f1 and confusions in ", h("code", {}, "history.jsonl"), " at the output.") : null];
 }
 
 export function checkpoints(status) {
