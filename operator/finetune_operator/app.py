@@ -33,11 +33,12 @@ from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.report import Received
 from finetune_operator.job.shard import Shard
 from finetune_operator.kube.client import Kube, connect
-from finetune_operator.kube.errors import retry_after, unexpected
+from finetune_operator.kube.errors import retry_after
 from finetune_operator.kube.insistent import run_all
 from finetune_operator.kube.leadership import ENDING_SECONDS, Leadership
 from finetune_operator.kube.retry import keep_running, retry_until_done
 from finetune_operator.kube.workqueue import WorkQueue
+from finetune_operator.logging_setup import note_unhandled
 from finetune_operator.metrics.fleet import Fleet
 from finetune_operator.metrics.instruments import LEADER, RECONCILE, RECONCILE_ERRORS
 from finetune_operator.metrics_server import serve_metrics
@@ -62,19 +63,12 @@ logger = logging.getLogger(__name__)
 async def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises what the operator cannot begin with."""
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_note_error)
+    loop.set_exception_handler(note_unhandled)
     serving = asyncio.create_task(_serve(settings))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, serving.cancel)
     with suppress(asyncio.CancelledError):
         await serving
-
-
-def _note_error(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log an error in a callback, or in a task for which nobody waits."""
-    error = context.get("exception")
-    traceback = unexpected(error, "callback") if isinstance(error, BaseException) else None
-    logger.error("%s", context["message"], exc_info=traceback)
 
 
 async def _serve(settings: Settings) -> None:

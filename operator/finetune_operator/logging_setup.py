@@ -1,5 +1,6 @@
 """Logs on stderr: one JSON object a line for machines, or text for people."""
 
+import asyncio
 import logging
 import threading
 import time
@@ -10,7 +11,10 @@ from cachetools import LRUCache
 from pythonjsonlogger.json import JsonFormatter
 
 from finetune_api.printable import printable
+from finetune_operator.kube.errors import unexpected
 from finetune_operator.kube.rate_limit import RateLimit
+
+logger = logging.getLogger(__name__)
 
 _LONGEST = 4096
 """Characters of a message."""
@@ -62,6 +66,20 @@ class RepeatsCounted(logging.Filter):
             more = self._left_out.pop(like, 0)
         record.msg, record.args = f"{text} ({more} more like this)" if more else text, ()
         return True
+
+
+def note_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error in a callback, or in a task for which nobody waits, but for one of a connection that this process has closed.
+
+    uvloop reads on from such a one, and then finds it closed: a traceback for each request that was given up, hundreds of them beside
+    an API server that does not answer.
+    """
+    error = context.get("exception")
+    if "transport" in context and isinstance(error, RuntimeError) and str(error).endswith("the handler is closed"):
+        logger.debug("%s: %s", context["message"], error)
+        return
+    traceback = unexpected(error, "callback") if isinstance(error, BaseException) else None
+    logger.error("%s", context["message"], exc_info=traceback)
 
 
 def set_up(form: Literal["json", "text"], level: str) -> None:

@@ -1,5 +1,6 @@
 """What strangers send into a log line neither breaks the line nor speaks to the terminal."""
 
+import asyncio
 import json
 import logging
 import sys
@@ -7,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from finetune_operator.logging_setup import RepeatsCounted, set_up
+from finetune_operator.logging_setup import RepeatsCounted, note_unhandled, set_up
 
 HOSTILE = "team-a/yelp\x1b[2J\n12:00:00 INFO root: all is well \u202e"
 
@@ -105,3 +106,23 @@ def test_a_flood_through_the_process_s_own_log_is_short(capsys: pytest.CaptureFi
         logging.getLogger("asyncio").error("socket.accept() out of system resource")
 
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"),
+    [
+        (RuntimeError("unable to perform operation on <TCPTransport closed=True 0x1>; the handler is closed"), []),
+        (RuntimeError("something else"), ["RuntimeError: something else"]),
+    ],
+)
+def test_what_comes_on_a_connection_that_was_closed_is_no_traceback_and_all_else_is(
+    capsys: pytest.CaptureFixture[str], error: Exception, logged: list[str]
+) -> None:
+    set_up("text", "INFO")
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(note_unhandled)
+
+    loop.call_exception_handler({"message": "Fatal error on SSL protocol", "exception": error, "transport": "one"})
+    loop.close()
+
+    assert capsys.readouterr().err.splitlines()[-1:] == logged

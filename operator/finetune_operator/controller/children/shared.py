@@ -11,8 +11,9 @@ from cachetools import TTLCache
 from finetune_api.base import JsonObject
 from finetune_operator.controller.children.create import find_or_create
 from finetune_operator.job.observation import Cause
-from finetune_operator.job.ownership import conflict
+from finetune_operator.job.ownership import changed, conflict
 from finetune_operator.kube.client import CONFIG_MAPS, NETWORK_POLICIES, PVCS, Kind, Kube
+from finetune_operator.kube.errors import REFUSED_FOR_GOOD
 from finetune_operator.manifests import Manifests
 from finetune_operator.manifests.metadata import is_shared
 
@@ -52,7 +53,11 @@ class SharedObjects:
                 if not is_shared(live, manifest):
                     return conflict(live, manifest["kind"])
                 if live.get("data") != manifest.get("data"):
-                    await self._kube.apply(kind, manifest)
+                    try:
+                        await self._kube.apply(kind, manifest)
+                    except REFUSED_FOR_GOOD:
+                        # Somebody made it immutable: that is no fault of this job's, and ends none.
+                        return changed(live, manifest["kind"])
                 self._seen[_place(kind, manifest)] = manifest.get("data"), self._clock()
         return None
 

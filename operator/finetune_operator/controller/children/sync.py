@@ -1,5 +1,6 @@
 """Keeps a Job that is there in step with the spec of its FineTuneJob."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -16,11 +17,14 @@ from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.workload import InQueue
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, Kube
+from finetune_operator.kube.errors import REFUSED, api_message
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.config_map import build_authority
 from finetune_operator.manifests.job import changes
 from finetune_operator.status.image_pulls import is_unpulled
 from finetune_operator.status.stall import is_being_ended
+
+logger = logging.getLogger(__name__)
 
 
 class JobSync:
@@ -77,14 +81,21 @@ class JobSync:
         if entry.own.falsified:
             # By another installation, perhaps, which has put its own authority in the place of this one's.
             self._shared.doubt(finetunejob.namespace)
-        authority = CONFIG_MAPS, build_authority(finetunejob.namespace, pod_defaults.ca)
-        await self._shared.make_missing(finetunejob.namespace, [authority], anew=False)
+        await self._renew_authority(finetunejob, pod_defaults)
         patch = self._own_jobs.adopt(patch, job, finetunejob)
         if patch is None:
             return observed
         return replace(
             observed, job=parse_job(await self._kube.merge(JOBS, finetunejob.namespace, job.name, patch, job.uid))
         )
+
+    async def _renew_authority(self, finetunejob: FineTuneJob, pod_defaults: PodDefaults) -> None:
+        """Have the pods trust the report endpoint as it is now. Where that is refused, what is known of the job is written all the same."""
+        authority = CONFIG_MAPS, build_authority(finetunejob.namespace, pod_defaults.ca)
+        try:
+            await self._shared.make_missing(finetunejob.namespace, [authority], anew=False)
+        except REFUSED as error:
+            logger.warning("%s: its pods may not reach the report endpoint: %s", finetunejob.key, api_message(error))
 
 
 def _with_queue(observed: Observation, in_queue: InQueue, spec: FineTuneJobSpec) -> Observation:

@@ -36,7 +36,7 @@ from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import FineTuneJob, Key
-from finetune_operator.job.names import AUTHORITY, ISOLATION, LABEL_JOB_UID, cache_claim_name
+from finetune_operator.job.names import AUTHORITY, ISOLATION, LABEL_JOB_UID, LABEL_SHARED, cache_claim_name
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import (
     CONFIG_MAPS,
@@ -304,6 +304,35 @@ async def test_a_config_map_of_somebody_else_in_the_authority_s_place_is_mounted
     assert (JOBS.plural, "yelp") not in world.api.objects
     assert world.api.objects[CONFIG_MAPS.plural, AUTHORITY]["data"] == {"ca.crt": "theirs"}
     assert f"the ConfigMap {AUTHORITY}" in world.status()["message"]
+
+
+async def test_a_config_map_that_somebody_made_immutable_in_the_authority_s_place_ends_no_job(world: World) -> None:
+    labels = {"app.kubernetes.io/managed-by": "finetune-operator", LABEL_SHARED: "true"}
+    theirs = {"metadata": {"name": AUTHORITY, "labels": labels}, "immutable": True, "data": {"ca.crt": "theirs"}}
+    world.api.put(CONFIG_MAPS, theirs)
+    world.api.failures["apply configmaps"] = refusal(422, "data: Forbidden: field is immutable when `immutable` is set")
+    await world.see()
+
+    await world.reconcile()
+
+    assert (JOBS.plural, "yelp") not in world.api.objects
+    assert (world.status()["phase"], reason_of(world.status())) == ("Pending", "ConfigChanged")
+    assert f"the ConfigMap {AUTHORITY} holds something else" in world.status()["message"]
+
+
+@pytest.mark.parametrize("status", [403, 422])
+async def test_an_authority_that_cannot_be_renewed_keeps_no_status_from_being_written(
+    world: World, status: int
+) -> None:
+    async with running_job(world):
+        world.ca = "PEM of old and new"
+        world.api.failures["apply configmaps"] = refusal(status, "no")
+        world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+        await world.see()
+
+        await world.reconcile()
+
+    assert world.status()["phase"] == "Preparing"
 
 
 async def test_a_pod_that_starts_in_time_costs_no_request(world: World) -> None:
