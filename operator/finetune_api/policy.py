@@ -15,6 +15,7 @@ from finetune_api.v1alpha1 import API_VERSION, GROUP, PLURAL
 
 NAME: Final = f"{PLURAL}.{GROUP}"
 PROFILE_NAME: Final = f"{profile.PLURAL}.{GROUP}"
+ORPHANS_NAME: Final = f"orphans.{NAME}"
 PROFILE_SIZE_NAME: Final = f"size.{PROFILE_NAME}"
 MAX_SPEC_BYTES: Final = 64 * 1024
 """Most that the spec of a FineTuneJob or FineTuneProfile has as JSON."""
@@ -36,6 +37,8 @@ def admission_policies() -> list[JsonObject]:
         _binding(PROFILE_NAME, paramRef=parameters),
         _policy(PROFILE_SIZE_NAME, _profile_size()),
         _binding(PROFILE_SIZE_NAME),
+        _policy(ORPHANS_NAME, _orphans()),
+        _binding(ORPHANS_NAME),
     ]
 
 
@@ -120,6 +123,22 @@ def _arguments() -> JsonObject:
             },
             *({"expression": rule.cel, "message": f"{_WHERE}: {rule.message}"} for rule in RULES),
             _SPEC_FITS,
+        ],
+    }
+
+
+def _orphans() -> JsonObject:
+    """A FineTuneJob takes its run with it: by itself that would train on, and nobody would count what it uses, or end it."""
+    asked = "request.?options.?propagationPolicy.orValue('') == 'Orphan' || request.?options.?orphanDependents.orValue(false)"
+    bears, bore = (f"'orphan' in {each}.metadata.?finalizers.orValue([])" for each in ("object", "oldObject"))
+    holds = f"request.operation == 'DELETE' ? !({asked}) : !({bears}) || (oldObject != null && {bore})"
+    return {
+        "matchConstraints": _on("CREATE", "UPDATE", "DELETE"),
+        "validations": [
+            {
+                "expression": holds,
+                "message": "a FineTuneJob is not deleted without its run: leave out --cascade=orphan and the finalizer orphan",
+            }
         ],
     }
 

@@ -53,6 +53,8 @@ class Observer:
             observed = await self._lookup.with_live_pods(finetunejob, observed, finetunejob.names.job, entry)
         if finetunejob.terminal or spec is None:
             return replace(observed, tried=tuple(entry.tried.values()))
+        if finetunejob.deleting:
+            return _ending(observed)
         if observed.job is None:
             to_be_made = observed.preflight is None or observed.preflight.passed
             if to_be_made and entry.obstacle.holds(about_children(finetunejob), self._clock()):
@@ -88,6 +90,13 @@ class Observer:
             # The Job's end may be seen before the pods': the final report is read from the pods as they are now.
             return await self._lookup.with_live_pods(finetunejob, observed, job.name, entry)
         return await self._explainer.explain(finetunejob, observed, spec, entry, now)
+
+
+def _ending(observed: Observation) -> Observation:
+    """The observation of a job that is being deleted, and that finalizers keep: nothing more is looked for, and its Job goes."""
+    if observed.job is not None and not observed.job.deleting:
+        return observed
+    return replace(observed, job=None, blocked=Cause(Reason.JOB_DELETED, "it is being deleted, and its run ends"))
 
 
 def _shows_success(observed: Observation, spec: FineTuneJobSpec) -> bool:

@@ -30,7 +30,7 @@ class ProfileKeeper:
         Return the job with it, or what is in its way in the observation; None if the job has changed meanwhile.
         """
         spec, is_running, under_way = finetunejob.spec, observed.job is not None, observed.under_way.job
-        if spec is None or finetunejob.kept or finetunejob.terminal:
+        if spec is None or finetunejob.kept or finetunejob.terminal or finetunejob.deleting:
             return finetunejob, observed
         found = None
         if under_way is not None and under_way.keeps_profile:

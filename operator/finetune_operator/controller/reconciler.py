@@ -9,6 +9,7 @@ from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.children.ensure import Children
 from finetune_operator.controller.children.kueue import Kueue
 from finetune_operator.controller.children.remove import Remover
+from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.notices import Notices
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.observer import Observer, about_children
@@ -16,7 +17,7 @@ from finetune_operator.controller.profile_keeper import ProfileKeeper
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.stand_back import StandBack
 from finetune_operator.controller.status_writer import StatusWriter
-from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.finetunejob import FineTuneJob, Key
 from finetune_operator.job.observation import Observation
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube import server_time
@@ -70,7 +71,7 @@ class Reconciler:
             self._blocked.leave(key)
             return None
         finetunejob = self._profiles.read_finetunejob(entry.packed)
-        if finetunejob.deleting or finetunejob.others:
+        if finetunejob.is_left_alone:
             return None
         if (left := self._stand_back.left(entry)) > 0:
             return left
@@ -83,15 +84,16 @@ class Reconciler:
         if finetunejob.terminal:
             entry.reports.clear()
         observed = await self._observer.observe(finetunejob, entry, now)
+        if finetunejob.deleting and not observed.holds_anything:
+            self._blocked.leave(key)
+            return None
         settled = await self._profile_keeper.give_profile(finetunejob, observed, entry, now)
         if settled is None:
             return _CHANGED_SECONDS
         has_begun = settled[0].kept is not None and finetunejob.kept is None
         finetunejob, observed = settled
         observed = await self._children.ensure(finetunejob, observed, entry, now)
-        if observed.former is None:
-            cause = observed.blocked if observed.job is None else None
-            self._blocked.note(key, about_children(finetunejob), cause, entry.obstacle, self._clock())
+        self._note_blocked(finetunejob, observed, entry)
         left_alone = await self._stand_back.decide(finetunejob, observed, entry)
         if left_alone is not None:
             return left_alone
@@ -104,6 +106,12 @@ class Reconciler:
             self._notices.take_up(key)
         of_queue = entry.queue.wait(self._clock()) if entry.queue is not None else None
         return _soonest(wait, of_queue, _next_look(observed, computed, entry.obstacle.wait(self._clock())))
+
+    def _note_blocked(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> None:
+        """Keep what is in the way of the job's children, or that nothing is."""
+        if observed.former is None:
+            cause = observed.blocked if observed.job is None else None
+            self._blocked.note(finetunejob.key, about_children(finetunejob), cause, entry.obstacle, self._clock())
 
 
 def _next_look(observed: Observation, computed: Computed, until_asked: float | None) -> float | None:

@@ -80,7 +80,12 @@ class FineTuneJob:
     @property
     def wants_new_run(self) -> bool:
         """Whether `spec.runToken` asks for another run than the present one."""
-        return self.spec is not None and self.spec.run_token not in (None, self.run.token)
+        return self.spec is not None and not self.deleting and self.spec.run_token not in (None, self.run.token)
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether nothing is done for the job: it is another controller's, or has ended and is being deleted."""
+        return self.others or (self.deleting and self.terminal)
 
     @property
     def terminal(self) -> bool:

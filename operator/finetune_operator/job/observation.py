@@ -171,6 +171,11 @@ class Observation:
     """What attempts to tell of the end came to that the status may not show yet."""
 
     @property
+    def holds_anything(self) -> bool:
+        """Whether there is a Job or a pod, of the training or of the preflight."""
+        return bool(self.job or self.pods or (self.preflight and self.preflight.holds_anything))
+
+    @property
     def passed(self) -> bool:
         """Whether the Job has succeeded."""
         return self.job is not None and self.job.end is not None and self.job.end.succeeded

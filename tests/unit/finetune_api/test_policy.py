@@ -98,3 +98,22 @@ def test_what_the_api_server_writes_as_six_characters_counts_as_six(character: s
 
     assert of_job({"pod": {"env": value}}).startswith("spec: takes 7")
     assert of_job({"pod": {"env": [{**each, "value": "x" * 4000} for each in value]}}) == ""
+
+
+def of_deletion(job: dict[str, Any] | None, old: dict[str, Any] | None, **options: Any) -> str:
+    return said(6, Admission(SERVER_RESOURCE, "", job, old, {}, options))
+
+
+def test_no_finetunejob_is_deleted_without_its_run_which_would_use_gpus_that_nobody_counts() -> None:
+    plain, kept, orphan = (
+        {"metadata": {"name": "job", "namespace": "team", **more}, "spec": complete_spec(BASE)}
+        for more in ({}, {"finalizers": ["a.example/b"]}, {"finalizers": ["a.example/b", "orphan"]})
+    )
+    refused = "a FineTuneJob is not deleted without its run: leave out --cascade=orphan and the finalizer orphan"
+
+    assert of_deletion(None, plain, propagationPolicy="Orphan") == refused
+    assert of_deletion(None, plain, orphanDependents=True) == refused
+    assert [of_deletion(None, plain, propagationPolicy=each) for each in ("Background", "Foreground")] == ["", ""]
+    assert [of_deletion(None, plain), of_deletion(None, plain, orphanDependents=False)] == ["", ""]
+    assert [of_deletion(orphan, None), of_deletion(orphan, kept)] == [refused, refused]
+    assert [of_deletion(kept, None), of_deletion(kept, orphan), of_deletion(orphan, orphan)] == ["", "", ""]

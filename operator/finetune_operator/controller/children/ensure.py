@@ -45,6 +45,9 @@ class Children:
             released = await self._remover.release_claim(finetunejob, observed, now)
             await self._remover.clean_up(finetunejob, observed)
             return replace(observed, released=released)
+        if finetunejob.deleting:
+            await self._remover.end_run(finetunejob, observed)
+            return observed
         if spec is None:
             return observed
         if observed.job is not None:

@@ -31,6 +31,13 @@ class Remover:
             if not job.deleting:
                 await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
 
+    async def end_run(self, finetunejob: FineTuneJob, observed: Observation) -> None:
+        """End the run of a FineTuneJob that is being deleted. A finalizer may keep that for ever, and nothing of it may hold a GPU meanwhile."""
+        for stage in (observed, observed.preflight):
+            job = stage.job if stage is not None else None
+            if job is not None and job.end is None and not job.deleting:
+                await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
+
     async def tidy_up(self, finetunejob: FineTuneJob) -> None:
         """Delete what nothing uses any more of the run before the present one, once that has ended. Its output stays.
 

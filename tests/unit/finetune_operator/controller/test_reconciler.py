@@ -673,6 +673,30 @@ async def test_nothing_is_made_while_the_finetunejob_is_being_deleted(world: Wor
     assert world.api.requests == []
 
 
+async def test_a_job_that_is_deleted_is_ended_and_counted_whatever_keeps_the_object(world: World) -> None:
+    """Its user can put any finalizer there, and have the GPUs for nothing."""
+    async with running_job(world):
+        raw = world.api.objects[FINETUNEJOBS.plural, "yelp"]
+        world.api.put(FINETUNEJOBS, merged(raw, {"metadata": {"deletionTimestamp": "2026-11-20T12:00:00Z"}}))
+        await world.see()
+        await world.reconcile()
+        there = {plural for plural, _ in world.api.objects}
+        world.api.put(PODS, merged(pod(state=terminated(143)), OWNED_POD))
+        await world.see()
+
+        await world.reconcile()
+        await world.see()
+        requests = [await world.reconcile(), *world.api.requests]
+
+    assert JOBS.plural not in there
+    (attempt,) = world.status()["attempts"]
+    assert (attempt["exitCode"], attempt["podSeconds"]) == (143, world.status()["usage"]["podSeconds"])
+    assert attempt["podSeconds"] > 0
+    assert (world.status()["phase"], reason_of(world.status())) == ("Pending", "JobDeleted")
+    assert "being deleted" in world.status()["message"]
+    assert [each for each in requests if each and not isinstance(each, float)] == []
+
+
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 async def test_nothing_is_made_for_a_job_that_has_ended(world: World, phase: str) -> None:
     status = {"phase": phase, "observedGeneration": 1}

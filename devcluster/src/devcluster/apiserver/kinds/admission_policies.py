@@ -6,7 +6,7 @@ What the tables below do not name is refused in a policy or a binding, so that n
 import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cel_expr_python import cel
@@ -67,6 +67,8 @@ class Admission:
     old: Object | None
     user: Object
     """Who writes, as `userInfo` of a request has it."""
+    options: Object = field(default_factory=dict)
+    """DeleteOptions of a DELETE."""
 
     @property
     def operation(self) -> str:
@@ -95,6 +97,7 @@ class Admission:
             "name": self.name,
             "namespace": self.metadata.get("namespace") or "",
             "userInfo": self.user,
+            "options": self.options,
         }
 
 

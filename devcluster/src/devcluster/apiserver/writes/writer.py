@@ -144,7 +144,8 @@ class Writer:
         """Delete an object, or begin its deletion; return (the object, whether it was removed)."""
         resource, live = target.resource, self._live(target)
         check_preconditions(resource, live, options)
-        self._admission.check_policies(Admission(resource, target.subresource, None, live, options.user))
+        asked = {"propagationPolicy": options.propagation} if options.propagation else {}
+        self._admission.check_policies(Admission(resource, target.subresource, None, live, options.user, asked))
         return self._delete(target, live, options)
 
     def _delete(self, target: Target, live: Object, options: DeleteOptions) -> tuple[Object, bool]:
