@@ -33,7 +33,7 @@ _RETRY_SECONDS = 30.0
 _READ = 100
 """So many jobs are kept as they were read, since one that changes is looked at several times within seconds."""
 _SPECS = 2000
-"""And of so many the spec, which is read once for all the numbers of a job that runs. It takes a fifth of the memory of the whole."""
+"""And of so many the spec that they run by, which is read once for all the numbers of a job. It takes a third of the memory of the whole."""
 _NO_STATUS = FineTuneJobStatus()
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,9 @@ class Profiles:
             return known
         finetunejob = parse_finetunejob(unpack(raw), keys, known or self._specs.get(uid))
         self._known[uid] = given, finetunejob
-        self._specs[uid] = replace(finetunejob, status=_NO_STATUS)
+        self._specs[uid] = replace(
+            finetunejob, status=_NO_STATUS, own=finetunejob.own if finetunejob.kept is None else None
+        )
         return finetunejob
 
     def with_profile(self, raw: JsonObject, found: AppliedProfile | Refusal | OverBudget) -> FineTuneJob | None:

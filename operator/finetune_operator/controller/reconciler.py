@@ -90,7 +90,7 @@ class Reconciler:
         settled = await self._profile_keeper.give_profile(finetunejob, observed, entry, now)
         if settled is None:
             return _CHANGED_SECONDS
-        has_begun = settled[0].kept is not None and finetunejob.kept is None
+        has_begun = finetunejob.kept is None and observed.job is None
         finetunejob, observed = settled
         observed = await self._children.ensure(finetunejob, observed, entry, now)
         self._note_blocked(finetunejob, observed, entry)

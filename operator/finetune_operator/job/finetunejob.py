@@ -61,7 +61,7 @@ class FineTuneJob:
     kept: ProfileSettings | None = None
     """What the job keeps of its profile; None before it has one, or if it began before there were profiles."""
     own: FineTuneJobSpec | None = None
-    """The spec as the user wrote it; None if it cannot be read."""
+    """The spec as the user wrote it; None if it cannot be read, or is not needed any more."""
     unknown: JsonObject = field(default_factory=dict)
     """What its status has that this version does not know; see `unknown_fields`."""
     unproven: bool = False
@@ -132,7 +132,6 @@ def parse_finetunejob(
     metadata = raw["metadata"]
     generation = metadata.get("generation", 1)
     same = before is not None and before.generation == generation
-    own, problems = (before.own, before.problems) if before and same else _read_spec(raw)
     status, names_a_profile = parse_status(raw.get("status")), _names_a_profile(raw.get("status"))
     others = _is_managed_by_another(raw.get("spec"))
     number = status.run.number if status.run else 1
@@ -144,13 +143,10 @@ def parse_finetunejob(
     if unproven:
         status = status.model_copy(update={"profile": None})
     kept = kept_settings(applied) if applied else None
-    spec = before.spec if before and same and before.kept == kept else None
-    if own is not None and spec is None:
-        try:
-            spec = own if kept is None else effective_spec(own, kept, metadata["namespace"], metadata["name"])
-            problems = ""
-        except ValidationError as error:
-            problems = _describe(error)
+    if before is not None and same and before.kept == kept:
+        own, spec, problems = before.own, before.spec, before.problems
+    else:
+        own, spec, problems = _read_specs(raw, kept, before.own if before is not None and same else None)
     run = present_run(status, generation, spec.run_token if spec else None)
     return FineTuneJob(
         namespace=metadata["namespace"],
@@ -172,6 +168,21 @@ def parse_finetunejob(
         unknown=unknown_fields(raw.get("status"), FineTuneJobStatus),
         unproven=unproven,
     )
+
+
+def _read_specs(
+    raw: JsonObject, kept: ProfileSettings | None, own: FineTuneJobSpec | None
+) -> tuple[FineTuneJobSpec | None, FineTuneJobSpec | None, str]:
+    """The spec as it is written, which may be known as `own`; with what the profile gives; and why it is not there, or cannot be read."""
+    problems = ""
+    if own is None:
+        own, problems = _read_spec(raw)
+    if own is None or kept is None:
+        return own, own, problems
+    try:
+        return own, effective_spec(own, kept, raw["metadata"]["namespace"], raw["metadata"]["name"]), ""
+    except ValidationError as error:
+        return own, None, _describe(error)
 
 
 def _names_a_profile(status: object) -> bool:

@@ -5,7 +5,6 @@ As Python's dicts and texts an object takes five times the memory of its JSON; c
 118 KB as dicts and 2 KB packed, and to read it again takes a fraction of a millisecond.
 """
 
-import base64
 import json
 import zlib
 from typing import Any, Final
@@ -14,6 +13,8 @@ from finetune_api.base import JsonObject
 
 PACKED: Final = "finetune.dev/packed"
 _VERSION: Final = "resourceVersion"
+_ONE_BYTE_A_CHARACTER: Final = "latin-1"
+"""As Python keeps such a text in memory; base64 would take a third more."""
 _PLAIN: Final = ("namespace", "name", "uid", _VERSION, "deletionTimestamp")
 
 
@@ -30,14 +31,14 @@ def pack(raw: JsonObject, label: str | None = None) -> JsonObject:
         plain["labels"] = {label: metadata["labels"][label]}
     content = {**raw, "metadata": {name: value for name, value in metadata.items() if name != _VERSION}}
     data = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1)
-    return {"metadata": plain, PACKED: base64.b64encode(data).decode()}
+    return {"metadata": plain, PACKED: data.decode(_ONE_BYTE_A_CHARACTER)}
 
 
 def unpack(packed: JsonObject) -> JsonObject:
     """The object that was packed. One that is not packed is returned as it is."""
     if PACKED not in packed:
         return packed
-    raw: Any = json.loads(zlib.decompress(base64.b64decode(packed[PACKED])))
+    raw: Any = json.loads(zlib.decompress(packed[PACKED].encode(_ONE_BYTE_A_CHARACTER)))
     whole: JsonObject = raw
     if _VERSION in packed["metadata"]:
         whole["metadata"][_VERSION] = packed["metadata"][_VERSION]

@@ -4,9 +4,19 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, World, world  # noqa: F401
+from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, OWNED_POD, World, world  # noqa: F401
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
-from tests.unit.finetune_operator.samples import PROOF_KEY, SPEC, finetunejob, job, merged, reason_of, settled
+from tests.unit.finetune_operator.samples import (
+    PROOF_KEY,
+    SPEC,
+    finetunejob,
+    job,
+    merged,
+    pod,
+    reason_of,
+    running,
+    settled,
+)
 
 from finetune_api.profile import FineTuneProfileSpec
 from finetune_api.profile_rules import Request
@@ -15,7 +25,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.profiles import Profiles, trim_profile
 from finetune_operator.job.profile import apply_profile
 from finetune_operator.job.proof import prove_profile
-from finetune_operator.kube.client import FINETUNEJOBS, JOBS, NAMESPACES, PROFILES
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, NAMESPACES, PODS, PROFILES
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.packed import pack
 
@@ -223,6 +233,18 @@ async def test_a_running_job_whose_profile_is_forged_goes_on_where_its_own_would
     assert (JOBS.plural, "yelp") in fresh.api.objects
 
 
+async def test_the_status_of_a_running_job_follows_it_also_where_its_profile_is_forged_and_its_job_names_none(
+    fresh: World,
+) -> None:
+    fresh.api.put(FINETUNEJOBS, finetunejob({"phase": "Pending", "profile": forged(image="evil")}))
+    fresh.api.put(JOBS, merged(job(), OWNED))
+    fresh.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+
+    await pass_of(fresh)
+
+    assert fresh.status()["phase"] == "Preparing"
+
+
 async def test_where_the_namespace_may_not_be_read_the_job_waits_and_says_so(fresh: World) -> None:
     fresh.api.failures["get namespaces"] = refusal(403, 'namespaces "team-a" is forbidden')
 
@@ -332,6 +354,22 @@ def test_of_a_thousand_jobs_that_run_no_spec_is_read_again() -> None:
     again = [reader.read_finetunejob(merged(raw, {"metadata": {"resourceVersion": "8"}})).spec for raw in jobs]
 
     assert all(one is other for one, other in zip(first, again, strict=True))
+
+
+def test_a_job_that_loses_its_profile_is_read_as_its_user_wrote_it_however_many_were_read_since() -> None:
+    reader = profiles()
+    given = FineTuneProfileSpec.model_validate({"defaults": {"resources": {"cpu": "8"}}})
+    first = reader.read_finetunejob(finetunejob(settled(given))).spec
+    for number in range(200):
+        reader.read_finetunejob(merged(finetunejob(), {"metadata": {"uid": f"uid-{number}"}}))
+
+    again = reader.read_finetunejob(merged(finetunejob(settled(given)), {"metadata": {"resourceVersion": "8"}})).spec
+    without = reader.read_finetunejob(merged(finetunejob({}), {"metadata": {"resourceVersion": "9"}}))
+
+    assert first is not None
+    assert without.spec is not None
+    assert again is first
+    assert (first.resources.cpu, without.spec.resources.cpu, without.problems) == ("8", None, "")
 
 
 def test_another_spec_is_read_anew() -> None:
