@@ -13,7 +13,7 @@ import json
 import logging
 import random
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ import aiohttp
 import kopf
 import uvloop
 from aiohttp.connector import Connection
+from aiohttp.hdrs import RETRY_AFTER
 from kubernetes.aio.client import Configuration
 from yarl import URL
 
@@ -34,6 +35,7 @@ from finetune_operator.controller.cache import keep
 from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.bounded_json import read_event, warn_once
 from finetune_operator.kube.client import FINETUNEJOBS
+from finetune_operator.kube.errors import sensible_wait
 from finetune_operator.kube.informer import SILENCE_SECONDS
 from finetune_operator.kube.request_counts import counting
 
@@ -264,6 +266,14 @@ class BoundedResponse(aiohttp.ClientResponse):
             news()
             self.content = _BoundedEvents(self.content, self.reading, news)  # type: ignore[assignment]
         return self
+
+    @property
+    def headers(self) -> Mapping[str, str]:  # type: ignore[override]
+        """The answer's headers. Kopf sleeps for as long as `Retry-After` says, deaf to everything, and ends of one that is no number."""
+        headers = self._headers.copy()
+        if RETRY_AFTER in headers:
+            headers[RETRY_AFTER] = f"{sensible_wait(headers[RETRY_AFTER]) or 0:.0f}"
+        return headers
 
     async def json(self, **others: Any) -> Any:
         """The answer's JSON."""

@@ -81,8 +81,13 @@ def retry_after(error: Exception) -> float | None:
     """The seconds to wait that the API server asks for with 429 or 503, as far as that is sensible."""
     if not isinstance(error, ApiException) or error.headers is None:
         return None
+    return sensible_wait(error.headers.get("Retry-After", ""))
+
+
+def sensible_wait(retry_after: str) -> float | None:
+    """The seconds that a header `Retry-After` asks for, or as many as anything waits at the most; None if it says nothing."""
     try:
-        asked = float(error.headers.get("Retry-After", ""))
+        asked = float(retry_after)
     except ValueError:
         return None
     return min(asked, _LONGEST_RETRY_AFTER) if asked >= 0 else None

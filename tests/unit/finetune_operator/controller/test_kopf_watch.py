@@ -279,3 +279,22 @@ def test_to_end_kopf_in_the_moment_in_which_it_ends_by_itself_fails_nothing() ->
     life.stop()
 
     assert not life._ended.done()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("2", "2"), ("3600", "30"), ("inf", "30"), ("nan", "0"), ("soon", "0")]
+)
+async def test_kopf_sleeps_for_no_longer_than_half_a_minute_whatever_it_is_told(header: str, seconds: str) -> None:
+    async def later(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"kind": "Status", "code": 429}, status=429, headers={"Retry-After": header})
+
+    async def lists(_: str | None) -> str:
+        raise AssertionError("nothing is listed")
+
+    async with serving(later) as url:
+        made = session(kopf.ConnectionInfo(server=url), Reading(lambda _: True, lists, lambda _: None))
+        async with made.aiohttp_session.get(f"{url}/apis/finetune.dev/v1alpha1/finetunejobs") as response:
+            told = response.headers["Retry-After"]
+        await made.aiohttp_session.close()
+
+    assert told == seconds
