@@ -146,7 +146,7 @@ class AsyncJob:
 
     def __repr__(self) -> str:
         """Return name and phase, as it was last seen."""
-        return f"<FineTuneJob {self.namespace}/{self.name}: {self.snapshot.phase}>"
+        return repr(self.snapshot)
 
     def _repr_html_(self) -> str:
         """Show the job in a notebook as it was last seen: a notebook does not wait for what is asynchronous."""

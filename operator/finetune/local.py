@@ -46,13 +46,18 @@ class LocalRun:
     """What of the manifest is a cluster's own, and has no effect here."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LocalResult:
     """The outcome of a run on this machine that succeeded."""
 
     report: FinalReport
     output: Path
     """The folder with `model/`, `checkpoints/` and `history.jsonl`."""
+
+    def __repr__(self) -> str:
+        """Return final metrics and where the model is."""
+        metrics = ", ".join(f"{each.name} {each.value}" for each in self.report.metrics)
+        return f"<LocalResult: {metrics}; model {self.model}>"
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from finetune.errors import JobFailed
+from finetune.notebook import job_html
 from finetune.snapshot import Snapshot
 from finetune_api.status import BestCheckpoint, ExportedModel
 
@@ -12,11 +13,21 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The outcome of a run that succeeded."""
 
     snapshot: Snapshot
+
+    def __repr__(self) -> str:
+        """Return name, final metrics and where the model is."""
+        metrics = ", ".join(f"{each.name} {each.value}" for each in self.snapshot.status.metrics)
+        model = f"; model {self.model.uri}" if self.model else ""
+        return f"<Result of {self.snapshot.namespace}/{self.snapshot.name}: {metrics}{model}>"
+
+    def _repr_html_(self) -> str:
+        """Show the job in a notebook, with its curves."""
+        return job_html(self.snapshot)
 
     @property
     def metrics(self) -> dict[str, float]:

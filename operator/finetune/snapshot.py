@@ -16,7 +16,7 @@ ENDED: Final = ("Succeeded", "Failed")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Snapshot:
     """A job at one time."""
 
@@ -26,8 +26,12 @@ class Snapshot:
     created: datetime
     status: FineTuneJobStatus
     deleting: bool = False
-    raw: JsonObject = field(repr=False, compare=False, default_factory=dict)
+    raw: JsonObject = field(compare=False, default_factory=dict)
     """The object as the API server sent it."""
+
+    def __repr__(self) -> str:
+        """Return name and phase: the status fills screens."""
+        return f"<FineTuneJob {self.namespace}/{self.name}: {self.phase}>"
 
     @property
     def phase(self) -> str:

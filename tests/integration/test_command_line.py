@@ -164,8 +164,15 @@ def test_who_has_fewer_rights_is_told_which_one_is_missing(space: Space, users: 
 
     refused = [user(*each) for user, each in ((nobody, ["get"]), (reader, ["get"]), (reader, ["suspend", "fewer"]))]
     watched = reader("watch", "fewer", "--timeout", "3")
+    lister, patcher = users("lister", on_jobs("list")), users("patcher", on_jobs("patch"))
+    wait_for(lambda: lister("get", "fewer").returncode, lambda code: code == 0, "the role to hold")
+    wait_for(lambda: patcher("suspend", "fewer").returncode, lambda code: code == 0, "the role to hold")
+    shown = [lister(*each).returncode for each in (["get"], ["explain", "fewer"], ["logs", "fewer"])]
+    every_namespace = lister("get", "-A")
 
     assert [each.returncode for each in refused] == [4, 4, 4]
     assert ['cannot list resource "finetunejobs"' in each.stderr for each in refused] == [True, True, False]
     assert 'cannot patch resource "finetunejobs"' in refused[2].stderr
     assert (watched.returncode, watched.stdout.startswith("fewer  ")) == (124, True)
+    assert shown == [0, 0, 0]
+    assert "at the cluster scope; `finetune get -n NAMESPACE` lists those of one namespace" in every_namespace.stderr

@@ -310,6 +310,24 @@ def test_the_result_has_metrics_model_and_history(api_server: FakeApi) -> None:
     assert history["eval_accuracy"].dropna().to_dict() == {20: 0.581}
 
 
+def test_a_job_and_its_result_are_a_line_where_python_shows_them(api_server: FakeApi) -> None:
+    model = {"uri": "s3://bucket/model"}
+    metrics = [{"name": "loss", "value": "0.5"}, {"name": "eval_f1", "value": "0.9"}]
+    api_server.job("job", phase="Succeeded", message="done", metrics=metrics, model=model)
+
+    with Client() as client:
+        job = client.get("job")
+        shown = [repr(each) for each in (job, client.list(), job.result())]
+        in_a_notebook = job.result()._repr_html_()
+
+    assert shown == [
+        "<FineTuneJob team-a/job: Succeeded>",
+        "[<FineTuneJob team-a/job: Succeeded>]",
+        "<Result of team-a/job: loss 0.5, eval_f1 0.9; model s3://bucket/model>",
+    ]
+    assert in_a_notebook == job._repr_html_()
+
+
 def test_a_failed_job_is_an_error_in_the_operators_words(api_server: FakeApi) -> None:
     failure = {"reason": "ColumnNotFound", "message": "no column 'tag'", "hint": "Name 'tags' in dataset.columns."}
     api_server.job("job", phase="Failed", failure=failure)
