@@ -106,7 +106,8 @@ class _Watch:
                         self.seen[_key(raw)] = self.remember(raw)
                     yield kind, raw
         except NotKnown:
-            raise
+            # Whether credentials are taken again tells the list, and the next watch goes on from it.
+            self.version = None
         except NotAllowed:
             self.denied = True
 

@@ -189,3 +189,18 @@ async def test_of_one_object_an_outage_is_told_too(api_server: FakeApi) -> None:
     await api.close()
 
     assert kinds == ["MODIFIED", "SYNCED", "LOST", "LOST", "MODIFIED", "SYNCED"]
+
+
+async def test_credentials_that_are_taken_again_are_watched_with_again(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Pending")
+    answers = iter([status(401, "Unauthorized", "expired")] * 2)
+
+    def watch(_: Request) -> Any:
+        event = {"type": "MODIFIED", "object": {**api_server.jobs["job"], "status": {"phase": "Running"}}}
+        return next(answers, iter([event]))
+
+    api_server.answers["WATCH", FTJ] = watch
+
+    found = await changes(4)
+
+    assert found == [("ADDED", "Pending"), ("SYNCED", ""), ("SYNCED", ""), ("MODIFIED", "Running")]
