@@ -117,7 +117,13 @@ def read_documents(text: str, name: str) -> list[Any]:
     try:
         return list(_flat([each for each in _yaml().load_all(text) if each is not None]))
     except (YAMLError, RecursionError, ValueError) as error:
-        raise Refused(f"{name} is not YAML: {error}") from error
+        raise Refused(f"{name} is not YAML: {_fault(error)}") from error
+
+
+def _fault(error: Exception) -> str:
+    """Where it is and what, in a line; the library's own text has several, and how to switch its check off."""
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}" if mark else str(error)  # type: ignore[attr-defined]
 
 
 def read_file(path: Path) -> list[JsonObject]:

@@ -204,7 +204,11 @@ def test_several_manifests_come_from_stdin(run: Run, api_server: FakeApi) -> Non
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is not YAML"),
+        ("{", "stdin is not YAML: line 1, column 2: expected the node content, but found '<stream end>'\n"),
+        (
+            "a: 1\na: 2\n",
+            'stdin is not YAML: line 2, column 1: found duplicate key "a" with value "2" (original value: "1")\n',
+        ),
         ("", "holds no FineTuneJob"),
         ("kind: Pod\napiVersion: v1\n", "holds v1 Pod"),
         ("- 5\n", "holds list"),
