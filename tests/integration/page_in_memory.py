@@ -1,6 +1,5 @@
 """The page in a real Chromium against a cluster in memory."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -8,23 +7,18 @@ from threading import Event
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page
+from tests.integration.chromium import chromium, in_chromium, new_visitor  # noqa: F401
 from tests.unit.finetune.api_server import FTJ, FakeApi, Request
 from tests.unit.finetune.conftest import api_server, kubeconfig  # noqa: F401
 
-from devcluster.testing.api import PATIENCE
 from finetune.async_client import AsyncClient
 from finetune.portal import Portal
 from finetune_page.access import OwnKubeconfig
 from finetune_page.guard import Guard
 from finetune_page.server import make_app, serve_on_loopback
 
-CHROMIUM = shutil.which("chromium")
 TOKEN = "a-token-of-this-page"
-in_chromium = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (Debian: apt install chromium)"),
-]
 
 
 class Server:
@@ -68,17 +62,14 @@ def server(api_server: FakeApi, kubeconfig: Path) -> Iterator[Server]:  # noqa: 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=PATIENCE * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
     """In a browser that knows nothing of any page of before."""
-    with browser.new_context() as context:
+    with new_visitor(browser) as context:
         page = context.new_page()
         page.goto(f"{server.address}/?token={TOKEN}")
         yield page

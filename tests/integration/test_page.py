@@ -1,7 +1,6 @@
 """The page in a real Chromium, against a cluster with a training that runs: what is on the screen."""
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,19 +10,16 @@ from pathlib import Path
 import pytest
 from kubernetes.client import CustomObjectsApi
 from kubernetes.config import new_client_from_config
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect
+from tests.integration.chromium import chromium, in_chromium, new_visitor
 from tests.integration.fixtures import Space, finetunejob
 
-from devcluster.testing.api import PATIENCE, wait_for
+from devcluster.testing.api import wait_for
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 
-CHROMIUM = shutil.which("chromium")
 MARKUP = "<img src=x onerror=\"document.title='taken over'\"><script>document.title='taken over'</script>"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (Debian: apt install chromium)"),
-]
+pytestmark = in_chromium
 
 
 @dataclass
@@ -63,27 +59,22 @@ def _address(log: Path) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def screen(browser: Browser, address: str) -> Iterator[Screen]:
-    expect.set_options(timeout=PATIENCE * 1000)
-    context = browser.new_context()
-    context.set_default_timeout(PATIENCE * 1000)
-    page = context.new_page()
-    screen = Screen(page, address.partition("/?")[0])
-    page.on("request", lambda request: screen.requests.append(_host(request)))
-    page.on("console", lambda message: screen.complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: screen.complaints.append(str(error)))
-    page.goto(address)
-    yield screen
-    assert set(screen.requests) == {screen.address.removeprefix("http://")}
-    assert screen.complaints == []
-    context.close()
+    with new_visitor(browser) as context:
+        page = context.new_page()
+        screen = Screen(page, address.partition("/?")[0])
+        page.on("request", lambda request: screen.requests.append(_host(request)))
+        page.on("console", lambda message: screen.complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: screen.complaints.append(str(error)))
+        page.goto(address)
+        yield screen
+        assert set(screen.requests) == {screen.address.removeprefix("http://")}
+        assert screen.complaints == []
 
 
 def _host(request: Request) -> str:
@@ -155,6 +146,7 @@ def test_the_keyboard_reaches_search_rows_and_a_job(space: Space, screen: Screen
     page.keyboard.type("by-keys")
     expect(page.locator(".rows .row")).to_have_count(1)
     page.keyboard.press("Escape")
+    expect(page.get_by_label("Search by name or reason")).to_have_value("by-keys")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_have_text("found-by-keys")

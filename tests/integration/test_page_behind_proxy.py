@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,14 +13,14 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
+from tests.integration.chromium import chromium, needs_chromium, new_visitor
 from tests.integration.fixtures import finetunejob, free_port
 from tests.integration.space import Space
 
-from devcluster.testing.api import PATIENCE, wait_for
+from devcluster.testing.api import wait_for
 from finetune.portal import Portal
 
-CHROMIUM = shutil.which("chromium")
 PROGRAM = """
 import runpy, sys
 from pathlib import Path
@@ -184,13 +183,10 @@ def fake(space: Space, name: str) -> None:
     space.apply(finetunejob(name, managedBy="example.com/nobody"))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (Debian: apt install chromium)")
+@needs_chromium
 def test_a_browser_behind_the_proxy_sees_changes_as_they_come_and_its_buttons_work(space: Space, proxy: Proxy) -> None:
     fake(space, "behind-proxy")
-    expect.set_options(timeout=PATIENCE * 1000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context()
+    with chromium() as browser, new_visitor(browser) as context:
         context.add_cookies([{"name": "session", "value": "ann", "url": proxy.address}])
         screen = context.new_page()
         screen.goto(f"{proxy.address}/?namespace={space.namespace}")
@@ -202,7 +198,6 @@ def test_a_browser_behind_the_proxy_sees_changes_as_they_come_and_its_buttons_wo
 
         expect(screen.get_by_role("button", name="Resume")).to_be_visible()
         assert space.get("ftj", "behind-proxy-later")["spec"]["suspend"] is True
-        browser.close()
 
 
 @pytest.mark.usefixtures("enforced_rights")

@@ -142,4 +142,5 @@ def test_figures_of_each_class_are_one_click_away(
     page.get_by_role("button", name="f1 in the log").click()
 
     expect(page.locator(".lines > div:visible")).to_have_text([by_class])
+    expect(page.locator(".logs")).to_contain_text("1 of 2 lines")
     trainer.end()

@@ -82,8 +82,11 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("dialog")) return;
   const typing = event.target.closest?.("input:not([type='checkbox'], [type='range']), select, textarea");
   if (typing && event.key !== "Escape") return;
-  if (typing) typing.blur();
-  else if (keys[event.key]) {
+  if (typing) {
+    // The browser would empty the field, though what was searched for still holds.
+    event.preventDefault();
+    typing.blur();
+  } else if (keys[event.key]) {
     event.preventDefault();
     keys[event.key]();
   }

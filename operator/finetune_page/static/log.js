@@ -12,10 +12,11 @@ export function logPanel(path, name) {
   const lines = h("div", { class: "lines" });
   const log = h("pre", { class: "log", tabindex: 0, role: "log", "aria-label": "Log", "aria-live": "off" }, lines);
   const state = h("span", { class: "muted" });
+  const found = h("span", { class: "muted" });
   const earlier = h("div", { class: "earlier" });
   const search = h("input", { type: "search", placeholder: "search the log", "aria-label": "Search the log", oninput: () => sift() });
   const bottom = h("button", { type: "button", onclick: () => { log.scrollTop = 0; } }, "To the end");
-  const element = h("details", { class: "logs", ontoggle: () => (element.open ? begin() : leave()) }, h("summary", {}, "Log"), h("div", { class: "bar" }, search, bottom, state), earlier, log);
+  const element = h("details", { class: "logs", ontoggle: () => (element.open ? begin() : leave()) }, h("summary", {}, "Log"), h("div", { class: "bar" }, search, found, bottom, state), earlier, log);
   let stop = null;
   let tail = 0;
   let characters = 0;
@@ -62,12 +63,13 @@ export function logPanel(path, name) {
       lines.firstChild.remove();
       dropped = true;
     }
-    const found = anchor && added.find((line) => line.title === anchor.time && line.textContent === anchor.text);
-    if (found) {
-      log.scrollTop += found.getBoundingClientRect().top - log.getBoundingClientRect().top - anchor.offset;
+    const again = anchor && added.find((line) => line.title === anchor.time && line.textContent === anchor.text);
+    if (again) {
+      log.scrollTop += again.getBoundingClientRect().top - log.getBoundingClientRect().top - anchor.offset;
       anchor = null;
     }
     drawEarlier();
+    drawFound();
   }
 
   let shown = "";
@@ -98,6 +100,11 @@ export function logPanel(path, name) {
   const matches = (line) => !search.value || line.textContent.toLowerCase().includes(search.value.toLowerCase());
   function sift() {
     for (const line of lines.children) line.hidden = !matches(line);
+    drawFound();
+  }
+
+  function drawFound() {
+    setText(found, search.value ? `${lines.querySelectorAll(":scope > :not([hidden])").length.toLocaleString("en-US")} of ${lines.childElementCount.toLocaleString("en-US")} lines` : "");
   }
 
   function leave() {
