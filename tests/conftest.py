@@ -2,6 +2,7 @@
 
 import logging
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -60,8 +61,25 @@ class _SkipsTorch:
             pytest.skip("imports PyTorch, which make test-fast leaves out", allow_module_level=True)
 
 
+@pytest.fixture
+def left_as_found() -> Iterator[None]:
+    """Fails a test that leaves its worker in another folder, under other limits or with signals blocked: a later one would be blamed for it."""
+    before = _process()
+    yield
+    assert _process() == before
+
+
+def _process() -> dict[str, Any]:
+    limits = (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
+    return {
+        "folder": os.getcwd(),  # noqa: PTH109 # in a microsecond
+        "limits": [resource.getrlimit(each) for each in limits],
+        "blocked signals": signal.pthread_sigmask(signal.SIG_BLOCK, []),
+    }
+
+
 @pytest.fixture(autouse=True)
-def forgotten_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def forgotten_secrets(left_as_found: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is a secret in one test, such as "secret", is an ordinary word in the next one of the same process."""
     for name in ("_known", "_heads", "_public"):
         monkeypatch.setattr(redact, name, getattr(redact, name))
@@ -76,8 +94,9 @@ def own_signals(pytestconfig: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def unguarded_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trainer in this process logs what ends a thread, and nothing else would ever hear of it: it does so in its own test alone."""
+    """A trainer in this process logs what ends a thread or the program, and nothing else would ever hear of it: it does so in its own test alone."""
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,12 @@ def rendered(values: Json, namespace: str) -> list[Json]:
     """The objects of the release `ft`, but for the definitions and their policy."""
     with helm_python.Chart.load(CHART) as chart:
         files = chart.render({**values, "crds": {"install": False}}, name="ft", namespace=namespace)
-    documents = [each for path, text in files.items() if path.endswith(".yaml") for each in yaml.safe_load_all(text)]
+    documents = [
+        each
+        for path, text in files.items()
+        if path.endswith(".yaml")
+        for each in yaml.load_all(text, Loader=yaml.CSafeLoader)
+    ]
     return [each for each in documents if each]
 
 

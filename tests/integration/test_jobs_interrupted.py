@@ -40,7 +40,7 @@ class Interrupted:
 
 @contextmanager
 def standing_still(job: str) -> Iterator[None]:
-    """The job's trainer is stopped, if it is a process of this machine: its training does not end before an operator has started."""
+    """The job's trainer is stopped, if it is a process of this machine: its training does not end before an operator has started or ended."""
     stopped = []
     for process in psutil.process_iter(["cmdline"]):
         with suppress(psutil.Error):
@@ -104,8 +104,7 @@ def test_a_suspended_job_stops_with_a_checkpoint_and_goes_on_from_there(
 def test_an_outage_of_the_operator_loses_nothing_and_doubles_nothing(
     space: Space, operator_process: OperatorProcess
 ) -> None:
-    steps = 2 * STEPS
-    space.apply(finetunejob("orphan", **{**LONG, "training": {**LONG["training"], "epochs": steps // 16}}))
+    space.apply(finetunejob("orphan", **LONG))
     before = space.until("orphan", in_the_middle, "the middle of its training")
     job = space.get("job", "orphan")["metadata"]["uid"]
 
@@ -113,7 +112,8 @@ def test_an_outage_of_the_operator_loses_nothing_and_doubles_nothing(
         operator_process.end(signal.SIGKILL)
         operator_process.start()
     after = space.until("orphan", lambda s: s["progress"]["step"] > before["progress"]["step"], "news of it")
-    operator_process.end(signal.SIGTERM)
+    with standing_still("orphan"):
+        operator_process.end(signal.SIGTERM)
     wait_for(lambda: _has_ended(space.get("job", "orphan")), bool, "the Job to end")
     unseen = space.status("orphan")
     operator_process.start()
@@ -122,11 +122,11 @@ def test_an_outage_of_the_operator_loses_nothing_and_doubles_nothing(
     assert after["phase"] == "Running"
     assert unseen["phase"] == "Running"
     assert status["phase"] == "Succeeded"
-    assert (status["progress"]["step"], status["progress"]["percent"]) == (steps, 100)
+    assert (status["progress"]["step"], status["progress"]["percent"]) == (STEPS, 100)
     assert [(each["number"], each["exitCode"]) for each in status["attempts"]] == [(1, 0)]
-    assert status["latestCheckpoint"]["step"] == steps
-    assert status["evaluations"][-1]["step"] == steps
-    assert_curves_to(steps, status, gap=1 / 4)  # what the termination message has room for
+    assert status["latestCheckpoint"]["step"] == STEPS
+    assert status["evaluations"][-1]["step"] == STEPS
+    assert_curves_to(STEPS, status, gap=1 / 4)  # what the termination message has room for
     assert status["model"]["uri"]
     assert space.get("job", "orphan")["metadata"]["uid"] == job
     assert [each["metadata"]["name"] for each in space.list("jobs", "finetune.dev/job-name=orphan")] == ["orphan"]

@@ -31,7 +31,7 @@ def render(chart: helm_python.Chart) -> Render:
             document
             for path, text in files.items()
             if path.endswith(".yaml")
-            for document in yaml.safe_load_all(text)
+            for document in yaml.load_all(text, Loader=yaml.CSafeLoader)  # ten times as fast as the one in Python
             if document
         ]
         objects = {_name(each, namespace): each for each in documents}
