@@ -86,6 +86,16 @@ def forgotten_secrets(left_as_found: None, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.fixture(autouse=True)
+def own_environment() -> Iterator[None]:
+    """What a trainer in this process sets for its libraries is gone when the test ends. No other variable is away meanwhile."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
+
+
+@pytest.fixture(autouse=True)
 def own_signals(pytestconfig: pytest.Config) -> None:
     """A trainer that has run in this process ignores signals from then on. The next test gets them as a new process does."""
     for number, handler in pytestconfig.stash[_HANDLERS].items():

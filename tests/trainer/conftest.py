@@ -2,7 +2,6 @@
 
 import gc
 import logging
-import os
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -80,15 +79,6 @@ def settings(model: Path, data: Path, tmp_path: Path) -> Settings:
         "output": {"uri": f"file://{tmp_path}/out"},
         "gpus": 0,
     }
-
-
-@pytest.fixture(autouse=True)
-def environment() -> Iterator[None]:
-    """What a run in this process sets for its libraries is gone when the test ends."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
 
 
 @pytest.fixture
