@@ -61,10 +61,11 @@ def test_one_write_that_fails_in_any_way_changes_nothing_in_the_end(stage: Scene
 
 
 @pytest.mark.slow
-def test_an_api_server_that_fails_every_third_request_delays_jobs_and_nothing_else(stage: Scene) -> None:
+def test_an_api_server_that_fails_every_third_request_and_asks_for_any_wait_delays_jobs_alone(stage: Scene) -> None:
     names = [f"third-{number}-resumes" for number in range(6)]
     chance = random.Random(8)
-    kinds = list(FAULTS.values())
+    waits = [Fault(HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": asked}) for asked in ("3600", "inf", "nan", "-1")]
+    kinds = [*FAULTS.values(), *waits]
 
     def plan(asked: Asked) -> Fault | None:
         own = asked.resource in ("leases", "discovery")
