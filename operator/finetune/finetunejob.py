@@ -1,12 +1,13 @@
 """A manifest that is made from a data frame, and that trains on this machine."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic.alias_generators import to_camel
 
+from finetune.consent import trusting
 from finetune.errors import Refused
 from finetune.local import LocalResult, plan_run, train
 from finetune.manifest import Manifest
@@ -72,7 +73,12 @@ class FineTuneJob(Manifest):
         return job
 
     def run_locally(
-        self, output: str | Path | None = None, *, volumes: Mapping[str, Path] | None = None, gpus: int | None = None
+        self,
+        output: str | Path | None = None,
+        *,
+        volumes: Mapping[str, Path] | None = None,
+        gpus: int | None = None,
+        trust: Collection[str] = (),
     ) -> LocalResult:
         """Train on this machine, as `finetune run` does, and return metrics and the place of the model.
 
@@ -80,13 +86,14 @@ class FineTuneJob(Manifest):
             output: Folder for the results; outputs/NAME if left out. A run that was interrupted goes on from what is there.
             volumes: The folder of each claim that model or data are on.
             gpus: In place of resources.gpus; 0 trains on the CPU.
+            trust: Hosts of trackers (`mlflow.example`) that may get credentials of this machine's environment.
 
         Raises:
             Refused: It cannot run here, and what to do about it.
             JobFailed: With the trainer's reason, message and hint.
         """
         folder = Path(output) if output else Path("outputs") / (self.name or "finetune")
-        return train(plan_run(self, folder, volumes=volumes, gpus=gpus))
+        return train(plan_run(self, folder, volumes=volumes, gpus=gpus), agree=trusting(*trust))
 
 
 def _sample(frame: Any) -> Sample:

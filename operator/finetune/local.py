@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
+from finetune.consent import TRUST_NOBODY, Agree, credentials_for
 from finetune.errors import FineTuneError, JobFailed, Refused
 from finetune.manifest import Manifest
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode, FinalReport
@@ -103,14 +104,22 @@ def plan_run(
     return LocalRun(config, given, _environment(job), folder, tuple(_notes(job)))
 
 
-def train(run: LocalRun, *, stdout: IO[Any] | int | None = None) -> LocalResult:
+def train(run: LocalRun, *, stdout: IO[Any] | int | None = None, agree: Agree = TRUST_NOBODY) -> LocalResult:
     """Train to the end, or go on from the newest checkpoint in the output. What the trainer prints is shown as it comes.
 
+    Args:
+        run: What `plan_run` returned.
+        stdout: Where the trainer's goes; this process' own if left out.
+        agree: Called before with the servers of the run's trackers that would get credentials of this machine; raises where that is
+            not to be.
+
     Raises:
-        Refused: The trainer's libraries are not installed.
+        Refused: The trainer's libraries are not installed, or a server would get credentials and that was not agreed to.
         LocalFailure: With the trainer's reason, message and hint.
         KeyboardInterrupt: It was stopped, and has saved a checkpoint.
     """
+    if run.config.tracking is not None:
+        agree(credentials_for(run.config.tracking))
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
         report = Path(scratch) / "final-report.json"
         code = _wait(_start(run, Path(scratch), (), {ENV_TERMINATION_LOG: str(report)}, stdout))

@@ -1,11 +1,9 @@
 """What has not arrived at a job's trackers by its end, sent from this machine: no pod is left in the cluster that could."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +11,7 @@ import fsspec
 from pydantic import ValidationError
 
 from finetune.buckets import bucket_failures
+from finetune.consent import TRUST_NOBODY, Agree, credentials_for
 from finetune.errors import FineTuneError, NotFound, Refused
 from finetune.kept_profile import defaults_of
 from finetune.manifest import describe
@@ -20,7 +19,7 @@ from finetune.reader_pod import tracking_commands
 from finetune.snapshot import Snapshot
 from finetune_api.run import JobReference, RunConfig
 from finetune_api.status import TrackedRun
-from finetune_api.tracking import CREDENTIALS, SPACE, servers_of
+from finetune_api.tracking import servers_of
 from finetune_api.v1alpha1 import FineTuneJobSpec
 
 FILES: Final = ("history.jsonl", "tracking.json")
@@ -51,30 +50,24 @@ def credentials_sent(job: Snapshot) -> dict[str, tuple[str, ...]]:
         Refused, NotFound: As `send_history` does.
     """
     servers = _config(job).tracking
-    found: dict[str, tuple[str, ...]] = {}
-    for tracker, names in CREDENTIALS.items():
-        if (server := getattr(servers, tracker)) is not None:
-            goes = [each for each in names if each != "HF_TOKEN" or SPACE.fullmatch(server.uri)]
-            found[server.uri] = (*found.get(server.uri, ()), *(each for each in goes if os.environ.get(each)))
-    return {uri: names for uri, names in found.items() if names}
+    return credentials_for(servers) if servers else {}
 
 
-def send_history(
-    job: Snapshot, folder: Path | None = None, *, agree: Callable[[Mapping[str, Sequence[str]]], None] = lambda _: None
-) -> list[TrackedRun]:
+def send_history(job: Snapshot, folder: Path | None = None, *, agree: Agree = TRUST_NOBODY) -> list[TrackedRun]:
     """Send what the servers of a job's trackers have not got. Each point is there once, however often this is called.
 
     Credentials are those of the environment: MLFLOW_TRACKING_TOKEN, TRACKIO_WRITE_TOKEN and so on, and those of the bucket.
 
     Args:
         folder: Has copies of `FILES`. If left out they are read from the output, where that is in a bucket or on the Hub.
-        agree: Called with `credentials_sent` before anything is sent; raises where that is not to be.
+        agree: Called with `credentials_sent` before anything is sent; raises where that is not to be. Servers get credentials only
+            where it is said, as by `trusting("mlflow.example")`.
 
     Returns:
         The run at each tracker, with a message where not all has arrived.
 
     Raises:
-        Refused: The job has not ended, or names no server, or its output is on a volume, with what to do instead; or a file is larger than any history.
+        Refused: A server would get credentials, and that was not agreed to. The job has not ended, or names no server, or its output is on a volume, with what to do instead; or a file is larger than any history.
         NotFound, NotAllowed, FineTuneError: The output does not give the files.
     """
     config = _config(job)

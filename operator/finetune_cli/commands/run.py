@@ -1,14 +1,18 @@
 """`finetune run`: a manifest on this machine."""
 
 import sys
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from finetune.consent import Sent, host_of
 from finetune.errors import JobFailed, Refused
 from finetune.local import LocalFailure, LocalRun, plan_run, train
 from finetune.manifest import Manifest, read_file
+from finetune_cli.consent import ask
 from finetune_cli.options import Output
 from finetune_cli.output import error_console, write
 
@@ -25,21 +29,34 @@ Gpus = Annotated[
         min=0, max=64, help="In place of resources.gpus; 0 trains on the CPU. What is there, if neither is given."
     ),
 ]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(metavar="HOST", help="A server of the manifest's trackers that may get credentials of this machine."),
+]
 
 
-def run(file: File, into: Into = None, volume: Volume = None, gpus: Gpus = None, output: Output = None) -> None:
+def run(
+    file: File, into: Into = None, volume: Volume = None, gpus: Gpus = None, trust: Trust = None, output: Output = None
+) -> None:
     """Train on this machine as a pod would. Ctrl-C saves a checkpoint, and the same command goes on from it."""
     planned = plan_of(file, into, volume, gpus)
     for note in planned.notes:
         error_console().print(f"note: {note}")
     # stdout is a program's, where it asks for JSON or YAML.
     try:
-        result = train(planned, stdout=sys.stderr if output else None)
+        result = train(planned, stdout=sys.stderr if output else None, agree=partial(_agree, file, trust or []))
     except LocalFailure as failure:
         raise JobFailed(failure.untold) from None
     if output:
         model = {"output": str(result.output), "model": str(result.model)}
         write(output, {"metrics": result.metrics, **model, "resumedFromStep": result.report.resumed_from_step})
+
+
+def _agree(file: Path, trusted: Collection[str], sent: Sent) -> None:
+    """A manifest may be somebody else's, who chose where credentials of this machine would go."""
+    for uri, names in sent.items():
+        if host_of(uri) not in trusted:
+            ask(str(file), {uri: names}, f"--trust {host_of(uri)}")
 
 
 def plan_of(file: Path, into: Path | None, volume: list[str] | None, gpus: int | None) -> LocalRun:

@@ -1,16 +1,14 @@
 """`finetune track`: send to a job's trackers what had not arrived when it ended."""
 
-import sys
-from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from finetune.errors import FineTuneError, Refused
+from finetune.errors import FineTuneError
 from finetune.reader_pod import reader_pod as manifest_of_reader
 from finetune.tracking import output_of, send_history
+from finetune_cli.consent import ask
 from finetune_cli.options import Context, Kubeconfig, Name, Namespace, Output, connected
 from finetune_cli.output import Format, say, write
 
@@ -37,7 +35,7 @@ def track(
     if reader_pod:
         write(output or Format.YAML, manifest_of_reader(job, output_of(job)))
         return
-    runs = send_history(job, folder, agree=partial(_agree, job.name, yes))
+    runs = send_history(job, folder, agree=lambda sent: None if yes else ask(job.name, sent, "--yes"))
     if output:
         write(output, [run.to_wire() for run in runs])
     else:
@@ -47,17 +45,3 @@ def track(
     failed = [f"{run.tracker}: not all has arrived: {run.message}" for run in runs if run.message is not None]
     if failed:
         raise FineTuneError("\n".join(failed))
-
-
-def _agree(name: str, yes: bool, sent: Mapping[str, Sequence[str]]) -> None:
-    """Whoever made the job chose where credentials of somebody else would go."""
-    for uri, names in sent.items():
-        what = f"{' and '.join(names)} of this machine's environment"
-        if not yes and not _on_a_terminal():
-            raise Refused(f"{name} has its points sent to {uri}, with {what}: --yes agrees")
-        if not yes:
-            typer.confirm(f"{name} has its points sent to {uri}. Send it {what}?", abort=True, err=True)
-
-
-def _on_a_terminal() -> bool:
-    return sys.stdin.isatty()

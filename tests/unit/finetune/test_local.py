@@ -12,6 +12,7 @@ import pytest
 from tests.unit.finetune_operator.samples import finetunejob
 
 from finetune import local
+from finetune.consent import trusting
 from finetune.errors import FineTuneError, JobFailed, Refused
 from finetune.local import LocalRun, estimate, plan_run, train
 from finetune.manifest import Manifest
@@ -218,3 +219,20 @@ def test_without_the_trainers_libraries_it_says_what_to_install(
     assert str(refused.value) == (
         "training on this machine needs no_such_library, which is not installed: pip install 'finetune-operator[trainer]'"
     )
+
+
+def test_no_credentials_of_this_machine_go_to_a_server_that_a_manifest_names_unless_its_host_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = "https://somebody-board.hf.space"
+    monkeypatch.setenv("HF_TOKEN", "mine")
+    stand_in(monkeypatch, ends(0))
+    run = planned(tmp_path, tracking={"trackio": {"uri": space}})
+    asked: list[Any] = []
+
+    with pytest.raises(Refused, match=f"{space} would get HF_TOKEN of this machine's environment"):
+        train(run)
+    train(run, agree=asked.append)
+    train(run, agree=trusting("somebody-board.hf.space"))
+
+    assert asked == [{space: ("HF_TOKEN",)}]

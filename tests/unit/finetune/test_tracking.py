@@ -10,6 +10,7 @@ from tests.mlflow_server import FakeServer
 from tests.s3_server import BUCKET, S3
 from tests.trackio_server import TOKEN, FakeTrackio
 
+from finetune.consent import host_of, trusting
 from finetune.errors import FineTuneError, NotFound, Refused
 from finetune.snapshot import Snapshot, read_snapshot
 from finetune.tracking import FILES, credentials_sent, send_history
@@ -71,10 +72,13 @@ def test_the_rest_of_a_job_arrives_once_at_each_server_whatever_had_arrived_befo
     failed = job(tracking, "pvc://yelp-0f9b", phase="Failed", provenance={"seed": 42})
     whole = (folder / "history.jsonl").read_text()
     (folder / "history.jsonl").write_text(f"{json.dumps(LINES[0])}\n")
-    send_history(failed, folder)
+    with pytest.raises(Refused, match=f"{trackio.uri} would get TRACKIO_WRITE_TOKEN of this machine's environment"):
+        send_history(failed, folder, agree=trusting("somewhere.example"))
+    agree = trusting(host_of(trackio.uri))
+    send_history(failed, folder, agree=agree)
     (folder / "history.jsonl").write_text(whole)
 
-    runs = [send_history(failed, folder) for _ in range(2)]
+    runs = [send_history(failed, folder, agree=agree) for _ in range(2)]
 
     page = f"{mlflow.uri}/#/experiments/1/runs/run0"
     both = [
@@ -153,8 +157,9 @@ def test_credentials_that_a_server_refuses_are_looked_for_where_they_may_come_fr
 ) -> None:
     mlflow.password = "Bearer right"
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "wrong")
+    tracked, agree = job({"mlflow": {"uri": mlflow.uri}}, "pvc://yelp"), trusting(host_of(mlflow.uri))
 
-    (run,) = send_history(job({"mlflow": {"uri": mlflow.uri}}, "pvc://yelp"), folder)
+    (run,) = send_history(tracked, folder, agree=agree)
 
     where = "check the Secret of tracking.secretRef, outside a cluster the environment"
     assert run.message == f"{mlflow.uri} refuses the credentials (401): {where}"

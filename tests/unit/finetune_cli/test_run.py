@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from finetune.consent import Agree
 from finetune.local import LocalFailure, LocalResult, LocalRun
 from finetune_api.report import FinalReport
+from finetune_cli import consent
 from finetune_cli.app import app
 
 QUICKSTART = Path("examples/quickstart.yaml").absolute()
@@ -87,3 +89,33 @@ def test_what_the_trainer_has_told_of_its_failure_is_not_told_again(
     assert ended.exit_code == 1
     assert ended.stderr.splitlines()[-1] == "the run failed: ColumnNotFound"
     assert "no column" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "terminal", "answer", "code"),
+    [
+        ([], False, "", 2),
+        (["--trust", "other.example"], False, "", 2),
+        (["--trust", "somebody-board.hf.space"], False, "", 0),
+        ([], True, "y\n", 0),
+        ([], True, "n\n", 1),
+    ],
+)
+def test_a_stranger_s_manifest_gets_no_token_of_this_machine_without_consent(
+    here: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], terminal: bool, answer: str, code: int
+) -> None:
+    sent = {"https://somebody-board.hf.space": ("HF_TOKEN",)}
+
+    def train(run: LocalRun, *, agree: Agree, **_: object) -> LocalResult:
+        agree(sent)
+        return LocalResult(FinalReport.model_validate({"exitCode": 0}), run.output)
+
+    monkeypatch.setattr(sys.modules["finetune_cli.commands.run"], "train", train)
+    monkeypatch.setattr(consent, "_on_a_terminal", lambda: terminal)
+    command = ["run", str(QUICKSTART), "--volume", f"quickstart={here / 'files'}", *options]
+
+    ended = CliRunner().invoke(app, command, input=answer)
+
+    assert ended.exit_code == code, ended.stderr
+    assert ("HF_TOKEN of this machine's environment" in ended.stderr) is ("somebody-board.hf.space" not in options)
+    assert code != 2 or "--trust somebody-board.hf.space agrees" in ended.stderr

@@ -1,7 +1,6 @@
 """`finetune track`, from the cluster's object to the tracker, and how it ends."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,8 @@ from ruamel.yaml import YAML
 from tests.mlflow_server import FakeServer
 from tests.unit.finetune.api_server import FakeApi
 from tests.unit.finetune_cli.conftest import Run
+
+from finetune_cli import consent
 
 pytestmark = pytest.mark.usefixtures("kubeconfig")
 
@@ -80,7 +81,7 @@ def test_no_credentials_go_to_the_server_of_a_job_that_may_be_somebody_else_s_wi
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "mine")
 
     in_a_script = run("track", "job", "--from", copies)
-    monkeypatch.setattr(sys.modules["finetune_cli.commands.track"], "_on_a_terminal", lambda: True)
+    monkeypatch.setattr(consent, "_on_a_terminal", lambda: True)
     asked = run("track", "job", "--from", copies, stdin=answer)
 
     what = "MLFLOW_TRACKING_TOKEN of this machine's environment"
