@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from finetune_api.base import JsonObject
 from finetune_api.status import Notification
@@ -12,6 +13,8 @@ from finetune_operator.job.ownership import Owner
 from finetune_operator.kube import server_time
 from finetune_operator.kube.packed import unpack
 from finetune_operator.reports.latest import LatestReports
+
+_JOBS: Final = 16
 
 
 @dataclass
@@ -27,8 +30,8 @@ class Entry:
     reports: LatestReports = field(default_factory=LatestReports)
     heard_since: datetime = field(default_factory=server_time.now)
     """From when on reports would have come here."""
-    jobs: set[Owner] = field(default_factory=set)
-    """The Jobs that were seen to be its own. A pod may outlive its Job, and its final report still counts."""
+    jobs: dict[Owner, None] = field(default_factory=dict)
+    """The Jobs that were last seen to be its own. A pod may outlive its Job, and its final report still counts."""
     made: set[tuple[str, str]] | None = None
     """Plural and name of the children that were made, where another then could not be; None once the Job is there too."""
     obstacle: Obstacle = field(default_factory=Obstacle)
@@ -45,9 +48,15 @@ class Entry:
     tried: dict[str, Notification] = field(default_factory=dict)
     """By its target, what each attempt to tell of the end came to that the status does not show yet."""
 
+    def note_job(self, job: Owner) -> None:
+        """Keep a Job that is its own. Somebody may delete one after the other, for as long as the operator lives."""
+        self.jobs[job] = None
+        while len(self.jobs) > _JOBS:
+            del self.jobs[next(iter(self.jobs))]
+
     def forget_run(self) -> None:
         """Drop what was remembered of a run, after which another begins."""
-        self.reports, self.jobs, self.obstacle, self.queue = LatestReports(), set(), Obstacle(), None
+        self.reports, self.jobs, self.obstacle, self.queue = LatestReports(), {}, Obstacle(), None
         self.made, self.restored, self.run_secret, self.status_written = None, None, None, None
         self.tried = {}
         self.own.is_of_another = False

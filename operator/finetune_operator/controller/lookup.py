@@ -88,7 +88,7 @@ class Lookup:
     ) -> Observation:
         """The operator's own Job of this name, if it is there, with those of the pods that belong to it, and what they reported."""
         if job is not None:
-            entry.jobs.add(job_as_owner(name, job.uid))
+            entry.note_job(job_as_owner(name, job.uid))
         jobs = [each for each in entry.jobs if each.name == name]
         own = own_pods(finetunejob.namespace, jobs, pods)
         observed = Observation(job=job, pods=parse_pods(own, entry.reports.received), unread=entry.reports.unread)

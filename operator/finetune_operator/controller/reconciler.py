@@ -84,7 +84,7 @@ class Reconciler:
         if finetunejob.terminal:
             entry.reports.clear()
         observed = await self._observer.observe(finetunejob, entry, now)
-        if finetunejob.deleting and not observed.holds_anything:
+        if finetunejob.deleting and not (observed.holds_anything or finetunejob.status.phase):
             self._blocked.leave(key)
             return None
         settled = await self._profile_keeper.give_profile(finetunejob, observed, entry, now)

@@ -18,12 +18,12 @@ from kubernetes.aio.client.exceptions import ForbiddenException
 from finetune_api.base import JsonObject
 from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.bounded_json import warn_once
+from finetune_operator.kube.bounded_objects import BoundedObjects
 from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief, unexpected
 from finetune_operator.kube.packed import have_same_content, pack, unpack, version_of
 from finetune_operator.kube.retry import keep_running
 from finetune_operator.kube.tombstones import Tombstones
-from finetune_operator.kube.undecided import Undecided
 
 _WATCH_SECONDS = 290
 SILENCE_SECONDS = 90.0
@@ -78,8 +78,8 @@ class Informer:
         self._retrying = asyncio.Event()
         self._objects: dict[tuple[str, str], JsonObject] = {}
         self._by_label: dict[str, set[tuple[str, str]]] = {}
-        self._deleted: dict[tuple[str, str], JsonObject] = {}
-        self._undecided = Undecided()
+        self._deleted = BoundedObjects()
+        self._undecided = BoundedObjects()
         self._last_contact = dict.fromkeys(self._namespaces, clock())
         self._current = dict.fromkeys(self._namespaces, -math.inf)
         self._failures = dict.fromkeys(self._namespaces, 0)
@@ -133,7 +133,7 @@ class Informer:
 
     def labelled(self, value: str) -> list[JsonObject]:
         """All objects whose label has this value, and until the next list those deleted ones that `keep_deleted` chose."""
-        deleted = [raw for key, raw in self._deleted.items() if self._value(raw) == value and key not in self._objects]
+        deleted = [raw for key, raw in self._deleted.labelled(value).items() if key not in self._objects]
         return [unpack(raw) for raw in [*(self._objects[key] for key in self._by_label.get(value, ())), *deleted]]
 
     def retry(self) -> None:
@@ -225,7 +225,7 @@ class Informer:
 
     async def _compare(self, namespace: str | None) -> None:
         """Read a list slowly. What is told by it of the past is no news: a newer version is known, or that it was deleted since."""
-        ended, listed, version = set(self._deleted), set[tuple[str, str]](), ""
+        ended, listed, version = self._deleted.places(), set[tuple[str, str]](), ""
         pages = self._kube.pages(self._kind, namespace, self._read, self._selectors, pause=PAGE_PAUSE_SECONDS)
         with self._tombstones.during() as gone:
             async for page in pages:
@@ -241,7 +241,7 @@ class Informer:
                 self._tell(self._drop(key))
         for key in ended:
             if _is_in(key, namespace):
-                self._deleted.pop(key, None)
+                self._deleted.drop(key)
 
     def _note_answer(self, namespace: str | None) -> None:
         self._note_contact(namespace)
@@ -285,7 +285,7 @@ class Informer:
         elif known is not None:
             self._drop(_key(raw))
             if self._keep_deleted(unpack(raw)):
-                self._deleted[_key(raw)] = raw
+                self._deleted.put(_key(raw), self._value(raw), raw)
             self._tell(raw)
 
     def _read(self, raw: JsonObject) -> JsonObject | None:
@@ -329,7 +329,9 @@ class Informer:
 
     async def _replace(self, items: list[JsonObject], namespace: str | None) -> None:
         """Take a whole list: what is not in it any more was deleted while no watch ran."""
-        self._deleted = {key: raw for key, raw in self._deleted.items() if not _is_in(key, namespace)}
+        for key in self._deleted.places():
+            if _is_in(key, namespace):
+                self._deleted.drop(key)
         listed = {_key(raw): raw for raw in items}
         for key in self._objects.keys() - listed.keys():
             if _is_in(key, namespace):

@@ -92,7 +92,7 @@ def test_a_pod_is_kept_before_its_job_is_seen_and_after_it_has_gone(finetunejobs
     before = ours.may_be_pod(raw, None)
     entry = finetunejobs.get(Key("team-a", "yelp"))
     assert entry is not None
-    entry.jobs.add(job_as_owner("yelp", "job-uid"))
+    entry.note_job(job_as_owner("yelp", "job-uid"))
 
     after = ours.may_be_pod(raw, merged(job(), {"metadata": {"uid": "its successor"}}))
 

@@ -697,6 +697,21 @@ async def test_a_job_that_is_deleted_is_ended_and_counted_whatever_keeps_the_obj
     assert [each for each in requests if each and not isinstance(each, float)] == []
 
 
+async def test_a_job_that_is_deleted_before_it_had_a_pod_says_so(world: World) -> None:
+    world.api.put(JOBS, merged(job(), OWNED))
+    await world.see()
+    await world.reconcile()
+    raw = world.api.objects[FINETUNEJOBS.plural, "yelp"]
+    world.api.put(FINETUNEJOBS, merged(raw, {"metadata": {"deletionTimestamp": "2026-11-20T12:00:00Z"}}))
+    del world.api.objects[JOBS.plural, "yelp"]
+    await world.see()
+    world.time += 61
+
+    await world.reconcile()
+
+    assert (world.status()["phase"], reason_of(world.status())) == ("Pending", "JobDeleted")
+
+
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 async def test_nothing_is_made_for_a_job_that_has_ended(world: World, phase: str) -> None:
     status = {"phase": phase, "observedGeneration": 1}

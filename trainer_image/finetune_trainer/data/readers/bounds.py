@@ -17,7 +17,7 @@ import psutil
 from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, causes, data_error
-from finetune_trainer.base.hardware import available_memory
+from finetune_trainer.base.hardware import available_cores, available_memory
 
 MOST_COLUMNS: Final = 10_000
 MOST_CHARACTERS: Final = 250_000_000
@@ -28,6 +28,9 @@ _TIMES: Final = 200
 _ALWAYS: Final = 2**30
 """Bytes that may become of any file, however small."""
 _LEAST_MEMORY: Final = 2**31
+_POOLS: Final = 2
+"""Arrow's threads and OpenMP's: one for each core, whose stacks count as memory before any of them is used."""
+_STACK: Final = 8 * 2**20
 
 
 def most_bytes(files: Iterable[Path]) -> int:
@@ -121,6 +124,6 @@ def _limit_data(more: int) -> tuple[int, int] | None:
     if sys.platform != "linux":
         return None
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    most = psutil.Process().memory_info().data + more
+    most = psutil.Process().memory_info().data + more + _POOLS * available_cores() * _STACK
     resource.setrlimit(resource.RLIMIT_DATA, (min([most, *(each for each in before if each >= 0)]), before[1]))
     return before

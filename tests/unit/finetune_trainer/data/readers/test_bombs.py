@@ -4,6 +4,7 @@ import gzip
 import json
 import resource
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -254,3 +255,24 @@ def test_what_save_to_disk_wrote_leads_to_no_split_of_others(tmp_path: Path) -> 
         TrainerError, match=r"its dataset_dict\.json names a file that is not its own: \.\./other/train"
     ):
         load(tmp_path / "data")
+
+
+def test_a_small_pod_on_a_node_of_many_cores_has_room_for_the_stacks_of_its_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Stacks are reserved, and hardly used. Arrow begins a thread a core, and fails where it cannot have one."""
+    monkeypatch.setattr(bounds, "available_memory", lambda: 0)
+    monkeypatch.setattr(bounds, "_LEAST_MEMORY", 64 * MB)
+    monkeypatch.setattr(bounds, "available_cores", lambda: 24)
+    size, done = threading.stack_size(8 * MB), threading.Event()
+    threads = [threading.Thread(target=done.wait) for _ in range(24)]
+
+    try:
+        with bounds.memory_for("rows.parquet"):
+            for thread in threads:
+                thread.start()
+    finally:
+        done.set()
+        threading.stack_size(size)
+
+    assert [thread.ident is None for thread in threads] == [False] * 24
