@@ -28,6 +28,7 @@ _SEE_LOG = "see failure.logTail, or `kubectl logs` of the pod"
 
 _TRAINER_IMAGE = "pod.image must hold `python` and the module finetune_trainer"
 _NO_TRAINER = "No module named finetune_trainer"
+_OF_CONTAINER = "raise the limit of ephemeral-storage, which a LimitRange of the namespace gives to the container, or read less data"
 _EVICTIONS: dict[str, str] = {
     # What kubelet says of an eviction, and what helps.
     "EmptyDir volume": "let the job's profile raise the volume's size: scratch, tmp or sharedMemory of its defaults",
@@ -35,7 +36,8 @@ _EVICTIONS: dict[str, str] = {
         "set resources.memory to what the training needs: a node evicts first what uses more than it has asked for"
     ),
     "low on resource: ephemeral-storage": "use nodes with more disk, or an output that is not on the node",
-    "ephemeral local storage usage": "use nodes with more disk, or an output that is not on the node",
+    "ephemeral local storage usage": _OF_CONTAINER,
+    "local ephemeral storage limit": _OF_CONTAINER,
 }
 
 # The trainer explains these itself; this is for when its final report was lost, or another image ends with them.

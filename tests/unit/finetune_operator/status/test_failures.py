@@ -159,6 +159,9 @@ def test_foreign_words_are_made_to_fit_the_api() -> None:
     assert len(cut("x" * 5000)) == 1024
 
 
+OF_A_LIMIT_RANGE = "raise the limit of ephemeral-storage, which a LimitRange of the namespace gives to the container, or read less data"
+
+
 @pytest.mark.parametrize(
     ("message", "hint"),
     [
@@ -174,6 +177,8 @@ def test_foreign_words_are_made_to_fit_the_api() -> None:
             "The node was low on resource: ephemeral-storage. ",
             "use nodes with more disk, or an output that is not on the node",
         ),
+        ('Container trainer exceeded its local ephemeral storage limit "10Gi". ', OF_A_LIMIT_RANGE),
+        ("Pod ephemeral local storage usage exceeds the total limit of containers 10Gi. ", OF_A_LIMIT_RANGE),
     ],
 )
 def test_an_eviction_says_what_the_node_lacks_and_what_helps(message: str, hint: str) -> None:
