@@ -1,7 +1,7 @@
 """What the cluster holds of a job, as frozen values, and the questions that are asked of them. Nothing is decided here."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from finetune_api.printable import printable
@@ -59,6 +59,8 @@ class JobState:
     kept_by: tuple[str, ...] = ()
     """The finalizers of others, who have to let it go before it is deleted."""
     end: End | None = None
+    version: str = field(default="", compare=False)
+    """The resourceVersion that this was read from."""
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ def parse_job(raw: JsonObject) -> JobState:
         deleting="deletionTimestamp" in metadata,
         kept_by=tuple(each for each in metadata.get("finalizers") or () if each not in _DELETING),
         end=_end(status),
+        version=metadata.get("resourceVersion") or "",
     )
 
 

@@ -85,6 +85,8 @@ class JobSync:
         patch = self._own_jobs.adopt(patch, job, finetunejob)
         if patch is None:
             return observed
+        # Only what was seen is built on: a patch of which no answer came may have been the last to say what is requested.
+        patch = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": job.version}}
         return replace(
             observed, job=parse_job(await self._kube.merge(JOBS, finetunejob.namespace, job.name, patch, job.uid))
         )

@@ -159,6 +159,7 @@ async def test_a_workload_that_comes_late_or_is_made_anew_is_found(queued: World
     for _ in range(2):
         queued.api.put(WORKLOADS, workload(PENDING))
         queued.time += 60
+        await queued.see_children()
         await queued.reconcile()
         assert held(queued) == (False, True)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from kubernetes.aio.client.exceptions import ConflictException
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import (
     OWNERS,
@@ -101,13 +102,16 @@ class World:
     async def see(self) -> None:
         """All caches come up to date."""
         await self.see_finetunejobs()
+        await self.see_children()
+        self.api.requests.clear()
+
+    async def see_children(self) -> None:
         for informer in (self.jobs, self.pods):
             informer.synced.clear()
             task = asyncio.create_task(informer.run())
             await informer.synced.wait()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        self.api.requests.clear()
 
     async def see_finetunejobs(self) -> None:
         for (plural, _), raw in list(self.api.objects.items()):
@@ -760,6 +764,27 @@ async def test_a_pod_that_only_bears_our_label_is_no_attempt(world: World) -> No
     assert [attempt["pod"] for attempt in world.status()["attempts"]] == ["yelp-1"]
 
 
+async def test_a_suspension_whose_answer_was_lost_is_taken_back_though_another_change_comes_before_its_news(
+    world: World,
+) -> None:
+    async with running_job(world):
+        stale = world.api.objects[JOBS.plural, "yelp"]
+        taken = {
+            "metadata": {"annotations": {"finetune.dev/requested": '{"backoffLimit": 3, "suspend": true}'}},
+            "spec": {"suspend": True},
+        }
+        world.api.put(JOBS, merged(stale, taken))
+        world.edit(runPolicy={"backoffLimit": 5})
+        await world.see_finetunejobs()
+        with pytest.raises(ConflictException):
+            await world.reconcile()
+        await world.see()
+        await world.reconcile()
+
+    made = world.api.objects[JOBS.plural, "yelp"]["spec"]
+    assert (made["suspend"], made["backoffLimit"]) == (False, 5)
+
+
 async def test_suspending_and_resuming_patch_the_job_once_each(world: World) -> None:
     async with running_job(world):
         world.edit(suspend=True)
@@ -919,6 +944,7 @@ async def test_a_user_who_suspends_and_resumes_all_the_time_costs_few_writes_and
             world.time += 1
             world.edit(suspend=second % 2 == 0)
             await world.see_finetunejobs()
+            await world.see_children()
             await world.reconcile()
 
     assert world.api.requests.count("replace status of finetunejobs") <= 10 + 600 / 60 + 1
@@ -930,6 +956,7 @@ async def test_the_end_of_a_job_is_written_at_once_after_any_number_of_transitio
         for number in range(30):
             world.edit(suspend=number % 2 == 0)
             await world.see_finetunejobs()
+            await world.see_children()
             await world.reconcile()
         world.api.put(JOBS, merged(job(end=("Complete", "", "")), OWNED))
         await world.see()
