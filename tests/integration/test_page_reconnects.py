@@ -249,6 +249,10 @@ def test_credentials_that_have_expired_are_told_and_new_ones_are_enough(
     api_server.job("stays", phase="Running")
     api_server.answers["GET", FTJ] = lambda _: status(401, "Unauthorized", "Unauthorized")
 
+    # The page tries again by itself, too, and may do so before the button is found.
+    page.add_init_script(
+        "const set = setTimeout; window.setTimeout = (act, ms, ...rest) => (ms < 2000 ? set(act, ms, ...rest) : 0);"
+    )
     page.goto(f"{server.address}/")
     expect(page.get_by_role("alert")).to_contain_text("log in to it again")
     del api_server.answers["GET", FTJ]
