@@ -113,11 +113,13 @@ def test_the_default_release_has_these_objects(render: Render) -> None:
         "ValidatingAdmissionPolicy/finetuneprofiles.finetune.dev",
         f"ValidatingAdmissionPolicy/{OWN_POLICY}",
         f"ValidatingAdmissionPolicy/kept.{OWN_POLICY}",
+        "ValidatingAdmissionPolicy/orphans.finetunejobs.finetune.dev",
         "ValidatingAdmissionPolicy/size.finetuneprofiles.finetune.dev",
         "ValidatingAdmissionPolicyBinding/finetunejobs.finetune.dev",
         "ValidatingAdmissionPolicyBinding/finetuneprofiles.finetune.dev",
         f"ValidatingAdmissionPolicyBinding/{OWN_POLICY}",
         f"ValidatingAdmissionPolicyBinding/kept.{OWN_POLICY}",
+        "ValidatingAdmissionPolicyBinding/orphans.finetunejobs.finetune.dev",
         "ValidatingAdmissionPolicyBinding/size.finetuneprofiles.finetune.dev",
     ]
 

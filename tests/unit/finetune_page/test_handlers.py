@@ -102,7 +102,7 @@ async def test_a_stream_of_a_job_that_is_not_there_says_so_within_the_stream(pag
 async def test_a_refusal_of_the_cluster_is_told_in_its_words(
     api_server: FakeApi, page: Page, refusal: tuple[int, dict[str, Any]], code: int
 ) -> None:
-    api_server.answers["GET", f"{FTJ}/one"] = lambda _: refusal
+    api_server.answers |= {("GET", f"{FTJ}/one"): lambda _: refusal, ("GET", FTJ): lambda _: refusal}
 
     async with page() as browser:
         response = await browser.get("/api/jobs/team-a/one/explanation")
