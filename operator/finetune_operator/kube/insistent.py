@@ -6,7 +6,6 @@ request of the leader has time until the Lease ends, which is when the work is c
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine
-from contextlib import suppress
 from typing import Any, Final
 
 _AGAIN_SECONDS: Final = 0.5
@@ -46,10 +45,17 @@ async def outcome(
 
 
 async def end_all(tasks: Collection[asyncio.Future[Any]], *, again: float) -> None:
-    """Cancel tasks, and after so many seconds those again that have not ended, until all have."""
+    """Cancel tasks, and after so many seconds those again that have not ended, until all have.
+
+    Who waits for this must not go on before that, and not after it either where it is cancelled meanwhile.
+    """
+    cancelled: asyncio.CancelledError | None = None
     while working := [task for task in tasks if not task.done()]:
         for task in working:
             task.cancel()
-        # Who waits for this cancels it again as well, and must not go on before these have ended.
-        with suppress(asyncio.CancelledError):
+        try:
             await asyncio.wait(working, timeout=again)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

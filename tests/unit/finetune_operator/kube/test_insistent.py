@@ -67,6 +67,30 @@ async def test_those_within_are_ended_too_however_often_what_runs_them_is_cancel
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+async def slow_to_end(ending: asyncio.Event) -> None:
+    try:
+        await asyncio.Event().wait()
+    finally:
+        ending.set()
+        await asyncio.sleep(0.01)
+
+
+async def failing() -> None:
+    await asyncio.sleep(0)
+    raise KeyError("one")
+
+
+async def test_what_ends_others_hears_that_it_is_to_end_itself() -> None:
+    ending = asyncio.Event()
+    running = asyncio.create_task(run_all(slow_to_end(ending), failing()))
+    await ending.wait()
+
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert running.cancelled()
+
+
 async def test_workers_of_a_leader_that_leads_no_more_stop_though_one_took_the_end_for_a_timeout() -> None:
     begun, heard = asyncio.Event(), list[str]()
 

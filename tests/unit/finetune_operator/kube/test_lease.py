@@ -263,6 +263,35 @@ def test_what_the_work_raises_is_raised_and_the_lease_released() -> None:
     assert run_in_virtual_time(program()) is None
 
 
+def test_one_that_is_told_to_end_while_its_work_ends_for_the_lost_lease_does_not_lead_again() -> None:
+    async def program() -> tuple[list[str], bool]:
+        server, log = FakeApi(), list[str]()
+        connection = Connection(server)
+        lease = Lease(
+            connection, namespace="ns", name="op", identity="first", seconds=SECONDS,
+            clock=asyncio.get_running_loop().time,
+        )  # fmt: skip
+
+        async def work() -> None:
+            log.append("begins")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(5)
+
+        running = asyncio.create_task(lease.run(work))
+        await asyncio.sleep(1)
+        connection.answer = unavailable
+        await asyncio.sleep(0.9 * SECONDS)
+        connection.answer = None
+
+        running.cancel()
+        await asyncio.wait([running], timeout=60)
+        return log, running.cancelled()
+
+    assert run_in_virtual_time(program()) == (["begins"], True)
+
+
 def test_one_whose_work_fails_again_and_again_lets_the_other_lead() -> None:
     async def program() -> list[str]:
         server, log = FakeApi(), list[str]()
