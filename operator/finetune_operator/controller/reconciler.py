@@ -71,7 +71,7 @@ class Reconciler:
             self._blocked.leave(key)
             return None
         finetunejob = self._profiles.read_finetunejob(entry.packed)
-        if finetunejob.is_left_alone:
+        if finetunejob.others:
             return None
         if (left := self._stand_back.left(entry)) > 0:
             return left
@@ -84,7 +84,9 @@ class Reconciler:
         if finetunejob.terminal:
             entry.reports.clear()
         observed = await self._observer.observe(finetunejob, entry, now)
-        if finetunejob.deleting and not (observed.holds_anything or finetunejob.status.phase):
+        if finetunejob.deleting and (finetunejob.terminal or not (observed.holds_anything or finetunejob.status.phase)):
+            # Nothing more is told of it. Something of it may run all the same, if it was deleted as soon as its end was written.
+            await self._children.ensure(finetunejob, observed, entry, now)
             self._blocked.leave(key)
             return None
         settled = await self._profile_keeper.give_profile(finetunejob, observed, entry, now)
@@ -110,7 +112,8 @@ class Reconciler:
     def _note_blocked(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> None:
         """Keep what is in the way of the job's children, or that nothing is."""
         if observed.former is None:
-            cause = observed.blocked if observed.job is None else None
+            waits = observed.job is None and not finetunejob.deleting
+            cause = observed.blocked if waits else None
             self._blocked.note(finetunejob.key, about_children(finetunejob), cause, entry.obstacle, self._clock())
 
 

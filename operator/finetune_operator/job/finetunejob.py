@@ -83,11 +83,6 @@ class FineTuneJob:
         return self.spec is not None and not self.deleting and self.spec.run_token not in (None, self.run.token)
 
     @property
-    def is_left_alone(self) -> bool:
-        """Whether nothing is done for the job: it is another controller's, or has ended and is being deleted."""
-        return self.others or (self.deleting and self.terminal)
-
-    @property
     def terminal(self) -> bool:
         """Whether the run has ended for good: nothing is ever run again, unless another run is asked for."""
         return self.status.phase in TERMINAL

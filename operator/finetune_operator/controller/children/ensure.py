@@ -41,13 +41,13 @@ class Children:
     async def ensure(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime) -> Observation:
         """Bring the children to what the spec asks for. Return the observation with what was made and changed in it."""
         spec, preflight = finetunejob.spec, observed.preflight
+        if finetunejob.deleting:
+            await self._remover.end_run(finetunejob, observed)
+            return observed
         if finetunejob.terminal:
             released = await self._remover.release_claim(finetunejob, observed, now)
             await self._remover.clean_up(finetunejob, observed)
             return replace(observed, released=released)
-        if finetunejob.deleting:
-            await self._remover.end_run(finetunejob, observed)
-            return observed
         if spec is None:
             return observed
         if observed.job is not None:

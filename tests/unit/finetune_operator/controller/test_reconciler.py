@@ -701,6 +701,37 @@ async def test_a_job_that_is_deleted_is_ended_and_counted_whatever_keeps_the_obj
     assert [each for each in requests if each and not isinstance(each, float)] == []
 
 
+async def test_what_still_runs_of_a_job_that_was_deleted_as_soon_as_it_had_failed_is_ended_and_nothing_is_written(
+    world: World,
+) -> None:
+    failure = {"reason": "ProgressStalled", "message": "it stood still"}
+    raw = finetunejob({"phase": "Failed", "failure": failure, "observedGeneration": 1})
+    world.api.put(FINETUNEJOBS, merged(raw, {"metadata": {"deletionTimestamp": "2026-11-20T12:00:00Z"}}))
+    world.api.put(JOBS, merged(job(), OWNED))
+    await world.see()
+
+    again = await world.reconcile()
+
+    assert (again, world.api.requests) == (None, ["delete jobs"])
+
+
+async def test_a_job_that_is_deleted_waits_for_no_room_any_more(world: World) -> None:
+    world.api.put(JOBS, merged(job(), OWNED))
+    await world.see()
+    await world.reconcile()
+    del world.api.objects[JOBS.plural, "yelp"]
+    raw = world.api.objects[FINETUNEJOBS.plural, "yelp"]
+    world.api.put(FINETUNEJOBS, merged(raw, {"metadata": {"deletionTimestamp": "2026-11-20T12:00:00Z"}}))
+    await world.see()
+    world.time += 61
+    await world.reconcile()
+    await world.see()
+
+    again = await world.reconcile()
+
+    assert (again, reason_of(world.status())) == (None, "JobDeleted")
+
+
 async def test_a_job_that_is_deleted_before_it_had_a_pod_says_so(world: World) -> None:
     world.api.put(JOBS, merged(job(), OWNED))
     await world.see()
