@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from pythonjsonlogger.json import JsonFormatter
 
 from finetune_api.printable import printable
-from finetune_operator.kube.errors import unexpected
+from finetune_operator.kube.errors import brief, unexpected
 from finetune_operator.kube.rate_limit import RateLimit
 
 logger = logging.getLogger(__name__)
@@ -78,8 +78,10 @@ def note_unhandled(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
     if "transport" in context and isinstance(error, RuntimeError) and str(error).endswith("the handler is closed"):
         logger.debug("%s: %s", context["message"], error)
         return
-    traceback = unexpected(error, "callback") if isinstance(error, BaseException) else None
-    logger.error("%s", context["message"], exc_info=traceback)
+    if not isinstance(error, BaseException):
+        logger.error("%s", context["message"])
+        return
+    logger.error("%s: %s", context["message"], brief(error), exc_info=unexpected(error, "callback"))
 
 
 def set_up(form: Literal["json", "text"], level: str) -> None:

@@ -126,3 +126,26 @@ def test_what_comes_on_a_connection_that_was_closed_is_no_traceback_and_all_else
     loop.close()
 
     assert capsys.readouterr().err.splitlines()[-1:] == logged
+
+
+@pytest.mark.parametrize(
+    ("context", "logged"),
+    [
+        ({"message": "it failed", "exception": ValueError("no number")}, "it failed: ValueError no number"),
+        (
+            {"message": "it failed", "exception": BrokenPipeError(32, "gone")},
+            "it failed: BrokenPipeError [Errno 32] gone",
+        ),
+        ({"message": "it was left"}, "it was left"),
+    ],
+)
+def test_what_may_pass_is_named_where_nobody_waits_for_it(
+    caplog: pytest.LogCaptureFixture, context: dict[str, object], logged: str
+) -> None:
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(note_unhandled)
+
+    loop.call_exception_handler(context)
+    loop.close()
+
+    assert [record.getMessage() for record in caplog.records] == [logged]
