@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import json
 import logging
+import math
 import random
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -269,10 +270,12 @@ class BoundedResponse(aiohttp.ClientResponse):
 
     @property
     def headers(self) -> Mapping[str, str]:  # type: ignore[override]
-        """The answer's headers. Kopf sleeps for as long as `Retry-After` says, deaf to everything, and ends of one that is no number."""
+        """The answer's headers. Kopf sleeps for as long as `Retry-After` says, deaf to everything, and ends of one that is no number: without
+        it Kopf has pauses of its own."""
         headers = self._headers.copy()
-        if RETRY_AFTER in headers:
-            headers[RETRY_AFTER] = f"{sensible_wait(headers[RETRY_AFTER]) or 0:.0f}"
+        asked = sensible_wait(headers.popone(RETRY_AFTER, ""))
+        if asked is not None:
+            headers[RETRY_AFTER] = f"{math.ceil(asked)}"
         return headers
 
     async def json(self, **others: Any) -> Any:
