@@ -237,10 +237,10 @@ class Operator:
             per_second=settings.reports_per_second,
             interval=settings.status_interval,
         )
-        self._reports_url = settings.reports_url or f"https://127.0.0.1:{report_server.port}"
-        self._finetunejobs.begin_anew()
-        self._want_default()
         try:
+            self._reports_url = settings.reports_url or f"https://127.0.0.1:{report_server.port}"
+            self._finetunejobs.begin_anew()
+            self._want_default()
             # Before the work: a job that begins is held to what its namespace has used.
             await self._monthly_use.read()
             self._taking_reports = True

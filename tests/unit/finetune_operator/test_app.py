@@ -10,6 +10,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from finetune_operator import app
 from finetune_operator.app import Operator
+from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.kopf_watch import KopfWatch
 from finetune_operator.controller.listing import Listing
 from finetune_operator.controller.monthly_use import MonthlyUse
@@ -65,6 +66,22 @@ async def listen(**_: Any) -> SimpleNamespace:
     return SimpleNamespace(port=1, close=at_once)
 
 
+async def ends_before(event: asyncio.Event) -> bool:
+    """Run an operator until something has happened. Return whether it ended before."""
+    settings = Settings(
+        health_host="127.0.0.1", health_port=0, metrics_host="127.0.0.1", metrics_port=0, service="reports"
+    )
+    client = ApiClient(Configuration(host="http://127.0.0.1:1"))  # type: ignore[no-untyped-call]
+    operator, waiting = asyncio.create_task(Operator(settings, client).run()), asyncio.create_task(event.wait())
+    await asyncio.wait([operator, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=_PATIENCE_SECONDS)
+    ended = operator.done()
+    operator.cancel()
+    waiting.cancel()
+    await asyncio.wait([operator, waiting])
+    await client.close()  # type: ignore[no-untyped-call]
+    return ended
+
+
 def counted(task: str) -> float:
     return REGISTRY.get_sample_value("finetune_unexpected_errors_total", {"task": task}) or 0.0
 
@@ -82,6 +99,35 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Watches, "synced", at_once)
     monkeypatch.setattr(app, "serve_reports", listen)
     monkeypatch.setattr(app, "_let_collector_rest", lambda: None)
+
+
+@pytest.mark.usefixtures("_alone")
+async def test_one_that_cannot_begin_to_lead_leaves_no_port_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_ports, again = 0, asyncio.Event()
+
+    async def listens(**_: Any) -> SimpleNamespace:
+        nonlocal open_ports
+        assert open_ports == 0, "the port is taken"
+        open_ports += 1
+        return SimpleNamespace(port=1, close=closes)
+
+    async def closes() -> None:
+        nonlocal open_ports
+        open_ports -= 1
+
+    def begins(_: FineTuneJobs) -> None:
+        if not again.is_set():
+            again.set()
+            raise KeyError("nobody thought of this")
+        led.set()
+
+    led = asyncio.Event()
+    monkeypatch.setattr(app, "serve_reports", listens)
+    monkeypatch.setattr(FineTuneJobs, "begin_anew", begins)
+
+    ended = await ends_before(led)
+
+    assert (ended, led.is_set(), open_ports) == (False, True, 0)
 
 
 @pytest.mark.parametrize(("owner", "name", "task"), TASKS, ids=lambda value: getattr(value, "__name__", value))
@@ -104,19 +150,8 @@ async def test_it_begins_again_and_the_others_go_on(
         await goes_on(*arguments, **named)
 
     monkeypatch.setattr(owner, name, meets_it_once)
-    settings = Settings(
-        health_host="127.0.0.1", health_port=0, metrics_host="127.0.0.1", metrics_port=0, service="reports"
-    )
-    client = ApiClient(Configuration(host="http://127.0.0.1:1"))  # type: ignore[no-untyped-call]
-    operator = asyncio.create_task(Operator(settings, client).run())
 
-    returned = asyncio.create_task(again.wait())
-    await asyncio.wait([operator, returned], return_when=asyncio.FIRST_COMPLETED, timeout=_PATIENCE_SECONDS)
-    ended = operator.done()
-    operator.cancel()
-    returned.cancel()
-    await asyncio.wait([operator, returned])
-    await client.close()  # type: ignore[no-untyped-call]
+    ended = await ends_before(again)
 
     assert (ended, again.is_set()) == (False, True)
     assert counted(task) == before + 1
