@@ -32,7 +32,10 @@ class Remover:
                 await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
 
     async def end_run(self, finetunejob: FineTuneJob, observed: Observation) -> None:
-        """End the run of a FineTuneJob that is being deleted. A finalizer may keep that for ever, and nothing of it may hold a GPU meanwhile."""
+        """End the run of a FineTuneJob that is being deleted, and those before. A finalizer may keep that for ever, and nothing of it may
+        hold a GPU meanwhile."""
+        if observed.former is not None:
+            await self.end_runs(finetunejob, observed.former)
         for stage in (observed, observed.preflight):
             job = stage.job if stage is not None else None
             if job is not None and job.end is None and not job.deleting:

@@ -277,6 +277,23 @@ async def test_a_former_run_that_no_cache_shows_is_found(world: World, labelled:
     assert again is not None
 
 
+async def test_a_former_run_of_a_job_that_is_deleted_meanwhile_is_ended_whatever_keeps_the_object(
+    world: World,  # noqa: F811
+) -> None:
+    put_first_run(
+        world, {"phase": "Pending", "run": {"number": 2, "token": "2"}}, pod(2, state=running()), runToken="2"
+    )
+    raw = world.api.objects[FINETUNEJOBS.plural, "yelp"]
+    world.api.put(FINETUNEJOBS, merged(raw, {"metadata": {"deletionTimestamp": "2026-11-20T12:00:00Z"}}))
+    await world.see()
+
+    again = await world.reconcile()
+
+    assert "delete jobs" in world.api.requests
+    assert "create jobs" not in world.api.requests
+    assert (line(world.status())[:2], again) == (("Pending", "JobDeleted"), 10)
+
+
 async def test_a_job_of_another_is_not_ended(world: World) -> None:  # noqa: F811
     put_first_run(world, {"phase": "Pending", "run": {"number": 2, "token": "2"}}, runToken="2")
     foreign = world.api.put(JOBS, merged(job(), {"metadata": {"labels": {"finetune.dev/job-uid": OWNERS[0]["uid"]}}}))
