@@ -95,9 +95,12 @@ class JobSync:
         """Have the pods trust the report endpoint as it is now. Where that is refused, what is known of the job is written all the same."""
         authority = CONFIG_MAPS, build_authority(finetunejob.namespace, pod_defaults.ca)
         try:
-            await self._shared.make_missing(finetunejob.namespace, [authority], anew=False)
+            in_the_way = await self._shared.make_missing(finetunejob.namespace, [authority], anew=False)
+            why = in_the_way.message if in_the_way is not None else ""
         except REFUSED as error:
-            logger.warning("%s: its pods may not reach the report endpoint: %s", finetunejob.key, api_message(error))
+            why = api_message(error)
+        if why:
+            logger.warning("%s: its pods may not reach the report endpoint: %s", finetunejob.key, why)
 
 
 def _with_queue(observed: Observation, in_queue: InQueue, spec: FineTuneJobSpec) -> Observation:

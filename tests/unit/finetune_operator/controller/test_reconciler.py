@@ -324,9 +324,12 @@ async def test_a_config_map_that_somebody_made_immutable_in_the_authority_s_plac
     assert f"the ConfigMap {AUTHORITY} holds something else" in world.status()["message"]
 
 
-@pytest.mark.parametrize("status", [403, 422])
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [(403, "no"), (422, f"the ConfigMap {AUTHORITY} holds something else than this FineTuneJob asks for")],
+)
 async def test_an_authority_that_cannot_be_renewed_keeps_no_status_from_being_written(
-    world: World, status: int
+    world: World, status: int, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running_job(world):
         world.ca = "PEM of old and new"
@@ -337,6 +340,7 @@ async def test_an_authority_that_cannot_be_renewed_keeps_no_status_from_being_wr
         await world.reconcile()
 
     assert world.status()["phase"] == "Preparing"
+    assert f"team-a/yelp: its pods may not reach the report endpoint: {why}" in caplog.text
 
 
 async def test_a_pod_that_starts_in_time_costs_no_request(world: World) -> None:
