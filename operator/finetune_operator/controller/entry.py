@@ -15,6 +15,7 @@ from finetune_operator.kube.packed import unpack
 from finetune_operator.reports.latest import LatestReports
 
 _JOBS: Final = 16
+"""The present run's and the preflight's, and those before them whose pods may still be there."""
 
 
 @dataclass
@@ -50,8 +51,9 @@ class Entry:
 
     def note_job(self, job: Owner) -> None:
         """Keep a Job that is its own. Somebody may delete one after the other, for as long as the operator lives."""
+        self.jobs.pop(job, None)
         self.jobs[job] = None
-        while len(self.jobs) > _JOBS:
+        if len(self.jobs) > _JOBS:
             del self.jobs[next(iter(self.jobs))]
 
     def forget_run(self) -> None:

@@ -42,7 +42,7 @@ class Change:
     urgent: bool
     """Whether it is what people and programs wait for: a phase, a condition, an end. The rest may come a little later, together."""
     only_clock: bool
-    """Whether nothing differs but the time of the last report, and what the job has used."""
+    """Whether nothing differs but times that go on by themselves, the Job's start, and what the job has used."""
 
 
 _NOTHING = Change(any=False, urgent=False, only_clock=False)

@@ -104,3 +104,18 @@ def test_of_a_finetunejob_that_is_not_there_nothing_is_known_yet(finetunejobs: F
     ours = Ours(finetunejobs)
 
     assert (ours.is_job(owned(job(), OWNER)), ours.may_be_pod(owned(pod(), JOB_OWNER), None)) == (None, None)
+
+
+def test_the_jobs_that_were_seen_last_are_remembered_in_bounded_memory(finetunejobs: FineTuneJobs) -> None:
+    entry, first = finetunejobs.get(Key("team-a", "yelp")), job_as_owner("yelp", "the-first")
+    assert entry is not None
+    kept = []
+
+    for number in range(100):
+        entry.note_job(first)
+        entry.note_job(job_as_owner("yelp", f"number-{number}"))
+        kept.append(first in entry.jobs)
+
+    assert all(kept)
+    assert job_as_owner("yelp", "number-99") in entry.jobs
+    assert len(entry.jobs) == 16
