@@ -4,6 +4,7 @@ any time and any number of times, and does nothing where there is nothing to do.
 import time
 from collections.abc import Callable
 
+from finetune_api.reasons import Reason
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.children.ensure import Children
@@ -18,7 +19,7 @@ from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.stand_back import StandBack
 from finetune_operator.controller.status_writer import StatusWriter
 from finetune_operator.job.finetunejob import FineTuneJob, Key
-from finetune_operator.job.observation import Observation
+from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import Kube
@@ -129,9 +130,13 @@ def _next_look(observed: Observation, computed: Computed, until_asked: float | N
         return computed.again
     if observed.former is not None:
         return _FORMER_SECONDS
-    if until_asked is None and not computed.explained:
+    if until_asked is None and (not computed.explained or _may_not_be_made(observed.under_way.blocked)):
         until_asked = NO_POD_YET.total_seconds()
     return _soonest(computed.again, until_asked)
+
+
+def _may_not_be_made(cause: Cause | None) -> bool:
+    return cause is not None and cause.reason == Reason.CREATE_FORBIDDEN
 
 
 def _soonest(*delays: float | None) -> float | None:

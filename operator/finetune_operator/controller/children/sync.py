@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.children.kueue import Kueue
 from finetune_operator.controller.children.restore import Restorer
 from finetune_operator.controller.children.shared import SharedObjects
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.observation import Observation
+from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.job.own_jobs import OwnJobs
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.pod_defaults import PodDefaults
@@ -73,11 +74,14 @@ class JobSync:
             return observed
         stuck = observed.stuck(now)
         if (stuck is not None and entry.restored != stuck) or entry.made is not None:
-            if not await self._restorer.restore(
-                finetunejob, job, build_children(finetunejob, spec, pod_defaults), entry
-            ):
-                return observed
-            entry.restored = stuck
+            children = build_children(finetunejob, spec, pod_defaults)
+            try:
+                if not await self._restorer.restore(finetunejob, job, children, entry):
+                    return observed
+                entry.restored = stuck
+            except REFUSED as error:
+                # What is known of the job is written all the same, and it can be suspended.
+                observed = replace(observed, blocked=Cause(Reason.CREATE_FORBIDDEN, api_message(error)))
         if entry.own.falsified:
             # By another installation, perhaps, which has put its own authority in the place of this one's.
             self._shared.doubt(finetunejob.namespace)

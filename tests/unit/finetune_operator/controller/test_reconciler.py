@@ -889,6 +889,26 @@ async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(worl
     ]
 
 
+@pytest.mark.parametrize("status", [403, 422])
+async def test_what_a_pod_needs_and_may_not_be_made_again_is_named_and_tried_again(world: World, status: int) -> None:
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.put(PODS, merged(pod(state={"waiting": {"reason": "ContainerCreating"}}), OWNED_POD))
+    world.api.failures["create configmaps"] = refusal(status, "exceeded quota: count/configmaps=1")
+    world.time += 61
+    await world.see()
+
+    again = await world.reconcile()
+    refused = world.status()
+    world.api.failures.clear()
+    world.time += 61
+    await world.reconcile()
+
+    assert (reason_of(refused), refused["message"]) == ("CreateForbidden", "exceeded quota: count/configmaps=1")
+    assert again is not None
+    assert "create configmaps" in world.api.requests
+    assert (CONFIG_MAPS.plural, "yelp-run") in world.api.objects
+
+
 async def test_a_finished_job_gets_its_time_to_live_once(world: World) -> None:
     status = {"phase": "Succeeded", "observedGeneration": 1}
     world.api.put(FINETUNEJOBS, finetunejob(status, runPolicy={"ttlSecondsAfterFinished": 60}))
