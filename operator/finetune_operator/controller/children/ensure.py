@@ -36,7 +36,7 @@ class Children:
         shared = SharedObjects(kube, clock)
         self._remover = Remover(kube)
         self._maker = Maker(kube, shared, pod_defaults, own_jobs)
-        self._sync = JobSync(kube, shared, Restorer(kube, shared), pod_defaults, own_jobs, kueue)
+        self._sync = JobSync(kube, shared, Restorer(kube, shared), pod_defaults, own_jobs, kueue, clock)
 
     async def ensure(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime) -> Observation:
         """Bring the children to what the spec asks for. Return the observation with what was made and changed in it."""

@@ -4,6 +4,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
+
+from cachetools import TTLCache
 
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
@@ -25,6 +28,9 @@ from finetune_operator.manifests.job import changes
 from finetune_operator.status.image_pulls import is_unpulled
 from finetune_operator.status.stall import is_being_ended
 
+_NAMESPACES: Final = 10_000
+_AGAIN_SECONDS: Final = 60.0
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,6 +45,7 @@ class JobSync:
         pod_defaults: Callable[[], PodDefaults],
         own_jobs: OwnJobs,
         kueue: Kueue | None,
+        clock: Callable[[], float],
     ) -> None:
         self._kube = kube
         self._shared = shared
@@ -46,6 +53,8 @@ class JobSync:
         self._pod_defaults = pod_defaults
         self._own_jobs = own_jobs
         self._kueue = kueue
+        self._refused: TTLCache[str, str] = TTLCache(_NAMESPACES, _AGAIN_SECONDS, clock)
+        """By namespace, the authority that could not be brought there."""
 
     async def sync(
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, observed: Observation, entry: Entry, now: datetime
@@ -96,14 +105,19 @@ class JobSync:
         )
 
     async def _renew_authority(self, finetunejob: FineTuneJob, pod_defaults: PodDefaults) -> None:
-        """Have the pods trust the report endpoint as it is now. Where that is refused, what is known of the job is written all the same."""
-        authority = CONFIG_MAPS, build_authority(finetunejob.namespace, pod_defaults.ca)
+        """Have the pods trust the report endpoint as it is now. Where that is refused, what is known of the job is written all the same,
+        and a minute later it is tried again."""
+        namespace, ca = finetunejob.namespace, pod_defaults.ca
+        if self._refused.get(namespace) == ca:
+            return
+        authority = CONFIG_MAPS, build_authority(namespace, ca)
         try:
-            in_the_way = await self._shared.make_missing(finetunejob.namespace, [authority], anew=False)
+            in_the_way = await self._shared.make_missing(namespace, [authority], anew=False)
             why = in_the_way.message if in_the_way is not None else ""
         except REFUSED as error:
             why = api_message(error)
         if why:
+            self._refused[namespace] = ca
             logger.warning("%s: its pods may not reach the report endpoint: %s", finetunejob.key, why)
 
 

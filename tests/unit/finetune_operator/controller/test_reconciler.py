@@ -343,6 +343,22 @@ async def test_an_authority_that_cannot_be_renewed_keeps_no_status_from_being_wr
     assert f"team-a/yelp: its pods may not reach the report endpoint: {why}" in caplog.text
 
 
+@pytest.mark.parametrize("status", [403, 422])
+async def test_an_authority_that_cannot_be_renewed_is_tried_again_once_a_minute(world: World, status: int) -> None:
+    async with running_job(world):
+        world.ca = "PEM of old and new"
+        world.api.failures["apply configmaps"] = refusal(status, "no")
+        for _ in range(10):
+            await world.reconcile()
+        tries = world.api.requests.count("apply configmaps")
+        world.api.failures.clear()
+        world.time += 61
+        await world.reconcile()
+
+    assert tries == 1
+    assert world.api.objects[CONFIG_MAPS.plural, AUTHORITY]["data"] == {"ca.crt": "PEM of old and new"}
+
+
 async def test_a_pod_that_starts_in_time_costs_no_request(world: World) -> None:
     async with running_job(world):
         world.time += 600
