@@ -175,20 +175,31 @@ class WorkQueue(Generic[K]):
     async def _run(self, key: K) -> None:
         try:
             again = await self._handle(key)
-        except asyncio.CancelledError:
-            # Be it that the work ends: nobody knows how much of it was done.
-            self._again[key] = False
-            raise
-        except Exception as error:  # whatever goes wrong with one key must not stop the others
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = self._delay_of(error) or backoff(failures, random.random())  # noqa: S311
-            # A thousand keys may have one cause, which is logged once a minute.
-            traceback = unexpected(error, "pass")
-            cause = type(error).__name__ if traceback else brief(error)
-            text = "%s: failed %d times, again in %.1f s: %s"
-            logger.warning(text, key, failures, delay, brief(error), exc_info=traceback, extra={"cause": cause})
-            self.add_after(key, delay)
-            return
-        self._failures.pop(key, None)
-        if again is not None:
-            self.add_after(key, again, later=True)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                # The work ends: nobody knows how much of it was done.
+                self._again[key] = False
+                raise
+            self._try_later(key, error, None)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong with one key must not stop the others
+            self._try_later(key, error, self._delay_of(error))
+        else:
+            self._failures.pop(key, None)
+            if again is not None:
+                self.add_after(key, again, later=True)
+
+    def _try_later(self, key: K, error: BaseException, asked: float | None) -> None:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        delay = asked or backoff(failures, random.random())  # noqa: S311
+        # A thousand keys may have one cause, which is logged once a minute.
+        traceback = unexpected(error, "pass")
+        cause = type(error).__name__ if traceback else brief(error)
+        text = "%s: failed %d times, again in %.1f s: %s"
+        logger.warning(text, key, failures, delay, brief(error), exc_info=traceback, extra={"cause": cause})
+        self.add_after(key, delay)
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled this task, and not only something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -365,3 +365,30 @@ async def test_passes_that_wait_for_nothing_let_others_run_in_between() -> None:
             await asyncio.sleep(0)
 
     assert max(after - before for before, after in pairwise([*between, 1000])) <= 4
+
+
+def test_a_key_whose_every_pass_is_cancelled_by_nobody_knows_whom_waits_ever_longer_and_keeps_no_other_waiting() -> (
+    None
+):
+    waits: list[float] = []
+    tries = 0
+
+    async def handle(key: str) -> None:
+        nonlocal tries
+        if key == "poison":
+            tries += 1
+            raise asyncio.CancelledError
+        waits.append(asyncio.get_running_loop().time() - float(key))
+
+    async def program() -> None:
+        queue: WorkQueue[str] = WorkQueue(handle, delay_of=no_delay, rest=0.2)
+        queue.add("poison")
+        async with at_work(queue):
+            for _ in range(300):
+                queue.add(str(asyncio.get_running_loop().time()))
+                await asyncio.sleep(1)
+
+    run_in_virtual_time(program())
+
+    assert (len(waits), max(waits)) == (300, 0)
+    assert 10 <= tries <= 40
