@@ -279,9 +279,12 @@ class BoundedResponse(aiohttp.ClientResponse):
         return headers
 
     async def json(self, **others: Any) -> Any:
-        """The answer's JSON."""
+        """The answer's JSON. Of how long to wait the header says enough, see above."""
         if self.status != 200 or not self.url.path.endswith(f"/{PLURAL}"):
-            return await super().json(**others)
+            answer = await super().json(**others)
+            if self.status >= 400 and isinstance(answer, dict) and isinstance(answer.get("details"), dict):
+                answer["details"].pop("retryAfterSeconds", None)
+            return answer
         await self.read()
         return {"items": [], "metadata": {"resourceVersion": await self.reading.lists(_namespace(self.url))}}
 

@@ -304,3 +304,22 @@ async def test_kopf_sleeps_for_half_a_minute_at_the_most_and_goes_by_its_own_pau
         await made.aiohttp_session.close()
 
     assert told == seconds
+
+
+@pytest.mark.parametrize("seconds", [3600, "soon"])
+async def test_kopf_goes_by_no_seconds_that_only_the_body_of_a_refusal_names(seconds: object) -> None:
+    status = {"kind": "Status", "code": 429, "message": "later", "details": {"kind": "x", "retryAfterSeconds": seconds}}
+
+    async def later(_: web.Request) -> web.StreamResponse:
+        return web.json_response(status, status=429)
+
+    async def lists(_: str | None) -> str:
+        raise AssertionError("nothing is listed")
+
+    async with serving(later) as url:
+        made = session(kopf.ConnectionInfo(server=url), Reading(lambda _: True, lists, lambda _: None))
+        async with made.aiohttp_session.get(f"{url}/apis/finetune.dev/v1alpha1/finetunejobs") as response:
+            told = await response.json()
+        await made.aiohttp_session.close()
+
+    assert told == {**status, "details": {"kind": "x"}}
