@@ -85,8 +85,7 @@ class Reconciler:
         if finetunejob.terminal:
             entry.reports.clear()
         observed = await self._observer.observe(finetunejob, entry, now)
-        if finetunejob.deleting and (finetunejob.terminal or not (observed.holds_anything or finetunejob.status.phase)):
-            # Nothing more is told of it. Something of it may run all the same, if it was deleted as soon as its end was written.
+        if finetunejob.deleting and _is_told(finetunejob, observed):
             await self._children.ensure(finetunejob, observed, entry, now)
             self._blocked.leave(key)
             return None
@@ -116,6 +115,12 @@ class Reconciler:
             waits = observed.job is None and not finetunejob.deleting
             cause = observed.blocked if waits else None
             self._blocked.note(finetunejob.key, about_children(finetunejob), cause, entry.obstacle, self._clock())
+
+
+def _is_told(finetunejob: FineTuneJob, observed: Observation) -> bool:
+    """Whether the status of a job that is being deleted stays as it is: its end is written, or it never began. Of one that was deleted
+    as soon as its end was written something may run all the same."""
+    return finetunejob.terminal or not (observed.holds_anything or finetunejob.status.phase)
 
 
 def _next_look(observed: Observation, computed: Computed, until_asked: float | None) -> float | None:
