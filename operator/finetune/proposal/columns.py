@@ -78,6 +78,11 @@ def shown(name: str) -> str:
     return text if text == text.strip() else f"'{text}'"
 
 
+def in_first(sample: Sample) -> str:
+    """Return what limits a sentence about the rows to those that were read, where there are more."""
+    return "" if sample.whole else f" in the first {sample.rows:,} rows"
+
+
 def _named(sample: Sample, task: Task | None, text: str | None, label: str | None) -> Iterator[Shape]:
     text = text or _text_column(sample, but=label)
     if text is None:
@@ -226,7 +231,7 @@ def _classifier(sample: Sample, text: str, pair: str | None, label: str, why: st
         told, problem = f"{shown(label)} holds numbers with fractions", "regression"
     else:
         classes = set(map(str, values))
-        told = f"{shown(label)} has {len(classes)} class{'es' if len(classes) != 1 else ''}"
+        told = f"{shown(label)} has {len(classes)} class{'es' if len(classes) != 1 else ''}{in_first(sample)}"
     columns = _but_usual(text=text, label=label)
     if pair:
         columns["textPair"] = pair

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from finetune.proposal.columns import Shape
+from finetune.proposal.columns import Shape, in_first
 from finetune.proposal.sample import Sample
 from finetune_api.base import JsonObject
 from finetune_api.training import Task
@@ -128,8 +128,8 @@ def _dataset(sample: Sample, shape: Shape, request: Request, why: dict[tuple[str
         why[("spec", "dataset", "train")] = "nothing is evaluated: " + (
             "there are too few rows for that"
             if sample.rows < _LEAST_TO_SPLIT
-            else "there is one class"
-            if len(set(map(str, sample.columns[shape.label or ""]))) == 1
+            else f"there is one class{in_first(sample)}"
+            if len({str(each) for each in sample.columns[shape.label or ""] if each is not None}) == 1
             else "the rows are sorted by class, and the last tenth lacks some; shuffle them, and add evaluation"
         )
     if shape.format != "auto":

@@ -82,6 +82,12 @@ def is_table(path: Path) -> bool:
     return _format(path) is not None
 
 
+def is_headed(path: Path) -> bool:
+    """Return whether names of columns are the first line of a file, which somebody may have left out."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return any(_format(each) in ("csv", "tsv") for each in files)
+
+
 def _of_folder(folder: Path) -> Sample:
     files = sorted(each for each in folder.rglob("*") if each.is_file() and _format(each))
     if not files:

@@ -13,7 +13,7 @@ from finetune.manifest import Manifest
 from finetune.proposal.columns import Shape, find_shape, shown
 from finetune.proposal.hub import hub_id, read_hub_sample
 from finetune.proposal.propose import Request, propose
-from finetune.proposal.sample import Sample, is_table, read_sample
+from finetune.proposal.sample import Sample, is_headed, is_table, read_sample
 from finetune.proposal.to_yaml import proposal_yaml
 from finetune_api.training import Task
 from finetune_cli.options import Output
@@ -61,7 +61,7 @@ def init(
     to_stdout = str(file) == "-"
     if not to_stdout and not output and file.exists() and not force:
         raise Refused(f"{file} is there already: --force replaces it, --file names another")
-    sample, source = _look_at(data, config)
+    sample, source, headed = _look_at(data, config)
     if not sample.rows:
         raise Refused(f"{data} has no rows")
     for column in filter(None, (text, label)):
@@ -88,13 +88,13 @@ def init(
     except OSError as error:
         raise Refused(f"{file} cannot be written: {error.strerror}") from error
     say(f"{file}: {shape.task}, since {shape.why}")
-    for note in _doubts(sample, shape):
+    for note in _doubts(sample, shape, headed):
         say(f"note: {note}")
     next_steps = (f"finetune {each} {shlex.quote(str(file))}" for each in ("validate", "estimate", "run", "submit"))
     say(f"next: {', '.join(next_steps)}")
 
 
-def _doubts(sample: Sample, shape: Shape) -> Iterator[str]:
+def _doubts(sample: Sample, shape: Shape, headed: bool) -> Iterator[str]:
     """What the rows have that a run refuses, or that is hardly meant so."""
     for column in dict.fromkeys(filter(None, (*shape.reads, shape.label))):
         empty = [number for number, value in enumerate(sample.columns.get(column, ()), 1) if value is None]
@@ -105,10 +105,12 @@ def _doubts(sample: Sample, shape: Shape) -> Iterator[str]:
             )
     if shape.task != "text-classification" or shape.label is None or shape.problem == "regression":
         return
-    classes = [each for each in sample.columns[shape.label] if isinstance(each, str | int)]
-    if len(set(classes)) == 1:
-        yield f"column {shown(shape.label)} has the one class {shown(str(classes[0]))}, and a run refuses to learn that: take rows of other classes too, or another column by --label"
-    if shape.label in classes:
+    classes = {each for each in sample.columns[shape.label] if isinstance(each, str | int | float)}
+    # Of rows that are sorted by class the first ones have one: that is no doubt about the rest.
+    if len(classes) == 1 and sample.whole:
+        yield f"column {shown(shape.label)} has the one class {shown(str(*classes))}, and a run refuses to learn that: take rows of other classes too, or another column by --label"
+    # Names that are all numbers were written by a program, which wrote them above the rows.
+    if headed and shape.label in map(str, classes) and not all(each.isdigit() for each in sample.columns):
         yield f"the first line is taken for names of columns, and {shown(shape.label)} is a class in the rows below: if it is a row, write a line of names above it"
 
 
@@ -126,14 +128,14 @@ def _columns(sample: Sample) -> str:
     return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
-def _look_at(data: str, config: str | None) -> tuple[Sample, str]:
-    """The first rows, and what `dataset.source` is to be."""
+def _look_at(data: str, config: str | None) -> tuple[Sample, str, bool]:
+    """The first rows, what `dataset.source` is to be, and whether names of columns are the first line of a file."""
     path, dataset = Path(data).absolute(), hub_id(data)
     if dataset and not path.exists() and not is_table(path):
-        return read_hub_sample(dataset, config), dataset
+        return read_hub_sample(dataset, config), dataset, False
     if config:
         raise typer.BadParameter("is for data sets of the Hub", param_hint="--config")
-    return read_sample(path), path.as_uri()
+    return read_sample(path), path.as_uri(), is_headed(path)
 
 
 def _name(data: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from finetune.proposal import sample
 from finetune_cli.app import app
 
 
@@ -77,6 +78,48 @@ def test_a_label_that_cannot_be_meant_so_is_noted(data: Path, header: str, class
     made = run("init", data.name, *(["--label", "label"] if len(classes) == 1 else []))
 
     assert made.stdout.splitlines()[1:-1] == [f"note: {note}"]
+
+
+def notes(of: Result) -> list[str]:
+    return [line for line in of.stdout.splitlines() if line.startswith("note: ")]
+
+
+def test_a_first_line_that_is_a_row_is_noted_too_where_classes_are_numbers(data: Path) -> None:
+    data.write_text("\n".join(["a fine film,1", *(f"film number {number},{number % 2}" for number in range(40))]))
+
+    assert [note.partition(",")[0] for note in notes(run("init", data.name))] == [
+        "note: the first line is taken for names of columns"
+    ]
+
+
+def test_names_that_no_line_holds_or_that_are_all_numbers_are_doubted_by_nobody(data: Path, tmp_path: Path) -> None:
+    rows = [{"text": f"film number {number}", "spam": ("spam", "ham")[number % 2]} for number in range(40)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data.write_text("\n".join(["0,1", *(f"film number {number},{number % 2}" for number in range(40))]))
+
+    assert notes(run("init", "rows.jsonl")) == []
+    assert notes(run("init", data.name, "--force")) == []
+
+
+def test_of_rows_that_are_sorted_by_class_the_first_ones_say_nothing_of_the_rest(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "_MOST_ROWS", 40)
+    data.write_text("text,label\n" + "".join(f"film number {number},{number // 50}\n" for number in range(100)))
+
+    made = run("init", data.name)
+
+    assert made.stdout.splitlines()[0].endswith("label has 1 class in the first 40 rows")
+    assert notes(made) == []
+    assert "nothing is evaluated: there is one class in the first 40 rows" in (tmp_path / "finetune.yaml").read_text()
+
+
+def test_a_class_that_is_written_as_two_kinds_of_number_beside_others_is_not_the_only_one(data: Path) -> None:
+    data.write_text(
+        "text,label\n" + "".join(f"film number {number},{('1', '2.0')[number % 2]}\n" for number in range(40))
+    )
+
+    assert notes(run("init", data.name)) == []
 
 
 def test_the_commands_that_come_next_can_be_typed_as_they_stand(data: Path) -> None:
