@@ -12,6 +12,7 @@ from finetune.consent import Sent, host_of
 from finetune.errors import JobFailed, Refused
 from finetune.local import LocalFailure, LocalRun, plan_run, train
 from finetune.manifest import Manifest, read_file
+from finetune_api.printable import printable
 from finetune_cli.consent import ask
 from finetune_cli.options import Output
 from finetune_cli.output import error_console, write
@@ -41,7 +42,7 @@ def run(
     """Train on this machine as a pod would. Ctrl-C saves a checkpoint, and the same command goes on from it."""
     planned = plan_of(file, into, volume, gpus)
     for note in planned.notes:
-        error_console().print(f"note: {note}")
+        error_console().print(f"note: {printable(note)}")
     # stdout is a program's, where it asks for JSON or YAML.
     try:
         result = train(planned, stdout=sys.stderr if output else None, agree=partial(_agree, file, trust or []))

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from finetune.consent import Agree
@@ -119,3 +120,20 @@ def test_a_stranger_s_manifest_gets_no_token_of_this_machine_without_consent(
     assert ended.exit_code == code, ended.stderr
     assert ("HF_TOKEN of this machine's environment" in ended.stderr) is ("somebody-board.hf.space" not in options)
     assert code != 2 or "--trust somebody-board.hf.space agrees" in ended.stderr
+
+
+def test_a_stranger_s_manifest_shows_no_other_server_than_the_one_that_is_asked_for(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = yaml.safe_load(QUICKSTART.read_text())
+    job["spec"]["tracking"] = {"mlflow": {"uri": "https://evil.example/\x1b[2K\x1b[Ghttps://mine.example\u202e"}}
+    job["spec"]["pod"] = {"image": "registry.example/\x1b[2Ktrainer"}
+    (here / "job.yaml").write_text(yaml.safe_dump(job))
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "mine")
+    monkeypatch.setattr(consent, "_on_a_terminal", lambda: True)
+
+    ended = CliRunner().invoke(app, ["run", "job.yaml", "--volume", f"quickstart={here / 'files'}"], input="n\n")
+
+    assert ended.exit_code == 1
+    assert "its points sent to https://evil.example/https://mine.example\ufffd. Send it MLFLOW_TRACKING" in ended.stderr
+    assert "\x1b" not in ended.stderr
