@@ -23,6 +23,7 @@ from finetune.errors import (
     NoCluster,
     NotAllowed,
     NotFound,
+    NotKnown,
     Refused,
     TimedOut,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "NoCluster",
     "NotAllowed",
     "NotFound",
+    "NotKnown",
     "Refused",
     "Result",
     "Snapshot",

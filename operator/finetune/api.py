@@ -91,8 +91,6 @@ class Api:
         """
         try:
             return await self.get(resource.path(namespace, name))
-        except NotKnown:
-            raise
         except NotAllowed as denied:
             try:
                 found, _ = await self.list(resource.path(namespace), {"fieldSelector": f"metadata.name={name}"})
@@ -131,7 +129,7 @@ class Api:
         """Send one request, and return the object in the answer.
 
         Raises:
-            FineTuneError: NotFound, NotAllowed, Refused, AlreadyThere; NoCluster where no answer came.
+            FineTuneError: NotFound, NotAllowed, NotKnown, Refused, AlreadyThere; NoCluster where no answer came.
         """
         async with self._open(method, path, query or {}, body, content_type, _TIMEOUT) as response:
             try:

@@ -16,11 +16,11 @@ class NotFound(FineTuneError):
 
 
 class NotAllowed(FineTuneError):
-    """The user of the kubeconfig may not do this, or is not known to the cluster."""
+    """The user of the kubeconfig may not do this."""
 
 
-class NotKnown(NotAllowed):
-    """The cluster does not take the credentials, or they have expired: whatever is asked, the answer is the same."""
+class NotKnown(FineTuneError):
+    """The cluster does not take the credentials, or they have expired: whatever is asked, the answer is the same. It tells of no right that is missing."""
 
 
 class NoCluster(FineTuneError):

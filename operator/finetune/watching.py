@@ -166,8 +166,6 @@ async def watch_one(
                     if _version(raw) != _version(last):
                         last = raw
                         yield "MODIFIED", raw
-    except NotKnown:
-        raise
     except NotAllowed:
         while True:
             await asyncio.sleep(_POLL)

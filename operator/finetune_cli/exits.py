@@ -9,7 +9,7 @@ from typer import Context, Exit
 from typer.core import TyperGroup
 
 from finetune.client import Job
-from finetune.errors import FineTuneError, JobFailed, NoCluster, NotAllowed, NotFound, Refused, TimedOut
+from finetune.errors import FineTuneError, JobFailed, NoCluster, NotAllowed, NotFound, NotKnown, Refused, TimedOut
 from finetune_cli.output import error_console
 
 
@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 3
     """There is no such job or file."""
     NOT_ALLOWED = 4
-    """The user of the kubeconfig may not do this."""
+    """The user of the kubeconfig may not do this, or the cluster does not take the credentials."""
     NO_CLUSTER = 5
     """There is no kubeconfig, or the API server does not answer."""
     TIMED_OUT = 124
@@ -39,6 +39,7 @@ _CODES: tuple[tuple[type[FineTuneError], ExitCode], ...] = (
     (Refused, ExitCode.USAGE),
     (NotFound, ExitCode.NOT_FOUND),
     (NotAllowed, ExitCode.NOT_ALLOWED),
+    (NotKnown, ExitCode.NOT_ALLOWED),
     (NoCluster, ExitCode.NO_CLUSTER),
     (TimedOut, ExitCode.TIMED_OUT),
 )
@@ -69,7 +70,7 @@ def goes_on(job: Job) -> Iterator[None]:
     """While a job is waited for: whoever interrupts this, or may see no more of it, is told that the job goes on."""
     try:
         yield
-    except (NotAllowed, NoCluster) as error:
-        raise type(error)(f"{error}; {job.name} goes on all the same") from None
+    except (NotAllowed, NotKnown, NoCluster) as error:
+        raise error if job.snapshot.ended else type(error)(f"{error}; {job.name} goes on all the same") from None
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{job.name} goes on; `finetune watch {job.name}` shows how") from None

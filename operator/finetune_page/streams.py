@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
-from finetune.errors import FineTuneError, NoCluster, NotAllowed, NotFound
+from finetune.errors import FineTuneError, NoCluster, NotAllowed, NotFound, NotKnown
 from finetune_api.base import JsonObject
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,12 @@ _AGAIN: Final = 1000
 """Milliseconds after which a browser connects again where its connection was cut."""
 _PING: Final = 5.0
 """Seconds after which a browser that has gone is missed, where nothing else is sent."""
-_CODES: Final[tuple[tuple[type[FineTuneError], int], ...]] = ((NotFound, 404), (NotAllowed, 403), (NoCluster, 503))
+_CODES: Final[tuple[tuple[type[FineTuneError], int], ...]] = (
+    (NotFound, 404),
+    (NotAllowed, 403),
+    (NotKnown, 401),
+    (NoCluster, 503),
+)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from finetune.client import Client
-from finetune.errors import NotAllowed, NotKnown
+from finetune.errors import NotAllowed
 from finetune.snapshot import Snapshot
 from finetune.summary import most_urgent_first
 from finetune_cli.display.jobs import jobs_table
@@ -65,7 +65,5 @@ def get(
 def _list(client: Client, all_namespaces: bool, selector: str) -> list[Snapshot]:
     try:
         return client.list(all_namespaces=all_namespaces, selector=selector)
-    except NotKnown:
-        raise
     except NotAllowed as error:
         raise NotAllowed(f"{error}; {_LESS[all_namespaces]}") from None

@@ -133,7 +133,7 @@ async def test_a_token_that_is_made_again_leaves_the_streams_that_go_on_alone(ap
     lines = api.lines(f"{PODS}/pod/log", {})
 
     read = [await anext(lines)]
-    with pytest.raises(NotAllowed):
+    with pytest.raises(NotKnown):
         await api.get(f"{FTJ}/job")
     renewed.set()
     read += [line async for line in lines]
@@ -145,11 +145,11 @@ async def test_a_token_that_is_made_again_leaves_the_streams_that_go_on_alone(ap
 def test_credentials_that_have_expired_are_an_error_that_says_to_log_in(api_server: FakeApi) -> None:
     api_server.answers["GET", f"{FTJ}/job"] = lambda _: status(401, "Unauthorized", "Unauthorized")
 
-    with Client() as client, pytest.raises(NotAllowed, match=r"Unauthorized: the cluster does not take .* log in"):
+    with Client() as client, pytest.raises(NotKnown, match=r"Unauthorized: the cluster does not take .* log in"):
         client.get("job")
 
 
-async def test_requests_at_once_whose_token_has_expired_are_all_not_allowed(api_server: FakeApi) -> None:
+async def test_requests_at_once_whose_token_has_expired_are_all_told_so(api_server: FakeApi) -> None:
     api_server.answers["GET", f"{FTJ}/job"] = lambda _: status(401, "Unauthorized", "expired")
     api = Api()
 

@@ -6,7 +6,7 @@ import pytest
 import trustme
 
 from finetune import connection
-from finetune.errors import NoCluster, NotAllowed
+from finetune.errors import NoCluster, NotKnown
 
 KUBECONFIG = """
 apiVersion: v1
@@ -80,7 +80,7 @@ async def test_a_program_that_gives_no_credentials_is_told_and_nobody_asks_witho
     program = f"exec: {{command: '{command}', apiVersion: client.authentication.k8s.io/v1}}"
     path.write_text(KUBECONFIG.replace("user: {}", f"user: {{{program}}}"))
 
-    with pytest.raises(NotAllowed) as raised:
+    with pytest.raises(NotKnown) as raised:
         await connection.connect(str(path))
 
     assert str(raised.value).startswith(f"the program that the kubeconfig {path} names for credentials gave none: ")

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.finetune.api_server import PODS, FakeApi, status
 
 from finetune.async_client import AsyncClient
+from finetune.errors import NotKnown
 from finetune.explanation import Explanation
 from finetune.summary import SHAPES
 from finetune_api.reasons import Reason
@@ -92,3 +93,16 @@ async def test_that_a_pod_had_no_node_proves_nothing_once_it_has_one(
 
     assert before == f"condition Ready is False since {TIME}: Preparing"
     assert after == f"Event of {TIME}: Pod pod: Unhealthy: …"
+
+
+@pytest.mark.parametrize("path", [PODS, EVENTS])
+async def test_a_login_that_has_expired_is_told_and_taken_for_no_right_that_is_missing(
+    client: AsyncClient, api_server: FakeApi, path: str
+) -> None:
+    api_server.job("job", phase="Preparing", message="loading", conditions=[ready("Preparing")])
+    api_server.answers["GET", EVENTS] = lambda _: (200, {"items": []})
+    api_server.answers["GET", path] = lambda _: status(401, "Unauthorized", "expired")
+    job = await client.get("job")
+
+    with pytest.raises(NotKnown, match="log in to it again"):
+        await job.explain()

@@ -8,7 +8,7 @@ from tests.s3_server import BUCKET, S3
 from tests.unit.finetune.api_server import PODS, Break, FakeApi, Request, status
 
 from finetune import AsyncClient, Client
-from finetune.errors import Refused
+from finetune.errors import NotKnown, Refused
 from finetune.logs import moment
 from finetune.pods import LABEL_JOB_UID, LABEL_RUN, TRAINER
 from finetune_operator.job import names
@@ -157,6 +157,18 @@ def test_the_log_that_is_stored_in_a_bucket_is_shown_where_the_pod_has_none(
 
     assert lines == [("one", "trained"), ("one", "saved")]
     assert (follow(tail=1)[1:], follow(tail=0)[1:]) == ([("one", "saved")], [])
+
+
+@pytest.mark.parametrize("path", [PODS, f"{PODS}/one/log"])
+def test_a_login_that_has_expired_is_told_and_taken_for_no_right_that_is_missing(
+    api_server: FakeApi, path: str
+) -> None:
+    api_server.job("job", phase="Running")
+    api_server.pod("one", "Running", RUNNING)
+    api_server.answers["GET", path] = lambda _: status(401, "Unauthorized", "expired")
+
+    with pytest.raises(NotKnown, match="log in to it again"):
+        follow()
 
 
 def test_fewer_lines_than_none_are_refused(api_server: FakeApi) -> None:

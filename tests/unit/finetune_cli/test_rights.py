@@ -127,6 +127,15 @@ def test_a_token_that_has_expired_is_one_line_that_says_to_log_in(
     assert (result.exit_code, result.stderr) == (4, said)
 
 
+def test_of_a_job_that_has_ended_nobody_says_that_it_goes_on(run: Run, api_server: FakeApi) -> None:
+    answers = iter([(200, api_server.jobs["job"])])
+    refused = status(403, "Forbidden", missing("get"))
+    api_server.answers["GET", f"{FTJ}/job"] = lambda _: next(answers, refused)
+    api_server.rights = set()
+
+    assert run("logs", "-f", "job").stderr == f"{missing('get')}\n"
+
+
 @pytest.mark.parametrize(
     ("rights", "shown", "said"),
     [

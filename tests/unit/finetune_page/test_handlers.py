@@ -95,6 +95,7 @@ async def test_a_stream_of_a_job_that_is_not_there_says_so_within_the_stream(pag
     ("refusal", "code"),
     [
         (status(403, "Forbidden", "finetunejobs is forbidden"), 403),
+        (status(401, "Unauthorized", "expired"), 401),
         (status(404, "NotFound", "not found"), 404),
         (status(500, "InternalError", "no etcd"), 503),
     ],
