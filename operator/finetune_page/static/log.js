@@ -38,7 +38,7 @@ export function logPanel(path, name) {
   // What a reader looks at is found again among the lines of the next connection, by its text.
   function anew() {
     const top = log.getBoundingClientRect().top;
-    const first = isAtEnd() ? null : [...lines.children].find((line) => line.getBoundingClientRect().bottom > top);
+    const first = isAtEnd() ? null : [...lines.children].find((line) => !line.hidden && line.getBoundingClientRect().bottom > top);
     anchor = first ? { text: first.textContent, time: first.title, offset: first.getBoundingClientRect().top - top } : null;
     lines.replaceChildren();
     characters = 0;

@@ -53,7 +53,7 @@ function timeline(status, all) {
     return tick;
   });
   // A meter of parts: each is a column of the grid that takes its share.
-  const bar = h("div", { class: "timeline", role: "img", "aria-label": [...there.map(([kind, part]) => `${kind} ${Math.round(part / 10)} %`), ...(saved.length ? [`${saved.length} checkpoints saved`] : [])].join(", ") }, saved, there.map(([kind, part]) => h("span", { class: kind, title: `${kind} ${Math.round(part / 10)} %` })));
+  const bar = h("div", { class: "timeline", role: "img", "aria-label": [...there.map(([kind, part]) => `${kind} ${Math.round(part / 10)} %`), ...(saved.length ? [`${saved.length} ${saved.length === 1 ? "checkpoint" : "checkpoints"} saved`] : [])].join(", ") }, saved, there.map(([kind, part]) => h("span", { class: kind, title: `${kind} ${Math.round(part / 10)} %` })));
   bar.style.gridTemplateColumns = there.map(([, part]) => `${part}fr`).join(" ");
   return h("div", {}, bar, h("p", { class: "key muted" }, ["waiting", "starting", "training", "lost"].map((kind) => h("span", {}, h("span", { class: `swatch ${kind}` }), kind)), saved.length > 0 && h("span", {}, h("span", { class: "swatch tick" }), "checkpoint saved")));
 }
