@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from finetune.errors import NotFound, Refused
 from finetune_api import v1alpha1
@@ -117,11 +118,14 @@ def read_documents(text: str, name: str) -> list[Any]:
     try:
         return list(_flat([each for each in _yaml().load_all(text) if each is not None]))
     except (YAMLError, RecursionError, ValueError) as error:
-        raise Refused(f"{name} is not YAML: {_fault(error)}") from error
+        raise Refused(f"{name} is not YAML: {_fault(error, text)}") from error
 
 
-def _fault(error: Exception) -> str:
+def _fault(error: Exception, text: str) -> str:
     """Where it is and what, in a line; the library's own text has several, and how to switch its check off."""
+    if isinstance(error, ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f"line {line}: the character U+{error.character:04X} is not allowed"
     mark = getattr(error, "problem_mark", None)
     return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}" if mark else str(error)  # type: ignore[attr-defined]
 

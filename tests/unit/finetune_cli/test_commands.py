@@ -209,6 +209,7 @@ def test_several_manifests_come_from_stdin(run: Run, api_server: FakeApi) -> Non
             "a: 1\na: 2\n",
             'stdin is not YAML: line 2, column 1: found duplicate key "a" with value "2" (original value: "1")\n',
         ),
+        ("a: 1\nb: \x1b[2J\n", "stdin is not YAML: line 2: the character U+001B is not allowed\n"),
         ("", "holds no FineTuneJob"),
         ("kind: Pod\napiVersion: v1\n", "holds v1 Pod"),
         ("- 5\n", "holds list"),
