@@ -69,7 +69,10 @@ class _Reader:
         failed = 0
         while True:
             try:
-                self.job = read_snapshot(await self.api.read(JOBS, self.job.namespace, self.job.name))
+                job = read_snapshot(await self.api.read(JOBS, self.job.namespace, self.job.name))
+                if job.uid != self.job.uid:
+                    raise NotFound(f"{job.name} was deleted, and another made under its name")
+                self.job = job
                 # The job before its pods: one that has ended has no pod that is not listed after it.
                 ready = await self._pods()
                 failed = 0

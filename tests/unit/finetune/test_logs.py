@@ -8,7 +8,7 @@ from tests.s3_server import BUCKET, S3
 from tests.unit.finetune.api_server import PODS, Break, FakeApi, Request, status
 
 from finetune import AsyncClient, Client
-from finetune.errors import NotKnown, Refused
+from finetune.errors import NotFound, NotKnown, Refused
 from finetune.logs import moment
 from finetune.pods import LABEL_JOB_UID, LABEL_RUN, TRAINER
 from finetune_operator.job import names
@@ -169,6 +169,26 @@ def test_a_login_that_has_expired_is_told_and_taken_for_no_right_that_is_missing
 
     with pytest.raises(NotKnown, match="log in to it again"):
         follow()
+
+
+def test_a_job_that_is_made_anew_under_the_name_is_not_followed(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Running")
+    api_server.pod("one", "Running", RUNNING)
+
+    def first(_: Request) -> Iterator[bytes]:
+        yield b"2026-11-28T10:00:00Z of the first\n"
+        del api_server.jobs["job"], api_server.pods["one"]
+        api_server.job("job", phase="Succeeded")["metadata"]["uid"] = "uid-another"
+        api_server.pod("two", "Succeeded", ENDED, **{LABEL_JOB_UID: "uid-another"})
+
+    api_server.answers["GET", f"{PODS}/one/log"] = first
+    api_server.answers["GET", f"{PODS}/two/log"] = lambda _: (200, b"2026-11-28T10:00:09Z of another\n")
+    seen: list[str] = []
+
+    with Client() as client, pytest.raises(NotFound, match="job was deleted, and another made under its name"):
+        seen.extend(line.text for line in client.get("job").logs(follow=True))
+
+    assert "of another" not in seen
 
 
 def test_fewer_lines_than_none_are_refused(api_server: FakeApi) -> None:
