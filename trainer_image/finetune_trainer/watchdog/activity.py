@@ -61,6 +61,14 @@ def sample(pid: int) -> Sample:
     return Sample(cpu, count)
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether a signal has stopped the process; a debugger that looks at it has not."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
 def _network() -> int:
     # Of the network that this process sees. What comes from a socket is in no count of a process.
     try:

@@ -9,6 +9,8 @@ from finetune_trainer.watchdog.stacks import Stacks
 
 IDLE_SECONDS: Final = 1800.0
 """Of no sign of life in what has no usual length, such as loading, compiling, saving and exporting."""
+STOPPED_SECONDS: Final = 120.0
+"""Of a signal that stops a process, which does nothing until another one lets it go on."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Watched:
     """Seconds since its last move."""
     idle: float
     """Seconds in which it, and what it has started, have hardly computed, read or received anything."""
+    stopped: float = 0.0
+    """Seconds for which it has been stopped by a signal."""
 
     def share(self) -> float:
         """How much of the silence that it may keep is over, from 0 to 1 and beyond."""
@@ -38,8 +42,9 @@ def silent_share(processes: Sequence[Watched]) -> float:
     others = [each for each in processes if each.beat.seconds is None]
     if not others:
         return min(limited, default=0.0)
-    least = min(each.silence for each in processes) / IDLE_SECONDS
-    return min(max(each.share() for each in others), least)
+    least = min(each.silence for each in processes)
+    idle = min(max(each.share() for each in others), least / IDLE_SECONDS)
+    return max(idle, min(max(each.stopped for each in processes), least) / STOPPED_SECONDS)
 
 
 def suspects(processes: Sequence[Watched], stacks: Mapping[int, Stacks]) -> list[Watched]:

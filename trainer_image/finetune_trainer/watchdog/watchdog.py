@@ -27,7 +27,7 @@ from finetune_api.values import MAX_MESSAGE
 from finetune_trainer.base.heartbeat import ENV_HEARTBEATS, Beat, read_beats
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.processes.child import write_final_report
-from finetune_trainer.watchdog.activity import SLICE_SECONDS, Idleness, sample
+from finetune_trainer.watchdog.activity import SLICE_SECONDS, Idleness, is_stopped, sample
 from finetune_trainer.watchdog.stacks import Stacks, collect
 from finetune_trainer.watchdog.stall import Watched, explain, silent_share, suspects
 
@@ -106,9 +106,10 @@ class _Seen:
     silence: float = 0.0
     idleness: Idleness | None = None
     """Measured once it has been silent for a while."""
+    stopped: float = 0.0
 
     def watched(self) -> Watched:
-        return Watched(self.beat, self.silence, self.idleness.seconds if self.idleness else 0.0)
+        return Watched(self.beat, self.silence, self.idleness.seconds if self.idleness else 0.0, self.stopped)
 
 
 class _Watchdog:
@@ -180,6 +181,7 @@ class _Watchdog:
         if seen is None or seen.beat.moves != beat.moves:
             return _Seen(beat)
         seen.silence += passed
+        seen.stopped = seen.stopped + passed if is_stopped(beat.pid) else 0.0
         if beat.seconds is None and seen.silence >= SLICE_SECONDS:
             if seen.idleness is None:
                 seen.idleness = Idleness(now, sample(beat.pid))

@@ -23,8 +23,8 @@ def training(rank: int, silence: float, step: int = 17) -> Watched:
     return Watched(Beat(100 + rank, rank, 5, "training", step, 120.0, 0), silence, 0.0)
 
 
-def loading(rank: int, silence: float, idle: float) -> Watched:
-    return Watched(Beat(100 + rank, rank, 5, "loading the model", 0, None, 0), silence, idle)
+def loading(rank: int, silence: float, idle: float, stopped: float = 0.0) -> Watched:
+    return Watched(Beat(100 + rank, rank, 5, "loading the model", 0, None, 0), silence, idle, stopped)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,10 @@ def loading(rank: int, silence: float, idle: float) -> Watched:
         ([loading(0, IDLE_SECONDS, 0), loading(1, IDLE_SECONDS, 0)], 0.0),
         ([loading(0, 2 * IDLE_SECONDS, 2 * IDLE_SECONDS), loading(1, 2 * IDLE_SECONDS, 0)], 2.0),
         ([loading(0, 2 * IDLE_SECONDS, 2 * IDLE_SECONDS), loading(1, 0, 0)], 0.0),
+        # Stopped while the other waits for it, at a barrier within a save for example.
+        ([loading(0, 120, 0), loading(1, 120, 0, stopped=60)], 0.5),
+        ([loading(0, 60, 0), loading(1, 240, 0, stopped=240)], 0.5),
+        ([loading(0, 0, 0), loading(1, 240, 0, stopped=240)], 0.0),
         # The first exports while the second is not told to.
         ([loading(0, 200, 0), training(1, 200)], 0.0),
     ],
