@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote
 
 from finetune.connection import Connection, connect, connect_as
-from finetune.errors import AlreadyThere, FineTuneError, NoCluster, NotAllowed, NotFound, NotKnown, Refused
+from finetune.errors import AlreadyThere, FineTuneError, NoCluster, NotAllowed, NotFound, NotKnown, Refused, made_anew
 from finetune_api import profile
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
@@ -25,6 +26,8 @@ _TIMEOUT: Final = 30.0
 _SILENCE: Final = 90.0
 """Longest silence of a watch, in seconds; bookmarks come each minute."""
 _PAGE: Final = 500
+_OTHER_UID: Final = re.compile(r"UID in (the )?precondition|metadata\.uid: Invalid value")
+"""What the API server says to a change of an object of another uid: as a conflict, or as of a field that cannot change."""
 
 
 class Gone(FineTuneError):
@@ -298,6 +301,8 @@ def _error(path: str, status: int, reason: str, body: bytes) -> FineTuneError:
     except (ValueError, KeyError, TypeError):
         details, message = {}, body.decode(errors="replace").strip() or f"{status} {reason}"
     why = details.get("reason") if isinstance(details, dict) else None
+    if status in (409, 422) and _OTHER_UID.search(message):
+        return made_anew(unquote(path.rpartition("/")[2]))
     if status == 404:
         return NotFound(_nothing_there(path, message, details))
     if status == 401:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final, Self
 
 from finetune.api import FIELD_MANAGER, JOBS, Api
-from finetune.errors import NotAllowed, NotFound, NotKnown, TimedOut
+from finetune.errors import NotAllowed, NotFound, NotKnown, TimedOut, made_anew
 from finetune.events import Event, recent_events
 from finetune.explanation import Explanation, explain
 from finetune.logs import LogLine, log_lines
@@ -94,16 +94,26 @@ class AsyncClient:
         body = {**manifest, "metadata": {**metadata, "namespace": where}}
         return AsyncJob(self, read_snapshot(await self.api.request("POST", JOBS.path(where), _STRICT, body)))
 
-    async def patch(self, name: str, spec: JsonObject, namespace: str | None = None) -> Snapshot:
-        """Change fields of the spec, by a JSON merge patch."""
+    async def patch(
+        self, name: str, spec: JsonObject, namespace: str | None = None, *, uid: str | None = None
+    ) -> Snapshot:
+        """Change fields of the spec, by a JSON merge patch; only of the job of that `uid`, if one is given.
+
+        Raises:
+            NotFound: There is none of the name, or only one of another uid.
+        """
         path = JOBS.path(await self.namespace(namespace), name)
-        body = {"spec": spec}
+        body = {"metadata": {"uid": uid}, "spec": spec} if uid else {"spec": spec}
         return read_snapshot(
             await self.api.request("PATCH", path, _STRICT, body, content_type="application/merge-patch+json")
         )
 
     async def delete(self, name: str, namespace: str | None = None, *, uid: str | None = None) -> None:
-        """Delete the job and its pods; only the one of that `uid`, if one is given."""
+        """Delete the job and its pods; only the one of that `uid`, if one is given.
+
+        Raises:
+            NotFound: There is none of the name, or only one of another uid.
+        """
         path = JOBS.path(await self.namespace(namespace), name)
         options: JsonObject = {"propagationPolicy": "Background"}
         if uid:
@@ -163,9 +173,12 @@ class AsyncJob:
         return self.snapshot.namespace
 
     async def refresh(self) -> Snapshot:
-        """Read it again."""
-        self.snapshot = read_snapshot(await self._client.api.read(JOBS, self.namespace, self.name))
-        return self.snapshot
+        """Read it again.
+
+        Raises:
+            NotFound: It was deleted.
+        """
+        return self._seen(await self._client.api.read(JOBS, self.namespace, self.name))
 
     async def watch(self, timeout: float | None = None) -> AsyncGenerator[Snapshot, None]:  # noqa: ASYNC109
         """Yield the job as it is, and each time it changes, until its run has ended.
@@ -180,13 +193,17 @@ class AsyncJob:
         deadline = None if timeout is None else time.monotonic() + timeout
         async with aclosing(watch_object(self._client.api, JOBS, self.namespace, self.name)) as changes:
             while True:
-                snapshot = read_snapshot(await self._next(changes, deadline))
-                if snapshot.uid != self.snapshot.uid:
-                    raise NotFound(f"{self.name} was deleted, and another made under its name")
-                self.snapshot = snapshot
+                snapshot = self._seen(await self._next(changes, deadline))
                 yield snapshot
                 if snapshot.ended:
                     return
+
+    def _seen(self, raw: JsonObject) -> Snapshot:
+        snapshot = read_snapshot(raw)
+        if snapshot.uid != self.snapshot.uid:
+            raise made_anew(self.name)
+        self.snapshot = snapshot
+        return snapshot
 
     async def _next(self, changes: AsyncGenerator[JsonObject, None], deadline: float | None) -> JsonObject:
         try:
@@ -265,7 +282,7 @@ class AsyncJob:
         await self._client.delete(self.name, self.namespace, uid=self.snapshot.uid)
 
     async def _patch(self, spec: JsonObject) -> Snapshot:
-        self.snapshot = await self._client.patch(self.name, spec, self.namespace)
+        self.snapshot = await self._client.patch(self.name, spec, self.namespace, uid=self.snapshot.uid)
         return self.snapshot
 
 

@@ -63,9 +63,9 @@ class Client:
         """Create the job, and return it. Raises Refused in the API server's words, AlreadyThere where its name is taken."""
         return Job(self.portal, self.portal.run(self.twin.submit(job, namespace)))
 
-    def patch(self, name: str, spec: JsonObject, namespace: str | None = None) -> Snapshot:
-        """Change fields of the spec, by a JSON merge patch."""
-        return self.portal.run(self.twin.patch(name, spec, namespace))
+    def patch(self, name: str, spec: JsonObject, namespace: str | None = None, *, uid: str | None = None) -> Snapshot:
+        """Change fields of the spec, by a JSON merge patch; only of the job of that `uid`, if one is given."""
+        return self.portal.run(self.twin.patch(name, spec, namespace, uid=uid))
 
     def delete(self, name: str, namespace: str | None = None, *, uid: str | None = None) -> None:
         """Delete the job and its pods; only the one of that `uid`, if one is given."""

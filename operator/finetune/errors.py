@@ -15,6 +15,11 @@ class NotFound(FineTuneError):
     """There is no such job, namespace or file in the cluster, or the job was deleted meanwhile."""
 
 
+def made_anew(name: str) -> NotFound:
+    """Return the error for a job in place of which another is there, under the same name."""
+    return NotFound(f"{name} was deleted, and another made under its name")
+
+
 class NotAllowed(FineTuneError):
     """The user of the kubeconfig may not do this."""
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from finetune.api import CORE, JOBS, PROFILES
 from finetune.async_client import AsyncClient, AsyncJob
-from finetune.errors import FineTuneError, NotAllowed, NotFound, Refused
+from finetune.errors import FineTuneError, NotAllowed, NotFound, Refused, made_anew
 from finetune.snapshot import read_snapshot
 from finetune.watching import watch_collection, watch_one
 from finetune_api.base import JsonObject
@@ -190,8 +190,13 @@ async def _log_lines(client: AsyncClient, namespace: str, name: str, tail: int, 
 
 @routes.post("/api/jobs/{namespace}/{name}/{action:suspend|resume|rerun|delete}")
 async def act(request: web.Request) -> web.Response:
-    """Suspend, resume, re-run or delete the job."""
+    """Suspend, resume, re-run or delete the job of that `uid`: the one that the browser shows."""
+    uid = request.query.get("uid")
+    if not uid:
+        raise Refused("which job of the name is meant is not said: reload the page")
     async with _job(request) as found:
+        if found.snapshot.uid != uid:
+            raise made_anew(found.name)
         await getattr(found, request.match_info["action"])()
     return web.json_response({})
 

@@ -12,6 +12,7 @@ from tests.integration.fixtures import OperatorProcess, finetunejob
 from tests.integration.space import Space
 
 from devcluster.testing.api import PATIENCE, wait_for
+from finetune import Client, NotFound
 from finetune.reader_pod import reader_pod
 from finetune.snapshot import read_snapshot
 
@@ -74,6 +75,24 @@ def test_a_mistake_is_explained_and_exits_as_failed(space: Space, program: Progr
     status = space.status("mistake")
     assert (explained["reason"], explained["message"]) == ("ColumnNotFound", status["failure"]["message"])
     assert explained["remedy"] == status["failure"]["hint"]
+
+
+def test_a_job_that_is_made_anew_under_the_name_is_left_alone(space: Space) -> None:
+    space.apply(finetunejob("anew", suspend=True, managedBy="example.com/nobody"))
+    with Client(space.namespace, kubeconfig=str(space.cluster.kubeconfig)) as client:
+        former = client.get("anew")
+        former.delete()
+        wait_for(lambda: space.get("ftj", "anew"), lambda found: not found, "the deletion")
+        space.apply(finetunejob("anew", suspend=True, managedBy="example.com/nobody"))
+        before = space.get("ftj", "anew")
+
+        for deed in (former.suspend, former.resume, former.rerun, former.delete, former.refresh):
+            with pytest.raises(NotFound, match="anew was deleted, and another made under its name"):
+                deed()
+
+        assert space.get("ftj", "anew") == before
+        client.get("anew").resume()
+        client.get("anew").delete()
 
 
 def test_who_interrupts_a_watch_leaves_the_job_as_it_is(space: Space, program: Program) -> None:

@@ -80,10 +80,12 @@ export function showJob(main, { parts: [namespace, name], go }) {
 
   function button(text, action, question) {
     const made = h("button", { type: "button", class: action, onclick: async () => {
+      // Another may be made under the name while the question is on the screen.
+      const { uid } = shown.row;
       if (question && !await confirmed(question, text === "Cancel" ? "Cancel the job" : text)) return;
       made.disabled = true;
       try {
-        await ask(`${path}/${action}`, "POST");
+        await ask(`${path}/${action}?uid=${encodeURIComponent(uid)}`, "POST");
         if (action === "delete") go(list);
       } catch (error) {
         notify(error.message);

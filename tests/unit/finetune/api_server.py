@@ -80,6 +80,11 @@ class FakeApi:
         }
         return self.jobs[name]
 
+    def made_anew(self, name: str) -> None:
+        """Put another job there under the same name."""
+        del self.jobs[name]
+        self.job(name)["metadata"]["uid"] = f"another-{name}"
+
     def pod(self, name: str, phase: str, state: Json, **labels: str) -> None:
         """Put a training pod of the job `job` there, or change it."""
         known = {"finetune.dev/job-uid": "uid-job", "app.kubernetes.io/component": "trainer", **labels}
@@ -116,6 +121,11 @@ class FakeApi:
         return status(404, "NotFound", f'finetunejobs.finetune.dev "{name}" not found')
 
     def _one(self, method: str, name: str, request: Request) -> tuple[int, Json]:
+        there = self.jobs[name]["metadata"]["uid"]
+        meant = (request.body.get("preconditions") or request.body.get("metadata") or {}).get("uid", there)
+        if meant != there:
+            why = f"Precondition failed: UID in precondition: {meant}, UID in object meta: {there}"
+            return status(409, "Conflict", f'Operation cannot be fulfilled on finetunejobs "{name}": {why}')
         if method == "DELETE":
             return 200, self.jobs.pop(name)
         if method == "PATCH":

@@ -5,8 +5,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from finetune import (
     TimedOut,
 )
 from finetune.api import Api
+from finetune.client import Job
 from finetune.errors import NotKnown
 
 SPEC = {
@@ -370,6 +372,52 @@ def test_a_job_is_suspended_resumed_run_again_and_deleted(api_server: FakeApi) -
 
     assert api_server.jobs == {}
     assert api_server.requests[-1].body == {"propagationPolicy": "Background", "preconditions": {"uid": "uid-job"}}
+
+
+DEEDS: list[Callable[[Job], object]] = [Job.suspend, Job.resume, Job.rerun, Job.delete, Job.refresh]
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_job_that_is_made_anew_under_the_name_is_left_alone(
+    api_server: FakeApi, deed: Callable[[Job], object]
+) -> None:
+    api_server.job("job")
+    with Client() as client:
+        job = client.get("job")
+        api_server.made_anew("job")
+        before = deepcopy(api_server.jobs["job"])
+
+        with pytest.raises(NotFound, match="job was deleted, and another made under its name"):
+            deed(job)
+
+    assert api_server.jobs["job"] == before
+    assert job.snapshot.uid == "uid-job"
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        # Of a patch by a Kubernetes that checks what cannot change, and of one whose store compares first.
+        status(422, "Invalid", 'FineTuneJob "job" is invalid: metadata.uid: Invalid value: "a": field is immutable'),
+        status(409, "Conflict", "Precondition failed: UID in precondition: a, UID in object meta: b"),
+    ],
+)
+def test_each_way_in_which_the_cluster_says_that_it_is_another_job_is_understood(
+    api_server: FakeApi, refusal: tuple[int, Any]
+) -> None:
+    api_server.job("job")
+    api_server.answers["PATCH", f"{FTJ}/job"] = lambda _: refusal
+
+    with Client() as client, pytest.raises(NotFound, match="job was deleted, and another made under its name"):
+        client.get("job").suspend()
+
+
+def test_a_conflict_of_another_kind_stays_one(api_server: FakeApi) -> None:
+    api_server.job("uid")
+    api_server.answers["PATCH", f"{FTJ}/uid"] = lambda _: status(409, "Conflict", "uid: the object has been modified")
+
+    with Client() as client, pytest.raises(Refused, match="has been modified"):
+        client.get("uid").suspend()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from threading import Event
 from typing import Any
 
@@ -130,8 +131,8 @@ async def test_a_button_changes_the_job(api_server: FakeApi, page: Page, action:
     api_server.job("one")
 
     async with page() as browser:
-        assert (await browser.post(f"/api/jobs/team-a/one/{action}")).status == 200
-        assert (await browser.post("/api/jobs/team-a/one/refresh")).status == 404
+        assert (await browser.post(f"/api/jobs/team-a/one/{action}?uid=uid-one")).status == 200
+        assert (await browser.post("/api/jobs/team-a/one/refresh?uid=uid-one")).status == 404
 
     assert api_server.jobs["one"]["spec"][field] == value
 
@@ -140,10 +141,28 @@ async def test_delete_deletes_the_very_job_that_is_shown(api_server: FakeApi, pa
     api_server.job("one")
 
     async with page() as browser:
-        assert (await browser.post("/api/jobs/team-a/one/delete")).status == 200
+        assert (await browser.post("/api/jobs/team-a/one/delete?uid=uid-one")).status == 200
 
     assert api_server.jobs == {}
     assert api_server.requests[-1].body["preconditions"] == {"uid": "uid-one"}
+
+
+@pytest.mark.parametrize("action", ["suspend", "resume", "rerun", "delete"])
+async def test_a_button_leaves_a_job_alone_that_was_made_anew_since_it_was_shown(
+    api_server: FakeApi, page: Page, action: str
+) -> None:
+    api_server.job("one")
+    api_server.made_anew("one")
+    before = deepcopy(api_server.jobs["one"])
+
+    async with page() as browser:
+        answer = await browser.post(f"/api/jobs/team-a/one/{action}?uid=uid-one")
+        message = (await answer.json())["message"]
+        unnamed = await browser.post(f"/api/jobs/team-a/one/{action}")
+
+    assert (answer.status, message) == (404, "one was deleted, and another made under its name")
+    assert unnamed.status == 422
+    assert api_server.jobs["one"] == before
 
 
 async def test_events_that_are_not_for_the_user_are_a_notice(api_server: FakeApi, page: Page) -> None:
