@@ -142,6 +142,7 @@ class Operator:
             self._watches.profiles,
             built_in=OPEN if settings.default_profile == "open" else safe_profile(settings.safe_limits),
             keys=lambda: self._certificates.proof_keys,
+            installation=f"{settings.namespace}/{settings.secret_name}",
             used=self._monthly_use.used,
         )
         self._notices = Notices(

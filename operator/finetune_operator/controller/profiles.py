@@ -55,20 +55,21 @@ class Profiles:
         *,
         built_in: FineTuneProfileSpec,
         keys: Callable[[], Sequence[bytes]],
+        installation: str,
         used: Callable[[str], int] = lambda namespace: 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`built_in` holds for jobs of the profile `default` where there is no such object.
 
-        `keys` are the operator's own, newest first, by which it proves what it wrote into a status. `used` returns the
-        GPU-seconds that a namespace has used in the present month.
+        `keys` are the operator's own, newest first, by which it proves what it wrote into a status; `installation` tells it
+        from others that serve the same namespaces. `used` returns the GPU-seconds that a namespace has used in the present month.
         """
         self._used = used
         self._kube = kube
         self._cache = cache
         self._built_in = built_in
         self._keys = keys
-        self.own_jobs = OwnJobs(keys)
+        self.own_jobs = OwnJobs(keys, installation)
         self._labels: TTLCache[str, dict[str, str]] = TTLCache(maxsize=1000, ttl=_LABELS_SECONDS, timer=clock)
         self._default_wanted = asyncio.Event()
         self._known: LRUCache[str, tuple[object, FineTuneJob]] = LRUCache(_READ)

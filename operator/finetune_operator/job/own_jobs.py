@@ -10,7 +10,7 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import ANNOTATION_PROFILE, ANNOTATION_PROOF
+from finetune_operator.job.names import ANNOTATION_INSTALLATION, ANNOTATION_PROFILE, ANNOTATION_PROOF
 from finetune_operator.job.observation import JobState
 from finetune_operator.job.ownership import is_ours
 from finetune_operator.job.proof import is_older, is_proven, job_proof
@@ -19,14 +19,15 @@ from finetune_operator.job.proof import is_older, is_proven, job_proof
 class OwnJobs:
     """Gives Jobs their proof, and knows them by it."""
 
-    def __init__(self, keys: Callable[[], Sequence[bytes]]) -> None:
-        """`keys` are the operator's own, newest first."""
+    def __init__(self, keys: Callable[[], Sequence[bytes]], installation: str) -> None:
+        """`keys` are the operator's own, newest first. `installation` is the same for all that share them, and after they were lost."""
         self._keys = keys
+        self._installation = installation
 
     def seal(self, job: JsonObject, finetunejob: FineTuneJob) -> JsonObject:
         """Return the manifest of a Job with its proof, and with what the FineTuneJob keeps of its profile."""
         metadata, kept = job["metadata"], finetunejob.status.profile
-        annotations = {ANNOTATION_PROOF: job_proof(metadata["name"], finetunejob.uid, self._keys()[0])}
+        annotations = self._marks(job_proof(metadata["name"], finetunejob.uid, self._keys()[0]))
         if kept is not None:
             annotations[ANNOTATION_PROFILE] = json.dumps(kept.to_wire(), sort_keys=True, separators=(",", ":"))
         return {**job, "metadata": {**metadata, "annotations": {**metadata["annotations"], **annotations}}}
@@ -37,17 +38,25 @@ class OwnJobs:
         if job.proof in proofs:
             return patch
         metadata = (patch or {}).get("metadata", {})
-        annotations = {**metadata.get("annotations", {}), ANNOTATION_PROOF: proofs[0]}
+        annotations = {**metadata.get("annotations", {}), **self._marks(proofs[0])}
         return {**(patch or {}), "metadata": {**metadata, "annotations": annotations}}
 
     def is_own(self, job: JsonObject, finetunejob: FineTuneJob) -> bool:
         """Whether the operator made this Job for the FineTuneJob."""
         known = self.has_proof(job, finetunejob.uid)
-        if not known:
+        if not known and self._may_be_own(job):
             # It may be one from before Jobs were proven, or from before a key was lost; but none that comes before its run.
             kept, status = finetunejob.status.profile, finetunejob.status
             known = _tells_of_a_job(status) if kept is None else is_older(kept, finetunejob.uid, self._keys())
         return known and is_ours(job, finetunejob)
+
+    def _marks(self, proof: str) -> dict[str, str]:
+        return {ANNOTATION_PROOF: proof, ANNOTATION_INSTALLATION: self._installation}
+
+    def _may_be_own(self, job: JsonObject) -> bool:
+        """Whether a Job without a proof of ours names no other installation, which may be at work on it this very moment."""
+        named = (job["metadata"].get("annotations") or {}).get(ANNOTATION_INSTALLATION)
+        return named in (None, self._installation)
 
     def has_proof(self, job: JsonObject, uid: str) -> bool:
         """Whether a Job has the proof that the operator made it for the FineTuneJob of this uid."""

@@ -4,6 +4,7 @@ Anyone may put any label and any owner reference on an object of theirs. A contr
 reference away only after seconds, and one of an apiVersion that does not exist never.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -11,11 +12,13 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import LABEL_JOB_UID, LABEL_RUN, job_names
+from finetune_operator.job.names import ANNOTATION_INSTALLATION, LABEL_JOB_UID, LABEL_RUN, job_names
 from finetune_operator.job.observation import Cause
 
 _JOB_API_VERSION = "batch/v1"
 _JOB_KIND = "Job"
+_INSTALLATION = re.compile(r"[a-z0-9.-]{1,63}/[a-z0-9.-]{1,253}")
+"""A namespace and the name of a Secret there. Whoever may create Jobs can write anything."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,19 @@ def conflict(raw: JsonObject, kind: str, uid: str = "") -> Cause:
     what = f"the {kind} {metadata['name']}"
     if (metadata.get("labels") or {}).get(LABEL_JOB_UID, uid) != uid:
         return Cause(Reason.NAME_CONFLICT, f"{what} of an earlier FineTuneJob is still there; waiting for it to go")
+    if (installation := _installation(metadata)) is not None:
+        remedy = "let one of the two serve this namespace, or delete that Job to have it run by this one"
+        return Cause(
+            Reason.NAME_CONFLICT, f"{what} was made by another installation of the operator, {installation}: {remedy}"
+        )
     return Cause(
         Reason.NAME_CONFLICT, f"{what} is there and was not made for this FineTuneJob: delete or rename one of the two"
     )
+
+
+def _installation(metadata: JsonObject) -> str | None:
+    named = str((metadata.get("annotations") or {}).get(ANNOTATION_INSTALLATION, ""))
+    return named if _INSTALLATION.fullmatch(named) else None
 
 
 def leaving(raw: JsonObject, kind: str) -> Cause:

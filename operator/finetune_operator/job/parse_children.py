@@ -12,6 +12,7 @@ from finetune_api.printable import printable
 from finetune_api.reasons import Reason
 from finetune_api.values import sane
 from finetune_operator.job.names import (
+    ANNOTATION_INSTALLATION,
     ANNOTATION_PROFILE,
     ANNOTATION_PROOF,
     ANNOTATION_REQUESTED,
@@ -85,7 +86,7 @@ _DELETING = ("foregroundDeletion", "orphan")
 
 def _trim_metadata(metadata: JsonObject) -> JsonObject:
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    texts = _only(annotations, ANNOTATION_REQUESTED, ANNOTATION_PROOF)
+    texts = _only(annotations, ANNOTATION_REQUESTED, ANNOTATION_PROOF, ANNOTATION_INSTALLATION)
     plain = ("namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
     return {
         **_only(metadata, *plain),

@@ -84,7 +84,12 @@ class Operator:
             jobs=self._nothing(JOBS),
             pods=self._nothing(PODS),
             profiles=Profiles(
-                self.api, self._nothing(PROFILES), built_in=FineTuneProfileSpec(), keys=lambda: [PROOF_KEY], clock=clock
+                self.api,
+                self._nothing(PROFILES),
+                built_in=FineTuneProfileSpec(),
+                keys=lambda: [PROOF_KEY],
+                installation="finetune/keys",
+                clock=clock,
             ),
             pod_defaults=lambda: PodDefaults("trainer:1", "https://operator", "PEM"),
             blocked=self.blocked,

@@ -267,7 +267,7 @@ async def test_a_job_that_changed_meanwhile_is_looked_at_again_before_anything_i
 
 def of(api: FakeApi, built_in: FineTuneProfileSpec) -> Profiles:
     cache = Informer(api, PROFILES, label=None, on_change=lambda _: None, resync_seconds=0, transform=trim_profile)
-    return Profiles(api, cache, built_in=built_in, keys=lambda: [PROOF_KEY])
+    return Profiles(api, cache, built_in=built_in, keys=lambda: [PROOF_KEY], installation="finetune/keys")
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -319,7 +319,7 @@ async def test_a_job_without_gpus_has_no_part_in_the_budget(fresh: World) -> Non
 def profiles() -> Profiles:
     api = FakeApi()
     cache = Informer(api, PROFILES, label=None, on_change=lambda _: None, resync_seconds=300)  # type: ignore[arg-type]
-    return Profiles(api, cache, built_in=FineTuneProfileSpec(), keys=lambda: [PROOF_KEY])  # type: ignore[arg-type]
+    return Profiles(api, cache, built_in=FineTuneProfileSpec(), keys=lambda: [PROOF_KEY], installation="finetune/keys")  # type: ignore[arg-type]
 
 
 def test_a_job_that_has_not_changed_is_read_once() -> None:

@@ -145,7 +145,7 @@ def world() -> World:
     return made
 
 
-def make_world(api: FakeApi, key: bytes) -> World:
+def make_world(api: FakeApi, key: bytes, installation: str = "finetune/keys") -> World:
     """An operator with this key of its own, and its view of an API server."""
 
     def informer(kind: Any) -> Informer:
@@ -165,6 +165,7 @@ def make_world(api: FakeApi, key: bytes) -> World:
         informer(PROFILES),
         built_in=OPEN,
         keys=lambda: [key],
+        installation=installation,
         used=lambda namespace: world.month_used,
         clock=lambda: world.time,
     )

@@ -24,7 +24,7 @@ KEYS = (b"the first one's", b"the second one's")
 
 
 def two_installations(api: FakeApi) -> tuple[World, World]:
-    worlds = make_world(api, KEYS[0]), make_world(api, KEYS[1])
+    worlds = make_world(api, KEYS[0], "one/keys"), make_world(api, KEYS[1], "two/keys")
     for world, key in zip(worlds, KEYS, strict=True):
         world.ca = key.decode()
     return worlds
@@ -80,7 +80,7 @@ async def test_a_job_that_begins_is_run_by_one_of_them_and_the_other_leaves_it_a
 
     authority = api.objects[CONFIG_MAPS.plural, AUTHORITY]["data"]["ca.crt"]
     job = api.objects[JOBS.plural, "yelp"]
-    assert [OwnJobs(lambda key=key: [key]).has_proof(job, UID) for key in KEYS] == [
+    assert [OwnJobs(lambda key=key: [key], "").has_proof(job, UID) for key in KEYS] == [
         authority == each.decode() for each in KEYS
     ]
     assert max(written) <= 40
@@ -90,10 +90,26 @@ async def test_a_job_that_begins_is_run_by_one_of_them_and_the_other_leaves_it_a
     assert "StatusContested" in reasons
 
 
+async def test_one_that_starts_later_does_not_take_over_the_job_that_runs_already() -> None:
+    api = FakeApi()
+    api.put(FINETUNEJOBS, finetunejob())
+    worlds = two_installations(api)
+    for _ in range(4):
+        await worlds[0].see()
+        await worlds[0].reconcile()
+        start_pod(api, running())
+    assert worlds[0].status()["phase"] == "Preparing"
+
+    await live_on(worlds, passes=20)
+
+    job = api.objects[JOBS.plural, "yelp"]
+    assert [OwnJobs(lambda key=key: [key], "").has_proof(job, UID) for key in KEYS] == [True, False]
+
+
 async def test_who_looks_again_leaves_the_authority_to_the_one_that_has_the_job() -> None:
     api, worlds = await begun(passes=20)
     job = api.objects[JOBS.plural, "yelp"]
-    (owner,) = (key.decode() for key in KEYS if OwnJobs(lambda: [key]).has_proof(job, UID))  # noqa: B023
+    (owner,) = (key.decode() for key in KEYS if OwnJobs(lambda: [key], "").has_proof(job, UID))  # noqa: B023
 
     seen = set()
     for _ in range(PASSES):

@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.samples import OWNERS, UID, finetunejob, merged, pod
+from tests.unit.finetune_operator.samples import OWNERS, UID, finetunejob, job, merged, pod
 
+from finetune_api.reasons import Reason
 from finetune_operator.job.finetunejob import parse_finetunejob
-from finetune_operator.job.names import LABEL_JOB_UID
-from finetune_operator.job.ownership import is_our_claim, is_ours, job_as_owner, own_pods, run_of
+from finetune_operator.job.names import ANNOTATION_INSTALLATION, LABEL_JOB_UID
+from finetune_operator.job.observation import Cause
+from finetune_operator.job.ownership import conflict, is_our_claim, is_ours, job_as_owner, own_pods, run_of
 
 OURS = parse_finetunejob(finetunejob())
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "name": "yelp", "uid": "job-uid", "controller": True}
@@ -60,3 +62,23 @@ def test_an_owner_reference_of_any_shape_is_read() -> None:
 )
 def test_the_run_of_a_child_is_in_its_label(labels: dict[str, str] | None, run: int) -> None:
     assert run_of({"metadata": {"labels": labels}}) == run
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        (
+            "two/keys",
+            "the Job yelp was made by another installation of the operator, two/keys: let one of the two serve this namespace, or "
+            "delete that Job to have it run by this one",
+        ),
+        (
+            "two/<b>\u202e",
+            "the Job yelp is there and was not made for this FineTuneJob: delete or rename one of the two",
+        ),
+    ],
+)
+def test_a_conflict_names_the_other_installation_that_has_the_job(named: str, message: str) -> None:
+    theirs = merged(job(), {"metadata": {"annotations": {ANNOTATION_INSTALLATION: named}}})
+
+    assert conflict(theirs, "Job", UID) == Cause(Reason.NAME_CONFLICT, message)

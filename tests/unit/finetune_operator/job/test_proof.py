@@ -7,14 +7,14 @@ from tests.unit.finetune_operator.samples import OWNERS, PROOF_KEY, UID, finetun
 
 from finetune_api.status import AppliedProfile
 from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
-from finetune_operator.job.names import ANNOTATION_PROFILE, ANNOTATION_PROOF
+from finetune_operator.job.names import ANNOTATION_INSTALLATION, ANNOTATION_PROFILE, ANNOTATION_PROOF
 from finetune_operator.job.own_jobs import OwnJobs
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.proof import is_proven, job_proof, prove_older, prove_profile
 
 KEYS = [b"a newer key", PROOF_KEY]
-OWN = OwnJobs(lambda: [PROOF_KEY])
-LATER = OwnJobs(lambda: KEYS)
+OWN = OwnJobs(lambda: [PROOF_KEY], "ns/one")
+LATER = OwnJobs(lambda: KEYS, "ns/one")
 KEPT = AppliedProfile.model_validate(settled()["profile"])
 OVER_BUDGET = {
     "phase": "Queued",
@@ -82,6 +82,15 @@ def test_a_job_that_runs_from_before_goes_on(status: dict[str, Any]) -> None:
     assert OWN.is_own(unproven, with_status(**status))
 
 
+@pytest.mark.parametrize(("installation", "is_own"), [("ns/one", True), ("ns/two", False), ("one", False), ("", False)])
+def test_a_job_that_names_another_installation_is_never_taken_over(installation: str, is_own: bool) -> None:
+    """It may be running it this very moment. One of the same has lost its keys."""
+    theirs = OwnJobs(lambda: [b"a key that is not known"], installation)
+    sealed = theirs.seal(merged(job(), OWNED), with_status())
+
+    assert OWN.is_own(sealed, with_status(phase="Running", startTime=stamp(0))) is is_own
+
+
 def test_a_sealed_job_is_known_later_and_holds_what_its_finetunejob_keeps() -> None:
     manifest = merged(job(), {"metadata": {"ownerReferences": OWNERS, "annotations": {"other": "stays"}}})
 
@@ -108,7 +117,12 @@ def test_a_job_from_before_is_given_its_proof_and_one_that_has_it_nothing() -> N
         False,
         True,
     )
-    assert adopted["metadata"]["annotations"].keys() == {"other", "requested", ANNOTATION_PROOF}
+    assert adopted["metadata"]["annotations"].keys() == {
+        "other",
+        "requested",
+        ANNOTATION_PROOF,
+        ANNOTATION_INSTALLATION,
+    }
     assert OWN.adopt(None, parse_job(adopted), resumed) is None
 
 
