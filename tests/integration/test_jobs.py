@@ -89,9 +89,9 @@ def test_two_jobs_of_one_name_run_in_two_namespaces_at_once(batch: Batch) -> Non
     assert one["attempts"][0]["pod"] != other["attempts"][0]["pod"]
 
 
-def test_the_phases_are_reported_by_events_and_by_the_columns_of_kubectl_get(batch: Batch) -> None:
+def test_the_end_is_reported_by_an_event_and_by_the_columns_of_kubectl_get(batch: Batch) -> None:
     batch.space.end_of("good")
-    batch.space.events("good", "Running", "Succeeded")
+    batch.space.events("good", "Succeeded")  # it may have been shorter than the operator took to write that it runs
     table = batch.space.kubectl("get", "ftj", "good").splitlines()
 
     assert table[0].split()[:3] == ["NAME", "PHASE", "PROGRESS"]

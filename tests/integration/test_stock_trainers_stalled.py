@@ -31,13 +31,15 @@ def reporting(space: Space, operator_process: OperatorProcess, tmp_path: Path) -
 def stand_still(
     node: PlayedNode, reporting: Reporting, known: list[str], name: str = NAME
 ) -> tuple[str, dict[str, Any]]:
-    """A new pod runs, reports once, and no more. Returns its name, and the status when the operator ends it."""
+    """A new pod runs, reports once, and no more. Returns its name, and the status when the operator ends it.
+
+    That it runs, and then that it does not move, is written only where the operator comes to it in these few seconds.
+    """
     pod = node.pod_of(name, known)
     reporting.ca.write_text(node.space.get("configmap", "finetune-operator-ca")["data"]["ca.crt"])
     node.run(pod)
     node.space.until(name, lambda status: status["phase"] == "Preparing", "a pod that runs")
     assert reporting.post(reporting.token(pod), name, STOCK) == 200
-    node.space.until(name, lambda status: status["phase"] == "Running", "a training")
     return pod, node.space.until(name, lambda status: reason_of(status) == "ProgressStalled", "the end of the attempt")
 
 
@@ -66,7 +68,7 @@ def test_the_operator_ends_it_lets_another_attempt_go_on_and_gives_up_with_the_l
         (1, "ProgressStalled"),
         (2, "ProgressStalled"),
     ]
-    space.events(NAME, "NotMoving", "ProgressStalled")
+    space.events(NAME, "ProgressStalled")
 
 
 def test_a_job_in_a_queue_is_deleted_after_its_pod_and_the_next_one_waits_in_the_queue_again(
