@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fleet_load import Load
+from fleet_load import PODS, Load
 from fleet_parts import print_crowd, print_reports, print_shards
 from fleet_process import BareHandler, Operator, Process, loaded, server_cpu
 
@@ -59,6 +59,8 @@ class Figures:
     restart_cpu: float = 0.0
     restarted: Counter[str] = field(default_factory=Counter)
     """Requests of a restart and the ten seconds after it."""
+    pods_meanwhile: int = 0
+    """Pods that came in that time: the status of each of their jobs has changed."""
 
 
 def main() -> int:
@@ -116,7 +118,7 @@ async def measure(which: Callable[[Cluster, Path], Process], arguments: argparse
             await _burst(process, load, arguments.jobs, figures)
             figures.waits = await load.paced(arguments.paced, arguments.rate)
             await asyncio.sleep(_SETTLE_SECONDS)
-            await _restart(process, figures)
+            await _restart(process, load, figures)
             if which is Operator:
                 await _lives(process, load, arguments.lives, figures)
     return figures
@@ -136,12 +138,14 @@ async def _burst(process: Process, load: Load, jobs: int, figures: Figures) -> N
     figures.memory = process.memory - memory
 
 
-async def _restart(process: Process, figures: Figures) -> None:
+async def _restart(process: Process, load: Load, figures: Figures) -> None:
     process.end()
+    pods = await load.count(PODS)
     figures.restart_seconds = await process.start()
     figures.restart_cpu = process.cpu
     await asyncio.sleep(_SETTLE_SECONDS)
     figures.restarted = await process.requests()
+    figures.pods_meanwhile = await load.count(PODS) - pods
 
 
 async def _lives(process: Process, load: Load, lives: int, figures: Figures) -> None:
@@ -200,6 +204,7 @@ def print_figures(bare: Figures, ours: Figures, arguments: argparse.Namespace) -
         print(f"{name:44} {theirs:{form}} {own:{form}} {ratio}")
     _print_requests(f"requests a job of the burst, and {_SETTLE_SECONDS:.0f} s after it", ours.settled, jobs)
     _print_requests(f"requests after a restart, within {_SETTLE_SECONDS:.0f} s of ready", ours.restarted, 1)
+    print(f"  {ours.pods_meanwhile} pods came meanwhile, each of which is in one status that has changed")
     _print_requests("requests of a life without progress", ours.lives, arguments.lives)
     writes, reads = (_count(ours.lives, verbs) / arguments.lives for verbs in (_WRITES, _READS))
     print(f"  writes {writes:.2f}, reads {reads:.2f}")

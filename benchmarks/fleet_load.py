@@ -29,6 +29,7 @@ _RUNS_SECONDS = 4.0
 """For so long each a pod waits, is created, and runs."""
 
 
+PODS = "/api/v1/pods"
 STRATEGIC = "application/strategic-merge-patch+json"
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from fleet_load import Load
+from fleet_load import PODS, Load
 from fleet_process import Operator, loaded
 from fleet_reports import Reporters
 
@@ -22,7 +22,7 @@ _SHARED_NAMESPACES = 16
 _COLLECTIONS = {
     "FineTuneJobs": f"/apis/{GROUP}/{VERSION}/{PLURAL}",
     "Jobs": "/apis/batch/v1/jobs",
-    "pods": "/api/v1/pods",
+    "pods": PODS,
 }
 
 
@@ -52,7 +52,7 @@ async def print_crowd(jobs: int, seconds: float) -> None:
 
 async def _wait_for_pods(load: Load, pods: int, seconds: float) -> None:
     end = time.perf_counter() + seconds
-    while await load.count(_COLLECTIONS["pods"]) < pods and time.perf_counter() < end:
+    while await load.count(PODS) < pods and time.perf_counter() < end:
         await asyncio.sleep(5)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from finetune_api.reasons import Reason
 from finetune_api.report import MAX_REPORT_INTERVAL
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.values import format_time
@@ -23,6 +24,8 @@ class Unheard:
     """How long that is nothing to speak of."""
     trouble: str
     """What its last connection came to nothing of; empty if none is known."""
+    said: str = ""
+    """The message of the status that says so since before this process listened, and that nothing has proved wrong since."""
 
     @property
     def said_at(self) -> datetime:
@@ -49,7 +52,19 @@ def unheard(observed: Observation, before: FineTuneJobStatus, nodes: int) -> Unh
     last, patience = _last_report(pod, before), NEXT_REPORT
     if last is None:
         last, patience = observed.began(pod, nodes), FIRST_REPORT
-    return None if last is None else Unheard(max(last, observed.hearing.since), patience, observed.hearing.trouble)
+    if last is None:
+        return None
+    since, trouble = observed.hearing.since, observed.hearing.trouble
+    said = _said(pod, before) if last < since and not trouble else ""
+    return Unheard(max(last, since), patience, trouble, said)
+
+
+def _said(pod: PodState, before: FineTuneJobStatus) -> str:
+    """What the status says of this pod, if it is that its reports do not come. A restarted operator would take that back for no reason."""
+    if pod.report is not None or not before.attempts or before.attempts[-1].pod != pod.name:
+        return ""
+    ready = next((each for each in before.conditions if each.type == "Ready"), None)
+    return before.message or "" if ready is not None and ready.reason == Reason.REPORTS_MISSING else ""
 
 
 def _last_report(pod: PodState, before: FineTuneJobStatus) -> datetime | None:

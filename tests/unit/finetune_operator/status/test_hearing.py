@@ -49,6 +49,21 @@ def test_the_time_before_the_operator_listened_does_not_count() -> None:
     assert line(compute(parsed(), observation(job(), pod(state=running())), 9999))[1] == "Preparing"
 
 
+def test_what_was_said_before_the_operator_was_restarted_holds_until_something_is_heard() -> None:
+    said = compute(parsed(), unheard(), 72)
+    other_pod = heard(observation(job(), pod(2, state=running(100))), since=100)
+    trouble = "its last connection failed in the TLS handshake"
+    report = received({"report": REPORT}, seconds=105)
+    reported = heard(observation(job(), pod(state=running(12)), report=report), since=100)
+
+    again = [compute(parsed(said), unheard(since=100), seconds) for seconds in (101, 161, 3600)]
+
+    assert [line(each) for each in again] == [line(said)] * 3
+    assert line(compute(parsed(said), other_pod, 110))[1] == "Preparing"
+    assert trouble in compute(parsed(said), unheard(since=100, trouble=trouble), 161)["message"]
+    assert line(compute(parsed(said), reported, 110))[:2] == ("Running", "Training")
+
+
 def test_pods_that_train_together_have_a_minute_from_when_the_last_of_them_runs() -> None:
     pods = [member(0, state=running(12)), member(1, state=running(40))]
     observed = heard(observation(job(), *pods))
