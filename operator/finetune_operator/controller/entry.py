@@ -38,6 +38,10 @@ class Entry:
     obstacle: Obstacle = field(default_factory=Obstacle)
     queue: Obstacle | None = None
     """The last answer to what its queue makes of a Job that waits in it, or that is suspended."""
+    unread_workload: int = 0
+    """How often in a row its Workload could not be read."""
+    refused: Obstacle = field(default_factory=Obstacle)
+    """What the API server has refused to change or delete."""
     restored: str | None = None
     """The uid of the pod that did not start when what pods need was last looked up."""
     run_secret: str | None = None

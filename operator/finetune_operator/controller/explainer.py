@@ -1,5 +1,6 @@
 """Asks the API server for the Warnings that say why a Job waits, where its pods do not explain it."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -11,8 +12,11 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.job.warnings import Question, newest_answer, why_unbound
 from finetune_operator.kube.client import PVCS, Kube
+from finetune_operator.kube.errors import API_FAILURES, brief
 from finetune_operator.kube.warnings import Warnings
 from finetune_operator.status.waiting import unexplained
+
+logger = logging.getLogger(__name__)
 
 
 class Explainer:
@@ -37,7 +41,12 @@ class Explainer:
     async def _answer(self, finetunejob: FineTuneJob, asked: Question) -> Cause | None:
         """The Warning that explains a wait, or what a claim of the job's own shows where none does."""
         namespace = finetunejob.namespace
-        answer = newest_answer(asked, await self._warnings.about(namespace, asked.subjects))
+        try:
+            answer = newest_answer(asked, await self._warnings.about(namespace, asked.subjects))
+        except API_FAILURES as error:
+            # Events may be kept apart from all else, and be gone alone.
+            logger.warning("%s: why it waits is not known: %s", finetunejob.key, brief(error))
+            return None
         own = next((each for each in asked.subjects if each.name == finetunejob.names.claim), None)
         if answer is not None or own is None:
             return answer

@@ -16,8 +16,16 @@ from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import Cause, Hearing, JobState, Observation
 from finetune_operator.job.own_jobs import OwnJobs
 from finetune_operator.job.ownership import conflict, controller, job_as_owner, own_pods
-from finetune_operator.job.parse_children import parse_job, parse_pods, trim_job, trim_pod
+from finetune_operator.job.parse_children import (
+    parse_job,
+    parse_pods,
+    trim_job,
+    trim_pod,
+    worth_of_job,
+    worth_of_pod,
+)
 from finetune_operator.kube.client import JOBS, PODS, PVCS, Kind, Kube
+from finetune_operator.kube.crowd import Worth, is_crowded, most_telling
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
 
@@ -68,7 +76,7 @@ class Lookup:
         self, finetunejob: FineTuneJob, observed: Observation, name: str, entry: Entry
     ) -> Observation:
         """The observation of the Job of this name with its pods as they are now: what the caches hold of one may be from before its end."""
-        pods = await self._list(PODS, finetunejob, trim_pod)
+        pods = await self._list_pods(finetunejob)
         now = self._stage(finetunejob, name, observed.job, pods, entry)
         return replace(observed, pods=now.pods, hearing=now.hearing)
 
@@ -77,7 +85,8 @@ class Lookup:
         jobs, pods = self._jobs.labelled(finetunejob.uid), self._pods.labelled(finetunejob.uid)
         former = former_runs(finetunejob, jobs, pods)
         if former is None:
-            jobs, pods = await self._list(JOBS, finetunejob, trim_job), await self._list(PODS, finetunejob, trim_pod)
+            jobs = await self._list(JOBS, finetunejob, trim_job, worth_of_job)
+            pods = await self._list_pods(finetunejob)
             former = former_runs(finetunejob, jobs, pods)
         if former is None:
             return observed
@@ -119,14 +128,26 @@ class Lookup:
             return None, conflict(raw, "Job", finetunejob.uid)
         return parse_job(raw), None
 
+    async def _list_pods(self, finetunejob: FineTuneJob) -> list[JsonObject]:
+        return await self._list(PODS, finetunejob, trim_pod, worth_of_pod)
+
     async def _list(
-        self, kind: Kind, finetunejob: FineTuneJob, trim: Callable[[JsonObject], JsonObject]
+        self,
+        kind: Kind,
+        finetunejob: FineTuneJob,
+        trim: Callable[[JsonObject], JsonObject],
+        worth: Worth[JsonObject],
     ) -> list[JsonObject]:
-        """The objects with the label of the job, as they are now. Kept is what the caches keep: anybody can put that label on large ones."""
-        selector = f"{LABEL_JOB_UID}={finetunejob.uid}"
+        """The objects with the label of the job, as they are now. Kept is what the caches keep: anybody can put that label on large ones,
+        and on any number of them."""
         read = lambda raw: trim(raw) if controller(raw) is not None else None  # noqa: E731
-        items, _ = await self._kube.list(kind, finetunejob.namespace, read, labelSelector=selector)
-        return items
+        found: list[JsonObject] = []
+        selector = {"labelSelector": f"{LABEL_JOB_UID}={finetunejob.uid}"}
+        async for page in self._kube.pages(kind, finetunejob.namespace, read, selector):
+            found += page.items
+            if is_crowded(len(found)):
+                found = most_telling(found, worth)
+        return found
 
     async def _output_is_bound(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> bool:
         claim = claim_of(spec.output.uri or "")

@@ -63,7 +63,7 @@ class Reconciler:
         self._children = Children(kube, pod_defaults, profiles.own_jobs, clock, kueue)
         self._status = StatusWriter(kube, finetunejobs, numbers, clock)
         self._stand_back = StandBack(kube, finetunejobs, clock)
-        self._profile_keeper = ProfileKeeper(profiles, Remover(kube), self._status)
+        self._profile_keeper = ProfileKeeper(profiles, Remover(kube, clock), self._status)
 
     async def reconcile(self, key: Key) -> float | None:
         """Run one pass. Return the seconds after which to run the next, or None. Raises API_FAILURES."""
@@ -88,7 +88,7 @@ class Reconciler:
         if finetunejob.deleting and _is_told(finetunejob, observed):
             await self._children.ensure(finetunejob, observed, entry, now)
             self._blocked.leave(key)
-            return None
+            return entry.refused.wait(self._clock())
         settled = await self._profile_keeper.give_profile(finetunejob, observed, entry, now)
         if settled is None:
             return _CHANGED_SECONDS
@@ -107,7 +107,8 @@ class Reconciler:
         if self._notices is not None and computed.status.notifications and not entry.own.is_of_another:
             self._notices.take_up(key)
         of_queue = entry.queue.wait(self._clock()) if entry.queue is not None else None
-        return _soonest(wait, of_queue, _next_look(observed, computed, entry.obstacle.wait(self._clock())))
+        until_asked = entry.refused.wait(self._clock())
+        return _soonest(wait, of_queue, until_asked, _next_look(observed, computed, entry.obstacle.wait(self._clock())))
 
     def _note_blocked(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> None:
         """Keep what is in the way of the job's children, or that nothing is."""

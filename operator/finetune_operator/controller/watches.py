@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from cachetools import LRUCache
+
 from finetune_api.base import JsonObject
 from finetune_api.profile import DEFAULT_NAME
 from finetune_operator.controller.blocked import BlockedJobs
@@ -12,14 +14,23 @@ from finetune_operator.controller.profiles import trim_profile
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.ownership import controller
-from finetune_operator.job.parse_children import has_ended, parse_job, trim_job, trim_pod
+from finetune_operator.job.parse_children import (
+    has_ended,
+    parse_job,
+    trim_job,
+    trim_pod,
+    worth_of_job,
+    worth_of_pod,
+)
 from finetune_operator.kube.client import JOBS, PODS, PROFILES, Kind, Kube
+from finetune_operator.kube.crowd import Worth
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.kube.workqueue import WorkQueue
 
 _RECOVERY_SECONDS = 5.0
+_SEEN = 20_000
 
 
 class Watches:
@@ -48,9 +59,12 @@ class Watches:
         self._on_default = on_default
         self._quota_room = QuotaRoom()
         self._recoveries = RateLimit(per_second=1 / _RECOVERY_SECONDS, burst=1)
+        self._seen_jobs: LRUCache[tuple[str, str], str] = LRUCache(_SEEN)
+        """The uid of each Job when it was last seen, by namespace and name."""
         ours = Ours(finetunejobs)
-        self.jobs = self._namespaced(JOBS, self._on_job, trim_job, ours.is_job)
-        self.pods = self._namespaced(PODS, self._on_pod, trim_pod, lambda raw: ours.may_be_pod(raw, self._job_of(raw)))
+        self.jobs = self._namespaced(JOBS, self._on_job, trim_job, ours.is_job, worth_of_job)
+        may_be_pod = lambda raw: ours.may_be_pod(raw, self._job_of(raw))  # noqa: E731
+        self.pods = self._namespaced(PODS, self._on_pod, trim_pod, may_be_pod, worth_of_pod)
         self.quotas = self._namespaced(RESOURCE_QUOTAS, self._on_quota, trim_quota, self._is_served, label=None)
         self.profiles = Informer(
             kube,
@@ -68,6 +82,7 @@ class Watches:
         on_change: Callable[[JsonObject], None],
         transform: Callable[[JsonObject], JsonObject],
         keep: Callable[[JsonObject], bool | None],
+        worth: Worth[JsonObject] = lambda _: 0,
         label: str | None = LABEL_JOB_UID,
     ) -> Informer:
         return Informer(
@@ -80,6 +95,7 @@ class Watches:
             transform=transform,
             keep=keep,
             keep_deleted=has_ended,
+            worth=worth,
             on_recovery=self._on_recovery,
         )
 
@@ -114,16 +130,29 @@ class Watches:
         await self.pods.run()
 
     def _on_job(self, raw: JsonObject) -> None:
-        self.pods.reconsider((raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))
+        place = raw["metadata"]["namespace"], raw["metadata"]["name"]
+        there = self.jobs.get(*place)
+        self._note_job(place, raw, there)
         owner = controller(raw)
         key = self._own_key(raw, owner.uid if owner is not None else "")
-        if self.jobs.get(raw["metadata"]["namespace"], raw["metadata"]["name"]) is None or parse_job(raw).end:
+        if there is None or parse_job(raw).end:
             # There may be room for another.
             self._blocked.wake(raw["metadata"]["namespace"])
             if key is not None:
                 self._finetunejobs.retry(key)
         if key is not None:
             self._queue.add(key)
+
+    def _note_job(self, place: tuple[str, str], raw: JsonObject, there: JsonObject | None) -> None:
+        """Look again at the pods that could not be told to be ours or not, where a Job has come, has gone or is another one now.
+
+        Not at each change of one: somebody can make any number of such pods, and change a Job as often as they like.
+        """
+        uid = there["metadata"]["uid"] if there is not None else ""
+        if self._seen_jobs.get(place, "") == uid != "":
+            return
+        self._seen_jobs[place] = uid
+        self.pods.reconsider((raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))
 
     def _on_pod(self, raw: JsonObject) -> None:
         key = self._own_key(raw, (raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))

@@ -163,6 +163,8 @@ class Observation:
     """Whether the claim of the output is bound to a volume. Looked up for a preflight that is about to be made."""
     unheld: str | None = None
     """Why Kueue may start again a Job that spec.suspend suspends: empty if it does not, None if nothing is known of its Workload."""
+    unchanged: str = ""
+    """What the API server refuses to change or delete of its Jobs, with why."""
     former: FormerRuns | None = None
     """What has to end before the run begins."""
     released: str | None = None

@@ -5,6 +5,7 @@ https://kueue.sigs.k8s.io/docs/concepts/workload/
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from finetune_api.base import JsonObject
@@ -23,6 +24,11 @@ class InQueue(Cause):
     """Place among all that wait for the quota, from 1."""
 
 
+_METADATA: Final = ("name", "uid", "resourceVersion")
+_CONDITIONS: Final = ("QuotaReserved", "Evicted")
+_MOST: Final = 16
+"""Conditions and admission checks: Kueue allows eight of these."""
+_LONGEST_TEXT: Final = 1024
 _DEACTIVATION: Final = ("Deactivated", "InactiveWorkload")
 """How the reasons begin by which Kueue evicts a Workload that is deactivated, by version."""
 
@@ -32,9 +38,33 @@ def is_of_kueue(key: str) -> bool:
     return f".{key.partition('/')[0]}".endswith(".kueue.x-k8s.io")
 
 
-def workload_of(job: JobState, workloads: Iterable[JsonObject]) -> JsonObject | None:
-    """The Workload that Kueue made for this very Job: the label can be set by anybody."""
-    return next((each for each in workloads if _is_owned_by(each, job.uid)), None)
+def read_workload(job: JobState, raw: JsonObject) -> JsonObject | None:
+    """What is read of the Workload that Kueue made for this very Job; None for any other: the label can be set by anybody.
+
+    It may hold a megabyte, of which this is little.
+    """
+    metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+    if not any(each.get("uid") == job.uid for each in metadata.get("ownerReferences") or ()):
+        return None
+    annotations = metadata.get("annotations") or {}
+    deactivated = {ANNOTATION_DEACTIVATED: ""} if ANNOTATION_DEACTIVATED in annotations else {}
+    return {
+        "metadata": {**{name: metadata[name] for name in _METADATA if name in metadata}, "annotations": deactivated},
+        "spec": {"active": spec.get("active") is not False},
+        "status": {
+            "conditions": _texts(
+                (each for each in status.get("conditions") or () if each.get("type") in _CONDITIONS),
+                ("type", "status", "reason", "message"),
+            ),
+            "admissionChecks": _texts(status.get("admissionChecks") or (), ("name", "state", "message")),
+        },
+    }
+
+
+def _texts(items: Iterable[JsonObject], names: Sequence[str]) -> list[JsonObject]:
+    """These fields of the first few of them, none of which is long."""
+    first = islice(items, _MOST)
+    return [{name: str(each[name])[:_LONGEST_TEXT] for name in names if each.get(name)} for each in first]
 
 
 def activation(workload: JsonObject, *, suspend: bool) -> JsonObject | None:
@@ -82,10 +112,6 @@ def _place(name: str, pending: Sequence[JsonObject]) -> int | None:
     own = next((each for each in pending if (each.get("metadata") or {}).get("name") == name), {})
     place = own.get("positionInClusterQueue")
     return place + 1 if isinstance(place, int) and place >= 0 else None
-
-
-def _is_owned_by(workload: JsonObject, uid: str) -> bool:
-    return any(each.get("uid") == uid for each in workload["metadata"].get("ownerReferences") or ())
 
 
 def _condition(status: JsonObject, kind: str, value: str) -> JsonObject | None:

@@ -8,6 +8,7 @@ deleted: how a pod ended is worth more than that it is gone.
 from collections import Counter, OrderedDict
 
 from finetune_api.base import JsonObject
+from finetune_operator.kube.crowd import MOST
 from finetune_operator.kube.packed import PACKED
 
 _MOST_BYTES = 4 * 1024 * 1024
@@ -19,7 +20,7 @@ _Key = tuple[str, str]
 
 
 class BoundedObjects:
-    """The namespace that has most gives up its oldest value first."""
+    """The namespace that has most gives up its oldest value first; of those with one value the newest are kept."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
@@ -34,10 +35,13 @@ class BoundedObjects:
         self.drop(key)
         namespace, _ = key
         groups = self._groups.setdefault(namespace, OrderedDict())
-        groups.setdefault(value, {})[key] = packed
+        group = groups.setdefault(value, {})
+        group[key] = packed
         groups.move_to_end(value)
         self._value_of[key] = value
         self._bytes[namespace] += _size(packed)
+        if len(group) > MOST:
+            self.drop(next(iter(group)))
         while self._bytes.total() > self._most_bytes:
             ((largest, _),) = self._bytes.most_common(1)
             self._take(largest, next(iter(self._groups[largest])))

@@ -23,10 +23,15 @@ async def post(kube: Kube, event: JsonObject) -> None:
 
 def parse_warning(event: JsonObject, subject: Subject) -> Warned | None:
     """Read an Event, be it of the older form, as kubelet's, or of events.k8s.io, as the scheduler's. None without a time."""
-    series = event.get("series") or {}
-    seen = parse_time(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime"))
+    series, seen = event.get("series") or {}, parse_time(time_of(event))
     if seen is None:
         return None
     times = series.get("count") or event.get("count") or 1
     cause = Cause(event.get("reason") or Reason.WARNING, event.get("message") or "")
     return Warned(subject, cause, seen, times if isinstance(times, int) else 1)
+
+
+def time_of(event: JsonObject) -> str:
+    """When an Event last came, as it says it."""
+    observed = (event.get("series") or {}).get("lastObservedTime")
+    return str(observed or event.get("lastTimestamp") or event.get("eventTime") or "")

@@ -20,6 +20,7 @@ from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.bounded_objects import BoundedObjects
 from finetune_operator.kube.client import Kind, Kube
+from finetune_operator.kube.crowd import MOST, Worth, is_crowded, least_telling
 from finetune_operator.kube.errors import API_FAILURES, brief, unexpected
 from finetune_operator.kube.packed import have_same_content, pack, unpack, version_of
 from finetune_operator.kube.retry import keep_running
@@ -33,6 +34,7 @@ PAGE_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
 _GONE = 410
 _AT_ONCE = 50
+_WORTH = "worth"
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,8 @@ class Informer:
 
     `transform` returns the part of an object that is kept, and `keep` whether it is, given that part: anybody can put any
     label on an object. Where `keep` returns None that is not known yet, and `reconsider` asks again. `keep_deleted` chooses deleted objects that stay until the next
-    list: how a pod ended is worth more than that it is gone. `on_recovery` is called when the API server answers after a failure.
+    list: how a pod ended is worth more than that it is gone. Where too many have the label with one value, `worth` orders
+    those that are kept by how much they tell. `on_recovery` is called when the API server answers after a failure.
     `resync_seconds` pass between two lists, read slowly, that heal what a watch has missed.
     """
 
@@ -60,6 +63,7 @@ class Informer:
         transform: Callable[[JsonObject], JsonObject] = lambda raw: raw,
         keep: Callable[[JsonObject], bool | None] = lambda _: True,
         keep_deleted: Callable[[JsonObject], bool] = lambda _: False,
+        worth: Worth[JsonObject] = lambda _: 0,
         on_recovery: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -73,6 +77,7 @@ class Informer:
         self._transform = transform
         self._keep = keep
         self._keep_deleted = keep_deleted
+        self._worth = worth
         self._on_recovery = on_recovery
         self._clock = clock
         self._retrying = asyncio.Event()
@@ -304,6 +309,7 @@ class Informer:
         if kept is False:
             return None
         packed = pack(transformed, self._label)
+        packed["metadata"][_WORTH] = self._worth(transformed)
         if kept:
             return packed
         self._undecided.put(key, self._value(transformed), packed)
@@ -351,7 +357,15 @@ class Informer:
         if key in self._objects:
             self._drop(key)
         self._objects[key] = raw
-        self._by_label.setdefault(self._value(raw), set()).add(key)
+        value = self._value(raw)
+        alike = self._by_label.setdefault(value, set())
+        alike.add(key)
+        if value and is_crowded(len(alike)):
+            warn_once(
+                f"{self._kind.plural} of {value}", f"are more than {MOST}, and those that tell least are not kept"
+            )
+            for each in least_telling(alike, lambda each: self._objects[each]["metadata"][_WORTH]):
+                self._drop(each)
 
     def _drop(self, key: tuple[str, str]) -> JsonObject:
         raw = self._objects.pop(key)

@@ -5,6 +5,8 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
+from datetime import timedelta
+from heapq import nlargest
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -12,10 +14,12 @@ from cachetools import LRUCache
 from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
+from finetune_api.values import format_time
 from finetune_operator.job.warnings import Subject, Warned
+from finetune_operator.kube import server_time
 from finetune_operator.kube.client import EVENTS, Kube
 from finetune_operator.kube.errors import api_message
-from finetune_operator.kube.events import parse_warning
+from finetune_operator.kube.events import parse_warning, time_of
 
 _KINDS: Final = frozenset({"Pod", "Job", "PersistentVolumeClaim"})
 _FRESH_SECONDS: Final = 5.0
@@ -26,6 +30,10 @@ _MOST: Final = 20_000
 _MOST_LETTERS: Final = 1024
 """Of a message, as Kubernetes has it for Events of its newer form. Whoever may create Events can write a megabyte into one of the older."""
 _LONGEST_NAME: Final = 253
+_MOST_OF_ONE: Final = 50
+"""Of one object: Kubernetes counts what comes again in one Event."""
+_AHEAD: Final = timedelta(minutes=5)
+"""So far the clock of a node may be from that of the API server."""
 
 _About = dict[str, list[JsonObject]]
 
@@ -56,7 +64,10 @@ class Warnings:
                 took = self._clock() - begun
                 self._lists[namespace] = self._clock() + max(_FRESH_SECONDS, _SHARE * took), found
         pairs = [(event, subject) for subject in subjects for event in found.get(_place(subject), ())]
-        return [warned for event, subject in pairs if (warned := parse_warning(event, subject)) is not None]
+        warned = [each for event, subject in pairs if (each := parse_warning(event, subject)) is not None]
+        # Anybody can write any time into one, such as one that nothing is newer than for a thousand years.
+        latest = server_time.now() + _AHEAD
+        return [each for each in warned if each.seen <= latest] or warned
 
     async def _read(self, namespace: str) -> _About:
         events: deque[JsonObject] = deque(maxlen=_MOST)
@@ -75,12 +86,20 @@ class Warnings:
             about = event["involvedObject"]
             found[about.get("uid", "")].append(event)
             found[f"{about['kind']}/{about.get('name')}"].append(event)
-        return dict(found)
+        latest = format_time(server_time.now() + _AHEAD)
+        return {place: _newest(alike, latest) for place, alike in found.items()}
 
 
 def _places(kept: tuple[float, _About]) -> int:
     """How much a list counts: each Event stands at two places."""
     return 1 + sum(map(len, kept[1].values()))
+
+
+def _newest(events: list[JsonObject], latest: str) -> list[JsonObject]:
+    """The newest of those about one object: thousands of them would have to be read for each job that asks."""
+    if len(events) <= _MOST_OF_ONE:
+        return events
+    return nlargest(_MOST_OF_ONE, events, key=lambda event: (time_of(event) <= latest, time_of(event)))
 
 
 def _place(subject: Subject) -> str:

@@ -33,6 +33,10 @@ def decide(
     verdict = decide_preflight(facts) if preflight else _decide_training(facts)
     if due is not None and due <= now:
         return pre_running_deadline(spec, observed, verdict, now)
+    if refused := observed.unchanged or observed.under_way.unchanged:
+        verdict = replace(
+            verdict, message=f"{refused}; {verdict.message}" if verdict.ended is None else verdict.message
+        )
     return replace(verdict, explained=facts.waits.explained, again=next_look(verdict, facts, due))
 
 

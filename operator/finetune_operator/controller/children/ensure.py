@@ -8,6 +8,7 @@ from datetime import datetime
 from finetune_api.reasons import Reason
 from finetune_operator.controller.children.kueue import Kueue
 from finetune_operator.controller.children.make import Maker
+from finetune_operator.controller.children.refusable import with_refusal
 from finetune_operator.controller.children.remove import Remover
 from finetune_operator.controller.children.restore import Restorer
 from finetune_operator.controller.children.shared import SharedObjects
@@ -34,7 +35,7 @@ class Children:
     ) -> None:
         """`kueue` passes suspension on to the queue of a Job, and says why it waits there."""
         shared = SharedObjects(kube, clock)
-        self._remover = Remover(kube)
+        self._remover = Remover(kube, clock)
         self._maker = Maker(kube, shared, pod_defaults, own_jobs)
         self._sync = JobSync(kube, shared, Restorer(kube, shared), pod_defaults, own_jobs, kueue, clock)
 
@@ -42,18 +43,17 @@ class Children:
         """Bring the children to what the spec asks for. Return the observation with what was made and changed in it."""
         spec, preflight = finetunejob.spec, observed.preflight
         if finetunejob.deleting:
-            await self._remover.end_run(finetunejob, observed)
-            return observed
+            return with_refusal(observed, await self._remover.end_run(finetunejob, observed, entry))
         if finetunejob.terminal:
             released = await self._remover.release_claim(finetunejob, observed, now)
-            await self._remover.clean_up(finetunejob, observed)
+            await self._remover.clean_up(finetunejob, observed, entry)
             return replace(observed, released=released)
         if spec is None:
             return observed
         if observed.job is not None:
             return await self._sync.sync(finetunejob, spec, observed, entry, now)
         if observed.former is not None:
-            await self._remover.end_runs(finetunejob, observed.former)
+            observed = with_refusal(observed, await self._remover.end_runs(finetunejob, observed.former, entry))
         if observed.blocked is not None or observed.refused is not None:
             return observed
         if preflight is not None and not preflight.passed:

@@ -1,7 +1,9 @@
 """Asks Kueue why a Job waits in its queue, and passes `spec.suspend` on to it, where it is installed and rights allow. Where not, nothing is said of the queue."""
 
+import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from cachetools import TTLCache
@@ -14,9 +16,9 @@ from finetune_operator.controller.blocked import Obstacle
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState
-from finetune_operator.job.workload import InQueue, activation, why_in_queue, workload_of
+from finetune_operator.job.workload import InQueue, activation, read_workload, why_in_queue
 from finetune_operator.kube.client import Kind, Kube
-from finetune_operator.kube.errors import REFUSED, api_message
+from finetune_operator.kube.errors import API_FAILURES, REFUSED, api_message, brief
 from finetune_operator.manifests.job import was_suspended
 
 _VERSIONS: Final = ("v1beta2", "v1beta1")
@@ -24,6 +26,12 @@ _JOB_UID: Final = "kueue.x-k8s.io/job-uid"
 _SILENT_SECONDS: Final = 600.0
 """For so long nothing is asked of a namespace after the API server has answered that there is no such thing, or that it is forbidden."""
 _NAMESPACES: Final = 10_000
+_MOST_PAGES: Final = 4
+"""Of Workloads with the label of one Job, of which there is one."""
+_PASSING: Final = 3
+"""So many failures in a row are more than one that passes by itself."""
+
+logger = logging.getLogger(__name__)
 
 
 class Kueue:
@@ -40,7 +48,8 @@ class Kueue:
         """Have the queue hold back a Job that its user suspends, and let go what is not suspended any more.
 
         Return why the Job waits, as it was when last asked for; of one that is to be suspended, what is wrong with that. None
-        where no queue holds it. Raises API_FAILURES, such as a conflict with who changes the Workload at the same time.
+        where no queue holds it. Raises API_FAILURES, such as a conflict with who changes the Workload at the same time, where
+        they may pass.
         """
         if job.queue is None or not (job.suspended or spec.suspend or was_suspended(job.requested)):
             entry.queue = None
@@ -49,13 +58,27 @@ class Kueue:
         # Each start of a Job has its own time: one that is started again is looked at at once.
         about = job.uid, job.start_time, spec.suspend
         if not entry.queue.holds(about, self._clock()):
-            answer = await self._pass_on(finetunejob.namespace, job, job.queue, suspend=spec.suspend)
+            answer = await self._pass_on(finetunejob.namespace, job, job.queue, entry, suspend=spec.suspend)
             entry.queue.note(about, answer, self._clock())
         cause = entry.queue.cause
         return cause if isinstance(cause, InQueue) else None
 
-    async def _pass_on(self, namespace: str, job: JobState, queue: str, *, suspend: bool) -> InQueue | None:
-        version, workload = await self._workload(namespace, job)
+    async def _pass_on(
+        self, namespace: str, job: JobState, queue: str, entry: Entry, *, suspend: bool
+    ) -> InQueue | None:
+        try:
+            version, workload = await self._workload(namespace, job)
+            entry.unread_workload = 0
+        except API_FAILURES as error:
+            entry.unread_workload += 1
+            if entry.unread_workload < _PASSING:
+                raise
+            # Such as for a conversion webhook of Kueue's that does not answer. What is known of the job is written all the same.
+            unknown = f"its Workload cannot be read ({brief(error)})"
+            logger.warning("the Job %s/%s waits in a queue, and %s", namespace, job.name, unknown)
+            if suspend:
+                return InQueue(Reason.SUSPENDED, unknown)
+            return InQueue(Reason.WAITING_FOR_QUOTA, f"waiting for quota in the queue {queue}; {unknown}")
         if workload is None:
             return None
         refused = ""
@@ -63,7 +86,8 @@ class Kueue:
         if patch is not None:
             kind, name = _kind("kueue", version, "workloads"), workload["metadata"]["name"]
             try:
-                workload = await self._kube.merge(kind, namespace, name, patch)
+                changed = await self._kube.merge(kind, namespace, name, patch)
+                workload = read_workload(job, changed) or workload
             except REFUSED as error:
                 # The Job is suspended or looked after all the same.
                 refused = (
@@ -79,21 +103,33 @@ class Kueue:
         for version in _VERSIONS if namespace not in self._silent else ():
             kind = _kind("kueue", version, "workloads")
             try:
-                workloads, _ = await self._kube.list(kind, namespace, labelSelector=f"{_JOB_UID}={job.uid}")
+                return version, await self._find(kind, namespace, job)
             except NotFoundException:
                 continue
             except ForbiddenException:
                 break
-            return version, workload_of(job, workloads)
         self._silent.setdefault(namespace, True)
         return "", None
+
+    async def _find(self, kind: Kind, namespace: str, job: JobState) -> JsonObject | None:
+        """The Workload of this very Job, among the first thousand with its label, which anybody can put on any number of them."""
+        selector = {"labelSelector": f"{_JOB_UID}={job.uid}"}
+        left = _MOST_PAGES
+        async for page in self._kube.pages(kind, namespace, partial(read_workload, job), selector):
+            left -= 1
+            if page.items or not left:
+                return next(iter(page.items), None)
+        return None
 
     async def _pending(self, namespace: str, queue: str, version: str) -> list[JsonObject]:
         """Those that wait in a LocalQueue; none where the visibility API is not served, or not for us."""
         queues = _kind("visibility.kueue", version, "localqueues")
         try:
             found = await self._kube.get(queues, namespace, queue, subresource="pendingworkloads")
-        except ForbiddenException:
+        except API_FAILURES as error:
+            # Kueue serves this API itself: where it does not, the job is looked after all the same.
+            if not isinstance(error, ForbiddenException):
+                logger.warning("the place in the queue %s/%s is not known: %s", namespace, queue, brief(error))
             return []
         return (found or {}).get("items") or []
 

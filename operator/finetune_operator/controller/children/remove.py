@@ -1,12 +1,16 @@
 """Takes away what a FineTuneJob needs no more: former runs, the claim of a run that saved nothing, and what it has at its end."""
 
 import logging
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 
 from finetune_api.reasons import Reason
+from finetune_operator.controller.children.refusable import Refusable
+from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import child_names
-from finetune_operator.job.observation import FormerRuns, Observation
+from finetune_operator.job.observation import Cause, FormerRuns, JobState, Observation
 from finetune_operator.job.ownership import is_our_claim, is_ours
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SERVICES, Kube
 from finetune_operator.kube.errors import REFUSED, api_message
@@ -22,24 +26,28 @@ logger = logging.getLogger(__name__)
 class Remover:
     """Deletes by uid, and nothing that another made."""
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: Kube, clock: Callable[[], float]) -> None:
         self._kube = kube
+        self._refusable = Refusable(kube, clock)
 
-    async def end_runs(self, finetunejob: FineTuneJob, former: FormerRuns) -> None:
-        """End the runs before the present one: without their Jobs their pods are stopped, and the trainer saves."""
-        for job in former.jobs:
-            if not job.deleting:
-                await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
+    async def end_runs(self, finetunejob: FineTuneJob, former: FormerRuns, entry: Entry) -> Cause | None:
+        """End the runs before the present one: without their Jobs their pods are stopped, and the trainer saves. Return why that is refused."""
+        return await self._end(finetunejob, [job for job in former.jobs if not job.deleting], entry)
 
-    async def end_run(self, finetunejob: FineTuneJob, observed: Observation) -> None:
+    async def end_run(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> Cause | None:
         """End the run of a FineTuneJob that is being deleted, and those before. A finalizer may keep that for ever, and nothing of it may
-        hold a GPU meanwhile."""
-        if observed.former is not None:
-            await self.end_runs(finetunejob, observed.former)
-        for stage in (observed, observed.preflight):
-            job = stage.job if stage is not None else None
-            if job is not None and job.end is None and not job.deleting:
-                await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
+        hold a GPU meanwhile. Return why that is refused."""
+        jobs = list(observed.former.jobs) if observed.former is not None else []
+        present = [stage.job for stage in (observed, observed.preflight) if stage is not None and stage.job is not None]
+        jobs += [job for job in present if job.end is None]
+        return await self._end(finetunejob, [job for job in jobs if not job.deleting], entry)
+
+    async def _end(self, finetunejob: FineTuneJob, jobs: Iterable[JobState], entry: Entry) -> Cause | None:
+        for job in jobs:
+            refused = await self._refusable.delete_job(finetunejob, job, entry)
+            if refused is not None:
+                return refused
+        return None
 
     async def tidy_up(self, finetunejob: FineTuneJob) -> None:
         """Delete what nothing uses any more of the run before the present one, once that has ended. Its output stays.
@@ -53,8 +61,11 @@ class Remover:
             (SERVICES, names.service),
         ):
             live = await self._kube.get(kind, finetunejob.namespace, name)
-            if live is not None and is_ours(live, finetunejob):
-                await self._kube.delete(kind, finetunejob.namespace, name, live["metadata"]["uid"])
+            try:
+                if live is not None and is_ours(live, finetunejob):
+                    await self._kube.delete(kind, finetunejob.namespace, name, live["metadata"]["uid"])
+            except REFUSED as error:
+                logger.warning("%s: %s %s stays: %s", finetunejob.key, kind.plural, name, api_message(error))
 
     async def release_claim(self, finetunejob: FineTuneJob, observed: Observation, now: datetime) -> str | None:
         """Delete the claim of a job that has failed with nothing saved. Return its name, empty if it was gone; None if it stays.
@@ -77,7 +88,7 @@ class Remover:
             return None
         return claim
 
-    async def clean_up(self, finetunejob: FineTuneJob, observed: Observation) -> None:
+    async def clean_up(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> None:
         """After the end of a FineTuneJob nothing is made again. Its Jobs get their time to live, or go with their pods."""
         failure = finetunejob.status.failure
         for stage in (observed, observed.preflight):
@@ -87,7 +98,9 @@ class Remover:
             if job.end is not None and finetunejob.spec is not None:
                 patch = changes_after_the_end(job.requested, finetunejob.spec)
                 if patch is not None:
-                    await self._kube.merge(JOBS, finetunejob.namespace, job.name, patch, job.uid)
+                    about, what = (job.uid, "end"), f"the Job {job.name} cannot be given its time to live"
+                    merge = partial(self._kube.merge, JOBS, finetunejob.namespace, job.name, patch, job.uid)
+                    await self._refusable.attempt(finetunejob, entry, about, what, merge)
             elif job.end is None and failure is not None and failure.reason in _ENDED_BY_US:
                 # Nothing of it may hold a GPU.
-                await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
+                await self._refusable.delete_job(finetunejob, job, entry)

@@ -1,21 +1,25 @@
 """Keeps a Job that is there in step with the spec of its FineTuneJob."""
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from cachetools import TTLCache
 
+from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.children.kueue import Kueue
+from finetune_operator.controller.children.refusable import Refusable, with_refusal
 from finetune_operator.controller.children.restore import Restorer
 from finetune_operator.controller.children.shared import SharedObjects
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.observation import Cause, Observation
+from finetune_operator.job.observation import Cause, JobState, Observation
 from finetune_operator.job.own_jobs import OwnJobs
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.pod_defaults import PodDefaults
@@ -48,6 +52,7 @@ class JobSync:
         clock: Callable[[], float],
     ) -> None:
         self._kube = kube
+        self._refusable = Refusable(kube, clock)
         self._shared = shared
         self._restorer = restorer
         self._pod_defaults = pod_defaults
@@ -69,8 +74,9 @@ class JobSync:
         ending = is_being_ended(finetunejob.status.attempts, observed)
         if ending and job.queue is not None:
             # Kueue would start it again at once. Another is made when this one has gone, after its pods.
-            await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid, after_children=True)
-            return observed
+            return with_refusal(
+                observed, await self._refusable.delete_job(finetunejob, job, entry, after_children=True)
+            )
         wanted = spec.model_copy(update={"suspend": True}) if ending else spec
         in_queue = await self._kueue.ensure(finetunejob, spec, job, entry) if self._kueue is not None else None
         if in_queue is not None:
@@ -79,8 +85,7 @@ class JobSync:
         pod_defaults = self._pod_defaults()
         if spec.pod.image is None and job.image != pod_defaults.image and is_unpulled(finetunejob.status, observed):
             # The operator's default was wrong, and has been corrected: the next pass makes the Job anew.
-            await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid)
-            return observed
+            return with_refusal(observed, await self._refusable.delete_job(finetunejob, job, entry))
         stuck = observed.stuck(now)
         if (stuck is not None and entry.restored != stuck) or entry.made is not None:
             children = build_children(finetunejob, spec, pod_defaults)
@@ -95,14 +100,22 @@ class JobSync:
             # By another installation, perhaps, which has put its own authority in the place of this one's.
             self._shared.doubt(finetunejob.namespace)
         await self._renew_authority(finetunejob, pod_defaults)
-        patch = self._own_jobs.adopt(patch, job, finetunejob)
+        return await self._change(finetunejob, observed, job, self._own_jobs.adopt(patch, job, finetunejob), entry)
+
+    async def _change(
+        self, finetunejob: FineTuneJob, observed: Observation, job: JobState, patch: JsonObject | None, entry: Entry
+    ) -> Observation:
         if patch is None:
+            entry.refused.clear()
             return observed
         # Only what was seen is built on: a patch of which no answer came may have been the last to say what is requested.
-        patch = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": job.version}}
-        return replace(
-            observed, job=parse_job(await self._kube.merge(JOBS, finetunejob.namespace, job.name, patch, job.uid))
-        )
+        as_seen = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": job.version}}
+        about, what = (job.uid, json.dumps(patch, sort_keys=True)), f"the Job {job.name} cannot be changed"
+        merge = partial(self._kube.merge, JOBS, finetunejob.namespace, job.name, as_seen, job.uid)
+        changed = await self._refusable.attempt(finetunejob, entry, about, what, merge)
+        if isinstance(changed, Cause):
+            return with_refusal(observed, changed)
+        return replace(observed, job=parse_job(changed))
 
     async def _renew_authority(self, finetunejob: FineTuneJob, pod_defaults: PodDefaults) -> None:
         """Have the pods trust the report endpoint as it is now. Where that is refused, what is known of the job is written all the same,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from kubernetes.aio.client import ApiException
 from kubernetes.aio.client.exceptions import ConflictException
 from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
@@ -14,7 +15,7 @@ from finetune_operator.controller.children.kueue import Kueue
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.workload import InQueue
-from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind, Page
 
 QUEUE = {"kueue.x-k8s.io/queue-name": "team-a"}
 WAITING = merged(job(suspend=True, start=None), {"metadata": {"labels": QUEUE}})
@@ -271,3 +272,54 @@ async def test_a_job_without_a_queue_is_none_of_kueues() -> None:
 
     assert await why_in_queue(Kueue(api), without) is None
     assert api.requests == []
+
+
+async def test_of_any_number_of_workloads_with_the_label_of_a_job_few_pages_are_read_and_little_is_kept() -> None:
+    read: list[int] = []
+
+    class Crowded(FakeApi):
+        async def pages(self, kind: Kind, namespace: str | None, read_one: Any = None, *_: Any, **__: Any) -> Any:  # type: ignore[override]
+            for number in range(100):
+                read.append(number)
+                found = [read_one(workload(name=f"w{number}", podSets=["x" * 90_000])) if number == last else None]
+                yield Page([each for each in found if each is not None], "1")
+
+    for last, pages in ((1, 2), (50, 4)):
+        read.clear()
+        said = await why_in_queue(Kueue(Crowded()), WAITING)
+        assert (said is not None, len(read)) == (last == 1, pages)
+
+
+async def test_a_workload_that_cannot_be_read_for_long_keeps_no_status_from_being_written(queued: World) -> None:
+    queued.api.put(FINETUNEJOBS, finetunejob(settled(), pod={"labels": QUEUE}))
+    queued.api.put(JOBS, merged(WAITING, OWNED))
+    queued.api.failures["list workloads"] = refusal(500, "conversion webhook failed")
+    await queued.see()
+
+    for _ in range(2):
+        with pytest.raises(ApiException):
+            await queued.reconcile()
+    again = await queued.reconcile()
+
+    assert again is not None
+    assert queued.status()["message"] == (
+        "waiting for quota in the queue team-a; its Workload cannot be read (500 refused)"
+    )
+
+    queued.edit(suspend=True)
+    await queued.see()
+    await queued.reconcile()
+
+    assert suspended(queued)
+    assert "Kueue may start it before, since its Workload cannot be read (500 refused)" in queued.status()["message"]
+
+
+async def test_a_visibility_api_that_fails_costs_the_place_alone() -> None:
+    api = FakeApi()
+    api.put(WORKLOADS, workload(PENDING))
+    api.failures["get localqueues"] = refusal(503, "service unavailable")
+
+    said = await why_in_queue(Kueue(api), WAITING)
+
+    assert said is not None
+    assert (said.reason, said.position) == ("WaitingForQuota", None)

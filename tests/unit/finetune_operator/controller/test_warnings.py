@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import job, line, merged, pod, stamp
 
 from finetune_operator.job.warnings import Subject
@@ -146,3 +147,13 @@ def test_both_forms_of_events_are_read(times: dict[str, Any], expected: tuple[st
     found = None if warned is None else (warned.seen.strftime("%Y-%m-%dT%H:%M:%SZ"), warned.times)
 
     assert found == expected
+
+
+async def test_where_no_event_can_be_read_the_status_is_written_all_the_same(world: World) -> None:
+    world.api.failures["list events"] = refusal(500, "etcdserver: no leader")
+
+    status = await seen(world, pod(conditions=scheduled(0)))
+    await world.reconcile()
+
+    assert line(status) == ("Pending", "ContainerCreating", "starting the container")
+    assert world.api.requests.count("list events") == 1

@@ -3,13 +3,14 @@
 The Workloads are as Kueue 0.14 leaves them: see its pkg/scheduler and apis/kueue/v1beta2/workload_types.go.
 """
 
+import json
 from typing import Any
 
 import pytest
 from tests.unit.finetune_operator.samples import job
 
 from finetune_operator.job.parse_children import parse_job
-from finetune_operator.job.workload import activation, is_of_kueue, why_in_queue, workload_of
+from finetune_operator.job.workload import activation, is_of_kueue, read_workload, why_in_queue
 
 NO_ROOM = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor a100, 2 more needed"
 
@@ -102,8 +103,27 @@ def test_a_workload_belongs_to_the_job_that_owns_it_whatever_its_label() -> None
     foreign = workload(name="a")
     foreign["metadata"]["ownerReferences"][0]["uid"] = "another"
 
-    assert workload_of(waiting, [foreign, {"metadata": {"name": "b"}}]) is None
-    assert workload_of(waiting, [foreign, workload()]) == workload()
+    assert read_workload(waiting, foreign) is None
+    assert read_workload(waiting, {"metadata": {"name": "b"}}) is None
+    assert read_workload(waiting, workload()) is not None
+
+
+def test_what_is_read_of_a_workload_says_the_same_and_is_little_whatever_is_in_it() -> None:
+    waiting, many = parse_job(job(suspend=True, start=None)), [{"name": "n" * 9000, "message": "m" * 9000}] * 1000
+    raw = workload(RESERVED, EVICTED, podSets=many)
+    raw["metadata"] |= {"annotations": {"a": "x" * 90_000}, "labels": {"l": "y"}}
+    raw["status"]["admissionChecks"] = [{"name": "capacity", "state": "Pending"}, *many]
+    raw["status"]["conditions"] += [{"type": "QuotaReserved", "status": "Unknown", "message": "z" * 90_000}] * 1000
+
+    kept = read_workload(waiting, raw)
+
+    assert kept is not None
+    assert len(json.dumps(kept)) < 64 * 1024
+    assert why_in_queue(kept, "q", []).reason == why_in_queue(raw, "q", []).reason == "WaitingForAdmission"
+    for plain in (workload(PENDING), workload(EVICTED, PENDING), workload(active=False), workload(RESERVED)):
+        read = read_workload(waiting, plain)
+        assert read is not None
+        assert why_in_queue(read, "q", LINE) == why_in_queue(plain, "q", LINE)
 
 
 SAME = {"uid": "w-uid", "resourceVersion": "7"}

@@ -77,3 +77,14 @@ def test_of_what_is_dropped_nothing_is_left() -> None:
         objects.drop(each)
 
     assert (objects.places(), objects._groups, objects._bytes) == (set(), {}, {})
+
+
+def test_of_those_with_one_value_the_newest_are_kept() -> None:
+    objects = BoundedObjects()
+    for number in range(1000):
+        raw = an_object(f"pod-{number}")
+        objects.put(key(raw), "job", raw)
+
+    kept = [name for _, name in objects.labelled("job")]
+
+    assert kept == [f"pod-{number}" for number in range(400, 1000)]

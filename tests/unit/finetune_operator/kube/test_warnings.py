@@ -97,3 +97,20 @@ async def test_the_warnings_of_all_namespaces_together_are_bounded() -> None:
 
     # That of team-a has gone when those of the others came, and is read again.
     assert api.requests == ["list events"] * 4
+
+
+async def test_of_thousands_about_one_object_the_newest_few_are_read_and_none_of_the_future_outlasts_those_of_today() -> (
+    None
+):
+    of_the_future = {"lastTimestamp": "8999-01-01T00:00:00Z"}
+    made_up = [event(f"f{number}", "Pod", "a", "made up") | of_the_future for number in range(1000)]
+    old = [event(f"o{number}", "Pod", "a", "old") for number in range(1000)]
+    new = event("e", "Pod", "a", "new") | {"lastTimestamp": "2026-11-20T13:00:00Z"}
+    warnings = Warnings(api_with(*made_up, new, *old), lambda: 100.0)
+
+    answer = await warnings.about("team-a", [Subject("Pod", "a", "uid-of-a")])
+    alone = await Warnings(api_with(*made_up), lambda: 100.0).about("team-a", [Subject("Pod", "a", "uid-of-a")])
+
+    assert len(answer) == 50
+    assert max(answer, key=lambda each: each.seen).cause.message == "new"
+    assert len(alone) == 50

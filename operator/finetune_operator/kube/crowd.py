@@ -1,0 +1,29 @@
+"""A bound on the objects that are kept of one job: whoever may create pods can put its label and its owner on any number of them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, TypeVar
+
+MOST: Final = 600
+"""Of one job. The largest has 256 pods at a time; of those that have ended the status keeps what it needs."""
+_SLACK: Final = 150
+"""So many more may be there: they are told apart seldom, and not for each that comes."""
+
+Item = TypeVar("Item")
+Worth = Callable[[Item], Any]
+"""What orders objects by how much they tell."""
+
+
+def is_crowded(number: int) -> bool:
+    """Whether there are so many that some are to be left out."""
+    return number > MOST + _SLACK
+
+
+def least_telling(items: Iterable[Item], worth: Worth[Item]) -> list[Item]:
+    """Those that are to be left out of too many."""
+    return sorted(items, key=worth)[:-MOST]
+
+
+def most_telling(items: Sequence[Item], worth: Worth[Item]) -> list[Item]:
+    """Those that are kept, in the order in which they came."""
+    left_out = {id(item) for item in least_telling(items, worth)}
+    return [item for item in items if id(item) not in left_out]

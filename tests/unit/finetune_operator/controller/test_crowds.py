@@ -1,0 +1,87 @@
+"""Masses of objects that bear one job's label and owner cost little, and nobody else."""
+
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.fake_api import FakeApi
+from tests.unit.finetune_operator.samples import UID, finetunejob, job, merged, pod, settled, terminated
+
+from finetune_operator.controller.blocked import BlockedJobs
+from finetune_operator.controller.cache import FineTuneJobs
+from finetune_operator.controller.watches import Watches
+from finetune_operator.job.finetunejob import Key
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS
+from finetune_operator.kube.workqueue import WorkQueue
+
+
+def watches() -> Watches:
+    """The watches of an operator that knows the job."""
+    finetunejobs = FineTuneJobs(lambda _: None)
+    finetunejobs.update(merged(finetunejob(), {"metadata": {"resourceVersion": "1"}}))
+
+    async def handle(_: Key) -> None:
+        return None
+
+    return Watches(
+        FakeApi(),
+        namespaces=(),
+        serves=lambda _: True,
+        resync_seconds=60,
+        finetunejobs=finetunejobs,
+        blocked=BlockedJobs(finetunejobs.retry),
+        queue=WorkQueue(handle, delay_of=lambda _: None),
+        on_default=lambda: None,
+    )
+
+
+def version(raw: dict[str, Any], number: int, **metadata: Any) -> dict[str, Any]:
+    return merged(raw, {"metadata": {"resourceVersion": str(number), **metadata}})
+
+
+async def test_a_job_that_changes_again_and_again_has_no_pods_looked_at_again_and_another_in_its_place_has() -> None:
+    seen, looked = watches(), list[str]()
+    reconsider = seen.pods.reconsider
+    seen.pods.reconsider = lambda value: (looked.append(value), reconsider(value))[1]  # type: ignore[method-assign,func-returns-value]
+    of_another = merged(OWNED_POD, {"metadata": {"ownerReferences": [{**_owner(), "uid": "another"}]}})
+    seen.jobs._take({"type": "ADDED", "object": version(merged(job(), OWNED), 1)})
+    for number in range(50):
+        raw = merged(pod(number), of_another)
+        seen.pods._take({"type": "ADDED", "object": version(raw, 10 + number)})
+
+    for number in range(2, 100):
+        changed = merged(merged(job(), OWNED), {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": f"q{number}"}}})
+        seen.jobs._take({"type": "MODIFIED", "object": version(changed, number)})
+    of_changes, before = [*looked], len(seen.pods.labelled(UID))
+    seen.jobs._take({"type": "DELETED", "object": version(merged(job(), OWNED), 100)})
+    seen.jobs._take({"type": "ADDED", "object": version(merged(job(), OWNED), 101, uid="another")})
+
+    assert of_changes == [UID]
+    assert (before, len(seen.pods.labelled(UID))) == (0, 50)
+
+
+def _owner() -> dict[str, Any]:
+    (owner,) = OWNED_POD["metadata"]["ownerReferences"]
+    return dict(owner)
+
+
+@pytest.mark.parametrize("number", [3000])
+async def test_of_pods_that_are_listed_a_bounded_number_is_looked_at(world: World, number: int) -> None:  # noqa: F811
+    world.api.put(FINETUNEJOBS, finetunejob({**settled(), "phase": "Running"}))
+    world.api.put(JOBS, merged(job(end=("Failed", "BackoffLimitExceeded", "")), OWNED))
+    ended = merged(pod(state=terminated(11)), {"status": {"phase": "Failed"}})
+    world.api.put(PODS, merged(ended, OWNED_POD))
+    for each in range(2, number):
+        world.api.put(PODS, merged(pod(each, node=None), OWNED_POD))
+    await world.see_finetunejobs()
+    world.jobs._take({"type": "ADDED", "object": world.api.objects[JOBS.plural, "yelp"]})
+    finetunejob_, entry = world.finetunejobs.get(Key("team-a", "yelp")), None
+    assert finetunejob_ is not None
+    entry = finetunejob_
+    lookup = world.reconciler._observer._lookup
+    parsed = world.reconciler._profiles.read_finetunejob(entry.packed)
+
+    observed = await lookup.with_live_pods(parsed, lookup.cached(parsed, entry), "yelp", entry)
+
+    assert len(observed.pods) <= 750
+    assert "yelp-1" in {each.name for each in observed.pods}

@@ -1,0 +1,134 @@
+"""What the API server refuses to change or delete, as a policy of the cluster may for ever, keeps no status from being written."""
+
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.test_stall import QUEUE, STALLED
+from tests.unit.finetune_operator.fake_api import refusal
+from tests.unit.finetune_operator.samples import finetunejob, job, merged, pod, running, settled, terminated
+
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS
+
+NO = "ValidatingAdmissionPolicy 'theirs' denied request: no"
+POLICIES = [refusal(403, NO), refusal(422, NO)]
+
+
+def asked(world: World) -> list[str]:  # noqa: F811
+    """The writes of Jobs since the caches came up to date."""
+    return [each for each in world.api.requests if each in ("merge jobs", "delete jobs")]
+
+
+@pytest.mark.parametrize("refused", POLICIES)
+async def test_a_job_that_may_not_be_suspended_goes_on_with_its_numbers_and_the_status_says_what_was_refused(
+    world: World,  # noqa: F811
+    refused: Any,
+) -> None:
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+    world.api.failures["merge jobs"] = refused
+    world.edit(suspend=True)
+    await world.see()
+
+    again = await world.reconcile()
+
+    assert world.status()["phase"] == "Preparing"
+    assert f"the Job yelp cannot be changed ({NO})" in world.status()["message"]
+    assert (asked(world), again is not None and 0 < again <= 600) == (["merge jobs"], True)
+
+
+async def test_what_was_refused_is_asked_for_again_ever_more_seldom_and_at_once_for_another_spec(
+    world: World,  # noqa: F811
+) -> None:
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+    world.api.failures["merge jobs"] = POLICIES[0]
+    world.edit(suspend=True)
+    await world.see()
+    for _ in range(240):
+        await world.reconcile()
+        world.time += 15
+    within_an_hour = len(asked(world))
+
+    world.edit(runPolicy={"backoffLimit": 1})
+    await world.see()
+    await world.reconcile()
+    of_another = asked(world)
+    world.api.failures.clear()
+    world.time += 601
+    await world.reconcile()
+    await world.see()
+    await world.reconcile()
+
+    assert (5 < within_an_hour < 20, of_another) == (True, ["merge jobs"])
+    assert world.api.objects[JOBS.plural, "yelp"]["spec"]["suspend"] is True
+    assert "cannot be changed" not in world.status()["message"]
+
+
+@pytest.mark.parametrize("refused", POLICIES)
+async def test_a_job_of_a_queue_that_may_not_be_deleted_says_so(world: World, refused: Any) -> None:  # noqa: F811
+    world.api.put(FINETUNEJOBS, finetunejob({**STALLED, "observedGeneration": 0}, pod={"labels": QUEUE}))
+    world.api.put(JOBS, merged(merged(job(), OWNED), {"metadata": {"labels": QUEUE}}))
+    world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+    world.api.failures["delete jobs"] = refused
+    await world.see()
+
+    for _ in range(5):
+        await world.reconcile()
+
+    assert world.status()["observedGeneration"] == 1
+    assert world.status()["message"].count(f"the Job yelp cannot be deleted ({NO})") == 1
+    assert asked(world) == ["delete jobs"]
+
+
+@pytest.mark.parametrize("refused", POLICIES)
+async def test_the_use_of_a_job_that_is_being_deleted_and_whose_run_may_not_be_ended_counts(
+    world: World,  # noqa: F811
+    refused: Any,
+) -> None:
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+    await world.see()
+    await world.reconcile()
+    world.api.failures["delete jobs"] = refused
+    raw = world.api.objects[FINETUNEJOBS.plural, "yelp"]
+    leaving = {"deletionTimestamp": "2026-11-20T12:00:00Z", "finalizers": ["theirs.example.com/keep"]}
+    world.api.put(FINETUNEJOBS, merged(raw, {"metadata": leaving}))
+    world.api.put(PODS, merged(pod(state=terminated(0)), OWNED_POD))
+    await world.see()
+    world.time += 60
+
+    await world.reconcile()
+
+    assert f"the Job yelp cannot be deleted ({NO})" in world.status()["message"]
+    assert world.status()["attempts"][0]["exitCode"] == 0
+
+
+async def test_a_former_run_that_may_not_be_ended_is_named(world: World) -> None:  # noqa: F811
+    status = {"run": {"number": 2, "token": "again"}, "phase": "Pending"}
+    world.api.put(FINETUNEJOBS, finetunejob({**settled(), **status}, runToken="again"))
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.failures["delete jobs"] = POLICIES[0]
+    await world.see()
+
+    await world.reconcile()
+
+    assert f"the Job yelp cannot be deleted ({NO})" in world.status()["message"]
+
+
+@pytest.mark.parametrize("failure", [None, {"reason": "ProgressStalled", "message": "gave up"}])
+async def test_after_the_end_nothing_is_asked_for_again_and_again(
+    world: World,  # noqa: F811
+    failure: dict[str, Any] | None,
+) -> None:
+    ended = {**settled(), "phase": "Failed", "failure": failure, "observedGeneration": 0}
+    world.api.put(FINETUNEJOBS, finetunejob(ended, runPolicy={"ttlSecondsAfterFinished": 60}))
+    end = None if failure else ("Failed", "BackoffLimitExceeded", "")
+    world.api.put(JOBS, merged(job(end=end), OWNED))
+    world.api.failures |= {"merge jobs": POLICIES[1], "delete jobs": POLICIES[1]}
+    await world.see()
+
+    waits = [await world.reconcile() for _ in range(3)]
+
+    assert (len(asked(world)), world.status()["observedGeneration"]) == (1, 1)
+    assert all(wait is not None and wait <= 600 for wait in waits[1:])

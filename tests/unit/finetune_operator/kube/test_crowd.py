@@ -1,0 +1,89 @@
+"""Of any number of pods and Jobs that bear one job's label and owner, a bounded number is kept: those that tell most."""
+
+from typing import Any
+
+import pytest
+from tests.unit.finetune_operator.fake_api import FakeApi
+from tests.unit.finetune_operator.samples import job, merged, pod, running, stamp, terminated
+
+from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_operator.job.parse_children import trim_job, trim_pod, worth_of_job, worth_of_pod
+from finetune_operator.kube.client import PODS
+from finetune_operator.kube.crowd import is_crowded, most_telling
+from finetune_operator.kube.informer import Informer
+
+LABELS = {"metadata": {"labels": {LABEL_JOB_UID: "a"}}}
+
+
+def numbered(number: int, raw: dict[str, Any], label: str = "a", seconds: float = 0) -> dict[str, Any]:
+    own = {
+        "name": f"p{number}",
+        "uid": f"u{number}",
+        "resourceVersion": str(number + 1),
+        "labels": {LABEL_JOB_UID: label},
+    }
+    return merged(raw, {"metadata": {**own, "creationTimestamp": stamp(seconds)}})
+
+
+def informer() -> Informer:
+    return Informer(
+        FakeApi(),
+        PODS,
+        label=LABEL_JOB_UID,
+        on_change=lambda _: None,
+        resync_seconds=60,
+        transform=trim_pod,
+        worth=worth_of_pod,
+    )
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before the others", "after them"])
+def test_a_pod_that_runs_is_kept_among_any_number_that_do_not_and_other_jobs_lose_none(first: bool) -> None:
+    cache, place = informer(), 0 if first else 1500
+    others = [numbered(number, pod(node=None), seconds=number) for number in range(1, 1500)]
+    known = numbered(place, pod(state=running()))
+    for raw in [known, *others, numbered(9000, pod(), "b")] if first else [numbered(9000, pod(), "b"), *others, known]:
+        cache._take({"type": "ADDED", "object": raw})
+
+    kept = cache.labelled("a")
+
+    assert len(kept) <= 750
+    assert cache.get("team-a", known["metadata"]["name"]) is not None
+    assert [each["metadata"]["name"] for each in cache.labelled("b")] == ["p9000"]
+    for raw in [known, *others]:
+        cache._take({"type": "DELETED", "object": raw})
+    assert cache.labelled("a") == []
+    assert not cache.has_labelled("a")
+
+
+def test_what_runs_tells_more_than_what_has_ended_and_that_more_than_what_never_ran() -> None:
+    order = [
+        pod(node=None),
+        pod(),
+        terminated_pod(10),
+        terminated_pod(20),
+        merged(pod(state=running()), {"metadata": {"creationTimestamp": stamp(0)}}),
+    ]
+
+    assert sorted(order, key=worth_of_pod) == order
+    assert sorted(map(trim_pod, order), key=worth_of_pod) == [*map(trim_pod, order)]
+
+
+def terminated_pod(created: float) -> dict[str, Any]:
+    ended = merged(pod(state=terminated(0)), {"status": {"phase": "Succeeded"}})
+    return merged(ended, {"metadata": {"creationTimestamp": stamp(created)}})
+
+
+def test_a_job_that_has_not_ended_tells_more_than_those_that_have() -> None:
+    ended, goes_on = job(end=("Failed", "BackoffLimitExceeded", "")), job()
+
+    assert worth_of_job(trim_job(goes_on)) > worth_of_job(trim_job(ended))
+
+
+def test_those_that_are_kept_stay_in_their_order() -> None:
+    items = [{"n": number % 1000} for number in range(2000)]
+
+    kept = most_telling(items, lambda item: item["n"])
+
+    assert [item["n"] for item in kept] == [*range(700, 1000), *range(700, 1000)]
+    assert (is_crowded(750), is_crowded(751)) == (False, True)
