@@ -15,7 +15,7 @@ from finetune_operator.job.finetunejob import FineTuneJob, Key
 from finetune_operator.kube import server_time
 from finetune_operator.kube.errors import retry_after
 from finetune_operator.kube.workqueue import WorkQueue
-from finetune_operator.status.notices import Answer, after_attempt, pending
+from finetune_operator.status.notices import LONGEST_WAIT, Answer, after_attempt, pending
 
 AT_ONCE: Final = 64
 """Receivers that are told at the same time; a third of them may be such as did not take what they are told again."""
@@ -84,7 +84,9 @@ class Notices:
             self._add_due(notice)
         elif notice not in self._timers:
             wait = (told.next_attempt_time - server_time.now()).total_seconds()
-            timer = asyncio.get_running_loop().call_later(max(0.0, wait), self._fire, notice)
+            timer = asyncio.get_running_loop().call_later(
+                min(max(0.0, wait), LONGEST_WAIT.total_seconds()), self._fire, notice
+            )
             self._timers[notice] = timer
 
     def _fire(self, notice: Notice) -> None:

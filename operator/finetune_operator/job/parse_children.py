@@ -23,6 +23,7 @@ from finetune_operator.job.names import (
 )
 from finetune_operator.job.observation import Cause, End, JobState, PodState, Terminated
 from finetune_operator.job.report import Received, parse_final_report
+from finetune_operator.job.shape import checked
 
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 _LABELS = (LABEL_JOB_UID, LABEL_RUN, LABEL_INDEX, LABEL_QUEUE)
@@ -39,17 +40,19 @@ _LONGEST_TEXT = 1024
 
 
 def trim_job(raw: JsonObject) -> JsonObject:
-    """The part of a Job that a cache keeps: what this file and ownership.py read."""
+    """The part of a Job that a cache keeps: what this file and ownership.py read. Raises whatever is wrong with it."""
     spec, status = raw.get("spec") or {}, raw.get("status") or {}
-    return {
-        "metadata": _trim_metadata(raw["metadata"]),
-        "spec": {**_only(spec, "suspend"), "template": {"spec": {"containers": _trim_containers(_template(spec))}}},
-        "status": _only(status, "startTime", "completionTime", "conditions"),
-    }
+    return checked(
+        {
+            "metadata": _trim_metadata(raw["metadata"]),
+            "spec": {**_only(spec, "suspend"), "template": {"spec": {"containers": _trim_containers(_template(spec))}}},
+            "status": _only(status, "startTime", "completionTime", "conditions"),
+        }
+    )
 
 
 def trim_pod(raw: JsonObject) -> JsonObject:
-    """The part of a pod that a cache keeps: what this file and ownership.py read."""
+    """The part of a pod that a cache keeps: what this file and ownership.py read. Raises whatever is wrong with it."""
     spec, status = raw.get("spec") or {}, raw.get("status") or {}
     states = [
         _only(each, "name", "state") for each in status.get("containerStatuses") or [] if each["name"] == CONTAINER
@@ -57,16 +60,18 @@ def trim_pod(raw: JsonObject) -> JsonObject:
     initial = [_only(each, "name", "state") for each in status.get("initContainerStatuses") or [] if _obstacle(each)]
     read = ("type", "status", "reason", "message", "lastTransitionTime")
     conditions = [_only(each, *read) for each in status.get("conditions") or [] if each["type"] in _CONDITIONS]
-    return {
-        "metadata": _trim_metadata(raw["metadata"]),
-        "spec": {**_only(spec, "nodeName"), "containers": _trim_containers(spec)},
-        "status": {
-            **_only(status, "phase", "reason", "message", "nominatedNodeName", "podIP"),
-            "conditions": conditions,
-            "containerStatuses": states,
-            **({"initContainerStatuses": initial} if initial else {}),
-        },
-    }
+    return checked(
+        {
+            "metadata": _trim_metadata(raw["metadata"]),
+            "spec": {**_only(spec, "nodeName"), "containers": _trim_containers(spec)},
+            "status": {
+                **_only(status, "phase", "reason", "message", "nominatedNodeName", "podIP"),
+                "conditions": conditions,
+                "containerStatuses": states,
+                **({"initContainerStatuses": initial} if initial else {}),
+            },
+        }
+    )
 
 
 def _trim_containers(pod: JsonObject) -> list[JsonObject]:

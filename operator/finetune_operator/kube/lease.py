@@ -27,6 +27,8 @@ _RENEWALS: Final = 5
 """Of one duration."""
 _ATTEMPTS: Final = 3
 """How many requests that are never answered fit into one duration."""
+_LONGEST_SECONDS: Final = 3600.0
+"""No Lease holds for longer without being renewed, whatever it says: one that nobody renews must not keep all from working for years."""
 _SKEW: Final = 0.1
 """Part of a duration that the holder leaves unused: clocks do not run alike."""
 _ENDING_SECONDS: Final = 10.0
@@ -57,7 +59,7 @@ class Holder:
         return cls(
             str(spec.get("holderIdentity") or ""),
             str(spec.get("renewTime") or ""),
-            float(spec.get("leaseDurationSeconds") or 0),
+            min(float(spec.get("leaseDurationSeconds") or 0), _LONGEST_SECONDS),
         )
 
 

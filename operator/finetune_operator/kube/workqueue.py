@@ -21,6 +21,7 @@ K = TypeVar("K", bound=Hashable)
 
 _CHANGES_IN_A_ROW = 8
 """After so many one comes that can wait, so that these never wait for ever."""
+_LONGEST_SECONDS = 86_400.0
 _AHEAD = 4
 """Keys of a lane in which little came of late, ahead of those in which much waits."""
 
@@ -95,9 +96,10 @@ class WorkQueue(Generic[K]):
         return {name: (len(lanes), lanes.age()) for name, lanes in (("changes", self._changes), ("later", self._later))}
 
     def add_after(self, key: K, seconds: float, *, later: bool = False) -> None:
-        """Handle it in so many seconds, unless it is scheduled for earlier."""
+        """Handle it in so many seconds, unless it is scheduled for earlier. Nothing waits for longer than a day: what the wait comes of may be
+        a time that somebody has made up."""
         loop = asyncio.get_running_loop()
-        due = loop.time() + seconds
+        due = loop.time() + min(seconds, _LONGEST_SECONDS)
         timer = self._timers.get(key)
         if timer is not None and timer.due <= due:
             return

@@ -16,6 +16,7 @@ from finetune_operator.status.conditions import build_conditions
 from finetune_operator.status.learned import learned_fields
 from finetune_operator.status.merge_reports import merge_reports
 from finetune_operator.status.messages import cut, to_reason
+from finetune_operator.status.no_later import observed_by, status_by
 from finetune_operator.status.notices import announce, take_in
 from finetune_operator.status.own_places import Places, with_own_places
 from finetune_operator.status.phase import decide
@@ -49,6 +50,9 @@ def compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> C
 
     What has ended stays as it is: terminal means terminal. Only that its claim is deleted is known later.
     """
+    observed = observed_by(observed, now)
+    if not finetunejob.terminal:
+        finetunejob = replace(finetunejob, status=status_by(finetunejob.status, now))
     try:
         return _compute(finetunejob, observed, now)
     except Exception as error:

@@ -10,7 +10,7 @@ from finetune_api.printable import printable
 from finetune_api.status import Notification, Phase
 from finetune_operator.job.finetunejob import FineTuneJob
 
-_FIRST, _LONGEST = timedelta(seconds=5), timedelta(hours=1)
+_FIRST, LONGEST_WAIT = timedelta(seconds=5), timedelta(hours=1)
 """Of the waits after an attempt that came to nothing; each is twice the one before."""
 MAX_ATTEMPTS: Final = 34
 """With these waits, in a day."""
@@ -63,7 +63,7 @@ def after_attempt(pending: Notification, answer: Answer, now: datetime) -> Notif
 
 def _wait(attempts: int, asked: float) -> timedelta:
     doubled = _FIRST.total_seconds() * 2.0 ** min(attempts - 1, 16)
-    return timedelta(seconds=min(_LONGEST.total_seconds(), max(doubled, asked)))
+    return timedelta(seconds=min(LONGEST_WAIT.total_seconds(), max(doubled, asked)))
 
 
 def pending(notifications: Iterable[Notification], target: str) -> Notification | None:

@@ -52,7 +52,7 @@ def without_claim(status: FineTuneJobStatus, claim: str) -> FineTuneJobStatus:
 def _has_just_ended(status: FineTuneJobStatus, now: datetime) -> bool:
     # Not by its completionTime: no operator may have been there to see the end.
     written = next((each.last_transition_time for each in status.conditions if each.type == "Failed"), None)
-    return written is not None and now - written <= _LOOKED_AT
+    return written is not None and abs(now - written) <= _LOOKED_AT
 
 
 def _never_ran(pod: PodState) -> bool:

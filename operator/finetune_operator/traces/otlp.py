@@ -24,6 +24,7 @@ from finetune_operator.traces.span import Span, Value, mixed, span_id, trace_id
 _LONGEST: Final = 256
 """Characters of an attribute."""
 _CLOSE_SECONDS: Final = 3.0
+_LATEST: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -126,4 +127,5 @@ def _bounded(value: Value) -> Value:
 
 
 def _nanoseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+    # What is more than 64 bits hold, in the year 2554, would cost all spans that are sent with it.
+    return min(max(0, (moment - _EPOCH) // timedelta(microseconds=1) * 1000), _LATEST)

@@ -119,6 +119,24 @@ async def due(world: World) -> None:  # noqa: F811
     await world.reconcile()
 
 
+async def test_an_attempt_that_is_due_in_thousands_of_years_is_made_within_an_hour(world: World) -> None:  # noqa: F811
+    await end(world)
+    raw = world.api.objects[FINETUNEJOBS.plural, "yelp"]
+    for each in raw["status"]["notifications"]:
+        each["nextAttemptTime"] = "8999-12-31T23:59:59Z"
+    world.api.put(FINETUNEJOBS, raw)
+    world.finetunejobs.begin_anew()
+    await world.see()
+    await world.reconcile()
+
+    now = asyncio.get_running_loop().time()
+    waits = [timer.when() - now for timer in world.notices._timers.values()]
+    world.notices._timers.clear()
+
+    assert len(waits) == 2
+    assert all(wait <= 3600 for wait in waits)
+
+
 async def test_whoever_leads_next_tells_what_was_told_by_nobody(world: World) -> None:  # noqa: F811
     await end(world)
     nobody = list(world.told)

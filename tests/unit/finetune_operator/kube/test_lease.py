@@ -228,6 +228,19 @@ def test_one_that_finds_a_lease_waits_for_as_long_as_that_says_since_it_has_look
     assert run_in_virtual_time(program())[0] == (25, "first begins")
 
 
+def test_a_lease_that_says_that_it_holds_for_years_and_is_not_renewed_is_taken_after_an_hour() -> None:
+    async def program() -> list[tuple[float, str]]:
+        server, log = FakeApi(), list[tuple[float, str]]()
+        spec = {"holderIdentity": "dead", "leaseDurationSeconds": 2**31 - 1, "renewTime": "9999-12-31T23:59:59Z"}
+        server.put(LEASES, {"metadata": {"namespace": "ns", "name": "op"}, "spec": spec})
+        process = Process(server, "first", log)
+        await asyncio.sleep(3610)
+        await process.end()
+        return log
+
+    assert run_in_virtual_time(program())[0] == (3600, "first begins")
+
+
 def test_one_that_ends_in_the_middle_of_a_renewal_releases_the_lease_all_the_same() -> None:
     async def tell(first: Process, second: Process, server: FakeApi) -> None:
         replace = first.connection.replace

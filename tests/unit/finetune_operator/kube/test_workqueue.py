@@ -392,3 +392,21 @@ def test_a_key_whose_every_pass_is_cancelled_by_nobody_knows_whom_waits_ever_lon
 
     assert (len(waits), max(waits)) == (300, 0)
     assert 10 <= tries <= 40
+
+
+def test_nothing_waits_for_longer_than_a_day_whatever_time_somebody_has_made_up() -> None:
+    handled: list[float] = []
+
+    async def handle(_: str) -> float:
+        handled.append(asyncio.get_running_loop().time())
+        return 2.2e11
+
+    async def program() -> None:
+        queue = WorkQueue(handle, delay_of=no_delay)
+        queue.add("a")
+        async with at_work(queue):
+            await asyncio.sleep(90_000)
+
+    run_in_virtual_time(program())
+
+    assert handled == [0, 86_400]

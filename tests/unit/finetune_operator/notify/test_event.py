@@ -13,9 +13,9 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.notify.event import cloud_event, event_id, slack_message
 
 ENDED = pod(state=terminated(0, "Completed", json.dumps(FINAL)))
-SUCCEEDED = parsed(compute(parsed(settled()), observation(job(end=("Complete", "", "")), ENDED)))
+SUCCEEDED = parsed(compute(parsed(settled()), observation(job(end=("Complete", "", "")), ENDED), 101))
 KILLED = pod(state=terminated(137))
-FAILED = parsed(compute(parsed(settled()), observation(job(end=("Failed", "BackoffLimitExceeded", "")), KILLED)))
+FAILED = parsed(compute(parsed(settled()), observation(job(end=("Failed", "BackoffLimitExceeded", "")), KILLED), 101))
 
 
 def failed_with(**failure: Any) -> FineTuneJob:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
@@ -57,6 +58,15 @@ def test_the_variables_name_the_service_and_take_what_a_collector_asks_for(
     assert len(collector.spans()) == 1
     resource = collector.resource()
     assert (resource["service.name"], resource["deployment.environment.name"]) == ("tuner", "prod")
+
+
+def test_a_span_of_a_far_year_costs_no_other_that_is_sent_with_it(collector: Collector) -> None:
+    exporter, far = OtlpExporter(), datetime(8999, 1, 1, tzinfo=UTC)
+    exporter.emit(REQUEST)
+    exporter.emit(Span(UID, "attempt", ("attempt", "yelp-1"), JOB, far, far))
+    exporter.close()
+
+    assert {span.name for span in collector.spans()} == {"create jobs", "attempt"}
 
 
 def test_the_same_span_has_the_same_id_whoever_sends_it() -> None:
