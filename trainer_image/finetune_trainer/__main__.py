@@ -9,6 +9,8 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from finetune_api.report import ENV_CONFIG_DIGEST, ENV_PROGRESS_DEADLINE, NOT_RETRIED, ExitCode, FinalReport
@@ -16,6 +18,7 @@ from finetune_api.run import RunConfig
 from finetune_api.status import Failure
 from finetune_trainer.base.errors import Stopped, TrainerError
 from finetune_trainer.base.frozen_imports import frozen_imports
+from finetune_trainer.base.hidden_packages import hidden
 from finetune_trainer.base.redaction import guard_logs, redact
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.base.time_limit import end_late_work_by
@@ -125,7 +128,7 @@ def _prepare(options: Options) -> ExitCode:
 def _execute(options: Options, config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) -> str:
     """Train or prepare in this process. Returns what is to be printed."""
     _quiet_libraries()
-    with frozen_imports():
+    with _large_imports():
         from finetune_trainer.run import commands
 
     if options.command == "prepare":
@@ -136,7 +139,7 @@ def _execute(options: Options, config: RunConfig, volumes: Volumes, state: RunSt
 def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
     """Train in several processes of this machine."""
     _quiet_libraries()
-    with frozen_imports():
+    with _large_imports():
         from finetune_trainer.processes.launch import launch
         from finetune_trainer.run.check import check_settings
 
@@ -146,6 +149,18 @@ def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
         _let_go()
     _write(final)
     return final.exit_code
+
+
+@contextmanager
+def _large_imports() -> Iterator[None]:
+    """Import torch and transformers within this, without what they would import for the sake of others.
+
+    Losses of models that find objects in pictures bring scipy along, and accelerate's questions about SageMaker boto3.
+    """
+    with frozen_imports(), hidden("boto3", "scipy"):
+        yield
+        from transformers.utils.import_utils import is_scipy_available
+    is_scipy_available.cache_clear()  # a model that looks for it later finds it
 
 
 def _let_go() -> None:

@@ -5,16 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import evaluate
 import numpy as np
 import numpy.typing as npt
 
 from finetune_api.training import Evaluation, Metric
 from finetune_trainer.base.errors import bad_configuration
+from finetune_trainer.base.hidden_packages import hidden
 from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.base.text import listed
 from finetune_trainer.metrics.by_class import ByClass
 from finetune_trainer.metrics.class_counts import ClassCounts, of_entities
+
+with hidden("scipy"):  # for confidence intervals of scores, which nobody asks for here
+    import evaluate
 
 _MODULES = Path(__file__).parent / "evaluate_modules"
 _AVERAGED = ("f1", "precision", "recall")

@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 
 import regex
-from nltk.stem.porter import PorterStemmer
-from rouge_score.tokenizers import Tokenizer
+
+from finetune_trainer.base.hidden_packages import hidden
+
+with hidden("scipy", "sklearn"):  # for parts of nltk that nobody asks for here
+    from nltk.stem.porter import PorterStemmer
+    from rouge_score.tokenizers import Tokenizer
 
 _UNSPACED = (
     r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Yi}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"

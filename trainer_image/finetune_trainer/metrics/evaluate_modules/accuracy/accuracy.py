@@ -5,7 +5,6 @@ from typing import Any
 import datasets
 import evaluate
 import numpy as np
-from sklearn.metrics import accuracy_score
 
 
 class Accuracy(evaluate.Metric):  # type: ignore[misc]
@@ -20,4 +19,5 @@ class Accuracy(evaluate.Metric):  # type: ignore[misc]
         )
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
-        return {"accuracy": float(accuracy_score(np.asarray(references), np.asarray(predictions)))}
+        right = np.asarray(references) == np.asarray(predictions)
+        return {"accuracy": float(np.mean(right if right.ndim == 1 else right.all(axis=1)))}
