@@ -19,6 +19,9 @@ TRACKIO_VENV ?= .venv-trackio
 QLORA  := .qlora
 WANDB  := .wandb
 
+# Programs that tests start by the hundred compile our files once, also where the environment says otherwise.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo cluster bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-mlflow test-qlora test-trackio test-wandb test-devcluster generate verify version lock lint format clean
 
