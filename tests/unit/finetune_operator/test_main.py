@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 _PROGRAM = """
-import resource
+import resource, sys
+sys.modules["kubernetes_validate"] = None  # as `python -m finetune_operator` does
 from finetune_operator.__main__ import raise_descriptor_limit
 _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, most))

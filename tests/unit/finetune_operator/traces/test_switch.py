@@ -32,6 +32,7 @@ def test_a_collector_s_address_switches_them_on_and_the_variables_for_it_off(
 
 PROGRAM = """
 import os, sys
+sys.modules["kubernetes_validate"] = None  # as `python -m finetune_operator` does
 import finetune_operator.app as app
 for endpoint in ("", "http://127.0.0.1:9"):
     os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
