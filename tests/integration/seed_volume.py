@@ -5,8 +5,10 @@ import random
 import sys
 from pathlib import Path
 
-import torch
-from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+sys.modules["scipy"] = None  # type: ignore[assignment] # transformers would import it for what nobody asks for here
+
+import torch  # noqa: E402
+from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast  # noqa: E402
 
 WORDS = {"good": ["great", "fine", "lovely", "superb"], "bad": ["awful", "poor", "dreadful", "broken"]}
 FILLER = ["the", "a", "film", "meal", "hotel", "was", "is", "and", "with", "seat", "room", "plot"]
