@@ -37,6 +37,7 @@ from finetune_operator.kube.errors import retry_after
 from finetune_operator.kube.insistent import run_all
 from finetune_operator.kube.leadership import ENDING_SECONDS, Leadership
 from finetune_operator.kube.retry import keep_running, retry_until_done
+from finetune_operator.kube.turns import Turns
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.logging_setup import note_unhandled
 from finetune_operator.metrics.fleet import Fleet
@@ -94,7 +95,14 @@ class Operator:
             identity=f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
             seconds=settings.lease_seconds,
         )
-        self._kube = Kube(client, qps=settings.kube_qps, burst=settings.kube_burst, may_write=self._leadership.left)
+        self._turns = Turns()
+        self._kube = Kube(
+            client,
+            qps=settings.kube_qps,
+            burst=settings.kube_burst,
+            may_write=self._leadership.left,
+            turns=self._turns,
+        )
         self._certificates = Certificates(
             self._kube, namespace=settings.namespace, secret=settings.secret_name, hosts=settings.report_hosts()
         )
@@ -268,6 +276,7 @@ class Operator:
         return Endpoint(settings.namespace, service, settings.pod_name, settings.pod_uid, settings.pod_ip)
 
     async def _reconcile(self, key: Key) -> float | None:
+        await self._turns.take()
         with RECONCILE.time(), RECONCILE_ERRORS.count_exceptions(), self._tracing.reconciling(key):
             return await self._reconciler.reconcile(key)
 

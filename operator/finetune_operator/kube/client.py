@@ -26,6 +26,7 @@ from finetune_operator.kube.bounded_json import read_event, read_list, read_obje
 from finetune_operator.kube.budget import Budget
 from finetune_operator.kube.errors import NotLeading, rest_of_list
 from finetune_operator.kube.request_counts import counting
+from finetune_operator.kube.turns import Turns
 
 _TIMEOUT_SECONDS = 30.0
 _CLOSED = "handler is closed"
@@ -100,12 +101,19 @@ class Kube:
     """Requests to the API, at most `qps` a second in the long run and `burst` at once; each namespace has its share."""
 
     def __init__(
-        self, client: ApiClient, *, qps: float, burst: int, may_write: Callable[[], float] = lambda: math.inf
+        self,
+        client: ApiClient,
+        *,
+        qps: float,
+        burst: int,
+        may_write: Callable[[], float] = lambda: math.inf,
+        turns: Turns | None = None,
     ) -> None:
-        """`may_write` returns for how many seconds from now on writes are allowed; 0 if they are not."""
+        """`may_write` returns for how many seconds from now on writes are allowed; 0 if they are not. In `turns`, who waits for answers goes on."""
         self._client = client
         self._budget = Budget(per_second=qps, burst=burst)
         self._may_write = may_write
+        self._turns = turns or Turns()
 
     async def get(
         self, kind: Kind, namespace: str, name: str, *, on_behalf_of: str = "", subresource: str | None = None
@@ -268,7 +276,9 @@ class Kube:
             response = await self._limited(method, namespace, path, query, body, content_type)
         else:
             response = await self._send(method, path, query, body, content_type)
-        return await read_object(await response.read(), kind.longest)
+        data = await response.read()
+        await self._turns.take()
+        return await read_object(data, kind.longest)
 
     async def _limited(
         self,

@@ -16,7 +16,9 @@ from finetune_operator.controller.listing import Listing
 from finetune_operator.controller.monthly_use import MonthlyUse
 from finetune_operator.controller.notices import Notices
 from finetune_operator.controller.profiles import Profiles
+from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.controller.watches import Watches
+from finetune_operator.job.finetunejob import Key
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.lease import Lease
 from finetune_operator.kube.siblings import Siblings
@@ -66,12 +68,16 @@ async def listen(**_: Any) -> SimpleNamespace:
     return SimpleNamespace(port=1, close=at_once)
 
 
+def to_nowhere() -> ApiClient:
+    return ApiClient(Configuration(host="http://127.0.0.1:1"))  # type: ignore[no-untyped-call]
+
+
 async def ends_before(event: asyncio.Event) -> bool:
     """Run an operator until something has happened. Return whether it ended before."""
     settings = Settings(
         health_host="127.0.0.1", health_port=0, metrics_host="127.0.0.1", metrics_port=0, service="reports"
     )
-    client = ApiClient(Configuration(host="http://127.0.0.1:1"))  # type: ignore[no-untyped-call]
+    client = to_nowhere()
     operator, waiting = asyncio.create_task(Operator(settings, client).run()), asyncio.create_task(event.wait())
     await asyncio.wait([operator, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=_PATIENCE_SECONDS)
     ended = operator.done()
@@ -128,6 +134,33 @@ async def test_one_that_cannot_begin_to_lead_leaves_no_port_taken(monkeypatch: p
     ended = await ends_before(led)
 
     assert (ended, led.is_set(), open_ports) == (False, True, 0)
+
+
+async def test_no_two_passes_begin_in_the_same_turn_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    turn, times = 0, list[int]()
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        if not all_done.is_set():
+            asyncio.get_running_loop().call_soon(count)
+
+    async def note(*_: Any) -> None:
+        times.append(turn)
+        if len(times) == 12:
+            all_done.set()
+
+    monkeypatch.setattr(Reconciler, "reconcile", note)
+    operator, all_done = Operator(Settings(), to_nowhere()), asyncio.Event()
+    for number in range(12):
+        operator._queue.add(Key("team-a", f"job-{number}"))
+    count()
+
+    work = asyncio.create_task(operator._queue.work(6))
+    await all_done.wait()
+    work.cancel()
+
+    assert len(set(times)) == 12
 
 
 @pytest.mark.parametrize(("owner", "name", "task"), TASKS, ids=lambda value: getattr(value, "__name__", value))
