@@ -121,7 +121,10 @@ def test_a_users_mistake_fails_with_a_reason_and_a_hint_and_is_not_retried(
 
 
 def test_a_job_that_was_cleaned_up_after_its_time_to_live_is_not_run_again(batch: Batch) -> None:
-    ended = batch.space.end_of("no-such-model")
+    batch.space.end_of("no-such-model")
+    ended = batch.space.until(
+        "no-such-model", lambda status: "output" not in status["run"], "its claim to be let go of"
+    )
     wait_for(lambda: batch.space.get("job", "no-such-model"), lambda job: not job, "the Job to go")
 
     assert _after_a_new_look(batch.space, "no-such-model") == ended
