@@ -36,7 +36,7 @@ async def at_work(notices: Notices) -> AsyncIterator[None]:
 
 
 async def until(test: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not test():  # noqa: ASYNC110 - nothing tells a test
             await asyncio.sleep(0)
 

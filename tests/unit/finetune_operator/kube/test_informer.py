@@ -124,7 +124,7 @@ async def watching(
 
 
 async def until(test: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not test():  # noqa: ASYNC110 - what is waited for happens in another program
             await asyncio.sleep(0.005)
 

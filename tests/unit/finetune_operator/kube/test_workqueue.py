@@ -28,7 +28,7 @@ async def at_work(queue: WorkQueue[str], workers: int = 4) -> AsyncIterator[None
 
 
 async def until(test: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not test():  # noqa: ASYNC110 - the queue has no event for a test
             await asyncio.sleep(0)
 

@@ -81,7 +81,7 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_any_request_is_answered_or_its_connection_closed(
     start: StartServer, api_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    endpoint = await start(bounds=replace(BOUNDS, patience_seconds=0.5))
+    endpoint = await start(bounds=replace(BOUNDS, patience_seconds=1.0))
     heads = [request_head(token, "Content-Length: 0", encoding="utf-8") for token in TOKENS]
     good = api_server.issue("train-abc")
     answers = []

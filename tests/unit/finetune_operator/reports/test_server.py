@@ -438,7 +438,7 @@ async def test_who_hangs_up_within_a_report_is_counted_and_not_logged(
     await writer.drain()
     await api_server.asked.wait()
     writer.transport.abort()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while REGISTRY.get_sample_value("finetune_reports_total", {"answer": "not_a_report"}) in (None, before):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -458,7 +458,7 @@ async def test_a_body_that_does_not_come_is_waited_for_only_so_long(
 
 
 async def test_headers_that_do_not_come_are_waited_for_only_so_long(start: StartServer) -> None:
-    endpoint = await start(bounds=Bounds(total=4, per_address=4, patience_seconds=0.1))
+    endpoint = await start(bounds=Bounds(total=4, per_address=4, patience_seconds=1.0))
 
     got = await endpoint.send_raw(b"POST / HTTP/1.1\r\nHost: local")
 

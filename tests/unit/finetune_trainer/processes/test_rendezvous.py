@@ -41,7 +41,7 @@ def meet(first: Rendezvous, second: Rendezvous) -> tuple[int, int]:
 
 
 def test_the_first_machine_does_not_need_its_own_name_in_dns() -> None:
-    first = Rendezvous("first.example.invalid", 0, node=0, nodes=1, timeout=5)
+    first = Rendezvous("first.example.invalid", 0, node=0, nodes=1, timeout=20)
 
     found = first.next_rendezvous()
 

@@ -94,7 +94,7 @@ def short_flush(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def until(true: Any) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not true():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.005)

@@ -63,7 +63,7 @@ def test_the_final_report_of_a_signal_does_not_wait_for_the_update_that_it_came_
 
     update = threading.Thread(target=state.set_metrics, args=({"loss": 0.5},), daemon=True)
     update.start()
-    update.join(10)
+    update.join(60)
 
     assert [word.exit_code for word in words] == [143]
     assert state.current.metrics == [MetricValue(name="loss", value="0.5")]
