@@ -36,15 +36,18 @@ class Remover:
 
     async def end_run(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> Cause | None:
         """End the run of a FineTuneJob that is being deleted, and those before. A finalizer may keep that for ever, and nothing of it may
-        hold a GPU meanwhile. Return why that is refused."""
+        hold a GPU meanwhile. Each Job goes after its pods: one that is deleted in the foreground does not seem gone while they run. Return
+        why that is refused."""
         jobs = list(observed.former.jobs) if observed.former is not None else []
         present = [stage.job for stage in (observed, observed.preflight) if stage is not None and stage.job is not None]
         jobs += [job for job in present if job.end is None]
-        return await self._end(finetunejob, [job for job in jobs if not job.deleting], entry)
+        return await self._end(finetunejob, [job for job in jobs if not job.deleting], entry, after_children=True)
 
-    async def _end(self, finetunejob: FineTuneJob, jobs: Iterable[JobState], entry: Entry) -> Cause | None:
+    async def _end(
+        self, finetunejob: FineTuneJob, jobs: Iterable[JobState], entry: Entry, *, after_children: bool = False
+    ) -> Cause | None:
         for job in jobs:
-            refused = await self._refusable.delete_job(finetunejob, job, entry)
+            refused = await self._refusable.delete_job(finetunejob, job, entry, after_children=after_children)
             if refused is not None:
                 return refused
         return None
