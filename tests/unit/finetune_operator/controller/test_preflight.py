@@ -283,7 +283,8 @@ def test_what_the_preflight_reports_is_in_the_status() -> None:
 
 
 def test_a_mistake_ends_the_job_with_the_trainers_own_words() -> None:
-    status = compute(parsed(**POD_POLICY), checked(pod(state=terminated(11, message=FAILED)), end=ENDED["Failed"]))
+    observed = checked(pod(state=terminated(11, message=FAILED)), end=ENDED["Failed"])
+    status = compute(parsed(**POD_POLICY), observed, seconds=100)
 
     assert line(status) == ("Failed", "ColumnNotFound", "there is no column 'txt'")
     assert status["failure"] == MISTAKE | {"exitCode": 11}
