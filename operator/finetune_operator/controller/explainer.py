@@ -14,7 +14,7 @@ from finetune_operator.job.warnings import Question, newest_answer, why_unbound
 from finetune_operator.kube.client import PVCS, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
 from finetune_operator.kube.warnings import Warnings
-from finetune_operator.status.waiting import unexplained
+from finetune_operator.status.waiting.why_waiting import unexplained
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from finetune_operator.job.finetunejob import FineTuneJob, Key
 from finetune_operator.kube import server_time
 from finetune_operator.kube.errors import retry_after
 from finetune_operator.kube.workqueue import WorkQueue
-from finetune_operator.status.notices import LONGEST_WAIT, Answer, after_attempt, pending
+from finetune_operator.status.announcements.notices import LONGEST_WAIT, Answer, after_attempt, pending
 
 AT_ONCE: Final = 64
 """Receivers that are told at the same time; a third of them may be such as did not take what they are told again."""

@@ -16,7 +16,7 @@ from finetune_operator.job.preflight import preflight_spec, wants_preflight
 from finetune_operator.job.run import has_begun
 from finetune_operator.kube.client import Kube
 from finetune_operator.kube.informer import Informer
-from finetune_operator.status.unused_claim import unused_claim
+from finetune_operator.status.failures.unused_claim import unused_claim
 
 
 class Observer:

@@ -26,7 +26,7 @@ from finetune_operator.kube.client import Kube
 from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import Computed, compute
 from finetune_operator.status.new_run import status_of_new_run
-from finetune_operator.status.waiting import NO_POD_YET
+from finetune_operator.status.waiting.why_waiting import NO_POD_YET
 
 _CHANGED_SECONDS = 0.1
 _FORMER_SECONDS = 10.0

@@ -18,7 +18,7 @@ from finetune_operator.kube import server_time
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.events import post
 from finetune_operator.metrics.instruments import CONTESTED
-from finetune_operator.status.job_event import contest_event
+from finetune_operator.status.announcements.job_event import contest_event
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from finetune_operator.kube.errors import REFUSED_FOR_GOOD, api_message
 from finetune_operator.kube.events import post
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.metrics.lifecycle import record
+from finetune_operator.status.announcements.job_event import job_event, notification_event
 from finetune_operator.status.change import Change, compare, to_manifest
-from finetune_operator.status.job_event import job_event, notification_event
 from finetune_operator.traces.lifecycle import Written
 from finetune_operator.traces.passes import note_status
 

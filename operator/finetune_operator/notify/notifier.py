@@ -22,7 +22,7 @@ from finetune_operator.kube.errors import API_FAILURES
 from finetune_operator.notify.event import CONTENT_TYPE, cloud_event, event_id, slack_message
 from finetune_operator.notify.post import Poster
 from finetune_operator.notify.signature import read_keys, signature_headers
-from finetune_operator.status.notices import Answer
+from finetune_operator.status.announcements.notices import Answer
 
 logger = logging.getLogger(__name__)
 

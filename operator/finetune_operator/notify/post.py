@@ -21,7 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from finetune_api.addresses import is_public
 from finetune_api.notify import host_of
-from finetune_operator.status.notices import Answer
+from finetune_operator.status.announcements.notices import Answer
 
 TIMEOUT_SECONDS: Final = 10.0
 """For all of an attempt."""

@@ -10,20 +10,20 @@ from finetune_operator.job.budget import OverBudget
 from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.job.workload import InQueue
-from finetune_operator.status.attempts import tracked_attempts, update_attempts
+from finetune_operator.status.announcements.notices import announce, take_in
+from finetune_operator.status.attempts.history import tracked_attempts, update_attempts
+from finetune_operator.status.attempts.usage import with_usage
 from finetune_operator.status.change import checked
 from finetune_operator.status.conditions import build_conditions
-from finetune_operator.status.learned import learned_fields
-from finetune_operator.status.merge_reports import merge_reports
+from finetune_operator.status.failures.unused_claim import without_claim
 from finetune_operator.status.messages import cut, to_reason
 from finetune_operator.status.no_later import observed_by, status_by
-from finetune_operator.status.notices import announce, take_in
-from finetune_operator.status.own_places import Places, with_own_places
-from finetune_operator.status.phase import decide
-from finetune_operator.status.refusals import invalid_spec, refused
-from finetune_operator.status.stall import mark_stalled
-from finetune_operator.status.unused_claim import without_claim
-from finetune_operator.status.usage import with_usage
+from finetune_operator.status.phase.decide import decide
+from finetune_operator.status.phase.refusals import invalid_spec, refused
+from finetune_operator.status.reported.learned import learned_fields
+from finetune_operator.status.reported.merge import merge_reports
+from finetune_operator.status.reported.own_places import Places, with_own_places
+from finetune_operator.status.stalls.ending import mark_stalled
 from finetune_operator.status.verdict import Verdict
 
 logger = logging.getLogger(__name__)

@@ -52,9 +52,13 @@ FORBIDDEN = {
         "operator/finetune_operator/kube/events.py",
         "from finetune_operator.status import messages",
     ),
+    "A status is computed from the top down: what it says of a job, why, and the words for it": (
+        "operator/finetune_operator/status/stalls/hearing.py",
+        "from finetune_operator.status.waiting import image_pulls",
+    ),
     "Files of the contract, the client and the operator import each other in one direction": (
-        "operator/finetune_operator/status/messages.py",
-        "from finetune_operator.status import compute",
+        "operator/finetune_operator/status/phase/facts.py",
+        "from finetune_operator.status.phase import decide",
     ),
     "What is decided and built in the operator is decided without a client": (
         "operator/finetune_operator/status/messages.py",

@@ -15,7 +15,7 @@ from finetune_operator.job.ownership import is_our_claim, is_ours
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SERVICES, Kube
 from finetune_operator.kube.errors import REFUSED, api_message
 from finetune_operator.manifests.job import changes_after_the_end
-from finetune_operator.status.unused_claim import unused_claim
+from finetune_operator.status.failures.unused_claim import unused_claim
 
 _ENDED_BY_US = (Reason.PRE_RUNNING_DEADLINE_EXCEEDED, Reason.PROGRESS_STALLED)
 """Failures of a job whose Job has not failed."""

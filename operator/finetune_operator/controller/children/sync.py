@@ -29,8 +29,8 @@ from finetune_operator.kube.errors import REFUSED, api_message
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.config_map import build_authority
 from finetune_operator.manifests.job import changes
-from finetune_operator.status.image_pulls import is_unpulled
-from finetune_operator.status.stall import is_being_ended
+from finetune_operator.status.stalls.ending import is_being_ended
+from finetune_operator.status.waiting.image_pulls import is_unpulled
 
 _NAMESPACES: Final = 10_000
 _AGAIN_SECONDS: Final = 60.0

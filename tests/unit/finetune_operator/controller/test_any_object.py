@@ -35,9 +35,9 @@ from finetune_operator.job.report import NotAReport, parse_body
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.reports.latest import LatestReports
+from finetune_operator.status.announcements.job_event import job_event
 from finetune_operator.status.change import compare, to_manifest
 from finetune_operator.status.compute import compute_status
-from finetune_operator.status.job_event import job_event
 
 CRD = yaml.safe_load((Path(__file__).parents[4] / "crds" / "finetunejobs.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]

@@ -19,7 +19,7 @@ from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejo
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS
 from finetune_operator.kube.packed import unpack
 from finetune_operator.metrics.instruments import NOTIFICATIONS
-from finetune_operator.status.notices import Answer
+from finetune_operator.status.announcements.notices import Answer
 
 NOTIFY = [{"name": "chat", "slack": {}}, {"name": "ci", "webhook": {"url": "https://ci.example/hook"}}]
 DOWN = Answer(message="it answers 503 Service Unavailable")

@@ -51,7 +51,7 @@ from finetune_operator.kube.client import (
     SERVICES,
 )
 from finetune_operator.kube.informer import Informer
-from finetune_operator.status.notices import Answer
+from finetune_operator.status.announcements.notices import Answer
 from finetune_operator.traces.passes import Pass, under_way
 
 KEY = Key("team-a", "yelp")

@@ -19,7 +19,7 @@ from finetune_api.profile import Defaults, FineTuneProfileSpec, NotifyRules
 from finetune_operator.kube.client import CONFIG_MAPS, SECRETS
 from finetune_operator.notify.notifier import Notifier
 from finetune_operator.notify.post import Poster
-from finetune_operator.status.notices import Answer
+from finetune_operator.status.announcements.notices import Answer
 
 KEY = b"twenty-four bytes at least"
 SLACK = "https://hooks.slack.com/services/T0/B0/token"

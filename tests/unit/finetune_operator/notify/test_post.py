@@ -17,7 +17,7 @@ from finetune_api.addresses import is_public
 from finetune_operator.controller.notices import OF_A_NAMESPACE, OF_A_RECEIVER
 from finetune_operator.notify import post
 from finetune_operator.notify.post import Poster
-from finetune_operator.status.notices import Answer
+from finetune_operator.status.announcements.notices import Answer
 
 NOT_PUBLIC = "its host is at an address that is not public; the profile's notify.privateHosts may allow it"
 NO_PROXY: Callable[[], dict[str, str]] = dict

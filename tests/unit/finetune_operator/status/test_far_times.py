@@ -38,7 +38,7 @@ from finetune_operator.job.workload import read_workload, why_in_queue
 from finetune_operator.kube.events import parse_warning, time_of
 from finetune_operator.status.change import to_manifest
 from finetune_operator.status.compute import compute
-from finetune_operator.status.unused_claim import unused_claim
+from finetune_operator.status.failures.unused_claim import unused_claim
 
 FAR = "8999-12-31T23:59:59Z"
 LATE = {

@@ -21,8 +21,8 @@ from finetune_api.status import (
 )
 from finetune_operator.job.observation import PodState
 from finetune_operator.job.report import Received
-from finetune_operator.status.merge_curves import final_curves, reported_curves
-from finetune_operator.status.size import fit
+from finetune_operator.status.reported.curves import final_curves, reported_curves
+from finetune_operator.status.reported.size import fit
 
 _Row = TypeVar("_Row", Evaluation, Checkpoint)
 

@@ -6,14 +6,15 @@ with its pods instead, and made anew once they have ended. Kubernetes counts no 
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from finetune_api.reasons import Reason
-from finetune_api.status import MAX_ATTEMPTS, Attempt
+from finetune_api.status import MAX_ATTEMPTS, Attempt, FineTuneJobStatus
+from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation
-from finetune_operator.status.facts import Facts
-from finetune_operator.status.movement import Silence
+from finetune_operator.status.stalls.movement import Silence
 from finetune_operator.status.verdict import Verdict
 
 _HINT: Final = (
@@ -36,27 +37,27 @@ def is_being_ended(attempts: Sequence[Attempt], observed: Observation) -> bool:
     return was_stalled(attempts, observed) and observed.attempts[-1].terminated is None
 
 
-def end_stalled(facts: Facts, still: Silence) -> Verdict | None:
+def end_stalled(spec: FineTuneJobSpec, attempts: Sequence[Attempt], still: Silence, now: datetime) -> Verdict | None:
     """The end of an attempt that has made no step for its whole deadline; of the job, if no attempt is left. None while it may go on."""
-    if not still.ended_by_us or facts.now < still.ends_at or facts.lost is not None:
+    if not still.ended_by_us or now < still.ends_at:
         return None
-    stalled = 1 + sum(each.reason == Reason.PROGRESS_STALLED for each in facts.before.attempts)
+    stalled = 1 + sum(each.reason == Reason.PROGRESS_STALLED for each in attempts)
     what = (
         f"no step since {format_time(still.since)}, for {still.deadline.seconds} s (runPolicy.progressDeadlineSeconds)"
     )
     # Of more attempts the status does not know.
-    if stalled > min(facts.spec.run_policy.backoff_limit, MAX_ATTEMPTS - 1):
+    if stalled > min(spec.run_policy.backoff_limit, MAX_ATTEMPTS - 1):
         times = f"gave up after {stalled} attempt{'s' if stalled > 1 else ''} that stood still; the last one: "
-        return Verdict("Failed", Reason.PROGRESS_STALLED, times + what, facts.now, _HINT)
+        return Verdict("Failed", Reason.PROGRESS_STALLED, times + what, now, _HINT)
     then = "the attempt is ended, and a new one goes on from the newest checkpoint"
     return Verdict("Pending", Reason.PROGRESS_STALLED, f"{what}; {then}")
 
 
-def still_ending(facts: Facts) -> Verdict | None:
+def still_ending(spec: FineTuneJobSpec, before: FineTuneJobStatus, observed: Observation) -> Verdict | None:
     """The same as long as the pod of that attempt is there."""
-    if facts.spec.suspend or not is_being_ended(facts.before.attempts, facts.observed):
+    if spec.suspend or not is_being_ended(before.attempts, observed):
         return None
-    return Verdict("Pending", Reason.PROGRESS_STALLED, facts.before.message or "")
+    return Verdict("Pending", Reason.PROGRESS_STALLED, before.message or "")
 
 
 def mark_stalled(attempts: list[Attempt], verdict: Verdict) -> list[Attempt]:

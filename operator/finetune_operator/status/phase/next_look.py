@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from finetune_api.reasons import Reason
-from finetune_operator.status.facts import Facts
-from finetune_operator.status.stall import is_being_ended
+from finetune_operator.status.phase.facts import Facts
+from finetune_operator.status.stalls.ending import is_being_ended
 from finetune_operator.status.verdict import Verdict
 
 _AT_ONCE: Final = timedelta(seconds=0.1)

@@ -4,9 +4,9 @@ from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode, TrainerState
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import PodState, Terminated
-from finetune_operator.status.disruptions import lost_since
-from finetune_operator.status.facts import Facts
-from finetune_operator.status.failures import group_failure, job_failure
+from finetune_operator.status.failures.disruptions import lost_since
+from finetune_operator.status.failures.why_failed import group_failure, job_failure
+from finetune_operator.status.phase.facts import Facts
 from finetune_operator.status.verdict import Verdict
 
 _CHECKING = "checking model and data before GPUs are asked for"

@@ -23,7 +23,7 @@ from finetune_api.status import TrackedRun
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.status.change import to_manifest
 from finetune_operator.status.compute import compute_status
-from finetune_operator.status.own_places import Places, is_below
+from finetune_operator.status.reported.own_places import Places, is_below
 
 CLAIM = "pvc://yelp-0f9be1d4"
 OUTSIDE = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from finetune_operator.status.unschedulable import in_plain_words, is_about_claims
+from finetune_operator.status.waiting.unschedulable import in_plain_words, is_about_claims
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Cause, JobState, Observation, PodState
 from finetune_operator.job.warnings import Question, Subject
 from finetune_operator.job.workload import InQueue
-from finetune_operator.status.disruptions import Lost, find_lost
-from finetune_operator.status.failures import failed_pods
-from finetune_operator.status.image_pulls import PULLING, PULLS, describe_pull, is_pull, unwrap
-from finetune_operator.status.unschedulable import in_plain_words, is_about_claims
+from finetune_operator.status.failures.disruptions import Lost, find_lost
+from finetune_operator.status.failures.why_failed import failed_pods
+from finetune_operator.status.waiting.image_pulls import PULLING, PULLS, describe_pull, is_pull, unwrap
+from finetune_operator.status.waiting.unschedulable import in_plain_words, is_about_claims
 
 NO_POD_YET = timedelta(seconds=5)
 """For so long after its begin, nothing needs to explain why a pod has not come or does not run."""

@@ -17,8 +17,8 @@ from tests.unit.finetune_operator.samples import (
 from tests.unit.finetune_operator.status.statuses import REPORT, compute
 
 from finetune_operator.job.finetunejob import parse_finetunejob
+from finetune_operator.status.announcements.job_event import job_event
 from finetune_operator.status.change import compare
-from finetune_operator.status.job_event import job_event
 
 STILL = (
     f"no step since {stamp(50)}; if none is done by {stamp(170)} the attempt ends, and a new one goes on from the newest "

@@ -1,6 +1,6 @@
 """Whether a training moves, as far as reports tell. Half way to its end the status says that it does not.
 
-Our trainer ends such an attempt itself. An image with stock transformers has no watchdog: see `stall`.
+Our trainer ends such an attempt itself. An image with stock transformers has no watchdog: see `ending`.
 """
 
 from dataclasses import dataclass

@@ -8,8 +8,8 @@ from finetune_api.report import ExitCode
 from finetune_api.status import MAX_ATTEMPT_NUMBER, MAX_ATTEMPTS, Attempt, FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Observation, PodState, Terminated
-from finetune_operator.status.disruptions import attempt_reason, find_lost
-from finetune_operator.status.failures import attempt_failure, root_cause
+from finetune_operator.status.failures.disruptions import attempt_reason, find_lost
+from finetune_operator.status.failures.why_failed import attempt_failure, root_cause
 from finetune_operator.status.messages import to_reason
 
 

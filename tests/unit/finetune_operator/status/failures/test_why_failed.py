@@ -8,7 +8,7 @@ from tests.unit.finetune_operator.samples import at, job, observation, parsed, p
 
 from finetune_operator.status.change import to_manifest
 from finetune_operator.status.compute import compute_status
-from finetune_operator.status.failures import cut, to_reason
+from finetune_operator.status.failures.why_failed import cut, to_reason
 
 WORD = {
     "exitCode": 11,

@@ -10,15 +10,15 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import End, Observation, PodState, Terminated
 from finetune_operator.job.preflight import preflight_spec
-from finetune_operator.status.deadline import pre_running_deadline, pre_running_due
-from finetune_operator.status.disruptions import describe_disruption, lost_since, notice
-from finetune_operator.status.facts import Facts, gather_facts
-from finetune_operator.status.failures import group_failure, job_failure
+from finetune_operator.status.failures.disruptions import describe_disruption, lost_since, notice
+from finetune_operator.status.failures.why_failed import group_failure, job_failure
 from finetune_operator.status.messages import describe_end, describe_progress
-from finetune_operator.status.next_look import next_look
-from finetune_operator.status.preflight_phase import decide_preflight
-from finetune_operator.status.stall import end_stalled, still_ending, was_stalled
+from finetune_operator.status.phase.facts import Facts, gather_facts
+from finetune_operator.status.phase.next_look import next_look
+from finetune_operator.status.phase.preflight import decide_preflight
+from finetune_operator.status.stalls.ending import end_stalled, still_ending, was_stalled
 from finetune_operator.status.verdict import Verdict
+from finetune_operator.status.waiting.deadline import pre_running_deadline, pre_running_due
 
 
 def decide(
@@ -45,7 +45,7 @@ def _decide_training(facts: Facts) -> Verdict:
     job, suspend, waits = facts.observed.job, facts.spec.suspend, facts.waits
     if job is not None and job.end is not None:
         return _ended(job.end, facts)
-    ending = still_ending(facts)
+    ending = still_ending(facts.spec, facts.before, facts.observed)
     if ending is not None:
         return ending
     if job is None:
@@ -160,9 +160,10 @@ def _training(facts: Facts, pod: PodState) -> Verdict:
         )
     stage = report.stage if report is not None else "Training"
     what, still = describe_progress(facts.spec, facts.known, stage), facts.still
-    ended = end_stalled(facts, still) if still is not None else None
-    if ended is not None:
-        return ended
+    if still is not None and facts.lost is None:
+        ended = end_stalled(facts.spec, attempts, still, facts.now)
+        if ended is not None:
+            return ended
     if said or unheard is not None:
         return Verdict("Running", Reason.REPORTS_MISSING, said or f"{what}; {unheard}")
     if still is not None and still.said_at <= facts.now:

@@ -8,8 +8,8 @@ from tests.unit.finetune_operator.status.statuses import REPORT, compute
 
 from finetune_api.status import FineTuneJobStatus
 from finetune_operator.job.observation import Cause, Observation
+from finetune_operator.status.announcements.job_event import job_event
 from finetune_operator.status.compute import compute_status
-from finetune_operator.status.job_event import job_event
 
 NO_GPU = [
     {

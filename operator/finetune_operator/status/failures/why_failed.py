@@ -9,7 +9,7 @@ from finetune_api.report import ExitCode
 from finetune_api.status import MAX_LOG_TAIL, Failure
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Cause, End, Observation, PodState, Terminated
-from finetune_operator.status.disruptions import describe_disruption
+from finetune_operator.status.failures.disruptions import describe_disruption
 from finetune_operator.status.messages import cut, to_reason
 
 _KILLED = 137

@@ -12,8 +12,8 @@ from tests.unit.finetune_operator.status.statuses import compute
 
 from finetune_api.profile import OPEN, Defaults, FineTuneProfileSpec
 from finetune_api.status import FineTuneJobStatus, Notification
-from finetune_operator.status.job_event import notification_event
-from finetune_operator.status.notices import MAX_ATTEMPTS, Answer, after_attempt, take_in
+from finetune_operator.status.announcements.job_event import notification_event
+from finetune_operator.status.announcements.notices import MAX_ATTEMPTS, Answer, after_attempt, take_in
 
 CHAT: dict[str, Any] = {"name": "chat", "slack": {}}
 CI: dict[str, Any] = {"name": "ci", "phases": ["Failed"], "webhook": {"url": "https://ci.example/hook"}}

@@ -19,7 +19,7 @@ from tests.unit.finetune_operator.samples import (
 from tests.unit.finetune_operator.status.statuses import REPORT, compute
 
 from finetune_operator.job.observation import Observation
-from finetune_operator.status.disruptions import next_loss
+from finetune_operator.status.failures.disruptions import next_loss
 
 TAINTED = {
     "type": "DisruptionTarget",

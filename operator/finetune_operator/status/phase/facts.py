@@ -7,11 +7,11 @@ from finetune_api.report import TrainerState
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Observation, PodState, Terminated
-from finetune_operator.status.disruptions import Lost, find_lost, next_loss
-from finetune_operator.status.failures import root_cause
-from finetune_operator.status.hearing import Unheard, unheard
-from finetune_operator.status.movement import Silence, silence
-from finetune_operator.status.waiting import Waiting, why_waiting
+from finetune_operator.status.failures.disruptions import Lost, find_lost, next_loss
+from finetune_operator.status.failures.why_failed import root_cause
+from finetune_operator.status.stalls.hearing import Unheard, unheard
+from finetune_operator.status.stalls.movement import Silence, silence
+from finetune_operator.status.waiting.why_waiting import Waiting, why_waiting
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The attempts of a job, and what it has used in them."""

@@ -1,0 +1,1 @@
+"""What the pods have reported, as far as the status takes it."""

@@ -1,0 +1,1 @@
+"""A training that runs and does not get on: no step is done, or no report arrives."""

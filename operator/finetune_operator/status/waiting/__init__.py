@@ -1,0 +1,1 @@
+"""Why a job waits, and for how long it may."""
