@@ -12,6 +12,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import child_names
 from finetune_operator.job.observation import Cause, FormerRuns, JobState, Observation
 from finetune_operator.job.ownership import is_our_claim, is_ours
+from finetune_operator.job.parse_children import parse_job
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SERVICES, Kube
 from finetune_operator.kube.errors import REFUSED, api_message
 from finetune_operator.manifests.job import changes_after_the_end
@@ -104,6 +105,14 @@ class Remover:
                     about, what = (job.uid, "end"), f"the Job {job.name} cannot be given its time to live"
                     merge = partial(self._kube.merge, JOBS, finetunejob.namespace, job.name, patch, job.uid)
                     await self._refusable.attempt(finetunejob, entry, about, what, merge)
-            elif job.end is None and failure is not None and failure.reason in _ENDED_BY_US:
+            elif job.end is None and (
+                (failure is not None and failure.reason in _ENDED_BY_US) or await self._goes_on(finetunejob, job)
+            ):
                 # Nothing of it may hold a GPU.
                 await self._refusable.delete_job(finetunejob, job, entry)
+
+    async def _goes_on(self, finetunejob: FineTuneJob, job: JobState) -> bool:
+        """Whether a Job runs after the end of its FineTuneJob, as where somebody wrote that end while no operator was there: it would be for
+        nothing, and nobody would count it. A cache may not show its end yet."""
+        live = await self._kube.get(JOBS, finetunejob.namespace, job.name)
+        return live is not None and live["metadata"]["uid"] == job.uid and parse_job(live).end is None

@@ -236,3 +236,34 @@ async def test_who_leads_no_more_learns_what_somebody_else_has_written_before(wo
 
     assert before == own
     assert entry.raw["status"] == {**own, "message": "forged"}
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+async def test_an_end_that_somebody_writes_while_no_operator_is_there_gives_nobody_a_run_for_nothing(
+    world: World,  # noqa: F811
+    phase: str,
+) -> None:
+    await begin(world)
+    forge(world, {"phase": phase})
+    world.finetunejobs.stand_by()
+    world.finetunejobs.begin_anew()
+    await world.see()
+
+    await world.reconcile()
+    await world.see()
+    await world.reconcile()
+
+    assert ("jobs", "yelp") not in world.api.objects
+    assert world.status()["phase"] == phase
+
+
+async def test_a_job_whose_end_the_cache_does_not_show_yet_is_left_to_its_time_to_live(world: World) -> None:  # noqa: F811
+    await begin(world)
+    forge(world, {"phase": "Succeeded"})
+    world.finetunejobs.stand_by()
+    await world.see()
+    world.api.put(JOBS, merged(job(end=("Complete", "", "")), OWNED))
+
+    await world.reconcile()
+
+    assert ("jobs", "yelp") in world.api.objects

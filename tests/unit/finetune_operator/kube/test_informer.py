@@ -166,9 +166,7 @@ async def test_what_went_away_while_no_watch_ran_is_reported_after_the_next_list
 async def test_an_outage_of_the_server_is_outlasted() -> None:
     server = Server([500, 503, [an_object("one", 5)]], [])
     async with watching(server) as (informer, told):
-        await until(lambda: told == ["one"])
-
-        assert informer.synced.is_set()
+        await until(lambda: told == ["one"] and informer.synced.is_set())
         assert informer.silence() < 5
 
 
