@@ -195,9 +195,8 @@ class FineTuneJobs:
         del self._keys[entry.uid]
         self._tombstones.add(entry.uid)
 
-    def go_by(self, raw: JsonObject) -> None:
+    def go_by(self, key: Key, raw: JsonObject) -> None:
         """Take in an object with the status that it has, also where this process had written another."""
-        key = key_of(raw)
         entry = self._entries.get(key)
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
             entry.own.give_way()

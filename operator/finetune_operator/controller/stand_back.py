@@ -73,5 +73,5 @@ class StandBack:
         live = await self._kube.get(FINETUNEJOBS, finetunejob.namespace, finetunejob.name)
         has_ended = live is not None and standing_of(live).startswith(TERMINAL)
         if live is not None and has_ended:
-            self._finetunejobs.go_by(live)
+            self._finetunejobs.go_by(finetunejob.key, live)
         return has_ended

@@ -138,9 +138,9 @@ def effective_spec(spec: FineTuneJobSpec, settings: ProfileSettings, namespace: 
         update={
             "resources": own.model_copy(update={"gpus": gpus, "cpu": own.cpu or cpu, "memory": own.memory or memory}),
             "run_policy": _run_policy(spec.run_policy, defaults, limits),
+            "output": _output(spec.output, defaults, output_size, {"{namespace}": namespace, "{name}": name}),
             "notify": with_defaults("notify", spec.notify, defaults.notify),
             "tracking": spec.tracking or defaults.tracking,
-            "output": _output(spec.output, defaults, output_size, {"{namespace}": namespace, "{name}": name}),
             "pod": pod_with_defaults(spec.pod, defaults),
         }
     )
