@@ -7,13 +7,12 @@ from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.data.readers.bounds import memory_for
 from finetune_trainer.data.readers.errors import data_failures
 from finetune_trainer.data.readers.files import Found
-from finetune_trainer.data.readers.hub_rows import hub_files
-from finetune_trainer.data.readers.local_rows import Splits, local_files
+from finetune_trainer.data.readers.hub_rows import HubRows, bring_hub_rows
+from finetune_trainer.data.readers.local_rows import LocalRows, find_local_rows
 from finetune_trainer.data.readers.row_cache import kept_rows
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.select_rows import Loaded, select_rows
-from finetune_trainer.storage.credentials import hub_token
-from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
+from finetune_trainer.storage.uris import Volumes, is_hub_id
 
 _TEXTS = frozenset({"prompt", "completion", "instruction", "input", "output", "system", "system_prompt"})
 """Columns that hold text where they are read without being named."""
@@ -26,25 +25,17 @@ def load_rows(settings: DatasetSettings, volumes: Volumes) -> tuple[Rows, Rows |
         TrainerError: DATA when the source, the split or rows are not there or cannot be read.
     """
     with data_failures(settings):
-        loaded = _load(settings, volumes)
+        source = bring_hub_rows(settings) if is_hub_id(settings.source) else find_local_rows(settings, volumes)
+        with memory_for(settings.source):
+            loaded = _read(source, settings.columns)
     return select_rows(settings.source, loaded, settings.columns, settings.train, settings.evaluation)
 
 
-def _load(settings: DatasetSettings, volumes: Volumes) -> Loaded:
-    texts, used = _texts(settings.columns), _used_columns(settings.columns)
-    commit: str | None = None
-    found: Found | Splits
-    if not is_hub_id(settings.source):
-        found = local_files(settings, volumes, used)
-    elif files := hub_files(settings, used):
-        found, commit = files.found, files.commit
-    else:
-        with memory_for(settings.source):
-            found = datasets.load_dataset(
-                hub_id(settings.source), name=settings.name, revision=settings.revision, token=hub_token("dataset")
-            )
+def _read(source: HubRows | LocalRows, columns: Columns) -> Loaded:
+    used, texts = _used_columns(columns), _texts(columns)
+    found = source.look(used)
     if isinstance(found, Found):
-        return Loaded(*kept_rows(found, texts), commit)
+        return Loaded(*kept_rows(found, texts), source.commit)
     return Loaded(datasets.DatasetDict({"train": found}) if isinstance(found, datasets.Dataset) else found)
 
 

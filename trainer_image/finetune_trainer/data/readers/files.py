@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 import datasets
 from datasets.data_files import FILES_TO_IGNORE, DataFilesDict, get_data_patterns, sanitize_patterns
@@ -39,6 +39,10 @@ class Found:
     """Of csv files, where the folder's README has it."""
     is_ours: bool = True
     """Whether we can read them by what we know of them. If not, `datasets` has to: images, declared types, options of pandas."""
+
+
+Splits: TypeAlias = datasets.Dataset | datasets.DatasetDict
+"""What `datasets` reads: one split, or several by their names."""
 
 
 def reader_of(files: Sequence[DataFile]) -> str | None:

@@ -10,10 +10,10 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from finetune_api.report import ExitCode
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.data.readers.bounds import memory_for
 from finetune_trainer.data.readers.files import (
     FORMATS,
     Found,
+    Splits,
     check_own_files,
     find_files,
     read_card,
@@ -30,30 +30,43 @@ _CARD = ["README.md", ".huggingface.yaml"]
 
 
 @dataclass(frozen=True)
-class HubFiles:
-    """Files of a data set of the Hub that were brought here."""
+class HubRows:
+    """A data set of the Hub."""
 
-    found: Found
-    commit: str
+    settings: DatasetSettings
+    folder: Path | None
+    """Of its files, once they are here; None where `datasets` has to bring them."""
+
+    @property
+    def commit(self) -> str | None:
+        """Of the files that are here."""
+        return self.folder.name if self.folder is not None else None
+
+    def look(self, used: frozenset[str]) -> Found | Splits:
+        """Return the files that we read; or the splits, where `datasets` reads them.
+
+        Args:
+            used: As for `find_files`.
+
+        Raises:
+            TrainerError: As `find_files`; besides what the Hub's libraries raise.
+        """
+        settings = self.settings
+        if self.folder is not None:
+            found = find_files(settings.source, self.folder, settings.name, used)
+            if found.is_ours:
+                return found
+        splits: Splits = datasets.load_dataset(
+            hub_id(settings.source), name=settings.name, revision=settings.revision, token=hub_token("dataset")
+        )
+        return splits
 
 
-def hub_files(settings: DatasetSettings, used: frozenset[str]) -> HubFiles | None:
-    """The files that hold the rows, once they are here; None where `datasets` has to read them.
-
-    Args:
-        used: As for `find_files`.
-
-    Raises:
-        TrainerError: As `find_files`; besides what the Hub's libraries raise.
-    """
+def bring_hub_rows(settings: DatasetSettings) -> HubRows:
+    """Bring the files that hold the rows here, where we may be able to read them. Raises what the Hub's libraries raise, and TrainerError."""
     # The Hub's own viewer is a host of its own, which other endpoints have not.
     datasets.config.USE_PARQUET_EXPORT = constants.ENDPOINT == "https://huggingface.co"
-    folder = _bring(settings)
-    if folder is None:
-        return None
-    with memory_for(settings.source):
-        found = find_files(settings.source, folder, settings.name, used)
-    return HubFiles(found, folder.name) if found.is_ours else None
+    return HubRows(settings, _bring(settings))
 
 
 def _bring(settings: DatasetSettings) -> Path | None:

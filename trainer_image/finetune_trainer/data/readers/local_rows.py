@@ -1,8 +1,9 @@
 """Data sets in files of one's own: a file, a folder of them, or what `save_to_disk` wrote."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import datasets
 
@@ -10,24 +11,49 @@ from finetune_api.reasons import Reason
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import data_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.readers.bounds import memory_for
-from finetune_trainer.data.readers.files import Found, check_saved_name, find_files, leads_elsewhere, one_file
+from finetune_trainer.data.readers.files import Found, Splits, check_saved_name, find_files, leads_elsewhere, one_file
 from finetune_trainer.data.readers.row_cache import cache_folder
 from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.uris import Volumes, missing_path_hint
 
-Splits: TypeAlias = datasets.Dataset | datasets.DatasetDict
-"""What `datasets` reads: one split, or several by their names."""
+
+@dataclass(frozen=True)
+class LocalRows:
+    """A data set in files that this machine has."""
+
+    settings: DatasetSettings
+    path: Path
+    commit: None = None
+
+    def look(self, used: frozenset[str]) -> Found | Splits:
+        """Return the files that we read; or the splits, where `datasets` reads them.
+
+        Args:
+            used: As for `find_files`.
+
+        Raises:
+            TrainerError: As `find_files`; DATA where what `save_to_disk` wrote names files of others.
+        """
+        source, name, path = self.settings.source, self.settings.name, self.path
+        if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+            return _saved(source, name, path)
+        if path.is_file():
+            return one_file(source, path, name)
+        found = find_files(source, path, name, used)
+        if found.is_ours:
+            return found
+        folder = cache_folder(
+            "folders", found.splits, name, (path / "README.md").exists() and (path / "README.md").read_text()
+        )
+        splits: Splits = datasets.load_dataset(str(path), name=name, cache_dir=str(folder))
+        return splits
 
 
-def local_files(settings: DatasetSettings, volumes: Volumes, used: frozenset[str]) -> Found | Splits:
-    """Files that we read; or the splits, where `datasets` reads them.
-
-    Args:
-        used: As for `find_files`.
+def find_local_rows(settings: DatasetSettings, volumes: Volumes) -> LocalRows:
+    """Find a data set in files, which are brought here where they are elsewhere.
 
     Raises:
-        TrainerError: As `find_source` and `find_files`; DATA where there is nothing.
+        TrainerError: As `find_source`; DATA where there is nothing.
     """
     if settings.revision != "main":
         warn(
@@ -38,30 +64,19 @@ def local_files(settings: DatasetSettings, volumes: Volumes, used: frozenset[str
     if not path.exists():
         hint = missing_path_hint("dataset.source", settings.source)
         raise data_error(Reason.DATASET_NOT_FOUND, f"{settings.source}: there is nothing at {path}", hint)
-    with memory_for(settings.source):
-        return _files_at(path, settings, used)
+    return LocalRows(settings, path)
 
 
-def _files_at(path: Path, settings: DatasetSettings, used: frozenset[str]) -> Found | Splits:
-    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
-        _check_saved_paths(settings.source, path)
-        saved: Splits = datasets.load_from_disk(str(path))
-        each = saved.values() if isinstance(saved, datasets.DatasetDict) else [saved]
-        for split in each:
-            # Arrow's files are mapped as they are: lengths that lead out of them would end the process, or show its memory.
-            split.data.table.validate(full=True)
-        check_saved_name(settings.source, settings.name, {split.info.config_name for split in each})
-        return saved
-    if path.is_file():
-        return one_file(settings.source, path, settings.name)
-    found = find_files(settings.source, path, settings.name, used)
-    if found.is_ours:
-        return found
-    folder = cache_folder(
-        "folders", found.splits, settings.name, (path / "README.md").exists() and (path / "README.md").read_text()
-    )
-    splits: Splits = datasets.load_dataset(str(path), name=settings.name, cache_dir=str(folder))
-    return splits
+def _saved(source: str, name: str | None, folder: Path) -> Splits:
+    """What `save_to_disk` wrote into a folder."""
+    _check_saved_paths(source, folder)
+    saved: Splits = datasets.load_from_disk(str(folder))
+    each = saved.values() if isinstance(saved, datasets.DatasetDict) else [saved]
+    for split in each:
+        # Arrow's files are mapped as they are: lengths that lead out of them would end the process, or show its memory.
+        split.data.table.validate(full=True)
+    check_saved_name(source, name, {split.info.config_name for split in each})
+    return saved
 
 
 def _check_saved_paths(source: str, folder: Path) -> None:
