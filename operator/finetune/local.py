@@ -136,7 +136,7 @@ def train(run: LocalRun, *, stdout: IO[Any] | int | None = None, agree: Agree = 
 def estimate(run: LocalRun, *, timed: bool = True) -> dict[str, Any]:
     """Return what the preflight finds: rows, tokens, steps, memory, time, and what the output takes.
 
-    GPUs that the manifest asks for, and that this machine does not have, are taken as given; the time is not known then.
+    GPUs that the manifest asks for, and its engine, are taken as given where this machine has them not; the time is not known then.
 
     Args:
         timed: Load the model and do some steps, to measure how long they take here.
@@ -154,7 +154,7 @@ def estimate_table(run: LocalRun, *, timed: bool = True) -> str:
 
 
 def _prepare(run: LocalRun, timed: bool, *options: str) -> str:
-    options = ("--assume-gpus", *(["--time"] if timed else []), *options)
+    options = ("--assume", *(["--time"] if timed else []), *options)
     with tempfile.TemporaryDirectory(prefix="finetune-") as scratch:
         process = _start(run, Path(scratch), ("prepare", *options), {}, subprocess.PIPE)
         with _stopping(process):

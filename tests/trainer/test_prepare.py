@@ -179,7 +179,7 @@ def test_the_time_of_a_run_that_is_not_for_this_machine_is_not_told(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     _, of_several = prepare(settings | {"processesPerNode": 2}, "--time")
     refused, _ = prepare(settings | {"gpus": 1}, "--time")
-    code, of_gpus = prepare(settings | {"gpus": 1}, "--time", "--assume-gpus")
+    code, of_gpus = prepare(settings | {"gpus": 1}, "--time", "--assume")
     monkeypatch.setattr("finetune_trainer.run.preflight.estimate.available_memory", lambda: 80_000)
     _, of_little = prepare(settings, "--time")
 
@@ -187,6 +187,23 @@ def test_the_time_of_a_run_that_is_not_for_this_machine_is_not_told(
     assert (refused, code) == (ExitCode.DEVICE, 0)
     assert "time:        not measured: the run is for GPUs that this machine does not have" in of_gpus
     assert "time:        not measured: the memory may not be enough for a step here" in of_little
+
+
+def test_of_an_engine_that_is_not_installed_here_all_but_the_time_is_told(
+    settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("registry", "keras.arguments"):
+        monkeypatch.setattr(f"finetune_trainer.engines.{module}.find_spec", lambda name: None)
+    settings["training"]["engine"] = "keras"
+
+    refused, _ = prepare(settings, "--time")
+    code, said = prepare(settings, "--time", "--assume", "--json")
+
+    assert (refused, code) == (ExitCode.BAD_CONFIGURATION, 0)
+    found = json.loads(said)
+    assert found["steps"] == 24
+    assert found["not_timed"] == "engine keras is not installed here; its first steps will tell"
+    assert any("whether it can train this model is not checked" in each for each in found["warnings"])
 
 
 def test_a_row_that_no_step_can_take_is_named_where_steps_are_timed(

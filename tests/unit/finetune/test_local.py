@@ -195,10 +195,10 @@ def test_an_estimate_is_what_the_preflight_prints(tmp_path: Path, monkeypatch: p
     untimed = estimate(planned(tmp_path), timed=False)
 
     command, gpus, time, as_json, _, config, *volumes = found["arguments"]
-    assert (command, gpus, time, as_json) == ("prepare", "--assume-gpus", "--time", "--json")
+    assert (command, gpus, time, as_json) == ("prepare", "--assume", "--time", "--json")
     assert volumes == ["--volume", f"models={tmp_path}"]
     assert not Path(config).exists()
-    assert untimed["arguments"][:3] == ["prepare", "--assume-gpus", "--json"]
+    assert untimed["arguments"][:3] == ["prepare", "--assume", "--json"]
 
 
 def test_an_estimate_of_what_would_fail_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

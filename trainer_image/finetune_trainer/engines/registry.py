@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 from finetune_api.run import RunConfig
@@ -47,11 +48,19 @@ ENGINES: Final[dict[str, Registration]] = {
 }
 
 
-def check_engine(config: RunConfig, arguments: Mapping[str, Any], use_cpu: bool) -> None:
+def is_installed(name: str) -> bool:
+    """Return whether the packages that this engine alone needs are here."""
+    return all(find_spec(package.replace("-", "_")) for package in ENGINES[name].packages)
+
+
+def check_engine(
+    config: RunConfig, arguments: Mapping[str, Any], use_cpu: bool, *, assume_installed: bool = False
+) -> None:
     """Check that the engine can do what is asked for. Must come before `make_engine`.
 
     Args:
         arguments: training.arguments, as `check_arguments` returned them.
+        assume_installed: An engine that is not installed here is taken as given: it is checked where it trains.
 
     Raises:
         TrainerError: BAD_CONFIGURATION, with the remedy.
@@ -66,7 +75,7 @@ def check_engine(config: RunConfig, arguments: Mapping[str, Any], use_cpu: bool)
             f"training.engine: {name} trains on one device, not on {devices}",
             f"use engine {others}, or one GPU on one node",
         )
-    if engine.check:
+    if engine.check and (is_installed(name) or not assume_installed):
         engine.check(use_cpu)
 
 

@@ -10,11 +10,12 @@ from finetune_trainer.settings.requirements import check_quantization, check_req
 from finetune_trainer.tracking.registry import check_trackers
 
 
-def check_settings(config: RunConfig, *, here: bool = True) -> tuple[dict[str, Any], bool]:
+def check_settings(config: RunConfig, *, here: bool = True, assume_engine: bool = False) -> tuple[dict[str, Any], bool]:
     """Check what can be checked before anything is read.
 
     Args:
         here: Whether the run is on this machine; else GPUs that are asked for are taken as given.
+        assume_engine: An engine that is not installed here is taken as given.
 
     Returns:
         training.arguments, as `check_arguments` returns them, and whether to train on the CPU.
@@ -24,7 +25,7 @@ def check_settings(config: RunConfig, *, here: bool = True) -> tuple[dict[str, A
     """
     arguments = check_arguments(config.training.arguments)
     use_cpu = choose_cpu(config.gpus) if here or not config.gpus else False
-    check_engine(config, arguments, use_cpu)
+    check_engine(config, arguments, use_cpu, assume_installed=assume_engine)
     training, processes = config.training, config.nodes * config.processes
     check_quantization(training.lora, spread=training.parallelism == "fsdp" and processes > 1)
     check_requirements(arguments, training.learning_rate, use_cpu)

@@ -40,9 +40,7 @@ def prepare(config: RunConfig, volumes: Volumes, state: RunState, options: Optio
         TrainerError: As `preflight`; OUT_OF_MEMORY for want of memory.
     """
     with memory_failures(config):
-        findings = preflight(
-            config, volumes, state, for_job=options.for_job, assume_gpus=options.assume_gpus, timed=options.time
-        )
+        findings = preflight(config, volumes, state, for_job=options.for_job, assume=options.assume, timed=options.time)
     state.set_preflight(to_status(findings))
     return _shown(findings, state, as_json=options.json)
 

@@ -19,8 +19,8 @@ class Options:
     """Whether `prepare` is the first stage of a job, which trains elsewhere."""
     time: bool
     """Whether `prepare` measures how long steps take."""
-    assume_gpus: bool
-    """Whether `prepare` takes GPUs that are asked for as given."""
+    assume: bool
+    """Whether `prepare` takes GPUs that are asked for, and the engine, as given."""
     config: Path
     """The file of the run's settings."""
     volume: Sequence[str]
@@ -50,9 +50,9 @@ def parse_options(arguments: Sequence[str]) -> Options:
         "--time", action="store_true", help="with prepare: load the model, and measure how long a few steps take here"
     )
     parser.add_argument(
-        "--assume-gpus",
+        "--assume",
         action="store_true",
-        help="with prepare: take GPUs that are asked for, and are not here, as given",
+        help="with prepare: take GPUs that are asked for, and an engine that is not installed, as given",
     )
     parser.add_argument("--config", type=Path, required=True, help="the run's settings, YAML")
     parser.add_argument(

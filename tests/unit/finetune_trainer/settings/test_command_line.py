@@ -18,7 +18,7 @@ def test_without_a_command_a_run_trains() -> None:
         json=False,
         for_job=False,
         time=False,
-        assume_gpus=False,
+        assume=False,
         config=Path("run.yaml"),
         volume=["models=here", "data=/there"],
     )
@@ -26,10 +26,10 @@ def test_without_a_command_a_run_trains() -> None:
 
 
 def test_a_job_is_prepared_as_json() -> None:
-    options = parse_options(["prepare", "--for-job", "--json", "--time", "--assume-gpus", "--config", "run.yaml"])
+    options = parse_options(["prepare", "--for-job", "--json", "--time", "--assume", "--config", "run.yaml"])
 
     assert options == Options(
-        command="prepare", json=True, for_job=True, time=True, assume_gpus=True, config=Path("run.yaml"), volume=[]
+        command="prepare", json=True, for_job=True, time=True, assume=True, config=Path("run.yaml"), volume=[]
     )
 
 

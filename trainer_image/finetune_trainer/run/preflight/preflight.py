@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
-from finetune_trainer.base.run_warnings import collected
+from finetune_trainer.base.run_warnings import collected, warn
+from finetune_trainer.engines.registry import is_installed
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.check import check_settings
 from finetune_trainer.run.find import find
@@ -27,7 +29,7 @@ def preflight(
     state: RunState,
     *,
     for_job: bool = False,
-    assume_gpus: bool = False,
+    assume: bool = False,
     timed: bool = False,
 ) -> Findings:
     """Check everything that a run needs, and estimate what it will be. Of many rows only a sample is tokenized.
@@ -35,15 +37,16 @@ def preflight(
     Args:
         for_job: As the first stage of a job that trains elsewhere: all rows are tokenized, GPUs that are asked for are
             taken as given, and an output on a volume that is not at hand is left to the training.
-        assume_gpus: GPUs that are asked for, and that this machine does not have, are taken as given.
+        assume: GPUs that are asked for and the engine are taken as given where this machine does not have them.
         timed: Some steps are done, to measure how long they take.
 
     Raises:
         TrainerError: What the run would fail with before its first step.
     """
     with collected(state.add_warning):
-        here = not for_job and not (assume_gpus and (config.gpus or 0) > usable_gpus())
-        arguments, use_cpu = check_settings(config, here=here)
+        here = not for_job and not (assume and (config.gpus or 0) > usable_gpus())
+        arguments, use_cpu = check_settings(config, here=here, assume_engine=assume)
+        _warn_of_engine(config.training.engine)
         device = find_device(use_cpu, config.processes, here=here)
         output = _open(config, volumes, for_job)
         found = find(config, volumes, use_cpu, state, most=None if for_job else SAMPLE)
@@ -58,6 +61,16 @@ def preflight(
             return replace(findings, timing=measure(found, plan, findings))
         except NotMeasured as why:
             return replace(findings, not_timed=str(why))
+
+
+def _warn_of_engine(name: str) -> None:
+    """It was taken as given, if it is not installed."""
+    if not is_installed(name):
+        warn(
+            Reason.KERAS_NOT_INSTALLED,
+            f"training.engine: {name} is not installed here, so whether it can train this model is not checked, and the memory is as of the "
+            f"other engines: pip install 'finetune-operator[trainer,{name}]' brings it",
+        )
 
 
 def _open(config: RunConfig, volumes: Volumes, for_job: bool) -> Output | None:

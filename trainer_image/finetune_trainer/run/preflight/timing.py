@@ -16,7 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.engines.batching import evaluation_order
 from finetune_trainer.engines.engine import Engine, Prepared
-from finetune_trainer.engines.registry import make_engine
+from finetune_trainer.engines.registry import is_installed, make_engine
 from finetune_trainer.run.failing_rows import explain_rows
 from finetune_trainer.run.find import Found
 from finetune_trainer.run.load import load
@@ -88,6 +88,8 @@ def _elsewhere(plan: RunPlan, findings: Findings) -> str | None:
     """Why steps of this run cannot be done here."""
     if not plan.device.here:
         return "the run is for GPUs that this machine does not have; its first steps will tell"
+    if not is_installed(plan.config.training.engine):
+        return f"engine {plan.config.training.engine} is not installed here; its first steps will tell"
     if plan.world_size > 1:
         return f"the run is of {plan.world_size} processes, which wait for each other; its first steps will tell"
     if findings.available is not None and findings.memory.total > findings.available:
