@@ -100,7 +100,7 @@ class Api:
             except NotAllowed:
                 raise denied from None
         if not found:
-            raise NotFound(f'{resource.plural} "{name}" not found in namespace {namespace}')
+            raise NotFound(f'{resource.plural} "{name}" not found in namespace {namespace}', (namespace, name))
         return found[0]
 
     async def pages(self, path: str, query: dict[str, str]) -> AsyncGenerator[tuple[list[JsonObject], str], None]:
@@ -269,17 +269,19 @@ class Api:
             return self._connection
 
 
-def _nothing_there(path: str, message: str, details: Any) -> str:
+def _nothing_there(path: str, message: str, details: Any) -> NotFound:
     """What a 404 means: no object of the name, in which namespace, or no FineTuneJobs in this cluster at all."""
     if not path.startswith(FINETUNEJOBS):
-        return message
+        return NotFound(message)
     if details.get("reason") != "NotFound" or "could not find the requested resource" in message:
-        return (
+        return NotFound(
             f"this cluster knows no FineTuneJobs ({GROUP}/{VERSION}): it is not the one that you mean (--context names another), or the "
             "operator's CRDs are not installed in it"
         )
-    parts = path.removeprefix(FINETUNEJOBS).split("/")
-    return f"{message} in namespace {unquote(parts[2])}" if len(parts) == 5 else message
+    parts = [unquote(part) for part in path.removeprefix(FINETUNEJOBS).split("/")]
+    return (
+        NotFound(f"{message} in namespace {parts[2]}", (parts[2], parts[4])) if len(parts) == 5 else NotFound(message)
+    )
 
 
 def _client_error() -> type[Exception]:
@@ -304,7 +306,7 @@ def _error(path: str, status: int, reason: str, body: bytes) -> FineTuneError:
     if status in (409, 422) and _OTHER_UID.search(message):
         return made_anew(unquote(path.rpartition("/")[2]))
     if status == 404:
-        return NotFound(_nothing_there(path, message, details))
+        return _nothing_there(path, message, details)
     if status == 401:
         return NotKnown(f"{message}: the cluster does not take these credentials, or no longer: log in to it again")
     if status == 403:

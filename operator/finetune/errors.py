@@ -14,6 +14,11 @@ class FineTuneError(Exception):
 class NotFound(FineTuneError):
     """There is no such job, namespace or file in the cluster, or the job was deleted meanwhile."""
 
+    def __init__(self, message: str, place: tuple[str, str] | None = None) -> None:
+        """With namespace and name as `place`, where that is what no job has."""
+        super().__init__(message)
+        self.place = place
+
 
 def made_anew(name: str) -> NotFound:
     """Return the error for a job in place of which another is there, under the same name."""

@@ -47,6 +47,11 @@ class Explanation:
     proof: str
     """The line of the log, the Event, or else the condition of the status that says so; "" where all is well."""
 
+    def __str__(self) -> str:
+        """Return what happened, what to do, and what proves it."""
+        head = f"{self.name} is {self.phase}" + (f" ({self.reason})" if self.reason else "")
+        return "\n".join(filter(None, (f"{head}: {self.message}", self.remedy, self.proof)))
+
     def to_wire(self) -> JsonObject:
         """Return it as JSON."""
         return {**vars(self), "since": format_time(self.since) if self.since else None}

@@ -12,13 +12,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from finetune.consent import TRUST_NOBODY, Agree, credentials_for
 from finetune.errors import FineTuneError, JobFailed, Refused
 from finetune.manifest import Manifest
-from finetune_api.report import ENV_TERMINATION_LOG, ExitCode, FinalReport
+from finetune_api.report import ENV_PARENT, ENV_TERMINATION_LOG, ExitCode, FinalReport
 from finetune_api.run import RunConfig
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _NEEDED: Final = ("torch", "transformers", "datasets", "accelerate", "evaluate")
 _STOPPED: Final = (ExitCode.STOPPED, -signal.SIGTERM, -signal.SIGINT)
@@ -69,6 +72,20 @@ class LocalResult:
     def model(self) -> Path:
         """The folder of the model, or of the adapter."""
         return self.output / "model"
+
+    def history(self) -> "DataFrame":
+        """Return every value that was measured as a frame: a row for each step, a column for each of loss, eval_accuracy and so on.
+
+        What was not measured at a step is NaN. It needs pandas.
+        """
+        from pandas import DataFrame
+
+        rows: dict[int, dict[str, float]] = {}
+        for line in (self.output / "history.jsonl").read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            if isinstance(entry.get("metrics"), dict):
+                rows.setdefault(entry["step"], {}).update(entry["metrics"])
+        return DataFrame.from_dict(rows, orient="index").sort_index().rename_axis("step")
 
 
 def plan_run(
@@ -181,7 +198,7 @@ def _start(
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         text=True,
-        env={**os.environ, **run.environment, **variables},
+        env={**os.environ, **run.environment, **variables, ENV_PARENT: str(os.getpid())},
         # A Ctrl-C reaches all processes of a terminal, and a second signal would end the trainer before it has saved.
         start_new_session=True,
     )

@@ -38,6 +38,10 @@ class LogLine:
     time: str = ""
     """When it was written, where the node says it."""
 
+    def __str__(self) -> str:
+        """Return its text."""
+        return self.text
+
 
 @dataclass
 class _Read:

@@ -62,6 +62,10 @@ class Manifest(v1alpha1.FineTuneJob):
         except ValidationError as error:
             raise Refused(describe(error)) from error
 
+    def __str__(self) -> str:
+        """Return it as YAML."""
+        return to_yaml(self.to_manifest())
+
     def _repr_html_(self) -> str:
         """Show it in a notebook as YAML."""
         return f"<pre>{html.escape(to_yaml(self.to_manifest()))}</pre>"

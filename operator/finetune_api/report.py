@@ -68,6 +68,8 @@ ENV_OWN_VOLUME = "FINETUNE_OWN_VOLUME"
 """Folder of the volume that the operator made for the job's output; not set where the user names a place."""
 ENV_RETRIES = "FINETUNE_RETRIES"
 """How many attempts may fail before the one that ends the job, of a job whose attempts hand on what they have."""
+ENV_PARENT = "FINETUNE_PARENT"
+"""Process id of the program that started this one on a laptop, and that it ends with."""
 ENV_PROGRESS_DEADLINE = "FINETUNE_PROGRESS_DEADLINE"
 """Seconds without a step after which a run is ended, or `auto` for those that follow from its steps; not watched where it is not set."""
 MAX_REPORT_BYTES = 64 * 1024

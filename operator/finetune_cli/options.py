@@ -7,7 +7,8 @@ from typing import Annotated, TypeAlias
 import typer
 
 from finetune.client import Client
-from finetune.errors import FineTuneError
+from finetune.errors import FineTuneError, NotFound
+from finetune.typos import explained
 from finetune_cli.output import Format
 
 Namespace: TypeAlias = Annotated[
@@ -28,7 +29,10 @@ Timeout: TypeAlias = Annotated[
 def connected(namespace: str | None, kubeconfig: str | None, context: str | None) -> Iterator[Client]:
     """A client, closed at the end."""
     with Client(namespace, kubeconfig=kubeconfig, context=context) as client:
-        yield client
+        try:
+            yield client
+        except NotFound as error:
+            raise client.portal.run(explained(client.twin.api, error)) from None
 
 
 def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:

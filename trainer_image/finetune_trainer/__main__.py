@@ -23,7 +23,13 @@ from finetune_trainer.base.redaction import guard_logs, redact
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.base.time_limit import end_late_work_by
 from finetune_trainer.data import token_cache
-from finetune_trainer.processes.child import is_launched, is_main, terminate_with_launcher, write_final_report
+from finetune_trainer.processes.child import (
+    end_with_parent,
+    is_launched,
+    is_main,
+    terminate_with_launcher,
+    write_final_report,
+)
 from finetune_trainer.progress.attempt_log import AttemptLog
 from finetune_trainer.progress.endpoint import Endpoint
 from finetune_trainer.progress.heartbeat import Heartbeat
@@ -63,6 +69,7 @@ def _run_job(options: Options, arguments: list[str], state: RunState) -> int:
     code, failure = ExitCode.SUCCESS, None
     try:
         terminate_with_launcher()
+        end_with_parent()
         remember_secrets()
         trust_authorities()
         use_shared_cache()
@@ -111,6 +118,7 @@ def _run(arguments: list[str]) -> int:
 def _prepare(options: Options) -> ExitCode:
     """Print what a run would be, or what is wrong with it. Nothing is reported: a run may be under way beside it."""
     state = RunState()
+    end_with_parent()
     end_late_work_by(lambda error: os._exit(explain(error, state)[0]))
     try:
         remember_secrets()

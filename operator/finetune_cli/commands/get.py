@@ -9,6 +9,7 @@ from finetune.client import Client
 from finetune.errors import NotAllowed
 from finetune.snapshot import Snapshot
 from finetune.summary import most_urgent_first
+from finetune.typos import check_namespace
 from finetune_cli.display.jobs import jobs_table
 from finetune_cli.options import Context, Kubeconfig, NamesOrAll, Namespace, connected
 from finetune_cli.output import Format, error_console, show, write
@@ -48,6 +49,8 @@ def get(
     """List jobs. First those that need a person, then the newest."""
     with connected(namespace, kubeconfig, context) as client:
         found = [client.get(each).snapshot for each in names] if names else _list(client, all_namespaces, selector)
+        if not found and not all_namespaces:
+            client.portal.run(check_namespace(client.twin.api, client.portal.run(client.twin.namespace())))
     wide = output is ListFormat.WIDE
     if output and not wide:
         one = names is not None and len(names) == 1

@@ -49,14 +49,15 @@ export function curvesPanel() {
     const parts = groups(runs);
     const shown = [...parts.main, ...(more.open ? parts.folded : [])];
     span = rangeOf(runs, chosen.axis);
-    const now = JSON.stringify([shown.map((each) => [each.title, each.lines.map((line) => line.label)]), chosen.axis, chosen.log, more.open, runs.length]);
+    const ended = runs.every(({ status }) => ["Succeeded", "Failed"].includes(status.phase));
+    const now = JSON.stringify([ended, shown.map((each) => [each.title, each.lines.map((line) => line.label)]), chosen.axis, chosen.log, more.open, runs.length]);
     if (now !== signature) {
       signature = now;
       plots.forEach((plot) => plot.destroy());
       replace(place);
       replace(moreplace);
       plots = [...parts.main.map((each) => makePlot(each, place, chosen, runs, () => span)), ...(more.open ? parts.folded.map((each) => makePlot(each, moreplace, chosen, runs, () => span)) : [])];
-      if (!parts.main.length) replace(place, h("p", { class: "muted" }, "No curve yet: it begins with the first logged step."));
+      if (!parts.main.length) replace(place, h("p", { class: "muted" }, ended ? "No curve: no step was logged." : "No curve yet: it begins with the first logged step."));
     }
     plots.forEach((plot, at) => plot.setData(dataOf(shown[at], chosen)));
     more.hidden = !parts.folded.length;

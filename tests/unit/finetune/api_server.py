@@ -102,6 +102,11 @@ class FakeApi:
         scripted = self.answers.get((method, request.path))
         if scripted is not None:
             return scripted(request)
+        if request.path.startswith("/api/v1/namespaces/") and request.path.count("/") == 4:
+            if self.rights is not None:
+                return status(403, "Forbidden", "namespaces is forbidden")
+            there = request.path.endswith("/team-a")
+            return (200, {"metadata": {"name": "team-a"}}) if there else status(404, "NotFound", "namespaces not found")
         if self.rights is not None and (right := right_for(request)) not in self.rights:
             return forbidden(*right)
         folder, _, name = request.path.rpartition("/")

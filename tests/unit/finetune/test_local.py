@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from tests.unit.finetune_operator.samples import finetunejob
 
+from devcluster.testing.api import wait_for
 from finetune import local
 from finetune.consent import trusting
 from finetune.errors import FineTuneError, JobFailed, Refused
-from finetune.local import LocalRun, estimate, plan_run, train
+from finetune.local import LocalResult, LocalRun, estimate, plan_run, train
 from finetune.manifest import Manifest
-from finetune_api.report import ENV_TERMINATION_LOG
+from finetune_api.report import ENV_TERMINATION_LOG, FinalReport
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.manifests.config_map import run_config
 
@@ -186,6 +187,45 @@ def test_an_interrupt_lets_the_trainer_save_and_says_how_it_goes_on(
 
     assert saved.exists()
     assert capfd.readouterr().err == "stopping: the trainer saves a checkpoint; again ends it at once\n"
+
+
+def test_a_trainer_whose_program_was_killed_ends_too(tmp_path: Path) -> None:
+    told, saved = tmp_path / "told", tmp_path / "saved"
+    trainer = (
+        "import os, pathlib, signal, time\n"
+        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(saved)!r}).touch(), os._exit(143)))\n"
+        "from finetune_trainer.processes.child import end_with_parent\n"
+        "end_with_parent()\n"
+        f"pathlib.Path({str(told)!r}).touch()\n"
+        "time.sleep(120)"
+    )
+    program = (
+        "import pathlib, sys\n"
+        "from finetune import local\n"
+        "from finetune.manifest import Manifest\n"
+        "start = local.subprocess.Popen\n"
+        f"local.subprocess.Popen = lambda command, **rest: start([sys.executable, '-c', {trainer!r}], **rest)\n"
+        f"local.train(local.plan_run(Manifest.of('stars', **{SPEC!r}), pathlib.Path('out'), "
+        "volumes={'models': pathlib.Path('.')}))"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path) as running:
+        wait_for(lambda: told.exists() or running.poll() is not None, bool, "the trainer")
+        running.kill()
+
+    wait_for(saved.exists, bool, "the end of the trainer")
+
+
+def test_what_was_measured_is_a_frame(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_text(
+        '{"kind":"log","step":1,"metrics":{"loss":0.5}}\n{"kind":"checkpoint","step":2}\n'
+        '{"kind":"log","step":2,"metrics":{"loss":0.25}}\n{"kind":"evaluation","step":2,"metrics":{"eval_f1":0.75}}\n'
+    )
+    report = FinalReport.model_validate({"exitCode": 0})
+
+    frame = LocalResult(report, tmp_path).history()
+
+    assert frame.index.to_list() == [1, 2]
+    assert frame.loc[2].to_dict() == {"loss": 0.25, "eval_f1": 0.75}
 
 
 def test_an_estimate_is_what_the_preflight_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from xml.etree import ElementTree
 
 from finetune import FineTuneJob
 from finetune.async_client import AsyncClient, AsyncJob
+from finetune.explanation import Explanation
+from finetune.logs import LogLine
 from finetune.notebook import chart, job_html
 from finetune.snapshot import Snapshot, read_snapshot
 
@@ -46,6 +48,17 @@ def test_a_job_that_failed_shows_why_and_what_to_do() -> None:
     page = parsed(job_html(snapshot({"phase": "Failed", "failure": failure})))
 
     assert [each.text for each in page][1:] == ["ColumnNotFound: no column 'tag'", "did you mean 'tags'?"]
+
+
+def test_what_is_printed_is_for_people() -> None:
+    spec: dict[str, Any] = {
+        "task": "causal-lm", "model": {"source": "org/m"}, "dataset": {"source": "org/d", "train": {"split": "train"}},
+    }  # fmt: skip
+    explanation = Explanation("stars", "Failed", "GpuGone", "", "the GPU is gone", "Run it again.", None, "Event: gone")
+
+    assert str(FineTuneJob.of("stars", **spec)).startswith("apiVersion: finetune.dev/v1alpha1\nkind: FineTuneJob\n")
+    assert str(LogLine("step 1", "stars-0", "now")) == "step 1"
+    assert str(explanation) == "stars is Failed (GpuGone): the GPU is gone\nRun it again.\nEvent: gone"
 
 
 def test_hostile_names_and_messages_are_text() -> None:

@@ -177,6 +177,35 @@ def test_programs_get_the_objects_whole_and_nothing_that_a_terminal_obeys(
     assert not {"\x1b", "\x07", "\u202e"} & set(one)
 
 
+@pytest.mark.parametrize("command", ["get", "watch", "logs", "explain", "suspend", "rerun", "cancel", "download"])
+def test_a_name_that_is_mistyped_is_answered_with_one_that_is_alike(
+    run: Run, api_server: FakeApi, command: str
+) -> None:
+    for name in ("yelp-stars", "support-chat"):
+        api_server.job(name)
+
+    alike, other = run(command, "yelp-star"), run(command, "nothing-like-it")
+
+    assert (alike.exit_code, other.exit_code) == (3, 3)
+    assert (
+        alike.stderr
+        == 'finetunejobs.finetune.dev "yelp-star" not found in namespace team-a: did you mean yelp-stars?\n'
+    )
+    assert other.stderr == 'finetunejobs.finetune.dev "nothing-like-it" not found in namespace team-a\n'
+
+
+@pytest.mark.parametrize("command", [("get",), ("get", "-o", "json"), ("get", "stars"), ("explain", "stars")])
+def test_a_namespace_that_is_not_there_is_named(run: Run, api_server: FakeApi, command: tuple[str, ...]) -> None:
+    api_server.answers["GET", FTJ.replace("team-a", "team-x")] = lambda _: (200, {"metadata": {}, "items": []})
+
+    mistyped = run(*command, "-n", "team-x")
+    api_server.rights = {("list", "finetunejobs"), ("get", "finetunejobs")}
+    unseen = run(*command, "-n", "team-x")
+
+    assert (mistyped.exit_code, mistyped.stderr) == (3, "there is no namespace team-x\n")
+    assert "there is no namespace" not in unseen.stderr
+
+
 def test_an_empty_list_names_the_first_command_to_type(run: Run) -> None:
     result = run("get")
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from finetune_api.report import ENV_TERMINATION_LOG, FinalReport
+from finetune_api.report import ENV_PARENT, ENV_TERMINATION_LOG, FinalReport
 from finetune_trainer.base.redaction import redact
 
 logger = logging.getLogger(__name__)
@@ -35,9 +35,25 @@ def terminate_with_launcher() -> None:
     a SIGTERM, and the save that it asks for with them. They end when they find their parent gone.
     """
     if is_launched() and sys.platform == "linux":
-        parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
-        ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
+        _signal_at_death_of_parent()
         os.register_at_fork(after_in_child=lambda: os.setpgid(0, 0))
+
+
+def end_with_parent() -> None:
+    """Let the kernel send this process SIGTERM when the program that started it on a laptop is gone, however it ended.
+
+    A terminal that is closed or a notebook's kernel that is restarted says nothing to this process, which would train on unseen.
+    """
+    parent = os.environ.pop(ENV_PARENT, None)
+    if parent is not None and sys.platform == "linux":
+        _signal_at_death_of_parent()
+        if os.getppid() != int(parent):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _signal_at_death_of_parent() -> None:
+    parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
+    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
 
 
 def write_final_report(report: FinalReport) -> None:
