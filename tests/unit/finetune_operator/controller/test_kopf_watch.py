@@ -13,6 +13,7 @@ from kopf._cogs.clients.api import iter_jsonlines
 from kubernetes.aio.client import Configuration
 
 from finetune_operator.controller.kopf_watch import KopfWatch, Reading, _Life, session
+from finetune_operator.kube.packed import PACKED
 
 DEEP = "[" * 3000 + "]" * 3000
 
@@ -66,6 +67,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
     lines = "".join(
         f'{{"type": "ADDED", "object": {job}}}\n' for job in [*JOBS, '{"no": }', "{}", "[]", JOBS[0]]
     ).encode()
+    lines += f'{{"type": "DELETED", "object": {JOBS[0]}}}\n'.encode()
     for start in range(0, len(lines), 10_000):
         await response.write(lines[start : start + 10_000])
     return response
@@ -97,13 +99,21 @@ def news() -> list[str | None]:
 
 
 @pytest.fixture
-async def connection(asked: list[str | None], news: list[str | None]) -> AsyncIterator[kopf.AiohttpSession]:
+def objects() -> list[Any]:
+    """The objects that the watch brought, new or changed."""
+    return []
+
+
+@pytest.fixture
+async def connection(
+    asked: list[str | None], news: list[str | None], objects: list[Any]
+) -> AsyncIterator[kopf.AiohttpSession]:
     async def lists(namespace: str | None) -> str:
         asked.append(namespace)
         return "12"
 
     async with serving(answer) as url:
-        made = session(kopf.ConnectionInfo(server=url), Reading(lambda _: True, lists, news.append))
+        made = session(kopf.ConnectionInfo(server=url), Reading(lambda _: True, lists, news.append, objects.append))
         yield made
         await made.aiohttp_session.close()
 
@@ -124,36 +134,47 @@ async def test_discovery_is_left_as_it_is(connection: kopf.AiohttpSession) -> No
         assert await response.json() == FINETUNEJOBS
 
 
-async def test_a_watch_reports_each_object_and_goes_on(connection: kopf.AiohttpSession, news: list[str | None]) -> None:
+async def test_a_watch_reports_each_object_past_kopf_and_goes_on(
+    connection: kopf.AiohttpSession, news: list[str | None], objects: list[Any]
+) -> None:
     url = f"{connection.server}/apis/finetune.dev/v1alpha1/namespaces/ns/finetunejobs?watch=true"
     async with connection.aiohttp_session.get(url) as response:
         events = [json.loads(line) async for line in iter_jsonlines(response.content)]
 
-    assert [event["object"]["metadata"]["name"] for event in events] == ["good", "deep", "large", "good"]
-    assert all(len(json.dumps(event)) < 1000 for event in events)
+    assert [raw["metadata"]["name"] for raw in objects] == ["good", "deep", "large", "good"]
+    assert all(len(json.dumps(raw)) < 1000 for raw in objects)
     assert set(news) == {"ns"}
+    # Kopf has the deletion alone, of which it knows nothing but what it says.
+    assert [(event["type"], event["object"]["metadata"]["name"]) for event in events] == [("DELETED", "good")]
 
 
-async def test_a_version_that_is_known_goes_past_kopf_to_who_keeps_the_objects() -> None:
+async def test_a_version_that_is_known_is_not_packed_again_and_one_of_a_namespace_that_is_not_served_is_left_out() -> (
+    None
+):
     async def no_list(_: str | None) -> str:
         raise AssertionError
 
-    past: list[str] = []
-    reading = Reading(
-        lambda _: True,
-        no_list,
-        lambda _: None,
-        knows=lambda raw: raw["metadata"]["name"] == "good",
-        on_known=lambda raw: past.append(raw["metadata"]["name"]),
-    )
-    async with serving(answer) as url:
-        made = session(kopf.ConnectionInfo(server=url), reading)
-        address = f"{url}/apis/finetune.dev/v1alpha1/namespaces/ns/finetunejobs?watch=true"
-        async with made.aiohttp_session.get(address) as response:
-            events = [json.loads(line) async for line in iter_jsonlines(response.content)]
-        await made.aiohttp_session.close()
+    seen: list[Any] = []
+    good = json.loads(JOBS[0])
+    del good["metadata"]["managedFields"]
+    for serves in (True, False):
+        reading = Reading(
+            lambda _: serves,  # noqa: B023
+            no_list,
+            lambda _: None,
+            seen.append,
+            knows=lambda raw: raw["metadata"]["name"] == "good",
+        )
+        async with serving(answer) as url:
+            made = session(kopf.ConnectionInfo(server=url), reading)
+            address = f"{url}/apis/finetune.dev/v1alpha1/namespaces/ns/finetunejobs?watch=true"
+            async with made.aiohttp_session.get(address) as response:
+                _ = [line async for line in iter_jsonlines(response.content)]
+            await made.aiohttp_session.close()
 
-    assert ([event["object"]["metadata"]["name"] for event in events], past) == (["deep", "large"], ["good", "good"])
+    names = [raw["metadata"]["name"] for raw in seen]
+    assert names == ["good", "deep", "large", "good", "good", "good"]
+    assert [PACKED in raw for raw in seen] == [False, True, True, False, False, False]
 
 
 async def test_a_bookmark_is_news_though_nothing_has_changed(
@@ -272,8 +293,8 @@ def test_to_end_kopf_in_the_moment_in_which_it_ends_by_itself_fails_nothing() ->
     async def no_list(_: str | None) -> str:
         raise AssertionError
 
-    reading = Reading(lambda _: True, no_list, lambda _: None)
-    life = _Life(Configuration(), [], reading, on_event=lambda *_: None)
+    reading = Reading(lambda _: True, no_list, lambda _: None, lambda _: None)
+    life = _Life(Configuration(), [], reading, on_gone=lambda _: None)
     life._loop.close()
 
     life.stop()
@@ -298,7 +319,7 @@ async def test_kopf_sleeps_for_half_a_minute_at_the_most_and_goes_by_its_own_pau
         raise AssertionError("nothing is listed")
 
     async with serving(later) as url:
-        made = session(kopf.ConnectionInfo(server=url), Reading(lambda _: True, lists, lambda _: None))
+        made = session(kopf.ConnectionInfo(server=url), Reading(lambda _: True, lists, lambda _: None, lambda _: None))
         async with made.aiohttp_session.get(f"{url}/apis/finetune.dev/v1alpha1/finetunejobs") as response:
             told = response.headers.get("Retry-After")
         await made.aiohttp_session.close()
@@ -317,7 +338,7 @@ async def test_kopf_goes_by_no_seconds_that_only_the_body_of_a_refusal_names(sec
         raise AssertionError("nothing is listed")
 
     async with serving(later) as url:
-        made = session(kopf.ConnectionInfo(server=url), Reading(lambda _: True, lists, lambda _: None))
+        made = session(kopf.ConnectionInfo(server=url), Reading(lambda _: True, lists, lambda _: None, lambda _: None))
         async with made.aiohttp_session.get(f"{url}/apis/finetune.dev/v1alpha1/finetunejobs") as response:
             told = await response.json()
         await made.aiohttp_session.close()
