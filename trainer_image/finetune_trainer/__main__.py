@@ -19,6 +19,7 @@ from finetune_api.status import Failure
 from finetune_trainer.base.errors import Stopped, TrainerError
 from finetune_trainer.base.frozen_imports import frozen_imports
 from finetune_trainer.base.hidden_packages import hidden
+from finetune_trainer.base.import_structure import read_once
 from finetune_trainer.base.redaction import guard_logs, redact
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.base.time_limit import end_late_work_by
@@ -165,7 +166,7 @@ def _large_imports() -> Iterator[None]:
 
     Losses of models that find objects in pictures bring scipy along, and accelerate's questions about SageMaker boto3.
     """
-    with frozen_imports(), hidden("boto3", "scipy"):
+    with frozen_imports(), read_once(), hidden("boto3", "scipy"):
         yield
         from transformers.utils.import_utils import is_scipy_available
     is_scipy_available.cache_clear()  # a model that looks for it later finds it

@@ -23,6 +23,7 @@ from transformers.modeling_utils import str_to_torch_dtype
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 from transformers.trainer_pt_utils import safe_globals
 from transformers.trainer_utils import align_special_tokens
+from transformers.utils.import_utils import create_import_structure_from_path
 from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 from trl.data_utils import common_prefix_length, pack_dataset
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
@@ -55,6 +56,7 @@ TRAINER_ATTRIBUTES = {"_globalstep_last_logged", "_loss_shifts_labels", "_tr_los
 FUNCTIONS: list[tuple[Callable[..., Any], str]] = [
     (ForCausalLMLoss, "logits, labels, vocab_size, num_items_in_batch, ignore_index, shift_labels, kwargs"),  # losses
     (safe_globals, ""),  # checkpoints
+    (create_import_structure_from_path, "module_path"),  # base/import_structure.py
     (align_special_tokens, "model, processing_class"),  # models/special_tokens.py
     (list_mode_options, "mode, dynamic"),  # settings/requirements.py
     (get_training_chat_template, "processing_class, tokenizer"),  # data/chats/template.py
