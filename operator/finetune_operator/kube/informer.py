@@ -361,9 +361,7 @@ class Informer:
         alike = self._by_label.setdefault(value, set())
         alike.add(key)
         if value and is_crowded(len(alike)):
-            warn_once(
-                f"{self._kind.plural} of {value}", f"are more than {MOST}, and those that tell least are not kept"
-            )
+            warn_once(f"one of the {self._kind.plural} of {value}", f"tells least of more than {MOST}")
             for each in least_telling(alike, lambda each: self._objects[each]["metadata"][_WORTH]):
                 self._drop(each)
 

@@ -41,11 +41,11 @@ def _update_times(
     before: Sequence[Attempt], after: Sequence[Attempt], pods: Sequence[PodState], phase: Phase | None, now: datetime
 ) -> list[Attempt]:
     """The attempts with how long their pods ran, and the last one with the time at which it was first seen to train."""
-    known = {attempt.number: attempt for attempt in before}
+    known = {attempt.pod: attempt for attempt in before}
     times = []
     for place, attempt in enumerate(after):
         seconds = sum(_ran(pod, now) for pod in _pods_of(after, place, pods))
-        earlier = known.get(attempt.number)
+        earlier = known.get(attempt.pod)
         longest = max(seconds, (earlier.pod_seconds or 0) if earlier else 0)
         times.append(attempt.model_copy(update={"pod_seconds": longest or None}))
     if phase == "Running" and times and not times[-1].training_start_time and not times[-1].end_time:
@@ -95,8 +95,8 @@ def cost_of(gpu_seconds: int, price: Price | None) -> Cost | None:
 
 def _added(before: Iterable[Attempt], after: Iterable[Attempt]) -> int:
     """Seconds for which pods ran that are not in the status before."""
-    known = {attempt.number: attempt.pod_seconds or 0 for attempt in before}
-    return sum((attempt.pod_seconds or 0) - known.get(attempt.number, 0) for attempt in after)
+    known = {attempt.pod: attempt.pod_seconds or 0 for attempt in before}
+    return sum((attempt.pod_seconds or 0) - known.get(attempt.pod, 0) for attempt in after)
 
 
 def _pods_of(attempts: Sequence[Attempt], place: int, pods: Sequence[PodState]) -> list[PodState]:
@@ -129,11 +129,11 @@ def _is_useful(before: Phase | None, after: Phase | None) -> bool:
 
 def _wasted_seconds(before: FineTuneJobStatus, after: FineTuneJobStatus) -> int:
     """For how long attempts that failed meanwhile had trained since their last checkpoint: the next one does that again."""
-    ended = {attempt.number for attempt in before.attempts if attempt.end_time}
+    ended = {attempt.pod for attempt in before.attempts if attempt.end_time}
     return sum(
         _since_checkpoint(attempt, after.checkpoints)
         for attempt in after.attempts
-        if attempt.number not in ended and attempt.exit_code != 0
+        if attempt.pod not in ended and attempt.exit_code != 0
     )
 
 

@@ -81,6 +81,8 @@ def _suspended(facts: Facts) -> Verdict:
 def _started_again(facts: Facts) -> str:
     """Why a Job runs that was suspended, and what is done about it."""
     unheld = facts.observed.unheld
+    if facts.observed.unchanged:
+        return "its Job runs on"
     if unheld is None:
         return "somebody started the Job again (with Kueue, deactivate its Workload instead)"
     return (

@@ -33,7 +33,9 @@ async def test_a_job_that_may_not_be_suspended_goes_on_with_its_numbers_and_the_
     again = await world.reconcile()
 
     assert world.status()["phase"] == "Preparing"
-    assert f"the Job yelp cannot be changed ({NO})" in world.status()["message"]
+    assert world.status()["message"].startswith(
+        f"the Job yelp cannot be changed ({NO}); spec.suspend is set, and its Job runs on: the pod runs"
+    )
     assert (asked(world), again is not None and 0 < again <= 600) == (["merge jobs"], True)
 
 

@@ -84,6 +84,18 @@ def test_times_of_the_future_in_a_status_are_written_over_and_count_from_now_on(
     assert after["usage"]["podSeconds"] >= 600
 
 
+def test_what_attempts_of_one_number_use_is_counted_once() -> None:
+    pods = [pod(state=terminated(143, until=80)), pod(2, state=terminated(143, until=90))]
+    forged = [{"number": 1_000_000, "pod": f"yelp-{number}"} for number in (1, 2)]
+    status = manifest(finetunejob({**LATE, "attempts": forged}), observation(job(), *pods), 100)
+
+    again = manifest(finetunejob(status), observation(job(), *pods, pod(3, state=running(100))), 500)
+
+    assert [each["number"] for each in again["attempts"]] == [1_000_000] * 3
+    used = [sum(each.get("podSeconds", 0) for each in seen["attempts"]) for seen in (status, again)]
+    assert used == [status["usage"]["podSeconds"], again["usage"]["podSeconds"]]
+
+
 def test_a_job_that_ended_in_the_future_has_ended_now() -> None:
     raw = job(end=("Complete", "", ""))
     raw["status"] |= {"completionTime": FAR, "startTime": FAR}
