@@ -18,6 +18,7 @@ from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, FineTuneJobSpec
 from finetune_operator.job.budget import OverBudget, over_budget
 from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
+from finetune_operator.job.names import UNREADABLE
 from finetune_operator.job.own_jobs import OwnJobs
 from finetune_operator.job.profile import Refusal, apply_profile, kept_settings
 from finetune_operator.job.proof import prove_profile
@@ -42,7 +43,11 @@ logger = logging.getLogger(__name__)
 def trim_profile(raw: JsonObject) -> JsonObject:
     """The part of a FineTuneProfile that a cache keeps. It has no namespace."""
     metadata = {name: raw["metadata"].get(name) for name in ("name", "uid", "generation", "resourceVersion")}
-    return {"metadata": {**metadata, "namespace": ""}, "spec": raw.get("spec")}
+    return {
+        "metadata": {**metadata, "namespace": ""},
+        "spec": raw.get("spec"),
+        **({UNREADABLE: raw[UNREADABLE]} if UNREADABLE in raw else {}),
+    }
 
 
 class Profiles:

@@ -27,6 +27,7 @@ from finetune_api.quantity import at_most
 from finetune_api.reasons import Reason
 from finetune_api.status import MAX_PROFILE_SETTINGS, AppliedProfile
 from finetune_api.v1alpha1 import FineTuneJobSpec, Output, RunPolicy
+from finetune_operator.job.names import UNREADABLE
 
 NO_PROFILE: Final = ProfileSettings(defaults=OPEN.defaults)
 """Of a job that began before there were profiles."""
@@ -58,6 +59,11 @@ def apply_profile(
     if raw is None and name != DEFAULT_NAME:
         return Refusal(
             Reason.PROFILE_NOT_FOUND, f"there is no FineTuneProfile {name}, {_chosen_by(request)}", final=False
+        )
+    if raw is not None and "spec" in (raw.get(UNREADABLE) or {}):
+        # Without its limits it must not be taken for one that has none.
+        return Refusal(
+            Reason.INVALID_PROFILE, f"FineTuneProfile {name}: its spec {raw[UNREADABLE]['spec']}", final=False
         )
     try:
         profile, settings, text = (

@@ -64,10 +64,10 @@ class Page(NamedTuple):
 
 
 MAX_SPEC_BYTES = 64 * 1024
-"""Of a FineTuneJob. A larger one is from before its schema was bounded, and is refused by name."""
+"""Of a FineTuneJob or FineTuneProfile. A larger one is from before its schema was bounded, and is refused by name."""
 
 FINETUNEJOBS = Kind(f"/apis/{GROUP}/{VERSION}", PLURAL, {"spec": MAX_SPEC_BYTES})
-PROFILES = Kind(f"/apis/{GROUP}/{VERSION}", profile.PLURAL)
+PROFILES = Kind(f"/apis/{GROUP}/{VERSION}", profile.PLURAL, {"spec": MAX_SPEC_BYTES})
 _LARGEST = {"spec": 256 * 1024, "status": 512 * 1024}
 """Ours are far smaller: a larger one merely has our label."""
 JOBS = Kind("/apis/batch/v1", "jobs", _LARGEST)

@@ -13,8 +13,12 @@ from finetune_api.reasons import Reason
 from finetune_api.status import AppliedProfile
 from finetune_api.tracking import tracker_urls
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.controller.profiles import trim_profile
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.profile import NO_PROFILE, Refusal, apply_profile, kept_settings
+from finetune_operator.kube.bounded_json import read_object
+from finetune_operator.kube.client import PROFILES
+from finetune_operator.kube.packed import pack, unpack
 
 SAFE = FineTuneProfileSpec()
 
@@ -334,3 +338,17 @@ def test_a_job_that_is_read_again_has_the_spec_that_it_has_when_it_is_read_for_t
 
     assert after == parse_finetunejob(with_it)
     assert parse_finetunejob(finetunejob(**own), before=after) == before
+
+
+async def test_a_profile_whose_spec_is_too_large_to_be_read_is_not_taken_for_one_without_limits() -> None:
+    huge = {"limits": {"gpus": 1}, "allow": {"images": ["i" * 100_000]}}
+    metadata = {"name": "gpus", "uid": "u", "generation": 3, "resourceVersion": "7"}
+    read = await read_object(json.dumps({"metadata": metadata, "spec": huge}).encode(), PROFILES.longest)
+
+    found = apply_profile(
+        request_of({"profile": "gpus", "resources": {"gpus": 8}}), unpack(pack(trim_profile(read))), SAFE
+    )
+
+    assert isinstance(found, Refusal)
+    assert (found.reason, found.final) == ("InvalidProfile", False)
+    assert found.message.startswith("FineTuneProfile gpus: its spec has 100")
