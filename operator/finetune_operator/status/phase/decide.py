@@ -142,16 +142,17 @@ def _training(facts: Facts, pod: PodState) -> Verdict:
     trains = facts.before.phase == "Running" and bool(attempts) and attempts[-1].pod == pod.name
     # Right after a start of the operator, the status of this very pod still holds.
     nodes = facts.spec.resources.nodes
-    unheard = facts.unheard if facts.unheard is not None and facts.unheard.said_at <= facts.now else None
-    said = facts.unheard.said if facts.unheard is not None else ""
+    unheard = facts.unheard
+    if unheard is not None and not unheard.said and facts.now < unheard.said_at:
+        unheard = None
     if pod.report is None and not trains:
         runs, waits = (
             ("the pod runs", "waiting for")
             if nodes == 1
             else (f"all {nodes} pods run", "waiting for them to meet, and for")
         )
-        if said or unheard is not None:
-            return Verdict("Preparing", Reason.REPORTS_MISSING, said or f"{runs}, and {unheard}")
+        if unheard is not None:
+            return Verdict("Preparing", Reason.REPORTS_MISSING, f"{runs}, and {unheard}")
         return Verdict("Preparing", Reason.PREPARING, f"{runs}; {waits} the trainer's first report")
     report = pod.report.body.report if pod.report is not None else None
     if report is not None and report.stage == "Preparing":
@@ -166,8 +167,8 @@ def _training(facts: Facts, pod: PodState) -> Verdict:
         ended = end_stalled(facts.spec, attempts, still, facts.now)
         if ended is not None:
             return ended
-    if said or unheard is not None:
-        return Verdict("Running", Reason.REPORTS_MISSING, said or f"{what}; {unheard}")
+    if unheard is not None:
+        return Verdict("Running", Reason.REPORTS_MISSING, f"{what}; {unheard}")
     if still is not None and still.said_at <= facts.now:
         return Verdict("Running", Reason.NOT_MOVING, f"{what}; {still}")
     return Verdict("Running", stage, what)

@@ -17,10 +17,12 @@ from finetune_operator.job.observation import Observation
 from finetune_operator.status.stalls.movement import Silence
 from finetune_operator.status.verdict import Verdict
 
+_SINCE: Final = "no step since "
 _HINT: Final = (
     "find out in the log of the image what it waits for. If steps, evaluations or saves may rightly take as long, raise "
     "runPolicy.progressDeadlineSeconds; then run the job again"
 )
+_THEN: Final = "the attempt is ended, and a new one goes on from the newest checkpoint"
 
 
 def was_stalled(attempts: Sequence[Attempt], observed: Observation) -> bool:
@@ -42,22 +44,21 @@ def end_stalled(spec: FineTuneJobSpec, attempts: Sequence[Attempt], still: Silen
     if not still.ended_by_us or now < still.ends_at:
         return None
     stalled = 1 + sum(each.reason == Reason.PROGRESS_STALLED for each in attempts)
-    what = (
-        f"no step since {format_time(still.since)}, for {still.deadline.seconds} s (runPolicy.progressDeadlineSeconds)"
-    )
+    what = f"{_SINCE}{format_time(still.since)}, for {still.deadline.seconds} s (runPolicy.progressDeadlineSeconds)"
     # Of more attempts the status does not know.
     if stalled > min(spec.run_policy.backoff_limit, MAX_ATTEMPTS - 1):
         times = f"gave up after {stalled} attempt{'s' if stalled > 1 else ''} that stood still; the last one: "
         return Verdict("Failed", Reason.PROGRESS_STALLED, times + what, now, _HINT)
-    then = "the attempt is ended, and a new one goes on from the newest checkpoint"
-    return Verdict("Pending", Reason.PROGRESS_STALLED, f"{what}; {then}")
+    return Verdict("Pending", Reason.PROGRESS_STALLED, f"{what}; {_THEN}")
 
 
 def still_ending(spec: FineTuneJobSpec, before: FineTuneJobStatus, observed: Observation) -> Verdict | None:
     """The same as long as the pod of that attempt is there."""
     if spec.suspend or not is_being_ended(before.attempts, observed):
         return None
-    return Verdict("Pending", Reason.PROGRESS_STALLED, before.message or "")
+    # Not what stands before it, such as what was refused: that is said again where it is still so.
+    _, since, rest = (before.message or "").partition(_SINCE)
+    return Verdict("Pending", Reason.PROGRESS_STALLED, since + rest or f"it stood still; {_THEN}")
 
 
 def mark_stalled(attempts: list[Attempt], verdict: Verdict) -> list[Attempt]:

@@ -13,6 +13,7 @@ FIRST_REPORT = timedelta(seconds=60)
 """So long a trainer may take to its first report: it comes before anything is loaded."""
 NEXT_REPORT = timedelta(seconds=MAX_REPORT_INTERVAL + 120)
 """So long a trainer that has reported may be silent: it waits as it is asked to, and longer after failures."""
+_SINCE = "no report of its trainer has come since "
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Unheard:
     trouble: str
     """What its last connection came to nothing of; empty if none is known."""
     said: str = ""
-    """The message of the status that says so since before this process listened, and that nothing has proved wrong since."""
+    """The words of the status that say so since before this process listened, and that nothing has proved wrong since."""
 
     @property
     def said_at(self) -> datetime:
@@ -34,11 +35,13 @@ class Unheard:
 
     def __str__(self) -> str:
         """For people, and the same for as long as it lasts."""
+        if self.said:
+            return self.said
         trouble = self.trouble or (
             "no connection from it is known, so probably DNS or a NetworkPolicy keeps it from the operator, or its image "
             "sends none"
         )
-        return f"no report of its trainer has come since {format_time(self.since)}: {trouble}. The pod's log has what it met"
+        return f"{_SINCE}{format_time(self.since)}: {trouble}. The pod's log has what it met"
 
 
 def unheard(observed: Observation, before: FineTuneJobStatus, nodes: int) -> Unheard | None:
@@ -64,7 +67,11 @@ def _said(pod: PodState, before: FineTuneJobStatus) -> str:
     if pod.report is not None or not before.attempts or before.attempts[-1].pod != pod.name:
         return ""
     ready = next((each for each in before.conditions if each.type == "Ready"), None)
-    return before.message or "" if ready is not None and ready.reason == Reason.REPORTS_MISSING else ""
+    if ready is None or ready.reason != Reason.REPORTS_MISSING:
+        return ""
+    # Not what stands before it, such as what was refused: that is said again where it is still so.
+    _, since, rest = (before.message or "").partition(_SINCE)
+    return since + rest
 
 
 def _last_report(pod: PodState, before: FineTuneJobStatus) -> datetime | None:

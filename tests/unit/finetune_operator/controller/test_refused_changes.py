@@ -83,6 +83,31 @@ async def test_a_job_of_a_queue_that_may_not_be_deleted_says_so(world: World, re
     assert asked(world) == ["delete jobs"]
 
 
+@pytest.mark.parametrize("queue", [{}, QUEUE], ids=["suspended", "deleted"])
+async def test_what_keeps_a_stalled_attempt_from_being_ended_is_said_once_however_long_it_does(
+    world: World,  # noqa: F811
+    queue: dict[str, str],
+) -> None:
+    world.api.put(FINETUNEJOBS, finetunejob(STALLED, pod={"labels": queue}))
+    world.api.put(JOBS, merged(merged(job(), OWNED), {"metadata": {"labels": queue}}))
+    world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+    world.api.failures |= {"merge jobs": POLICIES[0], "delete jobs": POLICIES[0]}
+    await world.see()
+    messages = []
+
+    for _ in range(4):
+        await world.reconcile()
+        messages.append(world.status()["message"])
+        world.time += 61
+    world.api.failures.clear()
+    world.time += 600
+    await world.reconcile()
+
+    what = f"the Job yelp cannot be {'deleted' if queue else 'changed'} ({NO})"
+    assert messages == [f"{what}; no step since noon"] * 4
+    assert world.status()["message"] == "no step since noon"
+
+
 @pytest.mark.parametrize("refused", POLICIES)
 async def test_the_use_of_a_job_that_is_being_deleted_and_whose_run_may_not_be_ended_counts(
     world: World,  # noqa: F811

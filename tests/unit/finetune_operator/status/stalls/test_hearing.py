@@ -64,6 +64,19 @@ def test_what_was_said_before_the_operator_was_restarted_holds_until_something_i
     assert line(compute(parsed(said), reported, 110))[:2] == ("Running", "Training")
 
 
+def test_after_a_restart_that_a_job_is_not_suspended_is_not_said_again_before_what_was_said_of_it() -> None:
+    refused = replace(unheard(), unchanged="the Job yelp cannot be changed (no)")
+    said = compute(parsed(suspend=True), refused, 72)
+    restarted = replace(refused, hearing=Hearing(at(100)))
+
+    again = compute(parsed(said, suspend=True), restarted, 101)
+    resumed = compute(parsed(again), unheard(since=100), 110)
+
+    assert line(again) == line(said)
+    assert line(said)[2].startswith("the Job yelp cannot be changed (no); spec.suspend is set, and its Job runs on: ")
+    assert line(resumed) == line(compute(parsed(), unheard(), 72))
+
+
 def test_pods_that_train_together_have_a_minute_from_when_the_last_of_them_runs() -> None:
     pods = [member(0, state=running(12)), member(1, state=running(40))]
     observed = heard(observation(job(), *pods))
