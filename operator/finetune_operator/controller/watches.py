@@ -82,7 +82,7 @@ class Watches:
         on_change: Callable[[JsonObject], None],
         transform: Callable[[JsonObject], JsonObject],
         keep: Callable[[JsonObject], bool | None],
-        worth: Worth[JsonObject] = lambda _: 0,
+        worth: Worth[JsonObject] = lambda _: (True,),
         label: str | None = LABEL_JOB_UID,
     ) -> Informer:
         return Informer(

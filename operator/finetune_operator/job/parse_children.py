@@ -275,19 +275,19 @@ def has_ended(raw: JsonObject) -> bool:
     return (raw.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def worth_of_pod(raw: JsonObject) -> tuple[int, str]:
-    """How much a pod tells of its job beside others, where there are too many: what runs before what has ended, and that before what
+def worth_of_pod(raw: JsonObject) -> tuple[bool, int, str]:
+    """How much a pod tells of its job beside others, where there are too many: what runs before what has ended; of the lesser class is what
     never ran, which costs nobody anything; of two the newer one."""
     metadata, status = raw["metadata"], raw.get("status") or {}
     state = (_named(status.get("containerStatuses")) or {}).get("state") or {}
     ended, has_node = has_ended(raw), bool((raw.get("spec") or {}).get("nodeName"))
     rank = 3 if "running" in state and not ended else 2 if "terminated" in state else 1 if has_node and not ended else 0
-    return rank, str(metadata.get("creationTimestamp"))
+    return rank > 1, rank, str(metadata.get("creationTimestamp"))
 
 
-def worth_of_job(raw: JsonObject) -> tuple[int, str]:
+def worth_of_job(raw: JsonObject) -> tuple[bool, str]:
     """The same of a Job: one that has not ended before those that have; of two the newer one."""
-    return int(parse_job(raw).end is None), str(raw["metadata"].get("creationTimestamp"))
+    return parse_job(raw).end is None, str(raw["metadata"].get("creationTimestamp"))
 
 
 def _text(value: object) -> str | None:

@@ -8,9 +8,12 @@ MOST: Final = 600
 _SLACK: Final = 150
 """So many more may be there: they are told apart seldom, and not for each that comes."""
 
+_LEAST: Final = 256
+"""Of those of the lesser class that stay all the same: attempts that have ended may be many, and hide why the pods of the present one wait."""
+
 Item = TypeVar("Item")
-Worth = Callable[[Item], Any]
-"""What orders objects by how much they tell."""
+Worth = Callable[[Item], tuple[Any, ...]]
+"""What orders objects by how much they tell. The first of it is whether one is of the better class."""
 
 
 def is_crowded(number: int) -> bool:
@@ -20,7 +23,11 @@ def is_crowded(number: int) -> bool:
 
 def least_telling(items: Iterable[Item], worth: Worth[Item]) -> list[Item]:
     """Those that are to be left out of too many."""
-    return sorted(items, key=worth)[:-MOST]
+    ordered = sorted(items, key=worth)
+    better = [item for item in ordered if worth(item)[0]]
+    lesser = ordered[: len(ordered) - len(better)]
+    stay = min(len(lesser), max(_LEAST, MOST - len(better)))
+    return [*lesser[: len(lesser) - stay], *better[: max(0, len(better) + stay - MOST)]]
 
 
 def most_telling(items: Sequence[Item], worth: Worth[Item]) -> list[Item]:

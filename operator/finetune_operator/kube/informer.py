@@ -63,7 +63,7 @@ class Informer:
         transform: Callable[[JsonObject], JsonObject] = lambda raw: raw,
         keep: Callable[[JsonObject], bool | None] = lambda _: True,
         keep_deleted: Callable[[JsonObject], bool] = lambda _: False,
-        worth: Worth[JsonObject] = lambda _: 0,
+        worth: Worth[JsonObject] = lambda _: (True,),
         on_recovery: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -56,6 +56,21 @@ def test_a_pod_that_runs_is_kept_among_any_number_that_do_not_and_other_jobs_los
     assert not cache.has_labelled("a")
 
 
+def test_why_the_pods_of_the_newest_attempt_wait_is_seen_however_many_of_former_ones_have_ended() -> None:
+    cache = informer()
+    for number in range(900):
+        cache._take({"type": "ADDED", "object": numbered(number, terminated_pod(0), seconds=number)})
+    for number in range(900, 1000):
+        cache._take({"type": "ADDED", "object": numbered(number, pod(node=None), seconds=number)})
+    for number in range(1000, 1156):
+        cache._take({"type": "ADDED", "object": numbered(number, pod(), seconds=number)})
+
+    kept = {each["metadata"]["name"] for each in cache.labelled("a")}
+
+    assert len(kept) <= 750
+    assert {f"p{number}" for number in range(556, 1156)} <= kept
+
+
 def test_what_runs_tells_more_than_what_has_ended_and_that_more_than_what_never_ran() -> None:
     order = [
         pod(node=None),
@@ -83,7 +98,7 @@ def test_a_job_that_has_not_ended_tells_more_than_those_that_have() -> None:
 def test_those_that_are_kept_stay_in_their_order() -> None:
     items = [{"n": number % 1000} for number in range(2000)]
 
-    kept = most_telling(items, lambda item: item["n"])
+    kept = most_telling(items, lambda item: (True, item["n"]))
 
     assert [item["n"] for item in kept] == [*range(700, 1000), *range(700, 1000)]
     assert (is_crowded(750), is_crowded(751)) == (False, True)
