@@ -308,13 +308,17 @@ class _BoundedEvents:
         self._on_news = on_news
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """As a StreamReader's: whole lines here."""
+        """As a StreamReader's: whole lines here.
+
+        For what Kopf does not get it gets bookmarks: by these it knows that the watch is alive, and from where to go on when it ends.
+        """
         buffer = b""
         async for chunk in self._stream.iter_chunked(size):
             *lines, buffer = (buffer + chunk).split(b"\n")
+            bookmark: JsonObject | None = None
             for place, line in enumerate(filter(None, lines)):
                 try:
-                    event = await self._read(line)
+                    event, bookmark = await self._read(line)
                 except Exception as error:  # noqa: BLE001 - whatever an object may hold, the others go on
                     warn_once("an event of Kopf's watch", f"cannot be read: {error}")
                     continue
@@ -322,19 +326,24 @@ class _BoundedEvents:
                     yield json.dumps(event).encode() + b"\n"
                 if place % _AT_A_TIME == _AT_A_TIME - 1:
                     await asyncio.sleep(0)
+            if bookmark is not None:
+                yield json.dumps(bookmark).encode() + b"\n"
             # Those that are gone come a moment later, by Kopf.
             self._on_news()
 
-    async def _read(self, line: bytes) -> JsonObject | None:
-        """The event as Kopf gets it; None for one that it does not get. Raises whatever is wrong with it."""
+    async def _read(self, line: bytes) -> tuple[JsonObject | None, JsonObject | None]:
+        """The event, if Kopf gets it, or else a bookmark of it, if it has a version. Raises whatever is wrong with it."""
         event = await read_event(line, FINETUNEJOBS.longest)
         if event["type"] not in ("ADDED", "MODIFIED"):
-            return event
+            return event, None
         raw, reading = event["object"], self._reading
         seen = raw if reading.knows(raw) else keep(raw, reading.serves)
         if seen is not None:
             reading.on_seen(seen)
-        return None
+        version = raw["metadata"].get("resourceVersion")
+        if not isinstance(version, str) or not version.isdecimal():
+            return None, None
+        return None, {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": version}}}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -144,8 +144,10 @@ async def test_a_watch_reports_each_object_past_kopf_and_goes_on(
     assert [raw["metadata"]["name"] for raw in objects] == ["good", "deep", "large", "good"]
     assert all(len(json.dumps(raw)) < 1000 for raw in objects)
     assert set(news) == {"ns"}
-    # Kopf has the deletion alone, of which it knows nothing but what it says.
-    assert [(event["type"], event["object"]["metadata"]["name"]) for event in events] == [("DELETED", "good")]
+    # Kopf has the deletion alone, of which it knows nothing but what it says, and up to where the watch has come.
+    *bookmarks, deletion = events
+    assert (deletion["type"], deletion["object"]["metadata"]["name"]) == ("DELETED", "good")
+    assert all(each == {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "7"}}} for each in bookmarks)
 
 
 async def test_a_version_that_is_known_is_not_packed_again_and_one_of_a_namespace_that_is_not_served_is_left_out() -> (
@@ -274,6 +276,29 @@ def watch(url: str, on_seen: Callable[[Any], None], on_again: Callable[[], objec
         on_news=lambda _: None,
         on_again=note,
     )
+
+
+async def test_a_watch_that_ends_goes_on_from_the_newest_that_it_brought_though_kopf_did_not_get_it() -> None:
+    begun: list[str] = []
+    again, over, seen = asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def answers(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return await answer(request)
+        begun.append(request.query["resourceVersion"])
+        if len(begun) > 1:
+            again.set()
+            await over.wait()
+        return web.Response(text=f'{{"type": "MODIFIED", "object": {JOBS[0]}}}\n')
+
+    async with serving(answers) as url:
+        task = asyncio.create_task(watch(url, on_seen=lambda raw: seen.append(raw["metadata"]["name"])).run())
+        await again.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        over.set()
+
+    assert (begun[:2], seen[:1]) == (["5", "7"], ["good"])
 
 
 async def test_kopf_that_is_behind_is_told_to_begin_anew() -> None:
