@@ -35,18 +35,18 @@ class Explainer:
         if asked is None:
             return observed
         if not entry.obstacle.holds(asked, self._clock()):
-            entry.obstacle.note(asked, await self._answer(finetunejob, asked), self._clock())
+            entry.obstacle.note(asked, await self._answer(finetunejob, asked, entry), self._clock())
         return replace(observed, blocked=entry.obstacle.cause)
 
-    async def _answer(self, finetunejob: FineTuneJob, asked: Question) -> Cause | None:
+    async def _answer(self, finetunejob: FineTuneJob, asked: Question, entry: Entry) -> Cause | None:
         """The Warning that explains a wait, or what a claim of the job's own shows where none does."""
         namespace = finetunejob.namespace
         try:
             answer = newest_answer(asked, await self._warnings.about(namespace, asked.subjects))
         except API_FAILURES as error:
-            # Events may be kept apart from all else, and be gone alone.
+            # Events may be kept apart from all else, and be gone alone. What they told last still holds, as far as anybody knows.
             logger.warning("%s: why it waits is not known: %s", finetunejob.key, brief(error))
-            return None
+            return entry.obstacle.cause if entry.obstacle.about == asked else None
         own = next((each for each in asked.subjects if each.name == finetunejob.names.claim), None)
         if answer is not None or own is None:
             return answer

@@ -157,3 +157,15 @@ async def test_where_no_event_can_be_read_the_status_is_written_all_the_same(wor
 
     assert line(status) == ("Pending", "ContainerCreating", "starting the container")
     assert world.api.requests.count("list events") == 1
+
+
+async def test_what_events_have_told_holds_while_none_can_be_read(world: World) -> None:
+    told = await seen(world, pod(conditions=scheduled(0)), warning("FailedMount", "no Secret x", 19))
+    world.api.failures["list events"] = refusal(500, "etcdserver: no leader")
+
+    for _ in range(3):
+        world.time += 700
+        await world.reconcile()
+
+    assert world.api.requests.count("list events") == 4
+    assert line(world.status()) == line(told) == ("Pending", "FailedMount", "a volume cannot be mounted: no Secret x")
