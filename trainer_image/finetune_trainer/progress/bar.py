@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TextIO
 
 from tqdm import tqdm
@@ -33,7 +34,10 @@ class ProgressBar:
 
 
 class _Lines:
-    """A stream for tqdm with a line for each state of the bar, where tqdm itself overwrites the one before."""
+    """A stream for tqdm with a line for each state of the bar, where tqdm itself overwrites the one before.
+
+    Nobody may read it any more, as when a notebook's kernel or a `tee` has ended: the run goes on, or saves, without.
+    """
 
     def __init__(self, stream: TextIO, log: Callable[[str], None]) -> None:
         self._stream = stream
@@ -41,8 +45,10 @@ class _Lines:
 
     def write(self, text: str) -> None:
         if line := text.strip():
-            self._stream.write(line + "\n")
+            with suppress(OSError):
+                self._stream.write(line + "\n")
             self._log(line)
 
     def flush(self) -> None:
-        self._stream.flush()
+        with suppress(OSError):
+            self._stream.flush()
