@@ -83,7 +83,7 @@ class LocalResult:
         rows: dict[int, dict[str, float]] = {}
         for line in (self.output / "history.jsonl").read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
-            if isinstance(entry.get("metrics"), dict):
+            if entry["kind"] in ("log", "evaluation"):  # and no batches that were made smaller
                 rows.setdefault(entry["step"], {}).update(entry["metrics"])
         return DataFrame.from_dict(rows, orient="index").sort_index().rename_axis("step")
 

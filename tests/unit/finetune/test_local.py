@@ -217,8 +217,9 @@ def test_a_trainer_whose_program_was_killed_ends_too(tmp_path: Path) -> None:
 
 def test_what_was_measured_is_a_frame(tmp_path: Path) -> None:
     (tmp_path / "history.jsonl").write_text(
-        '{"kind":"log","step":1,"metrics":{"loss":0.5}}\n{"kind":"checkpoint","step":2}\n'
+        '{"kind":"log","step":1,"metrics":{"loss":0.5}}\n'
         '{"kind":"log","step":2,"metrics":{"loss":0.25}}\n{"kind":"evaluation","step":2,"metrics":{"eval_f1":0.75}}\n'
+        '{"kind":"adjustment","step":2,"metrics":{"batch_size":4,"accumulation":2}}\n'
     )
     report = FinalReport.model_validate({"exitCode": 0})
 
