@@ -9,10 +9,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from types import FrameType
+from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 
 from finetune.consent import TRUST_NOBODY, Agree, credentials_for
 from finetune.errors import FineTuneError, JobFailed, Refused
@@ -204,7 +205,16 @@ def _start(
     )
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
 def _wait(process: "subprocess.Popen[str]") -> int:
+    asked = False
     with _stopping(process):
         while True:
             try:
@@ -212,16 +222,21 @@ def _wait(process: "subprocess.Popen[str]") -> int:
                 return process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 continue
-            except KeyboardInterrupt:
-                process.terminate()
-                sys.stderr.write("stopping: the trainer saves a checkpoint; again ends it at once\n")
+            except KeyboardInterrupt as interrupt:
+                # Who restarts a notebook's kernel sends it SIGINT, and SIGTERM moments later: only a person's Ctrl-C hastens the end.
+                if not (asked and isinstance(interrupt, _Terminated)):
+                    process.terminate()
+                    asked = True
+                    # Ctrl-C ends the `tee` that reads this, too.
+                    with suppress(OSError):
+                        sys.stderr.write("stopping: the trainer saves a checkpoint; again ends it at once\n")
 
 
 @contextmanager
 def _stopping(process: "subprocess.Popen[str]") -> Iterator[None]:
     """Whatever ends this program ends the trainer; SIGTERM as Ctrl-C does."""
     here = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if here else None
+    before = signal.signal(signal.SIGTERM, _terminated) if here else None
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ import pytest
 from tests.trainer.tiny import texts
 from tests.unit.finetune_operator.samples import finetunejob
 
+from devcluster.testing.api import wait_for
 from finetune.local import plan_run, train
 from finetune.manifest import Manifest, to_yaml
 from finetune_api.report import ENV_TERMINATION_LOG, FinalReport
@@ -94,3 +95,27 @@ def test_an_interrupt_saves_a_checkpoint_and_the_same_command_goes_on(spec: dict
         "interrupted: the run has stopped; started again with the same output it goes on from its newest checkpoint"
     )
     assert str(saved) in told[-1], "".join(told)
+
+
+def test_a_run_of_two_processes_saves_also_where_the_program_that_asked_for_it_ends_meanwhile(
+    spec: dict[str, Any], tmp_path: Path
+) -> None:
+    spec |= {"resources": {"gpus": 0, "processesPerNode": 2}, "checkpoints": {"strategy": "steps", "steps": 20_000}}
+    spec["training"] |= {"epochs": 4000, "arguments": {"logging_steps": 1}}
+    (tmp_path / "job.yaml").write_text(to_yaml(Manifest.of("tiny", **spec).to_manifest()))
+    command = [
+        sys.executable, "-m", "finetune_cli", "run", "job.yaml", "--volume", f"files={tmp_path}", "--into", "out",
+    ]  # fmt: skip
+    output, history = tmp_path / "out", tmp_path / "out" / "history.jsonl"
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stderr
+        while program.poll() is None and not (history.exists() and history.stat().st_size):
+            time.sleep(0.1)
+        program.send_signal(signal.SIGINT)
+        told = next((line for line in program.stderr if line.startswith("stopping: ")), None)
+        program.kill()
+
+    assert told
+    wait_for(lambda: list(output.glob("checkpoints/step-*/manifest.json")), bool, "the checkpoint")

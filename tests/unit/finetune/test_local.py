@@ -1,5 +1,6 @@
 """What of a manifest runs on this machine, and by which run.yaml; a stand-in for the trainer ends as it may end."""
 
+import io
 import os
 import signal
 import subprocess
@@ -189,11 +190,53 @@ def test_an_interrupt_lets_the_trainer_save_and_says_how_it_goes_on(
     assert capfd.readouterr().err == "stopping: the trainer saves a checkpoint; again ends it at once\n"
 
 
+class ClosedPipe(io.StringIO):
+    """stderr of a program whose `tee` is gone: Ctrl-C ends both."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(text)
+
+
+def test_a_save_that_goes_on_is_ended_by_no_restart_of_the_notebook_and_no_closed_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saving, terminated, saved = tmp_path / "saving", threading.Event(), tmp_path / "saved"
+    ready = tmp_path / "ready"
+    stand_in(
+        monkeypatch,
+        "import os, pathlib, signal, sys, time\n"
+        f"ready, saving, saved = (pathlib.Path(each) for each in {[str(ready), str(saving), str(saved)]!r})\n"
+        "signal.signal(signal.SIGTERM, lambda *_: os._exit(1) if saving.exists() else saving.touch())\n"
+        "ready.touch()\n"
+        "while not saved.exists(): time.sleep(0.02)\n"
+        "sys.exit(143)",
+    )
+    handle = local._terminated
+
+    def terminate(number: int, frame: Any) -> None:
+        terminated.set()
+        handle(number, frame)
+
+    monkeypatch.setattr(local, "_terminated", terminate)
+    monkeypatch.setattr("sys.stderr", ClosedPipe())
+
+    def restart() -> None:
+        for path, number in ((ready, signal.SIGINT), (saving, signal.SIGTERM)):
+            wait_for(path.exists, bool, path.name)
+            os.kill(os.getpid(), number)
+        terminated.wait(60)
+        saved.touch()
+
+    threading.Thread(target=restart, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt, match="goes on from its newest checkpoint"):
+        train(planned(tmp_path))
+
+
 def test_a_trainer_whose_program_was_killed_ends_too(tmp_path: Path) -> None:
     told, saved = tmp_path / "told", tmp_path / "saved"
     trainer = (
         "import os, pathlib, signal, time\n"
-        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(saved)!r}).touch(), os._exit(143)))\n"
+        f"signal.signal(signal.SIGHUP, lambda *_: (pathlib.Path({str(saved)!r}).touch(), os._exit(143)))\n"
         "from finetune_trainer.processes.child import end_with_parent\n"
         "end_with_parent()\n"
         f"pathlib.Path({str(told)!r}).touch()\n"

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT. While training they wait for the end of the step; at any other time they end the run at once."""
+"""SIGTERM, SIGINT and SIGHUP. While training they wait for the end of the step; at any other time they end the run at once."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from types import FrameType
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import Stopped
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopSignal:
@@ -24,7 +24,7 @@ class StopSignal:
         self._before_exit = before_exit
 
     def listen(self) -> None:
-        """Handle SIGTERM and SIGINT from now on. Only the main thread can."""
+        """Handle these signals from now on. Only the main thread can."""
         for number in _SIGNALS:
             signal.signal(number, self._receive)
 
@@ -60,6 +60,8 @@ class StopSignal:
         self.check()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self._received and number == signal.SIGHUP:
+            return  # the program that asked for the stop has ended meanwhile: nobody is in a hurry
         if self._received:
             self._before_exit()
             os._exit(ExitCode.STOPPED)

@@ -35,25 +35,26 @@ def terminate_with_launcher() -> None:
     a SIGTERM, and the save that it asks for with them. They end when they find their parent gone.
     """
     if is_launched() and sys.platform == "linux":
-        _signal_at_death_of_parent()
+        _signal_at_death_of_parent(signal.SIGTERM)
         os.register_at_fork(after_in_child=lambda: os.setpgid(0, 0))
 
 
 def end_with_parent() -> None:
-    """Let the kernel send this process SIGTERM when the program that started it on a laptop is gone, however it ended.
+    """Let the kernel send this process SIGHUP when the program that started it on a laptop is gone, however it ended.
 
-    A terminal that is closed or a notebook's kernel that is restarted says nothing to this process, which would train on unseen.
+    A terminal that is closed or a notebook's kernel that is restarted says nothing to this process, which would train on unseen. That program
+    may have sent SIGTERM before: a second one would end the save that it asked for.
     """
     parent = os.environ.pop(ENV_PARENT, None)
     if parent is not None and sys.platform == "linux":
-        _signal_at_death_of_parent()
+        _signal_at_death_of_parent(signal.SIGHUP)
         if os.getppid() != int(parent):
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGHUP)
 
 
-def _signal_at_death_of_parent() -> None:
+def _signal_at_death_of_parent(number: signal.Signals) -> None:
     parent_death_signal = 1  # PR_SET_PDEATHSIG of prctl(2)
-    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)
+    ctypes.CDLL(None).prctl(parent_death_signal, number)
 
 
 def write_final_report(report: FinalReport) -> None:

@@ -45,6 +45,11 @@ class _Agent(LocalElasticAgent):
         # When one process has failed, the main one may still be uploading a checkpoint: torch leaves it 30 s.
         self._shutdown(timeout=SAVE_SECONDS)
 
+    def _shutdown(self, death_sig: signal.Signals = signal.SIGTERM, timeout: int = 30) -> None:
+        # The program that asked for the stop may end meanwhile: torch would end the processes at once, in the midst of their save.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        super()._shutdown(death_sig, timeout)
+
 
 def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> FinalReport:
     """Run the program with `arguments` in all processes of this machine. Return one final report for all of them.
