@@ -2,6 +2,9 @@
 
 import logging
 import os
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,9 +68,19 @@ def test_two_attempts_within_a_second_on_one_host_have_a_log_each(
     assert [stored(output, log) for log in logs] == ["attempt 0\n", "attempt 1\n"]
 
 
+@pytest.fixture
+def guarded() -> Iterator[None]:
+    """The logs of this process are as before when the test ends: one of another file looks at how they are guarded."""
+    make_record, hooks = logging.getLogRecordFactory(), (threading.excepthook, sys.excepthook)
+    guard_logs()
+    yield
+    logging.setLogRecordFactory(make_record)
+    threading.excepthook, sys.excepthook = hooks
+
+
+@pytest.mark.usefixtures("guarded")
 def test_it_holds_no_secret(log: AttemptLog, output: LocalOutput, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redact, "_known", ("correct-horse-battery",))
-    guard_logs()
 
     with log.listening():
         logger.info("the password is correct-horse-battery")
