@@ -68,11 +68,11 @@ class PlayedNode:
 
 @contextmanager
 def played_node(space: Space) -> Iterator[PlayedNode]:
-    """A node that nobody runs, with a label of its name, room for pods and 8 GPUs."""
+    """A node that nobody runs, with a label of its name, room for pods and 64 GPUs."""
     name = f"away-{uuid.uuid4().hex[:8]}"
     space.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"test": name}}})
     node = PlayedNode(space, name)
-    room = {"cpu": "64", "memory": "512Gi", "pods": "10", "nvidia.com/gpu": "8"}
+    room = {"cpu": "64", "memory": "512Gi", "pods": "10", "nvidia.com/gpu": "64"}
     over = threading.Event()
 
     def live() -> None:

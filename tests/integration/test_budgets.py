@@ -1,5 +1,6 @@
 """A month's budget holds jobs back, and more in the profile lets them go. A node without a kubelet is played by the test."""
 
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,10 @@ from devcluster.cluster import Cluster
 from devcluster.testing.api import wait_for
 
 PROFILE = "budgeted"
-LIMIT = 1800
+GPUS = 64
+SECONDS = 5
+"""Each pod is there for as long before it ends: it is believed to have run no longer than that."""
+LIMIT = 288
 
 
 @pytest.fixture
@@ -38,8 +42,24 @@ def give(space: Space, seconds: int) -> None:
     space.apply({"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneProfile", "metadata": metadata, "spec": spec})
 
 
-def on_gpus(node: PlayedNode, name: str, gpus: int = 2, **spec: Any) -> dict[str, Any]:
-    return finetunejob(name, resources={"gpus": gpus}, pod={"nodeSelector": node.selector}, **spec)
+def on_gpus(node: PlayedNode, name: str, **spec: Any) -> dict[str, Any]:
+    return finetunejob(name, resources={"gpus": GPUS}, pod={"nodeSelector": node.selector}, **spec)
+
+
+def age(space: Space, pod: str) -> datetime:
+    """Wait until the pod has been there for so long. Return when it came."""
+    created = datetime.fromisoformat(space.get("pod", pod)["metadata"]["creationTimestamp"])
+    while datetime.now(UTC) < created + timedelta(seconds=SECONDS + 1):
+        time.sleep(0.2)
+    return created
+
+
+def spend(node: PlayedNode, name: str) -> None:
+    """Have the job's pod run for so long, and end well."""
+    pod = node.pod_of(name)
+    since = age(node.space, pod)
+    node.run(pod, since)
+    node.end(pod, 0, since, since + timedelta(seconds=SECONDS))
 
 
 def begun_or_held(space: Space, name: str) -> dict[str, Any]:
@@ -50,11 +70,7 @@ def test_what_is_used_up_holds_new_jobs_back_and_none_without_a_gpu(node: Played
     space = node.space
     give(space, LIMIT)
     space.apply(on_gpus(node, "spends", profile=PROFILE))
-    pod = node.pod_of("spends")
-    end = datetime.now(UTC).replace(microsecond=0)
-    since = end - timedelta(seconds=1000)
-    node.run(pod, since)
-    node.end(pod, 0, since, end)
+    spend(node, "spends")
     spent = space.end_of("spends")
 
     space.apply(on_gpus(node, "held", profile=PROFILE))
@@ -63,10 +79,10 @@ def test_what_is_used_up_holds_new_jobs_back_and_none_without_a_gpu(node: Played
     space.apply(finetunejob("on-cpus", profile=PROFILE, pod={"nodeSelector": node.selector}))
     free = begun_or_held(space, "on-cpus")
 
-    assert spent["usage"]["gpuSeconds"]["total"] == spent["usage"]["month"]["gpuSeconds"] == 2000
+    assert spent["usage"]["gpuSeconds"]["total"] == spent["usage"]["month"]["gpuSeconds"] == GPUS * SECONDS
     assert (reason_of(held), held["waiting"]["reason"]) == ("BudgetUsedUp", "BudgetUsedUp")
     assert held["message"].startswith(
-        f"namespace {space.namespace} has used 0.56 of the 0.5 GPU-hours that FineTuneProfile {PROFILE} gives it for "
+        f"namespace {space.namespace} has used 0.09 of the 0.08 GPU-hours that FineTuneProfile {PROFILE} gives it for "
     )
     assert jobs_meanwhile == ["spends"]
     assert reason_of(free) != "BudgetUsedUp"
@@ -76,9 +92,7 @@ def test_what_a_deleted_job_used_counts_and_more_in_the_profile_lets_jobs_go_at_
     space = node.space
     give(space, LIMIT)
     space.apply(on_gpus(node, "spends", profile=PROFILE))
-    pod, end = node.pod_of("spends"), datetime.now(UTC).replace(microsecond=0)
-    node.run(pod, end - timedelta(seconds=1000))
-    node.end(pod, 0, end - timedelta(seconds=1000), end)
+    spend(node, "spends")
     space.end_of("spends")
     space.kubectl("delete", "ftj", "spends")
 
@@ -100,29 +114,28 @@ def test_usage_is_that_of_all_pods_over_attempts_of_which_the_operator_missed_on
     pods: list[str] = []
     ran: list[int] = []
 
-    def begin(seconds: int) -> datetime:
-        """An attempt runs that began so long ago."""
-        since = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=seconds)
+    def begin(sooner: int = 0) -> datetime:
+        """An attempt runs, by a clock that is so many seconds behind."""
         pods.append(node.pod_of(name, pods))
+        since = age(space, pods[-1]) - timedelta(seconds=sooner)
         node.run(pods[-1], since)
         return since
 
-    def end(since: datetime, code: int) -> None:
-        until = datetime.now(UTC).replace(microsecond=0)
-        node.end(pods[-1], code, since, until)
-        ran.append(int((until - since).total_seconds()))
+    def end(since: datetime, code: int, fewer: int = 0) -> None:
+        ran.append(SECONDS - fewer)
+        node.end(pods[-1], code, since, since + timedelta(seconds=ran[-1]))
 
-    since = begin(990)
+    since = begin()
     space.until(name, lambda status: len(status.get("attempts", [])) == 1, "its first attempt")
     operator_process.end()
     end(since, 143)
-    end(begin(485), 1)
+    end(begin(3600), 1, fewer=1)
     operator_process.start()
-    end(begin(1479), 0)
+    end(begin(), 0, fewer=2)
     status = space.end_of(name)
 
     assert status["phase"] == "Succeeded"
     # In the order of their played beginnings, some of which lie before that of the attempt before.
     assert sorted(each["podSeconds"] for each in status["attempts"]) == sorted(ran)
     assert status["usage"]["podSeconds"] == pytest.approx(sum(ran), rel=0.01)
-    assert status["usage"]["gpuSeconds"]["total"] == 2 * status["usage"]["podSeconds"]
+    assert status["usage"]["gpuSeconds"]["total"] == GPUS * status["usage"]["podSeconds"]

@@ -4,7 +4,7 @@ Of the future, a time would never pass: no silence would be seen before it, and 
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -52,6 +52,11 @@ def status_by(status: FineTuneJobStatus, now: datetime) -> FineTuneJobStatus:
 
 
 def _pod_by(pod: PodState, now: datetime) -> PodState:
+    finished = pod.terminated and pod.terminated.finished
+    if finished is not None and finished > now and pod.started is not None and pod.created is not None:
+        # By the clock of its node, which is ahead in both: how long it ran is right, if it was there for so long.
+        ran = min(finished - pod.started, now - pod.created)
+        pod = replace(pod, started=now - ran) if ran > timedelta(0) else pod
     pod = _by(pod, _OF_PODS, now)
     ended = pod.terminated and _by(pod.terminated, ("finished",), now)
     return pod if ended is pod.terminated else replace(pod, terminated=ended)

@@ -117,9 +117,11 @@ def _ran(pod: PodState, now: datetime) -> int:
         return 0
     # How long a container ran that was lost with its node nobody knows: what was counted before stays.
     end = pod.terminated.finished or pod.started if pod.terminated else now - _SEEN_LATE
-    # The node's clock may be anywhere; that of the API server, by which the pod was created, is what all times are counted by.
-    begin = max(pod.started, pod.created) if pod.created else pod.started
-    return max(0, int((end - begin).total_seconds()))
+    ran = end - pod.started
+    # The node's clock may be anywhere, and what it says of how long is right all the same; but no pod runs for longer than it has been there.
+    if pod.created is not None:
+        ran = min(ran, now - pod.created)
+    return max(0, int(ran.total_seconds()))
 
 
 def _is_useful(before: Phase | None, after: Phase | None) -> bool:

@@ -166,3 +166,19 @@ def test_a_price_gives_the_cost() -> None:
     usage = life.pass_(3700, observation(job(end=("Complete", "", "")), pod(state=terminated(0, until=3612))))
 
     assert usage["cost"] == {"amount": "20.00", "currency": "EUR"}
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "counted"),
+    [(12, 90, 78), (-600, -522, 78), (700, 778, 78), (-3600, 90, 90)],
+    ids=["clocks agree", "the node's is behind", "ahead", "one that was put right meanwhile"],
+)
+def test_a_pod_is_counted_by_how_long_its_node_says_and_for_no_longer_than_it_was_there(
+    since: float, until: float, counted: int
+) -> None:
+    """It came at second 10, and it is second 100."""
+    ended = pod(1, state=terminated(0, since=since, until=until))
+
+    usage = Life().pass_(100, observation(job(start=1, end=("Complete", "", "")), ended))
+
+    assert usage["podSeconds"] == counted
