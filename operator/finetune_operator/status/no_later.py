@@ -52,7 +52,7 @@ def status_by(status: FineTuneJobStatus, now: datetime) -> FineTuneJobStatus:
 
 
 def _pod_by(pod: PodState, now: datetime) -> PodState:
-    finished = pod.terminated and pod.terminated.finished
+    finished = pod.terminated.finished if pod.terminated is not None else None
     if finished is not None and finished > now and pod.started is not None and pod.created is not None:
         # By the clock of its node, which is ahead in both: how long it ran is right, if it was there for so long.
         ran = min(finished - pod.started, now - pod.created)
