@@ -51,7 +51,7 @@ _BACKOFFS = (1, 2, 4, 8)
 """Between tries, and then from the first one on again."""
 _AT_A_TIME = 50
 """Lines of a watch before Kopf's loop turns to its other tasks. Each turn gives the interpreter away, which the operator's own loop holds when
-it has much to do: by one line a turn ten thousand new jobs took half a minute to be seen."""
+it has much to do."""
 _LONGEST_PAUSE_SECONDS = 30.0
 _STEADY_SECONDS = 300.0
 """After so long the next end is no consequence of the last one."""
