@@ -81,7 +81,7 @@ class KopfWatch:
         serves: Callable[[str], bool] = lambda _: True,
         knows: Callable[[JsonObject], bool] = lambda _: False,
     ) -> None:
-        """`serves` is whether a namespace is looked at: `knows`, called in Kopf's thread, is whether this very version of an object
+        """`serves` is whether a namespace is looked at: of others nothing is kept. `knows`, called in Kopf's thread, is whether this very version of an object
         is known already: most are those that we have written ourselves, and need no packing."""
         self._serves = serves
         self._knows = knows
