@@ -29,7 +29,8 @@ def chaos_job(name: str, **spec: Any) -> dict[str, Any]:
         "model": {"source": "org/model"},
         "dataset": {"source": "org/data", "train": {"split": "train"}},
         "resources": {"gpus": 0},
-        "pod": {"nodeSelector": {"chaos": "true"}},
+        # A preflight goes without the selector, and no other scheduler may give it to a node that runs what is in it.
+        "pod": {"nodeSelector": {"chaos": "true"}, "schedulerName": "chaos"},
     }
     manifest = {"apiVersion": "finetune.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": name}}
     return {**manifest, "spec": {**base, **spec}}
