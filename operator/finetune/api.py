@@ -215,6 +215,8 @@ class Api:
                 connection = await stack.enter_async_context(self._borrowed())
                 response = await self._answer(connection, method, path, query, body, content_type, limit)
             stack.callback(response.close)
+            if response.status == 401:
+                raise _not_known(connection.credentials, response.reason or "", await response.read())
             if not 200 <= response.status <= 299:
                 raise _error(path, response.status, response.reason or "", await response.read())
             yield response
@@ -294,21 +296,31 @@ def _brief(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _error(path: str, status: int, reason: str, body: bytes) -> FineTuneError:
-    """What a refusal means to a person, in the API server's own words."""
-    details: Any
+def _not_known(credentials: str, reason: str, body: bytes) -> NotKnown:
+    """Whose credentials the cluster does not take, and what to do."""
+    _, message = _read_refusal(401, reason, body)
+    return NotKnown(
+        f"{message}: the cluster does not take the credentials, or no longer ({credentials}): log in to it again"
+    )
+
+
+def _read_refusal(status: int, reason: str, body: bytes) -> tuple[Any, str]:
+    """The object that the API server sent, if it is one, and its words."""
     try:
         details = json.loads(body)
-        message = str(details["message"])
+        return details, str(details["message"])
     except (ValueError, KeyError, TypeError):
-        details, message = {}, body.decode(errors="replace").strip() or f"{status} {reason}"
+        return {}, body.decode(errors="replace").strip() or f"{status} {reason}"
+
+
+def _error(path: str, status: int, reason: str, body: bytes) -> FineTuneError:
+    """What a refusal means to a person, in the API server's own words."""
+    details, message = _read_refusal(status, reason, body)
     why = details.get("reason") if isinstance(details, dict) else None
     if status in (409, 422) and _OTHER_UID.search(message):
         return made_anew(unquote(path.rpartition("/")[2]))
     if status == 404:
         return _nothing_there(path, message, details)
-    if status == 401:
-        return NotKnown(f"{message}: the cluster does not take these credentials, or no longer: log in to it again")
     if status == 403:
         return NotAllowed(message)
     if status == 409 and why == "AlreadyExists":

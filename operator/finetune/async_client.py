@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final, Self
 
 from finetune.api import FIELD_MANAGER, JOBS, Api
-from finetune.errors import NotAllowed, NotFound, NotKnown, TimedOut, made_anew
+from finetune.errors import FineTuneError, TimedOut, made_anew
 from finetune.events import Event, recent_events
 from finetune.explanation import Explanation, explain
 from finetune.logs import LogLine, log_lines
@@ -127,7 +127,7 @@ class AsyncClient:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec}
         try:
             answer = await self.api.request("POST", _ACCESS_REVIEWS, {}, body)
-        except (NotAllowed, NotKnown, NotFound):
+        except FineTuneError:
             return True
         return bool((answer.get("status") or {}).get("allowed"))
 

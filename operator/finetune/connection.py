@@ -26,6 +26,8 @@ class Connection:
 
     api: "ApiClient"
     namespace: str
+    credentials: str
+    """Whose, and where they come from: what a person is told of who is not let in."""
 
 
 async def connect(kubeconfig: str | None = None, context: str | None = None) -> Connection:
@@ -51,17 +53,18 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
                 raise NotKnown(
                     f"the program that the kubeconfig {paths} names for credentials gave none: {errors[-1]}; run it yourself, or log in again"
                 )
-            namespace = _namespace(paths, context)
+            namespace, credentials = _of_context(paths, context)
         elif kubeconfig or context or not _ACCOUNT.is_dir():
             raise NoCluster(_NO_CLUSTER.format(path=paths))
         else:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             namespace = (_ACCOUNT / "namespace").read_text().strip()
+            credentials = "those of this pod's service account"
     except FineTuneError:
         raise
     except Exception as error:  # whatever is in the file: the client's library checks little of it
         raise NoCluster(f"no cluster: the kubeconfig {paths} cannot be used: {_why(error, paths, context)}") from error
-    return Connection(ApiClient(configuration), namespace)
+    return Connection(ApiClient(configuration), namespace, credentials)
 
 
 def connect_as(token: str) -> Connection:
@@ -82,7 +85,7 @@ def connect_as(token: str) -> Connection:
         namespace = (_ACCOUNT / "namespace").read_text().strip()
     except OSError:
         namespace = "default"
-    return Connection(ApiClient(configuration), namespace)
+    return Connection(ApiClient(configuration), namespace, "those that came with the request")
 
 
 @contextmanager
@@ -120,9 +123,12 @@ def _any_is_there(paths: str) -> bool:
     return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep))
 
 
-def _namespace(paths: str, context: str | None) -> str:
+def _of_context(paths: str, context: str | None) -> tuple[str, str]:
+    """The namespace of a context of the kubeconfig, and whose credentials it has."""
     from kubernetes.aio.config import list_kube_config_contexts
 
     contexts, current = list_kube_config_contexts(config_file=paths)  # type: ignore[no-untyped-call]
-    chosen: dict[str, Any] = next((each for each in contexts if each["name"] == context), current)
-    return str(chosen.get("context", {}).get("namespace") or "default")
+    named: dict[str, Any] = next((each for each in contexts if each["name"] == context), current)
+    chosen = named.get("context", {})
+    credentials = f"those of user {chosen.get('user')} in {paths}, context {named.get('name')}"
+    return str(chosen.get("namespace") or "default"), credentials

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from finetune.api import Api
-from finetune.errors import NotAllowed
+from finetune.errors import NoCluster, NotAllowed
 from finetune.pods import event_time, events_about, name_of, pods_of
 from finetune.snapshot import Snapshot
 from finetune_api.base import JsonObject
@@ -39,7 +39,7 @@ async def recent_events(api: Api, job: Snapshot) -> list[Event]:
     """
     try:
         pods = [name_of(pod) for pod in await pods_of(api, job)]
-    except NotAllowed:
+    except (NotAllowed, NoCluster):
         pods = [each.pod for each in job.status.attempts]
     return [_read(event) for event in await events_about(api, job, pods)]
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from finetune.api import Api
-from finetune.errors import NotAllowed
+from finetune.errors import NoCluster, NotAllowed
 from finetune.pods import event_line, event_time, name_of, pods_of, warnings_about
 from finetune.snapshot import Snapshot
 from finetune.summary import needs_a_person, unseen
@@ -120,6 +120,9 @@ async def _proof(api: Api, job: Snapshot) -> str:
         ]
     except NotAllowed:
         return "Events of the namespace are not for you to read (you need the right to list events)"
+    except NoCluster as error:
+        # The card is of the status, which is here.
+        return f"Events of the namespace cannot be read now: {error}"
     if found:
         return f"Event of {format_time(event_time(found[0]))}: {event_line(found[0])}"
     return next((_condition_line(each) for each in job.status.conditions if each.type == "Ready"), "")
@@ -136,6 +139,6 @@ async def _newest_pod(api: Api, job: Snapshot) -> tuple[list[str], bool]:
     """Name of the newest pod, if there is one, and whether it has a node: what was the matter with former ones is over."""
     try:
         found = [(name_of(pod), bool((pod.get("spec") or {}).get("nodeName"))) for pod in await pods_of(api, job)]
-    except NotAllowed:
+    except (NotAllowed, NoCluster):
         found = [(each.pod, each.node is not None) for each in job.status.attempts]
     return [name for name, _ in found[-1:]], any(placed for _, placed in found[-1:])

@@ -1,6 +1,6 @@
 """What there is to know of a job at a glance, in words: its best metric, why it is so, and whether it needs a person."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from finetune.snapshot import Snapshot
@@ -42,9 +42,13 @@ def best(job: Snapshot) -> str:
 
 def loss_line(job: Snapshot, most: int) -> list[float]:
     """Return at most `most` values of the loss, evenly chosen, the first and the last among them."""
-    values = [value for _, value in job.status.curves.points("loss")] if job.status.curves else []
+    return evenly([value for _, value in job.status.curves.points("loss")] if job.status.curves else [], most)
+
+
+def evenly(values: Sequence[float], most: int) -> list[float]:
+    """Return at most `most` of the values, which are two or more, evenly chosen, the first and the last among them."""
     if len(values) <= most:
-        return values
+        return [*values]
     return [values[round(place * (len(values) - 1) / (most - 1))] for place in range(most)]
 
 

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from urllib.parse import quote
 
 from finetune.api import CORE, JOBS, Api
-from finetune.errors import FineTuneError, NotAllowed, NotFound
+from finetune.errors import FineTuneError, NotFound
 
 
 async def explained(api: Api, error: NotFound) -> NotFound:
@@ -27,10 +27,10 @@ async def explained(api: Api, error: NotFound) -> NotFound:
 
 
 async def check_namespace(api: Api, namespace: str) -> None:
-    """Raise NotFound where there is no such namespace. Who may not look is told nothing."""
+    """Raise NotFound where there is no such namespace. Who may not look, or gets no answer now, is told nothing."""
     try:
         await api.get(f"{CORE}/namespaces/{quote(namespace, safe='')}")
     except NotFound:
         raise NotFound(f"there is no namespace {namespace}") from None
-    except NotAllowed:
+    except FineTuneError:
         return

@@ -1,7 +1,6 @@
 """A job to its end: redrawn in place on a terminal, a line for each change elsewhere, a JSON object a line for programs."""
 
 import json
-import os
 
 import typer
 from rich.live import Live
@@ -10,7 +9,7 @@ from finetune.client import Job
 from finetune.result import result_of
 from finetune_cli.display.job import job_line, job_view
 from finetune_cli.exits import goes_on
-from finetune_cli.output import Format, console, write
+from finetune_cli.output import Format, can_redraw, console, write
 
 
 def show_to_the_end(job: Job, timeout: float | None, output: Format | None) -> None:
@@ -25,10 +24,11 @@ def show_to_the_end(job: Job, timeout: float | None, output: Format | None) -> N
     with goes_on(job):
         if output is not None:
             _write(job, timeout, output)
-        elif screen.is_terminal and "NO_COLOR" not in os.environ:
-            with Live(console=screen, auto_refresh=False, vertical_overflow="visible") as live:
+        elif can_redraw(screen):
+            # What has scrolled out of sight cannot be drawn anew: all of it is shown at the end alone.
+            with Live(console=screen, auto_refresh=False, vertical_overflow="ellipsis") as live:
                 for snapshot in job.watch(timeout):
-                    live.update(job_view(snapshot, screen.width), refresh=True)
+                    live.update(job_view(snapshot, screen.width, screen.height), refresh=True)
         else:
             said = ""
             for snapshot in job.watch(timeout):

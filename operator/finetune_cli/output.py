@@ -2,10 +2,11 @@
 
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import typer
 from rich.console import Console, RenderableType
@@ -26,14 +27,39 @@ _ENDLESS: Final = 1 << 16
 
 
 def console(*, whole_lines: bool = False) -> Console:
-    """Return stdout as it is now. Colours only on a terminal, and not where NO_COLOR is set.
+    """Return stdout as it is now. Colours, and all else that a terminal obeys, only on a terminal, and not where NO_COLOR is set.
 
     With `whole_lines`, nothing is folded or cut where it is no terminal.
     """
-    screen = Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+    screen = _screen(stderr=False, soft_wrap=False)
     if whole_lines and not screen.is_terminal:
         screen.width = _ENDLESS
     return screen
+
+
+def can_redraw(screen: Console) -> bool:
+    """Return whether what is shown there can be drawn anew in its place: on a terminal that can, unless NO_COLOR is set."""
+    return screen.is_terminal and not screen.is_dumb_terminal and not _plain()
+
+
+def _screen(*, stderr: bool, soft_wrap: bool) -> Console:
+    # FORCE_COLOR and the like, which rich heeds, would have it draw on files and pipes.
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    colours: Literal["auto"] | None = None if _plain() else "auto"
+    return Console(
+        stderr=stderr,
+        force_terminal=terminal,
+        color_system=colours,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=soft_wrap,
+    )
+
+
+def _plain() -> bool:
+    """Whether the person wants no colours. https://no-color.org: an empty value is none."""
+    return bool(os.environ.get("NO_COLOR"))
 
 
 def say(text: str) -> None:
@@ -60,7 +86,7 @@ def show(view: Callable[[int], RenderableType], *, whole: bool = False) -> None:
 
 def error_console() -> Console:
     """Return stderr as it is now."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    return _screen(stderr=True, soft_wrap=True)
 
 
 def write(chosen: Format, value: Any) -> None:

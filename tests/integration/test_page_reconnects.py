@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from threading import Event
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 from tests.integration.page_in_memory import Server, api_server, browser, in_chromium, kubeconfig, page, server  # noqa: F401
 from tests.unit.finetune.api_server import FTJ, Break, FakeApi, Request, status
@@ -260,6 +261,73 @@ def test_credentials_that_have_expired_are_told_and_new_ones_are_enough(
 
     expect(page.locator(".rows .row")).to_have_count(1)
     expect(page.get_by_role("alert")).to_be_empty()
+
+
+@pytest.mark.parametrize(
+    ("path", "stays"), [("/", "stays"), ("/jobs/team-a/stays", "trains"), ("/usage", "GPU-hours by the jobs that are there")]
+)  # fmt: skip
+def test_a_token_that_expires_under_a_view_leaves_what_is_shown_and_says_what_to_do(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    stays: str,
+) -> None:
+    expires, over = Event(), Event()
+    answer = api_server.answer
+
+    def until_it_expires(_: Request) -> Iterator[Any]:
+        (over if expires.is_set() else expires).wait()
+        yield from ()
+
+    def refused(_: Request) -> Any:
+        return status(401, "Unauthorized", "Unauthorized")
+
+    api_server.job("stays", phase="Running", message="trains")
+    api_server.answers["WATCH", FTJ] = until_it_expires
+    page.goto(f"{server.address}{path}")
+    expect(page.get_by_text(stays).first).to_be_visible()
+
+    monkeypatch.setattr(api_server, "answer", refused)
+    expires.set()
+    expect(page.get_by_role("alert")).to_contain_text("log in to it again. What you see is of")
+    expect(page.get_by_text(stays).first).to_be_visible()
+    monkeypatch.setattr(api_server, "answer", answer)
+    api_server.job("stays", phase="Succeeded", message="trained")
+    page.get_by_role("button", name="Try now").click()
+
+    expect(page.get_by_role("alert")).to_be_empty()
+    if path != "/usage":
+        expect(page.get_by_text("Succeeded").first).to_be_visible()
+    over.set()
+
+
+def test_a_button_and_a_comparison_say_so_too_and_are_there_once_more_with_new_credentials(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("one", "two"):
+        api_server.job(name, phase="Running")
+    answer = api_server.answer
+
+    def refused(_: Request) -> Any:
+        return status(401, "Unauthorized", "Unauthorized")
+
+    page.goto(f"{server.address}/jobs/team-a/one")
+    suspend = page.get_by_role("button", name="Suspend")
+    expect(suspend).to_be_visible()
+    monkeypatch.setattr(api_server, "answer", refused)
+    suspend.click()
+    expect(page.get_by_role("status")).to_contain_text("log in to it again")
+    page.goto(f"{server.address}/compare?job=team-a/one&job=team-a/two")
+    expect(page.locator(".card")).to_contain_text("log in to it again")
+    monkeypatch.setattr(api_server, "answer", answer)
+    page.get_by_role("button", name="Try now").click()
+
+    expect(page.get_by_role("heading", name="Settings that differ")).to_be_visible()
 
 
 def test_of_a_long_log_the_newest_lines_are_shown_and_earlier_ones_on_demand(

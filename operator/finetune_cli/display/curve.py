@@ -6,6 +6,8 @@ from typing import Final
 from plotille import Figure
 from rich.text import Text
 
+from finetune.summary import evenly
+
 Points = Sequence[tuple[int, float]]
 """Steps and values, all of them finite."""
 
@@ -16,15 +18,21 @@ _AXES: Final = 4
 """Lines of plotille's frame."""
 _MARGIN: Final = 23
 """Columns of plotille's axes, with the name of the lower one."""
+_NARROWEST: Final = 10
+_LOWEST: Final = 3
+"""Of the field between the axes; where there is less room, a curve is a line of bars."""
+LINES: Final = 12
 
 
-def draw(curves: Mapping[str, Points], *, width: int, lines: int = 12, y_label: str = "") -> Text:
-    """Return curves over their steps, `width` columns wide and `lines` high, each in the colour of its place.
+def draw(curves: Mapping[str, Points], *, width: int, lines: int = LINES, y_label: str = "") -> Text:
+    """Return curves over their steps, at most `width` columns wide and `lines` high, each in the colour of its place.
 
-    At least one of them has a point.
+    Where axes do not fit, each is a line of bars between its first and its last value. At least one of them has a point.
     """
+    if width < _MARGIN + _NARROWEST or lines < _AXES + _LOWEST:
+        return _bars(curves, width)
     figure = Figure()
-    figure.width, figure.height = max(10, width - _MARGIN), max(2, lines - _AXES)
+    figure.width, figure.height = width - _MARGIN, lines - _AXES
     figure.linesep = "\n"
     figure.color_mode = "names"
     figure.with_colors = len(curves) > 1
@@ -39,6 +47,18 @@ def draw(curves: Mapping[str, Points], *, width: int, lines: int = 12, y_label: 
         if points:
             figure.plot([step for step, _ in points], [value for _, value in points], lc=_OF_PLOTILLE[colour])
     return Text.from_ansi(figure.show(legend=False))
+
+
+def _bars(curves: Mapping[str, Points], width: int) -> Text:
+    """A line for each curve."""
+    lines = []
+    for colour, points in zip(COLOURS, curves.values(), strict=False):
+        if points:
+            values = [value for _, value in points]
+            first, last = f"{values[0]:.3g} ", f" {values[-1]:.3g}"
+            bars = sparkline(evenly(values, max(2, width - len(first) - len(last))))
+            lines.append(Text(f"{first}{bars}{last}", style=colour if len(curves) > 1 else ""))
+    return Text("\n").join(lines)
 
 
 _OF_PLOTILLE: Final = {name: name.replace("bright_black", "black") for name in COLOURS}

@@ -1,7 +1,7 @@
 // The page: which view an address shows, the way between views, and the keys.
 
 import { alarm, h, replace } from "./dom.js";
-import { ask } from "./events.js";
+import { ask, sentence } from "./events.js";
 import { showComparison } from "./compare.js";
 import { setNow } from "./format.js";
 import { showJob } from "./job.js";
@@ -102,7 +102,7 @@ async function begin() {
     alarm("begin", "");
     show();
   } catch (error) {
-    alarm("begin", `${error.message} It is tried again by itself.`, begin);
+    alarm("begin", `${sentence(error.message)} It is tried again by itself.`, begin);
     clearTimeout(begin.timer);
     begin.timer = setTimeout(begin, 5000);
   }

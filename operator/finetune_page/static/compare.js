@@ -30,7 +30,7 @@ export function showComparison(main, { address, go }) {
         h("h2", {}, "Cost"), rowsOf(found.cost, "Cost", heads));
       panel.update(found.runs.map(({ curves }, at) => ({ name: names[at], colour: colours[at], curves, status: {} })));
     } catch (error) {
-      replace(place, h("div", { class: "card failed" }, h("h2", {}, "These jobs cannot be compared"), h("p", {}, error.message)));
+      replace(place, h("div", { class: "card failed" }, h("h2", {}, "These jobs cannot be compared"), h("p", {}, error.message), h("button", { type: "button", onclick: load }, "Try now")));
     }
   }
   return { leave: () => panel.leave(), keys: { Escape: () => go("/") } };

@@ -80,7 +80,7 @@ export function follow(path, { begin, items, failure, end }) {
 
   // It is told once it has lasted, or at once where there is nothing to see meanwhile.
   function trouble(message, mayPass = true) {
-    worst = `${message}${since ? ` What you see is of ${since}.` : ""} It is tried again by itself.`;
+    worst = `${sentence(message)}${since ? ` What you see is of ${since}.` : ""} It is tried again by itself.`;
     if (mayPass && since && grace !== TOLD) grace ||= setTimeout(tell, GRACE_MILLISECONDS);
     else tell();
   }
@@ -148,6 +148,11 @@ export async function ask(path, method = "GET") {
   }
   if (!response.ok) throw new Error(answer.message ?? text);
   return answer;
+}
+
+// What the cluster says often ends without a full stop, and more is said after it.
+export function sentence(text) {
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 
 export function jobPath(namespace, name, part = "") {

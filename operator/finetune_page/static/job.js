@@ -130,7 +130,10 @@ export function showJob(main, { parts: [namespace, name], go }) {
   }
 
   const stop = follow(path, {
-    begin: () => { explained = ""; },
+    begin: () => {
+      explained = "";
+      ask(`${path}/rights`).then((found) => { rights = found; if (shown) drawHead(shown); }, () => {});
+    },
     items: (items) => items.filter((each) => each.row).forEach(draw),
     failure: (text, code) => {
       if (code === 404) {
@@ -140,7 +143,6 @@ export function showJob(main, { parts: [namespace, name], go }) {
       } else if (!shown) replace(head, h("h1", {}, h("bdi", {}, name)), h("div", { class: "card failed" }, h("h2", {}, "It cannot be shown"), h("p", {}, text)));
     },
   });
-  ask(`${path}/rights`).then((found) => { rights = found; if (shown) drawHead(shown); }, () => {});
   const clock = setInterval(() => { if (shown) drawHead(shown); }, 10_000);
   return { leave: () => { clearInterval(clock); stop(); panel.leave(); log.leave(); }, keys: { Escape: () => go(list) } };
 }

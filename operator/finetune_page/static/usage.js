@@ -15,6 +15,7 @@ export function showUsage(main, { address, go, setQuery, home }) {
   const place = h("div", {}, h("div", { class: "skeleton", "aria-hidden": "true" }));
   let namespace = address.searchParams.get("namespace") ?? home();
   let synced = false;
+  let shown = false;
   let stop = null;
   document.title = "FineTune · usage";
   const field = namespaceField(namespace, (name) => { namespace = name || home(); setQuery({ namespace }); open(); });
@@ -33,6 +34,7 @@ export function showUsage(main, { address, go, setQuery, home }) {
 
   function draw() {
     if (!synced) return;
+    shown = true;
     const used = [...jobs.values()].sort((one, other) => ofMonth(other) - ofMonth(one) || other.gpuSeconds - one.gpuSeconds);
     const onGpus = used.filter((job) => job.gpus);
     const most = Math.max(1, ...used.slice(0, 1).map(ofMonth));
@@ -51,7 +53,7 @@ export function showUsage(main, { address, go, setQuery, home }) {
   function open() {
     stop?.();
     jobs.clear();
-    synced = false;
+    synced = shown = false;
     replace(place, h("div", { class: "skeleton", "aria-hidden": "true" }));
     stop = follow(jobsPath(namespace), {
       begin: () => { jobs.clear(); synced = false; },
@@ -63,7 +65,8 @@ export function showUsage(main, { address, go, setQuery, home }) {
         }
         draw();
       },
-      failure: (message) => replace(place, h("div", { class: "card failed" }, h("p", {}, message))),
+      // What is on the screen stays there; that it is old is told at the top.
+      failure: (message) => { if (!shown) replace(place, h("div", { class: "card failed" }, h("p", {}, message))); },
     });
   }
   setQuery({ namespace });

@@ -106,3 +106,21 @@ async def test_a_login_that_has_expired_is_told_and_taken_for_no_right_that_is_m
 
     with pytest.raises(NotKnown, match="log in to it again"):
         await job.explain()
+
+
+@pytest.mark.parametrize(
+    ("path", "proof"),
+    [
+        (PODS, f"condition Ready is False since {TIME}: Preparing"),
+        (EVENTS, "Events of the namespace cannot be read now: the API server cannot answer now (500): no etcd"),
+    ],
+)
+async def test_where_events_cannot_be_read_now_the_card_is_there_all_the_same(
+    client: AsyncClient, api_server: FakeApi, path: str, proof: str
+) -> None:
+    api_server.job("job", phase="Preparing", message="loading", conditions=[ready("Preparing")])
+    api_server.answers["GET", path] = lambda _: status(500, "InternalError", "no etcd")
+
+    card = await (await client.get("job")).explain()
+
+    assert (card.message, card.proof) == ("loading", proof)

@@ -97,19 +97,6 @@ def test_without_a_kubeconfig_there_is_no_cluster(run: Run, tmp_path: Path) -> N
     assert (result.exit_code, "there is no kubeconfig at" in result.stderr) == (5, True)
 
 
-def test_the_wide_list_has_a_line_for_each_job_on_a_narrow_terminal_too(
-    run: Run, api_server: FakeApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = "https://mlflow.corp.example/#/experiments/1/runs/0f9be1d4"
-    api_server.job("runs", phase="Running", tracking=[{"tracker": "mlflow", "url": url}])
-    for name, value in (("FORCE_COLOR", "1"), ("NO_COLOR", "1"), ("COLUMNS", "60")):
-        monkeypatch.setenv(name, value)
-
-    told = run("get", "-o", "wide").stdout.splitlines()
-
-    assert (len(told), told[1].split()[0], told[1].split()[-1]) == (2, "runs", url)
-
-
 def test_the_list_begins_with_what_needs_a_person_then_the_newest(run: Run, api_server: FakeApi) -> None:
     api_server.job("done", phase="Succeeded", metrics=[{"name": "eval_f1", "value": "0.91234"}])
     not_moving = {
@@ -211,6 +198,18 @@ def test_an_empty_list_names_the_first_command_to_type(run: Run) -> None:
 
     assert (result.exit_code, result.stdout) == (0, "")
     assert "finetune submit" in result.stderr
+
+
+@pytest.mark.parametrize("code", [403, 429, 500, 503])
+def test_an_empty_list_is_one_also_where_the_namespace_cannot_be_looked_at(
+    run: Run, api_server: FakeApi, code: int
+) -> None:
+    api_server.answers["GET", "/api/v1/namespaces/team-a"] = lambda _: status(code, "", "not now")
+
+    listed, for_programs = run("get"), run("get", "-o", "json")
+
+    assert (listed.exit_code, listed.stdout, "finetune submit" in listed.stderr) == (0, "", True)
+    assert (for_programs.exit_code, json.loads(for_programs.stdout)["items"], for_programs.stderr) == (0, [], "")
 
 
 def test_a_manifest_is_submitted_as_it_is_written(run: Run, api_server: FakeApi, tmp_path: Path) -> None:

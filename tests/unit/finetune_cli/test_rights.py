@@ -1,5 +1,6 @@
 """Rights cut down one by one: each command does with the fewest, and says which one it misses and what works without."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_a_right_that_is_missing_is_named_with_what_works_without(
     ],
 )  # fmt: skip
 def test_a_token_that_has_expired_is_one_line_that_says_to_log_in(
-    run: Run, api_server: FakeApi, command: tuple[str, ...]
+    run: Run, api_server: FakeApi, kubeconfig: Path, command: tuple[str, ...]
 ) -> None:
     every = [
         (method, path)
@@ -123,8 +124,31 @@ def test_a_token_that_has_expired_is_one_line_that_says_to_log_in(
 
     result = run(*command, stdin=MANIFEST)
 
-    said = "Unauthorized: the cluster does not take these credentials, or no longer: log in to it again\n"
+    whose = f"those of user u in {kubeconfig}, context here"
+    said = f"Unauthorized: the cluster does not take the credentials, or no longer ({whose}): log in to it again\n"
     assert (result.exit_code, result.stderr) == (4, said)
+
+
+@pytest.mark.parametrize(
+    "command", [("submit", "-", "--follow"), ("submit", "-", "--wait"), ("watch", "stars"), ("logs", "-f", "stars")]
+)
+def test_a_token_that_expires_while_a_job_is_waited_for_leaves_the_job_and_says_so(
+    run: Run, api_server: FakeApi, command: tuple[str, ...]
+) -> None:
+    api_server.job("stars", phase="Running")
+    expired = status(401, "Unauthorized", "Unauthorized")
+    # The first answer to whoever looks at it, and the job itself to whoever submits it.
+    answers = iter([(200, api_server.jobs["stars"])])
+    api_server.answers |= {
+        ("GET", f"{FTJ}/stars"): lambda _: next(answers, expired),
+        ("GET", FTJ): lambda _: expired,
+        ("WATCH", FTJ): lambda _: expired,
+    }
+
+    result = run(*command, stdin=MANIFEST)
+
+    assert result.exit_code == 4
+    assert result.stderr.endswith(": log in to it again; stars goes on all the same\n")
 
 
 def test_of_a_job_that_has_ended_nobody_says_that_it_goes_on(run: Run, api_server: FakeApi) -> None:

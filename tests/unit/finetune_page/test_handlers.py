@@ -126,6 +126,17 @@ async def test_buttons_are_those_that_the_user_has_the_right_to(api_server: Fake
     assert rights == {"suspend": True, "resume": True, "rerun": True, "delete": False}
 
 
+async def test_where_the_cluster_does_not_say_what_the_user_may_every_button_is_there(
+    api_server: FakeApi, page: Page
+) -> None:
+    api_server.answers["POST", ACCESS_REVIEWS] = lambda _: status(500, "InternalError", "no etcd")
+
+    async with page() as browser:
+        rights = await (await browser.get("/api/jobs/team-a/one/rights")).json()
+
+    assert rights == dict.fromkeys(("suspend", "resume", "rerun", "delete"), True)
+
+
 @pytest.mark.parametrize(("action", "field", "value"), [("suspend", "suspend", True), ("resume", "suspend", False)])
 async def test_a_button_changes_the_job(api_server: FakeApi, page: Page, action: str, field: str, value: bool) -> None:
     api_server.job("one")
