@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from finetune_trainer.base.redaction import redact
 
 if TYPE_CHECKING:
     from tests.s3_server import S3
+
+    from devcluster.cluster import Options
 
 # As `storage.place` sets it before gcsfs is imported, which some test does earlier.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
@@ -107,6 +110,17 @@ def unguarded_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A trainer in this process logs what ends a thread or the program, and nothing else would ever hear of it: it does so in its own test alone."""
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+
+@pytest.fixture(scope="session")
+def cluster_options() -> "Options":
+    """Those of the plugin, and an image whose trainer does all but train."""
+    # Which the environment of the Keras tests has not.
+    from tests.integration.fixtures import STAND_IN, STAND_IN_FOLDER
+
+    from devcluster.testing.plugin import OPTIONS
+
+    return replace(OPTIONS, python_paths={STAND_IN: STAND_IN_FOLDER})
 
 
 @pytest.fixture(scope="session")

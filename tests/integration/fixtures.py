@@ -7,7 +7,7 @@ import sys
 import threading
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration import seed
 from tests.integration.release import Release, installed
 from tests.integration.space import Space
 
@@ -25,11 +26,16 @@ from finetune_api.v1alpha1 import GROUP
 from finetune_operator.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-_SEED = Path(__file__).with_name("seed_volume.py").read_text()
 _IMPATIENT = Path(__file__).with_name("impatient.py")
 _PREFIX = "FINETUNE_OPERATOR_"
 _SHORTEST_LEASE, _LONGEST_LEASE = 3.0, 10.0
 
+
+STAND_IN = "example.invalid/trainer:stand-in"
+STAND_IN_FOLDER = Path(__file__).with_name("stand_in")
+"""What Python finds in that image."""
+THREAD = {"name": "OMP_NUM_THREADS", "value": "1"}
+StandIn = Callable[..., dict[str, Any]]
 
 _BY_AN_EXCEPTION = 1
 """The exit code of Python."""
@@ -126,7 +132,7 @@ def finetunejob(name: str, **spec: Any) -> dict[str, Any]:
         "evaluation": {"metrics": ["accuracy"], "bestMetric": "accuracy"},
         "checkpoints": {"keep": 2},
         "resources": {"gpus": 0},
-        "pod": {"env": [{"name": "OMP_NUM_THREADS", "value": "1"}]},
+        "pod": {"env": [THREAD]},
     }
     metadata = {"name": name}
     return {
@@ -203,16 +209,20 @@ def space(operator_process: OperatorProcess, finetune_crd: Cluster) -> Iterator[
         yield made
 
 
+def volume_claim(name: str) -> dict[str, Any]:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
+
+
 @contextmanager
 def seeded(cluster: Cluster) -> Iterator[Space]:
     """A fresh namespace with the claim `seed`, and in that a model and data."""
     made = Space(cluster, f"jobs-{uuid.uuid4().hex[:8]}")
     made.create()
-    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "100Mi"}}}
     container = {
         "name": "seed",
         "image": Settings().trainer_image,
-        "command": ["python", "-c", _SEED, "/seed"],
+        "command": seed.command("/seed"),
         "volumeMounts": [{"name": "seed", "mountPath": "/seed"}],
     }
     pod = {
@@ -221,7 +231,7 @@ def seeded(cluster: Cluster) -> Iterator[Space]:
         "volumes": [{"name": "seed", "persistentVolumeClaim": {"claimName": "seed"}}],
     }
     made.apply(
-        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "seed"}, "spec": claim},
+        volume_claim("seed"),
         restricted_pod("seed", **pod),
     )
     phase = lambda: made.get("pod", "seed").get("status", {}).get("phase")  # noqa: E731
@@ -235,6 +245,19 @@ def free_port() -> int:
     """One for a process that may start again."""
     (port,) = free_ports(1)
     return port
+
+
+@pytest.fixture(scope="session")
+def stand_in(request: pytest.FixtureRequest) -> StandIn:
+    """What `pod` of a job is whose trainer does all but train, for what is about the operator. A far cluster trains in earnest."""
+
+    def pod(*, holds: bool = False) -> dict[str, Any]:
+        """One that `holds` stays half way until it is asked to stop; the attempt after that goes on to the end."""
+        if request.config.getoption("--kube-context"):
+            return {"env": [THREAD]}
+        return {"image": STAND_IN, "env": [THREAD, *([{"name": "STAND_IN_HOLDS", "value": "1"}] if holds else [])]}
+
+    return pod
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.fixtures import OperatorProcess, finetunejob
+from tests.integration.fixtures import OperatorProcess, StandIn, finetunejob
 from tests.integration.space import Space
 
 from devcluster.testing.api import PATIENCE, wait_for
@@ -42,8 +42,11 @@ def program(space: Space) -> Program:
 
 
 @pytest.mark.usefixtures("operator_process")
-def test_a_job_is_submitted_and_followed_and_its_log_is_whole(space: Space, program: Program) -> None:
-    manifest = json.dumps(finetunejob("followed", training={"epochs": 1, "batchSize": 8, "learningRate": 0.01}))
+def test_a_job_is_submitted_and_followed_and_its_log_is_whole(
+    space: Space, program: Program, stand_in: StandIn
+) -> None:
+    training = {"epochs": 1, "batchSize": 8, "learningRate": 0.01}
+    manifest = json.dumps(finetunejob("followed", training=training, pod=stand_in()))
 
     followed = program("submit", "-", "--follow", stdin=manifest)
 

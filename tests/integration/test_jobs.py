@@ -1,16 +1,19 @@
 """From `kubectl apply` to metrics and checkpoints in the status, and to a reason and a hint where it fails."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob, seeded
+from tests.integration.fixtures import OperatorProcess, Space, StandIn, finetunejob, volume_claim
+from tests.integration.test_jobs_preflight import TABLE
 
 from devcluster.cluster import Cluster
 from devcluster.testing.api import wait_for
 from finetune_api.curves import Curves
+from finetune_operator.job.names import preflight_job_name
 
 MISTAKES: dict[str, dict[str, Any]] = {
     "no-such-column": {
@@ -29,6 +32,9 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "no-such-argument": {"training": {"arguments": {"warmup_stepz": 3}}},
 }
 
+REAL_MISTAKE = "no-such-model"
+"""The one that our trainer finds; the trainer's own tests have the others."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -40,11 +46,16 @@ class Batch:
 
 
 @pytest.fixture(scope="module")
-def batch(space: Space, finetune_crd: Cluster) -> Iterator[Batch]:
-    space.apply(finetunejob("good"), *(finetunejob(name, **spec) for name, spec in MISTAKES.items()))
-    with seeded(finetune_crd) as other:
-        other.apply(finetunejob("good"))
-        yield Batch(space, other)
+def batch(space: Space, finetune_crd: Cluster, stand_in: StandIn) -> Iterator[Batch]:
+    mistakes = {
+        name: {**spec, **({} if name == REAL_MISTAKE else {"pod": stand_in()})} for name, spec in MISTAKES.items()
+    }
+    space.apply(finetunejob("good"), *(finetunejob(name, **spec) for name, spec in mistakes.items()))
+    other = Space(finetune_crd, f"jobs-{uuid.uuid4().hex[:8]}")
+    other.create()
+    other.apply(volume_claim("seed"), finetunejob("good", pod=stand_in()))
+    yield Batch(space, other)
+    other.kubectl("delete", "namespace", other.namespace, "--wait=false")
 
 
 def test_a_job_succeeds_and_its_status_reports_it(batch: Batch) -> None:
@@ -79,6 +90,16 @@ def test_a_job_succeeds_and_its_status_reports_it(batch: Batch) -> None:
     assert status["attempts"][0]["lastStep"] == 64
     assert status["provenance"]["datasetFingerprint"]
     assert "failure" not in status
+
+
+def test_a_job_reports_what_it_found_out_before_its_first_step(batch: Batch) -> None:
+    found = batch.space.end_of("good")["preflight"]
+
+    assert {name: found[name] for name in TABLE} == TABLE
+    assert found["device"] == "CPU"
+    assert sum(each["rows"] for each in found["classes"]) == 128
+    assert found["memory"]["available"] > found["memory"]["total"]
+    assert batch.space.get("job", preflight_job_name("good")) == {}
 
 
 def test_two_jobs_of_one_name_run_in_two_namespaces_at_once(batch: Batch) -> None:

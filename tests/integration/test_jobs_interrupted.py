@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob
+from tests.integration.fixtures import OperatorProcess, Space, StandIn, finetunejob
 
 from devcluster.testing.api import wait_for
 from finetune_api.curves import Curves
@@ -18,10 +18,10 @@ from finetune_api.curves import Curves
 STEPS = 1440
 LONG: dict[str, Any] = {
     "training": {"epochs": STEPS // 16, "batchSize": 8, "learningRate": 0.01},
-    "evaluation": {"strategy": "steps", "steps": 40, "metrics": ["accuracy"]},
-    "checkpoints": {"strategy": "steps", "steps": 40, "keep": 2},
+    "evaluation": {"strategy": "steps", "steps": 120, "metrics": ["accuracy"]},
+    "checkpoints": {"strategy": "steps", "steps": 120, "keep": 2},
 }
-"""Long enough to be interrupted: a fast machine does 480 steps before the status tells of the first ones."""
+"""Long enough to be interrupted: a fast machine does 480 steps before the status tells of the first ones. Each evaluation and checkpoint takes as long as many steps."""
 
 
 def in_the_middle(status: dict[str, Any]) -> bool:
@@ -62,8 +62,8 @@ def lose_the_pod(space: Space) -> Interrupted:
     return Interrupted(before, meanwhile, [], space.end_of("killed"))
 
 
-def suspend_and_resume(space: Space) -> Interrupted:
-    space.apply(finetunejob("paused", **LONG))
+def suspend_and_resume(space: Space, pod: dict[str, Any]) -> Interrupted:
+    space.apply(finetunejob("paused", **LONG, pod=pod))
     before = space.until("paused", in_the_middle, "the middle of its training")
     space.patch("paused", {"suspend": True})
     suspended = space.until("paused", lambda s: s["message"].startswith("suspended at step"), "its suspension")
@@ -73,10 +73,13 @@ def suspend_and_resume(space: Space) -> Interrupted:
 
 
 @pytest.fixture(scope="module")
-def interrupted(space: Space) -> Iterator[tuple[Interrupted, Interrupted]]:
-    """Two jobs at once: one that loses its pod, one that is suspended."""
+def interrupted(space: Space, stand_in: StandIn) -> Iterator[tuple[Interrupted, Interrupted]]:
+    """Two jobs at once: one that loses its pod, and one that is suspended, which to a trainer is the same."""
     with ThreadPoolExecutor() as threads:
-        lost, suspended = threads.submit(lose_the_pod, space), threads.submit(suspend_and_resume, space)
+        lost, suspended = (
+            threads.submit(lose_the_pod, space),
+            threads.submit(suspend_and_resume, space, stand_in(holds=True)),
+        )
         yield lost.result(), suspended.result()
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob, reason_of, restricted_pod
+from tests.integration.fixtures import OperatorProcess, Space, StandIn, finetunejob, reason_of, restricted_pod
 
 from devcluster.testing.api import wait_for
 from finetune_operator.settings import Settings
@@ -111,9 +111,10 @@ def test_an_object_of_the_same_name_is_left_alone_and_named(space: Space) -> Non
 
 
 def test_a_job_that_waits_for_a_wrong_default_image_takes_the_mended_one(
-    space: Space, operator_process: OperatorProcess
+    space: Space, operator_process: OperatorProcess, stand_in: StandIn
 ) -> None:
-    setting, right = "FINETUNE_OPERATOR_TRAINER_IMAGE", operator_process.environment["FINETUNE_OPERATOR_TRAINER_IMAGE"]
+    setting, before = "FINETUNE_OPERATOR_TRAINER_IMAGE", operator_process.environment["FINETUNE_OPERATOR_TRAINER_IMAGE"]
+    right = stand_in().get("image", before)
     operator_process.end()
     operator_process.environment[setting] = MISSING_IMAGE["image"]
     operator_process.start()
@@ -124,6 +125,9 @@ def test_a_job_that_waits_for_a_wrong_default_image_takes_the_mended_one(
     operator_process.environment[setting] = right
     operator_process.start()
     status = space.end_of("mended")
+    operator_process.end()
+    operator_process.environment[setting] = before
+    operator_process.start()
 
     assert waits["message"].startswith(f"the image {MISSING_IMAGE['image']} cannot be pulled, tried ")
     assert waits["message"].endswith("check the operator's default image, or name one in pod.image")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.integration.fixtures import OperatorProcess, Space, finetunejob, reason_of
+from tests.integration.fixtures import OperatorProcess, Space, StandIn, finetunejob, reason_of
 from tests.integration.test_jobs_interrupted import LONG, in_the_middle
 
 from devcluster.testing.api import wait_for
@@ -34,12 +34,13 @@ def runs_of_pods(space: Space) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def runs(space: Space) -> Runs:
-    space.apply(finetunejob(NAME, **LONG))
+def runs(space: Space, stand_in: StandIn) -> Runs:
+    long = {**LONG, "pod": stand_in(holds=True)}
+    space.apply(finetunejob(NAME, **long))
     first = space.until(NAME, in_the_middle, "the middle of its training")
-    short: dict[str, Any] = {"training": {"epochs": 2, "batchSize": 8, "learningRate": 0.01}}
-    refused = space.kubectl("apply", "-f", "-", stdin=json.dumps(finetunejob(NAME, **{**LONG, **short})), check=False)
-    space.apply(finetunejob(NAME, **{**LONG, **short}, runToken="2"))
+    short = {**long, "training": {"epochs": 2, "batchSize": 8, "learningRate": 0.01}, "pod": stand_in()}
+    refused = space.kubectl("apply", "-f", "-", stdin=json.dumps(finetunejob(NAME, **short)), check=False)
+    space.apply(finetunejob(NAME, **short, runToken="2"))
     seen: list[set[str]] = []
 
     def ended() -> dict[str, Any]:
@@ -109,9 +110,12 @@ def test_a_token_that_was_set_stays(runs: Runs, space: Space) -> None:
     assert "stays once it is set: change it to run the job anew" in taken_away
 
 
-def test_a_run_that_failed_with_nothing_saved_gives_its_volume_back_and_the_next_one_gets_another(space: Space) -> None:
+def test_a_run_that_failed_with_nothing_saved_gives_its_volume_back_and_the_next_one_gets_another(
+    space: Space, stand_in: StandIn
+) -> None:
     data: dict[str, Any] = {"source": "pvc://seed/data", "train": {"split": "train"}}
-    space.apply(finetunejob("nothing", evaluation={}, dataset={**data, "columns": {"text": "nowhere"}}))
+    dataset = {**data, "columns": {"text": "nowhere"}}
+    space.apply(finetunejob("nothing", evaluation={}, dataset=dataset, pod=stand_in()))
     space.end_of("nothing")
     failed = space.until("nothing", lambda status: "output" not in status["run"], "its claim to be let go of")
     selector = "finetune.dev/job-name=nothing"

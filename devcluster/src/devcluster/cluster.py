@@ -5,8 +5,8 @@ import contextlib
 import logging
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from devcluster.apiserver.server import serve
@@ -37,7 +37,8 @@ class Options:
     `gpus` need not exist. `cpus` and `memory` (a quantity) are this machine's if None. The delays are the first
     back-offs, in seconds, after a failed pod of a Job and a failed container; Kubernetes has 10 for both. With
     `node_name` None there is no node, and pods stay as they are made. `controller_qps` are the requests a second of a real control
-    plane's controllers, which by default are Kubernetes' own 20.
+    plane's controllers, which by default are Kubernetes' own 20. Python in the images that `python_paths` names finds modules in those
+    folders before all others.
     """
 
     gpus: int = 0
@@ -47,6 +48,7 @@ class Options:
     job_backoff: float = 10.0
     restart_delay: float = 10.0
     controller_qps: int = 20
+    python_paths: Mapping[str, Path] = field(default_factory=dict)
 
 
 async def run_own_node(kubeconfig: Path, state_dir: Path, options: Options) -> None:
@@ -61,6 +63,7 @@ async def run_own_node(kubeconfig: Path, state_dir: Path, options: Options) -> N
         cpus=options.cpus,
         memory=options.memory,
         restart_delay=options.restart_delay,
+        python_paths=options.python_paths,
     )
 
 

@@ -152,7 +152,9 @@ class Container:
             pod,
             spec,
             await load_sources(self._runtime.client, pod),
-            base_environment(pod, home, *self._runtime.api_address()),
+            base_environment(
+                pod, home, *self._runtime.api_address(), self._runtime.python_paths.get(spec.get("image", ""))
+            ),
             rewrite,
         )
         return ProcessSpec(

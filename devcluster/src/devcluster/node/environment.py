@@ -13,9 +13,12 @@ Rewrite = Callable[[str], str]
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def base_environment(pod: Object, home: Path, api_host: str, api_port: str) -> dict[str, str]:
+def base_environment(
+    pod: Object, home: Path, api_host: str, api_port: str, python_path: Path | None = None
+) -> dict[str, str]:
     """Return the variables of every container; the developer's own environment is not inherited."""
     return {
+        **({"PYTHONPATH": str(python_path)} if python_path else {}),
         # First the folder of this interpreter, with the programs of its environment.
         "PATH": f"{Path(sys.executable).parent}:{_SYSTEM_PATH}",
         "HOME": str(home),

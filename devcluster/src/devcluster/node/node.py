@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from devcluster.client import (
@@ -36,6 +37,7 @@ async def run_node(
     memory: str | None = None,
     restart_delay: float = 10.0,
     retry_delay: float = 1.0,
+    python_paths: Mapping[str, Path] | None = None,
 ) -> None:
     """Run a node of a cluster until cancelled; all processes that it has started end with it.
 
@@ -48,6 +50,7 @@ async def run_node(
         memory: capacity as a quantity; this machine's if None.
         restart_delay: seconds of the first back-off between a container's starts; Kubernetes has 10.
         retry_delay: seconds between attempts to read what a pod waits for, such as a ConfigMap.
+        python_paths: by the names of images, folders in which their Python finds modules before all others.
     """
     state_dir = _private_folder(state_dir)
     resources = capacity(gpus, cpus, memory)
@@ -59,6 +62,7 @@ async def run_node(
             state_dir=state_dir,
             restart_delay=restart_delay,
             retry_delay=retry_delay,
+            python_paths=python_paths or {},
         )
         # A node that was killed has left its containers and files.
         await kill_marked(f"{runtime.pods_dir}/")

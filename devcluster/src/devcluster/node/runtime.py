@@ -1,6 +1,7 @@
 """The parts of a node that all its pods use."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ from devcluster.events import Recorder
 
 @dataclass(frozen=True)
 class Runtime:
-    """The parts of a node that all its pods use. `restart_delay` and `retry_delay` are in seconds."""
+    """The parts of a node that all its pods use. `restart_delay` and `retry_delay` are in seconds, `python_paths` as `run_node` has them."""
 
     client: Client
     recorder: Recorder
@@ -18,6 +19,7 @@ class Runtime:
     state_dir: Path
     restart_delay: float
     retry_delay: float
+    python_paths: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def pods_dir(self) -> Path:

@@ -53,7 +53,15 @@ def pytest_runtest_call() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster_options() -> Options:
+    """Those of the session's cluster. A conftest of the suite's root may have others."""
+    return OPTIONS
+
+
+@pytest.fixture(scope="session")
+def cluster(
+    request: pytest.FixtureRequest, cluster_options: Options, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
     """The cluster of the session."""
     state_dir = tmp_path_factory.mktemp("cluster")
     context = request.config.getoption("--kube-context")
@@ -61,10 +69,10 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if context:
         yield _existing_cluster(context, state_dir)
     elif assets:
-        with envtest.start(Path(assets), state_dir, OPTIONS) as started:
+        with envtest.start(Path(assets), state_dir, cluster_options) as started:
             yield started
     else:
-        with dev_cluster.start(state_dir, OPTIONS) as started:
+        with dev_cluster.start(state_dir, cluster_options) as started:
             yield started
 
 

@@ -52,6 +52,12 @@ def test_the_base_holds_nothing_of_the_developers_shell(monkeypatch: pytest.Monk
     }
 
 
+def test_python_finds_the_modules_of_its_image_first() -> None:
+    base = base_environment(POD, Path("/state/home"), "127.0.0.1", "6443", Path("/modules"))
+
+    assert base["PYTHONPATH"] == "/modules"
+
+
 def test_values_come_from_fields_config_maps_and_secrets() -> None:
     fields = {
         "NAME": "metadata.name",

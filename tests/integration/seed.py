@@ -1,21 +1,38 @@
-"""Run in a pod: put a tiny model and text that it can learn into the folder of the first argument."""
+"""A tiny model and text that it can learn, and how a pod puts them on a volume: it only unpacks them, without torch."""
 
+import base64
 import csv
+import io
 import random
-import sys
+import tarfile
+import tempfile
+from functools import cache
 from pathlib import Path
-
-sys.modules["scipy"] = None  # type: ignore[assignment] # transformers would import it for what nobody asks for here
-
-import torch  # noqa: E402
-from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast  # noqa: E402
 
 WORDS = {"good": ["great", "fine", "lovely", "superb"], "bad": ["awful", "poor", "dreadful", "broken"]}
 FILLER = ["the", "a", "film", "meal", "hotel", "was", "is", "and", "with", "seat", "room", "plot"]
 
 
-def main(folder: Path) -> None:
-    torch.manual_seed(7)
+def command(folder: str) -> list[str]:
+    """Return a container's command that puts `model/` and `data/` into a folder."""
+    unpack = "import base64, io, sys, tarfile; tarfile.open(fileobj=io.BytesIO(base64.urlsafe_b64decode(sys.argv[2]))).extractall(sys.argv[1], filter='data')"
+    return ["python", "-c", unpack, folder, _packed()]
+
+
+@cache
+def _packed() -> str:
+    packed = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        _write(Path(folder))
+        for each in sorted(Path(folder).iterdir()):
+            archive.add(each, each.name)
+    return base64.urlsafe_b64encode(packed.getvalue()).decode()
+
+
+def _write(folder: Path) -> None:
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *FILLER, *WORDS["good"], *WORDS["bad"]]
     model = folder / "model"
     model.mkdir(parents=True, exist_ok=True)
@@ -33,15 +50,17 @@ def main(folder: Path) -> None:
         hidden_dropout_prob=0,
         attention_probs_dropout_prob=0,
     )
-    BertForSequenceClassification(config).save_pretrained(model)
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        BertForSequenceClassification(config).save_pretrained(model)
     chance = random.Random(7)
     data = folder / "data"
     data.mkdir(exist_ok=True)
-    write(data / "train.csv", chance, 128)
-    write(data / "test.csv", chance, 32)
+    _write_table(data / "train.csv", chance, 128)
+    _write_table(data / "test.csv", chance, 32)
 
 
-def write(path: Path, chance: random.Random, rows: int) -> None:
+def _write_table(path: Path, chance: random.Random, rows: int) -> None:
     with path.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["text", "label"])
@@ -50,7 +69,3 @@ def write(path: Path, chance: random.Random, rows: int) -> None:
             words = [*chance.choices(FILLER, k=3), chance.choice(WORDS[label])]
             chance.shuffle(words)
             table.writerow([" ".join(words), label])
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
