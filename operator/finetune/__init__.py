@@ -16,6 +16,7 @@ but a kubeconfig and rights on FineTuneJobs. Every error is a `FineTuneError`.
 
 from finetune.async_client import AsyncClient, AsyncJob
 from finetune.client import Client, Job
+from finetune.download import NotVerified
 from finetune.errors import (
     AlreadyThere,
     FineTuneError,
@@ -46,6 +47,7 @@ __all__ = [
     "NotAllowed",
     "NotFound",
     "NotKnown",
+    "NotVerified",
     "Refused",
     "Result",
     "Snapshot",

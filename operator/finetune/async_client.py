@@ -5,9 +5,11 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Self
 
 from finetune.api import FIELD_MANAGER, JOBS, Api
+from finetune.download import artifact_of, download_in_thread
 from finetune.errors import FineTuneError, TimedOut, made_anew
 from finetune.events import Event, recent_events
 from finetune.explanation import Explanation, explain
@@ -264,6 +266,24 @@ class AsyncJob:
                     print(f"{snapshot.name}  {line}", flush=True)  # noqa: T201
                 said = line
         return result_of(self.snapshot)
+
+    async def download(self, folder: str | Path | None = None, *, checkpoint: str | int | None = None) -> Path:
+        """Download the model, or a checkpoint, and return the folder, each file of which is as the trainer wrote it.
+
+        From its bucket, by the credentials of the environment; s3fs, gcsfs or adlfs must be installed for that.
+
+        Args:
+            folder: To be made; one named after the job if left out.
+            checkpoint: `best`, `latest` or a step; the model if left out.
+
+        Raises:
+            NotFound: The job has none, or the bucket has not what the status names.
+            NotVerified: It is not what the trainer wrote. Nothing of it is kept.
+            Refused: The folder is there already, or the output is in no bucket; with what to do instead.
+        """
+        artifact, place = artifact_of(await self.refresh(), checkpoint), Path(folder or self.name)
+        await download_in_thread(self.snapshot, artifact, place)
+        return place
 
     async def suspend(self) -> Snapshot:
         """Stop it: it saves a checkpoint, and its pods go."""

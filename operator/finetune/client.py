@@ -3,6 +3,7 @@
 import atexit
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Self
 
 from finetune.async_client import AsyncClient, AsyncJob
@@ -138,6 +139,13 @@ class Job:
     def follow(self) -> Result:
         """Print what changes until the end, and return the result; JobFailed where it failed."""
         return self.portal.run(self.twin.follow())
+
+    def download(self, folder: str | Path | None = None, *, checkpoint: str | int | None = None) -> Path:
+        """Download the model, or the checkpoint `best`, `latest` or of a step, from its bucket, and return the folder.
+
+        Raises NotVerified where it is not what the trainer wrote, Refused with what to do where it is in no bucket.
+        """
+        return self.portal.run(self.twin.download(folder, checkpoint=checkpoint))
 
     def suspend(self) -> Snapshot:
         """Stop it: it saves a checkpoint, and its pods go."""

@@ -1,11 +1,13 @@
 """What a job has made, on this machine: from a bucket, and the same to the byte as the trainer wrote it."""
 
+import asyncio
 import hashlib
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from threading import Event
+from typing import Any, Final, TypeAlias
 
 import fsspec
 
@@ -17,6 +19,7 @@ from finetune.snapshot import Snapshot
 _BUCKETS: Final = ("s3://", "gs://", "az://")
 _MANIFEST: Final = "manifest.json"
 """Of a checkpoint: the SHA-256 of each of its files."""
+Files: TypeAlias = dict[str, Path]
 
 
 class NotVerified(FineTuneError):
@@ -33,7 +36,7 @@ class Artifact:
     """As it was asked for; None of a model."""
 
 
-def artifact_of(job: Snapshot, checkpoint: str | None = None) -> Artifact:
+def artifact_of(job: Snapshot, checkpoint: str | int | None = None) -> Artifact:
     """Return the job's model, or the checkpoint `best`, `latest` or of a step.
 
     Raises:
@@ -44,6 +47,7 @@ def artifact_of(job: Snapshot, checkpoint: str | None = None) -> Artifact:
         if status.model is None:
             raise NotFound(f"{job.name} has no model yet: it is {job.phase}. --checkpoint latest takes a checkpoint")
         return Artifact(status.model.uri, status.model.digest)
+    checkpoint = str(checkpoint)
     steps = {str(each.step): each for each in status.checkpoints}
     named = {"best": status.best_checkpoint, "latest": status.latest_checkpoint}
     chosen = named.get(checkpoint)
@@ -53,10 +57,13 @@ def artifact_of(job: Snapshot, checkpoint: str | None = None) -> Artifact:
     return Artifact(found.uri, found.digest, checkpoint)
 
 
-def download(job: Snapshot, artifact: Artifact, folder: Path) -> list[str]:
+def download(job: Snapshot, artifact: Artifact, folder: Path, stop: Event | None = None) -> list[str]:
     """Download into `folder`, which must not be there, and return the names of the files.
 
     The credentials are those of the environment; the library for the kind of bucket (s3fs, gcsfs, adlfs) is the user's to install.
+
+    Args:
+        stop: Set where it is wanted no more: then nothing is kept.
 
     Raises:
         NotVerified: A digest is not the one in the status.
@@ -64,72 +71,112 @@ def download(job: Snapshot, artifact: Artifact, folder: Path) -> list[str]:
         NotFound, NotAllowed, FineTuneError: The bucket does not give it.
     """
     if folder.exists():
-        raise Refused(f"{folder} is there already: name another folder with --to")
+        raise Refused(f"{folder} is there already: name another folder (--to)")
     if not artifact.uri.startswith(_BUCKETS):
         raise Refused(_elsewhere(job, artifact, folder))
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        names = _fetch(artifact.uri, partial)
-        verify(artifact, partial)
+        _fetch(artifact.uri, partial, stop or Event())
+        names = verify(artifact, partial)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return names
 
 
-def _fetch(uri: str, folder: Path) -> list[str]:
+async def download_in_thread(job: Snapshot, artifact: Artifact, folder: Path) -> list[str]:
+    """Do the same beside whatever else goes on. Where it is cancelled, it ends with the next part that arrives, and nothing is kept."""
+    stop = Event()
+    try:
+        return await asyncio.to_thread(download, job, artifact, folder, stop)
+    finally:
+        stop.set()
+
+
+def _fetch(uri: str, folder: Path, stop: Event) -> None:
     with bucket_failures(uri):
         files, root = fsspec.core.url_to_fs(uri)
-        names = [path.removeprefix(root).lstrip("/") for path in files.find(root)]
-        for name in names:
+        # Of what was listed before in this process, as in a notebook.
+        files.invalidate_cache()
+        # What ends in a slash stands for a folder, as consoles of buckets make it.
+        paths = [path for path in files.find(root) if not path.endswith("/")]
+        found = {path.removeprefix(root).lstrip("/"): path for path in paths if path != root}
+        if not found and files.isfile(root):
+            found = {_name(uri): root}
+        for name, path in found.items():
             if ".." in Path(name).parts:
                 raise NotVerified(f"{uri} holds a file named {name}, which would be written elsewhere")
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            files.get_file(f"{root}/{name}", str(target))
-    if not names:
+            files.get_file(path, str(target), callback=_Stopping(uri, stop))
+    if not found:
         raise NotFound(f"{uri} holds no files")
-    return sorted(names)
 
 
-def verify(artifact: Artifact, folder: Path) -> list[str]:
-    """Compare a copy, and return the names of its files.
+class _Stopping(fsspec.Callback):  # type: ignore[misc]
+    """Hears of each part that has arrived, and lets no more come once it is to stop."""
+
+    def __init__(self, uri: str, stop: Event) -> None:
+        super().__init__()
+        self._uri = uri
+        self._stop = stop
+
+    def call(self, *_: object, **__: object) -> None:
+        if self._stop.is_set():
+            raise FineTuneError(f"the download of {self._uri} was cancelled")
+
+
+def verify(artifact: Artifact, copy: Path) -> list[str]:
+    """Compare a copy, a folder or the one file that was made, and return the names of its files.
 
     Raises:
         NotVerified: It is not, to the byte, what the trainer wrote.
-        NotFound: There is no such folder.
+        NotFound: There is no such folder or file.
     """
-    if not folder.is_dir():
-        raise NotFound(f"there is no folder {folder}")
+    if not copy.exists():
+        raise NotFound(f"there is no folder {copy}")
     if artifact.digest is None:
         raise NotVerified(f"the status has no digest of {artifact.uri} to compare with")
-    if artifact.checkpoint:
-        manifest = folder / _MANIFEST
-        if not manifest.is_file() or f"sha256:{_sha256(manifest)}" != artifact.digest:
-            raise NotVerified(f"the manifest of {artifact.uri} is not the one that the trainer wrote")
-        listed: dict[str, Any] = json.loads(manifest.read_text())["files"]
-        wrong = [name for name, file in listed.items() if not _is(folder / name, file["sha256"])]
-        wrong += sorted({path.relative_to(folder).as_posix() for path in _files(folder)} - {*listed, _MANIFEST})
-        if wrong:
-            raise NotVerified(f"files of {artifact.uri} are not those that the trainer wrote: {', '.join(wrong)}")
-    elif _digest(folder) != artifact.digest:
+    files = _files_of(artifact, copy)
+    # Of an output that is one file, somebody's own trainer may have told the digest of that file itself.
+    itself = len(files) == 1 and f"sha256:{_sha256(*files.values())}" == artifact.digest
+    if itself:
+        pass
+    elif artifact.checkpoint:
+        _verify_checkpoint(artifact, files)
+    elif _digest(files) != artifact.digest:
         raise NotVerified(f"{artifact.uri} is not the model that the trainer wrote")
-    return sorted(path.relative_to(folder).as_posix() for path in _files(folder))
+    return sorted(files)
 
 
-def _is(path: Path, digest: str) -> bool:
-    return path.is_file() and _sha256(path) == digest
+def _verify_checkpoint(artifact: Artifact, files: Files) -> None:
+    manifest = files.get(_MANIFEST)
+    if manifest is None or f"sha256:{_sha256(manifest)}" != artifact.digest:
+        raise NotVerified(f"the manifest of {artifact.uri} is not the one that the trainer wrote")
+    listed: dict[str, Any] = json.loads(manifest.read_text())["files"]
+    wrong = [name for name, told in listed.items() if name not in files or _sha256(files[name]) != told["sha256"]]
+    wrong += sorted({*files} - {*listed, _MANIFEST})
+    if wrong:
+        raise NotVerified(f"files of {artifact.uri} are not those that the trainer wrote: {', '.join(wrong)}")
 
 
-def _digest(folder: Path) -> str:
+def _files_of(artifact: Artifact, copy: Path) -> Files:
+    """Files by their names, in the order of their paths. `kubectl cp` gives a file that is copied alone another name."""
+    if copy.is_file():
+        return {_name(artifact.uri): copy}
+    paths = sorted(path for path in copy.rglob("*") if path.is_file())
+    return {path.relative_to(copy).as_posix(): path for path in paths}
+
+
+def _name(uri: str) -> str:
+    return uri.rstrip("/").rpartition("/")[2]
+
+
+def _digest(files: Files) -> str:
     """`sha256:…` over the lines that `sha256sum` prints for the files of a model, in their order."""
-    lines = "".join(f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder))
+    lines = "".join(f"{_sha256(path)}  {name}\n" for name, path in files.items())
     return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def _sha256(path: Path) -> str:

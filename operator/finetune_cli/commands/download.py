@@ -20,7 +20,8 @@ def download(
     ] = None,
     to: Annotated[Path | None, typer.Option(help="Folder to make. One named after the job if left out.")] = None,
     verify: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Verify a copy that is here, in place of downloading one.")
+        Path | None,
+        typer.Option(metavar="COPY", help="Verify a folder or file that is here, in place of downloading one."),
     ] = None,
     reader_pod: Annotated[
         bool, typer.Option("--reader-pod", help="Write the manifest of a pod that mounts the volume, for kubectl cp.")
@@ -41,4 +42,5 @@ def download(
     if output:
         write(output, {"uri": artifact.uri, "digest": artifact.digest, "folder": str(folder), "files": names})
     else:
-        say(f"{folder} has the {len(names)} files of {artifact.uri}, verified: {artifact.digest}")
+        what = f"{len(names)} files of {artifact.uri}" if len(names) != 1 else f"file {names[0]} of {artifact.uri}"
+        say(f"{folder} has the {what}, verified: {artifact.digest}")

@@ -1,15 +1,20 @@
 """Models and checkpoints from a bucket, verified."""
 
+import asyncio
 import hashlib
 import json
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from tests.s3_server import BUCKET, S3
+from tests.unit.finetune.api_server import FakeApi
 from tests.unit.finetune_operator.samples import SPEC, children, finetunejob, merged
 
-from finetune.download import NotVerified, artifact_of, download, verify
+import finetune.download
+from finetune import AsyncClient, Client
+from finetune.download import NotVerified, artifact_of, download, download_in_thread, verify
 from finetune.errors import FineTuneError, NotFound, Refused
 from finetune.reader_pod import _USER, reader_pod
 from finetune.snapshot import Snapshot, read_snapshot
@@ -63,6 +68,50 @@ def test_a_model_arrives_as_the_trainer_wrote_it(bucket: S3, written: Path, tmp_
 
     assert names == sorted(FILES)
     assert {name: (tmp_path / "model" / name).read_bytes() for name in names} == FILES
+
+
+@pytest.mark.parametrize("of_the_file_itself", [True, False])
+def test_an_output_that_is_one_file_arrives_in_a_folder(
+    bucket: S3, written: Path, tmp_path: Path, of_the_file_itself: bool
+) -> None:
+    bucket.write("download/model.gguf", b"weights")
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"weights")
+    digest = f"sha256:{hashlib.sha256(b'weights').hexdigest()}" if of_the_file_itself else digest_of([file], tmp_path)
+    done = job(phase="Succeeded", model={"uri": f"s3://{BUCKET}/download/model.gguf", "digest": digest})
+
+    names = download(done, artifact_of(done), tmp_path / "model")
+
+    assert (names, (tmp_path / "model" / "model.gguf").read_bytes()) == (["model.gguf"], b"weights")
+    copied = tmp_path / "as-kubectl-cp-names-it"
+    copied.write_bytes(b"weights")
+    assert verify(artifact_of(done), copied) == ["model.gguf"]
+    for place in (copied, tmp_path / "model" / "model.gguf"):
+        place.write_bytes(b"other")
+        with pytest.raises(NotVerified, match="is not the model that the trainer wrote"):
+            verify(artifact_of(done), place)
+    bucket.write("download/model.gguf", b"other")
+    with pytest.raises(NotVerified):
+        download(done, artifact_of(done), tmp_path / "again")
+
+
+def test_a_checkpoint_that_is_one_file_arrives_too(bucket: S3, tmp_path: Path) -> None:
+    bucket.write("download/step-5.pt", b"weights")
+    digest = f"sha256:{hashlib.sha256(b'weights').hexdigest()}"
+    known = job(checkpoints=[{"step": 5, "uri": f"s3://{BUCKET}/download/step-5.pt", "digest": digest}])
+
+    assert download(known, artifact_of(known, 5), tmp_path / "checkpoint") == ["step-5.pt"]
+
+
+def test_what_stands_for_a_folder_in_a_bucket_is_no_file_of_the_model(
+    bucket: S3, written: Path, tmp_path: Path
+) -> None:
+    uri = upload(bucket, written)
+    for name in ("download/", "download/a/"):
+        bucket.write(name, b"")
+    done = job(phase="Succeeded", model={"uri": uri, "digest": digest_of(files_below(written), written)})
+
+    assert download(done, artifact_of(done), tmp_path / "model") == sorted(FILES)
 
 
 def test_a_model_that_somebody_changed_is_not_kept(bucket: S3, written: Path, tmp_path: Path) -> None:
@@ -165,6 +214,82 @@ def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(Refused, match="is there already"):
         download(done, artifact_of(done), tmp_path)
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_from_python_it_is_one_call(
+    api_server: FakeApi,
+    kubeconfig: Path,
+    bucket: S3,
+    written: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asynchronous: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    uri = upload(bucket, written)
+    digest = digest_of(files_below(written), written)
+    api_server.job("stars", phase="Running")
+
+    def call(**arguments: Any) -> Path:
+        if not asynchronous:
+            with Client() as client:
+                job = client.get("stars")
+                api_server.job("stars", phase="Succeeded", model={"uri": uri, "digest": digest})
+                return job.download(**arguments)
+
+        async def ask() -> Path:
+            async with AsyncClient() as client:
+                job = await client.get("stars")
+                api_server.job("stars", phase="Succeeded", model={"uri": uri, "digest": digest})
+                return await job.download(**arguments)
+
+        return asyncio.run(ask())
+
+    named, chosen = call(), call(folder="elsewhere")
+
+    assert (named, chosen) == (Path("stars"), Path("elsewhere"))
+    assert {name: (named / name).read_bytes() for name in FILES} == FILES
+    with pytest.raises(Refused, match="is there already"):
+        call()
+    with pytest.raises(NotFound, match="has no checkpoint best"):
+        call(checkpoint="best")
+    bucket.write("download/a.txt", b"other")
+    with pytest.raises(NotVerified):
+        call(folder="changed")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["elsewhere", "stars", "written"]
+
+
+async def test_a_download_that_is_cancelled_ends_and_keeps_nothing(
+    bucket: S3, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = upload(bucket, written)
+    done = job(model={"uri": uri, "digest": digest_of(files_below(written), written)})
+    begun, cancelled, ended = Event(), Event(), Event()
+    verified: list[object] = []
+
+    def fetch(*arguments: Any) -> None:
+        begun.set()
+        cancelled.wait()
+        try:
+            real(*arguments)
+        finally:
+            ended.set()
+
+    real = finetune.download._fetch
+    monkeypatch.setattr(finetune.download, "_fetch", fetch)
+    monkeypatch.setattr(finetune.download, "verify", verified.append)
+    task = asyncio.create_task(download_in_thread(done, artifact_of(done), tmp_path / "model"))
+    await asyncio.to_thread(begun.wait)
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    cancelled.set()
+    await asyncio.to_thread(ended.wait)
+
+    assert verified == []
+    assert not (tmp_path / "model").exists()
 
 
 def test_of_a_volume_it_says_what_to_type_and_a_copy_is_verified(written: Path, tmp_path: Path) -> None:
