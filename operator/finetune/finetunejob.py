@@ -11,6 +11,7 @@ from finetune.consent import trusting
 from finetune.errors import Refused
 from finetune.local import LocalResult, plan_run, train
 from finetune.manifest import Manifest
+from finetune.places import absolute
 from finetune.proposal.columns import find_shape
 from finetune.proposal.propose import Request, propose
 from finetune.proposal.sample import Sample
@@ -130,7 +131,7 @@ def _places(to: str, file: str, mounted: str | Path | None) -> tuple[str, str | 
         return f"{to.rstrip('/')}/{file}", Path(mounted) / folder / file
     if "://" in to and not to.startswith("file://"):
         raise Refused(f"{to} cannot be written: name a folder of this machine, or one in s3://, gs:// or az://")
-    path = Path(unquote(urlsplit(to).path) if to.startswith("file://") else to).absolute() / file
+    path = absolute(unquote(urlsplit(to).path) if to.startswith("file://") else to) / file
     return path.as_uri(), path
 
 

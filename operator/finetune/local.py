@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NoReturn
 from finetune.consent import TRUST_NOBODY, Agree, credentials_for
 from finetune.errors import FineTuneError, JobFailed, Refused
 from finetune.manifest import Manifest
+from finetune.places import absolute
 from finetune_api.report import ENV_PARENT, ENV_TERMINATION_LOG, ExitCode, FinalReport
 from finetune_api.run import RunConfig
 
@@ -103,7 +104,7 @@ def plan_run(
     Raises:
         Refused: It cannot run here, and what to do about it.
     """
-    spec, given = job.spec, {claim: Path(folder).absolute() for claim, folder in (volumes or {}).items()}
+    spec, given = job.spec, {claim: absolute(folder) for claim, folder in (volumes or {}).items()}
     if spec.resources.nodes > 1:
         raise Refused(
             f"spec.resources.nodes is {spec.resources.nodes}, and this is one machine: submit it to a cluster, or set nodes to 1"
@@ -116,7 +117,7 @@ def plan_run(
                 f"spec.{field}.source is {source}, on a claim of the cluster: say where its files are here, "
                 f"--volume {claim}=FOLDER"
             )
-    folder = output.absolute()
+    folder = absolute(output)
     written = spec.resources.gpus if "gpus" in spec.resources.model_fields_set else None
     config = RunConfig.of(spec, folder.as_uri()).model_copy(update={"gpus": written if gpus is None else gpus})
     return LocalRun(config, given, _environment(job), folder, tuple(_notes(job)))

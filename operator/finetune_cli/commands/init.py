@@ -10,6 +10,7 @@ import typer
 
 from finetune.errors import Refused
 from finetune.manifest import Manifest
+from finetune.places import absolute
 from finetune.proposal.columns import Shape, find_shape, shown
 from finetune.proposal.hub import hub_id, read_hub_sample
 from finetune.proposal.propose import Request, propose
@@ -130,7 +131,7 @@ def _columns(sample: Sample) -> str:
 
 def _look_at(data: str, config: str | None) -> tuple[Sample, str, bool]:
     """The first rows, what `dataset.source` is to be, and whether names of columns are the first line of a file."""
-    path, dataset = Path(data).absolute(), hub_id(data)
+    path, dataset = absolute(data), hub_id(data)
     if dataset and not path.exists() and not is_table(path):
         return read_hub_sample(dataset, config), dataset, False
     if config:
@@ -140,5 +141,5 @@ def _look_at(data: str, config: str | None) -> tuple[Sample, str, bool]:
 
 def _name(data: str) -> str:
     """A name that Kubernetes takes, by that of the data."""
-    stem = Path(data).absolute().name.split(".")[0]
+    stem = absolute(data).name.split(".")[0]
     return re.sub(r"[^a-z0-9]+", "-", stem.lower())[:_LONGEST_NAME].strip("-") or "finetune"

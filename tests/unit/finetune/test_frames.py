@@ -40,6 +40,17 @@ def test_a_folder_may_be_named_as_the_manifest_names_it(frame: pd.DataFrame, tmp
     assert (tmp_path / "of the team" / "stars.parquet").exists()
 
 
+def test_a_folder_may_be_named_from_the_one_that_one_is_in(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    job = FineTuneJob.from_frame(frame, name="stars", to="../of the team")
+
+    assert job.spec.dataset.source == (tmp_path / "of the team" / "stars.parquet").as_uri()
+
+
 @pytest.mark.parametrize(("gpus", "cpu", "memory"), [(0, "2", "8Gi"), (2, "4", "16Gi")])
 def test_a_pod_has_the_size_that_fits_its_gpus(
     frame: pd.DataFrame, tmp_path: Path, gpus: int, cpu: str, memory: str

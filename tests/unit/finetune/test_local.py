@@ -78,6 +78,12 @@ def test_it_is_the_run_that_the_operator_would_make(tmp_path: Path) -> None:
     assert here.output.uri == (tmp_path / "out").as_uri()
 
 
+def test_results_may_go_to_a_folder_beside_the_one_that_one_is_in(tmp_path: Path) -> None:
+    planned = plan_run(job(), tmp_path / "work" / ".." / "out", volumes={"models": tmp_path})
+
+    assert planned.config.output.uri == (tmp_path / "out").as_uri()
+
+
 @pytest.mark.parametrize(
     ("resources", "asked", "expected"),
     [

@@ -37,6 +37,20 @@ def test_the_manifest_is_valid_and_named_by_the_data(data: Path, tmp_path: Path)
     assert f"source: {data.as_uri()}" in text
 
 
+@pytest.mark.parametrize("folder", [False, True])
+def test_data_beside_the_folder_that_one_is_in_are_named_without_dots(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: bool
+) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+    made = run("init", ".." if folder else f"../{data.name}", "--name", "stars")
+
+    assert (made.exit_code, run("validate", "finetune.yaml").exit_code) == (0, 0)
+    text = (tmp_path / "work" / "finetune.yaml").read_text()
+    assert f"source: {(tmp_path if folder else data).as_uri()}\n" in text
+
+
 def test_a_file_as_spreadsheets_write_it_is_understood_and_what_a_run_would_refuse_is_told(
     data: Path, tmp_path: Path
 ) -> None:
