@@ -1,6 +1,5 @@
 """A node without a kubelet: the test writes what that would, so that pods of any age run and end without a process."""
 
-import json
 import threading
 import uuid
 from collections.abc import Collection, Iterator
@@ -62,8 +61,7 @@ class PlayedNode:
 
     def write(self, kind: str, name: str, status: dict[str, Any]) -> None:
         """Write a status as a kubelet, or the node lifecycle controller, does: by a strategic merge patch."""
-        patch = json.dumps({"status": status})
-        self.space.kubectl("patch", kind, name, "--subresource=status", "--type=strategic", "-p", patch)
+        self.space.patch_status(kind, name, status)
 
 
 @contextmanager
