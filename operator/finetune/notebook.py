@@ -58,7 +58,7 @@ def chart(name: str, points: Points) -> str:
     )
     # A curve of one point would not be seen.
     end = line.rsplit(" ", 1)[-1].split(",")
-    title = f"{metric_name(name) if name != 'eval_loss' else 'evaluation loss'} {values[-1]:.4g}"
+    title = f"{metric_name(name)} {values[-1]:.4g}"
     told = f"{title} at step {last}; lowest {low:.4g}, highest {high:.4g}"
     return (
         f'<figure style="display:inline-block;margin:8px 16px 0 0"><figcaption>{escape(title)}</figcaption>'

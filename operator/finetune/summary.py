@@ -58,8 +58,8 @@ def metric_text(metric: MetricValue) -> str:
 
 
 def metric_name(name: str) -> str:
-    """Return the name as `evaluation.metrics` has it."""
-    return name.removeprefix("eval_")
+    """Return the name as `evaluation.metrics` has it. The loss of an evaluation is not that of the training."""
+    return "evaluation loss" if name == "eval_loss" else name.removeprefix("eval_")
 
 
 def short_number(text: str) -> str:

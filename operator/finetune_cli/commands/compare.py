@@ -7,7 +7,7 @@ import typer
 from finetune.comparison import compare as compare_runs
 from finetune_cli.display.comparison import comparison_view
 from finetune_cli.options import Context, Kubeconfig, Namespace, Output, complete_name, connected
-from finetune_cli.output import show, write
+from finetune_cli.output import console, show, write
 
 _MOST = 8
 _WIDEST_CURVES = 120
@@ -30,4 +30,5 @@ def compare(
     if output:
         write(output, comparison.to_wire())
     else:
-        show(lambda width: comparison_view(comparison, min(width, _WIDEST_CURVES)))
+        coloured = console().color_system is not None
+        show(lambda width: comparison_view(comparison, min(width, _WIDEST_CURVES), coloured=coloured))

@@ -9,11 +9,17 @@ from rich.text import Text
 from finetune.comparison import Comparison, Row
 from finetune.summary import NOTHING
 from finetune_api.printable import printable
-from finetune_cli.display.curve import COLOURS, draw
+from finetune_cli.display.curve import COLOURS, Points, bars, draw
+
+_BARS = 24
+"""Columns of a curve in the table, with its first and its last value."""
 
 
-def comparison_view(comparison: Comparison, width: int) -> RenderableType:
-    """Return a table of what differs, what came of it and what it cost, and the curves over each other."""
+def comparison_view(comparison: Comparison, width: int, *, coloured: bool = True) -> RenderableType:
+    """Return a table of what differs, what came of it and what it cost, and the curves over each other.
+
+    Where there are no colours to tell curves apart by, each stands below the name of its run, as bars.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("", overflow="fold")
     for name, colour in zip(comparison.names, COLOURS, strict=False):
@@ -26,7 +32,15 @@ def comparison_view(comparison: Comparison, width: int) -> RenderableType:
             table.add_row(Text(f"  {printable(row.name)}"), *_cells(row))
     if not any(comparison.curves.values()):
         return table
+    if not coloured:
+        table.add_row(Text("curves", style="bold"))
+        table.add_row(Text("  loss"), *(Text(_bars(comparison.curves.get(name, []))) for name in comparison.names))
+        return table
     return Group(table, draw(comparison.curves, width=width, y_label="loss"))
+
+
+def _bars(points: Points) -> str:
+    return bars([value for _, value in points], _BARS) if points else NOTHING
 
 
 def _cells(row: Row) -> list[Text]:

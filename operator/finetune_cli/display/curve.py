@@ -54,11 +54,15 @@ def _bars(curves: Mapping[str, Points], width: int) -> Text:
     lines = []
     for colour, points in zip(COLOURS, curves.values(), strict=False):
         if points:
-            values = [value for _, value in points]
-            first, last = f"{values[0]:.3g} ", f" {values[-1]:.3g}"
-            bars = sparkline(evenly(values, max(2, width - len(first) - len(last))))
-            lines.append(Text(f"{first}{bars}{last}", style=colour if len(curves) > 1 else ""))
+            text = bars([value for _, value in points], width)
+            lines.append(Text(text, style=colour if len(curves) > 1 else ""))
     return Text("\n").join(lines)
+
+
+def bars(values: Sequence[float], width: int) -> str:
+    """Return a curve of one value or more as bars between its first and its last value, in so many columns, or few more."""
+    first, last = f"{values[0]:.3g} ", f" {values[-1]:.3g}"
+    return f"{first}{sparkline(evenly(values, max(2, width - len(first) - len(last))))}{last}"
 
 
 _OF_PLOTILLE: Final = {name: name.replace("bright_black", "black") for name in COLOURS}

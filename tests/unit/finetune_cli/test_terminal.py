@@ -99,6 +99,16 @@ def test_a_terminal_has_colours_also_where_the_variable_is_empty(
     assert f"{ESCAPE}[" in show(*command, **no_color)
 
 
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {}])
+def test_curves_that_lie_over_each_other_are_told_apart_without_colours_too(
+    show: Show, variables: dict[str, str]
+) -> None:
+    lines = show("compare", "failed", "done", **variables).splitlines()
+
+    named = [line.split() for line in lines if line.startswith("  loss")]
+    assert [each[1::2] for each in named] == ([["40", "1", "██▇▇▆▆▆▅▅▄▄▄▃▃▃▂▂▁▁"]] if variables else [])
+
+
 @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_what_cannot_be_drawn_anew_is_a_line_for_each_change(
     show: Show, api_server: FakeApi, variables: dict[str, str]

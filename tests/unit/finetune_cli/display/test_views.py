@@ -32,7 +32,10 @@ def test_a_job_that_runs_is_head_bar_numbers_and_a_curve_of_the_loss() -> None:
         phase="Running",
         message="epoch 0.5 of 1",
         progress={"step": 3, "percent": 50, "etaSeconds": 60},
-        metrics=[{"name": "loss", "value": "1"}, {"name": "eval_f1", "value": "0.51234"}],
+        metrics=[
+            {"name": name, "value": value}
+            for name, value in (("loss", "1"), ("eval_loss", "2"), ("eval_f1", "0.51234"))
+        ],
         usage={"gpuSeconds": {"total": 3600}, "until": "2026-11-28T10:00:00Z"},
         curves=CURVES,
     )
@@ -42,7 +45,7 @@ def test_a_job_that_runs_is_head_bar_numbers_and_a_curve_of_the_loss() -> None:
     assert lines[:3] == [
         "stars  ● Running  epoch 0.5 of 1",
         "████████████████████░░░░░░░░░░░░░░░░░░░░  50 %  1m",
-        "loss 1  f1 0.5123  best f1 0.5123  1.0 GPU-h",
+        "loss 1  evaluation loss 2  f1 0.5123  best f1 0.5123  1.0 GPU-h",
     ]
     assert len(lines) == 3 + 12
     assert max(map(len, lines)) <= 80
