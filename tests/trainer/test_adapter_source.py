@@ -20,12 +20,21 @@ from finetune_api.report import ExitCode
 from finetune_trainer.__main__ import main
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model/ of the run that gives the adapter; the first test that needs it makes it."""
+    return tmp_path_factory.mktemp("adapter") / "model"
+
+
 @pytest.fixture
-def adapter(settings: Settings, train: Train, tmp_path: Path) -> Path:
-    """The model/ of a run with LoRA that has learnt half of its data."""
-    first = settings | {"output": {"uri": f"file://{tmp_path}/first"}}
-    first["training"] = {"epochs": 3, "batchSize": 8, "learningRate": 0.02, "lora": {"rank": 4, "alpha": 8}}
-    assert train(first).code == 0
+def adapter(settings: Settings, train: Train, tmp_path: Path, trained: Path) -> Path:
+    """A model/ of a run with LoRA that has learnt half of its data, of the test's own."""
+    if not trained.exists():
+        first = settings | {"output": {"uri": f"file://{tmp_path}/trained"}}
+        first["training"] = {"epochs": 3, "batchSize": 8, "learningRate": 0.02, "lora": {"rank": 4, "alpha": 8}}
+        assert train(first).code == 0
+        (tmp_path / "trained/model").rename(trained)
+    shutil.copytree(trained, tmp_path / "first/model")
     settings["model"] = {"source": f"file://{tmp_path}/first/model"}
     return tmp_path / "first/model"
 
