@@ -30,7 +30,7 @@ def engine(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="module", params=[0, 2], ids=["no workers", "two workers"])
+@pytest.fixture(scope="module")
 def workers(request: pytest.FixtureRequest) -> int:
     """Processes that load batches; where there are any they stay for all epochs, as on a GPU by default."""
     number: int = request.param
@@ -128,13 +128,20 @@ def plain(state: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("disturb", "resumed_from"),
+    ("workers", "disturb", "resumed_from"),
     [
-        pytest.param(stop_at(5), 5, id="stopped between two logs"),
-        pytest.param(stop_at(12), 12, id="stopped at the end of an epoch, before its evaluation"),
-        pytest.param(kill_at(15), 12, id="killed"),
+        pytest.param(0, stop_at(5), 5, id="no workers-stopped between two logs"),
+        pytest.param(0, stop_at(12), 12, id="no workers-stopped at the end of an epoch, before its evaluation"),
+        pytest.param(0, kill_at(15), 12, id="no workers-killed"),
+        pytest.param(2, kill_at(15), 12, id="two workers-killed"),
+        pytest.param(2, stop_at(5), 5, id="two workers-stopped between two logs", marks=pytest.mark.slow),
+        pytest.param(
+            2, stop_at(12), 12, id="two workers-stopped at the end of an epoch, before its evaluation",
+            marks=pytest.mark.slow,
+        ),
     ],
-)
+    indirect=["workers"],
+)  # fmt: skip
 @pytest.mark.usefixtures("restored_determinism")
 def test_a_resumed_run_equals_an_uninterrupted_one(
     deterministic: Settings, train: Train, tmp_path: Path, whole: Path, disturb: Disturbance, resumed_from: int
