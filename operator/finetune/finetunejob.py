@@ -35,7 +35,7 @@ class FineTuneJob(Manifest):
         text: str | None = None,
         label: str | None = None,
         task: Task | None = None,
-        model: str | None = None,
+        model: str | Mapping[str, Any] | None = None,
         mounted: str | Path | None = None,
         namespace: str | None = None,
         **spec: Any,
@@ -49,7 +49,7 @@ class FineTuneJob(Manifest):
             text: Column with the text; found by the values if left out.
             label: Column with the class, or what is to be written; found by the values if left out.
             task: What to learn; decided by the columns if left out.
-            model: To start from; a small one for the task if left out.
+            model: To start from, its source or the section of the spec; a small one for the task if left out.
             mounted: Where the files of a claim are on this machine, for pvc://.
             namespace: Of the job.
             spec: Sections of the spec over what is proposed, such as training={"epochs": 1}.
@@ -65,6 +65,9 @@ class FineTuneJob(Manifest):
         if shape is None:
             raise Refused(f"no columns of the frame fit: there are {', '.join(sample.columns)}; name text and label")
         source, path = _places(str(to), f"{name}.parquet", mounted)
+        if isinstance(model, Mapping):
+            spec["model"] = model
+            model = model.get("source")
         resources = spec.get("resources")
         gpus = resources.get("gpus") if isinstance(resources, Mapping) else None
         asked = Request(name, source, model, gpus if isinstance(gpus, int) else None)

@@ -40,6 +40,18 @@ def test_a_folder_may_be_named_as_the_manifest_names_it(frame: pd.DataFrame, tmp
     assert (tmp_path / "of the team" / "stars.parquet").exists()
 
 
+def test_the_model_may_be_named_as_the_manifest_has_it(frame: pd.DataFrame, tmp_path: Path) -> None:
+    model = {"source": "org/base", "revision": "v1"}
+
+    sourced = FineTuneJob.from_frame(frame, name="stars", to=tmp_path, model="org/base")
+    given = FineTuneJob.from_frame(frame, name="stars", to=tmp_path, model=model)
+
+    assert sourced.spec.model.source == given.spec.model.source == "org/base"
+    assert given.spec.model.revision == "v1"
+    with pytest.raises(Refused, match="model"):
+        FineTuneJob.from_frame(frame, name="stars", to=tmp_path, model={"sauce": "org/base"})
+
+
 def test_a_folder_may_be_named_from_the_one_that_one_is_in(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
