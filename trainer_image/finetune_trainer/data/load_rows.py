@@ -4,11 +4,11 @@ import datasets
 
 from finetune_api.sources import Columns
 from finetune_api.sources import Dataset as DatasetSettings
-from finetune_trainer.data.readers.bounds import memory_for
 from finetune_trainer.data.readers.errors import data_failures
 from finetune_trainer.data.readers.files import Found
 from finetune_trainer.data.readers.hub_rows import HubRows, bring_hub_rows
 from finetune_trainer.data.readers.local_rows import LocalRows, find_local_rows
+from finetune_trainer.data.readers.memory import memory_for
 from finetune_trainer.data.readers.row_cache import kept_rows
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.select_rows import Loaded, select_rows

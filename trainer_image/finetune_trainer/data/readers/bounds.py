@@ -4,20 +4,13 @@ A bomb is a small file of which there is very much once it is read: a packed one
 have keys of their own. Text that people write packs to a tenth or a hundredth of its size.
 """
 
-import resource
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from io import RawIOBase
 from pathlib import Path
 from typing import IO, Final
 
-import psutil
-
 from finetune_api.reasons import Reason
-from finetune_api.report import ExitCode
-from finetune_trainer.base.errors import TrainerError, causes, data_error
-from finetune_trainer.base.hardware import available_cores, available_memory
+from finetune_trainer.base.errors import TrainerError, data_error
 
 MOST_COLUMNS: Final = 10_000
 MOST_CHARACTERS: Final = 250_000_000
@@ -27,10 +20,6 @@ MOST_OF_A_LIST: Final = 2_000_000_000
 _TIMES: Final = 200
 _ALWAYS: Final = 2**30
 """Bytes that may become of any file, however small."""
-_LEAST_MEMORY: Final = 2**31
-_POOLS: Final = 2
-"""Arrow's threads and OpenMP's: one for each core, whose stacks count as memory before any of them is used."""
-_STACK: Final = 8 * 2**20
 
 
 def most_bytes(files: Iterable[Path]) -> int:
@@ -61,15 +50,6 @@ def check_columns(name: str, count: int) -> None:
         )
 
 
-def too_long(name: str, line: int, what: str = "it", most: int = MOST_CHARACTERS) -> TrainerError:
-    """Return the failure of a row, or of a whole of JSON, that is longer than can be read."""
-    return data_error(
-        Reason.DATASET_UNREADABLE,
-        f"{name}, line {line}: {what} is longer than {most // 1_000_000} million characters",
-        "is it a file of rows? Write jsonl with a row a line, and cut texts that no model can read",
-    )
-
-
 class Unpacked(RawIOBase):
     """The content of a packed file, of which there is no more than its size allows."""
 
@@ -91,39 +71,3 @@ class Unpacked(RawIOBase):
     def close(self) -> None:
         self._content.close()
         super().close()
-
-
-@contextmanager
-def memory_for(names: str) -> Iterator[None]:
-    """Within this, files are read in the memory that there is: what takes more is an error, and not the end of the process.
-
-    Raises:
-        TrainerError: OUT_OF_MEMORY, naming the files.
-    """
-    left = max(available_memory() or 0, _LEAST_MEMORY)
-    before = _limit_data(left)
-    try:
-        yield
-    except Exception as error:
-        # `datasets` raises an error of its own, of which that of the memory is the cause.
-        if isinstance(error, TrainerError) or not any(isinstance(each, MemoryError) for each in causes(error)):
-            raise
-        raise TrainerError(
-            ExitCode.OUT_OF_MEMORY,
-            Reason.OUT_OF_MEMORY,
-            f"{names}: to read it takes more than the {left / 2**30:.1f} GiB of memory that are left",
-            "raise resources.memory, or write shorter rows: of jsonl some are in memory at a time, of parquet a thousand",
-        ) from error
-    finally:
-        if before is not None:
-            resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
-def _limit_data(more: int) -> tuple[int, int] | None:
-    """Let this process take so many more bytes of memory. Return the limits from before; None where the system has none."""
-    if sys.platform != "linux":
-        return None
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    most = psutil.Process().memory_info().data + more + _POOLS * available_cores() * _STACK
-    resource.setrlimit(resource.RLIMIT_DATA, (min([most, *(each for each in before if each >= 0)]), before[1]))
-    return before

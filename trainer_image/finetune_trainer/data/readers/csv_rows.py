@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, TextIO
+from typing import Any
 
 import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -21,9 +21,9 @@ from finetune_api.separators import separator_of
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
-from finetune_trainer.data.readers.bounds import MOST_CHARACTERS, check_columns, too_long
+from finetune_trainer.data.readers.bounds import MOST_CHARACTERS, check_columns
 from finetune_trainer.data.readers.csv_numbers import Numerals, drift, feature_of
-from finetune_trainer.data.readers.decoding import DataFile, lines_of, text_of
+from finetune_trainer.data.readers.decoding import DataFile, Text, text_of
 from finetune_trainer.data.readers.tables import (
     CHARACTERS_AT_ONCE,
     ROWS_AT_ONCE,
@@ -115,18 +115,19 @@ def read_csv(files: Sequence[DataFile], texts: frozenset[str], separator: str | 
     return SplitTables(features, tables, doubts)
 
 
-def header_of(file: DataFile, text: TextIO) -> list[str]:
-    """The names of the columns of a file with this text. Empty where there are none."""
-    lines = lines_of(file, text)
-    first = _first_line(lines)
-    rows = csv.reader(chain([first], lines), delimiter=separator_of(first, _usual_separator(file)))
-    return next((fields for fields in rows if fields), [])
+def header_of(file: DataFile) -> list[str]:
+    """The names of the columns. Empty where there are none."""
+    with text_of(file) as text:
+        lines = text.lines()
+        first = _first_line(lines)
+        rows = csv.reader(chain([first], lines), delimiter=separator_of(first, _usual_separator(file)))
+        return next((fields for fields in rows if fields), [])
 
 
 def _separator(file: DataFile) -> str:
     """What is between the fields of a file, by its suffix and its header."""
     with text_of(file) as text:
-        return separator_of(_first_line(lines_of(file, text)), _usual_separator(file))
+        return separator_of(_first_line(text.lines()), _usual_separator(file))
 
 
 def _usual_separator(file: DataFile) -> str:
@@ -155,7 +156,7 @@ def _scan(file: DataFile, separator: str, texts: frozenset[str]) -> _Scan:
 def _layout(file: DataFile, separator: str, quoted: bool) -> _Layout:
     with text_of(file) as text:
         try:
-            header = next((fields for fields in _reader(_Lines(file, text), separator, quoted) if any(fields)), None)
+            header = next((fields for fields in _reader(_Lines(text), separator, quoted) if any(fields)), None)
         except csv.Error as error:
             raise _torn(file, 1, error) from error
     if header is None:
@@ -180,18 +181,18 @@ def _reader(lines: Iterable[str], separator: str, quoted: bool) -> Any:
 class _Lines:
     """The lines of a text, of which those of the present row are at hand."""
 
-    def __init__(self, file: DataFile, text: TextIO) -> None:
-        self._file, self._text = file, text
+    def __init__(self, text: Text) -> None:
+        self._text = text
         self.row: list[str] = []
         self.characters = 0
         """Since it was set to 0."""
         self._of_row = 0
 
     def __iter__(self) -> Iterator[str]:
-        for number, line in enumerate(lines_of(self._file, self._text), start=1):
+        for number, line in enumerate(self._text.lines(), start=1):
             self._of_row = (self._of_row if self.row else 0) + len(line)
             if self._of_row > MOST_CHARACTERS:
-                raise too_long(self._file.name, number - len(self.row), "a row")
+                raise self._text.too_long(number - len(self.row), "a row")
             self.row.append(line)
             self.characters += len(line)
             yield line
@@ -256,7 +257,7 @@ def _chunks(layout: _Layout, swallowed: _Swallowed | None = None) -> Iterator[_C
     """The rows after the header. `swallowed` is shown those of more than one line."""
     width = len(layout.names)
     with text_of(layout.file) as text:
-        lines = _Lines(layout.file, text)
+        lines = _Lines(text)
         reader = _reader(lines, layout.separator, layout.quoted)
         chunk, header, start = _Chunk([], []), True, 1
         try:

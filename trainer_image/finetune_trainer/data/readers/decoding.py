@@ -17,7 +17,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
-from finetune_trainer.data.readers.bounds import MOST_CHARACTERS, Unpacked, too_long
+from finetune_trainer.data.readers.bounds import MOST_CHARACTERS, Unpacked
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +47,63 @@ class DataFile:
         return Path(self.path.name.removesuffix(packing(self.path.name))).suffix.lower()
 
 
+@dataclass(frozen=True)
+class Text:
+    """The text of a file, read once from its beginning on. Its lines end as they end in the file."""
+
+    file: DataFile
+    stream: TextIO
+
+    def lines(self, number: int = 1, most: int | None = None) -> Iterator[str]:
+        """Yield the lines, each with its end, from where the text was read to.
+
+        Args:
+            number: Of the next line; the first is 1.
+            most: Characters of a line. If left out those of a row.
+
+        Raises:
+            TrainerError: DATA for a line that is longer.
+        """
+        most = most or MOST_CHARACTERS
+        while line := self.stream.readline(most):
+            if len(line) == most and not line.endswith(("\n", "\r")):
+                raise self.too_long(number, most=most)
+            yield line
+            number += 1
+
+    def rest(self, number: int, what: str, most: int) -> str:
+        """Return all that is left of it.
+
+        Args:
+            number: Of the line that it is read from on.
+            what: That it is, for the message.
+            most: Characters.
+
+        Raises:
+            TrainerError: DATA where there is more.
+        """
+        rest = self.stream.read(most)
+        if len(rest) == most:
+            raise self.too_long(number, what, most)
+        return rest
+
+    def too_long(self, line: int, what: str = "it", most: int = MOST_CHARACTERS) -> TrainerError:
+        """Return the failure of what is longer than can be read: a line, a row, or all that there is."""
+        return data_error(
+            Reason.DATASET_UNREADABLE,
+            f"{self.file.name}, line {line}: {what} is longer than {most // 1_000_000} million characters",
+            "is it a file of rows? Write jsonl with a row a line, and cut texts that no model can read",
+        )
+
+
 def packing(name: str) -> str:
     """The suffix of a packed file, such as `.gz`, or nothing."""
     return next((name[-len(suffix) :] for suffix in PACKED if name.lower().endswith(suffix)), "")
 
 
 @contextmanager
-def text_of(file: DataFile) -> Iterator[TextIO]:
-    """The file's text. Its lines end as they end in the file.
+def text_of(file: DataFile) -> Iterator[Text]:
+    """The file's text.
 
     Raises:
         TrainerError: DATA when it is packed in another way than its suffix, or torn, or is no text.
@@ -62,35 +111,17 @@ def text_of(file: DataFile) -> Iterator[TextIO]:
     try:
         with _bytes_of(file) as packed:
             stream = BufferedReader(cast("RawIOBase", packed), 1 << 20)
-            encoding = _encoding(file, stream.peek(_HEAD)[:_HEAD])
+            encoding = _encoding(stream.peek(_HEAD)[:_HEAD])
             if not encoding.startswith("utf-8"):
                 logger.info("%s is %s", file.name, encoding.upper())
             with TextIOWrapper(stream, encoding, newline="") as text:
-                yield text
+                yield Text(file, text)
     except UnicodeDecodeError as error:
         raise _not_utf8(file, error) from error
     except (EOFError, zlib.error, lzma.LZMAError, OSError) as error:
         raise data_error(
             Reason.DATASET_UNREADABLE, f"{file.name} cannot be read: {error}", "is the file whole? Copy it again"
         ) from error
-
-
-def lines_of(file: DataFile, text: TextIO, number: int = 1, most: int | None = None) -> Iterator[str]:
-    """Yield the lines of a file with this text, each with its end, from where the text was read to.
-
-    Args:
-        number: Of the next line; the first is 1.
-        most: Characters of a line. If left out those of a row.
-
-    Raises:
-        TrainerError: DATA for a line that is longer.
-    """
-    most = most or MOST_CHARACTERS
-    while line := text.readline(most):
-        if len(line) == most and not line.endswith(("\n", "\r")):
-            raise too_long(file.name, number, most=most)
-        yield line
-        number += 1
 
 
 def _bytes_of(file: DataFile) -> IO[bytes]:
@@ -119,7 +150,7 @@ def _unpacked(content: Any, file: DataFile) -> IO[bytes]:
     return cast("IO[bytes]", Unpacked(content, file.name, file.path))
 
 
-def _encoding(file: DataFile, head: bytes) -> str:
+def _encoding(head: bytes) -> str:
     """By the byte order mark; without one by the places of zeros."""
     for mark, name in _MARKS.items():
         if head.startswith(mark):

@@ -19,7 +19,7 @@ from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.data.readers import csv_rows, json_rows, parquet_rows
-from finetune_trainer.data.readers.decoding import DataFile, text_of
+from finetune_trainer.data.readers.decoding import DataFile
 
 FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 """Reader of each suffix."""
@@ -312,11 +312,12 @@ def _every(folder: Path) -> list[DataFile]:
 def columns_of(file: DataFile) -> list[str]:
     """The columns of the first row of a file; none where it cannot be read as what its suffix says."""
     try:
-        if FORMATS.get(file.suffix) == "parquet":
-            return parquet_rows.columns_of(file)
-        with text_of(file) as text:
-            return (
-                csv_rows.header_of(file, text) if FORMATS.get(file.suffix) == "csv" else json_rows.keys_of(file, text)
-            )
+        match FORMATS.get(file.suffix):
+            case "parquet":
+                return parquet_rows.columns_of(file)
+            case "csv":
+                return csv_rows.header_of(file)
+            case _:
+                return json_rows.keys_of(file)
     except (TrainerError, csv.Error, json.JSONDecodeError):
         return []

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, TextIO
+from typing import Any
 
 import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -19,9 +19,8 @@ from finetune_trainer.data.readers.bounds import (
     bomb,
     check_columns,
     most_bytes,
-    too_long,
 )
-from finetune_trainer.data.readers.decoding import DataFile, lines_of, text_of
+from finetune_trainer.data.readers.decoding import DataFile, Text, text_of
 from finetune_trainer.data.readers.json_types import Shape, feature_of, merged, shape_of, storage_type, stored
 from finetune_trainer.data.readers.tables import (
     CHARACTERS_AT_ONCE,
@@ -88,9 +87,10 @@ def read_json(files: Sequence[DataFile]) -> SplitTables:
     return SplitTables(features, tables, doubts)
 
 
-def keys_of(file: DataFile, text: TextIO) -> list[str]:
-    """The keys of the first object of a file with this text. Empty where there is none."""
-    return next((list(row.values) for row in _rows(file, text)), [])
+def keys_of(file: DataFile) -> list[str]:
+    """The keys of the first object. Empty where there is none."""
+    with text_of(file) as text:
+        return next((list(row.values) for row in _rows(text)), [])
 
 
 def _scan(file: DataFile) -> _Scan:
@@ -134,7 +134,7 @@ def _mixed(column: str, scans: Sequence[_Scan]) -> Doubt | None:
 
 def _chunks(file: DataFile) -> Iterator[list[_Row]]:
     with text_of(file) as text:
-        rows = _rows(file, text)
+        rows = _rows(text)
         while chunk := list(_some(rows)):
             yield chunk
 
@@ -148,21 +148,19 @@ def _some(rows: Iterator[_Row]) -> Iterator[_Row]:
             return
 
 
-def _rows(file: DataFile, text: TextIO) -> Iterator[_Row]:
+def _rows(text: Text) -> Iterator[_Row]:
+    file = text.file
     # All rows may be in one line, as json.dump and pandas write them.
-    number, first = next(_filled(lines_of(file, text, most=MOST_OF_A_LIST)), (0, ""))
-    lines = _filled(lines_of(file, text, number + 1), number + 1)
+    number, first = next(_filled(text.lines(most=MOST_OF_A_LIST)), (0, ""))
+    lines = _filled(text.lines(number + 1), number + 1)
     if first.lstrip().startswith("[") or _is_part(first):
-        rest = text.read(MOST_OF_A_LIST)
-        if len(rest) == MOST_OF_A_LIST:
-            raise too_long(file.name, number, "a list of rows", MOST_OF_A_LIST)
-        yield from _of_whole(file, number, first + rest)
+        yield from _of_whole(file, number, first + text.rest(number, "a list of rows", MOST_OF_A_LIST))
     elif first:
         second = next(lines, None)
         if second is None and (rows := _of_pandas(_parsed(file, number, first))):
             yield from _entries(file, rows, len(first))
         else:
-            yield from _of_lines(file, chain([(number, first)], [second] if second else [], lines))
+            yield from _of_lines(text, chain([(number, first)], [second] if second else [], lines))
 
 
 def _filled(lines: Iterator[str], number: int = 1) -> Iterator[tuple[int, str]]:
@@ -178,12 +176,12 @@ def _is_part(line: str) -> bool:
     return False
 
 
-def _of_lines(file: DataFile, lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
+def _of_lines(text: Text, lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
     for number, line in lines:
         if len(line) > MOST_CHARACTERS:
-            raise too_long(file.name, number)
+            raise text.too_long(number)
         where = f"line {number}"
-        yield _Row(where, _object(file, where, _parsed(file, number, line)), len(line))
+        yield _Row(where, _object(text.file, where, _parsed(text.file, number, line)), len(line))
 
 
 def _of_whole(file: DataFile, line: int, text: str) -> Iterator[_Row]:

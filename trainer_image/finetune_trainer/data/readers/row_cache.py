@@ -22,11 +22,12 @@ from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.run_warnings import collected, warn
 from finetune_trainer.base.text import listed
-from finetune_trainer.data.readers.bounds import bomb, memory_for, most_bytes
+from finetune_trainer.data.readers.bounds import bomb, most_bytes
 from finetune_trainer.data.readers.csv_rows import read_csv
 from finetune_trainer.data.readers.decoding import DataFile
 from finetune_trainer.data.readers.files import Found, reader_of
 from finetune_trainer.data.readers.json_rows import read_json
+from finetune_trainer.data.readers.memory import memory_for
 from finetune_trainer.data.readers.parquet_rows import read_parquet
 from finetune_trainer.data.readers.tables import Doubt, SplitTables
 from finetune_trainer.storage.shared_cache import use

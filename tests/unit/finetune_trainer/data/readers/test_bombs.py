@@ -16,7 +16,7 @@ import pytest
 from finetune_api.sources import Columns, Dataset, Split
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.data.load_rows import load_rows
-from finetune_trainer.data.readers import bounds, csv_rows, decoding, json_rows
+from finetune_trainer.data.readers import bounds, csv_rows, decoding, json_rows, memory
 
 MB = 2**20
 
@@ -182,8 +182,8 @@ def list_of_empty_objects(folder: Path) -> None:
 def test_what_takes_more_memory_than_there_is_is_an_error_that_names_the_file(
     huge: Callable[[Path], None], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "available_memory", lambda: 0)
-    monkeypatch.setattr(bounds, "_LEAST_MEMORY", 256 * MB)
+    monkeypatch.setattr(memory, "available_memory", lambda: 0)
+    monkeypatch.setattr(memory, "_LEAST_MEMORY", 256 * MB)
     monkeypatch.setattr(bounds, "_ALWAYS", 64 * MB)
     monkeypatch.setattr(json_rows, "MOST_OF_A_LIST", 64 * MB)
     monkeypatch.setattr(decoding, "MOST_CHARACTERS", 64 * MB)
@@ -261,14 +261,14 @@ def test_a_small_pod_on_a_node_of_many_cores_has_room_for_the_stacks_of_its_thre
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Stacks are reserved, and hardly used. Arrow begins a thread a core, and fails where it cannot have one."""
-    monkeypatch.setattr(bounds, "available_memory", lambda: 0)
-    monkeypatch.setattr(bounds, "_LEAST_MEMORY", 64 * MB)
-    monkeypatch.setattr(bounds, "available_cores", lambda: 24)
+    monkeypatch.setattr(memory, "available_memory", lambda: 0)
+    monkeypatch.setattr(memory, "_LEAST_MEMORY", 64 * MB)
+    monkeypatch.setattr(memory, "available_cores", lambda: 24)
     size, done = threading.stack_size(8 * MB), threading.Event()
     threads = [threading.Thread(target=done.wait) for _ in range(24)]
 
     try:
-        with bounds.memory_for("rows.parquet"):
+        with memory.memory_for("rows.parquet"):
             for thread in threads:
                 thread.start()
     finally:
