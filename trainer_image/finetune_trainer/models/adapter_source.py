@@ -12,8 +12,7 @@ from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_api.training import Lora, Task
 from finetune_trainer.base.errors import bad_configuration, model_error
-from finetune_trainer.models.model_files import read_settings
-from finetune_trainer.models.model_json import read_json
+from finetune_trainer.models.model_files import read_json, read_settings
 from finetune_trainer.models.model_source import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from finetune_trainer.models.weight_files import WEIGHTS, Tensors, local_tensors
 from finetune_trainer.storage.layout import BASE

@@ -2,21 +2,25 @@
 
 `trust_remote_code` is False wherever we load, so that `auto_map` and `custom_generate` lead nowhere. Kernels have no such
 switch: transformers downloads and imports them by what a configuration names. The program hides the package `kernels` from
-transformers altogether; what is here says so by field, before anything is loaded.
+transformers altogether; what is here says so by field, before anything is loaded. Their JSON is bounded in depth: anybody may have written it.
 """
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.generation.utils import GENERATION_MODES_MAPPING
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
-from finetune_trainer.models.model_json import read_json
 
+_MOST_DEPTH: Final = 200
+"""No model nests its settings deeper than ten."""
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _POINTER = b"version https://git-lfs.github.com/spec/"
 """Git's large file storage has it where `git lfs pull` would put the content."""
 _ATTENTION = ("eager", "sdpa", "flex_attention", "paged|eager")
@@ -37,6 +41,24 @@ _LOADERS = (
     "registered_name",
 )
 """Fields that no `save_pretrained` writes, and that ask for code: the last two make peft and Keras import what they name."""
+
+
+def read_json(path: Path) -> Any:
+    """Return what a file holds.
+
+    Raises:
+        RecursionError: It is nested too deep. The parser itself only sees that while nobody has raised Python's recursion limit, as some
+            libraries do; after that it ends the process.
+        ValueError: It is not JSON.
+        OSError: It cannot be read.
+    """
+    text = path.read_text(encoding="utf-8")
+    depth = 0
+    for token in _TOKENS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > _MOST_DEPTH:
+            raise RecursionError(f"{path.name} is nested deeper than {_MOST_DEPTH}")
+    return json.loads(text)
 
 
 def read_settings(file: Path, source: str) -> dict[str, Any]:

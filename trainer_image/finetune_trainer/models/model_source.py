@@ -10,10 +10,11 @@ from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import model_error
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.download import find_source
+from finetune_trainer.storage.errors import missing_path_hint
 from finetune_trainer.storage.hub_files import check_shared_files
 from finetune_trainer.storage.layout import BASE
 from finetune_trainer.storage.shared_cache import use_hub
-from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id, missing_path_hint
+from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")

@@ -14,7 +14,7 @@ from huggingface_hub.errors import EntryNotFoundError
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.text import listed
-from finetune_trainer.models.model_json import read_json
+from finetune_trainer.models.model_files import read_json
 
 _CONFIG, _WORDS = "tokenizer_config.json", "tokenizer.json"
 _SETTINGS = (_CONFIG, "special_tokens_map.json")

@@ -13,7 +13,7 @@ from transformers.modeling_utils import str_to_torch_dtype
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
-from finetune_trainer.models.model_json import read_json
+from finetune_trainer.models.model_files import read_json
 from finetune_trainer.storage.credentials import hub_token
 
 logger = logging.getLogger(__name__)

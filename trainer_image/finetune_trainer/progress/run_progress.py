@@ -73,8 +73,7 @@ class RunProgress:
 
     def is_done(self, last: SavedCheckpoint, total_steps: int, *, evaluates: bool) -> bool:
         """Return whether no step comes after `last`, and it is evaluated, where the run evaluates."""
-        evaluated = not evaluates or bool(self.history.evaluation_at(last.step))
-        return evaluated and self.is_over(last.step, total_steps)
+        return self.is_over(last.step, total_steps) and (not evaluates or bool(self.history.evaluation_at(last.step)))
 
     def nothing_left(self, last: SavedCheckpoint) -> None:
         """Report that the run was trained to its end before; `last` is the checkpoint of its last step."""

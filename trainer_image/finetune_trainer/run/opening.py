@@ -1,7 +1,9 @@
 """Opens what a run writes to, and finds what earlier attempts have left there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from finetune_api.base import JsonObject
 from finetune_api.run import RunConfig
@@ -74,7 +76,7 @@ class _Left:
 
 def open_run(
     config: RunConfig,
-    asked: BatchPlan,
+    arguments: Mapping[str, Any],
     volumes: Volumes,
     state: RunState,
     stop: StopSignal,
@@ -83,7 +85,10 @@ def open_run(
 ) -> Opened:
     """Open the output of a run with its checkpoints and its history, and go on from the newest checkpoint if there is one.
 
-    The main process alone writes there. The others know of it, and have a history below `own`. `asked` are the batches of the settings.
+    The main process alone writes there. The others know of it, and have a history below `own`.
+
+    Args:
+        arguments: training.arguments, as `check_arguments` returns them.
 
     Raises:
         TrainerError: OUTPUT when it cannot be written or holds another run; INTERNAL when it cannot be reached;
@@ -114,9 +119,10 @@ def open_run(
     else:
         (own / HISTORY).write_text(left.history, encoding="utf-8")
         history = History(own / HISTORY)
+    tracking = Tracking(config, output, history, state)
+    asked = BatchPlan.from_settings(config.training.batch_size, arguments)
     progress = RunProgress.of(config, asked, output, store, history, state, stop, processes)
     progress.resume()
     batch = left.hint or progress.adjustments.batch
     before = batch.processes or left.saved_by or processes.count
-    tracking = Tracking(config, output, history, state)
     return Opened(output, run, progress, left.hint, for_processes(batch, before, processes.count), tracking)

@@ -18,7 +18,6 @@ from finetune_trainer.run.opening import open_run
 from finetune_trainer.run.preflight.estimate import estimate_run
 from finetune_trainer.run.preflight.findings import to_status
 from finetune_trainer.run.preflight.table import table
-from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.settings.device import find_device
 from finetune_trainer.settings.run_plan import make_plan
 from finetune_trainer.storage.claim import check_same_rows
@@ -40,8 +39,7 @@ def run(config: RunConfig, volumes: Volumes, state: RunState, stop: StopSignal) 
     with Processes.joined(use_cpu) as processes, tempfile.TemporaryDirectory() as own:
         if processes.count > 1:
             stop.agree_by(processes.any)
-        asked = BatchPlan.from_settings(config.training.batch_size, arguments)
-        opened = open_run(config, asked, volumes, state, stop, processes, Path(own))
+        opened = open_run(config, arguments, volumes, state, stop, processes, Path(own))
         output, progress = opened.output, opened.progress
         try:
             found = processes.local_main_first(lambda: find(config, volumes, use_cpu, state))

@@ -1,4 +1,4 @@
-"""Failures of a bucket or another remote place, explained the same way for all of them."""
+"""Failures of a place that is read or written, most of them of a bucket or another remote one, explained the same way for all."""
 
 import errno
 import socket
@@ -98,6 +98,13 @@ def nothing_there(uri: str, role: Role) -> TrainerError:
     missing = {"model": Reason.MODEL_NOT_FOUND, "dataset": Reason.DATASET_NOT_FOUND, "output": Reason.OUTPUT_NOT_FOUND}
     hint = f"check {FIELDS[role]}{', and that there is such a bucket' if uri.startswith('gs://') else ''}"
     return TrainerError(_EXIT_CODES[role], missing[role], f"{FIELDS[role]} {uri}: there is nothing", hint)
+
+
+def missing_path_hint(field: str, source: str) -> str:
+    """Return what to do where there is nothing at a path that a field names."""
+    if not source.startswith("file://"):
+        return f"check {field}"
+    return f"check {field}: file:// is the disk of what trains, in a cluster the pod's own; bring it into a bucket or onto a claim (pvc://claim/path)"
 
 
 def bucket_not_found(uri: str, role: Role) -> TrainerError:

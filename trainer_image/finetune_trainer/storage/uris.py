@@ -49,13 +49,6 @@ def locate(uri: str, volumes: Volumes) -> Path:
     return volumes[claim] / path
 
 
-def missing_path_hint(field: str, source: str) -> str:
-    """Return what to do where there is nothing at a path that a field names."""
-    if not source.startswith("file://"):
-        return f"check {field}"
-    return f"check {field}: file:// is the disk of what trains, in a cluster the pod's own; bring it into a bucket or onto a claim (pvc://claim/path)"
-
-
 def cache_folder() -> Path:
     """Return where copies of remote files are kept: `finetune` below XDG_CACHE_HOME, or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "finetune"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer.models.model_json import read_json
+from finetune_trainer.models.model_files import read_json
 
 
 @pytest.fixture

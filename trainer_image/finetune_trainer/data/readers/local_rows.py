@@ -14,7 +14,8 @@ from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.readers.files import Found, Splits, check_saved_name, find_files, leads_elsewhere, one_file
 from finetune_trainer.data.readers.row_cache import cache_folder
 from finetune_trainer.storage.download import find_source
-from finetune_trainer.storage.uris import Volumes, missing_path_hint
+from finetune_trainer.storage.errors import missing_path_hint
+from finetune_trainer.storage.uris import Volumes
 
 
 @dataclass(frozen=True)
