@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any, TypeAlias
 import datasets
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from finetune_api.reasons import Reason
 from finetune_api.sources import Preprocessing
-from finetune_trainer.base.errors import bad_configuration, data_error
+from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.hardware import version_of
 from finetune_trainer.data import token_cache
 from finetune_trainer.data.examples import Examples
@@ -21,8 +19,6 @@ from finetune_trainer.data.rows import Rows
 from finetune_trainer.models.tokenizer import tokenizer_limit
 from finetune_trainer.storage.shared_cache import shared_root
 from finetune_trainer.storage.uris import cache_folder
-
-logger = logging.getLogger(__name__)
 
 Batch: TypeAlias = dict[str, list[Any]]
 Encode: TypeAlias = Callable[[Batch, list[int]], Batch]
@@ -121,45 +117,6 @@ def encode_texts(
 def cutting(settings: Preprocessing, longest: int | None) -> dict[str, Any]:
     """Arguments for a tokenizer that cut what is longer than `longest` tokens, where that is wanted."""
     return {"truncation": True, "max_length": longest} if settings.truncation and longest else {"truncation": False}
-
-
-def check_filled(rows: Rows, lengths: Sequence[int]) -> None:
-    """Each row has tokens.
-
-    Raises:
-        TrainerError: DATA, naming the row.
-    """
-    if 0 in lengths:
-        empty = rows.name_row(lengths.index(0))
-        raise data_error(Reason.EMPTY_TEXT, f"{empty} has no tokens: its text is empty", "drop the row")
-
-
-def check_lengths(
-    rows: Rows, lengths: Sequence[int], longest: int | None, field: str = "maxLength", whose: str = ""
-) -> None:
-    """No row has too many tokens. Warns of how many have as many as they may, as those that were cut have.
-
-    Args:
-        field: Of `preprocessing`: what sets the bound.
-        whose: What of the row has the tokens, such as `the target in `.
-
-    Raises:
-        TrainerError: DATA, naming the row.
-    """
-    if longest is None:
-        return
-    for index, length in enumerate(lengths):
-        if length > longest:
-            raise data_error(
-                Reason.TEXT_TOO_LONG,
-                f"{whose}{rows.name_row(index)} has {length} tokens, more than {longest}",
-                f"set preprocessing.truncation to true, or raise preprocessing.{field} if the model allows",
-            )
-    if full := sum(length == longest for length in lengths):
-        logger.info(
-            "split '%s': %d of %d rows fill the %d tokens of %s; what was beyond is cut away",
-            rows.split, full, len(lengths), longest, field,
-        )  # fmt: skip
 
 
 def longest_sequence(settings: Preprocessing, tokenizer: Tokenizer, model_config: Any, special: int) -> int | None:

@@ -11,7 +11,6 @@ from finetune_trainer.progress.adjustments import Adjustments
 from finetune_trainer.progress.best import best_metric
 from finetune_trainer.progress.checkpointing import Checkpointing
 from finetune_trainer.progress.history import History
-from finetune_trainer.progress.pace import completed
 from finetune_trainer.progress.recorder import Recorder
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.settings.batch_plan import BatchPlan
@@ -74,7 +73,3 @@ class RunProgress:
     def is_done(self, last: SavedCheckpoint, total_steps: int, *, evaluates: bool) -> bool:
         """Return whether no step comes after `last`, and it is evaluated, where the run evaluates."""
         return self.is_over(last.step, total_steps) and (not evaluates or bool(self.history.evaluation_at(last.step)))
-
-    def nothing_left(self, last: SavedCheckpoint) -> None:
-        """Report that the run was trained to its end before; `last` is the checkpoint of its last step."""
-        self.state.set_progress(completed(last.step, last.epoch))

@@ -6,6 +6,7 @@ from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.engines.engine import Engine, Prepared
 from finetune_trainer.engines.registry import make_engine
 from finetune_trainer.processes.group import Processes
+from finetune_trainer.progress.pace import completed
 from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.run.failing_rows import explain_rows
 from finetune_trainer.run.find import Found
@@ -57,7 +58,7 @@ def attempt(prepared: Prepared, progress: RunProgress) -> SavedCheckpoint | Shor
         engine = make_engine(prepared, progress.recorder)
         evaluates = prepared.data.evaluation is not None
         if resumed and progress.is_done(resumed, engine.total_steps, evaluates=evaluates):
-            progress.nothing_left(resumed)
+            progress.state.set_progress(completed(resumed.step, resumed.epoch))
         else:
             if resumed:
                 logger.info("resuming from step %d of %d", resumed.step, engine.total_steps)

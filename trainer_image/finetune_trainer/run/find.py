@@ -11,8 +11,8 @@ from finetune_trainer.data.load_rows import load_rows
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.sampling import sample_rows
 from finetune_trainer.data.task_data import TaskData
+from finetune_trainer.data.token_checks import check_vocabulary
 from finetune_trainer.data.tokenizing import as_loaded
-from finetune_trainer.data.vocabulary import check_vocabulary
 from finetune_trainer.models.adapter_source import check_adapter
 from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.pretrained import Pretrained, find_pretrained

@@ -17,9 +17,9 @@ from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.columns import check_columns, check_text
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.rows import Rows
+from finetune_trainer.data.token_checks import check_lengths
 from finetune_trainer.data.tokenizing import (
     Batch,
-    check_lengths,
     cutting,
     encode_texts,
     longest_sequence,

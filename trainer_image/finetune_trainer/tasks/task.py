@@ -13,8 +13,8 @@ from finetune_api.run import RunConfig
 from finetune_trainer.data.examples import Collate, Examples
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.task_data import TaskData
-from finetune_trainer.data.tokenizing import Encode, check_filled, check_lengths, tokenized
-from finetune_trainer.data.vocabulary import check_tokens
+from finetune_trainer.data.token_checks import check_filled, check_lengths, check_tokens
+from finetune_trainer.data.tokenizing import Encode, tokenized
 from finetune_trainer.metrics.scoring import Scoring
 from finetune_trainer.models.loading import Loaded
 from finetune_trainer.models.pretrained import Pretrained

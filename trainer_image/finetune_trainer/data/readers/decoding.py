@@ -21,6 +21,8 @@ from finetune_trainer.data.readers.bounds import MOST_CHARACTERS, Unpacked
 
 logger = logging.getLogger(__name__)
 
+FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
+"""Reader of each suffix."""
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of files that are read although they are packed."""
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}

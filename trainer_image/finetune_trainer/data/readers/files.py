@@ -1,32 +1,28 @@
-"""Which files hold the rows of which split, as in `datasets` and on the Hub; warns of those that hold none."""
+"""Which files hold the rows of which split, as in `datasets` and on the Hub."""
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import TypeAlias
 
 import datasets
 from datasets.data_files import FILES_TO_IGNORE, DataFilesDict, get_data_patterns, sanitize_patterns
 from datasets.load import infer_module_for_data_files_list
 from datasets.utils.metadata import MetadataConfigs
-from huggingface_hub import DatasetCard, DatasetCardData
-from ruamel.yaml import YAML
+from huggingface_hub import DatasetCardData
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.data.readers import csv_rows, json_rows, parquet_rows
-from finetune_trainer.data.readers.decoding import DataFile
+from finetune_trainer.data.readers.decoding import FORMATS, DataFile
+from finetune_trainer.data.readers.unread import warn_of_unread
 
-FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
-"""Reader of each suffix."""
 _OPTIONS = {"sep", "delimiter"}
 """Of a configuration in a README, those that are ours to read by."""
-_MOST_VALUES = 1_000_000
-"""In the metadata of a data set: a large one lists some ten thousand files."""
 _NO_OPTIONS = {"data_files", "data_dir", "default", "version", "description"}
 
 
@@ -69,17 +65,16 @@ def one_file(source: str, path: Path, name: str | None) -> Found:
     return Found({"train": [file]})
 
 
-def find_files(source: str, folder: Path, name: str | None, used: frozenset[str]) -> Found:
+def find_files(source: str, folder: Path, card: DatasetCardData, name: str | None, used: frozenset[str]) -> Found:
     """The files of the folder's configuration `name`, or of its only or default one.
 
     Args:
+        card: Of the folder, from `read_card`.
         used: Columns that a task may read. A file that has them and is not read would be missed.
 
     Raises:
         TrainerError: DATA when there is no such configuration, or none is chosen, or rows would be left out.
     """
-    card = read_card(source, folder)
-    check_own_files(source, card)
     configs = MetadataConfigs.from_dataset_card_data(card)
     chosen = _chosen(source, configs, name)
     params = configs[chosen] if chosen else {}
@@ -119,66 +114,6 @@ def _main_reader(usual: str | None, files: Sequence[DataFile], used: frozenset[s
     if usual not in firsts or len(firsts) == 1:
         return usual
     return max(firsts, key=lambda reader: (len(used & set(columns_of(firsts[reader]))), reader == usual))
-
-
-def check_own_files(source: str, card: DatasetCardData) -> None:
-    """The README names files of the data set itself: `datasets` would read any file of this machine, and any address.
-
-    Raises:
-        TrainerError: DATA, naming what leads elsewhere.
-    """
-    for params in MetadataConfigs.from_dataset_card_data(card).values():
-        for path in _texts([params.get("data_files"), params.get("data_dir")]):
-            if leads_elsewhere(path):
-                raise data_error(
-                    Reason.DATASET_UNREADABLE,
-                    f"{source}: its README.md names a file that is not its own: {path:.100}",
-                    "copy the file to where the data set is, and name it by its path there",
-                )
-
-
-def leads_elsewhere(path: str) -> bool:
-    """Whether a path that a data set names may be none of its own files."""
-    return "://" in path or path.startswith(("/", "~")) or ".." in PurePosixPath(path).parts
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _texts(each)
-
-
-def read_card(source: str, folder: Path) -> DatasetCardData:
-    """The metadata in the folder's README.
-
-    Raises:
-        TrainerError: DATA when aliases of YAML make more of it than can be read.
-    """
-    readme, beside = folder / datasets.config.REPOCARD_FILENAME, folder / datasets.config.REPOYAML_FILENAME
-    data = DatasetCard.load(readme).data if readme.is_file() else DatasetCardData()
-    if beside.is_file():
-        metadata = YAML(typ="safe").load(beside)
-        data = DatasetCardData(**{**data.to_dict(), **metadata}) if metadata else data
-    if _count(vars(data), {}) > _MOST_VALUES:
-        raise data_error(
-            Reason.DATASET_UNREADABLE,
-            f"{source}: the metadata in its README.md holds more than {_MOST_VALUES} values, by aliases that repeat each other",
-            "write the metadata without aliases",
-        )
-    return data
-
-
-def _count(value: Any, known: dict[int, int]) -> int:
-    """How many values there are in it, each counted as often as it is referred to. `known` are those that were counted, by identity."""
-    if not isinstance(value, dict | list):
-        return 1
-    if id(value) not in known:
-        known[id(value)] = _MOST_VALUES  # of what contains itself
-        parts = value.values() if isinstance(value, dict) else value
-        known[id(value)] = 1 + sum(_count(each, known) for each in parts)
-    return known[id(value)]
 
 
 def _declares_features(card: DatasetCardData, config: str | None) -> bool:
@@ -269,28 +204,7 @@ def _check_other_files(source: str, folder: Path, splits: dict[str, list[DataFil
             f"{listed(file.name for file in missed)} would be left out",
             "write all of them in one format, keep the others in another folder, or say in a README.md (`configs`) which to read",
         )
-    _warn_of_unread(source, [file.name for file in others])
-
-
-def warn_of_unread_files(source: str, read: Sequence[str], every: Sequence[str]) -> None:
-    """Warn of files of rows of a repository that are in no split. A data set with configurations lists those that are."""
-    others = [
-        str(name)
-        for name in map(PurePosixPath, every)
-        if str(name) not in read
-        and name.suffix.lower() in FORMATS
-        and name.name not in FILES_TO_IGNORE
-        and not any(part.startswith((".", "__")) for part in name.parts)
-    ]
-    _warn_of_unread(source, others)
-
-
-def _warn_of_unread(source: str, others: Sequence[str]) -> None:
-    if others:
-        warn(
-            Reason.FILES_NOT_READ,
-            f"{source}: by their names or format these belong to no split, and are not read: {listed(others, 8)}",
-        )
+    warn_of_unread(source, [file.name for file in others])
 
 
 def _is_of_another_kind(file: DataFile, splits: dict[str, list[DataFile]]) -> bool:

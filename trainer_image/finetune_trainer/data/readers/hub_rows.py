@@ -4,21 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
-from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub import DatasetCardData, HfApi, constants, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from finetune_api.report import ExitCode
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.data.readers.files import (
-    FORMATS,
-    Found,
-    Splits,
-    check_own_files,
-    find_files,
-    read_card,
-    warn_of_unread_files,
-)
+from finetune_trainer.data.readers.card import read_card
+from finetune_trainer.data.readers.decoding import FORMATS
+from finetune_trainer.data.readers.files import Found, Splits, find_files
+from finetune_trainer.data.readers.unread import warn_of_unread_files
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.hub_errors import explain_hub_error
 from finetune_trainer.storage.hub_files import check_shared_files
@@ -30,17 +25,25 @@ _CARD = ["README.md", ".huggingface.yaml"]
 
 
 @dataclass(frozen=True)
+class _Here:
+    """The files of a data set, on this machine."""
+
+    folder: Path
+    card: DatasetCardData
+
+
+@dataclass(frozen=True)
 class HubRows:
     """A data set of the Hub."""
 
     settings: DatasetSettings
-    folder: Path | None
-    """Of its files, once they are here; None where `datasets` has to bring them."""
+    here: _Here | None
+    """Its files, once they are here; None where `datasets` has to bring them."""
 
     @property
     def commit(self) -> str | None:
         """Of the files that are here."""
-        return self.folder.name if self.folder is not None else None
+        return self.here.folder.name if self.here is not None else None
 
     def look(self, used: frozenset[str]) -> Found | Splits:
         """Return the files that we read; or the splits, where `datasets` reads them.
@@ -52,8 +55,8 @@ class HubRows:
             TrainerError: As `find_files`; besides what the Hub's libraries raise.
         """
         settings = self.settings
-        if self.folder is not None:
-            found = find_files(settings.source, self.folder, settings.name, used)
+        if self.here is not None:
+            found = find_files(settings.source, self.here.folder, self.here.card, settings.name, used)
             if found.is_ours:
                 return found
         splits: Splits = datasets.load_dataset(
@@ -69,15 +72,15 @@ def bring_hub_rows(settings: DatasetSettings) -> HubRows:
     return HubRows(settings, _bring(settings))
 
 
-def _bring(settings: DatasetSettings) -> Path | None:
-    """The folder with the files that hold the rows; None where `datasets` has to read them."""
+def _bring(settings: DatasetSettings) -> _Here | None:
+    """The files that hold the rows; None where `datasets` has to read them."""
     repository, token = hub_id(settings.source), hub_token("dataset")
     use_hub("datasets", repository)
     try:
         beside = snapshot_download(
             repository, repo_type="dataset", revision=settings.revision, token=token, allow_patterns=_CARD
         )
-        check_own_files(settings.source, read_card(settings.source, Path(beside)))
+        card = read_card(settings.source, Path(beside))
         builder = datasets.load_dataset_builder(repository, name=settings.name, revision=settings.revision, token=token)
     except TrainerError:
         raise
@@ -86,7 +89,7 @@ def _bring(settings: DatasetSettings) -> Path | None:
         there = _at_hand(repository, settings.revision) if failure and failure.exit_code == ExitCode.INTERNAL else None
         if there is None:
             raise
-        return there
+        return _Here(there, read_card(settings.source, there))
     use(Path(builder.cache_dir))
     if builder.hash is not None:
         check_shared_files("dataset", repository, builder.hash, token)
@@ -99,11 +102,10 @@ def _bring(settings: DatasetSettings) -> Path | None:
         ))  # fmt: skip
     if builder.name not in _TEXT_FORMATS or not all(files):
         return None
-    return Path(
-        snapshot_download(
-            repository, repo_type="dataset", revision=settings.revision, token=token, allow_patterns=[*files, *_CARD]
-        )
+    folder = snapshot_download(
+        repository, repo_type="dataset", revision=settings.revision, token=token, allow_patterns=[*files, *_CARD]
     )
+    return _Here(Path(folder), card)
 
 
 def _at_hand(repository: str, revision: str) -> Path | None:

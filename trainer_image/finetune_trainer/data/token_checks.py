@@ -1,5 +1,6 @@
-"""Tokens compared with the model before the first step: each has an embedding, and most are known."""
+"""Rows as tokens, checked before the first step: each row has some and none too many, each token has an embedding, and most are known."""
 
+import logging
 from collections.abc import Sequence
 
 import datasets
@@ -8,11 +9,13 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.reasons import Reason
-from finetune_trainer.base.errors import model_error
+from finetune_trainer.base.errors import data_error, model_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.models.special_tokens import without_embedding
+
+logger = logging.getLogger(__name__)
 
 MOSTLY_UNKNOWN = 0.9
 """Share of unknown tokens from which on nothing is left to learn. Texts in a script that a vocabulary has only the
@@ -34,6 +37,45 @@ def check_vocabulary(tokenizer: Tokenizer, embeddings: int | None, source: str) 
             f"model.source {source}: its tokenizer has {len(beyond)} tokens that the model has no embedding for, such as "
             f"{beyond[first]!r} with the id {first}: it has {embeddings}; no row that is trained on may hold them",
         )
+
+
+def check_filled(rows: Rows, lengths: Sequence[int]) -> None:
+    """Each row has tokens.
+
+    Raises:
+        TrainerError: DATA, naming the row.
+    """
+    if 0 in lengths:
+        empty = rows.name_row(lengths.index(0))
+        raise data_error(Reason.EMPTY_TEXT, f"{empty} has no tokens: its text is empty", "drop the row")
+
+
+def check_lengths(
+    rows: Rows, lengths: Sequence[int], longest: int | None, field: str = "maxLength", whose: str = ""
+) -> None:
+    """No row has too many tokens. Warns of how many have as many as they may, as those that were cut have.
+
+    Args:
+        field: Of `preprocessing`: what sets the bound.
+        whose: What of the row has the tokens, such as `the target in `.
+
+    Raises:
+        TrainerError: DATA, naming the row.
+    """
+    if longest is None:
+        return
+    for index, length in enumerate(lengths):
+        if length > longest:
+            raise data_error(
+                Reason.TEXT_TOO_LONG,
+                f"{whose}{rows.name_row(index)} has {length} tokens, more than {longest}",
+                f"set preprocessing.truncation to true, or raise preprocessing.{field} if the model allows",
+            )
+    if full := sum(length == longest for length in lengths):
+        logger.info(
+            "split '%s': %d of %d rows fill the %d tokens of %s; what was beyond is cut away",
+            rows.split, full, len(lengths), longest, field,
+        )  # fmt: skip
 
 
 def check_tokens(
