@@ -53,27 +53,22 @@ class Observer:
             observed = await self._lookup.with_live_pods(finetunejob, observed, finetunejob.names.job, entry)
         if finetunejob.terminal or spec is None:
             return replace(observed, tried=tuple(entry.tried.values()))
-        if finetunejob.deleting:
-            return _ending(await self._with_former_runs(finetunejob, observed))
         if observed.job is None:
-            to_be_made = observed.preflight is None or observed.preflight.passed
+            to_be_made = not finetunejob.deleting and (observed.preflight is None or observed.preflight.passed)
             if to_be_made and entry.obstacle.holds(about_children(finetunejob), self._clock()):
                 return replace(observed, blocked=entry.obstacle.cause)
-            observed = await self._with_former_runs(finetunejob, observed)
-            if observed.former is not None:
-                return observed
-            if observed.preflight is None and wants_preflight(finetunejob, spec):
-                observed = await self._lookup.asked(finetunejob, spec, entry)
+            if finetunejob.run.number > 1 and not has_begun(finetunejob.status):
+                observed = await self._lookup.with_former_runs(finetunejob, observed)
+        if finetunejob.deleting:
+            return _ending(observed)
+        if observed.former is not None:
+            return observed
+        if observed.job is None and observed.preflight is None and wants_preflight(finetunejob, spec):
+            observed = await self._lookup.asked(finetunejob, spec, entry)
         stage = observed.under_way
         given = spec if stage is observed else preflight_spec(spec)
         stage = await self._look_closer(finetunejob, stage, given, entry, now)
         return replace(observed, preflight=stage) if given is not spec else stage
-
-    async def _with_former_runs(self, finetunejob: FineTuneJob, observed: Observation) -> Observation:
-        """Add what is still there of former runs, as long as the present one has not begun."""
-        if observed.job is not None or finetunejob.run.number == 1 or has_begun(finetunejob.status):
-            return observed
-        return await self._lookup.with_former_runs(finetunejob, observed)
 
     async def _look_closer(
         self, finetunejob: FineTuneJob, observed: Observation, spec: FineTuneJobSpec, entry: Entry, now: datetime

@@ -12,8 +12,9 @@ from finetune_api.profile import ProfileSettings
 from finetune_api.status import FineTuneJobStatus, Phase, Run
 from finetune_api.v1alpha1 import CONTROLLER, FineTuneJobSpec
 from finetune_operator.job.names import UNREADABLE, ChildNames, child_names
-from finetune_operator.job.profile import NO_PROFILE, effective_spec, kept_settings
+from finetune_operator.job.profile import NO_PROFILE, kept_settings
 from finetune_operator.job.proof import is_proven
+from finetune_operator.job.read_specs import read_specs
 from finetune_operator.job.run import output_uri, present_run
 from finetune_operator.job.unknown import unknown_fields
 
@@ -141,7 +142,7 @@ def parse_finetunejob(
     if before is not None and same and before.kept == kept:
         own, spec, problems = before.own, before.spec, before.problems
     else:
-        own, spec, problems = _read_specs(raw, kept, before.own if before is not None and same else None)
+        own, spec, problems = read_specs(raw, kept, before.own if before is not None and same else None)
     run = present_run(status, generation, spec.run_token if spec else None)
     return FineTuneJob(
         namespace=metadata["namespace"],
@@ -165,35 +166,9 @@ def parse_finetunejob(
     )
 
 
-def _read_specs(
-    raw: JsonObject, kept: ProfileSettings | None, own: FineTuneJobSpec | None
-) -> tuple[FineTuneJobSpec | None, FineTuneJobSpec | None, str]:
-    """The spec as it is written, which may be known as `own`; with what the profile gives; and why it is not there, or cannot be read."""
-    problems = ""
-    if own is None:
-        own, problems = _read_spec(raw)
-    if own is None or kept is None:
-        return own, own, problems
-    try:
-        return own, effective_spec(own, kept, raw["metadata"]["namespace"], raw["metadata"]["name"]), ""
-    except ValidationError as error:
-        return own, None, _describe(error)
-
-
 def _names_a_profile(status: object) -> bool:
     # Also one that cannot be read.
     return isinstance(status, dict) and bool(status.get("profile"))
-
-
-def _read_spec(raw: JsonObject) -> tuple[FineTuneJobSpec | None, str]:
-    """The spec as it is written, or None and why it cannot be read."""
-    unreadable = raw.get(UNREADABLE) or {}
-    try:
-        # The API server drops what its CRD does not know: what this operator does not know is from a newer CRD,
-        # and may be a default that no user wrote.
-        return FineTuneJobSpec.model_validate(raw.get("spec"), extra="ignore"), ""
-    except ValidationError as error:
-        return None, f"spec: {unreadable['spec']}" if "spec" in unreadable else _describe(error)
 
 
 def _is_managed_by_another(spec: object) -> bool:
@@ -212,13 +187,3 @@ def parse_status(raw: object) -> FineTuneJobStatus:
         unreadable = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
         logger.warning("left out of a status, since it cannot be read: %s", ", ".join(sorted(unreadable)))
         return FineTuneJobStatus.model_validate({name: value for name, value in raw.items() if name not in unreadable})
-
-
-def _describe(error: ValidationError) -> str:
-    """One line for people: `spec.training.epochs: Input should be greater than 0`, at most four such."""
-    problems = [
-        f"{'.'.join(['spec', *map(str, problem['loc'])])}: {problem['msg']}"
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
-    return "; ".join(problems[:4]) + more

@@ -27,7 +27,7 @@ MARK = "finetune.dev/deactivated"
 @pytest.fixture
 def queued(world: World) -> World:  # noqa: F811
     """A world with Kueue."""
-    world.reconciler._children._sync._kueue = Kueue(world.api, lambda: world.time)
+    world.reconciler._ensurer._children._sync._kueue = Kueue(world.api, lambda: world.time)
     return world
 
 

@@ -1,0 +1,80 @@
+"""The second verb of a pass: a job has its profile, and the children that its spec asks for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from finetune_operator.controller.blocked import BlockedJobs
+from finetune_operator.controller.children.ensure import Children
+from finetune_operator.controller.entry import Entry
+from finetune_operator.controller.observer import about_children
+from finetune_operator.controller.profile_keeper import ProfileKeeper
+from finetune_operator.controller.stand_back import StandBack
+from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.observation import Observation
+from finetune_operator.status.waiting.why_waiting import NO_POD_YET
+
+CHANGED_SECONDS = 0.1
+"""Until a job is looked at again that has changed since it was read."""
+
+
+@dataclass(frozen=True)
+class Later:
+    """The end of a pass that leaves the status as it is."""
+
+    seconds: float | None
+    """After which to look again; None if only news are a reason to."""
+
+
+class Ensurer:
+    """Profile first, then the children, and whose they are."""
+
+    def __init__(
+        self,
+        profile_keeper: ProfileKeeper,
+        children: Children,
+        stand_back: StandBack,
+        blocked: BlockedJobs,
+        clock: Callable[[], float],
+    ) -> None:
+        self._profile_keeper = profile_keeper
+        self._children = children
+        self._stand_back = stand_back
+        self._blocked = blocked
+        self._clock = clock
+
+    async def ensure_children(
+        self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime
+    ) -> tuple[FineTuneJob, Observation] | Later:
+        """Give the job its profile, and its children what its spec asks for. Return both as they are then, if a status is to be computed."""
+        if finetunejob.deleting and _is_told(finetunejob, observed):
+            await self._children.ensure(finetunejob, observed, entry, now)
+            self._blocked.leave(finetunejob.key)
+            return Later(entry.refused.wait(self._clock()))
+        settled = await self._profile_keeper.give_profile(finetunejob, observed, entry, now)
+        if settled is None:
+            return Later(CHANGED_SECONDS)
+        has_begun = finetunejob.kept is None and observed.job is None
+        finetunejob, observed = settled
+        observed = await self._children.ensure(finetunejob, observed, entry, now)
+        self._note_blocked(finetunejob, observed, entry)
+        left_alone = await self._stand_back.decide(finetunejob, observed, entry)
+        if left_alone is not None:
+            return Later(left_alone)
+        if has_begun and observed.job is not None and observed.blocked is None:
+            # What was written a moment ago holds until there is news of the Job.
+            return Later(NO_POD_YET.total_seconds())
+        return finetunejob, observed
+
+    def _note_blocked(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> None:
+        """Keep what is in the way of the job's children, or that nothing is."""
+        if observed.former is None:
+            waits = observed.job is None and not finetunejob.deleting
+            cause = observed.blocked if waits else None
+            self._blocked.note(finetunejob.key, about_children(finetunejob), cause, entry.obstacle, self._clock())
+
+
+def _is_told(finetunejob: FineTuneJob, observed: Observation) -> bool:
+    """Whether the status of a job that is being deleted stays as it is: its end is written, or it never began. Of one that was deleted
+    as soon as its end was written something may run all the same."""
+    return finetunejob.terminal or not (observed.holds_anything or finetunejob.status.phase)
