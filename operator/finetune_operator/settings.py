@@ -73,8 +73,8 @@ class Settings(BaseSettings):
     metrics_port: Port = 8081
     """Its port; 0 takes a free one."""
 
-    workers: Annotated[int, Field(ge=1, le=256)] = 48
-    """Jobs that are worked on at the same time: of one namespace at most half as many, and a third for what can wait, such as numbers."""
+    workers: Annotated[int, Field(ge=1, le=256)] = 24
+    """Jobs that are worked on at the same time: of one namespace at most half as many, and two thirds for what can wait, such as numbers."""
     kube_qps: Annotated[float, Field(gt=0)] = 300
     """Requests a second to the Kubernetes API in the long run. Where there are more, namespaces are served in turn."""
     kube_burst: Annotated[int, Field(ge=1)] = 600

@@ -115,15 +115,15 @@ class WorkQueue(Generic[K]):
                 timer.handle.cancel()
                 self.add(key)
 
-    async def work(self, workers: int, *, most_of_a_lane: int | None = None) -> None:
+    async def work(self, workers: int, *, most_of_a_lane: int | None = None, most_later: int | None = None) -> None:
         """Handle keys with so many workers until cancelled.
 
         One lane never has more than so many of them, half of them if that is not said, or else one; what can wait never more than
-        a third, or else one.
+        so many, a third if that is not said, or else one.
         """
         # Where the API is slow for one namespace, such as behind a webhook that hangs, the others still have workers.
         self._most_of_a_lane = most_of_a_lane or max(1, workers // 2)
-        self._most_later = max(1, workers // 3)
+        self._most_later = most_later or max(1, workers // 3)
         await run_all(*(keep_running("work", self._worker) for _ in range(workers)))
 
     def _fire(self, key: K, later: bool) -> None:

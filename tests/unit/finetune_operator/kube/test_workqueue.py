@@ -18,8 +18,8 @@ from finetune_operator.logging_setup import RepeatsCounted
 
 
 @asynccontextmanager
-async def at_work(queue: WorkQueue[str], workers: int = 4) -> AsyncIterator[None]:
-    task = asyncio.create_task(queue.work(workers))
+async def at_work(queue: WorkQueue[str], workers: int = 4, most_later: int | None = None) -> AsyncIterator[None]:
+    task = asyncio.create_task(queue.work(workers, most_later=most_later))
     try:
         yield
     finally:
@@ -289,7 +289,8 @@ async def test_what_can_wait_comes_after_what_cannot_and_yet_comes() -> None:
     assert {name: depth for name, (depth, _) in queue.waiting().items()} == {"changes": 0, "later": 0}
 
 
-async def test_what_can_wait_holds_a_third_of_the_workers_at_most() -> None:
+@pytest.mark.parametrize(("most", "expected"), [(None, 2), (3, 3)], ids=["a third", "as many as are said"])
+async def test_what_can_wait_holds_some_of_the_workers_at_most(most: int | None, expected: int) -> None:
     begun: list[str] = []
     release = asyncio.Event()
 
@@ -301,15 +302,15 @@ async def test_what_can_wait_holds_a_third_of_the_workers_at_most() -> None:
     queue = WorkQueue(handle, delay_of=no_delay)
     for number in range(10):
         queue.add(f"numbers-{number}", later=True)
-    async with at_work(queue, workers=8):
-        await until(lambda: len(begun) == 2)
+    async with at_work(queue, workers=8, most_later=most):
+        await until(lambda: len(begun) == expected)
         queue.add("new")
         await until(lambda: "new" in begun)
         held = len(begun)
         release.set()
         await until(lambda: len(begun) == 11)
 
-    assert held == 3
+    assert held == expected + 1
 
 
 async def test_a_key_that_can_wait_moves_up_when_it_cannot_any_more() -> None:
