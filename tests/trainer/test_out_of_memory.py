@@ -168,9 +168,8 @@ def test_nothing_of_the_model_that_did_not_fit_is_left_when_it_is_loaded_again(
     settings: Settings, train: Train, limit: Limit, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
     settings["training"] |= {"engine": engine, "epochs": 0.5}
-    importlib.import_module(
-        "finetune_trainer.run.preflight.estimate"
-    )  # it loads a model without weights, which does not count
+    # It loads a model without weights, which does not count.
+    importlib.import_module("finetune_trainer.run.preflight.estimate")
     original, models, alive = loading.load_model, [], []
 
     def load_model(*arguments: Any) -> Any:
