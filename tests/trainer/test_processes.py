@@ -69,7 +69,10 @@ def test_two_processes_have_the_loss_curve_and_the_weights_of_one(
     assert curves.training.at[-1] == 12
 
 
-@pytest.mark.parametrize(("engine", "parallelism"), [("trainer", "ddp"), ("trainer", "fsdp"), ("pytorch", "fsdp")])
+@pytest.mark.parametrize(
+    ("engine", "parallelism"),
+    [("trainer", "ddp"), pytest.param("trainer", "fsdp", marks=pytest.mark.slow), ("pytorch", "fsdp")],
+)
 def test_a_signal_to_one_process_stops_both_which_then_go_on_as_if_nothing_had_been(
     settings: Settings, tmp_path: Path, engine: str, parallelism: str
 ) -> None:
@@ -117,7 +120,7 @@ def on_a_machine_of_its_own(caches: Path, variables: dict[str, str], rank: int) 
     os.environ |= {**variables, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "XDG_CACHE_HOME": f"{caches}/{rank}"}
 
 
-@pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
+@pytest.mark.parametrize("parallelism", [pytest.param("ddp", marks=pytest.mark.slow), "fsdp"])
 def test_a_run_stopped_before_its_last_evaluation_makes_up_for_it_on_machines_with_nothing_but_a_bucket_in_common(
     settings: Settings, s3: S3, tmp_path: Path, parallelism: str
 ) -> None:
