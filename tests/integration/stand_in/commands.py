@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
-from finetune_api.status import Checkpoint, Evaluation, ExportedModel, Progress
+from finetune_api.status import BestCheckpoint, Checkpoint, Evaluation, ExportedModel, Progress
 from finetune_api.training import Checkpoints
 from finetune_api.training import Evaluation as EvaluationSettings
 from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.progress.history import History
-from finetune_trainer.progress.state import RunState, format_epoch, metric_values
+from finetune_trainer.progress.state import RunState, format_epoch, format_number, metric_values
 from finetune_trainer.settings.command_line import Options
 from finetune_trainer.storage.layout import step_folder, step_of
 from finetune_trainer.storage.local_output import LocalOutput
@@ -121,6 +121,15 @@ class _Run:
             shutil.rmtree(self.output.checkpoints / step_folder(old))
         self._report(step)
 
+    def _best(self) -> BestCheckpoint | None:
+        """The newest, since its metrics are the best."""
+        metric, saved = self.config.evaluation.best_metric, max(self._saved(), default=0)
+        value = self.history.evaluation_at(saved).get(f"eval_{metric}")
+        if not metric or value is None:
+            return None
+        uri = self.output.uri_of(self.output.checkpoints / step_folder(saved))
+        return BestCheckpoint(step=saved, uri=uri, metric=f"eval_{metric}", value=format_number(value))
+
     def _saved(self) -> list[int]:
         return [step_of(each.name) for each in self.output.checkpoints.iterdir()]
 
@@ -131,7 +140,7 @@ class _Run:
                 Checkpoint(step=each, uri=self.output.uri_of(self.output.checkpoints / step_folder(each)))
                 for each in sorted(self._saved())
             ],
-            None,
+            self._best(),
         )
         self.state.set_evaluations(
             [
