@@ -91,7 +91,7 @@ test-devcluster: $(READY)  ## Run the dev cluster's own tests
 test-integration: $(READY)  ## Run the integration tests of both suites on a real control plane: KUBEBUILDER_ASSETS=FOLDER (etcd, kube-apiserver, kube-controller-manager)
 	@test -x '$(KUBEBUILDER_ASSETS)/kube-apiserver' || { echo "KUBEBUILDER_ASSETS: no kube-apiserver in '$(KUBEBUILDER_ASSETS)'"; exit 2; }
 	export KUBEBUILDER_ASSETS='$(abspath $(KUBEBUILDER_ASSETS))'; failed=0; \
-	$(BIN)/python -m pytest $(TWENTY_MINUTES) -m '' tests/integration $(TESTS) || failed=1; \
+	$(BIN)/python -m pytest $(TWENTY_MINUTES) -m 'not bench' tests/integration $(TESTS) || failed=1; \
 	cd devcluster && ../$(BIN)/python -m pytest $(TWENTY_MINUTES) -m '' tests/integration $(TESTS) || failed=1; \
 	exit $$failed
 
