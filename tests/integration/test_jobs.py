@@ -1,13 +1,12 @@
 """From `kubectl apply` to metrics and checkpoints in the status, and to a reason and a hint where it fails."""
 
 import json
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.integration.fixtures import OperatorProcess, Space, StandIn, finetunejob, volume_claim
+from tests.integration.fixtures import OperatorProcess, Space, StandIn, finetunejob, seeded
 from tests.integration.test_jobs_preflight import TABLE
 
 from devcluster.cluster import Cluster
@@ -51,11 +50,9 @@ def batch(space: Space, finetune_crd: Cluster, stand_in: StandIn) -> Iterator[Ba
         name: {**spec, **({} if name == REAL_MISTAKE else {"pod": stand_in()})} for name, spec in MISTAKES.items()
     }
     space.apply(finetunejob("good"), *(finetunejob(name, **spec) for name, spec in mistakes.items()))
-    other = Space(finetune_crd, f"jobs-{uuid.uuid4().hex[:8]}")
-    other.create()
-    other.apply(volume_claim("seed"), finetunejob("good", pod=stand_in()))
-    yield Batch(space, other)
-    other.kubectl("delete", "namespace", other.namespace, "--wait=false")
+    with seeded(finetune_crd) as other:
+        other.apply(finetunejob("good", pod=stand_in()))
+        yield Batch(space, other)
 
 
 def test_a_job_succeeds_and_its_status_reports_it(batch: Batch) -> None:

@@ -115,19 +115,21 @@ def test_a_job_that_waits_for_a_wrong_default_image_takes_the_mended_one(
 ) -> None:
     setting, before = "FINETUNE_OPERATOR_TRAINER_IMAGE", operator_process.environment["FINETUNE_OPERATOR_TRAINER_IMAGE"]
     right = stand_in().get("image", before)
-    operator_process.end()
-    operator_process.environment[setting] = MISSING_IMAGE["image"]
-    operator_process.start()
-    space.apply(finetunejob("mended"))
-    waits = space.until("mended", lambda status: "cannot be pulled, tried" in status.get("message", ""), "a reason")
 
-    operator_process.end()
-    operator_process.environment[setting] = right
-    operator_process.start()
-    status = space.end_of("mended")
-    operator_process.end()
-    operator_process.environment[setting] = before
-    operator_process.start()
+    def restart(image: str) -> None:
+        operator_process.end()
+        operator_process.environment[setting] = image
+        operator_process.start()
+
+    try:
+        restart(MISSING_IMAGE["image"])
+        space.apply(finetunejob("mended"))
+        waits = space.until("mended", lambda status: "cannot be pulled, tried" in status.get("message", ""), "a reason")
+
+        restart(right)
+        status = space.end_of("mended")
+    finally:
+        restart(before)
 
     assert waits["message"].startswith(f"the image {MISSING_IMAGE['image']} cannot be pulled, tried ")
     assert waits["message"].endswith("check the operator's default image, or name one in pod.image")
