@@ -257,7 +257,7 @@ class Operator:
             logger.info("reports come to %s", self._reports_url)
             tasks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
                 "monthly use": self._monthly_use.keep,
-                "work": partial(self._queue.work, settings.workers, most_later=max(1, settings.workers * 2 // 3)),
+                "work": partial(self._queue.work, settings.workers, most_later=settings.later_workers()),
                 "notices": self._notices.work,
                 "default profile": self._profiles.keep_default,
                 "certificates": partial(self._certificates.keep_fresh, self._add_all),

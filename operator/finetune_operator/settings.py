@@ -101,6 +101,10 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
+    def later_workers(self) -> int:
+        """How many of the workers may do what can wait at the same time."""
+        return max(1, self.workers * 2 // 3)
+
     def report_hosts(self) -> list[str]:
         """Names that the report endpoint's certificate is good for."""
         named = urlsplit(self.reports_url).hostname if self.reports_url else None

@@ -32,6 +32,11 @@ def test_the_certificate_is_good_for_the_name_that_pods_use(monkeypatch: pytest.
     assert Settings().report_hosts() == ["finetune-operator.system.svc", "localhost", "127.0.0.1"]
 
 
+@pytest.mark.parametrize(("workers", "later"), [(1, 1), (2, 1), (24, 16)])
+def test_two_thirds_of_the_workers_may_do_what_can_wait_and_at_least_one(workers: int, later: int) -> None:
+    assert Settings(workers=workers).later_workers() == later
+
+
 def test_namespaces_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FINETUNE_OPERATOR_WATCH_NAMESPACES", "team-a, team-b,")
 

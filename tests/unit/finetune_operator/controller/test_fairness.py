@@ -25,7 +25,7 @@ from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.settings import Settings
 
-QPS, BURST, WORKERS = Settings().kube_qps, Settings().kube_burst, Settings().workers
+QPS, BURST = Settings().kube_qps, Settings().kube_burst
 LATENCY = 0.005
 """Seconds that the API server takes for a request."""
 
@@ -104,6 +104,9 @@ class Operator:
         raw = merged(finetunejob(name=name), {"metadata": {"namespace": namespace, "uid": f"uid-{name}"}})
         self.finetunejobs.update(self.api.put(FINETUNEJOBS, raw))
 
+    async def work(self) -> None:
+        await self.queue.work(Settings().workers, most_later=Settings().later_workers())
+
     async def until(self, reached: Callable[[], bool]) -> None:
         while not reached():  # noqa: ASYNC110 - the clock is virtual
             await asyncio.sleep(LATENCY)
@@ -115,7 +118,7 @@ async def wait_of_the_quiet(others: int, before: float, *, namespaces: int = 1, 
     operator.api.room = room
     for number in range(others):
         operator.submit(f"crowd-{number % namespaces}", f"crowd-{number}")
-    work = asyncio.create_task(operator.queue.work(WORKERS))
+    work = asyncio.create_task(operator.work())
     await asyncio.sleep(before)
     begun = asyncio.get_running_loop().time()
     operator.submit("quiet", "quiet")
@@ -141,7 +144,7 @@ def test_blocked_jobs_leave_nearly_all_requests_to_the_others_in_the_long_run() 
         operator = Operator()
         for number in range(40):
             operator.submit("crowd", f"crowd-{number}")
-        work = asyncio.create_task(operator.queue.work(WORKERS))
+        work = asyncio.create_task(operator.work())
         await asyncio.sleep(1800)
         before = operator.api.asked["crowd"]
         await asyncio.sleep(1800)
@@ -156,7 +159,7 @@ def test_when_there_is_room_the_blocked_are_made_one_after_the_other_long_before
         operator = Operator()
         for number in range(40):
             operator.submit("crowd", f"crowd-{number}")
-        work = asyncio.create_task(operator.queue.work(WORKERS))
+        work = asyncio.create_task(operator.work())
         await asyncio.sleep(1800)
         operator.api.room = True
         operator.blocked.wake("crowd")
