@@ -3,9 +3,12 @@
 import asyncio
 import hashlib
 import json
-import shutil
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any, Final, TypeAlias
 
@@ -19,6 +22,8 @@ from finetune.snapshot import Snapshot
 _BUCKETS: Final = ("s3://", "gs://", "az://")
 _MANIFEST: Final = "manifest.json"
 """Of a checkpoint: the SHA-256 of each of its files."""
+_LINE: Final = re.compile(rb"[0-9a-f]{64}  ")
+_BEGIN: Final = 66
 Files: TypeAlias = dict[str, Path]
 
 
@@ -70,19 +75,31 @@ def download(job: Snapshot, artifact: Artifact, folder: Path, stop: Event | None
         Refused: `folder` is there, or the output is in no bucket; with what to do instead.
         NotFound, NotAllowed, FineTuneError: The bucket does not give it.
     """
-    if folder.exists():
+    # A link to nothing is there, too.
+    if folder.exists() or folder.is_symlink():
         raise Refused(f"{folder} is there already: name another folder (--to)")
     if not artifact.uri.startswith(_BUCKETS):
         raise Refused(_elsewhere(job, artifact, folder))
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        _fetch(artifact.uri, partial, stop or Event())
+    stopping = _Stopping(artifact.uri, stop or Event())
+    with _partial(folder) as partial:
+        _fetch(artifact.uri, partial, stopping)
         names = verify(artifact, partial)
+        stopping.call()
         partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return names
+
+
+@contextmanager
+def _partial(folder: Path) -> Iterator[Path]:
+    """A place beside `folder`, removed at the end; of one's own, as another download into it may begin, or be cancelled and still end."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(
+            prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent, ignore_cleanup_errors=True
+        ) as place:
+            yield Path(place) / folder.name
+    except OSError as error:
+        raise FineTuneError(f"{folder} cannot be written: {error}") from error
 
 
 async def download_in_thread(job: Snapshot, artifact: Artifact, folder: Path) -> list[str]:
@@ -94,7 +111,7 @@ async def download_in_thread(job: Snapshot, artifact: Artifact, folder: Path) ->
         stop.set()
 
 
-def _fetch(uri: str, folder: Path, stop: Event) -> None:
+def _fetch(uri: str, folder: Path, stopping: "_Stopping") -> None:
     with bucket_failures(uri):
         files, root = fsspec.core.url_to_fs(uri)
         # Of what was listed before in this process, as in a notebook.
@@ -107,9 +124,11 @@ def _fetch(uri: str, folder: Path, stop: Event) -> None:
         for name, path in found.items():
             if ".." in Path(name).parts:
                 raise NotVerified(f"{uri} holds a file named {name}, which would be written elsewhere")
+            # Not every library tells of the parts.
+            stopping.call()
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            files.get_file(path, str(target), callback=_Stopping(uri, stop))
+            files.get_file(path, str(target), callback=stopping)
     if not found:
         raise NotFound(f"{uri} holds no files")
 
@@ -140,14 +159,26 @@ def verify(artifact: Artifact, copy: Path) -> list[str]:
         raise NotVerified(f"the status has no digest of {artifact.uri} to compare with")
     files = _files_of(artifact, copy)
     # Of an output that is one file, somebody's own trainer may have told the digest of that file itself.
-    itself = len(files) == 1 and f"sha256:{_sha256(*files.values())}" == artifact.digest
-    if itself:
+    alone = next(iter(files.values())) if len(files) == 1 else None
+    if alone and f"sha256:{_sha256(alone)}" == artifact.digest and not _names_others(alone):
         pass
     elif artifact.checkpoint:
         _verify_checkpoint(artifact, files)
     elif _digest(files) != artifact.digest:
         raise NotVerified(f"{artifact.uri} is not the model that the trainer wrote")
     return sorted(files)
+
+
+def _names_others(file: Path) -> bool:
+    """Whether it is what a digest of more files is made of: a manifest, or lines of `sha256sum`. Where it alone is left, they are missing."""
+    with file.open("rb") as opened:
+        begin = opened.read(_BEGIN)
+    if not begin.startswith(b"{"):
+        return bool(_LINE.match(begin))
+    try:
+        return "files" in json.loads(file.read_bytes())
+    except ValueError:
+        return False
 
 
 def _verify_checkpoint(artifact: Artifact, files: Files) -> None:

@@ -161,6 +161,46 @@ def test_a_file_that_somebody_put_beside_those_of_a_checkpoint_is_not_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["written"]
 
 
+@pytest.mark.parametrize("beside", ["manifest.json", "download"])
+def test_a_checkpoint_of_which_the_manifest_alone_is_left_is_not_kept(
+    bucket: S3, written: Path, tmp_path: Path, beside: str
+) -> None:
+    sealed = seal(written, {}, 5, 1.0)
+    manifest = written / "manifest.json"
+    bucket.write(f"download/{beside}", manifest.read_bytes())
+    known = job(checkpoints=[{"step": 5, "uri": f"s3://{BUCKET}/download", "digest": sealed.digest}])
+
+    with pytest.raises(NotVerified):
+        download(known, artifact_of(known, 5), tmp_path / "checkpoint")
+    with pytest.raises(NotVerified):
+        verify(artifact_of(known, 5), manifest)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["written"]
+
+
+def test_a_list_of_the_files_of_a_model_is_no_model(bucket: S3, written: Path, tmp_path: Path) -> None:
+    digest = digest_of(files_below(written), written)
+    sums = "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(written).as_posix()}\n"
+        for path in files_below(written)
+    )
+    bucket.write("download/model.bin", sums.encode())
+    done = job(model={"uri": f"s3://{BUCKET}/download", "digest": digest})
+    assert f"sha256:{hashlib.sha256(sums.encode()).hexdigest()}" == digest
+
+    with pytest.raises(NotVerified):
+        download(done, artifact_of(done), tmp_path / "model")
+
+
+def test_a_model_that_is_one_json_file_arrives(bucket: S3, tmp_path: Path) -> None:
+    for number, content in enumerate((b'{"learner": {}}', b"{no json")):
+        bucket.write("download/model.json", content)
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        done = job(model={"uri": f"s3://{BUCKET}/download/model.json", "digest": digest})
+
+        assert download(done, artifact_of(done), tmp_path / str(number)) == ["model.json"]
+
+
 def test_a_manifest_that_somebody_made_up_is_not_believed(bucket: S3, written: Path, tmp_path: Path) -> None:
     sealed = seal(written, {}, 5, 1.0)
     uri = upload(bucket, written)
@@ -214,6 +254,59 @@ def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
 
     with pytest.raises(Refused, match="is there already"):
         download(done, artifact_of(done), tmp_path)
+
+
+def test_a_link_to_nothing_is_left_as_it_is(tmp_path: Path) -> None:
+    done = job(model={"uri": "s3://x/y"})
+    link = tmp_path / "model"
+    link.symlink_to(tmp_path / "nothing")
+
+    with pytest.raises(Refused, match="is there already"):
+        download(done, artifact_of(done), link)
+
+
+def test_a_folder_that_cannot_be_written_is_told_as_that(bucket: S3, written: Path, tmp_path: Path) -> None:
+    uri = upload(bucket, written)
+    done = job(model={"uri": uri, "digest": digest_of(files_below(written), written)})
+
+    with pytest.raises(FineTuneError, match=f"^{tmp_path}/written/a.txt/model cannot be written"):
+        download(done, artifact_of(done), written / "a.txt" / "model")
+
+
+def test_a_download_that_is_cancelled_takes_nothing_from_the_next(
+    bucket: S3, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook: the cell is interrupted and run again, while the first still waits for its next part."""
+    uri = upload(bucket, written)
+    done = job(model={"uri": uri, "digest": digest_of(files_below(written), written)})
+    real, depth = finetune.download.verify, 0
+
+    def verify_while_the_first_ends(*arguments: Any) -> list[str]:
+        nonlocal depth
+        depth += 1
+        if depth == 1:
+            stop = Event()
+            stop.set()
+            with pytest.raises(FineTuneError, match="was cancelled"):
+                download(done, artifact_of(done), tmp_path / "model", stop)
+        return real(*arguments)
+
+    monkeypatch.setattr(finetune.download, "verify", verify_while_the_first_ends)
+
+    assert download(done, artifact_of(done), tmp_path / "model") == sorted(FILES)
+
+
+def test_what_is_cancelled_while_it_is_verified_is_not_kept(
+    bucket: S3, written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, stop = upload(bucket, written), Event()
+    done = job(model={"uri": uri, "digest": digest_of(files_below(written), written)})
+    monkeypatch.setattr(finetune.download, "verify", lambda *_: stop.set())
+
+    with pytest.raises(FineTuneError, match="was cancelled"):
+        download(done, artifact_of(done), tmp_path / "model", stop)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["written"]
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])
