@@ -39,12 +39,15 @@ def console(*, whole_lines: bool = False) -> Console:
 
 def can_redraw(screen: Console) -> bool:
     """Return whether what is shown there can be drawn anew in its place: on a terminal that can, unless NO_COLOR is set."""
-    return screen.is_terminal and not screen.is_dumb_terminal and not _plain()
+    # The last is what TTY_INTERACTIVE says, where it is set.
+    return screen.is_terminal and not screen.is_dumb_terminal and not _plain() and screen.is_interactive
 
 
 def _screen(*, stderr: bool, soft_wrap: bool) -> Console:
     # FORCE_COLOR and the like, which rich heeds, would have it draw on files and pipes.
-    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    stream = sys.stderr if stderr else sys.stdout
+    # There is none where it was closed before the start, as by `2>&-`.
+    terminal = stream is not None and stream.isatty()
     colours: Literal["auto"] | None = None if _plain() else "auto"
     return Console(
         stderr=stderr,

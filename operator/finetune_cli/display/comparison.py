@@ -1,8 +1,10 @@
 """Runs beside each other."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -34,13 +36,26 @@ def comparison_view(comparison: Comparison, width: int, *, coloured: bool = True
         return table
     if not coloured:
         table.add_row(Text("curves", style="bold"))
-        table.add_row(Text("  loss"), *(Text(_bars(comparison.curves.get(name, []))) for name in comparison.names))
+        table.add_row(Text("  loss"), *(_curve(comparison.curves.get(name)) for name in comparison.names))
         return table
     return Group(table, draw(comparison.curves, width=width, y_label="loss"))
 
 
-def _bars(points: Points) -> str:
-    return bars([value for _, value in points], _BARS) if points else NOTHING
+def _curve(points: Points | None) -> RenderableType:
+    return _Bars(points) if points else Text(NOTHING)
+
+
+class _Bars:
+    """A curve in as many columns as the table has for it: one that is folded cannot be read."""
+
+    def __init__(self, points: Points) -> None:
+        self._values = [value for _, value in points]
+
+    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(len(bars(self._values, 0)), _BARS).with_maximum(options.max_width)
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        yield Text(bars(self._values, min(_BARS, options.max_width)))
 
 
 def _cells(row: Row) -> list[Text]:

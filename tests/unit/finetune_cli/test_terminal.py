@@ -109,7 +109,18 @@ def test_curves_that_lie_over_each_other_are_told_apart_without_colours_too(
     assert [each[1::2] for each in named] == ([["40", "1", "██▇▇▆▆▆▅▅▄▄▄▃▃▃▂▂▁▁"]] if variables else [])
 
 
-@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+@pytest.mark.parametrize("count", [2, 4, 6])
+def test_without_colours_a_curve_is_a_line_however_many_there_are(show: Show, api_server: FakeApi, count: int) -> None:
+    names = [f"run-{number}" for number in range(count)]
+    for name in names:
+        api_server.job(name, phase="Succeeded", curves=CURVES)
+
+    last = show("compare", *names, NO_COLOR="1").splitlines()[-1].split()
+
+    assert (last[0], last[1::3], last[3::3]) == ("loss", ["40"] * count, ["1"] * count)
+
+
+@pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TTY_INTERACTIVE": "0"}])
 def test_what_cannot_be_drawn_anew_is_a_line_for_each_change(
     show: Show, api_server: FakeApi, variables: dict[str, str]
 ) -> None:
@@ -153,6 +164,17 @@ def test_a_job_is_drawn_anew_in_its_place_on_a_terminal_of_any_size(
     screen.write(shown)
     assert screen.text().count("runs") == 1, screen.text()
     assert "Succeeded" in screen.text()
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_program_without_an_output_ends_as_it_would_with_it(monkeypatch: pytest.MonkeyPatch, closed: str) -> None:
+    """Python has None for what was closed before it began, as by `2>&-`."""
+    monkeypatch.setattr(sys, closed, None)
+    for arguments, code in ((["get"], 0), (["explain", "nobody"], 3)):
+        monkeypatch.setattr(sys, "argv", ["finetune", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == code
 
 
 def test_the_wide_list_has_a_line_for_each_job_on_a_narrow_terminal_too(show: Show, api_server: FakeApi) -> None:
