@@ -217,6 +217,24 @@ def test_an_api_server_that_is_gone_is_told_at_the_top_until_it_is_back(
     over.set()
 
 
+@pytest.mark.parametrize("view", ["", "usage"])
+def test_a_cluster_without_the_kind_is_told_and_asked_again(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
+    view: str,
+) -> None:
+    api_server.answers["GET", FTJ] = lambda _: (404, b"404 page not found")
+
+    page.goto(f"{server.address}/{view}")
+
+    expect(page.get_by_role("alert")).to_contain_text("this cluster knows no FineTuneJobs")
+    api_server.job("comes", phase="Running")
+    del api_server.answers["GET", FTJ]
+    expect(page.get_by_role("main")).to_contain_text("comes")
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
 def test_a_view_that_was_left_while_its_connection_broke_says_and_asks_nothing_more(
     api_server: FakeApi,  # noqa: F811
     server: Server,  # noqa: F811

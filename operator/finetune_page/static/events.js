@@ -10,8 +10,9 @@ const PAUSES = [2, 5, 10, 30];
 const GRACE_MILLISECONDS = 5000;
 const TOLD = -1;
 
-// `begin` comes before the first items of each connection, `failure` with what the cluster says against it. What is not there (404) is not asked for again.
-export function follow(path, { begin, items, failure, end }) {
+// `begin` comes before the first items of each connection, `failure` with what the cluster says against it. What is not there (404) is not asked for
+// again, unless it is `lasting`: a list is missing only where the cluster has no such kind, or for now.
+export function follow(path, { begin, items, failure, end, lasting = false }) {
   let source = null;
   let timer = 0;
   let failures = 0;
@@ -43,7 +44,7 @@ export function follow(path, { begin, items, failure, end }) {
       failure?.(message, code);
       close();
       // What a person has to see to is told at once; an API server that does not answer may do so the next time.
-      if (code !== 404) again(message, code === 503);
+      if (lasting || code !== 404) again(message, code === 503);
     });
     opened.addEventListener("end", () => {
       if (failed) return;

@@ -164,7 +164,7 @@ export function showList(main, { address, go, setQuery, home }) {
     drawn = counted = ""; synced = false; opened = performance.now();
     replace(body); replace(counts); replace(rest);
     replace(empty, skeleton());
-    stop = follow(jobsPath(filters.namespace), { begin: () => { unseen = new Set(jobs.keys()); }, items: take, failure: refused });
+    stop = follow(jobsPath(filters.namespace), { begin: () => { unseen = new Set(jobs.keys()); }, items: take, failure: refused, lasting: true });
   }
 
   function move(by) {

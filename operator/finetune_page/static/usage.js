@@ -56,6 +56,7 @@ export function showUsage(main, { address, go, setQuery, home }) {
     synced = shown = false;
     replace(place, h("div", { class: "skeleton", "aria-hidden": "true" }));
     stop = follow(jobsPath(namespace), {
+      lasting: true,
       begin: () => { jobs.clear(); synced = false; },
       items: (items) => {
         for (const item of items) {
