@@ -23,7 +23,7 @@ WANDB  := .wandb
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo cluster bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill test-keras test-mlflow test-qlora test-trackio test-wandb test-devcluster generate verify version lock lint format clean
+.PHONY: help demo cluster bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill bench-page test-keras test-mlflow test-qlora test-trackio test-wandb test-devcluster generate verify version lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -96,7 +96,7 @@ test-integration: $(READY)  ## Run the integration tests of both suites on a rea
 	exit $$failed
 
 test-slow: $(READY)  ## Run the tests that `make test` leaves out because each takes ten seconds or more
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TWENTY_MINUTES) -m slow $(TESTS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TWENTY_MINUTES) -m 'slow and not bench' $(TESTS)
 
 chaos: $(READY)  ## Kill the operator after each of its writes, and break its API in every way; KUBEBUILDER_ASSETS=FOLDER for a real control plane
 	$(BIN)/python -m pytest $(AN_HOUR) -m 'chaos or slow' tests/chaos tests/integration/test_two_operators.py \
@@ -116,6 +116,9 @@ test-trackio: $(READY) $(TRACKIO_VENV)/.installed  ## Run the tests of runs at t
 
 test-wandb: $(WANDB)/.installed  ## Run the tests of runs in W&B's offline mode, with its own client
 	PYTHONPATH=$(abspath $(WANDB)) $(BIN)/python -m pytest -m wandb tests/trainer
+
+bench-page: $(READY)  ## Measure the page's first paint with 500 jobs, and what a change of 50 takes of its main thread; needs Chromium
+	$(BIN)/python -m pytest -s -m bench tests/integration/test_page_looks.py
 
 bench-kill: $(READY)  ## Kill the trainer more than 200 times while it saves, to a disk and to a bucket
 	$(BIN)/python -m pytest $(AN_HOUR) -s -m bench tests/trainer/test_kills.py
