@@ -20,6 +20,7 @@ from cachetools import TTLCache
 
 from finetune_api.base import JsonObject
 from finetune_operator.job.names import UNREADABLE
+from finetune_operator.kube import fast_json
 
 MAX_DEPTH: Final = 64
 """Kubernetes' own deepest kinds, pods with their affinities, come to 16."""
@@ -190,7 +191,7 @@ def _small(data: bytes | bytearray, within: str | None = None) -> JsonObject | N
     if len(data) > _SMALL_BYTES:
         return None
     try:
-        raw = json.loads(data)
+        raw = fast_json.loads(data)
     except (ValueError, RecursionError):
         return None
     if not isinstance(raw, dict):

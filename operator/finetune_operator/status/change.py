@@ -8,29 +8,32 @@ from finetune_api.status import FineTuneJobStatus
 
 
 def checked(before: FineTuneJobStatus, after: FineTuneJobStatus) -> FineTuneJobStatus:
-    """The new status, checked as a whole: copies with changes are not. Raises ValidationError."""
-    return before if after == before else FineTuneJobStatus.model_validate(after.to_wire())
+    """The new status, of which what differs is checked: copies with changes are not, and the rest was. Raises ValidationError."""
+    names = _changed(before, after)
+    if not names:
+        return before
+    valid = FineTuneJobStatus.model_validate(after.to_wire(names))
+    return before.model_copy(update={name: getattr(valid, name) for name in names})
 
 
 def are_alike(one: FineTuneJobStatus, other: FineTuneJobStatus) -> bool:
     """Whether two statuses are the same where they are written."""
-    before, after = _differing(one, other)
-    return before == after
+    # One by one: the first that differs tells.
+    return all(_written(one, {name}) == _written(other, {name}) for name in _changed(one, other))
 
 
 def to_manifest(status: FineTuneJobStatus) -> JsonObject:
     """The status as it is written: what is empty is left out."""
-    return _not_empty(status.to_wire())
+    return _written(status)
 
 
-def _differing(one: FineTuneJobStatus, other: FineTuneJobStatus) -> tuple[JsonObject, JsonObject]:
-    """The fields in which two statuses differ, as each is written. To write all of them out takes ten times as long."""
-    names = {name for name in FineTuneJobStatus.model_fields if getattr(one, name) != getattr(other, name)}
-    return _not_empty(one.to_wire(names)), _not_empty(other.to_wire(names))
+def _changed(one: FineTuneJobStatus, other: FineTuneJobStatus) -> set[str]:
+    """The fields in which two statuses differ. To write all of them out takes ten times as long."""
+    return {name for name in FineTuneJobStatus.model_fields if getattr(one, name) != getattr(other, name)}
 
 
-def _not_empty(wire: JsonObject) -> JsonObject:
-    return {name: value for name, value in wire.items() if value != []}
+def _written(status: FineTuneJobStatus, names: set[str] | None = None) -> JsonObject:
+    return {name: value for name, value in status.to_wire(names).items() if value != []}
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ _TRANSITIONS = ("phase", "observedGeneration", "completionTime", "failure", "not
 
 def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:
     """What changed, as written on the wire. That its Job has begun is no news by itself."""
-    before, after = _differing(old, new)
+    names = _changed(old, new)
+    before, after = _written(old, names), _written(new, names)
     if before == after or (before.get("startTime") != after.get("startTime") and _equal_but_begin(before, after)):
         return _NOTHING
     clockless = [_without_clocks(status) for status in (before, after)]
