@@ -5,7 +5,11 @@ import { ask } from "./events.js";
 import { hours, thisMonth } from "./format.js";
 
 export function ofMonth(job) {
-  return job.month?.month === thisMonth() ? job.month.gpuSeconds : 0;
+  return within(thisMonth(), job);
+}
+
+function within(month, job) {
+  return job.month?.month === month ? job.month.gpuSeconds : 0;
 }
 
 // Budgets as the profiles have them now, by name; empty for who may not list profiles.
@@ -18,7 +22,8 @@ export async function presentBudgets() {
 }
 
 export function usedBy(jobs) {
-  return jobs.reduce((sum, job) => sum + ofMonth(job), 0);
+  const month = thisMonth();
+  return jobs.reduce((sum, job) => sum + within(month, job), 0);
 }
 
 // Used by the jobs that are there, or by what the operator says to one that waits: it knows of deleted ones, too. Of several budgets the smallest comes first.

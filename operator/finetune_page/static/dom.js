@@ -31,6 +31,47 @@ export function replace(parent, ...children) {
   parent.replaceChildren(...children.flat().filter(there));
 }
 
+// Gives the parent these children in this order. What is in its place is not touched: the browser lays out nothing of it anew, and what is selected in it stays so.
+export function arrange(parent, wanted) {
+  const there = [...parent.children];
+  const places = new Map(there.map((each, at) => [each, at]));
+  const stay = longestRising(wanted.map((each) => places.get(each) ?? -1));
+  const kept = new Set(wanted);
+  const focused = document.activeElement;
+  for (const each of there) if (!kept.has(each)) each.remove();
+  wanted.reduceRight((next, each, at) => {
+    if (!stay.has(at)) put(parent, each, next);
+    return each;
+  }, null);
+  if (focused !== document.activeElement && parent.contains(focused)) focused.focus({ preventScroll: true });
+}
+
+// A move keeps the focus, where a browser knows it.
+function put(parent, child, next) {
+  if (child.parentNode === parent && parent.moveBefore) parent.moveBefore(child, next);
+  else parent.insertBefore(child, next);
+}
+
+// Where in the numbers a longest row of them stands that rises; those below zero are left out.
+function longestRising(numbers) {
+  const ends = [];
+  const before = [];
+  for (const [at, number] of numbers.entries()) {
+    if (number < 0) continue;
+    let [length, longer] = [0, ends.length];
+    while (length < longer) {
+      const middle = (length + longer) >> 1;
+      if (numbers[ends[middle]] < number) length = middle + 1;
+      else longer = middle;
+    }
+    before[at] = ends[length - 1];
+    ends[length] = at;
+  }
+  const found = new Set();
+  for (let at = ends.at(-1); at !== undefined; at = before[at]) found.add(at);
+  return found;
+}
+
 export function notify(text) {
   setText(document.getElementById("notice"), text);
   clearTimeout(notify.timer);

@@ -1,7 +1,7 @@
 // How are my jobs, and why is this one not running: without a click.
 
 import { budgetOf, inWords, presentBudgets, usedBy } from "./budget.js";
-import { h, replace, setText } from "./dom.js";
+import { arrange, h, replace, setText } from "./dom.js";
 import { follow } from "./events.js";
 import { SHAPES } from "./format.js";
 import { ALL, jobsPath, namespaceField } from "./namespace.js";
@@ -68,9 +68,7 @@ export function showList(main, { address, go, setQuery, home }) {
     const order = shown.map((job) => job.uid).join();
     if (order !== drawn) {
       drawn = order;
-      const focused = document.activeElement;
-      body.replaceChildren(...shown.map((job) => rows.get(job.uid).element));
-      if (body.contains(focused)) focused.focus({ preventScroll: true });
+      arrange(body, shown.map((job) => rows.get(job.uid).element));
     }
     drawCounts();
     replace(rest, !synced && jobs.size > 0 && h("p", { class: "muted" }, `${jobs.size.toLocaleString("en-US")} jobs so far, more are coming`), found.length > most && h("button", { type: "button", onclick: () => { most += PAGE; draw(); } }, `Show ${Math.min(PAGE, found.length - most)} more of ${(found.length - most).toLocaleString("en-US")}`));

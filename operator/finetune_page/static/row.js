@@ -19,21 +19,21 @@ export function makeRow(job, { withNamespace, choose }) {
   function update(now) {
     if (now === shown) return;
     shown = now;
-    phase.className = `phase ${now.phase}`;
+    setClass(phase, `phase ${now.phase}`);
     setText(phase, `${SHAPES[now.phase]} ${now.deleting ? "Deleting" : now.phase}`);
     element.classList.toggle("urgent", now.urgent);
     meter.hidden = now.percent === null;
-    meter.className = now.phase;
+    setClass(meter, now.phase);
     meter.value = now.percent ?? 0;
     setText(left, now.percent === null ? "–" : ` ${now.percent} %${now.etaSeconds ? `  ${duration(now.etaSeconds)}` : ""}`);
-    left.title = now.etaSeconds ? `about ${duration(now.etaSeconds)} left` : "";
+    setTitle(left, now.etaSeconds ? `about ${duration(now.etaSeconds)} left` : "");
     if (points !== now.loss.join()) {
       points = now.loss.join();
-      replace(loss, spark(now.loss));
+      drawSpark(loss, now.loss);
     }
     setText(best, now.best);
     setText(why, now.why);
-    why.title = now.why;
+    setTitle(why, now.why);
     setText(gpu, hours(now.gpuSeconds));
     // A card has no place for what is not there.
     for (const each of [left, loss, best, why]) (each === left ? bar : each).parentElement.classList.toggle("none", each.textContent === "–" && (each !== left || meter.hidden));
@@ -42,16 +42,28 @@ export function makeRow(job, { withNamespace, choose }) {
 
   function tick() {
     setText(old, age(shown.created));
-    old.title = shown.created;
+    setTitle(old, shown.created);
   }
   return { element, update, tick };
 }
 
-function spark(values, width = 84, height = 20) {
-  if (values.length < 2) return values.length ? "▇" : "–";
+// What is written again as it was, the browser styles anew all the same.
+function setTitle(element, text) {
+  if (element.title !== text) element.title = text;
+}
+
+function setClass(element, name) {
+  if (element.className !== name) element.className = name;
+}
+
+// A line that is there takes another course.
+function drawSpark(place, values, width = 84, height = 20) {
+  if (values.length < 2) return replace(place, values.length ? "▇" : "–");
+  if (!place.firstElementChild) replace(place, svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "spark", role: "img" }, svg("path", {})));
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const x = (place) => 1 + (place * (width - 2)) / (values.length - 1);
+  const x = (at) => 1 + (at * (width - 2)) / (values.length - 1);
   const y = (value) => 1 + (height - 2) * (high === low ? 0.5 : (high - value) / (high - low));
-  const path = values.map((value, place) => `${place ? "L" : "M"}${x(place).toFixed(1)} ${y(value).toFixed(1)}`).join("");
-  return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "spark", role: "img", "aria-label": `Loss from ${values[0]} to ${values.at(-1)}` }, svg("path", { d: path }));
+  const line = place.firstElementChild;
+  line.setAttribute("aria-label", `Loss from ${values[0]} to ${values.at(-1)}`);
+  line.firstElementChild.setAttribute("d", values.map((value, at) => `${at ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join(""));
 }
