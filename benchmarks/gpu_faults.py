@@ -18,7 +18,7 @@ from gpu_workloads import Settings, Workload, write_model, write_texts
 from transformers import AutoModelForSequenceClassification
 
 from finetune_api.report import ExitCode
-from finetune_trainer.settings.arguments import name_here
+from finetune_trainer.settings.training_arguments import name_here
 
 _TOLD = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB."
 _CHECKPOINTING = "activation_checkpointing"

@@ -20,9 +20,9 @@ from finetune_api.report import ENV_TERMINATION_LOG, FinalReport, Stage
 from finetune_api.status import Progress
 from finetune_trainer import __main__ as program
 from finetune_trainer.base.hardware import version_of
-from finetune_trainer.settings.arguments import name_here
 from finetune_trainer.settings.device import find_device
 from finetune_trainer.settings.device_defaults import device_defaults
+from finetune_trainer.settings.training_arguments import name_here
 
 Result = dict[str, Any]
 _LIBRARIES = ("torch", "transformers", "accelerate", "datasets", "peft", "trl", "tokenizers", "huggingface-hub")

@@ -56,7 +56,7 @@ from finetune_trainer.engines.schedule import Schedule
 from finetune_trainer.processes.exchange import gather_number
 from finetune_trainer.processes.fsdp import enable_fsdp_on_cpu, is_sharded, sharding_units
 from finetune_trainer.progress.events import TrainingEvents
-from finetune_trainer.settings.arguments import name_here
+from finetune_trainer.settings.training_arguments import name_here
 from finetune_trainer.storage.layout import OPTIMIZER, SCALER, SCHEDULER, TRAINER_STATE, random_state_file
 
 

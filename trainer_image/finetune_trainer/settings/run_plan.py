@@ -8,10 +8,10 @@ from typing import Any
 from transformers import TrainingArguments
 
 from finetune_api.run import RunConfig
-from finetune_trainer.settings.arguments import build_arguments, check_loading
 from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.settings.device import Device
 from finetune_trainer.settings.device_defaults import device_defaults, trains_in_bf16
+from finetune_trainer.settings.training_arguments import build_arguments, check_loading
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import pytest
 from transformers import TrainingArguments
 
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.settings.arguments import OWNED, check_arguments, name_here
+from finetune_trainer.settings.arguments import OWNED, check_arguments
+from finetune_trainer.settings.training_arguments import name_here
 
 
 def test_every_field_that_is_ours_exists_in_transformers() -> None:
@@ -27,7 +28,8 @@ def test_a_field_has_one_name_however_the_user_calls_it() -> None:
 
 def test_a_field_is_set_by_the_name_that_an_older_transformers_has_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     former = dataclasses.make_dataclass("Former", [("gradient_checkpointing", bool, dataclasses.field(default=False))])
-    monkeypatch.setattr("finetune_trainer.settings.arguments.TrainingArguments", former)
+    for module in ("arguments", "training_arguments"):
+        monkeypatch.setattr(f"finetune_trainer.settings.{module}.TrainingArguments", former)
 
     checked = check_arguments({"activation_checkpointing": "yes"})
 
