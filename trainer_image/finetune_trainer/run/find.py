@@ -13,7 +13,7 @@ from finetune_trainer.data.sampling import sample_rows
 from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.token_checks import check_vocabulary
 from finetune_trainer.data.tokenizing import as_loaded
-from finetune_trainer.models.adapter_source import check_adapter
+from finetune_trainer.models.adapter_check import check_adapter
 from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.pretrained import Pretrained, find_pretrained
 from finetune_trainer.models.quantized import check_quantization
