@@ -1,13 +1,10 @@
 """The engines, one row each, by the names that training.engine has (`finetune_api.training.Engine`)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
-from typing import Any, Final
+from typing import Final
 
-from finetune_api.run import RunConfig
-from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.engines.engine import Engine, Prepared
 from finetune_trainer.engines.keras import arguments as keras_arguments
 from finetune_trainer.engines.pytorch_arguments import SUPPORTED as PYTORCH_SUPPORTED
@@ -46,37 +43,6 @@ ENGINES: Final[dict[str, Registration]] = {
         check=keras_arguments.check_keras,
     ),
 }
-
-
-def is_installed(name: str) -> bool:
-    """Return whether the packages that this engine alone needs are here."""
-    return all(find_spec(package.replace("-", "_")) for package in ENGINES[name].packages)
-
-
-def check_engine(
-    config: RunConfig, arguments: Mapping[str, Any], use_cpu: bool, *, assume_installed: bool = False
-) -> None:
-    """Check that the engine can do what is asked for. Must come before `make_engine`.
-
-    Args:
-        arguments: training.arguments, as `check_arguments` returned them.
-        assume_installed: An engine that is not installed here is taken as given: it is checked where it trains.
-
-    Raises:
-        TrainerError: BAD_CONFIGURATION, with the remedy.
-    """
-    name, devices = config.training.engine, config.nodes * config.processes
-    engine = ENGINES[name]
-    if engine.supported:
-        engine.supported.check(arguments, name)
-    if devices > 1 and not engine.distributed:
-        others = " or ".join(f"'{other}'" for other, registered in ENGINES.items() if registered.distributed)
-        raise bad_configuration(
-            f"training.engine: {name} trains on one device, not on {devices}",
-            f"use engine {others}, or one GPU on one node",
-        )
-    if engine.check and (is_installed(name) or not assume_installed):
-        engine.check(use_cpu)
 
 
 def make_engine(prepared: Prepared, events: TrainingEvents) -> Engine:

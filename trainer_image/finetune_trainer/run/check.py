@@ -3,9 +3,9 @@
 from typing import Any
 
 from finetune_api.run import RunConfig
-from finetune_trainer.engines.registry import check_engine
+from finetune_trainer.engines.check import check_engine
 from finetune_trainer.settings.arguments import check_arguments
-from finetune_trainer.settings.device import choose_cpu
+from finetune_trainer.settings.gpus import choose_cpu
 from finetune_trainer.settings.requirements import check_quantization, check_requirements
 from finetune_trainer.tracking.registry import check_trackers
 

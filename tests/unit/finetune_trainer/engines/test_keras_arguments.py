@@ -8,9 +8,9 @@ import pytest
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.engines.check import check_engine
 from finetune_trainer.engines.keras import arguments as keras_arguments
 from finetune_trainer.engines.keras.arguments import check_keras
-from finetune_trainer.engines.registry import check_engine
 from finetune_trainer.run.check import check_settings
 
 

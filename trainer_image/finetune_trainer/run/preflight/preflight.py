@@ -5,7 +5,7 @@ from dataclasses import replace
 from finetune_api.reasons import Reason
 from finetune_api.run import RunConfig
 from finetune_trainer.base.run_warnings import collected, warn
-from finetune_trainer.engines.registry import is_installed
+from finetune_trainer.engines.check import is_installed
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.check import check_settings
 from finetune_trainer.run.find import find
@@ -13,7 +13,8 @@ from finetune_trainer.run.preflight.estimate import estimate_run
 from finetune_trainer.run.preflight.findings import Findings
 from finetune_trainer.run.preflight.timing import NotMeasured, measure
 from finetune_trainer.settings.batch_plan import BatchPlan
-from finetune_trainer.settings.device import find_device, usable_gpus
+from finetune_trainer.settings.device import find_device
+from finetune_trainer.settings.gpus import usable_gpus
 from finetune_trainer.settings.run_plan import make_plan
 from finetune_trainer.storage.claim import check_same_rows, open_output
 from finetune_trainer.storage.output import Output

@@ -15,8 +15,9 @@ from transformers.utils.logging import disable_progress_bar
 
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.engines.batching import evaluation_order
+from finetune_trainer.engines.check import is_installed
 from finetune_trainer.engines.engine import Engine, Prepared
-from finetune_trainer.engines.registry import is_installed, make_engine
+from finetune_trainer.engines.registry import make_engine
 from finetune_trainer.run.failing_rows import explain_rows
 from finetune_trainer.run.find import Found
 from finetune_trainer.run.load import load
