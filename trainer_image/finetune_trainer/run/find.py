@@ -11,13 +11,13 @@ from finetune_trainer.data.load_rows import load_rows
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.sampling import sample_rows
 from finetune_trainer.data.task_data import TaskData
-from finetune_trainer.data.token_checks import check_vocabulary
 from finetune_trainer.data.tokenizing import as_loaded
 from finetune_trainer.models.adapter_check import check_adapter
 from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.pretrained import Pretrained, find_pretrained
 from finetune_trainer.models.quantized import check_quantization
 from finetune_trainer.models.tokenizer import load_tokenizer, tokenizer_limit, tokenizer_panics
+from finetune_trainer.models.vocabulary import check_vocabulary
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.provenance import provenance
 from finetune_trainer.storage import kept_downloads

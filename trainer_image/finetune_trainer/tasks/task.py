@@ -11,9 +11,10 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from finetune_api.run import RunConfig
 from finetune_trainer.data.examples import Collate, Examples
+from finetune_trainer.data.known_words import check_known
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.task_data import TaskData
-from finetune_trainer.data.token_checks import check_filled, check_lengths, check_tokens
+from finetune_trainer.data.token_checks import check_embedded, check_filled, check_lengths
 from finetune_trainer.data.tokenizing import Encode, tokenized
 from finetune_trainer.metrics.scoring import Scoring
 from finetune_trainer.models.loading import Loaded
@@ -117,5 +118,6 @@ def _examples(inputs: Inputs, reading: Reading, split: Split) -> Examples:
     if not reading.may_be_empty:
         check_filled(rows, examples.lengths)
     check_lengths(rows, examples.lengths, reading.longest)
-    check_tokens(rows, examples.dataset, inputs.tokenizer, inputs.pretrained, reading.token_columns)
+    check_embedded(rows, examples.dataset, inputs.tokenizer, inputs.pretrained, reading.token_columns)
+    check_known(rows, examples.dataset, inputs.tokenizer, inputs.pretrained.source, reading.token_columns)
     return split.finish(examples)
