@@ -132,10 +132,11 @@ verify: $(READY)  ## Check that generated files are what `make generate` writes,
 # PYTHON_IMAGE is their base, by digest.
 IMAGES := $(BIN)/python -m supply_chain
 WHICH = $(if $(IMAGE),--image $(IMAGE)) $(foreach extra,$(EXTRAS),--extra $(extra))
+INDEX = $(if $(PIP_CONF),--pip-conf '$(PIP_CONF)') $(if $(CA),--ca '$(CA)')
 TRUSTED = $(if $(BUILDER),--builder '$(BUILDER)')
 
-images: $(READY)  ## Build both images, SBOM and provenance into dist/images: PYTHON_IMAGE=NAME:TAG@sha256:… ENGINE=podman EXTRAS='keras qlora wandb page traces' BUILDER=URI
-	$(IMAGES) build --base '$(PYTHON_IMAGE)' --engine $(or $(ENGINE),docker) $(WHICH) $(TRUSTED)
+images: $(READY)  ## Build both images, SBOM and provenance into dist/images: PYTHON_IMAGE=NAME:TAG@sha256:… ENGINE=podman EXTRAS='keras qlora wandb page traces' BUILDER=URI PIP_CONF=FILE CA=FILE
+	$(IMAGES) build --base '$(PYTHON_IMAGE)' --engine $(or $(ENGINE),docker) $(WHICH) $(TRUSTED) $(INDEX)
 	$(IMAGES) verify $(WHICH) $(TRUSTED)
 
 sbom: $(READY)  ## Write the images' bills of materials (CycloneDX) into dist/images

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -52,8 +53,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--image", choices=[each.name for each in all_images()], help="this one alone")
     parser.add_argument("--base", default="", help="the base image, by digest: NAME:TAG@sha256:…")
     parser.add_argument("--engine", default="docker", choices=("docker", "podman"))
+    parser.add_argument("--pip-conf", type=_file, help="settings that pip downloads by: an index of your own, say")
+    parser.add_argument("--ca", type=_file, help="certificates for it: pip's settings say cert = /run/secrets/ca")
     parser.add_argument("--builder", default=_LOCAL_BUILDER, help="URI of who builds, or is trusted to have built")
     return parser
+
+
+def _file(name: str) -> Path:
+    path = Path(name).absolute()
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{name} is no file")
+    return path
 
 
 def _write_sbom(image: Image, out: Path, root: Path = _ROOT) -> bytes:
@@ -67,11 +77,12 @@ def _write_sbom(image: Image, out: Path, root: Path = _ROOT) -> bytes:
 def _build(image: Image, arguments: argparse.Namespace) -> None:
     """Build what is committed, whatever else lies in the checkout."""
     commit, started = repository.commit_of(_ROOT), _now()
+    secrets = {"pip": arguments.pip_conf, "ca": arguments.ca}
     archive = arguments.out / f"{image.name}.oci.tar"
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
         repository.export(_ROOT, commit, context)
-        for command in engine_commands(arguments.engine, image, archive.absolute(), arguments.base):
+        for command in engine_commands(arguments.engine, image, archive.absolute(), arguments.base, secrets):
             subprocess.run(command, cwd=context, check=True)
         version, bill = _version(context), _write_sbom(image, arguments.out, context)
         materials = {path: (context / path).read_bytes() for path in image.materials}
@@ -90,10 +101,16 @@ def _build(image: Image, arguments: argparse.Namespace) -> None:
     sys.stdout.write(f"{image.name}:{version} {digest}\n")
 
 
-def engine_commands(engine: str, image: Image, archive: Path, base: str) -> list[list[str]]:
-    """Return the programs that build an image from the current folder into an OCI archive."""
+def engine_commands(
+    engine: str, image: Image, archive: Path, base: str, secrets: Mapping[str, Path | None]
+) -> list[list[str]]:
+    """Return the programs that build an image from the current folder into an OCI archive.
+
+    `secrets` are files by the name that the Dockerfiles mount them by.
+    """
     told = [word for each in (f"PYTHON_IMAGE={base}", *image.arguments) for word in ("--build-arg", each)]
-    shared = ["--file", image.dockerfile, *told]
+    hidden = [word for name, path in secrets.items() if path for word in ("--secret", f"id={name},src={path}")]
+    shared = ["--file", image.dockerfile, *told, *hidden]
     if engine == "docker":
         plain = ["--provenance=false", "--sbom=false", "--output", f"type=oci,dest={archive}"]
         return [["docker", "buildx", "build", *shared, *plain, "."]]

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 from supply_chain import repository
+from supply_chain.__main__ import engine_commands
 from supply_chain.archive import BrokenArchive, digest_of
 from supply_chain.image import Image, all_images, pinned
 from supply_chain.provenance import Build, base_digest, differences, provenance, sha256
@@ -157,12 +159,59 @@ def test_no_dockerfile_has_a_base_of_its_own() -> None:
 def test_what_a_dockerfile_downloads_has_a_hash() -> None:
     for image in all_images():
         lines = (ROOT / image.dockerfile).read_text().replace("\\\n", " ").splitlines()
-        downloads = [line for line in lines if "pip" in line and "install" in line and "--no-deps" not in line]
+        downloads = [line for line in lines if "pip" in line and " install " in line and "--no-deps" not in line]
         torch = 'ARG TORCH="--require-hashes -r locks/torch.lock"' in lines
         assert downloads
         assert [
             line for line in downloads if "--require-hashes" not in line and not ("${TORCH}" in line and torch)
         ] == []
+
+
+def steps(image: Image) -> list[list[str]]:
+    """The instructions of each stage of an image's Dockerfile, each on one line, without comments."""
+    text = (ROOT / image.dockerfile).read_text().replace("\\\n", " ")
+    _, *stages = re.split(r"^FROM .*$", text, flags=re.MULTILINE)
+    return [[line for line in stage.splitlines() if line and not line.startswith("#")] for stage in stages]
+
+
+SECRETS = ("--mount=type=secret,id=pip,target=/etc/pip.conf", "--mount=type=secret,id=ca")
+
+
+@pytest.mark.parametrize("image", [OPERATOR, TRAINER], ids=lambda image: image.name)
+def test_whatever_downloads_may_use_an_index_of_one_s_own(image: Image) -> None:
+    build, final = steps(image)
+
+    downloads = [line for line in build if re.search(r"\bpip\b.* (install|wheel) ", line)]
+    assert len(downloads) >= 3
+    assert [line for line in downloads if not all(secret in line for secret in SECRETS)] == []
+    assert [line for line in final if "secret" in line] == []
+
+
+@pytest.mark.parametrize("image", [OPERATOR, TRAINER], ids=lambda image: image.name)
+def test_an_image_has_the_environment_and_no_pip_not_that_of_its_base_either(image: Image) -> None:
+    _, final = steps(image)
+
+    assert [line for line in final if line.startswith(("COPY", "ADD"))] == ["COPY --from=build /opt/venv /opt/venv"]
+    assert "RUN python -m pip uninstall --yes pip setuptools wheel" in final
+    assert "USER 65532:65532" in final
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_an_engine_gets_an_index_of_one_s_own_as_secrets_and_not_as_arguments(engine: str) -> None:
+    secrets = {"pip": Path("/home/me/pip.conf"), "ca": Path("/home/me/ca.pem")}
+
+    build, *_ = engine_commands(engine, OPERATOR, Path("a.tar"), BASE, secrets)
+    plain, *_ = engine_commands(engine, OPERATOR, Path("a.tar"), BASE, {"pip": None, "ca": None})
+
+    more = ["--secret", "id=pip,src=/home/me/pip.conf", "--secret", "id=ca,src=/home/me/ca.pem"]
+    at = build.index("--secret")
+    assert (build[at : at + 4], build[:at] + build[at + 4 :]) == (more, plain)
+
+
+def test_settings_of_pip_that_are_not_there_are_told_of_before_anything_is_built(tmp_path: Path) -> None:
+    done = run(tmp_path, "build", "--base", BASE, "--pip-conf", str(tmp_path / "pip.conf"))
+
+    assert (done.returncode, f"{tmp_path}/pip.conf is no file" in done.stderr) == (2, True)
 
 
 def archive(path: Path, *, layer: bytes = b"layer", spoiled: str = "") -> str:
