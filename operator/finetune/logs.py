@@ -11,7 +11,7 @@ from typing import Final
 import fsspec
 
 from finetune.api import JOBS, PODS, Api, Interrupted
-from finetune.errors import NoCluster, NotAllowed, NotFound, Refused
+from finetune.errors import FineTuneError, NoCluster, NotAllowed, NotFound, Refused
 from finetune.pods import TRAINER, has_ended, has_started, name_of, pods_of, read_time
 from finetune.snapshot import Snapshot, read_snapshot
 from finetune_api.printable import printable
@@ -52,6 +52,8 @@ class _Read:
     """Of the newest line."""
     at_time: int = 0
     """Lines of that time."""
+    missing: bool = False
+    """The pod is gone, or its log is not for this user: only what is stored of it is left."""
     done: bool = False
 
 
@@ -120,6 +122,26 @@ class _Reader:
 
     async def _pod(self, pod: str, ended: bool) -> AsyncGenerator[LogLine, None]:
         state = self._state(pod)
+        try:
+            if not state.missing:
+                async with aclosing(self._from_pod(pod, state)) as lines:
+                    async for line in lines:
+                        yield line
+                state.done = ended or not self.follow
+                return
+        except (NotFound, NotAllowed) as error:
+            state.missing = True
+            for line in self._missing(pod, error):
+                yield line
+        except (Interrupted, NoCluster, Refused):
+            # A container that is being created has no log yet; a connection that broke is made again.
+            return
+        stored = await self._stored(pod, state)
+        state.done = bool(stored) or not self.follow or self._is_over(pod)
+        for line in stored:
+            yield line
+
+    async def _from_pod(self, pod: str, state: _Read) -> AsyncGenerator[LogLine, None]:
         query = {"container": TRAINER, "timestamps": "true", **({"follow": "true"} if self.follow else {})}
         since = moment(state.time)
         if since:
@@ -127,33 +149,31 @@ class _Reader:
         elif self.tail is not None and not state.lines:
             query["tailLines"] = str(self.tail)
         skip = state.at_time if since else state.lines
-        try:
-            async with aclosing(
-                self.api.lines(PODS.path(self.job.namespace, pod, "log"), query, longest=_LONGEST)
-            ) as lines:
-                async for raw in lines:
-                    time, text = _parted(raw.decode(errors="replace"))
-                    written = moment(time)
-                    if since and written and written < since:
-                        continue
-                    if skip and (not since or written == since):
-                        skip -= 1
-                        continue
-                    state.lines += 1
-                    state.at_time = state.at_time + 1 if time == state.time else 1
-                    state.time = time
-                    yield LogLine(printable(text), pod, time)
-        except (NotFound, NotAllowed) as error:
-            state.done = True
-            denied = isinstance(error, NotAllowed)
-            yield LogLine(f"the log of pod {pod} is not for you: {error}" if denied else f"pod {pod} is gone")
-            for line in await self._stored(pod, state):
-                yield line
-            return
-        except (Interrupted, NoCluster, Refused):
-            # A container that is being created has no log yet; a connection that broke is made again.
-            return
-        state.done = ended or not self.follow
+        path = PODS.path(self.job.namespace, pod, "log")
+        async with aclosing(self.api.lines(path, query, longest=_LONGEST)) as lines:
+            async for raw in lines:
+                time, text = _parted(raw.decode(errors="replace"))
+                written = moment(time)
+                if since and written and written < since:
+                    continue
+                if skip and (not since or written == since):
+                    skip -= 1
+                    continue
+                state.lines += 1
+                state.at_time = state.at_time + 1 if time == state.time else 1
+                state.time = time
+                yield LogLine(printable(text), pod, time)
+
+    def _missing(self, pod: str, error: FineTuneError) -> list[LogLine]:
+        """What is said, once, of a pod the log of which is not to be had."""
+        if not isinstance(error, NotAllowed):
+            return [LogLine(f"pod {pod} is gone")]
+        told = [LogLine(f"the log of pod {pod} is not for you: {error}")]
+        return told if self._is_over(pod) else [*told, LogLine("it is stored once this attempt has ended")]
+
+    def _is_over(self, pod: str) -> bool:
+        """Whether all is stored of the pod's log that ever will be: that of node 0, at the end of its attempt."""
+        return self.node > 0 or self.job.ended or pod in self._attempts(ended=True)
 
     async def _stored(self, pod: str, state: _Read) -> list[LogLine]:
         """The log beside the checkpoints, unless some of it was shown from the pod: then where it is."""

@@ -159,6 +159,58 @@ def test_the_log_that_is_stored_in_a_bucket_is_shown_where_the_pod_has_none(
     assert (follow(tail=1)[1:], follow(tail=0)[1:]) == ([("one", "saved")], [])
 
 
+@pytest.mark.parametrize("pods_are_listed", [True, False])
+def test_who_may_not_read_the_log_of_a_run_that_goes_on_has_the_stored_one_at_its_end(
+    api_server: FakeApi, s3_server: S3, monkeypatch: pytest.MonkeyPatch, pods_are_listed: bool
+) -> None:
+    s3_server.write("job/logs/one.log", b"trained\nsaved\n")
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    attempt = {"number": 1, "pod": "one", "startTime": "2026-11-28T10:00:00Z"}
+    ended = {**attempt, "endTime": "2026-11-28T10:01:00Z", "log": f"s3://{BUCKET}/job/logs/one.log"}
+    api_server.job("job", phase="Running", attempts=[attempt])
+    api_server.pod("one", "Running", RUNNING)
+    asked = 0
+
+    def no_right(_: Request) -> Any:
+        nonlocal asked
+        asked += 1
+        return status(403, "Forbidden", "cannot get pods/log")
+
+    api_server.answers["GET", f"{PODS}/one/log"] = no_right
+    if not pods_are_listed:
+        api_server.answers["GET", PODS] = lambda _: status(403, "Forbidden", "cannot list pods")
+    seen: list[tuple[str, str]] = []
+
+    with Client() as client:
+        for line in client.get("job").logs(follow=True):
+            seen.append((line.pod, line.text))
+            if len(seen) == 2:  # all there is to say while it trains
+                api_server.pod("one", "Succeeded", ENDED)
+                api_server.job("job", phase="Succeeded", attempts=[ended])
+
+    assert seen == [
+        ("", "the log of pod one is not for you: cannot get pods/log"),
+        ("", "it is stored once this attempt has ended"),
+        ("one", "trained"),
+        ("one", "saved"),
+    ]
+    assert asked == 1
+
+
+def test_who_may_not_read_the_log_and_does_not_wait_is_told_when_it_is_stored(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Running", attempts=[{"number": 1, "pod": "one", "startTime": "2026-11-28T10:00:00Z"}])
+    api_server.pod("one", "Running", RUNNING)
+    api_server.answers["GET", f"{PODS}/one/log"] = lambda _: status(403, "Forbidden", "cannot get pods/log")
+
+    texts = [text for _, text in follow()]
+
+    assert texts == [
+        "the log of pod one is not for you: cannot get pods/log",
+        "it is stored once this attempt has ended",
+    ]
+
+
 @pytest.mark.parametrize("path", [PODS, f"{PODS}/one/log"])
 def test_a_login_that_has_expired_is_told_and_taken_for_no_right_that_is_missing(
     api_server: FakeApi, path: str

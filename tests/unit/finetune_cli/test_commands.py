@@ -81,7 +81,7 @@ def test_what_the_api_server_refuses_is_one_line_on_stderr_and_an_exit_code(
     run: Run, api_server: FakeApi, arguments: tuple[str, ...], answer: tuple[int, Any], code: int
 ) -> None:
     for path in (FTJ, f"{FTJ}/job", f"{FTJ}/other"):
-        for method in ("GET", "PATCH"):
+        for method in ("GET", "PATCH", "DELETE"):
             api_server.answers[method, path] = lambda _: answer
 
     result = run(*arguments)

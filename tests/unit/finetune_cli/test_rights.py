@@ -65,7 +65,7 @@ def test_what_shows_a_job_does_with_get_alone_or_with_list_alone(
 
 @pytest.mark.parametrize(
     ("command", "verb"),
-    [(("suspend", "job"), "patch"), (("resume", "job"), "patch"), (("rerun", "job"), "patch"), (("submit", "-"), "create")],
+    [(("suspend", "job"), "patch"), (("resume", "job"), "patch"), (("rerun", "job"), "patch"), (("submit", "-"), "create"), (("cancel", "job"), "delete")],
 )  # fmt: skip
 def test_what_changes_a_job_does_with_the_verb_alone(
     run: Run, api_server: FakeApi, command: tuple[str, ...], verb: str
@@ -87,7 +87,8 @@ def test_what_changes_a_job_does_with_the_verb_alone(
         *(((each, "job"), set(), missing("get")) for each in ("get", "watch", "logs", "explain")),
         (("compare", "job", "other"), on_jobs("create"), missing("get")),
         *(((each, "job"), on_jobs("get", "list", "watch"), missing("patch")) for each in ("suspend", "resume", "rerun")),
-        (("cancel", "job"), on_jobs("get"), missing("delete")),
+        *((("cancel", "job"), on_jobs(*verbs), missing("delete")) for verbs in ((), ("get",))),
+        (("cancel", "job", "-o", "json"), on_jobs("delete"), missing("get")),
         (("download", "job"), on_jobs("patch"), missing("get")),
         (("track", "job"), on_jobs("patch"), missing("get")),
         (("submit", "-"), on_jobs("get", "list", "watch"), missing("create")),
