@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from tests.integration.fixtures import ROOT, finetunejob
 
-_CRD = yaml.safe_load((ROOT / "crds" / "finetunejobs.yaml").read_text())
+_CRD = yaml.load((ROOT / "crds" / "finetunejobs.yaml").read_text(), Loader=yaml.CSafeLoader)
 _SPEC = _CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 _TEXTS = [
     "a",

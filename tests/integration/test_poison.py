@@ -15,7 +15,7 @@ from tests.integration.played_node import PlayedNode, played_node
 
 from devcluster.testing.api import wait_for
 
-CRD = yaml.safe_load((ROOT / "crds" / "finetunejobs.yaml").read_text())
+CRD = yaml.load((ROOT / "crds" / "finetunejobs.yaml").read_text(), Loader=yaml.CSafeLoader)
 MAX_RSS = 300 * 1024**2
 
 

@@ -17,6 +17,7 @@ from finetune_api.profile import ProfileSettings
 from finetune_api.status import MAX_PROFILE_SETTINGS
 
 _POLICIES: Final = admission_policies()
+_PROFILES: Final = resources_of(profile_definition())[0]
 for _policy in _POLICIES[::2]:
     default_policy(_policy["spec"])
 _TERM: Final = {
@@ -40,7 +41,7 @@ def of_job(spec: dict[str, Any]) -> str:
 def of_profile(spec: dict[str, Any], old: dict[str, Any] | None = None) -> str:
     profile = {"metadata": {"name": "gpus"}, "spec": spec}
     before = None if old is None else {"metadata": {"name": "gpus"}, "spec": old}
-    return said(4, Admission(resources_of(profile_definition())[0], "", profile, before, {}))
+    return said(4, Admission(_PROFILES, "", profile, before, {}))
 
 
 @pytest.mark.parametrize(("terms", "fits"), [(1, True), (2, True), (3, False), (4, False)])
@@ -82,7 +83,7 @@ def test_what_a_profile_gives_to_each_job_is_bounded_at_apply_so_that_the_operat
 def stored(spec: dict[str, Any]) -> dict[str, Any]:
     """The spec of a profile with the defaults that the API server fills in."""
     profile = {"metadata": {"name": "gpus"}, "spec": spec}
-    apply_defaults(profile, resources_of(profile_definition())[0].schema)
+    apply_defaults(profile, _PROFILES.schema)
     return profile["spec"]
 
 

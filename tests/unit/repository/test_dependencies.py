@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -37,6 +38,7 @@ LOADED_BY_NAME = {"adlfs", "gcsfs", "pyarrow", "s3fs", "uplot-python"}
 """fsspec and pandas load each for its scheme of URI or kind of file; the page takes only files of uPlot."""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
@@ -54,7 +56,7 @@ LOADED_BY_NAME = {"adlfs", "gcsfs", "pyarrow", "s3fs", "uplot-python"}
 )
 def test_what_a_package_imports_is_declared(folder: str, extras: list[str]) -> None:
     declared = {canonicalize_name(each.name) for each in requirements(*extras)}
-    distributions = dict(packages_distributions()) | NOT_INSTALLED
+    distributions = installed() | NOT_INSTALLED
 
     undeclared = {
         name: distributions.get(name)
@@ -65,11 +67,12 @@ def test_what_a_package_imports_is_declared(folder: str, extras: list[str]) -> N
     assert undeclared == {}
 
 
+@pytest.mark.thorough
 def test_what_the_dev_cluster_imports_is_declared() -> None:
     project = tomllib.loads((ROOT / "devcluster" / "pyproject.toml").read_text())["project"]
     every = [*project["dependencies"], *project["optional-dependencies"]["testing"]]
     declared = {canonicalize_name(Requirement(each).name) for each in every}
-    distributions = packages_distributions()
+    distributions = installed()
 
     undeclared = {
         name: distributions.get(name)
@@ -80,6 +83,7 @@ def test_what_the_dev_cluster_imports_is_declared() -> None:
     assert undeclared == {}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("extra", "folders"),
     [
@@ -93,7 +97,7 @@ def test_what_the_dev_cluster_imports_is_declared() -> None:
     ],
 )
 def test_what_an_image_is_given_is_used(extra: str, folders: list[str]) -> None:
-    distributions = dict(packages_distributions()) | NOT_INSTALLED
+    distributions = installed() | NOT_INSTALLED
     used = {
         canonicalize_name(distribution)
         for folder in folders
@@ -190,6 +194,13 @@ def pins(lock: str) -> dict[str, str]:
     }
 
 
+@cache
+def installed() -> dict[str, list[str]]:
+    """Names of the distributions that have a package of a name, by that name. Reading them all takes a second."""
+    return dict(packages_distributions())
+
+
+@cache
 def imported(folder: Path) -> set[str]:
     """Names of the packages of others that the folder's files import."""
     names = {name.partition(".")[0] for path in folder.rglob("*.py") for name in _imports(ast.parse(path.read_text()))}

@@ -21,12 +21,13 @@ def spec_of(crd: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-FIRST_RULE = spec_of(custom_resource_definition())["x-kubernetes-validations"][0]["rule"]
+CRD = custom_resource_definition()
+FIRST_RULE = spec_of(CRD)["x-kubernetes-validations"][0]["rule"]
 
 
 @pytest.fixture
 def crd() -> dict[str, Any]:
-    return copy.deepcopy(custom_resource_definition())
+    return copy.deepcopy(CRD)
 
 
 def training_of(crd: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class Receiver:
 
     url: str = ""
     plain: str = ""
-    tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    # Trusts nobody yet, where a default one reads the hundred and more authorities of the machine.
+    tls: ssl.SSLContext = field(default_factory=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     answer: Callable[[web.Request], Any] = lambda _: web.Response()
     taken: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     over: asyncio.Event = field(default_factory=asyncio.Event)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import trustme
 from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -128,8 +129,16 @@ def api_server() -> ApiServer:
     return ApiServer()
 
 
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The file of a CA. A client that is named none reads the hundred and more of the machine."""
+    path = tmp_path_factory.mktemp("authority") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    return str(path)
+
+
 @pytest.fixture
-async def client(api_server: ApiServer) -> AsyncIterator[ApiClient]:
+async def client(api_server: ApiServer, one_authority: str) -> AsyncIterator[ApiClient]:
     app = web.Application()
     app.router.add_post("/apis/authentication.k8s.io/v1/tokenreviews", api_server.review)
     app.router.add_get("/api/v1/namespaces/finetune/secrets/{name}", api_server.get_secret)
@@ -139,6 +148,8 @@ async def client(api_server: ApiServer) -> AsyncIterator[ApiClient]:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    async with ApiClient(Configuration(host=f"http://127.0.0.1:{site.port}")) as client:
+    configuration = Configuration(host=f"http://127.0.0.1:{site.port}")
+    configuration.ssl_ca_cert = one_authority
+    async with ApiClient(configuration) as client:
         yield client
     await runner.cleanup()
