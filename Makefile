@@ -82,8 +82,8 @@ bench-gpu: $(if $(filter $(BIN)/python,$(BENCH_PYTHON)),$(READY))  ## Measure th
 test: $(READY)  ## Run the test suite, side by side on the cores; TESTS='-k NAME' or a path for a part of it
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)
 
-test-fast: $(READY)  ## Run the unit tests that do without PyTorch, in less than a minute
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --without-torch $(or $(TESTS),tests/unit)
+test-fast: $(READY)  ## Run the fast unit tests, after each change: none of PyTorch, none marked thorough, and a tenth of the examples
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) --fast $(or $(TESTS),tests/unit)
 
 test-devcluster: $(READY)  ## Run the dev cluster's own tests
 	cd devcluster && ../$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS)

@@ -8,10 +8,9 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,20 +36,12 @@ _hf_home = tempfile.TemporaryDirectory(prefix="finetune-tests-")
 os.environ["HF_HOME"] = _hf_home.name
 
 # The environment of the Keras tests has no dev cluster; the folder of that name is found as a package all the same.
-pytest_plugins = ["devcluster.testing.plugin"] if find_spec("devcluster.testing") else []
+pytest_plugins = ["tests.fast", *(["devcluster.testing.plugin"] if find_spec("devcluster.testing") else [])]
 
 _HANDLERS = pytest.StashKey[dict[int, Any]]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--without-torch", action="store_true", help="skip the tests that import PyTorch, which takes seconds"
-    )
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--without-torch"):
-        sys.meta_path.insert(0, _SkipsTorch())
     # A suite that a script runs in the background ignores Ctrl-C, and so would the programs that tests interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -67,14 +58,6 @@ def pytest_collection() -> Iterator[None]:
         gc.collect()
         gc.freeze()
         gc.enable()
-
-
-class _SkipsTorch:
-    """Finds no module, and skips the test, or all tests of a file, that look for PyTorch or transformers."""
-
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> None:
-        if name in ("torch", "transformers"):
-            pytest.skip("imports PyTorch, which make test-fast leaves out", allow_module_level=True)
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def test_a_job_of_the_hub_is_submitted_and_its_result_taken(
     assert capsys.readouterr().out.splitlines()[-1] == "stars  Succeeded"
 
 
+@pytest.mark.thorough
 def test_a_data_frame_is_brought_into_a_bucket_and_submitted(
     api_server: FakeApi, s3_server: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

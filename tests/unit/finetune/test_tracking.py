@@ -64,6 +64,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.mark.thorough
 def test_the_rest_of_a_job_arrives_once_at_each_server_whatever_had_arrived_before(
     mlflow: FakeServer, trackio: FakeTrackio, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +99,7 @@ def test_the_rest_of_a_job_arrives_once_at_each_server_whatever_had_arrived_befo
     )
 
 
+@pytest.mark.thorough
 def test_from_a_bucket_it_reads_them_itself_and_by_the_profile_s_tracker(
     mlflow: FakeServer, folder: Path, s3_server: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +134,7 @@ def test_of_what_is_larger_than_any_history_nothing_is_sent(
     assert mlflow.runs == {}
 
 
+@pytest.mark.thorough
 def test_a_server_that_is_still_down_is_said_beside_what_arrived(
     mlflow: FakeServer, trackio: FakeTrackio, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +145,7 @@ def test_a_server_that_is_still_down_is_said_beside_what_arrived(
     assert [run.message for run in runs] == [None, f"{trackio.uri} cannot be reached (ConnectionError)"]
 
 
+@pytest.mark.thorough
 def test_a_server_that_answers_what_nobody_expects_is_said_in_words(
     mlflow: FakeServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +156,7 @@ def test_a_server_that_answers_what_nobody_expects_is_said_in_words(
     assert [run.message for run in runs] == ["KeyError: 'experiment'"]
 
 
+@pytest.mark.thorough
 def test_credentials_that_a_server_refuses_are_looked_for_where_they_may_come_from(
     mlflow: FakeServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +202,7 @@ def test_of_a_volume_it_says_what_to_type() -> None:
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("marker", ["{}", "nonsense"])
 def test_without_the_run_s_id_nothing_is_sent_that_would_be_another_run(
     mlflow: FakeServer, folder: Path, marker: str

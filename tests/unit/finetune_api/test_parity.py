@@ -56,14 +56,14 @@ def _without_nulls(value: Any) -> Any:
 
 
 @given(specs())
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_the_two_sides_agree_on_random_specs(spec: dict[str, Any]) -> None:
     check(spec)
 
 
 @pytest.mark.slow
 @given(specs())
-@settings(max_examples=2000)
+@settings(max_examples=20 * settings().max_examples)
 def test_the_two_sides_agree_on_thousands_of_random_specs(spec: dict[str, Any]) -> None:
     check(spec)
 

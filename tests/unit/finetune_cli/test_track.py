@@ -43,6 +43,7 @@ def copies(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
+@pytest.mark.thorough
 def test_it_says_where_all_points_are_now_to_people_and_to_programs(run: Run, mlflow: FakeServer, copies: str) -> None:
     told, written = run("track", "job", "--from", copies), run("track", "job", "--from", copies, "-o", "json")
 
@@ -52,6 +53,7 @@ def test_it_says_where_all_points_are_now_to_people_and_to_programs(run: Run, ml
     assert mlflow.steps("loss", mlflow.run()) == [7]
 
 
+@pytest.mark.thorough
 def test_a_server_that_is_still_down_is_a_failure(run: Run, mlflow: FakeServer, copies: str) -> None:
     mlflow.stop()
 
@@ -74,6 +76,7 @@ def test_of_a_volume_it_is_usage_and_the_pod_that_reads_it_mounts_the_claim(
     assert volume["persistentVolumeClaim"] == {"claimName": "job-0f9b", "readOnly": True}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("answer", "code", "steps"), [("y\n", 0, [7]), ("n\n", 1, [])])
 def test_no_credentials_go_to_the_server_of_a_job_that_may_be_somebody_else_s_without_consent(
     run: Run, mlflow: FakeServer, copies: str, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, steps: list[int]
@@ -92,6 +95,7 @@ def test_no_credentials_go_to_the_server_of_a_job_that_may_be_somebody_else_s_wi
     assert [point["step"] for points in mlflow.history.values() for point in points if point["key"] == "loss"] == steps
 
 
+@pytest.mark.thorough
 def test_in_a_script_yes_agrees(run: Run, mlflow: FakeServer, copies: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "mine")
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 _PROGRAM = """
 import resource, sys
 sys.modules["kubernetes_validate"] = None  # as `python -m finetune_operator` does
@@ -16,6 +18,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most))
 """
 
 
+@pytest.mark.thorough
 def test_file_descriptors_are_raised_to_the_hard_limit() -> None:
     done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True)
 
@@ -24,6 +27,8 @@ def test_file_descriptors_are_raised_to_the_hard_limit() -> None:
 
 _START = """
 import runpy, sys
+
+import pytest
 sys.argv = ["finetune_operator"]
 try:
     runpy.run_module("finetune_operator", run_name="__main__")
@@ -35,6 +40,7 @@ print(code, dear, len(models) < 40)
 """
 
 
+@pytest.mark.thorough
 def test_a_start_imports_none_of_what_takes_long_and_is_not_used(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "FINETUNE_OPERATOR_REPORTS_URL": "no URL"}
 

@@ -5,10 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from finetune_api.report import ENV_TERMINATION_LOG, ExitCode, FinalReport
 
 PROGRAM = """
 import logging, threading
+
+import pytest
 from finetune_trainer.__main__ import _leave
 from finetune_trainer.progress.state import RunState
 
@@ -22,6 +26,7 @@ while True:
 """
 
 
+@pytest.mark.thorough
 def test_it_saves_nothing_ends_as_one_that_was_stopped_and_says_why(tmp_path: Path) -> None:
     environment = {**os.environ, ENV_TERMINATION_LOG: str(tmp_path / "termination")}
 

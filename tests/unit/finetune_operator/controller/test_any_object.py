@@ -39,7 +39,7 @@ from finetune_operator.status.announcements.job_event import job_event
 from finetune_operator.status.change import compare, to_manifest
 from finetune_operator.status.compute import compute_status
 
-CRD = yaml.safe_load((Path(__file__).parents[4] / "crds" / "finetunejobs.yaml").read_text())
+CRD = yaml.load((Path(__file__).parents[4] / "crds" / "finetunejobs.yaml").read_text(), Loader=yaml.CSafeLoader)
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 
 
@@ -183,7 +183,7 @@ stock_reports = st.fixed_dictionaries(
 reports = oddly(trainer_reports | stock_reports)
 
 thorough = settings(
-    max_examples=150,
+    max_examples=3 * settings().max_examples // 2,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
 

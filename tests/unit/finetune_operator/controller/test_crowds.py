@@ -65,6 +65,7 @@ def _owner() -> dict[str, Any]:
     return dict(owner)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [3000])
 async def test_of_pods_that_are_listed_a_bounded_number_is_looked_at(world: World, number: int) -> None:  # noqa: F811
     world.api.put(FINETUNEJOBS, finetunejob({**settled(), "phase": "Running"}))

@@ -127,11 +127,13 @@ async def wait_of_the_quiet(others: int, before: float, *, namespaces: int = 1, 
     return operator.api.made["quiet"] - begun
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("before", [0, 10])
 def test_a_job_gets_its_job_within_a_second_beside_ten_thousand_blocked_ones_of_another(before: float) -> None:
     assert run_in_virtual_time(wait_of_the_quiet(10_000, before)) <= 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("namespaces", [1, 100])
 def test_a_job_gets_its_job_within_a_second_beside_thousands_that_begin_in_however_many_other_namespaces(
     namespaces: int,
@@ -139,6 +141,7 @@ def test_a_job_gets_its_job_within_a_second_beside_thousands_that_begin_in_howev
     assert run_in_virtual_time(wait_of_the_quiet(2000, 3, namespaces=namespaces, room=True)) <= 1
 
 
+@pytest.mark.thorough
 def test_blocked_jobs_leave_nearly_all_requests_to_the_others_in_the_long_run() -> None:
     async def program() -> float:
         operator = Operator()
@@ -154,6 +157,7 @@ def test_blocked_jobs_leave_nearly_all_requests_to_the_others_in_the_long_run() 
     assert run_in_virtual_time(program()) <= 1 / 300
 
 
+@pytest.mark.thorough
 def test_when_there_is_room_the_blocked_are_made_one_after_the_other_long_before_their_time() -> None:
     async def program() -> float:
         operator = Operator()

@@ -346,6 +346,7 @@ def test_only_the_status_is_read_again_where_nothing_else_has_changed() -> None:
     assert second.spec is first.spec
 
 
+@pytest.mark.thorough
 def test_of_a_thousand_jobs_that_run_no_spec_is_read_again() -> None:
     reader = profiles()
     jobs = [merged(finetunejob(), {"metadata": {"uid": f"uid-{number}"}}) for number in range(1000)]

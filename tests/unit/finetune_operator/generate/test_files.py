@@ -14,6 +14,7 @@ from finetune_operator.generate.files import CHART, generated_files, project_ver
 ROOT = Path(__file__).parents[4]
 
 
+@pytest.mark.thorough
 def test_the_files_in_the_repository_are_those_that_are_generated() -> None:
     files = generated_files(ROOT)
 
@@ -47,6 +48,7 @@ def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., i
     return run
 
 
+@pytest.mark.thorough
 def test_a_file_that_is_out_of_date_is_shown_and_left_alone_by_a_check_and_written_without(
     tmp_path: Path, generate: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 import itertools
 
+import pytest
+
 from finetune_operator.reports.schedule import Schedule
 
 
@@ -32,6 +34,7 @@ def test_a_few_pods_report_as_often_as_what_they_report_is_written() -> None:
     assert fleet.longest_pause(after=20) < 2.5
 
 
+@pytest.mark.thorough
 def test_a_thousand_pods_report_within_fifteen_seconds_and_no_more_than_the_operator_takes() -> None:
     fleet = Fleet(pods=1000, seconds=60)
 

@@ -381,6 +381,7 @@ async def test_a_pod_that_reports_too_often_is_told_when_to_come_back(start: Sta
     assert (await endpoint.post(api_server.issue("other")))[0] == 200
 
 
+@pytest.mark.thorough
 async def test_a_flood_of_wrong_tokens_does_not_reach_the_api_server(endpoint: Endpoint, api_server: Any) -> None:
     good = api_server.issue("train-abc")
     await endpoint.post(good)

@@ -50,7 +50,7 @@ LATE = {
 times = st.sampled_from(
     [FAR, "9999-12-31T23:59:59-14:00", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", stamp(5), stamp(20), "now", 7]
 )
-some = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+some = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 def manifest(raw: dict[str, Any], observed: Observation, seconds: float) -> dict[str, Any]:

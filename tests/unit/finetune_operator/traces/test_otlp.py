@@ -118,6 +118,7 @@ def test_what_strangers_wrote_is_bounded_and_printable() -> None:
     assert span.status.description == "x" * 256
 
 
+@pytest.mark.thorough
 def test_a_collector_that_is_away_costs_its_spans_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Far more spans than the queue holds; they are taken, close() returns, and nothing is raised."""
     with collecting() as gone:

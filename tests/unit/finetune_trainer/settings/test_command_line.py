@@ -41,6 +41,7 @@ def test_a_volume_is_a_claim_and_a_folder(pair: str) -> None:
     assert caught.value.message == f"--volume {pair}: must be CLAIM=FOLDER"
 
 
+@pytest.mark.thorough
 def test_settings_are_read_before_torch_is_imported(tmp_path: Path) -> None:
     program = (
         "import sys; from finetune_trainer.__main__ import main; "

@@ -36,6 +36,7 @@ class Watched:
         return code, final, self._log.read_text()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("ending", "where"),
     [
@@ -59,6 +60,7 @@ def test_a_run_that_makes_no_step_ends_with_the_place_where_it_is(tmp_path: Path
         assert 'tiny_run.py", line' in log
 
 
+@pytest.mark.thorough
 def test_of_two_processes_the_one_for_which_the_other_waits_is_named(tmp_path: Path) -> None:
     run = Watched(tmp_path, "wait_for_the_others", "stop")
     code, final, log = run.end()
@@ -75,12 +77,14 @@ def test_of_two_processes_the_one_for_which_the_other_waits_is_named(tmp_path: P
     assert not [each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in (each.info["cmdline"] or [])]
 
 
+@pytest.mark.thorough
 def test_a_save_has_no_limit(tmp_path: Path) -> None:
     code, final, log = Watched(tmp_path, "save").end()
 
     assert (code, final, log) == (0, None, "")
 
 
+@pytest.mark.thorough
 def test_a_stop_is_passed_on_and_the_exit_code_comes_back(tmp_path: Path) -> None:
     run = Watched(tmp_path, "leave")
     assert run.process.stdout is not None
@@ -92,12 +96,14 @@ def test_a_stop_is_passed_on_and_the_exit_code_comes_back(tmp_path: Path) -> Non
     assert (code, final) == (143, None)
 
 
+@pytest.mark.thorough
 def test_a_process_that_is_killed_ends_the_watchdog_as_a_shell_would(tmp_path: Path) -> None:
     code, final, _ = Watched(tmp_path, "die").end()
 
     assert (code, final) == (137, None)
 
 
+@pytest.mark.thorough
 def test_nothing_is_left_of_a_run_whose_watchdog_is_killed(tmp_path: Path) -> None:
     run = Watched(tmp_path, "leave")
     assert run.process.stdout is not None
