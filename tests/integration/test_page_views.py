@@ -352,3 +352,39 @@ def test_who_may_not_list_is_told_what_to_do(api_server: FakeApi, page: Page) ->
     expect(page.locator(".card")).to_contain_text("You may not list jobs in namespace team-a")
     expect(page.locator(".card")).to_contain_text(message)
     expect(page.locator(".card")).to_contain_text("What to do: type a namespace of yours above")
+    page.get_by_role("link", name="Usage").click()
+    expect(page.locator(".card")).to_contain_text("for the right to list finetunejobs, by which usage is counted")
+
+
+def test_who_may_get_and_not_list_opens_a_job_by_its_name(api_server: FakeApi, page: Page) -> None:  # noqa: F811
+    api_server.job("stars", phase="Running", message="it trains")
+    api_server.rights = {("get", "finetunejobs")}
+    page.reload()
+    name = page.get_by_label("A job that you may get")
+    name.fill("sta")
+    # The list is asked for again, as by itself.
+    with page.expect_event("requestfinished", lambda request: "/api/jobs" in request.url):
+        page.get_by_role("button", name="Try now").click()
+    expect(name).to_have_value("sta")
+
+    name.fill(" stars ")
+    name.press("Enter")
+
+    expect(page.get_by_role("heading", name="stars")).to_be_visible()
+    expect(page.get_by_text("it trains")).to_be_visible()
+
+
+def test_who_may_not_get_a_job_is_told_which_right_to_ask_for(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
+) -> None:
+    api_server.job("stars", phase="Running")
+    api_server.rights = set()
+
+    page.goto(f"{server.address}/jobs/team-a/stars")
+
+    expect(page.locator(".card")).to_contain_text('cannot get resource "finetunejobs"')
+    expect(page.locator(".card")).to_contain_text(
+        "What to do: ask the administrator of namespace team-a for the right to get finetunejobs, or to list them."
+    )

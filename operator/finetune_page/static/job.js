@@ -140,7 +140,8 @@ export function showJob(main, { parts: [namespace, name], go }) {
         content.hidden = true;
         replace(card);
         replace(head, h("h1", {}, h("bdi", {}, name)), h("div", { class: "card failed" }, h("h2", {}, "It is not there"), h("p", {}, text), h("p", {}, h("a", { href: list }, "See the jobs that are"))));
-      } else if (!shown) replace(head, h("h1", {}, h("bdi", {}, name)), h("div", { class: "card failed" }, h("h2", {}, "It cannot be shown"), h("p", {}, text)));
+      } else if (!shown) replace(head, h("h1", {}, h("bdi", {}, name)), h("div", { class: "card failed" }, h("h2", {}, "It cannot be shown"), h("p", {}, text),
+        code === 403 && h("p", {}, h("strong", {}, "What to do: "), `ask the administrator of namespace ${namespace} for the right to get finetunejobs, or to list them.`)));
     },
   });
   const clock = setInterval(() => { if (shown) drawHead(shown); }, 10_000);

@@ -151,9 +151,18 @@ export function showList(main, { address, go, setQuery, home }) {
     soon();
   }
 
+  // It is asked again and again: the card stays as it is, with what is being typed in it.
+  let refusal = "";
   function refused(message, code) {
-    if (code !== 403) return;
-    replace(empty, h("div", { class: "card failed" }, h("h2", {}, `You may not list jobs in ${filters.namespace === ALL ? "all namespaces" : `namespace ${filters.namespace}`}`), h("p", {}, message), h("p", {}, h("strong", {}, "What to do: "), "type a namespace of yours above, or ask its administrator for the right to list finetunejobs.")));
+    if (code !== 403 || refusal === message && empty.querySelector(".card")) return;
+    refusal = message;
+    const { namespace } = filters;
+    const where = namespace === ALL ? "all namespaces" : `namespace ${namespace}`;
+    const name = h("input", { type: "text", size: 24, spellcheck: "false", autocapitalize: "off" });
+    const opens = h("form", { class: "bar", onsubmit: (event) => { event.preventDefault(); if (name.value.trim()) go(`/jobs/${encodeURIComponent(namespace)}/${encodeURIComponent(name.value.trim())}`); } },
+      h("label", {}, "A job that you may get: ", name), h("button", {}, "Open"));
+    replace(empty, h("div", { class: "card failed" }, h("h2", {}, `You may not list jobs in ${where}`), h("p", {}, message),
+      h("p", {}, h("strong", {}, "What to do: "), "type a namespace of yours above, or ask its administrator for the right to list finetunejobs."), namespace !== ALL && opens));
   }
 
   function open() {

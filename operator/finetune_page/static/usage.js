@@ -67,7 +67,10 @@ export function showUsage(main, { address, go, setQuery, home }) {
         draw();
       },
       // What is on the screen stays there; that it is old is told at the top.
-      failure: (message) => { if (!shown) replace(place, h("div", { class: "card failed" }, h("p", {}, message))); },
+      failure: (message, code) => {
+        if (!shown) replace(place, h("div", { class: "card failed" }, h("p", {}, message),
+          code === 403 && h("p", {}, h("strong", {}, "What to do: "), "type a namespace of yours above, or ask its administrator for the right to list finetunejobs, by which usage is counted.")));
+      },
     });
   }
   setQuery({ namespace });
