@@ -20,8 +20,8 @@ from finetune_trainer.run.preflight.findings import to_status
 from finetune_trainer.run.preflight.table import table
 from finetune_trainer.settings.device import find_device
 from finetune_trainer.settings.run_plan import make_plan
-from finetune_trainer.storage.claim import check_same_rows
 from finetune_trainer.storage.output import Output
+from finetune_trainer.storage.same_rows import check_same_rows
 from finetune_trainer.storage.uris import Volumes
 
 logger = logging.getLogger(__name__)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
@@ -15,7 +14,7 @@ from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.remote_output import RemoteOutput
 from finetune_trainer.storage.uris import Volumes, cache_folder, is_path, locate
 
-_ROWS = "rows"
+ROWS = "rows"
 """What `run.json` has of the rows beside the identity."""
 
 
@@ -45,42 +44,15 @@ def claim_output(output: Output, mine: JsonObject, rows: JsonObject | None = Non
     """Mark the output as that of the run whose identity is `mine`. Only once model and data are good: a mistake shall not cost a folder.
 
     Args:
-        rows: Fingerprints of the rows that are trained and evaluated on, for `check_same_rows`.
+        rows: Fingerprints of the rows that are trained and evaluated on, for `same_rows.check_same_rows`.
 
     Raises:
         TrainerError: OUTPUT when another run was faster.
     """
-    text = json.dumps({**mine, _ROWS: rows} if rows else mine, indent=2) + "\n"
+    text = json.dumps({**mine, ROWS: rows} if rows else mine, indent=2) + "\n"
     _check_is_free(output, mine)
     output.create_marker(RUN, text.encode())
     _check_is_free(output, mine)  # of two that come at the same time one was faster
-
-
-def check_same_rows(output: Output, rows: Callable[[], JsonObject]) -> None:
-    """Check that nothing of this run was trained or evaluated on other rows.
-
-    Args:
-        rows: Returns what `claim_output` would be given now. Called only where the run has left it; earlier versions of
-            the trainer have not.
-
-    Raises:
-        TrainerError: OUTPUT, with what changed.
-    """
-    marker = output.read_marker(RUN)
-    theirs = json.loads(marker).get(_ROWS) if marker else None
-    if not theirs:
-        return
-    mine = rows()
-    if theirs["columns"] != mine["columns"]:  # another version of the trainer, which reads more of them
-        return
-    changed = [name for name in ("training", "evaluation") if theirs[name] != mine[name]]
-    if changed:
-        raise output_error(
-            Reason.DATA_CHANGED,
-            f"{output.uri} holds this run on other data: since it began, the {' and '.join(changed)} rows have changed",
-            f"give output.uri another folder, or delete {output.shown(output.path)} to start over; to go on, put the "
-            "data back as it was",
-        )
 
 
 def _check_is_free(output: Output, mine: JsonObject) -> None:
@@ -93,7 +65,7 @@ def _check_is_free(output: Output, mine: JsonObject) -> None:
         except ValueError:
             theirs = None
         if isinstance(theirs, dict):
-            theirs.pop(_ROWS, None)
+            theirs.pop(ROWS, None)
     if theirs != mine:
         raise output_error(
             Reason.OUTPUT_IN_USE,
