@@ -21,7 +21,7 @@ from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_api.status import Adjustment
 from finetune_trainer.run import load as loading
-from finetune_trainer.run.out_of_memory import clear_hint, read_hint, write_hint
+from finetune_trainer.run.hint import clear_hint, read_hint, write_hint
 from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage.claim import open_output
 

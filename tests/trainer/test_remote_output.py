@@ -15,7 +15,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.checkpoints.store import CheckpointStore
 from finetune_trainer.progress.history import History
-from finetune_trainer.run.out_of_memory import clear_hint, read_hint, write_hint
+from finetune_trainer.run.hint import clear_hint, read_hint, write_hint
 from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage import uploads
 from finetune_trainer.storage.bucket import Bucket

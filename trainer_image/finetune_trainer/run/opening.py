@@ -15,9 +15,9 @@ from finetune_trainer.processes.group import Processes
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.progress.state import RunState
-from finetune_trainer.run.out_of_memory import clear_hint, read_hint
+from finetune_trainer.run.hint import read_hint
 from finetune_trainer.settings.batch_plan import BatchPlan, for_processes
-from finetune_trainer.storage.claim import claim_output, find_output, open_output
+from finetune_trainer.storage.claim import find_output, open_output
 from finetune_trainer.storage.layout import HISTORY
 from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.uris import Volumes
@@ -26,7 +26,7 @@ from finetune_trainer.tracking.tracking import Tracking
 
 @dataclass(frozen=True)
 class Opened:
-    """The output of a run, and what the run has come to. Nothing is written there before `begin`."""
+    """The output of a run, and what the run has come to. Nothing is written there before `begin_run`."""
 
     output: Output
     identity: JsonObject
@@ -37,30 +37,6 @@ class Opened:
     batch: BatchPlan
     """What this attempt begins with: the newest batches that the run has come to, shared by the processes of today."""
     tracking: Tracking
-
-    def begin(self, rows: JsonObject, processes: Processes) -> None:
-        """Begin to write to the output: from here on it is this run's, and its history says what it goes on with.
-
-        Args:
-            rows: Fingerprints of the rows that are trained and evaluated on.
-
-        Raises:
-            TrainerError: OUTPUT when another run was faster.
-        """
-        progress, adjustments = self.progress, self.progress.adjustments
-        with processes.barrier():
-            if processes.is_main:
-                claim_output(self.output, self.identity, rows)
-                progress.store.begin()
-            progress.history.begin()
-            if processes.is_main:
-                self.tracking.begin()
-        for batch in filter(None, (self.hint, self.batch)):
-            if batch != adjustments.batch:
-                adjustments.change(batch, progress.store.newest)
-        with processes.barrier():
-            if self.hint and processes.is_main:
-                clear_hint(self.output)
 
 
 @dataclass(frozen=True)

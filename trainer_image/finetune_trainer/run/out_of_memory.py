@@ -6,7 +6,6 @@ vain. So it writes the batch plan to the output, as a hint for the next attempt,
 """
 
 import gc
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,9 +18,9 @@ from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError, causes
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.engines.registry import ENGINES
+from finetune_trainer.run.hint import write_hint
 from finetune_trainer.run.memory_estimate import estimate_memory, sizes_of
 from finetune_trainer.settings.batch_plan import BatchPlan, describe
-from finetune_trainer.storage.layout import HINT
 from finetune_trainer.storage.output import Output
 
 _GPU_IS_FULL = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
@@ -81,12 +80,17 @@ def smaller_batch(shortage: Shortage, prepared: Prepared, output: Output) -> Bat
         and prepared.model.supports_gradient_checkpointing
     )
     less = smaller(plan.batch, shortage.evaluating, can_checkpoint)
-    if less and plan.world_size > 1:
+    if less is None:
+        raise _nothing_smaller(shortage, prepared)
+    if plan.world_size > 1:
         write_hint(output, less)
-        raise _ended_for_hint(shortage, plan.batch, less)
-    if less:
-        return less
-    raise _nothing_smaller(shortage, prepared)
+        raise TrainerError(
+            ExitCode.SMALLER_BATCHES,
+            Reason.CUDA_OUT_OF_MEMORY,
+            f"the GPU's memory is not enough: {_first_line(shortage.message)}",
+            f"the next attempt goes on from the newest checkpoint with {describe(plan.batch, less)}",
+        )
+    return less
 
 
 def smaller(batch: BatchPlan, evaluating: bool, can_checkpoint: bool = True) -> BatchPlan | None:
@@ -106,33 +110,6 @@ def smaller(batch: BatchPlan, evaluating: bool, can_checkpoint: bool = True) -> 
         return replace(batch, batch_size=batch.batch_size // factor, accumulation=batch.accumulation * factor)
     return (
         replace(batch, activation_checkpointing=True) if can_checkpoint and not batch.activation_checkpointing else None
-    )
-
-
-def write_hint(output: Output, batch: BatchPlan) -> None:
-    """Write the batch plan that the next attempt begins with. Any process can, and several that write the same."""
-    output.write_marker(HINT, json.dumps(batch.to_numbers()).encode())
-
-
-def read_hint(output: Output) -> BatchPlan | None:
-    """Return the hint of an attempt before, if there is one."""
-    content = output.read_marker(HINT)
-    return BatchPlan.from_numbers(json.loads(content)) if content else None
-
-
-def clear_hint(output: Output) -> None:
-    """Remove the hint: the history has it, and is sent before this is gone."""
-    output.send_history()
-    output.remove_marker(HINT)
-
-
-def _ended_for_hint(shortage: Shortage, before: BatchPlan, after: BatchPlan) -> TrainerError:
-    """Return the failure of one of several processes, which ends so that the next attempt begins with smaller batches."""
-    return TrainerError(
-        ExitCode.SMALLER_BATCHES,
-        Reason.CUDA_OUT_OF_MEMORY,
-        f"the GPU's memory is not enough: {_first_line(shortage.message)}",
-        f"the next attempt goes on from the newest checkpoint with {describe(before, after)}",
     )
 
 
