@@ -88,7 +88,7 @@ def read_csv(files: Sequence[DataFile], texts: frozenset[str], separator: str | 
         TrainerError: DATA, naming file and line of a row that has more or fewer fields than the header, or whose
             quotes are broken; naming the file that is empty or no text.
     """
-    scans = [_scan(file, separator or _separator(file), texts) for file in files]
+    scans = [_scan(file, separator or _separator_in(file), texts) for file in files]
     names = list(dict.fromkeys(name for scan in scans for name in scan.layout.names))
     found = {
         name: [(scan.layout.file.name, scan.numerals[name]) for scan in scans if name in scan.numerals]
@@ -115,23 +115,21 @@ def read_csv(files: Sequence[DataFile], texts: frozenset[str], separator: str | 
     return SplitTables(features, tables, doubts)
 
 
-def header_of(file: DataFile) -> list[str]:
-    """The names of the columns. Empty where there are none."""
+def header_of(file: DataFile, lines: Iterator[str]) -> list[str]:
+    """The names of the columns of a file, by its lines. Empty where there are none."""
+    first = _first_line(lines)
+    rows = csv.reader(chain([first], lines), delimiter=_separator(file, first))
+    return next((fields for fields in rows if fields), [])
+
+
+def _separator_in(file: DataFile) -> str:
     with text_of(file) as text:
-        lines = text.lines()
-        first = _first_line(lines)
-        rows = csv.reader(chain([first], lines), delimiter=separator_of(first, _usual_separator(file)))
-        return next((fields for fields in rows if fields), [])
+        return _separator(file, _first_line(text.lines()))
 
 
-def _separator(file: DataFile) -> str:
+def _separator(file: DataFile, header: str) -> str:
     """What is between the fields of a file, by its suffix and its header."""
-    with text_of(file) as text:
-        return separator_of(_first_line(text.lines()), _usual_separator(file))
-
-
-def _usual_separator(file: DataFile) -> str:
-    return "\t" if file.suffix == ".tsv" else ","
+    return separator_of(header, "\t" if file.suffix == ".tsv" else ",")
 
 
 def _first_line(lines: Iterator[str]) -> str:

@@ -18,7 +18,7 @@ from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.data.readers import csv_rows, json_rows, parquet_rows
-from finetune_trainer.data.readers.decoding import FORMATS, DataFile
+from finetune_trainer.data.readers.decoding import FORMATS, DataFile, text_of
 from finetune_trainer.data.readers.unread import warn_of_unread
 
 _OPTIONS = {"sep", "delimiter"}
@@ -226,12 +226,11 @@ def _every(folder: Path) -> list[DataFile]:
 def columns_of(file: DataFile) -> list[str]:
     """The columns of the first row of a file; none where it cannot be read as what its suffix says."""
     try:
-        match FORMATS.get(file.suffix):
-            case "parquet":
-                return parquet_rows.columns_of(file)
-            case "csv":
-                return csv_rows.header_of(file)
-            case _:
-                return json_rows.keys_of(file)
+        if FORMATS.get(file.suffix) == "parquet":
+            return parquet_rows.columns_of(file)
+        with text_of(file) as text:
+            if FORMATS.get(file.suffix) == "csv":
+                return csv_rows.header_of(file, text.lines())
+            return json_rows.keys_of(text)
     except (TrainerError, csv.Error, json.JSONDecodeError):
         return []

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import datasets
 from huggingface_hub import DatasetCardData, HfApi, constants, snapshot_download
-from huggingface_hub.errors import LocalEntryNotFoundError
 
 from finetune_api.report import ExitCode
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.data.readers.card import read_card
-from finetune_trainer.data.readers.decoding import FORMATS
 from finetune_trainer.data.readers.files import Found, Splits, find_files
+from finetune_trainer.data.readers.hub_cache import rows_at_hand
 from finetune_trainer.data.readers.unread import warn_of_unread_files
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.hub_errors import explain_hub_error
@@ -86,7 +85,9 @@ def _bring(settings: DatasetSettings) -> _Here | None:
         raise
     except Exception as error:
         failure = explain_hub_error(error, "data set", settings.source, settings.revision)
-        there = _at_hand(repository, settings.revision) if failure and failure.exit_code == ExitCode.INTERNAL else None
+        there = (
+            rows_at_hand(repository, settings.revision) if failure and failure.exit_code == ExitCode.INTERNAL else None
+        )
         if there is None:
             raise
         return _Here(there, read_card(settings.source, there))
@@ -106,12 +107,3 @@ def _bring(settings: DatasetSettings) -> _Here | None:
         repository, repo_type="dataset", revision=settings.revision, token=token, allow_patterns=[*files, *_CARD]
     )
     return _Here(Path(folder), card)
-
-
-def _at_hand(repository: str, revision: str) -> Path | None:
-    """The files that were downloaded before; None where there are none."""
-    try:
-        folder = Path(snapshot_download(repository, repo_type="dataset", revision=revision, local_files_only=True))
-    except (LocalEntryNotFoundError, OSError):
-        return None
-    return folder if any(path.suffix in FORMATS for path in folder.rglob("*")) else None

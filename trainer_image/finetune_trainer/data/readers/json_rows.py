@@ -87,10 +87,9 @@ def read_json(files: Sequence[DataFile]) -> SplitTables:
     return SplitTables(features, tables, doubts)
 
 
-def keys_of(file: DataFile) -> list[str]:
+def keys_of(text: Text) -> list[str]:
     """The keys of the first object. Empty where there is none."""
-    with text_of(file) as text:
-        return next((list(row.values) for row in _rows(text)), [])
+    return next((list(row.values) for row in _rows(text)), [])
 
 
 def _scan(file: DataFile) -> _Scan:
