@@ -491,6 +491,38 @@ def test_a_readme_leads_to_no_file_but_those_of_its_data_set(read: Read, path: s
         read({"README.md": readme, "a.csv": "text,label\na,x\n"})
 
 
+@pytest.mark.parametrize(
+    ("metadata", "why"),
+    [
+        ("configs: [", "expected the node content"),
+        ("- a", "should be a dict"),
+        ("configs: en", "Expected configs to be a list"),
+        ("configs:\n- data_files: a.jsonl", "Each config must include `config_name`"),
+        ("configs:\n- config_name: a\n  data_files: {train: a.jsonl}", "Expected data_files in YAML"),
+        ("configs:\n- config_name: a\n  data_files:\n  - {split: 1, path: a.jsonl}", "expected string"),
+        ("configs:\n- config_name: a\n  data_files: b.jsonl", "Unable to find 'b.jsonl'"),
+        ("configs:\n- config_name: a\n  data_dir: b", "doesn't contain any data files"),
+        ("configs:\n- {config_name: a, default: true}\n- {config_name: b, default: true}", "several default configs"),
+        ("configs:\n- config_name: a\n  data_files: a.jsonl\n  sep: '||'", "'||' is not a single character"),
+        ("dataset_info: x", "'str' object"),
+        ("dataset_info:\n  features:\n  - name: text\n    dtype: strong", "'Strong' not found"),
+    ],
+)
+def test_a_readme_that_cannot_be_used_is_named_with_what_is_wrong_in_it(read: Read, metadata: str, why: str) -> None:
+    found = failure(read, {"README.md": f"---\n{metadata}\n---\n", "a.jsonl": LINES})
+
+    assert found.reason == "DatasetUnreadable"
+    assert ": the metadata at the top of its README.md cannot be used: " in found.message
+    assert why in found.message
+    assert "README.md" in str(found.hint)
+
+
+def test_a_readme_in_latin_1_is_named(read: Read) -> None:
+    found = failure(read, {"README.md": "---\nlicense: mit\n---\nCafé".encode("latin1"), "a.jsonl": LINES})
+
+    assert (found.reason, "its README.md is not UTF-8" in found.message) == ("NotUtf8", True)
+
+
 def test_a_separator_that_the_readme_names_is_used(read: Read) -> None:
     readme = "---\nconfigs:\n- config_name: a\n  data_files: a.csv\n  sep: ';'\n---\n"
 

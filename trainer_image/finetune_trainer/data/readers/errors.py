@@ -79,5 +79,6 @@ def _columns_differ(source: str, error: CastError) -> TrainerError:
         Reason.COLUMNS_DIFFER,
         f"{source}: its files have different columns; one has {listed(error.requested_column_names)}, "
         f"another {listed(error.table_column_names)}",
-        "give all files the same columns, or put those with others into a folder of their own",
+        "give all files the same columns, and those that a README.md declares (dataset_info: features), or put those with "
+        "others into a folder of their own",
     )

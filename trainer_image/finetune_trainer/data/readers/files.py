@@ -5,10 +5,11 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import datasets
 from datasets.data_files import FILES_TO_IGNORE, DataFilesDict, get_data_patterns, sanitize_patterns
+from datasets.info import DatasetInfosDict
 from datasets.load import infer_module_for_data_files_list
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData
@@ -18,6 +19,7 @@ from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
 from finetune_trainer.data.readers import csv_rows, json_rows, parquet_rows
+from finetune_trainer.data.readers.card import card_failures
 from finetune_trainer.data.readers.decoding import FORMATS, DataFile, text_of
 from finetune_trainer.data.readers.unread import warn_of_unread
 
@@ -35,6 +37,18 @@ class Found:
     """Of csv files, where the folder's README has it."""
     is_ours: bool = True
     """Whether we can read them by what we know of them. If not, `datasets` has to: images, declared types, options of pandas."""
+
+
+@dataclass(frozen=True)
+class _Declared:
+    """What the README says of the configuration that is read, or the names of the files where it says nothing."""
+
+    files: dict[str, list[str]]
+    """By split."""
+    separator: str | None
+    is_plain: bool
+    """Whether there is nothing in it that `datasets` has to read by."""
+    has_configurations: bool
 
 
 Splits: TypeAlias = datasets.Dataset | datasets.DatasetDict
@@ -75,24 +89,15 @@ def find_files(source: str, folder: Path, card: DatasetCardData, name: str | Non
     Raises:
         TrainerError: DATA when there is no such configuration, or none is chosen, or rows would be left out.
     """
-    configs = MetadataConfigs.from_dataset_card_data(card)
-    chosen = _chosen(source, configs, name)
-    params = configs[chosen] if chosen else {}
-    base = folder / (params.get("data_dir") or "")
-    patterns = sanitize_patterns(params["data_files"]) if params.get("data_files") else get_data_patterns(str(base))
-    resolved = {
-        str(split): list(dict.fromkeys(files))
-        for split, files in DataFilesDict.from_patterns(patterns, str(base)).items()
-    }
+    declared = _declared(source, folder, card, name)
+    resolved = declared.files
     for split, files in resolved.items():
         if not files:
             raise data_error(
                 Reason.NO_ROWS, f"{source}: no file of split '{split}' is there", "check data_files in README.md"
             )
     _warn_of_shared_files(source, folder, resolved)
-    declared = _declares_features(card, chosen)
-    separator = params.get("delimiter") or params.get("sep")
-    plain = not declared and not (params.keys() - _OPTIONS - _NO_OPTIONS)
+    separator, plain = declared.separator, declared.is_plain
     splits: dict[str, list[DataFile]] = {}
     for split, files in resolved.items():
         there = [_data_file(folder, path) for path in files]
@@ -103,9 +108,45 @@ def find_files(source: str, folder: Path, card: DatasetCardData, name: str | Non
         return Found(
             {split: [_data_file(folder, path) for path in files] for split, files in resolved.items()}, separator, False
         )
-    if not configs or any(len(splits[split]) < len(files) for split, files in resolved.items()):
+    if not declared.has_configurations or any(len(splits[split]) < len(files) for split, files in resolved.items()):
         _check_other_files(source, folder, splits, used)
     return Found(splits, separator)
+
+
+def _declared(source: str, folder: Path, card: DatasetCardData, name: str | None) -> _Declared:
+    with card_failures(source, folder):
+        configs = MetadataConfigs.from_dataset_card_data(card)
+        chosen = _chosen(source, configs, name)
+        params = configs[chosen] if chosen else {}
+        declares = _declares_features(card, chosen)
+        if declares:
+            DatasetInfosDict.from_dataset_card_data(card)
+        named = params.get("data_files") or params.get("data_dir")
+        files = _resolved(folder / (params.get("data_dir") or ""), params.get("data_files")) if named else None
+        separator = _sign(params)
+    return _Declared(
+        _resolved(folder, None) if files is None else files,
+        separator,
+        not declares and not (params.keys() - _OPTIONS - _NO_OPTIONS),
+        bool(configs),
+    )
+
+
+def _sign(params: dict[str, Any]) -> str | None:
+    """What parts the fields of csv files. Raises ValueError where it is more than a character: nobody reads it so."""
+    sign = params.get("delimiter") or params.get("sep")
+    if sign is None or (isinstance(sign, str) and len(sign) == 1):
+        return sign
+    raise ValueError(f"the separator (sep) {sign!r} is not a single character")
+
+
+def _resolved(base: Path, data_files: Any) -> dict[str, list[str]]:
+    """The files of each split, by patterns or else by their names."""
+    patterns = sanitize_patterns(data_files) if data_files else get_data_patterns(str(base))
+    return {
+        str(split): list(dict.fromkeys(files))
+        for split, files in DataFilesDict.from_patterns(patterns, str(base)).items()
+    }
 
 
 def _main_reader(usual: str | None, files: Sequence[DataFile], used: frozenset[str]) -> str | None:
