@@ -104,6 +104,7 @@ def test_a_suspended_job_stops_with_a_checkpoint_and_goes_on_from_there(
     assert_resumed(paused.end, paused.before)
 
 
+@pytest.mark.slow
 def test_an_outage_of_the_operator_loses_nothing_and_doubles_nothing(
     space: Space, operator_process: OperatorProcess
 ) -> None:

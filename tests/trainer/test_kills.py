@@ -31,7 +31,9 @@ def assert_nothing_was_lost(told: dict[str, Any], kills: int) -> None:
     assert newest[-1] > kills / 4
 
 
-@pytest.mark.parametrize("kills", [20, pytest.param(200, marks=pytest.mark.bench)])
+@pytest.mark.parametrize(
+    "kills", [pytest.param(20, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.bench)]
+)
 def test_no_kill_while_saving_costs_a_checkpoint_that_was_reported(tmp_path: Path, kills: int) -> None:
     assert_nothing_was_lost(kill(kills, f"file://{tmp_path}/out", tmp_path), kills)
 

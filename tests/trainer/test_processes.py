@@ -71,7 +71,11 @@ def test_two_processes_have_the_loss_curve_and_the_weights_of_one(
 
 @pytest.mark.parametrize(
     ("engine", "parallelism"),
-    [("trainer", "ddp"), pytest.param("trainer", "fsdp", marks=pytest.mark.slow), ("pytorch", "fsdp")],
+    [
+        ("trainer", "ddp"),
+        pytest.param("trainer", "fsdp", marks=pytest.mark.slow),
+        pytest.param("pytorch", "fsdp", marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_to_one_process_stops_both_which_then_go_on_as_if_nothing_had_been(
     settings: Settings, tmp_path: Path, engine: str, parallelism: str
@@ -137,8 +141,15 @@ def test_a_run_stopped_before_its_last_evaluation_makes_up_for_it_on_machines_wi
     assert [evaluation.step for evaluation in resumed.reports[0].evaluations] == [12]
 
 
-@BOTH
-@pytest.mark.parametrize(("before", "now", "parallelism"), [(2, 1, "fsdp"), (1, 2, "ddp")])
+@pytest.mark.parametrize(
+    ("engine", "before", "now", "parallelism"),
+    [
+        ("trainer", 1, 2, "ddp"),
+        ("pytorch", 2, 1, "fsdp"),
+        pytest.param("trainer", 2, 1, "fsdp", marks=pytest.mark.slow),
+        pytest.param("pytorch", 1, 2, "ddp", marks=pytest.mark.slow),
+    ],
+)
 def test_another_number_of_processes_goes_on_with_the_same_rows_in_each_step(
     settings: Settings, train: Train, tmp_path: Path, engine: str, before: int, now: int, parallelism: str
 ) -> None:

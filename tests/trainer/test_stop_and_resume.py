@@ -219,6 +219,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_the_program_itself_survives_sigkill_and_answers_sigterm(
     settings: Settings, train: Train, tmp_path: Path
 ) -> None:
