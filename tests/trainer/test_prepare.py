@@ -192,7 +192,7 @@ def test_the_time_of_a_run_that_is_not_for_this_machine_is_not_told(
 def test_of_an_engine_that_is_not_installed_here_all_but_the_time_is_told(
     settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("registry", "keras.arguments"):
+    for module in ("check", "keras.arguments"):
         monkeypatch.setattr(f"finetune_trainer.engines.{module}.find_spec", lambda name: None)
     settings["training"]["engine"] = "keras"
 
