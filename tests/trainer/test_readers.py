@@ -5,6 +5,7 @@ import csv
 import errno
 import gzip
 import io
+import json
 import lzma
 import os
 from collections.abc import Callable
@@ -250,8 +251,49 @@ def test_a_file_in_latin_1_is_refused_with_its_line(read: Read) -> None:
     assert (found.reason, found.message) == ("NotUtf8", "a.csv is not UTF-8: byte 0xe9 in line 3")
 
 
-def test_a_spreadsheet_is_no_csv(read: Read) -> None:
-    assert "spreadsheet" in failure(read, {"a.csv": b"PK\x03\x04rest"}).message
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12345\n"
+PAGE = b"\n<!DOCTYPE html>\n<html><body>Sign in</body></html>\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what", "hint"),
+    [
+        ("a.csv", b"PK\x03\x04rest", "an archive (zip) or a spreadsheet, and not .csv", "export it as csv"),
+        ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "a spreadsheet of an old form", "export it as csv"),
+        ("a.jsonl.bz2", bz2.compress(b"SQLite format 3\x00"), "a database (SQLite), and not .jsonl", "export it"),
+        ("a.jsonl", parquet(text=["a"]), "parquet, and not .jsonl", "end in .parquet"),
+        ("a.csv", b"ARROW1\0\0", "an Arrow file, and not .csv", "write it as parquet"),
+        ("a.parquet", b"ARROW1\0\0", "an Arrow file, and not .parquet", "write it as parquet"),
+        ("a.csv", PAGE, "a page of HTML, and not .csv", "Download the file itself"),
+        ("a.json", PAGE, "a page of HTML, and not .json", "Download the file itself"),
+        ("a.parquet", PAGE, "a page of HTML, and not .parquet", "Download the file itself"),
+        ("a.csv", POINTER, "a git LFS pointer", "git lfs pull"),
+        ("a.jsonl", POINTER, "a git LFS pointer", "git lfs pull"),
+        ("a.parquet", POINTER, "a git LFS pointer", "git lfs pull"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_is_called_what_it_is(
+    read: Read, name: str, content: bytes, what: str, hint: str
+) -> None:
+    found = failure(read, {name: content})
+
+    assert found.message.startswith(f"{name} is {what}")
+    assert hint in str(found.hint)
+    assert (found.reason == "FileIsLfsPointer") == (content == POINTER)
+
+
+def test_a_folder_without_a_file_that_can_be_read_names_those_that_are_there(read: Read) -> None:
+    found = failure(read, {"a.xlsx": b"PK\x03\x04", "b.xlsx": b"PK\x03\x04"})
+
+    assert found.reason == "UnknownFileType"
+    assert found.message.endswith("only a.xlsx, b.xlsx")
+
+
+def test_what_is_before_the_header_is_pointed_out(read: Read) -> None:
+    found = failure(read, {"a.csv": "# exported\ntext,label\na,x\n"})
+
+    assert found.message == "a.csv, line 2: 2 fields, and the header has 1 (# exported)"
+    assert str(found.hint).startswith("the first line names the columns: drop what is before it")
 
 
 # Json
@@ -291,6 +333,62 @@ def test_what_is_wrong_in_a_line_names_it(read: Read, content: str, reason: str,
 
     assert found.reason == reason
     assert found.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        LINES.replace("\n", ""),
+        LINES.replace("}\n", "},\n"),
+        LINES.replace('"a",', '"a",\n').replace('"b",', '"b",\n'),
+        '["a", "x"]\n["b", "y"]\n',
+    ],
+)
+def test_objects_that_are_neither_lines_nor_a_list_are_told_how_to_be_written(read: Read, content: str) -> None:
+    found = failure(read, {"a.json": content})
+
+    assert "is no JSON: Extra data" in found.message
+    assert str(found.hint).startswith("write one object a line")
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [9007199254740993, 1.5],
+        [1.5, 9007199254740993],
+        [10**400, 1.5],
+        [10**19, 1, 1.5],
+        [-(2**63), 2**63],
+    ],
+)
+def test_numbers_that_no_float_holds_stand_in_the_way_of_no_other_column(read: Read, others: list[Any]) -> None:
+    rows = [{"text": "a", "label": "x", "id": number} for number in others]
+
+    for files in (
+        {"a.jsonl": "\n".join(map(json.dumps, rows))},
+        {f"train-{number}.jsonl": json.dumps(row) for number, row in enumerate(rows)},
+    ):
+        found = read(files)
+        assert found.dataset[:]["text"] == ["a"] * len(others)
+
+
+def test_whole_numbers_of_64_bits_stay_whole(read: Read) -> None:
+    found = read({f"train-{n}.jsonl": json.dumps({"text": "a", "label": n}) for n in (2**53 + 1, 3, -(2**62))})
+
+    assert found.dataset.features["label"] == datasets.Value("int64")
+    assert sorted(found.dataset["label"]) == [-(2**62), 3, 2**53 + 1]
+
+
+def test_a_number_of_thousands_of_digits_is_refused_with_its_line(read: Read) -> None:
+    found = failure(read, {"a.jsonl": LINES + '{"text": "c", "label": ' + "9" * 5000 + "}"})
+
+    assert found.message.startswith("a.jsonl cannot be read: what line 3 holds: Exceeds the limit (4300 digits)")
+
+
+def test_half_of_a_character_in_the_name_of_a_column_is_refused_by_file(read: Read) -> None:
+    found = failure(read, {"a.jsonl": '{"text": "a", "label": "x", "\\ud83d": 1}'})
+
+    assert found.message == "the name of the column '\\ud83d' in a.jsonl holds half of a character"
 
 
 def test_rows_within_an_object_are_pointed_out(read: Read) -> None:

@@ -5,6 +5,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -111,7 +112,7 @@ def _absent(names: Sequence[str], train: Labels, evaluation: Labels | None) -> I
 
 
 def _alike(names: Sequence[str], train: Labels) -> Iterator[tuple[Reason, str]]:
-    by_key: dict[str, list[int]] = defaultdict(list)
+    by_key: dict[str | Decimal, list[int]] = defaultdict(list)
     for number, name in enumerate(names):
         by_key[_key(name)].append(number)
     alike = [numbers for numbers in by_key.values() if len(numbers) > 1]
@@ -158,11 +159,11 @@ def _shown(name: str) -> str:
     return f"'{seen}'" + ("" if unicodedata.is_normalized("NFC", name) else " in decomposed form")
 
 
-def _key(name: str) -> str:
+def _key(name: str) -> str | Decimal:
     """The same for names that differ in case, white space, Unicode form, invisible characters or how a number is written."""
     visible = "".join(letter for letter in name if unicodedata.category(letter) not in ("Cf", "Cc") or letter.isspace())
     folded = " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).split())
-    return repr(float(folded)) if _NUMBER.fullmatch(folded) else folded
+    return Decimal(folded) if _NUMBER.fullmatch(folded) else folded
 
 
 def _many(names: Sequence[str], train: Labels, declared: bool) -> Iterator[tuple[Reason, str]]:

@@ -66,11 +66,17 @@ def _take(source: str, loaded: Loaded, wanted: Split) -> Rows:
         ) from error
     if empty := next((part.splitname for part in slices if not lengths[part.splitname]), None):
         where = f" in split '{empty}'" if len(lengths) > 1 else ""
-        raise data_error(Reason.NO_ROWS, f"{source} has no rows{where}")
+        raise data_error(
+            Reason.NO_ROWS, f"{source} has no rows{where}", "was the file written to its end? Check dataset.source"
+        )
     slices = [part for part in slices if part.to > part.from_]
     parts = [splits[part.splitname].select(range(part.from_, part.to)) for part in slices]
     if not parts:
-        raise data_error(Reason.NO_ROWS, f"split '{wanted.split}' has no rows")
+        raise data_error(
+            Reason.NO_ROWS,
+            f"split '{wanted.split}' has no rows",
+            "set split of dataset.train or dataset.evaluation to a slice that has some",
+        )
     dataset = parts[0] if len(parts) == 1 else _joined(parts, slices)
     positions = np.concatenate([np.arange(part.from_ + 1, part.to + 1) for part in slices])
     names = np.repeat(np.array([part.splitname for part in slices], object), [part.to - part.from_ for part in slices])

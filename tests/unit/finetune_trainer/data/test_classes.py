@@ -45,6 +45,7 @@ def warnings(train: Rows, evaluation: Rows | None = None, **options: Any) -> dic
         (rows([f"intent {number % 77}" for number in range(200)]), None),
         (rows([["a"], [], ["b", "a"]]), rows([["a"], ["b"]])),
         (rows(["1", "10", "01a", "C", "C++", "C#"] * 10), None),
+        (rows(["9500000000000000000", "9500000000000000001"] * 10), None),
     ],
 )
 def test_usual_classes_are_taken_without_a_word(train: Rows, evaluation: Rows | None) -> None:

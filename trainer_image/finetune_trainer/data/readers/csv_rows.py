@@ -293,6 +293,8 @@ def _ragged(layout: _Layout, line: int, fields: list[str]) -> TrainerError:
             f"where the rows begin with a number that the header does not name, begin it with a {sign}; else put texts with a "
             f"{sign} into quotes"
         )
+    elif width == 1 and len(fields) > 1:
+        hint = f"the first line names the columns: drop what is before it; or put texts with a {sign} into quotes"
     elif len(fields) > width:
         hint = f"put texts with a {sign} into quotes, or write jsonl or parquet"
     else:

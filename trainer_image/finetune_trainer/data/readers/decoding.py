@@ -18,6 +18,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.data.readers.bounds import MOST_CHARACTERS, Unpacked
+from finetune_trainer.data.readers.contents import HEAD, unlike_its_name
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,10 @@ def text_of(file: DataFile) -> Iterator[Text]:
     try:
         with _bytes_of(file) as packed:
             stream = BufferedReader(cast("RawIOBase", packed), 1 << 20)
-            encoding = _encoding(stream.peek(_HEAD)[:_HEAD])
+            head = stream.peek(_HEAD)[:_HEAD]
+            if other := unlike_its_name(file.name, file.suffix, head[:HEAD]):
+                raise other
+            encoding = _encoding(head)
             if not encoding.startswith("utf-8"):
                 logger.info("%s is %s", file.name, encoding.upper())
             with TextIOWrapper(stream, encoding, newline="") as text:
@@ -139,12 +143,6 @@ def _bytes_of(file: DataFile) -> IO[bytes]:
         case "zstd":
             return _unpacked(pa.input_stream(str(file.path), compression="zstd"), file)
         case _:
-            if head.startswith(b"PK\x03\x04"):
-                raise data_error(
-                    Reason.DATASET_UNREADABLE,
-                    f"{file.name} is an archive (zip) or a spreadsheet, and not {file.suffix or 'text'}",
-                    "unpack it, or export it as csv",
-                )
             return file.path.open("rb", buffering=0)
 
 

@@ -102,6 +102,8 @@ def find_files(source: str, folder: Path, card: DatasetCardData, name: str | Non
     for split, files in resolved.items():
         there = [_data_file(folder, path) for path in files]
         reader = _main_reader(infer_module_for_data_files_list(files)[0], there, used)
+        if reader is None:
+            raise _no_rows_in(source, there)
         splits[split] = [file for file in there if FORMATS.get(file.suffix) == reader]
         plain = plain and bool(splits[split])
     if not plain:
@@ -155,6 +157,14 @@ def _main_reader(usual: str | None, files: Sequence[DataFile], used: frozenset[s
     if usual not in firsts or len(firsts) == 1:
         return usual
     return max(firsts, key=lambda reader: (len(used & set(columns_of(firsts[reader]))), reader == usual))
+
+
+def _no_rows_in(source: str, files: Sequence[DataFile]) -> TrainerError:
+    return data_error(
+        Reason.UNKNOWN_FILE_TYPE,
+        f"{source} has no file of a type that can be read, only {listed((file.name for file in files), 8)}",
+        f"write the rows into a file that ends in {listed(FORMATS)} (or these packed, such as .jsonl.gz)",
+    )
 
 
 def _declares_features(card: DatasetCardData, config: str | None) -> bool:

@@ -11,7 +11,7 @@ import datasets
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from finetune_api.reasons import Reason
-from finetune_trainer.base.errors import data_error
+from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.readers.bounds import (
     MOST_CHARACTERS,
@@ -98,6 +98,8 @@ def _scan(file: DataFile) -> _Scan:
         scan.rows += len(rows)
         names = dict.fromkeys(chain.from_iterable(row.values for row in rows))
         check_columns(file.name, len(scan.shapes.keys() | names))
+        if odd := next((name for name in names if not _is_text(name)), None):
+            raise _half_of_a_character(f"the name of the column {odd!r} in {file.name}")
         cells += len(rows) * len(names)
         if cells * _BYTES_OF_A_CELL > most:
             raise bomb(
@@ -240,7 +242,15 @@ def _parsed(file: DataFile, line: int, text: str) -> Any:
         raise data_error(
             Reason.DATASET_UNREADABLE,
             f"{file.name} cannot be read: line {line + error.lineno - 1}, column {error.colno} is no JSON: {error.msg}",
-            "correct or drop the line; is the file whole?",
+            "write one object a line and nothing between the lines (jsonl), or all objects in one list"
+            if error.msg == "Extra data"
+            else "correct or drop the line; is the file whole?",
+        ) from error
+    except ValueError as error:  # of a number of thousands of digits
+        raise data_error(
+            Reason.DATASET_UNREADABLE,
+            f"{file.name} cannot be read: what line {line} holds: {str(error).partition(';')[0]}",
+            "write numbers of so many digits as text",
         ) from error
     except RecursionError:
         raise data_error(
@@ -265,12 +275,18 @@ def _table(file: DataFile, rows: list[_Row], shapes: dict[str, Shape]) -> pa.Tab
             made[name] = pa.array(values, storage_type(shape))
         except UnicodeEncodeError as error:
             index = next(i for i, value in enumerate(values) if not _is_text(value))
-            raise data_error(
-                Reason.NOT_UTF8,
-                f"column '{name}' in {file.name}, {rows[index].where} holds half of a character ({error.object[error.start]!r:.20})",
-                "write characters beyond \\uffff as a pair of two \\u, or as they are",
+            raise _half_of_a_character(
+                f"column '{name}' in {file.name}, {rows[index].where}", error.object[error.start]
             ) from error
     return pa.table(made)
+
+
+def _half_of_a_character(what: str, half: str = "") -> TrainerError:
+    return data_error(
+        Reason.NOT_UTF8,
+        f"{what} holds half of a character" + f" ({half!r:.20})" * bool(half),
+        "write characters beyond \\uffff as a pair of two \\u, or as they are",
+    )
 
 
 def _is_text(value: Any) -> bool:

@@ -24,10 +24,13 @@ class Struct:
 
 
 Shape: TypeAlias = str | ListOf | Struct
-"""`null`, `bool`, `int64`, `float64`, `string`, `json`, or made of these."""
+"""`null`, `bool`, `int64`, `long` (of which a float would lose digits), `float64`, `string`, `json`, or made of these."""
 
 _SCALARS = {bool: "bool", int: "int64", float: "float64", str: "string"}
+_VALUES = {"long": "int64"}
 _LARGEST = 2**63
+_EXACT = 2**53
+"""Up to which a float holds each whole number."""
 _MOST_DEPTH = 16
 _MOST_KEYS = 1000
 """What is nested deeper, and objects of more keys, are kept as JSON: Arrow and `datasets` take no types of any size."""
@@ -48,11 +51,19 @@ def shape_of(values: Sequence[Any], depth: int = 0) -> Shape:
         if not 0 < len(keys) <= _MOST_KEYS or any(value.keys() != keys for value in there):
             return "json"
         return Struct({key: shape_of([value[key] for value in there], depth + 1) for key in keys})
-    if kinds == {int} and not all(-_LARGEST <= value < _LARGEST for value in there):
-        return "json"
-    if kinds == {int, float}:
-        return "float64"
+    if kinds <= {int, float}:
+        return _number_of(there)
     return _SCALARS[kinds.pop()] if len(kinds) == 1 else "json"
+
+
+def _number_of(values: Sequence[int | float]) -> Shape:
+    whole = [value for value in values if isinstance(value, int)]
+    is_exact = all(-_EXACT <= value <= _EXACT for value in whole)
+    if len(whole) < len(values):
+        return "float64" if is_exact else "json"
+    if is_exact:
+        return "int64"
+    return "long" if all(-_LARGEST <= value < _LARGEST for value in whole) else "json"
 
 
 def merged(one: Shape, other: Shape) -> Shape:
@@ -65,7 +76,9 @@ def merged(one: Shape, other: Shape) -> Shape:
         return ListOf(merged(one.inner, other.inner))
     if isinstance(one, Struct) and isinstance(other, Struct) and one.fields.keys() == other.fields.keys():
         return Struct({key: merged(shape, other.fields[key]) for key, shape in one.fields.items()})
-    return "float64" if {str(one), str(other)} == {"int64", "float64"} else "json"
+    return {frozenset({"int64", "float64"}): "float64", frozenset({"int64", "long"}): "long"}.get(
+        frozenset({str(one), str(other)}), "json"
+    )
 
 
 def feature_of(shape: Shape) -> Any:
@@ -74,7 +87,7 @@ def feature_of(shape: Shape) -> Any:
         return datasets.List(feature_of(shape.inner))
     if isinstance(shape, Struct):
         return {key: feature_of(inner) for key, inner in shape.fields.items()}
-    return datasets.Json() if shape == "json" else datasets.Value(shape)
+    return datasets.Json() if shape == "json" else datasets.Value(_VALUES.get(shape, shape))
 
 
 def storage_type(shape: Shape) -> Any:
@@ -83,7 +96,7 @@ def storage_type(shape: Shape) -> Any:
         return pa.list_(storage_type(shape.inner))
     if isinstance(shape, Struct):
         return pa.struct({key: storage_type(inner) for key, inner in shape.fields.items()})
-    return pa.string() if shape == "json" else datasets.Value(shape)()
+    return pa.string() if shape == "json" else datasets.Value(_VALUES.get(shape, shape))()
 
 
 def stored(value: Any, shape: Shape) -> Any:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import data_error
 from finetune_trainer.data.readers.bounds import check_columns
+from finetune_trainer.data.readers.contents import HEAD, unlike_its_name
 from finetune_trainer.data.readers.decoding import DataFile
 from finetune_trainer.data.readers.tables import Doubt, SplitTables, columns_that_differ
 
@@ -96,9 +97,13 @@ def _schema(file: DataFile) -> Any:
     try:
         schema = pq.read_schema(file.path)
     except (pa.ArrowInvalid, OSError) as error:
+        with file.path.open("rb") as opened:
+            other = unlike_its_name(file.name, file.suffix, opened.read(HEAD))
         why = " ".join(str(error).split())[:300]
-        raise data_error(
-            Reason.DATASET_UNREADABLE, f"{file.name} cannot be read: {why}", "check that it is what its name says"
+        raise other or data_error(
+            Reason.DATASET_UNREADABLE,
+            f"{file.name} cannot be read: {why}",
+            "check that it is what its name says, and was copied to its end",
         ) from error
     check_columns(file.name, len(schema.names))
     twice = next((name for name, count in Counter(schema.names).items() if count > 1), None)

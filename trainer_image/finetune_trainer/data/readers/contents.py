@@ -1,0 +1,43 @@
+"""What a file holds by its first bytes, where that is not what its name says."""
+
+from typing import Final
+
+from finetune_api.reasons import Reason
+from finetune_trainer.base.errors import TrainerError, data_error
+
+HEAD: Final = 256
+"""Bytes that `unlike_its_name` wants to see."""
+_TO_TEXT = "export it as csv, jsonl or parquet"
+_FOREIGN = (
+    (b"PK\x03\x04", "an archive (zip) or a spreadsheet", f"unpack it, or {_TO_TEXT}"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet of an old form (xls)", _TO_TEXT),
+    (b"SQLite format 3\x00", "a database (SQLite)", _TO_TEXT),
+    (b"PAR1", "parquet", "let its name end in .parquet"),
+    (b"ARROW1", "an Arrow file", "write it as parquet, or by save_to_disk"),
+)
+_LFS: Final = b"version https://git-lfs.github.com/spec/"
+_BEFORE_HTML: Final = b" \t\r\n\xef\xbb\xbf"
+
+
+def unlike_its_name(name: str, suffix: str, head: bytes) -> TrainerError | None:
+    """Return the failure of a file that is something else than its suffix says; None where it may be that.
+
+    Args:
+        head: Its first bytes, unpacked.
+    """
+    if head.startswith(_LFS):
+        return data_error(
+            Reason.FILE_IS_LFS_POINTER,
+            f"{name} is a git LFS pointer, and not the file itself",
+            "fetch the files: git lfs pull; or copy the data set by hf download",
+        )
+    if head.lstrip(_BEFORE_HTML).lower().startswith((b"<!doctype html", b"<html")):
+        return data_error(
+            Reason.DATASET_UNREADABLE,
+            f"{name} is a page of HTML, and not {suffix or 'text'}",
+            "is it a page to sign in, or of an error? Download the file itself",
+        )
+    for magic, what, hint in _FOREIGN:
+        if head.startswith(magic) and what != suffix[1:]:
+            return data_error(Reason.DATASET_UNREADABLE, f"{name} is {what}, and not {suffix or 'text'}", hint)
+    return None
