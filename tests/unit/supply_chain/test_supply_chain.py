@@ -18,7 +18,7 @@ import pytest
 from supply_chain import repository
 from supply_chain.__main__ import engine_commands
 from supply_chain.archive import BrokenArchive, digest_of
-from supply_chain.image import Image, all_images, pinned
+from supply_chain.image import OPERATOR_EXTRAS, TRAINER_EXTRAS, Image, all_images, pinned
 from supply_chain.provenance import Build, base_digest, differences, provenance, sha256
 
 ROOT = Path(__file__).parents[3]
@@ -149,10 +149,8 @@ def test_a_base_image_is_named_by_its_digest(base: str) -> None:
 def test_no_dockerfile_has_a_base_of_its_own() -> None:
     for image in all_images():
         text = (ROOT / image.dockerfile).read_text()
-        assert {line for line in text.splitlines() if line.startswith("FROM")} <= {
-            "FROM ${PYTHON_IMAGE}",
-            "FROM ${PYTHON_IMAGE} AS build",
-        }
+        stages = re.findall(r"^FROM (\S+)(?: AS (\S+))?$", text, re.MULTILINE)
+        assert {base for base, _ in stages} <= {"${PYTHON_IMAGE}", *(name for _, name in stages)}
         assert "\nARG PYTHON_IMAGE\n" in text
 
 
@@ -179,8 +177,9 @@ SECRETS = ("--mount=type=secret,id=pip,target=/etc/pip.conf", "--mount=type=secr
 
 @pytest.mark.parametrize("image", [OPERATOR, TRAINER], ids=lambda image: image.name)
 def test_whatever_downloads_may_use_an_index_of_one_s_own(image: Image) -> None:
-    build, final = steps(image)
+    *building, final = steps(image)
 
+    build = [line for stage in building for line in stage]
     downloads = [line for line in build if re.search(r"\bpip\b.* (install|wheel) ", line)]
     assert len(downloads) >= 3
     assert [line for line in downloads if not all(secret in line for secret in SECRETS)] == []
@@ -188,12 +187,62 @@ def test_whatever_downloads_may_use_an_index_of_one_s_own(image: Image) -> None:
 
 
 @pytest.mark.parametrize("image", [OPERATOR, TRAINER], ids=lambda image: image.name)
-def test_an_image_has_the_environment_and_no_pip_not_that_of_its_base_either(image: Image) -> None:
-    _, final = steps(image)
+def test_an_image_has_no_pip_not_that_of_its_base_either(image: Image) -> None:
+    *_, final = steps(image)
 
-    assert [line for line in final if line.startswith(("COPY", "ADD"))] == ["COPY --from=build /opt/venv /opt/venv"]
     assert "RUN python -m pip uninstall --yes pip setuptools wheel" in final
     assert "USER 65532:65532" in final
+
+
+@pytest.mark.parametrize(
+    ("image", "layers"),
+    [
+        (OPERATOR, ["dependencies /opt/venv", "build /new"]),
+        (TRAINER, ["torch /opt/venv", "dependencies /new", "build /new"]),
+    ],
+    ids=lambda value: value.name if isinstance(value, Image) else "",
+)
+def test_what_a_release_changes_is_a_layer_of_its_own(image: Image, layers: list[str]) -> None:
+    *building, final = steps(image)
+
+    copies = [line for line in final if line.startswith(("COPY", "ADD"))]
+    assert copies == [f"COPY --from={layer} /opt/venv" for layer in layers]
+    assert [len(stage) > 0 and "COPY operator operator" in stage for stage in building] == [
+        *[False] * (len(layers) - 1),
+        True,
+    ]
+
+
+def test_no_layer_replaces_what_another_installed() -> None:
+    """What pip would take out of the layer before it would stay there."""
+    for image in all_images([*OPERATOR_EXTRAS, *TRAINER_EXTRAS]):
+        names = [each.name for each in pinned(ROOT, image)]
+        assert sorted(set(names)) == names
+
+
+def test_what_two_commits_share_is_the_same_file_in_both_contexts(tmp_path: Path) -> None:
+    """With its time, by which podman tells whether it has made a layer already."""
+    found = []
+    for day in ("2026-01-01", "2026-02-02"):
+        checkout = tmp_path / "checkout"
+        subprocess.run(["git", "init", "-q", checkout], check=True)
+        (checkout / "a.lock").write_text("a==1")
+        (checkout / "day").write_text(day)
+        (tmp_path / day).mkdir()
+        who = {f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        when = {f"GIT_{who}_DATE": f"{day}T00:00:00Z" for who in ("AUTHOR", "COMMITTER")}
+        for command in (["add", "."], ["commit", "-qm", day]):
+            subprocess.run(["git", "-C", checkout, *command], env={**os.environ, **who, **when}, check=True)
+        repository.export(checkout, repository.commit_of(checkout), tmp_path / day)
+        found.append(((tmp_path / day / "a.lock").stat().st_mtime, (tmp_path / day / "day").read_text()))
+
+    assert found == [(found[0][0], "2026-01-01"), (found[0][0], "2026-02-02")]
+
+
+def test_the_layer_of_torch_depends_on_its_own_lock_alone() -> None:
+    torch, *_ = steps(TRAINER)
+
+    assert [line for line in torch if line.startswith("COPY")] == ["COPY locks/build.lock locks/torch.lock locks/"]
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
