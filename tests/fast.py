@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 
-_SLOW_TO_IMPORT = frozenset({"torch", "transformers", "trl", "rouge_score", "sacrebleu", "sklearn"})
+_SLOW_TO_IMPORT = frozenset({"torch", "transformers", "trl", "rouge_score", "sacrebleu", "scipy", "sklearn"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
