@@ -8,7 +8,7 @@ from typing import Final
 
 from finetune_api.printable import printable
 from finetune_api.status import Notification, Phase
-from finetune_operator.job.finetunejob import FineTuneJob
+from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob
 
 _FIRST, LONGEST_WAIT = timedelta(seconds=5), timedelta(hours=1)
 """Of the waits after an attempt that came to nothing; each is twice the one before."""
@@ -30,22 +30,24 @@ class Answer:
     """Seconds that the receiver asks for before the next attempt."""
 
 
-def announce(finetunejob: FineTuneJob, phase: Phase) -> list[Notification]:
-    """Return whom the job wants to be told of this end.
+def notifications(finetunejob: FineTuneJob, phase: Phase | None, tried: Iterable[Notification]) -> list[Notification]:
+    """Return whom the job wants to be told of its end in this phase, with what was `tried` since that was written.
 
     Nobody, if it was never taken by a profile: that says where a notification may go.
     """
-    if finetunejob.spec is None or finetunejob.kept is None:
+    if finetunejob.terminal:
+        return take_in(finetunejob.status.notifications, tried)
+    if phase not in TERMINAL or finetunejob.spec is None or finetunejob.kept is None:
         return []
     return [Notification(target=each.name) for each in finetunejob.spec.notify if phase in each.phases]
 
 
-def take_in(notifications: Iterable[Notification], tried: Iterable[Notification]) -> list[Notification]:
+def take_in(written: Iterable[Notification], tried: Iterable[Notification]) -> list[Notification]:
     """Return the notifications with what was tried since they were written."""
     newer = {each.target: each for each in tried}
     return [
         newer[each.target] if each.target in newer and newer[each.target].attempts > each.attempts else each
-        for each in notifications
+        for each in written
     ]
 
 

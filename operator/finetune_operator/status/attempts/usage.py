@@ -17,7 +17,6 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.budget import first_of_month, month_of
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation, PodState
-from finetune_operator.status.change import are_alike
 
 _LONGEST: Final = timedelta(minutes=5)
 """For as long the usage of pods that run may be older than now: a pod that vanishes takes no more of it with it."""
@@ -26,11 +25,11 @@ _SEEN_LATE: Final = timedelta(seconds=5)
 
 
 def with_usage(
-    finetunejob: FineTuneJob, observed: Observation, after: FineTuneJobStatus, now: datetime
+    finetunejob: FineTuneJob, observed: Observation, after: FineTuneJobStatus, now: datetime, *, changed: bool
 ) -> FineTuneJobStatus:
-    """The new status with what the job has used: brought up to date where something else is written, or too much would be missing."""
+    """The new status with what the job has used: brought up to date where something else has `changed`, or too much would be missing."""
     before, spec = finetunejob.status, finetunejob.spec
-    if spec is None or (are_alike(before, after) and not _is_due(before, observed, now)):
+    if spec is None or not (changed or _is_due(before, observed, now)):
         return after
     attempts = _update_times(before.attempts, after.attempts, observed.pods, after.phase, now)
     after = after.model_copy(update={"attempts": attempts})

@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from finetune_api.status import FineTuneJobStatus
-from finetune_api.values import MAX_MESSAGE
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation, PodState
 
@@ -28,25 +27,6 @@ def unused_claim(finetunejob: FineTuneJob, observed: Observation, now: datetime)
     ran = [pod for pod in observed.attempts if not _never_ran(pod)]
     is_empty = _is_seen_empty(ran[-1], status) if ran else _never_used(observed, status)
     return finetunejob.names.claim if is_empty else None
-
-
-def without_claim(status: FineTuneJobStatus, claim: str) -> FineTuneJobStatus:
-    """The status without the folder of a run that has none and the logs in it, which says that the claim is deleted, if there was one.
-
-    Kubernetes takes it away when no pod is there that names it, ended ones included.
-    """
-    attempts = [each.model_copy(update={"log": None}) for each in status.attempts]
-    run = status.run and status.run.model_copy(update={"output": None})
-    after = status.model_copy(update={"run": run, "attempts": attempts})
-    if not claim:
-        return after
-    tail = f"; nothing was saved, so the claim {claim} made for the output is deleted (it goes with its last pod)"
-    told = f"{(status.message or '')[: MAX_MESSAGE - len(tail)]}{tail}"
-    conditions = [
-        each.model_copy(update={"message": told}) if each.message == status.message else each
-        for each in status.conditions
-    ]
-    return after.model_copy(update={"message": told, "conditions": conditions})
 
 
 def _has_just_ended(status: FineTuneJobStatus, now: datetime) -> bool:

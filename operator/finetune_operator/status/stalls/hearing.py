@@ -52,14 +52,13 @@ def unheard(observed: Observation, before: FineTuneJobStatus, nodes: int) -> Unh
     pod = observed.attempts[-1] if observed.attempts else None
     if observed.hearing is None or pod is None or not pod.running:
         return None
-    last, patience = _last_report(pod, before), NEXT_REPORT
+    last, patience, said = _last_report(pod, before), NEXT_REPORT, _said(pod, before)
     if last is None:
         last, patience = observed.began(pod, nodes), FIRST_REPORT
     if last is None:
         return None
     since, trouble = observed.hearing.since, observed.hearing.trouble
-    said = _said(pod, before) if last < since and not trouble else ""
-    return Unheard(max(last, since), patience, trouble, said)
+    return Unheard(max(last, since), patience, trouble, said if last < since and not trouble else "")
 
 
 def _said(pod: PodState, before: FineTuneJobStatus) -> str:

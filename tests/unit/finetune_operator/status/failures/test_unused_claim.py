@@ -7,7 +7,8 @@ from tests.unit.finetune_operator.samples import at, job, member, observation, p
 
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.values import MAX_MESSAGE
-from finetune_operator.status.failures.unused_claim import unused_claim, without_claim
+from finetune_operator.status.ended import without_claim
+from finetune_operator.status.failures.unused_claim import unused_claim
 
 CLAIM = "yelp-0f9be1d4"
 GAVE_UP = job(end=("Failed", "BackoffLimitExceeded", ""))
