@@ -12,10 +12,7 @@ from finetune_operator.controller.profile_keeper import ProfileKeeper
 from finetune_operator.controller.stand_back import StandBack
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
-from finetune_operator.status.waiting.why_waiting import NO_POD_YET
-
-CHANGED_SECONDS = 0.1
-"""Until a job is looked at again that has changed since it was read."""
+from finetune_operator.status.waiting.why_waiting import NO_POD_YET, waits_for_pod
 
 
 @dataclass(frozen=True)
@@ -46,35 +43,32 @@ class Ensurer:
     async def ensure_children(
         self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime
     ) -> tuple[FineTuneJob, Observation] | Later:
-        """Give the job its profile, and its children what its spec asks for. Return both as they are then, if a status is to be computed."""
-        if finetunejob.deleting and _is_told(finetunejob, observed):
-            await self._children.ensure(finetunejob, observed, entry, now)
-            self._blocked.leave(finetunejob.key)
-            return Later(entry.refused.wait(self._clock()))
-        settled = await self._profile_keeper.give_profile(finetunejob, observed, entry, now)
-        if settled is None:
-            return Later(CHANGED_SECONDS)
-        has_begun = finetunejob.kept is None and observed.job is None
-        finetunejob, observed = settled
-        observed = await self._children.ensure(finetunejob, observed, entry, now)
-        self._note_blocked(finetunejob, observed, entry)
-        left_alone = await self._stand_back.decide(finetunejob, observed, entry)
-        if left_alone is not None:
-            return Later(left_alone)
-        if has_begun and observed.job is not None and observed.blocked is None:
-            # What was written a moment ago holds until there is news of the Job.
-            return Later(NO_POD_YET.total_seconds())
-        return finetunejob, observed
+        """Give the job its profile, and its children what its spec asks for. Return both as they are then, if a status is to be computed.
 
-    def _note_blocked(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> None:
-        """Keep what is in the way of the job's children, or that nothing is."""
+        A profile that is to be written down is in the observation, and nothing is made before it is.
+        """
+        is_over, had_job = _is_over(finetunejob, observed), observed.job is not None
+        finetunejob, observed = await self._profile_keeper.give_profile(finetunejob, observed, entry)
+        if observed.profile is not None:
+            return finetunejob, observed
+        observed = await self._children.ensure(finetunejob, observed, entry, now)
         if observed.former is None:
             waits = observed.job is None and not finetunejob.deleting
             cause = observed.blocked if waits else None
             self._blocked.note(finetunejob.key, about_children(finetunejob), cause, entry.obstacle, self._clock())
+        if is_over:
+            return Later(entry.refused.wait(self._clock()))
+        left_alone = await self._stand_back.decide(finetunejob, observed, entry)
+        if left_alone is not None:
+            return Later(left_alone)
+        if observed.job is not None and not had_job and observed.blocked is None and waits_for_pod(finetunejob.status):
+            # That holds until there is news of the Job.
+            return Later(NO_POD_YET.total_seconds())
+        return finetunejob, observed
 
 
-def _is_told(finetunejob: FineTuneJob, observed: Observation) -> bool:
-    """Whether the status of a job that is being deleted stays as it is: its end is written, or it never began. Of one that was deleted
-    as soon as its end was written something may run all the same."""
-    return finetunejob.terminal or not (observed.holds_anything or finetunejob.status.phase)
+def _is_over(finetunejob: FineTuneJob, observed: Observation) -> bool:
+    """Whether a job is being deleted and its status stays as it is: its end is written, or it never began. Of one that was deleted as soon
+    as its end was written something may run all the same."""
+    never_began = not (observed.holds_anything or finetunejob.status.phase)
+    return finetunejob.deleting and (finetunejob.terminal or never_began)

@@ -63,7 +63,9 @@ class Observer:
             return _ending(observed)
         if observed.former is not None:
             return observed
-        if observed.job is None and observed.preflight is None and wants_preflight(finetunejob, spec):
+        # One without a profile is given that first.
+        is_to_begin = finetunejob.kept is not None and observed.job is None and observed.preflight is None
+        if is_to_begin and wants_preflight(finetunejob, spec):
             observed = await self._lookup.asked(finetunejob, spec, entry)
         stage = observed.under_way
         given = spec if stage is observed else preflight_spec(spec)

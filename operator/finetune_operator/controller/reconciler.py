@@ -3,15 +3,13 @@ any time and any number of times, and does nothing where there is nothing to do.
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from typing import Final
 
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.children.ensure import Children
 from finetune_operator.controller.children.kueue import Kueue
-from finetune_operator.controller.children.remove import Remover
-from finetune_operator.controller.ensuring import CHANGED_SECONDS, Ensurer, Later
-from finetune_operator.controller.entry import Entry
+from finetune_operator.controller.ensuring import Ensurer, Later
 from finetune_operator.controller.next_pass import next_pass, soonest
 from finetune_operator.controller.notices import Notices
 from finetune_operator.controller.numbers import Numbers
@@ -19,14 +17,17 @@ from finetune_operator.controller.observer import Observer
 from finetune_operator.controller.profile_keeper import ProfileKeeper
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.stand_back import StandBack
-from finetune_operator.controller.status_writer import StatusWriter
-from finetune_operator.job.finetunejob import FineTuneJob, Key
+from finetune_operator.controller.status_writer import CHANGED_SECONDS, StatusWriter
+from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import Kube
 from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import compute
 from finetune_operator.status.new_run import status_of_new_run
+
+_GOES_ON: Final = -1.0
+"""In place of the seconds until the next pass: it follows before this one's caller hears of it."""
 
 
 class Reconciler:
@@ -59,7 +60,7 @@ class Reconciler:
         self._status = StatusWriter(kube, finetunejobs, numbers, clock)
         self._stand_back = StandBack(kube, finetunejobs, clock)
         self._ensurer = Ensurer(
-            ProfileKeeper(profiles, Remover(kube, clock), self._status),
+            ProfileKeeper(profiles),
             Children(kube, pod_defaults, profiles.own_jobs, clock, kueue),
             self._stand_back,
             blocked,
@@ -67,7 +68,17 @@ class Reconciler:
         )
 
     async def reconcile(self, key: Key) -> float | None:
-        """Run one pass. Return the seconds after which to run the next, or None. Raises API_FAILURES."""
+        """Run one pass. Return the seconds after which to run the next, or None. Raises API_FAILURES.
+
+        A job that begins has two: its profile is in its status before its first child is made.
+        """
+        for _ in range(2):
+            wait = await self._run_pass(key)
+            if wait != _GOES_ON:
+                return wait
+        return CHANGED_SECONDS
+
+    async def _run_pass(self, key: Key) -> float | None:
         entry = self._finetunejobs.get(key)
         if entry is None:
             self._blocked.leave(key)
@@ -76,9 +87,10 @@ class Reconciler:
         if finetunejob.others:
             return None
         now = server_time.now()
-        later = await self._leave_or_begin(finetunejob, entry, now)
-        if later is not None:
-            return later
+        if (left := await self._stand_back.left(finetunejob, entry)) > 0:
+            return left
+        if finetunejob.wants_new_run:
+            return await self._status.begin_run(finetunejob, status_of_new_run(finetunejob, now), entry, now)
         if finetunejob.terminal:
             entry.reports.clear()
         observed = await self._observer.observe(finetunejob, entry, now)
@@ -88,20 +100,8 @@ class Reconciler:
         finetunejob, observed = ensured
         computed = compute(finetunejob, observed, now)
         wait = await self._status.write(finetunejob, computed.status, observed.reporting, entry, now)
+        if observed.profile is not None and wait is None:
+            return _GOES_ON
         if self._notices is not None and computed.status.notifications and not entry.own.is_of_another:
             self._notices.take_up(key)
         return soonest(wait, next_pass(observed, computed, entry, self._clock()))
-
-    async def _leave_or_begin(self, finetunejob: FineTuneJob, entry: Entry, now: datetime) -> float | None:
-        """Leave the job to somebody else who writes its status, or begin its next run: then nothing else is done in this pass.
-
-        Return the seconds after which to look again; None if the pass goes on.
-        """
-        if (left := self._stand_back.left(entry)) > 0:
-            return left
-        if await self._stand_back.goes_by_end(finetunejob, entry):
-            return CHANGED_SECONDS
-        if finetunejob.wants_new_run:
-            await self._status.begin_run(finetunejob, status_of_new_run(finetunejob, now), entry, now)
-            return CHANGED_SECONDS
-        return None

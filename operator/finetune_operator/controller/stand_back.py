@@ -12,6 +12,7 @@ from finetune_api.reasons import Reason
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.contest import Contest
 from finetune_operator.controller.entry import Entry
+from finetune_operator.controller.status_writer import CHANGED_SECONDS
 from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob, standing_of
 from finetune_operator.job.observation import Observation
 from finetune_operator.kube import server_time
@@ -31,18 +32,16 @@ class StandBack:
         self._finetunejobs = finetunejobs
         self._clock = clock
 
-    def left(self, entry: Entry) -> float:
-        """Seconds for which nothing is to be done for a job; 0 if it is this process'."""
-        return entry.contest.left(self._clock())
+    async def left(self, finetunejob: FineTuneJob, entry: Entry) -> float:
+        """Seconds for which nothing is to be done for a job; 0 if it is this process'. Raises API_FAILURES.
 
-    async def goes_by_end(self, finetunejob: FineTuneJob, entry: Entry) -> bool:
-        """Whether a run of a job that was left alone has ended meanwhile, by which this process goes from now on. Raises API_FAILURES.
-
-        Before anything is made: the Job of that run may be gone by now.
+        A run of a job that was left alone may have ended meanwhile: this process goes by that from then on. It is asked for before
+        anything is made, since the Job of that run may be gone by now.
         """
-        if not (entry.contest.rounds and entry.own.falsified) or finetunejob.status.attempts:
-            return False
-        return await self._go_by_its_end(finetunejob)
+        left = entry.contest.left(self._clock())
+        if left > 0 or not (entry.contest.rounds and entry.own.falsified) or finetunejob.status.attempts:
+            return left
+        return CHANGED_SECONDS if await self._go_by_its_end(finetunejob) else 0.0
 
     async def decide(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry) -> float | None:
         """Return the seconds for which a job is left to somebody else; None if this process goes on with it. Raises API_FAILURES."""
@@ -52,7 +51,7 @@ class StandBack:
         if not self._is_lost(finetunejob, observed, entry):
             return None
         entry.contest.stand_back(self._clock())
-        left = self.left(entry)
+        left = entry.contest.left(self._clock())
         logger.warning("%s: somebody else writes its status, and it is left alone for %.0f s", finetunejob.key, left)
         CONTESTED.labels(finetunejob.namespace).inc()
         await post(self._kube, contest_event(finetunejob, server_time.now()))

@@ -8,7 +8,7 @@ from datetime import datetime
 from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
 
 from finetune_api.base import JsonObject
-from finetune_api.status import AppliedProfile, FineTuneJobStatus
+from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, KIND
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.entry import Entry
@@ -27,7 +27,8 @@ from finetune_operator.traces.passes import note_status
 
 _CLOCK_SECONDS = 30.0
 """Least time between two writes of times alone, such as that of the last report."""
-_CONFLICT_SECONDS = 0.1
+CHANGED_SECONDS = 0.1
+"""Until a job is looked at again that has changed since it was read."""
 _TRANSITIONS_AT_ONCE = 10
 """Of a job, for which a user who suspends and resumes it may be the cause; after that they wait as numbers do."""
 _EVENT_SECONDS = 60.0
@@ -84,8 +85,8 @@ class StatusWriter:
             logger.warning("%s: the API server refuses the status: %s", finetunejob.key, api_message(error))
             entry.reports.refused |= set(reporting)
             return 0.0
-        if written is None:
-            return _CONFLICT_SECONDS
+        if not written:
+            return CHANGED_SECONDS
         _count(finetunejob, status, now)
         for event in (job_event(finetunejob, status, now), notification_event(finetunejob, status, now)):
             if event is not None and not self._events.wait(f"{finetunejob.uid} {event['reason']}"):
@@ -94,44 +95,38 @@ class StatusWriter:
         # What is left to do for a job that has ended is done once that is written.
         return 0.0 if status.phase in TERMINAL else None
 
-    async def keep_profile(
-        self, finetunejob: FineTuneJob, profile: AppliedProfile, status: FineTuneJobStatus, entry: Entry
-    ) -> JsonObject | None:
-        """Write which profile the job has, in a status that says how the job is before its first child is made.
-
-        Return the object as it is then; None if it has changed meanwhile, or is gone.
-        """
-        return await self._replace(finetunejob, status.model_copy(update={"profile": profile}), entry)
-
-    async def begin_run(self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry, now: datetime) -> None:
-        """Write that another run begins. Nothing happens if the job has changed meanwhile."""
-        if await self._replace(finetunejob, status, entry) is None:
-            return
+    async def begin_run(
+        self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry, now: datetime
+    ) -> float:
+        """Write that another run begins. Nothing happens if the job has changed meanwhile. Return the seconds after which to go on."""
+        if not await self._replace(finetunejob, status, entry):
+            return CHANGED_SECONDS
         entry.forget_run()
         _trace(finetunejob, status, now)
         logger.info("%s: %s", finetunejob.key, status.message)
         event = job_event(finetunejob, status, now)
         if event is not None:
             await post(self._kube, event)
+        return CHANGED_SECONDS
 
     async def _replace(
         self, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry, *, in_turn: bool = False
-    ) -> JsonObject | None:
-        """Write a status. Return the object as it is then; None if it has changed meanwhile, or is gone."""
+    ) -> bool:
+        """Write a status. Return False if the object has changed meanwhile, or is gone."""
         key, manifest = finetunejob.key, _manifest(finetunejob, status)
         try:
             with self._finetunejobs.writing_status(key) as wrote:
-                written = wrote(await self._kube.replace_status(FINETUNEJOBS, manifest, in_turn=in_turn))
+                wrote(await self._kube.replace_status(FINETUNEJOBS, manifest, in_turn=in_turn))
         except ConflictException:
             live = await self._kube.get(FINETUNEJOBS, key.namespace, key.name)
             self._finetunejobs.refresh(key, finetunejob.uid, live)
-            return None
+            return False
         except NotFoundException:
             self._finetunejobs.refresh(key, finetunejob.uid, None)
-            return None
+            return False
         entry.status_written = self._clock()
         self._numbers.done(finetunejob.uid)
-        return written
+        return True
 
     def _wait(self, change: Change, finetunejob: FineTuneJob, status: FineTuneJobStatus, entry: Entry) -> float:
         """Seconds until the change may be written; 0 for now. An end is written now: nothing comes after it."""

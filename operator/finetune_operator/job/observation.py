@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from finetune_api.printable import printable
 from finetune_api.report import NOT_COUNTED, FinalReport
-from finetune_api.status import Notification
+from finetune_api.status import AppliedProfile, Notification
 from finetune_operator.job.report import Received
 
 _START = timedelta(seconds=5)
@@ -155,6 +155,8 @@ class Observation:
     """What keeps children from being made, or a pod from coming, as the API server or an Event explains it."""
     refused: Cause | None = None
     """Why the API server will never take a child as the spec asks for it."""
+    profile: AppliedProfile | None = None
+    """The profile that the job is given, for its status. Nothing is made before that says so."""
     check_first: bool = False
     """Whether a preflight is to be made before the Job that trains."""
     hearing: Hearing | None = None

@@ -51,7 +51,7 @@ class Change:
 _NOTHING = Change(any=False, urgent=False, only_clock=False)
 _BEGIN = {"startTime", "usage"}
 """What is new when a Job begins: its pod comes in a moment, or it is said why not, and either is written with it."""
-_TRANSITIONS = ("phase", "observedGeneration", "completionTime", "failure", "notifications")
+_TRANSITIONS = ("phase", "observedGeneration", "profile", "completionTime", "failure", "notifications")
 
 
 def compare(old: FineTuneJobStatus, new: FineTuneJobStatus) -> Change:

@@ -35,6 +35,7 @@ def status_under_way(
             **learned,
             "observed_generation": finetunejob.generation,
             "run": run.model_copy(update={"output": output}) if output else run,
+            "profile": observed.profile or before.profile,
             "phase": verdict.phase,
             "message": verdict.message,
             "waiting": held_back(before, verdict, observed, now),

@@ -59,6 +59,8 @@ class Children:
         if preflight is not None and not preflight.passed:
             return replace(observed, preflight=await self._sync.sync(finetunejob, spec, preflight, entry, now))
         try:
+            if finetunejob.run.number > 1 and preflight is None and entry.made is None:
+                await self._remover.tidy_up(finetunejob)
             return await self._maker.make_next(finetunejob, spec, observed, entry)
         except REFUSED_FOR_NOW as error:
             return replace(observed, blocked=Cause(Reason.CREATE_FORBIDDEN, api_message(error)))
