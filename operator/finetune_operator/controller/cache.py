@@ -16,18 +16,16 @@ from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
 from finetune_operator.controller.entry import Entry
-from finetune_operator.job.budget import month_used
-from finetune_operator.job.finetunejob import TERMINAL, Key, key_of, standing_of, trim_finetunejob
+from finetune_operator.controller.packed_job import MONTH_USED, STANDING, packed_job
+from finetune_operator.job.finetunejob import TERMINAL, Key, key_of
 from finetune_operator.job.report import Received
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.informer import SILENCE_SECONDS
-from finetune_operator.kube.packed import PACKED, pack, version_of
+from finetune_operator.kube.packed import version_of
 from finetune_operator.kube.tombstones import Tombstones
 from finetune_operator.reports.latest import News
 
-_STANDING = "standing"
-_MONTH_USED = "monthUsed"
 _WHOLE = ("namespace", "name", "uid", "resourceVersion")
 
 logger = logging.getLogger(__name__)
@@ -79,7 +77,7 @@ class FineTuneJobs:
 
     def standings(self) -> Mapping[tuple[str, str], int]:
         """How many there are by namespace and standing, as `standing_of` has it."""
-        return Counter((key.namespace, str(entry.packed[_STANDING])) for key, entry in self._entries.items())
+        return Counter((key.namespace, str(entry.packed[STANDING])) for key, entry in self._entries.items())
 
     def knows(self, raw: JsonObject) -> bool:
         """Whether this very version is known, as after a write of our own. May be called from any thread."""
@@ -125,12 +123,12 @@ class FineTuneJobs:
                 return False
             if not self._leads():
                 entry.own.forget()
-            self._keep(key, entry, _packed(entry.own.put_into(raw)))
+            self._keep(key, entry, packed_job(entry.own.put_into(raw)))
         else:
             if entry is not None:
                 self._drop(key, entry)
-            entry = self._entries[key] = Entry(_packed(raw))
-            self._count_use(key, None, entry.packed[_MONTH_USED], is_found=True)
+            entry = self._entries[key] = Entry(packed_job(raw))
+            self._count_use(key, None, entry.packed[MONTH_USED], is_found=True)
             self._keys[raw["metadata"]["uid"]] = key
             self._on_found(raw["metadata"]["uid"])
         return True
@@ -141,15 +139,13 @@ class FineTuneJobs:
         as it is kept."""
         entry = self._entries.get(key)
         if entry is None:
-            yield _packed
+            yield packed_job
             return
 
         def wrote(written: JsonObject) -> JsonObject:
-            packed = _packed(written)
+            packed = packed_job(written)
             entry.own.wrote(packed)
-            # The version is the same if just this was there: it may be known with another status, after a write of ours without an answer.
-            if version_of(packed) >= version_of(entry.packed):
-                self._keep(key, entry, packed)
+            self._keep(key, entry, packed)
             return packed
 
         entry.own.begin_writing()
@@ -161,9 +157,12 @@ class FineTuneJobs:
                 self.update(later)
 
     def _keep(self, key: Key, entry: Entry, packed: JsonObject) -> None:
-        before, entry.packed = entry.packed[_MONTH_USED], packed
+        """Keep a version in the place of one that is not newer. Of the same one another status may be known, after a write without an answer."""
+        if version_of(packed) < version_of(entry.packed):
+            return
+        before, entry.packed = entry.packed[MONTH_USED], packed
         if not entry.own.is_of_another:
-            self._count_use(key, before, packed[_MONTH_USED])
+            self._count_use(key, before, packed[MONTH_USED])
 
     def _count_use(
         self, key: Key, before: tuple[str, int] | None, after: tuple[str, int] | None, *, is_found: bool = False
@@ -200,7 +199,7 @@ class FineTuneJobs:
         entry = self._entries.get(key)
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
             entry.own.give_way()
-            self._keep(key, entry, _packed(raw))
+            self._keep(key, entry, packed_job(raw))
             self._on_change(key)
 
     def stand_by(self) -> None:
@@ -326,15 +325,7 @@ class FineTuneJobs:
 
 def keep(raw: JsonObject, serves: Callable[[str], bool]) -> JsonObject | None:
     """What is kept of a FineTuneJob: what is read of it, packed. None for what is no whole object, or of a namespace that is not served."""
-    return _packed(raw) if _is_whole(raw) and serves(raw["metadata"]["namespace"]) else None
-
-
-def _packed(raw: JsonObject) -> JsonObject:
-    return (
-        raw
-        if PACKED in raw
-        else {**pack(trim_finetunejob(raw)), _STANDING: standing_of(raw), _MONTH_USED: month_used(raw)}
-    )
+    return packed_job(raw) if _is_whole(raw) and serves(raw["metadata"]["namespace"]) else None
 
 
 def _is_whole(raw: JsonObject) -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from finetune_api.reasons import Reason
+from finetune_api.status import FineTuneJobStatus
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.children.ensure import Children
 from finetune_operator.controller.entry import Entry
@@ -12,7 +14,7 @@ from finetune_operator.controller.profile_keeper import ProfileKeeper
 from finetune_operator.controller.stand_back import StandBack
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
-from finetune_operator.status.waiting.why_waiting import NO_POD_YET, waits_for_pod
+from finetune_operator.status.waiting.why_waiting import NO_POD_YET
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Ensurer:
         A profile that is to be written down is in the observation, and nothing is made before it is.
         """
         is_over, had_job = _is_over(finetunejob, observed), observed.job is not None
+        is_said = _says_that_it_waits(finetunejob.status)
         finetunejob, observed = await self._profile_keeper.give_profile(finetunejob, observed, entry)
         if observed.profile is not None:
             return finetunejob, observed
@@ -61,10 +64,16 @@ class Ensurer:
         left_alone = await self._stand_back.decide(finetunejob, observed, entry)
         if left_alone is not None:
             return Later(left_alone)
-        if observed.job is not None and not had_job and observed.blocked is None and waits_for_pod(finetunejob.status):
+        if observed.job is not None and not had_job and observed.blocked is None and is_said:
             # That holds until there is news of the Job.
             return Later(NO_POD_YET.total_seconds())
         return finetunejob, observed
+
+
+def _says_that_it_waits(status: FineTuneJobStatus) -> bool:
+    """Whether a status says that the job waits for a pod and nothing else, as it does once its Job is made."""
+    ready = next((each.reason for each in status.conditions if each.type == "Ready"), None)
+    return status.phase == "Pending" and ready == Reason.WAITING_FOR_POD
 
 
 def _is_over(finetunejob: FineTuneJob, observed: Observation) -> bool:

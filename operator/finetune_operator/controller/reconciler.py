@@ -87,7 +87,7 @@ class Reconciler:
         if finetunejob.others:
             return None
         now = server_time.now()
-        if (left := await self._stand_back.left(finetunejob, entry)) > 0:
+        if (left := await self._stand_back.left_alone(finetunejob, entry)) > 0:
             return left
         if finetunejob.wants_new_run:
             return await self._status.begin_run(finetunejob, status_of_new_run(finetunejob, now), entry, now)

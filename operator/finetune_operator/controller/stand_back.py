@@ -12,8 +12,9 @@ from finetune_api.reasons import Reason
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.contest import Contest
 from finetune_operator.controller.entry import Entry
+from finetune_operator.controller.packed_job import standing_of
 from finetune_operator.controller.status_writer import CHANGED_SECONDS
-from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob, standing_of
+from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
@@ -32,7 +33,7 @@ class StandBack:
         self._finetunejobs = finetunejobs
         self._clock = clock
 
-    async def left(self, finetunejob: FineTuneJob, entry: Entry) -> float:
+    async def left_alone(self, finetunejob: FineTuneJob, entry: Entry) -> float:
         """Seconds for which nothing is to be done for a job; 0 if it is this process'. Raises API_FAILURES.
 
         A run of a job that was left alone may have ended meanwhile: this process goes by that from then on. It is asked for before

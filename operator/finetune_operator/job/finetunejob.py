@@ -11,7 +11,7 @@ from finetune_api.base import JsonObject
 from finetune_api.profile import ProfileSettings
 from finetune_api.status import FineTuneJobStatus, Phase, Run
 from finetune_api.v1alpha1 import CONTROLLER, FineTuneJobSpec
-from finetune_operator.job.names import UNREADABLE, ChildNames, child_names
+from finetune_operator.job.names import ChildNames, child_names
 from finetune_operator.job.profile import NO_PROFILE, kept_settings
 from finetune_operator.job.proof import is_proven
 from finetune_operator.job.read_specs import read_specs
@@ -20,7 +20,6 @@ from finetune_operator.job.unknown import unknown_fields
 
 logger = logging.getLogger(__name__)
 
-_METADATA = ("namespace", "name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 TERMINAL: tuple[Phase, ...] = ("Succeeded", "Failed")
 
 
@@ -92,26 +91,6 @@ class FineTuneJob:
 def key_of(raw: JsonObject) -> Key:
     """The key of any namespaced object."""
     return Key(raw["metadata"]["namespace"], raw["metadata"]["name"])
-
-
-def trim_finetunejob(raw: JsonObject) -> JsonObject:
-    """The part of a FineTuneJob that a cache keeps: what `parse_finetunejob` reads. Its annotations may hold all of it again."""
-    metadata = {name: raw["metadata"][name] for name in _METADATA if name in raw["metadata"]}
-    return {"metadata": metadata, **{name: raw[name] for name in ("spec", "status", UNREADABLE) if name in raw}}
-
-
-def standing_of(raw: JsonObject) -> str:
-    """Phase and reason in short, such as "Failed ColumnNotFound", of whatever an API server can hold; "" before the first status."""
-    status = raw.get("status")
-    if not isinstance(status, dict):
-        return ""
-    conditions = status.get("conditions")
-    ready = [
-        str(each.get("reason"))
-        for each in (conditions if isinstance(conditions, list) else ())
-        if isinstance(each, dict) and each.get("type") == "Ready"
-    ]
-    return " ".join([str(status.get("phase")), *ready[:1]])
 
 
 def parse_finetunejob(

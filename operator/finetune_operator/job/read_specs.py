@@ -5,8 +5,8 @@ from pydantic import ValidationError
 from finetune_api.base import JsonObject
 from finetune_api.profile import ProfileSettings
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_operator.job.effective_spec import effective_spec
 from finetune_operator.job.names import UNREADABLE
-from finetune_operator.job.profile import effective_spec
 
 
 def read_specs(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from finetune_api.reasons import Reason
-from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Cause, JobState, Observation, PodState
 from finetune_operator.job.warnings import Question, Subject
@@ -67,12 +66,6 @@ def why_waiting(observed: Observation, spec: FineTuneJobSpec, lost: Lost | None)
         # That the Job is made in this pass is no news of its own: what follows is what the job waits for.
         return Waiting(blocked.reason, blocked.message) if blocked else _NO_POD
     return _waiting_for_quota(job, blocked) if job.suspended else _waiting_for_pods(observed, spec, lost)
-
-
-def waits_for_pod(status: FineTuneJobStatus) -> bool:
-    """Whether a status says that the job waits for a pod, and nothing more: so it does once its Job is made."""
-    ready = next((each.reason for each in status.conditions if each.type == "Ready"), None)
-    return status.phase == "Pending" and ready == Reason.WAITING_FOR_POD
 
 
 def _waiting_for_quota(job: JobState, blocked: Cause | None) -> Waiting:

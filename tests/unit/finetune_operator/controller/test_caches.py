@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from finetune_api.base import JsonObject
+from finetune_operator.controller.packed_job import trim_finetunejob
 from finetune_operator.controller.profiles import trim_profile
-from finetune_operator.job.finetunejob import trim_finetunejob
 from finetune_operator.job.parse_children import trim_job, trim_pod
 from finetune_operator.kube.quotas import trim_quota
 

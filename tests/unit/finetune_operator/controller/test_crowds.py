@@ -11,6 +11,7 @@ from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.watches import Watches
 from finetune_operator.job.finetunejob import Key
+from finetune_operator.job.found import Question
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS
 from finetune_operator.kube.workqueue import WorkQueue
 
@@ -76,13 +77,13 @@ async def test_of_pods_that_are_listed_a_bounded_number_is_looked_at(world: Worl
         world.api.put(PODS, merged(pod(each, node=None), OWNED_POD))
     await world.see_finetunejobs()
     world.jobs._take({"type": "ADDED", "object": world.api.objects[JOBS.plural, "yelp"]})
-    finetunejob_, entry = world.finetunejobs.get(Key("team-a", "yelp")), None
-    assert finetunejob_ is not None
-    entry = finetunejob_
-    lookup = world.reconciler._observer._lookup
+    entry = world.finetunejobs.get(Key("team-a", "yelp"))
+    assert entry is not None
+    observer = world.reconciler._observer
     parsed = world.reconciler._profiles.read_finetunejob(entry.packed)
 
-    observed = await lookup.with_live_pods(parsed, lookup.cached(parsed, entry), "yelp", entry)
+    found = await observer._lookup.ask_server(Question.PODS, parsed, observer._lookup.cached(parsed), made=False)
+    observed = observer._stages.read_stages(parsed, found, entry, None)
 
     assert len(observed.pods) <= 750
     assert "yelp-1" in {each.name for each in observed.pods}

@@ -1,0 +1,41 @@
+"""A FineTuneJob as the cache keeps it: what is read of it, packed, and beside that what is asked of all jobs at once."""
+
+from typing import Final
+
+from finetune_api.base import JsonObject
+from finetune_operator.job.budget import month_used
+from finetune_operator.job.names import UNREADABLE
+from finetune_operator.kube.packed import PACKED, pack
+
+STANDING: Final = "standing"
+"""The key of what `standing_of` has it."""
+MONTH_USED: Final = "monthUsed"
+"""The key of what `month_used` has it."""
+_METADATA = ("namespace", "name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
+
+
+def packed_job(raw: JsonObject) -> JsonObject:
+    """The object in that form. One that has it is returned as it is."""
+    if PACKED in raw:
+        return raw
+    return {**pack(trim_finetunejob(raw)), STANDING: standing_of(raw), MONTH_USED: month_used(raw)}
+
+
+def trim_finetunejob(raw: JsonObject) -> JsonObject:
+    """The part of a FineTuneJob that a cache keeps: what `parse_finetunejob` reads. Its annotations may hold all of it again."""
+    metadata = {name: raw["metadata"][name] for name in _METADATA if name in raw["metadata"]}
+    return {"metadata": metadata, **{name: raw[name] for name in ("spec", "status", UNREADABLE) if name in raw}}
+
+
+def standing_of(raw: JsonObject) -> str:
+    """Phase and reason in short, such as "Failed ColumnNotFound", of whatever an API server can hold; "" before the first status."""
+    status = raw.get("status")
+    if not isinstance(status, dict):
+        return ""
+    conditions = status.get("conditions")
+    ready = [
+        str(each.get("reason"))
+        for each in (conditions if isinstance(conditions, list) else ())
+        if isinstance(each, dict) and each.get("type") == "Ready"
+    ]
+    return " ".join([str(status.get("phase")), *ready[:1]])
