@@ -8,9 +8,9 @@ from finetune_operator.job.names import UNREADABLE
 from finetune_operator.kube.packed import PACKED, pack
 
 STANDING: Final = "standing"
-"""The key of what `standing_of` has it."""
+"""The key of what `standing_of` returns."""
 MONTH_USED: Final = "monthUsed"
-"""The key of what `month_used` has it."""
+"""The key of what `month_used` returns."""
 _METADATA = ("namespace", "name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 
 
@@ -18,7 +18,8 @@ def packed_job(raw: JsonObject) -> JsonObject:
     """The object in that form. One that has it is returned as it is."""
     if PACKED in raw:
         return raw
-    return {**pack(trim_finetunejob(raw)), STANDING: standing_of(raw), MONTH_USED: month_used(raw)}
+    kept, standing = trim_finetunejob(raw), standing_of(raw)
+    return {**pack(kept), STANDING: standing, MONTH_USED: month_used(raw)}
 
 
 def trim_finetunejob(raw: JsonObject) -> JsonObject:
