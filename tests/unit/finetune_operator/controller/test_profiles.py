@@ -25,7 +25,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.profiles import Profiles, trim_profile
 from finetune_operator.job.profile import apply_profile
 from finetune_operator.job.proof import prove_profile
-from finetune_operator.kube.client import FINETUNEJOBS, JOBS, NAMESPACES, PODS, PROFILES
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, NAMESPACES, PODS, PROFILES, Kind
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.packed import pack
 
@@ -263,6 +263,51 @@ async def test_a_job_that_changed_meanwhile_is_looked_at_again_before_anything_i
 
     assert wait is not None
     assert "create configmaps" not in fresh.api.requests
+
+
+async def test_a_run_that_has_ended_is_not_run_again_by_who_has_not_seen_that_it_began(fresh: World) -> None:
+    """To write the profile first finds out: its Job and children may be gone by then."""
+    fresh.api.put(PROFILES, profile())
+    await fresh.see()
+    fresh.api.put(FINETUNEJOBS, finetunejob({**settled(), "phase": "Succeeded"}))
+
+    await fresh.reconcile()
+    await fresh.reconcile()
+
+    assert [each for each in fresh.api.requests if each.startswith("create")] == []
+    assert fresh.status()["phase"] == "Succeeded"
+
+
+async def test_who_ends_before_the_first_child_is_made_leaves_a_job_that_begins_under_the_same_profile(
+    fresh: World,
+) -> None:
+    fresh.api.put(PROFILES, profile(defaults={"image": "corp/trainer"}))
+    fresh.api.failures["create configmaps"] = ConnectionError("the operator is killed")
+    with pytest.raises(ConnectionError):
+        await pass_of(fresh)
+    fresh.api.failures.clear()
+    fresh.api.put(PROFILES, profile(defaults={"image": "another/trainer"}))
+
+    await pass_of(fresh)
+
+    assert made_job(fresh)["spec"]["template"]["spec"]["containers"][0]["image"] == "corp/trainer"
+
+
+async def test_nothing_is_made_where_a_status_cannot_keep_the_profile(fresh: World) -> None:
+    """Such as with a CRD from before there were profiles."""
+    fresh.api.put(PROFILES, profile())
+    replace_status = fresh.api.replace_status
+
+    async def without_profile(kind: Kind, manifest: dict[str, Any], **more: Any) -> dict[str, Any]:
+        status = {name: value for name, value in manifest["status"].items() if name != "profile"}
+        return await replace_status(kind, {**manifest, "status": status}, **more)
+
+    fresh.api.replace_status = without_profile  # type: ignore[method-assign]
+
+    requests = await pass_of(fresh)
+
+    assert requests.count("replace status of finetunejobs") == 2
+    assert [each for each in requests if each.startswith("create")] == []
 
 
 def of(api: FakeApi, built_in: FineTuneProfileSpec) -> Profiles:
