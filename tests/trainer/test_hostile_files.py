@@ -161,8 +161,8 @@ ATTACKS: dict[Attack, str | None] = {
     objects_in_yaml: "DatasetUnreadable",
     aliases_in_yaml: "DatasetUnreadable",
     pickles_in_a_tar: "DatasetUnreadable",
-    pickled_rows: "DatasetUnreadable",
-    a_zip_that_leads_out: "DatasetUnreadable",
+    pickled_rows: "UnknownFileType",
+    a_zip_that_leads_out: "UnknownFileType",
     rows_elsewhere: "DatasetUnreadable",
     objects_in_features: "DatasetUnreadable",
 }
