@@ -372,6 +372,17 @@ def test_numbers_that_no_float_holds_stand_in_the_way_of_no_other_column(read: R
         assert found.dataset[:]["text"] == ["a"] * len(others)
 
 
+def test_whole_numbers_beyond_64_bits_are_read_by_their_digits(read: Read) -> None:
+    rows = [
+        {"text": "a", "label": "x", "id": 2**64, "more": {"ids": [2**63, -(10**400)]}},
+        {"text": "b", "label": "y", "id": 1.5},
+    ]
+    found = read({"a.jsonl": "\n".join(map(json.dumps, rows))})
+
+    assert [found.dataset[number]["id"] for number in (0, 1)] == [str(2**64), 1.5]
+    assert found.dataset[0]["more"] == {"ids": [2**63, str(-(10**400))]}
+
+
 def test_whole_numbers_of_64_bits_stay_whole(read: Read) -> None:
     found = read({f"train-{n}.jsonl": json.dumps({"text": "a", "label": n}) for n in (2**53 + 1, 3, -(2**62))})
 

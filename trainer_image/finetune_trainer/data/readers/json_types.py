@@ -4,6 +4,7 @@ As in `datasets`, objects that all have the same keys are a struct, and whatever
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -29,6 +30,7 @@ Shape: TypeAlias = str | ListOf | Struct
 _SCALARS = {bool: "bool", int: "int64", float: "float64", str: "string"}
 _VALUES = {"long": "int64"}
 _LARGEST = 2**63
+_MANY_DIGITS = re.compile(r"[0-9]{19}")
 _EXACT = 2**53
 """Up to which a float holds each whole number."""
 _MOST_DEPTH = 16
@@ -107,7 +109,17 @@ def stored(value: Any, shape: Shape) -> Any:
         return [stored(inner, shape.inner) for inner in value]
     if isinstance(shape, Struct):
         return {key: stored(value[key], inner) for key, inner in shape.fields.items()}
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    return json.dumps(_readable(value), ensure_ascii=False) if _MANY_DIGITS.search(text) else text
+
+
+def _readable(value: Any) -> Any:
+    """With whole numbers beyond 64 bits as text: `datasets` reads JSON by a parser that has none."""
+    if isinstance(value, dict):
+        return {key: _readable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_readable(inner) for inner in value]
+    return str(value) if isinstance(value, int) and not -_LARGEST <= value < 2 * _LARGEST else value
 
 
 def _holds_json(shape: Shape) -> bool:
