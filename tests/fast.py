@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from hypothesis import settings
 
         profile = settings()
-        settings.register_profile("fast", profile, max_examples=profile.max_examples // 10)
+        settings.register_profile("fast", profile, max_examples=max(1, profile.max_examples // 10))
         settings.load_profile("fast")
 
 

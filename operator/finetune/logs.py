@@ -136,9 +136,10 @@ class _Reader:
         except (Interrupted, NoCluster, Refused):
             # A container that is being created has no log yet; a connection that broke is made again.
             return
-        stored = await self._stored(pod, state)
-        state.done = bool(stored) or not self.follow or self._is_over(pod)
-        for line in stored:
+        if self.follow and not self._is_over(pod):
+            return  # Of a log that is stored already the rest is still to come.
+        state.done = True
+        for line in await self._stored(pod, state):
             yield line
 
     async def _from_pod(self, pod: str, state: _Read) -> AsyncGenerator[LogLine, None]:
@@ -169,7 +170,10 @@ class _Reader:
         if not isinstance(error, NotAllowed):
             return [LogLine(f"pod {pod} is gone")]
         told = [LogLine(f"the log of pod {pod} is not for you: {error}")]
-        return told if self._is_over(pod) else [*told, LogLine("it is stored once this attempt has ended")]
+        if self._is_over(pod):
+            return told
+        so_far = not self.follow and self._uri(pod) is not None
+        return [*told, LogLine("so far this is stored:" if so_far else "it is stored once this attempt has ended")]
 
     def _is_over(self, pod: str) -> bool:
         """Whether all is stored of the pod's log that ever will be: that of node 0, at the end of its attempt."""
@@ -177,7 +181,7 @@ class _Reader:
 
     async def _stored(self, pod: str, state: _Read) -> list[LogLine]:
         """The log beside the checkpoints, unless some of it was shown from the pod: then where it is."""
-        uri = next((each.log for each in self.job.status.attempts if each.pod == pod and each.log), None)
+        uri = self._uri(pod)
         if uri is None:
             return []
         if state.lines or not self.from_buckets or not uri.startswith(_BUCKETS):
@@ -191,6 +195,10 @@ class _Reader:
             LogLine(printable(line), pod)
             for line in (lines if self.tail is None else lines[len(lines) - min(self.tail, len(lines)) :])
         ]
+
+    def _uri(self, pod: str) -> str | None:
+        """Where the pod's log is stored, as far as it is."""
+        return next((each.log for each in self.job.status.attempts if each.pod == pod and each.log), None)
 
     def _state(self, pod: str) -> _Read:
         return self.read.setdefault(pod, _Read())

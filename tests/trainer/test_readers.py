@@ -262,6 +262,7 @@ PAGE = b"\n<!DOCTYPE html>\n<html><body>Sign in</body></html>\n"
         ("a.csv", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "a spreadsheet of an old form", "export it as csv"),
         ("a.jsonl.bz2", bz2.compress(b"SQLite format 3\x00"), "a database (SQLite), and not .jsonl", "export it"),
         ("a.jsonl", parquet(text=["a"]), "parquet, and not .jsonl", "end in .parquet"),
+        ("a.csv", parquet(text=[]), "parquet, and not .csv", "end in .parquet"),
         ("a.csv", b"ARROW1\0\0", "an Arrow file, and not .csv", "write it as parquet"),
         ("a.parquet", b"ARROW1\0\0", "an Arrow file, and not .parquet", "write it as parquet"),
         ("a.csv", PAGE, "a page of HTML, and not .csv", "Download the file itself"),
@@ -280,6 +281,18 @@ def test_a_file_that_is_not_what_its_name_says_is_called_what_it_is(
     assert found.message.startswith(f"{name} is {what}")
     assert hint in str(found.hint)
     assert (found.reason == "FileIsLfsPointer") == (content == POINTER)
+
+
+@pytest.mark.parametrize("column", ["PAR1", "ARROW1", "version", "PK"])
+def test_a_header_that_begins_as_another_format_does_is_a_header(read: Read, column: str) -> None:
+    assert read({"a.csv": f"{column},text,label\n4,a,x\n"}).dataset[:][column] == [4]
+
+
+def test_a_split_without_a_file_that_can_be_read_is_named(read: Read) -> None:
+    found = failure(read, {"train.csv": "text,label\na,x\n", "test.xlsx": b"PK\x03\x04"})
+
+    assert found.reason == "UnknownFileType"
+    assert found.message.startswith("split 'test' of ")
 
 
 def test_a_folder_without_a_file_that_can_be_read_names_those_that_are_there(read: Read) -> None:
@@ -636,6 +649,15 @@ def test_a_separator_that_the_readme_names_is_used(read: Read) -> None:
     readme = "---\nconfigs:\n- config_name: a\n  data_files: a.csv\n  sep: ';'\n---\n"
 
     assert read({"README.md": readme, "a.csv": "text;label\na, b;x\n"}).dataset[0] == {"text": "a, b", "label": "x"}
+
+
+def test_a_separator_of_several_characters_is_used_where_the_readme_names_the_columns(read: Read) -> None:
+    readme = (
+        "---\nconfigs:\n- config_name: a\n  data_files: a.csv\n  sep: '\\s+'\n  header: null\n"
+        "  names: [text, label]\n---\n"
+    )
+
+    assert read({"README.md": readme, "a.csv": "a x\nb   y\n"}).dataset[:] == {"text": ["a", "b"], "label": ["x", "y"]}
 
 
 def test_classes_that_the_readme_declares_are_kept(read: Read) -> None:

@@ -195,9 +195,12 @@ class FineTuneJobs:
         self._tombstones.add(entry.uid)
 
     def go_by(self, key: Key, raw: JsonObject) -> None:
-        """Take in an object with the status that it has, also where this process had written another."""
+        """Take in an object with the status that it has, also where this process had written another. What is older than what is known is
+        not taken in: it has to be asked for again."""
         entry = self._entries.get(key)
-        if entry is not None and entry.uid == raw["metadata"]["uid"]:
+        if entry is None or entry.uid != raw["metadata"]["uid"]:
+            return
+        if version_of(raw) >= version_of(entry.packed):
             entry.own.give_way()
             self._keep(key, entry, packed_job(raw))
             self._on_change(key)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from finetune_api.status import AppliedProfile
 from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.job.budget import OverBudget
@@ -29,7 +30,7 @@ class ProfileKeeper:
         if under_way is not None and under_way.keeps_profile:
             found = await self._profiles.kept_by(finetunejob, under_way.name)
             if found is not None:
-                return finetunejob, replace(observed, profile=found)
+                return self._with_profile(finetunejob, found, entry), replace(observed, profile=found)
         # What the status says of the past does not count: who may write it could say anything. A Job that began before there
         # were profiles goes on without; one whose profile somebody else has written gets its own again.
         if observed.blocked is not None or (is_running and not finetunejob.unproven):
@@ -43,4 +44,9 @@ class ProfileKeeper:
         if isinstance(given, Refusal):
             cause = Cause(given.reason, given.message)
             return finetunejob, replace(observed, refused=cause) if given.final else replace(observed, blocked=cause)
-        return finetunejob, replace(observed, profile=given)
+        return self._with_profile(finetunejob, given, entry), replace(observed, profile=given)
+
+    def _with_profile(self, finetunejob: FineTuneJob, given: AppliedProfile, entry: Entry) -> FineTuneJob:
+        """The job under that profile, which its status does not name yet: the place that the run writes to may be the profile's, and who is told."""
+        job = self._profiles.with_profile(entry.raw, given)
+        return replace(job, status=finetunejob.status) if job is not None else finetunejob

@@ -1,6 +1,7 @@
 """Brings one FineTuneJob nearer to what its spec asks for, and its status to what is. Level-triggered: it may run at
 any time and any number of times, and does nothing where there is nothing to do."""
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final
@@ -28,6 +29,8 @@ from finetune_operator.status.new_run import status_of_new_run
 
 _GOES_ON: Final = -1.0
 """In place of the seconds until the next pass: it follows before this one's caller hears of it."""
+
+logger = logging.getLogger(__name__)
 
 
 class Reconciler:
@@ -76,6 +79,7 @@ class Reconciler:
             wait = await self._run_pass(key)
             if wait != _GOES_ON:
                 return wait
+        logger.warning("%s: its status does not keep its profile, so nothing is made: is the CRD of this version?", key)
         return CHANGED_SECONDS
 
     async def _run_pass(self, key: Key) -> float | None:

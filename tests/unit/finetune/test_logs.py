@@ -198,6 +198,37 @@ def test_who_may_not_read_the_log_of_a_run_that_goes_on_has_the_stored_one_at_it
     assert asked == 1
 
 
+def test_a_log_of_which_a_part_is_stored_is_taken_whole_at_the_end_of_its_attempt(
+    api_server: FakeApi, s3_server: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_server.write("job/logs/one.log", b"trained\n")
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    attempt = {"number": 1, "pod": "one", "startTime": "2026-11-28T10:00:00Z", "log": f"s3://{BUCKET}/job/logs/one.log"}
+    api_server.job("job", phase="Running", attempts=[attempt])
+    api_server.pod("one", "Running", RUNNING)
+    api_server.answers["GET", f"{PODS}/one/log"] = lambda _: status(403, "Forbidden", "cannot get pods/log")
+    seen: list[tuple[str, str]] = []
+
+    with Client() as client:
+        now = [(line.pod, line.text) for line in client.get("job").logs(follow=False)]
+        for line in client.get("job").logs(follow=True):
+            seen.append((line.pod, line.text))
+            if len(seen) == 2:  # all there is to say while it trains
+                s3_server.write("job/logs/one.log", b"trained\nsaved\n")
+                api_server.pod("one", "Succeeded", ENDED)
+                api_server.job("job", phase="Succeeded", attempts=[{**attempt, "endTime": "2026-11-28T10:01:00Z"}])
+
+    not_for_you = ("", "the log of pod one is not for you: cannot get pods/log")
+    assert now == [not_for_you, ("", "so far this is stored:"), ("one", "trained")]
+    assert seen == [
+        not_for_you,
+        ("", "it is stored once this attempt has ended"),
+        ("one", "trained"),
+        ("one", "saved"),
+    ]
+
+
 def test_who_may_not_read_the_log_and_does_not_wait_is_told_when_it_is_stored(api_server: FakeApi) -> None:
     api_server.job("job", phase="Running", attempts=[{"number": 1, "pod": "one", "startTime": "2026-11-28T10:00:00Z"}])
     api_server.pod("one", "Running", RUNNING)

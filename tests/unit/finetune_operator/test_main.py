@@ -27,8 +27,6 @@ def test_file_descriptors_are_raised_to_the_hard_limit() -> None:
 
 _START = """
 import runpy, sys
-
-import pytest
 sys.argv = ["finetune_operator"]
 try:
     runpy.run_module("finetune_operator", run_name="__main__")

@@ -11,8 +11,6 @@ from finetune_api.report import ENV_TERMINATION_LOG, ExitCode, FinalReport
 
 PROGRAM = """
 import logging, threading
-
-import pytest
 from finetune_trainer.__main__ import _leave
 from finetune_trainer.progress.state import RunState
 

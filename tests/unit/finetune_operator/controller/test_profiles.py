@@ -293,7 +293,21 @@ async def test_who_ends_before_the_first_child_is_made_leaves_a_job_that_begins_
     assert made_job(fresh)["spec"]["template"]["spec"]["containers"][0]["image"] == "corp/trainer"
 
 
-async def test_nothing_is_made_where_a_status_cannot_keep_the_profile(fresh: World) -> None:
+async def test_a_status_that_is_lost_names_the_place_of_the_run_again_that_the_profile_gives(fresh: World) -> None:
+    fresh.api.put(PROFILES, profile(defaults={"output": "pvc://shared/{name}"}))
+    await pass_of(fresh)
+    before = fresh.status()["run"]["output"]
+    fresh.api.put(FINETUNEJOBS, {**fresh.api.objects[FINETUNEJOBS.plural, "yelp"], "status": {}})
+    fresh.finetunejobs.forget(KEY)  # as after a restart
+
+    await pass_of(fresh)
+
+    assert (before, fresh.status()["run"]["output"]) == ("pvc://shared/yelp", "pvc://shared/yelp")
+
+
+async def test_nothing_is_made_where_a_status_cannot_keep_the_profile(
+    fresh: World, caplog: pytest.LogCaptureFixture
+) -> None:
     """Such as with a CRD from before there were profiles."""
     fresh.api.put(PROFILES, profile())
     replace_status = fresh.api.replace_status
@@ -308,6 +322,7 @@ async def test_nothing_is_made_where_a_status_cannot_keep_the_profile(fresh: Wor
 
     assert requests.count("replace status of finetunejobs") == 2
     assert [each for each in requests if each.startswith("create")] == []
+    assert "its status does not keep its profile" in caplog.text
 
 
 def of(api: FakeApi, built_in: FineTuneProfileSpec) -> Profiles:

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.finetune_operator.controller.test_notices import at_work
 from tests.unit.finetune_operator.controller.test_reconciler import KEY, World, make_world
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
-from tests.unit.finetune_operator.samples import UID, finetunejob, merged, pod, running, terminated
+from tests.unit.finetune_operator.samples import PROOF_KEY, UID, finetunejob, merged, pod, running, settled, terminated
 
 from finetune_operator.controller.contest import MOST, Contest
 from finetune_operator.job.names import AUTHORITY, LABEL_JOB_UID
@@ -195,6 +195,41 @@ async def test_of_an_end_that_is_gone_by_the_one_who_wrote_it_tells() -> None:
 
     assert world.told == []
     assert [each.get("attempts", 0) for each in world.status()["notifications"]] == [0]
+
+
+async def test_an_end_that_another_wrote_stands_also_where_it_changes_while_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = make_world(FakeApi(), PROOF_KEY)
+    world.api.put(FINETUNEJOBS, finetunejob({**settled(), "phase": "Pending"}))
+    await world.see()
+    with world.finetunejobs.writing_status(KEY) as wrote:
+        wrote(world.api.objects[FINETUNEJOBS.plural, "yelp"])
+    entry = world.finetunejobs.get(KEY)
+    assert entry is not None
+    entry.contest.rounds, entry.contest.times = 1, 3  # it has stood back, and that time is over
+
+    def another_writes(**status: str) -> None:
+        raw = world.api.objects[FINETUNEJOBS.plural, "yelp"]
+        world.finetunejobs.update(world.api.put(FINETUNEJOBS, merged(raw, {"status": status})))
+
+    another_writes(phase="Succeeded")
+    get = world.api.get
+
+    async def overtaken(kind: Any, *place: Any, **options: Any) -> Any:
+        live = await get(kind, *place, **options)
+        if kind is FINETUNEJOBS:
+            monkeypatch.undo()
+            another_writes(message="all are told")
+        return live
+
+    monkeypatch.setattr(world.api, "get", overtaken)
+    world.api.requests.clear()
+    for _ in range(3):
+        await world.reconcile()
+
+    assert [each for each in world.api.requests if each.startswith("create")] == []
+    assert world.status()["phase"] == "Succeeded"
 
 
 def test_what_somebody_writes_now_and_then_is_no_contest() -> None:

@@ -93,6 +93,13 @@ def test_what_is_wrong_is_reported_by_field(text: str, message: str) -> None:
     assert failure_of(text).message.startswith(message)
 
 
+@pytest.mark.thorough
+def test_what_is_nested_by_the_thousand_is_refused_too() -> None:
+    text = GOOD.replace("1e2", "[" * 5000 + "]" * 5000)
+
+    assert failure_of(text).message.startswith("run.yaml is nested too deep to be read")
+
+
 def test_all_mistakes_are_reported_at_once() -> None:
     failure = failure_of(GOOD.replace("task: text-classification", "task: poetry").replace("5e-5", "-1"))
 

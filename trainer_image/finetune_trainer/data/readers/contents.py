@@ -12,8 +12,9 @@ _FOREIGN = (
     (b"PK\x03\x04", "an archive (zip) or a spreadsheet", f"unpack it, or {_TO_TEXT}"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a spreadsheet of an old form (xls)", _TO_TEXT),
     (b"SQLite format 3\x00", "a database (SQLite)", _TO_TEXT),
-    (b"PAR1", "parquet", "let its name end in .parquet"),
-    (b"ARROW1", "an Arrow file", "write it as parquet, or by save_to_disk"),
+    # With the byte that comes next in each: a header of columns may begin with the same letters.
+    (b"PAR1\x15", "parquet", "let its name end in .parquet"),
+    (b"ARROW1\x00\x00", "an Arrow file", "write it as parquet, or by save_to_disk"),
 )
 _LFS: Final = b"version https://git-lfs.github.com/spec/"
 _BEFORE_HTML: Final = b" \t\r\n\xef\xbb\xbf"

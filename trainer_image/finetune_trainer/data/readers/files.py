@@ -103,7 +103,7 @@ def find_files(source: str, folder: Path, card: DatasetCardData, name: str | Non
         there = [_data_file(folder, path) for path in files]
         reader = _main_reader(infer_module_for_data_files_list(files)[0], there, used)
         if reader is None:
-            raise _no_rows_in(source, there)
+            raise _no_rows_in(source, split, there)
         splits[split] = [file for file in there if FORMATS.get(file.suffix) == reader]
         plain = plain and bool(splits[split])
     if not plain:
@@ -125,17 +125,13 @@ def _declared(source: str, folder: Path, card: DatasetCardData, name: str | None
             DatasetInfosDict.from_dataset_card_data(card)
         named = params.get("data_files") or params.get("data_dir")
         files = _resolved(folder / (params.get("data_dir") or ""), params.get("data_files")) if named else None
-        separator = _sign(params)
-    return _Declared(
-        _resolved(folder, None) if files is None else files,
-        separator,
-        not declares and not (params.keys() - _OPTIONS - _NO_OPTIONS),
-        bool(configs),
-    )
+        is_plain = not declares and not (params.keys() - _OPTIONS - _NO_OPTIONS)
+        separator = _sign(params) if is_plain else None
+    return _Declared(_resolved(folder, None) if files is None else files, separator, is_plain, bool(configs))
 
 
 def _sign(params: dict[str, Any]) -> str | None:
-    """What parts the fields of csv files. Raises ValueError where it is more than a character: nobody reads it so."""
+    """What parts the fields of csv files, where we read them. Raises ValueError where it is more than a character, as `datasets` alone takes it."""
     sign = params.get("delimiter") or params.get("sep")
     if sign is None or (isinstance(sign, str) and len(sign) == 1):
         return sign
@@ -159,10 +155,10 @@ def _main_reader(usual: str | None, files: Sequence[DataFile], used: frozenset[s
     return max(firsts, key=lambda reader: (len(used & set(columns_of(firsts[reader]))), reader == usual))
 
 
-def _no_rows_in(source: str, files: Sequence[DataFile]) -> TrainerError:
+def _no_rows_in(source: str, split: str, files: Sequence[DataFile]) -> TrainerError:
     return data_error(
         Reason.UNKNOWN_FILE_TYPE,
-        f"{source} has no file of a type that can be read, only {listed((file.name for file in files), 8)}",
+        f"split '{split}' of {source} has no file of a type that can be read, only {listed((file.name for file in files), 8)}",
         f"write the rows into a file that ends in {listed(FORMATS)} (or these packed, such as .jsonl.gz)",
     )
 
