@@ -27,26 +27,30 @@ class ProfileKeeper:
         spec, is_running, under_way = finetunejob.spec, observed.job is not None, observed.under_way.job
         if spec is None or finetunejob.kept or finetunejob.terminal or finetunejob.deleting:
             return finetunejob, observed
+        found = None
         if under_way is not None and under_way.keeps_profile:
             found = await self._profiles.kept_by(finetunejob, under_way.name)
-            if found is not None:
-                return self._with_profile(finetunejob, found, entry), replace(observed, profile=found)
-        # What the status says of the past does not count: who may write it could say anything. A Job that began before there
-        # were profiles goes on without; one whose profile somebody else has written gets its own again.
-        if observed.blocked is not None or (is_running and not finetunejob.unproven):
-            return finetunejob, observed
-        given = await self._profiles.settle(finetunejob, spec, running=is_running)
-        if is_running:
+        is_kept = found is not None
+        if found is None:
+            # What the status says of the past does not count: who may write it could say anything. A Job that began before there
+            # were profiles goes on without; one whose profile somebody else has written gets its own again.
+            if observed.blocked is not None or (is_running and not finetunejob.unproven):
+                return finetunejob, observed
+            given = await self._profiles.settle(finetunejob, spec, running=is_running)
+            if not isinstance(given, AppliedProfile):
+                return finetunejob, observed if is_running else _with_obstacle(observed, given)
+            found = given
+        # What is computed of the job is computed under that profile: it may give the place that the run writes to, and who is told of its end.
+        given_job = self._profiles.with_profile(entry.raw, found)
+        if is_running and not is_kept:
             # Nothing is written down: two operators that share a namespace would do so again and again.
-            return self._profiles.with_profile(entry.raw, given) or finetunejob, observed
-        if isinstance(given, OverBudget):
-            return finetunejob, replace(observed, blocked=given)
-        if isinstance(given, Refusal):
-            cause = Cause(given.reason, given.message)
-            return finetunejob, replace(observed, refused=cause) if given.final else replace(observed, blocked=cause)
-        return self._with_profile(finetunejob, given, entry), replace(observed, profile=given)
+            return given_job, observed
+        return replace(given_job, status=finetunejob.status), replace(observed, profile=found)
 
-    def _with_profile(self, finetunejob: FineTuneJob, given: AppliedProfile, entry: Entry) -> FineTuneJob:
-        """The job under that profile, which its status does not name yet: the place that the run writes to may be the profile's, and who is told."""
-        job = self._profiles.with_profile(entry.raw, given)
-        return replace(job, status=finetunejob.status) if job is not None else finetunejob
+
+def _with_obstacle(observed: Observation, given: Refusal | OverBudget) -> Observation:
+    """The observation of a job that gets no profile, or not yet."""
+    if isinstance(given, OverBudget):
+        return replace(observed, blocked=given)
+    cause = Cause(given.reason, given.message)
+    return replace(observed, refused=cause) if given.final else replace(observed, blocked=cause)

@@ -97,10 +97,8 @@ class Profiles:
         )
         return finetunejob
 
-    def with_profile(self, raw: JsonObject, found: AppliedProfile | Refusal | OverBudget) -> FineTuneJob | None:
-        """Read a FineTuneJob as if its status named this profile. None if there is none for it."""
-        if not isinstance(found, AppliedProfile):
-            return None
+    def with_profile(self, raw: JsonObject, found: AppliedProfile) -> FineTuneJob:
+        """Read a FineTuneJob as if its status named this profile."""
         return parse_finetunejob(
             {**raw, "status": {**(raw.get("status") or {}), "profile": found.to_wire()}}, self._keys()
         )
