@@ -43,7 +43,7 @@ async def running_cluster(folder: Path, controller_qps: int = 20) -> AsyncIterat
     options = dev_cluster.Options(node_name=None, controller_qps=controller_qps)
     made = envtest.start(Path(assets), folder, options) if assets else dev_cluster.start(folder, options)
     entered = await asyncio.to_thread(made.__enter__)
-    await asyncio.to_thread(_install, entered)
+    await asyncio.to_thread(install_definitions, entered)
     try:
         yield entered
     finally:
@@ -64,7 +64,8 @@ async def loaded(
             yield cluster, load, folder
 
 
-def _install(cluster: Cluster) -> None:
+def install_definitions(cluster: Cluster) -> None:
+    """Install our CustomResourceDefinitions, and wait until they are served."""
     kubectl = [str(Path(sys.executable).with_name("kubectl")), f"--kubeconfig={cluster.kubeconfig}"]
     for name in ("finetunejobs", "finetuneprofiles"):
         definition = ["apply", "--server-side", "-f", str(ROOT / "crds" / f"{name}.yaml")]

@@ -25,6 +25,7 @@ from typing import Any
 
 import psutil
 import yaml
+from fleet_process import install_definitions
 from kubernetes import client, config
 
 from devcluster import cluster as dev_cluster
@@ -229,7 +230,7 @@ def kubectl(cluster: Cluster, *arguments: str) -> str:
 @contextlib.contextmanager
 def operator(cluster: Cluster, folder: Path) -> Iterator[psutil.Process]:
     """The operator with its default settings, in a process of its own."""
-    kubectl(cluster, "apply", "--server-side", "-f", str(ROOT / "crds" / "finetunejobs.yaml"))
+    install_definitions(cluster)
     settings = {"HEALTH_PORT": "0", "METRICS_PORT": "0", "REPORTS_PORT": "0", "LOG_FORMAT": "text"}
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "KUBECONFIG": str(cluster.kubeconfig)}
     environment |= {f"FINETUNE_OPERATOR_{name}": value for name, value in settings.items()}
