@@ -46,14 +46,14 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     try:
         if _any_is_there(paths):
             with _heard_errors() as errors:
-                await load_kube_config(  # type: ignore[no-untyped-call]
+                loader = await load_kube_config(  # type: ignore[no-untyped-call]
                     config_file=paths, context=context, client_configuration=configuration, persist_config=False
                 )
             if errors and not (configuration.api_key or configuration.cert_file):
                 raise NotKnown(
                     f"the program that the kubeconfig {paths} names for credentials gave none: {errors[-1]}; run it yourself, or log in again"
                 )
-            namespace, credentials = _of_context(paths, context)
+            namespace, credentials = _of_context(loader.current_context, paths)
         elif kubeconfig or context or not _ACCOUNT.is_dir():
             raise NoCluster(_NO_CLUSTER.format(path=paths))
         else:
@@ -123,12 +123,8 @@ def _any_is_there(paths: str) -> bool:
     return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep))
 
 
-def _of_context(paths: str, context: str | None) -> tuple[str, str]:
+def _of_context(chosen: dict[str, Any], paths: str) -> tuple[str, str]:
     """The namespace of a context of the kubeconfig, and whose credentials it has."""
-    from kubernetes.aio.config import list_kube_config_contexts
-
-    contexts, current = list_kube_config_contexts(config_file=paths)  # type: ignore[no-untyped-call]
-    named: dict[str, Any] = next((each for each in contexts if each["name"] == context), current)
-    chosen = named.get("context", {})
-    credentials = f"those of user {chosen.get('user')} in {paths}, context {named.get('name')}"
-    return str(chosen.get("namespace") or "default"), credentials
+    inside = chosen.get("context", {})
+    credentials = f"those of user {inside.get('user')} in {paths}, context {chosen.get('name')}"
+    return str(inside.get("namespace") or "default"), credentials
