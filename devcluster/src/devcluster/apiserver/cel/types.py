@@ -4,6 +4,7 @@ cel-expr-python checks the fields of protobuf messages only. So each object of a
 exists for the check alone; rules are evaluated on plain maps.
 """
 
+import functools
 from typing import Any
 
 from cel_expr_python import cel
@@ -52,6 +53,7 @@ _ROOT_METADATA: Object = {
 }
 
 
+@functools.lru_cache(maxsize=4096)
 def escaped(name: str) -> str:
     """Return a property's name as a CEL identifier, with Kubernetes' escapes for names that CEL cannot parse."""
     if name in _RESERVED:
