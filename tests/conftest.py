@@ -36,16 +36,22 @@ _hf_home = tempfile.TemporaryDirectory(prefix="finetune-tests-")
 os.environ["HF_HOME"] = _hf_home.name
 
 # The environment of the Keras tests has no dev cluster; the folder of that name is found as a package all the same.
-pytest_plugins = ["tests.fast", *(["devcluster.testing.plugin"] if find_spec("devcluster.testing") else [])]
+pytest_plugins = [
+    "tests.fast",
+    "tests.authorities",
+    *(["devcluster.testing.plugin"] if find_spec("devcluster.testing") else []),
+]
 
-_HANDLERS = pytest.StashKey[dict[int, Any]]()
+_HANDLERS: dict[int, Any] = {}
+"""How a test gets the signals that end a program."""
+_SECRETS = ("_known", "_heads", "_public")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # A suite that a script runs in the background ignores Ctrl-C, and so would the programs that tests interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.stash[_HANDLERS] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    _HANDLERS.update({number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)})
 
 
 @pytest.hookimpl(wrapper=True)
@@ -60,52 +66,45 @@ def pytest_collection() -> Iterator[None]:
         gc.enable()
 
 
-@pytest.fixture
-def left_as_found() -> Iterator[None]:
-    """Fails a test that leaves its worker in another folder, under other limits or with signals blocked: a later one would be blamed for it."""
+@pytest.fixture(autouse=True)
+def own_process() -> Iterator[None]:
+    """A test begins as in a new process, whatever ran before in its worker: one fixture, which thousands of tests have.
+
+    - What a trainer in this process sets for its libraries is gone when the test ends. No other variable is away meanwhile.
+    - What is a secret in one test, such as "secret", is an ordinary word in the next one.
+    - A trainer that has run here ignores signals from then on. The next test gets them.
+    - A trainer in this process logs what ends a thread or the program, and nothing else would ever hear of it: in its own test alone.
+    - A test that leaves its worker in another folder, under other limits or with signals blocked fails: a later one would be blamed for it.
+    """
+    for number, handler in _HANDLERS.items():
+        signal.signal(number, handler)
+    environment = os.environ._data.copy()  # type: ignore[attr-defined] # without decoding each, which takes longer than many a test
+    secrets = {name: getattr(redact, name) for name in _SECRETS}
+    hooks = threading.excepthook, sys.excepthook
     before = _process()
     yield
+    threading.excepthook, sys.excepthook = hooks
+    for name, known in secrets.items():
+        setattr(redact, name, known)
+    if os.environ._data != environment:  # type: ignore[attr-defined]
+        _restore({os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()})
     assert _process() == before
 
 
-def _process() -> dict[str, Any]:
-    limits = (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
-    return {
-        "folder": os.getcwd(),  # noqa: PTH109 # in a microsecond
-        "limits": [resource.getrlimit(each) for each in limits],
-        "blocked signals": signal.pthread_sigmask(signal.SIG_BLOCK, []),
-    }
-
-
-@pytest.fixture(autouse=True)
-def forgotten_secrets(left_as_found: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is a secret in one test, such as "secret", is an ordinary word in the next one of the same process."""
-    for name in ("_known", "_heads", "_public"):
-        monkeypatch.setattr(redact, name, getattr(redact, name))
-
-
-@pytest.fixture(autouse=True)
-def own_environment() -> Iterator[None]:
-    """What a trainer in this process sets for its libraries is gone when the test ends. No other variable is away meanwhile."""
-    before = dict(os.environ)
-    yield
-    for name in os.environ.keys() - before.keys():
+def _restore(environment: dict[str, str]) -> None:
+    for name in os.environ.keys() - environment.keys():
         del os.environ[name]
-    os.environ.update({name: value for name, value in before.items() if os.environ.get(name) != value})
+    os.environ.update({name: value for name, value in environment.items() if os.environ.get(name) != value})
 
 
-@pytest.fixture(autouse=True)
-def own_signals(pytestconfig: pytest.Config) -> None:
-    """A trainer that has run in this process ignores signals from then on. The next test gets them as a new process does."""
-    for number, handler in pytestconfig.stash[_HANDLERS].items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture(autouse=True)
-def unguarded_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trainer in this process logs what ends a thread or the program, and nothing else would ever hear of it: it does so in its own test alone."""
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+def _process() -> tuple[Any, ...]:
+    """Folder, limits and blocked signals."""
+    limits = (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
+    return (
+        os.getcwd(),  # noqa: PTH109 # in a microsecond
+        [resource.getrlimit(each) for each in limits],
+        signal.pthread_sigmask(signal.SIG_BLOCK, []),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """The chart, rendered by Helm's own engine (the Go code of Helm 4 as a shared library, in the wheel helm-python-sdk)."""
 
+import pickle
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +33,20 @@ def render(chart: helm_python.Chart) -> Render:
             document
             for path, text in files.items()
             if path.endswith(".yaml")
-            for document in yaml.load_all(text, Loader=yaml.CSafeLoader)  # ten times as fast as the one in Python
-            if document
+            for document in pickle.loads(_documents(text))  # noqa: S301 # our own
         ]
         objects = {_name(each, namespace): each for each in documents}
         assert len(objects) == len(documents)
         return objects
 
     return render_values
+
+
+@cache
+def _documents(text: str) -> bytes:
+    """What YAML has, as pickle reads it: in a fiftieth of the time, and the CRDs are the same in each chart that is rendered."""
+    # Ten times as fast as the loader in Python.
+    return pickle.dumps([document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document])
 
 
 def _name(document: Json, home: str) -> str:

@@ -3,7 +3,6 @@
 The dev cluster has no admission policies, so the expressions of ours are run here.
 """
 
-import copy
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from cel_expr_python import cel
 from devcluster.apiserver.cel.library import environment
 from devcluster.apiserver.errors import ApiError
 from devcluster.apiserver.kinds.crds import resources_of
+from devcluster.apiserver.objects import clone
 from devcluster.apiserver.schemas.structural import apply_defaults, prune
 from devcluster.apiserver.writes.checks import check_valid
 from finetune_api.crd import custom_resource_definition
@@ -51,7 +51,7 @@ def refusals(
     With `before` it is an update, of an object with this status.
     """
     there = {} if status is None else {"status": status}
-    obj = copy.deepcopy({**_object(spec), **there})
+    obj = clone({**_object(spec), **there})
     if unknown := prune(obj, SERVER_RESOURCE.schema):
         return [f"{field}: unknown field" for field in unknown]
     apply_defaults(obj, SERVER_RESOURCE.schema)
@@ -72,6 +72,6 @@ def _object(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complete(spec: dict[str, Any]) -> dict[str, Any]:
-    obj = copy.deepcopy(_object(spec))
+    obj = clone(_object(spec))
     apply_defaults(obj, SERVER_RESOURCE.schema)
     return obj
