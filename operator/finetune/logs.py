@@ -97,6 +97,8 @@ class _Reader:
                     yield notice
                 if self.job.ended or not self.follow:
                     return
+            elif all(self._state(pod).done for pod, _ in ready):
+                continue  # Whether there are others is known at once.
             await asyncio.sleep(_POLL)
 
     async def _pods(self) -> list[tuple[str, bool]]:

@@ -5,7 +5,6 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 from tests.s3_server import BUCKET, S3
 from tests.unit.finetune.api_server import FTJ, FakeApi
@@ -57,6 +56,8 @@ def test_a_data_frame_is_brought_into_a_bucket_and_submitted(
     for name, value in s3_server.variables.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "docstrings").mkdir()
+    import pandas as pd  # for half a second, which whoever collects the tests does without
+
     frame = pd.DataFrame({"text": [f"text {number}" for number in range(40)], "label": ["a", "b"] * 20})
     frame.to_csv(tmp_path / "docstrings" / "train.csv", index=False)
     code = example("docs/tutorials/from-a-csv.md")

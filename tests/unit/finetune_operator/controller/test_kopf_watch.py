@@ -303,16 +303,26 @@ async def test_a_watch_that_ends_goes_on_from_the_newest_that_it_brought_though_
 
 
 async def test_kopf_that_is_behind_is_told_to_begin_anew() -> None:
-    again = asyncio.Event()
-    watched = watch("http://127.0.0.1:1", on_seen=lambda _: None, on_again=again.set)
-    task = asyncio.create_task(watched.run())
-    await asyncio.sleep(0)
+    watching, again, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    watched.begin_anew()
+    async def answers(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return await answer(request)
+        watching.set()
+        await over.wait()
+        return web.Response()
 
-    await again.wait()
-    task.cancel()
-    await asyncio.wait([task])
+    async with serving(answers) as url:
+        watched = watch(url, on_seen=lambda _: None, on_again=again.set)
+        task = asyncio.create_task(watched.run())
+        await watching.wait()
+
+        watched.begin_anew()
+
+        await again.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        over.set()
 
 
 def test_to_end_kopf_in_the_moment_in_which_it_ends_by_itself_fails_nothing() -> None:
