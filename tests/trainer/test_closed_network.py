@@ -17,6 +17,7 @@ import datasets
 import pytest
 import trustme
 from ruamel.yaml import YAML
+from tests.made_once import made_once
 from tests.trainer.hub_runs import Hub
 from tests.trainer.test_examples import EXAMPLES, STAND_INS
 from tests.trainer.tunnel_proxy import PASSWORD, TunnelProxy
@@ -27,7 +28,6 @@ from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.trust import VARIABLES, trust_authorities
 
-pytestmark = pytest.mark.xdist_group("closed-network")
 HUB = "hub.corp.example"
 RUN = set(STAND_INS) - {"qlora.yaml"}
 """bitsandbytes is not installed everywhere; its example differs from chat.yaml in how the weights are held only."""
@@ -59,7 +59,12 @@ def examples(request: pytest.FixtureRequest) -> set[str]:
 @pytest.fixture(scope="module")
 def ended(examples: set[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """How the run of each example ended, what the proxy was asked for, what else was connected to, and all output."""
-    folder = tmp_path_factory.mktemp("closed")
+    found: dict[str, Any]
+    found, _ = made_once(tmp_path_factory, f"closed-{len(examples)}", lambda folder: run_all(examples, folder))
+    return found
+
+
+def run_all(examples: set[str], folder: Path) -> dict[str, Any]:
     for name in examples:
         (folder / "runs" / name).mkdir(parents=True)
         prepare(name, folder)

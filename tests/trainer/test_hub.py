@@ -9,20 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.made_once import made_once
 
 from finetune_api.report import ExitCode
 
 
 @pytest.fixture(scope="module")
 def runs(model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder = tmp_path_factory.mktemp("hub")
+    found: dict[str, Any]
+    found, _ = made_once(tmp_path_factory, "hub", lambda folder: run_all(model, data, folder))
+    return found
+
+
+def run_all(model: Path, data: Path, folder: Path) -> Any:
     shutil.copytree(model, folder / "model")
     shutil.copytree(data, folder / "data")
     script = Path(__file__).with_name("hub_runs.py")
     environment = {name: value for name, value in os.environ.items() if name not in ("HF_TOKEN", "HF_HUB_OFFLINE")}
     told = subprocess.run([sys.executable, script, folder], env=environment, stdout=subprocess.PIPE, check=True).stdout
-    found: dict[str, Any] = json.loads(told.splitlines()[-1])
-    return found
+    return json.loads(told.splitlines()[-1])
 
 
 def test_a_model_and_data_of_the_hub_are_trained_and_their_commit_is_reported(runs: dict[str, Any]) -> None:

@@ -10,20 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.made_once import made_once
 from tests.s3_server import BUCKET, S3
 
 from finetune_api.report import ENV_CACHE
 from finetune_trainer.storage.bucket import Bucket
 from finetune_trainer.storage.download import find_source
 
-pytestmark = pytest.mark.xdist_group("shared-cache")
 JOBS = 10
 
 
 @pytest.fixture(scope="module")
 def found(model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `cache_runs` prints and logs, and its folder."""
-    folder = tmp_path_factory.mktemp("namespace")
+    found, folder = made_once(tmp_path_factory, "namespace", lambda folder: run_all(model, data, folder))
+    return {**found, "folder": folder}
+
+
+def run_all(model: Path, data: Path, folder: Path) -> dict[str, Any]:
     shutil.copytree(model, folder / "model")
     shutil.copytree(data, folder / "data")
     done = subprocess.run(
@@ -36,7 +40,7 @@ def found(model: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         capture_output=True,
         check=True,
     )
-    return {**json.loads(done.stdout.splitlines()[-1]), "log": done.stderr.decode(), "folder": folder}
+    return {**json.loads(done.stdout.splitlines()[-1]), "log": done.stderr.decode()}
 
 
 def test_ten_jobs_of_one_model_are_one_download(found: dict[str, Any]) -> None:

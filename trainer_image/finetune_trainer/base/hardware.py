@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def _reclaimable(stat: Path) -> int:
     return sum(int(value) for name, value in lines if name in ("inactive_file", "active_file"))
 
 
+@cache
 def version_of(distribution: str) -> str:
     """Return the version that is installed; "not installed" for what runs from its source folder, as this program can."""
     try:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -145,4 +146,12 @@ def load_metric(name: str, config: str | None = None) -> Any:
     Args:
         config: `multilabel` where a row can have several classes.
     """
-    return evaluate.load(str(_MODULES / name), config_name=config, keep_in_memory=True)
+    metric = _metric_class(name)(config_name=config, keep_in_memory=True)
+    metric.download_and_prepare()  # which imports what it is made of
+    return metric
+
+
+@cache
+def _metric_class(name: str) -> Any:
+    """What the library finds in the module. It copies the module each time, into its cache, which takes longer than most evaluations' scores."""
+    return type(evaluate.load(str(_MODULES / name), keep_in_memory=True))
