@@ -31,7 +31,8 @@ from finetune_trainer.progress.history import History
 from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.settings.batch_plan import BatchPlan
-from finetune_trainer.storage.claim import claim_output, open_output
+from finetune_trainer.storage.claim import claim_output
+from finetune_trainer.storage.find_output import open_output
 from finetune_trainer.storage.layout import OPTIMIZER, TRAINER_STATE
 from finetune_trainer.storage.output import Output
 

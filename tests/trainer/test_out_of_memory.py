@@ -23,7 +23,7 @@ from finetune_api.status import Adjustment
 from finetune_trainer.run import load as loading
 from finetune_trainer.run.hint import clear_hint, read_hint, write_hint
 from finetune_trainer.settings.batch_plan import BatchPlan
-from finetune_trainer.storage.claim import open_output
+from finetune_trainer.storage.find_output import open_output
 
 CUDA_SAYS = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB.\nSee documentation"

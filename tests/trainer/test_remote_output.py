@@ -19,7 +19,8 @@ from finetune_trainer.run.hint import clear_hint, read_hint, write_hint
 from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.storage import uploads
 from finetune_trainer.storage.bucket import Bucket
-from finetune_trainer.storage.claim import claim_output, open_output
+from finetune_trainer.storage.claim import claim_output
+from finetune_trainer.storage.find_output import open_output
 from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.remote_output import RemoteOutput
 

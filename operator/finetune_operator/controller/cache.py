@@ -76,7 +76,7 @@ class FineTuneJobs:
         return list(self._entries)
 
     def standings(self) -> Mapping[tuple[str, str], int]:
-        """How many there are by namespace and standing, as `standing_of` has it."""
+        """How many there are by namespace and standing, see STANDING."""
         return Counter((key.namespace, str(entry.packed[STANDING])) for key, entry in self._entries.items())
 
     def knows(self, raw: JsonObject) -> bool:
@@ -116,7 +116,7 @@ class FineTuneJobs:
         """Return whether no newer version was known, and none is being written."""
         key = key_of(raw)
         entry = self._entries.get(key)
-        if entry is not None and version_of(raw) <= version_of(entry.packed):
+        if entry is not None and version_of(raw) <= entry.version:
             return False
         if entry is not None and entry.uid == raw["metadata"]["uid"]:
             if entry.own.put_off(raw):
@@ -145,7 +145,9 @@ class FineTuneJobs:
         def wrote(written: JsonObject) -> JsonObject:
             packed = packed_job(written)
             entry.own.wrote(packed)
-            self._keep(key, entry, packed)
+            # Of the same version another status may be known, after a write without an answer.
+            if version_of(packed) >= entry.version:
+                self._keep(key, entry, packed)
             return packed
 
         entry.own.begin_writing()
@@ -157,9 +159,7 @@ class FineTuneJobs:
                 self.update(later)
 
     def _keep(self, key: Key, entry: Entry, packed: JsonObject) -> None:
-        """Keep a version in the place of one that is not newer. Of the same one another status may be known, after a write without an answer."""
-        if version_of(packed) < version_of(entry.packed):
-            return
+        """Keep a version in the place of one that is not newer."""
         before, entry.packed = entry.packed[MONTH_USED], packed
         if not entry.own.is_of_another:
             self._count_use(key, before, packed[MONTH_USED])
@@ -194,16 +194,17 @@ class FineTuneJobs:
         del self._keys[entry.uid]
         self._tombstones.add(entry.uid)
 
-    def go_by(self, key: Key, raw: JsonObject) -> None:
-        """Take in an object with the status that it has, also where this process had written another. What is older than what is known is
-        not taken in: it has to be asked for again."""
-        entry = self._entries.get(key)
-        if entry is None or entry.uid != raw["metadata"]["uid"]:
-            return
-        if version_of(raw) >= version_of(entry.packed):
+    def go_by_its_end(self, key: Key, raw: JsonObject) -> bool:
+        """Take in an object whose status says how its run has ended, also where this process had written another. Return whether it does.
+        What is older than what is known is not taken in: it has to be asked for again."""
+        packed, entry = packed_job(raw), self._entries.get(key)
+        if not str(packed[STANDING]).startswith(TERMINAL):
+            return False
+        if entry is not None and entry.uid == raw["metadata"]["uid"] and version_of(packed) >= entry.version:
             entry.own.give_way()
-            self._keep(key, entry, packed_job(raw))
+            entry.packed = packed  # Its run uses up nothing of the month here.
             self._on_change(key)
+        return True
 
     def stand_by(self) -> None:
         """Go by what is in the statuses: another process may write them from now on."""
@@ -297,7 +298,7 @@ class FineTuneJobs:
             raise
         for key in self._keys_in(namespace) - listed.keys():
             # What is newer than the list may well be there.
-            if version_of(self._entries[key].packed) <= int(version):
+            if self._entries[key].version <= int(version):
                 self.forget(key)
         return listed, version
 

@@ -11,7 +11,7 @@ from finetune_operator.controller.contest import Contest
 from finetune_operator.controller.own_status import OwnStatus
 from finetune_operator.job.ownership import Owner
 from finetune_operator.kube import server_time
-from finetune_operator.kube.packed import unpack
+from finetune_operator.kube.packed import unpack, version_of
 from finetune_operator.reports.latest import LatestReports
 
 _JOBS: Final = 16
@@ -71,6 +71,11 @@ class Entry:
     def uid(self) -> str:
         """The object's uid."""
         return str(self.packed["metadata"]["uid"])
+
+    @property
+    def version(self) -> int:
+        """The newest resourceVersion that is known."""
+        return version_of(self.packed)
 
     @property
     def raw(self) -> JsonObject:

@@ -10,7 +10,7 @@ from finetune_operator.controller.entry import Entry
 from finetune_operator.job.claims import claim_subjects
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, Observation
-from finetune_operator.job.warnings import Question, newest_answer, why_unbound
+from finetune_operator.job.warnings import WarningQuery, newest_answer, why_unbound
 from finetune_operator.kube.client import PVCS, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
 from finetune_operator.kube.warnings import Warnings
@@ -38,7 +38,7 @@ class Explainer:
             entry.obstacle.note(asked, await self._answer(finetunejob, asked, entry), self._clock())
         return replace(observed, blocked=entry.obstacle.cause)
 
-    async def _answer(self, finetunejob: FineTuneJob, asked: Question, entry: Entry) -> Cause | None:
+    async def _answer(self, finetunejob: FineTuneJob, asked: WarningQuery, entry: Entry) -> Cause | None:
         """The Warning that explains a wait, or what a claim of the job's own shows where none does."""
         namespace = finetunejob.namespace
         try:

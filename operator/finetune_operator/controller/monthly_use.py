@@ -20,6 +20,8 @@ from finetune_operator.kube.client import CONFIG_MAPS, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
 
 _WRITE_SECONDS: Final = 60.0
+_MOST_DIGITS: Final = 18
+"""Of a sum: Python reads no number of thousands of them, and so many seconds are no sum of ours."""
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ class MonthlyUse:
         sums = self._sums.setdefault(month, Counter())
         for namespace, text in self._written.items():
             of, _, seconds = text.partition(" ")
-            if of == month and seconds.isdecimal():
+            if of == month and len(seconds) <= _MOST_DIGITS and seconds.isdecimal():
                 sums[namespace] = max(sums[namespace], int(seconds))
         self._is_read = True
 

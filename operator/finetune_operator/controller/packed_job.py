@@ -8,7 +8,7 @@ from finetune_operator.job.names import UNREADABLE
 from finetune_operator.kube.packed import PACKED, pack
 
 STANDING: Final = "standing"
-"""The key of what `standing_of` returns."""
+"""The key of phase and reason in short, such as "Failed ColumnNotFound"; "" before the first status."""
 MONTH_USED: Final = "monthUsed"
 """The key of what `month_used` returns."""
 _METADATA = ("namespace", "name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
@@ -18,7 +18,7 @@ def packed_job(raw: JsonObject) -> JsonObject:
     """The object in that form. One that has it is returned as it is."""
     if PACKED in raw:
         return raw
-    kept, standing = trim_finetunejob(raw), standing_of(raw)
+    kept, standing = trim_finetunejob(raw), _standing(raw)
     return {**pack(kept), STANDING: standing, MONTH_USED: month_used(raw)}
 
 
@@ -28,8 +28,8 @@ def trim_finetunejob(raw: JsonObject) -> JsonObject:
     return {"metadata": metadata, **{name: raw[name] for name in ("spec", "status", UNREADABLE) if name in raw}}
 
 
-def standing_of(raw: JsonObject) -> str:
-    """Phase and reason in short, such as "Failed ColumnNotFound", of whatever an API server can hold; "" before the first status."""
+def _standing(raw: JsonObject) -> str:
+    """See STANDING; of whatever an API server can hold."""
     status = raw.get("status")
     if not isinstance(status, dict):
         return ""

@@ -4,7 +4,7 @@ any time and any number of times, and does nothing where there is nothing to do.
 import logging
 import time
 from collections.abc import Callable
-from typing import Final
+from enum import Enum, auto
 
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
@@ -27,10 +27,14 @@ from finetune_operator.kube.informer import Informer
 from finetune_operator.status.compute import compute
 from finetune_operator.status.new_run import status_of_new_run
 
-_GOES_ON: Final = -1.0
-"""In place of the seconds until the next pass: it follows before this one's caller hears of it."""
-
 logger = logging.getLogger(__name__)
+
+
+class _Next(Enum):
+    """In place of the seconds until the next pass."""
+
+    AT_ONCE = auto()
+    """It follows before this one's caller hears of it."""
 
 
 class Reconciler:
@@ -77,12 +81,12 @@ class Reconciler:
         """
         for _ in range(2):
             wait = await self._run_pass(key)
-            if wait != _GOES_ON:
+            if wait is not _Next.AT_ONCE:
                 return wait
         logger.warning("%s: its status does not keep its profile, so nothing is made: is the CRD of this version?", key)
         return CHANGED_SECONDS
 
-    async def _run_pass(self, key: Key) -> float | None:
+    async def _run_pass(self, key: Key) -> float | _Next | None:
         entry = self._finetunejobs.get(key)
         if entry is None:
             self._blocked.leave(key)
@@ -105,7 +109,7 @@ class Reconciler:
         computed = compute(finetunejob, observed, now)
         wait = await self._status.write(finetunejob, computed.status, observed.reporting, entry, now)
         if observed.profile is not None and wait is None:
-            return _GOES_ON
+            return _Next.AT_ONCE
         if self._notices is not None and computed.status.notifications and not entry.own.is_of_another:
             self._notices.take_up(key)
         return soonest(wait, next_pass(observed, computed, entry, self._clock()))

@@ -9,7 +9,7 @@ from finetune_operator.job.former_runs import follows_another, with_former_runs
 from finetune_operator.job.found import Found, Question
 from finetune_operator.job.observation import Cause, Hearing, Observation
 from finetune_operator.job.own_jobs import OwnJobs
-from finetune_operator.job.ownership import conflict, job_as_owner, own_pods
+from finetune_operator.job.ownership import job_as_owner, own_pods
 from finetune_operator.job.parse_children import parse_job, parse_pods
 
 
@@ -53,7 +53,7 @@ class Stages:
         own = raw if raw is not None and self._own_jobs.is_own(raw, finetunejob) else None
         # One that a cache shows is found to be in the way when another is made.
         is_in_the_way = raw is not None and own is None and Question.JOBS in found.asked
-        blocked = conflict(raw, "Job", finetunejob.uid) if raw is not None and is_in_the_way else None
+        blocked = self._own_jobs.conflict(raw, finetunejob) if raw is not None and is_in_the_way else None
         owners = [each for each in entry.jobs if each.name == name]
         owners += [job_as_owner(name, own["metadata"]["uid"])] if own is not None else []
         pods = own_pods(finetunejob.namespace, owners, found.pods)

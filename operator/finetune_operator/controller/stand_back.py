@@ -12,9 +12,8 @@ from finetune_api.reasons import Reason
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.contest import Contest
 from finetune_operator.controller.entry import Entry
-from finetune_operator.controller.packed_job import standing_of
 from finetune_operator.controller.status_writer import CHANGED_SECONDS
-from finetune_operator.job.finetunejob import TERMINAL, FineTuneJob
+from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import FINETUNEJOBS, Kube
@@ -71,7 +70,4 @@ class StandBack:
     async def _go_by_its_end(self, finetunejob: FineTuneJob) -> bool:
         """Take over how somebody else's run of the job ended: it is not run again. Return whether it has ended."""
         live = await self._kube.get(FINETUNEJOBS, finetunejob.namespace, finetunejob.name)
-        has_ended = live is not None and standing_of(live).startswith(TERMINAL)
-        if live is not None and has_ended:
-            self._finetunejobs.go_by(finetunejob.key, live)
-        return has_ended
+        return live is not None and self._finetunejobs.go_by_its_end(finetunejob.key, live)

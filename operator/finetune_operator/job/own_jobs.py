@@ -11,8 +11,8 @@ from finetune_api.reasons import Reason
 from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import ANNOTATION_INSTALLATION, ANNOTATION_PROFILE, ANNOTATION_PROOF
-from finetune_operator.job.observation import JobState
-from finetune_operator.job.ownership import is_ours
+from finetune_operator.job.observation import Cause, JobState
+from finetune_operator.job.ownership import conflict, is_ours
 from finetune_operator.job.proof import is_older, is_proven, job_proof
 
 
@@ -49,6 +49,10 @@ class OwnJobs:
             kept, status = finetunejob.status.profile, finetunejob.status
             known = _tells_of_a_job(status) if kept is None else is_older(kept, finetunejob.uid, self._keys())
         return known and is_ours(job, finetunejob)
+
+    def conflict(self, job: JsonObject, finetunejob: FineTuneJob) -> Cause:
+        """Return why a Job that is not the operator's own is in the way of the FineTuneJob."""
+        return conflict(job, "Job", finetunejob.uid, self._installation)
 
     def _marks(self, proof: str) -> dict[str, str]:
         return {ANNOTATION_PROOF: proof, ANNOTATION_INSTALLATION: self._installation}

@@ -91,16 +91,16 @@ def holds(live: object, wanted: object) -> bool:
     return live == wanted
 
 
-def conflict(raw: JsonObject, kind: str, uid: str = "") -> Cause:
-    """Why an object that another made is in the way of the FineTuneJob of this uid."""
+def conflict(raw: JsonObject, kind: str, uid: str = "", installation: str = "") -> Cause:
+    """Why an object that another made is in the way of the FineTuneJob of this uid. `installation` is the present one."""
     metadata = raw["metadata"]
     what = f"the {kind} {metadata['name']}"
     if (metadata.get("labels") or {}).get(LABEL_JOB_UID, uid) != uid:
         return Cause(Reason.NAME_CONFLICT, f"{what} of an earlier FineTuneJob is still there; waiting for it to go")
-    if (installation := _installation(metadata)) is not None:
+    if (other := _installation(metadata)) is not None and other != installation:
         remedy = "let one of the two serve this namespace, or delete that Job to have it run by this one"
         return Cause(
-            Reason.NAME_CONFLICT, f"{what} was made by another installation of the operator, {installation}: {remedy}"
+            Reason.NAME_CONFLICT, f"{what} was made by another installation of the operator, {other}: {remedy}"
         )
     return Cause(
         Reason.NAME_CONFLICT, f"{what} is there and was not made for this FineTuneJob: delete or rename one of the two"

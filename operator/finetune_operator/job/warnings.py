@@ -34,7 +34,7 @@ class Warned:
 
 
 @dataclass(frozen=True)
-class Question:
+class WarningQuery:
     """Whose Warnings explain why a job waits, and which of them count."""
 
     subjects: tuple[Subject, ...]
@@ -46,14 +46,14 @@ class Question:
     """What the message begins with."""
 
 
-def newest_answer(question: Question, warnings: list[Warned]) -> Cause | None:
+def newest_answer(query: WarningQuery, warnings: list[Warned]) -> Cause | None:
     """The newest of the Warnings that count, with how often it came."""
     counting = [
         each
         for each in warnings
-        if each.seen >= question.since
-        and each.cause.reason not in question.over
-        and each.cause.message.startswith(question.begins)
+        if each.seen >= query.since
+        and each.cause.reason not in query.over
+        and each.cause.message.startswith(query.begins)
     ]
     # Of two that alternate the one that says what it is about.
     newest = max(counting, key=lambda each: (not each.cause.message.startswith(_VAGUE), each.seen), default=None)

@@ -31,6 +31,8 @@ _LONGEST_SECONDS: Final = 3600.0
 """No Lease holds for longer without being renewed, whatever it says: one that nobody renews must not keep all from working for years."""
 _SKEW: Final = 0.1
 """Part of a duration that the holder leaves unused: clocks do not run alike."""
+_MOST_TRANSITIONS: Final = 2_147_483_647
+"""The API server takes no more. Somebody may have written as many, and nobody could ever lead again."""
 _ENDING_SECONDS: Final = 10.0
 """The work may take so long to end, since the reports under way are let end; what takes longer has not heard that it is over."""
 
@@ -220,7 +222,8 @@ class Lease:
         live = self._live or {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}
         spec = {**(live.get("spec") or {}), "renewTime": now, "leaseDurationSeconds": math.ceil(self._seconds)}
         if identity != spec.get("holderIdentity"):
-            spec = {**spec, "acquireTime": now, "leaseTransitions": int(spec.get("leaseTransitions") or 0) + 1}
+            transitions = min(int(spec.get("leaseTransitions") or 0), _MOST_TRANSITIONS - 1) + 1
+            spec = {**spec, "acquireTime": now, "leaseTransitions": transitions}
         spec = {**spec, "holderIdentity": identity}
         named = {each: {**(live["metadata"].get(each) or {}), **ours} for each, ours in self._metadata.items()}
         manifest = {**live, "metadata": {**live["metadata"], **named}, "spec": spec}

@@ -141,7 +141,7 @@ def _patch(wanted: JsonObject, changed: JsonObject) -> JsonObject | None:
 def _read(annotation: str | None) -> JsonObject:
     try:
         before = json.loads(annotation or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):  # whoever may edit Jobs may nest it deep
         return {}
     return before if isinstance(before, dict) else {}
 

@@ -5,10 +5,14 @@ import json
 import logging
 import re
 import ssl
+import tempfile
 import traceback
+from asyncio import get_running_loop
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Final
 
 from kubernetes.aio.client.exceptions import ForbiddenException
 
@@ -24,6 +28,9 @@ from finetune_operator.notify.post import Poster
 from finetune_operator.notify.signature import read_keys, signature_headers
 from finetune_operator.status.announcements.notices import Answer
 
+_MOST_TRUST: Final = 512 * 1024
+"""Characters of PEM: twice as many as all public authorities have. Of more, each context would take ten megabytes, and a second of a core."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -38,6 +45,8 @@ class Notifier:
         self._kube = kube
         self._poster = poster
         self._now = now
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="notify-trust")
+        """Reads certificates, of which whoever may edit a ConfigMap can give any number: hundreds would hold everybody up here."""
 
     async def send(self, finetunejob: FineTuneJob, target: NotifyTarget) -> Answer:
         """Make one attempt. Raises API_FAILURES that may pass; whatever else it meets counts as an attempt, and is not tried for ever."""
@@ -74,13 +83,18 @@ class Notifier:
         """What a receiver's certificate is verified by: the public authorities, and those of the profile's trust."""
         trust = finetunejob.profile.trust
         if trust is None:
-            return _tls("")
+            return _public()
         name = trust.config_map_ref.name
         config_map = await self._kube.get(CONFIG_MAPS, finetunejob.namespace, name)
         if config_map is None:
             raise _NotSent(f"there is no ConfigMap {name} in the namespace, which the profile's trust names")
+        pem = "\n".join(map(str, (config_map.get("data") or {}).values()))
+        if len(pem) > _MOST_TRUST:
+            raise _NotSent(
+                f"the ConfigMap {name} of the profile's trust has {len(pem)} characters, and at most {_MOST_TRUST} are read"
+            )
         try:
-            return _tls("\n".join(map(str, (config_map.get("data") or {}).values())))
+            return await get_running_loop().run_in_executor(self._thread, _tls, pem)
         except ssl.SSLError:
             raise _NotSent(f"the ConfigMap {name} of the profile's trust holds what is no certificate") from None
 
@@ -139,11 +153,20 @@ def _private(finetunejob: FineTuneJob, target: NotifyTarget, url: str) -> bool:
     return private
 
 
-@lru_cache(maxsize=32)
+@cache
+def _public() -> ssl.SSLContext:
+    """The authorities of the operator's image or of SSL_CERT_FILE."""
+    return ssl.create_default_context()
+
+
+@lru_cache(maxsize=8)
 def _tls(authorities: str) -> ssl.SSLContext:
-    """The authorities of the operator's image or of SSL_CERT_FILE, and those that are given as PEM. Raises ssl.SSLError."""
+    """The public authorities, and those that are given as PEM. Raises ssl.SSLError."""
     context = ssl.create_default_context()
     if authorities.strip():
-        # Names of authorities stand between the certificates, in whatever language; OpenSSL takes ASCII alone.
-        context.load_verify_locations(cadata=authorities.encode("ascii", "ignore").decode("ascii"))
+        # Others go on meanwhile only if it is read from a file. Names of authorities stand between the certificates, in whatever language.
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(authorities.encode("ascii", "ignore"))
+            file.flush()
+            context.load_verify_locations(cafile=file.name)
     return context

@@ -27,24 +27,21 @@ class Computed:
     """Seconds until time alone may change the status; None if it may not."""
 
 
-def compute_status(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> FineTuneJobStatus:
-    """The status to write."""
-    return compute(finetunejob, observed, now).status
-
-
 def compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> Computed:
     """The status to write, which is one that the API server takes, whatever the pods reported, and when to look again.
 
     What has ended stays as it is: terminal means terminal.
     """
-    try:
-        return _compute(finetunejob, observed, now)
-    except Exception as error:
-        if not observed.reporting:
-            raise
-        logger.warning("%s: what its pods reported cannot be digested, and is dropped", finetunejob.key, exc_info=error)
-        bare = observed.without_reports(observed.reporting, f"all of it ({type(error).__name__})")
-    return _compute(finetunejob, bare, now)
+    while True:
+        try:
+            return _compute(finetunejob, observed, now)
+        except Exception as error:
+            if not observed.reporting:
+                raise
+            logger.warning(
+                "%s: what its pods reported cannot be digested, and is dropped", finetunejob.key, exc_info=error
+            )
+            observed = observed.without_reports(observed.reporting, f"all of it ({type(error).__name__})")
 
 
 def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> Computed:

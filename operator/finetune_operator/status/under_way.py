@@ -20,7 +20,7 @@ from finetune_operator.status.reported.merge import merge_reports
 from finetune_operator.status.reported.own_places import Places, with_own_places
 from finetune_operator.status.stalls.ending import mark_stalled
 from finetune_operator.status.verdict import Verdict
-from finetune_operator.status.waiting.in_queue import held_back
+from finetune_operator.status.waiting.held_back import held_back
 
 
 def status_under_way(

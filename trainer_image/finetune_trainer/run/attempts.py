@@ -3,12 +3,12 @@
 from finetune_trainer.checkpoints.manifest import SavedCheckpoint
 from finetune_trainer.engines.engine import Prepared
 from finetune_trainer.processes.group import Processes
-from finetune_trainer.run.attempt import attempt
 from finetune_trainer.run.begin import begin_run
 from finetune_trainer.run.find import Found
 from finetune_trainer.run.load import load
 from finetune_trainer.run.opening import Opened
 from finetune_trainer.run.out_of_memory import Shortage, release_memory, smaller_batch
+from finetune_trainer.run.to_last_step import train_to_last_step
 from finetune_trainer.settings.run_plan import RunPlan
 from finetune_trainer.storage import kept_downloads
 
@@ -27,7 +27,7 @@ def train(found: Found, plan: RunPlan, opened: Opened, processes: Processes) -> 
         # Where the job's own volume has room for them beside what the run writes.
         expected = progress.state.current.preflight
         kept_downloads.leave(reserved=(expected and expected.output_bytes) or 0)
-    while isinstance(ended := attempt(prepared, progress), Shortage):
+    while isinstance(ended := train_to_last_step(prepared, progress), Shortage):
         batch = smaller_batch(ended, prepared, opened.output)
         progress.checkpointing.wait()
         progress.state.stage("Preparing", "loading the model again")

@@ -17,7 +17,8 @@ from finetune_trainer.progress.run_progress import RunProgress
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.hint import read_hint
 from finetune_trainer.settings.batch_plan import BatchPlan, for_processes
-from finetune_trainer.storage.claim import find_output, open_output
+from finetune_trainer.storage.claim import check_is_own
+from finetune_trainer.storage.find_output import find_output
 from finetune_trainer.storage.layout import HISTORY
 from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.uris import Volumes
@@ -72,7 +73,9 @@ def open_run(
     """
     run, left = config.identity(), _Left()
     with processes.barrier():
-        output = (open_output if processes.is_main else find_output)(config.output.uri, run, volumes)
+        output = find_output(config.output.uri, run, volumes)
+        if processes.is_main:
+            check_is_own(output, run)
         hint = read_hint(output) if processes.is_main else None
         store = CheckpointStore(output, run, config.checkpoints.keep)
         if processes.is_main:

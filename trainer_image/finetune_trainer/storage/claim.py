@@ -1,43 +1,25 @@
 """Which run an output belongs to: `run.json` names it, and no other run may write there."""
 
-import hashlib
 import json
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import output_error
-from finetune_trainer.storage.bucket import Bucket
-from finetune_trainer.storage.hub import HubRepository
 from finetune_trainer.storage.layout import RUN
-from finetune_trainer.storage.local_output import LocalOutput
 from finetune_trainer.storage.output import Output
-from finetune_trainer.storage.remote_output import RemoteOutput
-from finetune_trainer.storage.uris import Volumes, cache_folder, is_path, locate
 
 ROWS = "rows"
 """What `run.json` has of the rows beside the identity."""
 
 
-def find_output(uri: str, mine: JsonObject, volumes: Volumes) -> Output:
-    """Return the output at `uri` of the run whose identity is `mine`, untouched."""
-    uri = uri.rstrip("/")
-    if is_path(uri):
-        return LocalOutput(uri, locate(uri, volumes))
-    place = HubRepository(uri) if uri.startswith("hf://") else Bucket(uri, "output")
-    name = hashlib.sha256(json.dumps([uri, mine]).encode()).hexdigest()[:32]
-    return RemoteOutput(place, cache_folder() / "outputs" / name)
-
-
-def open_output(uri: str, mine: JsonObject, volumes: Volumes) -> Output:
-    """Return the output at `uri`, created if need be, and check that it can be written and belongs to no other run.
+def check_is_own(output: Output, mine: JsonObject) -> None:
+    """Check that the output can be written, which creates it if need be, and belongs to no other run than that whose identity is `mine`.
 
     Raises:
         TrainerError: OUTPUT when it cannot be written or holds another run; INTERNAL when it cannot be reached.
     """
-    output = find_output(uri, mine, volumes)
     output.probe()
     _check_is_free(output, mine)
-    return output
 
 
 def claim_output(output: Output, mine: JsonObject, rows: JsonObject | None = None) -> None:

@@ -78,7 +78,7 @@ class Maker:
         live = await self._kube.get(JOBS, finetunejob.namespace, finetunejob.names.job)
         if live is None or self._own_jobs.is_own(live, finetunejob):
             return None
-        return conflict(live, "Job", finetunejob.uid)
+        return self._own_jobs.conflict(live, finetunejob)
 
     async def _run_secret(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, entry: Entry) -> str | None:
         """Return the name of the Secret of the run, which is made once for each Job; None where no pod needs one."""
@@ -129,6 +129,8 @@ class Maker:
     def _in_the_way(self, kind: Kind, made: JsonObject, manifest: JsonObject, finetunejob: FineTuneJob) -> Cause | None:
         """Why an object of a child's name is not the one that is wanted."""
         if not self._is_own(kind, made, finetunejob):
+            if kind is JOBS:
+                return self._own_jobs.conflict(made, finetunejob)
             return conflict(made, manifest["kind"], finetunejob.uid)
         if kind != JOBS and "deletionTimestamp" in made["metadata"]:
             return leaving(made, manifest["kind"])

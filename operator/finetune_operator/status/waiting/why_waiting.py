@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Cause, JobState, Observation, PodState
-from finetune_operator.job.warnings import Question, Subject
+from finetune_operator.job.warnings import Subject, WarningQuery
 from finetune_operator.job.workload import InQueue
 from finetune_operator.status.failures.disruptions import Lost, find_lost
 from finetune_operator.status.failures.why_failed import failed_pods
@@ -114,7 +114,7 @@ def blocking_pod(observed: Observation) -> PodState | None:
 
 def unexplained(
     observed: Observation, spec: FineTuneJobSpec, claims: Iterable[Subject], now: datetime
-) -> Question | None:
+) -> WarningQuery | None:
     """Whose Warnings explain why a pod does not come or start, if its own status does not suffice.
 
     None where no pod is missing, where the pod itself explains it, or where it is too early to ask.
@@ -135,21 +135,21 @@ def unexplained(
             return None
         # What kept earlier pods from coming is no reason for the one that is to replace these.
         since = max((time for pod, end in failed if (time := end.finished or pod.created)), default=job.start_time)
-        asked = Question((Subject("Job", job.name, job.uid),), since) if since is not None else None
+        asked = WarningQuery((Subject("Job", job.name, job.uid),), since) if since is not None else None
     return None if asked is None or since is None or now - since < NO_POD_YET else asked
 
 
-def _about_pod(pod: PodState, cause: Cause, claims: tuple[Subject, ...], since: datetime) -> Question | None:
+def _about_pod(pod: PodState, cause: Cause, claims: tuple[Subject, ...], since: datetime) -> WarningQuery | None:
     subject = Subject("Pod", pod.name, pod.uid)
     if cause.reason in PULLS:
-        return Question((subject,), since, begins=PULLING)
+        return WarningQuery((subject,), since, begins=PULLING)
     if cause.reason in _OF_SCHEDULER and is_about_claims(cause.message):
         # A claim that cannot be bound is warned about from its creation on, which may be long ago.
-        return Question(claims, _EVER) if claims else None
+        return WarningQuery(claims, _EVER) if claims else None
     if cause.message:
         return None
     # What the scheduler lacked is over once the pod has a node.
-    return Question((subject,), since, over=_OF_SCHEDULER if pod.node else frozenset())
+    return WarningQuery((subject,), since, over=_OF_SCHEDULER if pod.node else frozenset())
 
 
 def _explain(cause: Cause) -> str:

@@ -37,7 +37,7 @@ from finetune_operator.manifests.job import changes, changes_after_the_end
 from finetune_operator.reports.latest import LatestReports
 from finetune_operator.status.announcements.job_event import job_event
 from finetune_operator.status.change import compare, to_manifest
-from finetune_operator.status.compute import compute_status
+from finetune_operator.status.compute import compute
 
 CRD = yaml.load((Path(__file__).parents[4] / "crds" / "finetunejobs.yaml").read_text(), Loader=yaml.CSafeLoader)
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
@@ -211,7 +211,7 @@ def everything(raw: dict[str, Any], word: str = "", body: ReportBody = REPORT, u
         changes(None, parsed.spec)
         changes_after_the_end(None, parsed.spec)
     for observed in observations(word, body, unread):
-        status = compute_status(parsed, observed, at(3600))
+        status = compute(parsed, observed, at(3600)).status
         if parsed.spec is not None and not parsed.terminal and observed.job and observed.job.end:
             assert status.phase == ("Succeeded" if observed.job.end.succeeded else "Failed")
         compare(parsed.status, status)
@@ -285,7 +285,7 @@ def test_any_times_and_numbers_of_pods_and_jobs(first: str, second: str, third: 
     raw_job["status"]["conditions"][0]["lastTransitionTime"] = third
     observed = Observation(job=parse_job(raw_job), pods=parse_pods([raw_pod]))
 
-    status = compute_status(parse_finetunejob(finetunejob()), observed, at(3600))
+    status = compute(parse_finetunejob(finetunejob()), observed, at(3600)).status
 
     assert status.phase == "Failed"
     assert validate(json.loads(json.dumps(to_manifest(status))), SCHEMA["status"]) == []
@@ -321,7 +321,7 @@ def test_what_cannot_be_digested_after_all_is_a_warning_and_the_job_ends() -> No
     stock = TrainerStatus.model_construct(progress_percentage=10**6, estimated_remaining_seconds=None, metrics=[])
     observed = observations("", ReportBody.model_construct(trainer_status=stock))[-1]
 
-    status = compute_status(parse_finetunejob(finetunejob()), observed, at(3600))
+    status = compute(parse_finetunejob(finetunejob()), observed, at(3600)).status
 
     assert status.phase == "Failed"
     assert [(each.reason, each.message) for each in status.warnings] == [
@@ -335,7 +335,7 @@ def test_whatever_fails_over_a_report_costs_the_report_and_not_the_status(end: t
     told = by_pod(replace(received({}), body=ReportBody.model_construct(report=broken)))
     observed = Observation(job=parse_job(job(end=end)), pods=parse_pods([pod(state=running())], told))
 
-    status = compute_status(parse_finetunejob(finetunejob()), observed, at(3600))
+    status = compute(parse_finetunejob(finetunejob()), observed, at(3600)).status
 
     assert status.phase == ("Failed" if end else "Preparing")
     assert [(each.reason, each.message) for each in status.warnings] == [

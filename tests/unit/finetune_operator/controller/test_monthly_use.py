@@ -125,6 +125,19 @@ async def test_sums_outlive_the_operator_and_jobs_that_are_deleted_while_none_ru
     assert kept(api) == {"team-a": "2026-11 160"}
 
 
+@pytest.mark.parametrize("text", ["9" * 5000, "-1", "x", "", "²"])
+async def test_a_sum_that_is_none_counts_for_nothing_and_is_written_over(api: FakeApi, text: str) -> None:
+    api.put(
+        CONFIG_MAPS, {"metadata": {"name": "reports", "namespace": "finetune"}, "data": {"team-a": f"2026-11 {text}"}}
+    )
+    fleet = Fleet(api)
+    fleet.put("a", 100)
+
+    await fleet.write()
+
+    assert kept(api) == {"team-a": "2026-11 100"}
+
+
 async def test_the_jobs_of_a_namespace_that_can_be_listed_only_later_count_once(api: FakeApi) -> None:
     before, after = Fleet(api), Fleet(api)
     before.put("a", 100)

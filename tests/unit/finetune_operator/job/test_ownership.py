@@ -73,6 +73,10 @@ def test_the_run_of_a_child_is_in_its_label(labels: dict[str, str] | None, run: 
             "delete that Job to have it run by this one",
         ),
         (
+            "one/keys",
+            "the Job yelp is there and was not made for this FineTuneJob: delete or rename one of the two",
+        ),
+        (
             "two/<b>\u202e",
             "the Job yelp is there and was not made for this FineTuneJob: delete or rename one of the two",
         ),
@@ -81,4 +85,4 @@ def test_the_run_of_a_child_is_in_its_label(labels: dict[str, str] | None, run: 
 def test_a_conflict_names_the_other_installation_that_has_the_job(named: str, message: str) -> None:
     theirs = merged(job(), {"metadata": {"annotations": {ANNOTATION_INSTALLATION: named}}})
 
-    assert conflict(theirs, "Job", UID) == Cause(Reason.NAME_CONFLICT, message)
+    assert conflict(theirs, "Job", UID, "one/keys") == Cause(Reason.NAME_CONFLICT, message)

@@ -241,6 +241,18 @@ def test_a_lease_that_says_that_it_holds_for_years_and_is_not_renewed_is_taken_a
     assert run_in_virtual_time(program())[0] == (3600, "first begins")
 
 
+def test_a_lease_that_has_changed_hands_as_often_as_can_be_counted_is_taken_all_the_same() -> None:
+    async def tell(first: Process, second: Process, server: FakeApi) -> None:
+        lease = server.objects["leases", "op"]
+        spec = {**lease["spec"], "holderIdentity": None, "leaseTransitions": 2_147_483_647}
+        await server.replace(LEASES, {**lease, "spec": spec})
+        await asyncio.sleep(2 * SECONDS)
+        now = server.objects["leases", "op"]["spec"]
+        assert (bool(now["holderIdentity"]), now["leaseTransitions"]) == (True, 2_147_483_647)
+
+    story(tell)
+
+
 def test_one_that_ends_in_the_middle_of_a_renewal_releases_the_lease_all_the_same() -> None:
     async def tell(first: Process, second: Process, server: FakeApi) -> None:
         replace = first.connection.replace

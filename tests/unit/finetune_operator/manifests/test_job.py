@@ -30,6 +30,8 @@ from finetune_operator.manifests.job import changes, changes_after_the_end, was_
         (None, {}, {"backoffLimit": 3, "suspend": False}),
         ("[]", {}, {"backoffLimit": 3, "suspend": False}),
         ("}", {}, {"backoffLimit": 3, "suspend": False}),
+        ("[" * 1024, {}, {"backoffLimit": 3, "suspend": False}),
+        ('{"a":' * 204, {}, {"backoffLimit": 3, "suspend": False}),
     ],
 )
 def test_only_a_change_of_our_own_wish_is_sent_to_a_running_job(

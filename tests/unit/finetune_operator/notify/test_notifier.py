@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import ssl
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from tests.unit.finetune_operator.samples import START, merged, parsed, settled
 from finetune_api.notify import NotifyTarget
 from finetune_api.profile import Defaults, FineTuneProfileSpec, NotifyRules
 from finetune_operator.kube.client import CONFIG_MAPS, SECRETS
+from finetune_operator.notify import notifier
 from finetune_operator.notify.notifier import Notifier
 from finetune_operator.notify.post import Poster
 from finetune_operator.status.announcements.notices import Answer
@@ -220,6 +222,27 @@ async def test_what_stands_between_the_certificates_may_be_in_any_language() -> 
 
     assert answer == Answer(delivered=True)
     assert ssl.PEM_cert_to_DER_cert(pem) in sent.trusted[0].get_ca_certs(binary_form=True)
+
+
+async def test_any_number_of_authorities_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may edit the ConfigMap chooses how many there are; a megabyte of them kept the operator busy for seconds."""
+    api, pem = FakeApi(), trustme.CA().cert_pem.bytes().decode()
+    profile = FineTuneProfileSpec.model_validate({"trust": {"configMapRef": {"name": "corporate-ca"}}})
+    readers, read = [], notifier._tls
+    monkeypatch.setattr(notifier, "_tls", lambda text: (readers.append(threading.current_thread()), read(text))[1])
+    api.put(CONFIG_MAPS, {"metadata": {"name": "corporate-ca"}, "data": {"ca.crt": pem * 20}})
+    few, _ = await attempt(CI, profile, api=api)
+    api.put(CONFIG_MAPS, {"metadata": {"name": "corporate-ca"}, "data": {"ca.crt": pem, "more": "#" * 512 * 1024}})
+
+    many, sent = await attempt(CI, profile, api=api)
+
+    assert few == Answer(delivered=True)
+    assert threading.main_thread() not in readers
+    assert len(readers) == 1
+    assert many.message == (
+        f"the ConfigMap corporate-ca of the profile's trust has {len(pem) + 1 + 524288} characters, and at most 524288 are read"
+    )
+    assert sent.requests == []
 
 
 async def test_a_job_whose_profile_nobody_knows_any_more_is_told_to_nobody() -> None:

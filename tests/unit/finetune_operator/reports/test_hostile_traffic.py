@@ -21,7 +21,7 @@ from finetune_operator.job.report import NotAReport, Received, parse_body, repor
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.reports.server import BOUNDS
 from finetune_operator.status.change import to_manifest
-from finetune_operator.status.compute import compute_status
+from finetune_operator.status.compute import compute
 
 __all__ = ["start"]  # a fixture
 
@@ -136,7 +136,7 @@ def test_any_report_and_any_final_report_give_a_status_that_the_api_server_takes
         observed = Observation(job=parse_job(job(end=end)), pods=parse_pods(raw_pods, taken(sent)))
         given = parse_finetunejob(finetunejob(before))
 
-        status = compute_status(given, observed, at(60))
+        status = compute(given, observed, at(60)).status
 
         written = json.loads(json.dumps(to_manifest(status)))
         assert validate(written, SCHEMA["status"]) == []

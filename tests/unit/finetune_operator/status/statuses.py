@@ -5,7 +5,7 @@ from typing import Any
 from tests.unit.finetune_operator.samples import at
 
 from finetune_operator.status.change import to_manifest
-from finetune_operator.status.compute import compute_status
+from finetune_operator.status.compute import compute as computed
 
 REPORT: dict[str, Any] = {
     "sequence": 4,
@@ -50,7 +50,7 @@ FINAL: dict[str, Any] = {
 
 
 def compute(given: Any, observed: Any, seconds: float = 60) -> dict[str, Any]:
-    return to_manifest(compute_status(given, observed, at(seconds)))
+    return to_manifest(computed(given, observed, at(seconds)).status)
 
 
 def conditions(status: dict[str, Any]) -> dict[str, str]:

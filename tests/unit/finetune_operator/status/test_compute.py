@@ -21,7 +21,7 @@ from tests.unit.finetune_operator.status.statuses import FINAL, REPORT, compute,
 from finetune_api.report import TrainerState
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.status.change import compare
-from finetune_operator.status.compute import compute_status
+from finetune_operator.status.compute import compute as computed
 
 
 def test_a_job_that_trains_shows_its_numbers() -> None:
@@ -193,7 +193,7 @@ def test_nothing_changes_where_nothing_happened() -> None:
     observed = observation(job(), pod(state=running()), report=received({"report": REPORT}))
     given = parsed(compute(parsed(), observed, 60))
 
-    change = compare(given.status, compute_status(given, observed, at(350)))
+    change = compare(given.status, computed(given, observed, at(350)).status)
 
     assert not change.any
 
@@ -208,7 +208,9 @@ def test_what_a_report_brings_can_wait_and_a_clock_even_longer() -> None:
     others = observation(job(), pod(state=running()), report=received({"report": reported}, seconds=70))
     stopped = observation(job(), pod(state=terminated(143)))
 
-    changes = [compare(given.status, compute_status(given, each, at(71))) for each in (again, numbers, others, stopped)]
+    changes = [
+        compare(given.status, computed(given, each, at(71)).status) for each in (again, numbers, others, stopped)
+    ]
 
     assert [(each.any, each.urgent, each.only_clock) for each in changes] == [
         (True, False, True),

@@ -18,7 +18,7 @@ from tests.unit.finetune_operator.samples import (
 
 from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.status.change import to_manifest
-from finetune_operator.status.compute import compute_status
+from finetune_operator.status.compute import compute as computed
 
 TRAINING = {"sequence": 1, "stage": "Training", "progress": {"step": 5, "epoch": "0.5"}, "resumedFromStep": 0}
 REPORT: dict[str, Any] = {"report": TRAINING}
@@ -32,7 +32,7 @@ WORD = {"exitCode": 11, "failure": {"reason": "ColumnNotFound", "message": "colu
 
 def compute(observed: Observation, seconds: float = 60, status: Any = None, **spec: Any) -> dict[str, Any]:
     given = parsed(status, resources={"gpus": 1, "nodes": spec.pop("nodes", 2)}, **spec)
-    return to_manifest(compute_status(given, observed, at(seconds)))
+    return to_manifest(computed(given, observed, at(seconds)).status)
 
 
 def test_a_job_runs_when_all_of_its_pods_do() -> None:

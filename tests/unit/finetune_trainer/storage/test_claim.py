@@ -10,7 +10,8 @@ import pytest
 from finetune_api.report import ExitCode
 from finetune_api.run import RunConfig
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.storage.claim import claim_output, open_output
+from finetune_trainer.storage.claim import claim_output
+from finetune_trainer.storage.find_output import open_output
 from finetune_trainer.storage.output import Output
 
 

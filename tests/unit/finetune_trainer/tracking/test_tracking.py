@@ -9,7 +9,7 @@ from finetune_api.run import JobReference, RunConfig
 from finetune_api.tracking import Tracking as Settings
 from finetune_trainer.progress.history import History
 from finetune_trainer.progress.state import RunState
-from finetune_trainer.storage.claim import open_output
+from finetune_trainer.storage.find_output import open_output
 from finetune_trainer.storage.layout import TRACKING
 from finetune_trainer.tracking import tracking
 from finetune_trainer.tracking.mlflow import MlflowTracker

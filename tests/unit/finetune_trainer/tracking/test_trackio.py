@@ -12,7 +12,7 @@ from tests.trackio_server import TOKEN, FakeTrackio
 from finetune_api.run import RunConfig
 from finetune_api.status import TrackedRun
 from finetune_trainer.progress.history import History
-from finetune_trainer.storage.claim import open_output
+from finetune_trainer.storage.find_output import open_output
 from finetune_trainer.storage.output import Output
 from finetune_trainer.tracking import feed as feeds
 from finetune_trainer.tracking.feed import Feed

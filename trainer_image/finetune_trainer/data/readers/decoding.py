@@ -74,6 +74,10 @@ class Text:
             yield line
             number += 1
 
+    def filled(self, number: int = 1, most: int | None = None) -> Iterator[tuple[int, str]]:
+        """Yield number and text of the lines that hold anything; as `lines`."""
+        return ((at, line) for at, line in enumerate(self.lines(number, most), start=number) if line.strip())
+
     def rest(self, number: int, what: str, most: int) -> str:
         """Return all that is left of it.
 

@@ -2,30 +2,23 @@
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import datasets
-from datasets.data_files import FILES_TO_IGNORE, DataFilesDict, get_data_patterns, sanitize_patterns
-from datasets.info import DatasetInfosDict
+from datasets.data_files import FILES_TO_IGNORE
 from datasets.load import infer_module_for_data_files_list
-from datasets.utils.metadata import MetadataConfigs
-from huggingface_hub import DatasetCardData
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.base.text import did_you_mean, listed
+from finetune_trainer.base.text import listed
 from finetune_trainer.data.readers import csv_rows, json_rows, parquet_rows
-from finetune_trainer.data.readers.card import card_failures
+from finetune_trainer.data.readers.card import Configuration, unknown_name
 from finetune_trainer.data.readers.decoding import FORMATS, DataFile, text_of
 from finetune_trainer.data.readers.unread import warn_of_unread
-
-_OPTIONS = {"sep", "delimiter"}
-"""Of a configuration in a README, those that are ours to read by."""
-_NO_OPTIONS = {"data_files", "data_dir", "default", "version", "description"}
 
 
 @dataclass(frozen=True)
@@ -37,18 +30,6 @@ class Found:
     """Of csv files, where the folder's README has it."""
     is_ours: bool = True
     """Whether we can read them by what we know of them. If not, `datasets` has to: images, declared types, options of pandas."""
-
-
-@dataclass(frozen=True)
-class _Declared:
-    """What the README says of the configuration that is read, or the names of the files where it says nothing."""
-
-    files: dict[str, list[str]]
-    """By split."""
-    separator: str | None
-    is_plain: bool
-    """Whether there is nothing in it that `datasets` has to read by."""
-    has_configurations: bool
 
 
 Splits: TypeAlias = datasets.Dataset | datasets.DatasetDict
@@ -79,25 +60,24 @@ def one_file(source: str, path: Path, name: str | None) -> Found:
     return Found({"train": [file]})
 
 
-def find_files(source: str, folder: Path, card: DatasetCardData, name: str | None, used: frozenset[str]) -> Found:
-    """The files of the folder's configuration `name`, or of its only or default one.
+def find_files(source: str, folder: Path, configuration: Configuration, used: frozenset[str]) -> Found:
+    """The files of the folder's configuration, and how they are read.
 
     Args:
-        card: Of the folder, from `read_card`.
+        configuration: Of the folder, from `read_configuration`.
         used: Columns that a task may read. A file that has them and is not read would be missed.
 
     Raises:
-        TrainerError: DATA when there is no such configuration, or none is chosen, or rows would be left out.
+        TrainerError: DATA when a split has no file that can be read, or rows would be left out.
     """
-    declared = _declared(source, folder, card, name)
-    resolved = declared.files
+    resolved = configuration.files
     for split, files in resolved.items():
         if not files:
             raise data_error(
                 Reason.NO_ROWS, f"{source}: no file of split '{split}' is there", "check data_files in README.md"
             )
     _warn_of_shared_files(source, folder, resolved)
-    separator, plain = declared.separator, declared.is_plain
+    separator, plain = configuration.separator, configuration.is_plain
     splits: dict[str, list[DataFile]] = {}
     for split, files in resolved.items():
         there = [_data_file(folder, path) for path in files]
@@ -110,41 +90,9 @@ def find_files(source: str, folder: Path, card: DatasetCardData, name: str | Non
         return Found(
             {split: [_data_file(folder, path) for path in files] for split, files in resolved.items()}, separator, False
         )
-    if not declared.has_configurations or any(len(splits[split]) < len(files) for split, files in resolved.items()):
+    if not configuration.is_declared or any(len(splits[split]) < len(files) for split, files in resolved.items()):
         _check_other_files(source, folder, splits, used)
     return Found(splits, separator)
-
-
-def _declared(source: str, folder: Path, card: DatasetCardData, name: str | None) -> _Declared:
-    with card_failures(source, folder):
-        configs = MetadataConfigs.from_dataset_card_data(card)
-        chosen = _chosen(source, configs, name)
-        params = configs[chosen] if chosen else {}
-        declares = _declares_features(card, chosen)
-        if declares:
-            DatasetInfosDict.from_dataset_card_data(card)
-        named = params.get("data_files") or params.get("data_dir")
-        files = _resolved(folder / (params.get("data_dir") or ""), params.get("data_files")) if named else None
-        is_plain = not declares and not (params.keys() - _OPTIONS - _NO_OPTIONS)
-        separator = _sign(params) if is_plain else None
-    return _Declared(_resolved(folder, None) if files is None else files, separator, is_plain, bool(configs))
-
-
-def _sign(params: dict[str, Any]) -> str | None:
-    """What parts the fields of csv files, where we read them. Raises ValueError where it is more than a character, as `datasets` alone takes it."""
-    sign = params.get("delimiter") or params.get("sep")
-    if sign is None or (isinstance(sign, str) and len(sign) == 1):
-        return sign
-    raise ValueError(f"the separator (sep) {sign!r} is not a single character")
-
-
-def _resolved(base: Path, data_files: Any) -> dict[str, list[str]]:
-    """The files of each split, by patterns or else by their names."""
-    patterns = sanitize_patterns(data_files) if data_files else get_data_patterns(str(base))
-    return {
-        str(split): list(dict.fromkeys(files))
-        for split, files in DataFilesDict.from_patterns(patterns, str(base)).items()
-    }
 
 
 def _main_reader(usual: str | None, files: Sequence[DataFile], used: frozenset[str]) -> str | None:
@@ -160,47 +108,6 @@ def _no_rows_in(source: str, split: str, files: Sequence[DataFile]) -> TrainerEr
         Reason.UNKNOWN_FILE_TYPE,
         f"split '{split}' of {source} has no file of a type that can be read, only {listed((file.name for file in files), 8)}",
         f"write the rows into a file that ends in {listed(FORMATS)} (or these packed, such as .jsonl.gz)",
-    )
-
-
-def _declares_features(card: DatasetCardData, config: str | None) -> bool:
-    """Whether the README has the types of the columns."""
-    infos = card.get("dataset_info") or []
-    return any(
-        info.get("features")
-        for info in (infos if isinstance(infos, list) else [infos])
-        if info.get("config_name", "default") in (config, "default")
-    )
-
-
-def _chosen(source: str, configs: Iterable[str], name: str | None) -> str | None:
-    known = list(configs)
-    if name is None:
-        default = configs.get_default_config_name() if isinstance(configs, MetadataConfigs) else None
-        if known and default is None:
-            raise data_error(
-                Reason.DATASET_NAME_NEEDED,
-                f"{source} has the configurations {listed(known)}, and none is the default",
-                "set dataset.name to one of them",
-            )
-        return default
-    if name not in known and (known or name != "default"):
-        raise unknown_name(source, name, known)
-    return name if known else None
-
-
-def unknown_name(source: str, name: str, known: Sequence[str] = ()) -> TrainerError:
-    """dataset.name is none of the configurations."""
-    if not known:
-        return data_error(
-            Reason.DATASET_NAME_UNKNOWN,
-            f"dataset.name: {source} has no configurations, so there is none that is called '{name}'",
-            "leave dataset.name out, or name configurations and their files in a README.md (`configs`)",
-        )
-    return data_error(
-        Reason.DATASET_NAME_UNKNOWN,
-        f"dataset.name: {source} has no configuration '{name}', only {listed(known)}{did_you_mean(name, known)}",
-        "set dataset.name to one of them",
     )
 
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import datasets
-from huggingface_hub import DatasetCardData, HfApi, constants, snapshot_download
+from huggingface_hub import HfApi, constants, snapshot_download
 
 from finetune_api.report import ExitCode
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError
-from finetune_trainer.data.readers.card import read_card
+from finetune_trainer.data.readers.card import read_card, read_configuration
 from finetune_trainer.data.readers.files import Found, Splits, find_files
 from finetune_trainer.data.readers.hub_cache import rows_at_hand
 from finetune_trainer.data.readers.unread import warn_of_unread_files
@@ -24,25 +24,17 @@ _CARD = ["README.md", ".huggingface.yaml"]
 
 
 @dataclass(frozen=True)
-class _Here:
-    """The files of a data set, on this machine."""
-
-    folder: Path
-    card: DatasetCardData
-
-
-@dataclass(frozen=True)
 class HubRows:
     """A data set of the Hub."""
 
     settings: DatasetSettings
-    here: _Here | None
-    """Its files, once they are here; None where `datasets` has to bring them."""
+    here: Path | None
+    """The folder with its files, once they are here; None where `datasets` has to bring them."""
 
     @property
     def commit(self) -> str | None:
         """Of the files that are here."""
-        return self.here.folder.name if self.here is not None else None
+        return self.here.name if self.here is not None else None
 
     def look(self, used: frozenset[str]) -> Found | Splits:
         """Return the files that we read; or the splits, where `datasets` reads them.
@@ -55,7 +47,8 @@ class HubRows:
         """
         settings = self.settings
         if self.here is not None:
-            found = find_files(settings.source, self.here.folder, self.here.card, settings.name, used)
+            configuration = read_configuration(settings.source, self.here, settings.name)
+            found = find_files(settings.source, self.here, configuration, used)
             if found.is_ours:
                 return found
         splits: Splits = datasets.load_dataset(
@@ -71,15 +64,15 @@ def bring_hub_rows(settings: DatasetSettings) -> HubRows:
     return HubRows(settings, _bring(settings))
 
 
-def _bring(settings: DatasetSettings) -> _Here | None:
-    """The files that hold the rows; None where `datasets` has to read them."""
+def _bring(settings: DatasetSettings) -> Path | None:
+    """The folder with the files that hold the rows; None where `datasets` has to read them."""
     repository, token = hub_id(settings.source), hub_token("dataset")
     use_hub("datasets", repository)
     try:
         beside = snapshot_download(
             repository, repo_type="dataset", revision=settings.revision, token=token, allow_patterns=_CARD
         )
-        card = read_card(settings.source, Path(beside))
+        read_card(settings.source, Path(beside))  # before `datasets` does as it says
         builder = datasets.load_dataset_builder(repository, name=settings.name, revision=settings.revision, token=token)
     except TrainerError:
         raise
@@ -90,7 +83,7 @@ def _bring(settings: DatasetSettings) -> _Here | None:
         )
         if there is None:
             raise
-        return _Here(there, read_card(settings.source, there))
+        return there
     use(Path(builder.cache_dir))
     if builder.hash is not None:
         check_shared_files("dataset", repository, builder.hash, token)
@@ -106,4 +99,4 @@ def _bring(settings: DatasetSettings) -> _Here | None:
     folder = snapshot_download(
         repository, repo_type="dataset", revision=settings.revision, token=token, allow_patterns=[*files, *_CARD]
     )
-    return _Here(Path(folder), card)
+    return Path(folder)

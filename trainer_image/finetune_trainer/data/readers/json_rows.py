@@ -152,8 +152,8 @@ def _some(rows: Iterator[_Row]) -> Iterator[_Row]:
 def _rows(text: Text) -> Iterator[_Row]:
     file = text.file
     # All rows may be in one line, as json.dump and pandas write them.
-    number, first = next(_filled(text.lines(most=MOST_OF_A_LIST)), (0, ""))
-    lines = _filled(text.lines(number + 1), number + 1)
+    number, first = next(text.filled(most=MOST_OF_A_LIST), (0, ""))
+    lines = text.filled(number + 1)
     if first.lstrip().startswith("[") or _is_part(first):
         yield from _of_whole(file, number, first + text.rest(number, "a list of rows", MOST_OF_A_LIST))
     elif first:
@@ -162,10 +162,6 @@ def _rows(text: Text) -> Iterator[_Row]:
             yield from _entries(file, rows, len(first))
         else:
             yield from _of_lines(text, chain([(number, first)], [second] if second else [], lines))
-
-
-def _filled(lines: Iterator[str], number: int = 1) -> Iterator[tuple[int, str]]:
-    return ((at, line) for at, line in enumerate(lines, start=number) if line.strip())
 
 
 def _is_part(line: str) -> bool:

@@ -11,7 +11,7 @@ from finetune_api.reasons import Reason
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import data_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.readers.card import leads_elsewhere, read_card
+from finetune_trainer.data.readers.card import leads_elsewhere, read_configuration
 from finetune_trainer.data.readers.files import Found, Splits, check_saved_name, find_files, one_file
 from finetune_trainer.data.readers.row_cache import cache_folder
 from finetune_trainer.storage.download import find_source
@@ -41,7 +41,8 @@ class LocalRows:
             return _saved(source, name, path)
         if path.is_file():
             return one_file(source, path, name)
-        found = find_files(source, path, read_card(source, path), name, used)
+        configuration = read_configuration(source, path, name)
+        found = find_files(source, path, configuration, used)
         if found.is_ours:
             return found
         folder = cache_folder(

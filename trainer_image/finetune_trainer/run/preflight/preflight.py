@@ -16,7 +16,7 @@ from finetune_trainer.settings.batch_plan import BatchPlan
 from finetune_trainer.settings.device import find_device
 from finetune_trainer.settings.gpus import usable_gpus
 from finetune_trainer.settings.run_plan import make_plan
-from finetune_trainer.storage.claim import open_output
+from finetune_trainer.storage.find_output import open_output
 from finetune_trainer.storage.output import Output
 from finetune_trainer.storage.same_rows import check_same_rows
 from finetune_trainer.storage.uris import Volumes, claim_of

@@ -18,7 +18,7 @@ from finetune_trainer.engines.batching import evaluation_order
 from finetune_trainer.engines.check import is_installed
 from finetune_trainer.engines.engine import Engine, Prepared
 from finetune_trainer.engines.registry import make_engine
-from finetune_trainer.run.failing_rows import explain_rows
+from finetune_trainer.run.failed_step import explain_rows
 from finetune_trainer.run.find import Found
 from finetune_trainer.run.load import load
 from finetune_trainer.run.out_of_memory import gpu_shortage, release_memory

@@ -9,7 +9,7 @@ from tests.unit.finetune_operator.status.statuses import REPORT, compute
 from finetune_api.status import FineTuneJobStatus
 from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.status.announcements.job_event import job_event
-from finetune_operator.status.compute import compute_status
+from finetune_operator.status.compute import compute as computed
 
 NO_GPU = [
     {
@@ -27,7 +27,7 @@ PREEMPTED = [{"type": "DisruptionTarget", "status": "True", "reason": "Preemptio
 def told(before: Observation | None, after: Observation) -> tuple[str, str] | None:
     """Type and reason of the Event between two observations of a job."""
     given = parsed(compute(parsed(), before) if before is not None else None)
-    event = job_event(given, compute_status(given, after, at(70)), at(70))
+    event = job_event(given, computed(given, after, at(70)).status, at(70))
     return None if event is None else (event["type"], event["reason"])
 
 
@@ -72,7 +72,7 @@ def test_an_event_is_posted_for_each_phase_and_each_reason_of_a_wait(
 
 
 def test_the_event_is_about_the_job_and_has_its_message() -> None:
-    waits = compute_status(parsed(), observation(job(), pod(node=None, conditions=NO_GPU)), at(70))
+    waits = computed(parsed(), observation(job(), pod(node=None, conditions=NO_GPU)), at(70)).status
 
     event: Any = job_event(parsed(), waits, at(70))
 

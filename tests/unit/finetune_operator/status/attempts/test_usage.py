@@ -24,7 +24,7 @@ from finetune_api.profile import OPEN, Price
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.observation import Observation
 from finetune_operator.status.change import compare
-from finetune_operator.status.compute import compute_status
+from finetune_operator.status.compute import compute as computed
 
 URI = "pvc://yelp-0f9be1d4/checkpoints/step-000005"
 
@@ -141,7 +141,7 @@ def test_a_new_month_begins_at_nothing() -> None:
     midnight = datetime(2026, 12, 1, 0, 0, 30, tzinfo=UTC)
     assert given.status.usage is not None
 
-    after = compute_status(given, up, midnight).usage
+    after = computed(given, up, midnight).status.usage
 
     assert given.status.usage.month is not None
     assert after is not None
@@ -154,7 +154,7 @@ def test_usage_alone_is_written_seldom(seconds: float, written: bool) -> None:
     observed = observation(job(), pod(state=running()), report=received(report(1)))
     given = parsed(compute(parsed(), observed, 60))
 
-    change = compare(given.status, compute_status(given, observed, at(seconds)))
+    change = compare(given.status, computed(given, observed, at(seconds)).status)
 
     assert (change.any, change.urgent, change.only_clock) == (written, False, written)
 

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.finetune_operator.samples import at, job, observation, parsed, pod, terminated
 
 from finetune_operator.status.change import to_manifest
-from finetune_operator.status.compute import compute_status
+from finetune_operator.status.compute import compute
 from finetune_operator.status.failures.why_failed import cut, to_reason
 
 WORD = {
@@ -23,7 +23,7 @@ BACKOFF = ("Failed", "BackoffLimitExceeded", "Job has reached the specified back
 
 
 def failure(end: tuple[str, str, str], *pods: dict[str, Any], **spec: Any) -> dict[str, Any]:
-    status = to_manifest(compute_status(parsed(**spec), observation(job(end=end), *pods), at(101)))
+    status = to_manifest(compute(parsed(**spec), observation(job(end=end), *pods), at(101)).status)
     assert status["phase"] == "Failed"
     assert status["message"] == status["failure"]["message"]
     found: dict[str, Any] = status["failure"]
@@ -108,7 +108,7 @@ DISRUPTED = [
 @pytest.mark.parametrize("code", [137, 15])
 def test_a_preempted_pod_is_not_blamed_on_the_trainer_whatever_it_ended_with(code: int) -> None:
     status = to_manifest(
-        compute_status(parsed(), observation(job(), pod(state=terminated(code), conditions=DISRUPTED)), at(95))
+        compute(parsed(), observation(job(), pod(state=terminated(code), conditions=DISRUPTED)), at(95)).status
     )
 
     assert (status["phase"], status["attempts"][0]["reason"]) == ("Pending", "PreemptionByScheduler")

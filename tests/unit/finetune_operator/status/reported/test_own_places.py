@@ -22,7 +22,7 @@ from finetune_api.printable import printable
 from finetune_api.status import TrackedRun
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.status.change import to_manifest
-from finetune_operator.status.compute import compute_status
+from finetune_operator.status.compute import compute
 from finetune_operator.status.reported.own_places import Places, is_below
 
 CLAIM = "pvc://yelp-0f9be1d4"
@@ -184,4 +184,4 @@ def written(
     else:
         observed = observation(job(), pod(state=running()), report=received({"report": report or {}}))
     given_job = parsed(status) if status is not None else parse_finetunejob(finetunejob())
-    return to_manifest(compute_status(given_job, observed, at(60)))
+    return to_manifest(compute(given_job, observed, at(60)).status)

@@ -8,7 +8,7 @@ from tests.unit.finetune_operator.samples import at, job, observation, parsed, p
 
 from finetune_api.report import MAX_REPORT_BYTES
 from finetune_operator.status.change import to_manifest
-from finetune_operator.status.compute import compute_status
+from finetune_operator.status.compute import compute
 
 CLAIM = "pvc://yelp-0f9be1d4"
 
@@ -31,7 +31,7 @@ def report(name: str, digits: int, tail: int) -> dict[str, Any]:
 def written(told: dict[str, Any], before: Any = None) -> dict[str, Any]:
     given = parsed() if before is None else parsed(before)
     observed = observation(job(), pod(state=running()), report=received({"report": told}))
-    return to_manifest(compute_status(given, observed, at(60)))
+    return to_manifest(compute(given, observed, at(60)).status)
 
 
 def test_what_the_trainer_reports_at_most_is_kept_whole() -> None:

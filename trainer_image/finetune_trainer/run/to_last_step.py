@@ -1,4 +1,4 @@
-"""One attempt with a model that is loaded: from the newest checkpoint up to the last step."""
+"""Trains a model that is loaded, from the newest checkpoint up to the last step."""
 
 import logging
 
@@ -7,13 +7,13 @@ from finetune_trainer.engines.engine import Engine, Prepared
 from finetune_trainer.engines.registry import make_engine
 from finetune_trainer.progress.pace import completed
 from finetune_trainer.progress.run_progress import RunProgress
-from finetune_trainer.run.failing_rows import explain_rows
+from finetune_trainer.run.failed_step import explain_rows
 from finetune_trainer.run.out_of_memory import Shortage, gpu_shortage
 
 logger = logging.getLogger(__name__)
 
 
-def attempt(prepared: Prepared, progress: RunProgress) -> SavedCheckpoint | Shortage:
+def train_to_last_step(prepared: Prepared, progress: RunProgress) -> SavedCheckpoint | Shortage:
     """Train and evaluate from the newest checkpoint, or from the pretrained model, up to the last step.
 
     Returns:
