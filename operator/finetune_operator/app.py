@@ -112,6 +112,8 @@ class Operator:
             lane_of=lambda key: key.namespace,
             # What may run and end goes before what wants to begin.
             is_urgent=lambda key: self._watches.has_job(key),
+            # Each worker has a request at the API server, which those of other namespaces wait behind.
+            is_narrow=lambda namespace: self._blocked.is_refused(namespace),
             rest=_REST_SECONDS,
         )
         self._numbers = Numbers(

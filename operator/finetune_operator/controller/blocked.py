@@ -1,7 +1,7 @@
 """What keeps a job from going on: looked at ever more seldom, and sooner when there may be room in its namespace."""
 
 import random
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +16,8 @@ LONGEST_SECONDS: Final = 600.0
 _WOKEN_AT_ONCE: Final = 10
 """A change in a namespace of thousands of blocked jobs must not cost thousands of requests: of those that may go on, each
 wakes another."""
+_REFUSED_IN_A_ROW: Final = 20
+"""After so many the next job of the namespace will hardly fare better."""
 
 
 @dataclass
@@ -63,20 +65,28 @@ class BlockedJobs:
         """`retry` lets a pass for a key look again at once."""
         self._retry = retry
         self._lines: dict[str, OrderedDict[Key, None]] = {}
+        self._refused: Counter[str] = Counter()
+        """Tries of each namespace that were in vain, since one of its jobs got its children."""
 
-    def note(self, key: Key, about: Hashable, cause: Cause | None, obstacle: Obstacle, now: float) -> None:
+    def note(
+        self, key: Key, about: Hashable, cause: Cause | None, obstacle: Obstacle, now: float, *, made: bool = False
+    ) -> None:
         """Keep what is in the way of a job's children, and put it into the line; or, without a cause, that nothing is any more.
 
         Args:
             about: The children.
             obstacle: What is remembered of the job, in which it is kept.
             now: The time, in seconds of the clock that `obstacle` goes by.
+            made: Whether the job has just got its children.
         """
         if cause is not None:
             if not obstacle.holds(about, now):
                 obstacle.note(about, cause, now)
+                self._refused[key.namespace] += 1
             self.wait(key)
             return
+        if made:
+            del self._refused[key.namespace]
         self.leave(key)
         if obstacle.about == about:
             # There was room for this one, and so there may be for another.
@@ -94,6 +104,11 @@ class BlockedJobs:
             line.pop(key, None)
             if not line:
                 del self._lines[key.namespace]
+                del self._refused[key.namespace]
+
+    def is_refused(self, namespace: str) -> bool:
+        """Whether so many jobs of a namespace were refused one after the other that few of its others should be tried at a time."""
+        return self._refused[namespace] >= _REFUSED_IN_A_ROW
 
     def wake(self, namespace: str, most: int = _WOKEN_AT_ONCE) -> None:
         """Try those at the head of a namespace's line; who is blocked after that goes to its end."""

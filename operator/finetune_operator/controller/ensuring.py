@@ -57,8 +57,9 @@ class Ensurer:
         observed = await self._children.ensure(finetunejob, observed, entry, now)
         if observed.former is None:
             waits = observed.job is None and not finetunejob.deleting
-            cause = observed.blocked if waits else None
-            self._blocked.note(finetunejob.key, about_children(finetunejob), cause, entry.obstacle, self._clock())
+            cause, made = observed.blocked if waits else None, observed.job is not None and not had_job
+            about, tried = about_children(finetunejob), self._clock()
+            self._blocked.note(finetunejob.key, about, cause, entry.obstacle, tried, made=made)
         if is_over:
             return Later(entry.refused.wait(self._clock()))
         left_alone = await self._stand_back.decide(finetunejob, observed, entry)

@@ -22,6 +22,8 @@ K = TypeVar("K", bound=Hashable)
 _CHANGES_IN_A_ROW = 8
 """After so many one comes that can wait, so that these never wait for ever."""
 _LONGEST_SECONDS = 86_400.0
+_NARROW = 2
+"""Workers of a lane that is narrow."""
 _AHEAD = 4
 """Keys of a lane in which little came of late, ahead of those in which much waits."""
 
@@ -44,6 +46,7 @@ class WorkQueue(Generic[K]):
         delay_of: Callable[[Exception], float | None],
         lane_of: Callable[[K], str] = lambda _: "",
         is_urgent: Callable[[K], bool] = lambda _: False,
+        is_narrow: Callable[[str], bool] = lambda _: False,
         rest: float = 0.0,
     ) -> None:
         """Make an empty queue.
@@ -53,12 +56,15 @@ class WorkQueue(Generic[K]):
             delay_of: The delay that an error itself asks for, such as Retry-After, in seconds.
             lane_of: Keys of one lane wait for each other; the lanes are served in turn.
             is_urgent: Whether a key goes before the others of its lane; asked when it is added.
+            is_narrow: Whether a lane gets two workers at the most, since little comes of its work: what is asked at once for the others, is
+                answered the sooner.
             rest: For so many seconds after it was handled a key waits, so that all that comes meanwhile is one pass.
         """
         self._handle = handle
         self._delay_of = delay_of
         self._lane_of = lane_of
         self._is_urgent = is_urgent
+        self._is_narrow = is_narrow
         self._rest = rest
         self._changes: Lanes[K] = Lanes(ahead=_AHEAD)
         self._later: Lanes[K] = Lanes(ahead=_AHEAD)
@@ -172,7 +178,10 @@ class WorkQueue(Generic[K]):
         if later and sum(self._running.values()) >= self._most_later:
             return None
         lanes = self._later if later else self._changes
-        return lanes.pop(lambda lane: self._busy[lane] < self._most_of_a_lane)
+        return lanes.pop(lambda lane: self._busy[lane] < self._room(lane))
+
+    def _room(self, lane: str) -> int:
+        return min(_NARROW, self._most_of_a_lane) if self._is_narrow(lane) else self._most_of_a_lane
 
     async def _run(self, key: K) -> None:
         try:

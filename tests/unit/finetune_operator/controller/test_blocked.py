@@ -88,3 +88,38 @@ def test_only_the_namespace_that_changed_is_woken_and_only_who_still_waits() -> 
     blocked.wake("team-a")
 
     assert woken == [second]
+
+
+def test_a_namespace_is_refused_after_twenty_jobs_in_a_row_until_one_gets_its_children_or_none_waits() -> None:
+    blocked = BlockedJobs(lambda _: None)
+    waiting = keys(21)
+    seen = []
+
+    for number, key in enumerate(waiting[:20]):
+        blocked.note(key, "children", QUOTA, Obstacle(), float(number))
+        seen.append(blocked.is_refused("team-a"))
+    after_twenty = blocked.is_refused("team-a"), blocked.is_refused("team-b")
+    blocked.note(waiting[20], "children", None, Obstacle(), 20.0)
+    of_one_that_runs = blocked.is_refused("team-a")
+    blocked.note(waiting[20], "children", None, Obstacle(), 21.0, made=True)
+    once_one_was_made = blocked.is_refused("team-a")
+    for key in waiting[:20]:
+        blocked.note(key, "children", QUOTA, Obstacle(), 22.0)
+    again = blocked.is_refused("team-a")
+    for key in waiting[:20]:
+        blocked.leave(key)
+
+    assert seen == [False] * 19 + [True]
+    assert after_twenty == (True, False)
+    assert (of_one_that_runs, once_one_was_made, again) == (True, False, True)
+    assert not blocked.is_refused("team-a")
+
+
+def test_to_be_asked_again_before_it_is_time_is_no_further_refusal() -> None:
+    blocked, obstacle = BlockedJobs(lambda _: None), Obstacle()
+    [key] = keys(1)
+
+    for _ in range(30):
+        blocked.note(key, "children", QUOTA, obstacle, 1.0)
+
+    assert not blocked.is_refused("team-a")

@@ -191,6 +191,30 @@ async def test_a_lane_in_which_everything_hangs_leaves_workers_to_the_others() -
         await until(lambda: len(handled) == 21)
 
 
+async def test_a_narrow_lane_has_two_workers_until_it_is_wide_again() -> None:
+    running: list[str] = []
+    narrow, may_end = {"a"}, asyncio.Semaphore(0)
+
+    async def handle(key: str) -> None:
+        running.append(key)
+        await may_end.acquire()
+        running.remove(key)
+
+    queue = WorkQueue(handle, delay_of=no_delay, lane_of=lambda key: key[0], is_narrow=narrow.__contains__)
+    for number in range(20):
+        queue.add(f"a{number}")
+    async with at_work(queue, workers=8):
+        await asyncio.sleep(0.01)
+        while_narrow = [*running]
+        narrow.clear()
+        may_end.release()
+        await until(lambda: len(running) > 2)
+        await asyncio.sleep(0.01)
+        once_wide = [*running]
+
+    assert (while_narrow, once_wide) == (["a0", "a1"], ["a1", "a2", "a3", "a4"])
+
+
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_a_key_whose_numbers_are_due_at_once_may_ask_for_another_look_before_they_are_handled(
     run: Callable[[Coroutine[Any, Any, None]], None],
