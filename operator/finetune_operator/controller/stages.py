@@ -50,10 +50,8 @@ class Stages:
     def _stage(self, finetunejob: FineTuneJob, name: str, found: Found, entry: Entry) -> Observation:
         """The operator's own Job of this name, if it is there, with those of the pods that belong to it, and what they reported."""
         raw = next((each for each in found.jobs if each["metadata"]["name"] == name), None)
-        own = raw if raw is not None and self._own_jobs.is_own(raw, finetunejob) else None
-        # One that a cache shows is found to be in the way when another is made.
-        is_in_the_way = raw is not None and own is None and Question.JOBS in found.asked
-        blocked = self._own_jobs.conflict(raw, finetunejob) if raw is not None and is_in_the_way else None
+        conflict = self._own_jobs.conflict(raw, finetunejob) if raw is not None else None
+        own = raw if conflict is None else None
         owners = [each for each in entry.jobs if each.name == name]
         owners += [job_as_owner(name, own["metadata"]["uid"])] if own is not None else []
         pods = own_pods(finetunejob.namespace, owners, found.pods)
@@ -61,7 +59,8 @@ class Stages:
             job=parse_job(own) if own is not None else None,
             pods=parse_pods(pods, entry.reports.received),
             unread=entry.reports.unread,
-            blocked=blocked,
+            # One that a cache shows is found to be in the way when another is made.
+            blocked=conflict if Question.JOBS in found.asked else None,
         )
         if own is not None:
             entry.note_job(owners[-1])

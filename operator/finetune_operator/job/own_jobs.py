@@ -50,8 +50,10 @@ class OwnJobs:
             known = _tells_of_a_job(status) if kept is None else is_older(kept, finetunejob.uid, self._keys())
         return known and is_ours(job, finetunejob)
 
-    def conflict(self, job: JsonObject, finetunejob: FineTuneJob) -> Cause:
-        """Return why a Job that is not the operator's own is in the way of the FineTuneJob."""
+    def conflict(self, job: JsonObject, finetunejob: FineTuneJob) -> Cause | None:
+        """Return why a Job is in the way of the FineTuneJob; None if the operator made it for that."""
+        if self.is_own(job, finetunejob):
+            return None
         return conflict(job, "Job", finetunejob.uid, self._installation)
 
     def _marks(self, proof: str) -> dict[str, str]:

@@ -76,9 +76,7 @@ class Maker:
     async def _taken(self, finetunejob: FineTuneJob) -> Cause | None:
         """Why the Job that trains cannot be made, if another installation has one: its pods trust the authority that is there."""
         live = await self._kube.get(JOBS, finetunejob.namespace, finetunejob.names.job)
-        if live is None or self._own_jobs.is_own(live, finetunejob):
-            return None
-        return self._own_jobs.conflict(live, finetunejob)
+        return None if live is None else self._own_jobs.conflict(live, finetunejob)
 
     async def _run_secret(self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, entry: Entry) -> str | None:
         """Return the name of the Secret of the run, which is made once for each Job; None where no pod needs one."""
@@ -128,18 +126,12 @@ class Maker:
 
     def _in_the_way(self, kind: Kind, made: JsonObject, manifest: JsonObject, finetunejob: FineTuneJob) -> Cause | None:
         """Why an object of a child's name is not the one that is wanted."""
-        if not self._is_own(kind, made, finetunejob):
-            if kind is JOBS:
-                return self._own_jobs.conflict(made, finetunejob)
+        if kind is JOBS:
+            return self._own_jobs.conflict(made, finetunejob)
+        if not (is_our_claim(made, finetunejob) if kind is PVCS else is_ours(made, finetunejob)):
             return conflict(made, manifest["kind"], finetunejob.uid)
-        if kind != JOBS and "deletionTimestamp" in made["metadata"]:
+        if "deletionTimestamp" in made["metadata"]:
             return leaving(made, manifest["kind"])
         if kind in _FIXED and not holds(made, {name: manifest[name] for name in _FIXED[kind]}):
             return changed(made, manifest["kind"])
         return None
-
-    def _is_own(self, kind: Kind, made: JsonObject, finetunejob: FineTuneJob) -> bool:
-        """Whether an object of a child's name is that child, as far as this can be known."""
-        if kind is JOBS:
-            return self._own_jobs.is_own(made, finetunejob)
-        return is_our_claim(made, finetunejob) if kind is PVCS else is_ours(made, finetunejob)
