@@ -303,7 +303,13 @@ async def test_a_watch_that_ends_goes_on_from_the_newest_that_it_brought_though_
 
 
 async def test_kopf_that_is_behind_is_told_to_begin_anew() -> None:
-    watching, again, over = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    watching, over = asyncio.Event(), asyncio.Event()
+
+    class BeginsAgain(Exception):
+        pass
+
+    def again() -> None:
+        raise BeginsAgain
 
     async def answers(request: web.Request) -> web.StreamResponse:
         if "watch" not in request.query:
@@ -313,15 +319,14 @@ async def test_kopf_that_is_behind_is_told_to_begin_anew() -> None:
         return web.Response()
 
     async with serving(answers) as url:
-        watched = watch(url, on_seen=lambda _: None, on_again=again.set)
+        watched = watch(url, on_seen=lambda _: None, on_again=again)
         task = asyncio.create_task(watched.run())
         await watching.wait()
 
         watched.begin_anew()
 
-        await again.wait()
-        task.cancel()
-        await asyncio.wait([task])
+        with pytest.raises(BeginsAgain):
+            await task
         over.set()
 
 
