@@ -11,6 +11,8 @@ from kubernetes.aio.config import ConfigException
 
 from finetune_operator.metrics.instruments import UNEXPECTED_ERRORS
 
+_NOT_A_STATUS: Final = (ValueError, KeyError, TypeError, RecursionError)
+"""What reading an answer may raise that is none of Kubernetes': a proxy may have given it."""
 _LONGEST_RETRY_AFTER: Final = 30.0
 """No answer makes anything wait for longer, whatever it asks for."""
 
@@ -58,7 +60,7 @@ def api_message(error: ApiException) -> str:
     """The message of the API server, without the request's headers."""
     try:
         message = json.loads(error.body or "")["message"]
-    except (ValueError, KeyError, TypeError):
+    except _NOT_A_STATUS:
         message = error.reason
     return str(message)
 
@@ -72,7 +74,7 @@ def rest_of_list(error: ApiException) -> str | None:
         return None
     try:
         token = json.loads(error.body or "")["metadata"]["continue"]
-    except (ValueError, KeyError, TypeError):
+    except _NOT_A_STATUS:
         return None
     return token if isinstance(token, str) and token else None
 
