@@ -9,7 +9,7 @@ from finetune.client import Job
 from finetune.result import result_of
 from finetune_cli.display.job import job_line, job_view
 from finetune_cli.exits import goes_on
-from finetune_cli.output import Format, can_redraw, console, write
+from finetune_cli.output import Format, can_redraw, console, readable, write
 
 
 def show_to_the_end(job: Job, timeout: float | None, output: Format | None) -> None:
@@ -42,7 +42,7 @@ def show_to_the_end(job: Job, timeout: float | None, output: Format | None) -> N
 def _write(job: Job, timeout: float | None, output: Format) -> None:
     for snapshot in job.watch(timeout):
         if output is Format.JSON:
-            typer.echo(json.dumps(snapshot.raw))
+            typer.echo(json.dumps(readable(snapshot.raw)))
         else:
             typer.echo("---")
             write(output, snapshot.raw)

@@ -94,12 +94,25 @@ def error_console() -> Console:
 
 def write(chosen: Format, value: Any) -> None:
     """Write one JSON or YAML document to stdout. What a terminal would obey in it is escaped."""
+    value = readable(value)
     if chosen is Format.JSON:
         text = json.dumps(value, indent=2, ensure_ascii=False)
         typer.echo(text if _is_plain(text) else json.dumps(value, indent=2))
     else:
         text = to_yaml(value)
         typer.echo(text if _is_plain(text) else to_yaml(value, ascii_only=True), nl=False)
+
+
+def readable(value: Any) -> Any:
+    """Return an object, or several, without managedFields: half of its text, which says who wrote which field. kubectl leaves them out, too."""
+    if isinstance(value, list):
+        return [readable(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if isinstance(value.get("metadata"), dict):
+        metadata = {name: each for name, each in value["metadata"].items() if name != "managedFields"}
+        return {**value, "metadata": metadata}
+    return {**value, "items": readable(value["items"])} if isinstance(value.get("items"), list) else value
 
 
 def degrade_gently() -> None:

@@ -206,7 +206,7 @@ async def comparison(request: web.Request) -> web.Response:
     """Two to eight jobs beside each other."""
     wanted = request.query.getall("job", [])
     if not 2 <= len(wanted) <= _MOST_COMPARED or any("/" not in each for each in wanted):
-        raise Refused(f"choose two to {_MOST_COMPARED} jobs, as namespace/name")
+        raise Refused("choose two to eight jobs, as namespace/name")
     async with _client(request) as client:
         found = await asyncio.gather(*(_get(client, each) for each in wanted))
     snapshots = [each.snapshot for each in found]

@@ -61,3 +61,18 @@ def test_words_and_bounds_hold_together(page: Page, words: str, found: list[str]
     )
 
     assert names == found
+
+
+def test_a_job_that_has_just_begun_has_its_time_left_apart_from_its_progress_and_a_stroke_as_its_curve(
+    api_server: FakeApi,  # noqa: F811
+    page: Page,  # noqa: F811
+) -> None:
+    curves = {"training": {"steps": "1", "series": [{"name": "loss", "values": "2"}]}}
+    progress = {"step": 1, "percent": 1, "etaSeconds": 1200}
+    api_server.job("begun", {"resources": {"gpus": 1}}, phase="Running", progress=progress, curves=curves)
+    page.reload()
+
+    expect(page.locator(".rows .row .progress")).to_have_text("1 % · 20m")
+    expect(page.locator(".rows .row .loss svg")).to_have_attribute("aria-label", "Loss 2")
+    page.get_by_role("link", name="Usage").click()
+    expect(page.get_by_role("heading", name="Hold GPUs now")).to_have_text("Hold GPUs now 1 GPU")

@@ -54,7 +54,7 @@ def test_a_run_is_predicted_without_a_weight_being_read(
         f"model:       {settings['model']['source'].replace(str(tmp_path.parent), '')} at sha256:…, 11.4 k parameters",
         f"data:        {settings['dataset']['source'].replace(str(tmp_path.parent), '')}, 96 rows to train, 30 to evaluate",
         "labels:      bad 32, good 64",
-        "tokens:      median 6, 95 % within 7, longest 7; at most 32, which 0.0% reach",
+        "tokens:      median 6, 95 % within 7, longest 7; at most 32, which none reach",
         "steps:       24 of 8 rows",
         "memory:      about 0.4 MiB (weights 0.0 MiB, gradients 0.0 MiB, optimizer 0.1 MiB, activations 0.1 MiB, "
         "copy of a checkpoint 0.1 MiB); CPU has 1.0 GiB free",

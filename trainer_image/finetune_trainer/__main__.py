@@ -22,6 +22,7 @@ from finetune_trainer.base.hidden_packages import hidden
 from finetune_trainer.base.import_structure import read_once
 from finetune_trainer.base.redaction import guard_logs, redact
 from finetune_trainer.base.signals import StopSignal
+from finetune_trainer.base.stderr_log import log_to_stderr
 from finetune_trainer.base.time_limit import end_late_work_by
 from finetune_trainer.data import token_cache
 from finetune_trainer.processes.child import (
@@ -232,6 +233,6 @@ def _write(report: FinalReport) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
     logger.setLevel(logging.INFO if is_main() else logging.CRITICAL)  # `launch` logs what another one reports
     sys.exit(_run(sys.argv[1:]))

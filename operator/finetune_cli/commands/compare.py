@@ -24,7 +24,7 @@ def compare(
 ) -> None:
     """Compare runs. The settings that differ, the curves of the loss, final metrics with the best marked, and GPU-hours."""
     if not 2 <= len(set(names)) <= _MOST or len(set(names)) < len(names):
-        raise typer.BadParameter(f"name two to {_MOST} jobs, each once")
+        raise typer.BadParameter("name two to eight jobs, each once")
     with connected(namespace, kubeconfig, context) as client:
         comparison = compare_runs([client.get(name).snapshot for name in names])
     if output:

@@ -22,6 +22,11 @@ export function svg(tag, attributes, ...children) {
   return element;
 }
 
+// What stands between backticks is a command or a field.
+export function prose(text) {
+  return text.split("`").map((part, at, parts) => (at % 2 && at < parts.length - 1 ? h("code", {}, part) : at % 2 ? `\`${part}` : part));
+}
+
 // A text is written only where it changes, so that a selection in it and a reader's place stay.
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -1,7 +1,7 @@
 // A job: where it stands, why it waits or failed, and whether it learns; all else below.
 
 import { curvesPanel, colour } from "./curves.js";
-import { confirmed, h, notify, replace, setText } from "./dom.js";
+import { confirmed, h, notify, prose, replace, setText } from "./dom.js";
 import { ask, follow, jobPath } from "./events.js";
 import { age, duration, hours, metricName, number, SHAPES } from "./format.js";
 import { logPanel } from "./log.js";
@@ -108,7 +108,7 @@ export function showJob(main, { parts: [namespace, name], go }) {
       const tail = shown.status.failure?.logTail;
       replace(card, h("section", { class: `card ${row.urgent ? "failed" : "waits"}`, "aria-label": "Why it is so" },
         h("div", { class: "since" }, h("h2", {}, why.reason || why.phase), why.since && h("time", { class: "muted", datetime: why.since, title: why.since }, `since ${age(why.since)}`)), h("p", {}, why.message),
-        why.remedy && h("p", {}, h("strong", {}, "What to do: "), why.remedy),
+        why.remedy && h("p", {}, h("strong", {}, "What to do: "), prose(why.remedy)),
         why.meaning && why.meaning !== why.message && h("p", { class: "muted" }, why.meaning),
         (tail || why.proof) && h("pre", { tabindex: 0, "aria-label": "What proves it" }, tail || why.proof)));
     } catch (error) {

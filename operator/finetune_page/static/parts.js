@@ -67,7 +67,7 @@ export function preflight(status) {
   const rows = found ? [
     ["rows", `${number(found.trainRows)} to train on, ${number(found.evaluationRows)} to evaluate on`],
     found.classCount ? ["classes", `${number(found.classCount)}${classes}`] : null,
-    found.lengths ? ["tokens in a row", `median ${number(found.lengths.median)}, 95 % up to ${number(found.lengths.p95)}, longest ${number(found.lengths.longest)}${found.lengths.limit ? `, limit ${number(found.lengths.limit)}` : ""}${found.lengths.atLimit ? `, which ${number(100 * found.lengths.atLimit)} % reach` : ""}`] : null,
+    found.lengths ? ["tokens in a row", `median ${number(found.lengths.median)}, 95 % up to ${number(found.lengths.p95)}, longest ${number(found.lengths.longest)}${found.lengths.limit ? `, limit ${number(found.lengths.limit)}` : ""}${found.lengths.atLimit ? `, which ${Number(found.lengths.atLimit) ? `${number(100 * found.lengths.atLimit)} %` : "none"} reach` : ""}`] : null,
     found.sampledRows ? ["taken of", `${number(found.sampledRows)} rows`] : null,
     ["steps", `${number(found.steps)} of ${number(found.batchSize)} rows`],
     ["parameters", found.trainedParameters === found.parameters ? `${number(found.parameters)}, all trained` : `${number(found.parameters)}, ${number(found.trainedParameters)} of them trained`],

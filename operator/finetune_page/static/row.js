@@ -25,7 +25,7 @@ export function makeRow(job, { withNamespace, choose }) {
     meter.hidden = now.percent === null;
     setClass(meter, now.phase);
     meter.value = now.percent ?? 0;
-    setText(left, now.percent === null ? "–" : ` ${now.percent} %${now.etaSeconds ? `  ${duration(now.etaSeconds)}` : ""}`);
+    setText(left, now.percent === null ? "–" : ` ${now.percent} %${now.etaSeconds ? ` · ${duration(now.etaSeconds)}` : ""}`);
     setTitle(left, now.etaSeconds ? `about ${duration(now.etaSeconds)} left` : "");
     if (points !== now.loss.join()) {
       points = now.loss.join();
@@ -58,12 +58,13 @@ function setClass(element, name) {
 
 // A line that is there takes another course.
 function drawSpark(place, values, width = 84, height = 20) {
-  if (values.length < 2) return replace(place, values.length ? "▇" : "–");
+  if (!values.length) return replace(place, "–");
   if (!place.firstElementChild) replace(place, svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "spark", role: "img" }, svg("path", {})));
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const x = (at) => 1 + (at * (width - 2)) / (values.length - 1);
   const y = (value) => 1 + (height - 2) * (high === low ? 0.5 : (high - value) / (high - low));
   const line = place.firstElementChild;
-  line.setAttribute("aria-label", `Loss from ${values[0]} to ${values.at(-1)}`);
-  line.firstElementChild.setAttribute("d", values.map((value, at) => `${at ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join(""));
+  line.setAttribute("aria-label", values.length === 1 ? `Loss ${values[0]}` : `Loss from ${values[0]} to ${values.at(-1)}`);
+  // A single point is a stroke where the line will begin.
+  line.firstElementChild.setAttribute("d", values.length === 1 ? `M1 ${y(values[0])}h4` : values.map((value, at) => `${at ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join(""));
 }

@@ -28,7 +28,7 @@ export function showUsage(main, { address, go, setQuery, home }) {
   // Jobs on CPUs hold and wait for nothing that is counted.
   function some(title, jobs, why) {
     const rows = jobs.slice(0, MOST).map((job) => [link(job), phase(job), h("td", { class: "figure" }, String(job.gpus)), ...(why ? [h("td", { class: "wraps" }, job.why)] : [])]);
-    return jobs.length ? [h("h2", {}, `${title} `, h("span", { class: "muted" }, `${sum(jobs)} GPUs`)), scrolled(title, table(title, ["job", "phase", "GPUs", ...(why ? ["why"] : [])], rows, "holding"))] : [];
+    return jobs.length ? [h("h2", {}, `${title} `, h("span", { class: "muted" }, `${sum(jobs)} ${sum(jobs) === "1" ? "GPU" : "GPUs"}`)), scrolled(title, table(title, ["job", "phase", "GPUs", ...(why ? ["why"] : [])], rows, "holding"))] : [];
   }
   const sum = (jobs) => jobs.reduce((all, job) => all + job.gpus, 0).toLocaleString("en-US");
 

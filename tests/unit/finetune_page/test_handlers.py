@@ -193,7 +193,7 @@ async def test_what_cannot_be_compared_is_refused(page: Page, query: str) -> Non
     async with page() as browser:
         response = await browser.get(f"/api/comparison?{query}")
         assert response.status == 422
-        assert await response.json() == {"message": "choose two to 8 jobs, as namespace/name"}
+        assert await response.json() == {"message": "choose two to eight jobs, as namespace/name"}
 
 
 async def test_jobs_of_one_name_in_two_namespaces_are_told_apart(api_server: FakeApi, page: Page) -> None:

@@ -13,7 +13,7 @@ def table(found: Findings) -> str:
     lengths, memory = found.lengths, found.memory
     trained = "" if found.trained == found.parameters else f", {shown_count(found.trained)} of them trained"
     evaluated = f", {found.evaluation_rows:,} to evaluate" if found.evaluation_rows else ", none to evaluate"
-    limit = f"; at most {lengths.limit:,}, which {lengths.at_limit:.1%} reach" if lengths.limit else ""
+    limit = f"; at most {lengths.limit:,}, which {_share(lengths.at_limit)} reach" if lengths.limit else ""
     parts = {
         "weights": memory.weights, "gradients": memory.gradients, "optimizer": memory.optimizer,
         "activations": memory.activations, "copy of a checkpoint": memory.checkpoint,
@@ -53,10 +53,20 @@ def _time(found: Findings) -> str:
     cores = f" ({timing.cores} core{'s' if timing.cores > 1 else ''})" if found.device == "CPU" else ""
     each = f"evaluation{' of' if timing.evaluations == 1 else 's of'} about {shown_seconds(timing.evaluation_seconds)}"
     evaluations = f", and {timing.evaluations} {each}" if timing.evaluations else ""
+    total = _range(shown_seconds(least), shown_seconds(most))
     return (
-        f"{shown_seconds(least)} to {shown_seconds(most)} on this machine's {found.device}{cores}: {found.steps:,} steps of "
-        f"{low:.3g} to {high:.3g} s, by {timing.measured_steps} of them{evaluations}; loading, checkpoints and export come besides"
+        f"{total} on this machine's {found.device}{cores}: {found.steps:,} steps of "
+        f"{_range(f'{low:.3g}', f'{high:.3g}')} s, by {timing.measured_steps} of them{evaluations}; loading, checkpoints and export come besides"
     )
+
+
+def _range(low: str, high: str) -> str:
+    """Where one step alone was timed, or all alike, there is one figure."""
+    return f"about {low}" if low == high else f"{low} to {high}"
+
+
+def _share(share: float) -> str:
+    return f"{share:.1%}".replace("%", " %") if share else "none"
 
 
 def _labels(found: Findings) -> str:
