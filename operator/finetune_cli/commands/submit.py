@@ -1,5 +1,6 @@
 """`finetune submit`: from a manifest to a job."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -62,7 +63,10 @@ def _submit(client: Client, manifest: JsonObject, namespace: str | None, file: P
     except Refused as error:
         if str(file) == "-":
             raise
-        raise Refused(f"{error}\n`finetune validate {file}` shows every mistake at once") from None
+        # Offline a manifest is checked by the rules of a profile only where there is one to read.
+        profile = re.search(r"denied request: profile ([a-z0-9.-]+):", str(error))
+        by = f" --profile FILE`, with FineTuneProfile {profile[1]} in FILE," if profile else "`"
+        raise Refused(f"{error}\n`finetune validate {file}{by} shows every mistake at once") from None
 
 
 def _manifests(file: Path) -> list[JsonObject]:

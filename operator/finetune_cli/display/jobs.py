@@ -17,7 +17,8 @@ _COLUMNS: Final = ("NAMESPACE", "NAME", "PHASE", "PROGRESS", "LOSS", "BEST", _WH
 _ALWAYS: Final = ("NAME", "PHASE", _WHY)
 _WHERE_THEY_FIT: Final = ("PROGRESS", "AGE", "GPU-H", "BEST", "LOSS")
 """By their worth."""
-_NARROWEST_WHY: Final = 24
+_FOLDED_AT: Final = {_WHY: 24, "NAME": 32}
+"""Where there is no room: a long name of one job takes no column from all the others."""
 _GAP: Final = 2
 
 
@@ -41,6 +42,7 @@ def jobs_table(
     if whole:
         shown.add(_TRACKED)
     columns = [name for name in _COLUMNS if name in shown]
+    most = _room(rows, shown, width)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         folds = name in (_WHY, "NAME", _TRACKED)
@@ -49,6 +51,7 @@ def jobs_table(
             no_wrap=not folds,
             overflow="fold",
             min_width=None if folds else _width(rows, name),
+            max_width=None if whole else most.get(name),
             justify="right" if name in ("GPU-H", "AGE") else "left",
         )
     for row in rows:
@@ -71,8 +74,18 @@ def _cells(job: Snapshot, now: datetime) -> dict[str, Text]:
     }
 
 
+def _room(rows: list[dict[str, Text]], shown: set[str], width: int) -> dict[str, int]:
+    """Return how wide each column that folds may be: names are whole where all are, and why has the rest."""
+    room = max(0, width - _least_width(rows, shown))
+    whole = _width(rows, "NAME")
+    name = min(whole, _FOLDED_AT["NAME"])
+    if whole - name <= room:
+        name, room = whole, room - (whole - name)
+    return {"NAME": name, _WHY: min(_width(rows, _WHY), _FOLDED_AT[_WHY]) + room}
+
+
 def _least_width(rows: list[dict[str, Text]], shown: set[str]) -> int:
-    widths = [min(_width(rows, name), _NARROWEST_WHY) if name == _WHY else _width(rows, name) for name in shown]
+    widths = [min(_width(rows, name), _FOLDED_AT.get(name, _width(rows, name))) for name in shown]
     return sum(widths) + _GAP * (len(shown) - 1)
 
 

@@ -265,6 +265,21 @@ def test_a_manifest_that_is_refused_is_usage_in_the_servers_words(
     assert of_file.stderr.splitlines()[1] == f"`finetune validate {file}` shows every mistake at once"
 
 
+def test_a_manifest_that_a_profile_refuses_is_checked_offline_with_that_profile(
+    run: Run, api_server: FakeApi, tmp_path: Path
+) -> None:
+    message = "ValidatingAdmissionPolicy 'finetuneprofiles.finetune.dev' denied request: profile team-a: spec.image is not allowed"
+    api_server.answers["POST", FTJ] = lambda _: status(422, "Invalid", message)
+    file = tmp_path / "job.yaml"
+    file.write_text(MANIFEST)
+
+    told = run("submit", str(file)).stderr.splitlines()[1]
+
+    assert told == (
+        f"`finetune validate {file} --profile FILE`, with FineTuneProfile team-a in FILE, shows every mistake at once"
+    )
+
+
 def test_a_note_has_nothing_that_a_terminal_obeys(run: Run) -> None:
     result = run("submit", "-", stdin=f"{MANIFEST}  output: {{uri: 'file:///out%1B[2J'}}\n")
 

@@ -55,6 +55,28 @@ def test_a_narrow_terminal_has_fewer_columns_and_none_that_is_cut(width: int, he
     assert max(map(len, lines)) <= width
 
 
+@pytest.mark.parametrize(
+    ("width", "heads"),
+    [
+        (200, ["NAME", "PHASE", "PROGRESS", "LOSS", "BEST", "WHY / WHAT NEXT", "GPU-H", "AGE"]),
+        (106, ["NAME", "PHASE", "PROGRESS", "LOSS", "WHY / WHAT NEXT", "GPU-H", "AGE"]),
+    ],
+)
+def test_a_long_name_takes_no_column_from_the_others(width: int, heads: list[str]) -> None:
+    long = "a-name-of-sixty-three-characters-" + "x" * 30
+    screen = Console(width=width)
+    with screen.capture() as captured:
+        screen.print(jobs_table([failed(long), failed("short")], width=width, now=NOW))
+
+    lines = captured.get().splitlines()
+    assert [head.strip() for head in lines[0].split("  ") if head.strip()] == heads
+    assert max(map(len, lines)) <= width
+    if width == 200:
+        assert long in lines[1]
+    else:
+        assert "".join(line[:32].strip() for line in lines[1:]).startswith(long)
+
+
 def test_wide_has_every_column_and_where_each_is_tracked_on_any_terminal() -> None:
     url = "https://mlflow.corp.example/#/experiments/1/runs/0f9be1d4"
     tracked = failed("yelp-stars")
