@@ -1,5 +1,6 @@
 """Which columns hold what: the shapes of data that a task reads, each found by the values and by usual names."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -30,6 +31,9 @@ _LANGUAGES: Final = {
 }  # fmt: skip
 _MOST_CLASSES: Final = 200
 _CHATS: Final = ("messages", "conversations")
+_DATE: Final = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}(?:[T ].*)?|\d{1,2}:\d{2}(?::\d{2})?", re.DOTALL)
+_NUMBERED: Final = re.compile(r"(?=[^\d]*\d)[!-~]+")
+"""In ASCII, with a digit and without a blank: T-100042, a UUID, an e-mail's or a page's address with a number in it."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,14 @@ def _named(sample: Sample, task: Task | None, text: str | None, label: str | Non
     text = text or _text_column(sample, but=label)
     if text is None:
         return
+    named = f"{shown(text)} is the text"
     if task == "seq2seq" and label:
-        yield Shape("seq2seq", _but_usual(text=text, target=label), (text,), "as named", label=label)
+        yield Shape("seq2seq", _but_usual(text=text, target=label), (text,), named, label=label)
     if task == "causal-lm" and label:
-        yield Shape("causal-lm", {"prompt": text, "completion": label}, (text, label), "as named", label=label)
+        yield Shape("causal-lm", {"prompt": text, "completion": label}, (text, label), named, label=label)
     if label:
-        yield _classifier(sample, text, None, label, "as named")
-    yield Shape("causal-lm", _but_usual(text=text), (text,), "as named, and no label", format="text")
+        yield _classifier(sample, text, None, label, named)
+    yield Shape("causal-lm", _but_usual(text=text), (text,), f"{named}, and no label is named", format="text")
 
 
 def _chat(sample: Sample) -> Iterator[Shape]:
@@ -244,7 +249,11 @@ def _label_column(sample: Sample) -> str | None:
     named = next((usual[name] for name in _LABELS if name in usual and not _is_prose(sample, usual[name])), None)
     if named:
         return named
-    few = [name for name in sample.columns if 2 <= _distinct(sample, name) <= _most_classes(sample)]
+    few = [
+        name
+        for name in sample.columns
+        if 2 <= _distinct(sample, name) <= _most_classes(sample) and not _all_are(_DATE, sample, name)
+    ]
     return min(
         few,
         key=lambda name: (_is_often_empty(sample, name), not _is_text(sample, name), _distinct(sample, name)),
@@ -273,6 +282,7 @@ def _text_column(sample: Sample, but: str | None) -> str | None:
     texts = [name for name in sample.columns if name != but and _is_text(sample, name)]
     usual = {name.lower().strip(): name for name in texts}
     named = next((usual[name] for name in _TEXTS if name in usual), None)
+    texts = [name for name in texts if not (_all_are(_DATE, sample, name) or _all_are(_NUMBERED, sample, name))]
     return named or max(texts, key=lambda name: sum(map(len, _given(sample, name))), default=None)
 
 
@@ -299,6 +309,10 @@ def _all(sample: Sample, name: str, kind: type) -> bool:
 
 def _is_text(sample: Sample, name: str) -> bool:
     return name in sample.columns and _all(sample, name, str)
+
+
+def _all_are(pattern: re.Pattern[str], sample: Sample, name: str) -> bool:
+    return _is_text(sample, name) and all(pattern.fullmatch(each.strip()) for each in _given(sample, name))
 
 
 def _is_prose(sample: Sample, name: str) -> bool:

@@ -242,6 +242,32 @@ def test_data_without_text_fits_nothing() -> None:
     assert find_shape(Sample({"a": list(range(ROWS)), "b": each(1, 2)}, ROWS, whole=True)) is None
 
 
+@pytest.mark.parametrize(
+    "shown", ["2026-11-{0:02}", "{0}.11.2026 10:05", "11/{0}/26", "2026-11-01T10:{0:02}:00Z", "T-1000{0}"]
+)
+def test_dates_and_numbered_names_are_no_text(shown: str) -> None:
+    stamps = [shown.format(number % 28 + 1) for number in range(ROWS)]
+
+    assert find_shape(Sample({"id": [*range(ROWS)], "when": stamps}, ROWS, whole=True)) is None
+    with_text = find_shape(Sample({"when": stamps, "note": prose("short")}, ROWS, whole=True))
+    assert with_text is not None
+    assert with_text.reads == ("note",)
+
+
+def test_a_date_that_repeats_is_no_label() -> None:
+    shape = find_shape(Sample({"date": each("2026-11-01", "2026-11-02"), "note": prose()}, ROWS, whole=True))
+
+    assert shape is not None
+    assert (shape.task, shape.label) == ("causal-lm", None)
+
+
+def test_what_is_named_is_said_in_a_sentence() -> None:
+    shape = find_shape(Sample({"note": prose(), "who": each("Ana", "Bo")}, ROWS, whole=True), label="who")
+
+    assert shape is not None
+    assert shape.why == "note is the text, and who has 2 classes"
+
+
 def test_files_of_a_folder_are_taken_by_their_splits(tmp_path: Path) -> None:
     for name, text in (("train-0.csv", "a"), ("train-1.csv", "b"), ("test.csv", "c"), ("dev.jsonl", "")):
         (tmp_path / name).write_text(f"text,label\n{text},1\n" if text else '{"text": "d", "label": 2}\n')
