@@ -4,6 +4,7 @@ Each answer of the API server says when it was sent (https://www.rfc-editor.org/
 less than such a date is exact; a node whose clock is not kept may be off by hours, and would end jobs early or let them run on.
 """
 
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -13,13 +14,16 @@ _EXACT: Final = timedelta(seconds=2)
 """A date has whole seconds, and the answer took a moment."""
 _LONGEST_SECONDS: Final = 1.0
 """An answer that took longer may have been on its way since who knows when."""
+_ANSWERS: Final = 16
+"""Behind one address there may be several API servers, of which one has a clock that is not kept: of so many answers in a row one is of another."""
 
 
 class ServerTime:
-    """How far the API server's clock is from ours."""
+    """How far the API server's clock is from ours: the smallest offset of its last answers."""
 
     def __init__(self) -> None:
         self._ahead = timedelta()
+        self._last: deque[timedelta] = deque(maxlen=_ANSWERS)
 
     def note(self, date: str | None, received: datetime, took: float) -> None:
         """Take in the header `Date` of an answer that was received then, so many seconds after it was asked for."""
@@ -29,10 +33,12 @@ class ServerTime:
             ahead = _parse(date) - received
         except (TypeError, ValueError):
             return
-        if abs(ahead) <= _EXACT:
+        self._last.append(ahead)
+        least = min(self._last, key=abs)
+        if abs(least) <= _EXACT:
             self._ahead = timedelta()
-        elif abs(ahead - self._ahead) > _EXACT:
-            self._ahead = ahead
+        elif abs(least - self._ahead) > _EXACT:
+            self._ahead = least
 
     def at(self, ours: datetime) -> datetime:
         """Its time when our clock shows this one."""

@@ -59,6 +59,26 @@ def test_a_clock_that_is_set_right_is_followed_and_one_that_stays_does_not_jitte
     assert seen == [3600.0, 3600.0, 3600.0, 0.0]
 
 
+def test_of_several_api_servers_one_whose_clock_is_wrong_is_not_followed() -> None:
+    time = ServerTime()
+    seen = set()
+
+    for ahead in (0.0, 3600.0, 3600.0, -0.5, 3600.0, 0.5) * 10:
+        time.note(date(seconds=ahead), OURS, took=0.1)
+        seen.add(time.at(OURS) - OURS)
+
+    assert seen == {timedelta()}
+
+
+def test_when_our_own_clock_is_set_wrong_the_api_servers_are_followed_after_some_answers() -> None:
+    time = ServerTime()
+
+    for ahead in (0.0, *[-3600.0] * 16):
+        time.note(date(seconds=ahead), OURS, took=0.1)
+
+    assert time.at(OURS) - OURS == timedelta(hours=-1)
+
+
 async def test_every_answer_to_a_request_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune_operator.kube.request_counts.SERVER_TIME", ServerTime())
     app = web.Application()
