@@ -8,7 +8,7 @@ import ssl
 import tempfile
 import traceback
 from asyncio import get_running_loop
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cache, lru_cache
@@ -30,6 +30,9 @@ from finetune_operator.status.announcements.notices import Answer
 
 _MOST_TRUST: Final = 512 * 1024
 """Characters of PEM: twice as many as all public authorities have. Of more, each context would take ten megabytes, and a second of a core."""
+
+_MARK: Final = re.compile("^-----.*$", re.MULTILINE)
+_BEGIN: Final = re.compile("-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----")
 
 logger = logging.getLogger(__name__)
 
@@ -93,10 +96,10 @@ class Notifier:
             raise _NotSent(
                 f"the ConfigMap {name} of the profile's trust has {len(pem)} characters, and at most {_MOST_TRUST} are read"
             )
-        try:
-            return await get_running_loop().run_in_executor(self._thread, _tls, pem)
-        except ssl.SSLError:
-            raise _NotSent(f"the ConfigMap {name} of the profile's trust holds what is no certificate") from None
+        tls = await get_running_loop().run_in_executor(self._thread, _tls, pem)
+        if tls is None:
+            raise _NotSent(f"the ConfigMap {name} of the profile's trust holds what is no certificate")
+        return tls
 
     def _request(
         self, finetunejob: FineTuneJob, target: NotifyTarget, secret: JsonObject
@@ -160,13 +163,39 @@ def _public() -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=8)
-def _tls(authorities: str) -> ssl.SSLContext:
-    """The public authorities, and those that are given as PEM. Raises ssl.SSLError."""
+def _tls(authorities: str) -> ssl.SSLContext | None:
+    """The public authorities, and those that are given as PEM. None, which is kept too, where what is given is no certificate."""
     context = ssl.create_default_context()
     if authorities.strip():
-        # Others go on meanwhile only if it is read from a file. Names of authorities stand between the certificates, in whatever language.
+        # Others go on meanwhile only if it is read from a file.
         with tempfile.NamedTemporaryFile() as file:
-            file.write(authorities.encode("ascii", "ignore"))
-            file.flush()
-            context.load_verify_locations(cafile=file.name)
+            try:
+                file.writelines(_certificates(authorities))
+                file.flush()
+                context.load_verify_locations(cafile=file.name)
+            except ssl.SSLError:
+                return None
     return context
+
+
+def _certificates(pem: str) -> Iterator[bytes]:
+    """The certificates of a text, without what else it holds: names in whatever language, keys, revocations.
+
+    Without encrypted ones either, for which OpenSSL would ask a terminal for the pass phrase: only they have headers, with
+    colons. Raises ssl.SSLError for a certificate without an end.
+    """
+    text, begin, since = pem.encode("ascii", "ignore").decode(), "", 0
+    for mark in _MARK.finditer(text):
+        line = mark[0].rstrip()
+        if not begin:
+            if _BEGIN.fullmatch(line):
+                begin, since = line, mark.start()
+        elif line == begin.replace("BEGIN", "END"):
+            block = text[since : mark.end()]
+            if ":" not in block:
+                yield f"{block}\n".encode()
+            begin = ""
+        else:
+            break
+    if begin:
+        raise ssl.SSLError("a certificate has no end")

@@ -14,5 +14,10 @@ def log_to_stderr() -> None:
 
 def _is_not_written_yet(record: logging.LogRecord) -> bool:
     """Libraries such as huggingface_hub write to stderr by a handler of their own, and hand on to the root's all the same."""
-    library = logging.getLogger(record.name.partition(".")[0])
-    return not any(type(each) is logging.StreamHandler for each in library.handlers)
+    above: logging.Logger | None = logging.getLogger(record.name)
+    # A record that came to the root's handler was handed on by each of them.
+    while above is not None and above is not logging.root:
+        if any(type(each) is logging.StreamHandler and each.level <= record.levelno for each in above.handlers):
+            return False
+        above = above.parent
+    return True

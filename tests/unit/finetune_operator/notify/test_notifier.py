@@ -224,6 +224,71 @@ async def test_what_stands_between_the_certificates_may_be_in_any_language() -> 
     assert ssl.PEM_cert_to_DER_cert(pem) in sent.trusted[0].get_ca_certs(binary_form=True)
 
 
+ENCRYPTED = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAA\n"
+
+
+def block(label: str, body: str) -> str:
+    return f"-----BEGIN {label}-----\n{body}-----END {label}-----\n"
+
+
+def trusting(text: str) -> tuple[FakeApi, FineTuneProfileSpec]:
+    api = FakeApi()
+    api.put(CONFIG_MAPS, {"metadata": {"name": "corporate-ca"}, "data": {"ca.crt": text}})
+    return api, FineTuneProfileSpec.model_validate({"trust": {"configMapRef": {"name": "corporate-ca"}}})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        block("PRIVATE KEY", "a placeholder\n"),
+        block("RSA PRIVATE KEY", ENCRYPTED),
+        block("X509 CRL", "AAAA\n"),
+        block("CERTIFICATE", ENCRYPTED),
+    ],
+)
+async def test_what_is_no_plain_certificate_is_passed_over_beside_one(other: str) -> None:
+    pem = trustme.CA().cert_pem.bytes().decode()
+    api, profile = trusting(f"{other}{pem}{other}".replace("\n", "\r\n"))
+
+    answer, sent = await attempt(CI, profile, api=api)
+
+    assert answer == Answer(delivered=True)
+    assert ssl.PEM_cert_to_DER_cert(pem) in sent.trusted[0].get_ca_certs(binary_form=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        block("PRIVATE KEY", "AAAA\n"),
+        block("CERTIFICATE", ENCRYPTED),
+        block("CERTIFICATE", "AAAA\n"),
+        "{pem}-----BEGIN CERTIFICATE-----\nAAAA\n",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n{pem}",
+        "{pem}-----BEGIN CERTIFICATE-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    ],
+)
+async def test_no_certificate_and_half_of_one_are_said(text: str) -> None:
+    api, profile = trusting(text.replace("{pem}", trustme.CA().cert_pem.bytes().decode()))
+
+    answer, sent = await attempt(CI, profile, api=api)
+
+    assert answer.message == "the ConfigMap corporate-ca of the profile's trust holds what is no certificate"
+    assert sent.requests == []
+
+
+async def test_what_is_broken_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every namespace waits for the one thread that reads."""
+    api, profile = trusting(trustme.CA().cert_pem.bytes().decode() + block("CERTIFICATE", "AAAA\n"))
+    contexts, made = [], ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda: (contexts.append(1), made())[1])
+
+    answers = [(await attempt(CI, profile, api=api))[0] for _ in range(3)]
+
+    wrong = Answer(message="the ConfigMap corporate-ca of the profile's trust holds what is no certificate")
+    assert answers == [wrong] * 3
+    assert len(contexts) == 1
+
+
 async def test_any_number_of_authorities_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever may edit the ConfigMap chooses how many there are; a megabyte of them kept the operator busy for seconds."""
     api, pem = FakeApi(), trustme.CA().cert_pem.bytes().decode()
