@@ -1,11 +1,11 @@
 """Which columns hold what: the shapes of data that a task reads, each found by the values and by usual names."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from finetune.proposal.sample import Sample
+from finetune.proposal.stamps import are_dates, are_ids, are_numbered
 from finetune_api.printable import printable
 from finetune_api.training import Task
 
@@ -31,9 +31,8 @@ _LANGUAGES: Final = {
 }  # fmt: skip
 _MOST_CLASSES: Final = 200
 _CHATS: Final = ("messages", "conversations")
-_DATE: Final = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}(?:[T ].*)?|\d{1,2}:\d{2}(?::\d{2})?", re.DOTALL)
-_NUMBERED: Final = re.compile(r"(?=[^\d]*\d)[!-~]+")
-"""In ASCII, with a digit and without a blank: T-100042, a UUID, an e-mail's or a page's address with a number in it."""
+_LONGEST_CLASS: Final = 64
+"""Characters in the name of a class, where only that it repeats speaks for one."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def in_first(sample: Sample) -> str:
 
 
 def _named(sample: Sample, task: Task | None, text: str | None, label: str | None) -> Iterator[Shape]:
-    text = text or _text_column(sample, but=label)
+    text = text or _text_column(sample, but=[label])
     if text is None:
         return
     named = f"{shown(text)} is the text"
@@ -209,19 +208,21 @@ def _classes(sample: Sample) -> Iterator[Shape]:
         return
     for first, second in _named_alike(sample, _PAIRS):
         yield _classifier(sample, first, second, label, f"{shown(first)} and {shown(second)} are a pair")
-    text = _text_column(sample, but=label)
+    text = _text_column(sample, but=[label])
     if text:
         yield _classifier(sample, text, None, label, f"{shown(text)} is text")
 
 
 def _plain(sample: Sample) -> Iterator[Shape]:
-    text = _text_column(sample, but=None)
+    label = _label_column(sample)
+    text = _text_column(sample, but=[name for name in sample.columns if _looks_like_label(sample, name, label)])
     if text:
+        none = "" if label and label != text else ", and no column looks like a label"
         yield Shape(
             "causal-lm",
             _but_usual(text=text),
             (text,),
-            f"{shown(text)} is text, and no column looks like a label",
+            f"{shown(text)} is text{none}",
             format="text",
         )
 
@@ -252,7 +253,7 @@ def _label_column(sample: Sample) -> str | None:
     few = [
         name
         for name in sample.columns
-        if 2 <= _distinct(sample, name) <= _most_classes(sample) and not _all_are(_DATE, sample, name)
+        if 2 <= _distinct(sample, name) <= _most_classes(sample) and not _is(are_dates, sample, name)
     ]
     return min(
         few,
@@ -278,12 +279,32 @@ def _most_classes(sample: Sample) -> int:
     return min(_MOST_CLASSES, max(2, sample.rows // 4))
 
 
-def _text_column(sample: Sample, but: str | None) -> str | None:
-    texts = [name for name in sample.columns if name != but and _is_text(sample, name)]
+def _looks_like_label(sample: Sample, name: str, label: str | None) -> bool:
+    """Whether a column holds classes rather than texts to write more of. In two rows anything has few values."""
+    usual = name.lower().strip()
+    if usual in _TEXTS or not _is_text(sample, name):
+        return False
+    if name == label:
+        return usual in _LABELS or _distinct(sample, name) < len(_given(sample, name))
+    return _repeats(sample, name)
+
+
+def _repeats(sample: Sample, name: str) -> bool:
+    """Whether short texts are there twice or more each, as names of classes are."""
+    values = _given(sample, name)
+    return 2 * _distinct(sample, name) <= len(values) and max(map(len, values)) <= _LONGEST_CLASS
+
+
+def _text_column(sample: Sample, but: Collection[str | None]) -> str | None:
+    texts = [name for name in sample.columns if name not in but and _is_text(sample, name)]
     usual = {name.lower().strip(): name for name in texts}
     named = next((usual[name] for name in _TEXTS if name in usual), None)
-    texts = [name for name in texts if not (_all_are(_DATE, sample, name) or _all_are(_NUMBERED, sample, name))]
-    return named or max(texts, key=lambda name: sum(map(len, _given(sample, name))), default=None)
+    if named:
+        return named
+    # Addresses or molecules are texts where there is no other; from dates and ids nothing is learned.
+    texts = [name for name in texts if not (_is(are_dates, sample, name) or _is(are_ids, sample, name))]
+    poor = [name for name in texts if _is(are_numbered, sample, name) or _repeats(sample, name)]
+    return max(texts, key=lambda name: (name not in poor, sum(map(len, _given(sample, name)))), default=None)
 
 
 def _named_alike(sample: Sample, pairs: tuple[tuple[str, str], ...]) -> Iterator[tuple[str, str]]:
@@ -311,8 +332,8 @@ def _is_text(sample: Sample, name: str) -> bool:
     return name in sample.columns and _all(sample, name, str)
 
 
-def _all_are(pattern: re.Pattern[str], sample: Sample, name: str) -> bool:
-    return _is_text(sample, name) and all(pattern.fullmatch(each.strip()) for each in _given(sample, name))
+def _is(kind: Callable[[list[Any]], bool], sample: Sample, name: str) -> bool:
+    return _is_text(sample, name) and kind(_given(sample, name))
 
 
 def _is_prose(sample: Sample, name: str) -> bool:
