@@ -22,6 +22,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             folder = factory.mktemp(name)
-            made.write_text(json.dumps([make(folder), str(folder)]))
+            (place / "new.json").write_text(json.dumps([make(folder), str(folder)]))
+            (place / "new.json").rename(made)  # a worker that is killed leaves no half of it
         value, where = json.loads(made.read_text())
     return value, Path(where)

@@ -198,3 +198,45 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(space: Space, screen: Scree
         screen.show(path)
         expect(page.get_by_text(long).first).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+
+
+def test_on_a_phone_attempts_and_checkpoints_are_read_without_moving_them_sideways(
+    space: Space, screen: Screen
+) -> None:
+    saved = {
+        "step": 48,
+        "epoch": "2",
+        "uri": "pvc://tickets-16ff9d87/checkpoints/step-000048",
+        "sizeBytes": 2**28,
+        "time": "2026-01-01T00:05:00Z",
+        "metrics": [{"name": "eval_loss", "value": "0.7113"}, {"name": "eval_accuracy", "value": "0.9286"}],
+    }
+    ran = {
+        "number": 1,
+        "pod": "of-one-hand-with-a-long-name-xrl87",
+        "node": "a-node-of-a-pool-with-a-long-name-1",
+        "startTime": "2026-01-01T00:00:00Z",
+        "endTime": "2026-01-01T00:06:00Z",
+        "reason": "Completed",
+        "lastStep": 72,
+        "log": "pvc://tickets-16ff9d87/logs/20260101T000000.908044Z-vm.log",
+    }
+    fake(space, "of-one-hand", {"phase": "Succeeded", "attempts": [ran], "checkpoints": [saved]})
+    page = screen.page
+    page.set_viewport_size({"width": 360, "height": 740})
+
+    screen.show(f"/jobs/{space.namespace}/of-one-hand")
+    cells = page.locator(".records td, .records tbody th")
+    expect(cells.filter(has_text="step-000048")).to_be_visible()
+    boxes = [cell.bounding_box() for cell in cells.all()]
+    widest = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('.scroll')].map((each) => each.scrollWidth - each.clientWidth))"
+    )
+    heads = cells.evaluate_all("(all) => all.map((each) => each.dataset.head)")
+
+    assert all(box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 360 for box in boxes), boxes
+    assert widest <= 0
+    assert heads == [
+        *("attempt", "pod", "node", "starting", "training", "steps", "lost", "end", "log"),
+        *("step", "epoch", "size", "written", "metrics", "where"),
+    ]

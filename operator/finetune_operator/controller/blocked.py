@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from finetune_api.reasons import Reason
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.observation import Cause
 from finetune_operator.kube.backoff import backoff
@@ -17,7 +18,7 @@ _WOKEN_AT_ONCE: Final = 10
 """A change in a namespace of thousands of blocked jobs must not cost thousands of requests: of those that may go on, each
 wakes another."""
 _REFUSED_IN_A_ROW: Final = 20
-"""After so many the next job of the namespace will hardly fare better."""
+"""After so many, of as many jobs that wait, the next job of the namespace will hardly fare better."""
 
 
 @dataclass
@@ -66,7 +67,7 @@ class BlockedJobs:
         self._retry = retry
         self._lines: dict[str, OrderedDict[Key, None]] = {}
         self._refused: Counter[str] = Counter()
-        """Tries of each namespace that were in vain, since one of its jobs got its children."""
+        """Tries of each namespace that the API server refused, since one of its jobs got its children."""
 
     def note(
         self, key: Key, about: Hashable, cause: Cause | None, obstacle: Obstacle, now: float, *, made: bool = False
@@ -82,7 +83,7 @@ class BlockedJobs:
         if cause is not None:
             if not obstacle.holds(about, now):
                 obstacle.note(about, cause, now)
-                self._refused[key.namespace] += 1
+                self._refused[key.namespace] += cause.reason == Reason.CREATE_FORBIDDEN
             self.wait(key)
             return
         if made:
@@ -108,7 +109,8 @@ class BlockedJobs:
 
     def is_refused(self, namespace: str) -> bool:
         """Whether so many jobs of a namespace were refused one after the other that few of its others should be tried at a time."""
-        return self._refused[namespace] >= _REFUSED_IN_A_ROW
+        waiting = len(self._lines.get(namespace, ()))
+        return min(waiting, self._refused[namespace]) >= _REFUSED_IN_A_ROW
 
     def wake(self, namespace: str, most: int = _WOKEN_AT_ONCE) -> None:
         """Try those at the head of a namespace's line; who is blocked after that goes to its end."""

@@ -49,7 +49,7 @@ class Ensurer:
 
         A profile that is to be written down is in the observation, and nothing is made before it is.
         """
-        is_over, had_job = _is_over(finetunejob, observed), observed.job is not None
+        is_over, had_job, began = _is_over(finetunejob, observed), observed.job is not None, observed.holds_anything
         is_said = _says_that_it_waits(finetunejob.status)
         finetunejob, observed = await self._profile_keeper.give_profile(finetunejob, observed, entry)
         if observed.profile is not None:
@@ -57,7 +57,7 @@ class Ensurer:
         observed = await self._children.ensure(finetunejob, observed, entry, now)
         if observed.former is None:
             waits = observed.job is None and not finetunejob.deleting
-            cause, made = observed.blocked if waits else None, observed.job is not None and not had_job
+            cause, made = observed.blocked if waits else None, observed.holds_anything and not began
             about, tried = about_children(finetunejob), self._clock()
             self._blocked.note(finetunejob.key, about, cause, entry.obstacle, tried, made=made)
         if is_over:

@@ -15,7 +15,8 @@ _EXACT: Final = timedelta(seconds=2)
 _LONGEST_SECONDS: Final = 1.0
 """An answer that took longer may have been on its way since who knows when."""
 _ANSWERS: Final = 16
-"""Behind one address there may be several API servers, of which one has a clock that is not kept: of so many answers in a row one is of another."""
+"""Behind one address there may be several API servers, of which one has a clock that is not kept: of so many answers in a row one is likely of another.
+Our own clock is told to be wrong by as many, where it is set ahead in mid-run."""
 
 
 class ServerTime:
@@ -31,7 +32,7 @@ class ServerTime:
             return
         try:
             ahead = _parse(date) - received
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return
         self._last.append(ahead)
         least = min(self._last, key=abs)

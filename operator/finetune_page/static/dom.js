@@ -98,11 +98,13 @@ export function alarm(who, text, retry) {
 // The caption is for who cannot see the heading above; a head or cell may be a text or an element.
 export function table(caption, heads, rows, kind = null) {
   const head = (text) => h("th", { scope: "col" }, text === "" ? h("span", { class: "unseen" }, "of what") : text);
+  const cell = (content, at) => (at === 0 ? h("th", { scope: "row" }, content) : content instanceof Node && content.tagName === "TD" ? content : h("td", {}, content));
+  // On a phone each row of records is a list of its cells, and each says which it is.
+  const named = (made, at) => { if (typeof heads[at] === "string") made.dataset.head = heads[at]; return made; };
   return h("table", { class: kind },
     h("caption", { class: "unseen" }, caption),
     h("thead", {}, h("tr", {}, heads.map(head))),
-    h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, at) =>
-      at === 0 ? h("th", { scope: "row" }, cell) : cell instanceof Node && cell.tagName === "TD" ? cell : h("td", {}, cell))))));
+    h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((content, at) => named(cell(content, at), at))))));
 }
 
 // Names and values, one below the other.

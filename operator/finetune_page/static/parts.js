@@ -22,9 +22,9 @@ export function attempts(status) {
   });
   return [
     h("h2", {}, "Attempts"),
-    rows.length ? [timeline(status, all), scrolled("Attempts of the run", table("Attempts of the run", ["attempt", "pod", "node", "starting", "training", "steps", "lost", "end", "log"], rows))] : [],
+    rows.length ? [timeline(status, all), scrolled("Attempts of the run", table("Attempts of the run", ["attempt", "pod", "node", "starting", "training", "steps", "lost", "end", "log"], rows, "records"))] : [],
     changes.length ? [h("h3", {}, "What the run changed by itself"), h("ul", { class: "warnings" }, changes)] : [],
-    before.length ? [h("h3", {}, "Runs before this one"), scrolled("Runs before this one", table("Runs before this one", ["run", "phase", "why", "attempts", "steps", "time", "output"], before))] : [],
+    before.length ? [h("h3", {}, "Runs before this one"), scrolled("Runs before this one", table("Runs before this one", ["run", "phase", "why", "attempts", "steps", "time", "output"], before, "records"))] : [],
   ].flat();
 }
 
@@ -106,7 +106,7 @@ export function checkpoints(status) {
     (each.metrics ?? []).map((metric) => `${metricName(metric.name)} ${number(metric.value)}`).join(", ") || "–", h("td", { title: each.digest ?? null }, each.uri, each.step === status.latestCheckpoint?.step && h("span", { class: "muted" }, " · where an attempt goes on"))]);
   const gone = best && !all.some((each) => each.step === best.step);
   return [h("h2", {}, "Checkpoints"), gone ? h("p", {}, `The best, of step ${number(best.step)}, is `, h("code", {}, best.uri)) : null,
-    rows.length ? scrolled("Checkpoints", table("Checkpoints that are there; ★ is the best", ["step", "epoch", "size", "written", "metrics", "where"], rows, "figures")) : null];
+    rows.length ? scrolled("Checkpoints", table("Checkpoints that are there; ★ is the best", ["step", "epoch", "size", "written", "metrics", "where"], rows, "figures records")) : null];
 }
 
 export function usage(status) {
@@ -128,8 +128,8 @@ export function elsewhere(status) {
   const told = (status.notifications ?? []).map((each) => [each.target, TOLD[each.state] ?? each.state, `${each.attempts ?? 0}`,
     each.lastAttemptTime ? h("td", {}, h("time", { datetime: each.lastAttemptTime, title: each.lastAttemptTime }, `${age(each.lastAttemptTime)} ago`)) : "–", h("td", { class: "wraps" }, each.message ?? "–")]);
   return [
-    trackers.length ? [h("h2", {}, "Trackers"), scrolled("Trackers", table("Trackers", ["tracker", "where", "what has not arrived"], trackers))] : [],
-    told.length ? [h("h2", {}, "Told of the end"), scrolled("Told of the end", table("Told of the end", ["who", "told", "attempts", "last", "why not"], told))] : [],
+    trackers.length ? [h("h2", {}, "Trackers"), scrolled("Trackers", table("Trackers", ["tracker", "where", "what has not arrived"], trackers, "records"))] : [],
+    told.length ? [h("h2", {}, "Told of the end"), scrolled("Told of the end", table("Told of the end", ["who", "told", "attempts", "last", "why not"], told, "records"))] : [],
   ].flat();
 }
 

@@ -106,12 +106,34 @@ def test_a_namespace_is_refused_after_twenty_jobs_in_a_row_until_one_gets_its_ch
     for key in waiting[:20]:
         blocked.note(key, "children", QUOTA, Obstacle(), 22.0)
     again = blocked.is_refused("team-a")
-    for key in waiting[:20]:
+    for key in waiting[:1]:
         blocked.leave(key)
 
     assert seen == [False] * 19 + [True]
     assert after_twenty == (True, False)
     assert (of_one_that_runs, once_one_was_made, again) == (True, False, True)
+    assert not blocked.is_refused("team-a")
+
+
+def test_one_job_is_no_namespace_however_often_it_is_refused() -> None:
+    blocked, obstacle = BlockedJobs(lambda _: None), Obstacle()
+    waiting = keys(25)
+
+    for number in range(30):
+        blocked.note(waiting[0], "children", QUOTA, obstacle, 1000.0 * number)
+    of_one = blocked.is_refused("team-a")
+    for key in waiting:
+        blocked.wait(key)
+
+    assert (of_one, blocked.is_refused("team-a")) == (False, True)
+
+
+def test_what_the_operator_itself_holds_back_is_no_refusal() -> None:
+    blocked = BlockedJobs(lambda _: None)
+
+    for key in keys(25):
+        blocked.note(key, "children", Cause("BudgetUsedUp", "the month's GPU-seconds are used up"), Obstacle(), 0.0)
+
     assert not blocked.is_refused("team-a")
 
 

@@ -42,7 +42,7 @@ def test_an_answer_that_was_long_on_its_way_or_has_no_date_changes_nothing() -> 
     time.note(date(hours=3), OURS, took=0.1)
 
     time.note(date(hours=2), OURS, took=30.0)
-    for odd in (None, "", "yesterday", "99"):
+    for odd in (None, "", "yesterday", "99", "Fri, 01 May 99999999999999999999 12:00:00 GMT"):
         time.note(odd, OURS, took=0.1)
 
     assert time.at(OURS) == OURS + timedelta(hours=3)
