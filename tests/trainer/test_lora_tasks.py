@@ -16,7 +16,7 @@ from tests.trainer.tiny_language import COLOUR_OF, questions, save_llama, save_t
 
 from finetune_trainer.engines.engine import Engine, Prepared
 from finetune_trainer.engines.registry import make_engine
-from finetune_trainer.run import attempt as run
+from finetune_trainer.run import to_last_step as run
 
 ENGINES = ["trainer", "pytorch"]
 
