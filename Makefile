@@ -95,7 +95,7 @@ test-integration: $(READY)  ## Run the integration tests of both suites on a rea
 	cd devcluster && ../$(BIN)/python -m pytest $(TWENTY_MINUTES) -m '' tests/integration $(TESTS) || failed=1; \
 	exit $$failed
 
-test-slow: $(READY)  ## Run the tests that `make test` leaves out because each takes ten seconds or more
+test-slow: $(READY)  ## Run the tests that `make test` leaves out because each takes two seconds or more
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TWENTY_MINUTES) -m 'slow and not bench' $(TESTS)
 
 chaos: $(READY)  ## Kill the operator after each of its writes, and break its API in every way; KUBEBUILDER_ASSETS=FOLDER for a real control plane

@@ -32,6 +32,7 @@ _VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @few
 @given(st.dictionaries(st.sampled_from(["warmup_steps", "optim_args", "lr_scheduler_kwargs"]), _VALUES))
 def test_arguments_are_taken_as_the_schema_says(finetune_crd: Cluster, api: Api, arguments: dict[str, Any]) -> None:

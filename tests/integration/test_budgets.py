@@ -66,6 +66,7 @@ def begun_or_held(space: Space, name: str) -> dict[str, Any]:
     return space.until(name, lambda status: status.get("phase") is not None, "its first status")
 
 
+@pytest.mark.slow
 def test_what_is_used_up_holds_new_jobs_back_and_none_without_a_gpu(node: PlayedNode) -> None:
     space = node.space
     give(space, LIMIT)
@@ -88,6 +89,7 @@ def test_what_is_used_up_holds_new_jobs_back_and_none_without_a_gpu(node: Played
     assert reason_of(free) != "BudgetUsedUp"
 
 
+@pytest.mark.slow
 def test_what_a_deleted_job_used_counts_and_more_in_the_profile_lets_jobs_go_at_once(node: PlayedNode) -> None:
     space = node.space
     give(space, LIMIT)
@@ -106,6 +108,7 @@ def test_what_a_deleted_job_used_counts_and_more_in_the_profile_lets_jobs_go_at_
     wait_for(lambda: space.get("job", "held"), bool, "its Job")
 
 
+@pytest.mark.slow
 def test_usage_is_that_of_all_pods_over_attempts_of_which_the_operator_missed_one(
     node: PlayedNode, operator_process: OperatorProcess
 ) -> None:

@@ -41,6 +41,7 @@ def program(space: Space) -> Program:
     return Program(space.cluster.kubeconfig, space.namespace)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("operator_process")
 def test_a_job_is_submitted_and_followed_and_its_log_is_whole(
     space: Space, program: Program, stand_in: StandIn
@@ -98,6 +99,7 @@ def test_a_job_that_is_made_anew_under_the_name_is_left_alone(space: Space) -> N
         client.get("anew").delete()
 
 
+@pytest.mark.slow
 def test_who_interrupts_a_watch_leaves_the_job_as_it_is(space: Space, program: Program) -> None:
     space.apply(finetunejob("watched", suspend=True))
     watching = program.start("watch", "watched")

@@ -55,6 +55,7 @@ def batch(space: Space, finetune_crd: Cluster, stand_in: StandIn) -> Iterator[Ba
         yield Batch(space, other)
 
 
+@pytest.mark.slow
 def test_a_job_succeeds_and_its_status_reports_it(batch: Batch) -> None:
     status = batch.space.end_of("good")
     true = {condition["type"] for condition in status["conditions"] if condition["status"] == "True"}

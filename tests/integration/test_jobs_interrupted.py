@@ -83,6 +83,7 @@ def interrupted(space: Space, stand_in: StandIn) -> Iterator[tuple[Interrupted, 
         yield lost.result(), suspended.result()
 
 
+@pytest.mark.slow
 def test_a_pod_that_goes_away_is_replaced_and_the_new_one_resumes(
     interrupted: tuple[Interrupted, Interrupted],
 ) -> None:

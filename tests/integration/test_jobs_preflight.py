@@ -52,6 +52,7 @@ def phases(space: Space, name: str) -> list[str]:
     return [each["reason"] for each in sorted(found, key=lambda each: int(each["metadata"]["resourceVersion"]))]
 
 
+@pytest.mark.slow
 def test_a_preflight_in_a_pod_of_its_own_comes_before_the_training(jobs: Space) -> None:
     status = jobs.end_of("checked-in-pod")
     first, second = jobs.get("job", preflight_job_name("checked-in-pod")), jobs.get("job", "checked-in-pod")

@@ -75,6 +75,7 @@ def test_a_wrong_manifest_is_refused_and_the_field_is_named(
     assert remedy in answer
 
 
+@pytest.mark.slow
 def test_each_rule_refuses_its_wrong_specs_and_takes_their_neighbours(finetune_crd: Cluster, api: Api) -> None:
     def answer(spec: dict[str, Any]) -> Answer:
         path = "/apis/finetune.dev/v1alpha1/namespaces/default/finetunejobs?dryRun=All&fieldValidation=Strict"

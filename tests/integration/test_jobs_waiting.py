@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from tests.integration.fixtures import OperatorProcess, Space, StandIn, finetunejob, reason_of, restricted_pod
 
 from devcluster.testing.api import wait_for
@@ -37,6 +38,7 @@ def test_a_job_that_asks_for_more_than_any_node_has_waits(space: Space) -> None:
     assert status["phase"] == "Pending"
 
 
+@pytest.mark.slow
 def test_an_image_that_cannot_be_pulled_is_named_and_the_deadline_frees_the_node(space: Space) -> None:
     space.apply(finetunejob("no-image", pod=MISSING_IMAGE, runPolicy={"preRunningDeadlineSeconds": 4}))
 
@@ -70,6 +72,7 @@ def test_a_secret_that_is_not_there_is_named(space: Space) -> None:
     assert status["phase"] == "Pending"
 
 
+@pytest.mark.slow
 def test_credentials_that_are_not_there_are_named(space: Space) -> None:
     output = {"uri": "s3://models/x", "secretRef": {"name": "missing-keys"}}
     space.apply(finetunejob("no-keys", output=output))
@@ -110,6 +113,7 @@ def test_an_object_of_the_same_name_is_left_alone_and_named(space: Space) -> Non
     assert space.get("job", "taken") == {}
 
 
+@pytest.mark.slow
 def test_a_job_that_waits_for_a_wrong_default_image_takes_the_mended_one(
     space: Space, operator_process: OperatorProcess, stand_in: StandIn
 ) -> None:

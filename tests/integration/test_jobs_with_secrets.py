@@ -3,6 +3,7 @@
 import base64
 from typing import Any
 
+import pytest
 from tests.integration.fixtures import OperatorProcess, Space, finetunejob
 from tests.s3_server import BUCKET, S3
 
@@ -13,6 +14,7 @@ def secret(name: str, **values: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
 
 
+@pytest.mark.slow
 def test_a_job_writes_to_a_bucket_with_the_keys_of_its_secret_and_shows_them_to_nobody(
     space: Space, s3_server: S3, operator_process: OperatorProcess
 ) -> None:

@@ -14,6 +14,7 @@ def away(space: Space) -> Iterator[PlayedNode]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_job_on_a_node_that_is_not_heard_of_names_it_and_goes_on_elsewhere(space: Space, away: PlayedNode) -> None:
     space.apply(finetunejob("lost", pod={"nodeSelector": away.selector}))
     name = away.pod_of("lost")

@@ -52,6 +52,7 @@ def runs(space: Space, stand_in: StandIn) -> Runs:
     return Runs(first, refused, seen, end)
 
 
+@pytest.mark.slow
 def test_a_change_of_what_shapes_the_run_needs_another_token(runs: Runs) -> None:
     assert "change it together with runToken" in runs.refused
 
@@ -91,6 +92,7 @@ def test_of_the_first_run_only_what_it_saved_is_left(runs: Runs, space: Space) -
     }
 
 
+@pytest.mark.slow
 def test_nothing_else_runs_it_again(runs: Runs, space: Space, operator_process: OperatorProcess) -> None:
     space.kubectl("label", "ftj", NAME, "team=a")
     space.kubectl("delete", "jobs,pods,configmaps", "-l", SELECTOR)
@@ -111,6 +113,7 @@ def test_a_token_that_was_set_stays(runs: Runs, space: Space) -> None:
     assert "stays once it is set: change it to run the job anew" in taken_away
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_with_nothing_saved_gives_its_volume_back_and_the_next_one_gets_another(
     space: Space, stand_in: StandIn
 ) -> None:

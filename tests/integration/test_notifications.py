@@ -150,6 +150,7 @@ def told(space: Space, name: str, *states: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_webhook_and_a_channel_are_told_of_an_end_once_and_of_the_ends_that_they_want(
     node: PlayedNode, receiver: Receiver
 ) -> None:
@@ -181,6 +182,7 @@ def test_a_webhook_and_a_channel_are_told_of_an_end_once_and_of_the_ends_that_th
     assert "T0/token" not in json.dumps([space.get("ftj", "badly"), space.list("events")])
 
 
+@pytest.mark.slow
 def test_no_redirect_and_no_private_address_is_followed_and_the_status_says_so(
     node: PlayedNode, receiver: Receiver
 ) -> None:
@@ -198,6 +200,7 @@ def test_no_redirect_and_no_private_address_is_followed_and_the_status_says_so(
     assert set(receiver.asked) == {"/moved"}
 
 
+@pytest.mark.slow
 def test_an_end_that_nobody_took_is_told_after_the_operator_was_killed(
     node: PlayedNode, receiver: Receiver, operator_process: OperatorProcess
 ) -> None:
@@ -217,6 +220,7 @@ def test_an_end_that_nobody_took_is_told_after_the_operator_was_killed(
     assert [each["subject"] for each in receiver.taken] == ["outage"]
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_while_no_operator_runs_is_told_by_the_next(
     node: PlayedNode, receiver: Receiver, operator_process: OperatorProcess
 ) -> None:

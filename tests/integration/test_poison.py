@@ -85,6 +85,7 @@ def node(space: Space) -> Iterator[PlayedNode]:
         yield made
 
 
+@pytest.mark.slow
 def test_poison_is_refused_by_name_and_the_others_go_on(
     space: Space, node: PlayedNode, operator_process: OperatorProcess, poisoned: list[str]
 ) -> None:
@@ -100,6 +101,7 @@ def test_poison_is_refused_by_name_and_the_others_go_on(
     the_operator_is_well(operator_process)
 
 
+@pytest.mark.slow
 def test_an_operator_that_starts_beside_poison_serves_the_others(
     space: Space, node: PlayedNode, operator_process: OperatorProcess, poisoned: list[str]
 ) -> None:

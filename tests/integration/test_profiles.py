@@ -63,6 +63,7 @@ def test_a_job_that_breaks_a_rule_of_its_profile_fails_before_anything_is_made(s
 _TRACKING = {"mlflow": {"uri": "https://mlflow.corp.example"}, "secretRef": {"name": "corp"}}
 
 
+@pytest.mark.slow
 def test_a_job_keeps_its_profile_when_that_changes_and_the_job_and_the_operator_begin_again(
     space: Space, make_profile: Any, operator_process: OperatorProcess
 ) -> None:

@@ -91,6 +91,7 @@ def case_profiles(make: Callable[[str, dict[str, Any]], None], api: Api) -> list
     return [(case, names[json.dumps(case.profile)]) for case in CASES]
 
 
+@pytest.mark.slow
 def test_the_policy_says_of_each_job_what_the_operator_says(case_profiles: list[tuple[Case, str]], api: Api) -> None:
     wrong = []
     for case, name in case_profiles:
@@ -108,6 +109,7 @@ def test_the_policy_has_no_fault_that_a_type_check_finds(make: object, api: Api)
     assert status.get("typeChecking", {}).get("expressionWarnings", []) == []
 
 
+@pytest.mark.slow
 def test_the_largest_job_under_the_largest_profile_is_within_the_cost_that_a_policy_may_have(
     make: Callable[[str, dict[str, Any]], None], api: Api
 ) -> None:
@@ -156,6 +158,7 @@ def test_the_largest_job_under_the_largest_profile_is_within_the_cost_that_a_pol
     assert "spec.pod.annotations" in str(said(apply(api, {**spec, "profile": "large-last"})))
 
 
+@pytest.mark.slow
 def test_a_namespace_s_label_chooses_the_profile_and_a_change_of_a_running_job_is_ruled_too(
     make: Callable[[str, dict[str, Any]], None], api: Api
 ) -> None:

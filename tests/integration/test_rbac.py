@@ -48,6 +48,7 @@ def another(cluster: Cluster, name: str) -> Space:
     return made
 
 
+@pytest.mark.slow
 def test_the_cluster_takes_every_object_of_the_chart(home: Space) -> None:
     objects = rendered({}, home.namespace)
 

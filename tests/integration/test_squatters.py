@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from tests.integration.fixtures import OperatorProcess, Space, finetunejob, reason_of
 
 from devcluster.testing.api import wait_for
@@ -72,6 +73,7 @@ MADE_ANEW = ("ConfigMap", "NetworkPolicy", "Service")
 NAMED = ("Job", "PersistentVolumeClaim")
 
 
+@pytest.mark.slow
 def test_squatters_under_the_names_of_children_give_way_or_are_named_and_jobs_begin_without_them(space: Space) -> None:
     jobs = {kind: f"squat-{kind[:6].lower()}" for kind in KINDS}
     for kind, name in jobs.items():
@@ -179,6 +181,7 @@ HOSTILE: dict[str, str] = {
 """Of containers that ended with code 1, whatever they say."""
 
 
+@pytest.mark.slow
 def test_no_final_word_of_a_pod_shows_what_it_must_not_or_keeps_its_job_or_another_from_ending(
     space: Space, operator_process: OperatorProcess
 ) -> None:

@@ -43,6 +43,7 @@ def stand_still(
     return pod, node.space.until(name, lambda status: reason_of(status) == "ProgressStalled", "the end of the attempt")
 
 
+@pytest.mark.slow
 def test_the_operator_ends_it_lets_another_attempt_go_on_and_gives_up_with_the_last(
     space: Space, node: PlayedNode, reporting: Reporting
 ) -> None:
@@ -71,6 +72,7 @@ def test_the_operator_ends_it_lets_another_attempt_go_on_and_gives_up_with_the_l
     space.events(NAME, "ProgressStalled")
 
 
+@pytest.mark.slow
 def test_a_job_in_a_queue_is_deleted_after_its_pod_and_the_next_one_waits_in_the_queue_again(
     space: Space, node: PlayedNode, reporting: Reporting
 ) -> None:

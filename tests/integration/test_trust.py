@@ -3,11 +3,13 @@
 import base64
 import json
 
+import pytest
 from tests.integration.fixtures import Space, finetunejob
 
 from devcluster.testing.api import wait_for
 
 
+@pytest.mark.slow
 def test_a_run_does_not_begin_by_settings_that_somebody_put_in_place_of_its_own(space: Space) -> None:
     space.apply(finetunejob("swapped", suspend=True))
     space.until("swapped", lambda s: s.get("phase") == "Suspended", "suspended")

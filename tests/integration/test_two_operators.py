@@ -251,6 +251,7 @@ def test_whatever_happens_to_two_operators_one_of_them_works_and_no_status_goes_
     assert max(times.values()) < TAKE_OVER_SECONDS, json.dumps(times)
 
 
+@pytest.mark.slow
 def test_both_are_alive_while_only_the_leader_takes_reports(pair: Pair) -> None:
     leader = pair.leader()
 

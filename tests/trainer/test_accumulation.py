@@ -9,6 +9,7 @@ import transformers
 from tests.trainer.tiny import Settings, Train
 
 
+@pytest.mark.slow
 def test_accumulated_batches_have_the_loss_and_gradient_of_the_large_one(
     settings: Settings, train: Train, model: Path, tmp_path: Path
 ) -> None:

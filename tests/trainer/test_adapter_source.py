@@ -43,6 +43,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return safetensors.torch.load_file(folder / "adapter_model.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 def test_training_goes_on_from_the_adapter_and_its_head(
     settings: Settings, train: Train, tmp_path: Path, adapter: Path, model: Path, engine: str
@@ -91,6 +92,7 @@ def test_without_lora_the_adapter_becomes_a_part_of_the_weights_and_all_are_trai
     assert not (tmp_path / "out/model/adapter_config.json").exists()
 
 
+@pytest.mark.slow
 def test_the_adapter_that_was_gone_on_with_is_merged_whole(
     settings: Settings, train: Train, tmp_path: Path, adapter: Path
 ) -> None:
@@ -101,6 +103,7 @@ def test_the_adapter_that_was_gone_on_with_is_merged_whole(
     assert [classify(tmp_path / "out/model", f"the film was {word}") for word in ("awful", "lovely")] == ["bad", "good"]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_from_an_adapter_ends_as_one_that_was_not(
     settings: Settings, train: Train, tmp_path: Path, adapter: Path
 ) -> None:

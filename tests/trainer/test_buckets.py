@@ -57,6 +57,7 @@ def files_below(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_a_run_stopped_on_one_machine_ends_on_another_as_if_on_a_disk_and_shows_no_secret(
     s3: S3,
     there: str,
@@ -110,6 +111,7 @@ def test_a_run_stopped_on_one_machine_ends_on_another_as_if_on_a_disk_and_shows_
         assert not any(secret.encode() in content for content in everything)
 
 
+@pytest.mark.slow
 def test_model_and_data_come_from_a_bucket_and_the_exported_model_can_be_loaded(
     s3: S3,
     there: str,
@@ -200,6 +202,7 @@ def test_a_bucket_that_cannot_be_used_is_reported_before_training_with_the_field
     assert failure.hint
 
 
+@pytest.mark.slow
 def test_training_goes_on_while_the_server_is_away_and_the_upload_is_made_up_for(
     s3: S3, there: str, bucket_settings: Settings, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +223,7 @@ def test_training_goes_on_while_the_server_is_away_and_the_upload_is_made_up_for
     assert f"{there}/checkpoints/step-000012/manifest.json" in s3.names(there)
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_in_mid_upload_costs_the_steps_since_the_last_whole_checkpoint_and_no_more(
     s3: S3,
     there: str,

@@ -68,6 +68,7 @@ def answer(folder: Path, prompt: str) -> str:
     return str(tokenizer.decode(written[0, asked["input_ids"].shape[1] :]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_model_learns_texts_and_where_they_end(settings: Settings, train: Train, tmp_path: Path, engine: str) -> None:
     settings["training"]["engine"] = engine
@@ -84,6 +85,7 @@ def test_a_model_learns_texts_and_where_they_end(settings: Settings, train: Trai
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("packing", [False, True])
 def test_a_model_learns_to_answer_prompts(
@@ -103,6 +105,7 @@ def test_a_model_learns_to_answer_prompts(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("template", [CHAT_TEMPLATE, MARKED_CHAT_TEMPLATE])
 def test_a_model_learns_to_chat(settings: Settings, train: Train, tmp_path: Path, template: str) -> None:
     use_rows(settings, tmp_path, chats())
@@ -180,6 +183,7 @@ def test_packed_texts_are_evaluated_as_they_are_alone(settings: Settings, train:
     assert evaluated[1] == pytest.approx(evaluated[0], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_as_one_that_was_not(settings: Settings, train: Train, tmp_path: Path) -> None:
     use_rows(settings, tmp_path, questions())
     settings["training"] |= {"epochs": 4, "arguments": {"logging_steps": 1}}

@@ -129,6 +129,7 @@ def prepare(name: str, folder: Path) -> None:
     YAML().dump(settings, folder / "runs" / name / "run.yaml")
 
 
+@pytest.mark.slow
 def test_each_example_trains_with_what_the_hub_of_the_network_gives(ended: dict[str, Any], examples: set[str]) -> None:
     assert {name: (end["exitCode"], end.get("failure")) for name, end in ended["ends"].items()} == dict.fromkeys(
         examples, (0, None)

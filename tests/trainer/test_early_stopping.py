@@ -28,6 +28,7 @@ def patient(settings: Settings) -> Settings:
     return settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 def test_a_run_that_becomes_no_better_ends_early_and_is_not_taken_up_again(
     patient: Settings, train: Train, engine: str
@@ -46,6 +47,7 @@ def test_a_run_that_becomes_no_better_ends_early_and_is_not_taken_up_again(
     assert (again.final.resumed_from_step, again.final.model) == (36, ended.final.model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 def test_a_run_stopped_in_the_evaluation_that_would_have_ended_it_ends_there_when_resumed(
     patient: Settings, train: Train, engine: str

@@ -35,6 +35,7 @@ def ends(folder: Path) -> Any:
     return transformers.GenerationConfig.from_pretrained(folder).eos_token_id
 
 
+@pytest.mark.slow
 def test_a_model_of_chats_stops_where_its_turn_ends(chat: Settings, train: Train, tmp_path: Path) -> None:
     chat["training"] = {"epochs": 60, "batchSize": 6, "learningRate": 0.01}
 

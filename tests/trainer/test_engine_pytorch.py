@@ -36,6 +36,7 @@ def series(final: FinalReport) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.slow
 def test_both_engines_have_the_same_state_and_history(settings: Settings, train: Train, tmp_path: Path) -> None:
     arguments = {
         "per_device_eval_batch_size": 10, "gradient_accumulation_steps": 2, "weight_decay": 0.1, "warmup_steps": 3,
@@ -55,6 +56,7 @@ def test_both_engines_have_the_same_state_and_history(settings: Settings, train:
     ]
 
 
+@pytest.mark.slow
 def test_a_stop_within_an_epoch_changes_no_bit_of_what_comes_out(
     settings: Settings, train: Train, tmp_path: Path, model: Path
 ) -> None:

@@ -28,6 +28,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "load_config", load)
 
 
+@pytest.mark.slow
 def test_a_run_trains_by_an_engine_that_is_registered(
     toy: None, settings: Settings, train: Train, tmp_path: Path
 ) -> None:
@@ -42,6 +43,7 @@ def test_a_run_trains_by_an_engine_that_is_registered(
     transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out" / "model")
 
 
+@pytest.mark.slow
 def test_it_stops_and_goes_on_like_any_other(toy: None, settings: Settings, train: Train, tmp_path: Path) -> None:
     train(settings | {"output": {"uri": f"file://{tmp_path}/whole"}})
 

@@ -91,6 +91,7 @@ def evaluation_loss(out: Path) -> float:
     return loss
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("task", ["token-classification", "text-classification", "seq2seq"])
 def test_the_loss_is_the_same_for_every_size_of_the_evaluation_s_batches(
@@ -108,6 +109,7 @@ def test_the_loss_is_the_same_for_every_size_of_the_evaluation_s_batches(
     assert losses == pytest.approx([reference(tmp_path / "8" / "model", rows)] * 3, rel=1e-6)
 
 
+@pytest.mark.slow
 @BOTH
 def test_the_loss_over_two_processes_counts_no_row_twice(settings: Settings, tmp_path: Path, engine: str) -> None:
     settings, rows, reference = of_task(settings, tmp_path, "token-classification")

@@ -141,6 +141,7 @@ def test_each_example_has_a_stand_in() -> None:
     assert set(STAND_INS) == examples()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.qlora if name == "qlora.yaml" else ()) for name in STAND_INS]
 )

@@ -38,6 +38,7 @@ def use(settings: Settings, folder: Path, train: dict[str, Any], evaluation: dic
     settings["dataset"]["source"] = f"file://{folder}/rows"
 
 
+@pytest.mark.slow
 @ENGINES
 def test_a_text_that_no_step_can_take_is_named(settings: Settings, train: Train, tmp_path: Path, engine: str) -> None:
     settings["model"] = {"source": save_bart(tmp_path / "bart")}
@@ -55,6 +56,7 @@ def test_a_text_that_no_step_can_take_is_named(settings: Settings, train: Train,
     assert "1 rows hold the model's end-of-text token '[SEP]' in their text, the first is row 17 " in warned[0]
 
 
+@pytest.mark.slow
 @ENGINES
 def test_a_text_that_no_evaluation_can_take_is_named(
     settings: Settings, train: Train, tmp_path: Path, engine: str
@@ -88,6 +90,7 @@ def test_a_model_that_fails_on_every_row_is_at_fault(
     assert (ended.final.failure.reason, "IndexError" in ended.final.failure.message) == ("ModelFails", True)
 
 
+@pytest.mark.slow
 def test_one_of_two_processes_names_the_row(settings: Settings, tmp_path: Path) -> None:
     settings["model"] = {"source": save_bart(tmp_path / "bart")}
     settings["processesPerNode"] = 2

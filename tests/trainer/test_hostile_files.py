@@ -169,6 +169,7 @@ ATTACKS: dict[Attack, str | None] = {
 """By each the reason of the run's failure; None where the run goes well all the same."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_no_file_runs_code_or_leads_elsewhere(
     settings: Settings, model: Path, data: Path, train: Train, attack: Attack, tmp_path: Path

@@ -30,6 +30,7 @@ def run_all(model: Path, data: Path, folder: Path) -> Any:
     return json.loads(told.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_model_and_data_of_the_hub_are_trained_and_their_commit_is_reported(runs: dict[str, Any]) -> None:
     final = runs["good"]
 

@@ -43,6 +43,7 @@ def use_token(tmp_path: Path, token: str) -> None:
     (tmp_path / "secrets" / "output" / "HF_TOKEN").write_text(token)
 
 
+@pytest.mark.slow
 def test_a_run_makes_a_private_repository_with_the_model_at_its_top(
     hub: HubServer, settings: Settings, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

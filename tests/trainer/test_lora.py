@@ -24,6 +24,7 @@ def settings(settings: Settings) -> Settings:
     return settings
 
 
+@pytest.mark.slow
 def test_an_adapter_is_trained_and_exported_with_the_head(
     settings: Settings, train: Train, model: Path, tmp_path: Path
 ) -> None:
@@ -60,6 +61,7 @@ def test_an_adapter_is_trained_and_exported_with_the_head(
     assert base.config.id2label[int(adapted(**tokens).logits.argmax())] == "bad"
 
 
+@pytest.mark.slow
 def test_an_adapter_is_merged_on_demand(settings: Settings, train: Train, tmp_path: Path) -> None:
     settings["training"] |= {"epochs": 6, "lora": {"rank": 4, "merge": True}}
 
@@ -108,6 +110,7 @@ def test_of_a_model_that_does_not_part_body_and_head_only_the_lacking_layer_is_s
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(
     settings: Settings, train: Train, tmp_path: Path, engine: str
@@ -125,6 +128,7 @@ def test_a_stopped_run_ends_as_if_it_had_not_been_stopped(
     assert resumed.model.digest == whole.model.digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 def test_activation_checkpointing_trains_the_same(
     settings: Settings, train: Train, tmp_path: Path, engine: str
@@ -202,6 +206,7 @@ def test_quantization_without_bitsandbytes_is_reported_before_anything_is_read(
     assert ended.final.failure.reason == "BitsAndBytesNotInstalled"
 
 
+@pytest.mark.slow
 def test_adapter_and_merged_model_reach_a_bucket_from_another_machine_than_began(
     settings: Settings, train: Train, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def smaller_batch(step: int, before: int, after: int, accumulation: int, more: i
     return Adjustment(step=step, reason="CudaOutOfMemory", message=message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 def test_batches_are_halved_until_they_fit_and_the_run_trains_the_same(
     settings: Settings, train: Train, model: Path, tmp_path: Path, limit: Limit, engine: str
@@ -92,6 +93,7 @@ def test_batches_are_halved_until_they_fit_and_the_run_trains_the_same(
     assert losses == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_run_goes_on_from_its_newest_checkpoint_and_a_new_attempt_knows_what_fits(
     settings: Settings, train: Train, tmp_path: Path, limit: Limit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +118,7 @@ def test_the_run_goes_on_from_its_newest_checkpoint_and_a_new_attempt_knows_what
     assert "the GPU's memory is not enough" not in again.said
 
 
+@pytest.mark.slow
 def test_an_evaluation_gets_smaller_batches_of_its_own(settings: Settings, train: Train, limit: Limit) -> None:
     limit(evaluating=3)
 
@@ -127,6 +130,7 @@ def test_an_evaluation_gets_smaller_batches_of_its_own(settings: Settings, train
     )
 
 
+@pytest.mark.slow
 def test_one_row_at_a_time_is_tried_with_activation_checkpointing(
     settings: Settings, train: Train, limit: Limit
 ) -> None:
@@ -140,6 +144,7 @@ def test_one_row_at_a_time_is_tried_with_activation_checkpointing(
     assert last.message.startswith("activation checkpointing off → on")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("can_checkpoint", "how"), [(True, " with activation checkpointing"), (False, "")])
 def test_a_run_that_nothing_makes_fit_names_the_sizes(
     settings: Settings, train: Train, limit: Limit, monkeypatch: pytest.MonkeyPatch, can_checkpoint: bool, how: str
@@ -218,6 +223,7 @@ def small_gpu_of_second_process(rank: int) -> None:
     transformers.BertForSequenceClassification.forward = forward
 
 
+@pytest.mark.slow
 def test_one_of_several_processes_ends_and_the_next_attempt_begins_with_what_fits(
     settings: Settings, tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def test_a_run_reports_what_it_found_out_before_its_first_step(
     assert f"steps:       {found.steps:,} of {found.batch_size:,} rows" in ended.said
 
 
+@pytest.mark.slow
 def test_a_run_and_prepare_find_the_same(settings: Settings, train: Train, prepare: Prepare) -> None:  # noqa: F811
     settings["training"]["lora"] = {"rank": 2}
 
@@ -156,6 +157,7 @@ def test_a_finished_run_reports_it_again(settings: Settings, train: Train) -> No
     assert again.final.preflight.model_copy(update=same) == first.final.preflight.model_copy(update=same)
 
 
+@pytest.mark.slow
 def test_two_processes_tell_it_once(settings: Settings, train: Train) -> None:
     settings["training"]["epochs"] = 1
 

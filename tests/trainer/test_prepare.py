@@ -64,6 +64,7 @@ def test_a_run_is_predicted_without_a_weight_being_read(
     assert not (tmp_path / "termination-log").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "training",
     [
@@ -132,6 +133,7 @@ def test_a_missing_label_among_many_is_found(
     assert "column 'label' is empty in row 478 of split 'train'" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 def test_the_time_is_that_of_steps_and_batches_which_leave_nothing_behind(
     settings: Settings, prepare: Prepare, tmp_path: Path, engine: str
@@ -151,6 +153,7 @@ def test_the_time_is_that_of_steps_and_batches_which_leave_nothing_behind(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_of_packed_texts_steps_are_those_of_the_run_and_are_timed(
     settings: Settings, prepare: Prepare, train: Train, tmp_path: Path
 ) -> None:
@@ -173,6 +176,7 @@ def test_of_packed_texts_steps_are_those_of_the_run_and_are_timed(
     assert found["timing"]["seconds"] == pytest.approx([found["steps"] * low, found["steps"] * high])
 
 
+@pytest.mark.slow
 def test_the_time_of_a_run_that_is_not_for_this_machine_is_not_told(
     settings: Settings, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +235,7 @@ def test_too_little_memory_is_a_warning(settings: Settings, prepare: Prepare, mo
     assert warnings[1].startswith("warning:     the memory may not be enough to merge the adapter at the end")
 
 
+@pytest.mark.slow
 def test_too_little_room_for_the_output_is_a_warning(
     settings: Settings, prepare: Prepare, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return {name: weight for name, weight in exported.items() if not name.endswith("key.bias")}
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
 def test_two_processes_have_the_loss_curve_and_the_weights_of_one(
@@ -197,6 +198,7 @@ def with_weights_that_nothing_uses(rank: int) -> None:
     transformers.BertForSequenceClassification.__init__ = begin  # type: ignore[method-assign]
 
 
+@pytest.mark.slow
 @BOTH
 def test_activations_can_be_computed_again_where_a_task_does_not_use_all_weights(
     settings: Settings, tmp_path: Path, engine: str
@@ -208,6 +210,7 @@ def test_activations_can_be_computed_again_where_a_task_does_not_use_all_weights
     assert ended.codes == [0, 0]
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_process_whose_peer_is_killed_ends_and_says_so(settings: Settings, tmp_path: Path, engine: str) -> None:
     ended = run_together(
@@ -221,6 +224,7 @@ def test_a_process_whose_peer_is_killed_ends_and_says_so(settings: Settings, tmp
     assert ended.reports[0].failure.reason == "PeerLost"
 
 
+@pytest.mark.slow
 def test_a_mistake_in_the_data_is_reported_by_the_process_that_found_it(settings: Settings, tmp_path: Path) -> None:
     settings["dataset"]["columns"] = {"text": "txt", "label": "label"}
 
@@ -231,6 +235,7 @@ def test_a_mistake_in_the_data_is_reported_by_the_process_that_found_it(settings
     assert "txt" in ended.reports[0].failure.message
 
 
+@pytest.mark.slow
 def test_an_adapter_of_a_model_that_is_spread_over_processes_is_resumed(tmp_path: Path) -> None:
     rows = [{"text": f"what colour is the {thing} ? {colour}"} for thing, colour in COLOUR_OF.items()]
     settings: Settings = {

@@ -199,6 +199,7 @@ def test_a_header_without_the_usual_sign_shows_what_parts_the_fields(read: Read,
     }
 
 
+@pytest.mark.slow
 @hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
@@ -432,6 +433,7 @@ def test_a_row_that_is_all_rows_is_told_how_to_write_them(read: Read) -> None:
     assert "orient='records'" in str(also.value.hint)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 25_000])
 def test_types_are_those_of_all_rows_and_not_of_the_first(read: Read, count: int) -> None:
     lines = ['{"text": "a", "label": 1, "chat": [{"role": "user"}]}'] * count

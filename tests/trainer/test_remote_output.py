@@ -109,6 +109,7 @@ def test_a_checkpoint_that_comes_broken_to_one_machine_of_several_is_for_the_nex
     assert (caught.value.exit_code, caught.value.reason) == (ExitCode.INTERNAL, "CheckpointBroken")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
@@ -147,6 +148,7 @@ def test_a_checkpoint_of_another_run_is_not_used(there: str, tmp_path: Path) -> 
     assert Machine(tmp_path / "2", there, run={"configDigest": "sha256:2", "jobUid": None}).steps == []
 
 
+@pytest.mark.slow
 def test_the_newest_and_the_best_are_kept_there_and_here_only_what_is_needed(
     s3: S3, there: str, tmp_path: Path
 ) -> None:
@@ -163,6 +165,7 @@ def test_the_newest_and_the_best_are_kept_there_and_here_only_what_is_needed(
     assert machine.here == ["step-000001", "step-000005"]
 
 
+@pytest.mark.slow
 def test_a_deletion_that_fails_costs_no_run_and_is_done_later(
     s3: S3, there: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -180,6 +183,7 @@ def test_a_deletion_that_fails_costs_no_run_and_is_done_later(
     assert not s3.names(f"{there}/checkpoints/step-000001/")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", range(2_000, 26_000, 4_000))
 def test_wherever_an_upload_is_cut_the_last_whole_checkpoint_is_found(
     s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: int
@@ -212,6 +216,7 @@ def test_what_a_cut_upload_left_is_removed_when_the_run_goes_on(s3: S3, there: s
     assert not s3.names(f"{there}/checkpoints/step-000002/")
 
 
+@pytest.mark.slow
 def test_an_upload_is_tried_again_until_something_waits_for_it(
     s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +274,7 @@ def test_a_secret_that_is_renewed_while_the_run_goes_on_is_read_again(
     assert s3.names(there) == [f"{there}/model/config.json"]
 
 
+@pytest.mark.slow
 def test_an_old_model_stands_until_the_new_one_is_there_in_full(
     s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,6 +384,7 @@ def claim(run: RunConfig) -> None:
     claim_output(opened(run), run.identity())
 
 
+@pytest.mark.slow
 def test_the_same_run_may_come_back_to_a_bucket_and_another_may_not(s3: S3, there: str) -> None:
     mine = config(there, 3)
     claim(mine)
@@ -414,6 +421,7 @@ def test_a_history_that_has_no_room_on_this_machine_is_reported_as_such(s3: S3, 
     assert caught.value.reason == "OutputFull"
 
 
+@pytest.mark.slow
 def test_of_two_runs_that_claim_a_bucket_at_once_one_has_it(
     s3: S3, there: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def use_rows(settings: Settings, folder: Path, rows: list[dict[str, Any]]) -> No
     settings["dataset"]["source"] = f"file://{write_rows(folder / 'other.jsonl', rows)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_model_learns_to_write_and_is_evaluated_by_what_it_writes(
     settings: Settings, train: Train, tmp_path: Path, engine: str
@@ -64,6 +65,7 @@ def test_a_model_learns_to_write_and_is_evaluated_by_what_it_writes(
     assert tokenizer.batch_decode(written) == ["[PAD] the rose is red </s>"]
 
 
+@pytest.mark.slow
 def test_accumulated_batches_train_as_the_large_one(settings: Settings, train: Train, tmp_path: Path) -> None:
     def logged(batch_size: int, accumulation: int) -> list[float]:
         arguments = {"train_sampling_strategy": "sequential", "gradient_accumulation_steps": accumulation}
@@ -76,6 +78,7 @@ def test_accumulated_batches_train_as_the_large_one(settings: Settings, train: T
     assert logged(2, 3) == pytest.approx(logged(6, 1), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_as_one_that_was_not(settings: Settings, train: Train, tmp_path: Path) -> None:
     settings["training"] |= {"epochs": 4}
     settings["evaluation"] = settings["checkpoints"] = {"strategy": "steps", "steps": 6}

@@ -43,6 +43,7 @@ def run_all(model: Path, data: Path, folder: Path) -> dict[str, Any]:
     return {**json.loads(done.stdout.splitlines()[-1]), "log": done.stderr.decode()}
 
 
+@pytest.mark.slow
 def test_ten_jobs_of_one_model_are_one_download(found: dict[str, Any]) -> None:
     assert found["rows"] == [96] * JOBS
     assert set(found["ten jobs"].values()) == {1}
@@ -62,6 +63,7 @@ def test_a_file_that_is_not_what_the_hub_has_is_downloaded_again(found: dict[str
     assert found["as before"]
 
 
+@pytest.mark.slow
 def test_ten_jobs_copy_a_source_of_a_bucket_once_and_again_only_if_the_copy_was_changed(
     s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

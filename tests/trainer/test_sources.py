@@ -56,6 +56,7 @@ def test_a_single_file_keeps_its_name(s3: S3, there: str) -> None:
     assert contents(path.parent).keys() == {"rows.jsonl"}
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_cut_goes_on_with_the_files_that_are_missing(
     s3: S3, there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def stopped(settings: Settings, train: Train, arm: Callable[[pytest.MonkeyPatch]
         return train(settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arm", "saved"),
     [
@@ -131,6 +132,7 @@ def test_a_run_stopped_while_it_prepares_leaves_at_once(settings: Settings, trai
     assert "stopped; nothing was trained yet" in ended.said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 def test_an_evaluation_that_breaks_the_run_costs_no_step(
     settings: Settings, train: Train, tmp_path: Path, engine: str
@@ -148,6 +150,7 @@ def test_an_evaluation_that_breaks_the_run_costs_no_step(
     assert evaluations_and_steps(own_history) == evaluations_and_steps(history)
 
 
+@pytest.mark.slow
 def test_a_stop_within_an_epoch_resumes_the_order_of_rows_also_with_accumulation(
     settings: Settings, train: Train, tmp_path: Path
 ) -> None:
@@ -162,6 +165,7 @@ def test_a_stop_within_an_epoch_resumes_the_order_of_rows_also_with_accumulation
     assert outcome(tmp_path / "out")[0] == outcome(tmp_path / "whole")[0]
 
 
+@pytest.mark.slow
 def test_a_broken_newest_checkpoint_is_passed_over(settings: Settings, train: Train, tmp_path: Path) -> None:
     train(settings)
     weights, history = outcome(tmp_path / "out")
@@ -250,6 +254,7 @@ def test_the_program_itself_survives_sigkill_and_answers_sigterm(
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("saved", range(1, 6))
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 def test_every_log_of_a_run_that_goes_on_is_that_of_one_that_was_never_killed(

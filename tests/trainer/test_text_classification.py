@@ -66,6 +66,7 @@ def test_a_list_of_labels_is_learnt_as_several_classes(
     assert [metric.name for metric in ended.final.evaluations[-1].metrics] == ["eval_loss", "eval_f1"]
 
 
+@pytest.mark.slow
 def test_several_classes_are_found_where_their_words_stand(settings: Settings, train: Train, tmp_path: Path) -> None:
     on(settings, tmp_path, [["text", label] for label in texts(96)["label"]])
     settings["evaluation"] = {"metrics": ["accuracy", "f1", "precision", "recall"], "bestMetric": "accuracy"}
@@ -80,6 +81,7 @@ def test_several_classes_are_found_where_their_words_stand(settings: Settings, t
     assert {found["label"] for found in pipeline(["the film was awful"])[0] if found["score"] > 0.5} == {"bad", "text"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("good", "bad", "problem_type"), [(4.5, 1.5, None), (2, 1, "regression")])
 def test_a_number_is_learnt_as_one(
     settings: Settings, train: Train, tmp_path: Path, good: float, bad: float, problem_type: str | None
@@ -100,6 +102,7 @@ def test_a_number_is_learnt_as_one(
     assert scores["eval_mse"] == pytest.approx(scores["eval_loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_whole_numbers_that_are_floats_are_learnt_as_classes_and_reported(
     settings: Settings, train: Train, tmp_path: Path
 ) -> None:

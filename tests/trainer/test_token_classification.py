@@ -54,6 +54,7 @@ def run(settings: Settings, train: Train, tmp_path: Path) -> Callable[..., Ended
     return run
 
 
+@pytest.mark.slow
 def test_entities_are_found_where_their_words_stand(run: Callable[..., Ended], tmp_path: Path) -> None:
     ended = run(tagged(96), training={"epochs": 10}, evaluation={"bestMetric": "f1"})
 
@@ -68,6 +69,7 @@ def test_entities_are_found_where_their_words_stand(run: Callable[..., Ended], t
     assert [(found["entity_group"], found["word"]) for found in pipeline("the film was awful")] == [("bad", "awful")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("marks", "form", "scheme"), [("SBIE", "{}-{}", "BIOES"), ("UBIL", "{1}-{0}", "BILOU"), ("BBII", "{}_{}", "IOB")]
 )

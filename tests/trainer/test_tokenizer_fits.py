@@ -64,6 +64,7 @@ def _at(folder: Path) -> Pretrained:
     return Pretrained(f"file://{folder}", str(folder), "sha256:", transformers.AutoConfig.from_pretrained(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model_type", "kind"), [("t5", "ByT5Tokenizer"), ("canine", None), ("perceiver", None)])
 def test_tokenizers_of_bytes_and_characters_need_no_vocabulary(
     tmp_path: Path, model_type: str, kind: str | None

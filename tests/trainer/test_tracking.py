@@ -83,6 +83,7 @@ def test_settings_points_and_outcome_are_at_mlflow_and_in_tensorboard(
     ]
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_and_one_that_is_stopped_go_on_in_the_same_run_with_no_step_twice(
     tracked: Settings, train: Train, server: FakeServer, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_server_that_is_down_gets_all_points_when_it_is_back(
     assert [run.message for run in ended.final.tracking] == [None, None]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_to_the_end_costs_nothing_and_the_same_command_sends_the_rest(
     tracked: Settings, train: Train, server: FakeServer, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
@@ -154,6 +156,7 @@ def test_the_training_does_not_wait_for_a_server_that_never_answers(
     )
 
 
+@pytest.mark.slow
 @needs_fake
 def test_a_wrong_token_is_said_and_the_right_one_is_taken_from_the_secret(
     tracked: Settings, train: Train, server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -55,6 +55,7 @@ def die_and_stop_and_end(tracked: Settings, train: Train) -> list[TrackedRun]:
     return ended.final.tracking
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_and_one_that_is_stopped_go_on_in_the_same_run_with_no_step_twice(
     tracked: Settings, train: Train, server: FakeTrackio | OwnTrackio
 ) -> None:

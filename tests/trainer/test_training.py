@@ -65,6 +65,7 @@ def test_a_run_trains_evaluates_saves_and_exports(settings: Settings, train: Tra
     ]
 
 
+@pytest.mark.slow
 def test_the_exported_model_has_learnt_and_knows_the_names_of_its_labels(
     settings: Settings, train: Train, tmp_path: Path
 ) -> None:
@@ -270,6 +271,7 @@ def test_label_names_come_from_the_data(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_pairs_are_distinguished_by_the_second_text(settings: Settings, train: Train, tmp_path: Path) -> None:
     columns = texts(96)
     pairs = {"first": ["the film"] * 96, "second": columns["text"], "label": columns["label"]}

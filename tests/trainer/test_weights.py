@@ -72,6 +72,7 @@ def configure(folder: Path, **fields: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
+@pytest.mark.slow
 def test_heads_that_masked_words_leave_and_a_pooler_that_they_lack_are_what_a_classifier_begins_with(
     settings: Settings, both: Any, bert: Path
 ) -> None:
@@ -365,6 +366,7 @@ def test_a_torn_part_of_weights_in_several_files_is_reported(settings: Settings,
     assert part.name in said
 
 
+@pytest.mark.slow
 def test_weights_as_torch_saves_them_are_compared_by_their_shapes(settings: Settings, both: Any, bert: Path) -> None:
     weights = safetensors.torch.load_file(bert / "model.safetensors")
     (bert / "model.safetensors").unlink()

@@ -442,7 +442,7 @@ def test_what_is_not_there_is_the_job_or_the_kind(
     assert str(raised.value).startswith(says)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_script_that_closes_nothing_ends_without_a_complaint(api_server: FakeApi, kubeconfig: Path) -> None:
     api_server.job("stars", phase="Running")
     script = "from finetune import Client; print(Client().get('stars').snapshot.phase)"

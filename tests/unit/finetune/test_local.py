@@ -238,7 +238,7 @@ def test_a_save_that_goes_on_is_ended_by_no_restart_of_the_notebook_and_no_close
         train(planned(tmp_path))
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_trainer_whose_program_was_killed_ends_too(tmp_path: Path) -> None:
     told, saved = tmp_path / "told", tmp_path / "saved"
     trainer = (

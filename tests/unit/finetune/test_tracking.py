@@ -64,7 +64,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_rest_of_a_job_arrives_once_at_each_server_whatever_had_arrived_before(
     mlflow: FakeServer, trackio: FakeTrackio, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,7 +99,7 @@ def test_the_rest_of_a_job_arrives_once_at_each_server_whatever_had_arrived_befo
     )
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_from_a_bucket_it_reads_them_itself_and_by_the_profile_s_tracker(
     mlflow: FakeServer, folder: Path, s3_server: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,7 +145,7 @@ def test_a_server_that_is_still_down_is_said_beside_what_arrived(
     assert [run.message for run in runs] == [None, f"{trackio.uri} cannot be reached (ConnectionError)"]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_server_that_answers_what_nobody_expects_is_said_in_words(
     mlflow: FakeServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

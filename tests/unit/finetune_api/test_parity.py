@@ -55,6 +55,7 @@ def _without_nulls(value: Any) -> Any:
     return copy.deepcopy(value)
 
 
+@pytest.mark.slow
 @given(specs())
 @settings(max_examples=3 * settings().max_examples)
 def test_the_two_sides_agree_on_random_specs(spec: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ _REPORTS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(_REPORTS)
 def test_any_final_report_fits_and_keeps_its_exit_code_the_reason_of_a_failure_and_whether_anything_was_saved(
     report: FinalReport,

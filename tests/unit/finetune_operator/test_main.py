@@ -18,7 +18,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most))
 """
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_file_descriptors_are_raised_to_the_hard_limit() -> None:
     done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True)
 
@@ -38,7 +38,7 @@ print(code, dear, len(models) < 40)
 """
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_start_imports_none_of_what_takes_long_and_is_not_used(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "FINETUNE_OPERATOR_REPORTS_URL": "no URL"}
 

@@ -38,7 +38,7 @@ LOADED_BY_NAME = {"adlfs", "gcsfs", "pyarrow", "s3fs", "uplot-python"}
 """fsspec and pandas load each for its scheme of URI or kind of file; the page takes only files of uPlot."""
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [

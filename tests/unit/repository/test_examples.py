@@ -106,6 +106,7 @@ def sizes(parameters: int, adapted: bool) -> Sizes:
     )
 
 
+@pytest.mark.slow
 def test_the_docstrings_are_many_balanced_and_no_test_text_was_seen_in_training(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "demo/docstrings.py", tmp_path], check=True)
 

@@ -22,7 +22,7 @@ def test_after_it():
 """
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_test_that_hangs_fails_with_the_stacks_of_all_threads_and_the_next_one_runs(tmp_path: Path) -> None:
     (tmp_path / "test_hangs.py").write_text(HANGS)
     config = [

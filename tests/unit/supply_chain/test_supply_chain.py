@@ -317,7 +317,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_bill_of_materials_holds_each_version_of_the_locks(built: Path, tmp_path: Path) -> None:
     repository.export(ROOT, repository.commit_of(ROOT), tmp_path)
     for image in all_images():
@@ -333,7 +333,7 @@ def test_the_bill_of_materials_holds_each_version_of_the_locks(built: Path, tmp_
         assert parts == {(each.name, each.version): list(each.hashes) for each in pinned(tmp_path, image)}
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_build_is_verified_and_another_image_in_its_place_is_found(built: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(built, other)

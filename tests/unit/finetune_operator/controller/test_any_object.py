@@ -222,12 +222,14 @@ def everything(raw: dict[str, Any], word: str = "", body: ReportBody = REPORT, u
         assert validate(written, SCHEMA["status"]) == []
 
 
+@pytest.mark.slow
 @thorough
 @given(specs)
 def test_any_spec_of_the_schema(spec: dict[str, Any]) -> None:
     everything({**finetunejob(), "spec": spec})
 
 
+@pytest.mark.slow
 @thorough
 @given(good_specs, st.none() | statuses)
 def test_any_good_spec_with_any_status(spec: dict[str, Any], status: dict[str, Any] | None) -> None:
@@ -237,18 +239,21 @@ def test_any_good_spec_with_any_status(spec: dict[str, Any], status: dict[str, A
     everything(raw)
 
 
+@pytest.mark.slow
 @thorough
 @given(statuses, final_reports)
 def test_any_status_of_the_schema_and_any_final_report(status: dict[str, Any], word: str) -> None:
     everything(finetunejob(status), word)
 
 
+@pytest.mark.slow
 @thorough
 @given(junk, final_reports)
 def test_any_nonsense_in_the_status(status: Any, word: str) -> None:
     everything({**finetunejob(), "status": status}, word)
 
 
+@pytest.mark.slow
 @thorough
 @given(reports, final_reports)
 def test_any_report_and_any_final_report_let_the_job_end_as_the_job_says(told: Any, word: str) -> None:

@@ -144,20 +144,20 @@ async def wait_of_the_quiet(
     return operator.api.made["quiet"] - begun
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [0, 10])
 def test_a_job_gets_its_job_within_a_second_beside_ten_thousand_blocked_ones_of_another(before: float) -> None:
     assert run_in_virtual_time(wait_of_the_quiet(10_000, before)) <= 1
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_job_gets_its_job_within_a_second_beside_ten_thousand_blocked_ones_at_an_api_server_with_one_slow_core() -> (
     None
 ):
     assert run_in_virtual_time(wait_of_the_quiet(10_000, 30, latency=0.03, at_once=1)) <= 1
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("namespaces", [1, 100])
 def test_a_job_gets_its_job_within_a_second_beside_thousands_that_begin_in_however_many_other_namespaces(
     namespaces: int,
@@ -165,7 +165,7 @@ def test_a_job_gets_its_job_within_a_second_beside_thousands_that_begin_in_howev
     assert run_in_virtual_time(wait_of_the_quiet(2000, 3, namespaces=namespaces, room=True)) <= 1
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_blocked_jobs_leave_nearly_all_requests_to_the_others_in_the_long_run() -> None:
     async def program() -> float:
         operator = Operator()

@@ -224,7 +224,7 @@ MADNESS = {
 }
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 async def test_whatever_kopf_ends_on_it_begins_again_and_nothing_else_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune_operator.controller.kopf_watch._LONGEST_PAUSE_SECONDS", 0.01)
 

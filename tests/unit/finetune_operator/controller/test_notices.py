@@ -88,7 +88,7 @@ async def test_nobody_is_told_of_an_end_that_could_not_be_written(world: World) 
         assert world.told == []
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 async def test_an_attempt_that_came_to_nothing_is_followed_by_another_when_that_is_due(world: World) -> None:  # noqa: F811
     world.answers["ci"] = DOWN
     async with at_work(world.notices):
@@ -176,7 +176,7 @@ async def test_an_attempt_is_not_repeated_while_its_outcome_waits_to_be_written(
     assert notifications(world) == {"chat": ("Delivered", 1), "ci": ("Delivered", 1)}
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 async def test_one_that_is_named_no_more_is_given_up_with_an_event(world: World) -> None:  # noqa: F811
     world.answers["ci"] = DOWN
     async with at_work(world.notices):
@@ -214,7 +214,7 @@ def ended(namespace: str, number: int, *targets: str) -> dict[str, Any]:
     return merged(finetunejob(status, name=f"job-{number}", notify=NOTIFY), {"metadata": metadata})
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_receivers_that_hang_keep_no_other_namespace_from_being_told_at_once() -> None:
     """Of 12 namespaces each has 50 ends to tell, and neither their receivers nor one of team-a's ever answer."""
     told: dict[str, float] = {}

@@ -650,7 +650,7 @@ async def test_a_job_whose_events_the_operator_may_not_read_has_a_status_without
     assert (world.status()["phase"], world.status()["message"]) == ("Pending", "waiting for a pod")
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 async def test_why_no_pod_comes_is_asked_ever_more_seldom(world: World) -> None:
     world.api.put(JOBS, merged(job(start=-3600), OWNED))
     warning = {"reason": "FailedCreate", "message": "exceeded quota: small", "lastTimestamp": "2026-11-20T12:00:00Z"}
@@ -1009,7 +1009,7 @@ async def test_a_pod_that_reports_another_stage_each_second_costs_a_write_an_int
     assert world.status()["phase"] == "Running"
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 async def test_a_user_who_suspends_and_resumes_all_the_time_costs_few_writes_and_an_event_a_minute(
     world: World,
 ) -> None:

@@ -73,7 +73,7 @@ def start_pod(api: FakeApi, state: dict[str, Any]) -> None:
     api.put(PODS, merged(pod(state=state), {"metadata": metadata}))
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 async def test_a_job_that_begins_is_run_by_one_of_them_and_the_other_leaves_it_alone() -> None:
     api, worlds = await begun(passes=0)
 
@@ -107,7 +107,7 @@ async def test_one_that_starts_later_does_not_take_over_the_job_that_runs_alread
     assert [OwnJobs(lambda key=key: [key], "").has_proof(job, UID) for key in KEYS] == [True, False]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 async def test_who_looks_again_leaves_the_authority_to_the_one_that_has_the_job() -> None:
     api, worlds = await begun(passes=20)
     job = api.objects[JOBS.plural, "yelp"]

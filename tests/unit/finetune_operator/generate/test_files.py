@@ -48,7 +48,7 @@ def generate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., i
     return run
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_file_that_is_out_of_date_is_shown_and_left_alone_by_a_check_and_written_without(
     tmp_path: Path, generate: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

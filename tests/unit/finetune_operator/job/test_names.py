@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ uids = st.uuids().map(str)
 runs = st.integers(1, 1_000_000)
 
 
+@pytest.mark.slow
 @given(names, uids, runs)
 def test_every_name_is_a_dns_name_of_at_most_63_characters(name: str, uid: str, run: int) -> None:
     of_run = child_names(name, uid, run)
@@ -33,6 +35,7 @@ def test_every_name_is_a_dns_name_of_at_most_63_characters(name: str, uid: str, 
     assert _LABEL.fullmatch(label_value(name))
 
 
+@pytest.mark.slow
 @given(names, runs)
 def test_the_pods_of_a_job_and_its_service_have_dns_labels(name: str, run: int) -> None:
     last_host, service = f"{job_name(name, run)}-255", service_name(name, run)
@@ -41,6 +44,7 @@ def test_the_pods_of_a_job_and_its_service_have_dns_labels(name: str, run: int) 
     assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", service)
 
 
+@pytest.mark.slow
 @given(names, names, uids)
 def test_two_jobs_never_share_a_name(one: str, other: str, uid: str) -> None:
     same = one == other

@@ -48,6 +48,7 @@ def listed(*objects: str) -> bytes:
     return f'{{"items": [{",".join(objects)}], "metadata": {{"resourceVersion": "10"}}}}'.encode()
 
 
+@pytest.mark.slow
 @given(st.lists(_OBJECTS, max_size=4), st.booleans())
 async def test_a_page_of_small_objects_is_read_as_one_that_is_cut_into_them(items: list[Any], spaced: bool) -> None:
     text = json.dumps(json.loads(document(*items)), separators=None if spaced else (",", ":")).encode()
@@ -64,6 +65,7 @@ async def test_items_of_something_else_in_a_list_are_not_taken_for_its_own() -> 
     assert await read_list(pieces(text, 1000)) == json.loads(text)
 
 
+@pytest.mark.slow
 @given(st.lists(_OBJECTS, max_size=4), st.integers(1, 40))
 async def test_any_list_in_any_pieces_is_read_as_it_is(items: list[Any], size: int) -> None:
     text = document(*items)

@@ -89,7 +89,7 @@ async def test_of_what_somebody_makes_up_a_bounded_part_is_kept() -> None:
     assert [[each.cause.message for each in answer] for answer in answers] == [["m" * 1024], []]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 async def test_the_warnings_of_all_namespaces_together_are_bounded() -> None:
     api = api_with(*(event(f"e{number}", "Pod", f"pod-{number}", "no room") for number in range(15_000)))
     warnings, subject = Warnings(api, lambda: 100.0), Subject("Pod", "pod-7")

@@ -262,7 +262,7 @@ def test_what_failed_for_long_is_tried_every_half_a_minute_and_at_once_when_it_i
     assert tries[-1] == 600
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_of_a_thousand_keys_with_one_cause_one_line_is_logged_a_minute_and_no_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

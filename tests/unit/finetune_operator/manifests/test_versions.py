@@ -44,7 +44,7 @@ def spec_for(version: str, spec: dict[str, Any]) -> dict[str, Any]:
     return {**spec, "pod": {**spec["pod"], "volumes": volumes, "volumeMounts": mounts}}
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("spec", [{}, EVERYTHING], ids=["the smallest job", "one with all that pods can have"])
 def test_each_child_is_what_the_api_takes(version: str, spec: dict[str, Any]) -> None:

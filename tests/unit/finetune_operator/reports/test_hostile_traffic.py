@@ -101,7 +101,7 @@ async def test_any_request_is_answered_or_its_connection_closed(
     assert (await endpoint.post(good))[0] == 200
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 async def test_any_report_of_a_pod_that_may_report_is_taken_or_refused_by_field(
     start: StartServer, api_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -124,7 +124,7 @@ SEEDS = [
 """Of 150 reports and final reports each: 3,600 in CI, 20,000 in `make chaos`."""
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_any_report_and_any_final_report_give_a_status_that_the_api_server_takes(
     seed: int, caplog: pytest.LogCaptureFixture

@@ -112,6 +112,7 @@ def test_an_end_of_the_future_lets_no_claim_be_deleted_for_years() -> None:
     assert unused_claim(parsed(ended), Observation(), at(60)) is None
 
 
+@pytest.mark.slow
 @some
 @given(st.lists(times, min_size=8, max_size=8), statuses, st.sampled_from(["running", "terminated", "waiting"]))
 def test_any_times_of_a_job_that_goes_on(each: list[Any], status: dict[str, Any], kind: str) -> None:

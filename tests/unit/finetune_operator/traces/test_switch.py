@@ -41,7 +41,7 @@ for endpoint in ("", "http://127.0.0.1:9"):
 """Starts what the operator starts, without a collector and with one. Prints whether there is an exporter, and OpenTelemetry in memory."""
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_nothing_of_opentelemetry_is_imported_where_they_are_off() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
 

@@ -111,7 +111,7 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     assert sorted(path.name for path in store.folder.iterdir()) == ["step-000001", "step-000004", "step-000005"]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_killed_at_any_moment_a_complete_checkpoint_is_left(tmp_path: Path) -> None:
     script = Path(__file__).with_name("kill_while_saving.py")
 

@@ -107,6 +107,7 @@ def test_a_way_to_generate_that_was_moved_to_the_hub_is_refused_before_the_train
     assert "generation_config.json asks for" in caught.value.message
 
 
+@pytest.mark.slow
 def test_the_program_has_no_kernels_of_the_hub_even_where_their_package_is_installed(tmp_path: Path) -> None:
     (tmp_path / "kernels").mkdir()
     (tmp_path / "kernels" / "__init__.py").write_text("raise SystemExit('code of the Hub would come by this')")

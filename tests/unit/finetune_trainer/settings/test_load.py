@@ -93,7 +93,7 @@ def test_what_is_wrong_is_reported_by_field(text: str, message: str) -> None:
     assert failure_of(text).message.startswith(message)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_what_is_nested_by_the_thousand_is_refused_too() -> None:
     text = GOOD.replace("1e2", "[" * 5000 + "]" * 5000)
 

@@ -36,7 +36,7 @@ class Watched:
         return code, final, self._log.read_text()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "where"),
     [
@@ -60,7 +60,7 @@ def test_a_run_that_makes_no_step_ends_with_the_place_where_it_is(tmp_path: Path
         assert 'tiny_run.py", line' in log
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_of_two_processes_the_one_for_which_the_other_waits_is_named(tmp_path: Path) -> None:
     run = Watched(tmp_path, "wait_for_the_others", "stop")
     code, final, log = run.end()
@@ -77,7 +77,7 @@ def test_of_two_processes_the_one_for_which_the_other_waits_is_named(tmp_path: P
     assert not [each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in (each.info["cmdline"] or [])]
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_a_save_has_no_limit(tmp_path: Path) -> None:
     code, final, log = Watched(tmp_path, "save").end()
 

@@ -171,6 +171,7 @@ def list_of_empty_objects(folder: Path) -> None:
         file.write(b'[{"text": "a"}' + b",{}" * 8_000_000 + b"]")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("huge", "named"),
     [
