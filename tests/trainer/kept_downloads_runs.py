@@ -58,9 +58,9 @@ def runs(folder: Path) -> list[dict[str, Any]]:
     def lost(*arguments: object) -> None:
         raise RuntimeError("the node is gone")
 
-    once, attempts.attempt = attempts.attempt, lost  # type: ignore[assignment]
+    once, attempts.train_to_last_step = attempts.train_to_last_step, lost  # type: ignore[assignment]
     first = attempt(folder, processes=1)
-    attempts.attempt = once
+    attempts.train_to_last_step = once
     return [first, attempt(folder, processes=2)]
 
 
