@@ -90,6 +90,7 @@ def test_a_job_succeeds_and_its_status_reports_it(batch: Batch) -> None:
     assert "failure" not in status
 
 
+@pytest.mark.slow
 def test_a_job_reports_what_it_found_out_before_its_first_step(batch: Batch) -> None:
     found = batch.space.end_of("good")["preflight"]
 

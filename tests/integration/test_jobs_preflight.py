@@ -84,6 +84,7 @@ def test_a_mistake_ends_a_job_before_any_gpu_is_asked_for(jobs: Space) -> None:
     assert jobs.list("pvc", "finetune.dev/job-name=wrong-for-gpu") == []
 
 
+@pytest.mark.slow
 def test_a_job_that_waits_for_a_gpu_has_reported_what_it_will_take(jobs: Space) -> None:
     status = jobs.until("checked-for-gpu", lambda now: "no node can take" in now.get("message", ""), "a word on nodes")
 
@@ -93,6 +94,7 @@ def test_a_job_that_waits_for_a_gpu_has_reported_what_it_will_take(jobs: Space) 
     assert "available" not in status["preflight"]["memory"]
 
 
+@pytest.mark.slow
 def test_the_training_takes_over_the_tokens_of_the_preflight(jobs: Space) -> None:
     status = jobs.end_of("checked-in-pod")
     log = jobs.kubectl("logs", "job/checked-in-pod")

@@ -57,6 +57,7 @@ def test_a_change_of_what_shapes_the_run_needs_another_token(runs: Runs) -> None
     assert "change it together with runToken" in runs.refused
 
 
+@pytest.mark.slow
 def test_the_second_run_is_one_of_its_own(runs: Runs, space: Space) -> None:
     claim = runs.first["run"]["output"]
 

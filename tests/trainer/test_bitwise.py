@@ -133,7 +133,7 @@ def plain(state: Any) -> Any:
         pytest.param(0, stop_at(5), 5, id="no workers-stopped between two logs"),
         pytest.param(0, stop_at(12), 12, id="no workers-stopped at the end of an epoch, before its evaluation"),
         pytest.param(0, kill_at(15), 12, id="no workers-killed"),
-        pytest.param(2, kill_at(15), 12, id="two workers-killed"),
+        pytest.param(2, kill_at(15), 12, id="two workers-killed", marks=pytest.mark.slow),
         pytest.param(2, stop_at(5), 5, id="two workers-stopped between two logs", marks=pytest.mark.slow),
         pytest.param(
             2, stop_at(12), 12, id="two workers-stopped at the end of an epoch, before its evaluation",

@@ -139,6 +139,7 @@ def test_each_example_trains_with_what_the_hub_of_the_network_gives(ended: dict[
     }
 
 
+@pytest.mark.slow
 def test_no_example_looks_up_or_connects_to_any_other_host(ended: dict[str, Any]) -> None:
     assert ended["others"] == []
     assert set(ended["proxy"]) == {f"CONNECT {HUB}:443"}

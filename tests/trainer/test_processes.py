@@ -70,12 +70,13 @@ def test_two_processes_have_the_loss_curve_and_the_weights_of_one(
     assert curves.training.at[-1] == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "parallelism"),
     [
         ("trainer", "ddp"),
-        pytest.param("trainer", "fsdp", marks=pytest.mark.slow),
-        pytest.param("pytorch", "fsdp", marks=pytest.mark.slow),
+        ("trainer", "fsdp"),
+        ("pytorch", "fsdp"),
     ],
 )
 def test_a_signal_to_one_process_stops_both_which_then_go_on_as_if_nothing_had_been(
@@ -125,7 +126,8 @@ def on_a_machine_of_its_own(caches: Path, variables: dict[str, str], rank: int) 
     os.environ |= {**variables, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1", "XDG_CACHE_HOME": f"{caches}/{rank}"}
 
 
-@pytest.mark.parametrize("parallelism", [pytest.param("ddp", marks=pytest.mark.slow), "fsdp"])
+@pytest.mark.slow
+@pytest.mark.parametrize("parallelism", ["ddp", "fsdp"])
 def test_a_run_stopped_before_its_last_evaluation_makes_up_for_it_on_machines_with_nothing_but_a_bucket_in_common(
     settings: Settings, s3: S3, tmp_path: Path, parallelism: str
 ) -> None:
@@ -142,13 +144,14 @@ def test_a_run_stopped_before_its_last_evaluation_makes_up_for_it_on_machines_wi
     assert [evaluation.step for evaluation in resumed.reports[0].evaluations] == [12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "before", "now", "parallelism"),
     [
         ("trainer", 1, 2, "ddp"),
         ("pytorch", 2, 1, "fsdp"),
-        pytest.param("trainer", 2, 1, "fsdp", marks=pytest.mark.slow),
-        pytest.param("pytorch", 1, 2, "ddp", marks=pytest.mark.slow),
+        ("trainer", 2, 1, "fsdp"),
+        ("pytorch", 1, 2, "ddp"),
     ],
 )
 def test_another_number_of_processes_goes_on_with_the_same_rows_in_each_step(

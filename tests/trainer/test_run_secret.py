@@ -53,6 +53,7 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_processes_of_one_run_speak_to_each_other(own: Path) -> None:
     assert outcomes([own] * 3) == dict.fromkeys(range(3), "{'rank': 0}")
 

@@ -51,6 +51,7 @@ def test_ten_jobs_of_one_model_are_one_download(found: dict[str, Any]) -> None:
     assert not list((found["folder"] / "home").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_another_job_downloads_nothing_and_takes_over_the_tokens_of_one_before(found: dict[str, Any]) -> None:
     assert found["codes"] == [0, 0]
     assert found["one more"] == {}
