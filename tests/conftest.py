@@ -37,6 +37,7 @@ os.environ["HF_HOME"] = _hf_home.name
 
 # The environment of the Keras tests has no dev cluster; the folder of that name is found as a package all the same.
 pytest_plugins = [
+    "tests.extras",
     "tests.fast",
     "tests.authorities",
     *(["devcluster.testing.plugin"] if find_spec("devcluster.testing") else []),
