@@ -1,5 +1,6 @@
 """What a profile allows: the operator's check and the admission policy say the same of each job."""
 
+import re
 from typing import Any, Final
 
 import pytest
@@ -14,6 +15,7 @@ from devcluster.apiserver.kinds.admission_policies import Admission, default_pol
 from devcluster.apiserver.kinds.crds import resources_of
 from devcluster.apiserver.schemas.structural import apply_defaults
 from finetune_api.crd import profile_definition
+from finetune_api.pod import PodSettings
 from finetune_api.policy import admission_policies
 from finetune_api.profile import FineTuneProfileSpec, Limits
 from finetune_api.profile_rules import Request, matches
@@ -76,6 +78,16 @@ def test_each_rule_refuses_a_case() -> None:
     untried = [field for field in fields if not any(f": {field}" in str(message) for message in refused)]
 
     assert untried == []
+
+
+FREE: Final = {"topologySpreadConstraints", "volumeMounts"}
+"""Fields of spec.pod of which a profile has nothing to say: the spread of a job's own pods, and paths of volumes that are ruled themselves."""
+
+
+def test_each_field_of_the_pod_is_held_by_a_rule_or_is_free() -> None:
+    ruled = {name for rule in PROFILE_RULES for name in re.findall(r"spec\.pod\.(\w+)", rule.wording)}
+
+    assert {field.alias for field in PodSettings.model_fields.values()} == ruled | FREE
 
 
 STRICT: Final = {"limits": {"gpus": 0, "backoffLimit": 1}}

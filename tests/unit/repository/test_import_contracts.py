@@ -200,13 +200,17 @@ def _imports_by_name(node: ast.AST) -> bool:
 
 def _imports_ours_below_the_top(node: ast.AST) -> bool:
     below = ast.walk(node) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.If) else ()
-    names = {
-        name
-        for each in below
-        if isinstance(each, ast.Import | ast.ImportFrom)
-        for name in (getattr(each, "module", None), *(alias.name for alias in each.names))
-    }
-    return any(name and name.startswith("finetune_") for name in names)
+    return any(map(_imports_ours, below))
+
+
+def _imports_ours(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return node.level > 0 or _is_ours(node.module or "")
+    return isinstance(node, ast.Import) and any(_is_ours(alias.name) for alias in node.names)
+
+
+def _is_ours(module: str) -> bool:
+    return re.match(r"finetune(_|\.|$)", module) is not None
 
 
 def test_only_registries_import_modules_by_name() -> None:
@@ -214,7 +218,7 @@ def test_only_registries_import_modules_by_name() -> None:
 
 
 def test_ours_is_imported_at_the_top_of_a_file() -> None:
-    assert _files_with(_imports_ours_below_the_top, r"^[ \t].*\bfinetune_") == LATE
+    assert _files_with(_imports_ours_below_the_top, r"^[ \t].*\bimport\b") == LATE
 
 
 @pytest.fixture(scope="module")

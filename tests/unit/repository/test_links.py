@@ -59,6 +59,32 @@ def test_a_missing_file_and_a_missing_heading_are_noticed(tmp_path: Path) -> Non
     assert list(broken_links(document)) == ["gone.md", "other.md#no-heading", "#nowhere"]
 
 
+SPAN = re.compile(r"`([^`\n]+)`")
+PLACEHOLDER = re.compile(r"NAME|KIND|balanced_accuracy")
+"""What a recipe makes."""
+
+
+@pytest.mark.thorough
+def test_a_recipe_sends_nobody_to_a_file_or_a_name_that_is_not_there() -> None:
+    folders = (path for path in ROOT.iterdir() if path.is_dir() and re.match(r"\w|[.]ci$", path.name))
+    below = [*ROOT.iterdir(), *(path for folder in folders for path in folder.rglob("*"))]
+    places = [f"/{path.relative_to(ROOT)}/" for path in below]
+    sources = (
+        path
+        for path in below
+        if path.parts[len(ROOT.parts)] in ("Makefile", "operator", "trainer_image", "pyproject.toml")
+    )
+    words = {word for path in sources if path.is_file() for word in re.findall(rb"\w+", path.read_bytes())}
+    recipes = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## Style\n")[0]
+    named = {span for span in SPAN.findall(recipes) if not PLACEHOLDER.search(span)}
+    files = {span for span in named if re.search(r"/|\.(json|md|py|toml|yaml)$", span)}
+
+    assert {file for file in files if not any(f"/{file.rstrip('/')}/" in place for place in places)} == set()
+    assert {
+        each for each in named - files if not words.issuperset(re.findall(rb"[A-Za-z_]\w*", each.encode()))
+    } == set()
+
+
 def test_the_index_of_decisions_lists_number_title_status_and_date_of_each_record() -> None:
     folder = ROOT / "docs/adr"
     records = []

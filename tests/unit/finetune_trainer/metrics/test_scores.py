@@ -1,18 +1,22 @@
 """The metrics that the image carries are those of scikit-learn, scipy and seqeval, with nothing downloaded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy import stats
 from seqeval import metrics as seqeval_metrics
 from sklearn import metrics as sklearn_metrics
+from tests.trainer.tiny_language import ids, word_tokenizer
 
 from finetune_api.report import ExitCode
-from finetune_api.training import METRICS_OF_PROBLEM, Evaluation
+from finetune_api.training import METRICS_OF_PROBLEM, METRICS_OF_TASK, Evaluation
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.metrics.scores import ClassScores, EntityScores, NumberScores, WordScores, chosen_metrics
 from finetune_trainer.metrics.scoring import Scores
+from finetune_trainer.metrics.texts import TextScores
+from finetune_trainer.metrics.tokens import TokenScores
 
 NAMES = METRICS_OF_PROBLEM["single_label_classification"]
 TAGS = ["O", "B-PER", "I-PER", "B-LOC"]
@@ -129,6 +133,33 @@ def test_tags_that_are_no_entities_are_classes_of_words() -> None:
     )
 
 
+OFFERED: dict[tuple[str, ...], tuple[Callable[[Sequence[str]], Scores], list[object]]] = {
+    METRICS_OF_PROBLEM["single_label_classification"]: (partial(ClassScores, classes=2), [0, 1]),
+    METRICS_OF_PROBLEM["multi_label_classification"]: (partial(ClassScores, classes=2, several=True), [[0, 1], [1, 0]]),
+    METRICS_OF_PROBLEM["regression"]: (NumberScores, [0.5, 1.5]),
+    METRICS_OF_TASK["token-classification"]: (partial(EntityScores, tags=TAGS), [[1, 2], [0, 3]]),
+    METRICS_OF_TASK["causal-lm"]: (TokenScores, [[2.0, 0.8, 3.0], [0.0, 2.4, 1.0]]),
+    METRICS_OF_TASK["seq2seq"]: (partial(TextScores, tokenizer=word_tokenizer()), [ids("the sea"), ids("the sky")]),
+}
+"""The metrics of each task and problem, with what computes them and two rows of predictions."""
+
+
+@pytest.mark.parametrize(("names", "scores", "rows"), [(names, *made) for names, made in OFFERED.items()])
+def test_each_metric_of_a_task_is_computed(
+    names: tuple[str, ...], scores: Callable[[Sequence[str]], Scores], rows: list[object]
+) -> None:
+    found = scores(names)
+    found.add_batch(np.array(rows), np.array(rows))
+
+    assert found.compute(loss=0.0).keys() - {"loss"} == set(names)
+
+
+def test_the_metrics_of_every_task_are_among_those() -> None:
+    of_tasks = {names for task, names in METRICS_OF_TASK.items() if task != "text-classification"}
+
+    assert {*of_tasks, *METRICS_OF_PROBLEM.values()} == OFFERED.keys()
+
+
 @pytest.mark.parametrize(
     ("settings", "names"),
     [
@@ -148,11 +179,9 @@ def test_the_best_metric_is_computed_beside_the_usual_ones(settings: dict[str, o
 @pytest.mark.parametrize("settings", [{"metrics": ["mse", "accuracy"]}, {"best_metric": "accuracy"}])
 def test_a_metric_that_does_not_fit_is_refused_by_name_with_those_that_do(settings: dict[str, object]) -> None:
     with pytest.raises(TrainerError) as refused:
-        chosen_metrics(
-            Evaluation.model_validate(settings), "regression", METRICS_OF_PROBLEM["regression"], ["pearsonr"]
-        )
+        chosen_metrics(Evaluation.model_validate(settings), "regression", ["pearsonr", "mse", "mae"], ["pearsonr"])
 
     assert (refused.value.exit_code, refused.value.message) == (
         ExitCode.BAD_CONFIGURATION,
-        "evaluation.metrics: accuracy cannot be computed for regression; its metrics are pearsonr, spearmanr, mse, mae",
+        "evaluation.metrics: accuracy cannot be computed for regression; its metrics are pearsonr, mse, mae",
     )

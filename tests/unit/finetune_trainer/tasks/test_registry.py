@@ -5,14 +5,14 @@ from typing import get_args
 
 import pytest
 
-from finetune_api.training import METRICS_OF_TASK
+from finetune_api.training import MAIN_METRICS, METRICS_OF_TASK
 from finetune_api.training import Task as TaskName
 from finetune_trainer.tasks.registry import TASKS, task_named
 from finetune_trainer.tasks.task import Task
 
 
 def test_each_task_of_the_spec_has_a_row_and_metrics() -> None:
-    assert set(TASKS) == set(get_args(TaskName)) == set(METRICS_OF_TASK)
+    assert set(TASKS) == set(get_args(TaskName)) == set(METRICS_OF_TASK) == set(MAIN_METRICS)
 
 
 @pytest.mark.parametrize("name", TASKS)
