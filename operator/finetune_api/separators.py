@@ -5,6 +5,12 @@ from typing import Final
 
 _QUOTED: Final = re.compile(r'(?<![^,;\t|])"[^"]*(?:""[^"]*)*"')
 """A name in quotes, which may hold any sign."""
+_FOR_EXCEL: Final = re.compile(r'"?sep=.?"?\s*', re.IGNORECASE)
+
+
+def is_for_excel(line: str) -> bool:
+    """Whether a file's first line is one such as `sep=;`, which tells Excel what parts the fields, and is no row."""
+    return _FOR_EXCEL.fullmatch(line) is not None
 
 
 def separator_of(header: str, usual: str) -> str:

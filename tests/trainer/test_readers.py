@@ -136,6 +136,12 @@ def test_a_text_of_any_length_is_read(read: Read) -> None:
         ("text,label\na,0,\nb,1,\n", "a.csv, line 2: 3 fields, and the header has 2", "the line ends in a ','"),
         ("text,label\n1,a,0\n2,b,1\n", "a.csv, line 2: 3 fields, and the header has 2", "begin it with a ','"),
         ('text,label\n"a\nb",0\nc\n', "a.csv, line 4: 1 field, and the header has 2", "is the row cut"),
+        (
+            'label,text\n0, "a, b"\n',
+            "a.csv, line 2: 3 fields, and the header has 2",
+            "take the blanks between ',' and \" away",
+        ),
+        ("text,label\n'a, b',0\n", "a.csv, line 2: 3 fields, and the header has 2", 'into double quotes (")'),
     ],
 )
 def test_a_row_of_another_length_than_the_header_is_refused(read: Read, content: str, message: str, hint: str) -> None:
@@ -178,6 +184,44 @@ def test_a_tsv_file_that_is_quoted_is_read_so(read: Read) -> None:
     assert read({"a.tsv": 'text\tlabel\n"say ""hi""\tand\nbye"\tx\nb\ty\n'}).dataset[0] == {
         "text": 'say "hi"\tand\nbye', "label": "x",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a.csv", "b.tsv"])
+def test_a_header_among_the_rows_is_no_row(read: Read, name: str) -> None:
+    sign = "\t" if name.endswith(".tsv") else ","
+    lines = ["text,label", "a,x", '"b', 'c",y', "text,label", "d,x"]
+
+    found = failure(read, {name: "\n".join(lines).replace(",", sign)})
+
+    assert found.message == (
+        f"{name}, line 5: it names the columns again (text, label), as where files were joined of which each has a header"
+    )
+
+
+def test_the_name_of_the_only_column_may_be_one_of_its_texts(read: Read) -> None:
+    assert read({"a.csv": "text\na\ntext\n"}, ("text",)).dataset["text"][:] == ["a", "text"]
+
+
+@pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"'])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_line_that_tells_excel_the_separator_is_no_header(read: Read, first: str, encoding: str) -> None:
+    content = f'{first}\r\ntext;label\r\n"a";x\r\n"b";y\r\n'
+
+    assert read({"a.csv": content.encode(encoding)}).dataset[:] == READ
+    assert failure(read, {"a.csv": f"{content}c\r\n".encode(encoding)}).message.startswith("a.csv, line 5: 1 field")
+
+
+def test_blanks_before_the_quotes_of_each_row_are_reported(read: Read) -> None:
+    warnings: list[str] = []
+
+    with collected(lambda reason, message: warnings.append(message)):
+        rows = read({"a.csv": 'label,text,more\nx, "a", "b"\ny, "b",c\n'})
+        read({"a.csv": 'label,text\nx, "a"\ny,b\n'})
+
+    assert rows.dataset["text"][:] == [' "a"', ' "b"']
+    assert [message.split(", as")[0] for message in warnings] == [
+        "a.csv, line 2: a blank stands before the quote of 'text'"
+    ]
 
 
 def test_a_name_twice_is_refused_where_its_column_is_read(read: Read) -> None:

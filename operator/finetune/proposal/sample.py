@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from finetune.errors import NotFound, Refused
-from finetune_api.separators import separator_of
+from finetune_api.separators import is_for_excel, separator_of
 
 _MOST_ROWS: Final = 100_000
 _FORMATS: Final = {
@@ -132,7 +132,9 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             with _OPENERS.get(path.suffix, io.open)(path, "rt", encoding=_encoding(path), newline="") as text:
                 yield from _TEXT[kind](text, path)
     except UnicodeDecodeError as error:
-        raise Refused(f"{path} is not UTF-8: convert it, as by iconv -f latin1 -t utf-8") from error
+        raise Refused(
+            f"{path} is not UTF-8: convert it from what it was saved as, such as by iconv -f cp1252 -t utf-8 (Windows of western languages)"
+        ) from error
     except (OSError, EOFError, lzma.LZMAError, csv.Error, ValueError) as error:
         raise Refused(f"{path} cannot be read: {error}") from error
 
@@ -144,7 +146,7 @@ def _encoding(path: Path) -> str:
 
 
 def _csv(text: IO[str], path: Path, usual: str = ",") -> Iterator[dict[str, Any]]:
-    first = next((line for line in text if line.strip()), "")
+    first = next((line for line in text if line.strip() and not is_for_excel(line)), "")
     reader = csv.reader(chain([first], text), delimiter=separator_of(first, usual))
     header = next(reader, [])
     for fields in reader:

@@ -13,6 +13,7 @@ from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
+from finetune_trainer.data.readers.decoding import TO_UTF8
 from finetune_trainer.data.rows import Rows
 
 _AT_ONCE = 10_000
@@ -159,7 +160,7 @@ def _check_encoding(rows: Rows, column: str, values: Any, done: int) -> None:
         raise data_error(
             Reason.NOT_UTF8,
             f"column '{column}' in {rows.name_row(index)} is not UTF-8",
-            "convert the file, as by iconv -f latin1 -t utf-8",
+            TO_UTF8,
         ) from error
 
 

@@ -405,6 +405,7 @@ def test_each_format_is_read(tmp_path: Path, name: str, content: str) -> None:
         ("text,label\none,1\n", "utf-16"),
         ("text\tlabel\r\none\t1\r\n", "utf-16"),
         ("\n \ntext;label\none;1\n", "utf-8"),
+        ("sep=;\r\ntext;label\r\none;1\r\n", "utf-8-sig"),
     ],
 )
 def test_csv_is_read_as_spreadsheets_write_it(tmp_path: Path, content: str, encoding: str) -> None:
@@ -416,7 +417,7 @@ def test_csv_is_read_as_spreadsheets_write_it(tmp_path: Path, content: str, enco
 def test_a_file_of_another_encoding_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("text,label\nGröße,1\n".encode("latin-1"))
 
-    with pytest.raises(Refused, match=r"a\.csv is not UTF-8: convert it, as by iconv"):
+    with pytest.raises(Refused, match=r"a\.csv is not UTF-8: convert it from what it was saved as, such as by iconv"):
         read_sample(tmp_path / "a.csv")
 
 

@@ -18,6 +18,7 @@ from yaml import YAMLError as PyYAMLError
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.text import did_you_mean, listed
+from finetune_trainer.data.readers.decoding import TO_UTF8
 
 _MOST_VALUES = 1_000_000
 """In the metadata of a data set: a large one lists some ten thousand files."""
@@ -161,7 +162,7 @@ def _card_failures(source: str, folder: Path) -> Iterator[None]:
         raise data_error(
             Reason.NOT_UTF8,
             f"{source}: its {readme} is not UTF-8: {error}",
-            "convert it, as by iconv -f latin1 -t utf-8",
+            TO_UTF8,
         ) from error
     except _MISTAKES as error:
         why = " ".join(str(error).replace(f"{folder}/", "").split())[:_LONGEST_REASON]

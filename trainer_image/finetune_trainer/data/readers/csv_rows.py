@@ -5,6 +5,7 @@ is: 007 is text.
 """
 
 import csv
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from finetune_api.reasons import Reason
-from finetune_api.separators import separator_of
+from finetune_api.separators import is_for_excel, separator_of
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
@@ -37,6 +38,7 @@ MISSING = pa.array(
      "NULL", "NaN", "None", "n/a", "nan", "null"]
 )  # fmt: skip
 """What means that there is nothing, as pandas has it."""
+_LATE_QUOTE = r'^\s+"'
 _FEW = 100
 """A column with no more different values than this can decide whether a line is a row of its own."""
 
@@ -56,7 +58,9 @@ class _Layout:
     file: DataFile
     separator: str
     quoted: bool
+    header: list[str]
     names: list[str]
+    """Those of the header; each has one, and none the same as another."""
     twice: list[str]
     """Names that the header has more than once."""
 
@@ -133,7 +137,7 @@ def _separator(file: DataFile, header: str) -> str:
 
 
 def _first_line(lines: Iterator[str]) -> str:
-    return next((line for line in lines if line.strip()), "")
+    return next((line for line in lines if line.strip() and not is_for_excel(line)), "")
 
 
 def _scan(file: DataFile, separator: str, texts: frozenset[str]) -> _Scan:
@@ -168,7 +172,7 @@ def _layout(file: DataFile, separator: str, quoted: bool) -> _Layout:
         own = name or f"Unnamed: {number}"
         names.append(f"{own}.{seen[own]}" if seen[own] else own)
         seen[name] += 1
-    return _Layout(file, separator, quoted, names, [name for name, count in seen.items() if name and count > 1])
+    return _Layout(file, separator, quoted, header, names, [name for name, count in seen.items() if name and count > 1])
 
 
 def _reader(lines: Iterable[str], separator: str, quoted: bool) -> Any:
@@ -191,6 +195,8 @@ class _Lines:
             self._of_row = (self._of_row if self.row else 0) + len(line)
             if self._of_row > MOST_CHARACTERS:
                 raise self._text.too_long(number - len(self.row), "a row")
+            if number == 1 and is_for_excel(line):
+                line = "\n"
             self.row.append(line)
             self.characters += len(line)
             yield line
@@ -240,14 +246,23 @@ _REMEDY = 'put a text that holds quotes into quotes and double those within ("20
 
 def _scanned(layout: _Layout, texts: frozenset[str]) -> _Scan:
     numerals = {name: Numerals() for name in layout.names if name not in texts}
-    swallowed = _Swallowed(layout)
+    swallowed, late = _Swallowed(layout), dict.fromkeys(layout.names, layout.quoted)
+    first = 0
     for chunk in _chunks(layout, swallowed):
+        first = first or chunk.lines[0]
         columns = dict(enumerate(_columns(chunk)))
         swallowed.learn(columns)
         for number, name in enumerate(layout.names):
             if name in numerals:
                 numerals[name].look(_without_missing(columns[number]), chunk.lines)
+            late[name] = late[name] and pc.all(pc.match_substring_regex(columns[number], _LATE_QUOTE)).as_py()
     swallowed.check()
+    for name in (name for name, all_late in late.items() if first and all_late):
+        warn(
+            Reason.QUOTES_READ_LITERALLY,
+            f"{layout.file.name}, line {first}: a blank stands before the quote of '{name}', as in each row, so that its quotes "
+            "belong to the texts: where they are not meant, take the blanks away",
+        )
     return _Scan(layout, numerals)
 
 
@@ -265,6 +280,8 @@ def _chunks(layout: _Layout, swallowed: _Swallowed | None = None) -> Iterator[_C
                 else:
                     if len(fields) != width:
                         raise _ragged(layout, start, fields)
+                    if width > 1 and fields == layout.header:
+                        raise _header_again(layout, start)
                     if swallowed and len(lines.row) > 1:
                         swallowed.look(start, lines.row)
                     chunk.rows.append(fields)
@@ -280,6 +297,15 @@ def _chunks(layout: _Layout, swallowed: _Swallowed | None = None) -> Iterator[_C
             yield chunk
 
 
+def _header_again(layout: _Layout, line: int) -> TrainerError:
+    return data_error(
+        Reason.DATASET_UNREADABLE,
+        f"{layout.file.name}, line {line}: it names the columns again ({listed(layout.names)}), as where files were joined "
+        "of which each has a header",
+        "drop each such line but the first",
+    )
+
+
 def _is_blank(lines: list[str]) -> bool:
     return len(lines) == 1 and not lines[0].strip(" \r\n")
 
@@ -288,6 +314,8 @@ def _ragged(layout: _Layout, line: int, fields: list[str]) -> TrainerError:
     width, sign = len(layout.names), "tab" if layout.separator == "\t" else f"'{layout.separator}'"
     if len(fields) == width + 1 and not fields[-1]:
         hint = f"the line ends in a {sign} and the header does not: take it away, or end the header in one too"
+    elif len(fields) > width and any(re.match(_LATE_QUOTE, text) for text in fields):
+        hint = f'a text in quotes begins with its quote: take the blanks between {sign} and " away'
     elif len(fields) == width + 1 and fields[0].isdecimal():
         hint = (
             f"where the rows begin with a number that the header does not name, begin it with a {sign}; else put texts with a "
@@ -296,7 +324,7 @@ def _ragged(layout: _Layout, line: int, fields: list[str]) -> TrainerError:
     elif width == 1 and len(fields) > 1:
         hint = f"the first line names the columns: drop what is before it; or put texts with a {sign} into quotes"
     elif len(fields) > width:
-        hint = f"put texts with a {sign} into quotes, or write jsonl or parquet"
+        hint = f'put texts with a {sign} into double quotes ("), or write jsonl or parquet'
     else:
         hint = f"is the row cut, or does a {sign} lack where a field is empty?"
     return data_error(

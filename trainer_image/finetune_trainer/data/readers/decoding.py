@@ -31,6 +31,11 @@ _MARKS = {  # the longer first: that of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig",
 }  # fmt: skip
+TO_UTF8 = (
+    "convert it from what it was saved as, such as by iconv -f cp1252 -t utf-8 (Windows of western languages; others have "
+    "cp1251, gb18030, shift-jis), or save it as UTF-8"
+)
+"""What to do about text that is not UTF-8."""
 _HEAD = 4096
 _MOSTLY = 0.4
 """Share of the bytes of UTF-16 that are zero, where most letters are those of European languages."""
@@ -176,7 +181,7 @@ def _not_utf8(file: DataFile, error: UnicodeDecodeError) -> TrainerError:
     return data_error(
         Reason.NOT_UTF8,
         f"{file.name} is not UTF-8: byte 0x{byte:02x} in line {_broken_line(file)}",
-        "convert it, as by iconv -f latin1 -t utf-8",
+        TO_UTF8,
     )
 
 

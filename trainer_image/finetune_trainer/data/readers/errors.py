@@ -13,6 +13,7 @@ from finetune_api.reasons import Reason
 from finetune_api.sources import Dataset
 from finetune_trainer.base.errors import TrainerError, causes, data_error
 from finetune_trainer.base.text import listed
+from finetune_trainer.data.readers.decoding import TO_UTF8
 from finetune_trainer.storage.source_errors import source_failures
 
 _LONGEST_REASON = 300
@@ -66,9 +67,7 @@ def _explain(source: str, error: Exception) -> TrainerError:
     innermost = readable[0] if readable else error
     why = " ".join(str(innermost).split())[:_LONGEST_REASON] or type(innermost).__name__
     if any("Invalid UTF8" in str(cause) or isinstance(cause, UnicodeDecodeError) for cause in chain):
-        return data_error(
-            Reason.NOT_UTF8, f"{source} is not UTF-8: {why}", "convert it, as by iconv -f latin1 -t utf-8"
-        )
+        return data_error(Reason.NOT_UTF8, f"{source} is not UTF-8: {why}", TO_UTF8)
     return data_error(
         Reason.DATASET_UNREADABLE, f"{source} cannot be read: {why}", "check that it is what its name says"
     )

@@ -34,7 +34,7 @@ from finetune_trainer.storage.shared_cache import use
 
 logger = logging.getLogger(__name__)
 
-_READERS = 3
+_READERS = 4
 """Counts up when a file is read in another way than before."""
 _BYTES_OF_A_ROW = 8
 """Of memory, for its place, also where it holds next to nothing."""
