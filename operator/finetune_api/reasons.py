@@ -189,7 +189,7 @@ class Reason(StrEnum):
     WARNING = "Warning", "Kubernetes warns, and gives no other reason.", "Look at the Events of the job and its pod."
 
     # Warnings: what is probably not meant, and is done all the same
-    CLASSES_ALIKE = "ClassesAlike", "Names of classes differ only in case, spaces or invisible characters.", "Write them alike if they are meant to be one class."
+    CLASSES_ALIKE = "ClassesAlike", "Names of classes look alike: they differ in case, spaces, dashes, quotes or letters of other scripts.", "Write them alike if they are meant to be one class."
     CLASSES_WITHOUT_ROWS = "ClassesWithoutRows", "No training row has a label of some classes.", "Add training rows of these classes, or take them out."
     COLUMNS_NOT_READ = "ColumnsNotRead", "Columns of another format of chats or prompts are not read.", "Set dataset.format or dataset.columns if they are meant."
     EMPTY_ANSWERS = "EmptyAnswers", "The assistant says nothing in some turns.", "Remove such turns if the model should always answer."
@@ -207,6 +207,7 @@ class Reason(StrEnum):
     NOT_IN_TEMPLATE = "NotInTemplate", "The chat template leaves out some of what chats hold.", "Use a model whose template has them."
     NOTHING_WEIGHTED = "NothingWeighted", "Rows are left out whose turns all have a weight of 0.", "Give turns a weight above 0 if the rows are meant."
     NULLS_LEFT_OUT = "NullsLeftOut", "Nulls in tools or calls of tools are left out.", "Write arguments and tools as JSON strings if the nulls are meant."
+    NUMBERS_AS_CLASSES = "NumbersAsClasses", "Labels are numbers that are written as text, such as 1,5, and each is a class.", "Write plain numbers (1.5) if it is a number that is to be learnt."
     NUMBERS_AND_WORDS = "NumbersAndWords", "Labels are numbers in some rows and words in the rest.", "Check where the labels change."
     ONE_CLASS = "OneClass", "All training rows are of one class.", "Use samples instead of a slice."
     ONE_CLASS_EVALUATED = "OneClassEvaluated", "All evaluation rows are of one class.", "Use samples instead of a slice."
@@ -218,6 +219,7 @@ class Reason(StrEnum):
     REPORTS_MISSING = "ReportsMissing", "The pod runs, and reports of its trainer do not arrive.", "The message names the likely cause: DNS, a NetworkPolicy, certificates or the token. The pod's log has what the trainer met."
     REPORT_NOT_UNDERSTOOD = "ReportNotUnderstood", "The operator cannot read what the trainer reports.", "Use images of operator and trainer of the same version."
     REVISION_IGNORED = "RevisionIgnored", "dataset.revision has no effect on this data set.", "Leave dataset.revision out."
+    SEVERAL_IN_ONE = "SeveralInOne", "A class looks like several in one, such as a,b beside a and b.", "Write a list of classes for each row, in jsonl or parquet, if rows have several."
     SORTED_BY_LABEL = "SortedByLabel", "The rows are sorted by their label.", "Use samples, or leave train_sampling_strategy out."
     STEPS_BEYOND_END = "StepsBeyondEnd", "An interval is longer than the run.", "Lower the interval."
     SYSTEM_TWICE = "SystemTwice", "A chat has a system turn, and a column has another one.", "Take one of them out."

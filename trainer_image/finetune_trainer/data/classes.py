@@ -1,6 +1,5 @@
 """Warns of classes that are odd: each is learnt as it is."""
 
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,12 +15,12 @@ import numpy.typing as npt
 from finetune_api.reasons import Reason
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
+from finetune_trainer.data.class_names import NUMBER, look_of, number_in_writing, several_in_one
 from finetune_trainer.data.labels import names_its_classes
 from finetune_trainer.data.rows import Rows
 
 _MANY = 20
 """Up to so many classes are not thought to be too many for any number of rows."""
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
 _FROM_ALL = "take rows of the whole split with `samples`, which takes them at random, or shuffle the file"
 
 
@@ -75,6 +74,8 @@ def warn_of_odd_classes(
         _absent(names, train, evaluation),
         _alike(names, train),
         _numbers_and_words(names, train),
+        _numbers(names, train),
+        _several_in_one(names, train),
         _many(names, train, names_its_classes(train.rows, column)),
         _sorted(names, train, in_order),
         _sorted(names, evaluation, False) if evaluation else (),
@@ -114,7 +115,7 @@ def _absent(names: Sequence[str], train: Labels, evaluation: Labels | None) -> I
 def _alike(names: Sequence[str], train: Labels) -> Iterator[tuple[Reason, str]]:
     by_key: dict[str | Decimal, list[int]] = defaultdict(list)
     for number, name in enumerate(names):
-        by_key[_key(name)].append(number)
+        by_key[look_of(name)].append(number)
     alike = [numbers for numbers in by_key.values() if len(numbers) > 1]
     if not alike:
         return
@@ -133,9 +134,9 @@ def _alike(names: Sequence[str], train: Labels) -> Iterator[tuple[Reason, str]]:
 
 def _numbers_and_words(names: Sequence[str], train: Labels) -> Iterator[tuple[Reason, str]]:
     """Numbers up to some row and words from there on, or the other way about: probably two columns that were joined."""
-    if not train.single:
+    if not train.single or number_in_writing(names):
         return
-    are_numbers = np.array([bool(_NUMBER.fullmatch(name.strip())) for name in names])[train.ids]
+    are_numbers = np.array([bool(NUMBER.fullmatch(name.strip())) for name in names])[train.ids]
     order = np.argsort(train.rows.positions, kind="stable")
     if np.count_nonzero(np.diff(are_numbers[order])) != 1:
         return
@@ -149,6 +150,24 @@ def _numbers_and_words(names: Sequence[str], train: Labels) -> Iterator[tuple[Re
     )
 
 
+def _numbers(names: Sequence[str], train: Labels) -> Iterator[tuple[Reason, str]]:
+    if train.single and (name := number_in_writing(names)):
+        yield (
+            Reason.NUMBERS_AS_CLASSES,
+            f"each label is a number that is written as text, such as {_shown(name)}, and each of the {len(names)} is a class of "
+            "its own. To learn how large it is, write plain numbers (1234.5)",
+        )
+
+
+def _several_in_one(names: Sequence[str], train: Labels) -> Iterator[tuple[Reason, str]]:
+    if train.single and (name := several_in_one(names)):
+        yield (
+            Reason.SEVERAL_IN_ONE,
+            f"{_shown(name)} is learnt as a class of its own beside those that it is made of. If such a row has several classes, "
+            "write a list of them for each row, in jsonl or parquet",
+        )
+
+
 def _where(labels: Labels, number: int, count: int) -> str:
     return f"{count}, the first in {labels.first_row(number).split(' (')[0]}" if count else "none"
 
@@ -157,13 +176,6 @@ def _shown(name: str) -> str:
     """In quotes, with what cannot be seen as a number: `'pos\\u200b'`, and the Unicode form where it is not the usual one."""
     seen = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in name[:40])
     return f"'{seen}'" + ("" if unicodedata.is_normalized("NFC", name) else " in decomposed form")
-
-
-def _key(name: str) -> str | Decimal:
-    """The same for names that differ in case, white space, Unicode form, invisible characters or how a number is written."""
-    visible = "".join(letter for letter in name if unicodedata.category(letter) not in ("Cf", "Cc") or letter.isspace())
-    folded = " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).split())
-    return Decimal(folded) if _NUMBER.fullmatch(folded) else folded
 
 
 def _many(names: Sequence[str], train: Labels, declared: bool) -> Iterator[tuple[Reason, str]]:

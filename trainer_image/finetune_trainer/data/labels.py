@@ -12,8 +12,10 @@ from finetune_api.reasons import Reason
 from finetune_api.sources import Problem
 from finetune_api.training import METRICS_OF_PROBLEM
 from finetune_trainer.base.errors import TrainerError, data_error
+from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed
+from finetune_trainer.data.class_names import number_in_writing
 from finetune_trainer.data.columns import example, kind_of
 from finetune_trainer.data.rows import Rows
 
@@ -74,7 +76,7 @@ def label_names(rows: Rows, column: str, known: Sequence[str] = ()) -> list[str]
         names = list(feature.names)
     else:
         # Dataset.unique would write a file beside the data.
-        names = [_name(value) for value in sorted(set(_entries(rows, column)))]
+        names = [_name(value) for value in sorted(set(_entries(rows, column)) - {IGNORED_LABEL})]
     _check_two(rows, column, names)
     return list(known) if sorted(known) == sorted(names) else names
 
@@ -164,7 +166,9 @@ def numbers(rows: Rows, column: str) -> list[float]:
             Reason.COLUMN_TYPE,
             f"column '{column}' of split '{rows.split}' holds {kind}, and regression needs numbers "
             f"({example(rows, column)})",
-            "set dataset.columns.label to a column of numbers, or leave model.problemType out",
+            "write plain numbers (1234.5), without commas, signs and words"
+            if kind == "text" and number_in_writing(rows.dataset[:_MOST_FLOATS][column])
+            else "set dataset.columns.label to a column of numbers, or leave model.problemType out",
         )
     found = [float(value) for value in rows.dataset[column][:]]
     broken = next((index for index, value in enumerate(found) if not math.isfinite(value)), None)
@@ -248,6 +252,12 @@ def _id(
         raise data_error(Reason.VALUE_MISSING, f"{where} is empty", "fill it in or drop the row")
     if value == -1:
         raise data_error(Reason.NOT_LABELLED, f"{where} is -1, which means not labelled", "use a split that has labels")
+    if value == IGNORED_LABEL:
+        raise data_error(
+            Reason.NOT_LABELLED,
+            f"{where} has {value}, by which losses leave out what has no label",
+            "give each word a tag, also where it is of no entity (O); which of its tokens are learnt is decided here",
+        )
     raise data_error(
         Reason.UNKNOWN_LABEL,
         f"{where} has the label '{value}', which the training rows do not have; they have {listed(names)}"

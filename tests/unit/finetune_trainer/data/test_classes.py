@@ -45,6 +45,11 @@ def warnings(train: Rows, evaluation: Rows | None = None, **options: Any) -> dic
         (rows([f"intent {number % 77}" for number in range(200)]), None),
         (rows([["a"], [], ["b", "a"]]), rows([["a"], ["b"]])),
         (rows(["1", "10", "01a", "C", "C++", "C#"] * 10), None),
+        (rows(["-1", "1", "0", "A-", "A", "B-PER", "I-PER"] * 10), None),
+        (rows(["1.5", "250.1", "v2"] * 10), None),
+        (rows(["wind, rain", "wind", "rain, hail"] * 10), None),
+        (rows([["a,b"], ["a", "b"], ["1,5"]]), None),
+        (rows(["\u0432\u043e\u0440", "\u0441\u043e\u0440", "\u0412\u0435\u0441\u044b", "cat"] * 10), None),
         (rows(["9500000000000000000", "9500000000000000001"] * 10), None),
     ],
 )
@@ -81,7 +86,8 @@ def test_classes_without_a_training_row_are_named_with_the_evaluation_rows_that_
     [
         ("pos", "pos "), ("pos", "POS"), ("pos", " Pos"), ("caf\u00e9", "cafe\u0301"), ("pos", "pos\u200b"), ("pos", "\ufeffpos"),
         ("very good", "very  good"), ("very good", "very\u00a0good"), ("ｐｏｓ", "pos"), ("straße", "STRASSE"), ("7", "007"),
-        ("1", "1.0"),
+        ("1", "1.0"), ("pos", "p\u043es"), ("POS", "P\u039fS"), ("\u043c\u0430\u043c\u0430", "\u043ca\u043c\u0430"), ("don't", "don\u2019t"),
+        ("non-fiction", "non\u2013fiction"), ("not good", "not_good"), ("not good", "not-good"), ("pos", "'pos'"), ("-1", "\u22121"),
     ],
 )  # fmt: skip
 def test_classes_that_look_alike_are_reported_with_their_counts_and_first_rows(one: str, other: str) -> None:
@@ -113,6 +119,28 @@ def test_numbers_up_to_a_row_and_words_from_there_on_are_reported() -> None:
         "column 'label': labels are numbers ('0' in row 1 of split 'train') up to where words begin ('yes' in row 61 of "
         "split 'train'), and each is a class: is it the same column in all rows?"
     )
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["1,5", "2,5", "3"], ["1,000", "900"], ["1.234,50", "2.000,00"], ["10 %", "20%"], ["$5", "$10"], ["5 €", "10\u00a0€"],
+        ["1 000", "900"], ["-1,5", "0"],
+    ],
+)  # fmt: skip
+def test_numbers_that_are_written_as_text_are_reported(labels: list[str]) -> None:
+    told = warnings(rows(labels * 10))
+
+    assert list(told) == ["NumbersAsClasses"]
+    assert f"each of the {len(labels)} is a class of its own" in told["NumbersAsClasses"]
+
+
+@pytest.mark.parametrize("sign", [",", ", ", ";", "|", " | "])
+def test_a_class_that_is_made_of_others_is_reported(sign: str) -> None:
+    told = warnings(rows(["wind", f"wind{sign}rain", "rain"]))
+
+    assert list(told) == ["SeveralInOne"]
+    assert f"'wind{sign}rain' is learnt as a class of its own" in told["SeveralInOne"]
 
 
 def test_a_column_of_ids_is_reported() -> None:

@@ -11,8 +11,10 @@ from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.run_warnings import collected
 from finetune_trainer.data.labels import (
     Several,
+    label_id_lists,
     label_ids,
     label_names,
+    numbers,
     problem_of,
     several_labels,
     several_vectors,
@@ -175,3 +177,35 @@ def test_numbers_that_are_all_the_same_are_reported(values: list[float], told: l
 def test_an_unknown_label_is_reported_with_the_one_that_is_likely_meant() -> None:
     with pytest.raises(TrainerError, match=r"has the label 'Pos ', .* they have neg, pos; did you mean 'pos'\?"):
         label_ids(rows(["Pos "]), "label", ["neg", "pos"])
+
+
+@pytest.mark.parametrize("labels", [[0, 1, -100], [[0, 1], [-100, 0]]])
+def test_the_mark_of_what_no_loss_counts_is_no_class(labels: list[Any]) -> None:
+    train = rows(labels)
+    names = label_names(train, "label")
+    find = label_id_lists if isinstance(labels[0], list) else label_ids
+
+    with pytest.raises(TrainerError) as caught:
+        find(train, "label", names)
+
+    assert names == ["0", "1"]
+    assert (caught.value.reason, caught.value.message) == (
+        "NotLabelled",
+        f"column 'label' in row {len(labels)} of split 'train' (the first is row 1) has -100, by which losses leave out "
+        "what has no label",
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        (["1,5", "2"], "write plain numbers (1234.5), without commas, signs and words"),
+        (["10 %", "20 %"], "write plain numbers (1234.5), without commas, signs and words"),
+        (["good", "bad"], "set dataset.columns.label to a column of numbers, or leave model.problemType out"),
+    ],
+)
+def test_numbers_in_writing_are_told_how_to_be_written(labels: list[str], hint: str) -> None:
+    with pytest.raises(TrainerError) as caught:
+        numbers(rows(labels), "label")
+
+    assert caught.value.hint == hint
